@@ -1,0 +1,1 @@
+"""A recurring-charge engine for DOKU's OVO Recurring API."""

@@ -1,0 +1,1 @@
+"""Decisions about money and time, as values: no I/O, no clock, no settings, no log."""

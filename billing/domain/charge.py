@@ -1,0 +1,131 @@
+"""A charge: one try to collect an invoice, with one Request-Id and one gateway number.
+
+    in_flight ─┬─> succeeded | declined | unsent
+               └─> pending | unknown ──> succeeded | declined    (only by asking)
+    unknown ──> in_flight          not found after the horizon: the same request once more
+    declined ──> succeeded         late news: a gateway's FAILED is not final
+
+Numbers and ids are derived, never drawn: a database restored from a backup meets its own
+earlier charges at the gateway instead of making new ones.
+"""
+
+import string
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from billing.domain import machine
+
+
+class ChargeStatus(StrEnum):
+    """Where a charge stands."""
+
+    IN_FLIGHT = "in_flight"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    UNSENT = "unsent"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+UNRESOLVED = (ChargeStatus.IN_FLIGHT, ChargeStatus.PENDING, ChargeStatus.UNKNOWN)
+
+
+class ChargeMove(StrEnum):
+    """What can happen to a charge."""
+
+    SUCCEED = "succeed"
+    DECLINE = "decline"
+    TURN_AWAY = "turn_away"
+    WAIT = "wait"
+    LOSE_SIGHT = "lose_sight"
+    RESEND = "resend"
+
+
+class Trigger(StrEnum):
+    """Who asked for a charge; only scheduled ones spend dunning steps."""
+
+    SCHEDULED = "scheduled"
+    OPERATOR = "operator"
+    CUSTOMER = "customer"
+
+
+_S, _M = ChargeStatus, ChargeMove
+TRANSITIONS: dict[ChargeStatus, dict[ChargeMove, ChargeStatus]] = {
+    _S.IN_FLIGHT: {
+        _M.SUCCEED: _S.SUCCEEDED,
+        _M.DECLINE: _S.DECLINED,
+        _M.TURN_AWAY: _S.UNSENT,
+        _M.WAIT: _S.PENDING,
+        _M.LOSE_SIGHT: _S.UNKNOWN,
+    },
+    _S.PENDING: {_M.SUCCEED: _S.SUCCEEDED, _M.DECLINE: _S.DECLINED},
+    _S.UNKNOWN: {
+        _M.SUCCEED: _S.SUCCEEDED,
+        _M.DECLINE: _S.DECLINED,
+        _M.WAIT: _S.PENDING,
+        _M.RESEND: _S.IN_FLIGHT,
+    },
+    _S.DECLINED: {_M.SUCCEED: _S.SUCCEEDED},
+    _S.UNSENT: {_M.SUCCEED: _S.SUCCEEDED},
+    _S.SUCCEEDED: {},
+}
+
+ASK_AFTER = (
+    timedelta(seconds=60),  # DOKU, Check Status: "after 60 seconds"
+    timedelta(minutes=5),
+    timedelta(hours=1),
+)
+"""Waits before each status query; afterwards daily."""
+ASK_DAILY = timedelta(days=1)
+ASKS_MAX = len(ASK_AFTER) + 7
+"""After a week of daily questions a person has to look: the charge is parked with an alarm."""
+CONFIRM_FAILED_AFTER = timedelta(minutes=5)
+"""A FAILED counts only when a second read, some minutes later, still says so."""
+
+_NAMESPACE = UUID("5b0c1c8e-6d0f-5a52-9d53-3f6f0f3f6f11")
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
+    """Return the status after `move`, or raise IllegalMove."""
+    return machine.advance(TRANSITIONS, "the charge", status, move)
+
+
+def invoice_id(subscription_id: UUID, period_index: int) -> UUID:
+    """The id of a period's invoice."""
+    return uuid5(_NAMESPACE, f"{subscription_id}/{period_index}")
+
+
+def charge_id(invoice: UUID, ordinal: int) -> UUID:
+    """The id of an invoice's charge, which is its Request-Id as well."""
+    return uuid5(_NAMESPACE, f"{invoice}/{ordinal}")
+
+
+def refund_id(charge: UUID, ordinal: int) -> UUID:
+    """The id of a charge's refund, which is its Request-Id as well."""
+    return uuid5(_NAMESPACE, f"{charge}/refund/{ordinal}")
+
+
+def gateway_number(subscription_id: UUID, period_index: int, ordinal: int) -> str:
+    """The invoice number at the gateway: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters."""
+    number = f"{_base62(subscription_id.int):0>22}-{_base62(period_index)}-{_base62(ordinal)}"
+    if len(number) > 32:  # 22 + 10: five digits of period, three of ordinal
+        raise ValueError(f"period {period_index}, ordinal {ordinal}: no such number")
+    return number
+
+
+def _base62(value: int) -> str:
+    digits = ""
+    while True:
+        value, digit = divmod(value, 62)
+        digits = _DIGITS[digit] + digits
+        if value == 0:
+            return digits
+
+
+def ask_after(asks: int) -> timedelta | None:
+    """How long to wait before the next status query after `asks` of them; None: enough asked."""
+    if asks >= ASKS_MAX:
+        return None
+    return ASK_AFTER[asks] if asks < len(ASK_AFTER) else ASK_DAILY

@@ -1,0 +1,47 @@
+"""An invoice: what is owed for one period.
+
+open ──> paid | uncollectible | void
+uncollectible ──> paid         late money still counts
+"""
+
+from enum import StrEnum
+
+from billing.domain import machine
+
+
+class InvoiceStatus(StrEnum):
+    """Where an invoice stands."""
+
+    OPEN = "open"
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+
+
+class InvoiceMove(StrEnum):
+    """What can happen to an invoice."""
+
+    PAY = "pay"
+    GIVE_UP = "give_up"
+    VOID = "void"
+
+
+class Blocked(StrEnum):
+    """Why an open invoice is not being charged although nothing is wrong with its date."""
+
+    WALLET = "wallet"
+    BALANCE = "balance"
+
+
+_S, _M = InvoiceStatus, InvoiceMove
+TRANSITIONS: dict[InvoiceStatus, dict[InvoiceMove, InvoiceStatus]] = {
+    _S.OPEN: {_M.PAY: _S.PAID, _M.GIVE_UP: _S.UNCOLLECTIBLE, _M.VOID: _S.VOID},
+    _S.UNCOLLECTIBLE: {_M.PAY: _S.PAID, _M.VOID: _S.VOID},
+    _S.PAID: {},
+    _S.VOID: {},
+}
+
+
+def advance(status: InvoiceStatus, move: InvoiceMove) -> InvoiceStatus:
+    """Return the status after `move`, or raise IllegalMove."""
+    return machine.advance(TRANSITIONS, "the invoice", status, move)

@@ -1,0 +1,196 @@
+"""What a gateway can say, as values, and the calls the engine makes of it.
+
+Outcomes never raise: a refusal, a timeout and nonsense are answers. This module knows no HTTP,
+no field names of any gateway, and no rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Fault(StrEnum):
+    """Why a charge did not collect, in the classes that dunning acts on (design §7)."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    LIMIT = "limit"
+    WALLET = "wallet"
+    HARD = "hard"
+    TECHNICAL = "technical"
+    OTHER = "other"
+
+
+class Waiting(StrEnum):
+    """What a pending charge waits for."""
+
+    CUSTOMER = "customer"
+    TOKEN_EXPIRED = "token_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The money moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The money did not move, and the gateway said why. `code` is its own word for it."""
+
+    fault: Fault
+    code: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The money cannot have moved: refused connection, or turned away before the body was read."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The gateway waits for the customer; asked about until it ends."""
+
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can tell yet whether the money moved; only asking the gateway resolves it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """A status query's answer: the gateway has no such payment (yet)."""
+
+
+Outcome = Succeeded | Declined | Unsent | Pending | Unknown
+StatusOutcome = Succeeded | Declined | Pending | NotFound | Unknown
+RefundOutcome = Succeeded | Declined | Unsent | Unknown
+UnbindOutcome = Succeeded | Declined | Unsent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """The customer as the gateway sees it. `phone` and `email` may be empty."""
+
+    id: str
+    name: str
+    phone: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One charge before it is put into the gateway's words. `amount` is whole rupiah."""
+
+    payer: Payer
+    number: str
+    amount: int
+    token: str
+    use_points: bool
+    first_payment: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPayment:
+    """One charge as it goes on the wire: the same id, number and bytes however often it is sent."""
+
+    request_id: str
+    number: str
+    amount: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A wish to link an OVO account. `wallet_phone` is in the form `62…`."""
+
+    request_id: str
+    payer: Payer
+    wallet_phone: str
+    success_url: str
+    failure_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindingStarted:
+    """The customer has to open `registration_url` and confirm there."""
+
+    registration_url: str
+
+
+BindOutcome = BindingStarted | Declined | Unsent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A linked wallet's token. `masked_phone` looks like `****3021`."""
+
+    token: str
+    masked_phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The OVO recurring tokens a customer has; empty when none is linked yet."""
+
+    tokens: Sequence[Token]
+
+
+TokensOutcome = Tokens | Declined | Unsent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A wallet's balance in whole rupiah; advice only, it may change before a charge."""
+
+    cash: int
+    points: int
+
+
+BalanceOutcome = Balance | Declined | Unsent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Money to give back from one succeeded charge. `amount` is whole rupiah."""
+
+    request_id: str
+    charge_request_id: str
+    number: str
+    amount: int
+    reason: str
+
+
+class Gateway(Protocol):
+    """The payment gateway. Only `compose` raises (`InvalidValue`), before anything is sent."""
+
+    def bind(self, binding: Binding) -> BindOutcome:
+        """Ask for a registration URL."""
+
+    def list_tokens(self, customer_id: str) -> TokensOutcome:
+        """Ask which OVO recurring tokens the customer has."""
+
+    def balance(self, customer_id: str, token: str) -> BalanceOutcome:
+        """Ask for the wallet's cash and points."""
+
+    def compose(self, payment: Payment) -> bytes:
+        """Put a payment into the gateway's words, checked against its limits."""
+
+    def pay(self, payment: SealedPayment) -> Outcome:
+        """Send one charge once."""
+
+    def refund(self, order: RefundOrder) -> RefundOutcome:
+        """Send one refund once."""
+
+    def unbind(self, payer: Payer, token: str, request_id: str) -> UnbindOutcome:
+        """Delete a token; a token that is already gone counts as deleted."""
+
+    def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
+        """Ask about a payment or refund by `identifier` (gateway number or Request-Id)."""

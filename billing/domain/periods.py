@@ -1,0 +1,70 @@
+"""How a plan's words become due dates: the calendar of a subscription, and where it begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.domain.subscription import SubscriptionStatus
+from schedules.calendar import Calendar
+from schedules.durations import add, parse_duration
+from schedules.walltime import local_anchor
+
+
+@lru_cache(maxsize=64)
+def zone(name: str) -> ZoneInfo:
+    """The time zone of a plan that was checked when it was made."""
+    return ZoneInfo(name)
+
+
+def calendar(plan: Mapping[Any, Any], anchor_local: datetime) -> Calendar:
+    """The due dates of a subscription. `plan` has `every`, `cron` and `timezone`."""
+    place = zone(plan["timezone"])
+    if plan["every"] is not None:
+        return Calendar.every(plan["every"], anchor=anchor_local, timezone=place)
+    return Calendar.cron(plan["cron"], anchor=anchor_local, timezone=place)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a subscription begins once there is a wallet."""
+
+    status: SubscriptionStatus
+    anchor_local: datetime
+    next_due_at: datetime
+
+
+def begin(plan: Mapping[Any, Any], start: datetime) -> Beginning:
+    """Where a subscription that starts at `start` (an instant) has its anchor and period 0.
+
+    A trial moves both to its end.
+    """
+    place = zone(plan["timezone"])
+    status = SubscriptionStatus.ACTIVE
+    if plan["trial"] is not None:
+        start = add(parse_duration(plan["trial"]), start, place)
+        status = SubscriptionStatus.TRIALING
+    anchor = local_anchor(start, place)
+    return Beginning(status, anchor, calendar(plan, anchor).due(0))
+
+
+def next_start(
+    plan: Mapping[Any, Any], anchor_local: datetime, now: datetime
+) -> tuple[int, datetime]:
+    """The first period that begins after `now`: its index and its start."""
+    dates = calendar(plan, anchor_local)
+    index = dates.index_at(now) + 1
+    return index, dates.due(index)
+
+
+def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) -> tuple[int, int]:
+    """How many of a period's local days are left at `now`, and how many it has.
+
+    The day on which something ends counts as used, unless it is the period's first.
+    """
+    first, last = start.astimezone(place).date(), end.astimezone(place).date()
+    whole = (last - first).days
+    used = min(max((now.astimezone(place).date() - first).days, 0), whole)
+    return whole - used, whole

@@ -1,0 +1,293 @@
+"""What an outcome does to a charge, its invoice and its subscription: one pure decision.
+
+The same decision settles a live answer, a status query and an operator's word. It knows no
+rows and no gateway: facts in, a `Decision` out, and whoever calls it writes that down in one
+transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.domain import charge, dunning, invoice
+from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
+from billing.domain.invoice import Blocked, InvoiceMove, InvoiceStatus
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Outcome,
+    Pending,
+    Succeeded,
+    Unknown,
+    Unsent,
+    Waiting,
+)
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+
+
+class Source(StrEnum):
+    """Where news of a charge came from."""
+
+    LIVE = "live"
+    STATUS = "status"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may wait."""
+
+    not_found_horizon: timedelta
+    wallet_wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What became of an invoice's earlier charges."""
+
+    scheduled_declines: int = 0
+    steps_short: int = 0
+    technical_declines: int = 0
+    unsent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is on record about a charge when news of it arrives."""
+
+    charge_status: ChargeStatus
+    trigger: Trigger
+    sends: int
+    asks: int
+    sent_at: datetime
+    failed_seen_at: datetime | None
+    waiting: Waiting | None
+    invoice_status: InvoiceStatus
+    first_failed_at: datetime | None
+    subscription_status: SubscriptionStatus
+    zone: ZoneInfo
+    steps: Sequence[str]
+    last_cycle: bool = False
+    other_open: bool = False
+    wallet_active: bool = True
+    charging: bool = True
+    history: History = History()
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
+
+    status: ChargeStatus
+    fault: Fault | None = None
+    code: str | None = None
+    message: str | None = None
+    waiting: Waiting | None = None
+    asked: bool = False
+    failed_seen_at: datetime | None = None
+    next_check_at: datetime | None = None  # None clears: a settled charge is asked about no more
+    parked: bool = False
+    resend: bool = False
+    surplus: bool = False
+    give_back: str | None = None
+    pays: bool = False
+    retry_at: datetime | None = None
+    first_failed_at: datetime | None = None
+    blocked_on: Blocked | None = None
+    gives_up: bool = False
+    wallet_lost: bool = False
+    move: SubscriptionMove | None = None
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def tell(self, kind: str, **data: Any) -> None:
+        """Add an event."""
+        self.events.append((kind, data))
+
+
+def decide(
+    facts: Facts,
+    outcome: Outcome | NotFound,
+    source: Source,
+    *,
+    now: datetime,
+    limits: Limits,
+) -> Decision | None:
+    """Say what `outcome` changes; None when it is no news (a repeat, or older than ours)."""
+    if facts.charge_status not in charge.UNRESOLVED and not isinstance(outcome, Succeeded):
+        return None
+    match outcome:
+        case Succeeded():
+            return _succeeded(facts, source)
+        case Declined():
+            return _declined(facts, outcome, source, now, limits)
+        case Unsent():
+            return _unsent(facts, outcome, now)
+        case Pending():
+            return _pending(facts, outcome, source, now)
+        case Unknown():
+            return _unknown(facts, outcome, source, now)
+        case NotFound():
+            return _not_found(facts, now, limits)
+
+
+def _succeeded(facts: Facts, source: Source) -> Decision | None:
+    if facts.charge_status is ChargeStatus.SUCCEEDED:
+        return None
+    decision = Decision(charge.advance(facts.charge_status, ChargeMove.SUCCEED))
+    late = facts.charge_status in {ChargeStatus.DECLINED, ChargeStatus.UNSENT}
+    decision.tell("charge.succeeded", source=source, **({"late": True} if late else {}))
+    if facts.invoice_status in {InvoiceStatus.PAID, InvoiceStatus.VOID}:
+        decision.surplus = True
+        decision.give_back = (
+            "paid twice" if facts.invoice_status is InvoiceStatus.PAID else "settled after the end"
+        )
+        return decision
+    invoice.advance(facts.invoice_status, InvoiceMove.PAY)
+    decision.pays = True
+    decision.tell("invoice.paid")
+    status = facts.subscription_status
+    behind = {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
+    if facts.last_cycle and not facts.other_open and status in _RUNNING:
+        decision.move = SubscriptionMove.COMPLETE
+    elif status in behind and not facts.other_open:
+        decision.move = SubscriptionMove.RECOVER
+    return decision
+
+
+_RUNNING = {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}
+
+
+def _declined(
+    facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
+) -> Decision:
+    # DOKU's newer pages call FAILED "not final": believed when a second read still says so.
+    if source is Source.STATUS and not _confirmed(facts, now):
+        decision = _still_open(facts, now, asked=True)
+        decision.failed_seen_at = facts.failed_seen_at or now
+        decision.next_check_at = decision.failed_seen_at + charge.CONFIRM_FAILED_AFTER
+        decision.parked = False
+        return decision
+    return _collect_later(facts, outcome, source, now, limits)
+
+
+def _confirmed(facts: Facts, now: datetime) -> bool:
+    seen = facts.failed_seen_at
+    return seen is not None and now - seen >= charge.CONFIRM_FAILED_AFTER
+
+
+def _collect_later(
+    facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
+) -> Decision:
+    """The charge is declined; the invoice waits, goes on the ladder, or is given up."""
+    decision = Decision(
+        charge.advance(facts.charge_status, ChargeMove.DECLINE),
+        fault=outcome.fault,
+        code=outcome.code,
+        message=outcome.message,
+        asked=source is Source.STATUS,
+    )
+    decision.tell("charge.declined", fault=outcome.fault, code=outcome.code, source=source)
+    if outcome.fault is Fault.WALLET:
+        decision.wallet_lost = True
+    if facts.invoice_status is not InvoiceStatus.OPEN:
+        return decision
+    if facts.subscription_status is SubscriptionStatus.ACTIVE:
+        decision.move = SubscriptionMove.FALL_BEHIND
+    if outcome.fault is Fault.WALLET:
+        decision.blocked_on = Blocked.WALLET
+        decision.retry_at = now + limits.wallet_wait
+        return decision
+    decision.first_failed_at = facts.first_failed_at or now
+    decision.retry_at = _next_try(facts, outcome.fault, decision.first_failed_at, now)
+    decision.gives_up = decision.retry_at is None
+    return decision
+
+
+def _next_try(
+    facts: Facts, fault: Fault, first_failed_at: datetime, now: datetime
+) -> datetime | None:
+    history = facts.history
+    if fault is Fault.HARD:
+        return None
+    if fault is Fault.TECHNICAL and history.technical_declines < len(dunning.TECHNICAL_WAITS):
+        return now + dunning.TECHNICAL_WAITS[history.technical_declines]
+    spent = history.scheduled_declines + history.steps_short
+    if facts.trigger is Trigger.SCHEDULED:
+        spent += 1
+    return dunning.step_at(facts.steps, spent, first_failed_at, now, facts.zone)
+
+
+def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
+    if facts.charge_status is not ChargeStatus.IN_FLIGHT:
+        return None
+    if facts.sends > 1:
+        # This sending cannot have moved money, but an earlier one of the same charge may have.
+        return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
+    decision = Decision(
+        charge.advance(facts.charge_status, ChargeMove.TURN_AWAY), message=outcome.reason
+    )
+    decision.tell("charge.unsent", why=outcome.reason)
+    if facts.invoice_status is InvoiceStatus.OPEN:
+        decision.retry_at = now + dunning.wait_after_unsent(facts.history.unsent + 1)
+    return decision
+
+
+def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> Decision:
+    decision = _still_open(facts, now, asked=source is Source.STATUS)
+    if facts.charge_status is ChargeStatus.PENDING:
+        return decision
+    decision.status = charge.advance(facts.charge_status, ChargeMove.WAIT)
+    decision.waiting = outcome.waiting
+    decision.tell("charge.pending", waiting=outcome.waiting)
+    return decision
+
+
+def _unknown(facts: Facts, outcome: Unknown, source: Source, now: datetime) -> Decision:
+    decision = _still_open(facts, now, asked=source is Source.STATUS)
+    decision.message = outcome.reason
+    if facts.charge_status is ChargeStatus.IN_FLIGHT:
+        decision.tell("charge.unknown", why=outcome.reason)
+    return decision
+
+
+def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
+    believed_at = facts.sent_at + limits.not_found_horizon
+    if now < believed_at:
+        decision = _still_open(facts, now, asked=True)
+        if decision.next_check_at is not None:
+            decision.next_check_at = min(decision.next_check_at, believed_at)
+        return decision
+    if facts.charge_status is ChargeStatus.PENDING:
+        fault = Fault.WALLET if facts.waiting is Waiting.TOKEN_EXPIRED else Fault.OTHER
+        return _collect_later(facts, Declined(fault, "not_completed"), Source.STATUS, now, limits)
+    if facts.invoice_status is not InvoiceStatus.OPEN:
+        return _collect_later(facts, Declined(Fault.OTHER, "not_found"), Source.STATUS, now, limits)
+    if not facts.wallet_active:
+        return _collect_later(
+            facts, Declined(Fault.WALLET, "not_found"), Source.STATUS, now, limits
+        )
+    if not facts.charging:
+        return _still_open(facts, now, asked=True)
+    decision = Decision(ChargeStatus.IN_FLIGHT, asked=True, resend=True)
+    decision.next_check_at = now + charge.ASK_AFTER[0]
+    decision.tell("charge.resent", why="not found")
+    return decision
+
+
+def _still_open(facts: Facts, now: datetime, *, asked: bool) -> Decision:
+    """The charge stays unresolved: when to ask again, or a visible end of asking."""
+    status = facts.charge_status
+    if status is ChargeStatus.IN_FLIGHT:
+        status = charge.advance(status, ChargeMove.LOSE_SIGHT)
+    decision = Decision(status, asked=asked, failed_seen_at=facts.failed_seen_at)
+    wait = charge.ask_after(facts.asks + asked)
+    if wait is None:
+        decision.parked = True
+        decision.tell("charge.parked", asks=facts.asks + asked)
+    else:
+        decision.next_check_at = now + wait
+    return decision

@@ -1,0 +1,64 @@
+"""A wallet: a customer's linked OVO account, and its token with one year of life.
+
+pending ─┬─> active ─┬─> expired       the token's year ended, or the gateway said so
+         ├─> failed  └─> unbinding ──> unlinked
+         └─> unlinked
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from billing.domain import machine
+
+TOKEN_LIFE_YEARS = 1
+"""DOKU, Get List Token: "valid for 1 year", and no expiry date is returned."""
+LINK_LIFE = timedelta(days=7)
+"""Ours: how long a registration link is polled before it counts as failed."""
+
+
+class WalletStatus(StrEnum):
+    """Where a wallet stands."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    UNBINDING = "unbinding"
+    UNLINKED = "unlinked"
+    FAILED = "failed"
+
+
+LIVE = (WalletStatus.PENDING, WalletStatus.ACTIVE, WalletStatus.UNBINDING)
+"""At most one of these a customer."""
+
+
+class WalletMove(StrEnum):
+    """What can happen to a wallet."""
+
+    LINK = "link"
+    FAIL = "fail"
+    EXPIRE = "expire"
+    UNBIND = "unbind"
+    CONFIRM_UNBOUND = "confirm_unbound"
+
+
+_S, _M = WalletStatus, WalletMove
+TRANSITIONS: dict[WalletStatus, dict[WalletMove, WalletStatus]] = {
+    _S.PENDING: {_M.LINK: _S.ACTIVE, _M.FAIL: _S.FAILED, _M.UNBIND: _S.UNLINKED},
+    _S.ACTIVE: {_M.EXPIRE: _S.EXPIRED, _M.UNBIND: _S.UNBINDING},
+    _S.EXPIRED: {_M.UNBIND: _S.UNBINDING},
+    _S.UNBINDING: {_M.CONFIRM_UNBOUND: _S.UNLINKED},
+    _S.UNLINKED: {},
+    _S.FAILED: {},
+}
+
+
+def advance(status: WalletStatus, move: WalletMove) -> WalletStatus:
+    """Return the status after `move`, or raise IllegalMove."""
+    return machine.advance(TRANSITIONS, "the wallet", status, move)
+
+
+def poll_after(age: timedelta) -> timedelta:
+    """How long to wait before asking again for the token of a link that is `age` old."""
+    if age < timedelta(minutes=10):
+        return timedelta(seconds=5)
+    return timedelta(minutes=1) if age < timedelta(hours=2) else timedelta(minutes=30)

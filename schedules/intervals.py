@@ -1,0 +1,64 @@
+"""Intervals such as "3 months", compiled to cron expressions and a step.
+
+Knows which cron fires an anchored interval needs and in which month or day its n-th one lies.
+Asks nobody when they are: finding the fires is the calendar's part.
+"""
+
+from datetime import datetime
+
+from schedules.durations import LENGTHS, MONTHS, Duration, Unit, move, parse_duration
+from schedules.walltime import ScheduleError, quoted
+
+UNITS = (Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.YEAR)
+
+
+def parse_interval(text: str) -> Duration:
+    """Read "1 month", "2 weeks", "3 months", "10 days" or "1 year"; raises ScheduleError."""
+    interval = parse_duration(text)
+    if interval.unit not in UNITS:
+        months = Duration(interval.count, Unit.MONTH)
+        hint = f'; did you mean "{months}"?' if interval.unit is Unit.MINUTE else ""
+        raise ScheduleError(
+            f"{quoted(text)} is too short for an interval, which counts days, weeks, months or "
+            f"years (a cron expression can be shorter){hint}"
+        )
+    return interval
+
+
+def compile_crons(unit: Unit, anchor: datetime) -> tuple[str, ...]:
+    """
+    Write the fires that a step of one unit makes from an anchor, as cron expressions.
+
+    No month is skipped: where the anchor's day does not exist, "L" (the last day) takes its place.
+    """
+    day, month = str(anchor.day), str(anchor.month)
+    match unit:
+        case Unit.DAY:
+            dates = ["* * *"]
+        case Unit.WEEK:
+            dates = [f"* * {anchor.isoweekday() % 7}"]
+        case Unit.YEAR:
+            # The last day of February is the 29th exactly in leap years.
+            dates = ["L 2 *" if (day, month) == ("29", "2") else f"{day} {month} *"]
+        case _ if anchor.day <= 28:
+            dates = [f"{day} * *"]
+        case _ if anchor.day <= 30:
+            dates = [f"{day} 1,3-12 *", "L 2 *"]
+        case _:
+            dates = ["31 1,3,5,7,8,10,12 *", "L 2,4,6,9,11 *"]
+    seconds = f" {anchor.second}" if anchor.second else ""
+    return tuple(f"{anchor.minute} {anchor.hour} {date}{seconds}" for date in dates)
+
+
+def landing(anchor: datetime, count: int, unit: Unit) -> datetime:
+    """Find the midnight from which the next fire is the one `count` units after the anchor."""
+    midnight = anchor.replace(hour=0, minute=0, second=0)
+    return move(midnight.replace(day=1) if unit in MONTHS else midnight, count, unit)
+
+
+def units_between(anchor: datetime, wall: datetime, unit: Unit) -> int:
+    """Count whole units from the anchor's month or day to that of another wall-clock time."""
+    if unit in MONTHS:
+        months = (wall.year - anchor.year) * 12 + wall.month - anchor.month
+        return months // MONTHS[unit]
+    return (wall.date() - anchor.date()) // LENGTHS[unit]
