@@ -1,0 +1,207 @@
+"""Settings, read from the environment and checked once at start.
+
+It knows names, defaults and formats; it opens no connection. A mistake is one line that names
+the variable, what is wrong with it and what would be right.
+"""
+
+import os
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from billing.domain.errors import NotConfigured
+from billing.domain.outcomes import Fault
+
+DOKU_SANDBOX = "https://api-sandbox.doku.com"
+DOKU_PRODUCTION = "https://api.doku.com"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside; the README's table is checked against it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BILLING_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL: postgresql://user@host/db; a socket directory in ?host= too",
+    )
+    redis_url: SecretStr | None = Field(default=None, description="Redis: redis://host:6379/0")
+    doku_base_url: str = Field(default=DOKU_SANDBOX, description="Where the gateway listens")
+    doku_client_id: str = Field(default="", description="Client-Id from DOKU's back office")
+    doku_secret_key: SecretStr = Field(
+        default=SecretStr(""), description="Secret key from DOKU's back office"
+    )
+    doku_timeout_seconds: Annotated[Decimal, Field(gt=0, le=600)] = Field(
+        default=Decimal(75),
+        description="How long a charge may take before its outcome counts as unknown",
+    )
+    doku_proxy: str = Field(default="", description="HTTP proxy towards the gateway, if any")
+    faults: dict[str, Fault] = Field(
+        default_factory=dict,
+        description='JSON: gateway codes and the fault class each means, {"E123": "limit"}',
+    )
+    token_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Fernet key for wallet tokens at rest; several, comma-separated, rotate",
+    )
+    tick_seconds: Annotated[Decimal, Field(ge=Decimal("0.2"), le=3600)] = Field(
+        default=Decimal(10), description="How often beat looks for due work"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=128, description="Charges in one task"
+    )
+    batch_threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=32, description="Calls to the gateway at once in one worker process"
+    )
+    worker_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=2, description="Processes of one worker, unless its -c says otherwise"
+    )
+    not_found_horizon_seconds: Annotated[int, Field(ge=60)] = Field(
+        default=900,
+        description='How old a charge must be before the gateway\'s "not found" is believed',
+    )
+    wallet_wait_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        default=30,
+        description="How long an unpaid invoice waits for a wallet before it is given up",
+    )
+    balance_recheck_seconds: Annotated[int, Field(ge=1)] = Field(
+        default=21600, description="How often a wallet that was short is asked again"
+    )
+    link_success_url: str = Field(
+        default="https://example.com/linked", description="Where OVO sends a customer who linked"
+    )
+    link_failure_url: str = Field(
+        default="https://example.com/not-linked",
+        description="Where OVO sends a customer who did not link",
+    )
+    test_clock: bool = Field(default=False, description="Billing time is set by `billing clock`")
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Log lines for people or for machines"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least serious log line that is written"
+    )
+    home: Path = Field(
+        default=Path(".local"), description="The folder where `billing up` keeps everything"
+    )
+    up_port: Annotated[int, Field(ge=1024, le=65000)] = Field(
+        default=5555, description="Flower's port under `billing up`; the sandbox takes the next"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        scheme, _, rest = value.get_secret_value().partition("://")
+        if scheme not in {"postgresql", "postgresql+psycopg", "postgres"} or not rest:
+            raise ValueError("must start with postgresql:// (no other database is supported)")
+        return SecretStr(f"postgresql+psycopg://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
+            "redis",
+            "rediss",
+        }:
+            raise ValueError("must start with redis:// or rediss://")
+        return value
+
+    @field_validator("doku_base_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be a URL such as " + DOKU_SANDBOX)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("must be https (plain http only to this machine)")
+        if parts.path.strip("/") or parts.query:
+            raise ValueError("must be scheme and host only, without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("token_key")
+    @classmethod
+    def _fernet(cls, value: SecretStr) -> SecretStr:
+        for key in filter(None, value.get_secret_value().split(",")):
+            try:
+                Fernet(key.strip())
+            except ValueError:
+                raise ValueError(
+                    "must be Fernet keys (32 bytes, url-safe base64), comma-separated"
+                ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _no_test_clock_in_production(self) -> Self:
+        if self.test_clock and self.production:
+            raise ValueError("BILLING_TEST_CLOCK cannot be used with the production gateway")
+        return self
+
+    @property
+    def production(self) -> bool:
+        """Whether real customers' money is at the other end."""
+        return urlsplit(self.doku_base_url).hostname == urlsplit(DOKU_PRODUCTION).hostname
+
+    @property
+    def database(self) -> str:
+        """The database URL; NotConfigured when there is none."""
+        if self.database_url is None:
+            raise NotConfigured(_absent("BILLING_DATABASE_URL", "postgresql://user@host/billing"))
+        return self.database_url.get_secret_value()
+
+    @property
+    def redis(self) -> str:
+        """The Redis URL; NotConfigured when there is none."""
+        if self.redis_url is None:
+            raise NotConfigured(_absent("BILLING_REDIS_URL", "redis://localhost:6379/0"))
+        return self.redis_url.get_secret_value()
+
+    @property
+    def token_keys(self) -> Sequence[str]:
+        """The Fernet keys, newest first; NotConfigured when there is none."""
+        keys = [key.strip() for key in self.token_key.get_secret_value().split(",") if key.strip()]
+        if not keys:
+            raise NotConfigured(
+                "BILLING_TOKEN_KEY is not set; make one with: python -c "
+                "'from cryptography.fernet import Fernet as F; print(F.generate_key().decode())'"
+            )
+        return keys
+
+
+def _absent(name: str, example: str) -> str:
+    return f"{name} is not set; use {example}, or start the local stack with: billing up"
+
+
+def load(env_files: Sequence[Path] | None = None) -> Settings:
+    """Read the settings, or raise NotConfigured with one line.
+
+    Sources, strongest first: the environment, `.env`, and what a running `billing up` left in
+    its folder, so that a second terminal finds the local stack without being told.
+    """
+    home = Path(os.environ.get("BILLING_HOME", ".local"))
+    files = (home / "stack.env", Path(".env")) if env_files is None else env_files
+    try:
+        return Settings(_env_file=tuple(files))
+    except ValidationError as invalid:
+        raise NotConfigured(_one_line(invalid)) from None
+    except ValueError as invalid:  # a JSON setting that is no JSON
+        raise NotConfigured(f"settings: {invalid}; JSON is wanted there") from None
+
+
+def _one_line(invalid: ValidationError) -> str:
+    problems = []
+    for error in invalid.errors(include_input=False, include_url=False):
+        name = "_".join(str(part) for part in error["loc"][:1])
+        message = error["msg"].removeprefix("Value error, ")
+        problems.append(f"BILLING_{name.upper()}: {message}" if name else message)
+    return "; ".join(problems)

@@ -1,0 +1,201 @@
+"""DOKU's answers as our outcomes: read tolerantly, believed only when signed and about our order.
+
+It knows the shapes of answers, whatever spelling they come in. It sends nothing, and it checks no
+signature: an `Answer` says whether that was done.
+"""
+
+import re
+from collections.abc import Iterable
+
+from billing.domain.outcomes import (
+    Balance,
+    BalanceOutcome,
+    BindingStarted,
+    BindOutcome,
+    Declined,
+    Fault,
+    Outcome,
+    Pending,
+    RefundOrder,
+    RefundOutcome,
+    Succeeded,
+    Token,
+    Tokens,
+    TokensOutcome,
+    UnbindOutcome,
+    Unknown,
+    Waiting,
+)
+from billing.gateway.codec import TOKEN_MAX
+from billing.gateway.envelopes import Block, block, complaint, fold, parse, scrub, text, whole
+from billing.gateway.faults import Faults
+from billing.gateway.refusals import Answer, Trust, odd_status, refusal, unsettled
+from billing.gateway.urls import is_private_url
+
+_TOKEN = re.compile(rf"[!-~]{{1,{TOKEN_MAX}}}")
+_UNBOUND = frozenset({"success", "deleted", "deleted_token", "inactive"})
+_GONE = re.compile(
+    r"^not_found|(token|account|wallet|customer)(_id)?(_is|_was)?_not_found|invalid_token|token_(is_)?(invalid|expired|deleted|inactive)"
+    r"|already_(been_)?(deleted|unbound|unlinked|inactive)"
+)
+
+
+def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome:
+    """
+    Judge the answer to a charge of `amount` rupiah under our gateway `number`.
+
+    The page names SUCCESS, PENDING and TOKEN_EXPIRED. Anything else, FAILED too, is not an end:
+    it is asked about.
+    """
+    if not answer.carries_result:
+        return refusal(answer, faults)
+    document = _believed(answer)
+    if isinstance(document, Unknown):
+        return document
+    order = block(document, "order")
+    if text(order, "invoice_number") != number:
+        return Unknown("other_number")
+    if whole(order.get("amount")) != amount:
+        return Unknown("other_amount")
+    match fold(text(block(document, "payment"), "status")):
+        case "success":
+            return Succeeded()
+        case "pending":
+            return Pending(Waiting.CUSTOMER)
+        case "token_expired":
+            return Pending(Waiting.TOKEN_EXPIRED)
+        case other:
+            return odd_status(other)
+
+
+def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
+    """Judge the answer to a refund; FAILED is named by the page here, and it is an end."""
+    if not answer.carries_result:
+        return refusal(answer, faults)
+    document = _believed(answer)
+    if isinstance(document, Unknown):
+        return document
+    result = block(document, "refund")
+    original = text(block(document, "payment"), "original_request_id")
+    if text(block(document, "order"), "invoice_number") != ours.number:
+        return Unknown("other_number")
+    if original and original != ours.charge_request_id:
+        return Unknown("other_request")
+    if whole(result.get("amount")) != ours.amount:
+        return Unknown("other_amount")
+    match fold(text(result, "status")):
+        case "success":
+            return Succeeded()
+        case "failed":
+            return Declined(Fault.OTHER, "refund_failed", scrub(text(result, "message")))
+        case other:
+            return odd_status(other)
+
+
+def binding(answer: Answer, faults: Faults) -> BindOutcome:
+    """
+    Read the URL that the customer has to open; it must be private, its host may be any.
+
+    The page's sample lacks the phone it calls mandatory, and is no valid JSON.
+    """
+    if not answer.carries_result:
+        return refusal(answer, faults, moves_money=False)
+    document = _believed(answer, trailing_commas=True)
+    if isinstance(document, Unknown):
+        return document
+    account = block(document, "ovo_account")
+    status = fold(text(account, "status"))
+    if status not in {"", "pending"}:
+        return odd_status(status)
+    url = text(account, "registration_url")
+    return BindingStarted(url) if is_private_url(url) else Unknown("no_registration_url")
+
+
+def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
+    """
+    Read the customer's recurring OVO tokens from one `wallet`, a list, `wallets` or `tokens`.
+
+    An entry that cannot be read makes the whole list unknown: it must not look like an unlinking.
+    """
+    if not answer.carries_result:
+        said = complaint(answer.body) if answer.status == 404 else None
+        if said is not None and "not_found" in said.words:
+            return Tokens(())
+        return refusal(answer, faults, moves_money=False)
+    document = _believed(answer)
+    if isinstance(document, Unknown):
+        return document
+    if text(block(document, "customer"), "id") not in {"", customer_id}:
+        return Unknown("other_customer")
+    kind = text(block(document, "token_data"), "type")
+    found: dict[str, Token] = {}
+    for entry in _entries(document):
+        if not isinstance(entry, dict):
+            return Unknown("unreadable_token")
+        if not entry or not _is_recurring_ovo(entry, kind):
+            continue
+        token = text(entry, "token_id")
+        if not _TOKEN.fullmatch(token):
+            return Unknown("unreadable_token")
+        found[token] = Token(token, text(entry, "masked_phone_number"))
+    return Tokens(tuple(found.values()))
+
+
+def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
+    """Read cash and points; without a points programme there may be no points."""
+    if not answer.carries_result:
+        return refusal(answer, faults, moves_money=False)
+    document = _believed(answer)
+    if isinstance(document, Unknown):
+        return document
+    account = block(document, "ovo_account")
+    cash, points = whole(account.get("ovo_cash_balance")), account.get("ovo_point_balance")
+    whole_points = 0 if points is None else whole(points)
+    if cash is None or whole_points is None:
+        return Unknown("unreadable_balance")
+    return Balance(cash, whole_points)
+
+
+def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
+    """Judge the answer to an unbinding; a token that is already gone is what was wanted."""
+    if not answer.carries_result:
+        said = complaint(answer.body) if 400 <= answer.status < 500 else None
+        if said is not None and _GONE.search(said.words):
+            return Succeeded()
+        return refusal(answer, faults, moves_money=False)
+    document = _believed(answer)
+    if isinstance(document, Unknown):
+        return document
+    account = block(document, "ovo_account")
+    if text(account, "token_id") not in {"", token}:
+        return Unknown("other_token")
+    status = fold(text(account, "status"))
+    if status == "failed":
+        return Declined(Fault.OTHER, "unbind_failed", scrub(text(account, "message")))
+    return Succeeded() if status in _UNBOUND else odd_status(status)
+
+
+def _believed(answer: Answer, *, trailing_commas: bool = False) -> Block | Unknown:
+    """Return what a signed answer says; without a good signature it says nothing."""
+    if answer.status == 409 and answer.trust is not Trust.VERIFIED:
+        return unsettled(answer)
+    if answer.trust is not Trust.VERIFIED:
+        return Unknown(answer.trust)
+    document = parse(answer.body, trailing_commas=trailing_commas)
+    return unsettled(answer) if document is None else document
+
+
+def _entries(document: Block) -> Iterable[object]:
+    for name in ("wallet", "wallets", "tokens"):
+        entries = document.get(name)
+        if isinstance(entries, list):
+            yield from entries
+        elif entries is not None:
+            yield entries
+
+
+def _is_recurring_ovo(entry: Block, kind: str) -> bool:
+    """Tell whether an entry is a live OVO token for recurring charges, as far as it says so."""
+    issuer, own_kind = fold(text(entry, "issuer")), fold(text(entry, "type") or kind)
+    is_ended = fold(text(entry, "status")) in {"inactive", "deleted", "expired"}
+    return issuer in {"", "ovo"} and own_kind in {"", "wallet_recurring"} and not is_ended

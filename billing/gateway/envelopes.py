@@ -1,0 +1,142 @@
+"""Reading what DOKU sends without believing in one shape: JSON, whole amounts, complaints.
+
+It judges nothing: what a complaint means for a payment is decided in `answers`. Text that leaves
+here for a log or a row has lost its phones, e-mail addresses and tokens.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Never
+
+from billing.gateway.codec import AMOUNT_MAX
+
+Block = Mapping[str, object]
+
+TEXT_MAX = 120
+CODE_MAX = 64
+
+_NUMERIC = re.compile(r"([0-9]{1,12})(?:\.0{1,6})?")
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+_EMAIL = re.compile(r"\S+@\S+")
+_LONG_WORD = re.compile(r"(?=[A-Za-z0-9+/=_-]*[0-9])[A-Za-z0-9+/=_-]{20,}")
+_PHONE = re.compile(r"\+?[0-9*](?:[ .-]?[0-9*]){5,}")
+# What web frameworks and proxies say when no handler was found; nothing of DOKU's business.
+_UNROUTED = re.compile(r"no static resource|no route|no handler|cannot (get|post) /", re.IGNORECASE)
+_PHRASES = frozenset(status.phrase.lower() for status in HTTPStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """The gateway's own reason, scrubbed; where it gives no code, `code` is its message, folded."""
+
+    code: str
+    message: str
+
+    @property
+    def words(self) -> str:
+        """Code and message as one folded text, to look for words in."""
+        return f"{fold(self.code)}_{fold(self.message)}"
+
+
+def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
+    """
+    Read a JSON object; None for anything else: nothing, HTML, a list, half a document.
+
+    The page's own sample of a binding answer has a comma before a closing brace, so for that one
+    answer such commas can be forgiven.
+    """
+    try:
+        text = body.decode()
+        if trailing_commas:
+            text = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def block(parent: Block, name: str) -> Block:
+    """Return the object called `name`, an empty one when it is missing or something else."""
+    child = parent.get(name)
+    return child if isinstance(child, dict) else {}
+
+
+def text(parent: Block, name: str) -> str:
+    """Return the string called `name`; numbers as written, anything else as nothing."""
+    child = parent.get(name)
+    if isinstance(child, str):
+        return child.strip()
+    return str(child) if isinstance(child, int) and not isinstance(child, bool) else ""
+
+
+def fold(value: str) -> str:
+    """Make spellings equal: `CREDIT CARD`, `credit_card` and `Credit-Card` are one word."""
+    return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
+
+
+def whole(value: object) -> int | None:
+    """Read whole rupiah from 100000, 100000.00 or "100000.00"; None for all else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        match = _NUMERIC.fullmatch(value.strip())
+        value = int(match[1]) if match else None
+    if not isinstance(value, int | Decimal) or not 0 <= value <= AMOUNT_MAX:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def complaint(body: bytes) -> Complaint | None:
+    """
+    Read a business error out of any envelope DOKU was seen to use.
+
+    None when there is none, or when it is not DOKU's business logic that speaks: a framework's
+    error page and an unrouted path say nothing about a payment.
+    """
+    document = parse(body)
+    if document is None:
+        return None
+    error = document.get("error")
+    if isinstance(error, dict):
+        return _complaint(text(error, "code"), _joined(error.get("message")))
+    if isinstance(error, str) and "timestamp" in document and "path" in document:
+        return None
+    code = text(document, "code") or text(document, "response_code")
+    if isinstance(error, str) and error.lower() not in _PHRASES:
+        code = code or error.strip()
+    message = _joined(document.get("error_messages")) or _joined(document.get("message"))
+    return _complaint(code, message)
+
+
+def scrub(value: str, limit: int = TEXT_MAX) -> str:
+    """Make one short line without e-mail addresses, phones, and words that may be tokens."""
+    line = " ".join(value[: 4 * limit].split())
+    line = _LONG_WORD.sub("[…]", _EMAIL.sub("[…]", line))
+    line = _PHONE.sub("[…]", line)
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    return line[:limit]
+
+
+def _complaint(code: str, message: str) -> Complaint | None:
+    if not code and (_UNROUTED.search(message) or message.lower().rstrip(".") in {"", *_PHRASES}):
+        return None
+    # Codes are numbers at times, and short enough not to be a phone's.
+    clean = code if re.fullmatch(r"[A-Za-z_.-]{1,64}|[A-Za-z0-9_.-]{1,9}", code) else ""
+    clean = clean or scrub(code, CODE_MAX) or fold(scrub(message, CODE_MAX)) or "unnamed"
+    return Complaint(clean, scrub(message))
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, Sequence):
+        return "; ".join(item.strip() for item in value if isinstance(item, str))
+    return ""
+
+
+def _refuse(constant: str) -> Never:
+    raise ValueError(constant)

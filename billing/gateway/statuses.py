@@ -1,0 +1,91 @@
+"""Check Status: what DOKU knows about a payment or refund, read as one of our outcomes.
+
+Apart from the other answers because it is a GET: its signature, its 404 and its list of statuses
+follow other rules. It sends nothing and decides nothing about when to ask again.
+"""
+
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Pending,
+    StatusOutcome,
+    Succeeded,
+    Unknown,
+    Waiting,
+)
+from billing.gateway.envelopes import Block, block, complaint, fold, parse, text, whole
+from billing.gateway.refusals import Answer, Trust, is_forged, is_turned_away, odd_status, unsettled
+
+# REFUNDED: the money had moved, and its way back is booked apart. VOIDED, REVERSED, CANCELLED and
+# TIMEOUT are left out on purpose: they are no ends that money may be booked on without a person.
+_OUTCOMES: dict[str, StatusOutcome] = {
+    "success": Succeeded(),
+    "refunded": Succeeded(),
+    "pending": Pending(Waiting.CUSTOMER),
+    "redirect": Pending(Waiting.CUSTOMER),
+    "failed": Declined(Fault.OTHER, "failed"),
+    "expired": Declined(Fault.OTHER, "expired"),
+}
+
+
+def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusOutcome:
+    """
+    Judge the answer about `identifier`, which is our gateway number or a Request-Id.
+
+    Whether DOKU signs this GET, and over what, is not documented. So a wrong signature is never
+    believed, and a missing one only when the answer names both our number and our amount: TLS
+    says who is speaking, and those two say about what.
+    """
+    if answer.status == 404:
+        said = complaint(answer.body)
+        if is_forged(answer, said):
+            return Unknown(answer.trust)
+        if said is None or is_turned_away(said):
+            return unsettled(answer, said)
+        return NotFound()
+    if not 200 <= answer.status < 300:
+        return unsettled(answer)
+    if answer.trust is Trust.WRONG:
+        return Unknown(answer.trust)
+    document = parse(answer.body)
+    if document is None:
+        return unsettled(answer)
+    if block(document, "transaction"):
+        return _transaction(document, answer.trust, identifier, number, amount)
+    return _without_transaction(document, answer)
+
+
+def _transaction(
+    document: Block, trust: Trust, identifier: str, number: str, amount: int
+) -> StatusOutcome:
+    order, transaction = block(document, "order"), block(document, "transaction")
+    by_request = identifier != number
+    refund = block(document, "refund") if by_request else {}
+    stated_number, stated_amount = text(order, "invoice_number"), order.get("amount")
+    stated_amount = refund.get("amount", stated_amount)
+    if stated_number and stated_number != number:
+        return Unknown("other_number")
+    if stated_amount is not None and whole(stated_amount) != amount:
+        return Unknown("other_amount")
+    if trust is Trust.MISSING and (not stated_number or stated_amount is None):
+        return Unknown(trust)
+    # A refund is asked about by its own Request-Id. The payment's own record in its place must
+    # not pass for the refund.
+    original = text(transaction, "original_request_id")
+    is_refund = bool(refund) or fold(text(transaction, "type")) == "refund"
+    if by_request and original not in {"", identifier} and not is_refund:
+        return Unknown("other_request")
+    said = fold(text(transaction, "status"))
+    return _OUTCOMES.get(said) or odd_status(said)
+
+
+def _without_transaction(document: Block, answer: Answer) -> StatusOutcome:
+    """Read an answer that names no transaction: not found, unless an order or an error is there."""
+    order_status = fold(text(block(document, "order"), "status"))
+    if order_status:
+        return odd_status(order_status)
+    said = complaint(answer.body)
+    if said is not None and "not_found" not in said.words:
+        return unsettled(answer, said)
+    return NotFound()

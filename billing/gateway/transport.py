@@ -1,0 +1,204 @@
+"""The only import of requests: pools, time-outs, and whether a request can have been sent.
+
+It carries bytes and knows nothing of signatures, JSON or payments. No exception leaves it: their
+texts hold URLs and bodies. It follows no redirect and repeats nothing by itself.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from urllib.parse import urlsplit
+
+import requests
+import structlog
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError
+from urllib3.util import Retry
+
+from billing.domain.errors import NotConfigured
+from billing.gateway.urls import is_private_url
+
+CONNECT_SECONDS = 5.0
+BODY_MAX_BYTES = 1 << 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An HTTP answer as it came; header names are looked up in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the body left this machine."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request may have arrived; no usable answer came back."""
+
+    reason: str
+
+
+Delivery = Answered | NotSent | NoAnswer
+
+
+class Transport:
+    """
+    Connections to one gateway: a session per thread and process, made where it is used.
+
+    A session made before a fork is never used after it. The environment's proxies, certificates
+    and .netrc are not read; a proxy and a CA file are given here or not at all.
+    """
+
+    def __init__(self, base_url: str, *, proxy: str = "", ca_file: str = "") -> None:
+        base = base_url.rstrip("/")
+        if not is_private_url(base) or urlsplit(base)[2:] != ("", "", ""):
+            raise NotConfigured(
+                "the gateway's base URL must be https://host without a path"
+                " (http only towards this machine)"
+            )
+        self._base = base
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._verify: bool | str = ca_file or True
+        self._local = _Local()
+
+    def send(
+        self,
+        call: str,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout_seconds: float,
+    ) -> Delivery:
+        """
+        Send one request once, and say what became of it.
+
+        `timeout_seconds` bounds each wait for the peer, and connecting and reading the body
+        together, give or take one such wait, however slowly the body drips.
+        """
+        started = time.monotonic()
+        parcel = None if body is None else _Parcel(body)
+        request = requests.Request(method, self._base + target, headers=headers, data=parcel)
+        try:
+            delivery = self._exchange(request, timeout_seconds)
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+            delivery = _failure(error, parcel)
+        _log.debug(
+            "gateway.called",
+            call=call,
+            http_status=delivery.status if isinstance(delivery, Answered) else None,
+            reason="" if isinstance(delivery, Answered) else delivery.reason,
+            milliseconds=round((time.monotonic() - started) * 1000),
+        )
+        return delivery
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        if self._local.session is not None:
+            self._local.session.close()
+            self._local.session = None
+
+    def _exchange(self, request: requests.Request, timeout_seconds: float) -> Delivery:
+        connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
+        deadline = time.monotonic() + connect_seconds + timeout_seconds
+        with self._session().send(
+            request.prepare(),
+            stream=True,
+            timeout=(connect_seconds, timeout_seconds),
+            proxies=self._proxies,
+            allow_redirects=False,
+        ) as response:
+            body = bytearray()
+            # Raw bytes: the signature is over what travelled, not over what it unpacks to.
+            while chunk := response.raw.read1(65536, decode_content=False):
+                body += chunk
+                if len(body) > BODY_MAX_BYTES:
+                    return NoAnswer("answer_too_large")
+                if time.monotonic() > deadline:
+                    return NoAnswer("answer_too_slow")
+            return Answered(response.status_code, response.headers, bytes(body))
+
+    def _session(self) -> requests.Session:
+        local = self._local
+        if local.session is None or local.pid != os.getpid():
+            # After a fork the parent's session is dropped, not closed: its sockets are in use.
+            local.session, local.pid = self._new_session(), os.getpid()
+        return local.session
+
+    def _new_session(self) -> requests.Session:
+        session = _Session()
+        session.trust_env = False
+        session.verify = self._verify
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+
+class _Local(threading.local):
+    session: requests.Session | None = None
+    pid = 0
+
+
+class _Session(requests.Session):
+    """A session that follows nothing: requests would read a redirect's body to prepare for it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the base class names it
+        return None
+
+
+class _Parcel:
+    """
+    A body that knows whether it was handed over.
+
+    The library asks for it only once a connection stands, TLS and proxy included, and the headers
+    have been written. Until then the gateway cannot have acted, whatever exception says so; its
+    types do not tell, because a TLS error or a reset comes before as well as after.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.handed_over = False
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.handed_over = True
+        yield self._body
+
+
+def _failure(error: Exception, parcel: _Parcel | None) -> NotSent | NoAnswer:
+    """Put a failure into our own words; the library's never leave this module."""
+    if parcel is not None and not parcel.handed_over:
+        return NotSent(_why_not_sent(error))
+    return NoAnswer(
+        "read_timeout" if isinstance(error, requests.Timeout | TimeoutError) else "connection_lost"
+    )
+
+
+def _why_not_sent(error: Exception) -> str:
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError):
+        return "name_not_resolved"
+    for kind, reason in (
+        (requests.exceptions.ProxyError, "proxy_refused"),
+        (requests.exceptions.SSLError, "tls_failed"),
+        (requests.Timeout, "connect_timeout"),
+    ):
+        if isinstance(error, kind):
+            return reason
+    return "not_connected"

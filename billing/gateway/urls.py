@@ -1,0 +1,44 @@
+"""Which URLs may be used: well-formed, and private on their way.
+
+It opens no connection and knows no gateway.
+"""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+# DOKU, Customer Binding: URLs are strings of up to 2048 characters.
+URL_MAX = 2048
+
+_TEXT = re.compile(rf"[!-~]{{1,{URL_MAX}}}")
+
+
+def is_url(url: str) -> bool:
+    """Tell whether `url` is http or https, with a host, without blanks and credentials."""
+    return _parts(url) is not None
+
+
+def is_private_url(url: str) -> bool:
+    """Tell whether what is sent to `url` stays private: https, or plain http to this machine."""
+    parts = _parts(url)
+    return parts is not None and (parts.scheme == "https" or _is_loopback(parts.hostname))
+
+
+def _parts(url: str) -> SplitResult | None:
+    if not _TEXT.fullmatch(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_usable and "@" not in parts.netloc else None
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

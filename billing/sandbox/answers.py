@@ -1,0 +1,55 @@
+"""Answers as values: a status, a body, and how they are to be signed; and DOKU's error envelopes.
+
+They know no connection: what finally goes over the wire is decided elsewhere.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+Json = dict[str, Any]
+"""A JSON object, as it was parsed or as it will be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, before it meets the wire."""
+
+    status: int
+    body: bytes
+    signed: bool = True
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def success(status: int, body: Json) -> Answer:
+    """An answer of the gateway that is worth believing, and is therefore signed."""
+    return Answer(status, orjson.dumps(body))
+
+
+def error(
+    status: int, code: str, message: str, kind: str = "invalid_request_error", **headers: str
+) -> Answer:
+    """The usual envelope: an object `error` with code, message and type."""
+    body = orjson.dumps({"error": {"code": code, "message": message, "type": kind}})
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Answer(status, body, signed=False, headers=named)
+
+
+def unhandled(status: int, reason: str, path: str, at: str) -> Answer:
+    """The envelope of a failure nobody caught: here `error` is a text, not an object."""
+    body = {"timestamp": at, "status": status, "error": reason, "path": path}
+    return Answer(status, orjson.dumps(body), signed=False)
+
+
+def unrouted(path: str) -> Answer:
+    """What an unknown path gets: only a `message`."""
+    body = orjson.dumps({"message": f"No static resource {path.lstrip('/')}."})
+    return Answer(404, body, signed=False)
+
+
+def page(status: int, html: str) -> Answer:
+    """A page for a person, or for a client that did not expect one."""
+    document = f"<!doctype html><html><body>{html}</body></html>"
+    return Answer(status, document.encode(), signed=False, content_type="text/html; charset=utf-8")

@@ -1,0 +1,171 @@
+"""The unsigned side door under `/_sandbox/`: ledger, wallets, clock, misfortunes.
+
+The package's docstring lists it. It is not part of the pretended API and shares none of its
+checks.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import orjson
+
+from billing.sandbox import linking, reports
+from billing.sandbox.answers import Answer, Json
+from billing.sandbox.book import Book
+from billing.sandbox.clock import stamp
+from billing.sandbox.events import ClockSet, WalletSet
+from billing.sandbox.misfortunes import ScriptRefused
+from billing.sandbox.scripts import Scripts
+from billing.sandbox.wire import Request
+
+
+class Refused(Exception):
+    """The side door was asked for something that it cannot do."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Control:
+    """Answers to the person, or the test, that runs the sandbox."""
+
+    def __init__(self, book: Book, scripts: Scripts, tally: Counter[str]) -> None:
+        self._book = book
+        self._scripts = scripts
+        self._tally = tally
+        self._routes: dict[tuple[str, str], Callable[[Request], object]] = {
+            ("GET", "health"): lambda _: {"status": "ok", "seq": len(book.rows)},
+            ("GET", "ledger"): lambda request: reports.ledger(book, _query(request)),
+            ("GET", "totals"): lambda _: reports.totals(book) | {"answers": dict(tally)},
+            ("GET", "defaults"): lambda _: book.defaults,
+            ("PUT", "defaults"): self._set_defaults,
+            ("GET", "clock"): lambda _: self._clock(),
+            ("PUT", "clock"): self._set_clock,
+            ("GET", "scripts"): lambda _: {"scripts": [script.told() for script in scripts.all]},
+            ("POST", "scripts"): self._add_scripts,
+            ("DELETE", "scripts"): self._clear_scripts,
+        }
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one control request; what is wrong with it is said in `message`."""
+        name = request.path.removeprefix("/_sandbox/")
+        try:
+            route = self._routes.get((request.method, name))
+            if route is not None:
+                return _told(200, route(request))
+            if name.startswith("wallets/"):
+                customer_id, _, verb = name.removeprefix("wallets/").partition("/")
+                return _told(200, self._wallet(request, unquote(customer_id), verb))
+            return _told(404, {"message": f"no {request.method} {request.path} here"})
+        except (Refused, ScriptRefused, reports.BadQuery) as refused:
+            status = refused.status if isinstance(refused, Refused) else 400
+            return _told(status, {"message": str(refused)})
+
+    def _wallet(self, request: Request, customer_id: str, verb: str) -> Json:
+        book = self._book
+        wallet = book.wallets.get(customer_id)
+        match request.method, verb:
+            case "GET", "" if wallet is not None:
+                pass
+            case "PUT", "":
+                given = _object(request)
+                _counts(given, {"cash", "points"})
+                new = {"cash": book.defaults.cash, "points": book.defaults.points}
+                if wallet is not None:
+                    new = {"cash": wallet.cash, "points": wallet.points}
+                book.record(WalletSet(customer_id, **(new | given)))
+            case "POST", "top-up" if wallet is not None:
+                given = _object(request)
+                _counts(given, {"amount"}, mandatory=True)
+                cash = wallet.cash + given["amount"]
+                book.record(WalletSet(customer_id, cash, wallet.points))
+            case "POST", "confirm" if wallet is not None:
+                if wallet.binding is None:
+                    raise Refused(409, "nothing waits for this customer")
+                reason = linking.confirm(book, wallet.binding)
+                if reason is not None:
+                    raise Refused(409, reason)
+            case _:
+                raise Refused(404, f"no {request.method} {request.path} here")
+        return reports.wallet(book, book.wallets[customer_id])
+
+    def _set_defaults(self, request: Request) -> object:
+        given = _object(request)
+        known = asdict(self._book.defaults)
+        flags = {"sign_errors": (True, False), "repeat_answer": ("original", "idempotent_request")}
+        for name, choices in flags.items():
+            if name in given and given[name] not in choices:
+                raise Refused(400, f"{name} must be one of {choices}")
+        counts = {name: value for name, value in given.items() if name not in flags}
+        if counts.get("auto_confirm_seconds", 0) is None:
+            del counts["auto_confirm_seconds"]
+        _counts(counts, known.keys() - flags)
+        self._book.record(replace(self._book.defaults, **given))
+        return self._book.defaults
+
+    def _clock(self) -> Json:
+        clock = self._book.clock
+        return {"now": clock.now(), "frozen": clock.frozen_at is not None}
+
+    def _set_clock(self, request: Request) -> object:
+        given = _object(request)
+        if given.keys() != {"now"}:
+            raise Refused(400, 'send {"now": an instant with its offset, or null}')
+        now = given["now"]
+        if now is not None:
+            try:
+                moment = datetime.fromisoformat(now)
+            except (TypeError, ValueError):
+                raise Refused(400, f"{now!r} is not an ISO 8601 instant") from None
+            if moment.tzinfo is None:
+                raise Refused(400, "an instant needs its offset: +07:00, or Z")
+            now = stamp(moment.astimezone(UTC))
+        self._book.record(ClockSet(now))
+        return self._clock()
+
+    def _add_scripts(self, request: Request) -> object:
+        given = _json(request)
+        listed = given if isinstance(given, list) else [given]
+        if not all(isinstance(script, dict) for script in listed):
+            raise Refused(400, "a script is an object")
+        return {"scripts": [self._scripts.add(script).told() for script in listed]}
+
+    def _clear_scripts(self, _request: Request) -> object:
+        self._scripts.clear()
+        return {"scripts": []}
+
+
+def _told(status: int, body: object) -> Answer:
+    return Answer(status, orjson.dumps(body), signed=False)
+
+
+def _query(request: Request) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(request.query or "").items()}
+
+
+def _json(request: Request) -> Any:
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        raise Refused(400, "the body is not JSON") from None
+
+
+def _object(request: Request) -> Json:
+    given = _json(request)
+    if not isinstance(given, dict):
+        raise Refused(400, "the body must be an object")
+    return given
+
+
+def _counts(given: Json, names: set[str], *, mandatory: bool = False) -> None:
+    unknown = sorted(given.keys() - names)
+    if unknown or (mandatory and given.keys() != names):
+        raise Refused(400, f"expected: {', '.join(sorted(names))}")
+    for name, value in given.items():
+        if type(value) is not int or value < 0:
+            raise Refused(400, f"{name} must be a whole number, 0 or more")

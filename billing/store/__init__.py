@@ -1,0 +1,1 @@
+"""PostgreSQL: the rows, their constraints, and every statement."""

@@ -1,0 +1,56 @@
+"""Column and constraint shorthands for `tables`; knows no table.
+
+SQLModel alone would make money 32 bits wide and store enums by member name.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, ForeignKey, Integer, text
+from sqlmodel import Field, SQLModel
+
+from billing.domain.money import MAX_AMOUNT
+
+SQLModel.metadata.naming_convention = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_index",
+    "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_name)s_foreign",
+    "pk": "%(table_name)s_primary",
+}
+
+
+def listed(column: str, values: type[StrEnum] | tuple[StrEnum, ...]) -> str:
+    """`column IN (…)` for an enum or some of its members."""
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+def one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
+    """The column holds a value of the enum."""
+    return CheckConstraint(listed(column, enum), name=column)
+
+
+def amount(column: str) -> CheckConstraint:
+    """The column holds whole rupiah that the gateway could charge."""
+    return CheckConstraint(f"{column} BETWEEN 1 AND {MAX_AMOUNT}", name=column)
+
+
+def field(kind: Any, *, null: bool = False, to: str | None = None, **options: Any) -> Any:
+    """A column; `to` names the one it refers to."""
+    keys = [ForeignKey(to)] if to else []
+    return Field(default=None, sa_column=Column(kind, *keys, nullable=null, **options))
+
+
+def instant(*, null: bool = True) -> Any:
+    """A timestamptz column."""
+    return field(DateTime(timezone=True), null=null)
+
+
+def count() -> Any:
+    """An integer column that begins at nought."""
+    return field(Integer, server_default=text("0"))
+
+
+def flag() -> Any:
+    """A boolean column that begins as false."""
+    return field(Boolean, server_default=text("false"))

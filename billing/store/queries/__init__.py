@@ -1,0 +1,6 @@
+"""Every statement, each with a name, by noun.
+
+One rule keeps them free of deadlocks: whoever changes a subscription, or an invoice, charge or
+refund of it, holds the subscription's row lock first; several are locked in the order of their
+ids, and wallets after subscriptions.
+"""

@@ -1,0 +1,107 @@
+"""Invariants, each as a statement that must return nothing; a row returned is a finding."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+INVARIANTS = {
+    "one paying charge for each paid invoice": """
+        SELECT i.id || ' has ' || count(c.id) || ' paying charges' FROM invoices i
+        LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
+        WHERE i.status = 'paid' GROUP BY i.id HAVING count(c.id) <> 1""",
+    "no paying charge for an invoice that is not paid": """
+        SELECT c.id || ' succeeded, but its invoice is ' || i.status FROM charges c
+        JOIN invoices i ON i.id = c.invoice_id
+        WHERE c.status = 'succeeded' AND NOT c.surplus AND i.status <> 'paid'""",
+    "a surplus payment is given back": """
+        SELECT c.id || ' is surplus, but no refund of it exists' FROM charges c
+        WHERE c.surplus AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id)""",
+    "charge and invoice agree on the amount": """
+        SELECT c.id || ' is over ' || c.amount || ', its invoice over ' || i.amount FROM charges c
+        JOIN invoices i ON i.id = c.invoice_id WHERE c.amount <> i.amount""",
+    "reserved refunds add up": """
+        SELECT c.id || ' reserves ' || c.amount_refunding || ', its refunds ask '
+               || coalesce(sum(r.amount), 0)
+        FROM charges c LEFT JOIN refunds r ON r.charge_id = c.id AND r.status <> 'declined'
+        GROUP BY c.id HAVING c.amount_refunding <> coalesce(sum(r.amount), 0)""",
+    "refunded money adds up": """
+        SELECT i.id || ' says ' || i.amount_refunded || ', its refunds say '
+               || coalesce(sum(r.amount), 0)
+        FROM invoices i
+        LEFT JOIN (refunds r JOIN charges c ON c.id = r.charge_id AND NOT c.surplus)
+            ON r.invoice_id = i.id AND r.status = 'succeeded'
+        GROUP BY i.id HAVING i.amount_refunded <> coalesce(sum(r.amount), 0)""",
+    "periods follow each other without gap or overlap": """
+        SELECT subscription_id || ': period ' || period_index || ' begins at ' || period_start
+               || ', the one before ended at ' || before_end
+        FROM (SELECT subscription_id, period_index, period_start,
+                     lag(period_index) OVER w AS before, lag(period_end) OVER w AS before_end
+              FROM invoices WINDOW w AS (PARTITION BY subscription_id ORDER BY period_index)
+             ) AS walked
+        WHERE before = period_index - 1 AND before_end <> period_start
+           OR before_end > period_start""",
+    "every period has an invoice or was skipped on record": """
+        SELECT s.id || ': ' || s.next_period_index || ' periods began, '
+               || coalesce(made.count, 0) || ' were invoiced, '
+               || coalesce(left_out.count, 0) || ' skipped'
+        FROM subscriptions s
+        LEFT JOIN (SELECT subscription_id, count(*) FROM invoices GROUP BY 1) AS made
+            ON made.subscription_id = s.id
+        LEFT JOIN (SELECT subscription_id,
+                          sum((data->>'last')::int - (data->>'first')::int + 1) AS count
+                   FROM events WHERE kind = 'period.skipped' GROUP BY 1) AS left_out
+            ON left_out.subscription_id = s.id
+        WHERE s.next_period_index <> coalesce(made.count, 0) + coalesce(left_out.count, 0)""",
+    "the first payment is marked as such": """
+        SELECT id || ' has first_payment ' || first_payment || ' as payment ' || place
+        FROM (SELECT id, first_payment, row_number() OVER (PARTITION BY subscription_id
+                     ORDER BY created_at, invoice_id, ordinal) AS place
+              FROM charges WHERE status = 'succeeded' AND NOT surplus) AS numbered
+        WHERE (place = 1) <> first_payment""",
+    "an open invoice has a date, a charge on its way, or an older one before it": """
+        SELECT i.id || ' is open and nothing will happen to it' FROM invoices i
+        WHERE i.status = 'open' AND i.next_attempt_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+                          AND c.status IN ('in_flight', 'pending', 'unknown'))
+          AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
+                          AND o.status = 'open' AND o.period_index < i.period_index)""",
+    "an unresolved charge is asked about, or parked": """
+        SELECT id || ' is ' || status || ' and nobody asks' FROM charges
+        WHERE status IN ('in_flight', 'pending', 'unknown')
+          AND next_check_at IS NULL AND parked_at IS NULL""",
+    "an unsettled refund is tried again, or parked": """
+        SELECT id || ' is ' || status || ' and nobody tries' FROM refunds
+        WHERE status IN ('requested', 'in_flight', 'unknown')
+          AND next_attempt_at IS NULL AND parked_at IS NULL""",
+    "a subscription that bills has a next due date": """
+        SELECT s.id || ' is ' || s.status || ' without a next due date' FROM subscriptions s
+        JOIN plans p ON p.code = s.plan_code
+        WHERE s.status IN ('trialing', 'active', 'past_due') AND s.next_due_at IS NULL
+          AND (p.cycles IS NULL OR s.next_period_index < p.cycles)""",
+    "nothing is owed by a subscription that has ended": """
+        SELECT i.id || ' is open, its subscription ' || s.status FROM invoices i
+        JOIN subscriptions s ON s.id = i.subscription_id
+        WHERE i.status = 'open' AND s.status IN ('canceled', 'completed')""",
+    "every settled charge has its event": """
+        SELECT c.id || ' is ' || c.status || ' without an event' FROM charges c
+        WHERE c.status IN ('succeeded', 'declined', 'unsent')
+          AND NOT EXISTS (SELECT 1 FROM events e WHERE e.subscription_id = c.subscription_id
+                          AND e.charge_id = c.id AND e.kind = 'charge.' || c.status)""",
+    "nothing that is due waits": """
+        SELECT what || ' is due since ' || at FROM (
+            SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
+            UNION ALL SELECT 'charge ' || id, next_check_at FROM charges
+            UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds
+            UNION ALL SELECT 'period of ' || id, next_due_at FROM subscriptions
+                WHERE status IN ('trialing', 'active', 'past_due')) AS waiting
+        WHERE at < :overdue AND NOT (what LIKE 'invoice%'
+            AND (SELECT stopped_at IS NOT NULL FROM engine))""",
+}
+FINDINGS_MAX = 20
+
+
+def broken(connection: Connection, name: str, overdue: datetime) -> list[str]:
+    """What breaks one invariant, at most twenty lines. What was due before `overdue` is late."""
+    statement = text(f"{INVARIANTS[name]} LIMIT {FINDINGS_MAX}")
+    parameters = {"overdue": overdue} if ":overdue" in INVARIANTS[name] else {}
+    return list(connection.execute(statement, parameters).scalars())

@@ -1,0 +1,209 @@
+"""Statements about charges: candidates, the claim, settling, asking."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, Connection, RowMapping, bindparam, case, func, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.store.tables import CHARGES
+
+
+def lock_subscriptions_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
+    """Lock the subscriptions of invoices, passing over those that somebody else holds."""
+    statement = text(
+        "SELECT id FROM subscriptions WHERE id IN"
+        " (SELECT subscription_id FROM invoices WHERE id = ANY(:ids))"
+        " ORDER BY id FOR UPDATE SKIP LOCKED"
+    )
+    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars())
+
+
+def candidates(
+    connection: Connection,
+    invoice_ids: Sequence[UUID],
+    now: datetime,
+    *,
+    locked: Sequence[UUID] | None = None,
+) -> list[RowMapping]:
+    """Invoices that may be charged now, with all that a charge needs.
+
+    Open and due, the oldest open one of its subscription, and no charge of the subscription
+    unresolved. With `locked`, only invoices of these subscriptions, whose locks make the
+    answer stay true until the commit.
+    """
+    statement = text("""
+        SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index, i.amount,
+               i.next_trigger, i.first_failed_at, i.blocked_on, i.steps_short,
+               i.step_deadline_at, s.status AS subscription_status, s.first_paid_at,
+               p.name AS plan_name, p.use_points, p.retries, p.timezone, p.on_exhausted,
+               c.name, c.phone, c.email, w.id AS wallet_id, w.token_sealed, w.expires_at,
+               last.ordinal AS last_ordinal, last.id AS last_charge_id,
+               last.gateway_number AS last_number
+        FROM invoices i
+        JOIN subscriptions s ON s.id = i.subscription_id
+        JOIN plans p ON p.code = s.plan_code
+        JOIN customers c ON c.id = i.customer_id
+        LEFT JOIN wallets w ON w.customer_id = i.customer_id AND w.status = 'active'
+        LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number FROM charges ch
+            WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
+        WHERE i.id = ANY(:ids) AND i.status = 'open' AND i.next_attempt_at <= :now
+          AND (:any OR i.subscription_id = ANY(:locked))
+          AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
+              AND u.status IN ('in_flight', 'pending', 'unknown'))
+          AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
+              AND o.status = 'open' AND o.period_index < i.period_index)
+        ORDER BY i.next_attempt_at, i.id
+    """)
+    parameters = {
+        "ids": list(invoice_ids),
+        "now": now,
+        "any": locked is None,
+        "locked": list(locked or []),
+    }
+    return list(connection.execute(statement, parameters).mappings())
+
+
+def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+    """Insert charges `in_flight`, and return the ids of those that are new.
+
+    A row that meets `charges_one_unresolved` or an ordinal that exists is left out: somebody
+    else's charge stands there.
+    """
+    if not rows:
+        return set()
+    statement = insert(CHARGES).values(list(rows)).on_conflict_do_nothing()
+    return set(connection.execute(statement.returning(CHARGES.c.id)).scalars())
+
+
+def take_off_schedule(connection: Connection, charge_ids: Sequence[UUID]) -> None:
+    """An invoice with a charge on the wire has no date until the charge is settled."""
+    connection.execute(
+        text(
+            "UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL,"
+            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,"
+            " next_trigger = 'scheduled'"
+            " FROM charges c WHERE c.invoice_id = i.id AND c.id = ANY(:ids)"
+        ),
+        {"ids": list(charge_ids)},
+    )
+
+
+def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
+    """Lock the subscriptions of charges and return what a decision about them needs."""
+    ids = {"ids": list(charge_ids)}
+    connection.execute(
+        text(
+            "SELECT id FROM subscriptions WHERE id IN"
+            " (SELECT subscription_id FROM charges WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE"
+        ),
+        ids,
+    )
+    # A second statement, so that it sees what was committed while the first one waited.
+    statement = text("""
+        SELECT ch.id, ch.invoice_id, ch.subscription_id, ch.customer_id, ch.wallet_id,
+               ch.status, ch.trigger, ch.sends, ch.asks, ch.sent_at, ch.failed_seen_at,
+               ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
+               i.status AS invoice_status, i.first_failed_at, i.steps_short,
+               s.status AS subscription_status, s.next_due_at, s.cancel_at, p.timezone,
+               p.retries, p.on_exhausted, p.cycles, s.next_period_index,
+               w.status AS wallet_status, (SELECT stopped_at IS NULL FROM engine) AS charging,
+               EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
+                   AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open
+        FROM charges ch
+        JOIN invoices i ON i.id = ch.invoice_id
+        JOIN subscriptions s ON s.id = ch.subscription_id
+        JOIN plans p ON p.code = s.plan_code
+        JOIN wallets w ON w.id = ch.wallet_id
+        WHERE ch.id = ANY(:ids) ORDER BY ch.created_at, ch.id
+    """)
+    return list(connection.execute(statement, ids).mappings())
+
+
+def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, RowMapping]:
+    """What became of the earlier charges of invoices, counted."""
+    statement = text("""
+        SELECT invoice_id,
+               count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
+                   AND fault NOT IN ('wallet', 'technical')) AS scheduled_declines,
+               count(*) FILTER (WHERE status = 'declined' AND fault = 'technical')
+                   AS technical_declines,
+               count(*) FILTER (WHERE status = 'unsent') AS unsent
+        FROM charges WHERE invoice_id = ANY(:ids) GROUP BY invoice_id
+    """)
+    rows = connection.execute(statement, {"ids": list(invoice_ids)}).mappings()
+    return {row["invoice_id"]: row for row in rows}
+
+
+_KEPT = ("fault", "code", "message", "waiting")
+
+
+def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write what decisions say about charges; each row has `key` and the columns below."""
+    if not rows:
+        return
+    columns = CHARGES.c
+    values: dict[str, Any] = {
+        name: bindparam(name)
+        for name in ("status", "surplus", "next_check_at", "failed_seen_at", "parked_at",
+                     "settled_at", "sent_at")
+    }  # fmt: skip
+    values |= {name: func.coalesce(bindparam(name), columns[name]) for name in _KEPT}
+    values["asks"] = columns.asks + bindparam("asked")
+    values["sends"] = columns.sends + bindparam("resent")
+    values["body_sealed"] = case(
+        (bindparam("final", type_=Boolean), None), else_=columns.body_sealed
+    )
+    statement = update(CHARGES).where(columns.id == bindparam("key"))
+    connection.execute(statement.values(leased_until=None, **values), list(rows))
+
+
+def lease_to_ask(
+    connection: Connection, now: datetime, *, lease_seconds: int, limit: int
+) -> list[UUID]:
+    """Lease unresolved charges whose status query is due."""
+    statement = text("""
+        UPDATE charges SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id IN (
+            SELECT id FROM charges
+            WHERE next_check_at <= :now
+              AND (leased_until IS NULL OR leased_until < clock_timestamp())
+            ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    """)
+    parameters = {"now": now, "lease": lease_seconds, "limit": limit}
+    return list(connection.execute(statement, parameters).scalars())
+
+
+def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[RowMapping]:
+    """The charges among `ids` whose status query is still due."""
+    statement = text(
+        "SELECT id, gateway_number, amount FROM charges"
+        " WHERE id = ANY(:ids) AND next_check_at <= :now ORDER BY next_check_at, id"
+    )
+    return list(connection.execute(statement, {"ids": list(ids), "now": now}).mappings())
+
+
+def one(connection: Connection, charge_id: UUID) -> RowMapping | None:
+    """One charge."""
+    statement = text("SELECT * FROM charges WHERE id = :id")
+    return connection.execute(statement, {"id": charge_id}).mappings().one_or_none()
+
+
+def unresolved_of(connection: Connection, subscription_id: UUID) -> int:
+    """How many charges of a subscription are unresolved: one, or none."""
+    statement = text(
+        "SELECT count(*) FROM charges WHERE subscription_id = :id"
+        " AND status IN ('in_flight', 'pending', 'unknown')"
+    )
+    return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
+
+
+def paying(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+    """The charge that paid an invoice."""
+    statement = text(
+        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus"
+    )
+    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()

@@ -1,0 +1,95 @@
+"""Statements about the engine itself: test clock, kill switch, gateway identity, heartbeats."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+
+def state(connection: Connection) -> RowMapping:
+    """The one row."""
+    return connection.execute(text("SELECT * FROM engine")).mappings().one()
+
+
+def is_stopped(connection: Connection) -> bool:
+    """Whether the kill switch is on."""
+    return bool(connection.execute(text("SELECT stopped_at IS NOT NULL FROM engine")).scalar_one())
+
+
+def set_stopped(connection: Connection, at: datetime | None, reason: str | None) -> bool:
+    """Set or clear the kill switch; False when it was like that already."""
+    statement = text(
+        "UPDATE engine SET stopped_at = :at, stopped_reason = :reason"
+        " WHERE (stopped_at IS NULL) <> (CAST(:at AS timestamptz) IS NULL)"
+    )
+    return connection.execute(statement, {"at": at, "reason": reason}).rowcount == 1
+
+
+def clock_at(connection: Connection) -> datetime | None:
+    """Where the test clock stands."""
+    return connection.execute(text("SELECT clock_at FROM engine")).scalar_one_or_none()
+
+
+def set_clock(connection: Connection, at: datetime) -> None:
+    """Move the test clock."""
+    connection.execute(text("UPDATE engine SET clock_at = :at"), {"at": at})
+
+
+def bind_gateway(connection: Connection, url: str, client_id: str, *, force: bool) -> RowMapping:
+    """Remember which gateway this database belongs to, and return the row.
+
+    The first caller decides; later ones only with `force`.
+    """
+    connection.execute(
+        text(
+            "UPDATE engine SET gateway_url = :url, gateway_client_id = :client_id"
+            " WHERE gateway_url IS NULL OR :force"
+        ),
+        {"url": url, "client_id": client_id, "force": force},
+    )
+    return state(connection)
+
+
+def beat(connection: Connection, tick: str, at: datetime) -> None:
+    """Note that a tick ran."""
+    connection.execute(
+        text(
+            "INSERT INTO heartbeats (tick, at) VALUES (:tick, :at)"
+            " ON CONFLICT (tick) DO UPDATE SET at = excluded.at"
+        ),
+        {"tick": tick, "at": at},
+    )
+
+
+def heartbeats(connection: Connection) -> dict[str, datetime]:
+    """When each tick last ran, in real time."""
+    rows: Any = connection.execute(text("SELECT tick, at FROM heartbeats ORDER BY tick"))
+    return {row.tick: row.at for row in rows}
+
+
+NEXT_DUE = text("""
+SELECT min(at) FROM (
+    SELECT min(next_due_at) AS at FROM subscriptions WHERE next_due_at IS NOT NULL
+    UNION ALL SELECT min(cancel_at) FROM subscriptions
+        WHERE cancel_at IS NOT NULL AND ended_at IS NULL
+    UNION ALL SELECT min(next_attempt_at) FROM invoices WHERE next_attempt_at IS NOT NULL
+    UNION ALL SELECT min(next_check_at) FROM charges WHERE next_check_at IS NOT NULL
+    UNION ALL SELECT min(next_attempt_at) FROM refunds WHERE next_attempt_at IS NOT NULL
+    UNION ALL SELECT min(next_attempt_at) FROM wallets WHERE next_attempt_at IS NOT NULL
+    UNION ALL SELECT min(expires_at) FROM wallets WHERE status = 'active'
+) AS due
+""")
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """The earliest instant at which anything is due, gone by or to come."""
+    return connection.execute(NEXT_DUE).scalar_one_or_none()
+
+
+def in_flight(connection: Connection) -> int:
+    """How many calls of charges and refunds are on the wire right now, as far as rows tell."""
+    statement = text(
+        "SELECT (SELECT count(*) FROM charges WHERE status = 'in_flight')"
+        " + (SELECT count(*) FROM refunds WHERE status = 'in_flight')"
+    )
+    return int(connection.execute(statement).scalar_one())

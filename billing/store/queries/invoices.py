@@ -1,0 +1,129 @@
+"""Statements about invoices: opening, leasing, blocking and closing them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, bindparam, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.store.tables import INVOICES
+
+
+def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+    """Insert invoices and return the ids of those that are new; a period exists once."""
+    if not rows:
+        return set()
+    statement = insert(INVOICES).values(list(rows)).on_conflict_do_nothing()
+    return set(connection.execute(statement.returning(INVOICES.c.id)).scalars())
+
+
+def lease_due(
+    connection: Connection, now: datetime, *, lease_seconds: int, limit: int
+) -> list[UUID]:
+    """Lease invoices that are due; leases are in real time, by the database's clock.
+
+    A lease only keeps a tick from enqueuing the same work again and again. It decides nothing:
+    a message that comes twice meets the claim.
+    """
+    statement = text("""
+        UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id IN (
+            SELECT id FROM invoices
+            WHERE next_attempt_at <= :now
+              AND (leased_until IS NULL OR leased_until < clock_timestamp())
+            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    """)
+    parameters = {"now": now, "lease": lease_seconds, "limit": limit}
+    return list(connection.execute(statement, parameters).scalars())
+
+
+def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the same columns of several open invoices; each row has `key` and new values."""
+    if rows:
+        values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
+        statement = (
+            update(INVOICES)
+            .where(INVOICES.c.id == bindparam("key"), INVOICES.c.status == "open")
+            .values(leased_until=None, **values)
+        )
+        connection.execute(statement, list(rows))
+
+
+def close(
+    connection: Connection, ids: Sequence[UUID], status: str, at: datetime, reason: str | None
+) -> None:
+    """Close invoices as paid, uncollectible or void."""
+    connection.execute(
+        text(
+            "UPDATE invoices SET status = :status, closed_at = :at, next_attempt_at = NULL,"
+            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL, leased_until = NULL,"
+            " reason = CAST(:reason AS text),"
+            " paid_at = CASE WHEN :status = 'paid' THEN CAST(:at AS timestamptz) END"
+            " WHERE id = ANY(:ids)"
+        ),
+        {"ids": list(ids), "status": status, "at": at, "reason": reason},
+    )
+
+
+def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
+    """The open invoices of a subscription, oldest first."""
+    statement = text(
+        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
+        " ORDER BY period_index"
+    )
+    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+
+
+def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
+    """Let the oldest open invoice of each subscription be charged now, if it has no date."""
+    connection.execute(
+        text("""
+            UPDATE invoices i SET next_attempt_at = :now, leased_until = NULL
+            FROM (SELECT DISTINCT ON (subscription_id) id FROM invoices
+                  WHERE subscription_id = ANY(:ids) AND status = 'open'
+                  ORDER BY subscription_id, period_index) AS oldest
+            WHERE i.id = oldest.id AND i.next_attempt_at IS NULL
+              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id
+                              AND c.status IN ('in_flight', 'pending', 'unknown'))
+        """),
+        {"ids": list(subscriptions), "now": now},
+    )
+
+
+def release_blocked(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
+    """Let invoices that waited for the customer's wallet be charged now."""
+    statement = text(
+        "UPDATE invoices SET next_attempt_at = :now, blocked_on = NULL, leased_until = NULL"
+        " WHERE customer_id = :customer AND status = 'open' AND blocked_on = 'wallet'"
+        " RETURNING id, subscription_id"
+    )
+    rows = connection.execute(statement, {"customer": customer_id, "now": now})
+    return list(rows.mappings())
+
+
+def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+    """One invoice."""
+    statement = text("SELECT * FROM invoices WHERE id = :id")
+    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+
+
+def add_refunded(connection: Connection, invoice_id: UUID, amount: int) -> None:
+    """Count money given back."""
+    connection.execute(
+        text("UPDATE invoices SET amount_refunded = amount_refunded + :amount WHERE id = :id"),
+        {"id": invoice_id, "amount": amount},
+    )
+
+
+def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> RowMapping | None:
+    """The invoice of the period that runs at `now`."""
+    statement = text(
+        "SELECT * FROM invoices WHERE subscription_id = :id AND period_start <= :now"
+        " AND period_end > :now"
+    )
+    return (
+        connection.execute(statement, {"id": subscription_id, "now": now}).mappings().one_or_none()
+    )

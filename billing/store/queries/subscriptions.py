@@ -1,0 +1,106 @@
+"""Statements about subscriptions: locking them, moving them, finding the due ones."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, text, update
+
+from billing.domain.subscription import OPENING
+from billing.store.tables import SUBSCRIPTIONS
+
+_OPENING = [status.value for status in OPENING]
+
+
+def add(connection: Connection, **values: Any) -> None:
+    """Insert a subscription."""
+    connection.execute(insert(SUBSCRIPTIONS).values(**values))
+
+
+def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
+    statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+    return list(connection.execute(statement, {"ids": list(ids)}).scalars())
+
+
+def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None:
+    """Lock one subscription and return it with what its plan says."""
+    statement = text(
+        "SELECT s.*, p.every, p.cron, p.timezone, p.trial, p.cycles, p.retries, p.on_exhausted,"
+        " p.catch_up FROM subscriptions s JOIN plans p ON p.code = s.plan_code"
+        " WHERE s.id = :id FOR UPDATE OF s"
+    )
+    return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
+
+
+def lock_of_customer(connection: Connection, customer_id: str) -> list[RowMapping]:
+    """Lock every subscription of a customer that has not ended."""
+    statement = text(
+        "SELECT s.*, p.every, p.cron, p.timezone, p.trial FROM subscriptions s"
+        " JOIN plans p ON p.code = s.plan_code"
+        " WHERE s.customer_id = :customer AND s.ended_at IS NULL ORDER BY s.id FOR UPDATE OF s"
+    )
+    return list(connection.execute(statement, {"customer": customer_id}).mappings())
+
+
+def change(connection: Connection, subscription_id: UUID, **values: Any) -> None:
+    """Write some columns of one subscription, whose lock the caller holds."""
+    connection.execute(
+        update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
+    )
+
+
+def change_many(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the same columns of several subscriptions; each row has `key` and new values."""
+    if rows:
+        values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
+        statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("key"))
+        connection.execute(statement.values(**values), list(rows))
+
+
+def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None:
+    """Remember the first payment of subscriptions that had none."""
+    connection.execute(
+        text(
+            "UPDATE subscriptions SET first_paid_at = :at"
+            " WHERE id = ANY(:ids) AND first_paid_at IS NULL"
+        ),
+        {"ids": list(ids), "at": at},
+    )
+
+
+def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
+    """Lock subscriptions whose next period has begun and may open, oldest first.
+
+    A period that begins at or after the end of the subscription does not open.
+    """
+    statement = text("""
+        SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.next_period_index,
+               s.next_due_at, s.cancel_at, p.every, p.cron, p.timezone, p.cycles, p.catch_up
+        FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+        WHERE s.next_due_at <= :now AND s.status = ANY(:opening)
+          AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
+        ORDER BY s.next_due_at LIMIT :limit
+        FOR UPDATE OF s SKIP LOCKED
+    """)
+    parameters = {"now": now, "opening": _OPENING, "limit": limit}
+    return list(connection.execute(statement, parameters).mappings())
+
+
+def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these subscriptions, whose locks the caller holds, have an open invoice."""
+    statement = text(
+        "SELECT DISTINCT subscription_id FROM invoices"
+        " WHERE subscription_id = ANY(:ids) AND status = 'open'"
+    )
+    return set(connection.execute(statement, {"ids": list(ids)}).scalars())
+
+
+def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Subscriptions whose end has come."""
+    statement = text(
+        "SELECT id FROM subscriptions WHERE cancel_at <= :now AND ended_at IS NULL"
+        " ORDER BY cancel_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())

@@ -1,0 +1,128 @@
+"""Statements about wallets; `next_attempt_at` serves both the poll of a link and an unbind."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.store.tables import WALLETS
+
+
+def add(connection: Connection, **values: Any) -> bool:
+    """Insert a wallet; False when the customer has a live one."""
+    statement = insert(WALLETS).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement.returning(WALLETS.c.id)).first() is not None
+
+
+def lock(connection: Connection, wallet_id: UUID) -> RowMapping | None:
+    """Lock one wallet."""
+    statement = text("SELECT * FROM wallets WHERE id = :id FOR UPDATE")
+    return connection.execute(statement, {"id": wallet_id}).mappings().one_or_none()
+
+
+def change(connection: Connection, wallet_id: UUID, **values: Any) -> None:
+    """Write some columns of one wallet."""
+    connection.execute(update(WALLETS).where(WALLETS.c.id == wallet_id).values(**values))
+
+
+def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
+    """The customer's pending, active or unbinding wallet."""
+    statement = text(
+        "SELECT * FROM wallets WHERE customer_id = :customer"
+        " AND status IN ('pending', 'active', 'unbinding')"
+    )
+    return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
+
+
+def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
+    """The customer's live wallet, or else the last one there was."""
+    statement = text(
+        "SELECT * FROM wallets WHERE customer_id = :customer ORDER BY"
+        " (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1"
+    )
+    return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
+
+
+def earlier_tokens(connection: Connection, customer_id: str) -> list[bytes]:
+    """The sealed tokens that the customer's earlier wallets had and the gateway may still list."""
+    statement = text(
+        "SELECT token_sealed FROM wallets WHERE customer_id = :customer"
+        " AND token_sealed IS NOT NULL AND status <> 'active'"
+    )
+    return list(connection.execute(statement, {"customer": customer_id}).scalars())
+
+
+def expire(
+    connection: Connection, ids: Sequence[UUID], at: datetime, reason: str
+) -> list[RowMapping]:
+    """Expire active wallets among `ids`, and return those that were."""
+    statement = text(
+        "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"
+        " next_attempt_at = NULL WHERE id = ANY(:ids) AND status = 'active'"
+        " RETURNING id, customer_id"
+    )
+    parameters = {"ids": list(ids), "at": at, "reason": reason}
+    return list(connection.execute(statement, parameters).mappings())
+
+
+def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Active wallets whose token's year has ended."""
+    statement = text(
+        "SELECT id FROM wallets WHERE status = 'active' AND expires_at <= :now"
+        " ORDER BY expires_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def lease_due(
+    connection: Connection, now: datetime, *, lease_seconds: int, limit: int
+) -> list[RowMapping]:
+    """Lease wallets whose link is to be polled or whose token is to be deleted."""
+    statement = text("""
+        UPDATE wallets SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id IN (
+            SELECT id FROM wallets
+            WHERE next_attempt_at <= :now
+              AND (leased_until IS NULL OR leased_until < clock_timestamp())
+            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+        RETURNING id, status
+    """)
+    parameters = {"now": now, "lease": lease_seconds, "limit": limit}
+    return list(connection.execute(statement, parameters).mappings())
+
+
+def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
+    """Ask for the customer's wallet to be unbound as soon as nothing needs it."""
+    statement = text(
+        "UPDATE wallets SET unbind_wanted_at = :now, next_attempt_at = :now, tries = 0,"
+        " leased_until = NULL WHERE customer_id = :customer AND unbind_wanted_at IS NULL"
+        " AND status IN ('active', 'expired') AND token_sealed IS NOT NULL RETURNING id"
+    )
+    return list(connection.execute(statement, {"customer": customer_id, "now": now}).mappings())
+
+
+def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
+    """What must be over before the customer's token goes."""
+    statement = text("""
+        SELECT (SELECT count(*) FROM charges WHERE customer_id = :customer
+                AND status IN ('in_flight', 'pending', 'unknown')) AS unresolved_charges,
+               (SELECT count(*) FROM refunds WHERE customer_id = :customer
+                AND status IN ('requested', 'in_flight', 'unknown')
+                AND parked_at IS NULL) AS unsettled_refunds
+    """)
+    row = connection.execute(statement, {"customer": customer_id}).mappings().one()
+    return {name: int(count) for name, count in row.items() if count}
+
+
+def keep(connection: Connection, customer_id: str) -> None:
+    """Withdraw a wish to unbind the customer's active wallet: something needs it again."""
+    connection.execute(
+        text(
+            "UPDATE wallets SET unbind_wanted_at = NULL, next_attempt_at = NULL"
+            " WHERE customer_id = :customer AND status = 'active' AND unbind_wanted_at IS NOT NULL"
+        ),
+        {"customer": customer_id},
+    )

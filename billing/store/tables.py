@@ -1,0 +1,409 @@
+"""The rows, and the rules that hold whatever the code does.
+
+Each table is an SQLModel class; statements use the Core tables named in capitals at the end.
+Enums are text with a CHECK, money is BIGINT, instants are timestamptz. No relationships: joins
+are written where they run.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import SQLModel
+
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.outcomes import Fault, Waiting
+from billing.domain.refund import UNSETTLED, RefundStatus
+from billing.domain.subscription import (
+    CatchUp,
+    OnExhausted,
+    RefundPolicy,
+    SubscriptionStatus,
+)
+from billing.domain.wallet import LIVE as LIVE_WALLETS
+from billing.domain.wallet import WalletStatus
+from billing.store.columns import amount, count, field, flag, instant, listed, one_of
+
+
+class Plan(SQLModel, table=True):
+    """A price and a schedule; never changed once used, only archived."""
+
+    __tablename__ = "plans"
+    __table_args__ = (
+        amount("amount"),
+        CheckConstraint("(every IS NULL) <> (cron IS NULL)", name="schedule"),
+        CheckConstraint("cycles IS NULL OR cycles > 0", name="cycles"),
+        one_of("on_exhausted", OnExhausted),
+        one_of("catch_up", CatchUp),
+    )
+
+    code: str = field(Text, primary_key=True)
+    name: str = field(Text)
+    amount: int = field(BigInteger)
+    every: str | None = field(Text, null=True)
+    cron: str | None = field(Text, null=True)
+    timezone: str = field(Text)
+    trial: str | None = field(Text, null=True)
+    cycles: int | None = field(Integer, null=True)
+    retries: str = field(Text)
+    on_exhausted: str = field(Text)
+    catch_up: str = field(Text)
+    use_points: bool = flag()
+    created_at: datetime = instant(null=False)
+    archived_at: datetime | None = instant()
+
+
+class Customer(SQLModel, table=True):
+    """A person at the merchant; `id` is the gateway's customer id."""
+
+    __tablename__ = "customers"
+
+    id: str = field(Text, primary_key=True)
+    name: str = field(Text)
+    phone: str = field(Text, server_default=text("''"))
+    email: str = field(Text, server_default=text("''"))
+    created_at: datetime = instant(null=False)
+
+
+class Wallet(SQLModel, table=True):
+    """A customer's linked OVO account. Token and phone are ciphertext."""
+
+    __tablename__ = "wallets"
+    __table_args__ = (
+        one_of("status", WalletStatus),
+        CheckConstraint(
+            "status NOT IN ('active', 'unbinding') OR token_sealed IS NOT NULL", name="token"
+        ),
+        Index(
+            "wallets_one_live_a_customer",
+            "customer_id",
+            unique=True,
+            postgresql_where=text(listed("status", LIVE_WALLETS)),
+        ),
+        Index(
+            "wallets_due",
+            "next_attempt_at",
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index("wallets_customer", "customer_id"),
+        Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    customer_id: str = field(Text, to="customers.id")
+    status: str = field(Text)
+    phone_sealed: bytes = field(LargeBinary)
+    masked_phone: str = field(Text, server_default=text("''"))
+    token_sealed: bytes | None = field(LargeBinary, null=True)
+    registration_url: str | None = field(Text, null=True)
+    tries: int = count()
+    next_attempt_at: datetime | None = instant()
+    unbind_wanted_at: datetime | None = instant()
+    reason: str | None = field(Text, null=True)
+    created_at: datetime = instant(null=False)
+    bound_at: datetime | None = instant()
+    expires_at: datetime | None = instant()
+    closed_at: datetime | None = instant()
+    leased_until: datetime | None = instant()
+
+
+class Subscription(SQLModel, table=True):
+    """A customer on a plan, with its anchor (local wall-clock) and its own copy of the price."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        amount("amount"),
+        CheckConstraint("quantity > 0", name="quantity"),
+        one_of("status", SubscriptionStatus),
+        CheckConstraint(
+            "cancel_refund IS NULL OR " + listed("cancel_refund", RefundPolicy),
+            name="cancel_refund",
+        ),
+        CheckConstraint(
+            "status NOT IN ('canceled', 'completed')"
+            " OR (next_due_at IS NULL AND ended_at IS NOT NULL)",
+            name="ended",
+        ),
+        Index(
+            "subscriptions_due",
+            "next_due_at",
+            postgresql_where=text("next_due_at IS NOT NULL"),
+        ),
+        Index(
+            "subscriptions_cancel_due",
+            "cancel_at",
+            postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
+        ),
+        Index("subscriptions_customer", "customer_id"),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    customer_id: str = field(Text, to="customers.id")
+    plan_code: str = field(Text, to="plans.code")
+    status: str = field(Text)
+    quantity: int = field(Integer, server_default=text("1"))
+    amount: int = field(BigInteger)
+    start_at: datetime | None = instant()
+    anchor_local: datetime | None = field(DateTime(timezone=False), null=True)
+    next_period_index: int = count()
+    next_due_at: datetime | None = instant()
+    first_paid_at: datetime | None = instant()
+    cancel_at: datetime | None = instant()
+    cancel_refund: str | None = field(Text, null=True)
+    cancel_unbind: bool = flag()
+    reason: str | None = field(Text, null=True)
+    created_at: datetime = instant(null=False)
+    ended_at: datetime | None = instant()
+
+
+class Invoice(SQLModel, table=True):
+    """What is owed for one period."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "period_index", name="invoices_one_a_period"),
+        amount("amount"),
+        CheckConstraint("amount_refunded BETWEEN 0 AND amount", name="amount_refunded"),
+        CheckConstraint("period_index >= 0 AND period_start < period_end", name="period"),
+        one_of("status", InvoiceStatus),
+        CheckConstraint(
+            "blocked_on IS NULL OR " + listed("blocked_on", Blocked), name="blocked_on"
+        ),
+        CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid"),
+        CheckConstraint("status = 'open' OR next_attempt_at IS NULL", name="closed"),
+        Index(
+            "invoices_due",
+            "next_attempt_at",
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index(
+            "invoices_open",
+            "subscription_id",
+            "period_index",
+            postgresql_where=text("status = 'open'"),
+        ),
+        Index(
+            "invoices_blocked",
+            "customer_id",
+            postgresql_where=text("status = 'open' AND blocked_on IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    subscription_id: UUID = field(Uuid, to="subscriptions.id")
+    customer_id: str = field(Text, to="customers.id")
+    period_index: int = field(Integer)
+    period_start: datetime = instant(null=False)
+    period_end: datetime = instant(null=False)
+    amount: int = field(BigInteger)
+    amount_refunded: int = field(BigInteger, server_default=text("0"))
+    status: str = field(Text)
+    blocked_on: str | None = field(Text, null=True)
+    reason: str | None = field(Text, null=True)
+    next_attempt_at: datetime | None = instant()
+    next_trigger: str = field(Text, server_default=text("'scheduled'"))
+    first_failed_at: datetime | None = instant()
+    steps_short: int = count()
+    step_deadline_at: datetime | None = instant()
+    shortfall: int | None = field(BigInteger, null=True)
+    created_at: datetime = instant(null=False)
+    paid_at: datetime | None = instant()
+    closed_at: datetime | None = instant()
+    leased_until: datetime | None = instant()
+
+
+class Charge(SQLModel, table=True):
+    """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext."""
+
+    __tablename__ = "charges"
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "ordinal", name="charges_one_an_ordinal"),
+        UniqueConstraint("gateway_number", name="charges_gateway_number_unique"),
+        amount("amount"),
+        CheckConstraint("amount_refunding BETWEEN 0 AND amount", name="amount_refunding"),
+        CheckConstraint("amount_refunding = 0 OR status = 'succeeded'", name="refund_of_succeeded"),
+        CheckConstraint("gateway_number ~ '^[A-Za-z0-9_-]{3,32}$'", name="gateway_number"),
+        CheckConstraint("NOT surplus OR status = 'succeeded'", name="surplus"),
+        one_of("status", ChargeStatus),
+        CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
+        CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
+        CheckConstraint(listed("trigger", Trigger), name="trigger"),
+        # The two that promise 1 rests on.  A subscription's invoices are charged one at a time,
+        # so the first is one for each subscription, which is stricter than one an invoice.
+        Index(
+            "charges_one_unresolved",
+            "subscription_id",
+            unique=True,
+            postgresql_where=text(listed("status", UNRESOLVED)),
+        ),
+        Index(
+            "charges_one_succeeded",
+            "invoice_id",
+            unique=True,
+            postgresql_where=text("status = 'succeeded' AND NOT surplus"),
+        ),
+        Index(
+            "charges_to_ask",
+            "next_check_at",
+            postgresql_where=text("next_check_at IS NOT NULL"),
+        ),
+        Index("charges_subscription", "subscription_id"),
+        Index(
+            "charges_unresolved_of_customer",
+            "customer_id",
+            postgresql_where=text(listed("status", UNRESOLVED)),
+        ),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    invoice_id: UUID = field(Uuid, to="invoices.id")
+    subscription_id: UUID = field(Uuid, to="subscriptions.id")
+    customer_id: str = field(Text, to="customers.id")
+    wallet_id: UUID = field(Uuid, to="wallets.id")
+    ordinal: int = field(SmallInteger)
+    gateway_number: str = field(Text)
+    trigger: str = field(Text)
+    first_payment: bool = flag()
+    amount: int = field(BigInteger)
+    amount_refunding: int = field(BigInteger, server_default=text("0"))
+    surplus: bool = flag()
+    status: str = field(Text)
+    fault: str | None = field(Text, null=True)
+    code: str | None = field(Text, null=True)
+    message: str | None = field(Text, null=True)
+    waiting: str | None = field(Text, null=True)
+    body_sealed: bytes | None = field(LargeBinary, null=True)
+    created_at: datetime = instant(null=False)
+    sent_at: datetime = instant(null=False)
+    settled_at: datetime | None = instant()
+    sends: int = field(Integer, server_default=text("1"))
+    asks: int = count()
+    next_check_at: datetime | None = instant()
+    failed_seen_at: datetime | None = instant()
+    parked_at: datetime | None = instant()
+    leased_until: datetime | None = instant()
+
+
+class Refund(SQLModel, table=True):
+    """Money given back from one succeeded charge. `id` is its Request-Id."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        UniqueConstraint("charge_id", "ordinal", name="refunds_one_an_ordinal"),
+        amount("amount"),
+        one_of("status", RefundStatus),
+        Index(
+            "refunds_due",
+            "next_attempt_at",
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index(
+            "refunds_unsettled",
+            "customer_id",
+            postgresql_where=text(listed("status", UNSETTLED)),
+        ),
+        Index("refunds_invoice", "invoice_id"),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    charge_id: UUID = field(Uuid, to="charges.id")
+    invoice_id: UUID = field(Uuid, to="invoices.id")
+    customer_id: str = field(Text, to="customers.id")
+    ordinal: int = field(SmallInteger)
+    amount: int = field(BigInteger)
+    reason: str = field(Text)
+    status: str = field(Text)
+    code: str | None = field(Text, null=True)
+    message: str | None = field(Text, null=True)
+    tries: int = count()
+    created_at: datetime = instant(null=False)
+    settled_at: datetime | None = instant()
+    next_attempt_at: datetime | None = instant()
+    parked_at: datetime | None = instant()
+    leased_until: datetime | None = instant()
+
+
+class Event(SQLModel, table=True):
+    """A fact that was recorded: what, when, who, why."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("events_subscription", "subscription_id", "id"),
+        Index("events_kind", "kind", "id"),
+    )
+
+    id: int = field(BigInteger, primary_key=True, server_default=Identity(always=True))
+    at: datetime = instant(null=False)
+    kind: str = field(Text)
+    actor: str = field(Text)
+    reason: str | None = field(Text, null=True)
+    customer_id: str | None = field(Text, null=True)
+    subscription_id: UUID | None = field(Uuid, null=True)
+    invoice_id: UUID | None = field(Uuid, null=True)
+    charge_id: UUID | None = field(Uuid, null=True)
+    data: dict[str, Any] = field(JSONB, server_default=text("'{}'"))
+
+
+class Command(SQLModel, table=True):
+    """What an idempotency key was used for, and what came of it."""
+
+    __tablename__ = "commands"
+
+    key: str = field(Text, primary_key=True)
+    task: str = field(Text)
+    arguments: dict[str, Any] = field(JSONB)
+    result: dict[str, Any] | None = field(JSONB, null=True)
+    created_at: datetime = instant(null=False)
+
+
+class Engine(SQLModel, table=True):
+    """The one row about the engine itself."""
+
+    __tablename__ = "engine"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
+    clock_at: datetime | None = instant()
+    stopped_at: datetime | None = instant()
+    stopped_reason: str | None = field(Text, null=True)
+    gateway_url: str | None = field(Text, null=True)
+    gateway_client_id: str | None = field(Text, null=True)
+
+
+class Heartbeat(SQLModel, table=True):
+    """When a tick was last seen to run, in real time."""
+
+    __tablename__ = "heartbeats"
+
+    tick: str = field(Text, primary_key=True)
+    at: datetime = instant(null=False)
+
+
+_TABLES = SQLModel.metadata.tables
+PLANS = _TABLES["plans"]
+CUSTOMERS = _TABLES["customers"]
+WALLETS = _TABLES["wallets"]
+SUBSCRIPTIONS = _TABLES["subscriptions"]
+INVOICES = _TABLES["invoices"]
+CHARGES = _TABLES["charges"]
+REFUNDS = _TABLES["refunds"]
+EVENTS = _TABLES["events"]
+COMMANDS = _TABLES["commands"]
+ENGINE = _TABLES["engine"]
+HEARTBEATS = _TABLES["heartbeats"]
