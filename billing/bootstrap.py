@@ -1,0 +1,112 @@
+"""The one place where the engine is put together from its settings."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from billing.clock import Clock, SystemClock, TestClock, real_now
+from billing.config import Settings
+from billing.domain.errors import NotConfigured
+from billing.gateway.doku import DokuGateway
+from billing.services.context import Context
+from billing.store.queries import engine
+from billing.store.session import Database
+from billing.store.vault import Vault
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+QUEUES = ("ticks", "charges", "admin")
+"""Apart, so that a flood of renewals delays no refund."""
+
+
+def build(settings: Settings) -> Context:
+    """Put the engine together; nothing is connected before it is used."""
+    if not settings.doku_client_id or not settings.doku_secret_key.get_secret_value():
+        raise NotConfigured(
+            "BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY are not set; take them from"
+            " DOKU's back office, or start the local stack with: billing up"
+        )
+    threads = settings.batch_threads
+    database = Database(settings.database)
+    return Context(
+        settings=settings,
+        database=database,
+        gateway=DokuGateway(
+            base_url=settings.doku_base_url,
+            client_id=settings.doku_client_id,
+            secret_key=settings.doku_secret_key.get_secret_value(),
+            timeout_seconds=settings.doku_timeout_seconds,
+            real_now=real_now,
+            fault_overrides=settings.faults,
+            proxy=settings.doku_proxy,
+        ),
+        clock=_clock(settings, database),
+        vault=Vault(settings.token_keys),
+        pool=ThreadPoolExecutor(threads, thread_name_prefix="gateway"),
+    )
+
+
+def _clock(settings: Settings, database: Database) -> Clock:
+    if not settings.test_clock:
+        return SystemClock()
+
+    def read() -> datetime | None:
+        with database.transaction() as connection:
+            return engine.clock_at(connection)
+
+    return TestClock(read)
+
+
+def messenger(settings: Settings) -> "Celery":
+    """A Celery client that only sends; workers are somewhere else.
+
+    Publishing gives up after a few seconds, so that a broker that is away never hangs a caller.
+    """
+    from celery import Celery
+
+    client = Celery("billing", broker=settings.redis)
+    client.conf.update(messaging(settings))
+    return client
+
+
+def _longest_batch_seconds(settings: Settings) -> int:
+    """A batch whose every call (status, balance, pay) runs into its timeout, in all rounds."""
+    rounds = ceil(settings.batch_size / settings.batch_threads)
+    return ceil(rounds * 3 * settings.doku_timeout_seconds)
+
+
+def messaging(settings: Settings) -> Mapping[str, Any]:
+    """How messages travel, the same for everybody who sends or receives them."""
+    return {
+        "broker_url": settings.redis,
+        "broker_transport_options": {
+            "visibility_timeout": 2 * _longest_batch_seconds(settings),
+            "unacked_restore_interval": 1,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        "broker_connection_retry_on_startup": True,
+        "task_publish_retry_policy": {
+            "max_retries": 3,
+            "interval_start": 0.2,
+            "interval_step": 0.5,
+        },
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_default_queue": "admin",
+        "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES},
+        "task_routes": {
+            "ticks.*": {"queue": "ticks"},
+            "charges.*": {"queue": "charges"},
+            "refunds.*": {"queue": "admin"},
+            "wallets.*": {"queue": "admin"},
+            "admin.*": {"queue": "admin"},
+        },
+    }

@@ -1,0 +1,87 @@
+"""Advancing: moving the test clock from one stretch of due work to the next, in order.
+
+It sends the ticks itself instead of waiting for beat, and looks at rows to see that the work
+is done. Real time passes only while workers work.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+
+from billing.clock import real_now
+from billing.domain.errors import BillingError
+from billing.domain.events import Actor
+from billing.services import operating
+from billing.services.context import Context
+from billing.store.queries import engine
+from schedules.beat import TICKS
+
+LOOK_EVERY_SECONDS = 0.004
+SEND_AGAIN_AFTER = timedelta(seconds=2)
+"""A message may be lost, and a tick may have looked just too early."""
+PATIENCE = timedelta(seconds=60)
+"""How long one stretch may take without any worker answering; a slow call is waited for apart."""
+
+Tell = Callable[[datetime], None]
+
+
+class NothingMoves(BillingError):
+    """Work is due, but no worker does it."""
+
+
+def advance(
+    context: Context,
+    send: Callable[[str], None],
+    until: datetime,
+    by: Actor,
+    tell: Tell | None = None,
+) -> None:
+    """Move the clock to `until`, stopping wherever work is due, and end when nothing more is.
+
+    `send` publishes a tick by its task name; `tell` is called with each instant reached.
+    Raises InvalidValue (no test clock, or backwards) or NothingMoves.
+    """
+    operating.set_clock(context, context.clock.now(), by)
+    while True:
+        _work_off(context, send)
+        with context.database.transaction() as connection:
+            due = engine.next_due(connection)
+        if due is None or due > until:
+            break
+        operating.set_clock(context, due, by)
+        if tell is not None:
+            tell(due)
+    operating.set_clock(context, until, by)
+    _work_off(context, send)
+
+
+def _work_off(context: Context, send: Callable[[str], None]) -> None:
+    """Send ticks until nothing is due at the instant the clock stands at."""
+    now = context.clock.now()
+    if _is_quiet(context, now):
+        return
+    pause, begun = Event(), real_now()
+    sent_at = None
+    patience = PATIENCE + timedelta(seconds=float(context.settings.doku_timeout_seconds))
+    while not _is_quiet(context, now):
+        if sent_at is None or real_now() - sent_at > SEND_AGAIN_AFTER:
+            for tick in TICKS:
+                send(tick)
+            sent_at = real_now()
+        if real_now() - begun > patience:
+            raise NothingMoves(_stuck(context, now))
+        pause.wait(LOOK_EVERY_SECONDS)
+
+
+def _is_quiet(context: Context, now: datetime) -> bool:
+    with context.database.transaction() as connection:
+        due = engine.next_due(connection)
+        return (due is None or due > now) and engine.in_flight(connection) == 0
+
+
+def _stuck(context: Context, now: datetime) -> str:
+    with context.database.transaction() as connection:
+        stopped = engine.is_stopped(connection)
+    if stopped:
+        return f"invoices are due at {now.isoformat()}, but charging is stopped"
+    return f"work is due at {now.isoformat()}, but no worker does it; is one running?"

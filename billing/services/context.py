@@ -1,0 +1,76 @@
+"""What every service is given: where the rows are, who the gateway is, what time it is."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.clock import Clock
+from billing.config import Settings
+from billing.domain.errors import InvalidValue
+from billing.domain.outcomes import Gateway
+from billing.domain.settlement import Limits
+from billing.store.queries import commands
+from billing.store.session import Database
+from billing.store.vault import Vault
+
+LEASE_SECONDS = 180
+"""Real seconds before a tick enqueues the same work again; a lost message costs this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The engine's parts, put together by `billing.bootstrap`."""
+
+    settings: Settings
+    database: Database
+    gateway: Gateway
+    clock: Clock
+    vault: Vault
+    pool: Executor
+
+    @property
+    def limits(self) -> Limits:
+        """How long things may wait."""
+        return Limits(
+            not_found_horizon=timedelta(seconds=self.settings.not_found_horizon_seconds),
+            wallet_wait=timedelta(days=self.settings.wallet_wait_days),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command that may come twice: its key, its name and its JSON arguments."""
+
+    key: str
+    task: str
+    arguments: dict[str, Any]
+
+
+def once(
+    context: Context,
+    request: Request | None,
+    act: Callable[[Connection, datetime], dict[str, Any]],
+) -> dict[str, Any]:
+    """Run `act` in a transaction, once for each key; a repeat returns what the first one did.
+
+    What `act` refuses is rolled back with its key, so that it may be tried again.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        if request is None:
+            return act(connection, now)
+        if commands.begin(connection, request.key, request.task, request.arguments, now):
+            result = act(connection, now)
+            commands.finish(connection, request.key, result)
+            return result
+        earlier = commands.earlier(connection, request.key)
+        if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):
+            raise InvalidValue(
+                f"idempotency key {request.key} was used for {earlier['task']} with other"
+                " arguments; use a new key"
+            )
+        return dict(earlier["result"] or {})

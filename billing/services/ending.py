@@ -1,0 +1,156 @@
+"""Ending: cancelling a subscription, now or on a date, and what is given back.
+
+The order is: stop the schedule, resolve what is unknown, refund, then delete the token. The
+first happens here; the others follow from rows, and `unbinding` waits for them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import subscription
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.money import prorate
+from billing.domain.periods import calendar, unused_days, zone
+from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
+from billing.services import settling
+from billing.services.context import Context, Request, once
+from billing.store.queries import charges, events, invoices, subscriptions, wallets
+
+BATCH = 200
+NOW, PERIOD_END = "now", "period-end"
+
+
+def cancel(
+    context: Context,
+    subscription_id: UUID,
+    by: Actor,
+    *,
+    at: str | datetime = NOW,
+    refund: RefundPolicy = RefundPolicy.NONE,
+    unbind: bool = False,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Cancel now, at the end of the running period, or at an instant.
+
+    Raises NotKnown, IllegalMove (ended already) or InvalidValue (an instant gone by).
+    """
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is None:
+            raise NotKnown(f"no subscription has the id {subscription_id}")
+        status = SubscriptionStatus(row["status"])
+        if status in subscription.ENDED:
+            raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
+        when = _when(row, at, now)
+        if when <= now:
+            refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
+            return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
+        subscriptions.change(
+            connection,
+            subscription_id,
+            cancel_at=when,
+            cancel_refund=RefundPolicy(refund),
+            cancel_unbind=unbind,
+            reason=by.reason,
+        )
+        told = event(
+            "subscription.cancel_scheduled", at=now, by=by, customer_id=row["customer_id"],
+            subscription_id=subscription_id, cancel_at=when.isoformat(),
+        )  # fmt: skip
+        events.record(connection, [told])
+        return {"id": str(subscription_id), "status": status, "cancel_at": when.isoformat()}
+
+    return once(context, request, act)
+
+
+def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> datetime:
+    if isinstance(at, datetime):
+        if at <= now:
+            raise InvalidValue(f"{at.isoformat()} has gone by; use --at now, or a later instant")
+        return at
+    if at == NOW or row["anchor_local"] is None:
+        return now
+    if at != PERIOD_END:
+        raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
+    dates = calendar(row, row["anchor_local"])
+    return dates.due(dates.index_at(now) + 1)
+
+
+def cancel_due(context: Context) -> int:
+    """Cancel every subscription whose end has come, and return how many."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = subscriptions.due_to_cancel(connection, now, BATCH)
+    for subscription_id in due:
+        with context.database.transaction() as connection:
+            row = subscriptions.lock_one(connection, subscription_id)
+            if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
+                continue
+            by = Actor(SCHEDULER.name, row["reason"])
+            policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
+            _end(connection, row, by, policy, now, unbind=row["cancel_unbind"])
+    return len(due)
+
+
+def _end(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    by: Actor,
+    policy: RefundPolicy,
+    now: datetime,
+    *,
+    unbind: bool,
+) -> int:
+    """End a subscription whose lock the caller holds, and return the rupiah to be given back.
+
+    Open invoices are void. A charge that is still unresolved stays so: if its money turns out
+    to have moved, settling gives it back.
+    """
+    settling.move(connection, row["id"], SubscriptionMove.CANCEL, now, by)
+    owed = invoices.open_of(connection, row["id"])
+    settling.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
+    refunded = _refund_running_period(connection, row, by, policy, now)
+    if unbind:
+        others = subscriptions.lock_of_customer(connection, row["customer_id"])
+        if others:
+            told = event(
+                "wallet.kept", at=now, by=by, customer_id=row["customer_id"],
+                subscription_id=row["id"], needed_by=[str(other["id"]) for other in others],
+            )  # fmt: skip
+            events.record(connection, [told])
+        elif wallets.want_unbind(connection, row["customer_id"], now):
+            asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row["customer_id"])
+            events.record(connection, [asked])
+    return refunded
+
+
+def _refund_running_period(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    by: Actor,
+    policy: RefundPolicy,
+    now: datetime,
+) -> int:
+    invoice = invoices.current_of(connection, row["id"], now)
+    if policy is RefundPolicy.NONE or invoice is None:
+        return 0
+    paid = charges.paying(connection, invoice["id"])
+    if paid is None:
+        return 0
+    amount = paid["amount"] - paid["amount_refunding"]
+    if policy is RefundPolicy.PRORATED:
+        start, end = invoice["period_start"], invoice["period_end"]
+        unused, whole = unused_days(start, end, now, zone(row["timezone"]))
+        share = prorate(paid["amount"], unused, whole) if whole else 0
+        amount = min(amount, share)
+    if amount == 0:
+        return 0
+    settling.give_back(connection, paid, amount, by.reason or "subscription canceled", by, now)
+    return int(amount)

@@ -1,0 +1,283 @@
+"""Linking: a customer's wallet from the first link to the token, and the token's year."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import subscription, wallet
+from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.outcomes import (
+    Balance,
+    Binding,
+    BindingStarted,
+    BindOutcome,
+    Token,
+    Tokens,
+)
+from billing.domain.periods import begin
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.domain.wallet import WalletMove, WalletStatus
+from billing.services import settling, unbinding
+from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.store.queries import catalog, events, invoices, subscriptions, wallets
+from schedules.durations import add, parse_duration
+
+log = structlog.get_logger(__name__)
+
+FIRST_POLL = timedelta(seconds=5)
+NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)
+"""A wallet without a registration URL this old was left by a process that died."""
+UTC = ZoneInfo("UTC")
+TOKEN_LIFE = parse_duration(f"{wallet.TOKEN_LIFE_YEARS} year")
+
+
+def bind(
+    context: Context,
+    customer_id: str,
+    phone: str,
+    by: Actor,
+    *,
+    success_url: str | None = None,
+    failure_url: str | None = None,
+    request: Request | None = None,
+) -> UUID:
+    """Begin to link a customer's OVO account, and return the wallet's id.
+
+    The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
+    WalletAlreadyLinked, InvalidValue or GatewayRefused.
+    """
+    if not (phone.isdigit() and phone.startswith("62") and 10 <= len(phone) <= 15):
+        raise InvalidValue(
+            "phone must be an OVO number in the form 62..., 10 to 15 digits, without + or blanks"
+        )
+    wallet_id = uuid4()
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        if catalog.customer(connection, customer_id) is None:
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        added = wallets.add(
+            connection,
+            id=wallet_id,
+            customer_id=customer_id,
+            status=WalletStatus.PENDING,
+            phone_sealed=context.vault.seal(phone.encode()),
+            masked_phone=f"****{phone[-4:]}",
+            created_at=now,
+            next_attempt_at=now + NO_LINK_GIVEN_UP_AFTER,
+        )
+        if not added:
+            raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
+        told = event("wallet.link_requested", at=now, by=by, customer_id=customer_id)
+        events.record(connection, [told | {"data": {"wallet": str(wallet_id)}}])
+        return {"wallet": str(wallet_id)}
+
+    begun = UUID(once(context, request, act)["wallet"])
+    if begun == wallet_id:
+        _ask_for_link(context, wallet_id, phone, success_url, failure_url)
+    return begun
+
+
+def _already(live: Mapping[Any, Any] | None) -> str:
+    if live is None or live["status"] == WalletStatus.PENDING:
+        return "the customer has a link that is still open; finish it, or: billing wallet unbind"
+    return f"the customer's wallet is {live['status']}; unbind it first: billing wallet unbind"
+
+
+def _ask_for_link(
+    context: Context, wallet_id: UUID, phone: str, success_url: str | None, failure_url: str | None
+) -> None:
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        customer = catalog.customer(connection, row["customer_id"]) if row else None
+    if customer is None:
+        return
+    binding = Binding(
+        request_id=str(wallet_id),
+        payer=unbinding.payer(customer),
+        wallet_phone=phone,
+        success_url=success_url or context.settings.link_success_url,
+        failure_url=failure_url or context.settings.link_failure_url,
+    )
+    try:
+        outcome = context.gateway.bind(binding)
+    except InvalidValue:
+        _link_failed(context, wallet_id, "refused before sending")
+        raise
+    if not isinstance(outcome, BindingStarted):
+        why = _why(outcome)
+        _link_failed(context, wallet_id, why)
+        raise GatewayRefused(f"the gateway gave no registration link: {why}")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        wallets.change(
+            connection,
+            wallet_id,
+            registration_url=outcome.registration_url,
+            next_attempt_at=now + FIRST_POLL,
+        )
+
+
+def _why(outcome: BindOutcome) -> str:
+    code = getattr(outcome, "code", "") or getattr(outcome, "reason", "")
+    message = getattr(outcome, "message", "")
+    return f"{code} ({message})" if message else code
+
+
+def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return
+        status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
+        unbinding.close(connection, row, status, why, now)
+
+
+def expire_due(context: Context, limit: int) -> int:
+    """Expire wallets whose token's year has ended, and ask for new links."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = wallets.expiring(connection, now, limit)
+        for wallet_id in due:
+            settling.lose_wallet(connection, wallet_id, now, "the token's year has ended")
+    return len(due)
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease wallets whose link is to be polled or whose token is to be deleted."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        rows = wallets.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+    return [row["id"] for row in rows]
+
+
+def attend(context: Context, wallet_id: UUID) -> None:
+    """Do what is due for one wallet: poll its link, or delete its token."""
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+    if row is None:
+        return
+    if row["status"] == WalletStatus.PENDING:
+        _poll(context, row)
+    elif row["unbind_wanted_at"] is not None:
+        unbinding.delete_token(context, row)
+
+
+def refresh(context: Context, customer_id: str) -> None:
+    """Look at once whether the customer has finished the link."""
+    with context.database.transaction() as connection:
+        row = wallets.live_of(connection, customer_id)
+    if row is None:
+        raise NotKnown(f"customer {customer_id!r} has no wallet; begin with: billing wallet bind")
+    if row["status"] == WalletStatus.PENDING:
+        _poll(context, row)
+
+
+def balance(context: Context, customer_id: str) -> Balance:
+    """Ask for what the customer's wallet holds, in whole rupiah."""
+    with context.database.transaction() as connection:
+        row = wallets.live_of(connection, customer_id)
+    if row is None or row["token_sealed"] is None:
+        raise NotKnown(f"customer {customer_id!r} has no linked wallet")
+    answer = context.gateway.balance(customer_id, context.vault.open(row["token_sealed"]).decode())
+    if not isinstance(answer, Balance):
+        code = getattr(answer, "code", "") or getattr(answer, "reason", "")
+        raise GatewayRefused(f"the gateway gave no balance: {code}")
+    return answer
+
+
+def _poll(context: Context, row: Mapping[Any, Any]) -> None:
+    now = context.clock.now()
+    age = now - row["created_at"]
+    if age > wallet.LINK_LIFE or (row["registration_url"] is None and age > FIRST_POLL):
+        _link_failed(context, row["id"], "the customer did not finish the link")
+        return
+    answer = context.gateway.list_tokens(row["customer_id"])
+    token = _matching(context, row, answer) if isinstance(answer, Tokens) else None
+    if token is not None:
+        _activate(context, row, token)
+        return
+    with context.database.transaction() as connection:
+        wallets.change(
+            connection,
+            row["id"],
+            next_attempt_at=now + wallet.poll_after(age),
+            leased_until=None,
+        )
+
+
+def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token | None:
+    """The token of this link: the right phone, and not one that an earlier wallet had.
+
+    A customer whose token expired still has it in the list until the new link is finished.
+    """
+    with context.database.transaction() as connection:
+        old = {
+            context.vault.open(sealed).decode()
+            for sealed in wallets.earlier_tokens(connection, row["customer_id"])
+        }
+    digits = row["masked_phone"][-4:]
+    for token in answer.tokens:
+        if token.token not in old and token.masked_phone[-4:] in {digits, ""}:
+            return token
+    return None
+
+
+def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
+    now = context.clock.now()
+    customer_id = seen["customer_id"]
+    with context.database.transaction() as connection:
+        waiting = subscriptions.lock_of_customer(connection, customer_id)
+        row = wallets.lock(connection, seen["id"])
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return
+        wallets.change(
+            connection,
+            row["id"],
+            status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
+            token_sealed=context.vault.seal(token.token.encode()),
+            bound_at=now,
+            expires_at=add(TOKEN_LIFE, now, UTC),
+            registration_url=None,
+            next_attempt_at=None,
+            leased_until=None,
+        )
+        told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
+        events.record(connection, [told])
+        for pending in waiting:
+            if pending["status"] == SubscriptionStatus.PENDING:
+                start(connection, pending, now)
+        invoices.release_blocked(connection, customer_id, now)
+
+
+def start(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor = SCHEDULER
+) -> None:
+    """Begin a pending subscription, whose customer has a wallet now."""
+    beginning = begin(row, row["start_at"] or now)
+    step = (
+        SubscriptionMove.START_TRIAL
+        if beginning.status is SubscriptionStatus.TRIALING
+        else SubscriptionMove.ACTIVATE
+    )
+    status = subscription.advance(SubscriptionStatus(row["status"]), step)
+    subscriptions.change(
+        connection,
+        row["id"],
+        status=status,
+        anchor_local=beginning.anchor_local,
+        next_due_at=beginning.next_due_at,
+    )
+    told = event(
+        "subscription.activated" if step is SubscriptionMove.ACTIVATE
+        else "subscription.trial_started",
+        at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+        due_at=beginning.next_due_at.isoformat(),
+    )  # fmt: skip
+    events.record(connection, [told])

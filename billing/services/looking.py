@@ -1,0 +1,136 @@
+"""Looking before leaping: what is asked of the gateway before an invoice is charged again.
+
+The charge before this one is asked about once more: a payment that was taken after all is
+booked instead of made again. Then the wallet's balance, which is advice: when it is short,
+nothing is sent and no step is spent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from billing.domain import dunning
+from billing.domain.charge import Trigger
+from billing.domain.events import event
+from billing.domain.invoice import Blocked
+from billing.domain.outcomes import Balance, Declined, NotFound, Succeeded
+from billing.domain.periods import zone
+from billing.domain.settlement import Source
+from billing.services import settling
+from billing.services.context import Context
+from billing.services.settling import News
+from billing.store.queries import charges, events, invoices
+
+ASK_AGAIN = timedelta(minutes=5)
+"""How long a retry waits when the gateway cannot say what became of the charge before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at one invoice showed."""
+
+    row: Mapping[Any, Any]
+    paid: bool = False
+    blind: bool = False
+    shortfall: int = 0
+
+
+def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+    """Return the invoices that may be charged, each with the last charge that was looked at."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        rows = charges.candidates(connection, invoice_ids, now)
+    fresh = {row["invoice_id"]: None for row in rows if row["last_charge_id"] is None}
+    again = [row for row in rows if row["last_charge_id"] is not None]
+    sights = list(context.pool.map(lambda row: _look(context, row, now), again))
+    paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
+    if paid:
+        settling.settle(context, paid, Source.STATUS)
+    _postpone(context, [s.row for s in sights if s.blind], now)
+    for sight in sights:
+        if sight.shortfall:
+            _wait_for_money(context, sight, now)
+    clear = {
+        s.row["invoice_id"]: s.row["last_charge_id"]
+        for s in sights
+        if not (s.paid or s.blind or s.shortfall)
+    }
+    return fresh | clear
+
+
+def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
+    number = row["last_number"]
+    match context.gateway.check_status(number, number, row["amount"]):
+        case Succeeded():
+            return Sight(row, paid=True)
+        case Declined() | NotFound():
+            pass
+        case _:
+            return Sight(row, blind=True)
+    by_schedule = row["next_trigger"] == Trigger.SCHEDULED and row["first_failed_at"] is not None
+    if by_schedule and row["wallet_id"] is not None and row["expires_at"] > now:
+        return Sight(row, shortfall=_shortfall(context, row))
+    return Sight(row)
+
+
+def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
+    """How much the wallet is short of the amount; nought when it suffices or cannot be asked."""
+    token = context.vault.open(row["token_sealed"]).decode()
+    balance = context.gateway.balance(row["customer_id"], token)
+    if not isinstance(balance, Balance):
+        return 0
+    held = balance.cash + (balance.points if row["use_points"] else 0)
+    return max(int(row["amount"]) - held, 0)
+
+
+def _postpone(context: Context, rows: Sequence[Mapping[Any, Any]], now: datetime) -> None:
+    if rows:
+        with context.database.transaction() as connection:
+            later = [{"key": r["invoice_id"], "next_attempt_at": now + ASK_AGAIN} for r in rows]
+            invoices.plan_attempts(connection, later)
+
+
+def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
+    """Record that the wallet is short, and when it is asked again or the step counts."""
+    row = sight.row
+    with context.database.transaction() as connection:
+        locked = charges.lock_subscriptions_of(connection, [row["invoice_id"]])
+        fresh = charges.candidates(connection, [row["invoice_id"]], now, locked=locked)
+        if not fresh or fresh[0]["last_charge_id"] != row["last_charge_id"]:
+            return
+        row = fresh[0]
+        past = charges.history(connection, [row["invoice_id"]])[row["invoice_id"]]
+        steps, place = dunning.parse_steps(row["retries"]), zone(row["timezone"])
+        first_failed_at, steps_short = row["first_failed_at"], row["steps_short"]
+        spent = past["scheduled_declines"] + steps_short
+        deadline = row["step_deadline_at"]
+        missed = deadline is not None and deadline <= now
+        if missed:
+            steps_short, spent = steps_short + 1, spent + 1
+        if missed and dunning.step_at(steps, spent, first_failed_at, now, place) is None:
+            settling.give_up(connection, row["subscription_id"], now)
+            return
+        if missed or deadline is None:
+            deadline = dunning.step_deadline(steps, spent, first_failed_at, now, place)
+        recheck = timedelta(seconds=context.settings.balance_recheck_seconds)
+        plan = {
+            "key": row["invoice_id"],
+            "next_attempt_at": min(now + recheck, deadline),
+            "blocked_on": Blocked.BALANCE,
+            "shortfall": sight.shortfall,
+            "steps_short": steps_short,
+            "step_deadline_at": deadline,
+        }
+        invoices.plan_attempts(connection, [plan])
+        told = event(
+            "dunning.step_missed" if missed else "dunning.fell_short",
+            at=now,
+            customer_id=row["customer_id"],
+            subscription_id=row["subscription_id"],
+            invoice_id=row["invoice_id"],
+            shortfall=sight.shortfall,
+            asked_again_at=plan["next_attempt_at"].isoformat(),
+        )
+        events.record(connection, [told])

@@ -1,0 +1,142 @@
+"""Operating: what a person on call does to invoices, charges, the clock and the kill switch."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor, event
+from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
+from billing.domain.outcomes import Declined, Fault, Succeeded
+from billing.domain.settlement import Source
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.services import settling
+from billing.services.context import Context, Request, once
+from billing.services.settling import News
+from billing.store.queries import charges, engine, events, invoices, subscriptions
+
+
+def retry_invoice(
+    context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
+) -> dict[str, Any]:
+    """Try an open invoice at once; it spends no dunning step and shifts no date.
+
+    Raises NotKnown, or IllegalMove when it is not open, not the oldest, or being charged.
+    """
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        invoice = invoices.one(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice["subscription_id"]])
+        owed = invoices.open_of(connection, invoice["subscription_id"])
+        if invoice_id not in {row["id"] for row in owed}:
+            raise IllegalMove(f"invoice {invoice_id} is not open; only an open one can be retried")
+        if owed[0]["id"] != invoice_id:
+            raise IllegalMove(f"an older invoice has to be paid first: {owed[0]['id']}")
+        if charges.unresolved_of(connection, invoice["subscription_id"]):
+            raise IllegalMove("a charge of this subscription is unresolved; it has to end first")
+        plan = {
+            "key": invoice_id,
+            "next_attempt_at": now,
+            "blocked_on": None,
+            "next_trigger": Trigger.OPERATOR,
+        }
+        invoices.plan_attempts(connection, [plan])
+        told = event(
+            "invoice.retry_requested", at=now, by=by, customer_id=invoice["customer_id"],
+            subscription_id=invoice["subscription_id"], invoice_id=invoice_id,
+        )  # fmt: skip
+        events.record(connection, [told])
+        return {"invoice": str(invoice_id), "next_attempt_at": now.isoformat()}
+
+    return once(context, request, act)
+
+
+def void_invoice(
+    context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
+) -> dict[str, Any]:
+    """Owe an open or uncollectible invoice no more.
+
+    Money that a charge still on its way collects is given back.
+    """
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        seen = invoices.one(connection, invoice_id)
+        if seen is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        owner = subscriptions.lock_one(connection, seen["subscription_id"])
+        invoice = invoices.one(connection, invoice_id)
+        if invoice is None or owner is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        advance(InvoiceStatus(invoice["status"]), InvoiceMove.VOID)
+        why = by.reason or "voided"
+        settling.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
+        invoices.release_oldest(connection, [owner["id"]], now)
+        if owner["status"] == SubscriptionStatus.PAST_DUE and not invoices.open_of(
+            connection, owner["id"]
+        ):
+            settling.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
+        return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
+
+    return once(context, request, act)
+
+
+def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> None:  # noqa: FBT001 - named at every call
+    """Settle an unresolved charge by a person's word, when the gateway will not tell.
+
+    Raises NotKnown, or IllegalMove when the charge is settled already.
+    """
+    with context.database.transaction() as connection:
+        row = charges.one(connection, charge_id)
+    if row is None:
+        raise NotKnown(f"no charge has the id {charge_id}")
+    if ChargeStatus(row["status"]) not in UNRESOLVED:
+        raise IllegalMove(f"charge {charge_id} is {row['status']}; only an open one is resolved")
+    outcome = Succeeded() if succeeded else Declined(Fault.OTHER, "operator")
+    settling.settle(context, [News(charge_id, outcome)], Source.OPERATOR, by)
+
+
+def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
+    """Send no new charge from this moment on; everything else goes on."""
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        if engine.set_stopped(connection, now, by.reason):
+            events.record(connection, [event("charging.stopped", at=now, by=by)])
+        return {"charging": "stopped"}
+
+    return once(context, request, act)
+
+
+def start_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
+    """Charge again what has become due."""
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        if engine.set_stopped(connection, None, None):
+            events.record(connection, [event("charging.started", at=now, by=by)])
+        return {"charging": "started"}
+
+    return once(context, request, act)
+
+
+def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
+    """Move the test clock forward, and return where it stands.
+
+    Raises InvalidValue without a test clock, or when it would go back: what was recorded
+    cannot be undone by the clock.
+    """
+    if not context.settings.test_clock:
+        raise InvalidValue("there is no test clock; start everything with BILLING_TEST_CLOCK=1")
+    with context.database.transaction() as connection:
+        stands = engine.clock_at(connection)
+        if stands is not None and at < stands:
+            raise InvalidValue(
+                f"the clock stands at {stands.isoformat()} and goes forward only;"
+                f" {at.isoformat()} is earlier"
+            )
+        engine.set_clock(connection, at)
+        events.record(connection, [event("clock.set", at=at, by=by)])
+    return at

@@ -1,0 +1,32 @@
+"""Reconciling: asking the gateway about charges whose outcome nobody knows yet."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from billing.domain.settlement import Source
+from billing.services import charging, settling
+from billing.services.context import LEASE_SECONDS, Context
+from billing.services.settling import News
+from billing.store.queries import charges
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease unresolved charges that are due to be asked about."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        return charges.lease_to_ask(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+
+
+def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
+    """Ask about each charge once, record the answers, and send again what was never received."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = charges.to_ask(connection, charge_ids, now)
+    answers = context.pool.map(
+        lambda row: context.gateway.check_status(
+            row["gateway_number"], row["gateway_number"], row["amount"]
+        ),
+        due,
+    )
+    news = [News(row["id"], answer) for row, answer in zip(due, answers, strict=True)]
+    charging.send(context, settling.settle(context, news, Source.STATUS))

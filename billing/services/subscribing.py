@@ -1,0 +1,181 @@
+"""Subscribing: plans that are offered, customers, and a customer on a plan."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from billing.domain import dunning
+from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor, event
+from billing.domain.money import checked_amount
+from billing.domain.periods import calendar
+from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+from billing.services import linking
+from billing.services.context import Context, Request, once
+from billing.store.queries import catalog, events, subscriptions, wallets
+from schedules.calendar import check_cron
+from schedules.durations import parse_duration
+from schedules.walltime import ScheduleError, local_anchor, parse_timezone
+
+ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
+"""The smallest lengths DOKU's page gives for the customer's fields."""
+
+
+def create_plan(
+    context: Context,
+    code: str,
+    *,
+    amount: int,
+    by: Actor,
+    every: str | None = None,
+    cron: str | None = None,
+    name: str | None = None,
+    timezone: str = "Asia/Jakarta",
+    trial: str | None = None,
+    cycles: int | None = None,
+    retries: str = dunning.DEFAULT_RETRIES,
+    on_exhausted: OnExhausted = OnExhausted.CANCEL,
+    catch_up: CatchUp = CatchUp.ALL,
+    use_points: bool = False,
+) -> None:
+    """Offer a plan. `amount` is whole rupiah a period. Raises InvalidValue or AlreadyExists."""
+    _checked_text("plan code", code, ID_MAX)
+    checked_amount(amount)
+    if (every is None) == (cron is None):
+        raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
+    if cycles is not None and cycles < 1:
+        raise InvalidValue(f"cycles must be 1 or more, not {cycles}")
+    dunning.parse_steps(retries)
+    now = context.clock.now()
+    try:
+        place = parse_timezone(timezone)
+        if cron is not None:
+            check_cron(cron)
+        if trial is not None:
+            parse_duration(trial)
+        plan = {"every": every, "cron": cron, "timezone": timezone}
+        calendar(plan, local_anchor(now, place)).due(0)
+    except ScheduleError as error:
+        raise InvalidValue(str(error)) from None
+    values = {
+        "code": code,
+        "name": _checked_text("plan name", name or code, NAME_MAX),
+        "amount": amount,
+        **plan,
+        "trial": trial,
+        "cycles": cycles,
+        "retries": retries,
+        "on_exhausted": OnExhausted(on_exhausted),
+        "catch_up": CatchUp(catch_up),
+        "use_points": use_points,
+    }
+    with context.database.transaction() as connection:
+        if not catalog.add_plan(connection, **values, created_at=now):
+            raise AlreadyExists(f"a plan with the code {code!r} exists; plans are never changed")
+        events.record(connection, [event("plan.created", at=now, by=by, plan=code, amount=amount)])
+
+
+def archive_plan(context: Context, code: str, by: Actor) -> None:
+    """Offer a plan no more; its subscriptions go on."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        known_plan(connection, code)
+        if catalog.archive_plan(connection, code, now):
+            events.record(connection, [event("plan.archived", at=now, by=by, plan=code)])
+
+
+def create_customer(
+    context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
+) -> None:
+    """Add a customer. Raises InvalidValue or AlreadyExists."""
+    _checked_text("customer id", customer_id, ID_MAX)
+    _checked_text("name", name, NAME_MAX)
+    if phone and not (phone.isdigit() and len(phone) <= PHONE_MAX):
+        raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
+    if email and ("@" not in email or len(email) > EMAIL_MAX):
+        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
+    now = context.clock.now()
+    values = {"id": customer_id, "name": name, "phone": phone, "email": email}
+    with context.database.transaction() as connection:
+        if not catalog.add_customer(connection, **values, created_at=now):
+            raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
+        events.record(
+            connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
+        )
+
+
+def _checked_text(what: str, value: str, longest: int) -> str:
+    if not value.strip():
+        raise InvalidValue(f"{what} must not be empty")
+    if len(value) > longest:
+        raise InvalidValue(f"{what} must have at most {longest} characters, not {len(value)}")
+    if not value.isprintable():
+        raise InvalidValue(f"{what} must be printable text on one line")
+    return value
+
+
+def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
+    """The plan with this code, or NotKnown with a suggestion."""
+    plan = catalog.plan(connection, code)
+    if plan is None:
+        near = get_close_matches(code, catalog.near_codes(connection), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; see: billing plan list"
+        raise NotKnown(f"no plan has the code {code!r}{hint}")
+    return plan
+
+
+def subscribe(
+    context: Context,
+    customer_id: str,
+    plan_code: str,
+    by: Actor,
+    *,
+    start: datetime | None = None,
+    quantity: int = 1,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Put a customer on a plan; it begins now or at `start`, once there is a wallet.
+
+    Raises NotKnown, IllegalMove (archived plan) or InvalidValue.
+    """
+    if quantity < 1:
+        raise InvalidValue(f"quantity must be 1 or more, not {quantity}")
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        plan = known_plan(connection, plan_code)
+        if plan["archived_at"] is not None:
+            raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
+        if catalog.customer(connection, customer_id) is None:
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        amount = checked_amount(plan["amount"] * quantity, "amount times quantity")
+        subscription_id = uuid4()
+        subscriptions.add(
+            connection,
+            id=subscription_id,
+            customer_id=customer_id,
+            plan_code=plan_code,
+            status=SubscriptionStatus.PENDING,
+            quantity=quantity,
+            amount=amount,
+            start_at=start,
+            created_at=now,
+        )
+        told = event(
+            "subscription.created", at=now, by=by, customer_id=customer_id,
+            subscription_id=subscription_id, plan=plan_code, amount=amount,
+        )  # fmt: skip
+        events.record(connection, [told])
+        wallets.keep(connection, customer_id)
+        live = wallets.live_of(connection, customer_id)
+        if live is not None and live["status"] == WalletStatus.ACTIVE:
+            row = subscriptions.lock_one(connection, subscription_id)
+            if row is not None:
+                linking.start(connection, row, now, by)
+        return {"id": str(subscription_id)}
+
+    return once(context, request, act)

@@ -1,0 +1,1 @@
+"""Where the engine runs: Celery tasks, each a thin door to one service."""

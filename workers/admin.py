@@ -1,0 +1,179 @@
+"""Tasks that a person starts, from Flower, the CLI or another program.
+
+Arguments are JSON. Each takes `reason` and `idempotency_key`, whose default is the task's id, so
+that a message delivered twice acts once. What makes no sense is refused in one line.
+"""
+
+import inspect
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import ConfigDict, ValidationError, validate_call
+
+from billing.domain.errors import BillingError, InvalidValue
+from billing.domain.events import Actor
+from billing.domain.subscription import RefundPolicy
+from billing.services import ending, linking, operating, refunding, subscribing, unbinding
+from billing.services.context import Request
+from workers.app import app, context
+
+log = structlog.get_logger(__name__)
+
+KEY_MAX = 200
+STRICT = ConfigDict(arbitrary_types_allowed=True)
+
+
+def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make an admin task of a function `(by, request, **arguments)` that calls one service."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        checked = validate_call(config=STRICT)(function)
+        names = [n for n in inspect.signature(function).parameters if n not in {"by", "request"}]
+
+        @app.task(name=name, bind=True, typing=False, throws=(BillingError,))  # type: ignore[untyped-decorator]
+        @wraps(function)
+        def task(self: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                arguments, reason, key = _arguments(names, args, kwargs, str(self.request.id))
+                by = Actor("admin task", reason)
+                checked(by, Request(key, name, arguments), **arguments)
+            except ValidationError as invalid:
+                _refuse(name, InvalidValue(_one_line(invalid)))
+            except BillingError as refused:
+                _refuse(name, refused)
+            log.info("admin.done", admin_task=name, key=key)
+
+        return task
+
+    return decorate
+
+
+def _arguments(
+    names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any], task_id: str
+) -> tuple[dict[str, Any], str | None, str]:
+    if len(args) > len(names):
+        raise InvalidValue(f"too many arguments; it takes {', '.join(names) or 'none'}")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    reason, key = given.pop("reason", None), given.pop("idempotency_key", None) or task_id
+    if not isinstance(key, str) or len(key) > KEY_MAX:
+        raise InvalidValue(f"idempotency_key must be text of at most {KEY_MAX} characters")
+    if reason is not None and not isinstance(reason, str):
+        raise InvalidValue("reason must be text")
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise InvalidValue(
+            f"unknown argument {unknown[0]!r}; it takes {', '.join(names) or 'none'}"
+        )
+    return given, reason, key
+
+
+def _one_line(invalid: ValidationError) -> str:
+    first = invalid.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "arguments"
+    return f"{where}: {first['msg']}"
+
+
+def _refuse(name: str, refused: BillingError) -> None:
+    log.warning("admin.refused", admin_task=name, why=str(refused))
+    raise refused
+
+
+@admin_task("admin.bind_wallet")
+def bind_wallet(
+    by: Actor,
+    request: Request,
+    customer: str,
+    phone: str,
+    success_url: str | None = None,
+    failure_url: str | None = None,
+) -> None:
+    """Begin to link a customer's OVO account."""
+    # The phone is not kept with the key: commands are not encrypted.
+    kept = Request(request.key, request.task, {"customer": customer})
+    linking.bind(
+        context(), customer, phone, by,
+        success_url=success_url, failure_url=failure_url, request=kept,
+    )  # fmt: skip
+
+
+@admin_task("admin.unbind_wallet")
+def unbind_wallet(by: Actor, request: Request, customer: str) -> None:
+    """Delete a customer's token as soon as nothing needs it."""
+    unbinding.unbind(context(), customer, by, request)
+
+
+@admin_task("admin.subscribe")
+def subscribe(
+    by: Actor,
+    request: Request,
+    customer: str,
+    plan: str,
+    start: datetime | None = None,
+    quantity: int = 1,
+) -> None:
+    """Put a customer on a plan. `start` is an ISO 8601 instant with offset."""
+    _with_offset("start", start)
+    subscribing.subscribe(
+        context(), customer, plan, by, start=start, quantity=quantity, request=request
+    )
+
+
+@admin_task("admin.cancel_subscription")
+def cancel_subscription(
+    by: Actor,
+    request: Request,
+    subscription: UUID,
+    at: str = ending.NOW,
+    refund: RefundPolicy = RefundPolicy.NONE,
+    unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
+) -> None:
+    """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
+    when: str | datetime = at
+    if at not in {ending.NOW, ending.PERIOD_END}:
+        try:
+            when = datetime.fromisoformat(at)
+        except ValueError:
+            raise InvalidValue(f"at must be now, period-end or an instant, not {at!r}") from None
+        _with_offset("at", when)
+    ending.cancel(
+        context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
+    )
+
+
+def _with_offset(what: str, instant: datetime | None) -> None:
+    if instant is not None and instant.tzinfo is None:
+        raise InvalidValue(f"{what} needs an offset, such as 2026-01-31T09:00:00+07:00")
+
+
+@admin_task("admin.retry_invoice")
+def retry_invoice(by: Actor, request: Request, invoice: UUID) -> None:
+    """Try an open invoice at once."""
+    operating.retry_invoice(context(), invoice, by, request)
+
+
+@admin_task("admin.void_invoice")
+def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
+    """Owe an invoice no more."""
+    operating.void_invoice(context(), invoice, by, request)
+
+
+@admin_task("admin.refund_invoice")
+def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | None = None) -> None:
+    """Give back `amount` rupiah of a paid invoice, or all that is left."""
+    refunding.refund_invoice(context(), invoice, amount, by, request)
+
+
+@admin_task("admin.stop_charging")
+def stop_charging(by: Actor, request: Request) -> None:
+    """Send no new charge from this moment on."""
+    operating.stop_charging(context(), by, request)
+
+
+@admin_task("admin.start_charging")
+def start_charging(by: Actor, request: Request) -> None:
+    """Charge again what has become due."""
+    operating.start_charging(context(), by, request)

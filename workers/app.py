@@ -1,0 +1,137 @@
+"""The Celery app: its few settings, its logs, and what is checked before it starts.
+
+Started as `celery -A workers.app worker`, `… beat` and `… flower`. It decides nothing.
+"""
+
+import os
+import sys
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import Celery, Task, signals
+from redis import Redis
+from redis.exceptions import RedisError
+
+from billing import bootstrap, logs
+from billing.config import Settings, load
+from billing.domain.errors import BillingError, NotConfigured
+from billing.services.context import Context
+from billing.store import migrate
+from schedules import beat
+
+SOFT_SHUTDOWN_MARGIN_SECONDS = 10
+
+
+def _settings() -> Settings:
+    try:
+        found = load()
+        # Nobody may start without these; what they name is tried when a process begins.
+        _ = found.database, found.redis, found.token_keys
+    except NotConfigured as mistake:
+        sys.exit(f"billing: {mistake}")
+    return found
+
+
+settings = _settings()
+
+
+class BillingTask(Task):  # type: ignore[misc]  # celery has no types
+    """A task whose arguments are not shown to whoever watches: they may be personal."""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the task with its arguments hidden from events and logs."""
+        shown = logs.scrub(repr(kwargs or {}))
+        options.setdefault("argsrepr", logs.scrub(repr(args or ())))
+        options.setdefault("kwargsrepr", shown)
+        return super().apply_async(args, kwargs, **options)
+
+
+app = Celery(
+    "billing", task_cls=BillingTask, include=["workers.ticks", "workers.charges", "workers.admin"]
+)
+app.conf.update(
+    bootstrap.messaging(settings),
+    beat_schedule=beat.schedule(settings.tick_seconds),
+    beat_max_loop_interval=1,
+    timezone="UTC",
+    # A message is gone when its work is done; a killed worker's comes back, and meets the claim.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_concurrency=settings.worker_processes,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    task_track_started=False,
+    # After a first signal a worker finishes what it has begun; then it has one call's time.
+    worker_soft_shutdown_timeout=float(settings.doku_timeout_seconds)
+    + SOFT_SHUTDOWN_MARGIN_SECONDS,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+)
+
+
+@lru_cache(maxsize=1)
+def _context_of(_pid: int) -> Context:
+    return bootstrap.build(settings)
+
+
+def context() -> Context:
+    """The engine of this process, made after the fork."""
+    return _context_of(os.getpid())
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_logs(**_: Any) -> None:
+    logs.configure(settings.log_format, settings.log_level)
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _check_worker(**_: Any) -> None:
+    _check_or_exit()
+
+
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _check_beat(**_: Any) -> None:
+    _check_or_exit()
+
+
+def _check_or_exit() -> None:
+    """End with one line when a server is away, the tables are not there, or a key is missing."""
+    try:
+        engine = bootstrap.build(settings)
+        engine.database.check()
+        has, wants = migrate.status(settings.database)
+        if has != wants:
+            raise NotConfigured(
+                f"the database is at revision {has}, this code wants {wants}:"
+                " run billing db upgrade"
+            )
+        engine.database.dispose()
+        _check_redis()
+    except BillingError as mistake:
+        sys.exit(f"billing: {mistake}")
+
+
+def _check_redis() -> None:
+    client = Redis.from_url(settings.redis, socket_connect_timeout=5, socket_timeout=5)
+    try:
+        client.ping()
+    except RedisError as error:
+        where = logs.scrub(settings.redis)
+        raise NotConfigured(
+            f"cannot reach Redis at {where}: {error}; check BILLING_REDIS_URL"
+        ) from None
+    finally:
+        client.close()
+
+
+@signals.task_prerun.connect  # type: ignore[untyped-decorator]
+def _bind_task_to_logs(task_id: str, task: Task, **_: Any) -> None:
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+def _unbind_task_from_logs(**_: Any) -> None:
+    structlog.contextvars.clear_contextvars()

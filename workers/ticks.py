@@ -1,0 +1,96 @@
+"""What beat calls: ask the database what is due, lease it, and enqueue batches of ids.
+
+A tick that fails is logged and forgotten; the next one asks the same question.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from billing.clock import real_now
+from billing.services import (
+    auditing,
+    charging,
+    ending,
+    linking,
+    opening,
+    reconciling,
+    refunding,
+)
+from billing.store.queries import engine
+from workers.app import app, context, settings
+from workers.charges import ask, attend_wallet, collect, send_refund
+
+log = structlog.get_logger(__name__)
+
+BATCHES_A_TICK = 64
+"""At most this many batches are enqueued at once; the rest stays due, in the database."""
+SINGLES_A_TICK = 500
+
+
+def _beat(tick: str) -> None:
+    with context().database.transaction() as connection:
+        engine.beat(connection, tick, real_now())
+
+
+def _batches(ids: Sequence[UUID]) -> list[list[str]]:
+    size = settings.batch_size
+    texts = [str(item) for item in ids]
+    return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+
+@app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
+def end_subscriptions() -> None:
+    """Cancel subscriptions whose end has come."""
+    _beat("end_subscriptions")
+    ending.cancel_due(context())
+
+
+@app.task(name="ticks.open_periods")  # type: ignore[untyped-decorator]
+def open_periods() -> None:
+    """Open every period that has begun, and charge at once what that made due."""
+    _beat("open_periods")
+    if opening.open_due(context()):
+        sweep_charges()
+
+
+@app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]
+def sweep_charges() -> None:
+    """Enqueue invoices that are due to be charged."""
+    _beat("sweep_charges")
+    for batch in _batches(charging.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
+        collect.delay(batch)
+
+
+@app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
+def reconcile() -> None:
+    """Enqueue unresolved charges that are due to be asked about."""
+    _beat("reconcile")
+    for batch in _batches(reconciling.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
+        ask.delay(batch)
+
+
+@app.task(name="ticks.sweep_refunds")  # type: ignore[untyped-decorator]
+def sweep_refunds() -> None:
+    """Enqueue refunds that are due to be sent."""
+    _beat("sweep_refunds")
+    for refund_id in refunding.lease_due(context(), SINGLES_A_TICK):
+        send_refund.delay(str(refund_id))
+
+
+@app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
+def attend_wallets() -> None:
+    """Expire tokens, and enqueue wallets whose link or unbind is due."""
+    _beat("attend_wallets")
+    linking.expire_due(context(), SINGLES_A_TICK)
+    for wallet_id in linking.lease_due(context(), SINGLES_A_TICK):
+        attend_wallet.delay(str(wallet_id))
+
+
+@app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
+def audit() -> None:
+    """Check every invariant, and log loudly what does not hold."""
+    _beat("audit")
+    for finding in auditing.audit(context()):
+        log.error("audit.failed", invariant=finding.name, detail=finding.detail)
