@@ -106,10 +106,11 @@ def step_deadline(
 ) -> datetime:
     """Until when the step that is due now may wait for a wallet that is short.
 
-    That is when the following step would begin; the last one waits a day.
+    That is when the following step would begin; the last one waits a day, or as long again as
+    it was waited for when that is shorter.
     """
     following = step_at(steps, max(spent, 1) + 1, first_failed_at, now, zone)
-    return following or now + LAST_STEP_OPEN
+    return following or min(now + LAST_STEP_OPEN, _after(steps[-1], now, zone))
 
 
 def wait_after_unsent(unsent: int) -> timedelta:

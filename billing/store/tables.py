@@ -38,7 +38,7 @@ from billing.domain.subscription import (
 )
 from billing.domain.wallet import LIVE as LIVE_WALLETS
 from billing.domain.wallet import WalletStatus
-from billing.store.columns import amount, count, field, flag, instant, listed, one_of
+from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
 
 
 class Plan(SQLModel, table=True):
@@ -96,11 +96,7 @@ class Wallet(SQLModel, table=True):
             unique=True,
             postgresql_where=text(listed("status", LIVE_WALLETS)),
         ),
-        Index(
-            "wallets_due",
-            "next_attempt_at",
-            postgresql_where=text("next_attempt_at IS NOT NULL"),
-        ),
+        dated("wallets_due", "next_attempt_at"),
         Index("wallets_customer", "customer_id"),
         Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
     )
@@ -140,11 +136,7 @@ class Subscription(SQLModel, table=True):
             " OR (next_due_at IS NULL AND ended_at IS NOT NULL)",
             name="ended",
         ),
-        Index(
-            "subscriptions_due",
-            "next_due_at",
-            postgresql_where=text("next_due_at IS NOT NULL"),
-        ),
+        dated("subscriptions_due", "next_due_at"),
         Index(
             "subscriptions_cancel_due",
             "cancel_at",
@@ -187,11 +179,7 @@ class Invoice(SQLModel, table=True):
         ),
         CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name="paid"),
         CheckConstraint("status = 'open' OR next_attempt_at IS NULL", name="closed"),
-        Index(
-            "invoices_due",
-            "next_attempt_at",
-            postgresql_where=text("next_attempt_at IS NOT NULL"),
-        ),
+        dated("invoices_due", "next_attempt_at"),
         Index(
             "invoices_open",
             "subscription_id",
@@ -258,11 +246,7 @@ class Charge(SQLModel, table=True):
             unique=True,
             postgresql_where=text("status = 'succeeded' AND NOT surplus"),
         ),
-        Index(
-            "charges_to_ask",
-            "next_check_at",
-            postgresql_where=text("next_check_at IS NOT NULL"),
-        ),
+        dated("charges_to_ask", "next_check_at"),
         Index("charges_subscription", "subscription_id"),
         Index(
             "charges_unresolved_of_customer",
@@ -308,11 +292,7 @@ class Refund(SQLModel, table=True):
         UniqueConstraint("charge_id", "ordinal", name="refunds_one_an_ordinal"),
         amount("amount"),
         one_of("status", RefundStatus),
-        Index(
-            "refunds_due",
-            "next_attempt_at",
-            postgresql_where=text("next_attempt_at IS NOT NULL"),
-        ),
+        dated("refunds_due", "next_attempt_at"),
         Index(
             "refunds_unsettled",
             "customer_id",

@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# One process a core for the tests; they share one PostgreSQL and one Redis.
+JOBS ?= 2
+
+.PHONY: help setup run demo test check fmt lint types arch audit lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.done ## make the virtual environment (once; everything below does it by itself)
+
+$(VENV)/.done: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## start everything here, with a pretend gateway, and watch (Ctrl-C ends it)
+	@$(BIN)/billing up
+
+demo: setup ## play a year for 120 subscribers and compare with the gateway's ledger
+	@$(BIN)/python -m billing.local.demo
+
+test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+
+check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
+
+fmt: setup ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: setup ## ruff: format and rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+arch: setup ## import contracts between the rooms
+	@$(BIN)/lint-imports --no-cache
+
+audit: setup ## check every invariant of the database that the settings name
+	@$(BIN)/billing audit
+
+lock: setup ## resolve the dependencies anew (needs uv)
+	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --extra local --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment and what the local stack keeps
+	@rm -rf $(VENV) .local

@@ -1,0 +1,103 @@
+"""The people a fresh local stack begins with, and what happens to them in the first minutes.
+
+Only for the pretend gateway: periods of half a minute show within two minutes what otherwise
+takes months. It uses the same services as everybody else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
+
+from billing.domain.errors import BillingError
+from billing.domain.events import Actor
+from billing.domain.subscription import RefundPolicy
+from billing.local.pretend import Pretend
+from billing.services import ending, linking, refunding, subscribing, watching
+from billing.services.context import Context
+
+DEMO = Actor("demo")
+STREAMING, GYM = "streaming", "gym"
+PRICES = {STREAMING: 54_990, GYM: 150_000}
+HALF_MINUTE = "* * * * * */30"
+RICH = 2_000_000
+PEOPLE = {
+    # Name, and what the wallet holds: enough, enough once, or nothing.
+    "ayu": ("Ayu Lestari", STREAMING, RICH),
+    "budi": ("Budi Santoso", GYM, RICH),
+    "citra": ("Citra Dewi", STREAMING, RICH),
+    "dimas": ("Dimas Pratama", GYM, RICH),
+    "eko": ("Eko Wijaya", STREAMING, PRICES[STREAMING]),
+    "fitri": ("Fitri Handayani", STREAMING, 0),
+    "gilang": ("Gilang Ramadhan", GYM, RICH),
+    "hana": ("Hana Putri", STREAMING, RICH),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something a person does a while after the start."""
+
+    after_seconds: float
+    what: str
+    act: Callable[[], object]
+
+
+class Scenario:
+    """Seeds an unused database, then lets a few things happen; `step` is called now and then."""
+
+    def __init__(self, context: Context, pretend: Pretend) -> None:
+        self._context = context
+        self._pretend = pretend
+        self._started = monotonic()
+        self._ahead: list[Happening] = []
+
+    def begin(self) -> bool:
+        """Add plans, customers and subscriptions; False when the database is in use already."""
+        if not watching.is_unused(self._context):
+            return False
+        self._pretend.defaults(cash=RICH, confirm_after_seconds=3)
+        for code, amount in PRICES.items():
+            subscribing.create_plan(
+                self._context, code, amount=amount, cron=HALF_MINUTE, by=DEMO,
+                name=code.title(), retries="10s 15s 20s",
+            )  # fmt: skip
+        mine = {who: self._join(who, number) for number, who in enumerate(PEOPLE)}
+        self._ahead = [
+            Happening(60, "eko tops up his wallet", lambda: self._pretend.top_up("eko", RICH)),
+            Happening(70, "an operator refunds gilang", lambda: self._refund(mine["gilang"])),
+            Happening(80, "hana leaves", lambda: self._leave(mine["hana"])),
+        ]
+        return True
+
+    def step(self) -> str | None:
+        """Let the next thing happen when its time has come, and say what it was."""
+        if not self._ahead or monotonic() - self._started < self._ahead[0].after_seconds:
+            return None
+        happening = self._ahead.pop(0)
+        try:
+            happening.act()
+        except (BillingError, ValueError, OSError) as failed:
+            return f"{happening.what}: {failed}"
+        return happening.what
+
+    def _join(self, who: str, number: int) -> UUID:
+        name, plan, cash = PEOPLE[who]
+        phone = f"62812000{number:04}"
+        subscribing.create_customer(
+            self._context, who, name=name, by=DEMO, phone=f"0{phone[2:]}",
+            email=f"{who}@example.com",
+        )  # fmt: skip
+        linking.bind(self._context, who, phone, DEMO)
+        self._pretend.give(who, cash)
+        return UUID(subscribing.subscribe(self._context, who, plan, DEMO)["id"])
+
+    def _refund(self, subscription_id: UUID) -> None:
+        invoice_id = watching.last_paid_invoice(self._context, subscription_id)
+        if invoice_id is not None:
+            by = Actor(DEMO.name, "a goodwill refund")
+            refunding.refund_invoice(self._context, invoice_id, PRICES[GYM] // 2, by)
+
+    def _leave(self, subscription_id: UUID) -> None:
+        by = Actor(DEMO.name, "moved abroad")
+        ending.cancel(self._context, subscription_id, by, refund=RefundPolicy.FULL, unbind=True)

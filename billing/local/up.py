@@ -1,0 +1,87 @@
+"""`billing up`: the embedded stack in the foreground, with a view of what it does."""
+
+import os
+from contextlib import nullcontext
+
+from redis import Redis
+from rich.console import Console
+from rich.live import Live
+
+from billing import bootstrap, logs
+from billing.config import Settings
+from billing.local.pretend import Pretend
+from billing.local.seeds import Scenario
+from billing.local.stack import Stack
+from billing.local.view import Places, View
+from billing.services import watching
+from billing.services.context import Context
+from billing.store import migrate
+
+LOOK_SECONDS = 0.5
+LOCAL_TICK_SECONDS = "1"
+
+
+def run(*, plain: bool = False) -> None:
+    """Start everything, show it until Ctrl-C or SIGTERM, and end everything again."""
+    console = Console(highlight=False)
+    live = console.is_terminal and not plain
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True)
+
+    logs.configure(level="warning")
+    try:
+        with Stack(environment=_quick_ticks(), migrate=_migrate, say=say) as stack:
+            context = bootstrap.build(stack.settings)
+            places = Places(
+                flower=stack.flower_url,
+                gateway=stack.sandbox_url or stack.settings.doku_base_url,
+                logs=str(stack.logs),
+            )
+            scenario = _scenario(context, stack.sandbox_url)
+            if scenario is not None and scenario.begin():
+                say("the database was empty: added plans and customers to watch")
+            say(f"Flower {places.flower} · gateway {places.gateway} · logs {places.logs}")
+            _show(stack, context, scenario, View(console, places), console, live=live)
+    except KeyboardInterrupt:
+        say("everything has ended; what happened is kept for the next start")
+
+
+def _quick_ticks() -> dict[str, str]:
+    given = os.environ.get("BILLING_TICK_SECONDS")
+    return {} if given else {"BILLING_TICK_SECONDS": LOCAL_TICK_SECONDS}
+
+
+def _migrate(settings: Settings) -> None:
+    migrate.upgrade(settings.database)
+
+
+def _scenario(context: Context, sandbox_url: str) -> Scenario | None:
+    """People are made up only where the gateway is."""
+    return Scenario(context, Pretend(sandbox_url)) if sandbox_url else None
+
+
+def _show(
+    stack: Stack,
+    context: Context,
+    scenario: Scenario | None,
+    view: View,
+    console: Console,
+    *,
+    live: bool,
+) -> None:
+    redis = Redis.from_url(stack.settings.redis, socket_timeout=5)
+    screen = Live(console=console, auto_refresh=False, screen=False) if live else None
+    with screen or nullcontext():
+        while True:
+            said = scenario.step() if scenario is not None else None
+            seen = watching.watch(context, view.last_event, limit=200)
+            queues = {name: int(redis.llen(name)) for name in bootstrap.QUEUES}
+            health = {item.name: item.state for item in stack.status()}
+            if screen is not None:
+                screen.update(view.picture(seen, queues, health), refresh=True)
+            else:
+                view.lines(seen, queues, health)
+                if said:
+                    stack.say(f"== {said}")
+            stack.wait(LOOK_SECONDS)

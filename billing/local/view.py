@@ -1,0 +1,130 @@
+"""What `billing up` shows: a live picture on a terminal, plain lines elsewhere."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from billing.domain.money import rupiah
+from billing.domain.periods import zone
+from billing.services.watching import PLACE, Overview
+
+EVENTS_SHOWN = 16
+SUMMARY_EVERY = 20
+"""Looks between two summary lines when the output is no terminal."""
+COLOURS = {
+    "charge.succeeded": "green", "invoice.paid": "green", "charge.declined": "red",
+    "invoice.given_up": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
+    "wallet.linked": "blue", "wallet.unlinked": "magenta", "dunning.fell_short": "yellow",
+    "charge.unknown": "bold yellow", "subscription.recovered": "green",
+}  # fmt: skip
+HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are."""
+
+    flower: str
+    gateway: str
+    logs: str
+
+
+class View:
+    """Keeps the last events, and draws them with the figures of an overview."""
+
+    def __init__(self, console: Console, places: Places) -> None:
+        self._console = console
+        self._places = places
+        self._events: deque[Mapping[Any, Any]] = deque(maxlen=EVENTS_SHOWN)
+        self._looks = 0
+        self._summary = ""
+        self.last_event = 0
+
+    def note(self, events: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+        """Remember new events, and return those worth showing."""
+        if events:
+            self.last_event = events[-1]["id"]
+        shown = [event for event in events if event["kind"] not in HIDDEN]
+        self._events.extend(shown)
+        return shown
+
+    def picture(
+        self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]
+    ) -> Panel:
+        """The live view."""
+        self.note(seen.events)
+        facts = Table.grid(padding=(0, 2))
+        for name, value in _facts(seen, queues, health, self._places):
+            facts.add_row(Text(name, style="bold"), value)
+        story = Table.grid(padding=(0, 1))
+        for event in self._events:
+            style = COLOURS.get(event["kind"], "")
+            story.add_row(*(Text(cell, style=style) for cell in _cells(event)))
+        title = f"ovo-billing · {seen.now.astimezone(zone(PLACE)):%d %b %Y %H:%M:%S} WIB"
+        return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
+
+    def lines(self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]) -> None:
+        """Print what is new, and now and then a summary."""
+        for event in self.note(seen.events):
+            self._console.print(*_cells(event), soft_wrap=True, highlight=False)
+        facts = _facts(seen, queues, health, self._places)[:2]
+        text = " | ".join(f"{name}: {value}" for name, value in facts)
+        if self._looks % SUMMARY_EVERY == 0 and text != self._summary:
+            self._summary = text
+            self._console.print(f"-- {text}", soft_wrap=True, highlight=False)
+        self._looks += 1
+
+
+def _facts(
+    seen: Overview, queues: Mapping[str, int], health: Mapping[str, str], places: Places
+) -> list[tuple[str, str]]:
+    figures = seen.figures
+    today = (
+        f"{figures['paid']} paid, {rupiah(figures['paid_amount'])} in"
+        f" · {figures['refunded']} refunded, {rupiah(figures['refunded_amount'])} back"
+        f" · {figures['declined']} declined · {figures['unresolved']} unresolved"
+        f" · {rupiah(figures['owed_amount'])} owed"
+    )
+    statuses = ", ".join(
+        f"{count} {status}" for status, count in sorted(seen.subscriptions.items())
+    )
+    return [
+        ("today", today),
+        ("subscriptions", statuses or "none yet"),
+        ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
+        ("processes", ", ".join(f"{name} {state}" for name, state in health.items())),
+        ("Flower", places.flower),
+        ("gateway", places.gateway),
+        ("logs", places.logs),
+    ]
+
+
+def _cells(event: Mapping[Any, Any]) -> tuple[str, str, str, str]:
+    at = event["at"].astimezone(zone(PLACE))
+    return (
+        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{event['customer_id'] or '':<8}",
+        _details(event),
+    )  # fmt: skip
+
+
+def _details(event: Mapping[Any, Any]) -> str:
+    data = event["data"]
+    words = []
+    if "amount" in data:
+        words.append(rupiah(data["amount"]))
+    if "shortfall" in data:
+        words.append(f"{data['shortfall']:,} short")
+    if event["first_payment"] is not None and event["kind"] == "charge.succeeded":
+        words.append(f"first_payment {str(event['first_payment']).lower()}")
+    words += [str(data[key]) for key in ("fault", "why", "plan") if data.get(key)]
+    if event["reason"] and event["reason"] != data.get("why"):
+        words.append(f"({event['reason']})")
+    if event["actor"] not in {"scheduler", ""}:
+        words.append(f"by {event['actor']}")
+    return " ".join(words)

@@ -1,0 +1,299 @@
+"""Showing: plans, customers, wallets, subscriptions and money as people and programs read them.
+
+Every answer is a dict or a list of them, ready for JSON but for instants and ids, which are
+still values; an instant is in the plan's timezone. It changes nothing and asks no gateway, so
+that a database is all it needs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from billing.domain import dunning
+from billing.domain.errors import NotKnown
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.money import rupiah
+from billing.domain.periods import zone
+from billing.store.queries import charges as charging
+from billing.store.queries import engine, listing
+from billing.store.session import Database
+
+HOME_TIMEZONE = "Asia/Jakarta"
+"""For what belongs to no plan."""
+PERIODS_MAX = 10_000
+"""Periods of one subscription in one answer; the newest are kept."""
+
+Shown = dict[str, Any]
+
+
+def plans(database: Database, limit: int) -> list[Shown]:
+    """Plans, those on offer first."""
+    with database.transaction() as connection:
+        return [_plan(row) for row in listing.plans(connection, limit)]
+
+
+def plan(database: Database, code: str) -> Shown:
+    """One plan, or NotKnown."""
+    with database.transaction() as connection:
+        row = listing.plan(connection, code)
+    if row is None:
+        raise NotKnown(f"no plan has the code {code!r}; see: billing plan list")
+    return _plan(row)
+
+
+def _plan(row: Mapping[Any, Any]) -> Shown:
+    return _local(row) | {"timezone": row["timezone"]}
+
+
+def customers(database: Database, limit: int) -> list[Shown]:
+    """Customers, the newest first."""
+    with database.transaction() as connection:
+        return [_masked(row) for row in listing.customers(connection, limit)]
+
+
+def customer(database: Database, customer_id: str, limit: int) -> Shown:
+    """One customer, its wallet and subscriptions, and every rupiah that moved, by invoice."""
+    with database.transaction() as connection:
+        row = listing.customer(connection, customer_id)
+        if row is None:
+            raise _no_customer(customer_id)
+        wallet = listing.wallet_of(connection, customer_id)
+        subscribed = listing.subscriptions(
+            connection, status=None, customer_id=customer_id, limit=limit
+        )
+        payments = [_local(paid) for paid in listing.payments_of(connection, customer_id, limit)]
+        totals = listing.totals_of(connection, customer_id)
+    return {
+        **_masked(row),
+        "wallet": _local(wallet) if wallet else None,
+        "subscriptions": [_local(each) for each in subscribed],
+        **totals,
+        "verdict": _verdict(totals, payments),
+        "invoices": payments,
+    }
+
+
+def _no_customer(customer_id: str) -> NotKnown:
+    return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+
+
+def _verdict(totals: Mapping[Any, Any], payments: Sequence[Shown]) -> str:
+    """Answer in one line whether the customer was charged twice."""
+    twice = [paid for paid in payments if paid["payments"] > 1]
+    if not twice:
+        answer = "charged twice: no"
+    else:
+        told = [
+            f"invoice {paid['id']} was paid {paid['payments']} times,"
+            f" {rupiah(paid['amount_taken'])} in all; given back: {rupiah(paid['amount_refunded'])}"
+            + (
+                f", {rupiah(paid['amount_refunding'])} on its way"
+                if paid["amount_refunding"]
+                else ""
+            )
+            for paid in twice
+        ]
+        answer = "charged twice: yes: " + "; ".join(told)
+    if totals["unresolved"]:
+        answer += f" (unresolved charges, of which nobody knows yet: {totals['unresolved']})"
+    return answer
+
+
+def _masked(row: Mapping[Any, Any]) -> Shown:
+    shown = _local(row)
+    phone = shown.pop("phone")
+    return shown | {"masked_phone": f"****{phone[-4:]}" if phone else ""}
+
+
+def wallets(database: Database, status: str | None, limit: int) -> list[Shown]:
+    """Wallets, the newest first."""
+    with database.transaction() as connection:
+        return [_local(row) for row in listing.wallets(connection, status, limit)]
+
+
+def wallet_of(database: Database, customer_id: str) -> Shown:
+    """A customer's live wallet, or else the last one; NotKnown when there never was one."""
+    with database.transaction() as connection:
+        if listing.customer(connection, customer_id) is None:
+            raise _no_customer(customer_id)
+        row = listing.wallet_of(connection, customer_id)
+    if row is None:
+        raise NotKnown(
+            f"customer {customer_id!r} has no wallet; begin with: billing wallet bind {customer_id}"
+        )
+    return _local(row)
+
+
+def subscriptions(database: Database, status: str | None, limit: int) -> list[Shown]:
+    """Subscriptions, the newest first, without their invoices."""
+    with database.transaction() as connection:
+        rows = listing.subscriptions(connection, status=status, customer_id=None, limit=limit)
+    return [_local(row) for row in rows]
+
+
+def subscription(database: Database, subscription_id: UUID) -> Shown:
+    """One subscription with its invoices, oldest first, and all that was tried to collect them."""
+    with database.transaction() as connection:
+        row = _known_subscription(connection, subscription_id)
+        invoiced = listing.invoices(
+            connection, subscription_id=subscription_id, status=None, limit=PERIODS_MAX
+        )
+        in_order = sorted(invoiced, key=lambda each: each["period_index"])
+        return {
+            **_local(row),
+            "timezone": row["timezone"],
+            "events": listing.events_of(connection, subscription_id),
+            "invoices": _with_charges(connection, in_order),
+        }
+
+
+def _known_subscription(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
+    row = listing.subscription(connection, subscription_id)
+    if row is None:
+        raise NotKnown(
+            f"no subscription has the id {subscription_id}; see: billing subscription list"
+        )
+    return row
+
+
+def invoices(
+    database: Database, subscription_id: UUID | None, status: str | None, limit: int
+) -> list[Shown]:
+    """Invoices, the newest first, with their charges and refunds."""
+    with database.transaction() as connection:
+        if subscription_id is not None:
+            _known_subscription(connection, subscription_id)
+        rows = listing.invoices(
+            connection, subscription_id=subscription_id, status=status, limit=limit
+        )
+        return _with_charges(connection, rows)
+
+
+def invoice(database: Database, invoice_id: UUID) -> Shown:
+    """One invoice with its charges and refunds, and the dates on which it will be tried."""
+    with database.transaction() as connection:
+        return _with_charges(connection, [_known_invoice(connection, invoice_id)])[0]
+
+
+def _known_invoice(connection: Connection, invoice_id: UUID) -> Mapping[Any, Any]:
+    row = listing.invoice(connection, invoice_id)
+    if row is None:
+        raise NotKnown(f"no invoice has the id {invoice_id}; see: billing invoice list")
+    return row
+
+
+def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Shown]:
+    ids = [row["id"] for row in rows]
+    failed = [row["id"] for row in rows if row["first_failed_at"] is not None]
+    history = charging.history(connection, failed) if failed else {}
+    charges = _by_invoice(listing.charges_of(connection, ids) if ids else [])
+    refunds = _by_invoice(listing.refunds_of(connection, ids) if ids else [])
+    return [
+        {
+            **_local(row, without=("steps_short", "retries")),
+            "retries_at": retries_at(row, history.get(row["id"])),
+            "charges": charges[row["id"]],
+            "refunds": refunds[row["id"]],
+        }
+        for row in rows
+    ]
+
+
+def _by_invoice(rows: Iterable[Mapping[Any, Any]]) -> dict[UUID, list[Shown]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row["invoice"]].append(_local(row))
+    return found
+
+
+def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) -> list[datetime]:
+    """The dates on which a failed open invoice will be tried, should each try fail.
+
+    Empty while a charge of it is unresolved or it waits for a wallet: then no date is certain.
+    """
+    upcoming = invoice["next_attempt_at"]
+    if (
+        history is None
+        or upcoming is None
+        or invoice["status"] != InvoiceStatus.OPEN
+        or invoice["blocked_on"] == Blocked.WALLET
+    ):
+        return []
+    place, failed_at = zone(invoice["timezone"]), invoice["first_failed_at"]
+    steps = dunning.parse_steps(invoice["retries"])
+    spent = history["scheduled_declines"] + invoice["steps_short"]
+    step = max(spent - 1, 0)
+    planned = dunning.ladder(steps, failed_at, place)
+    # A try before the step's date (by hand, or after a technical decline) leaves the step to come.
+    short = invoice["blocked_on"] == Blocked.BALANCE
+    if short or (step < len(steps) and planned[step] <= upcoming):
+        step += 1
+    dates = [upcoming]
+    for index in range(step, len(steps)):
+        following = dunning.step_at(steps, index + 1, failed_at, dates[-1], place)
+        dates += [following] if following is not None else []
+    return [date.astimezone(place) for date in dates]
+
+
+def charges(
+    database: Database, invoice_id: UUID | None, status: str | None, limit: int
+) -> list[Shown]:
+    """Charges, the newest first."""
+    with database.transaction() as connection:
+        if invoice_id is not None:
+            _known_invoice(connection, invoice_id)
+        rows = listing.charges(connection, invoice_id=invoice_id, status=status, limit=limit)
+    return [_local(row) for row in rows]
+
+
+def charge(database: Database, name: str) -> Shown:
+    """One charge with its refunds; `name` is its id or its gateway number."""
+    with database.transaction() as connection:
+        row = listing.charge(connection, name)
+        if row is None:
+            raise NotKnown(f"no charge has the id or gateway number {name!r}")
+        refunds = listing.refunds_of(connection, [row["invoice"]])
+    mine = [_local(refund) for refund in refunds if refund["charge"] == row["id"]]
+    return _local(row) | {"refunds": mine}
+
+
+def refund(database: Database, refund_id: UUID) -> Shown:
+    """One refund."""
+    with database.transaction() as connection:
+        row = listing.refund(connection, refund_id)
+    if row is None:
+        raise NotKnown(f"no refund has the id {refund_id}")
+    return _local(row)
+
+
+def events(database: Database, subscription_id: UUID | None, limit: int) -> list[Shown]:
+    """The last events, the oldest of them first."""
+    with database.transaction() as connection:
+        if subscription_id is not None:
+            _known_subscription(connection, subscription_id)
+        return [_local(row) for row in listing.last_events(connection, subscription_id, limit)]
+
+
+def engine_state(database: Database) -> Shown:
+    """Test clock, kill switch, and the gateway that the database belongs to."""
+    with database.transaction() as connection:
+        return _local(engine.state(connection))
+
+
+def _local(row: Mapping[Any, Any], without: Sequence[str] = ()) -> Shown:
+    """A row as a dict, its instants in the timezone beside them."""
+    place: ZoneInfo = zone(row.get("timezone") or HOME_TIMEZONE)
+    return {
+        name: value.astimezone(place) if _is_instant(value) else value
+        for name, value in row.items()
+        if name not in without and name != "timezone"
+    }
+
+
+def _is_instant(value: object) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None

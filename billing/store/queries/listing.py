@@ -1,0 +1,243 @@
+"""Statements of the read side: pages of rows, their columns named as people and programs see them.
+
+Nothing sealed is selected, every page has a limit, and what belongs to a page comes in one more
+statement for the whole of it. Each row of a plan's has the plan's `timezone` beside it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+_PLANS = """
+SELECT code, name, amount, every, cron, timezone, trial, cycles, retries, on_exhausted, catch_up,
+       use_points, created_at, archived_at
+FROM plans"""
+
+_CUSTOMERS = """
+SELECT c.id, c.name, c.phone, c.email, c.created_at, w.status AS wallet_status,
+       (SELECT count(*) FROM subscriptions s
+        WHERE s.customer_id = c.id AND s.ended_at IS NULL) AS subscriptions
+FROM customers c LEFT JOIN LATERAL (
+    SELECT status FROM wallets WHERE customer_id = c.id
+    ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1
+) AS w ON true"""
+
+_WALLETS = """
+SELECT id, customer_id AS customer, status, masked_phone, registration_url, bound_at, expires_at,
+       created_at, closed_at, unbind_wanted_at, next_attempt_at, tries, reason
+FROM wallets"""
+
+_SUBSCRIPTIONS = """
+SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantity, s.amount,
+       s.next_due_at, s.cancel_at, s.cancel_refund, s.cancel_unbind, s.reason, p.timezone,
+       s.anchor_local AS anchor, s.start_at, s.first_paid_at, s.created_at, s.ended_at,
+       w.status AS wallet_status
+FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
+    SELECT status FROM wallets WHERE customer_id = s.customer_id
+    ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1
+) AS w ON true"""
+
+_INVOICES = """
+SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
+       i.period_start, i.period_end, i.amount, i.amount_refunded, i.status, i.next_attempt_at,
+       i.blocked_on, i.shortfall, i.reason, i.first_failed_at, i.created_at, i.paid_at,
+       i.closed_at, i.steps_short, p.retries, p.timezone
+FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+JOIN plans p ON p.code = s.plan_code"""
+
+_CHARGES = """
+SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
+       c.customer_id AS customer, c.ordinal, c.gateway_number, CAST(c.id AS text) AS request_id,
+       c.first_payment, c.trigger, c.amount,
+       (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r
+        WHERE r.charge_id = c.id AND r.status = 'succeeded') AS amount_refunded,
+       c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
+       c.settled_at, c.next_check_at, c.parked_at, p.timezone
+FROM charges c JOIN subscriptions s ON s.id = c.subscription_id
+JOIN plans p ON p.code = s.plan_code"""
+
+_REFUNDS = """
+SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.amount, r.status, r.reason, r.code,
+       r.message, r.tries, r.created_at, r.settled_at, r.next_attempt_at, r.parked_at, p.timezone
+FROM refunds r JOIN invoices i ON i.id = r.invoice_id
+JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""
+
+_PAYMENTS = """
+FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+JOIN invoices i ON i.subscription_id = s.id
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'succeeded') AS payments,
+           count(*) FILTER (WHERE surplus) AS surplus,
+           count(*) FILTER (WHERE status IN ('in_flight', 'pending', 'unknown')) AS unresolved,
+           CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint) AS taken
+    FROM charges WHERE invoice_id = i.id) AS c
+CROSS JOIN LATERAL (
+    SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint)
+               AS returned,
+           CAST(coalesce(sum(amount) FILTER (
+               WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS bigint) AS on_its_way
+    FROM refunds WHERE invoice_id = i.id) AS r
+WHERE s.customer_id = :customer"""
+
+
+def _page(connection: Connection, statement: str, **parameters: Any) -> list[RowMapping]:
+    return list(connection.execute(text(statement), parameters).mappings())
+
+
+def _row(connection: Connection, statement: str, **parameters: Any) -> RowMapping | None:
+    return connection.execute(text(statement), parameters).mappings().one_or_none()
+
+
+def plans(connection: Connection, limit: int) -> list[RowMapping]:
+    """Plans, those on offer first."""
+    ending = "ORDER BY archived_at IS NOT NULL, code LIMIT :limit"
+    return _page(connection, f"{_PLANS} {ending}", limit=limit)
+
+
+def plan(connection: Connection, code: str) -> RowMapping | None:
+    """One plan."""
+    return _row(connection, f"{_PLANS} WHERE code = :code", code=code)
+
+
+def customers(connection: Connection, limit: int) -> list[RowMapping]:
+    """Customers, the newest first, each with its wallet's status."""
+    ending = "ORDER BY c.created_at DESC, c.id LIMIT :limit"
+    return _page(connection, f"{_CUSTOMERS} {ending}", limit=limit)
+
+
+def customer(connection: Connection, customer_id: str) -> RowMapping | None:
+    """One customer."""
+    return _row(connection, f"{_CUSTOMERS} WHERE c.id = :id", id=customer_id)
+
+
+def wallets(connection: Connection, status: str | None, limit: int) -> list[RowMapping]:
+    """Wallets, the newest first."""
+    ending = """WHERE CAST(:status AS text) IS NULL OR status = :status
+        ORDER BY created_at DESC, id LIMIT :limit"""
+    return _page(connection, f"{_WALLETS} {ending}", status=status, limit=limit)
+
+
+def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
+    """The customer's live wallet, or else the last one there was."""
+    ending = """WHERE customer_id = :customer
+        ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1"""
+    return _row(connection, f"{_WALLETS} {ending}", customer=customer_id)
+
+
+def subscriptions(
+    connection: Connection, *, status: str | None, customer_id: str | None, limit: int
+) -> list[RowMapping]:
+    """Subscriptions, the newest first."""
+    ending = """WHERE (CAST(:status AS text) IS NULL OR s.status = :status)
+        AND (CAST(:customer AS text) IS NULL OR s.customer_id = :customer)
+        ORDER BY s.created_at DESC, s.id LIMIT :limit"""
+    parameters = {"status": status, "customer": customer_id, "limit": limit}
+    return _page(connection, f"{_SUBSCRIPTIONS} {ending}", **parameters)
+
+
+def subscription(connection: Connection, subscription_id: UUID) -> RowMapping | None:
+    """One subscription."""
+    return _row(connection, f"{_SUBSCRIPTIONS} WHERE s.id = :id", id=subscription_id)
+
+
+def invoices(
+    connection: Connection, *, subscription_id: UUID | None, status: str | None, limit: int
+) -> list[RowMapping]:
+    """Invoices, the newest first."""
+    ending = """WHERE (CAST(:subscription AS uuid) IS NULL OR i.subscription_id = :subscription)
+        AND (CAST(:status AS text) IS NULL OR i.status = :status)
+        ORDER BY i.created_at DESC, i.period_index DESC, i.id LIMIT :limit"""
+    parameters = {"subscription": subscription_id, "status": status, "limit": limit}
+    return _page(connection, f"{_INVOICES} {ending}", **parameters)
+
+
+def invoice(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+    """One invoice."""
+    return _row(connection, f"{_INVOICES} WHERE i.id = :id", id=invoice_id)
+
+
+def charges(
+    connection: Connection, *, invoice_id: UUID | None, status: str | None, limit: int
+) -> list[RowMapping]:
+    """Charges, the newest first."""
+    ending = """WHERE (CAST(:invoice AS uuid) IS NULL OR c.invoice_id = :invoice)
+        AND (CAST(:status AS text) IS NULL OR c.status = :status)
+        ORDER BY c.created_at DESC, c.ordinal DESC, c.id LIMIT :limit"""
+    parameters = {"invoice": invoice_id, "status": status, "limit": limit}
+    return _page(connection, f"{_CHARGES} {ending}", **parameters)
+
+
+def charge(connection: Connection, name: str) -> RowMapping | None:
+    """One charge, by its id or its gateway number."""
+    ending = "WHERE c.gateway_number = :name OR c.id = CAST(:id AS uuid)"
+    return _row(connection, f"{_CHARGES} {ending}", name=name, id=_uuid(name))
+
+
+def _uuid(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+def charges_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
+    """The charges of a page of invoices, in the order in which they were made."""
+    ending = "WHERE c.invoice_id = ANY(:ids) ORDER BY c.invoice_id, c.ordinal"
+    return _page(connection, f"{_CHARGES} {ending}", ids=list(invoice_ids))
+
+
+def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
+    """The refunds of a page of invoices, oldest first."""
+    ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.id"
+    return _page(connection, f"{_REFUNDS} {ending}", ids=list(invoice_ids))
+
+
+def refund(connection: Connection, refund_id: UUID) -> RowMapping | None:
+    """One refund."""
+    return _row(connection, f"{_REFUNDS} WHERE r.id = :id", id=refund_id)
+
+
+def last_events(
+    connection: Connection, subscription_id: UUID | None, limit: int
+) -> list[RowMapping]:
+    """The last events, the oldest of them first."""
+    statement = """
+        SELECT * FROM (
+            SELECT e.id, e.at AS created_at, e.kind, e.actor, e.reason, e.customer_id AS customer,
+                   e.subscription_id AS subscription, e.invoice_id AS invoice,
+                   e.charge_id AS charge, e.data, p.timezone
+            FROM events e LEFT JOIN subscriptions s ON s.id = e.subscription_id
+            LEFT JOIN plans p ON p.code = s.plan_code
+            WHERE CAST(:subscription AS uuid) IS NULL OR e.subscription_id = :subscription
+            ORDER BY e.id DESC LIMIT :limit) AS newest
+        ORDER BY id"""
+    return _page(connection, statement, subscription=subscription_id, limit=limit)
+
+
+def events_of(connection: Connection, subscription_id: UUID) -> int:
+    """How many events a subscription has."""
+    statement = text("SELECT count(*) FROM events WHERE subscription_id = :id")
+    return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
+
+
+def payments_of(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
+    """How often money moved for each invoice of a customer; those paid more than once first."""
+    columns = """SELECT i.id, i.subscription_id AS subscription, i.period_index, i.period_start,
+        i.amount, i.status, c.payments, c.surplus, c.unresolved, c.taken AS amount_taken,
+        r.returned AS amount_refunded, r.on_its_way AS amount_refunding,
+        c.taken - r.returned AS amount_kept, p.timezone"""
+    ending = "ORDER BY c.payments > 1 DESC, i.period_start DESC, i.id LIMIT :limit"
+    return _page(connection, f"{columns} {_PAYMENTS} {ending}", customer=customer_id, limit=limit)
+
+
+def totals_of(connection: Connection, customer_id: str) -> RowMapping:
+    """All the money that moved between a customer and us, and whether any of it moved twice."""
+    columns = """SELECT CAST(coalesce(sum(c.taken), 0) AS bigint) AS amount_taken,
+        CAST(coalesce(sum(r.returned), 0) AS bigint) AS amount_refunded,
+        CAST(coalesce(sum(c.taken - r.returned), 0) AS bigint) AS amount_kept,
+        CAST(coalesce(sum(c.unresolved), 0) AS bigint) AS unresolved,
+        coalesce(bool_or(c.payments > 1), false) AS charged_twice"""
+    parameters = {"customer": customer_id}
+    return connection.execute(text(f"{columns} {_PAYMENTS}"), parameters).mappings().one()
