@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from billing import bootstrap, logs
 from billing.config import Settings, load
 from billing.domain.errors import BillingError, NotConfigured
+from billing.services import guarding
 from billing.services.context import Context
 from billing.store import migrate
 from schedules import beat
@@ -107,6 +108,8 @@ def _check_or_exit() -> None:
                 f"the database is at revision {has}, this code wants {wants}:"
                 " run billing db upgrade"
             )
+        guarding.check_keys(engine)
+        engine.pool.shutdown()
         engine.database.dispose()
         _check_redis()
     except BillingError as mistake:

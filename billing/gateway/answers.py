@@ -29,7 +29,7 @@ from billing.domain.outcomes import (
 from billing.gateway.codec import TOKEN_MAX
 from billing.gateway.envelopes import Block, block, complaint, fold, parse, scrub, text, whole
 from billing.gateway.faults import Faults
-from billing.gateway.refusals import Answer, Trust, odd_status, refusal, unsettled
+from billing.gateway.refusals import Answer, Trust, is_forged, odd_status, refusal, unsettled
 from billing.gateway.urls import is_private_url
 
 _TOKEN = re.compile(rf"[!-~]{{1,{TOKEN_MAX}}}")
@@ -119,7 +119,7 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
     """
     if not answer.carries_result:
         said = complaint(answer.body) if answer.status == 404 else None
-        if said is not None and "not_found" in said.words:
+        if said is not None and "not_found" in said.words and not is_forged(answer, said):
             return Tokens(())
         return refusal(answer, faults, moves_money=False)
     document = _believed(answer)
@@ -160,7 +160,7 @@ def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
     """Judge the answer to an unbinding; a token that is already gone is what was wanted."""
     if not answer.carries_result:
         said = complaint(answer.body) if 400 <= answer.status < 500 else None
-        if said is not None and _GONE.search(said.words):
+        if said is not None and _GONE.search(said.words) and not is_forged(answer, said):
             return Succeeded()
         return refusal(answer, faults, moves_money=False)
     document = _believed(answer)
@@ -182,7 +182,7 @@ def _believed(answer: Answer, *, trailing_commas: bool = False) -> Block | Unkno
     if answer.trust is not Trust.VERIFIED:
         return Unknown(answer.trust)
     document = parse(answer.body, trailing_commas=trailing_commas)
-    return unsettled(answer) if document is None else document
+    return unsettled(answer) if document is None or document.get("error") else document
 
 
 def _entries(document: Block) -> Iterable[object]:

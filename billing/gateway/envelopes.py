@@ -7,7 +7,7 @@ here for a log or a row has lost its phones, e-mail addresses and tokens.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Never
@@ -18,6 +18,7 @@ Block = Mapping[str, object]
 
 TEXT_MAX = 120
 CODE_MAX = 64
+WORDS_MAX = 2000
 
 _NUMERIC = re.compile(r"([0-9]{1,12})(?:\.0{1,6})?")
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
@@ -35,11 +36,12 @@ class Complaint:
 
     code: str
     message: str
+    unscrubbed: str = field(default="", repr=False, compare=False)
 
     @property
     def words(self) -> str:
-        """Code and message as one folded text, to look for words in."""
-        return f"{fold(self.code)}_{fold(self.message)}"
+        """All that was said as one folded text, to look for words in and not to be shown."""
+        return fold(self.unscrubbed or f"{self.code} {self.message}")
 
 
 def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
@@ -114,7 +116,10 @@ def complaint(body: bytes) -> Complaint | None:
 
 def scrub(value: str, limit: int = TEXT_MAX) -> str:
     """Make one short line without e-mail addresses, phones, and words that may be tokens."""
-    line = " ".join(value[: 4 * limit].split())
+    start = value[: 4 * limit]
+    if len(value) > len(start):
+        start = start.rpartition(" ")[0]  # half a token is not recognised as one
+    line = " ".join(start.split())
     line = _LONG_WORD.sub("[…]", _EMAIL.sub("[…]", line))
     line = _PHONE.sub("[…]", line)
     line = "".join(letter if letter.isprintable() else "?" for letter in line)
@@ -127,7 +132,7 @@ def _complaint(code: str, message: str) -> Complaint | None:
     # Codes are numbers at times, and short enough not to be a phone's.
     clean = code if re.fullmatch(r"[A-Za-z_.-]{1,64}|[A-Za-z0-9_.-]{1,9}", code) else ""
     clean = clean or scrub(code, CODE_MAX) or fold(scrub(message, CODE_MAX)) or "unnamed"
-    return Complaint(clean, scrub(message))
+    return Complaint(clean, scrub(message), f"{code} {message}"[:WORDS_MAX])
 
 
 def _joined(value: object) -> str:

@@ -53,7 +53,7 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
         return unsettled(answer)
     if block(document, "transaction"):
         return _transaction(document, answer.trust, identifier, number, amount)
-    return _without_transaction(document, answer)
+    return _without_transaction(document, answer, number)
 
 
 def _transaction(
@@ -80,11 +80,15 @@ def _transaction(
     return _OUTCOMES.get(said) or odd_status(said)
 
 
-def _without_transaction(document: Block, answer: Answer) -> StatusOutcome:
-    """Read an answer that names no transaction: not found, unless an order or an error is there."""
-    order_status = fold(text(block(document, "order"), "status"))
-    if order_status:
-        return odd_status(order_status)
+def _without_transaction(document: Block, answer: Answer, number: str) -> StatusOutcome:
+    """Read an answer that names no transaction: not found, unless it shows any sign of ours."""
+    order = block(document, "order")
+    if text(order, "invoice_number") not in {"", number}:
+        return Unknown("other_number")
+    if text(order, "status"):
+        return odd_status(fold(text(order, "status")))
+    if document.get("transaction") or document.get("payment"):
+        return unsettled(answer)
     said = complaint(answer.body)
     if said is not None and "not_found" not in said.words:
         return unsettled(answer, said)

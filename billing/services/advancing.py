@@ -58,12 +58,15 @@ def advance(
 def _work_off(context: Context, send: Callable[[str], None]) -> None:
     """Send ticks until nothing is due at the instant the clock stands at."""
     now = context.clock.now()
-    if _is_quiet(context, now):
+    if _is_quiet(context, now, wait_for_calls=True):
         return
     pause, begun = Event(), real_now()
     sent_at = None
-    patience = PATIENCE + timedelta(seconds=float(context.settings.doku_timeout_seconds))
-    while not _is_quiet(context, now):
+    longest_call = timedelta(seconds=float(context.settings.doku_timeout_seconds))
+    patience = PATIENCE + longest_call
+    # A call whose process was killed stays on the wire for ever; its turn comes when it is asked
+    # about, and no call is waited for longer than it may take.
+    while not _is_quiet(context, now, wait_for_calls=real_now() - begun < longest_call):
         if sent_at is None or real_now() - sent_at > SEND_AGAIN_AFTER:
             for tick in TICKS:
                 send(tick)
@@ -73,10 +76,12 @@ def _work_off(context: Context, send: Callable[[str], None]) -> None:
         pause.wait(LOOK_EVERY_SECONDS)
 
 
-def _is_quiet(context: Context, now: datetime) -> bool:
+def _is_quiet(context: Context, now: datetime, *, wait_for_calls: bool) -> bool:
     with context.database.transaction() as connection:
         due = engine.next_due(connection)
-        return (due is None or due > now) and engine.in_flight(connection) == 0
+        if due is not None and due <= now:
+            return False
+        return not (wait_for_calls and engine.in_flight(connection))
 
 
 def _stuck(context: Context, now: datetime) -> str:

@@ -21,10 +21,10 @@ from billing.domain.invoice import Blocked
 from billing.domain.outcomes import Outcome, Payer, Payment, SealedPayment, Unknown
 from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import looking, settling
+from billing.services import guarding, looking, settling
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.settling import News
-from billing.store.queries import charges, engine, events, invoices
+from billing.store.queries import charges, events, invoices
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,10 @@ UNSENDABLE_WAIT = timedelta(days=1)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease invoices that are due to be charged; none while charging is stopped."""
+    """Lease invoices that are due to be charged; none while charging may not be."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        if engine.is_stopped(connection):
+        if not guarding.may_charge(context, connection):
             return []
         return invoices.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
 
@@ -85,7 +85,7 @@ def _claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPay
         return []
     now = context.clock.now()
     with context.database.transaction() as connection:
-        if engine.is_stopped(connection):
+        if not guarding.may_charge(context, connection):
             return []
         locked = charges.lock_subscriptions_of(connection, list(seen))
         found = charges.candidates(connection, list(seen), now, locked=locked)
@@ -179,7 +179,8 @@ def _wait_for_wallet(
         return
     until = now + context.limits.wallet_wait
     waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
-    invoices.plan_attempts(connection, [waiting])
+    # A step that waited for money waits anew once there is a wallet.
+    invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])
     events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
     if row["subscription_status"] == SubscriptionStatus.ACTIVE:
         settling.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)

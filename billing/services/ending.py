@@ -42,6 +42,8 @@ def cancel(
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        # All of the customer's at once: whether others need the wallet is asked further down.
+        subscriptions.lock_with_siblings(connection, subscription_id)
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
@@ -72,6 +74,8 @@ def cancel(
 
 def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> datetime:
     if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00")
         if at <= now:
             raise InvalidValue(f"{at.isoformat()} has gone by; use --at now, or a later instant")
         return at
@@ -90,12 +94,14 @@ def cancel_due(context: Context) -> int:
         due = subscriptions.due_to_cancel(connection, now, BATCH)
     for subscription_id in due:
         with context.database.transaction() as connection:
+            subscriptions.lock_with_siblings(connection, subscription_id)
             row = subscriptions.lock_one(connection, subscription_id)
             if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
                 continue
             by = Actor(SCHEDULER.name, row["reason"])
             policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
-            _end(connection, row, by, policy, now, unbind=row["cancel_unbind"])
+            unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
+            _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
     return len(due)
 
 
@@ -107,16 +113,17 @@ def _end(
     now: datetime,
     *,
     unbind: bool,
+    used_until: datetime | None = None,
 ) -> int:
     """End a subscription whose lock the caller holds, and return the rupiah to be given back.
 
     Open invoices are void. A charge that is still unresolved stays so: if its money turns out
-    to have moved, settling gives it back.
+    to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
     """
     settling.move(connection, row["id"], SubscriptionMove.CANCEL, now, by)
     owed = invoices.open_of(connection, row["id"])
     settling.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
-    refunded = _refund_running_period(connection, row, by, policy, now)
+    refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
         if others:
@@ -137,8 +144,9 @@ def _refund_running_period(
     by: Actor,
     policy: RefundPolicy,
     now: datetime,
+    used_until: datetime,
 ) -> int:
-    invoice = invoices.current_of(connection, row["id"], now)
+    invoice = invoices.current_of(connection, row["id"], used_until)
     if policy is RefundPolicy.NONE or invoice is None:
         return 0
     paid = charges.paying(connection, invoice["id"])
@@ -147,7 +155,7 @@ def _refund_running_period(
     amount = paid["amount"] - paid["amount_refunding"]
     if policy is RefundPolicy.PRORATED:
         start, end = invoice["period_start"], invoice["period_end"]
-        unused, whole = unused_days(start, end, now, zone(row["timezone"]))
+        unused, whole = unused_days(start, end, used_until, zone(row["timezone"]))
         share = prorate(paid["amount"], unused, whole) if whole else 0
         amount = min(amount, share)
     if amount == 0:

@@ -1,5 +1,6 @@
 """Linking: a customer's wallet from the first link to the token, and the token's year."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +24,8 @@ from billing.domain.outcomes import (
 from billing.domain.periods import begin
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
-from billing.services import settling, unbinding
+from billing.gateway.urls import is_url
+from billing.services import guarding, settling, unbinding
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from schedules.durations import add, parse_duration
@@ -52,10 +54,13 @@ def bind(
     The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
     WalletAlreadyLinked, InvalidValue or GatewayRefused.
     """
-    if not (phone.isdigit() and phone.startswith("62") and 10 <= len(phone) <= 15):
+    if not re.fullmatch("62[0-9]{8,13}", phone):
         raise InvalidValue(
             "phone must be an OVO number in the form 62..., 10 to 15 digits, without + or blanks"
         )
+    for url in filter(None, (success_url, failure_url)):
+        if not is_url(url):
+            raise InvalidValue("the customer's way back must be an http(s) URL without blanks")
     wallet_id = uuid4()
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -104,17 +109,16 @@ def _ask_for_link(
         success_url=success_url or context.settings.link_success_url,
         failure_url=failure_url or context.settings.link_failure_url,
     )
-    try:
-        outcome = context.gateway.bind(binding)
-    except InvalidValue:
-        _link_failed(context, wallet_id, "refused before sending")
-        raise
+    outcome = context.gateway.bind(binding)
     if not isinstance(outcome, BindingStarted):
         why = _why(outcome)
         _link_failed(context, wallet_id, why)
         raise GatewayRefused(f"the gateway gave no registration link: {why}")
     now = context.clock.now()
     with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return  # it was given up while the gateway was thinking
         wallets.change(
             connection,
             wallet_id,
@@ -144,7 +148,9 @@ def expire_due(context: Context, limit: int) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = wallets.expiring(connection, now, limit)
-        for wallet_id in due:
+    for wallet_id in due:
+        # One at a time: whoever holds several wallets may take them in another order.
+        with context.database.transaction() as connection:
             settling.lose_wallet(connection, wallet_id, now, "the token's year has ended")
     return len(due)
 
@@ -153,6 +159,8 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease wallets whose link is to be polled or whose token is to be deleted."""
     now = context.clock.now()
     with context.database.transaction() as connection:
+        if not guarding.is_ours(context, connection):
+            return []
         rows = wallets.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
     return [row["id"] for row in rows]
 
@@ -161,8 +169,8 @@ def attend(context: Context, wallet_id: UUID) -> None:
     """Do what is due for one wallet: poll its link, or delete its token."""
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-    if row is None:
-        return
+        if row is None or not guarding.is_ours(context, connection):
+            return
     if row["status"] == WalletStatus.PENDING:
         _poll(context, row)
     elif row["unbind_wanted_at"] is not None:
@@ -195,7 +203,8 @@ def balance(context: Context, customer_id: str) -> Balance:
 def _poll(context: Context, row: Mapping[Any, Any]) -> None:
     now = context.clock.now()
     age = now - row["created_at"]
-    if age > wallet.LINK_LIFE or (row["registration_url"] is None and age > FIRST_POLL):
+    without_link = row["registration_url"] is None and age >= NO_LINK_GIVEN_UP_AFTER
+    if age > wallet.LINK_LIFE or without_link:
         _link_failed(context, row["id"], "the customer did not finish the link")
         return
     answer = context.gateway.list_tokens(row["customer_id"])

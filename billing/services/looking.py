@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from billing.domain import dunning
 from billing.domain.charge import Trigger
 from billing.domain.events import event
 from billing.domain.invoice import Blocked
-from billing.domain.outcomes import Balance, Declined, NotFound, Succeeded
+from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
 from billing.services import settling
@@ -23,8 +25,15 @@ from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, events, invoices
 
-ASK_AGAIN = timedelta(minutes=5)
-"""How long a retry waits when the gateway cannot say what became of the charge before."""
+ASK_AGAIN = (
+    *(timedelta(minutes=5),) * 3,
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=1),
+)
+"""How long a retry waits, each time, when the gateway cannot say what became of the charge before;
+the last one repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Sight:
 
     row: Mapping[Any, Any]
     paid: bool = False
-    blind: bool = False
+    blind: str = ""
     shortfall: int = 0
 
 
@@ -48,8 +57,9 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
     paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
     if paid:
         settling.settle(context, paid, Source.STATUS)
-    _postpone(context, [s.row for s in sights if s.blind], now)
     for sight in sights:
+        if sight.blind:
+            _postpone(context, sight, now)
         if sight.shortfall:
             _wait_for_money(context, sight, now)
     clear = {
@@ -67,8 +77,10 @@ def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
             return Sight(row, paid=True)
         case Declined() | NotFound():
             pass
-        case _:
-            return Sight(row, blind=True)
+        case Pending(waiting=waiting):
+            return Sight(row, blind=f"pending: {waiting}")
+        case Unknown(reason=reason):
+            return Sight(row, blind=reason or "unknown")
     by_schedule = row["next_trigger"] == Trigger.SCHEDULED and row["first_failed_at"] is not None
     if by_schedule and row["wallet_id"] is not None and row["expires_at"] > now:
         return Sight(row, shortfall=_shortfall(context, row))
@@ -85,26 +97,50 @@ def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
     return max(int(row["amount"]) - held, 0)
 
 
-def _postpone(context: Context, rows: Sequence[Mapping[Any, Any]], now: datetime) -> None:
-    if rows:
-        with context.database.transaction() as connection:
-            later = [{"key": r["invoice_id"], "next_attempt_at": now + ASK_AGAIN} for r in rows]
-            invoices.plan_attempts(connection, later)
+def _seen_again(
+    connection: Connection, row: Mapping[Any, Any], now: datetime
+) -> Mapping[Any, Any] | None:
+    """Lock what was looked at, and return it as it is now; None when somebody else was here."""
+    locked = charges.lock_subscriptions_of(connection, [row["invoice_id"]])
+    fresh = charges.candidates(connection, [row["invoice_id"]], now, locked=locked)
+    same = fresh and fresh[0]["last_charge_id"] == row["last_charge_id"]
+    return fresh[0] if same else None
+
+
+def _postpone(context: Context, sight: Sight, now: datetime) -> None:
+    """Record that the charge before is still unclear, and when it is asked about again."""
+    with context.database.transaction() as connection:
+        row = _seen_again(connection, sight.row, now)
+        if row is None:
+            return
+        before = events.count(
+            connection, "invoice.postponed", row["subscription_id"], row["last_charge_id"]
+        )
+        later = now + ASK_AGAIN[min(before, len(ASK_AGAIN) - 1)]
+        invoices.plan_attempts(connection, [{"key": row["invoice_id"], "next_attempt_at": later}])
+        told = event(
+            "invoice.postponed",
+            at=now,
+            customer_id=row["customer_id"],
+            subscription_id=row["subscription_id"],
+            invoice_id=row["invoice_id"],
+            charge_id=row["last_charge_id"],
+            why=sight.blind,
+            asked_again_at=later.isoformat(),
+        )
+        events.record(connection, [told])
 
 
 def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
     """Record that the wallet is short, and when it is asked again or the step counts."""
-    row = sight.row
     with context.database.transaction() as connection:
-        locked = charges.lock_subscriptions_of(connection, [row["invoice_id"]])
-        fresh = charges.candidates(connection, [row["invoice_id"]], now, locked=locked)
-        if not fresh or fresh[0]["last_charge_id"] != row["last_charge_id"]:
+        row = _seen_again(connection, sight.row, now)
+        if row is None:
             return
-        row = fresh[0]
         past = charges.history(connection, [row["invoice_id"]])[row["invoice_id"]]
         steps, place = dunning.parse_steps(row["retries"]), zone(row["timezone"])
         first_failed_at, steps_short = row["first_failed_at"], row["steps_short"]
-        spent = past["scheduled_declines"] + steps_short
+        spent = settling.history(past, steps_short).steps_spent
         deadline = row["step_deadline_at"]
         missed = deadline is not None and deadline <= now
         if missed:

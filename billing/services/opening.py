@@ -76,11 +76,17 @@ def _plan(row: Mapping[Any, Any], now: datetime, *, owes: bool) -> dict[str, Any
     if status is SubscriptionStatus.TRIALING:
         status = subscription.advance(status, SubscriptionMove.ACTIVATE)
         facts.append(event("subscription.activated", **about))
+    ends = over and invoice is None and not owes
+    if ends:
+        # Its last cycles went by unbilled: no payment will come that could complete it.
+        facts.append(event("subscription.completed", **about, before=status))
+        status = subscription.advance(status, SubscriptionMove.COMPLETE)
     change = {
         "key": row["id"],
         "next_period_index": index,
         "next_due_at": None if over else start,
         "status": status,
+        "ended_at": now if ends else None,
     }
     return {"invoice": invoice, "change": change, "events": facts}
 
@@ -97,7 +103,8 @@ def _invoice(
         "period_end": end,
         "amount": row["amount"],
         "status": "open",
-        # While an older invoice is unpaid this one waits; it follows as soon as that is paid.
+        # While an older invoice is unpaid, or a charge unresolved, this one waits; it follows
+        # as soon as that has ended.
         "next_attempt_at": None if owes else now,
         "created_at": now,
     }

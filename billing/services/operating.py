@@ -1,5 +1,6 @@
 """Operating: what a person on call does to invoices, charges, the clock and the kill switch."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
 from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import settling
+from billing.services import guarding, settling
 from billing.services.context import Context, Request, once
 from billing.services.settling import News
 from billing.store.queries import charges, engine, events, invoices, subscriptions
@@ -76,13 +77,24 @@ def void_invoice(
         why = by.reason or "voided"
         settling.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
         invoices.release_oldest(connection, [owner["id"]], now)
-        if owner["status"] == SubscriptionStatus.PAST_DUE and not invoices.open_of(
-            connection, owner["id"]
-        ):
-            settling.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
+        if not invoices.open_of(connection, owner["id"]):
+            _owes_no_more(connection, owner, by, now)
         return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
 
     return once(context, request, act)
+
+
+def _owes_no_more(
+    connection: Connection, owner: Mapping[Any, Any], by: Actor, now: datetime
+) -> None:
+    """What follows for a subscription when its last open invoice is void."""
+    status = SubscriptionStatus(owner["status"])
+    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
+        return
+    if owner["cycles"] is not None and owner["next_period_index"] >= owner["cycles"]:
+        settling.move(connection, owner["id"], SubscriptionMove.COMPLETE, now, by)
+    elif status is SubscriptionStatus.PAST_DUE:
+        settling.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> None:  # noqa: FBT001 - named at every call
@@ -112,9 +124,15 @@ def stop_charging(context: Context, by: Actor, request: Request | None = None) -
 
 
 def start_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
-    """Charge again what has become due."""
+    """Charge again what has become due, at the gateway that the settings name from now on.
+
+    This is how a person says that a copied database may call another gateway.
+    """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        if guarding.claim_gateway(context, connection):
+            host = context.settings.gateway_host
+            events.record(connection, [event("gateway.changed", at=now, by=by, gateway=host)])
         if engine.set_stopped(connection, None, None):
             events.record(connection, [event("charging.started", at=now, by=by)])
         return {"charging": "started"}

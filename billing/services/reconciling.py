@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from billing.domain.settlement import Source
-from billing.services import charging, settling
+from billing.services import charging, guarding, settling
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.settling import News
 from billing.store.queries import charges
@@ -14,6 +14,8 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease unresolved charges that are due to be asked about."""
     now = context.clock.now()
     with context.database.transaction() as connection:
+        if not guarding.is_ours(context, connection):
+            return []
         return charges.lease_to_ask(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
 
 
@@ -21,6 +23,8 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
     """Ask about each charge once, record the answers, and send again what was never received."""
     now = context.clock.now()
     with context.database.transaction() as connection:
+        if not guarding.is_ours(context, connection):
+            return
         due = charges.to_ask(connection, charge_ids, now)
     answers = context.pool.map(
         lambda row: context.gateway.check_status(

@@ -6,6 +6,7 @@ first answer).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from billing.domain.outcomes import (
     Unsent,
 )
 from billing.domain.refund import RefundMove, RefundStatus
-from billing.services import settling
+from billing.services import guarding, settling
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
 
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 ANSWER_WAIT = timedelta(seconds=120)
 """How long a refund on the wire is left alone; longer than any call to the gateway may take."""
+REASON_MAX = 255
+"""What the gateway takes of a reason (DOKU, Refund); a person's longer one stays on record."""
 UNKNOWN_TRIES_MAX = len(refund.TRY_AFTER)
 """An unknown refund is sent again within half a day only: how long the gateway remembers a
 Request-Id is not documented."""
@@ -82,27 +85,40 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease refunds that are due to be sent."""
     now = context.clock.now()
     with context.database.transaction() as connection:
+        if not guarding.is_ours(context, connection):
+            return []
         return refunds.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
 
 
 def send_due(context: Context, refund_id: UUID) -> None:
     """Send one refund, if it is still due, and record what is known afterwards."""
-    order = _take(context, refund_id)
-    if order is None:
+    sending = _take(context, refund_id)
+    if sending is None:
         return
     try:
-        outcome = context.gateway.refund(order)
+        outcome = context.gateway.refund(sending.order)
     except Exception:
         log.exception("refund.call_failed", refund=str(refund_id))
         outcome = Unknown("the client failed")
-    _settle(context, refund_id, outcome)
+    _settle(context, refund_id, sending, outcome)
 
 
-def _take(context: Context, refund_id: UUID) -> RefundOrder | None:
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One sending of a refund: the how manieth, and whether an earlier one may have arrived."""
+
+    order: RefundOrder
+    tries: int
+    may_have_arrived: bool
+
+
+def _take(context: Context, refund_id: UUID) -> _Sending | None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = refunds.lock(connection, refund_id)
         if row is None or row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+            return None
+        if not guarding.is_ours(context, connection):
             return None
         status = RefundStatus(row["status"])
         if status is RefundStatus.IN_FLIGHT:
@@ -116,13 +132,14 @@ def _take(context: Context, refund_id: UUID) -> RefundOrder | None:
             next_attempt_at=now + ANSWER_WAIT,
         )
         events.record(connection, [_told("refund.sent", row, now, tries=row["tries"] + 1)])
-    return RefundOrder(
+    order = RefundOrder(
         request_id=str(refund_id),
         charge_request_id=str(row["charge_id"]),
         number=row["gateway_number"],
         amount=row["amount"],
-        reason=row["reason"],
+        reason=row["reason"][:REASON_MAX],
     )
+    return _Sending(order, row["tries"] + 1, may_have_arrived=status is RefundStatus.UNKNOWN)
 
 
 _MOVES = {
@@ -133,15 +150,16 @@ _MOVES = {
 }
 
 
-def _settle(context: Context, refund_id: UUID, outcome: RefundOutcome) -> None:
+def _settle(context: Context, refund_id: UUID, sending: _Sending, outcome: RefundOutcome) -> None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = refunds.lock(connection, refund_id)
         if row is None or row["status"] != RefundStatus.IN_FLIGHT:
             return
         step = _MOVES[type(outcome)]
-        if step is RefundMove.TURN_AWAY and row["tries"] > 1:
-            # This sending cannot have paid, but an earlier one of the same refund may have.
+        others = sending.may_have_arrived or row["tries"] != sending.tries
+        if step is RefundMove.TURN_AWAY and others:
+            # This sending cannot have paid, but another one of the same refund may have.
             step = RefundMove.LOSE_SIGHT
         status = refund.advance(RefundStatus.IN_FLIGHT, step)
         values: dict[str, Any] = {"status": status, "next_attempt_at": None}

@@ -83,10 +83,10 @@ def _settle(
     taken = {row["id"] for row in rows}
     left = [News(r["id"], outcomes[r["id"]]) for r in found if r["id"] not in taken]
     troubled = [r["invoice_id"] for r in rows if not isinstance(outcomes[r["id"]], Succeeded)]
-    history = charges.history(connection, troubled) if troubled else {}
+    pasts = charges.history(connection, troubled) if troubled else {}
     decided = []
     for row in rows:
-        facts = _facts(row, history.get(row["invoice_id"]))
+        facts = _facts(row, pasts.get(row["invoice_id"]))
         decision = decide(facts, outcomes[row["id"]], source, now=now, limits=context.limits)
         if decision is not None:
             decided.append((row, decision))
@@ -125,18 +125,18 @@ def _facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None) -> Facts:
         last_cycle=cycles is not None and row["next_period_index"] >= cycles,
         other_open=row["other_open"],
         wallet_active=row["wallet_status"] == WalletStatus.ACTIVE,
+        relinked=row["relinked"],
         charging=row["charging"],
     )
     if past is None:
         return facts
-    return replace(
-        facts,
-        history=History(
-            past["scheduled_declines"],
-            row["steps_short"],
-            past["technical_declines"],
-            past["unsent"],
-        ),
+    return replace(facts, history=history(past, row["steps_short"]))
+
+
+def history(past: Mapping[Any, Any], steps_short: int) -> History:
+    """What became of an invoice's earlier charges, from what `charges.history` counted."""
+    return History(
+        past["scheduled_declines"], steps_short, past["technical_declines"], past["unsent"]
     )
 
 
@@ -151,7 +151,9 @@ def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -
         invoices.close(connection, ids, InvoiceStatus.PAID, now, None)
         of = [row["subscription_id"] for row, _ in paid]
         subscriptions.mark_paid(connection, of, now)
-        invoices.release_oldest(connection, of, now)
+    freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
+    if freed:
+        invoices.release_oldest(connection, freed, now)
     invoices.plan_attempts(
         connection,
         [
@@ -168,6 +170,12 @@ def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -
     events.record(connection, _facts_told(decided, by, now))
     for row, decision in decided:
         _follow_up(connection, row, decision, now)
+
+
+def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
+    """Whether the next open invoice may be charged: this one is paid, or owed no more."""
+    closed = row["invoice_status"] != InvoiceStatus.OPEN
+    return decision.pays or (closed and decision.status not in UNRESOLVED)
 
 
 def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -> dict[str, Any]:

@@ -12,18 +12,19 @@ from billing.domain import dunning
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.money import checked_amount
-from billing.domain.periods import calendar
+from billing.domain.periods import begin
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 from billing.services import linking
 from billing.services.context import Context, Request, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
-from schedules.durations import parse_duration
-from schedules.walltime import ScheduleError, local_anchor, parse_timezone
+from schedules.walltime import ScheduleError, parse_timezone
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
 """The smallest lengths DOKU's page gives for the customer's fields."""
+COUNT_MAX = 1_000_000
+"""More cycles or more of a plan than this is a typing error."""
 
 
 def create_plan(
@@ -48,18 +49,16 @@ def create_plan(
     checked_amount(amount)
     if (every is None) == (cron is None):
         raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
-    if cycles is not None and cycles < 1:
-        raise InvalidValue(f"cycles must be 1 or more, not {cycles}")
+    if cycles is not None and not 1 <= cycles <= COUNT_MAX:
+        raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
     dunning.parse_steps(retries)
     now = context.clock.now()
     try:
-        place = parse_timezone(timezone)
+        parse_timezone(timezone)
         if cron is not None:
             check_cron(cron)
-        if trial is not None:
-            parse_duration(trial)
         plan = {"every": every, "cron": cron, "timezone": timezone}
-        calendar(plan, local_anchor(now, place)).due(0)
+        begin(plan | {"trial": trial}, now)
     except ScheduleError as error:
         raise InvalidValue(str(error)) from None
     values = {
@@ -95,7 +94,7 @@ def create_customer(
     """Add a customer. Raises InvalidValue or AlreadyExists."""
     _checked_text("customer id", customer_id, ID_MAX)
     _checked_text("name", name, NAME_MAX)
-    if phone and not (phone.isdigit() and len(phone) <= PHONE_MAX):
+    if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
         raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
     if email and ("@" not in email or len(email) > EMAIL_MAX):
         raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
@@ -143,8 +142,8 @@ def subscribe(
 
     Raises NotKnown, IllegalMove (archived plan) or InvalidValue.
     """
-    if quantity < 1:
-        raise InvalidValue(f"quantity must be 1 or more, not {quantity}")
+    if not 1 <= quantity <= COUNT_MAX:
+        raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         plan = known_plan(connection, plan_code)
@@ -153,6 +152,10 @@ def subscribe(
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         amount = checked_amount(plan["amount"] * quantity, "amount times quantity")
+        try:
+            begin(plan, start or now)
+        except ScheduleError as error:
+            raise InvalidValue(f"start: {error}") from None
         subscription_id = uuid4()
         subscriptions.add(
             connection,

@@ -73,10 +73,17 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
         row = wallets.lock(connection, seen["id"])
         if row is None or row["unbind_wanted_at"] is None or row["token_sealed"] is None:
             return
+        live = wallets.live_of(connection, row["customer_id"])
+        if live is not None and live["id"] != row["id"]:
+            # A new link has replaced this token, which had expired.
+            wallets.change(connection, row["id"], unbind_wanted_at=None, next_attempt_at=None)
+            return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
             # Refunds first, and nothing unknown may be left: then the token goes.
             soon = now + refund.TRY_AFTER[0]
-            wallets.change(connection, row["id"], next_attempt_at=soon, leased_until=None)
+            moves_at = wallets.obstacles_move_at(connection, row["customer_id"], soon)
+            later = max(soon, moves_at or now + timedelta(days=1))
+            wallets.change(connection, row["id"], next_attempt_at=later, leased_until=None)
             return
         status = WalletStatus(row["status"])
         if status is not WalletStatus.UNBINDING:

@@ -362,7 +362,7 @@ class Engine(SQLModel, table=True):
     clock_at: datetime | None = instant()
     stopped_at: datetime | None = instant()
     stopped_reason: str | None = field(Text, null=True)
-    gateway_url: str | None = field(Text, null=True)
+    gateway_host: str | None = field(Text, null=True)
     gateway_client_id: str | None = field(Text, null=True)
 
 

@@ -53,11 +53,12 @@ INVARIANTS = {
             ON left_out.subscription_id = s.id
         WHERE s.next_period_index <> coalesce(made.count, 0) + coalesce(left_out.count, 0)""",
     "the first payment is marked as such": """
-        SELECT id || ' has first_payment ' || first_payment || ' as payment ' || place
-        FROM (SELECT id, first_payment, row_number() OVER (PARTITION BY subscription_id
-                     ORDER BY created_at, invoice_id, ordinal) AS place
-              FROM charges WHERE status = 'succeeded' AND NOT surplus) AS numbered
-        WHERE (place = 1) <> first_payment""",
+        SELECT c.id || ' has first_payment ' || c.first_payment FROM charges c
+        JOIN events made ON made.subscription_id = c.subscription_id
+            AND made.charge_id = c.id AND made.kind = 'charge.claimed'
+        WHERE c.first_payment = EXISTS (
+            SELECT 1 FROM events paid WHERE paid.subscription_id = c.subscription_id
+            AND paid.kind = 'invoice.paid' AND paid.id < made.id)""",
     "an open invoice has a date, a charge on its way, or an older one before it": """
         SELECT i.id || ' is open and nothing will happen to it' FROM invoices i
         WHERE i.status = 'open' AND i.next_attempt_at IS NULL

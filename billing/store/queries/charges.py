@@ -111,7 +111,9 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                p.retries, p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, (SELECT stopped_at IS NULL FROM engine) AS charging,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
-                   AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open
+                   AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open,
+               EXISTS (SELECT 1 FROM wallets a WHERE a.customer_id = ch.customer_id
+                   AND a.status = 'active' AND a.id <> ch.wallet_id) AS relinked
         FROM charges ch
         JOIN invoices i ON i.id = ch.invoice_id
         JOIN subscriptions s ON s.id = ch.subscription_id

@@ -35,17 +35,17 @@ def set_clock(connection: Connection, at: datetime) -> None:
     connection.execute(text("UPDATE engine SET clock_at = :at"), {"at": at})
 
 
-def bind_gateway(connection: Connection, url: str, client_id: str, *, force: bool) -> RowMapping:
+def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bool) -> RowMapping:
     """Remember which gateway this database belongs to, and return the row.
 
     The first caller decides; later ones only with `force`.
     """
     connection.execute(
         text(
-            "UPDATE engine SET gateway_url = :url, gateway_client_id = :client_id"
-            " WHERE gateway_url IS NULL OR :force"
+            "UPDATE engine SET gateway_host = :host, gateway_client_id = :client_id"
+            " WHERE gateway_host IS NULL OR :force"
         ),
-        {"url": url, "client_id": client_id, "force": force},
+        {"host": host, "client_id": client_id, "force": force},
     )
     return state(connection)
 

@@ -78,7 +78,10 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
 
 
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
-    """Let the oldest open invoice of each subscription be charged now, if it has no date."""
+    """Let the oldest open invoice of each subscription be charged now, if it has no date.
+
+    Unless a charge is unresolved: then it follows when that one is settled.
+    """
     connection.execute(
         text("""
             UPDATE invoices i SET next_attempt_at = :now, leased_until = NULL
@@ -86,7 +89,8 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
                   WHERE subscription_id = ANY(:ids) AND status = 'open'
                   ORDER BY subscription_id, period_index) AS oldest
             WHERE i.id = oldest.id AND i.next_attempt_at IS NULL
-              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id
+              AND NOT EXISTS (SELECT 1 FROM charges c
+                              WHERE c.subscription_id = i.subscription_id
                               AND c.status IN ('in_flight', 'pending', 'unknown'))
         """),
         {"ids": list(subscriptions), "now": now},

@@ -34,6 +34,17 @@ def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None
     return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
 
 
+def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
+    """Lock a subscription and the other live ones of its customer, in the order of their ids."""
+    connection.execute(
+        text(
+            "SELECT id FROM subscriptions WHERE ended_at IS NULL AND customer_id ="
+            " (SELECT customer_id FROM subscriptions WHERE id = :id) ORDER BY id FOR UPDATE"
+        ),
+        {"id": subscription_id},
+    )
+
+
 def lock_of_customer(connection: Connection, customer_id: str) -> list[RowMapping]:
     """Lock every subscription of a customer that has not ended."""
     statement = text(
@@ -89,10 +100,12 @@ def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[
 
 
 def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these subscriptions, whose locks the caller holds, have an open invoice."""
+    """Which of these, whose locks the caller holds, have an open invoice or unresolved charge."""
     statement = text(
-        "SELECT DISTINCT subscription_id FROM invoices"
+        "SELECT subscription_id FROM invoices"
         " WHERE subscription_id = ANY(:ids) AND status = 'open'"
+        " UNION SELECT subscription_id FROM charges WHERE subscription_id = ANY(:ids)"
+        " AND status IN ('in_flight', 'pending', 'unknown')"
     )
     return set(connection.execute(statement, {"ids": list(ids)}).scalars())
 

@@ -61,7 +61,8 @@ def expire(
     """Expire active wallets among `ids`, and return those that were."""
     statement = text(
         "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"
-        " next_attempt_at = NULL WHERE id = ANY(:ids) AND status = 'active'"
+        " next_attempt_at = CASE WHEN unbind_wanted_at IS NOT NULL THEN next_attempt_at END"
+        " WHERE id = ANY(:ids) AND status = 'active'"
         " RETURNING id, customer_id"
     )
     parameters = {"ids": list(ids), "at": at, "reason": reason}
@@ -95,11 +96,16 @@ def lease_due(
 
 
 def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
-    """Ask for the customer's wallet to be unbound as soon as nothing needs it."""
+    """Ask for the customer's wallet to be unbound as soon as nothing needs it.
+
+    That is the active one, or else the last that expired; what came before was replaced by it.
+    """
     statement = text(
         "UPDATE wallets SET unbind_wanted_at = :now, next_attempt_at = :now, tries = 0,"
-        " leased_until = NULL WHERE customer_id = :customer AND unbind_wanted_at IS NULL"
-        " AND status IN ('active', 'expired') AND token_sealed IS NOT NULL RETURNING id"
+        " leased_until = NULL WHERE unbind_wanted_at IS NULL AND id ="
+        " (SELECT id FROM wallets WHERE customer_id = :customer AND token_sealed IS NOT NULL"
+        " AND status IN ('active', 'expired')"
+        " ORDER BY status = 'active' DESC, created_at DESC LIMIT 1) RETURNING id"
     )
     return list(connection.execute(statement, {"customer": customer_id, "now": now}).mappings())
 
@@ -117,6 +123,20 @@ def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, i
     return {name: int(count) for name, count in row.items() if count}
 
 
+def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) -> datetime | None:
+    """When something is done next about what stands before an unbind; `soon` if on the wire."""
+    statement = text("""
+        SELECT min(CASE status WHEN 'in_flight' THEN :soon ELSE at END) FROM (
+            SELECT status, next_check_at AS at FROM charges WHERE customer_id = :customer
+                AND status IN ('in_flight', 'pending', 'unknown')
+            UNION ALL SELECT status, next_attempt_at FROM refunds WHERE customer_id = :customer
+                AND status IN ('requested', 'in_flight', 'unknown')) AS obstacles
+    """)
+    parameters = {"customer": customer_id, "soon": soon}
+    moves_at: datetime | None = connection.execute(statement, parameters).scalar_one()
+    return moves_at
+
+
 def keep(connection: Connection, customer_id: str) -> None:
     """Withdraw a wish to unbind the customer's active wallet: something needs it again."""
     connection.execute(
@@ -126,3 +146,12 @@ def keep(connection: Connection, customer_id: str) -> None:
         ),
         {"customer": customer_id},
     )
+
+
+def any_token(connection: Connection) -> bytes | None:
+    """The newest sealed token there is, to try a key on."""
+    statement = text(
+        "SELECT token_sealed FROM wallets WHERE token_sealed IS NOT NULL"
+        " ORDER BY created_at DESC LIMIT 1"
+    )
+    return connection.execute(statement).scalar_one_or_none()

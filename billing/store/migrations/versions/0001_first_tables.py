@@ -32,7 +32,7 @@ def upgrade() -> None:
     sa.Column('clock_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('stopped_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('stopped_reason', sa.Text(), nullable=True),
-    sa.Column('gateway_url', sa.Text(), nullable=True),
+    sa.Column('gateway_host', sa.Text(), nullable=True),
     sa.Column('gateway_client_id', sa.Text(), nullable=True),
     sa.CheckConstraint('id = 1', name=op.f('engine_one_row_check')),
     sa.PrimaryKeyConstraint('id', name=op.f('engine_primary'))

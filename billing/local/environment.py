@@ -1,0 +1,88 @@
+"""Settings as environment variables and back, and the files in which the local stack keeps them.
+
+It knows how a setting is written down, and not what any of them means.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from pydantic import SecretStr, ValidationError
+
+from billing.config import Settings
+from billing.domain.errors import NotConfigured
+
+PREFIX = "BILLING_"
+
+
+def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
+    """The settings with some environment variables laid over them; others are passed by."""
+    fields: dict[str, Any] = {}
+    for name, value in changes.items():
+        field = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and field in Settings.model_fields:
+            fields[field] = json.loads(value) if field == "faults" else value
+    try:
+        return Settings(_env_file=None, **(settings.model_dump() | fields))
+    except ValidationError as invalid:
+        error = invalid.errors(include_input=False, include_url=False)[0]
+        name = "".join(f"{PREFIX}{part}: ".upper() for part in error["loc"][:1])
+        raise NotConfigured(name + error["msg"].removeprefix("Value error, ")) from None
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Every setting that has a value, as the environment variable that would set it."""
+    written = {name: _written(getattr(settings, name)) for name in Settings.model_fields}
+    return {f"{PREFIX}{name.upper()}": value for name, value in written.items() if value}
+
+
+def for_children(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
+    """Our own environment with exactly these settings, whatever it or a `.env` file says."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    ours = {name: value for name, value in extra.items() if not name.startswith(PREFIX)}
+    return inherited | ours | as_environment(settings)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, wholly or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+
+
+def write_env_file(path: Path, settings: Settings) -> None:
+    """Leave the settings where another terminal's `billing` commands look for them."""
+    lines = ["# Written by `billing up`, and removed when it ends."]
+    for name, value in as_environment(settings).items():
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"{name}='{quoted}'")
+    write_private(path, "\n".join(lines) + "\n")
+
+
+def kept_token_key(path: Path) -> str:
+    """The Fernet key in the file; made once, for without it stored tokens cannot be read."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        key = Fernet.generate_key().decode()
+        write_private(path, key + "\n")
+        return key
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value)

@@ -1,0 +1,37 @@
+"""The process that ends the local stack's children when their parent died without doing so.
+
+It reads who was started, who has ended and what to remove from standard input, a pipe that the
+kernel closes with the parent, even after a SIGKILL. What the children are it does not know.
+"""
+
+import shutil
+import signal
+import sys
+
+from billing.local.processes import end_family
+
+LONGEST_GRACE_SECONDS = 3.0  # nobody is waiting for an orderly end any more
+
+
+def main() -> None:
+    """Keep the list until the parent is gone; then end what is on it, the youngest first."""
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    started: dict[int, tuple[int, float]] = {}
+    folders: list[str] = []
+    for line in sys.stdin:
+        match line[0], line[1:].split():
+            case "+", [pid, stop, grace_seconds]:
+                started[int(pid)] = (int(stop), float(grace_seconds))
+            case "-", [pid]:
+                started.pop(int(pid), None)
+            case _:
+                folders.append(line.rstrip("\n"))
+    for leader, (stop_signal, grace) in reversed(started.items()):
+        end_family(leader, stop_signal, min(grace, LONGEST_GRACE_SECONDS))
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

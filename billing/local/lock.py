@@ -1,0 +1,57 @@
+"""The lock that lets one `billing up` at a time use a state folder.
+
+It is the kernel's, so a killed owner leaves no lock behind, only a file with its number.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from billing.domain.errors import NotConfigured
+from billing.local.processes import GUARD_SECONDS, alive, until
+
+DYING_SECONDS = 0.5
+
+
+class HomeLock:
+    """An exclusive lock on a folder; the holder's process id can be read in its file."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._file: int | None = None
+
+    def take(self) -> int:
+        """Take it and return its file descriptor; NotConfigured names who has it.
+
+        A killed owner needs a moment to be gone. Then its guard still has the lock, and gives
+        it up when it has ended what the owner left: worth waiting for.
+        """
+        file = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = file
+
+        def owner() -> int:
+            return int(os.pread(file, 20, 0).strip() or 0)
+
+        until(lambda: _locked(file), DYING_SECONDS)
+        until(lambda: _locked(file) or alive(owner()), GUARD_SECONDS)
+        if not _locked(file):
+            told = f"pid {owner()}"
+            self.release()
+            raise NotConfigured(f"billing up is already running in {self._home} ({told})")
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
+        return file
+
+    def release(self) -> None:
+        """Let the next one in; the file stays, for removing it would unlock it twice."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""Child processes that are started, watched and ended together, with nothing left behind.
+
+Each child leads a session of its own, so a Ctrl-C in the terminal reaches only the parent. A
+guard process watches the parent through a pipe and ends the children if it dies without having
+done so. Nothing here knows what the children are.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from billing.domain.errors import NotConfigured
+
+EXTRA_MISSING = "the local stack is not installed; run: pip install 'ovo-billing[local]'"
+
+try:
+    import psutil
+except ImportError:
+    raise NotConfigured(EXTRA_MISSING) from None
+
+KILL_SECONDS = 5.0  # what the kernel may need to take a killed process away
+GUARD_SECONDS = 30.0
+_LAUNCH = str(Path(__file__).with_name("launch.py"))
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom a child of root becomes; with `reach` it may enter folders that only root can."""
+
+    uid: int
+    gid: int
+    reach: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, and how it likes to be ended."""
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_seconds: float = 5.0
+    user: User | None = None
+    folder: Path | None = None
+
+
+def until(condition: Callable[[], bool], seconds: float, give_up: Event | None = None) -> bool:
+    """Wait for a condition, at most so long; stop early, without success, when told to."""
+    deadline = monotonic() + seconds
+    pause = give_up or Event()
+    while not condition():
+        if monotonic() >= deadline or pause.wait(0.05):
+            return condition()
+    return True
+
+
+def running(process: psutil.Process) -> bool:
+    """Whether this very process still runs: neither gone, nor a zombie, nor a reused number."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def alive(pid: int) -> bool:
+    """Whether a process has this number and is more than a zombie."""
+    try:
+        return running(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def family(leader: int) -> list[psutil.Process]:
+    """Everything alive that descends from a session leader or is still in its process group.
+
+    Both are needed: PostgreSQL's backends leave the group, and children of a leader that was
+    killed are no descendants any more.
+    """
+    members = set()
+    with suppress(psutil.NoSuchProcess):
+        members.update(psutil.Process(leader).children(recursive=True))
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == leader:
+                members.add(process)
+    return [process for process in members if running(process)]
+
+
+def end_family(leader: int, stop: int, grace_seconds: float, hurry: Event | None = None) -> None:
+    """Ask a session leader to end; after the grace, kill it and all that belongs to it."""
+    members = family(leader)
+    for process in members:
+        if process.pid == leader:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(stop)
+    until(lambda: not any(map(running, members)), grace_seconds, hurry)
+    rest = [process for process in {*members, *family(leader)} if running(process)]
+    for process in rest:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    until(lambda: not any(map(running, rest)), KILL_SECONDS)
+
+
+class Child:
+    """One program of a crew; it can be started again after it has ended."""
+
+    def __init__(self, program: Program, register: int) -> None:
+        self.program = program
+        self._register = register
+        self.start()
+
+    def start(self) -> None:
+        """Start the program; its output is appended to its log."""
+        program, user = self.program, self.program.user
+        become = f"{user.uid}:{user.gid}:{user.reach:d}" if user else "-"
+        launch = (_LAUNCH, self._register, int(program.stop_signal), program.grace_seconds, become)
+        program.log.parent.mkdir(parents=True, exist_ok=True)
+        with program.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", *map(str, launch), *program.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=program.environment,
+                cwd=program.folder,
+                pass_fds=(self._register,),
+                start_new_session=True,
+            )
+        self.started = monotonic()
+        self._process = psutil.Process(self._popen.pid)
+
+    @property
+    def pid(self) -> int:
+        """The program's process id (and its session's and process group's)."""
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs; asking does not reap it, so its number cannot be reused meanwhile."""
+        return running(self._process)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has been ended and its exit status was 0."""
+        return self._popen.returncode == 0
+
+    def end(self, hurry: Event | None = None) -> None:
+        """End it and all that belongs to it; nothing happens when that was done before."""
+        if self._popen.returncode is None:
+            end_family(self.pid, self.program.stop_signal, self.program.grace_seconds, hurry)
+            self._popen.wait(KILL_SECONDS)
+            with suppress(BrokenPipeError):
+                os.write(self._register, f"-{self.pid}\n".encode())
+
+    def last_words(self) -> str:
+        """The last line of its log since it was started, errors of PostgreSQL first."""
+        with self.program.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        lines = [line for line in lines if line] or ["no output"]
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines)[-1]
+
+
+@dataclass
+class Crew:
+    """Children in the order of their start, which is the reverse of the order of their end.
+
+    The file descriptors in `hold` stay open in the guard: a lock among them is held until the
+    last child is gone, however the parent ended.
+    """
+
+    hold: Sequence[int] = ()
+    hurry: Event = field(default_factory=Event)
+    children: list[Child] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        read, self._register = os.pipe()
+        self._guard = subprocess.Popen(
+            [sys.executable, "-m", "billing.local.guard"],
+            stdin=read,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=tuple(self.hold),
+            start_new_session=True,
+        )
+        os.close(read)
+
+    def start(self, program: Program) -> Child:
+        """Start one more child."""
+        child = Child(program, self._register)
+        self.children.append(child)
+        return child
+
+    def remove_at_end(self, folder: Path) -> None:
+        """Have the guard remove a folder when the last child is gone, however that comes."""
+        os.write(self._register, f"{folder.absolute()}\n".encode())
+
+    def end(self, child: Child) -> None:
+        """End one child before the others."""
+        child.end(self.hurry)
+        with suppress(ValueError):
+            self.children.remove(child)
+
+    def close(self) -> None:
+        """End every child, the youngest first, and then the guard.
+
+        The guard ends what it was told of and we were not, because a signal struck while a
+        child was being started.
+        """
+        if self._guard.returncode is not None:
+            return
+        for child in reversed(list(self.children)):
+            self.end(child)
+        os.close(self._register)
+        try:
+            self._guard.wait(GUARD_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait(KILL_SECONDS)

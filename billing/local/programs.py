@@ -1,0 +1,84 @@
+"""The programs of the local stack: how each is started, and when it counts as ready.
+
+They are started as any user of Celery or of the sandbox would start them. What order they come
+in, and what happens when one ends, is not known here.
+"""
+
+import http.client
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from billing.config import Settings
+from billing.local.processes import Program
+
+WARM_SECONDS = 10.0  # for the worker to finish the charges it has begun
+_CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program, and how to tell that it does its work."""
+
+    program: Program
+    ready: Callable[[], bool]
+    settle_seconds: float = 0.0  # how long it must have run to be believed, where no more is known
+
+
+def worker(settings: Settings, log: Path, environment: Mapping[str, str]) -> Part:
+    """The Celery worker; ready when it answers a ping."""
+    # Alone on its broker it has nobody to compare clocks with, which would take a second.
+    argv = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
+    program = Program("worker", argv, log, environment, grace_seconds=WARM_SECONDS)
+    return Part(program, lambda: _answers_ping(settings.redis))
+
+
+def beat(schedule: Path, log: Path, environment: Mapping[str, str]) -> Part:
+    """The Celery beat, which can be asked nothing."""
+    argv = [*_CELERY, "beat", "-s", str(schedule)]
+    return Part(Program("beat", argv, log, environment), lambda: True, settle_seconds=1)
+
+
+def flower(port: int, log: Path, environment: Mapping[str, str]) -> Part:
+    """Flower on the loopback, its HTTP API open to this machine, nothing kept on disk."""
+    argv = [*_CELERY, "flower", "--address=127.0.0.1", f"--port={port}", "--persistent=False"]
+    program = Program("flower", argv, log, {**environment, "FLOWER_UNAUTHENTICATED_API": "true"})
+    return Part(program, lambda: _http_ok(port, "/healthcheck"))
+
+
+def sandbox(port: int, home: Path, log: Path, environment: Mapping[str, str]) -> Part:
+    """The pretend gateway, with its ledger in the state folder."""
+    port_file = home / "sandbox.port"
+    port_file.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "billing.sandbox", "--host", "127.0.0.1", "--port", str(port)]
+    argv += ["--state", str(home / "sandbox.jsonl"), "--port-file", str(port_file)]
+    program = Program("sandbox", argv, log, environment)
+    return Part(program, lambda: port_file.exists() and _http_ok(port, "/_sandbox/health"))
+
+
+def stand_in(name: str, argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> Part:
+    """Another program in the place of one of the above."""
+    return Part(Program(name, argv, log, environment), lambda: True, settle_seconds=0.2)
+
+
+def _http_ok(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _answers_ping(redis_url: str) -> bool:
+    from celery import Celery  # a third of a second, and only a worker needs it
+    from kombu.exceptions import OperationalError
+
+    with Celery("ping", broker=redis_url, set_as_current=False) as app:
+        try:
+            return bool(app.control.ping(timeout=0.5))
+        except OperationalError:
+            return False

@@ -1,0 +1,44 @@
+"""Ctrl-C, SIGTERM and SIGHUP: the first one interrupts, one during the end hurries it.
+
+It knows signals only. Outside the main thread, where Python takes none, it does nothing.
+"""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """While it listens each of the signals raises KeyboardInterrupt, until the end has begun."""
+
+    def __init__(self) -> None:
+        self.hurry = threading.Event()
+        self._ending = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def listen(self) -> None:
+        """Take the signals over; one that is ignored (SIGHUP under nohup) stays ignored."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._struck)
+
+    def end_begins(self) -> None:
+        """Stop interrupting: from now on a signal only makes the end quicker."""
+        self._ending = True
+
+    def leave(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _struck(self, _number: int, _frame: FrameType | None) -> None:
+        if self._ending:
+            self.hurry.set()
+        else:
+            raise KeyboardInterrupt

@@ -1,0 +1,232 @@
+"""The supervisor of `billing up`, the demo and the tests: everything local, started in order.
+
+What the settings name is used; what they do not name is started here and kept in one folder:
+PostgreSQL, Redis, the pretend gateway, then worker, beat and Flower. It prints nothing and does
+not know what the engine does.
+"""
+
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from billing import config
+from billing.config import Settings
+from billing.domain.errors import NotConfigured
+from billing.local import programs, servers
+from billing.local.environment import for_children, kept_token_key, overlay, write_env_file
+from billing.local.lock import HomeLock
+from billing.local.processes import Child, Crew, until
+from billing.local.programs import Part
+from billing.local.signals import Signals
+from billing.local.watch import Status, Watch
+
+PARTS = ("worker", "beat", "flower")  # in the order of their start
+READY_SECONDS = 60.0
+SANDBOX_CLIENT_ID = "MCH-LOCAL-SANDBOX"
+SANDBOX_SECRET_KEY = "SK-local-sandbox"
+
+
+class Stack:
+    """Everything local, from `__enter__` to `__exit__`; afterwards no process is left.
+
+    `environment` overrides single settings (`BILLING_TEST_CLOCK=1`), `migrate` brings the
+    database up to date, `say` is told of progress, `any_ports` takes free ports instead of
+    BILLING_UP_PORT and the next, `stand_ins` replaces programs by other command lines.
+
+    Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread. Raises NotConfigured,
+    with one line, for whatever keeps it from starting.
+    """
+
+    settings: Settings  # in effect, and complete
+    environment: Mapping[str, str]  # of the children: our own, with exactly these settings
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        parts: Collection[str] = PARTS,
+        environment: Mapping[str, str] | None = None,
+        migrate: Callable[[Settings], None] | None = None,
+        say: Callable[[str], None] | None = None,
+        any_ports: bool = False,
+        stand_ins: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._extra = dict(environment or {})
+        # Not what an earlier stack left in its folder: that one is gone.
+        asked = overlay(config.load([Path(".env")]), self._extra)
+        self.home = (home or asked.home).absolute()
+        self.logs = self.home / "logs"
+        self.settings = overlay(asked, {"BILLING_HOME": str(self.home)})
+        self.flower_url = self.sandbox_url = ""
+        self._parts = [name for name in PARTS if name in parts]
+        self._migrate = migrate
+        self._tell = say
+        self._any_ports = any_ports
+        self._stand_ins = dict(stand_ins or {})
+        self._signals = Signals()
+        self._lock = HomeLock(self.home)
+        self._crew: Crew | None = None
+        self._watch: Watch | None = None
+
+    def __enter__(self) -> Self:
+        self._signals.listen()
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def status(self) -> list[Status]:
+        """How each child is, in the order of their start."""
+        return self._watch.status() if self._watch else []
+
+    def wait(self, pause_seconds: float = 0.25) -> None:
+        """Let time pass until a signal raises KeyboardInterrupt; for a caller with a view."""
+        Event().wait(pause_seconds)
+
+    def hurry(self) -> None:
+        """Let the end be quick, as a second Ctrl-C does: nobody is given time to finish."""
+        self._signals.hurry.set()
+
+    def say(self, text: str) -> None:
+        """Tell the caller; a terminal that is gone must not keep the end from happening."""
+        if self._tell is not None:
+            with suppress(OSError):
+                self._tell(text)
+
+    def _start(self) -> None:
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._lock.take()
+            (self.home / "stack.env").unlink(missing_ok=True)
+            _set_aside(self.logs)
+        except OSError as failed:
+            raise NotConfigured(f"cannot use the folder {self.home}: {failed.strerror}") from None
+        flower_port, sandbox_port = self._ports()
+        crew = self._crew = Crew([lock], self._signals.hurry)
+        self._watch = Watch(crew, self.say)
+        needs_sandbox = not self.settings.doku_client_id
+        self.settings = overlay(self.settings, self._needs(crew, sandbox_port))
+        self.environment = for_children(self.settings, self._extra)
+        if needs_sandbox:
+            self.sandbox_url = self.settings.doku_base_url
+            self._bring_up(crew, [self._sandbox(sandbox_port)])
+        if self._migrate is not None:
+            self.say("bringing the database up to date")
+            self._migrate(self.settings)
+        write_env_file(self.home / "stack.env", self.settings)
+        self._bring_up(crew, [self._part(name, flower_port) for name in self._parts])
+        self._watch.start()
+
+    def _ports(self) -> tuple[int, int]:
+        """Flower's and the sandbox's; NotConfigured when one that is needed is taken."""
+        if self._any_ports:
+            return servers.free_port(), servers.free_port()
+        flower, sandbox = self.settings.up_port, self.settings.up_port + 1
+        needed = {flower: "flower" in self._parts, sandbox: not self.settings.doku_client_id}
+        for port, is_needed in needed.items():
+            if is_needed and not servers.port_is_free(port):
+                raise NotConfigured(f"port {port} is in use; set BILLING_UP_PORT to another")
+        return flower, sandbox
+
+    def _needs(self, crew: Crew, sandbox_port: int) -> dict[str, str]:
+        """Start the servers that no setting names, and settle everything else that is not set."""
+        asked, found = self.settings, {}
+        if asked.database_url is None:
+            self.say("starting PostgreSQL")
+            postgres = servers.start_postgres(crew, self.home / "postgres", self._log("postgres"))
+            found["BILLING_DATABASE_URL"] = postgres.url
+        elif (problem := servers.postgres_problem(asked.database)) is not None:
+            raise NotConfigured(f"BILLING_DATABASE_URL: no PostgreSQL answers there: {problem}")
+        if asked.redis_url is None:
+            self.say("starting Redis")
+            redis = servers.start_redis(crew, self.home / "redis", self._log("redis"))
+            found["BILLING_REDIS_URL"] = redis.url
+        elif (problem := servers.redis_problem(asked.redis)) is not None:
+            raise NotConfigured(f"BILLING_REDIS_URL: no Redis answers there: {problem}")
+        if not asked.doku_client_id:
+            found["BILLING_DOKU_BASE_URL"] = f"http://127.0.0.1:{sandbox_port}"
+            found["BILLING_DOKU_CLIENT_ID"] = SANDBOX_CLIENT_ID
+            found["BILLING_DOKU_SECRET_KEY"] = SANDBOX_SECRET_KEY
+        if not asked.token_key.get_secret_value():
+            found["BILLING_TOKEN_KEY"] = kept_token_key(self.home / "token.key")
+        return found
+
+    def _bring_up(self, crew: Crew, parts: Sequence[Part]) -> None:
+        """Start all, then wait until each is ready, so that they start side by side."""
+        started: list[tuple[Part, Child]] = []
+        for part in parts:
+            self.say(f"starting {part.program.name}")
+            started.append((part, crew.start(part.program)))
+        for part, child in started:
+            if not until(partial(_ready_or_gone, part, child), READY_SECONDS):
+                log = part.program.log
+                self.say(f"{part.program.name} is not ready after a minute; log: {log}")
+        for part, child in started:
+            if not child.running:
+                name, log = part.program.name, part.program.log
+                raise NotConfigured(f"{name} did not start: {child.last_words()}; log: {log}")
+
+    def _part(self, name: str, flower_port: int) -> Part:
+        log, environment = self._log(name), self.environment
+        if name in self._stand_ins:
+            return programs.stand_in(name, self._stand_ins[name], log, environment)
+        if name == "worker":
+            return programs.worker(self.settings, log, environment)
+        if name == "beat":
+            return programs.beat(self.home / "beat-schedule", log, environment)
+        self.flower_url = f"http://127.0.0.1:{flower_port}"
+        return programs.flower(flower_port, log, environment)
+
+    def _sandbox(self, port: int) -> Part:
+        environment = {
+            **self.environment,
+            "SANDBOX_CLIENT_ID": SANDBOX_CLIENT_ID,
+            "SANDBOX_SECRET_KEY": SANDBOX_SECRET_KEY,
+        }
+        return programs.sandbox(port, self.home, self._log("sandbox"), environment)
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def _end(self) -> None:
+        self._signals.end_begins()
+        if self._watch is not None:
+            self._watch.stop()
+        if self._crew is not None:
+            (self.home / "stack.env").unlink(missing_ok=True)
+            for child in reversed(list(self._crew.children)):
+                self.say(f"ending {child.program.name}")
+                self._crew.end(child)
+            self._crew.close()
+        self._lock.release()
+        self._signals.leave()
+
+
+def _ready_or_gone(part: Part, child: Child) -> bool:
+    settled = monotonic() - child.started >= part.settle_seconds
+    return (settled and part.ready()) or not child.running
+
+
+def _set_aside(logs: Path) -> None:
+    """Keep the logs of the last time, and no more."""
+    before = logs.with_name("logs.before")
+    if logs.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        logs.rename(before)
+    logs.mkdir()

@@ -1,0 +1,61 @@
+"""Guarding: whether this process may move money at all.
+
+The database remembers which gateway and Client-Id it belongs to. A copy of it that is pointed
+elsewhere (a staging copy of production, or the reverse) calls nobody until a person says so.
+"""
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain.errors import NotConfigured
+from billing.domain.outcomes import Unknown
+from billing.services.context import Context
+from billing.store.queries import engine, wallets
+
+log = structlog.get_logger(__name__)
+
+
+KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
+
+
+def check_keys(context: Context) -> None:
+    """Raise NotConfigured when the token key does not fit the rows, or the gateway refuses ours.
+
+    The gateway is asked about a payment that does not exist, which moves nothing. One that does
+    not answer is no reason not to start.
+    """
+    with context.database.transaction() as connection:
+        sealed = wallets.any_token(connection)
+    if sealed is not None:
+        context.vault.open(sealed)
+    answer = context.gateway.check_status("key-check", "key-check", 1)
+    for trouble in KEY_TROUBLE:
+        if isinstance(answer, Unknown) and trouble in answer.reason:
+            raise NotConfigured(
+                f"the gateway at {context.settings.doku_base_url} says {trouble};"
+                " check BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY"
+            )
+
+
+def is_ours(context: Context, connection: Connection) -> bool:
+    """Whether the database belongs to the gateway that the settings name; the first one decides."""
+    host, client_id = context.settings.gateway_host, context.settings.doku_client_id
+    row = engine.bind_gateway(connection, host, client_id, force=False)
+    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):
+        return True
+    log.error("gateway.refused", belongs_to=row["gateway_host"], settings_say=host)
+    return False
+
+
+def may_charge(context: Context, connection: Connection) -> bool:
+    """Whether new charges may be sent: the gateway is ours, and nobody stopped charging."""
+    return is_ours(context, connection) and not engine.is_stopped(connection)
+
+
+def claim_gateway(context: Context, connection: Connection) -> bool:
+    """Let the database belong to the gateway of the settings; True when that is new."""
+    before = engine.state(connection)
+    host, client_id = context.settings.gateway_host, context.settings.doku_client_id
+    engine.bind_gateway(connection, host, client_id, force=True)
+    owner = (before["gateway_host"], before["gateway_client_id"])
+    return before["gateway_host"] is not None and owner != (host, client_id)

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World, world
+
+
+@pytest.fixture
+def engine(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
+    """Worker, beat and gateway as processes, under the test clock."""
+    with world(state_folder, database_url, redis_url, {"worker", "beat"}) as there:
+        yield there
+
+
+@pytest.fixture
+def engine_with_flower(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
+    """The same, and Flower."""
+    with world(state_folder, database_url, redis_url, {"worker", "flower"}) as there:
+        yield there

@@ -1,0 +1,17 @@
+"""`make demo`: the year whose end is a comparison with the gateway's ledger."""
+
+import subprocess
+import sys
+
+from tests.e2e.world import environment_of
+
+
+def test_the_demo_ends_equal_within_two_minutes() -> None:
+    """120 subscribers, twelve months, lost answers; exit code 0 means equal charge by charge."""
+    done = subprocess.run(
+        [sys.executable, "-m", "billing.local.demo"], env=environment_of({}),
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "equal, charge by charge; audit clean" in done.stdout
+    assert "Traceback" not in done.stderr

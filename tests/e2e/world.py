@@ -1,0 +1,136 @@
+"""The whole engine as processes, and a hand on its clock and its customers' wallets."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from billing import bootstrap
+from billing.domain.events import Actor
+from billing.local.compare import compare
+from billing.local.pretend import Pretend
+from billing.local.processes import until
+from billing.local.stack import Stack
+from billing.services import advancing, auditing, linking, operating, subscribing
+from billing.store import migrate
+
+BY = Actor("test")
+BEGIN = datetime.fromisoformat("2026-01-31T09:00:00+07:00")
+RICH = 10_000_000
+
+
+class World:
+    """A running stack under the test clock."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.context = bootstrap.build(stack.settings)
+        self.pretend = Pretend(stack.sandbox_url)
+        self.messenger = bootstrap.messenger(stack.settings)
+        self.set_clock(BEGIN)
+        self.pretend.defaults(cash=RICH, confirm_after_seconds=0)
+
+    def set_clock(self, instant: datetime) -> None:
+        """Put the engine's and the gateway's clock somewhere."""
+        operating.set_clock(self.context, instant, BY)
+        self.pretend.set_clock(instant.isoformat())
+
+    def until(self, instant: str | datetime) -> None:
+        """Let time pass, from one stretch of due work to the next."""
+        at = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+        advancing.advance(
+            self.context, self.messenger.send_task, at, BY,
+            lambda now: self.pretend.set_clock(now.isoformat()),
+        )  # fmt: skip
+
+    def plan(self, code: str, **options: Any) -> None:
+        """Offer a plan, monthly and over 50,000 unless told otherwise."""
+        values = {"amount": 50_000, "every": "1 month"} | options
+        subscribing.create_plan(self.context, code, by=BY, **values)
+
+    def join(self, customer: str, plan: str, *, cash: int = RICH) -> UUID:
+        """A customer with a wallet subscribes."""
+        number = int(self.value("SELECT count(*) FROM customers"))
+        subscribing.create_customer(
+            self.context, customer, name=f"Name Of {customer}", by=BY,
+            phone=f"08120000{number:04}", email=f"{customer}@mail.example",
+        )  # fmt: skip
+        linking.bind(self.context, customer, f"628120000{number:04}", BY)
+        self.pretend.give(customer, cash)
+        return UUID(subscribing.subscribe(self.context, customer, plan, BY)["id"])
+
+    def rows(self, statement: str, **parameters: object) -> list[Any]:
+        """What a query says."""
+        with self.context.database.transaction() as connection:
+            return list(connection.execute(text(statement), parameters))
+
+    def value(self, statement: str, **parameters: object) -> Any:
+        """The one value a query gives."""
+        return self.rows(statement, **parameters)[0][0]
+
+    def eventually(self, statement: str, expected: object, seconds: float = 20) -> None:
+        """Wait, boundedly, until a query gives a value."""
+        reached = until(lambda: self.value(statement) == expected, seconds)
+        assert reached, f"{statement}: {self.value(statement)!r}, not {expected!r}"
+
+    def billing(self, *arguments: str) -> Any:
+        """Run `billing … --json` as its own process and return the document it prints."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `billing …` as its own process."""
+        billing = str(Path(sys.executable).with_name("billing"))
+        return subprocess.run(
+            [billing, *arguments], env=self.stack.environment,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def reckon(self) -> None:
+        """Our rows equal the gateway's ledger, and every invariant holds."""
+        assert compare(self.context, self.pretend.ledger()).differences == []
+        assert auditing.audit(self.context) == []
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        self.context.pool.shutdown()
+        self.context.database.dispose()
+        self.messenger.close()
+
+
+@contextmanager
+def world(
+    home: Path, database_url: str, redis_url: str, parts: set[str], **settings: str
+) -> Iterator[World]:
+    """A migrated stack with worker and beat, ended afterwards."""
+    named = {
+        "BILLING_DATABASE_URL": database_url,
+        "BILLING_REDIS_URL": redis_url,
+        "BILLING_TEST_CLOCK": "1",
+        "BILLING_TICK_SECONDS": "2",
+        "BILLING_LOG_FORMAT": "json",
+        "BILLING_LOG_LEVEL": "debug",
+    }
+    with Stack(
+        home, parts=parts, environment=named | settings, any_ports=True,
+        migrate=lambda found: migrate.upgrade(found.database),
+    ) as stack:  # fmt: skip
+        there = World(stack)
+        try:
+            yield there
+        finally:
+            there.close()
+
+
+def environment_of(settings: dict[str, str]) -> dict[str, str]:
+    """Our environment with these settings and no other of ours."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("BILLING_")} | settings

@@ -1,0 +1,108 @@
+"""Programs to start in place of the real ones, and a look at what is left of them."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import psutil
+
+from billing.local.processes import running, until
+
+NAP = [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"]
+FAIL = [sys.executable, "-I", "-S", "-c", "raise SystemExit('out of luck')"]
+# Two children that do not care for SIGTERM, as a busy prefork pool.
+_IGNORE = "import os, signal; signal.signal(15, signal.SIG_IGN); os.fork(); os.fork()"
+STUBBORN = [*NAP[:-1], f"{_IGNORE}\nwhile True: signal.pause()"]
+MARK = "OVO_TEST_MARK"
+
+_UP = """
+import sys
+from pathlib import Path
+from billing.local.stack import Stack
+from billing.store.migrate import upgrade
+
+def say(text):
+    print(text, flush=True)
+
+stand_ins = {name: eval(sys.argv[2]) for name in ("worker", "beat", "flower")}
+migrate = lambda settings: upgrade(settings.database)
+try:
+    with Stack(Path(sys.argv[1]), say=say, migrate=migrate, any_ports=True, stand_ins=stand_ins) as stack:
+        say("up")
+        while True:
+            stack.wait()
+except KeyboardInterrupt:
+    say("down")
+"""  # noqa: E501
+
+
+class Up:
+    """A `billing up` in a process of its own, its programs replaced by stand-ins."""
+
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], program: Sequence[str] = NAP
+    ) -> None:
+        self.home = home
+        self.mark = uuid4().hex
+        self.said: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _UP, str(home), repr(list(program))],
+            env={**environment, MARK: self.mark},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        for process in self.left():
+            process.kill()
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
+    def until_it_says(self, text: str) -> None:
+        """Read its output up to a line; AssertionError when it ended without."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.said.append(line.strip())
+            if line.strip() == text:
+                return
+        raise AssertionError(f"it never said {text!r}, but: {self.said}")
+
+    def send(self, signal: int) -> None:
+        """Send the supervisor a signal."""
+        self._process.send_signal(signal)
+
+    def end(self, seconds: float = 30) -> int:
+        """Read the rest, and return the exit status."""
+        assert self._process.stdout is not None
+        self.said += [line.strip() for line in self._process.stdout]
+        return self._process.wait(seconds)
+
+    def left(self) -> list[psutil.Process]:
+        """Whatever is alive of it: what carries its mark, or works in its folder."""
+        return [process for process in psutil.process_iter() if self._is_of_it(process)]
+
+    def nothing_is_left(self, seconds: float) -> bool:
+        """Whether, within the time, no process of it is alive."""
+        return until(lambda: not self.left(), seconds)
+
+    def _is_of_it(self, process: psutil.Process) -> bool:
+        try:
+            mine = process.environ().get(MARK) == self.mark
+            # PostgreSQL's processes write their titles over their environment.
+            return running(process) and (mine or Path(process.cwd()).is_relative_to(self.home))
+        except psutil.Error:
+            return False
