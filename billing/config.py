@@ -4,16 +4,16 @@ It knows names, defaults and formats; it opens no connection. A mistake is one l
 the variable, what is wrong with it and what would be right.
 """
 
-import os
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Fault
@@ -44,8 +44,10 @@ class Settings(BaseSettings):
         default=Decimal(75),
         description="How long a charge may take before its outcome counts as unknown",
     )
-    doku_proxy: str = Field(default="", description="HTTP proxy towards the gateway, if any")
-    faults: dict[str, Fault] = Field(
+    doku_proxy: str = Field(
+        default="", repr=False, description="HTTP proxy towards the gateway, if any"
+    )
+    faults: Annotated[dict[str, Fault], NoDecode] = Field(
         default_factory=dict,
         description='JSON: gateway codes and the fault class each means, {"E123": "limit"}',
     )
@@ -65,7 +67,7 @@ class Settings(BaseSettings):
     worker_processes: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Processes of one worker, unless its -c says otherwise"
     )
-    not_found_horizon_seconds: Annotated[int, Field(ge=60)] = Field(
+    not_found_horizon_seconds: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=900,
         description='How old a charge must be before the gateway\'s "not found" is believed',
     )
@@ -73,7 +75,7 @@ class Settings(BaseSettings):
         default=30,
         description="How long an unpaid invoice waits for a wallet before it is given up",
     )
-    balance_recheck_seconds: Annotated[int, Field(ge=1)] = Field(
+    balance_recheck_seconds: Annotated[int, Field(ge=1, le=2_678_400)] = Field(
         default=21600, description="How often a wallet that was short is asked again"
     )
     link_success_url: str = Field(
@@ -105,12 +107,20 @@ class Settings(BaseSettings):
         scheme, _, rest = value.get_secret_value().partition("://")
         if scheme not in {"postgresql", "postgresql+psycopg", "postgres"} or not rest:
             raise ValueError("must start with postgresql:// (no other database is supported)")
-        return SecretStr(f"postgresql+psycopg://{rest}")
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        url = f"postgresql+psycopg://{rest}"
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            raise ValueError(_ODD_URL) from None
+        return SecretStr(url)
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
+        if value is not None and _split(value.get_secret_value()).scheme not in {
             "redis",
             "rediss",
         }:
@@ -120,14 +130,30 @@ class Settings(BaseSettings):
     @field_validator("doku_base_url")
     @classmethod
     def _https(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _split(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be a URL such as " + DOKU_SANDBOX)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("must be https (plain http only to this machine)")
-        if parts.path.strip("/") or parts.query:
-            raise ValueError("must be scheme and host only, without a path")
+        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must be scheme and host only, without a path or a password")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("doku_proxy", "link_success_url", "link_failure_url")
+    @classmethod
+    def _web(cls, value: str) -> str:
+        parts = _split(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("must be a URL with http:// or https://")
+        return value
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('must be JSON such as {"E123": "limit"}') from None
 
     @field_validator("token_key")
     @classmethod
@@ -148,9 +174,14 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def gateway_host(self) -> str:
+        """Whose gateway it is; a port is not part of that."""
+        return (urlsplit(self.doku_base_url).hostname or "").rstrip(".")
+
+    @property
     def production(self) -> bool:
         """Whether real customers' money is at the other end."""
-        return urlsplit(self.doku_base_url).hostname == urlsplit(DOKU_PRODUCTION).hostname
+        return self.gateway_host == urlsplit(DOKU_PRODUCTION).hostname
 
     @property
     def database(self) -> str:
@@ -178,6 +209,19 @@ class Settings(BaseSettings):
         return keys
 
 
+_ODD_URL = "is no URL: its host or port makes no sense (write %40, %2F … for @, / … in a password)"
+
+
+def _split(url: str) -> SplitResult:
+    """Take a URL apart; what urllib says of a bad one may repeat its password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(_ODD_URL) from None
+    return parts
+
+
 def _absent(name: str, example: str) -> str:
     return f"{name} is not set; use {example}, or start the local stack with: billing up"
 
@@ -188,14 +232,16 @@ def load(env_files: Sequence[Path] | None = None) -> Settings:
     Sources, strongest first: the environment, `.env`, and what a running `billing up` left in
     its folder, so that a second terminal finds the local stack without being told.
     """
-    home = Path(os.environ.get("BILLING_HOME", ".local"))
-    files = (home / "stack.env", Path(".env")) if env_files is None else env_files
     try:
-        return Settings(_env_file=tuple(files))
+        if env_files is None:
+            # `.env` may say where that folder is.
+            home = Settings(_env_file=Path(".env")).home
+            env_files = (home / "stack.env", Path(".env"))
+        return Settings(_env_file=tuple(env_files))
     except ValidationError as invalid:
         raise NotConfigured(_one_line(invalid)) from None
-    except ValueError as invalid:  # a JSON setting that is no JSON
-        raise NotConfigured(f"settings: {invalid}; JSON is wanted there") from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise NotConfigured(f"cannot read .env or stack.env: {unreadable}") from None
 
 
 def _one_line(invalid: ValidationError) -> str:

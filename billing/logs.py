@@ -14,27 +14,34 @@ import structlog
 from structlog.typing import Processor, WrappedLogger
 
 PRIVATE_KEYS = frozenset(
-    {
-        "authorization", "body", "email", "headers", "key", "masked_phone", "name", "password",
-        "payer", "phone", "secret", "secret_key", "signature", "token", "token_id", "token_key",
-        "url", "registration_url",
-    }
+    {"authorization", "body", "headers", "key", "name", "payer", "secret_key", "token_id",
+     "token_key", "url", "registration_url"}
 )  # fmt: skip
+PRIVATE_ENDS = ("email", "password", "phone", "secret", "signature", "token")
+"""The last word of a key that is private whatever stands before it: `wallet_phone`."""
 REDACTED = "[redacted]"
+# Every repetition is bounded or ends at once where it cannot go on: a page of text costs no more
+# than its length. UUIDs, gateway numbers and ISO instants have to pass: they are searched for.
+_PATTERNS_WITH_AT = (
+    re.compile(r"(?<=://)[^\s/?#\"'<>]*@"),  # credentials in a URL; an e-mail would end too early
+    re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(\.[\w-]{1,63})+"),  # e-mail
+)
 _PATTERNS = (
-    re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"),  # e-mail
-    re.compile(r"(?<![\w.:+-])(\+?62|0)8\d{7,12}(?![\w:-])"),  # Indonesian mobile numbers
+    re.compile(  # Indonesian mobile numbers, in groups too; not the digits of a fraction
+        r"(?<![\w-])(?<!\d\.)(?:\+?62[ -]?|0)8\d{1,3}(?:[ -]?\d{3,4}){2,3}(?![\w-])"
+    ),
     re.compile(r"HMACSHA256=[A-Za-z0-9+/=]+"),  # gateway signatures
-    re.compile(r"(?<![0-9a-f-])[0-9a-f]{32}(?![0-9a-f-])"),  # gateway tokens
-    re.compile(r"gAAAA[A-Za-z0-9_=-]+"),  # Fernet ciphertext
-    re.compile(r"(?<=://)[^/@\s]+@"),  # credentials in a URL
-    re.compile(r"SK-[A-Za-z0-9-]{6,}"),  # DOKU secret keys
+    re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])"),  # gateway tokens
+    re.compile(r"(?<![\w-])gAAAA[\w=-]+"),  # Fernet ciphertext
+    re.compile(r"(?<![\w-])[\w-]{43}=(?!=)"),  # Fernet keys
+    re.compile(r"(?<![\w-])SK-[\w-]{6,}"),  # DOKU secret keys
 )
 
 
 def scrub(text: str) -> str:
     """Remove from a text whatever looks personal or secret."""
-    for pattern in _PATTERNS:
+    patterns = (*_PATTERNS_WITH_AT, *_PATTERNS) if "@" in text else _PATTERNS
+    for pattern in patterns:
         text = pattern.sub(REDACTED, text)
     return text
 
@@ -44,20 +51,26 @@ def redact(
 ) -> MutableMapping[str, Any]:
     """Redact one log event: private keys wholly, other values by pattern."""
     for key, value in event.items():
-        event[key] = REDACTED if key.lower() in PRIVATE_KEYS else _clean(value)
+        event[key] = REDACTED if _is_private(key) else _clean(value)
     return event
+
+
+def _is_private(key: str) -> bool:
+    folded = key.lower()
+    return folded in PRIVATE_KEYS or folded.endswith(PRIVATE_ENDS)
 
 
 def _clean(value: object) -> object:
     if isinstance(value, str):
-        return scrub(value) if len(value) > 6 else value
+        return scrub(value) if len(value) > 4 else value
     if isinstance(value, dict):
         return {
-            k: REDACTED if str(k).lower() in PRIVATE_KEYS else _clean(v) for k, v in value.items()
+            scrub(str(key)): REDACTED if _is_private(str(key)) else _clean(item)
+            for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
-    if isinstance(value, int | bool | None):
+    if isinstance(value, int | float | None):
         return value
     return scrub(str(value))
 

@@ -40,6 +40,11 @@ def _batches(ids: Sequence[UUID]) -> list[list[str]]:
     return [texts[start : start + size] for start in range(0, len(texts), size)]
 
 
+def _waiting(queue: str) -> int:
+    with app.connection_for_write() as connection:
+        return int(connection.default_channel.client.llen(queue))
+
+
 @app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
 def end_subscriptions() -> None:
     """Cancel subscriptions whose end has come."""
@@ -57,8 +62,10 @@ def open_periods() -> None:
 
 @app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]
 def sweep_charges() -> None:
-    """Enqueue invoices that are due to be charged."""
+    """Enqueue invoices that are due to be charged, unless enough of them wait already."""
     _beat("sweep_charges")
+    if _waiting("charges") >= BATCHES_A_TICK:
+        return
     for batch in _batches(charging.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
         collect.delay(batch)
 
@@ -67,6 +74,8 @@ def sweep_charges() -> None:
 def reconcile() -> None:
     """Enqueue unresolved charges that are due to be asked about."""
     _beat("reconcile")
+    if _waiting("charges") >= BATCHES_A_TICK:
+        return
     for batch in _batches(reconciling.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
         ask.delay(batch)
 

@@ -109,10 +109,11 @@ def refund_id(charge: UUID, ordinal: int) -> UUID:
 
 def gateway_number(subscription_id: UUID, period_index: int, ordinal: int) -> str:
     """The invoice number at the gateway: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters."""
-    number = f"{_base62(subscription_id.int):0>22}-{_base62(period_index)}-{_base62(ordinal)}"
-    if len(number) > 32:  # 22 + 10: five digits of period, three of ordinal
-        raise ValueError(f"period {period_index}, ordinal {ordinal}: no such number")
-    return number
+    if min(period_index, ordinal) >= 0:
+        number = f"{_base62(subscription_id.int):0>22}-{_base62(period_index)}-{_base62(ordinal)}"
+        if len(number) <= 32:  # 22 + 10: five digits of period, three of ordinal
+            return number
+    raise ValueError(f"period {period_index}, ordinal {ordinal}: no such number")
 
 
 def _base62(value: int) -> str:

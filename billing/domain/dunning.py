@@ -110,7 +110,11 @@ def step_deadline(
     it was waited for when that is shorter.
     """
     following = step_at(steps, max(spent, 1) + 1, first_failed_at, now, zone)
-    return following or min(now + LAST_STEP_OPEN, _after(steps[-1], now, zone))
+    if following is not None:
+        return following
+    # A plan without steps comes here too: it has technical retries, and those find wallets short.
+    again = [_after(step, now, zone) for step in steps[-1:]]
+    return min([now + LAST_STEP_OPEN, *again])
 
 
 def wait_after_unsent(unsent: int) -> timedelta:

@@ -62,7 +62,7 @@ def next_start(
 def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) -> tuple[int, int]:
     """How many of a period's local days are left at `now`, and how many it has.
 
-    The day on which something ends counts as used, unless it is the period's first.
+    The local days before that of `now` are used; that day itself is not, however late it is.
     """
     first, last = start.astimezone(place).date(), end.astimezone(place).date()
     whole = (last - first).days

@@ -54,6 +54,12 @@ class History:
     technical_declines: int = 0
     unsent: int = 0
 
+    @property
+    def steps_spent(self) -> int:
+        """Steps of the ladder that are gone; technical declines count once their waits are."""
+        technical = max(self.technical_declines - len(dunning.TECHNICAL_WAITS), 0)
+        return self.scheduled_declines + self.steps_short + technical
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -74,6 +80,7 @@ class Facts:
     last_cycle: bool = False
     other_open: bool = False
     wallet_active: bool = True
+    relinked: bool = False  # the customer has another wallet by now
     charging: bool = True
     history: History = History()
 
@@ -166,10 +173,10 @@ def _declined(
 ) -> Decision:
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so.
     if source is Source.STATUS and not _confirmed(facts, now):
-        decision = _still_open(facts, now, asked=True)
+        decision = Decision(_open_status(facts), asked=True)
+        _tell_if_lost(decision, facts, "a first FAILED is not final")
         decision.failed_seen_at = facts.failed_seen_at or now
         decision.next_check_at = decision.failed_seen_at + charge.CONFIRM_FAILED_AFTER
-        decision.parked = False
         return decision
     return _collect_later(facts, outcome, source, now, limits)
 
@@ -198,8 +205,8 @@ def _collect_later(
     if facts.subscription_status is SubscriptionStatus.ACTIVE:
         decision.move = SubscriptionMove.FALL_BEHIND
     if outcome.fault is Fault.WALLET:
-        decision.blocked_on = Blocked.WALLET
-        decision.retry_at = now + limits.wallet_wait
+        decision.retry_at = now if facts.relinked else now + limits.wallet_wait
+        decision.blocked_on = None if facts.relinked else Blocked.WALLET
         return decision
     decision.first_failed_at = facts.first_failed_at or now
     decision.retry_at = _next_try(facts, outcome.fault, decision.first_failed_at, now)
@@ -210,15 +217,19 @@ def _collect_later(
 def _next_try(
     facts: Facts, fault: Fault, first_failed_at: datetime, now: datetime
 ) -> datetime | None:
-    history = facts.history
     if fault is Fault.HARD:
         return None
-    if fault is Fault.TECHNICAL and history.technical_declines < len(dunning.TECHNICAL_WAITS):
-        return now + dunning.TECHNICAL_WAITS[history.technical_declines]
-    spent = history.scheduled_declines + history.steps_short
-    if facts.trigger is Trigger.SCHEDULED:
-        spent += 1
+    technical = facts.history.technical_declines
+    may_be_soon = fault is Fault.TECHNICAL and not _by_hand_on_ladder(facts)
+    if may_be_soon and technical < len(dunning.TECHNICAL_WAITS):
+        return now + dunning.TECHNICAL_WAITS[technical]
+    spent = facts.history.steps_spent + (facts.trigger is Trigger.SCHEDULED)
     return dunning.step_at(facts.steps, spent, first_failed_at, now, facts.zone)
+
+
+def _by_hand_on_ladder(facts: Facts) -> bool:
+    """A retry by hand goes back to the ladder's date: a quick one would spend a step early."""
+    return facts.trigger is not Trigger.SCHEDULED and facts.history.steps_spent > 0
 
 
 def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
@@ -233,14 +244,19 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
     decision.tell("charge.unsent", why=outcome.reason)
     if facts.invoice_status is InvoiceStatus.OPEN:
         decision.retry_at = now + dunning.wait_after_unsent(facts.history.unsent + 1)
+        if facts.first_failed_at is not None and _by_hand_on_ladder(facts):
+            step = _next_try(facts, Fault.OTHER, facts.first_failed_at, now)
+            decision.retry_at = step or decision.retry_at
     return decision
 
 
 def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> Decision:
     decision = _still_open(facts, now, asked=source is Source.STATUS)
-    if facts.charge_status is ChargeStatus.PENDING:
+    decision.failed_seen_at = None  # a FAILED that does not last is none
+    if facts.charge_status is not ChargeStatus.PENDING:
+        decision.status = charge.advance(facts.charge_status, ChargeMove.WAIT)
+    elif outcome.waiting is not Waiting.TOKEN_EXPIRED or facts.waiting is outcome.waiting:
         return decision
-    decision.status = charge.advance(facts.charge_status, ChargeMove.WAIT)
     decision.waiting = outcome.waiting
     decision.tell("charge.pending", waiting=outcome.waiting)
     return decision
@@ -249,15 +265,20 @@ def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> D
 def _unknown(facts: Facts, outcome: Unknown, source: Source, now: datetime) -> Decision:
     decision = _still_open(facts, now, asked=source is Source.STATUS)
     decision.message = outcome.reason
-    if facts.charge_status is ChargeStatus.IN_FLIGHT:
-        decision.tell("charge.unknown", why=outcome.reason)
+    _tell_if_lost(decision, facts, outcome.reason)
     return decision
+
+
+def _tell_if_lost(decision: Decision, facts: Facts, why: str) -> None:
+    if facts.charge_status is ChargeStatus.IN_FLIGHT:
+        decision.tell("charge.unknown", why=why)
 
 
 def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
     believed_at = facts.sent_at + limits.not_found_horizon
     if now < believed_at:
         decision = _still_open(facts, now, asked=True)
+        _tell_if_lost(decision, facts, "not found yet")
         if decision.next_check_at is not None:
             decision.next_check_at = min(decision.next_check_at, believed_at)
         return decision
@@ -270,9 +291,10 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         return _collect_later(
             facts, Declined(Fault.WALLET, "not_found"), Source.STATUS, now, limits
         )
-    if not facts.charging:
+    if not facts.charging or charge.ask_after(facts.asks + 1) is None:
         return _still_open(facts, now, asked=True)
-    decision = Decision(ChargeStatus.IN_FLIGHT, asked=True, resend=True)
+    again = charge.advance(_open_status(facts), ChargeMove.RESEND)
+    decision = Decision(again, asked=True, resend=True)
     decision.next_check_at = now + charge.ASK_AFTER[0]
     decision.tell("charge.resent", why="not found")
     return decision
@@ -280,10 +302,7 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
 
 def _still_open(facts: Facts, now: datetime, *, asked: bool) -> Decision:
     """The charge stays unresolved: when to ask again, or a visible end of asking."""
-    status = facts.charge_status
-    if status is ChargeStatus.IN_FLIGHT:
-        status = charge.advance(status, ChargeMove.LOSE_SIGHT)
-    decision = Decision(status, asked=asked, failed_seen_at=facts.failed_seen_at)
+    decision = Decision(_open_status(facts), asked=asked, failed_seen_at=facts.failed_seen_at)
     wait = charge.ask_after(facts.asks + asked)
     if wait is None:
         decision.parked = True
@@ -291,3 +310,9 @@ def _still_open(facts: Facts, now: datetime, *, asked: bool) -> Decision:
     else:
         decision.next_check_at = now + wait
     return decision
+
+
+def _open_status(facts: Facts) -> ChargeStatus:
+    if facts.charge_status is ChargeStatus.IN_FLIGHT:
+        return charge.advance(facts.charge_status, ChargeMove.LOSE_SIGHT)
+    return facts.charge_status

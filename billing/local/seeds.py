@@ -6,7 +6,6 @@ takes months. It uses the same services as everybody else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 from uuid import UUID
 
 from billing.domain.errors import BillingError
@@ -36,9 +35,11 @@ PEOPLE = {
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something a person does a while after the start."""
+    """Something a person does after something has been recorded of a customer so many times."""
 
-    after_seconds: float
+    customer: str
+    kind: str
+    times: int
     what: str
     act: Callable[[], object]
 
@@ -49,7 +50,6 @@ class Scenario:
     def __init__(self, context: Context, pretend: Pretend) -> None:
         self._context = context
         self._pretend = pretend
-        self._started = monotonic()
         self._ahead: list[Happening] = []
 
     def begin(self) -> bool:
@@ -64,22 +64,39 @@ class Scenario:
             )  # fmt: skip
         mine = {who: self._join(who, number) for number, who in enumerate(PEOPLE)}
         self._ahead = [
-            Happening(60, "eko tops up his wallet", lambda: self._pretend.top_up("eko", RICH)),
-            Happening(70, "an operator refunds gilang", lambda: self._refund(mine["gilang"])),
-            Happening(80, "hana leaves", lambda: self._leave(mine["hana"])),
+            Happening(
+                "eko",
+                "dunning.fell_short",
+                1,
+                "eko tops up his wallet",
+                lambda: self._pretend.top_up("eko", RICH),
+            ),
+            Happening(
+                "gilang",
+                "invoice.paid",
+                2,
+                "an operator refunds gilang",
+                lambda: self._refund(mine["gilang"]),
+            ),
+            Happening("hana", "invoice.paid", 3, "hana leaves", lambda: self._leave(mine["hana"])),
         ]
         return True
 
     def step(self) -> str | None:
-        """Let the next thing happen when its time has come, and say what it was."""
-        if not self._ahead or monotonic() - self._started < self._ahead[0].after_seconds:
+        """Let one thing happen whose time has come, and say what it was."""
+        happening = next(filter(self._is_time, self._ahead), None)
+        if happening is None:
             return None
-        happening = self._ahead.pop(0)
+        self._ahead.remove(happening)
         try:
             happening.act()
         except (BillingError, ValueError, OSError) as failed:
             return f"{happening.what}: {failed}"
         return happening.what
+
+    def _is_time(self, happening: Happening) -> bool:
+        seen = watching.count_of(self._context, happening.customer, happening.kind)
+        return seen >= happening.times
 
     def _join(self, who: str, number: int) -> UUID:
         name, plan, cash = PEOPLE[who]

@@ -98,11 +98,16 @@ def _facts(
         ("today", today),
         ("subscriptions", statuses or "none yet"),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
-        ("processes", ", ".join(f"{name} {state}" for name, state in health.items())),
+        ("processes", _processes(health)),
         ("Flower", places.flower),
         ("gateway", places.gateway),
         ("logs", places.logs),
     ]
+
+
+def _processes(health: Mapping[str, str]) -> str:
+    troubled = [f"{name} is {state}" for name, state in health.items() if state != "running"]
+    return ", ".join(troubled) or f"all {len(health)} running: {', '.join(health)}"
 
 
 def _cells(event: Mapping[Any, Any]) -> tuple[str, str, str, str]:

@@ -17,8 +17,9 @@ from billing.store.queries import commands
 from billing.store.session import Database
 from billing.store.vault import Vault
 
-LEASE_SECONDS = 180
-"""Real seconds before a tick enqueues the same work again; a lost message costs this much."""
+LEASE_SECONDS = 45
+"""Real seconds before a tick enqueues the same work again; a lost message costs this much, and
+what a killed worker had not begun is begun again within a minute."""
 
 
 @dataclass(frozen=True, slots=True)

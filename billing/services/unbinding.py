@@ -18,6 +18,9 @@ from billing.store.queries import catalog, events, subscriptions, wallets
 
 log = structlog.get_logger(__name__)
 
+LOOK_AGAIN = timedelta(seconds=10)
+"""How soon it is looked again whether refunds and unknown charges are over."""
+
 
 def payer(customer: Mapping[Any, Any]) -> Payer:
     """The customer as the gateway sees it."""
@@ -80,7 +83,7 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
             return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
             # Refunds first, and nothing unknown may be left: then the token goes.
-            soon = now + refund.TRY_AFTER[0]
+            soon = now + LOOK_AGAIN
             moves_at = wallets.obstacles_move_at(connection, row["customer_id"], soon)
             later = max(soon, moves_at or now + timedelta(days=1))
             wallets.change(connection, row["id"], next_attempt_at=later, leased_until=None)

@@ -60,3 +60,9 @@ def booked(context: Context) -> tuple[dict[str, RowMapping], dict[str, RowMappin
     """Every charge by gateway number, and every refund by Request-Id."""
     with context.database.transaction() as connection:
         return overview.charges_by_number(connection), overview.refunds_by_id(connection)
+
+
+def count_of(context: Context, customer_id: str, kind: str) -> int:
+    """How often something was recorded of a customer."""
+    with context.database.transaction() as connection:
+        return overview.count_events(connection, customer_id, kind)

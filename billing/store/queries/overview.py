@@ -101,3 +101,9 @@ def refunds_by_id(connection: Connection) -> dict[str, RowMapping]:
         " JOIN charges c ON c.id = r.charge_id"
     )
     return {str(row["id"]): row for row in connection.execute(statement).mappings()}
+
+
+def count_events(connection: Connection, customer_id: str, kind: str) -> int:
+    """How many events of a kind there are of a customer."""
+    statement = text("SELECT count(*) FROM events WHERE kind = :kind AND customer_id = :customer")
+    return int(connection.execute(statement, {"kind": kind, "customer": customer_id}).scalar_one())

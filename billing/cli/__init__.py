@@ -1,0 +1,128 @@
+"""The `billing` command: parse, call a service, print.
+
+Exit code 0 is done, 1 refused with one line on stderr, 2 wrong usage. No traceback reaches a
+person. Services, drivers and Rich are imported inside the commands that need them.
+"""
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from billing.cli import (
+    audit,
+    charges,
+    clock,
+    customers,
+    database,
+    doctor,
+    events,
+    invoices,
+    options,
+    plans,
+    preview,
+    refusals,
+    subscriptions,
+    switch,
+    wallets,
+)
+from billing.domain.errors import InvalidValue, NotConfigured
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Recurring OVO charges: no invoice paid twice, no period lost, nothing guessed.",
+    epilog="Try it without an account: [bold]billing up[/bold]."
+    " Something is wrong: [bold]billing doctor[/bold].",
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callbacks take the value alone
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("ovo-billing"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=options.example("billing up --plain"))
+def up(
+    *, plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False
+) -> None:
+    """Run everything on this machine in the foreground; Ctrl-C ends it."""
+    # By name: the local stack is a door beside this one, and an extra that may be missing.
+    try:
+        local = importlib.import_module("billing.local.up")
+    except ImportError as missing:
+        raise NotConfigured(
+            "the local stack is not installed; run: pip install 'ovo-billing[local]'"
+        ) from missing
+    local.run(plain=plain)
+
+
+app.add_typer(preview.app, name="schedule")
+app.add_typer(plans.app, name="plan")
+app.add_typer(customers.app, name="customer")
+app.add_typer(wallets.app, name="wallet")
+app.command("subscribe", epilog=subscriptions.SUBSCRIBE)(subscriptions.subscribe)
+app.add_typer(subscriptions.app, name="subscription")
+app.add_typer(invoices.app, name="invoice")
+app.add_typer(charges.app, name="charge")
+app.command("refund", epilog=invoices.REFUND)(invoices.refund)
+app.add_typer(events.app, name="event")
+app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
+app.add_typer(clock.app, name="clock")
+app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)
+app.command("start-charging", epilog=switch.START)(switch.start_charging)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.add_typer(database.app, name="db")
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        code = _command(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing may be written at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - a person gets one line, whatever it was
+        sys.stderr.write(f"billing: {refusals.one_line(error)}\n")
+        return 1
+    return code
+
+
+def _command(words: Sequence[str]) -> int:
+    if any(not word.isascii() and word != word.encode(errors="replace").decode() for word in words):
+        raise InvalidValue("the arguments are not all UTF-8 text")
+    try:
+        typer.main.get_command(app).main(list(words), prog_name="billing")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def main() -> None:
+    """Be the program `billing`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a name is no error
+    sys.exit(run(sys.argv[1:]))

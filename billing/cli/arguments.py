@@ -1,0 +1,77 @@
+"""Words from the command line to values, or one line that says what would be right.
+
+Numbers are read here and not by Typer: a wrong value is a refusal (exit 1), and only a wrong
+usage is Typer's (exit 2).
+"""
+
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from billing.domain.errors import InvalidValue, NotKnown
+from billing.domain.events import OPERATOR, Actor
+from billing.domain.money import checked_amount
+from schedules.walltime import place, quoted
+
+HOME_TIMEZONE = "Asia/Jakarta"
+REASON_MAX = 255
+"""The gateway's limit for a refund's reason."""
+PAGE_MAX = 10_000
+MANY = 1_000_000
+
+
+def operator(reason: str | None) -> Actor:
+    """A person at the command line, and why."""
+    if reason is not None and len(reason) > REASON_MAX:
+        raise InvalidValue(f"--reason must have at most {REASON_MAX} characters, not {len(reason)}")
+    return Actor(OPERATOR.name, reason)
+
+
+def identity(text: str, what: str) -> UUID:
+    """The id of a subscription or an invoice; NotKnown when it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotKnown(
+            f"{quoted(text)} is not the id of any {what}; see: billing {what} list"
+        ) from None
+
+
+def amount(text: str) -> int:
+    """Whole rupiah, digits only."""
+    if not _is_digits(text):
+        raise InvalidValue(f"amount must be whole rupiah, digits only, not {quoted(text)}")
+    return checked_amount(int(text))
+
+
+def whole(text: str, what: str, most: int = MANY) -> int:
+    """A whole number from 1 to `most`."""
+    if not _is_digits(text) or not 1 <= int(text) <= most:
+        raise InvalidValue(f"{what} must be a whole number from 1 to {most}, not {quoted(text)}")
+    return int(text)
+
+
+def page(text: str) -> int:
+    """How many rows a list may have."""
+    return whole(text, "--limit", PAGE_MAX)
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def instant(
+    text: str, timezone: str = HOME_TIMEZONE, what: str = "an ISO 8601 instant"
+) -> datetime:
+    """An ISO 8601 instant; without an offset it is local time in `timezone`."""
+    zone = ZoneInfo(timezone)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = place(moment, zone)
+        return moment.astimezone(zone)
+    except (ValueError, OverflowError):
+        raise InvalidValue(
+            f"{quoted(text)} is not {what}; write 2026-01-31T09:00:00+07:00,"
+            f" or 2026-01-31T09:00 for local time in {timezone}"
+        ) from None

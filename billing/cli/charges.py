@@ -1,0 +1,82 @@
+"""`billing charge`: single tries to collect an invoice."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain.charge import ChargeStatus
+
+app = options.noun("Charges: single tries to collect an invoice.")
+Charge = Annotated[str, typer.Argument(metavar="ID", help="The charge's id or gateway number.")]
+COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
+FACTS = (
+    "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
+    "amount_refunded", "status", "surplus", "fault", "code", "message", "waiting", "trigger",
+    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "refunds",
+)  # fmt: skip
+
+
+class Verdict(StrEnum):
+    """What a person says of a charge that the gateway will not tell about."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+
+
+@app.command("list", epilog=options.example("billing charge list --status unknown"))
+def list_(
+    invoice: Annotated[
+        str | None, typer.Option("--invoice", metavar="ID", help="Only of this one.")
+    ] = None,
+    status: Annotated[ChargeStatus | None, typer.Option("--status", help="Only these.")] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List charges, the newest first."""
+    most = arguments.page(limit)
+    of = None if invoice is None else arguments.identity(invoice, "invoice")
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.charges(database, of, status, most)
+    output.answer(
+        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no charges")
+    )
+
+
+@app.command(epilog=options.example("billing charge show 7d2a…"))
+def show(charge: Charge, *, as_json: options.Json = False) -> None:
+    """Show one charge with its refunds."""
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.charge(database, charge)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(
+    epilog=options.example('billing charge resolve 7d2a… --as declined --reason "DOKU ticket"')
+)
+def resolve(
+    charge: Charge,
+    verdict: Annotated[Verdict, typer.Option("--as", help="What became of the money.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Settle an unresolved charge by a person's word, when the gateway will not tell."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import operating, showing
+
+        wanted = showing.charge(context.database, charge)["id"]
+        operating.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
+        found = showing.charge(context.database, charge)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)

@@ -1,0 +1,109 @@
+"""`billing clock`: the test clock, shown and moved."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from billing.services.context import Context
+
+app = options.noun("The test clock; it goes forward only, and never with the production gateway.")
+
+
+@app.command(epilog=options.example("billing clock show"))
+def show(*, as_json: options.Json = False) -> None:
+    """Say what time it is for billing."""
+    with engine.engine() as context:
+        document = _document(context)
+    _print(document, as_json=as_json)
+
+
+@app.command("set", epilog=options.example("billing clock set 2026-03-01T09:00"))
+def set_(
+    at: Annotated[str, typer.Argument(metavar="ISO", help="Local time without an offset.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Put the test clock to an instant."""
+    instant, by = arguments.instant(at), arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import operating
+
+        operating.set_clock(context, instant, by)
+        document = _document(context)
+    _print(document, as_json=as_json)
+
+
+@app.command(epilog=options.example('billing clock advance "30d" --wait'))
+def advance(
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help='"30d", "1 month", "12h"')],
+    reason: options.Reason = None,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Go from one stretch of due work to the next.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Move the test clock forward; with --wait, everything due on the way is done in order."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import advancing, operating
+
+        until = _later(context.clock.now(), duration)
+        if wait:
+            tell = None if as_json else _tell
+            advancing.advance(context, _ticks(context), until, by, tell)
+        else:
+            operating.set_clock(context, until, by)
+        document = _document(context)
+    _print(document, as_json=as_json)
+
+
+def _later(now: datetime, duration: str) -> datetime:
+    from schedules.durations import add, parse_duration
+    from schedules.walltime import ScheduleError
+
+    try:
+        return add(parse_duration(duration), now, ZoneInfo(arguments.HOME_TIMEZONE))
+    except ScheduleError as error:
+        raise InvalidValue(str(error)) from None
+
+
+def _ticks(context: "Context") -> Callable[[str], None]:
+    """Whom to tell that a tick should run now."""
+    from billing.bootstrap import messenger
+
+    client = messenger(context.settings)
+
+    def send(tick: str) -> None:
+        client.send_task(tick, queue="ticks")
+
+    return send
+
+
+def _tell(instant: datetime) -> None:
+    output.say(output.written("at", _at_home(instant)))
+
+
+def _at_home(instant: datetime) -> datetime:
+    return instant.astimezone(ZoneInfo(arguments.HOME_TIMEZONE))
+
+
+def _document(context: "Context") -> dict[str, Any]:
+    return {
+        "now_at": _at_home(context.clock.now()),
+        "test_clock": context.settings.test_clock,
+    }
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    kind = "test clock" if document["test_clock"] else "real time; there is no test clock"
+    words = f"{output.written('at', document['now_at'])} ({kind})"
+    output.answer(document, as_json=as_json, people=lambda: output.say(words))

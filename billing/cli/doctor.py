@@ -1,0 +1,197 @@
+"""`billing doctor`: what is configured, reachable, migrated and alive.
+
+Each line is ok or wrong, and a wrong one says what would be right. Nothing is changed and no
+request is sent to the gateway; of secrets it says only whether they are set.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from billing.cli import engine, options, output, refusals
+from billing.domain.errors import BillingError
+
+if TYPE_CHECKING:
+    from billing.config import Settings
+    from billing.store.session import Database
+
+EXAMPLE = options.example("billing doctor --json")
+CONNECT_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def doctor(*, as_json: options.Json = False) -> None:
+    """Say what is configured, reachable, migrated and alive; exit 1 when something is wrong."""
+    checks = list(_checks())
+    ok = all(check.ok for check in checks)
+    rows = [
+        {"": "ok" if check.ok else "wrong", "what": check.name, "is": check.detail}
+        for check in checks
+    ]
+    output.answer(
+        {"ok": ok, "checks": [asdict(check) for check in checks]},
+        as_json=as_json,
+        people=lambda: output.table(rows, ("", "what", "is"), empty=""),
+    )
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _checks() -> Iterator[Check]:
+    try:
+        settings = engine.settings()
+    except BillingError as wrong:
+        yield Check("settings", ok=False, detail=str(wrong))
+        return
+    yield from _configured(settings)
+    if settings.database_url is not None:
+        yield from _rows(settings)
+    if settings.redis_url is not None:
+        yield from _queues(settings)
+    yield _gateway(settings)
+
+
+def _configured(settings: "Settings") -> Iterator[Check]:
+    needed = {
+        "BILLING_DATABASE_URL": settings.database_url,
+        "BILLING_REDIS_URL": settings.redis_url,
+        "BILLING_DOKU_CLIENT_ID": settings.doku_client_id,
+        "BILLING_DOKU_SECRET_KEY": settings.doku_secret_key.get_secret_value(),
+        "BILLING_TOKEN_KEY": settings.token_key.get_secret_value(),
+    }
+    for name, value in needed.items():
+        detail = "set" if value else "not set; set it, or start the local stack with: billing up"
+        yield Check(name, ok=bool(value), detail=detail)
+    clock = "on" if settings.test_clock else "off"
+    yield Check("test clock", ok=True, detail=clock)
+
+
+def _rows(settings: "Settings") -> Iterator[Check]:
+    from billing.store.session import Database
+
+    database = Database(settings.database, pool_size=1)
+    try:
+        database.check()
+        yield Check("PostgreSQL", ok=True, detail="answers")
+        yield from _tables(settings)
+        yield from _state(settings, database)
+    except Exception as wrong:  # noqa: BLE001 - whatever it is, it is what the doctor was asked
+        yield Check("database", ok=False, detail=refusals.one_line(wrong))
+    finally:
+        database.dispose()
+
+
+def _tables(settings: "Settings") -> Iterator[Check]:
+    from billing.store import migrate
+
+    revision, head = migrate.status(settings.database)
+    detail = f"at {revision}" if revision == head else f"at {revision}, not {head}"
+    remedy = "" if revision == head else "; run: billing db upgrade"
+    yield Check("migrations", ok=revision == head, detail=detail + remedy)
+
+
+def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
+    from billing.services import showing
+
+    state = showing.engine_state(database)
+    yield _owner(settings, state["gateway_host"], state["gateway_client_id"])
+    if settings.test_clock:
+        stands = output.written("at", state["clock_at"])
+        yield Check("test clock stands at", ok=True, detail=stands)
+    stopped = state["stopped_at"]
+    why = f" ({state['stopped_reason']})" if state["stopped_reason"] else ""
+    since = f"since {output.written('at', stopped)}{why}"
+    yield Check(
+        "charging",
+        ok=stopped is None,
+        detail="on" if stopped is None else f"stopped {since}; again with: billing start-charging",
+    )
+    yield _ticks(settings, database)
+
+
+def _owner(settings: "Settings", host: str | None, client_id: str | None) -> Check:
+    name = "database belongs to"
+    if host is None:
+        return Check(name, ok=True, detail="no gateway yet; the first worker decides")
+    if (host, client_id) == (settings.gateway_host, settings.doku_client_id):
+        return Check(name, ok=True, detail=f"{host} as {client_id}")
+    wanted = f"{settings.gateway_host} as {settings.doku_client_id or 'nobody'}"
+    return Check(
+        name,
+        ok=False,
+        detail=f"{host} as {client_id}, but the settings say {wanted}, so nothing is charged;"
+        " if they are right: billing start-charging",
+    )
+
+
+def _ticks(settings: "Settings", database: "Database") -> Check:
+    from billing.clock import real_now
+    from billing.store.queries import engine as statements
+
+    with database.transaction() as connection:
+        beats = statements.heartbeats(connection)
+    beats.pop("audit", None)  # runs once an hour
+    start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
+    if not beats:
+        return Check("workers", ok=False, detail=f"no tick was ever seen; {start}")
+    age = int((real_now() - min(beats.values())).total_seconds())
+    patience = int(3 * settings.tick_seconds) + 10
+    detail = f"every tick ran within the last {max(age, 0)} s"
+    if age > patience:
+        stale = min(beats, key=lambda tick: beats[tick])
+        detail = f"the tick {stale} ran {age} s ago, more than {patience} s; {start}"
+    return Check("workers", ok=age <= patience, detail=detail)
+
+
+def _queues(settings: "Settings") -> Iterator[Check]:
+    from redis import Redis, RedisError
+
+    from billing.bootstrap import QUEUES
+
+    client = Redis.from_url(
+        settings.redis, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS
+    )
+    try:
+        lengths = [f"{name} {client.llen(name)}" for name in QUEUES]
+    except RedisError as wrong:
+        yield Check("Redis", ok=False, detail=refusals.one_line(wrong))
+        return
+    finally:
+        client.close()
+    yield Check("Redis", ok=True, detail="answers")
+    yield Check("messages waiting", ok=True, detail=", ".join(lengths))
+
+
+def _gateway(settings: "Settings") -> Check:
+    """Connect, and shake hands where it is https; no request is sent."""
+    import socket
+    import ssl
+    from urllib.parse import urlsplit
+
+    base = settings.doku_proxy or settings.doku_base_url
+    target = urlsplit(base)
+    secure = target.scheme == "https"
+    kind = "production" if settings.production else "not production"
+    where = f"{settings.doku_base_url} ({kind})"
+    try:
+        address = (target.hostname or "", target.port or (443 if secure else 80))
+        with socket.create_connection(address, CONNECT_SECONDS) as plain:
+            if secure:
+                with ssl.create_default_context().wrap_socket(
+                    plain, server_hostname=target.hostname
+                ):
+                    pass
+    except (OSError, ValueError) as wrong:
+        remedy = "check BILLING_DOKU_BASE_URL, BILLING_DOKU_PROXY and the network"
+        return Check("gateway", ok=False, detail=f"cannot reach {where}: {wrong}; {remedy}")
+    return Check("gateway", ok=True, detail=f"{where} answers")

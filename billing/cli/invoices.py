@@ -1,0 +1,122 @@
+"""`billing invoice` and `billing refund`: what is owed, and money given back."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from billing.cli import arguments, charges, engine, options, output
+from billing.domain.invoice import InvoiceStatus
+
+app = options.noun("Invoices: what is owed for one period.")
+REFUND = options.example("billing refund 0b9e… --amount 50000 --reason complaint")
+Invoice = Annotated[str, typer.Argument(metavar="ID", help="The invoice's id.")]
+COLUMNS = (
+    "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
+    "next_attempt_at",
+)  # fmt: skip
+FACTS = (
+    "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
+    "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at", "closed_at",
+    "next_attempt_at",
+)  # fmt: skip
+REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
+
+
+@app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
+def list_(
+    subscription: Annotated[
+        str | None, typer.Option("--subscription", metavar="ID", help="Only of this one.")
+    ] = None,
+    status: Annotated[InvoiceStatus | None, typer.Option("--status", help="Only these.")] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List invoices, the newest first."""
+    most = arguments.page(limit)
+    of = None if subscription is None else arguments.identity(subscription, "subscription")
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.invoices(database, of, status, most)
+    output.answer(
+        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no invoices")
+    )
+
+
+@app.command(epilog=options.example("billing invoice show 0b9e…"))
+def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
+    """Show an invoice, what was tried, and when it will be tried again."""
+    wanted = arguments.identity(invoice, "invoice")
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.invoice(database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(epilog=options.example('billing invoice retry 0b9e… --reason "asked by phone"'))
+def retry(
+    invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Try an open invoice at once; it spends no retry of the plan's."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services import operating, showing
+
+        operating.retry_invoice(context, wanted, by)
+        found = showing.invoice(context.database, wanted)
+    output.answer(
+        found,
+        as_json=as_json,
+        people=lambda: output.say(f"invoice {wanted} is tried with the next tick"),
+    )
+
+
+@app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
+def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+    """Owe an invoice no more."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services import operating, showing
+
+        operating.void_invoice(context, wanted, by)
+        found = showing.invoice(context.database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
+
+
+def refund(
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The paid invoice's id.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", metavar="RUPIAH", help="Not all that is left of it.")
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Give back the money of a paid invoice, or some of it."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    rupiah = None if amount is None else arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services import refunding, showing
+
+        made = refunding.refund_invoice(context, wanted, rupiah, by)
+        found = showing.refund(context.database, UUID(made["refund"]))
+
+    def people() -> None:
+        back = output.written("amount", found["amount"])
+        output.say(f"{back} will be given back; see: billing invoice show {wanted}")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    if found["retries_at"]:
+        output.say("it will be tried, as long as it is not paid:")
+        for date in found["retries_at"]:
+            output.say(f"  {date:%a}  {output.written('at', date)}")
+    output.table(found["charges"], charges.COLUMNS, empty="no charges yet")
+    if found["refunds"]:
+        output.table(found["refunds"], REFUNDS, empty="", title="refunds")

@@ -1,0 +1,143 @@
+"""Printing: one JSON document for programs, short tables and lines for people.
+
+It knows how an amount, an instant and a status look, by key and type, and nothing about billing.
+Rich is imported when something is printed for people. Where stdout is no terminal there is no
+colour, and nothing is cut or wrapped.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from billing.domain.money import rupiah
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+MONEY = frozenset(
+    {
+        "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
+        "shortfall", "cash", "points",
+    }
+)  # fmt: skip
+STYLES = {
+    "active": "green", "paid": "green", "succeeded": "green", "ok": "green",
+    "pending": "yellow", "trialing": "cyan", "open": "cyan", "in_flight": "yellow",
+    "requested": "yellow", "unbinding": "yellow", "paused": "yellow",
+    "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
+    "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
+    "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
+}  # fmt: skip
+NOTHING = "–"
+WIDE = 1000
+"""Columns where there is no terminal: more than any row has."""
+
+
+def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> None:
+    """Print `document` as JSON, or let `people` print it for people."""
+    if as_json:
+        typer.echo(json.dumps(document, default=_plain, indent=2))
+    else:
+        people()
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def say(text: str) -> None:
+    """Print one line for people."""
+    typer.echo(text)
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str, title: str = ""
+) -> None:
+    """Print rows for people; a column is a key, its head the key in words.
+
+    Where a row does not fit the terminal's width, each becomes a block of lines: an id that is
+    broken in two cannot be copied.
+    """
+    if not rows:
+        say(empty)
+        return
+    if title:
+        say(title)
+    console = _console()
+    if _width(rows, columns) > console.width:
+        for number, row in enumerate(rows):
+            say("" if number else "─" * 20)
+            facts(row, columns)
+        return
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for key in columns:
+        drawn.add_column(_head(key), justify="right" if key in MONEY else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
+    console.print(drawn)
+
+
+def _width(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
+    between = 3
+    widest = [
+        max(len(_head(key)), *(len(written(key, row.get(key))) for row in rows)) for key in columns
+    ]
+    return sum(widest) + between * (len(columns) - 1)
+
+
+def _head(key: str) -> str:
+    return key.removesuffix("_at").replace("_", " ")
+
+
+def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Print some of a document's values for people, one a line; what is empty is left out."""
+    from rich.text import Text
+
+    filled = [key for key in keys if document.get(key) not in (None, "", [])]
+    width = max((len(_head(key)) for key in filled), default=0)
+    console = _console()
+    for key in filled:
+        line = Text.assemble((f"{_head(key):{width}}  ", "dim"), _cell(key, document[key]))
+        console.print(line, soft_wrap=True)
+
+
+def written(key: str, value: object) -> str:
+    """A value as people read it."""
+    match value:
+        case None | "":
+            return NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case int() if key in MONEY:
+            return rupiah(value)
+        case datetime():
+            return value.isoformat(" ", "seconds" if value.second else "minutes")
+        case list():
+            return ", ".join(written(key, item) for item in value)
+        case dict():
+            return " ".join(f"{name}={written(name, item)}" for name, item in value.items())
+        case _:
+            return str(value)
+
+
+def _cell(key: str, value: object) -> "Text":
+    from rich.text import Text
+
+    return Text(written(key, value), style=STYLES.get(str(value), ""))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(
+        force_terminal=terminal, width=None if terminal else WIDE, highlight=False, markup=False
+    )

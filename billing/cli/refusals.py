@@ -1,0 +1,56 @@
+"""What a person is told when a command did not succeed: one line, and never a traceback.
+
+It looks at what an error is, imports nothing heavy to do so, and passes no secret on.
+"""
+
+import os
+import sys
+import traceback
+
+from billing.domain.errors import BillingError
+
+MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
+
+
+def one_line(error: Exception) -> str:
+    """Say why a command did not succeed; what was not expected is shown in full at debug only."""
+    if isinstance(error, BillingError):
+        return " ".join(str(error).split())
+    expected = _of_database(error) or _of_redis(error)
+    if expected is not None:
+        return expected
+    if os.environ.get("BILLING_LOG_LEVEL", "").lower() == "debug":
+        from billing.logs import scrub
+
+        sys.stderr.write(scrub("".join(traceback.format_exception(error))))
+    return f"internal error ({type(error).__name__}); set BILLING_LOG_LEVEL=debug to see more"
+
+
+def _of_database(error: Exception) -> str | None:
+    """A database that is away or not migrated; sqlalchemy is loaded if the error is of it."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from sqlalchemy.exc import NoResultFound, OperationalError, ProgrammingError
+
+    if isinstance(error, NoResultFound):  # the engine's one row is written by the migration
+        return MIGRATE
+    if isinstance(error, ProgrammingError):
+        names = {"UndefinedTable", "UndefinedColumn", "InvalidSchemaName"}
+        return MIGRATE if type(error.orig).__name__ in names else None
+    if isinstance(error, OperationalError):
+        return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
+    return None
+
+
+def _of_redis(error: Exception) -> str | None:
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if packages & {"redis", "kombu"}:
+        return f"cannot reach Redis: {_first_line(error)}; check BILLING_REDIS_URL"
+    return None
+
+
+def _first_line(error: BaseException | None) -> str:
+    from billing.logs import scrub
+
+    lines = str(error or "").strip().splitlines()
+    return scrub(lines[0]) if lines else "no answer"

@@ -1,0 +1,137 @@
+"""`billing subscription` and `billing subscribe`: customers on plans."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+
+app = options.noun("Subscriptions: customers on plans.")
+SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
+Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
+COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
+FACTS = (
+    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
+    "wallet_status", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
+)  # fmt: skip
+INVOICED = ("id", "period_index", "period_start", "amount", "status", "next_attempt_at")
+NEWEST = 24
+"""Invoices that people are shown at once."""
+
+
+def subscribe(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")],
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan's code.")],
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="ISO", help="The anchor; local time without an offset."),
+    ] = None,
+    quantity: Annotated[
+        str, typer.Option("--quantity", metavar="N", help="How many times the plan's amount.")
+    ] = "1",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Put a customer on a plan; it begins once there is a wallet."""
+    by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
+    with engine.engine() as context:
+        from billing.services import showing, subscribing
+
+        begin = None
+        if start is not None:
+            with context.database.transaction() as connection:
+                timezone = subscribing.known_plan(connection, plan)["timezone"]
+            begin = arguments.instant(start, timezone)
+        made = subscribing.subscribe(context, customer, plan, by, start=begin, quantity=times)
+        shown = showing.subscription(context.database, UUID(made["id"]))
+
+    def people() -> None:
+        output.facts(shown, FACTS[:9])
+        if shown["status"] == SubscriptionStatus.PENDING:
+            output.say(f"it begins with a wallet: billing wallet bind {customer} --phone 62…")
+
+    output.answer(made, as_json=as_json, people=people)
+
+
+@app.command("list", epilog=options.example("billing subscription list --status past_due"))
+def list_(
+    status: Annotated[
+        SubscriptionStatus | None, typer.Option("--status", help="Only these.")
+    ] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List subscriptions, the newest first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.subscriptions(database, status, most)
+    empty = "no subscriptions; make one: billing subscribe CUSTOMER PLAN"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+
+
+@app.command(epilog=options.example("billing subscription show 6f1c… --json"))
+def show(subscription: Subscription, *, as_json: options.Json = False) -> None:
+    """Show a subscription with its invoices and all that was tried to collect them."""
+    wanted = arguments.identity(subscription, "subscription")
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.subscription(database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(epilog=options.example("billing subscription cancel 6f1c… --at period-end --unbind"))
+def cancel(
+    subscription: Subscription,
+    at: Annotated[
+        str, typer.Option("--at", metavar="now|period-end|ISO", help="When it ends.")
+    ] = "now",
+    refund: Annotated[
+        RefundPolicy, typer.Option("--refund", help="What is given back of the running period.")
+    ] = RefundPolicy.NONE,
+    reason: options.Reason = None,
+    *,
+    unbind: Annotated[
+        bool, typer.Option("--unbind", help="Delete the token too, if nothing else needs it.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Cancel a subscription, now or later."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services import ending, showing
+
+        when: str | datetime = at
+        if at not in {ending.NOW, ending.PERIOD_END}:
+            timezone = showing.subscription(context.database, wanted)["timezone"]
+            when = arguments.instant(at, timezone, "now, period-end or an ISO 8601 instant")
+        done = ending.cancel(context, wanted, by, at=when, refund=refund, unbind=unbind)
+        found = showing.subscription(context.database, wanted)
+    found["refunded"] = done.get("refunded", 0)
+
+    def people() -> None:
+        ends = output.written("cancel_at", found["cancel_at"])
+        output.say(
+            f"subscription {wanted} is canceled"
+            if found["ended_at"]
+            else f"subscription {wanted} is {found['status']} and ends at {ends}"
+        )
+        if found["refunded"]:
+            output.say(f"{output.written('amount', found['refunded'])} will be given back")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    invoices = found["invoices"]
+    if len(invoices) > NEWEST:
+        output.say(f"the newest {NEWEST} of {len(invoices)} invoices:")
+    output.table(invoices[-NEWEST:], INVOICED, empty="no invoices yet")

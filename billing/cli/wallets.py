@@ -1,0 +1,104 @@
+"""`billing wallet`: linking a customer's OVO account, and letting it go."""
+
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain.wallet import WalletStatus
+
+app = options.noun("Wallets: customers' linked OVO accounts.")
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
+COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
+
+
+@app.command(epilog=options.example("billing wallet bind cust-1 --phone 6281234567890"))
+def bind(
+    customer: Customer,
+    phone: Annotated[str, typer.Option("--phone", metavar="62…", help="The OVO account's number.")],
+    success_url: Annotated[
+        str | None, typer.Option("--success-url", metavar="URL", help="Where OVO leads afterwards.")
+    ] = None,
+    failure_url: Annotated[
+        str | None, typer.Option("--failure-url", metavar="URL", help="The same after a failure.")
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Begin to link an account; the customer opens the link that this prints."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import linking, showing
+
+        linking.bind(context, customer, phone, by, success_url=success_url, failure_url=failure_url)
+        wallet = showing.wallet_of(context.database, customer)
+
+    def people() -> None:
+        output.say(f"the customer links the account {wallet['masked_phone']} here:")
+        output.say(wallet["registration_url"] or output.NOTHING)
+        output.say(f"then it shows by itself, or at once with: billing wallet refresh {customer}")
+
+    output.answer(wallet, as_json=as_json, people=people)
+
+
+@app.command(epilog=options.example("billing wallet refresh cust-1"))
+def refresh(customer: Customer, *, as_json: options.Json = False) -> None:
+    """Look at once whether the customer has finished the link."""
+    with engine.engine() as context:
+        from billing.services import linking, showing
+
+        showing.wallet_of(context.database, customer)  # an unknown customer is refused as such
+        linking.refresh(context, customer)
+        wallet = showing.wallet_of(context.database, customer)
+    output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
+
+
+@app.command(epilog=options.example("billing wallet balance cust-1"))
+def balance(customer: Customer, *, as_json: options.Json = False) -> None:
+    """Ask the gateway what a wallet holds."""
+    with engine.engine() as context:
+        from billing.services import linking
+
+        held = linking.balance(context, customer)
+    document = {"customer": customer, "cash": held.cash, "points": held.points}
+    output.answer(document, as_json=as_json, people=lambda: output.facts(document, tuple(document)))
+
+
+@app.command(epilog=options.example('billing wallet unbind cust-1 --reason "asked by phone"'))
+def unbind(
+    customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Delete a customer's token, as soon as no refund or charge needs it."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import showing, unbinding
+
+        unbinding.unbind(context, customer, by)
+        wallet = showing.wallet_of(context.database, customer)
+    output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
+
+
+@app.command("list", epilog=options.example("billing wallet list --status expired"))
+def list_(
+    status: Annotated[WalletStatus | None, typer.Option("--status", help="Only these.")] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List wallets, the newest first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.wallets(database, status, most)
+    empty = "no wallets; begin with: billing wallet bind CUSTOMER --phone 62…"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+
+
+def _people(wallet: dict[str, Any]) -> None:
+    output.facts(
+        wallet,
+        ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
+         "unbind_wanted_at", "reason"),
+    )  # fmt: skip

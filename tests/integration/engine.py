@@ -1,0 +1,408 @@
+"""The whole engine in one process, against a real database and a real pretend gateway.
+
+It does what workers and beat do, in the order of the beat table, and moves the test clock from
+one stretch of due work to the next. It knows no Celery and mocks nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import Event
+from time import monotonic
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from billing import bootstrap
+from billing.config import Settings
+from billing.domain.events import OPERATOR
+from billing.domain.outcomes import Payer, Succeeded
+from billing.domain.settlement import Source
+from billing.sandbox.process import SandboxProcess
+from billing.services import (
+    auditing,
+    charging,
+    ending,
+    linking,
+    opening,
+    operating,
+    reconciling,
+    refunding,
+    settling,
+    subscribing,
+)
+from billing.store.queries import engine as engine_rows
+from schedules.beat import TICKS
+
+START = datetime(2026, 1, 31, 2, tzinfo=UTC)
+"""09:00 in Jakarta, on a day that February does not have."""
+KEY = Fernet.generate_key().decode()
+TABLES = ("plans", "customers", "wallets", "subscriptions", "invoices", "charges", "refunds",
+          "events", "commands")  # fmt: skip
+STEPS_MAX = 2_000
+_phones = count(1)
+
+Row = Mapping[str, Any]
+
+
+class Engine:
+    """An engine to drive: services, rows, and the gateway's ledger."""
+
+    def __init__(self, database_url: str, gateway: SandboxProcess, **settings: Any) -> None:
+        self.gateway = gateway
+        self.url = database_url
+        self.audited = True
+        values = {
+            "database_url": database_url,
+            "doku_base_url": gateway.url,
+            "doku_client_id": gateway.client_id,
+            "doku_secret_key": gateway.secret_key,
+            "doku_timeout_seconds": 5,
+            "token_key": KEY,
+            "test_clock": True,
+            "batch_threads": 4,
+        }
+        self.context = bootstrap.build(Settings(_env_file=None, **values | settings))
+
+    def close(self) -> None:
+        """Let go of the database and of the threads."""
+        self.context.pool.shutdown()
+        self.context.database.dispose()
+
+    # --- time and work -----------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """Where the test clock stands."""
+        return self.context.clock.now()
+
+    def set_clock(self, at: datetime) -> None:
+        """Put the clock somewhere later, without doing what is due."""
+        operating.set_clock(self.context, at, OPERATOR)
+
+    def tick(self, ticks: Sequence[str] = TICKS) -> None:
+        """Do what is due now, once, in the order of the beat table."""
+        for name in ticks:
+            self._tick(name)
+
+    def _tick(self, name: str) -> None:
+        c = self.context
+        match name.removeprefix("ticks."):
+            case "end_subscriptions":
+                ending.cancel_due(c)
+            case "open_periods":
+                opening.open_due(c)
+            case "sweep_charges":
+                charging.collect(c, charging.lease_due(c, 1000))
+            case "reconcile":
+                reconciling.ask(c, reconciling.lease_due(c, 1000))
+            case "sweep_refunds":
+                for refund in refunding.lease_due(c, 100):
+                    refunding.send_due(c, refund)
+            case "attend_wallets":
+                linking.expire_due(c, 100)
+                for wallet in linking.lease_due(c, 100):
+                    linking.attend(c, wallet)
+
+    def run(self) -> None:
+        """Do all that is due now; fails when something is due and nothing happens to it."""
+        for rounds in range(50):
+            due = self.due_ticks()
+            if not due:
+                return
+            if rounds > 1:
+                self.forget_leases()
+            self.tick(due)
+        raise AssertionError(f"due at {self.now}, and still due after 50 rounds: {self.overdue()}")
+
+    def due_ticks(self) -> Sequence[str]:
+        """The first tick that has something to do now, and all that come after it."""
+        [due] = self.rows(_DUE)
+        return next((TICKS[i:] for i, name in enumerate(TICKS) if due[name]), ())
+
+    def next_due(self) -> datetime | None:
+        """When something is due next."""
+        with self.context.database.transaction() as connection:
+            return engine_rows.next_due(connection)
+
+    def overdue(self) -> list[str]:
+        """What is due, for a message."""
+        return [
+            f"{table} {row['id']} since {row['at']}"
+            for table, column in (
+                ("subscriptions", "next_due_at"), ("subscriptions", "cancel_at"),
+                ("invoices", "next_attempt_at"), ("charges", "next_check_at"),
+                ("refunds", "next_attempt_at"), ("wallets", "next_attempt_at"),
+            )
+            for row in self.rows(f"SELECT id, {column} AS at FROM {table} WHERE {column} <= :now",
+                                 now=self.now)
+        ]  # fmt: skip
+
+    def advance(self, to: datetime | timedelta) -> None:
+        """Do everything that is due up to an instant, stopping wherever something is."""
+        target = to if isinstance(to, datetime) else self.now + to
+        for _ in range(STEPS_MAX):
+            self.run()
+            due = self.next_due()
+            if due is None or due > target:
+                self.set_clock(target)
+                return
+            self.set_clock(due)
+        raise AssertionError(f"more than {STEPS_MAX} stops; at {self.now}: next {self.next_due()}")
+
+    def until(self, holds: Callable[[], bool], seconds: float = 10) -> None:
+        """Wait in real time for something another thread does."""
+        pause, deadline = Event(), monotonic() + seconds
+        while not holds():
+            assert monotonic() < deadline, "it did not happen"
+            pause.wait(0.005)
+
+    def forget_leases(self) -> None:
+        """Let every lease end, as real time would after a lost message."""
+        for table in ("invoices", "charges", "refunds", "wallets"):
+            self.execute(f"UPDATE {table} SET leased_until = NULL WHERE leased_until IS NOT NULL")
+
+    # --- stories begin with these ------------------------------------------------------------
+
+    def plan(self, code: str = "P", **options: Any) -> str:
+        """Offer a plan: 50,000 a month unless told otherwise."""
+        values = {"amount": 50_000, "by": OPERATOR} | options
+        if "cron" not in values:
+            values.setdefault("every", "1 month")
+        subscribing.create_plan(self.context, code, **values)
+        return code
+
+    def customer(self, *, linked: bool = True, cash: int | None = None, points: int = 0) -> str:
+        """Make a customer, with a linked wallet unless told otherwise."""
+        customer = f"C{uuid4().hex[:12]}"
+        subscribing.create_customer(self.context, customer, name="Ani", by=OPERATOR)
+        money = {"cash": 100_000_000 if cash is None else cash, "points": points}
+        self.gateway.control("PUT", f"wallets/{customer}", money)
+        if linked:
+            self.link(customer)
+        return customer
+
+    def link(self, customer: str) -> None:
+        """Link a wallet: bind, the customer's yes, and a look."""
+        self.bind(customer)
+        self.gateway.control("POST", f"wallets/{customer}/confirm")
+        linking.refresh(self.context, customer)
+
+    def bind(self, customer: str, **options: Any) -> UUID:
+        """Begin to link a phone that nobody else has."""
+        phone = f"62{uuid4().int % 10**8:08d}{next(_phones):04d}"
+        return linking.bind(self.context, customer, phone, OPERATOR, **options)
+
+    def subscribe(self, customer: str, plan: str = "P", **options: Any) -> UUID:
+        """Put a customer on a plan."""
+        made = subscribing.subscribe(self.context, customer, plan, OPERATOR, **options)
+        return UUID(made["id"])
+
+    def begun(self, *, cash: int | None = None, **plan: Any) -> tuple[str, UUID]:
+        """Make a plan, a customer with a wallet and a subscription; nothing is charged yet."""
+        self.plan(**plan)
+        customer = self.customer(cash=cash)
+        return customer, self.subscribe(customer)
+
+    # --- the gateway's side ------------------------------------------------------------------
+
+    def script(
+        self,
+        kind: str,
+        customer: str,
+        call: str = "pay",
+        *,
+        times: int | None = 1,
+        skip: int = 0,
+        **options: Any,
+    ) -> int:
+        """Let a misfortune meet a customer's calls; returns its id."""
+        action = {"kind": kind, **options}
+        match = {"call": call, "customer_id": customer}
+        script = {"match": match, "times": times, "skip": skip, "action": action}
+        listed: Row = self.gateway.control("POST", "scripts", script)
+        return int(listed["scripts"][0]["id"])
+
+    def no_more_scripts(self) -> None:
+        """End all misfortunes."""
+        self.gateway.control("DELETE", "scripts")
+
+    def met(self, script: int) -> int:
+        """How many requests a misfortune has met."""
+        scripts = self.gateway.control("GET", "scripts")["scripts"]
+        return int(next(row["met"] for row in scripts if row["id"] == script))
+
+    def ledger(self, customer: str, kind: str | None = None) -> list[Row]:
+        """The gateway's rows of a customer, in the order in which they happened."""
+        only = f"&kind={kind}" if kind else ""
+        path = f"ledger?customer={customer}&limit=10000{only}"
+        return list(self.gateway.control("GET", path)["rows"])
+
+    def debits(self, customer: str) -> list[Row]:
+        """The payments that moved money, each as often as it did."""
+        rows = self.ledger(customer, "payment")
+        return [row for row in rows for _ in range(row["moves"])]
+
+    def unlink(self, customer: str) -> None:
+        """Let the gateway forget the customer's token, and tell the engine nothing of it."""
+        token = self.context.vault.open(self.wallets(customer)[-1]["token_sealed"]).decode()
+        assert (
+            self.context.gateway.unbind(Payer(customer, "Ani"), token, str(uuid4())) == Succeeded()
+        )
+
+    def lose_wallet(self, customer: str) -> None:
+        """The token's year has ended, at the gateway and here."""
+        self.unlink(customer)
+        self.execute(
+            "UPDATE wallets SET expires_at = :now WHERE customer_id = :id AND status = 'active'",
+            now=self.now, id=customer,
+        )  # fmt: skip
+
+    def late_success(self, charge_id: UUID) -> None:
+        """Ask about a charge once more, whatever its state, and settle what is said."""
+        [charge] = self.rows("SELECT * FROM charges WHERE id = :id", id=charge_id)
+        number = charge["gateway_number"]
+        said = self.context.gateway.check_status(number, number, charge["amount"])
+        settling.settle(self.context, [settling.News(charge_id, said)], Source.STATUS)
+
+    def put_cash(self, customer: str, cash: int) -> None:
+        """Set what the customer's wallet holds."""
+        self.gateway.control("PUT", f"wallets/{customer}", {"cash": cash})
+
+    # --- rows --------------------------------------------------------------------------------
+
+    def rows(self, statement: str, **parameters: Any) -> list[Row]:
+        """Read rows."""
+        with self.context.database.transaction() as connection:
+            return [dict(r) for r in connection.execute(text(statement), parameters).mappings()]
+
+    def one(self, statement: str, **parameters: Any) -> Any:
+        """Read one value."""
+        with self.context.database.transaction() as connection:
+            return connection.execute(text(statement), parameters).scalar_one()
+
+    def execute(self, statement: str, **parameters: Any) -> None:
+        """Change rows behind the engine's back."""
+        with self.context.database.transaction() as connection:
+            connection.execute(text(statement), parameters)
+
+    def subscription(self, subscription: UUID) -> Row:
+        """One subscription."""
+        return self.rows("SELECT * FROM subscriptions WHERE id = :id", id=subscription)[0]
+
+    def status(self, subscription: UUID) -> str:
+        """A subscription's status."""
+        return str(self.subscription(subscription)["status"])
+
+    def invoices(self, subscription: UUID) -> list[Row]:
+        """A subscription's invoices, oldest first."""
+        statement = "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index"
+        return self.rows(statement, id=subscription)
+
+    def charges(self, subscription: UUID) -> list[Row]:
+        """A subscription's charges, oldest first."""
+        statement = """SELECT c.*, i.period_index FROM charges c JOIN invoices i
+            ON i.id = c.invoice_id WHERE c.subscription_id = :id
+            ORDER BY c.created_at, i.period_index, c.ordinal"""
+        return self.rows(statement, id=subscription)
+
+    def refunds(self, customer: str) -> list[Row]:
+        """A customer's refunds, oldest first."""
+        statement = "SELECT * FROM refunds WHERE customer_id = :id ORDER BY created_at, ordinal"
+        return self.rows(statement, id=customer)
+
+    def wallets(self, customer: str) -> list[Row]:
+        """A customer's wallets, oldest first."""
+        statement = "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at"
+        return self.rows(statement, id=customer)
+
+    def told(self, kind: str) -> list[Row]:
+        """The events of one kind, oldest first."""
+        return self.rows("SELECT * FROM events WHERE kind = :kind ORDER BY id", kind=kind)
+
+    def counts(self) -> dict[str, int]:
+        """How many rows every table has: what is refused must not change it."""
+        return {table: self.one(f"SELECT count(*) FROM {table}") for table in TABLES}
+
+    # --- what must hold after every test -----------------------------------------------------
+
+    def check(self) -> None:
+        """The audit finds nothing, the ledger equals the rows, and every state has its event."""
+        assert auditing.audit(self.context) == []
+        assert self.differences() == []
+        assert self.moves_without_event() == []
+
+    def differences(self) -> list[str]:
+        """Where the gateway's ledger and our rows disagree about money that moved."""
+        found = []
+        for customer in self.rows("SELECT id FROM customers"):
+            ledger = self.ledger(customer["id"])
+            ours = self.rows(
+                "SELECT gateway_number AS name, amount FROM charges"
+                " WHERE customer_id = :id AND status = 'succeeded'",
+                id=customer["id"],
+            )
+            found += _differ("payment", ledger, "number", ours)
+            ours = self.rows(
+                "SELECT CAST(id AS text) AS name, amount FROM refunds"
+                " WHERE customer_id = :id AND status = 'succeeded'",
+                id=customer["id"],
+            )
+            found += _differ("refund", ledger, "request_id", ours)
+        return found
+
+    def moves_without_event(self) -> list[Row]:
+        """Charges and refunds whose last event does not tell the state that they are in."""
+        return self.rows("""
+            SELECT id, status, kind FROM (
+                SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c
+                LEFT JOIN events e ON e.charge_id = c.id AND e.kind LIKE 'charge.%'
+                    AND e.kind <> 'charge.parked' ORDER BY c.id, e.id DESC) AS charges
+            WHERE kind IS DISTINCT FROM 'charge.' || status
+              AND NOT (status = 'in_flight' AND kind IN ('charge.claimed', 'charge.resent'))
+            UNION ALL
+            SELECT id, status, kind FROM (
+                SELECT DISTINCT ON (r.id) r.id, r.status, e.kind FROM refunds r
+                LEFT JOIN events e ON e.data->>'refund' = CAST(r.id AS text)
+                ORDER BY r.id, e.id DESC) AS refunds
+            WHERE kind IS DISTINCT FROM 'refund.' || status
+              AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent')""")
+
+
+_DUE = """
+WITH now AS (SELECT clock_at AS at FROM engine)
+SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE cancel_at <= at AND ended_at IS NULL)
+           AS "ticks.end_subscriptions",
+       EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at) AS "ticks.open_periods",
+       EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at) AS "ticks.sweep_charges",
+       EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at) AS "ticks.reconcile",
+       EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at) AS "ticks.sweep_refunds",
+       EXISTS (SELECT 1 FROM wallets, now WHERE next_attempt_at <= at
+               OR (expires_at <= at AND status = 'active')) AS "ticks.attend_wallets"
+"""
+
+
+def _differ(kind: str, ledger: Sequence[Row], name: str, ours: Sequence[Row]) -> list[str]:
+    theirs = {row[name]: row["amount"] for row in ledger if row["kind"] == kind and row["moves"]}
+    twice = [row[name] for row in ledger if row["kind"] == kind and row["moves"] > 1]
+    known = {row["name"]: row["amount"] for row in ours}
+    if theirs == known and not twice:
+        return []
+    return [f"{kind}: the gateway has {theirs}, twice {twice}, our rows have {known}"]
+
+
+@contextmanager
+def running(database_url: str, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
+    """An engine whose clock stands at START; what must hold is checked at the end."""
+    engine = Engine(database_url, gateway, **settings)
+    try:
+        engine.set_clock(START)
+        yield engine
+        if engine.audited:
+            engine.check()
+    finally:
+        engine.no_more_scripts()
+        engine.close()

@@ -1,0 +1,328 @@
+"""Money goes back once, never more than was taken, whatever becomes of the answers."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
+from billing.domain.events import OPERATOR, Actor
+from billing.services import operating, refunding
+from billing.services.context import Request
+from tests.integration.engine import START, Engine
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def paid(engine: Engine) -> tuple[str, UUID]:
+    """A customer, and the paid invoice of 50,000."""
+    customer, subscription = engine.begun(every="1 year")
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    assert invoice["status"] == "paid"
+    return customer, invoice["id"]
+
+
+def given_back(engine: Engine, customer: str) -> list[int]:
+    """The amounts that the gateway gave back, each as often as it did."""
+    rows = engine.ledger(customer, "refund")
+    return [row["amount"] for row in rows for _ in range(row["moves"])]
+
+
+def refund(
+    engine: Engine, invoice: UUID, amount: int | None = None, key: str | None = None
+) -> dict[str, object]:
+    """Ask for a refund, with an idempotency key if one is given."""
+    arguments = {"invoice": str(invoice), "amount": amount}
+    request = Request(key, "admin.refund_invoice", arguments) if key else None
+    return refunding.refund_invoice(engine.context, invoice, amount, OPERATOR, request)
+
+
+def test_all_of_it_goes_back_once(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """Without an amount all that is left is given back; asked again, nothing is left."""
+    customer, invoice = paid
+    refund(engine, invoice)
+    engine.run()
+
+    assert given_back(engine, customer) == [50_000]
+    assert engine.one("SELECT amount_refunded FROM invoices") == 50_000
+    with pytest.raises(RefundTooLarge, match="refunded already"):
+        refund(engine, invoice)
+    engine.advance(10 * HOUR)
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_parts_add_up_to_the_whole_and_not_beyond(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """20,000 and 20,000 fit, 10,001 does not, also while the others are only on their way."""
+    customer, invoice = paid
+    for _ in range(2):
+        refund(engine, invoice, 20_000)
+    before = engine.counts()
+
+    with pytest.raises(RefundTooLarge, match="10,000 is left"):
+        refund(engine, invoice, 10_001)
+
+    assert engine.counts() == before
+    refund(engine, invoice)
+    engine.run()
+    assert given_back(engine, customer) == [20_000, 20_000, 10_000]
+    assert engine.one("SELECT amount_refunded FROM invoices") == 50_000
+
+
+@pytest.mark.parametrize("amount", [0, -1, 50_001, 10_000_000_000, 10**30])
+def test_an_amount_that_makes_no_sense_is_refused(
+    engine: Engine, paid: tuple[str, UUID], amount: int
+) -> None:
+    """Nothing is written for what cannot be given back."""
+    before = engine.counts()
+
+    with pytest.raises((InvalidValue, RefundTooLarge)) as refused:
+        refund(engine, paid[1], amount)
+
+    assert "\n" not in str(refused.value)
+    assert engine.counts() == before
+
+
+def test_only_a_paid_invoice_can_be_refunded(engine: Engine) -> None:
+    """An open one, a void one, and one that does not exist are refused."""
+    customer, subscription = engine.begun()
+    engine.script("decline", customer)
+    engine.run()
+    invoice = engine.invoices(subscription)[0]["id"]
+    with pytest.raises(IllegalMove, match="open"):
+        refund(engine, invoice)
+    operating.void_invoice(engine.context, invoice, OPERATOR)
+    with pytest.raises(IllegalMove, match="void"):
+        refund(engine, invoice)
+    with pytest.raises(NotKnown):
+        refund(engine, UUID(int=7))
+    assert engine.counts()["refunds"] == 0
+
+
+def test_the_same_key_acts_once_and_answers_alike(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """A command that comes twice refunds once, and both are told of the same refund."""
+    customer, invoice = paid
+    told = [refund(engine, invoice, 10_000, key="k") for _ in range(3)]
+    engine.run()
+
+    assert told[0] == told[1] == told[2]
+    assert given_back(engine, customer) == [10_000]
+
+
+def test_the_same_key_for_something_else_is_refused(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """A key belongs to its arguments and its command."""
+    customer, invoice = paid
+    refund(engine, invoice, 10_000, key="k")
+    before = engine.counts()
+
+    with pytest.raises(InvalidValue, match="other arguments"):
+        refund(engine, invoice, 20_000, key="k")
+    with pytest.raises(InvalidValue, match="other arguments"):
+        operating.stop_charging(engine.context, OPERATOR, Request("k", "admin.stop_charging", {}))
+
+    assert engine.counts() == before
+    engine.run()
+    assert given_back(engine, customer) == [10_000]
+
+
+def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """A refund that was too large may be asked for again when it is not."""
+    customer, invoice = paid
+    refund(engine, invoice, 30_000, key="first")
+    with pytest.raises(RefundTooLarge):
+        refund(engine, invoice, 30_000, key="second")
+    engine.script("failed", customer, "refund")
+    engine.run()
+
+    refund(engine, invoice, 30_000, key="second")
+    engine.run()
+
+    assert given_back(engine, customer) == [30_000]
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "wrong_signature", "garbage", "wrong_amount"])
+def test_an_unknown_one_is_sent_again_under_its_own_id(
+    engine: Engine, paid: tuple[str, UUID], kind: str
+) -> None:
+    """The money went back and the answer was lost: the same Request-Id brings the first answer."""
+    customer, invoice = paid
+    engine.script(kind, customer, "refund")
+    refund(engine, invoice, 20_000)
+    engine.run()
+    assert engine.refunds(customer)[0]["status"] == "unknown"
+
+    engine.advance(HOUR)
+
+    [row] = engine.refunds(customer)
+    assert (row["status"], row["tries"]) == ("succeeded", 2)
+    assert given_back(engine, customer) == [20_000]
+    assert engine.ledger(customer, "refund")[0]["request_id"] == str(row["id"])
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "http_500", "html", "turn_away", "rate_limited"])
+def test_one_that_never_arrived_is_sent_again(
+    engine: Engine, paid: tuple[str, UUID], kind: str
+) -> None:
+    """Nothing went back at first; the second sending does it, once."""
+    customer, invoice = paid
+    engine.script(kind, customer, "refund")
+    refund(engine, invoice)
+    engine.run()
+    assert given_back(engine, customer) == []
+
+    engine.advance(HOUR)
+
+    assert given_back(engine, customer) == [50_000]
+    assert len(engine.ledger(customer, "refund")) == 1
+
+
+def test_a_declined_one_releases_what_it_had_reserved(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """FAILED is an end, with the reason on record; the money may be given back another way."""
+    customer, invoice = paid
+    engine.script("failed", customer, "refund", message="WINDOW_CLOSED")
+    refund(engine, invoice)
+    engine.run()
+    [row] = engine.refunds(customer)
+    assert (row["status"], row["message"]) == ("declined", "WINDOW_CLOSED")
+    assert engine.one("SELECT amount_refunding FROM charges") == 0
+
+    refund(engine, invoice)
+    engine.run()
+
+    assert [row["status"] for row in engine.refunds(customer)] == ["declined", "succeeded"]
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_one_that_stays_unknown_is_parked_with_an_alarm(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """A gateway that never answers: parked within a day, still reserved, never paid twice."""
+    customer, invoice = paid
+    engine.script("drop_after", customer, "refund", times=None)
+    refund(engine, invoice)
+
+    engine.advance(24 * HOUR)
+
+    [row] = engine.refunds(customer)
+    assert (row["status"], row["next_attempt_at"]) == ("unknown", None)
+    assert row["parked_at"] is not None
+    assert len(engine.told("refund.parked")) == 1
+    with pytest.raises(RefundTooLarge):
+        refund(engine, invoice)
+    assert given_back(engine, customer) == [50_000]
+    engine.audited = False  # the rows do not know yet what the gateway did: that is the point
+
+
+def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """Never sent is not unknown: the gateway is away for two days; then it goes back."""
+    customer, invoice = paid
+    engine.script("turn_away", customer, "refund", times=7)
+    refund(engine, invoice)
+
+    engine.advance(72 * HOUR)
+
+    [row] = engine.refunds(customer)
+    assert (row["status"], row["tries"]) == ("succeeded", 8)
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_one_turned_away_after_an_unknown_sending_stays_unknown(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """The second sending cannot have paid, but the first may have: nothing is guessed."""
+    customer, invoice = paid
+    engine.script("drop_after", customer, "refund")
+    engine.script("turn_away", customer, "refund")
+    refund(engine, invoice)
+    engine.run()
+
+    engine.advance(timedelta(minutes=2))
+    assert engine.refunds(customer)[0]["status"] == "unknown"
+    engine.advance(HOUR)
+
+    assert engine.refunds(customer)[0]["status"] == "succeeded"
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_one_whose_sender_died_is_sent_again(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """On the wire for two minutes without an answer: nobody sends it any more, so another does."""
+    customer, invoice = paid
+    engine.script("drop_after", customer, "refund")
+    refund(engine, invoice)
+    engine.run()
+    engine.execute("UPDATE refunds SET status = 'in_flight', next_attempt_at = :at",
+                   at=START + timedelta(seconds=120))  # fmt: skip
+
+    engine.advance(HOUR)
+
+    assert engine.refunds(customer)[0]["status"] == "succeeded"
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_a_refund_works_after_the_token_is_gone(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """Money goes back by the payment, not by the token."""
+    customer, invoice = paid
+    engine.unlink(customer)
+    refund(engine, invoice)
+    engine.run()
+
+    assert given_back(engine, customer) == [50_000]
+
+
+def test_a_long_reason_is_kept_and_does_not_stop_the_money(
+    engine: Engine, paid: tuple[str, UUID]
+) -> None:
+    """The gateway takes 255 characters; what a person wrote stays on record in full."""
+    customer, invoice = paid
+    why = "because " * 60
+    refunding.refund_invoice(engine.context, invoice, None, Actor("operator", why))
+    engine.run()
+
+    assert given_back(engine, customer) == [50_000]
+    assert engine.refunds(customer)[0]["reason"] == why
+
+
+class TestASurplusPayment:
+    """A second success for one invoice is recorded as surplus and goes back by itself."""
+
+    def test_it_goes_back_once(self, engine: Engine) -> None:
+        """Declined by a person's word, paid by a second charge, then the first one succeeds."""
+        customer, subscription = engine.begun()
+        engine.script("drop_after", customer)
+        engine.run()
+        [first] = engine.charges(subscription)
+        operating.resolve_charge(engine.context, first["id"], False, OPERATOR)
+        engine.script("status_says", customer, "status", status="FAILED")
+        engine.advance(START + timedelta(days=2))
+        assert len(engine.debits(customer)) == 2
+
+        for _ in range(2):
+            engine.late_success(first["id"])
+        engine.run()
+
+        charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
+        assert charges == {1: ("succeeded", True), 2: ("succeeded", False)}
+        [row] = engine.refunds(customer)
+        assert (row["charge_id"], row["amount"], row["status"]) == (first["id"], 50_000, "succeeded")
+        assert given_back(engine, customer) == [50_000]
+        assert engine.one("SELECT amount_refunded FROM invoices") == 0
+
+    def test_the_paying_charge_can_still_be_refunded_wholly(self, engine: Engine) -> None:
+        """What went back of the surplus is not counted against the invoice."""
+        self.test_it_goes_back_once(engine)
+        customer = engine.one("SELECT id FROM customers")
+        refund(engine, engine.one("SELECT id FROM invoices"))
+        engine.run()
+
+        assert given_back(engine, customer) == [50_000, 50_000]
+        with pytest.raises(RefundTooLarge):
+            refund(engine, engine.one("SELECT id FROM invoices"))

@@ -1,0 +1,226 @@
+"""What the database refuses, whatever the code does."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.money import MAX_AMOUNT
+from billing.domain.outcomes import Fault, Waiting
+from billing.domain.refund import RefundStatus
+from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy, SubscriptionStatus
+from billing.domain.wallet import LIVE, WalletStatus
+from tests.integration.engine import Engine
+
+
+@pytest.fixture
+def rows(engine: Engine) -> Mapping[str, Mapping[str, Any]]:
+    """One row of everything: a declined charge of an open invoice, and a customer's wallet."""
+    customer, _ = engine.begun()
+    engine.script("decline", customer)
+    engine.run()
+    engine.audited = False  # these tests damage rows
+    names = ("plans", "customers", "wallets", "subscriptions", "invoices", "charges")
+    return {name: engine.rows(f"SELECT * FROM {name}")[0] for name in names}
+
+
+def refused(engine: Engine, constraint: str, statement: str, **parameters: Any) -> None:
+    """Run a statement that this constraint has to refuse."""
+    with pytest.raises(IntegrityError) as error:
+        engine.execute(statement, **parameters)
+    assert error.value.orig is not None
+    assert error.value.orig.diag.constraint_name == constraint  # type: ignore[attr-defined]
+
+
+def copied(engine: Engine, table: str, row: Mapping[str, Any], **changes: Any) -> None:
+    """Insert a copy of a row, with changes."""
+    values = {**row, **changes}
+    names = ", ".join(values)
+    with engine.context.database.transaction() as connection:
+        places = ", ".join(f":{name}" for name in values)
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+
+
+def copy_refused(
+    engine: Engine, constraint: str, table: str, row: Mapping[str, Any], **changes: Any
+) -> None:
+    """Insert a copy that this constraint has to refuse."""
+    with pytest.raises(IntegrityError) as error:
+        copied(engine, table, row, **changes)
+    assert error.value.orig is not None
+    assert error.value.orig.diag.constraint_name == constraint  # type: ignore[attr-defined]
+
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+@pytest.mark.parametrize("first", UNRESOLVED)
+@pytest.mark.parametrize("second", UNRESOLVED)
+def test_one_unresolved_charge_a_subscription(
+    engine: Engine, rows: Rows, first: ChargeStatus, second: ChargeStatus
+) -> None:
+    """Whatever two unresolved states they have, and whatever invoices they are of."""
+    invoice = {**rows["invoices"], "id": uuid4(), "period_index": 7, "next_attempt_at": None}
+    copied(engine, "invoices", invoice)
+    engine.execute("UPDATE charges SET status = :status", status=first)
+
+    copy_refused(
+        engine, "charges_one_unresolved", "charges", rows["charges"], id=uuid4(),
+        invoice_id=invoice["id"], gateway_number="other", status=second,
+    )  # fmt: skip
+
+
+def test_one_paying_charge_an_invoice_and_any_number_of_surplus(
+    engine: Engine, rows: Rows
+) -> None:
+    """A second success is possible as surplus only."""
+    engine.execute("UPDATE charges SET status = 'succeeded'")
+    changes = {"id": uuid4(), "ordinal": 2, "gateway_number": "abc-2", "status": "succeeded"}
+
+    copy_refused(engine, "charges_one_succeeded", "charges", rows["charges"], **changes)
+    for ordinal in (2, 3):
+        copied(engine, "charges", rows["charges"], **changes | {
+            "id": uuid4(), "surplus": True, "ordinal": ordinal, "gateway_number": f"x-{ordinal}"})  # fmt: skip
+
+
+def test_a_period_is_invoiced_once(engine: Engine, rows: Rows) -> None:
+    """Identity is subscription and period index, never a time."""
+    copy_refused(engine, "invoices_one_a_period", "invoices", rows["invoices"], id=uuid4())
+
+
+def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
+    """Derived numbers meet what is there instead of making a second one."""
+    charge = rows["charges"]
+    copy_refused(engine, "charges_one_an_ordinal", "charges", charge,
+                 id=uuid4(), gateway_number="other")  # fmt: skip
+    copy_refused(engine, "charges_gateway_number_unique", "charges", charge,
+                 id=uuid4(), ordinal=2)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", LIVE)
+@pytest.mark.parametrize("second", LIVE)
+def test_one_live_wallet_a_customer(
+    engine: Engine, rows: Rows, first: WalletStatus, second: WalletStatus
+) -> None:
+    """Pending, active and unbinding exclude each other."""
+    engine.execute("UPDATE wallets SET status = :status", status=first)
+    copy_refused(
+        engine, "wallets_one_live_a_customer", "wallets", rows["wallets"], id=uuid4(), status=second
+    )
+
+
+CHECKS = [
+    ("plans", "plans_amount_check", "amount = 0"),
+    ("plans", "plans_amount_check", "amount = -5"),
+    ("plans", "plans_amount_check", f"amount = {MAX_AMOUNT + 1}"),
+    ("plans", "plans_schedule_check", "every = NULL"),
+    ("plans", "plans_schedule_check", "cron = '0 9 1 * *'"),
+    ("plans", "plans_cycles_check", "cycles = 0"),
+    ("subscriptions", "subscriptions_amount_check", "amount = 0"),
+    ("subscriptions", "subscriptions_quantity_check", "quantity = 0"),
+    ("subscriptions", "subscriptions_ended_check", "status = 'canceled'"),
+    ("subscriptions", "subscriptions_ended_check",
+     "status = 'completed', next_due_at = now(), ended_at = now()"),
+    ("invoices", "invoices_amount_check", f"amount = {MAX_AMOUNT + 1}"),
+    ("invoices", "invoices_amount_refunded_check", "amount_refunded = amount + 1"),
+    ("invoices", "invoices_amount_refunded_check", "amount_refunded = -1"),
+    ("invoices", "invoices_period_check", "period_end = period_start"),
+    ("invoices", "invoices_period_check", "period_index = -1"),
+    ("invoices", "invoices_paid_check", "status = 'paid', next_attempt_at = NULL"),
+    ("invoices", "invoices_paid_check", "paid_at = now()"),
+    ("invoices", "invoices_closed_check", "status = 'void', next_attempt_at = now()"),
+    ("invoices", "invoices_closed_check",
+     "status = 'paid', paid_at = now(), next_attempt_at = now()"),
+    ("charges", "charges_amount_check", "amount = 0"),
+    ("charges", "charges_amount_refunding_check",
+     "status = 'succeeded', amount_refunding = amount + 1"),
+    ("charges", "charges_amount_refunding_check", "status = 'succeeded', amount_refunding = -1"),
+    ("charges", "charges_refund_of_succeeded_check", "amount_refunding = 1"),
+    ("charges", "charges_surplus_check", "surplus = true"),
+    ("charges", "charges_gateway_number_check", "gateway_number = 'a b c'"),
+    ("charges", "charges_gateway_number_check", "gateway_number = repeat('x', 33)"),
+    ("charges", "charges_gateway_number_check", "gateway_number = 'ab'"),
+    ("wallets", "wallets_token_check", "token_sealed = NULL"),
+    ("engine", "engine_one_row_check", "id = 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "constraint", "change"), CHECKS)
+def test_a_check_refuses_what_makes_no_sense(
+    engine: Engine, rows: Rows, table: str, constraint: str, change: str
+) -> None:
+    """Amounts, dates and states that cannot be are not stored, by whatever code."""
+    refused(engine, constraint, f"UPDATE {table} SET {change}")
+
+
+ENUMS: list[tuple[str, str, type[StrEnum]]] = [
+    ("plans", "on_exhausted", OnExhausted),
+    ("plans", "catch_up", CatchUp),
+    ("wallets", "status", WalletStatus),
+    ("subscriptions", "status", SubscriptionStatus),
+    ("subscriptions", "cancel_refund", RefundPolicy),
+    ("invoices", "status", InvoiceStatus),
+    ("invoices", "blocked_on", Blocked),
+    ("charges", "status", ChargeStatus),
+    ("charges", "fault", Fault),
+    ("charges", "waiting", Waiting),
+    ("charges", "trigger", Trigger),
+    ("refunds", "status", RefundStatus),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "enum"), ENUMS)
+def test_an_enum_in_the_database_is_the_one_in_the_code(
+    engine: Engine, table: str, column: str, enum: type[StrEnum]
+) -> None:
+    """Their CHECK lists exactly the values of the enum, by value and not by name."""
+    definition: str = engine.one(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = :name",
+        name=f"{table}_{column}_check",
+    )
+    assert {word for word in definition.split("'")[1::2]} == {value.value for value in enum}
+
+
+def test_an_invoices_trigger_column_has_no_value_outside_the_enum(
+    engine: Engine, rows: Rows
+) -> None:
+    """`next_trigger` becomes a charge's trigger, so a value outside the enum is refused there."""
+    refused(engine, "charges_trigger_check", "UPDATE charges SET trigger = 'nobody'")
+
+
+@pytest.mark.parametrize("table", ["plans", "subscriptions", "invoices", "charges", "refunds"])
+def test_money_is_64_bits_wide(engine: Engine, table: str) -> None:
+    """SQLModel's own `int` would be 32 bits, and ten digits do not fit in those."""
+    kinds = engine.rows(
+        "SELECT column_name, data_type FROM information_schema.columns"
+        " WHERE table_name = :table AND (column_name LIKE 'amount%' OR column_name = 'shortfall')",
+        table=table,
+    )
+    assert kinds
+    assert {row["data_type"] for row in kinds} == {"bigint"}
+
+
+def test_instants_have_a_zone_and_only_the_anchor_has_none(engine: Engine) -> None:
+    """An anchor is a wall-clock time of the plan's zone; everything else is a point in time."""
+    naive = engine.rows(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'"
+    )
+    assert [row["column_name"] for row in naive] == ["anchor_local"]
+
+
+def test_no_row_refers_to_nothing(engine: Engine, rows: Rows) -> None:
+    """A charge of no invoice, and an invoice of no subscription, are refused."""
+    with pytest.raises(IntegrityError):
+        copied(engine, "charges", rows["charges"], id=uuid4(), ordinal=9, gateway_number="zzz",
+               invoice_id=uuid4())  # fmt: skip
+    with pytest.raises(IntegrityError):
+        copied(engine, "invoices", rows["invoices"], id=uuid4(), subscription_id=uuid4())
+    with pytest.raises(IntegrityError):
+        engine.execute("DELETE FROM subscriptions")

@@ -1,0 +1,67 @@
+"""The tables in the database are those in the code, however and by whomever they were made."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import make_url
+
+from billing.store import migrate
+from tests.servers import Servers
+
+
+@pytest.fixture
+def empty_url(shared_servers: Servers) -> Iterator[str]:
+    """A database without any table."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield shared_servers.url(name).replace("postgresql://", "postgresql+psycopg://", 1)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def tables(url: str) -> set[str]:
+    """The tables that are there."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        return {row[0] for row in connection.execute(query)}
+
+
+def test_code_and_database_agree(database_url: str) -> None:
+    """A column that was changed in one place only is found here."""
+    migrate.check(database_url)
+    has, wants = migrate.status(database_url)
+    assert has == wants is not None
+
+
+def test_upgrading_again_changes_nothing(database_url: str) -> None:
+    """Every process may upgrade at its start."""
+    before = tables(database_url)
+    migrate.upgrade(database_url)
+    assert tables(database_url) == before
+    migrate.check(database_url)
+
+
+def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
+    """One waits for the other and finds its work done; neither fails."""
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(migrate.upgrade, empty_url) for _ in range(3)]:
+            done.result()
+
+    migrate.check(empty_url)
+    plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        assert connection.execute("SELECT count(*) FROM engine").fetchone() == (1,)
+
+
+def test_down_to_nothing_and_up_again(empty_url: str) -> None:
+    """Every migration can be undone, and leaves nothing behind."""
+    migrate.upgrade(empty_url)
+    command.downgrade(migrate._config(empty_url), "base")
+    assert tables(empty_url) == {"alembic_version"}
+    migrate.upgrade(empty_url)
+    migrate.check(empty_url)

@@ -1,0 +1,119 @@
+"""Facts about a charge with everything ordinary, and what a decision turns them into.
+
+`applied` is written from what a `Decision` promises, not from the service that writes rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.domain import subscription
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.outcomes import Declined, Fault, NotFound, Outcome
+from billing.domain.settlement import Decision, Facts, Limits, Source, decide
+from billing.domain.subscription import SubscriptionStatus
+
+JAKARTA = ZoneInfo("Asia/Jakarta")
+SENT = datetime(2026, 1, 31, 9, tzinfo=JAKARTA).astimezone(UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NOW = SENT + 2 * MINUTE
+HORIZON = 15 * MINUTE
+LIMITS = Limits(not_found_horizon=HORIZON, wallet_wait=30 * DAY)
+DEFAULT_STEPS = ("2d", "5d", "7d", "7d")
+
+IN_FLIGHT = Facts(
+    charge_status=ChargeStatus.IN_FLIGHT,
+    trigger=Trigger.SCHEDULED,
+    sends=1,
+    asks=0,
+    sent_at=SENT,
+    failed_seen_at=None,
+    waiting=None,
+    invoice_status=InvoiceStatus.OPEN,
+    first_failed_at=None,
+    subscription_status=SubscriptionStatus.ACTIVE,
+    zone=JAKARTA,
+    steps=DEFAULT_STEPS,
+)
+
+
+def facts(status: ChargeStatus = ChargeStatus.IN_FLIGHT, **changes: Any) -> Facts:
+    """An ordinary charge of an open invoice, sent once and never asked about, but for `changes`."""
+    return replace(IN_FLIGHT, charge_status=status, **changes)
+
+
+def settle(
+    known: Facts,
+    news: Outcome | NotFound,
+    source: Source = Source.LIVE,
+    *,
+    now: datetime = NOW,
+) -> Decision:
+    """Decide news that must not be old."""
+    decision = decide(known, news, source, now=now, limits=LIMITS)
+    assert decision is not None
+    return decision
+
+
+def declined(fault: Fault = Fault.INSUFFICIENT_FUNDS) -> Declined:
+    """A decline with a code of the gateway's."""
+    return Declined(fault, "E51", "not enough")
+
+
+def kinds(decision: Decision) -> list[str]:
+    """The kinds of the events that a decision tells."""
+    return [kind for kind, _ in decision.events]
+
+
+def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
+    """What is on record once a decision is written down."""
+    status = known.subscription_status
+    if decision.move is not None and not decision.gives_up:
+        status = subscription.advance(status, decision.move)
+    invoice = known.invoice_status
+    if decision.pays:
+        invoice = InvoiceStatus.PAID
+    elif decision.gives_up:
+        invoice = InvoiceStatus.UNCOLLECTIBLE
+    return replace(
+        known,
+        charge_status=decision.status,
+        sends=known.sends + decision.resend,
+        asks=known.asks + decision.asked,
+        sent_at=now if decision.resend else known.sent_at,
+        failed_seen_at=decision.failed_seen_at,
+        waiting=decision.waiting or known.waiting,
+        invoice_status=invoice,
+        first_failed_at=decision.first_failed_at or known.first_failed_at,
+        subscription_status=status,
+        wallet_active=known.wallet_active and not decision.wallet_lost,
+    )
+
+
+def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:
+    """Whatever was decided, the charge and its invoice will be looked at again, or are ended."""
+    if decision.status in UNRESOLVED:
+        assert decision.parked == (decision.next_check_at is None)
+        assert decision.next_check_at is None or decision.next_check_at > now
+        assert ("charge.parked" in kinds(decision)) == decision.parked
+        assert _ends(decision) == []
+    else:
+        assert decision.next_check_at is None
+        assert not decision.parked
+        expected = 1 if known.invoice_status is InvoiceStatus.OPEN else 0
+        pays_late = known.invoice_status is InvoiceStatus.UNCOLLECTIBLE and decision.pays
+        assert len(_ends(decision)) == expected + pays_late
+        assert decision.retry_at is None or decision.retry_at > now
+
+
+def _ends(decision: Decision) -> Sequence[str]:
+    """What became of the invoice; a charge that ended must say exactly one thing about it."""
+    said = {
+        "pays": decision.pays,
+        "gives_up": decision.gives_up,
+        "retry_at": decision.retry_at is not None,
+    }
+    return [name for name, is_said in said.items() if is_said]

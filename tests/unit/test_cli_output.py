@@ -1,0 +1,82 @@
+"""How answers look: JSON for programs, tables for people, and neither cut nor coloured in pipes."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from billing.cli import output
+
+ID = UUID("0b1f2a46-6c6c-5387-b249-6df627cf0474")
+JAKARTA = ZoneInfo("Asia/Jakarta")
+AT = datetime(2026, 1, 31, 2, tzinfo=UTC).astimezone(JAKARTA)
+ROW = {
+    "id": ID, "status": "paid", "amount": 12_500, "period_index": 12_500, "paid_at": AT,
+    "reason": None, "surplus": False,
+}  # fmt: skip
+
+
+def test_json_is_one_document_with_iso_instants_and_whole_rupiah(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Amounts stay integers, instants have their offset, ids are text."""
+    output.answer([ROW], as_json=True, people=lambda: None)
+    assert json.loads(capsys.readouterr().out) == [
+        ROW | {"id": str(ID), "paid_at": "2026-01-31T09:00:00+07:00"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("amount", 12_500, "Rp 12,500"),
+        ("period_index", 12_500, "12500"),
+        ("paid_at", AT, "2026-01-31 09:00+07:00"),
+        ("paid_at", AT.replace(second=5), "2026-01-31 09:00:05+07:00"),
+        ("reason", None, "–"),
+        ("surplus", False, "no"),
+        ("data", {"amount": 5, "why": "x"}, "amount=Rp 5 why=x"),
+    ],
+)
+def test_values_are_written_for_people(key: str, value: object, text: str) -> None:
+    """Money with its currency, instants with their offset, nothing as a dash."""
+    assert output.written(key, value) == text
+
+
+def test_a_pipe_gets_no_colour_and_nothing_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the terminal's settings say, a file is plain text with whole lines."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    long = ROW | {"reason": "because " * 30}
+    output.table([long], tuple(long), empty="nothing")
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert str(ID) in printed
+    assert ("because " * 30).strip() in printed
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_a_terminal_shows_ids_whole(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row that does not fit becomes a block of lines: an id has to be copied."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")  # of a dumb one Rich knows no width
+    second = ROW | {"id": UUID(int=7)}
+    output.table([ROW, second], tuple(ROW), empty="nothing")
+    printed = capsys.readouterr().out
+    assert str(ID) in printed
+    assert str(UUID(int=7)) in printed
+    assert "Rp 12,500" in printed
+
+
+def test_an_empty_table_says_what_would_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A newcomer is told the next command."""
+    output.table([], ("id",), empty="no plans yet; offer one: billing plan create")
+    assert capsys.readouterr().out == "no plans yet; offer one: billing plan create\n"

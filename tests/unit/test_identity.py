@@ -1,0 +1,74 @@
+"""Derived ids and gateway numbers: the same inputs give the same names, today and in ten years."""
+
+import re
+from uuid import UUID
+
+import pytest
+
+from billing.domain import charge
+
+SUBSCRIPTION = UUID("0b9f4c52-6f0e-4c19-9a55-3d1f6a2b7c80")
+
+
+def test_derivations_are_pinned() -> None:
+    """
+    These literals may never change.
+
+    A database restored from a backup finds its own charges at the gateway by them; a new
+    derivation would charge again what was charged.
+    """
+    invoice = charge.invoice_id(SUBSCRIPTION, 7)
+    identity = charge.charge_id(invoice, 2)
+
+    assert str(invoice) == "513bc7c9-d161-5fe6-a0e8-dd9526737ca2"
+    assert str(identity) == "c06208db-6963-525f-82e8-2fa796530a11"
+    assert str(charge.refund_id(identity, 1)) == "2538b0cd-2d9d-5ef8-982a-78f019f5cdd7"
+    assert charge.gateway_number(SUBSCRIPTION, 7, 2) == "0LviKdjByrYF9t691Kt7iK-7-2"
+
+
+@pytest.mark.parametrize(
+    ("subscription", "period", "ordinal", "number"),
+    [
+        (0, 0, 1, "0000000000000000000000-0-1"),
+        (61, 61, 61, "000000000000000000000z-z-z"),
+        (62, 62, 62, "0000000000000000000010-10-10"),
+        (2**128 - 1, 10_000_000, 238_327, "7n42DGM5Tflk9n8mt7Fhc7-fxSK-zzz"),
+    ],
+)
+def test_numbers_are_subscription_period_and_ordinal_in_base_62(
+    subscription: int, period: int, ordinal: int, number: str
+) -> None:
+    """A number can be read back by hand: 22 digits of subscription, then period, then ordinal."""
+    assert charge.gateway_number(UUID(int=subscription), period, ordinal) == number
+
+
+def test_numbers_of_the_longest_plans_fit_the_gateway() -> None:
+    """The last period a calendar knows and a thousand tries still make 32 characters at most."""
+    number = charge.gateway_number(UUID(int=2**128 - 1), 10_000_000, 1_000)
+
+    assert re.fullmatch(r"[A-Za-z0-9_-]{3,32}", number)
+
+
+@pytest.mark.parametrize(("period", "ordinal"), [(62**4, 62**4), (0, 62**8), (62**8, 1)])
+def test_numbers_that_would_not_fit_are_refused(period: int, ordinal: int) -> None:
+    """A number that the gateway would cut off could meet another charge's: none is made."""
+    with pytest.raises(ValueError, match="no such number"):
+        charge.gateway_number(SUBSCRIPTION, period, ordinal)
+
+
+@pytest.mark.parametrize(("period", "ordinal"), [(-1, 1), (0, -1), (-(10**9), -5)])
+def test_numbers_of_periods_that_cannot_be_are_refused(period: int, ordinal: int) -> None:
+    """Below nought there is no number, and looking for one must come to an end."""
+    with pytest.raises(ValueError, match="no such number"):
+        charge.gateway_number(SUBSCRIPTION, period, ordinal)
+
+
+def test_ids_of_different_kinds_never_meet() -> None:
+    """An invoice, its first charge and that charge's first refund are three ids."""
+    invoice = charge.invoice_id(SUBSCRIPTION, 1)
+    identity = charge.charge_id(invoice, 1)
+    ids = {SUBSCRIPTION, invoice, identity, charge.refund_id(identity, 1)}
+    ids |= {charge.charge_id(identity, 1), charge.refund_id(invoice, 1)}
+
+    assert len(ids) == 6
+    assert {one.version for one in ids - {SUBSCRIPTION}} == {5}

@@ -1,0 +1,244 @@
+"""Every state machine against a table written down here, not imported from the code."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Any
+
+import pytest
+
+from billing.domain import charge, invoice, refund, subscription, wallet
+from billing.domain.charge import ChargeMove, ChargeStatus
+from billing.domain.errors import BillingError, IllegalMove
+from billing.domain.invoice import InvoiceMove, InvoiceStatus
+from billing.domain.refund import RefundMove, RefundStatus
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.domain.wallet import WalletMove, WalletStatus
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine: the code's part, and what the design says of it."""
+
+    what: str
+    states: type[StrEnum]
+    moves: type[StrEnum]
+    advance: Callable[[Any, Any], StrEnum]
+    start: str
+    final: frozenset[str]
+    listed: Mapping[tuple[str, str], str]
+
+
+CHARGE = Machine(
+    "the charge",
+    ChargeStatus,
+    ChargeMove,
+    charge.advance,
+    "in_flight",
+    frozenset({"succeeded"}),
+    {
+        ("in_flight", "succeed"): "succeeded",
+        ("in_flight", "decline"): "declined",
+        ("in_flight", "turn_away"): "unsent",
+        ("in_flight", "wait"): "pending",
+        ("in_flight", "lose_sight"): "unknown",
+        ("pending", "succeed"): "succeeded",
+        ("pending", "decline"): "declined",
+        ("unknown", "succeed"): "succeeded",
+        ("unknown", "decline"): "declined",
+        ("unknown", "wait"): "pending",
+        ("unknown", "resend"): "in_flight",
+        # Late news: neither a FAILED nor our own belief that nothing was sent is final.
+        ("declined", "succeed"): "succeeded",
+        ("unsent", "succeed"): "succeeded",
+    },
+)
+INVOICE = Machine(
+    "the invoice",
+    InvoiceStatus,
+    InvoiceMove,
+    invoice.advance,
+    "open",
+    frozenset({"paid", "void"}),
+    {
+        ("open", "pay"): "paid",
+        ("open", "give_up"): "uncollectible",
+        ("open", "void"): "void",
+        ("uncollectible", "pay"): "paid",
+        ("uncollectible", "void"): "void",
+    },
+)
+REFUND = Machine(
+    "the refund",
+    RefundStatus,
+    RefundMove,
+    refund.advance,
+    "requested",
+    frozenset({"succeeded", "declined"}),
+    {
+        ("requested", "send"): "in_flight",
+        ("in_flight", "succeed"): "succeeded",
+        ("in_flight", "decline"): "declined",
+        ("in_flight", "turn_away"): "requested",
+        ("in_flight", "lose_sight"): "unknown",
+        ("unknown", "succeed"): "succeeded",
+        ("unknown", "decline"): "declined",
+        ("unknown", "send"): "in_flight",
+    },
+)
+WALLET = Machine(
+    "the wallet",
+    WalletStatus,
+    WalletMove,
+    wallet.advance,
+    "pending",
+    frozenset({"unlinked", "failed"}),
+    {
+        ("pending", "link"): "active",
+        ("pending", "fail"): "failed",
+        ("pending", "unbind"): "unlinked",
+        ("active", "expire"): "expired",
+        ("active", "unbind"): "unbinding",
+        ("expired", "unbind"): "unbinding",
+        ("unbinding", "confirm_unbound"): "unlinked",
+    },
+)
+SUBSCRIPTION = Machine(
+    "the subscription",
+    SubscriptionStatus,
+    SubscriptionMove,
+    subscription.advance,
+    "pending",
+    frozenset({"canceled", "completed"}),
+    {
+        ("pending", "activate"): "active",
+        ("pending", "start_trial"): "trialing",
+        ("pending", "cancel"): "canceled",
+        ("trialing", "activate"): "active",
+        ("trialing", "pause"): "paused",
+        ("trialing", "cancel"): "canceled",
+        ("active", "fall_behind"): "past_due",
+        ("active", "pause"): "paused",
+        ("active", "mark_unpaid"): "unpaid",
+        ("active", "cancel"): "canceled",
+        ("active", "complete"): "completed",
+        ("past_due", "recover"): "active",
+        ("past_due", "pause"): "paused",
+        ("past_due", "mark_unpaid"): "unpaid",
+        ("past_due", "cancel"): "canceled",
+        ("past_due", "complete"): "completed",
+        ("paused", "resume"): "active",
+        ("paused", "cancel"): "canceled",
+        ("unpaid", "recover"): "active",
+        ("unpaid", "cancel"): "canceled",
+    },
+)
+MACHINES = [CHARGE, INVOICE, REFUND, WALLET, SUBSCRIPTION]
+
+each_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.what)
+each_pair = pytest.mark.parametrize(
+    ("machine", "state", "move"),
+    [
+        pytest.param(machine, state, move, id=f"{machine.what}: {state} {move}")
+        for machine in MACHINES
+        for state, move in product(machine.states, machine.moves)
+    ],
+)
+
+
+@each_pair
+def test_every_pair_of_state_and_move_is_listed_or_refused(
+    machine: Machine, state: StrEnum, move: StrEnum
+) -> None:
+    """There is no third possibility: a move leads where the design says, or nowhere."""
+    expected = machine.listed.get((state.value, move.value))
+    if expected is None:
+        with pytest.raises(IllegalMove):
+            machine.advance(state, move)
+    else:
+        assert machine.advance(state, move) is machine.states(expected)
+
+
+@each_machine
+def test_table_names_only_states_and_moves_that_exist(machine: Machine) -> None:
+    """A misspelt row here would promise something that nobody keeps."""
+    for (before, move), after in machine.listed.items():
+        assert machine.states(before)
+        assert machine.states(after)
+        assert machine.moves(move)
+
+
+@each_machine
+def test_every_state_has_a_way_in(machine: Machine) -> None:
+    """A state that nothing leads to is a mistake, or a row that nobody can explain."""
+    reached = {machine.start}
+    for _ in machine.states:
+        reached |= {after for (before, _), after in machine.listed.items() if before in reached}
+
+    assert reached == {state.value for state in machine.states}
+
+
+@each_machine
+def test_every_state_but_the_final_ones_has_a_way_to_an_end(machine: Machine) -> None:
+    """Nothing is stuck by design: from every state there is a path to a final one."""
+    ending = set(machine.final)
+    for _ in machine.states:
+        ending |= {before for (before, _), after in machine.listed.items() if after in ending}
+
+    assert ending == {state.value for state in machine.states}
+
+
+@each_machine
+def test_final_states_have_no_way_out(machine: Machine) -> None:
+    """What has ended stays ended."""
+    left = {before for before, _ in machine.listed}
+
+    assert left == {state.value for state in machine.states} - machine.final
+
+
+@each_machine
+def test_every_move_is_used_somewhere(machine: Machine) -> None:
+    """A move that no state allows is dead."""
+    assert {move for _, move in machine.listed} == {move.value for move in machine.moves}
+
+
+def test_a_refused_move_says_where_it_stands_and_what_would_be_possible() -> None:
+    """One line for a person: the thing, its state, the move, and the moves there are."""
+    with pytest.raises(IllegalMove) as refused:
+        subscription.advance(SubscriptionStatus.PAUSED, SubscriptionMove.RECOVER)
+
+    assert str(refused.value) == (
+        "the subscription is paused: recover is not possible (possible: cancel, resume)"
+    )
+
+
+def test_a_refused_move_from_a_final_state_says_none_is_possible() -> None:
+    """The list of possible moves is never empty without a word."""
+    with pytest.raises(IllegalMove, match=r"the invoice is void: pay is not possible .*none\)"):
+        invoice.advance(InvoiceStatus.VOID, InvoiceMove.PAY)
+
+
+def test_illegal_moves_are_among_the_expected_refusals() -> None:
+    """Doors catch one tree of errors; a traceback must not reach a user."""
+    assert issubclass(IllegalMove, BillingError)
+
+
+def test_unresolved_charges_are_those_whose_money_nobody_knows_about() -> None:
+    """These three block every other charge of the invoice, in code and in the index."""
+    assert set(charge.UNRESOLVED) == {"in_flight", "pending", "unknown"}
+
+
+def test_groups_of_subscription_states_follow_the_design() -> None:
+    """Ended ones end; later periods still open while an invoice is unpaid."""
+    assert set(subscription.ENDED) == {"canceled", "completed"}
+    assert set(subscription.LIVE) == {
+        "pending", "trialing", "active", "past_due", "paused", "unpaid",
+    }  # fmt: skip
+    assert set(subscription.OPENING) == {"trialing", "active", "past_due"}
+
+
+def test_groups_of_wallets_and_refunds_follow_the_design() -> None:
+    """One live binding a customer; a refund without an answer is not settled."""
+    assert set(wallet.LIVE) == {"pending", "active", "unbinding"}
+    assert set(refund.UNSETTLED) == {"requested", "in_flight", "unknown"}
