@@ -71,6 +71,13 @@ class Settings(BaseSettings):
         default=900,
         description='How old a charge must be before the gateway\'s "not found" is believed',
     )
+    customer_charges_a_day_max: Annotated[int, Field(ge=1)] = Field(
+        default=24, description="A customer charged this often within a day is left alone"
+    )
+    rupiah_an_hour_max: Annotated[int, Field(ge=1)] = Field(
+        default=100_000_000_000,
+        description="Charging stops, with an alarm, when an hour's charges would exceed this",
+    )
     wallet_wait_days: Annotated[int, Field(ge=1, le=366)] = Field(
         default=30,
         description="How long an unpaid invoice waits for a wallet before it is given up",

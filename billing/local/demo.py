@@ -199,7 +199,7 @@ def _play(year: Year, console: Console) -> None:
 
 
 def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
-    table = Table(title="month by month", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title="month by month", title_justify="left", box=SIMPLE_HEAD, padding=0)
     for column in SHOWN:
         table.add_column(column, justify="left" if column == "month" else "right")
     for row in watching.by_month(context):

@@ -2,12 +2,13 @@
 
 import os
 from contextlib import nullcontext
+from pathlib import Path
 
 from redis import Redis
 from rich.console import Console
 from rich.live import Live
 
-from billing import bootstrap, logs
+from billing import bootstrap, config, logs
 from billing.config import Settings
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
@@ -18,7 +19,6 @@ from billing.services.context import Context
 from billing.store import migrate
 
 LOOK_SECONDS = 0.5
-LOCAL_TICK_SECONDS = "1"
 
 
 def run(*, plain: bool = False) -> None:
@@ -31,7 +31,7 @@ def run(*, plain: bool = False) -> None:
 
     logs.configure(level="warning")
     try:
-        with Stack(environment=_quick_ticks(), migrate=_migrate, say=say) as stack:
+        with Stack(environment=_for_watching(), migrate=_migrate, say=say) as stack:
             context = bootstrap.build(stack.settings)
             places = Places(
                 flower=stack.flower_url,
@@ -47,9 +47,13 @@ def run(*, plain: bool = False) -> None:
         say("everything has ended; what happened is kept for the next start")
 
 
-def _quick_ticks() -> dict[str, str]:
-    given = os.environ.get("BILLING_TICK_SECONDS")
-    return {} if given else {"BILLING_TICK_SECONDS": LOCAL_TICK_SECONDS}
+def _for_watching() -> dict[str, str]:
+    """Quick ticks unless told otherwise; made-up people are charged every half minute."""
+    asked = config.load([Path(".env")])
+    wanted = {"BILLING_TICK_SECONDS": "1"}
+    if not asked.doku_client_id:
+        wanted["BILLING_CUSTOMER_CHARGES_A_DAY_MAX"] = "100000"
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _migrate(settings: Settings) -> None:

@@ -248,11 +248,7 @@ class Charge(SQLModel, table=True):
         ),
         dated("charges_to_ask", "next_check_at"),
         Index("charges_subscription", "subscription_id"),
-        Index(
-            "charges_unresolved_of_customer",
-            "customer_id",
-            postgresql_where=text(listed("status", UNRESOLVED)),
-        ),
+        Index("charges_of_customer", "customer_id", "created_at"),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -373,6 +369,16 @@ class Heartbeat(SQLModel, table=True):
 
     tick: str = field(Text, primary_key=True)
     at: datetime = instant(null=False)
+
+
+class Hour(SQLModel, table=True):
+    """What the charges of one hour come to; in shards, so that no claim waits for another."""
+
+    __tablename__ = "hours"
+
+    hour: datetime = field(DateTime(timezone=True), primary_key=True)
+    shard: int = field(SmallInteger, primary_key=True)
+    amount: int = field(BigInteger)
 
 
 _TABLES = SQLModel.metadata.tables

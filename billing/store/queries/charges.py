@@ -209,3 +209,15 @@ def paying(connection: Connection, invoice_id: UUID) -> RowMapping | None:
         "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus"
     )
     return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+
+
+def counts_since(
+    connection: Connection, customer_ids: Sequence[str], since: datetime
+) -> dict[str, int]:
+    """How many charges were made of each customer since an instant."""
+    statement = text(
+        "SELECT customer_id, count(*) FROM charges WHERE customer_id = ANY(:ids)"
+        " AND created_at > :since GROUP BY 1"
+    )
+    rows = connection.execute(statement, {"ids": list(customer_ids), "since": since})
+    return {row[0]: row[1] for row in rows}

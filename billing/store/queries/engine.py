@@ -93,3 +93,16 @@ def in_flight(connection: Connection) -> int:
         " + (SELECT count(*) FROM refunds WHERE status = 'in_flight')"
     )
     return int(connection.execute(statement).scalar_one())
+
+
+def add_to_hour(connection: Connection, hour: datetime, shard: int, amount: int) -> int:
+    """Add what is charged to an hour, and return what all shards of it come to, in rupiah."""
+    connection.execute(
+        text(
+            "INSERT INTO hours (hour, shard, amount) VALUES (:hour, :shard, :amount)"
+            " ON CONFLICT (hour, shard) DO UPDATE SET amount = hours.amount + excluded.amount"
+        ),
+        {"hour": hour, "shard": shard, "amount": amount},
+    )
+    statement = text("SELECT sum(amount) FROM hours WHERE hour = :hour")
+    return int(connection.execute(statement, {"hour": hour}).scalar_one())

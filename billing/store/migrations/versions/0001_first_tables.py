@@ -57,6 +57,12 @@ def upgrade() -> None:
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('tick', name=op.f('heartbeats_primary'))
     )
+    op.create_table('hours',
+    sa.Column('hour', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('shard', sa.SmallInteger(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('hour', 'shard', name=op.f('hours_primary'))
+    )
     op.create_table('plans',
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -217,11 +223,11 @@ def upgrade() -> None:
     sa.UniqueConstraint('gateway_number', name='charges_gateway_number_unique'),
     sa.UniqueConstraint('invoice_id', 'ordinal', name='charges_one_an_ordinal')
     )
+    op.create_index('charges_of_customer', 'charges', ['customer_id', 'created_at'], unique=False)
     op.create_index('charges_one_succeeded', 'charges', ['invoice_id'], unique=True, postgresql_where=sa.text("status = 'succeeded' AND NOT surplus"))
     op.create_index('charges_one_unresolved', 'charges', ['subscription_id'], unique=True, postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
     op.create_index('charges_subscription', 'charges', ['subscription_id'], unique=False)
     op.create_index('charges_to_ask', 'charges', ['next_check_at'], unique=False, postgresql_where=sa.text('next_check_at IS NOT NULL'))
-    op.create_index('charges_unresolved_of_customer', 'charges', ['customer_id'], unique=False, postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
     op.create_table('refunds',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('charge_id', sa.Uuid(), nullable=False),
@@ -258,11 +264,11 @@ def downgrade() -> None:
     op.drop_index('refunds_invoice', table_name='refunds')
     op.drop_index('refunds_due', table_name='refunds', postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
     op.drop_table('refunds')
-    op.drop_index('charges_unresolved_of_customer', table_name='charges', postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
     op.drop_index('charges_to_ask', table_name='charges', postgresql_where=sa.text('next_check_at IS NOT NULL'))
     op.drop_index('charges_subscription', table_name='charges')
     op.drop_index('charges_one_unresolved', table_name='charges', postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
     op.drop_index('charges_one_succeeded', table_name='charges', postgresql_where=sa.text("status = 'succeeded' AND NOT surplus"))
+    op.drop_index('charges_of_customer', table_name='charges')
     op.drop_table('charges')
     op.drop_index('invoices_open', table_name='invoices', postgresql_where=sa.text("status = 'open'"))
     op.drop_index('invoices_due', table_name='invoices', postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
@@ -278,6 +284,7 @@ def downgrade() -> None:
     op.drop_index('subscriptions_cancel_due', table_name='subscriptions', postgresql_where=sa.text('cancel_at IS NOT NULL AND ended_at IS NULL'))
     op.drop_table('subscriptions')
     op.drop_table('plans')
+    op.drop_table('hours')
     op.drop_table('heartbeats')
     op.drop_index('events_subscription', table_name='events')
     op.drop_index('events_kind', table_name='events')

@@ -1,0 +1,201 @@
+"""Claiming: the charges that are about to be sent, committed before the first byte is.
+
+The claim decides who acts: a message that comes twice, late, or at the same time as itself finds
+nothing left to claim. Here is also where a runaway is stopped: by customer and day, and in all by
+hour.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from os import getpid
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import charge
+from billing.domain.charge import ChargeStatus, Trigger
+from billing.domain.errors import BillingError, InvalidValue
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.invoice import Blocked
+from billing.domain.money import rupiah
+from billing.domain.outcomes import Payer, Payment, SealedPayment
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.services import guarding, operating, settling
+from billing.services.context import Context
+from billing.store.queries import charges, engine, events, invoices
+
+log = structlog.get_logger(__name__)
+
+UNSENDABLE_WAIT = timedelta(days=1)
+CUSTOMER_WAIT = timedelta(hours=6)
+DAY = timedelta(days=1)
+Ready = tuple[dict[str, Any], SealedPayment]
+
+
+class TooMuch(BillingError):
+    """More would be charged in this hour than the settings allow; nothing of it is claimed."""
+
+
+def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPayment]:
+    """Commit the charges that are about to be sent, and return what to send.
+
+    `seen` maps each invoice to the last charge that was looked at. An invoice with a newer one
+    is passed over: somebody else was here in between.
+    """
+    if not seen:
+        return []
+    try:
+        with context.database.transaction() as connection:
+            return _claim(context, connection, seen)
+    except TooMuch as reason:
+        log.error("charging.stopped", why=str(reason))  # noqa: TRY400 - no bug, a guard
+        operating.stop_charging(context, Actor("guard", str(reason)))
+        return []
+
+
+def _claim(
+    context: Context, connection: Connection, seen: Mapping[UUID, UUID | None]
+) -> list[SealedPayment]:
+    now = context.clock.now()
+    if not guarding.may_charge(context, connection):
+        return []
+    locked = charges.lock_subscriptions_of(connection, list(seen))
+    found = charges.candidates(connection, list(seen), now, locked=locked)
+    rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]
+    charged = charges.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
+    ready: list[Ready] = []
+    for row in rows:
+        if row["wallet_id"] is None or row["expires_at"] <= now:
+            _wait_for_wallet(context, connection, row, now)
+        elif charged.get(row["customer_id"], 0) >= context.settings.customer_charges_a_day_max:
+            _hold_back(connection, row, now)
+        else:
+            ready += _composed(context, connection, row, now)
+    new = charges.claim(connection, [columns for columns, _ in ready])
+    charges.take_off_schedule(connection, list(new))
+    claimed = [(columns, payment) for columns, payment in ready if columns["id"] in new]
+    _count(context, connection, claimed, now)
+    events.record(connection, [_claimed(columns, now) for columns, _ in claimed])
+    return [payment for _, payment in claimed]
+
+
+def _count(
+    context: Context, connection: Connection, claimed: Sequence[Ready], now: datetime
+) -> None:
+    """Count what this hour's charges come to, in one of several rows so that nobody waits."""
+    amount = sum(payment.amount for _, payment in claimed)
+    if not amount:
+        return
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    total = engine.add_to_hour(connection, hour, getpid() % 16, amount)
+    limit = context.settings.rupiah_an_hour_max
+    if total > limit:
+        raise TooMuch(
+            f"{rupiah(total)} would be charged in the hour from {hour.isoformat()}; the limit is"
+            f" {rupiah(limit)} (BILLING_RUPIAH_AN_HOUR_MAX)"
+        )
+
+
+def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
+    """A customer who was charged too often in a day is left alone for a while, visibly."""
+    why = "the customer was charged too often within a day"
+    later = {"key": row["invoice_id"], "next_attempt_at": now + CUSTOMER_WAIT, "reason": why}
+    invoices.plan_attempts(connection, [later])
+    events.record(connection, [_told("invoice.held_back", row, now, why=why)])
+
+
+def _claimed(columns: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return event(
+        "charge.claimed",
+        at=now,
+        customer_id=columns["customer_id"],
+        subscription_id=columns["subscription_id"],
+        invoice_id=columns["invoice_id"],
+        charge_id=columns["id"],
+        ordinal=columns["ordinal"],
+        amount=columns["amount"],
+        first_payment=columns["first_payment"],
+        trigger=columns["trigger"],
+    )
+
+
+def _composed(
+    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+) -> list[Ready]:
+    """The charge of one invoice as a row and as bytes; nothing when it cannot be put in words."""
+    ordinal = (row["last_ordinal"] or 0) + 1
+    identity = charge.charge_id(row["invoice_id"], ordinal)
+    number = charge.gateway_number(row["subscription_id"], row["period_index"], ordinal)
+    first_payment = row["first_paid_at"] is None
+    payment = Payment(
+        payer=Payer(row["customer_id"], row["name"], row["phone"], row["email"]),
+        number=number,
+        amount=row["amount"],
+        token=context.vault.open(row["token_sealed"]).decode(),
+        use_points=row["use_points"],
+        first_payment=first_payment,
+        description=row["plan_name"],
+    )
+    try:
+        body = context.gateway.compose(payment)
+    except InvalidValue as refused:
+        _unsendable(connection, row, str(refused), now)
+        return []
+    retry = row["first_failed_at"] is not None
+    columns = {
+        "id": identity,
+        "invoice_id": row["invoice_id"],
+        "subscription_id": row["subscription_id"],
+        "customer_id": row["customer_id"],
+        "wallet_id": row["wallet_id"],
+        "ordinal": ordinal,
+        "gateway_number": number,
+        "trigger": row["next_trigger"] if retry else Trigger.SCHEDULED,
+        "first_payment": first_payment,
+        "amount": row["amount"],
+        "status": ChargeStatus.IN_FLIGHT,
+        "body_sealed": context.vault.seal(body),
+        "created_at": now,
+        "sent_at": now,
+        "next_check_at": now + charge.ASK_AFTER[0],
+    }
+    return [(columns, SealedPayment(str(identity), number, row["amount"], body))]
+
+
+def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: datetime) -> None:
+    """A charge the gateway would refuse as malformed is not sent; the invoice says so."""
+    later = {"key": row["invoice_id"], "next_attempt_at": now + UNSENDABLE_WAIT, "reason": why}
+    invoices.plan_attempts(connection, [later])
+    events.record(connection, [_told("invoice.unsendable", row, now, why=why)])
+
+
+def _wait_for_wallet(
+    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+) -> None:
+    """Without a live token nothing is sent and no step is spent; the wait has an end."""
+    if row["wallet_id"] is not None:
+        settling.lose_wallet(connection, row["wallet_id"], now, "the token's year has ended")
+    if row["blocked_on"] == Blocked.WALLET:
+        settling.give_up(connection, row["subscription_id"], now)
+        return
+    until = now + context.limits.wallet_wait
+    waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
+    # A step that waited for money waits anew once there is a wallet.
+    invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])
+    events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
+    if row["subscription_status"] == SubscriptionStatus.ACTIVE:
+        settling.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
+
+
+def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:
+    return event(
+        kind,
+        at=now,
+        by=SCHEDULER,
+        customer_id=row["customer_id"],
+        subscription_id=row["subscription_id"],
+        invoice_id=row["invoice_id"],
+        **data,
+    )
