@@ -71,10 +71,10 @@ class Settings(BaseSettings):
         default=900,
         description='How old a charge must be before the gateway\'s "not found" is believed',
     )
-    customer_charges_a_day_max: Annotated[int, Field(ge=1)] = Field(
+    customer_charges_a_day_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=24, description="A customer charged this often within a day is left alone"
     )
-    rupiah_an_hour_max: Annotated[int, Field(ge=1)] = Field(
+    rupiah_an_hour_max: Annotated[int, Field(ge=1, le=10**15)] = Field(
         default=100_000_000_000,
         description="Charging stops, with an alarm, when an hour's charges would exceed this",
     )

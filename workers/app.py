@@ -40,6 +40,8 @@ settings = _settings()
 class BillingTask(Task):  # type: ignore[misc]  # celery has no types
     """A task whose arguments are not shown to whoever watches: they may be personal."""
 
+    Request = "workers.requests:DiscreetRequest"
+
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the task with its arguments hidden from events and logs."""
         shown = logs.scrub(repr(kwargs or {}))

@@ -1,24 +1,47 @@
-"""`billing audit`: the promises, checked against the rows as they are."""
+"""`billing audit`: the promises, checked against the rows, and against the gateway's word."""
 
 from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
 
 import typer
 
-from billing.cli import engine, options, output
+from billing.cli import arguments, engine, options, output
 
-EXAMPLE = options.example("billing audit --json")
+EXAMPLE = options.example(
+    "billing audit --json", "billing audit --gateway --since 2026-11-01T00:00+07:00"
+)
+
+Gateway = Annotated[
+    bool, typer.Option("--gateway", help="Also ask the gateway about every charge of a window.")
+]
+Since = Annotated[
+    str | None, typer.Option(help="Start of the window, ISO 8601; default a day before its end.")
+]
+Until = Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default now.")]
 
 
-def audit(*, as_json: options.Json = False) -> None:
+def audit(
+    *,
+    gateway: Gateway = False,
+    since: Since = None,
+    until: Until = None,
+    as_json: options.Json = False,
+) -> None:
     """Check every invariant; exit 1 with a list when one does not hold."""
     with engine.engine() as context:
         from billing.services import auditing
 
         findings = [asdict(finding) for finding in auditing.audit(context)]
+        if gateway:
+            end = arguments.instant(until) if until else context.clock.now()
+            begin = arguments.instant(since) if since else end - timedelta(days=1)
+            found = auditing.audit_gateway(context, begin, end)
+            findings += [asdict(finding) for finding in found]
 
     def people() -> None:
         if not findings:
-            output.say("every invariant holds")
+            output.say("every invariant holds" + (", and the gateway agrees" if gateway else ""))
             return
         output.table(findings, ("name", "detail"), empty="")
 

@@ -292,7 +292,9 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
             facts, Declined(Fault.WALLET, "not_found"), Source.STATUS, now, limits
         )
     if not facts.charging or charge.ask_after(facts.asks + 1) is None:
-        return _still_open(facts, now, asked=True)
+        decision = _still_open(facts, now, asked=True)
+        _tell_if_lost(decision, facts, "not found, and not sent again")
+        return decision
     again = charge.advance(_open_status(facts), ChargeMove.RESEND)
     decision = Decision(again, asked=True, resend=True)
     decision.next_check_at = now + charge.ASK_AFTER[0]

@@ -1,3 +1,5 @@
+"""Fixtures of the stories: the whole engine as processes."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

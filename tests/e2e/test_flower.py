@@ -88,7 +88,9 @@ def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
     engine.plan("gold")
     engine.billing("customer", "create", "budi", "--name", "Budi Santoso")
     phone = "6281299887766"
-    post(engine, "admin.bind_wallet", kwargs={"customer": "budi", "phone": phone})
+    engine.messenger.send_task(
+        "admin.bind_wallet", kwargs={"customer": "budi", "phone": phone}, queue="admin"
+    )
     engine.eventually("SELECT count(*) FROM wallets WHERE registration_url IS NOT NULL", 1)
     post(engine, "admin.subscribe", kwargs={"customer": "budi", "plan": "gold", "quantity": 2})
     engine.eventually("SELECT count(*) FROM subscriptions", 1)

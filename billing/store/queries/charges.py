@@ -221,3 +221,16 @@ def counts_since(
     )
     rows = connection.execute(statement, {"ids": list(customer_ids), "since": since})
     return {row[0]: row[1] for row in rows}
+
+
+def page_of_window(
+    connection: Connection, since: datetime, until: datetime, after: UUID, limit: int
+) -> list[RowMapping]:
+    """Charges made from `since` to before `until`, by id, after the last one of the page before."""
+    statement = text(
+        "SELECT id, gateway_number, amount, status FROM charges"
+        " WHERE created_at >= :since AND created_at < :until AND id > :after"
+        " ORDER BY id LIMIT :limit"
+    )
+    parameters = {"since": since, "until": until, "after": after, "limit": limit}
+    return list(connection.execute(statement, parameters).mappings())

@@ -1,0 +1,109 @@
+"""What the pages say is what the code does: settings, commands, targets, files."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from billing.config import Settings
+from tests.house.tree import ROOT, commands
+
+TARGETS = {"setup", "run", "demo", "test", "check", "fmt", "lint", "types", "arch", "audit"}
+ROW = re.compile(r"^\| `(BILLING_[A-Z_]+)` \| (.*?) \| .+ \|$", re.MULTILINE)
+CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def pages() -> str:
+    """The README, and whatever stands in docs/."""
+    found = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+    return "\n".join(page.read_text() for page in found)
+
+
+def in_writing(default: object) -> str:
+    """A setting's default as the README shows it."""
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, bool):
+        return str(int(default))
+    return str(default) if default else ""
+
+
+def code_lines(text: str) -> Iterator[str]:
+    """Every line of a code block, and every piece of code in a sentence."""
+    for block, piece in CODE.findall(text):
+        yield from (block or piece).splitlines()
+
+
+def commands_named_in(text: str) -> set[tuple[str, ...]]:
+    """The first words of each `billing` command line."""
+    lines = (re.search(r"(?:^|\s)billing((?: [a-z][a-z-]*)+)", line) for line in code_lines(text))
+    return {tuple(line[1].split()[:2]) for line in lines if line}
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    """The table of settings has a row for each, and for nothing else."""
+    shown = {name: default.strip("` –") for name, default in ROW.findall(pages())}
+    fields = Settings.model_fields.items()
+
+    assert shown == {
+        f"BILLING_{name.upper()}": in_writing(field.get_default(call_default_factory=True))
+        for name, field in fields
+    }
+
+
+def test_every_command_is_on_a_page() -> None:
+    """Each `billing` command is named, alone or in a line such as `billing plan list | show`."""
+    lines = [line for line in code_lines(pages()) if re.search(r"\bbilling\b", line)]
+
+    def is_named(group: str, *rest: str) -> bool:
+        about = (line for line in lines if re.search(rf"\bbilling {group}\b", line))
+        return any(set(rest) <= set(re.findall(r"[a-z-]+", line)) for line in about)
+
+    assert [" ".join(words) for words in commands() if not is_named(*words)] == []
+
+
+def test_no_page_names_a_command_that_is_not_there() -> None:
+    """A `billing` line in the pages can be typed as it stands."""
+    known = set(commands())
+    groups = {words[:1] for words in known}
+
+    wrong = {
+        words
+        for words in commands_named_in(pages())
+        if not any(words[: len(command)] == command for command in known)
+        and not (len(words) == 1 and words in groups)
+    }
+
+    assert wrong == set()
+
+
+def test_no_page_links_to_nothing() -> None:
+    """Links within the repository lead to a file."""
+    missing = [
+        f"{page.name}: {target}"
+        for page in ROOT.glob("*.md")
+        for target in LINK.findall(page.read_text())
+        if not (ROOT / target).exists()
+    ]
+
+    assert missing == []
+
+
+def test_make_alone_lists_the_targets() -> None:
+    """Every target that people are told of exists, and `make` says so without doing anything."""
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "-C", str(ROOT)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    assert {line.split()[0] for line in listed.splitlines() if line.strip()} >= TARGETS
+    assert set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) >= TARGETS
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "DECISIONS.md"])
+def test_the_papers_of_the_house_exist(name: str) -> None:
+    """Operators read what changed, and developers why."""
+    assert (ROOT / name).read_text().startswith("# ")

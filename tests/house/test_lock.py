@@ -1,0 +1,46 @@
+"""The lock file: everything pinned, every file known by its hash, and no place named."""
+
+import re
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.house.tree import ROOT
+
+PINNED = re.compile(
+    r"^([a-z0-9._-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE
+)
+
+
+@pytest.fixture(scope="module")
+def lock() -> str:
+    """The lock file without its comments."""
+    text = (ROOT / "requirements.lock").read_text()
+    return re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE)
+
+
+def test_every_line_is_a_pin_with_hashes(lock: str) -> None:
+    """There is nothing in it but `name==version` and SHA-256 hashes."""
+    assert PINNED.sub("", lock).strip() == ""
+
+
+def test_the_lock_names_no_place() -> None:
+    """Whoever installs decides from where; a mirror's address is nobody else's business."""
+    text = (ROOT / "requirements.lock").read_text()
+
+    assert re.findall(r"\S*://\S*|^-.*|\S+ @ \S+", text, re.MULTILINE) == []
+
+
+def test_the_lock_satisfies_what_the_project_asks_for(lock: str) -> None:
+    """Each dependency, of the extras too, is pinned to a version within its bounds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    asked = [Requirement(text) for text in sum(extras, start=project["dependencies"])]
+    pins = {name: version for name, version, _ in PINNED.findall(lock)}
+
+    assert {canonicalize_name(one.name) for one in asked} <= pins.keys()
+    assert [
+        str(one) for one in asked if pins[canonicalize_name(one.name)] not in one.specifier
+    ] == []

@@ -1,0 +1,63 @@
+"""What the house tests look at: the modules, the tracked files, the commands. It judges nothing."""
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from typer.core import TyperGroup
+
+from billing.cli import app
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("billing", "workers", "schedules")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file, read and parsed."""
+
+    name: str  # its path below the root
+    text: str
+    tree: ast.Module
+
+    def at(self, node: ast.expr | ast.stmt, what: str = "") -> str:
+        """A place in it, for a person to find."""
+        return f"{self.name}:{node.lineno} {what}".rstrip()
+
+
+def modules(*folders: str) -> Iterator[Module]:
+    """Every Python file below these folders."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text()
+            yield Module(str(path.relative_to(ROOT)), text, ast.parse(text))
+
+
+def tracked_texts() -> Iterator[tuple[str, str]]:
+    """Path and text of each file that git knows."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file():  # and not just deleted
+            yield name, path.read_text()
+
+
+def commands() -> dict[tuple[str, ...], set[str]]:
+    """The words of each `billing` command, and the options it takes."""
+    return dict(_commands(typer.main.get_command(app), ()))
+
+
+def _commands(
+    command: object, words: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, (*words, name))
+    else:
+        parameters = getattr(command, "params", [])
+        yield words, {option for parameter in parameters for option in parameter.opts}
