@@ -7,6 +7,7 @@ the variable, what is wrong with it and what would be right.
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -178,6 +179,17 @@ class Settings(BaseSettings):
     def _no_test_clock_in_production(self) -> Self:
         if self.test_clock and self.production:
             raise ValueError("BILLING_TEST_CLOCK cannot be used with the production gateway")
+        return self
+
+    @model_validator(mode="after")
+    def _horizon_beyond_every_call(self) -> Self:
+        rounds = ceil(self.batch_size / self.batch_threads)
+        longest = ceil(rounds * self.doku_timeout_seconds)
+        if self.not_found_horizon_seconds <= longest:
+            raise ValueError(
+                f"BILLING_NOT_FOUND_HORIZON_SECONDS must be above {longest}, which is how long a"
+                " charge of a full batch may wait and take (batch size, threads, time-out)"
+            )
         return self
 
     @property

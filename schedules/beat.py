@@ -3,6 +3,7 @@
 A tick asks the database what is due. One that is late is dropped: the next one asks the same.
 """
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,14 +25,14 @@ def schedule(tick_seconds: Decimal) -> dict[str, dict[str, Any]]:
     table = {
         name: {
             "task": name,
-            "schedule": float(tick_seconds),
-            "options": {"queue": "ticks", "expires": max(2 * float(tick_seconds), 10.0)},
+            "schedule": timedelta(milliseconds=int(tick_seconds * 1000)),
+            "options": {"queue": "ticks", "expires": max(int(2 * tick_seconds), 10)},
         }
         for name in TICKS
     }
     table[AUDIT] = {
         "task": AUDIT,
-        "schedule": AUDIT_EVERY_SECONDS,
+        "schedule": timedelta(seconds=AUDIT_EVERY_SECONDS),
         "options": {"queue": "ticks", "expires": AUDIT_EVERY_SECONDS},
     }
     return table

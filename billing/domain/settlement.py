@@ -283,8 +283,10 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
             decision.next_check_at = min(decision.next_check_at, believed_at)
         return decision
     if facts.charge_status is ChargeStatus.PENDING:
-        fault = Fault.WALLET if facts.waiting is Waiting.TOKEN_EXPIRED else Fault.OTHER
-        return _collect_later(facts, Declined(fault, "not_completed"), Source.STATUS, now, limits)
+        # The customer did not do what was waited for: no decline, and no step is spent.
+        return _collect_later(
+            facts, Declined(Fault.WALLET, "not_completed"), Source.STATUS, now, limits
+        )
     if facts.invoice_status is not InvoiceStatus.OPEN:
         return _collect_later(facts, Declined(Fault.OTHER, "not_found"), Source.STATUS, now, limits)
     if not facts.wallet_active:

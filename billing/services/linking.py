@@ -242,6 +242,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
     now = context.clock.now()
     customer_id = seen["customer_id"]
     with context.database.transaction() as connection:
+        catalog.lock_customer(connection, customer_id)
         waiting = subscriptions.lock_of_customer(connection, customer_id)
         row = wallets.lock(connection, seen["id"])
         if row is None or row["status"] != WalletStatus.PENDING:

@@ -196,6 +196,7 @@ def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -
         "asked": int(decision.asked),
         "resent": int(decision.resend),
         "final": final,
+        "succeeded": decision.status is ChargeStatus.SUCCEEDED,
     }
 
 

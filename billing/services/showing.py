@@ -19,6 +19,7 @@ from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
+from billing.services import settling
 from billing.store.queries import charges as charging
 from billing.store.queries import engine, listing
 from billing.store.session import Database
@@ -226,7 +227,7 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
         return []
     place, failed_at = zone(invoice["timezone"]), invoice["first_failed_at"]
     steps = dunning.parse_steps(invoice["retries"])
-    spent = history["scheduled_declines"] + invoice["steps_short"]
+    spent = settling.history(history, invoice["steps_short"]).steps_spent
     step = max(spent - 1, 0)
     planned = dunning.ladder(steps, failed_at, place)
     # A try before the step's date (by hand, or after a technical decline) leaves the step to come.

@@ -149,7 +149,7 @@ def subscribe(
         plan = known_plan(connection, plan_code)
         if plan["archived_at"] is not None:
             raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
-        if catalog.customer(connection, customer_id) is None:
+        if not catalog.lock_customer(connection, customer_id):
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         amount = checked_amount(plan["amount"] * quantity, "amount times quantity")
         try:

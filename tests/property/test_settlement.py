@@ -85,6 +85,7 @@ def known_facts(draw: st.DrawFn) -> Facts:
         last_cycle=draw(st.booleans()),
         other_open=draw(st.booleans()),
         wallet_active=draw(st.booleans()),
+        relinked=draw(st.booleans()),
         charging=draw(st.booleans()),
         history=draw(histories),
     )

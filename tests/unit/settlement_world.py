@@ -106,7 +106,9 @@ def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:
         expected = 1 if known.invoice_status is InvoiceStatus.OPEN else 0
         pays_late = known.invoice_status is InvoiceStatus.UNCOLLECTIBLE and decision.pays
         assert len(_ends(decision)) == expected + pays_late
-        assert decision.retry_at is None or decision.retry_at > now
+        at_once = known.relinked and decision.wallet_lost
+        assert decision.retry_at is None or decision.retry_at > now or at_once
+    assert decision.status is known.charge_status or decision.events
 
 
 def _ends(decision: Decision) -> Sequence[str]:

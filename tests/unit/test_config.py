@@ -1,5 +1,6 @@
 """Settings: every mistake is one line that names its variable, and no secret is ever shown."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ BAD: dict[str, list[str]] = {
     "batch_threads": ["0", "257", "x"],
     "worker_processes": ["0", "65", "x"],
     "not_found_horizon_seconds": ["59", HUGE, "x"],
+    "customer_charges_a_day_max": ["0", HUGE, "x"],
+    "rupiah_an_hour_max": ["0", HUGE, "1e9", "100,000"],
     "wallet_wait_days": ["0", "367", "x"],
     "balance_recheck_seconds": ["0", HUGE, "x"],
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
@@ -307,7 +310,7 @@ def test_beat_runs_every_tick_and_drops_late_ones(tick: str, expires: int) -> No
     for name in beat.TICKS:
         entry = table[name]
         assert entry["task"] == name
-        assert Decimal(str(entry["schedule"])) == Decimal(tick)
+        assert entry["schedule"] == timedelta(milliseconds=int(Decimal(tick) * 1000))
         assert entry["options"] == {"queue": "ticks", "expires": expires}
 
 
@@ -318,4 +321,4 @@ def test_beat_is_a_handful_of_ticks_that_begin_with_ends() -> None:
     assert order.index("end_subscriptions") < order.index("open_periods")
     assert order.index("open_periods") < order.index("sweep_charges")
     audit = beat.schedule(Decimal(10))[beat.AUDIT]
-    assert audit["schedule"] == 3600
+    assert audit["schedule"] == timedelta(hours=1)

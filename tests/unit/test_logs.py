@@ -21,8 +21,8 @@ from billing.domain import charge
 from billing.logs import REDACTED, scrub
 
 TOKEN = "c15d437b56b918abaa3951b0beb48a57"
-FERNET_KEY = "mNb-v5c4X3z2L1kJhGfDsApOiUyTrEwQ_0987654321="
-SEALED = Fernet(FERNET_KEY.encode()).encrypt(b"a token").decode()
+FERNET = "mNb-v5c4X3z2L1kJhGfDsApOiUyTrEwQ_0987654321="
+SEALED = Fernet(FERNET.encode()).encrypt(b"a token").decode()
 SIGNATURE = "HMACSHA256=cw8mousSklhMtMLG4sXV0scLiLpx/IlcMaznIUtqq08="
 SECRETS = {
     "phone": "6281234567890",
@@ -36,7 +36,7 @@ SECRETS = {
     "token": TOKEN,
     "token in capitals": TOKEN.upper(),
     "signature": SIGNATURE,
-    "token key": FERNET_KEY,
+    "token key": FERNET,
     "sealed token": SEALED,
     "secret key": "SK-abcDEF123456",
     "secret key with underscores": "SK-abc_DEF_123456",

@@ -151,6 +151,16 @@ def test_wallet_fault_blocks_without_spending_a_step() -> None:
     assert decision.move is SubscriptionMove.FALL_BEHIND
 
 
+def test_wallet_fault_when_the_customer_has_linked_anew_is_charged_at_once() -> None:
+    """The charge follows as soon as a wallet is active, and here one is already."""
+    decision = settle(facts(relinked=True), declined(Fault.WALLET))
+
+    assert decision.retry_at == NOW
+    assert decision.blocked_on is None
+    assert decision.wallet_lost
+    assert decision.first_failed_at is None
+
+
 def test_wallet_fault_on_the_last_step_does_not_give_up() -> None:
     """Even with all steps spent the customer may link anew."""
     known = facts(history=History(scheduled_declines=4), first_failed_at=SENT - 21 * DAY)

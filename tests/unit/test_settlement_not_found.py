@@ -113,6 +113,18 @@ def test_not_found_with_a_lost_wallet_waits_for_a_new_link(status: ChargeStatus)
     assert_not_stuck(known, decision, AFTER_HORIZON)
 
 
+def test_not_found_with_a_new_wallet_is_charged_with_that_one_at_once() -> None:
+    """Not the same charge again, whose body holds the old token, but the next one."""
+    known = facts(UNKNOWN, wallet_active=False, relinked=True)
+
+    decision = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
+
+    assert decision.status is ChargeStatus.DECLINED
+    assert not decision.resend
+    assert decision.blocked_on is None
+    assert decision.retry_at == AFTER_HORIZON
+
+
 @pytest.mark.parametrize("status", [UNKNOWN, ChargeStatus.IN_FLIGHT])
 def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> None:
     """Asking goes on, and the charge is sent when it is asked about after the switch is back."""
@@ -131,7 +143,7 @@ def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> 
 
 
 def test_pending_that_is_not_found_has_not_been_completed() -> None:
-    """The customer did not confirm; the charge ends, and is never sent again as it was."""
+    """The customer did not confirm: no step is spent, and the wallet needs the customer."""
     known = facts(PENDING, waiting=Waiting.CUSTOMER)
 
     decision = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
@@ -139,7 +151,8 @@ def test_pending_that_is_not_found_has_not_been_completed() -> None:
     assert decision.status is ChargeStatus.DECLINED
     assert decision.code == "not_completed"
     assert not decision.resend
-    assert not decision.wallet_lost
+    assert decision.wallet_lost
+    assert decision.blocked_on is Blocked.WALLET
     assert_not_stuck(known, decision, AFTER_HORIZON)
 
 

@@ -48,6 +48,16 @@ def customer(connection: Connection, customer_id: str) -> RowMapping | None:
     return connection.execute(statement).mappings().one_or_none()
 
 
+def lock_customer(connection: Connection, customer_id: str) -> bool:
+    """Lock a customer, before any of its subscriptions and wallets; False when there is none.
+
+    It orders what needs both a wallet and the list of subscriptions: a new subscription, a new
+    token, and the question whether a token is still needed.
+    """
+    statement = text("SELECT id FROM customers WHERE id = :id FOR NO KEY UPDATE")
+    return connection.execute(statement, {"id": customer_id}).first() is not None
+
+
 def customers(connection: Connection, limit: int) -> list[RowMapping]:
     """Customers by id."""
     statement = select(CUSTOMERS).order_by(CUSTOMERS.c.id).limit(limit)

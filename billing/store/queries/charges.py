@@ -130,7 +130,8 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
         SELECT invoice_id,
                count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
                    AND fault NOT IN ('wallet', 'technical')) AS scheduled_declines,
-               count(*) FILTER (WHERE status = 'declined' AND fault = 'technical')
+               count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
+                   AND fault = 'technical')
                    AS technical_declines,
                count(*) FILTER (WHERE status = 'unsent') AS unsent
         FROM charges WHERE invoice_id = ANY(:ids) GROUP BY invoice_id
@@ -152,7 +153,11 @@ def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> No
         for name in ("status", "surplus", "next_check_at", "failed_seen_at", "parked_at",
                      "settled_at", "sent_at")
     }  # fmt: skip
-    values |= {name: func.coalesce(bindparam(name), columns[name]) for name in _KEPT}
+    paid = bindparam("succeeded", type_=Boolean)
+    values |= {
+        name: case((paid, None), else_=func.coalesce(bindparam(name), columns[name]))
+        for name in _KEPT
+    }
     values["asks"] = columns.asks + bindparam("asked")
     values["sends"] = columns.sends + bindparam("resent")
     values["body_sealed"] = case(

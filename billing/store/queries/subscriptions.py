@@ -35,13 +35,21 @@ def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None
 
 
 def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
-    """Lock a subscription and the other live ones of its customer, in the order of their ids."""
+    """Lock a subscription's customer, and then all its live subscriptions in order."""
+    parameters = {"id": subscription_id}
+    connection.execute(
+        text(
+            "SELECT id FROM customers WHERE id ="
+            " (SELECT customer_id FROM subscriptions WHERE id = :id) FOR NO KEY UPDATE"
+        ),
+        parameters,
+    )
     connection.execute(
         text(
             "SELECT id FROM subscriptions WHERE ended_at IS NULL AND customer_id ="
             " (SELECT customer_id FROM subscriptions WHERE id = :id) ORDER BY id FOR UPDATE"
         ),
-        {"id": subscription_id},
+        parameters,
     )
 
 
