@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # One process a core for the tests; they share one PostgreSQL and one Redis.
 JOBS ?= 2
 
-.PHONY: help setup run demo test check fmt lint types arch audit lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.done ## make the virtual environment (once; everything below does it by itself)
 
@@ -47,6 +47,17 @@ arch: setup ## import contracts between the rooms
 
 audit: setup ## check every invariant of the database that the settings name
 	@$(BIN)/billing audit
+
+advisories: ## ask the package index whether a pinned version has known holes (needs the network)
+	@$(PYTHON) -m venv $(VENV)/advisories
+	@$(VENV)/advisories/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@$(VENV)/advisories/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=200 fresh ones)
+	@$(BIN)/python -m tests.faults.storm $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
+siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
+	@$(BIN)/python -m tests.faults.siege
 
 lock: setup ## resolve the dependencies anew (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \

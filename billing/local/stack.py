@@ -130,7 +130,10 @@ class Stack:
             self.say("bringing the database up to date")
             self._migrate(self.settings)
         write_env_file(self.home / "stack.env", self.settings)
-        self._bring_up(crew, [self._part(name, flower_port) for name in self._parts])
+        # Flower asks once, at its start, which workers there are.
+        first = [name for name in self._parts if name != "flower"]
+        for names in (first, [name for name in self._parts if name not in first]):
+            self._bring_up(crew, [self._part(name, flower_port) for name in names])
         self._watch.start()
 
     def _ports(self) -> tuple[int, int]:
