@@ -2,8 +2,8 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.integration.engine")
+pytest.register_assert_rewrite("tests.integration.checks", "tests.integration.engine")
 
-from tests.integration.fixtures import engine, gateway, impatient  # noqa: E402 - after the above
+from tests.integration.fixtures import engine, gateway, hold, impatient, other  # noqa: E402 - after
 
-__all__ = ["engine", "gateway", "impatient"]
+__all__ = ["engine", "gateway", "hold", "impatient", "other"]

@@ -1,6 +1,7 @@
 """Periods become invoices, invoices become charges, and each exactly once."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -306,7 +307,7 @@ def test_a_period_that_opens_behind_a_void_unresolved_charge_is_charged(
 ) -> None:
     """However the unresolved charge ends, by itself or by a person's word, the next follows."""
     customer, subscription = engine.begun(every="1 day")
-    end = {"end": "FAILED", "after_queries": 2} if outcome == "declined" else {}
+    end: dict[str, Any] = {"end": "FAILED", "after_queries": 2} if outcome == "declined" else {}
     engine.script("pending", customer, **end)
     engine.run()
     operating.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)

@@ -209,6 +209,23 @@ def test_a_late_success_after_dunning_gave_up_pays_the_invoice(engine: Engine) -
     assert [row["period_index"] for row in engine.invoices(subscription)] == [0, 1]
 
 
+def test_a_late_success_when_all_cycles_have_gone_by_completes(engine: Engine) -> None:
+    """Marked unpaid in its first of two cycles, paid months later: nothing is left to bill."""
+    customer, subscription = engine.begun(on_exhausted="unpaid", retries="2d", cycles=2)
+    engine.script("decline", customer)
+    engine.script("pending", customer, end="SUCCESS", after_queries=2)
+    engine.script("status_says", customer, "status", times=2, skip=1, status="FAILED")
+    engine.advance(100 * DAY)
+    assert engine.status(subscription) == "unpaid"
+    engine.late_success(engine.charges(subscription)[1]["id"])
+
+    engine.advance(60 * DAY)
+
+    assert engine.status(subscription) == "completed"
+    assert len(engine.debits(customer)) == 1
+    assert engine.told("period.skipped")[0]["data"]["first"] == 1
+
+
 def test_a_technical_fault_backs_off_shortly_and_spends_no_step(engine: Engine) -> None:
     """A quarter of an hour, one hour, four, twelve; then it is paid, all on the ladder's day 0."""
     customer, subscription = engine.begun()
@@ -315,9 +332,7 @@ class TestAWalletThatIsShort:
         customer, subscription = engine.begun(every="2 months", cash=0)
         engine.advance(START + 3 * DAY)
 
-        operating.retry_invoice(
-            engine.context, engine.invoices(subscription)[0]["id"], OPERATOR
-        )
+        operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
         engine.run()
 
         assert len(engine.ledger(customer, "payment")) == 2

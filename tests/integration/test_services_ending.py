@@ -141,9 +141,7 @@ def test_money_that_settles_after_the_cancel_is_given_back_once(
 
 
 @pytest.mark.parametrize("end", ["SUCCESS", "FAILED"])
-def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(
-    engine: Engine, end: str
-) -> None:
+def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(engine: Engine, end: str) -> None:
     """Paid late it goes back; not paid there is nothing to give; the token goes after either."""
     customer, subscription = engine.begun()
     engine.script("pending", customer, end=end, after_queries=1)
@@ -222,7 +220,7 @@ def test_a_full_refund_gives_only_what_is_left(engine: Engine) -> None:
 
 def test_what_cannot_be_canceled_is_refused(engine: Engine) -> None:
     """Ended already, an instant gone by, one without offset, a word that means nothing, no id."""
-    customer, subscription = engine.begun()
+    _customer, subscription = engine.begun()
     engine.run()
     before = engine.counts()
     for at in (START - DAY, START, datetime(2027, 1, 1), "tomorrow"):  # noqa: DTZ001 - meant

@@ -1,18 +1,19 @@
 """Answers that are lost, late, forged or absurd: one debit, known in the end, never guessed."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import charging, operating, reconciling
+from billing.services import claiming, operating, reconciling
 from tests.integration.engine import START, Engine
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 
 DONE = ("drop_after", "wrong_signature", "no_signature", "garbage", "empty", "wrong_amount")
-DONE_AND_SAID = [(kind, {}) for kind in DONE] + [
+DONE_AND_SAID: list[tuple[str, dict[str, Any]]] = [(kind, {}) for kind in DONE] + [
     (kind, {"work": "done"}) for kind in ("http_500", "html", "rate_limited", "conflict")
 ]
 NOT_DONE = ("drop_before", "http_500", "html")
@@ -20,7 +21,7 @@ NOT_DONE = ("drop_before", "http_500", "html")
 
 @pytest.mark.parametrize(("kind", "options"), DONE_AND_SAID)
 def test_the_money_moved_and_the_answer_was_lost(
-    engine: Engine, kind: str, options: dict[str, str]
+    engine: Engine, kind: str, options: dict[str, Any]
 ) -> None:
     """Nothing else is charged until the gateway was asked; then the one debit is on record."""
     customer, subscription = engine.begun()
@@ -39,7 +40,7 @@ def test_the_money_moved_and_the_answer_was_lost(
 
 @pytest.mark.parametrize("kind", NOT_DONE)
 def test_the_request_was_lost(engine: Engine, kind: str) -> None:
-    """Not found is believed after a quarter of an hour; then the same request goes out once more."""
+    """Not found is believed after a quarter of an hour; then the same request goes again."""
     customer, subscription = engine.begun()
     engine.script(kind, customer)
     engine.advance(14 * MINUTE)
@@ -178,7 +179,7 @@ def test_a_status_query_that_fails_settles_nothing(engine: Engine, kind: str) ->
     """The answer about an unknown charge is lost as well: it is asked again, not guessed."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
-    options = {"work": "done"} if kind == "conflict" else {}
+    options: dict[str, Any] = {"work": "done"} if kind == "conflict" else {}
     engine.script(kind, customer, "status", times=2, **options)
     engine.advance(3 * MINUTE)
     expected = "succeeded" if kind == "no_signature" else "unknown"
@@ -195,7 +196,7 @@ def test_a_process_that_dies_after_the_claim_charges_nobody_twice(engine: Engine
     customer, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])
     ids = [row["id"] for row in engine.invoices(subscription)]
-    claimed = charging._claim(engine.context, dict.fromkeys(ids))
+    claimed = claiming.claim(engine.context, dict.fromkeys(ids))
     assert len(claimed) == 1
 
     engine.advance(HOUR)
@@ -210,7 +211,7 @@ def test_a_process_that_dies_after_the_call_books_what_happened(engine: Engine) 
     customer, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])
     ids = [row["id"] for row in engine.invoices(subscription)]
-    [payment] = charging._claim(engine.context, dict.fromkeys(ids))
+    [payment] = claiming.claim(engine.context, dict.fromkeys(ids))
     engine.context.gateway.pay(payment)
 
     engine.advance(2 * MINUTE)
@@ -249,7 +250,7 @@ def test_an_answer_that_comes_after_the_question_is_still_used(impatient: Engine
 
 def test_what_is_unknown_in_one_period_does_not_make_the_next_the_first(engine: Engine) -> None:
     """`first_payment` of the second period waits for the first: it is known when it is sent."""
-    customer, subscription = engine.begun(every="1 day")
+    customer, _subscription = engine.begun(every="1 day")
     engine.script("drop_after", customer)
     engine.script("http_500", customer, "status", times=4)
 

@@ -53,9 +53,7 @@ def test_all_of_it_goes_back_once(engine: Engine, paid: tuple[str, UUID]) -> Non
     assert given_back(engine, customer) == [50_000]
 
 
-def test_parts_add_up_to_the_whole_and_not_beyond(
-    engine: Engine, paid: tuple[str, UUID]
-) -> None:
+def test_parts_add_up_to_the_whole_and_not_beyond(engine: Engine, paid: tuple[str, UUID]) -> None:
     """20,000 and 20,000 fit, 10,001 does not, also while the others are only on their way."""
     customer, invoice = paid
     for _ in range(2):
@@ -102,9 +100,7 @@ def test_only_a_paid_invoice_can_be_refunded(engine: Engine) -> None:
     assert engine.counts()["refunds"] == 0
 
 
-def test_the_same_key_acts_once_and_answers_alike(
-    engine: Engine, paid: tuple[str, UUID]
-) -> None:
+def test_the_same_key_acts_once_and_answers_alike(engine: Engine, paid: tuple[str, UUID]) -> None:
     """A command that comes twice refunds once, and both are told of the same refund."""
     customer, invoice = paid
     told = [refund(engine, invoice, 10_000, key="k") for _ in range(3)]
@@ -114,9 +110,7 @@ def test_the_same_key_acts_once_and_answers_alike(
     assert given_back(engine, customer) == [10_000]
 
 
-def test_the_same_key_for_something_else_is_refused(
-    engine: Engine, paid: tuple[str, UUID]
-) -> None:
+def test_the_same_key_for_something_else_is_refused(engine: Engine, paid: tuple[str, UUID]) -> None:
     """A key belongs to its arguments and its command."""
     customer, invoice = paid
     refund(engine, invoice, 10_000, key="k")
@@ -312,7 +306,11 @@ class TestASurplusPayment:
         charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
         assert charges == {1: ("succeeded", True), 2: ("succeeded", False)}
         [row] = engine.refunds(customer)
-        assert (row["charge_id"], row["amount"], row["status"]) == (first["id"], 50_000, "succeeded")
+        assert (row["charge_id"], row["amount"], row["status"]) == (
+            first["id"],
+            50_000,
+            "succeeded",
+        )
         assert given_back(engine, customer) == [50_000]
         assert engine.one("SELECT amount_refunded FROM invoices") == 0
 

@@ -1,0 +1,68 @@
+"""What must hold after every test, whatever its story was.
+
+The gateway keeps a ledger of its own; it and our rows have to agree to the last rupiah.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from billing.services import auditing
+
+if TYPE_CHECKING:
+    from tests.integration.engine import Engine
+
+Row = Mapping[str, Any]
+
+
+def check(engine: "Engine") -> None:
+    """The audit finds nothing, the ledger equals the rows, and every state has its event."""
+    assert auditing.audit(engine.context) == []
+    assert differences(engine) == []
+    assert moves_without_event(engine) == []
+
+
+def differences(engine: "Engine") -> list[str]:
+    """Where the gateway's ledger and our rows disagree about money that moved."""
+    found = []
+    for customer in engine.rows("SELECT id FROM customers"):
+        ledger = engine.ledger(customer["id"])
+        ours = engine.rows(
+            "SELECT gateway_number AS name, amount FROM charges"
+            " WHERE customer_id = :id AND status = 'succeeded'",
+            id=customer["id"],
+        )
+        found += _differ("payment", ledger, "number", ours)
+        ours = engine.rows(
+            "SELECT CAST(id AS text) AS name, amount FROM refunds"
+            " WHERE customer_id = :id AND status = 'succeeded'",
+            id=customer["id"],
+        )
+        found += _differ("refund", ledger, "request_id", ours)
+    return found
+
+
+def moves_without_event(engine: "Engine") -> list[Row]:
+    """Charges and refunds whose last event does not tell the state that they are in."""
+    return engine.rows("""
+        SELECT id, status, kind FROM (
+            SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c
+            LEFT JOIN events e ON e.charge_id = c.id AND e.kind LIKE 'charge.%'
+                AND e.kind <> 'charge.parked' ORDER BY c.id, e.id DESC) AS charges
+        WHERE kind IS DISTINCT FROM 'charge.' || status
+          AND NOT (status = 'in_flight' AND kind IN ('charge.claimed', 'charge.resent'))
+        UNION ALL
+        SELECT id, status, kind FROM (
+            SELECT DISTINCT ON (r.id) r.id, r.status, e.kind FROM refunds r
+            LEFT JOIN events e ON e.data->>'refund' = CAST(r.id AS text)
+            ORDER BY r.id, e.id DESC) AS refunds
+        WHERE kind IS DISTINCT FROM 'refund.' || status
+          AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent')""")
+
+
+def _differ(kind: str, ledger: Sequence[Row], name: str, ours: Sequence[Row]) -> list[str]:
+    theirs = {row[name]: row["amount"] for row in ledger if row["kind"] == kind and row["moves"]}
+    twice = [row[name] for row in ledger if row["kind"] == kind and row["moves"] > 1]
+    known = {row["name"]: row["amount"] for row in ours}
+    if theirs == known and not twice:
+        return []
+    return [f"{kind}: the gateway has {theirs}, twice {twice}, our rows have {known}"]

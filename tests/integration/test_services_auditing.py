@@ -1,0 +1,174 @@
+"""The audit is silent while all is well, and names every kind of damage it promises to find."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from billing.domain.events import OPERATOR
+from billing.services import auditing, operating, refunding
+from billing.store.queries import audit as statements
+from tests.integration import checks
+from tests.integration.engine import START, Engine
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def story(engine: Engine) -> UUID:
+    """Three weeks of a subscription: paid twice, once after a decline, a refund, an open one."""
+    customer, subscription = engine.begun(every="1 week")
+    engine.script("decline", customer)
+    engine.advance(8 * DAY)
+    refunding.refund_invoice(
+        engine.context, engine.invoices(subscription)[0]["id"], 20_000, OPERATOR
+    )
+    engine.run()
+    engine.script("decline", customer, times=None)
+    engine.advance(START + 15 * DAY)
+    assert [row["status"] for row in engine.invoices(subscription)] == ["paid", "paid", "open"]
+    checks.check(engine)
+    engine.audited = False
+    return subscription
+
+
+DAMAGE: dict[str, list[str]] = {
+    "one paying charge for each paid invoice": [
+        (
+            "UPDATE charges SET surplus = true WHERE status = 'succeeded'"
+            " AND invoice_id = (SELECT id FROM invoices WHERE period_index = 1)"
+        ),
+    ],
+    "no paying charge for an invoice that is not paid": [
+        (
+            "UPDATE invoices SET status = 'open', paid_at = NULL, next_attempt_at = '2030-01-01'"
+            " WHERE period_index = 1"
+        ),
+    ],
+    "a surplus payment is given back": [
+        "UPDATE charges SET surplus = true WHERE status = 'succeeded' AND amount_refunding = 0",
+    ],
+    "charge and invoice agree on the amount": [
+        "UPDATE charges SET amount = amount + 1 WHERE ordinal = 1",
+        "UPDATE invoices SET amount = amount + 1 WHERE period_index = 0",
+    ],
+    "reserved refunds add up": [
+        "UPDATE charges SET amount_refunding = 19999 WHERE amount_refunding > 0",
+        (
+            "UPDATE charges SET amount_refunding = 1 WHERE status = 'succeeded'"
+            " AND amount_refunding = 0"
+        ),
+        "UPDATE refunds SET status = 'declined'",
+    ],
+    "refunded money adds up": [
+        "UPDATE invoices SET amount_refunded = 0",
+        "UPDATE invoices SET amount_refunded = 5 WHERE period_index = 1",
+        "UPDATE refunds SET status = 'unknown', parked_at = now()",
+    ],
+    "periods follow each other without gap or overlap": [
+        "UPDATE invoices SET period_end = period_end - interval '1 hour' WHERE period_index = 0",
+        "UPDATE invoices SET period_end = period_end + interval '1 hour' WHERE period_index = 0",
+        (
+            "UPDATE invoices SET period_index = 9, period_start = period_start - interval '1 day'"
+            " WHERE period_index = 2"
+        ),
+    ],
+    "every period has an invoice or was skipped on record": [
+        "UPDATE subscriptions SET next_period_index = next_period_index + 1",
+        "UPDATE subscriptions SET next_period_index = next_period_index - 1",
+        (
+            "INSERT INTO events (at, kind, actor, subscription_id, data) SELECT now(),"
+            " 'period.skipped', 'x', id, '{\"first\": 7, \"last\": 7}' FROM subscriptions"
+        ),
+    ],
+    "the first payment is marked as such": [
+        "UPDATE charges SET first_payment = NOT first_payment WHERE status = 'succeeded'",
+        "UPDATE charges SET first_payment = false",
+    ],
+    "an open invoice has a date, a charge on its way, or an older one before it": [
+        "UPDATE invoices SET next_attempt_at = NULL",
+    ],
+    "an unresolved charge is asked about, or parked": [
+        f"UPDATE charges SET status = '{status}', next_check_at = NULL WHERE id ="
+        " (SELECT c.id FROM charges c JOIN invoices i ON i.id = c.invoice_id"
+        "  WHERE i.status = 'open' LIMIT 1)"
+        for status in ("in_flight", "pending", "unknown")
+    ],
+    "an unsettled refund is tried again, or parked": [
+        f"UPDATE refunds SET status = '{status}', next_attempt_at = NULL"
+        for status in ("requested", "in_flight", "unknown")
+    ],
+    "a subscription that bills has a next due date": [
+        "UPDATE subscriptions SET next_due_at = NULL",
+    ],
+    "nothing is owed by a subscription that has ended": [
+        "UPDATE subscriptions SET status = 'canceled', next_due_at = NULL, ended_at = now()",
+        "UPDATE subscriptions SET status = 'completed', next_due_at = NULL, ended_at = now()",
+    ],
+    "every settled charge has its event": [
+        "DELETE FROM events WHERE kind = 'charge.succeeded'",
+        "UPDATE charges SET status = 'unsent' WHERE status = 'declined'",
+    ],
+    "nothing that is due waits": [
+        "UPDATE invoices SET next_attempt_at = '2026-01-01' WHERE status = 'open'",
+        "UPDATE charges SET next_check_at = '2026-01-01'",
+        "UPDATE refunds SET next_attempt_at = '2026-01-01'",
+        "UPDATE subscriptions SET next_due_at = '2026-01-01'",
+    ],
+}
+CASES = [(name, damage) for name, damages in DAMAGE.items() for damage in damages]
+
+
+def test_damage_is_found(engine: Engine, story: UUID, subtests: pytest.Subtests) -> None:
+    """Rows bent by hand, each in one way, are named by the invariant that they break."""
+    overdue = engine.now - auditing.LEEWAY
+    for name, damage in CASES:
+        with subtests.test(name, damage=damage), engine.undone() as connection:
+            assert statements.broken(connection, name, overdue) == []
+            assert connection.execute(text(damage)).rowcount > 0
+            assert statements.broken(connection, name, overdue) != []
+
+
+def test_a_finding_names_the_invariant_and_the_row(engine: Engine, story: UUID) -> None:
+    """What a person reads says which promise is broken, and where."""
+    engine.execute("UPDATE invoices SET next_attempt_at = NULL WHERE status = 'open'")
+    [open_invoice] = [i for i in engine.invoices(story) if i["status"] == "open"]
+
+    [finding] = auditing.audit(engine.context)
+
+    assert finding.name.startswith("an open invoice has a date")
+    assert str(open_invoice["id"]) in finding.detail
+
+
+def test_every_invariant_was_tried() -> None:
+    """A new invariant comes with a test that it finds something."""
+    assert DAMAGE.keys() == statements.INVARIANTS.keys()
+
+
+def test_many_findings_do_not_become_a_flood(engine: Engine) -> None:
+    """At most twenty lines of each kind are shown."""
+    engine.plan(every="1 day")
+    engine.subscribe(engine.customer())
+    engine.set_clock(START + 30 * DAY)
+    engine.run()
+    engine.audited = False
+    engine.execute("UPDATE charges SET amount = amount + 1")
+
+    named = [f for f in auditing.audit(engine.context) if f.name.startswith("charge and invoice")]
+
+    assert len(named) == 20
+
+
+def test_the_kill_switch_is_no_finding(engine: Engine) -> None:
+    """Invoices that wait because a person stopped charging are not late; other work is."""
+    _customer, _subscription = engine.begun()
+    operating.stop_charging(engine.context, OPERATOR)
+    engine.set_clock(START + DAY)
+    engine.tick()
+    engine.set_clock(START + 2 * DAY)
+
+    assert auditing.audit(engine.context) == []
+    operating.start_charging(engine.context, OPERATOR)
+    assert {f.name for f in auditing.audit(engine.context)} == {"nothing that is due waits"}
+    engine.run()

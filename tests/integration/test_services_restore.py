@@ -1,0 +1,167 @@
+"""A database that was restored from before the charges: the gateway is asked, nobody pays twice."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from billing.domain.events import OPERATOR
+from billing.sandbox.process import SandboxProcess
+from billing.services import refunding
+from tests.integration import checks
+from tests.integration.engine import START, Engine
+
+DAY = timedelta(days=1)
+Restore = Callable[[str], AbstractContextManager[Engine]]
+
+
+@pytest.fixture
+def snapshot(engine: Engine) -> Iterator[Callable[[], str]]:
+    """Take a snapshot of the engine's database; returns its URL."""
+    url = make_url(engine.url)
+    admin_url = url.set(drivername="postgresql", database="postgres")
+    made: list[str] = []
+    with psycopg.connect(admin_url.render_as_string(hide_password=False), autocommit=True) as admin:
+
+        def take() -> str:
+            engine.audited = False  # from here on the restored one is the one that counts
+            engine.context.database.dispose()
+            made.append(f"restored_{uuid4().hex}")
+            admin.execute(f"CREATE DATABASE {made[-1]} TEMPLATE {url.database}")
+            return url.set(database=made[-1]).render_as_string(hide_password=False)
+
+        yield take
+        for name in made:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def restored(url: str, gateway: SandboxProcess) -> Iterator[Engine]:
+    """An engine on an older database; afterwards it has to agree with the ledger."""
+    copy = Engine(url, gateway)
+    try:
+        yield copy
+        checks.check(copy)
+    finally:
+        copy.close()
+
+
+@pytest.mark.parametrize("repeat", ["original", "idempotent_request"])
+def test_a_days_charges_are_met_again_and_not_repeated(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str], repeat: str
+) -> None:
+    """First charges and renewals: the same numbers meet the earlier payments, which are booked."""
+    customer, first = engine.begun()
+    engine.run()
+    other = engine.customer()
+    second = engine.subscribe(other, start=START + 28 * DAY)
+    engine.set_clock(START + 27 * DAY)
+    engine.run()
+    before = snapshot()
+    engine.advance(DAY)
+    paid = {name: engine.debits(name) for name in (customer, other)}
+    assert [len(rows) for rows in paid.values()] == [2, 1]
+
+    gateway.control("PUT", "defaults", {"repeat_answer": repeat})
+    try:
+        with restored(before, gateway) as copy:
+            assert len(copy.charges(first)) == 1
+            copy.advance(2 * DAY)
+            assert {name: copy.debits(name) for name in (customer, other)} == paid
+            assert [c["status"] for c in copy.charges(first)] == ["succeeded"] * 2
+            assert [c["first_payment"] for c in copy.charges(second)] == [True]
+            numbers = {c["gateway_number"] for c in copy.charges(first)}
+            assert numbers == {row["number"] for row in paid[customer]}
+    finally:
+        gateway.control("PUT", "defaults", {"repeat_answer": "original"})
+
+
+def test_a_ladder_is_walked_again_without_a_second_debit(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """Declined on record, paid by the retry after the snapshot: the retry meets itself."""
+    customer, subscription = engine.begun()
+    engine.script("decline", customer)
+    engine.advance(DAY)
+    before = snapshot()
+    engine.advance(DAY)
+    assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
+
+    with restored(before, gateway) as copy:
+        copy.advance(5 * DAY)
+        assert [c["status"] for c in copy.charges(subscription)] == ["declined", "succeeded"]
+        assert len(copy.debits(customer)) == 1
+
+
+def test_a_charge_that_was_in_flight_in_the_snapshot_is_asked_about(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """Unknown on record, settled after the snapshot: the restored engine asks, and books it."""
+    customer, subscription = engine.begun()
+    engine.script("drop_after", customer)
+    engine.run()
+    before = snapshot()
+    engine.advance(DAY)
+
+    with restored(before, gateway) as copy:
+        copy.advance(DAY)
+        assert [c["status"] for c in copy.charges(subscription)] == ["succeeded"]
+        assert len(copy.debits(customer)) == 1
+
+
+def test_a_decline_after_the_snapshot_is_met_and_the_ladder_goes_on(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """The earlier try failed at the gateway: the restored one learns it, and pays once later."""
+    customer, subscription = engine.begun()
+    engine.script("decline", customer)
+    before = snapshot()
+    engine.advance(DAY)
+
+    with restored(before, gateway) as copy:
+        copy.advance(4 * DAY)
+        assert [c["status"] for c in copy.charges(subscription)] == ["declined", "succeeded"]
+        assert len(copy.debits(customer)) == 1
+
+
+def test_a_refund_after_the_snapshot_does_not_go_back_twice(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """The operator repeats what the restored database has forgotten: the same Request-Id."""
+    customer, subscription = engine.begun()
+    engine.run()
+    invoice = engine.invoices(subscription)[0]["id"]
+    before = snapshot()
+    refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR)
+    engine.run()
+
+    with restored(before, gateway) as copy:
+        refunding.refund_invoice(copy.context, invoice, 20_000, OPERATOR)
+        copy.run()
+        assert copy.refunds(customer)[0]["status"] == "succeeded"
+        assert [row["moves"] for row in copy.ledger(customer, "refund")] == [1]
+
+
+def test_another_refund_than_the_forgotten_one_is_not_guessed_about(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """The same Request-Id with another amount: neither paid nor declined, but visibly unknown."""
+    customer, subscription = engine.begun()
+    engine.run()
+    invoice = engine.invoices(subscription)[0]["id"]
+    before = snapshot()
+    refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR)
+    engine.run()
+
+    copy = Engine(before, gateway)
+    refunding.refund_invoice(copy.context, invoice, 30_000, OPERATOR)
+    copy.advance(2 * DAY)
+    [row] = copy.refunds(customer)
+    copy.close()
+
+    assert (row["status"], row["parked_at"] is not None) == ("unknown", True)
+    assert [r["amount"] for r in engine.ledger(customer, "refund")] == [20_000]
