@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 QUEUES = ("ticks", "charges", "admin")
 """Apart, so that a flood of renewals delays no refund."""
+SEND_SECONDS = 3
+"""How long one try to send a message waits for the broker; there are five of them."""
 
 
 def build(settings: Settings) -> Context:
@@ -69,6 +71,9 @@ def messenger(settings: Settings) -> "Celery":
 
     client = Celery("billing", broker=settings.redis)
     client.conf.update(messaging(settings))
+    # It never waits for a message as a worker does; a broker that accepts and is silent would
+    # otherwise hold a caller for two and a half minutes.
+    client.conf.broker_transport_options |= {"socket_timeout": SEND_SECONDS}
     return client
 
 

@@ -20,6 +20,7 @@ from billing.services import guarding
 from billing.services.context import Context
 from billing.store import migrate
 from schedules import beat
+from workers import broker
 
 SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 
@@ -35,6 +36,7 @@ def _settings() -> Settings:
 
 
 settings = _settings()
+broker.install()
 
 
 class BillingTask(Task):  # type: ignore[misc]  # celery has no types

@@ -1,12 +1,15 @@
 """`billing invoice` and `billing refund`: what is owed, and money given back."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
 from billing.cli import arguments, charges, engine, options, output
 from billing.domain.invoice import InvoiceStatus
+
+if TYPE_CHECKING:
+    from billing.domain.events import Actor
 
 app = options.noun("Invoices: what is owed for one period.")
 REFUND = options.example("billing refund 0b9e… --amount 50000 --reason complaint")
@@ -93,10 +96,16 @@ def refund(
     ] = None,
     reason: options.Reason = None,
     *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send its parked refunds again, as they are.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Give back the money of a paid invoice, or some of it."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    if again:
+        _send_again(wanted, by, as_json=as_json)
+        return
     rupiah = None if amount is None else arguments.amount(amount)
     with engine.engine() as context:
         from billing.services import refunding, showing
@@ -109,6 +118,17 @@ def refund(
         output.say(f"{back} will be given back; see: billing invoice show {wanted}")
 
     output.answer(found, as_json=as_json, people=people)
+
+
+def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
+    with engine.engine() as context:
+        from billing.services import refunding, showing
+
+        count = refunding.send_again(context, wanted, by)
+        found = showing.invoice(context.database, wanted)["refunds"]
+    output.answer(
+        found, as_json=as_json, people=lambda: output.say(f"sending {count} refund(s) again")
+    )
 
 
 def _people(found: dict[str, Any]) -> None:

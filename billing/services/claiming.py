@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from billing.domain import charge
 from billing.domain.charge import ChargeStatus, Trigger
-from billing.domain.errors import BillingError, InvalidValue
+from billing.domain.errors import BillingError, InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
@@ -129,18 +129,18 @@ def _composed(
     identity = charge.charge_id(row["invoice_id"], ordinal)
     number = charge.gateway_number(row["subscription_id"], row["period_index"], ordinal)
     first_payment = row["first_paid_at"] is None
-    payment = Payment(
-        payer=Payer(row["customer_id"], row["name"], row["phone"], row["email"]),
-        number=number,
-        amount=row["amount"],
-        token=context.vault.open(row["token_sealed"]).decode(),
-        use_points=row["use_points"],
-        first_payment=first_payment,
-        description=row["plan_name"],
-    )
     try:
+        payment = Payment(
+            payer=Payer(row["customer_id"], row["name"], row["phone"], row["email"]),
+            number=number,
+            amount=row["amount"],
+            token=context.vault.open(row["token_sealed"]).decode(),
+            use_points=row["use_points"],
+            first_payment=first_payment,
+            description=row["plan_name"],
+        )
         body = context.gateway.compose(payment)
-    except InvalidValue as refused:
+    except (InvalidValue, NotConfigured) as refused:
         _unsendable(connection, row, str(refused), now)
         return []
     retry = row["first_failed_at"] is not None

@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 
 from billing.domain import dunning
 from billing.domain.charge import Trigger
+from billing.domain.errors import NotConfigured
 from billing.domain.events import event
 from billing.domain.invoice import Blocked
 from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import settling
+from billing.services import guarding, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, events, invoices
@@ -50,6 +51,8 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
     """Return the invoices that may be charged, each with the last charge that was looked at."""
     now = context.clock.now()
     with context.database.transaction() as connection:
+        if not guarding.may_charge(context, connection):
+            return {}
         rows = charges.candidates(connection, invoice_ids, now)
     fresh = {row["invoice_id"]: None for row in rows if row["last_charge_id"] is None}
     again = [row for row in rows if row["last_charge_id"] is not None]
@@ -89,7 +92,10 @@ def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
 
 def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
     """How much the wallet is short of the amount; nought when it suffices or cannot be asked."""
-    token = context.vault.open(row["token_sealed"]).decode()
+    try:
+        token = context.vault.open(row["token_sealed"]).decode()
+    except NotConfigured:
+        return 0
     balance = context.gateway.balance(row["customer_id"], token)
     if not isinstance(balance, Balance):
         return 0

@@ -61,7 +61,7 @@ def refund_invoice(
         if invoice is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
         subscriptions.lock(connection, [invoice["subscription_id"]])
-        paid = charges.paying(connection, invoice_id)
+        paid = charges.refundable(connection, invoice_id)
         if paid is None:
             raise IllegalMove(
                 f"invoice {invoice_id} is {invoice['status']}; only a paid one can be refunded"
@@ -79,6 +79,31 @@ def refund_invoice(
         return {"refund": str(made), "invoice": str(invoice_id), "amount": wanted}
 
     return once(context, request, act)
+
+
+def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
+    """Send the parked refunds of an invoice again, under their own Request-Ids.
+
+    Returns how many. Raises NotKnown, or IllegalMove when none is parked.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        invoice = invoices.one(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice["subscription_id"]])
+        parked = [r for r in refunds.of_invoice(connection, [invoice_id]) if r["parked_at"]]
+        if not parked:
+            raise IllegalMove(f"no refund of invoice {invoice_id} is parked")
+        for row in parked:
+            refunds.change(connection, row["id"], next_attempt_at=now, parked_at=None, tries=0)
+            about = {key: invoice[key] for key in ("customer_id", "subscription_id")}
+            told = event(
+                "refund.retry_requested", at=now, by=by, **about, invoice_id=invoice_id,
+                charge_id=row["charge_id"], refund=str(row["id"]),
+            )  # fmt: skip
+            events.record(connection, [told])
+    return len(parked)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:

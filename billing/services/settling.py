@@ -302,11 +302,21 @@ def move(
             told = event("period.skipped", at=now, by=by, **about, first=skipped, last=index - 1)
             events.record(connection, [told])
     subscriptions.change(connection, subscription_id, **values)
+    if after in subscription.ENDED and row["cancel_unbind"]:
+        _unbind_if_last(connection, row["customer_id"], now)
     told = event(
         f"subscription.{_TOLD[step]}", at=now, by=by, customer_id=row["customer_id"],
         subscription_id=subscription_id, **facts,
     )  # fmt: skip
     events.record(connection, [told])
+
+
+def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
+    """What was to be unbound at a later end is unbound at an earlier one, too."""
+    others = subscriptions.live_of(connection, customer_id)
+    if not others and wallets.want_unbind(connection, customer_id, now):
+        asked = event("wallet.unbind_requested", at=now, customer_id=customer_id)
+        events.record(connection, [asked])
 
 
 _TOLD = {

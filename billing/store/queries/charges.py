@@ -228,6 +228,18 @@ def counts_since(
     return {row[0]: row[1] for row in rows}
 
 
+def refundable(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+    """The charge of an invoice to give money back from: a surplus one that has some, or the paying.
+
+    A surplus payment gives itself back; what is left of one is there because that was declined.
+    """
+    statement = text(
+        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded'"
+        " ORDER BY (surplus AND amount_refunding < amount) DESC, surplus LIMIT 1"
+    )
+    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+
+
 def page_of_window(
     connection: Connection, since: datetime, until: datetime, after: UUID, limit: int
 ) -> list[RowMapping]:

@@ -118,10 +118,34 @@ def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     return set(connection.execute(statement, {"ids": list(ids)}).scalars())
 
 
+MAY_END = """
+    s.cancel_at IS NOT NULL AND s.ended_at IS NULL
+    AND NOT (s.status IN ('trialing', 'active', 'past_due')
+             AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
+    AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
+             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
+             AND i.status = 'open' AND i.next_attempt_at IS NOT NULL
+             AND i.blocked_on IS NULL AND i.reason IS NULL
+             AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id)
+             AND (SELECT stopped_at IS NULL FROM engine))
+"""
+"""An end that was set for a date waits until what began before it is opened, was tried once, and
+is not unknown any more: an outage must not turn owed periods into free ones."""
+
+
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose end has come."""
+    """Subscriptions whose end has come, and that may end."""
     statement = text(
-        "SELECT id FROM subscriptions WHERE cancel_at <= :now AND ended_at IS NULL"
-        " ORDER BY cancel_at LIMIT :limit"
+        f"SELECT s.id FROM subscriptions s WHERE s.cancel_at <= :now AND {MAY_END}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.cancel_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def live_of(connection: Connection, customer_id: str) -> int:
+    """How many of a customer's subscriptions have not ended."""
+    statement = text(
+        "SELECT count(*) FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
+    )
+    return int(connection.execute(statement, {"customer": customer_id}).scalar_one())

@@ -1,0 +1,124 @@
+"""What could have become a dead end, or a way round a guard: each has a way out, or is closed."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from billing.domain.errors import IllegalMove
+from billing.domain.events import OPERATOR
+from billing.services import auditing, charging, ending, refunding
+from tests.integration.engine import Engine
+
+DAY = timedelta(days=1)
+
+
+def test_an_outage_before_the_end_makes_no_period_free(engine: Engine) -> None:
+    """Periods that began before the date of the cancellation are billed when the engine is back."""
+    customer, subscription = engine.begun(every="10 days")
+    engine.run()
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 25 * DAY)
+
+    engine.set_clock(engine.now + 40 * DAY)
+    engine.run()
+
+    assert engine.subscription(subscription)["status"] == "canceled"
+    assert len(engine.debits(customer)) == 3, "of the days 0, 10 and 20"
+    assert [i["status"] for i in engine.invoices(subscription)] == ["paid"] * 3
+
+
+def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
+    """A charge that may have been paid is asked about before the subscription ends."""
+    customer, subscription = engine.begun(every="10 days")
+    engine.script("drop_after", customer, times=1)
+    engine.run()
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + timedelta(seconds=30))
+    engine.advance(DAY)
+
+    assert engine.subscription(subscription)["status"] == "canceled"
+    assert [i["status"] for i in engine.invoices(subscription)] == ["paid"]
+    assert len(engine.debits(customer)) == 1
+    assert engine.ledger(customer, "refund") == []
+
+
+def test_a_wish_to_unbind_survives_an_earlier_end(engine: Engine) -> None:
+    """Dunning that ends the subscription before its date deletes the token as was asked."""
+    customer, subscription = engine.begun(every="1 month", retries="1d")
+    engine.run()
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 80 * DAY, unbind=True)
+    engine.put_cash(customer, 0)
+    engine.advance(40 * DAY)
+
+    assert engine.subscription(subscription)["status"] == "canceled"
+    assert engine.wallets(customer)[0]["status"] == "unlinked"
+
+
+def test_a_parked_refund_is_sent_again_by_a_person(engine: Engine) -> None:
+    """It goes out under its own Request-Id, so that one that was paid is not paid again."""
+    customer, subscription = engine.begun()
+    engine.run()
+    invoice = UUID(str(engine.invoices(subscription)[0]["id"]))
+    with pytest.raises(IllegalMove):
+        refunding.send_again(engine.context, invoice, OPERATOR)
+    engine.script("drop_after", customer, "refund", times=12)
+    refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
+    engine.advance(2 * DAY)
+    assert engine.refunds(customer)[0]["parked_at"] is not None
+
+    engine.no_more_scripts()
+    assert refunding.send_again(engine.context, invoice, OPERATOR) == 1
+    engine.run()
+
+    assert engine.refunds(customer)[0]["status"] == "succeeded"
+    assert [row["moves"] for row in engine.ledger(customer, "refund")] == [1]
+
+
+def test_a_message_left_over_asks_no_foreign_gateway(engine: Engine) -> None:
+    """In a database that belongs to another gateway nothing is asked, and no token is shown."""
+    customer, subscription = engine.begun(retries="1d")
+    engine.put_cash(customer, 0)
+    engine.run()
+    invoice = UUID(str(engine.invoices(subscription)[0]["id"]))
+    engine.set_clock(engine.now + 2 * DAY)
+    engine.execute("UPDATE engine SET gateway_host = 'elsewhere.example.com'")
+    before = engine.gateway.control("GET", "totals")["answers"]
+
+    charging.collect(engine.context, [invoice])
+
+    assert engine.gateway.control("GET", "totals")["answers"] == before
+    engine.execute("UPDATE engine SET gateway_host = '127.0.0.1'")
+    engine.run()
+
+
+def test_one_token_that_does_not_open_spoils_no_batch(engine: Engine) -> None:
+    """The invoice says why it cannot be charged; the others of the batch are charged."""
+    spoilt, broken = engine.begun()
+    healthy = engine.customer()
+    fine = engine.subscribe(healthy)
+    engine.execute("UPDATE wallets SET token_sealed = 'x' WHERE customer_id = :id", id=spoilt)
+
+    engine.run()
+
+    assert [i["status"] for i in engine.invoices(fine)] == ["paid"]
+    [waiting] = engine.invoices(broken)
+    assert waiting["status"] == "open"
+    assert "BILLING_TOKEN_KEY" in waiting["reason"]
+    assert engine.debits(spoilt) == []
+    assert len(engine.debits(healthy)) == 1
+
+
+def test_the_gateway_is_asked_about_a_window(engine: Engine) -> None:
+    """All charges agree with the gateway; a row that says otherwise is named."""
+    _customer, subscription = engine.begun(every="10 days")
+    engine.advance(25 * DAY)
+    since, until = engine.now - 30 * DAY, engine.now
+    assert list(auditing.audit_gateway(engine.context, since, until)) == []
+
+    [first, *_] = engine.charges(subscription)
+    engine.audited = False
+    engine.execute(
+        "UPDATE charges SET status = 'declined', fault = 'other' WHERE id = :id", id=first["id"]
+    )
+    [finding] = auditing.audit_gateway(engine.context, since, until)
+    assert "the gateway says the money moved" in finding.detail
+    assert first["gateway_number"] in finding.detail
