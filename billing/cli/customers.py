@@ -9,7 +9,7 @@ from billing.cli import arguments, engine, options, output
 app = options.noun("Customers; `show` answers whether one was charged twice.")
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
 COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "created_at")
-FACTS = ("id", "name", "masked_phone", "email", "created_at")
+FACTS = ("id", "name", "masked_phone", "masked_email", "created_at")
 SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
 PAID = (
     "id", "period_start", "status", "payments", "amount_taken", "amount_refunded", "amount_kept",

@@ -107,8 +107,11 @@ def _verdict(totals: Mapping[Any, Any], payments: Sequence[Shown]) -> str:
 
 def _masked(row: Mapping[Any, Any]) -> Shown:
     shown = _local(row)
-    phone = shown.pop("phone")
-    return shown | {"masked_phone": f"****{phone[-4:]}" if phone else ""}
+    phone, email = shown.pop("phone"), shown.pop("email")
+    return shown | {
+        "masked_phone": f"****{phone[-4:]}" if phone else "",
+        "masked_email": f"{email[0]}***{email[email.index('@') :]}" if email else "",
+    }
 
 
 def wallets(database: Database, status: str | None, limit: int) -> list[Shown]:

@@ -110,6 +110,24 @@ DAMAGE: dict[str, list[str]] = {
         "DELETE FROM events WHERE kind = 'charge.succeeded'",
         "UPDATE charges SET status = 'unsent' WHERE status = 'declined'",
     ],
+    "what is final stays so": [
+        (
+            "UPDATE charges SET status = 'declined', amount_refunding = 0"
+            " WHERE status = 'succeeded' AND amount_refunding = 0"
+        ),
+        "UPDATE invoices SET status = 'open', paid_at = NULL WHERE period_index = 0",
+        "UPDATE refunds SET status = 'requested'",
+        (
+            "INSERT INTO events (at, kind, actor, subscription_id) SELECT now(),"
+            " 'subscription.canceled', 'x', id FROM subscriptions"
+        ),
+    ],
+    "nothing stays unknown beyond the alarm": [
+        (
+            "UPDATE charges SET status = 'pending', created_at = '2025-12-01'"
+            " WHERE id = (SELECT id FROM charges WHERE status = 'declined' LIMIT 1)"
+        ),
+    ],
     "nothing that is due waits": [
         "UPDATE invoices SET next_attempt_at = '2026-01-01' WHERE status = 'open'",
         "UPDATE charges SET next_check_at = '2026-01-01'",

@@ -88,6 +88,26 @@ INVARIANTS = {
         WHERE c.status IN ('succeeded', 'declined', 'unsent')
           AND NOT EXISTS (SELECT 1 FROM events e WHERE e.subscription_id = c.subscription_id
                           AND e.charge_id = c.id AND e.kind = 'charge.' || c.status)""",
+    "what is final stays so": """
+        SELECT e.kind || ' was recorded of ' || c.id || ', which is ' || c.status
+        FROM events e JOIN charges c ON c.id = e.charge_id
+        WHERE e.kind = 'charge.succeeded' AND c.status <> 'succeeded'
+        UNION ALL SELECT e.kind || ' was recorded of ' || i.id || ', which is ' || i.status
+        FROM events e JOIN invoices i ON i.id = e.invoice_id
+        WHERE e.kind = 'invoice.paid' AND i.status <> 'paid'
+           OR e.kind = 'invoice.voided' AND i.status <> 'void'
+        UNION ALL SELECT e.kind || ' was recorded of ' || s.id || ', which is ' || s.status
+        FROM events e JOIN subscriptions s ON s.id = e.subscription_id
+        WHERE e.kind IN ('subscription.canceled', 'subscription.completed')
+          AND e.kind <> 'subscription.' || s.status
+        UNION ALL SELECT e.kind || ' was recorded of ' || r.id || ', which is ' || r.status
+        FROM events e JOIN refunds r ON r.id = CAST(e.data->>'refund' AS uuid)
+        WHERE e.kind IN ('refund.succeeded', 'refund.declined')
+          AND e.kind <> 'refund.' || r.status""",
+    "nothing stays unknown beyond the alarm": """
+        SELECT id || ' is ' || status || ' since ' || created_at || ' and not parked' FROM charges
+        WHERE status IN ('in_flight', 'pending', 'unknown') AND parked_at IS NULL
+          AND created_at < CAST(:overdue AS timestamptz) - interval '9 days'""",
     "nothing that is due waits": """
         SELECT what || ' is due since ' || at FROM (
             SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
