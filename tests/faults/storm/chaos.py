@@ -1,0 +1,144 @@
+"""Where and how often things break: kills between any two steps, cuts at the commit, meddling.
+
+It wraps the database, the pool of threads and the gateway from outside; the engine is not told.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from random import Random
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
+
+from billing.store.session import Database
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+KILLS = {
+    "before begin": 0.004, "before statement": 0.0012, "after statement": 0.0012,
+    "before commit": 0.007, "after commit": 0.009, "before call": 0.012, "after call": 0.02,
+    "between groups": 0.02, "between tasks": 0.01,
+}  # fmt: skip
+CUTS = {"before begin": 0.002, "before commit": 0.005, "after commit": 0.006}
+"""The connection breaks: the caller learns of an error, and not whether the commit happened."""
+MEDDLING = {"before begin": 0.012, "before statement": 0.003, "before call": 0.06,
+            "after call": 0.08, "between groups": 0.05}  # fmt: skip
+"""Another process does something at this very moment."""
+IMPATIENCE = "5ms"
+"""How long the other process waits for a lock: whoever holds it cannot let go meanwhile."""
+
+
+class Crash(BaseException):  # not Exception: nothing in the process may catch a kill
+    """The process is killed at this point."""
+
+
+class Chaos:
+    """Decides at each point whether the process dies, loses its connection, or is meddled with."""
+
+    def __init__(self, rng: Random) -> None:
+        self.on = False
+        self.heat = 1.0
+        self.met: Counter[str] = Counter()
+        self.meddle: Callable[[], None] = lambda: None
+        self._rng = rng
+
+    def point(self, place: str) -> None:
+        """Pass a point between two steps, or do not."""
+        if not self.on:
+            return
+        roll = self._rng.random()
+        killed = KILLS.get(place, 0) * self.heat
+        cut = killed + CUTS.get(place, 0) * self.heat
+        if roll < killed:
+            self.met[f"killed {place}"] += 1
+            raise Crash(place)
+        if roll < cut:
+            self.met[f"cut {place}"] += 1
+            raise OperationalError(f"cut {place}", {}, ConnectionError(place))
+        if roll > 1 - MEDDLING.get(place, 0):
+            self.meddle()
+
+
+class StormDatabase(Database):
+    """The engine's database, with points before and after everything it does."""
+
+    def __init__(self, url: str, chaos: Chaos, *, impatient: bool) -> None:
+        super().__init__(url, pool_size=2)
+        self._chaos = chaos
+        self.rewrite: Callable[[str], str] = lambda statement: statement
+        event.listen(self._engine, "before_cursor_execute", self._before, retval=True)
+        event.listen(self._engine, "after_cursor_execute", self._after)
+        if impatient:
+            event.listen(self._engine, "connect", _lose_patience)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Like the engine's, with points around the begin and the commit."""
+        self._chaos.point("before begin")
+        with super().transaction() as connection:
+            yield connection
+            self._chaos.point("before commit")
+        self._chaos.point("after commit")
+
+    def _before(self, _connection: Any, _cursor: Any, statement: str, parameters: Any,
+                *_rest: Any) -> tuple[str, Any]:  # fmt: skip
+        self._chaos.point("before statement")
+        return self.rewrite(statement), parameters
+
+    def _after(self, *_rest: Any) -> None:
+        self._chaos.point("after statement")
+
+
+def _lose_patience(connection: Any, _record: Any) -> None:
+    connection.execute(f"SET lock_timeout = '{IMPATIENCE}'")
+    connection.commit()
+
+
+class Lazy(Future[T]):
+    """A call that happens when somebody wants its result, in the thread that wants it."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        super().__init__()
+        self._call = call
+
+    def happen(self) -> None:
+        """Make the call, once. What kills it kills the process, as it would in a thread."""
+        if not self.done():
+            self.set_result(self._call())
+
+    def result(self, timeout: float | None = None) -> T:
+        """The call's result."""
+        self.happen()
+        return super().result(timeout)
+
+
+class LazyPool(Executor):
+    """The pool of threads, without threads."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Remember a call."""
+        return Lazy(lambda: fn(*args, **kwargs))
+
+
+class Waiting:
+    """Stands in for `concurrent.futures.wait`: some calls happen, and of some the news arrive."""
+
+    def __init__(self, chaos: Chaos, rng: Random) -> None:
+        self._chaos = chaos
+        self._rng = rng
+
+    def __call__(
+        self, waiting: Sequence[Lazy[Any]], return_when: str = ""
+    ) -> tuple[list[Lazy[Any]], list[Lazy[Any]]]:
+        """Return calls that have happened and those of which nothing is known yet."""
+        self._chaos.point("between groups")
+        calls = list(waiting)
+        for call in self._rng.sample(calls, self._rng.randint(1, len(calls))):
+            call.happen()
+        happened = [call for call in calls if call.done()]
+        told = self._rng.sample(happened, self._rng.randint(1, len(happened)))
+        return told, [call for call in calls if call not in told]

@@ -1,0 +1,216 @@
+"""One seed from the first subscription to the last word: storm, calm, and a result.
+
+It says how much happens and in what mixture; what is right is said by the verdict.
+"""
+
+import logging
+import traceback
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import cast
+
+import psycopg
+import structlog
+
+from schedules.beat import TICKS
+from tests.faults.storm import databases, verdict
+from tests.faults.storm.acts import People
+from tests.faults.storm.bugs import BUGS
+from tests.faults.storm.databases import Databases
+from tests.faults.storm.work import NEXT_DUE, NEXT_PERIOD, Message, Work
+from tests.faults.storm.world import World, determined
+from tests.servers import Servers
+
+CHARGES_MIN, CRASHES_MIN, ROUNDS_MIN, ROUNDS_MAX = 60, 16, 30, 260
+CALM_DAYS = 12
+"""Longer than the gateway is asked about a charge before it is parked."""
+CALM_STEP = timedelta(minutes=20)
+STUCK_ROUNDS = 80
+"""A subscription that missed many periods is charged for one of them in each round."""
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Result:
+    """What came of one seed."""
+
+    seed: int
+    findings: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    trace_hash: str = ""
+    met: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def crashes(self) -> int:
+        """How many processes were killed."""
+        return sum(count for what, count in self.met.items() if what.startswith("killed "))
+
+
+class Storm:
+    """One seed, being played."""
+
+    def __init__(self, seed: int, place: Databases) -> None:
+        self.world = World(seed, place)
+        self.work = Work(self.world)
+        self.people = People(self.world)
+        self.world.meanwhile = self._meanwhile
+        self.work.alarm = self._alarm
+        self._rng = self.world.rng
+
+    def play(self) -> list[str]:
+        """Let the storm rage and pass, and return what is wrong afterwards."""
+        self._begin()
+        for number in range(ROUNDS_MAX):
+            if number >= ROUNDS_MIN and self._is_enough():
+                break
+            self._round()
+        stuck = self._calm()
+        return stuck + verdict.findings(self.world)
+
+    def _begin(self) -> None:
+        self.world.gateway.calm = True
+        self.people.begin()
+        self.world.gateway.calm = False
+        self.world.chaos.on = True
+
+    def _alarm(self, message: Message) -> None:
+        if message.task == "collect" and self._rng.random() < 0.25:
+            self.people.react(message.ids)
+
+    def _is_enough(self) -> bool:
+        killed = sum(self.world.chaos.met[m] for m in self.world.chaos.met if "killed" in m)
+        return len(self.world.gateway.first_sent) >= CHARGES_MIN and killed >= CRASHES_MIN
+
+    def _round(self) -> None:
+        """Some time, some ticks, some messages, and somebody who does something."""
+        rng = self._rng
+        self._pass_time()
+        due = self.work.due()
+        for name in TICKS:
+            if rng.random() < (0.85 if name in due else 0.1):
+                self.work.tick(name)
+        self.work.deliver(0.85)
+        if rng.random() < 0.6:
+            self.people.act()
+        if rng.random() < 0.6:
+            self.work.end_leases()
+        roll = rng.random()
+        if roll < 0.015:
+            self.world.take_snapshot()
+        elif roll < 0.03 and self.world.has_snapshot:
+            self.world.restore()
+            self.work.mail.clear()
+
+    def _pass_time(self) -> None:
+        """Mostly to where something is due; sometimes far beyond; sometimes the clock is wrong."""
+        rng, clock = self._rng, self.world.clock
+        roll = rng.random()
+        if roll < 0.03:
+            clock.skew = -HOUR if not clock.skew else timedelta(0)
+            self.world.met["clock set back or right"] += 1
+            self.world.note("the machine's clock is set")
+        elif roll < 0.05:
+            self.world.met["a month of silence"] += 1
+            self.world.pass_time(timedelta(days=31))
+        elif roll < 0.20:
+            self.world.pass_time(timedelta(minutes=rng.randint(1, 30)))
+        elif roll < 0.30:
+            self.world.pass_time(timedelta(hours=rng.randint(1, 72)))
+        else:
+            at = self._at(NEXT_PERIOD if roll < 0.55 else NEXT_DUE)
+            wait = at - clock.now() if at else HOUR
+            wait = min(max(wait, timedelta(minutes=1)), timedelta(days=31))
+            self.world.pass_time(wait + timedelta(seconds=5))
+
+    def _at(self, statement: str) -> datetime | None:
+        [row] = self.world.databases.rows(statement)
+        return cast("datetime | None", row["min"])
+
+    def _meanwhile(self) -> None:
+        """What another process, or somebody at a keyboard, does between two steps of this one."""
+        rng = self._rng
+        roll = rng.random()
+        if roll < 0.25:
+            self.world.pass_time(timedelta(seconds=rng.randint(30, 150)))
+            self.work.tick("ticks.reconcile")
+            self.work.deliver_one()
+        elif roll < 0.55:
+            self.work.deliver_one()
+        elif roll < 0.75:
+            self.work.tick(rng.choice(TICKS))
+        else:
+            self.people.act()
+
+    # --- the calm ----------------------------------------------------------------------------
+
+    def _calm(self) -> list[str]:
+        """No more misfortune: what is due gets done, what is parked gets resolved."""
+        world = self.world
+        world.chaos.on, world.gateway.calm, self.work.orderly = False, True, True
+        world.clock.skew = timedelta(0)
+        world.note("CALM")
+        self.people.make_peace()
+        until = world.clock.now() + timedelta(days=CALM_DAYS)
+        while True:
+            if stuck := self._work_off():
+                return stuck
+            at = self._at(NEXT_DUE)
+            if at is None or at > until:
+                return []
+            world.pass_time(max(at - world.clock.now(), CALM_STEP))
+
+    def _work_off(self) -> list[str]:
+        for _ in range(STUCK_ROUNDS):
+            self.people.resolve()
+            self.people.tell_late_news()
+            self.people.send_again()
+            due = self.work.due()
+            if not due and not self.work.mail:
+                return []
+            self.work.end_leases()
+            self.work.deliver()
+            for name in due:
+                self.work.tick(name)
+                self.work.deliver()
+        return [f"still due after {STUCK_ROUNDS} rounds of work: {self.work.due()}"]
+
+
+def run_seed(
+    seed: int, servers: Servers, admin: psycopg.Connection, bug: str | None = None
+) -> Result:
+    """Play one seed in a database of its own, with a bug put in if one is named."""
+    began, result = monotonic(), Result(seed)
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        with databases.fresh(servers, admin) as place, ExitStack() as undo:
+            storm = Storm(seed, place)
+            undo.callback(storm.world.close)
+            undo.enter_context(determined(storm.world))
+            if bug is not None:
+                BUGS[bug](storm.world, undo)
+            try:
+                result.findings = storm.play()
+            except Exception:  # noqa: BLE001 - whatever the engine raises is a finding
+                result.findings = [f"the engine raised: {traceback.format_exc()}"]
+            result.trace, result.trace_hash = storm.world.trace, storm.world.trace_hash
+            result.met = _met(storm)
+    finally:
+        structlog.configure(**before)
+    result.seconds = monotonic() - began
+    return result
+
+
+def _met(storm: Storm) -> Counter[str]:
+    world = storm.world
+    met = world.met + world.chaos.met + world.gateway.met
+    payments = world.ledger.payments.values()
+    met["charges sent"] = len(world.gateway.first_sent)
+    met["debits"] = sum(payment.moves for payment in payments)
+    met["refunds"] = sum(refund.status == "SUCCESS" for refund in world.ledger.refunds.values())
+    met["late successes"] = sum(payment.late for payment in payments)
+    return met
