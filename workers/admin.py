@@ -79,7 +79,7 @@ def _one_line(invalid: ValidationError) -> str:
 
 def _refuse(name: str, refused: BillingError) -> None:
     log.warning("admin.refused", admin_task=name, why=str(refused))
-    raise refused
+    raise refused from None  # what led to it repeats the arguments
 
 
 @admin_task("admin.bind_wallet")

@@ -4,6 +4,8 @@
                └─> pending | unknown ──> succeeded | declined    (only by asking)
     unknown ──> in_flight          not found after the horizon: the same request once more
     declined ──> succeeded         late news: a gateway's FAILED is not final
+    unsent ──> in_flight           the same charge is sent when its invoice is due again; so is
+                                   one that was declined because the gateway never had it
 
 Numbers and ids are derived, never drawn: a database restored from a backup meets its own
 earlier charges at the gateway instead of making new ones.
@@ -66,8 +68,8 @@ TRANSITIONS: dict[ChargeStatus, dict[ChargeMove, ChargeStatus]] = {
         _M.WAIT: _S.PENDING,
         _M.RESEND: _S.IN_FLIGHT,
     },
-    _S.DECLINED: {_M.SUCCEED: _S.SUCCEEDED},
-    _S.UNSENT: {_M.SUCCEED: _S.SUCCEEDED},
+    _S.DECLINED: {_M.SUCCEED: _S.SUCCEEDED, _M.RESEND: _S.IN_FLIGHT},
+    _S.UNSENT: {_M.SUCCEED: _S.SUCCEEDED, _M.RESEND: _S.IN_FLIGHT},
     _S.SUCCEEDED: {},
 }
 

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from billing.domain import charge
-from billing.domain.charge import ChargeStatus, Trigger
+from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.errors import BillingError, InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import Blocked
@@ -73,7 +73,10 @@ def _claim(
             _hold_back(connection, row, now)
         else:
             ready += _composed(context, connection, row, now)
-    new = charges.claim(connection, [columns for columns, _ in ready])
+    unused = {row["last_charge_id"] for row in rows if row["unused"]}
+    fresh = [columns for columns, _ in ready if columns["id"] not in unused]
+    again = [columns for columns, _ in ready if columns["id"] in unused]
+    new = charges.claim(connection, fresh) | charges.claim_again(connection, again)
     charges.take_off_schedule(connection, list(new))
     claimed = [(columns, payment) for columns, payment in ready if columns["id"] in new]
     _count(context, connection, claimed, now)
@@ -125,7 +128,13 @@ def _composed(
     context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> list[Ready]:
     """The charge of one invoice as a row and as bytes; nothing when it cannot be put in words."""
-    ordinal = (row["last_ordinal"] or 0) + 1
+    ordinal, status = row["last_ordinal"] or 0, ChargeStatus.IN_FLIGHT
+    if row["unused"]:
+        # The gateway never had it.  Another number would leave this one unused, and a database
+        # restored from before it would take it for a payment that was never made.
+        status = charge.advance(ChargeStatus(row["last_status"]), ChargeMove.RESEND)
+    else:
+        ordinal += 1
     identity = charge.charge_id(row["invoice_id"], ordinal)
     number = charge.gateway_number(row["subscription_id"], row["period_index"], ordinal)
     first_payment = row["first_paid_at"] is None
@@ -155,7 +164,7 @@ def _composed(
         "trigger": row["next_trigger"] if retry else Trigger.SCHEDULED,
         "first_payment": first_payment,
         "amount": row["amount"],
-        "status": ChargeStatus.IN_FLIGHT,
+        "status": status,
         "body_sealed": context.vault.seal(body),
         "created_at": now,
         "sent_at": now,

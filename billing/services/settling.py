@@ -195,6 +195,7 @@ def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -
         "sent_at": now if decision.resend else row["sent_at"],
         "asked": int(decision.asked),
         "resent": int(decision.resend),
+        "unsent": int(decision.status is ChargeStatus.UNSENT),
         "final": final,
         "succeeded": decision.status is ChargeStatus.SUCCEEDED,
     }

@@ -273,6 +273,7 @@ class Charge(SQLModel, table=True):
     sent_at: datetime = instant(null=False)
     settled_at: datetime | None = instant()
     sends: int = field(Integer, server_default=text("1"))
+    turned_away: int = count()
     asks: int = count()
     next_check_at: datetime | None = instant()
     failed_seen_at: datetime | None = instant()

@@ -31,9 +31,7 @@ from billing.gateway.doku import DokuGateway
 from billing.sandbox.process import SandboxProcess
 from tests.unit.gateway_peer import CLIENT_ID, SECRET, Line, Peer, signed_reply
 
-PAYER = Payer(
-    "CUST_UAT_31", "QA Shifter OVO Recurring", "087123123021", "cobacobacoba9999@gmail.com"
-)
+PAYER = Payer("CUST_UAT_31", "QA Shifter OVO Recurring", "087123123021", "qa@example.com")
 BINDING = Binding(
     request_id="bind-1",
     payer=PAYER,
@@ -110,7 +108,7 @@ def test_a_decline_and_a_wrong_key_are_told_apart(
 
 PAGE_ANSWERS: dict[str, str] = {
     "bind": """{
-    "customer": {"id": "CUSTOMER_OVOxDOKU", "name": "TESTINGQA", "email": "test@gmail.com",
+    "customer": {"id": "CUSTOMER_OVOxDOKU", "name": "TESTINGQA", "email": "test@example.com",
         "phone": "087872180555", "additional_info": "None"},
     "ovo_account": {
         "registration_url": "https://jokul.doku.com/ovo-open-api/registration/sessionId/2781",
@@ -121,7 +119,7 @@ PAGE_ANSWERS: dict[str, str] = {
     "token_data": {"type": "WALLET_RECURRING"},
     "wallet": {"issuer": "OVO", "token_id": "c15d437b56b918abaa3951b0beb48a57",
         "masked_phone_number": "****3021"}}""",
-    "balance": """{"customer": {"id": "1232131321", "name": "Joko", "email": "joko@gmail.com",
+    "balance": """{"customer": {"id": "1232131321", "name": "Joko", "email": "joko@example.com",
         "phone": "081287458232", "additional_info": ""},
     "ovo_account" : {"ovo_cash_balance" : 100000, "ovo_point_balance" : 100000}}""",
     "pay": """{"customer": {"id": "CUST_UAT_31", "name": "QA Shifter OVO Recurring"},
@@ -191,7 +189,7 @@ def test_what_the_client_sends_has_the_fields_of_the_page(client: DokuGateway) -
             "id": "CUST_UAT_31",
             "name": "QA Shifter OVO Recurring",
             "phone": "087123123021",
-            "email": "cobacobacoba9999@gmail.com",
+            "email": "qa@example.com",
         },
         "order": {
             "invoice_number": "INVR_2021_7105",

@@ -52,6 +52,9 @@ CHARGE = Machine(
         # Late news: neither a FAILED nor our own belief that nothing was sent is final.
         ("declined", "succeed"): "succeeded",
         ("unsent", "succeed"): "succeeded",
+        # What the gateway never had is sent again under its own number, never under another.
+        ("declined", "resend"): "in_flight",
+        ("unsent", "resend"): "in_flight",
     },
 )
 INVOICE = Machine(

@@ -41,13 +41,16 @@ def candidates(
                p.name AS plan_name, p.use_points, p.retries, p.timezone, p.on_exhausted,
                c.name, c.phone, c.email, w.id AS wallet_id, w.token_sealed, w.expires_at,
                last.ordinal AS last_ordinal, last.id AS last_charge_id,
-               last.gateway_number AS last_number
+               last.gateway_number AS last_number, last.status AS last_status,
+               coalesce(last.status = 'unsent'
+                   OR last.status = 'declined' AND last.code = 'not_found', false) AS unused
         FROM invoices i
         JOIN subscriptions s ON s.id = i.subscription_id
         JOIN plans p ON p.code = s.plan_code
         JOIN customers c ON c.id = i.customer_id
         LEFT JOIN wallets w ON w.customer_id = i.customer_id AND w.status = 'active'
-        LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number FROM charges ch
+        LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number, ch.status,
+                ch.code FROM charges ch
             WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
         WHERE i.id = ANY(:ids) AND i.status = 'open' AND i.next_attempt_at <= :now
           AND (:any OR i.subscription_id = ANY(:locked))
@@ -76,6 +79,31 @@ def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
         return set()
     statement = insert(CHARGES).values(list(rows)).on_conflict_do_nothing()
     return set(connection.execute(statement.returning(CHARGES.c.id)).scalars())
+
+
+def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+    """Put charges that the gateway never had on the wire again, and return their ids.
+
+    They keep their ordinal, number and Request-Id; `rows` has the columns of a claim.
+    """
+    again = set()
+    for row in rows:
+        kept = {"id", "invoice_id", "subscription_id", "customer_id", "ordinal", "created_at"}
+        values = {name: value for name, value in row.items() if name not in kept}
+        statement = (
+            update(CHARGES)
+            .where(CHARGES.c.id == row["id"], CHARGES.c.status.in_(("unsent", "declined")))
+            .values(
+                **values,
+                sends=CHARGES.c.sends + case((CHARGES.c.status == "unsent", 0), else_=1),
+                **dict.fromkeys(("fault", "code", "message", "waiting", "settled_at"), None),
+                **dict.fromkeys(("failed_seen_at", "parked_at", "leased_until"), None),
+                asks=0,
+            )
+            .returning(CHARGES.c.id)
+        )
+        again |= set(connection.execute(statement).scalars())
+    return again
 
 
 def take_off_schedule(connection: Connection, charge_ids: Sequence[UUID]) -> None:
@@ -133,7 +161,7 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
                count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
                    AND fault = 'technical')
                    AS technical_declines,
-               count(*) FILTER (WHERE status = 'unsent') AS unsent
+               coalesce(sum(turned_away), 0)::int AS unsent
         FROM charges WHERE invoice_id = ANY(:ids) GROUP BY invoice_id
     """)
     rows = connection.execute(statement, {"ids": list(invoice_ids)}).mappings()
@@ -159,6 +187,7 @@ def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> No
         for name in _KEPT
     }
     values["asks"] = columns.asks + bindparam("asked")
+    values["turned_away"] = columns.turned_away + bindparam("unsent")
     values["sends"] = columns.sends + bindparam("resent")
     values["body_sealed"] = case(
         (bindparam("final", type_=Boolean), None), else_=columns.body_sealed

@@ -69,7 +69,6 @@ class StormGateway:
                  name: Callable[[str], str]) -> None:  # fmt: skip
         self.ledger = ledger
         self.calm = False
-        self.truthful_until = 0
         self.met: Counter[str] = Counter()
         self.point: Point = lambda _place: None
         self.first_sent: dict[str, int] = {}
@@ -180,10 +179,9 @@ class StormGateway:
         hidden = payment.fate.hidden_until
         if hidden is not None and hidden > self._clock.now():
             return NotFound()
-        may_lie = not payment.lied_about and payment.seq > self.truthful_until
+        may_lie = not payment.lied_about
         if how == "wrong" and payment.fate.status == SUCCESS and may_lie:
-            # One wrong FAILED in a payment's life ("not final", says the gateway's page), and
-            # none of what a restored engine has forgotten: then it has nothing else to go by.
+            # One wrong FAILED in a payment's life ("not final", says the gateway's page).
             payment.lied_about = True
             return Declined(Fault.OTHER, "failed")
         self.ledger.question(payment)

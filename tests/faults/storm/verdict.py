@@ -5,7 +5,7 @@ on record. After a restore the engine may have forgotten what it did; it may not
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -88,35 +88,12 @@ def _debits_once(world: World, records: Records) -> Iterator[str]:
         if len(paid) < 2:
             continue
         which = ", ".join(world.name(payment.number) for payment in paid)
-        if _met_an_unused_number(world, paid):
-            world.met["debited again under a number unused before the restore"] += 1
-            continue
         excused = any(payment.late or _forgotten(world, payment) for payment in paid)
         if not excused:
             yield f"DOUBLE: {which}: one invoice debited {len(paid)} times"
         kept = sum(payment.kept - payment.refund_declined for payment in paid)
         if kept > paid[0].amount:
             yield f"DOUBLE: {which}: {kept} kept of an invoice over {paid[0].amount} ({number})"
-
-
-def _met_an_unused_number(world: World, paid: Sequence[Payment]) -> bool:
-    """A known limit: numbers are ordinals, and one that never reached the gateway is no witness.
-
-    Before a restore a charge was not sent (refused connection), and the one after it paid. The
-    restored engine sends the first of the two, and the gateway has never seen it.
-    """
-    earlier, later = min(paid, key=lambda p: p.seq), max(paid, key=lambda p: p.seq)
-    used_late = _ordinal(later) < _ordinal(earlier)
-    return (
-        len(paid) == 2
-        and used_late
-        and any(earlier.seq < restored < later.seq for restored in world.restores)
-    )
-
-
-def _ordinal(payment: Payment) -> tuple[int, str]:
-    ordinal = payment.number.rpartition("-")[2]
-    return len(ordinal), ordinal
 
 
 def _debits_booked(world: World, records: Records) -> Iterator[str]:
@@ -252,15 +229,22 @@ def _pays(records: Records, payment: Payment) -> bool:
 
 
 def _events(world: World, records: Records) -> Iterator[str]:
-    """Each final charge was told of once; only late news may follow another end."""
+    """Each end was told of once, and each time a charge was turned away; late news may follow."""
     for number, charge in records.charges.items():
         told = records.told[charge["id"]]
         ends = {kind: told[kind] for kind in FINAL if told[kind]}
         right = {charge["status"]: 1} if charge["status"] in FINAL else {}
+        if charge["turned_away"]:
+            # It is sent again as it is, so that being turned away may come before another end.
+            right["unsent"] = charge["turned_away"]
+        if charge["sends"] > 1 and charge["status"] != "declined":
+            # So may the belief that the gateway never had it.
+            ends.pop("declined", None)
         payment = world.ledger.payments.get(number)
         late = world.restored_seq or (payment is not None and payment.late)
         if late and charge["status"] == "succeeded":
             ends = {kind: count for kind, count in ends.items() if kind == "succeeded"}
+            right.pop("unsent", None)
         if ends != right:
             yield f"{world.name(number)}: is {charge['status']}, and the events tell {ends}"
 

@@ -174,7 +174,6 @@ class World:
         self._snapshot = None
         self.gateway.arrive(all_of_them=True)  # a restore takes longer than any request
         self.restores.append(self.ledger.next())
-        self.gateway.truthful_until = self.restored_seq
         ended = "SELECT id FROM subscriptions WHERE ended_at IS NOT NULL"
         still = {row["id"] for row in self.databases.rows(ended)}
         self.canceled = {key: seq for key, seq in self.canceled.items() if key in still}

@@ -201,6 +201,7 @@ def upgrade() -> None:
     sa.Column('sent_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('sends', sa.Integer(), server_default=sa.text('1'), nullable=False),
+    sa.Column('turned_away', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('asks', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('next_check_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('failed_seen_at', sa.DateTime(timezone=True), nullable=True),
