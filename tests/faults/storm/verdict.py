@@ -237,9 +237,10 @@ def _events(world: World, records: Records) -> Iterator[str]:
         if charge["turned_away"]:
             # It is sent again as it is, so that being turned away may come before another end.
             right["unsent"] = charge["turned_away"]
-        if charge["sends"] > 1 and charge["status"] != "declined":
-            # So may the belief that the gateway never had it.
+        if charge["sends"] > 1:
+            # So may the belief that the gateway never had it, which is a decline of its own.
             ends.pop("declined", None)
+            right.pop("declined", None)
         payment = world.ledger.payments.get(number)
         late = world.restored_seq or (payment is not None and payment.late)
         if late and charge["status"] == "succeeded":
