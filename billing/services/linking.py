@@ -213,6 +213,9 @@ def _poll(context: Context, row: Mapping[Any, Any]) -> None:
         _activate(context, row, token)
         return
     with context.database.transaction() as connection:
+        fresh = wallets.lock(connection, row["id"])
+        if fresh is None or fresh["status"] != WalletStatus.PENDING:
+            return  # another poll, at the same time, has seen the token
         wallets.change(
             connection,
             row["id"],
