@@ -10,6 +10,8 @@ from typing import Any
 from billing.services import watching
 from billing.services.context import Context
 
+NEVER_THERE = {"not_found", "not_completed"}
+"""Declines that mean just that: the gateway has no such payment."""
 MOVED = {"SUCCESS", "REFUNDED"}
 
 
@@ -67,7 +69,10 @@ def _payments(
             if there != here:
                 yield f"{number}: {what} is {there} at the gateway, {here} with us"
     for number, charge in charges.items():
-        if charge["status"] in {"succeeded", "declined"} and number not in theirs:
+        claimed = charge["status"] == "succeeded" or (
+            charge["status"] == "declined" and charge["code"] not in NEVER_THERE
+        )
+        if claimed and number not in theirs:
             yield f"{number}: we say {charge['status']}, the gateway has never seen it"
 
 
