@@ -1,0 +1,115 @@
+"""Workers and beats that are started, struck and started again by hand.
+
+The local stack revives what died; here a death lasts until somebody says otherwise. What the
+engine does meanwhile is not known here.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from billing.config import Settings
+from billing.local import programs
+from billing.local.processes import Child, Crew, running, until
+from billing.local.stack import Stack
+
+READY_SECONDS = 60.0
+
+
+class Fleet:
+    """The Celery processes of one engine, each under a name of its own."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.settings: Settings = stack.settings
+        self.environment: Mapping[str, str] = stack.environment
+        self.logs: Path = stack.logs
+        self.home: Path = stack.home
+        self.crew = Crew()
+        self.workers: dict[str, Child] = {}
+        self.beats: dict[str, Child] = {}
+
+    def start_worker(self, name: str = "one", **settings: str) -> Child:
+        """Start a worker; `ready` waits for it. Settings override those of the stack."""
+        log = self.logs / f"worker-{name}.log"
+        part = programs.worker(self.settings, log, {**self.environment, **settings})
+        argv = [*part.program.argv, "-n", f"{name}@%h"]
+        child = self.crew.start(replace(part.program, name=f"worker {name}", argv=argv))
+        self.workers[name] = child
+        return child
+
+    def start_beat(self, name: str = "one", **settings: str) -> Child:
+        """Start a beat with a schedule file of its own."""
+        schedule, log = self.home / f"beat-{name}", self.logs / f"beat-{name}.log"
+        part = programs.beat(schedule, log, {**self.environment, **settings})
+        child = self.crew.start(replace(part.program, name=f"beat {name}"))
+        self.beats[name] = child
+        return child
+
+    def man(self, workers: Iterable[str] = ("one",), beats: Iterable[str] = ()) -> None:
+        """Have exactly these running, whatever an earlier test left."""
+        for crew, wanted, start in (
+            (self.beats, set(beats), self.start_beat),
+            (self.workers, set(workers), self.start_worker),
+        ):
+            for name, child in list(crew.items()):
+                if name not in wanted or not child.running:
+                    self.crew.end(crew.pop(name))
+            for name in sorted(wanted - crew.keys()):
+                start(name)
+        self.ready()
+
+    def ready(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait until every worker that was started answers a ping; look after them meanwhile."""
+        wanted = set(self.workers)
+        with Celery("ping", broker=self.settings.redis, set_as_current=False) as app:
+
+            def answering() -> set[str]:
+                if meanwhile is not None:
+                    meanwhile()
+                try:
+                    answers = app.control.ping(timeout=1.0, limit=len(wanted))
+                except (OperationalError, RedisError):  # a pooled connection to a server that left
+                    return set()
+                return {node.partition("@")[0] for answer in answers for node in answer}
+
+            assert until(lambda: wanted <= answering(), READY_SECONDS), self.words()
+
+    def words(self) -> str:
+        """The last line of every process's log, for a message."""
+        children = [*self.workers.values(), *self.beats.values()]
+        return "; ".join(f"{child.program.name}: {child.last_words()}" for child in children)
+
+    def stop(self) -> None:
+        """End every worker and beat in order."""
+        for child in [*self.beats.values(), *self.workers.values()]:
+            self.crew.end(child)
+        self.workers.clear()
+        self.beats.clear()
+
+    def close(self) -> None:
+        """End everything at once, and then the guard."""
+        for child in list(self.crew.children):
+            kill(child)
+        self.crew.close()
+
+
+def kill(child: Child) -> None:
+    """SIGKILL a process together with all that it started, and take it off the kernel's list."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # its own group: it leads a session
+    child.end()
+
+
+def pool_of(worker: Child) -> list[psutil.Process]:
+    """A worker's pool children, oldest first."""
+    with suppress(psutil.NoSuchProcess):
+        return [p for p in psutil.Process(worker.pid).children() if running(p)]
+    return []

@@ -1,0 +1,151 @@
+"""What the gateway's ledger says of a siege, and only then what our own rows say.
+
+A charge's number is `SUBSCRIPTION-PERIOD-ORDINAL`: the ledger alone tells which periods each
+customer has paid, and how often. It is compared with what was agreed with the people.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from billing.local.compare import compare
+from billing.services import auditing
+from tests.faults.ground import Ground
+from tests.faults.siege.people import AMOUNT, People
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that is not as it should be, by what it is; all empty when the siege was held."""
+
+    payments: int
+    refunds: int
+    double_charges: Sequence[str]
+    lost_periods: Sequence[str]
+    unresolved: Sequence[str]
+    wrong_refunds: Sequence[str]
+    differences: Sequence[str]
+    audit: Sequence[str]
+
+    @property
+    def complaints(self) -> dict[str, Sequence[str]]:
+        """Each kind of complaint with its lines."""
+        return {
+            "double charges": self.double_charges,
+            "lost periods": self.lost_periods,
+            "unresolved after the last horizon": self.unresolved,
+            "wrong refunds": self.wrong_refunds,
+            "differences between ledger and rows": self.differences,
+            "findings of the audit": self.audit,
+        }
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is nothing to complain about."""
+        return not any(self.complaints.values())
+
+
+def judge(ground: Ground, people: People, months: int) -> Verdict:
+    """Read the ledger, then the rows."""
+    ledger = ground.pretend.ledger()
+    paid = by_period(ledger, people)
+    return Verdict(
+        payments=sum(row["moves"] for row in ledger if row["kind"] == "payment"),
+        refunds=sum(row["moves"] for row in ledger if row["kind"] == "refund"),
+        double_charges=list(doubles(paid)),
+        lost_periods=list(lost(paid, people, months)),
+        unresolved=[*open_there(ledger), *open_here(ground)],
+        wrong_refunds=list(refunds(ledger, paid, people)),
+        differences=list(differences(ground, ledger)),
+        audit=[f"{found.name}: {found.detail}" for found in auditing.audit(ground.context)],
+    )
+
+
+Paid = Mapping[str, Mapping[int, Sequence[Row]]]
+
+
+def by_period(ledger: Iterable[Row], people: People) -> Paid:
+    """Each customer's payments that moved money, by period."""
+    paid: dict[str, dict[int, list[Row]]] = {who: defaultdict(list) for who in people.names}
+    for row in ledger:
+        if row["kind"] == "payment" and row["moves"]:
+            # There are fewer than ten periods: one digit in any base.
+            paid[row["customer_id"]][int(row["number"].split("-")[1])].append(row)
+    return paid
+
+
+def doubles(paid: Paid) -> Iterator[str]:
+    """Whoever paid a period other than once."""
+    for who, periods in paid.items():
+        for period, rows in periods.items():
+            moves = sum(row["moves"] for row in rows)
+            if moves != 1:
+                numbers = ", ".join(row["number"] for row in rows)
+                yield f"{who}, period {period}: debited {moves} times ({numbers})"
+
+
+def lost(paid: Paid, people: People, months: int) -> Iterator[str]:
+    """Whoever did not pay what was due, or paid what was not."""
+    for who, periods in paid.items():
+        left = people.left_in.get(who)
+        if left is None:
+            missing = set(range(months)) - periods.keys()
+            if missing:
+                yield f"{who}: never debited for {sorted(missing)}"
+        surplus = periods.keys() - set(range(months if left is None else left + 1))
+        if surplus:
+            yield f"{who}: debited for {sorted(surplus)}, which were not to be billed"
+
+
+def open_there(ledger: Iterable[Row]) -> Iterator[str]:
+    """Payments that the gateway has not decided."""
+    for row in ledger:
+        if row["kind"] == "payment" and row["status"] not in {"SUCCESS", "REFUNDED", "FAILED"}:
+            yield f"{row['number']}: {row['status']} at the gateway"
+
+
+def open_here(ground: Ground) -> Iterator[str]:
+    """Rows of ours that wait for something."""
+    for table, settled in (
+        ("charges", "('succeeded', 'declined', 'unsent')"),
+        ("invoices", "('paid', 'void')"),
+        ("refunds", "('succeeded')"),
+        ("subscriptions", "('active', 'canceled')"),
+    ):
+        for row in ground.rows(f"SELECT id, status FROM {table} WHERE status NOT IN {settled}"):
+            yield f"{table}: {row.id} is {row.status}"
+
+
+def differences(ground: Ground, ledger: Sequence[Row]) -> Iterator[str]:
+    """Where the ledger and our rows say otherwise of a charge or a refund."""
+    # A charge that was given up because the gateway does not know it is rightly not in its books.
+    unheard = "SELECT gateway_number FROM charges WHERE status = 'declined' AND code = 'not_found'"
+    agreed = {row.gateway_number for row in ground.rows(unheard)}
+    for line in compare(ground.context, ledger).differences:
+        if not (line.endswith("never seen it") and line.partition(":")[0] in agreed):
+            yield line
+
+
+def refunds(ledger: Iterable[Row], paid: Paid, people: People) -> Iterator[str]:
+    """Whoever got back other than was agreed."""
+    given: Counter[str] = Counter()
+    for row in ledger:
+        if row["kind"] == "refund" and row["moves"]:
+            given[row["customer_id"]] += row["amount"] * row["moves"]
+    for who in people.names:
+        left = people.left_in.get(who)
+        if left is None:
+            if given[who] != people.refunds.get(who, 0):
+                yield f"{who}: got {given[who]}, was to get {people.refunds.get(who, 0)}"
+            continue
+        # The last month comes back if it was paid at all; what was still open and settled after
+        # the end comes back, too. Everything else is kept.
+        back = [row for rows in paid[who].values() for row in rows if row["refunded"]]
+        last = paid[who].get(left, [])
+        if any(row["refunded"] != AMOUNT for row in [*back, *last]):
+            yield f"{who}: left in period {left}, and did not get all of it back"
+        if given[who] != AMOUNT * len(back):
+            yield f"{who}: got {given[who]} for {len(back)} payments"

@@ -1,0 +1,167 @@
+"""Redis emptied, crashed, restarted, away and frozen: messages are hints, rows are the truth.
+
+The server is the file's own, so that nobody else's messages are lost.
+"""
+
+import base64
+import json
+import os
+import signal
+from collections.abc import Iterator
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from billing import bootstrap
+from tests.faults.ground import HOUR, Ground, grounds
+
+BOUND_SECONDS = 20
+"""No caller waits longer than this for a broker that is away."""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Ground]:
+    """One engine for the file."""
+    with grounds() as there:
+        yield there
+
+
+@pytest.fixture
+def ground(shared: Ground) -> Iterator[Ground]:
+    """Worker and beat that run; after each test the rows equal the ledger."""
+    shared.fleet.man(["one"], beats=["one"])
+    yield shared
+    shared.reckon()
+
+
+def begin_a_wave(ground: Ground, plan: str, seconds: float) -> list[str]:
+    """Twelve members: one batch is on the wire, the messages of two others are in Redis."""
+    people = ground.members(12, plan)
+    held = ground.script("hold", times=2, seconds=seconds, work="done")
+    ground.jump(HOUR)
+    ground.await_met(held, 2)
+    ground.poll(lambda: ground.broker().llen("charges") == 2, "two batches wait")
+    return people
+
+
+def end_of_the_wave(ground: Ground, people: list[str]) -> None:
+    """Everybody is charged, once, by the very processes that were there before."""
+    ground.poll(lambda: ground.charges(people) == ["succeeded"] * 12, "all are charged", 60)
+    assert ground.debits(people) == [1] * 12
+    assert all(child.running for child in ground.fleet.crew.children)
+
+
+def test_a_flush_in_the_middle_of_a_wave_loses_nobody(ground: Ground) -> None:
+    """
+    FLUSHALL takes the waiting batches, the unacknowledged one, and every binding.
+
+    The batch on the wire is settled as if nothing had happened; the others are sent anew when
+    their leases end (here they end at once: it is 45 s of doing nothing).
+    """
+    people = begin_a_wave(ground, "flush", seconds=2)
+    ground.broker().flushall()
+    ground.poll(lambda: ground.charges(people) == ["succeeded"] * 4, "the batch is settled")
+    ground.forget_leases()
+    end_of_the_wave(ground, people)
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["in-order", "killed"])
+def test_worker_and_beat_survive_a_restart_by_themselves(ground: Ground, crash: bool) -> None:
+    """Both connect again, without being started again; what came back twice meets the claim."""
+    people = begin_a_wave(ground, f"restart-{crash:d}", seconds=2)
+    ground.restart_redis(crash=crash)
+    ground.poll(lambda: ground.charges(people).count("succeeded") >= 4, "the batch is settled")
+    ground.forget_leases()
+    end_of_the_wave(ground, people)
+
+
+def test_redis_may_be_away_for_a_while(ground: Ground) -> None:
+    """
+    Without Redis a batch on the wire is settled, and callers are told so within a bounded time.
+
+    When it is back, worker and beat find it, and work goes on.
+    """
+    people = begin_a_wave(ground, "away", seconds=2)
+    ground.stop_redis()
+    gone_at = monotonic()
+    with pytest.raises(OperationalError):
+        ground.messenger.send_task("ticks.reconcile")
+    assert monotonic() - gone_at < BOUND_SECONDS
+    refused = ground.run("clock", "advance", "1m", "--wait")
+    assert refused.returncode == 1
+    assert "cannot reach Redis" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    ground.poll(lambda: ground.charges(people) == ["succeeded"] * 4, "the batch is settled")
+    ground.poll(lambda: monotonic() - gone_at > 10, "ten seconds are over")
+    ground.start_redis()
+    ground.forget_leases()
+    end_of_the_wave(ground, people)
+
+
+def test_a_redis_that_is_silent_holds_no_caller(ground: Ground) -> None:
+    """A server that accepts and never answers is given up within a bounded time, too."""
+    client = bootstrap.messenger(ground.stack.settings)
+    begun_at = monotonic()
+    os.kill(ground.redis.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(OperationalError):
+            client.send_task("ticks.reconcile")
+    finally:
+        os.kill(ground.redis.pid, signal.SIGCONT)
+        client.close()
+    assert monotonic() - begun_at < BOUND_SECONDS
+
+
+def envelope(body: bytes, **headers: object) -> bytes:
+    """A message as Celery sends it, but for what is wrong with it."""
+    known = {"lang": "py", "task": "charges.collect", "id": "x", "root_id": "x"}
+    properties = {
+        "correlation_id": "x", "delivery_mode": 2, "delivery_tag": str(uuid4()), "priority": 0,
+        "delivery_info": {"exchange": "", "routing_key": "charges"}, "body_encoding": "base64",
+    }  # fmt: skip
+    message = {
+        "body": base64.b64encode(body).decode(), "content-encoding": "utf-8",
+        "content-type": "application/json", "headers": known | headers, "properties": properties,
+    }  # fmt: skip
+    return json.dumps(message).encode()
+
+
+def malformed() -> list[bytes]:
+    """Messages that are wrong in every layer, from the bytes to the arguments."""
+    return [
+        b"",
+        b"garbage{",
+        b"\xff\xfe\x00",
+        b"42",
+        b"[1, 2]",
+        b"{}",
+        b'{"body": "x", "properties": {}}',
+        envelope(b"{{{"),
+        envelope(b"null"),
+        envelope(b"[1, 2, 3]"),
+        envelope(b'[["not an id"], {}, {}]'),
+        envelope(b'[[["not an id"]], {}, {}]'),
+        envelope(b'[[], {"unexpected": 1}, {}]'),
+        envelope(b"[[], {}, {}]", task="no.such_task"),
+        envelope(b"[[], {}, {}]", expires="never", eta="soon", timelimit="long"),
+        envelope(b"[[], {}, {}]").replace(b'"headers": {', b'"headers": null, "x": {'),
+        envelope(b"cos\nsystem\n.").replace(b"application/json", b"application/x-python-serialize"),
+        envelope(b"[[], {}, {}]").replace(b'"base64"', b'"rot13"'),
+    ]
+
+
+def test_a_malformed_message_kills_no_worker(ground: Ground) -> None:
+    """Whatever lies in a queue, the same worker takes it, drops it, and charges the next wave."""
+    worker, broker = ground.fleet.workers["one"], ground.broker()
+    started = worker.pid
+    for queue in bootstrap.QUEUES:
+        broker.lpush(queue, *malformed())
+    ground.poll(lambda: not any(map(broker.llen, bootstrap.QUEUES)), "all were taken", 40)
+    people = ground.members(12, "after")
+    ground.jump(HOUR)
+    end_of_the_wave(ground, people)
+    assert worker.running
+    assert worker.pid == started
+    ground.poll(lambda: broker.hlen("unacked") <= 1, "nothing stays fetched for ever")
