@@ -1,9 +1,4 @@
-"""The rows, and the rules that hold whatever the code does.
-
-Each table is an SQLModel class; statements use the Core tables named in capitals at the end.
-Enums are text with a CHECK, money is BIGINT, instants are timestamptz. No relationships: joins
-are written where they run.
-"""
+"""Subscriptions, and the money they bring: invoices, charges, refunds, and the events of all."""
 
 from datetime import datetime
 from typing import Any
@@ -27,96 +22,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
-from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.invoice import Blocked, InvoiceKind, InvoiceStatus
+from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import UNSETTLED, RefundStatus
 from billing.domain.subscription import (
-    CatchUp,
-    OnExhausted,
     RefundPolicy,
     SubscriptionStatus,
 )
-from billing.domain.wallet import LIVE as LIVE_WALLETS
-from billing.domain.wallet import WalletStatus
 from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
-
-
-class Plan(SQLModel, table=True):
-    """A price and a schedule; never changed once used, only archived."""
-
-    __tablename__ = "plans"
-    __table_args__ = (
-        amount("amount"),
-        CheckConstraint("(every IS NULL) <> (cron IS NULL)", name="schedule"),
-        CheckConstraint("cycles IS NULL OR cycles > 0", name="cycles"),
-        one_of("on_exhausted", OnExhausted),
-        one_of("catch_up", CatchUp),
-    )
-
-    code: str = field(Text, primary_key=True)
-    name: str = field(Text)
-    amount: int = field(BigInteger)
-    every: str | None = field(Text, null=True)
-    cron: str | None = field(Text, null=True)
-    timezone: str = field(Text)
-    trial: str | None = field(Text, null=True)
-    cycles: int | None = field(Integer, null=True)
-    retries: str = field(Text)
-    on_exhausted: str = field(Text)
-    catch_up: str = field(Text)
-    use_points: bool = flag()
-    created_at: datetime = instant(null=False)
-    archived_at: datetime | None = instant()
-
-
-class Customer(SQLModel, table=True):
-    """A person at the merchant; `id` is the gateway's customer id."""
-
-    __tablename__ = "customers"
-
-    id: str = field(Text, primary_key=True)
-    name: str = field(Text)
-    phone: str = field(Text, server_default=text("''"))
-    email: str = field(Text, server_default=text("''"))
-    created_at: datetime = instant(null=False)
-
-
-class Wallet(SQLModel, table=True):
-    """A customer's linked OVO account. Token and phone are ciphertext."""
-
-    __tablename__ = "wallets"
-    __table_args__ = (
-        one_of("status", WalletStatus),
-        CheckConstraint(
-            "status NOT IN ('active', 'unbinding') OR token_sealed IS NOT NULL", name="token"
-        ),
-        Index(
-            "wallets_one_live_a_customer",
-            "customer_id",
-            unique=True,
-            postgresql_where=text(listed("status", LIVE_WALLETS)),
-        ),
-        dated("wallets_due", "next_attempt_at"),
-        Index("wallets_customer", "customer_id"),
-        Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
-    )
-
-    id: UUID = field(Uuid, primary_key=True)
-    customer_id: str = field(Text, to="customers.id")
-    status: str = field(Text)
-    phone_sealed: bytes = field(LargeBinary)
-    masked_phone: str = field(Text, server_default=text("''"))
-    token_sealed: bytes | None = field(LargeBinary, null=True)
-    registration_url: str | None = field(Text, null=True)
-    tries: int = count()
-    next_attempt_at: datetime | None = instant()
-    unbind_wanted_at: datetime | None = instant()
-    reason: str | None = field(Text, null=True)
-    created_at: datetime = instant(null=False)
-    bound_at: datetime | None = instant()
-    expires_at: datetime | None = instant()
-    closed_at: datetime | None = instant()
-    leased_until: datetime | None = instant()
 
 
 class Subscription(SQLModel, table=True):
@@ -153,12 +67,21 @@ class Subscription(SQLModel, table=True):
     amount: int = field(BigInteger)
     start_at: datetime | None = instant()
     anchor_local: datetime | None = field(DateTime(timezone=False), null=True)
+    anchor_index: int = count()
     next_period_index: int = count()
+    changes: int = count()
+    positions: int = count()
     next_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
     cancel_refund: str | None = field(Text, null=True)
     cancel_unbind: bool = flag()
+    pause_at: datetime | None = instant()
+    resume_at: datetime | None = instant()
+    next_plan_code: str | None = field(Text, null=True, to="plans.code")
+    next_quantity: int | None = field(Integer, null=True)
+    period_amount: int = field(BigInteger, server_default=text("0"))
+    amount_override: int | None = field(BigInteger, null=True)
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
@@ -169,8 +92,18 @@ class Invoice(SQLModel, table=True):
 
     __tablename__ = "invoices"
     __table_args__ = (
-        UniqueConstraint("subscription_id", "period_index", name="invoices_one_a_period"),
-        amount("amount"),
+        Index(
+            "invoices_one_a_period",
+            "subscription_id",
+            "period_index",
+            unique=True,
+            postgresql_where=text("kind = 'period'"),
+        ),
+        UniqueConstraint("subscription_id", "position", name="invoices_one_a_position"),
+        one_of("kind", InvoiceKind),
+        CheckConstraint(f"amount BETWEEN 0 AND {MAX_AMOUNT}", name="amount"),
+        CheckConstraint("credited BETWEEN 0 AND amount", name="credited"),
+        CheckConstraint("status <> 'open' OR amount > credited", name="nothing_owed_is_paid"),
         CheckConstraint("amount_refunded BETWEEN 0 AND amount", name="amount_refunded"),
         CheckConstraint("period_index >= 0 AND period_start < period_end", name="period"),
         one_of("status", InvoiceStatus),
@@ -183,7 +116,7 @@ class Invoice(SQLModel, table=True):
         Index(
             "invoices_open",
             "subscription_id",
-            "period_index",
+            "position",
             postgresql_where=text("status = 'open'"),
         ),
         Index(
@@ -196,11 +129,15 @@ class Invoice(SQLModel, table=True):
     id: UUID = field(Uuid, primary_key=True)
     subscription_id: UUID = field(Uuid, to="subscriptions.id")
     customer_id: str = field(Text, to="customers.id")
+    kind: str = field(Text, server_default=text("'period'"))
+    position: int = field(Integer)
     period_index: int = field(Integer)
     period_start: datetime = instant(null=False)
     period_end: datetime = instant(null=False)
     amount: int = field(BigInteger)
+    credited: int = field(BigInteger, server_default=text("0"))
     amount_refunded: int = field(BigInteger, server_default=text("0"))
+    lines: list[dict[str, Any]] = field(JSONB, server_default=text("'[]'"))
     status: str = field(Text)
     blocked_on: str | None = field(Text, null=True)
     reason: str | None = field(Text, null=True)
@@ -335,62 +272,3 @@ class Event(SQLModel, table=True):
     invoice_id: UUID | None = field(Uuid, null=True)
     charge_id: UUID | None = field(Uuid, null=True)
     data: dict[str, Any] = field(JSONB, server_default=text("'{}'"))
-
-
-class Command(SQLModel, table=True):
-    """What an idempotency key was used for, and what came of it."""
-
-    __tablename__ = "commands"
-
-    key: str = field(Text, primary_key=True)
-    task: str = field(Text)
-    arguments: dict[str, Any] = field(JSONB)
-    result: dict[str, Any] | None = field(JSONB, null=True)
-    created_at: datetime = instant(null=False)
-
-
-class Engine(SQLModel, table=True):
-    """The one row about the engine itself."""
-
-    __tablename__ = "engine"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
-
-    id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
-    clock_at: datetime | None = instant()
-    stopped_at: datetime | None = instant()
-    stopped_reason: str | None = field(Text, null=True)
-    gateway_host: str | None = field(Text, null=True)
-    gateway_client_id: str | None = field(Text, null=True)
-
-
-class Heartbeat(SQLModel, table=True):
-    """When a tick was last seen to run, in real time."""
-
-    __tablename__ = "heartbeats"
-
-    tick: str = field(Text, primary_key=True)
-    at: datetime = instant(null=False)
-
-
-class Hour(SQLModel, table=True):
-    """What the charges of one hour come to; in shards, so that no claim waits for another."""
-
-    __tablename__ = "hours"
-
-    hour: datetime = field(DateTime(timezone=True), primary_key=True)
-    shard: int = field(SmallInteger, primary_key=True)
-    amount: int = field(BigInteger)
-
-
-_TABLES = SQLModel.metadata.tables
-PLANS = _TABLES["plans"]
-CUSTOMERS = _TABLES["customers"]
-WALLETS = _TABLES["wallets"]
-SUBSCRIPTIONS = _TABLES["subscriptions"]
-INVOICES = _TABLES["invoices"]
-CHARGES = _TABLES["charges"]
-REFUNDS = _TABLES["refunds"]
-EVENTS = _TABLES["events"]
-COMMANDS = _TABLES["commands"]
-ENGINE = _TABLES["engine"]
-HEARTBEATS = _TABLES["heartbeats"]

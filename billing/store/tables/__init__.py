@@ -1,0 +1,29 @@
+"""The rows, and the rules that hold whatever the code does.
+
+Each table is an SQLModel class; statements use the Core tables named in capitals here. Enums are
+text with a CHECK, money is BIGINT, instants are timestamptz. No relationships: joins are written
+where they run.
+"""
+
+from sqlmodel import SQLModel
+
+from billing.store.tables import billing, catalog, offers, upkeep
+
+__all__ = ["billing", "catalog", "offers", "upkeep"]
+
+_TABLES = SQLModel.metadata.tables
+PLANS = _TABLES["plans"]
+CUSTOMERS = _TABLES["customers"]
+WALLETS = _TABLES["wallets"]
+SUBSCRIPTIONS = _TABLES["subscriptions"]
+INVOICES = _TABLES["invoices"]
+CHARGES = _TABLES["charges"]
+REFUNDS = _TABLES["refunds"]
+EVENTS = _TABLES["events"]
+COMMANDS = _TABLES["commands"]
+ENGINE = _TABLES["engine"]
+HEARTBEATS = _TABLES["heartbeats"]
+COUPONS = _TABLES["coupons"]
+SUBSCRIPTION_COUPONS = _TABLES["subscription_coupons"]
+CREDITS = _TABLES["credits"]
+ADD_ONS = _TABLES["add_ons"]

@@ -1,0 +1,103 @@
+"""What is offered, to whom, and from which wallet it is paid."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
+from sqlmodel import SQLModel
+
+from billing.domain.subscription import (
+    CatchUp,
+    OnExhausted,
+)
+from billing.domain.wallet import LIVE as LIVE_WALLETS
+from billing.domain.wallet import WalletStatus
+from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
+
+
+class Plan(SQLModel, table=True):
+    """A price and a schedule; never changed once used, only archived."""
+
+    __tablename__ = "plans"
+    __table_args__ = (
+        amount("amount"),
+        CheckConstraint("(every IS NULL) <> (cron IS NULL)", name="schedule"),
+        CheckConstraint("cycles IS NULL OR cycles > 0", name="cycles"),
+        one_of("on_exhausted", OnExhausted),
+        one_of("catch_up", CatchUp),
+    )
+
+    code: str = field(Text, primary_key=True)
+    name: str = field(Text)
+    amount: int = field(BigInteger)
+    every: str | None = field(Text, null=True)
+    cron: str | None = field(Text, null=True)
+    timezone: str = field(Text)
+    trial: str | None = field(Text, null=True)
+    cycles: int | None = field(Integer, null=True)
+    retries: str = field(Text)
+    on_exhausted: str = field(Text)
+    catch_up: str = field(Text)
+    use_points: bool = flag()
+    created_at: datetime = instant(null=False)
+    archived_at: datetime | None = instant()
+
+
+class Customer(SQLModel, table=True):
+    """A person at the merchant; `id` is the gateway's customer id."""
+
+    __tablename__ = "customers"
+
+    id: str = field(Text, primary_key=True)
+    name: str = field(Text)
+    phone: str = field(Text, server_default=text("''"))
+    email: str = field(Text, server_default=text("''"))
+    created_at: datetime = instant(null=False)
+
+
+class Wallet(SQLModel, table=True):
+    """A customer's linked OVO account. Token and phone are ciphertext."""
+
+    __tablename__ = "wallets"
+    __table_args__ = (
+        one_of("status", WalletStatus),
+        CheckConstraint(
+            "status NOT IN ('active', 'unbinding') OR token_sealed IS NOT NULL", name="token"
+        ),
+        Index(
+            "wallets_one_live_a_customer",
+            "customer_id",
+            unique=True,
+            postgresql_where=text(listed("status", LIVE_WALLETS)),
+        ),
+        dated("wallets_due", "next_attempt_at"),
+        Index("wallets_customer", "customer_id"),
+        Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    customer_id: str = field(Text, to="customers.id")
+    status: str = field(Text)
+    phone_sealed: bytes = field(LargeBinary)
+    masked_phone: str = field(Text, server_default=text("''"))
+    token_sealed: bytes | None = field(LargeBinary, null=True)
+    registration_url: str | None = field(Text, null=True)
+    tries: int = count()
+    next_attempt_at: datetime | None = instant()
+    unbind_wanted_at: datetime | None = instant()
+    reason: str | None = field(Text, null=True)
+    created_at: datetime = instant(null=False)
+    bound_at: datetime | None = instant()
+    expires_at: datetime | None = instant()
+    next_notice_at: datetime | None = instant()
+    closed_at: datetime | None = instant()
+    leased_until: datetime | None = instant()

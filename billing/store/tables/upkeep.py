@@ -1,0 +1,62 @@
+"""The engine's own rows: idempotency keys, its state, hours of spending, heartbeats."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import SQLModel
+
+from billing.store.columns import field, instant
+
+
+class Command(SQLModel, table=True):
+    """What an idempotency key was used for, and what came of it."""
+
+    __tablename__ = "commands"
+
+    key: str = field(Text, primary_key=True)
+    task: str = field(Text)
+    arguments: dict[str, Any] = field(JSONB)
+    result: dict[str, Any] | None = field(JSONB, null=True)
+    created_at: datetime = instant(null=False)
+
+
+class Engine(SQLModel, table=True):
+    """The one row about the engine itself."""
+
+    __tablename__ = "engine"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
+    clock_at: datetime | None = instant()
+    stopped_at: datetime | None = instant()
+    stopped_reason: str | None = field(Text, null=True)
+    gateway_host: str | None = field(Text, null=True)
+    gateway_client_id: str | None = field(Text, null=True)
+
+
+class Heartbeat(SQLModel, table=True):
+    """When a tick was last seen to run, in real time."""
+
+    __tablename__ = "heartbeats"
+
+    tick: str = field(Text, primary_key=True)
+    at: datetime = instant(null=False)
+
+
+class Hour(SQLModel, table=True):
+    """What the charges of one hour come to; in shards, so that no claim waits for another."""
+
+    __tablename__ = "hours"
+
+    hour: datetime = field(DateTime(timezone=True), primary_key=True)
+    shard: int = field(SmallInteger, primary_key=True)
+    amount: int = field(BigInteger)
