@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services import ending, linking, operating, refunding, subscribing, unbinding
+from billing.services import ending, linking, operating, pausing, refunding, subscribing, unbinding
 from billing.services.context import Request
 from workers.app import app, context
 
@@ -147,6 +147,27 @@ def cancel_subscription(
 def _with_offset(what: str, instant: datetime | None) -> None:
     if instant is not None and instant.tzinfo is None:
         raise InvalidValue(f"{what} needs an offset, such as 2026-01-31T09:00:00+07:00")
+
+
+@admin_task("admin.pause_subscription")
+def pause_subscription(
+    by: Actor,
+    request: Request,
+    subscription: UUID,
+    at: str = pausing.NOW,
+    until: datetime | None = None,
+) -> None:
+    """Open no period from `now` or `period-end` on; `until` is an ISO 8601 instant, if any."""
+    _with_offset("until", until)
+    pausing.pause(context(), subscription, by, at=at, until=until, request=request)
+
+
+@admin_task("admin.resume_subscription")
+def resume_subscription(
+    by: Actor, request: Request, subscription: UUID, start: str = pausing.ANCHOR
+) -> None:
+    """Go on with the next period of the `anchor`, or with a new one that begins `now`."""
+    pausing.resume(context(), subscription, by, start=start, request=request)
 
 
 @admin_task("admin.retry_invoice")

@@ -15,6 +15,7 @@ from billing.services import (
     ending,
     linking,
     opening,
+    pausing,
     reconciling,
     refunding,
 )
@@ -47,9 +48,11 @@ def _waiting(queue: str) -> int:
 
 @app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
 def end_subscriptions() -> None:
-    """Cancel subscriptions whose end has come."""
+    """Cancel, pause and resume subscriptions whose date has come."""
     _beat("end_subscriptions")
     ending.cancel_due(context())
+    pausing.pause_due(context())
+    pausing.resume_due(context())
 
 
 @app.task(name="ticks.open_periods")  # type: ignore[untyped-decorator]
@@ -90,9 +93,10 @@ def sweep_refunds() -> None:
 
 @app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
 def attend_wallets() -> None:
-    """Expire tokens, and enqueue wallets whose link or unbind is due."""
+    """Expire tokens, tell of those that soon do, and enqueue links and unbinds that are due."""
     _beat("attend_wallets")
     linking.expire_due(context(), SINGLES_A_TICK)
+    linking.give_notice(context(), SINGLES_A_TICK)
     for wallet_id in linking.lease_due(context(), SINGLES_A_TICK):
         attend_wallet.delay(str(wallet_id))
 

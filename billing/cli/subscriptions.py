@@ -1,7 +1,7 @@
 """`billing subscription` and `billing subscribe`: customers on plans."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -9,13 +9,17 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 
+if TYPE_CHECKING:
+    from billing.domain.events import Actor
+
 app = options.noun("Subscriptions: customers on plans.")
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
 Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 FACTS = (
     "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
-    "wallet_status", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
+    "wallet_status", "pause_at", "resume_at", "cancel_at", "cancel_refund",
+    "reason", "ended_at", "events",
 )  # fmt: skip
 INVOICED = ("id", "period_index", "period_start", "amount", "status", "next_attempt_at")
 NEWEST = 24
@@ -101,10 +105,16 @@ def cancel(
     unbind: Annotated[
         bool, typer.Option("--unbind", help="Delete the token too, if nothing else needs it.")
     ] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back a cancellation that is still to come.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Cancel a subscription, now or later."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    if withdraw:
+        _withdraw(wanted, by, as_json=as_json)
+        return
     with engine.engine() as context:
         from billing.services import ending, showing
 
@@ -125,6 +135,73 @@ def cancel(
         )
         if found["refunded"]:
             output.say(f"{output.written('amount', found['refunded'])} will be given back")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _withdraw(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
+    with engine.engine() as context:
+        from billing.services import ending, showing
+
+        ending.withdraw(context, wanted, by)
+        found = showing.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription pause 6f1c… --until 2026-12-01T09:00"))
+def pause(
+    subscription: Subscription,
+    at: Annotated[
+        str, typer.Option("--at", metavar="now|period-end", help="When the pause begins.")
+    ] = "now",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="ISO", help="When it goes on by itself.")
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Open no period for a while; what is owed already stays owed."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services import pausing, showing
+
+        timezone = showing.subscription(context.database, wanted)["timezone"]
+        end = None if until is None else arguments.instant(until, timezone)
+        pausing.pause(context, wanted, by, at=at, until=end)
+        found = showing.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription resume 6f1c… --from now"))
+def resume(
+    subscription: Subscription,
+    start: Annotated[
+        str,
+        typer.Option("--from", metavar="anchor|now", help="The next period: as ever, or from now."),
+    ] = "anchor",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Go on after a pause, or withdraw one that is still to come."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services import pausing, showing
+
+        pausing.resume(context, wanted, by, start=start)
+        found = showing.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+def _say_how_it_is(found: dict[str, Any], *, as_json: bool) -> None:
+    def people() -> None:
+        following = output.written("next_due_at", found["next_due_at"])
+        paused = output.written("pause_at", found["pause_at"]) if found["pause_at"] else ""
+        output.say(
+            f"subscription {found['id']} is {found['status']}; next due: {following}"
+            + (f"; paused from {paused}" if paused else "")
+        )
 
     output.answer(found, as_json=as_json, people=people)
 

@@ -18,13 +18,6 @@ class InvoiceStatus(StrEnum):
     VOID = "void"
 
 
-class InvoiceKind(StrEnum):
-    """What an invoice is for."""
-
-    PERIOD = "period"
-    CHANGE = "change"
-
-
 class InvoiceMove(StrEnum):
     """What can happen to an invoice."""
 

@@ -5,13 +5,15 @@ pending ─┬─> active ─┬─> expired       the token's year ended, or th
          └─> unlinked
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from billing.domain import machine
 
 TOKEN_LIFE_YEARS = 1
 """DOKU, Get List Token: "valid for 1 year", and no expiry date is returned."""
+NOTICES = tuple(timedelta(days=days) for days in (30, 14, 7, 1))
+"""How long before a token's year ends an event says so, each once."""
 LINK_LIFE = timedelta(days=7)
 """Ours: how long a registration link is polled before it counts as failed."""
 
@@ -55,6 +57,11 @@ TRANSITIONS: dict[WalletStatus, dict[WalletMove, WalletStatus]] = {
 def advance(status: WalletStatus, move: WalletMove) -> WalletStatus:
     """Return the status after `move`, or raise IllegalMove."""
     return machine.advance(TRANSITIONS, "the wallet", status, move)
+
+
+def next_notice(expires_at: datetime, now: datetime) -> datetime | None:
+    """When the next notice of a token's end is due after `now`; None when all were given."""
+    return min((expires_at - ahead for ahead in NOTICES if expires_at - ahead > now), default=None)
 
 
 def poll_after(age: timedelta) -> timedelta:

@@ -72,6 +72,30 @@ def cancel(
     return once(context, request, act)
 
 
+def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
+    """Take a cancellation back that has not taken effect.
+
+    Raises NotKnown, or IllegalMove when none is planned or the subscription has ended.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is None:
+            raise NotKnown(f"no subscription has the id {subscription_id}")
+        if row["ended_at"] is not None or row["cancel_at"] is None:
+            raise IllegalMove(f"subscription {subscription_id} has no cancellation to take back")
+        subscriptions.change(
+            connection, subscription_id,
+            cancel_at=None, cancel_refund=None, cancel_unbind=False, reason=None,
+        )  # fmt: skip
+        told = event(
+            "subscription.cancel_withdrawn", at=now, by=by, customer_id=row["customer_id"],
+            subscription_id=subscription_id,
+        )  # fmt: skip
+        events.record(connection, [told])
+    return {"id": str(subscription_id), "status": row["status"]}
+
+
 def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> datetime:
     if isinstance(at, datetime):
         if at.tzinfo is None:

@@ -155,6 +155,26 @@ def expire_due(context: Context, limit: int) -> int:
     return len(due)
 
 
+def give_notice(context: Context, limit: int) -> int:
+    """Say of tokens whose year ends soon that it does, and whom that concerns."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = wallets.to_notify(connection, now, limit)
+        for row in due:
+            following = wallet.next_notice(row["expires_at"], now)
+            wallets.change(connection, row["id"], next_notice_at=following)
+        told = [
+            event(
+                "wallet.expiring", at=now, customer_id=row["customer_id"],
+                wallet=str(row["id"]), expires_at=row["expires_at"].isoformat(),
+                days=(row["expires_at"] - now).days, subscriptions=row["subscriptions"],
+            )
+            for row in due
+        ]  # fmt: skip
+        events.record(connection, told)
+    return len(due)
+
+
 def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease wallets whose link is to be polled or whose token is to be deleted."""
     now = context.clock.now()
@@ -250,13 +270,15 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         row = wallets.lock(connection, seen["id"])
         if row is None or row["status"] != WalletStatus.PENDING:
             return
+        expires_at = add(TOKEN_LIFE, now, UTC)
         wallets.change(
             connection,
             row["id"],
             status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
             token_sealed=context.vault.seal(token.token.encode()),
             bound_at=now,
-            expires_at=add(TOKEN_LIFE, now, UTC),
+            expires_at=expires_at,
+            next_notice_at=wallet.next_notice(expires_at, now),
             registration_url=None,
             next_attempt_at=None,
             leased_until=None,

@@ -51,11 +51,12 @@ def _plan(row: Mapping[Any, Any], now: datetime, *, owes: bool) -> dict[str, Any
     dates = calendar(row, row["anchor_local"])
     index, start = row["next_period_index"], row["next_due_at"]
     facts = []
-    end = dates.following(index, start)
+    offset = row["anchor_index"]
+    end = dates.following(index - offset, start)
     skipped = index
     while row["catch_up"] == CatchUp.LATEST and end <= now and index - skipped < PERIODS_A_PASS:
         index, start = index + 1, end
-        end = dates.following(index, start)
+        end = dates.following(index - offset, start)
         if row["cycles"] is not None and index >= row["cycles"]:
             break
     about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}

@@ -291,17 +291,11 @@ def move(
     values: dict[str, Any] = {"status": after}
     facts: dict[str, Any] = {"before": before, "after": after}
     if after in subscription.ENDED:
-        values |= {"ended_at": now, "next_due_at": None}
+        values |= {"ended_at": now, "next_due_at": None, "pause_at": None, "resume_at": None}
     elif after not in subscription.OPENING:
-        values["next_due_at"] = None
+        values |= {"next_due_at": None, "pause_at": None}
     elif before not in subscription.OPENING:
-        index, start = next_start(row, row["anchor_local"], now)
-        skipped = row["next_period_index"]
-        values |= {"next_period_index": max(index, skipped), "next_due_at": start}
-        if index > skipped:
-            about = {"customer_id": row["customer_id"], "subscription_id": subscription_id}
-            told = event("period.skipped", at=now, by=by, **about, first=skipped, last=index - 1)
-            events.record(connection, [told])
+        values |= _schedule_again(connection, row, now, by)
     subscriptions.change(connection, subscription_id, **values)
     if after in subscription.ENDED and row["cancel_unbind"]:
         _unbind_if_last(connection, row["customer_id"], now)
@@ -310,6 +304,24 @@ def move(
         subscription_id=subscription_id, **facts,
     )  # fmt: skip
     events.record(connection, [told])
+
+
+def _schedule_again(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Go on with the next anchored period; those that went by are skipped, on record."""
+    index, start = next_start(row, row["anchor_local"], now)
+    index += row["anchor_index"]
+    cycles, skipped = row["cycles"], row["next_period_index"]
+    if cycles is not None and index >= cycles:
+        index, due = max(cycles, skipped), None
+    else:
+        index, due = max(index, skipped), start
+    if index > skipped:
+        about = {"customer_id": row["customer_id"], "subscription_id": row["id"]}
+        told = event("period.skipped", at=now, by=by, **about, first=skipped, last=index - 1)
+        events.record(connection, [told])
+    return {"next_period_index": index, "next_due_at": due, "resume_at": None}
 
 
 def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:

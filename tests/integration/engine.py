@@ -30,6 +30,7 @@ from billing.services import (
     linking,
     opening,
     operating,
+    pausing,
     reconciling,
     refunding,
     settling,
@@ -95,6 +96,8 @@ class Engine:
         match name.removeprefix("ticks."):
             case "end_subscriptions":
                 ending.cancel_due(c)
+                pausing.pause_due(c)
+                pausing.resume_due(c)
             case "open_periods":
                 opening.open_due(c)
             case "sweep_charges":
@@ -106,6 +109,7 @@ class Engine:
                     refunding.send_due(c, refund)
             case "attend_wallets":
                 linking.expire_due(c, 100)
+                linking.give_notice(c, 100)
                 for wallet in linking.lease_due(c, 100):
                     linking.attend(c, wallet)
 
@@ -339,14 +343,16 @@ class Engine:
 
 _DUE = """
 WITH now AS (SELECT clock_at AS at FROM engine)
-SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE cancel_at <= at AND ended_at IS NULL)
+SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (cancel_at <= at
+               OR pause_at <= at OR (resume_at <= at AND status = 'paused')))
            AS "ticks.end_subscriptions",
        EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at) AS "ticks.open_periods",
        EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at) AS "ticks.sweep_charges",
        EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at) AS "ticks.reconcile",
        EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at) AS "ticks.sweep_refunds",
        EXISTS (SELECT 1 FROM wallets, now WHERE next_attempt_at <= at
-               OR (expires_at <= at AND status = 'active')) AS "ticks.attend_wallets"
+               OR (expires_at <= at AND status = 'active')
+               OR (next_notice_at <= at AND status = 'active')) AS "ticks.attend_wallets"
 """
 
 

@@ -73,6 +73,12 @@ NEXT_DUE = text(f"""
 SELECT min(at) FROM (
     SELECT min(next_due_at) AS at FROM subscriptions WHERE next_due_at IS NOT NULL
     UNION ALL SELECT min(s.cancel_at) FROM subscriptions s WHERE {MAY_END}
+    UNION ALL SELECT min(pause_at) FROM subscriptions
+        WHERE pause_at IS NOT NULL AND ended_at IS NULL
+    UNION ALL SELECT min(resume_at) FROM subscriptions
+        WHERE resume_at IS NOT NULL AND status = 'paused'
+    UNION ALL SELECT min(next_notice_at) FROM wallets
+        WHERE next_notice_at IS NOT NULL AND status = 'active'
     UNION ALL SELECT min(next_attempt_at) FROM invoices WHERE next_attempt_at IS NOT NULL
     UNION ALL SELECT min(next_check_at) FROM charges WHERE next_check_at IS NOT NULL
     UNION ALL SELECT min(next_attempt_at) FROM refunds WHERE next_attempt_at IS NOT NULL

@@ -131,3 +131,15 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
     return (
         connection.execute(statement, {"id": subscription_id, "now": now}).mappings().one_or_none()
     )
+
+
+def cut_short(connection: Connection, subscription_id: UUID, at: datetime) -> None:
+    """End the running period early: another one begins at this instant."""
+    connection.execute(
+        text(
+            "UPDATE invoices SET period_end = date_trunc('second', CAST(:at AS timestamptz))"
+            " WHERE subscription_id = :id AND period_start < date_trunc('second',"
+            " CAST(:at AS timestamptz)) AND period_end > :at"
+        ),
+        {"id": subscription_id, "at": at},
+    )

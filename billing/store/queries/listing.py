@@ -31,7 +31,8 @@ FROM wallets"""
 
 _SUBSCRIPTIONS = """
 SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantity, s.amount,
-       s.next_due_at, s.cancel_at, s.cancel_refund, s.cancel_unbind, s.reason, p.timezone,
+       s.next_due_at, s.pause_at, s.resume_at, s.cancel_at, s.cancel_refund, s.cancel_unbind,
+       s.reason, p.timezone,
        s.anchor_local AS anchor, s.start_at, s.first_paid_at, s.created_at, s.ended_at,
        w.status AS wallet_status
 FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (

@@ -95,11 +95,13 @@ def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[
     A period that begins at or after the end of the subscription does not open.
     """
     statement = text("""
-        SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.next_period_index,
+        SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
+               s.next_period_index,
                s.next_due_at, s.cancel_at, p.every, p.cron, p.timezone, p.cycles, p.catch_up
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         WHERE s.next_due_at <= :now AND s.status = ANY(:opening)
           AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
+          AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
         ORDER BY s.next_due_at LIMIT :limit
         FOR UPDATE OF s SKIP LOCKED
     """)
@@ -139,6 +141,25 @@ def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUI
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.cancel_at <= :now AND {MAY_END}"  # noqa: S608 - a constant of ours
         " ORDER BY s.cancel_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Subscriptions whose pause begins, once every period before it is opened."""
+    statement = text(
+        "SELECT id FROM subscriptions WHERE pause_at <= :now AND ended_at IS NULL"
+        " AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
+        " ORDER BY pause_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Paused subscriptions whose date to go on has come."""
+    statement = text(
+        "SELECT id FROM subscriptions WHERE resume_at <= :now AND status = 'paused'"
+        " ORDER BY resume_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
 

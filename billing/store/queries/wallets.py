@@ -155,3 +155,15 @@ def any_token(connection: Connection) -> bytes | None:
         " ORDER BY created_at DESC LIMIT 1"
     )
     return connection.execute(statement).scalar_one_or_none()
+
+
+def to_notify(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
+    """Lock wallets whose token ends soon and whose customer is to be told, with what needs them."""
+    statement = text(
+        "SELECT w.id, w.customer_id, w.expires_at, ARRAY(SELECT CAST(s.id AS text)"
+        " FROM subscriptions s WHERE s.customer_id = w.customer_id AND s.ended_at IS NULL"
+        " ORDER BY s.id) AS subscriptions FROM wallets w"
+        " WHERE w.next_notice_at <= :now AND w.status = 'active'"
+        " ORDER BY w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).mappings())

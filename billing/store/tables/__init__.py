@@ -7,9 +7,9 @@ where they run.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import billing, catalog, offers, upkeep
+from billing.store.tables import billing, catalog, upkeep
 
-__all__ = ["billing", "catalog", "offers", "upkeep"]
+__all__ = ["billing", "catalog", "upkeep"]
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]
@@ -23,7 +23,3 @@ EVENTS = _TABLES["events"]
 COMMANDS = _TABLES["commands"]
 ENGINE = _TABLES["engine"]
 HEARTBEATS = _TABLES["heartbeats"]
-COUPONS = _TABLES["coupons"]
-SUBSCRIPTION_COUPONS = _TABLES["subscription_coupons"]
-CREDITS = _TABLES["credits"]
-ADD_ONS = _TABLES["add_ons"]

@@ -22,8 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
-from billing.domain.invoice import Blocked, InvoiceKind, InvoiceStatus
-from billing.domain.money import MAX_AMOUNT
+from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import UNSETTLED, RefundStatus
 from billing.domain.subscription import (
@@ -57,6 +56,8 @@ class Subscription(SQLModel, table=True):
             postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
         ),
         Index("subscriptions_customer", "customer_id"),
+        dated("subscriptions_pause_due", "pause_at"),
+        dated("subscriptions_resume_due", "resume_at"),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -69,8 +70,6 @@ class Subscription(SQLModel, table=True):
     anchor_local: datetime | None = field(DateTime(timezone=False), null=True)
     anchor_index: int = count()
     next_period_index: int = count()
-    changes: int = count()
-    positions: int = count()
     next_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
@@ -78,10 +77,6 @@ class Subscription(SQLModel, table=True):
     cancel_unbind: bool = flag()
     pause_at: datetime | None = instant()
     resume_at: datetime | None = instant()
-    next_plan_code: str | None = field(Text, null=True, to="plans.code")
-    next_quantity: int | None = field(Integer, null=True)
-    period_amount: int = field(BigInteger, server_default=text("0"))
-    amount_override: int | None = field(BigInteger, null=True)
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
@@ -92,18 +87,8 @@ class Invoice(SQLModel, table=True):
 
     __tablename__ = "invoices"
     __table_args__ = (
-        Index(
-            "invoices_one_a_period",
-            "subscription_id",
-            "period_index",
-            unique=True,
-            postgresql_where=text("kind = 'period'"),
-        ),
-        UniqueConstraint("subscription_id", "position", name="invoices_one_a_position"),
-        one_of("kind", InvoiceKind),
-        CheckConstraint(f"amount BETWEEN 0 AND {MAX_AMOUNT}", name="amount"),
-        CheckConstraint("credited BETWEEN 0 AND amount", name="credited"),
-        CheckConstraint("status <> 'open' OR amount > credited", name="nothing_owed_is_paid"),
+        UniqueConstraint("subscription_id", "period_index", name="invoices_one_a_period"),
+        amount("amount"),
         CheckConstraint("amount_refunded BETWEEN 0 AND amount", name="amount_refunded"),
         CheckConstraint("period_index >= 0 AND period_start < period_end", name="period"),
         one_of("status", InvoiceStatus),
@@ -116,7 +101,7 @@ class Invoice(SQLModel, table=True):
         Index(
             "invoices_open",
             "subscription_id",
-            "position",
+            "period_index",
             postgresql_where=text("status = 'open'"),
         ),
         Index(
@@ -129,15 +114,11 @@ class Invoice(SQLModel, table=True):
     id: UUID = field(Uuid, primary_key=True)
     subscription_id: UUID = field(Uuid, to="subscriptions.id")
     customer_id: str = field(Text, to="customers.id")
-    kind: str = field(Text, server_default=text("'period'"))
-    position: int = field(Integer)
     period_index: int = field(Integer)
     period_start: datetime = instant(null=False)
     period_end: datetime = instant(null=False)
     amount: int = field(BigInteger)
-    credited: int = field(BigInteger, server_default=text("0"))
     amount_refunded: int = field(BigInteger, server_default=text("0"))
-    lines: list[dict[str, Any]] = field(JSONB, server_default=text("'[]'"))
     status: str = field(Text)
     blocked_on: str | None = field(Text, null=True)
     reason: str | None = field(Text, null=True)

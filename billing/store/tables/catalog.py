@@ -81,6 +81,7 @@ class Wallet(SQLModel, table=True):
         ),
         dated("wallets_due", "next_attempt_at"),
         Index("wallets_customer", "customer_id"),
+        dated("wallets_to_notify", "next_notice_at"),
         Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
     )
 

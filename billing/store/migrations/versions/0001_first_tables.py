@@ -19,22 +19,6 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('key', name=op.f('commands_primary'))
     )
-    op.create_table('coupons',
-    sa.Column('code', sa.Text(), nullable=False),
-    sa.Column('percent', sa.SmallInteger(), nullable=True),
-    sa.Column('amount', sa.BigInteger(), nullable=True),
-    sa.Column('cycles', sa.Integer(), nullable=True),
-    sa.Column('most', sa.Integer(), nullable=True),
-    sa.Column('redeemed', sa.Integer(), server_default=sa.text('0'), nullable=False),
-    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('(percent IS NULL) <> (amount IS NULL)', name=op.f('coupons_kind_check')),
-    sa.CheckConstraint('amount IS NULL OR amount > 0', name=op.f('coupons_amount_check')),
-    sa.CheckConstraint('cycles IS NULL OR cycles > 0', name=op.f('coupons_cycles_check')),
-    sa.CheckConstraint('most IS NULL OR redeemed <= most', name=op.f('coupons_redeemed_check')),
-    sa.CheckConstraint('percent IS NULL OR percent BETWEEN 1 AND 100', name=op.f('coupons_percent_check')),
-    sa.PrimaryKeyConstraint('code', name=op.f('coupons_primary'))
-    )
     op.create_table('customers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -112,8 +96,6 @@ def upgrade() -> None:
     sa.Column('anchor_local', sa.DateTime(), nullable=True),
     sa.Column('anchor_index', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('next_period_index', sa.Integer(), server_default=sa.text('0'), nullable=False),
-    sa.Column('changes', sa.Integer(), server_default=sa.text('0'), nullable=False),
-    sa.Column('positions', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('next_due_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('first_paid_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('cancel_at', sa.DateTime(timezone=True), nullable=True),
@@ -121,10 +103,6 @@ def upgrade() -> None:
     sa.Column('cancel_unbind', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('pause_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('resume_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('next_plan_code', sa.Text(), nullable=True),
-    sa.Column('next_quantity', sa.Integer(), nullable=True),
-    sa.Column('period_amount', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('amount_override', sa.BigInteger(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
@@ -134,13 +112,14 @@ def upgrade() -> None:
     sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('subscriptions_amount_check')),
     sa.CheckConstraint('quantity > 0', name=op.f('subscriptions_quantity_check')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('subscriptions_customer_id_foreign')),
-    sa.ForeignKeyConstraint(['next_plan_code'], ['plans.code'], name=op.f('subscriptions_next_plan_code_foreign')),
     sa.ForeignKeyConstraint(['plan_code'], ['plans.code'], name=op.f('subscriptions_plan_code_foreign')),
     sa.PrimaryKeyConstraint('id', name=op.f('subscriptions_primary'))
     )
     op.create_index('subscriptions_cancel_due', 'subscriptions', ['cancel_at'], unique=False, postgresql_where=sa.text('cancel_at IS NOT NULL AND ended_at IS NULL'))
     op.create_index('subscriptions_customer', 'subscriptions', ['customer_id'], unique=False)
     op.create_index('subscriptions_due', 'subscriptions', ['next_due_at'], unique=False, postgresql_where=sa.text('next_due_at IS NOT NULL'))
+    op.create_index('subscriptions_pause_due', 'subscriptions', ['pause_at'], unique=False, postgresql_where=sa.text('pause_at IS NOT NULL'))
+    op.create_index('subscriptions_resume_due', 'subscriptions', ['resume_at'], unique=False, postgresql_where=sa.text('resume_at IS NOT NULL'))
     op.create_table('wallets',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Text(), nullable=False),
@@ -168,34 +147,16 @@ def upgrade() -> None:
     op.create_index('wallets_due', 'wallets', ['next_attempt_at'], unique=False, postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
     op.create_index('wallets_expiring', 'wallets', ['expires_at'], unique=False, postgresql_where=sa.text("status = 'active'"))
     op.create_index('wallets_one_live_a_customer', 'wallets', ['customer_id'], unique=True, postgresql_where=sa.text("status IN ('pending', 'active', 'unbinding')"))
-    op.create_table('credits',
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
-    sa.Column('customer_id', sa.Text(), nullable=False),
-    sa.Column('subscription_id', sa.Uuid(), nullable=True),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('remaining', sa.BigInteger(), nullable=False),
-    sa.Column('reason', sa.Text(), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('amount > 0', name=op.f('credits_amount_check')),
-    sa.CheckConstraint('remaining BETWEEN 0 AND amount', name=op.f('credits_remaining_check')),
-    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('credits_customer_id_foreign')),
-    sa.ForeignKeyConstraint(['subscription_id'], ['subscriptions.id'], name=op.f('credits_subscription_id_foreign')),
-    sa.PrimaryKeyConstraint('id', name=op.f('credits_primary'))
-    )
-    op.create_index('credits_left', 'credits', ['customer_id', 'id'], unique=False, postgresql_where=sa.text('remaining > 0'))
+    op.create_index('wallets_to_notify', 'wallets', ['next_notice_at'], unique=False, postgresql_where=sa.text('next_notice_at IS NOT NULL'))
     op.create_table('invoices',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('subscription_id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Text(), nullable=False),
-    sa.Column('kind', sa.Text(), server_default=sa.text("'period'"), nullable=False),
-    sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('period_index', sa.Integer(), nullable=False),
     sa.Column('period_start', sa.DateTime(timezone=True), nullable=False),
     sa.Column('period_end', sa.DateTime(timezone=True), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('credited', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('amount_refunded', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('lines', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('blocked_on', sa.Text(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=True),
@@ -211,46 +172,19 @@ def upgrade() -> None:
     sa.Column('leased_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name=op.f('invoices_paid_check')),
     sa.CheckConstraint("blocked_on IS NULL OR blocked_on IN ('wallet', 'balance')", name=op.f('invoices_blocked_on_check')),
-    sa.CheckConstraint("kind IN ('period', 'change')", name=op.f('invoices_kind_check')),
-    sa.CheckConstraint("status <> 'open' OR amount > credited", name=op.f('invoices_nothing_owed_is_paid_check')),
     sa.CheckConstraint("status = 'open' OR next_attempt_at IS NULL", name=op.f('invoices_closed_check')),
     sa.CheckConstraint("status IN ('open', 'paid', 'uncollectible', 'void')", name=op.f('invoices_status_check')),
-    sa.CheckConstraint('amount BETWEEN 0 AND 9999999999', name=op.f('invoices_amount_check')),
+    sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('invoices_amount_check')),
     sa.CheckConstraint('amount_refunded BETWEEN 0 AND amount', name=op.f('invoices_amount_refunded_check')),
-    sa.CheckConstraint('credited BETWEEN 0 AND amount', name=op.f('invoices_credited_check')),
     sa.CheckConstraint('period_index >= 0 AND period_start < period_end', name=op.f('invoices_period_check')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('invoices_customer_id_foreign')),
     sa.ForeignKeyConstraint(['subscription_id'], ['subscriptions.id'], name=op.f('invoices_subscription_id_foreign')),
     sa.PrimaryKeyConstraint('id', name=op.f('invoices_primary')),
-    sa.UniqueConstraint('subscription_id', 'position', name='invoices_one_a_position')
+    sa.UniqueConstraint('subscription_id', 'period_index', name='invoices_one_a_period')
     )
     op.create_index('invoices_blocked', 'invoices', ['customer_id'], unique=False, postgresql_where=sa.text("status = 'open' AND blocked_on IS NOT NULL"))
     op.create_index('invoices_due', 'invoices', ['next_attempt_at'], unique=False, postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
-    op.create_index('invoices_one_a_period', 'invoices', ['subscription_id', 'period_index'], unique=True, postgresql_where=sa.text("kind = 'period'"))
-    op.create_index('invoices_open', 'invoices', ['subscription_id', 'position'], unique=False, postgresql_where=sa.text("status = 'open'"))
-    op.create_table('subscription_coupons',
-    sa.Column('subscription_id', sa.Uuid(), nullable=False),
-    sa.Column('coupon_code', sa.Text(), nullable=False),
-    sa.Column('cycles_left', sa.Integer(), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('cycles_left >= 0', name=op.f('subscription_coupons_cycles_left_check')),
-    sa.ForeignKeyConstraint(['coupon_code'], ['coupons.code'], name=op.f('subscription_coupons_coupon_code_foreign')),
-    sa.ForeignKeyConstraint(['subscription_id'], ['subscriptions.id'], name=op.f('subscription_coupons_subscription_id_foreign')),
-    sa.PrimaryKeyConstraint('subscription_id', 'coupon_code', name=op.f('subscription_coupons_primary'))
-    )
-    op.create_table('add_ons',
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
-    sa.Column('subscription_id', sa.Uuid(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('invoice_id', sa.Uuid(), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('add_ons_amount_check')),
-    sa.ForeignKeyConstraint(['invoice_id'], ['invoices.id'], name=op.f('add_ons_invoice_id_foreign')),
-    sa.ForeignKeyConstraint(['subscription_id'], ['subscriptions.id'], name=op.f('add_ons_subscription_id_foreign')),
-    sa.PrimaryKeyConstraint('id', name=op.f('add_ons_primary'))
-    )
-    op.create_index('add_ons_waiting', 'add_ons', ['subscription_id'], unique=False, postgresql_where=sa.text('invoice_id IS NULL'))
+    op.create_index('invoices_open', 'invoices', ['subscription_id', 'period_index'], unique=False, postgresql_where=sa.text("status = 'open'"))
     op.create_table('charges',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('invoice_id', sa.Uuid(), nullable=False),
@@ -344,21 +278,18 @@ def downgrade() -> None:
     op.drop_index('charges_one_succeeded', table_name='charges', postgresql_where=sa.text("status = 'succeeded' AND NOT surplus"))
     op.drop_index('charges_of_customer', table_name='charges')
     op.drop_table('charges')
-    op.drop_index('add_ons_waiting', table_name='add_ons', postgresql_where=sa.text('invoice_id IS NULL'))
-    op.drop_table('add_ons')
-    op.drop_table('subscription_coupons')
     op.drop_index('invoices_open', table_name='invoices', postgresql_where=sa.text("status = 'open'"))
-    op.drop_index('invoices_one_a_period', table_name='invoices', postgresql_where=sa.text("kind = 'period'"))
     op.drop_index('invoices_due', table_name='invoices', postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
     op.drop_index('invoices_blocked', table_name='invoices', postgresql_where=sa.text("status = 'open' AND blocked_on IS NOT NULL"))
     op.drop_table('invoices')
-    op.drop_index('credits_left', table_name='credits', postgresql_where=sa.text('remaining > 0'))
-    op.drop_table('credits')
+    op.drop_index('wallets_to_notify', table_name='wallets', postgresql_where=sa.text('next_notice_at IS NOT NULL'))
     op.drop_index('wallets_one_live_a_customer', table_name='wallets', postgresql_where=sa.text("status IN ('pending', 'active', 'unbinding')"))
     op.drop_index('wallets_expiring', table_name='wallets', postgresql_where=sa.text("status = 'active'"))
     op.drop_index('wallets_due', table_name='wallets', postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
     op.drop_index('wallets_customer', table_name='wallets')
     op.drop_table('wallets')
+    op.drop_index('subscriptions_resume_due', table_name='subscriptions', postgresql_where=sa.text('resume_at IS NOT NULL'))
+    op.drop_index('subscriptions_pause_due', table_name='subscriptions', postgresql_where=sa.text('pause_at IS NOT NULL'))
     op.drop_index('subscriptions_due', table_name='subscriptions', postgresql_where=sa.text('next_due_at IS NOT NULL'))
     op.drop_index('subscriptions_customer', table_name='subscriptions')
     op.drop_index('subscriptions_cancel_due', table_name='subscriptions', postgresql_where=sa.text('cancel_at IS NOT NULL AND ended_at IS NULL'))
@@ -371,5 +302,4 @@ def downgrade() -> None:
     op.drop_table('events')
     op.drop_table('engine')
     op.drop_table('customers')
-    op.drop_table('coupons')
     op.drop_table('commands')
