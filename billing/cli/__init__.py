@@ -21,6 +21,7 @@ from billing.cli import (
     database,
     doctor,
     events,
+    forecast,
     invoices,
     options,
     plans,
@@ -86,6 +87,7 @@ app.add_typer(charges.app, name="charge")
 app.command("refund", epilog=invoices.REFUND)(invoices.refund)
 app.add_typer(events.app, name="event")
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
+app.command("forecast", epilog=forecast.EXAMPLE)(forecast.forecast)
 app.add_typer(clock.app, name="clock")
 app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)
 app.command("start-charging", epilog=switch.START)(switch.start_charging)

@@ -1,0 +1,49 @@
+"""`billing forecast`: what will be charged, when, to whom, without doing it."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+
+EXAMPLE = options.example("billing forecast --until 2026-12-31T23:59")
+
+
+def forecast(
+    until: Annotated[
+        str, typer.Option("--until", metavar="ISO", help="The last instant that is looked at.")
+    ],
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Print every charge that will be made, if each succeeds and nobody changes anything."""
+    end = arguments.instant(until)
+    with engine.engine() as context:
+        from billing.services import forecasting
+
+        rows = forecasting.forecast(context, end)
+        if as_json:
+            _document(rows)
+            return
+        count = total = 0
+        for row in rows:
+            due = output.written("due_at", row["due_at"])
+            amount = output.written("amount", row["amount"])
+            typer.echo(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}")
+            count, total = count + 1, total + row["amount"]
+        typer.echo(f"{count} charges, {output.written('amount', total)}")
+
+
+def _document(rows: Any) -> None:
+    """One JSON array, written as it is made: a million lines take no memory."""
+    begun = False
+    typer.echo("[", nl=False)
+    for row in rows:
+        shown = row | {
+            "due_at": row["due_at"].isoformat(),
+            "subscription": str(row["subscription"]),
+        }
+        typer.echo((",\n" if begun else "\n") + json.dumps(shown), nl=False)
+        begun = True
+    typer.echo("\n]")

@@ -1,0 +1,39 @@
+"""Forecasting: every charge that will be made by an instant, without making it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from billing.domain.forecast import Expected, Reason, periods
+from billing.services.context import Context
+from billing.store.queries import forecast as statements
+
+
+def forecast(context: Context, until: datetime) -> Iterator[dict[str, Any]]:
+    """Stream what will be charged by `until`: open invoices first, then coming periods.
+
+    Each part is ordered by the first due instant of its invoice or subscription; a subscription
+    with several periods has them one after the other. It assumes that every charge succeeds.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        for row in statements.open_invoices(connection, until):
+            reason = Reason.RETRY if row["failed"] else Reason.RENEWAL
+            if row["first"] and not row["failed"]:
+                reason = Reason.FIRST
+            due = max(row["next_attempt_at"], now)
+            yield _shown(row, Expected(due, row["amount"], reason, row["period_index"]))
+        for row in statements.subscriptions(connection, until):
+            for expected in periods(row, now, until):
+                yield _shown(row, expected)
+
+
+def _shown(row: Any, expected: Expected) -> dict[str, Any]:
+    return {
+        "due_at": expected.due_at,
+        "customer": row["customer_id"],
+        "subscription": row["subscription_id"],
+        "period_index": expected.period_index,
+        "amount": expected.amount,
+        "reason": expected.reason.value,
+    }

@@ -1,0 +1,65 @@
+"""The forecast is what the engine then does."""
+
+from datetime import timedelta
+
+from billing.domain.events import OPERATOR
+from billing.services import ending, forecasting, pausing
+from tests.integration.engine import Engine
+
+DAY = timedelta(days=1)
+
+
+def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
+    """
+    Every charge of sixty days, by subscription, period, instant and amount.
+
+    Renewals, a first one, a trial's end, a fixed term, an end, a pause with a return, a retry.
+    """
+    engine.plan(amount=10_000, every="1 week")
+    engine.plan("T", amount=20_000, every="1 month", trial="14 days")
+    engine.plan("C", amount=30_000, every="10 days", cycles=3)
+    engine.plan("R", amount=40_000, every="1 month", retries="3d 4d")
+    people = [engine.customer() for _ in range(6)]
+    weekly = engine.subscribe(people[0])
+    engine.subscribe(people[1], "T")
+    engine.subscribe(people[2], "C")
+    ends = engine.subscribe(people[3])
+    away = engine.subscribe(people[4])
+    poor = people[5]
+    engine.subscribe(poor, "R")
+    engine.put_cash(poor, 0)
+    engine.run()
+    ending.cancel(engine.context, ends, OPERATOR, at=ending.PERIOD_END)
+    back = engine.now + 20 * DAY
+    pausing.pause(engine.context, away, OPERATOR, until=back)
+    engine.subscribe(people[0], start=engine.now + 5 * DAY)
+    engine.put_cash(poor, 5_000_000)
+    until = engine.now + 60 * DAY
+
+    expected = list(forecasting.forecast(engine.context, until))
+    begun = engine.now
+    engine.advance(60 * DAY)
+
+    made = engine.rows(
+        "SELECT c.subscription_id, i.period_index, c.amount, c.created_at FROM charges c"
+        " JOIN invoices i ON i.id = c.invoice_id"
+        " WHERE c.status = 'succeeded' AND c.created_at > :begun",
+        begun=begun,
+    )
+    assert sorted(
+        (str(e["subscription"]), e["period_index"], e["amount"], e["due_at"]) for e in expected
+    ) == sorted(
+        (str(m["subscription_id"]), m["period_index"], m["amount"], m["created_at"]) for m in made
+    )
+    assert {e["reason"] for e in expected} == {"renewal", "first", "trial_end", "retry"}
+    assert sum(e["subscription"] == weekly for e in expected) == 8
+    assert not any(e["subscription"] == ends for e in expected)
+
+
+def test_a_forecast_writes_nothing(engine: Engine) -> None:
+    """It only reads."""
+    engine.begun()
+    engine.run()
+    before = engine.counts()
+    assert list(forecasting.forecast(engine.context, engine.now + 400 * DAY))
+    assert engine.counts() == before
