@@ -21,6 +21,7 @@ from billing.cli import (
     database,
     doctor,
     events,
+    files,
     forecast,
     invoices,
     options,
@@ -87,6 +88,8 @@ app.add_typer(charges.app, name="charge")
 app.command("refund", epilog=invoices.REFUND)(invoices.refund)
 app.add_typer(events.app, name="event")
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
+app.command("import", epilog=files.IMPORT)(files.import_)
+app.command("export", epilog=files.EXPORT)(files.export)
 app.command("forecast", epilog=forecast.EXAMPLE)(forecast.forecast)
 app.add_typer(clock.app, name="clock")
 app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)

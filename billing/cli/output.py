@@ -41,12 +41,13 @@ WIDE = 1000
 def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> None:
     """Print `document` as JSON, or let `people` print it for people."""
     if as_json:
-        typer.echo(json.dumps(document, default=_plain, indent=2))
+        typer.echo(json.dumps(document, default=plain, indent=2))
     else:
         people()
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A value as JSON and CSV have it: instants in ISO 8601, everything else as text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -92,12 +92,7 @@ def create_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
     """Add a customer. Raises InvalidValue or AlreadyExists."""
-    _checked_text("customer id", customer_id, ID_MAX)
-    _checked_text("name", name, NAME_MAX)
-    if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
-        raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
-    if email and ("@" not in email or len(email) > EMAIL_MAX):
-        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
+    check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     values = {"id": customer_id, "name": name, "phone": phone, "email": email}
     with context.database.transaction() as connection:
@@ -106,6 +101,16 @@ def create_customer(
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
         )
+
+
+def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
+    """Raise InvalidValue unless the gateway would take these."""
+    _checked_text("customer id", customer_id, ID_MAX)
+    _checked_text("name", name, NAME_MAX)
+    if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
+        raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
+    if email and ("@" not in email or len(email) > EMAIL_MAX):
+        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
 
 
 def _checked_text(what: str, value: str, longest: int) -> str:

@@ -58,7 +58,8 @@ INVARIANTS = {
             AND made.charge_id = c.id AND made.kind = 'charge.claimed'
         WHERE c.first_payment = EXISTS (
             SELECT 1 FROM events paid WHERE paid.subscription_id = c.subscription_id
-            AND paid.kind = 'invoice.paid' AND paid.id < made.id)""",
+            AND (paid.kind = 'invoice.paid' OR paid.kind = 'subscription.imported'
+                 AND (paid.data->>'paid_before')::boolean) AND paid.id < made.id)""",
     "an open invoice has a date, a charge on its way, or an older one before it": """
         SELECT i.id || ' is open and nothing will happen to it' FROM invoices i
         WHERE i.status = 'open' AND i.next_attempt_at IS NULL

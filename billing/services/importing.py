@@ -1,0 +1,243 @@
+"""Importing: customers and running subscriptions of another system, from CSV.
+
+A file is read row by row and written in batches; what is there already, by its id, is left as it
+is, so that the same file twice is the same as once. A bad row is reported and passed over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection
+
+from billing.domain import wallet
+from billing.domain.errors import BillingError, InvalidValue
+from billing.domain.events import Actor, event
+from billing.domain.money import checked_amount
+from billing.domain.periods import calendar, zone
+from billing.domain.subscription import SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+from billing.services import subscribing
+from billing.services.context import Context
+from billing.services.linking import TOKEN_LIFE, UTC
+from billing.store.queries import events
+from billing.store.queries import importing as statements
+from schedules.durations import add
+from schedules.walltime import ScheduleError, local_anchor, place
+
+BATCH = 1_000
+CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
+SUBSCRIPTION_COLUMNS = (
+    "id", "customer", "plan", "anchor", "next_due_at", "quantity", "amount", "paid_before",
+    "token", "masked_phone", "bound_at",
+)  # fmt: skip
+REQUIRED = {"customers": ("id", "name"), "subscriptions": ("id", "customer", "plan", "anchor",
+                                                           "next_due_at")}  # fmt: skip
+_NAMESPACE = UUID("c7bb7f4e-55a2-5b39-b3c4-5fd5d9f6a5d1")
+
+Line = tuple[int, Mapping[str, str]]
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a file: counts, and each bad row with its line number and the reason."""
+
+    added: int = 0
+    there: int = 0
+    bad: list[tuple[int, str]] = field(default_factory=list)
+
+
+def checked_header(kind: str, header: Sequence[str]) -> None:
+    """Raise InvalidValue unless a file's first line names columns of this kind of file."""
+    known = CUSTOMER_COLUMNS if kind == "customers" else SUBSCRIPTION_COLUMNS
+    missing = [name for name in REQUIRED[kind] if name not in header]
+    unknown = [name for name in header if name not in known]
+    if missing or unknown or len(set(header)) != len(header):
+        wrong = f"lacks {missing[0]!r}" if missing else f"has {(unknown or header)[0]!r}"
+        raise InvalidValue(f"the first line {wrong}; the columns of {kind} are {', '.join(known)}")
+
+
+def customers(
+    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False
+) -> Iterator[Report]:
+    """Add customers, and yield the report after each batch."""
+
+    def prepare(_: Connection, row: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        values = {name: (row.get(name) or "").strip() for name in CUSTOMER_COLUMNS}
+        subscribing.check_customer(values["id"], values["name"], values["phone"], values["email"])
+        return values | {"created_at": now}
+
+    def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
+        new = statements.add_customers(connection, rows)
+        events.record(
+            connection,
+            [event("customer.created", at=now, by=by, customer_id=added) for added in new],
+        )
+        return len(new)
+
+    yield from _batches(context, lines, prepare, write, dry_run=dry_run)
+
+
+def subscriptions(
+    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False
+) -> Iterator[Report]:
+    """Add running subscriptions with their anchor, next due date and token; yield reports.
+
+    Their periods are counted from the next one that is due, which keeps the anchor's dates.
+    """
+    plans: dict[str, Mapping[Any, Any]] = {}
+
+    def prepare(connection: Connection, row: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        code = (row.get("plan") or "").strip()
+        if code not in plans:
+            plans[code] = subscribing.known_plan(connection, code)
+        return _subscription(context, row, plans[code], now)
+
+    def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
+        new = statements.add_subscriptions(connection, [row["subscription"] for row in rows])
+        fresh = [row for row in rows if row["subscription"]["id"] in new]
+        statements.add_wallets(connection, [r["wallet"] for r in fresh if r["wallet"] is not None])
+        told = [
+            event(
+                "subscription.imported", at=now, by=by,
+                customer_id=row["subscription"]["customer_id"],
+                subscription_id=row["subscription"]["id"], reference=row["reference"],
+                paid_before=row["subscription"]["first_paid_at"] is not None,
+            )
+            for row in fresh
+        ]  # fmt: skip
+        events.record(connection, told)
+        return len(new)
+
+    yield from _batches(context, lines, prepare, write, dry_run=dry_run)
+
+
+Prepare = Callable[[Connection, Mapping[str, str], datetime], dict[str, Any]]
+Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
+
+
+def _batches(
+    context: Context, lines: Iterable[Line], prepare: Prepare, write: Write, *, dry_run: bool
+) -> Iterator[Report]:
+    report = Report()
+    batch: list[Line] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == BATCH:
+            _batch(context, batch, prepare, write, report, dry_run=dry_run)
+            batch = []
+            yield report
+    _batch(context, batch, prepare, write, report, dry_run=dry_run)
+    yield report
+
+
+def _batch(
+    context: Context,
+    batch: Sequence[Line],
+    prepare: Prepare,
+    write: Write,
+    report: Report,
+    *,
+    dry_run: bool,
+) -> None:
+    """Write one batch in one transaction: whole, or not at all."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        known = statements.known_customers(
+            connection, [(row.get("customer") or "").strip() for _, row in batch]
+        )
+        good = []
+        for number, row in batch:
+            try:
+                if "customer" in row and (row["customer"] or "").strip() not in known:
+                    raise InvalidValue(f"no customer has the id {row['customer']!r}")
+                good.append(prepare(connection, row, now))
+            except (BillingError, ScheduleError, ValueError) as wrong:
+                report.bad.append((number, str(wrong)))
+        added = 0 if dry_run or not good else write(connection, good, now)
+    report.added += len(good) if dry_run else added
+    report.there += 0 if dry_run else len(good) - added
+
+
+def _subscription(
+    context: Context, row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime
+) -> dict[str, Any]:
+    reference = (row.get("id") or "").strip()
+    if not reference:
+        raise InvalidValue("id must not be empty")
+    timezone = zone(plan["timezone"])
+    anchor = local_anchor(_instant(row, "anchor", plan), timezone)
+    due = _instant(row, "next_due_at", plan)
+    dates = calendar(plan, anchor)
+    index = dates.index_at(due)
+    if index < 0 or dates.due(index) != due:
+        raise InvalidValue(f"next_due_at {row['next_due_at']} is no due date of that anchor")
+    quantity = _whole(row.get("quantity") or "1", "quantity")
+    amount = _whole(row.get("amount") or str(plan["amount"] * quantity), "amount")
+    customer = row["customer"].strip()
+    identity = uuid5(_NAMESPACE, reference)
+    token = (row.get("token") or "").strip()
+    paid = (row.get("paid_before") or "yes").strip().lower()
+    if paid not in {"yes", "no"}:
+        raise InvalidValue(f"paid_before must be yes or no, not {paid!r}")
+    subscription = {
+        "id": identity,
+        "customer_id": customer,
+        "plan_code": plan["code"],
+        # Without a token its first charge waits for a wallet, as any other does.
+        "status": SubscriptionStatus.ACTIVE,
+        "quantity": quantity,
+        "amount": checked_amount(amount),
+        "start_at": due,
+        "anchor_local": anchor,
+        "anchor_index": -index,
+        "next_period_index": 0,
+        "next_due_at": due,
+        "first_paid_at": now if paid == "yes" else None,
+        "created_at": now,
+    }
+    linked = _wallet(context, row, plan, identity, token, now) if token else None
+    return {"subscription": subscription, "wallet": linked, "reference": reference}
+
+
+def _wallet(
+    context: Context,
+    row: Mapping[str, str],
+    plan: Mapping[Any, Any],
+    subscription_id: UUID,
+    token: str,
+    now: datetime,
+) -> dict[str, Any]:
+    bound = _instant(row, "bound_at", plan) if (row.get("bound_at") or "").strip() else now
+    expires = add(TOKEN_LIFE, bound, UTC)
+    if expires <= now:
+        raise InvalidValue(f"the token of {row['bound_at']} has expired; leave it out")
+    return {
+        "id": uuid5(subscription_id, "wallet"),
+        "customer_id": row["customer"].strip(),
+        "status": WalletStatus.ACTIVE,
+        "phone_sealed": context.vault.seal(b""),
+        "masked_phone": (row.get("masked_phone") or "").strip()[-8:],
+        "token_sealed": context.vault.seal(token.encode()),
+        "created_at": now,
+        "bound_at": bound,
+        "expires_at": expires,
+        "next_notice_at": wallet.next_notice(expires, now),
+    }
+
+
+def _instant(row: Mapping[str, str], column: str, plan: Mapping[Any, Any]) -> datetime:
+    written = (row.get(column) or "").strip()
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
+    return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
+
+
+def _whole(text: str, what: str) -> int:
+    if not (text.strip().isascii() and text.strip().isdigit()) or int(text) < 1:
+        raise InvalidValue(f"{what} must be a whole number above 0, not {text.strip()!r}")
+    return int(text)
