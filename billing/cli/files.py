@@ -114,6 +114,8 @@ def export(
     kind: Annotated[str, typer.Argument(metavar="invoices|charges|refunds")],
     since: Annotated[str, typer.Option("--from", metavar="ISO", help="From this instant on.")],
     until: Annotated[str, typer.Option("--to", metavar="ISO", help="To before this instant.")],
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Print what was made in a span of time as CSV, oldest first."""
     begin, end = arguments.instant(since), arguments.instant(until)
@@ -121,7 +123,10 @@ def export(
         from billing.services import exporting
 
         rows = exporting.export(database, kind, begin, end)
-        _write(rows, sys.stdout)
+        if as_json:
+            output.stream(rows)
+        else:
+            _write(rows, sys.stdout)
 
 
 def _write(rows: Iterator[dict[str, Any]], out: TextIO) -> None:

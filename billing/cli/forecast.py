@@ -1,7 +1,6 @@
 """`billing forecast`: what will be charged, when, to whom, without doing it."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,7 +23,7 @@ def forecast(
 
         rows = forecasting.forecast(context, end)
         if as_json:
-            _document(rows)
+            output.stream(rows)
             return
         count = total = 0
         for row in rows:
@@ -33,17 +32,3 @@ def forecast(
             typer.echo(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}")
             count, total = count + 1, total + row["amount"]
         typer.echo(f"{count} charges, {output.written('amount', total)}")
-
-
-def _document(rows: Any) -> None:
-    """One JSON array, written as it is made: a million lines take no memory."""
-    begun = False
-    typer.echo("[", nl=False)
-    for row in rows:
-        shown = row | {
-            "due_at": row["due_at"].isoformat(),
-            "subscription": str(row["subscription"]),
-        }
-        typer.echo((",\n" if begun else "\n") + json.dumps(shown), nl=False)
-        begun = True
-    typer.echo("\n]")

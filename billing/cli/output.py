@@ -7,7 +7,7 @@ colour, and nothing is cut or wrapped.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,17 @@ def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> No
 def plain(value: object) -> str:
     """A value as JSON and CSV have it: instants in ISO 8601, everything else as text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def stream(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON array as it is made: a million lines take no memory."""
+    begun = False
+    typer.echo("[", nl=False)
+    for row in rows:
+        shown = json.dumps(row, default=plain)
+        typer.echo((",\n" if begun else "\n") + shown, nl=False)
+        begun = True
+    typer.echo("\n]")
 
 
 def say(text: str) -> None:
