@@ -17,6 +17,7 @@ from billing.services import (
     ending,
     linking,
     operating,
+    pausing,
     refunding,
     settling,
     subscribing,
@@ -45,7 +46,7 @@ ENDS = (ending.NOW, ending.NOW, ending.PERIOD_END, timedelta(days=3))
 LINKED_MIN = 3
 ACTS: Mapping[str, int] = {
     "retry": 14, "refund": 12, "void": 5, "cancel": 6, "resolve": 6, "switch": 5, "unbind": 3,
-    "link": 12, "confirm": 20, "money": 6, "subscribe": 8, "refresh": 3,
+    "link": 12, "confirm": 20, "money": 6, "subscribe": 8, "refresh": 3, "pause": 6,
 }  # fmt: skip
 
 
@@ -99,6 +100,7 @@ class People:
             "money": self._money,
             "subscribe": lambda: self.subscribe(who),
             "refresh": lambda: self.refresh(who),
+            "pause": self._pause,
         }
         [name] = self._rng.choices(list(ACTS), list(ACTS.values()))
         name = self._most_wanted() or name
@@ -255,6 +257,28 @@ class People:
                 self._world.canceled.setdefault(ending_one, self._world.ledger.next())
 
         self._do(f"cancel {self._world.name(ending_one)} {at} {policy}", deed)
+
+    def _pause(self) -> None:
+        """Pause one that bills, or let a paused one go on."""
+        row = self._some(
+            "SELECT id, status FROM subscriptions WHERE status IN ('active', 'past_due',"
+            " 'trialing', 'paused') ORDER BY id"
+        )
+        if row is None:
+            return
+        chosen, rng = row["id"], self._rng
+        paused, later = row["status"] == "paused", rng.random() < 0.5
+        until = self._world.clock.now() + timedelta(days=40) if rng.random() < 0.5 else None
+        request = self._request("pause")
+
+        def deed(context: Context) -> None:
+            if paused:
+                pausing.resume(context, chosen, BY, request=request)
+            else:
+                at = pausing.PERIOD_END if later else pausing.NOW
+                pausing.pause(context, chosen, BY, at=at, until=until, request=request)
+
+        self._do(f"{'resume' if paused else 'pause'} {self._world.name(chosen)}", deed)
 
     def _switch(self) -> None:
         if self._is_stopped():

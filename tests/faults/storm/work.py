@@ -14,6 +14,7 @@ from billing.services import (
     ending,
     linking,
     opening,
+    pausing,
     reconciling,
     refunding,
 )
@@ -27,15 +28,19 @@ LIMIT = 500
 TASK_HEAT, TICK_HEAT = 1.6, 0.5
 
 DUE = f"""
-SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.cancel_at <= %(now)s AND {MAY_END})
+SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.cancel_at <= %(now)s AND {MAY_END}
+               OR s.ended_at IS NULL AND s.pause_at <= %(now)s
+               OR s.status = 'paused' AND s.resume_at <= %(now)s)
            AS "ticks.end_subscriptions",
        EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s
-               AND (cancel_at IS NULL OR next_due_at < cancel_at)) AS "ticks.open_periods",
+               AND (cancel_at IS NULL OR next_due_at < cancel_at)
+               AND (pause_at IS NULL OR next_due_at < pause_at)) AS "ticks.open_periods",
        EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_charges",
        EXISTS (SELECT 1 FROM charges WHERE next_check_at <= %(now)s) AS "ticks.reconcile",
        EXISTS (SELECT 1 FROM refunds WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_refunds",
        EXISTS (SELECT 1 FROM wallets WHERE next_attempt_at <= %(now)s
-               OR (expires_at <= %(now)s AND status = 'active')) AS "ticks.attend_wallets"
+               OR (expires_at <= %(now)s AND status = 'active')
+               OR (next_notice_at <= %(now)s AND status = 'active')) AS "ticks.attend_wallets"
 """
 NEXT_DUE = str(engine.NEXT_DUE)
 NEXT_PERIOD = "SELECT min(next_due_at) FROM subscriptions"
@@ -87,6 +92,8 @@ class Work:
         match name:
             case "ticks.end_subscriptions":
                 ending.cancel_due(context)
+                pausing.pause_due(context)
+                pausing.resume_due(context)
             case "ticks.open_periods":
                 if opening.open_due(context):
                     self._tick(context, "ticks.sweep_charges")
@@ -98,6 +105,7 @@ class Work:
                 self._post("refund", refunding.lease_due(context, LIMIT), largest=1)
             case "ticks.attend_wallets":
                 linking.expire_due(context, LIMIT)
+                linking.give_notice(context, LIMIT)
                 self._post("attend", linking.lease_due(context, LIMIT), largest=1)
             case _ if name == AUDIT:
                 auditing.audit(context)
