@@ -304,6 +304,9 @@ def move(
         subscription_id=subscription_id, **facts,
     )  # fmt: skip
     events.record(connection, [told])
+    over = step is SubscriptionMove.RECOVER and values.get("next_due_at", now) is None
+    if over and not invoices.open_of(connection, subscription_id):
+        move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
 
 
 def _schedule_again(

@@ -53,7 +53,7 @@ def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"] * 2
     assert engine.status(subscription) == ends
     assert len(engine.told("invoice.given_up")) == 2
-    assert engine.next_due() == engine.wallets(customer)[0]["expires_at"]
+    assert engine.next_due() == engine.wallets(customer)[0]["next_notice_at"]
     assert engine.debits(customer) == []
 
 
