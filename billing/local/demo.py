@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billing import bootstrap, logs
+from billing.config import Settings
 from billing.domain.errors import BillingError
 from billing.domain.events import Actor
 from billing.domain.money import rupiah
@@ -181,8 +182,8 @@ def run() -> int:
     return 0 if equal else 1
 
 
-def _migrate(settings: object) -> None:
-    migrate.upgrade(settings.database)  # type: ignore[attr-defined]
+def _migrate(settings: Settings) -> None:
+    migrate.upgrade(settings.database)
 
 
 def _play(year: Year, console: Console) -> None:
