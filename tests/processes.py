@@ -19,10 +19,12 @@ STUBBORN = [*NAP[:-1], f"{_IGNORE}\nwhile True: signal.pause()"]
 MARK = "OVO_TEST_MARK"
 
 _UP = """
-import sys
+import signal, sys
 from pathlib import Path
 from billing.local.stack import Stack
 from billing.store.migrate import upgrade
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 def say(text):
     print(text, flush=True)

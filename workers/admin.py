@@ -17,7 +17,16 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services import ending, linking, operating, pausing, refunding, subscribing, unbinding
+from billing.services import (
+    changing,
+    ending,
+    linking,
+    operating,
+    pausing,
+    refunding,
+    subscribing,
+    unbinding,
+)
 from billing.services.context import Request
 from workers.app import app, context
 
@@ -114,12 +123,33 @@ def subscribe(
     plan: str,
     start: datetime | None = None,
     quantity: int = 1,
+    amount: int | None = None,
+    coupon: str | None = None,
+    setup_fee: int | None = None,
 ) -> None:
     """Put a customer on a plan. `start` is an ISO 8601 instant with offset."""
     _with_offset("start", start)
     subscribing.subscribe(
-        context(), customer, plan, by, start=start, quantity=quantity, request=request
-    )
+        context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
+        coupon=coupon, setup_fee=setup_fee, request=request,
+    )  # fmt: skip
+
+
+@admin_task("admin.change_subscription")
+def change_subscription(
+    by: Actor,
+    request: Request,
+    subscription: UUID,
+    plan: str | None = None,
+    quantity: int | None = None,
+    amount: int | None = None,
+    at: str = changing.NOW,
+) -> None:
+    """Change plan, quantity or the price of a period, `now` or at `period-end`."""
+    changing.change(
+        context(), subscription, by, plan_code=plan, quantity=quantity, amount=amount, at=at,
+        request=request,
+    )  # fmt: skip
 
 
 @admin_task("admin.cancel_subscription")

@@ -15,8 +15,10 @@ import typer
 
 from billing.cli import (
     audit,
+    balances,
     charges,
     clock,
+    coupons,
     customers,
     database,
     doctor,
@@ -86,6 +88,8 @@ app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(invoices.app, name="invoice")
 app.add_typer(charges.app, name="charge")
 app.command("refund", epilog=invoices.REFUND)(invoices.refund)
+app.add_typer(coupons.app, name="coupon")
+app.add_typer(balances.app, name="credit")
 app.add_typer(events.app, name="event")
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
 app.command("import", epilog=files.IMPORT)(files.import_)

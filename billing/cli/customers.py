@@ -82,4 +82,8 @@ def _people(found: dict[str, Any]) -> None:
         f" given back {output.written('amount', found['amount_refunded'])},"
         f" kept {output.written('amount', found['amount_kept'])}"
     )
+    if found["balance"]:
+        output.say(
+            f"balance {output.written('amount', found['balance'])}: used by the next invoices"
+        )
     output.say(found["verdict"])

@@ -20,8 +20,8 @@ COLUMNS = (
 )  # fmt: skip
 FACTS = (
     "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
-    "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at", "closed_at",
-    "next_attempt_at",
+    "credited", "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at",
+    "closed_at", "next_attempt_at",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 

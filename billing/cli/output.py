@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MONEY = frozenset(
     {
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
-        "shortfall", "cash", "points",
+        "shortfall", "cash", "points", "credited", "remaining", "paid_out", "balance",
+        "next_amount",
     }
 )  # fmt: skip
 STYLES = {

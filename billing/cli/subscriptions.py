@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 app = options.noun("Subscriptions: customers on plans.")
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
 Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
+Amount = Annotated[
+    str | None,
+    typer.Option("--amount", metavar="RUPIAH", help="A period's price, in place of the plan's."),
+]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 FACTS = (
     "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
-    "wallet_status", "pause_at", "resume_at", "cancel_at", "cancel_refund",
-    "reason", "ended_at", "events",
+    "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
+    "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
 )  # fmt: skip
-INVOICED = ("id", "period_index", "period_start", "amount", "status", "next_attempt_at")
+INVOICED = (
+    "id", "period_index", "period_start", "amount", "credited", "status", "next_attempt_at",
+)  # fmt: skip
 NEWEST = 24
 """Invoices that people are shown at once."""
 
@@ -36,12 +42,21 @@ def subscribe(
     quantity: Annotated[
         str, typer.Option("--quantity", metavar="N", help="How many times the plan's amount.")
     ] = "1",
+    amount: Amount = None,
+    coupon: Annotated[
+        str | None, typer.Option("--coupon", metavar="CODE", help="Redeem a coupon.")
+    ] = None,
+    setup_fee: Annotated[
+        str | None, typer.Option("--setup-fee", metavar="RUPIAH", help="On the first invoice.")
+    ] = None,
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Put a customer on a plan; it begins once there is a wallet."""
     by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
+    cost = None if amount is None else arguments.amount(amount)
+    fee = None if setup_fee is None else arguments.amount(setup_fee)
     with engine.engine() as context:
         from billing.services import showing, subscribing
 
@@ -50,7 +65,10 @@ def subscribe(
             with context.database.transaction() as connection:
                 timezone = subscribing.known_plan(connection, plan)["timezone"]
             begin = arguments.instant(start, timezone)
-        made = subscribing.subscribe(context, customer, plan, by, start=begin, quantity=times)
+        made = subscribing.subscribe(
+            context, customer, plan, by, start=begin, quantity=times, amount=cost, coupon=coupon,
+            setup_fee=fee,
+        )  # fmt: skip
         shown = showing.subscription(context.database, UUID(made["id"]))
 
     def people() -> None:
@@ -192,6 +210,78 @@ def resume(
         pausing.resume(context, wanted, by, start=start)
         found = showing.subscription(context.database, wanted)
     _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription change 6f1c… --plan gym-plus"))
+def change(
+    subscription: Subscription,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="CODE", help="The plan it goes to.")
+    ] = None,
+    quantity: Annotated[
+        str | None, typer.Option("--quantity", metavar="N", help="How many from then on.")
+    ] = None,
+    amount: Amount = None,
+    at: Annotated[
+        str, typer.Option("--at", metavar="now|period-end", help="Now settles the days left.")
+    ] = "now",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Change plan, quantity or price; naming what it is already takes a planned change back."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    times = None if quantity is None else arguments.whole(quantity, "--quantity")
+    cost = None if amount is None else arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services import changing, showing
+
+        done = changing.change(
+            context, wanted, by, plan_code=plan, quantity=times, amount=cost, at=at
+        )
+        found = showing.subscription(context.database, wanted)
+    output.answer(
+        {**found, "change": done}, as_json=as_json, people=lambda: _say_changed(found, done)
+    )
+
+
+def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
+    if not done["changed"]:
+        output.say(f"subscription {found['id']} stays as it is; the planned change is taken back")
+    elif "net" not in done:
+        begins = output.written("change_at", found["change_at"])
+        cost = output.written("amount", found["next_amount"])
+        output.say(f"from {begins} on it is {done['plan']}, {cost} a period")
+    else:
+        net, cost = done["net"], output.written("amount", found["amount"])
+        output.say(f"subscription {found['id']} is {done['plan']} now, {cost} a period")
+        if net > 0:
+            output.say(f"{output.written('amount', net)} is charged for the days that are left")
+        elif net < 0:
+            output.say(f"{output.written('amount', -net)} is the customer's, for the next invoices")
+
+
+@app.command(
+    epilog=options.example('billing subscription extra 6f1c… --amount 25000 --title "a towel"')
+)
+def extra(
+    subscription: Subscription,
+    amount: Annotated[str, typer.Option("--amount", metavar="RUPIAH", help="How much.")],
+    title: Annotated[str, typer.Option("--title", help="What it is for.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Add a line to the next invoice, and to that one only."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    rupiah = arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services import discounting, showing
+
+        discounting.add_extra(context, wanted, title, rupiah, by)
+        found = showing.subscription(context.database, wanted)
+    said = f"{output.written('amount', rupiah)} more on its next invoice: {title}"
+    output.answer(found, as_json=as_json, people=lambda: output.say(said))
 
 
 def _say_how_it_is(found: dict[str, Any], *, as_json: bool) -> None:

@@ -94,9 +94,10 @@ def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
     return machine.advance(TRANSITIONS, "the charge", status, move)
 
 
-def invoice_id(subscription_id: UUID, period_index: int) -> UUID:
-    """The id of a period's invoice."""
-    return uuid5(_NAMESPACE, f"{subscription_id}/{period_index}")
+def invoice_id(subscription_id: UUID, period_index: int, change_index: int = 0) -> UUID:
+    """The id of a period's invoice, or of that of its n-th change."""
+    change = f"/change/{change_index}" if change_index else ""
+    return uuid5(_NAMESPACE, f"{subscription_id}/{period_index}{change}")
 
 
 def charge_id(invoice: UUID, ordinal: int) -> UUID:
@@ -109,13 +110,21 @@ def refund_id(charge: UUID, ordinal: int) -> UUID:
     return uuid5(_NAMESPACE, f"{charge}/refund/{ordinal}")
 
 
-def gateway_number(subscription_id: UUID, period_index: int, ordinal: int) -> str:
-    """The invoice number at the gateway: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters."""
-    if min(period_index, ordinal) >= 0:
-        number = f"{_base62(subscription_id.int):0>22}-{_base62(period_index)}-{_base62(ordinal)}"
+def gateway_number(
+    subscription_id: UUID, period_index: int, ordinal: int, change_index: int = 0
+) -> str:
+    """The invoice number at the gateway: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters.
+
+    That of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ORDINAL`.
+    """
+    if min(period_index, ordinal, change_index) >= 0:
+        what = _base62(period_index) + (f"_{_base62(change_index)}" if change_index else "")
+        number = f"{_base62(subscription_id.int):0>22}-{what}-{_base62(ordinal)}"
         if len(number) <= 32:  # 22 + 10: five digits of period, three of ordinal
             return number
-    raise ValueError(f"period {period_index}, ordinal {ordinal}: no such number")
+    raise ValueError(
+        f"period {period_index}, change {change_index}, ordinal {ordinal}: no such number"
+    )
 
 
 def _base62(value: int) -> str:

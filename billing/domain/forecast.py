@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from billing.domain.periods import calendar, next_start
+from billing.domain import pricing
+from billing.domain.periods import calendar, changed, next_start
 from billing.domain.subscription import CatchUp, SubscriptionStatus
 
 
@@ -20,6 +21,7 @@ class Reason(StrEnum):
     TRIAL_END = "trial_end"
     FIRST = "first"
     RETRY = "retry"
+    CHANGE = "change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Expected:
 def periods(row: Mapping[Any, Any], now: datetime, until: datetime) -> Iterator[Expected]:
     """The charges of one subscription's coming periods that are due by `until`, in order.
 
-    `row` has what opening has, and the subscription's pause and end. What is overdue is due now.
+    `row` has what opening has, the subscription's pause and end, and the plan that it goes to as
+    `next_…`. What is overdue is due now. The customer's balance is not counted.
     """
     index, start = row["next_period_index"], row["next_due_at"]
     if start is None and row["status"] == SubscriptionStatus.PAUSED and row["resume_at"]:
@@ -44,13 +47,40 @@ def periods(row: Mapping[Any, Any], now: datetime, until: datetime) -> Iterator[
     dates = calendar(row, row["anchor_local"]) if start is not None else None
     first = row["first_paid_at"] is None and index == 0
     while start is not None and dates is not None and start <= until:
+        turns = row["change_at"] is not None and start >= row["change_at"]
+        if turns:
+            row = _turned(row, index, start)
+            dates = calendar(row, row["anchor_local"])
         if _is_over(row, index, start):
             return
         end = dates.following(index - row["anchor_index"], start)
         if row["catch_up"] != CatchUp.LATEST or end > now:
-            yield Expected(max(start, now), row["amount"], _reason(row, first=first), index)
+            price = pricing.price(row)
+            reason = Reason.CHANGE if turns else _reason(row, first=first)
+            yield Expected(max(start, now), price.amount, reason, index)
             first = False
+            row = _after(row)
         index, start = index + 1, end
+
+
+_OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
+
+
+def _turned(row: Mapping[Any, Any], index: int, start: datetime) -> Mapping[Any, Any]:
+    """The subscription after its planned change."""
+    plan = {name: row[f"next_{name}"] for name in _OF_A_PLAN}
+    here = {**row, "next_period_index": index}
+    return {**here, **plan, **changed(here, plan, start)}
+
+
+def _after(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The subscription after one more invoice."""
+    if row["coupon_left"] is None and not row["extras"]:
+        return row
+    left = pricing.cycles_left(row["coupon_left"])
+    ended = left == 0
+    code = None if ended else row["coupon_code"]
+    return {**row, "extras": [], "coupon_left": left or None, "coupon_code": code}
 
 
 def _is_over(row: Mapping[Any, Any], index: int, start: datetime) -> bool:

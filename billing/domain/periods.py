@@ -27,6 +27,34 @@ def calendar(plan: Mapping[Any, Any], anchor_local: datetime) -> Calendar:
     return Calendar.cron(plan["cron"], anchor=anchor_local, timezone=place)
 
 
+def same_schedule(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    """Whether two plans have the same due dates from the same anchor."""
+    if one["timezone"] != other["timezone"] or one["cron"] != other["cron"]:
+        return False
+    return one["every"] is None or parse_duration(one["every"]) == parse_duration(other["every"])
+
+
+def changed(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) -> dict[str, Any]:
+    """The columns of a subscription whose planned change takes effect with a period's `start`.
+
+    With other due dates, that start is the anchor of the periods from then on.
+    """
+    columns = {
+        "plan_code": row["next_plan_code"],
+        "quantity": row["next_quantity"],
+        "amount": row["next_amount"],
+        **NO_CHANGE,
+    }
+    if not same_schedule(row, plan):
+        columns["anchor_local"] = local_anchor(start, zone(plan["timezone"]))
+        columns["anchor_index"] = row["next_period_index"]
+    return columns
+
+
+NO_CHANGE = dict.fromkeys(("change_at", "next_plan_code", "next_quantity", "next_amount"))
+"""The columns of a planned change when there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """How a subscription begins once there is a wallet."""

@@ -22,7 +22,7 @@ from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import guarding, operating, settling
+from billing.services import guarding, moving, operating
 from billing.services.context import Context
 from billing.store.queries import charges, engine, events, invoices
 
@@ -136,7 +136,9 @@ def _composed(
     else:
         ordinal += 1
     identity = charge.charge_id(row["invoice_id"], ordinal)
-    number = charge.gateway_number(row["subscription_id"], row["period_index"], ordinal)
+    number = charge.gateway_number(
+        row["subscription_id"], row["period_index"], ordinal, row["change_index"]
+    )
     first_payment = row["first_paid_at"] is None
     try:
         payment = Payment(
@@ -185,9 +187,9 @@ def _wait_for_wallet(
 ) -> None:
     """Without a live token nothing is sent and no step is spent; the wait has an end."""
     if row["wallet_id"] is not None:
-        settling.lose_wallet(connection, row["wallet_id"], now, "the token's year has ended")
+        moving.lose_wallet(connection, row["wallet_id"], now, "the token's year has ended")
     if row["blocked_on"] == Blocked.WALLET:
-        settling.give_up(connection, row["subscription_id"], now)
+        moving.give_up(connection, row["subscription_id"], now)
         return
     until = now + context.limits.wallet_wait
     waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
@@ -195,7 +197,7 @@ def _wait_for_wallet(
     invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])
     events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
     if row["subscription_status"] == SubscriptionStatus.ACTIVE:
-        settling.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
+        moving.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
 
 
 def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
 from billing.domain.periods import calendar, unused_days, zone
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import settling
+from billing.services import crediting, moving, settling
 from billing.services.context import Context, Request, once
 from billing.store.queries import charges, events, invoices, subscriptions, wallets
 
@@ -144,9 +144,9 @@ def _end(
     Open invoices are void. A charge that is still unresolved stays so: if its money turns out
     to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
     """
-    settling.move(connection, row["id"], SubscriptionMove.CANCEL, now, by)
+    moving.move(connection, row["id"], SubscriptionMove.CANCEL, now, by)
     owed = invoices.open_of(connection, row["id"])
-    settling.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
+    moving.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
@@ -170,19 +170,31 @@ def _refund_running_period(
     now: datetime,
     used_until: datetime,
 ) -> int:
-    invoice = invoices.current_of(connection, row["id"], used_until)
-    if policy is RefundPolicy.NONE or invoice is None:
+    """Give back what the running period is worth, from its newest payment to its oldest.
+
+    Money goes back as far as money was taken; what came from the balance goes back there.
+    """
+    current = invoices.current_of(connection, row["id"], used_until)
+    if policy is RefundPolicy.NONE or current is None:
         return 0
-    paid = charges.paying(connection, invoice["id"])
-    if paid is None:
-        return 0
-    amount = paid["amount"] - paid["amount_refunding"]
+    paid = invoices.of_period(connection, row["id"], current["period_index"])
+    left = sum(invoice["kept"] for invoice in paid)
     if policy is RefundPolicy.PRORATED:
-        start, end = invoice["period_start"], invoice["period_end"]
+        start, end = current["period_start"], current["period_end"]
         unused, whole = unused_days(start, end, used_until, zone(row["timezone"]))
-        share = prorate(paid["amount"], unused, whole) if whole else 0
-        amount = min(amount, share)
-    if amount == 0:
-        return 0
-    settling.give_back(connection, paid, amount, by.reason or "subscription canceled", by, now)
-    return int(amount)
+        share = prorate(row["period_amount"], unused, whole) if whole else 0
+        left = min(left, share)
+    refunded = 0
+    why = by.reason or "subscription canceled"
+    for invoice in paid:
+        back = min(left, invoice["kept"])
+        left -= back
+        money = min(back, invoice["charge_left"])
+        if money:
+            charged = charges.paying(connection, invoice["id"])
+            assert charged is not None  # noqa: S101 - what is left of it was read just now
+            settling.give_back(connection, charged, money, why, by, now)
+            refunded += money
+        if back > money:
+            crediting.give(connection, invoice, back - money, why, by, now)
+    return refunded

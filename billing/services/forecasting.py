@@ -1,6 +1,7 @@
 """Forecasting: every charge that will be made by an instant, without making it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,19 +14,35 @@ def forecast(context: Context, until: datetime) -> Iterator[dict[str, Any]]:
     """Stream what will be charged by `until`: open invoices first, then coming periods.
 
     Each part is ordered by the first due instant of its invoice or subscription; a subscription
-    with several periods has them one after the other. It assumes that every charge succeeds.
+    with several periods has them one after the other. It assumes that every charge succeeds. A
+    customer's balance covers the first lines of theirs; what it covers whole is no charge.
     """
     now = context.clock.now()
+    balances: dict[str, int] = {}
     with context.database.transaction() as connection:
         for row in statements.open_invoices(connection, until):
             reason = Reason.RETRY if row["failed"] else Reason.RENEWAL
-            if row["first"] and not row["failed"]:
+            if row["of_change"] and not row["failed"]:
+                reason = Reason.CHANGE
+            elif row["first"] and not row["failed"]:
                 reason = Reason.FIRST
             due = max(row["next_attempt_at"], now)
             yield _shown(row, Expected(due, row["amount"], reason, row["period_index"]))
         for row in statements.subscriptions(connection, until):
             for expected in periods(row, now, until):
-                yield _shown(row, expected)
+                owed = expected.amount - _covered(balances, row, expected.amount)
+                if owed:
+                    yield _shown(row, replace(expected, amount=owed))
+
+
+def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
+    """What the customer's balance covers of an amount; only those that have one are kept."""
+    if row["balance"] is None:
+        return 0
+    left = balances.setdefault(row["customer_id"], row["balance"])
+    covered = min(left, amount)
+    balances[row["customer_id"]] = left - covered
+    return covered
 
 
 def _shown(row: Any, expected: Expected) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from billing.domain.periods import begin
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services import guarding, settling, unbinding
+from billing.services import guarding, moving, unbinding
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from schedules.durations import add, parse_duration
@@ -151,7 +151,7 @@ def expire_due(context: Context, limit: int) -> int:
     for wallet_id in due:
         # One at a time: whoever holds several wallets may take them in another order.
         with context.database.transaction() as connection:
-            settling.lose_wallet(connection, wallet_id, now, "the token's year has ended")
+            moving.lose_wallet(connection, wallet_id, now, "the token's year has ended")
     return len(due)
 
 

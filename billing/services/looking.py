@@ -21,7 +21,7 @@ from billing.domain.invoice import Blocked
 from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import guarding, settling
+from billing.services import guarding, moving, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, events, invoices
@@ -152,7 +152,7 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
         if missed:
             steps_short, spent = steps_short + 1, spent + 1
         if missed and dunning.step_at(steps, spent, first_failed_at, now, place) is None:
-            settling.give_up(connection, row["subscription_id"], now)
+            moving.give_up(connection, row["subscription_id"], now)
             return
         if missed or deadline is None:
             deadline = dunning.step_deadline(steps, spent, first_failed_at, now, place)

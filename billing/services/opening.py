@@ -1,19 +1,38 @@
-"""Opening: each period that has begun gets its invoice, once, whatever happened meanwhile."""
+"""Opening: a period that has begun gets its invoice, once, and the next due date is set.
 
-from collections.abc import Mapping
+Both happen in one transaction, and an invoice is unique for its subscription and period index,
+so that doing it twice is the same as doing it once. What the invoice comes to is settled here:
+a planned change of plan, a coupon, lines of its own, and what the customer's balance covers.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from billing.domain import charge, subscription
+from sqlalchemy import Connection
+
+from billing.domain import charge, periods, pricing, subscription
 from billing.domain.events import event
-from billing.domain.periods import calendar
 from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context
-from billing.store.queries import events, invoices, subscriptions
+from billing.store.queries import balances, catalog, events, invoices, subscriptions
 
 BATCH = 500
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What opening the next period of one subscription writes."""
+
+    change: dict[str, Any]
+    more: dict[str, Any]
+    invoice: dict[str, Any] | None = None
+    facts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def open_due(context: Context) -> int:
@@ -28,58 +47,95 @@ def open_due(context: Context) -> int:
         with context.database.transaction() as connection:
             due = subscriptions.lock_due_to_open(connection, now, BATCH)
             owing = subscriptions.owing(connection, [row["id"] for row in due])
-            plans = [_plan(row, now, owes=row["id"] in owing) for row in due]
+            left = _credits(connection, due)
+            plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
             new = invoices.open_periods(
-                connection, [p["invoice"] for p in plans if p["invoice"] is not None]
+                connection, [p.invoice for p in plans if p.invoice is not None]
             )
-            subscriptions.change_many(connection, [p["change"] for p in plans])
+            subscriptions.change_many(connection, [p.change for p in plans])
+            for plan in plans:
+                if plan.more:
+                    subscriptions.change(connection, plan.change["key"], **plan.more)
+            balances.use(connection, [use for use in left.used if use[1] in new])
             told = {None, *new}
-            facts = [fact for p in plans for fact in p["events"] if fact["invoice_id"] in told]
+            facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
             events.record(connection, facts)
         opened += len(new)
         if len(due) < BATCH and not any(_more_to_come(plan, now) for plan in plans):
             return opened
 
 
-def _more_to_come(plan: dict[str, Any], now: datetime) -> bool:
-    due = plan["change"]["next_due_at"]
+def _more_to_come(plan: _Plan, now: datetime) -> bool:
+    due = plan.change["next_due_at"]
     return due is not None and due <= now
 
 
-def _plan(row: Mapping[Any, Any], now: datetime, *, owes: bool) -> dict[str, Any]:
-    """What opening the next period of one subscription writes."""
-    dates = calendar(row, row["anchor_local"])
+@dataclass(slots=True)
+class _Balance:
+    """What is left of customers' credits in this transaction, and which invoice uses what."""
+
+    left: Mapping[str, list[dict[str, Any]]]
+    used: list[tuple[int, UUID, int]] = field(default_factory=list)
+
+    def cover(self, customer_id: str, invoice_id: UUID, amount: int) -> int:
+        """Use credits for an invoice, the oldest first, and return how much they cover."""
+        mine = self.left.get(customer_id)
+        if not mine:
+            return 0
+        parts = pricing.allocate(mine, amount)
+        taken = dict(parts)
+        for credit in mine:
+            credit["remaining"] -= taken.get(credit["id"], 0)
+        self.used += [(credit_id, invoice_id, part) for credit_id, part in parts]
+        return sum(taken.values())
+
+
+def _credits(connection: Connection, due: Iterable[Mapping[Any, Any]]) -> _Balance:
+    left = defaultdict(list)
+    for row in balances.lock_left(connection, list({row["customer_id"] for row in due})):
+        left[row["customer_id"]].append(dict(row))
+    return _Balance(left)
+
+
+def _plan(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, left: _Balance, *, owes: bool
+) -> _Plan:
+    about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
+    facts, more = [], dict[str, Any]()
+    if row["change_at"] is not None and row["next_due_at"] >= row["change_at"]:
+        plan = catalog.plan(connection, row["next_plan_code"])
+        assert plan is not None  # noqa: S101 - a foreign key holds it
+        more = periods.changed(row, plan, row["next_due_at"])
+        told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
+        facts.append(event("subscription.changed", **about, **told))
+        row = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+    dates = periods.calendar(row, row["anchor_local"])
     index, start = row["next_period_index"], row["next_due_at"]
-    facts = []
     offset = row["anchor_index"]
     end = dates.following(index - offset, start)
     skipped = index
-    while row["catch_up"] == CatchUp.LATEST and end <= now and index - skipped < PERIODS_A_PASS:
+    while _passes(row, start, end, now) and index - skipped < PERIODS_A_PASS:
         index, start = index + 1, end
         end = dates.following(index - offset, start)
         if row["cycles"] is not None and index >= row["cycles"]:
             break
-    about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
     if index > skipped:
         facts.append(event("period.skipped", **about, first=skipped, last=index - 1))
     over = row["cycles"] is not None and index >= row["cycles"]
-    missed = row["catch_up"] == CatchUp.LATEST and end <= now
     invoice = None
-    if not over and not missed:
-        invoice = _invoice(row, index, start, end, now, owes=owes)
-        facts.append(
-            event("invoice.opened", **about, invoice_id=invoice["id"], period_index=index,
-                  amount=invoice["amount"])
-        )  # fmt: skip
+    if not over and not (row["catch_up"] == CatchUp.LATEST and end <= now):
+        invoice = _invoice(row, index, start, end, now, left, owes=owes)
+        more |= _used_up(row) | {"period_amount": invoice.pop("period")}
+        facts += _told(invoice, about)
         index, start = index + 1, end
         over = row["cycles"] is not None and index >= row["cycles"]
     status = SubscriptionStatus(row["status"])
     if status is SubscriptionStatus.TRIALING:
         status = subscription.advance(status, SubscriptionMove.ACTIVATE)
         facts.append(event("subscription.activated", **about))
-    ends = over and invoice is None and not owes
+    ends = over and not owes and (invoice is None or invoice["status"] == "paid")
     if ends:
-        # Its last cycles went by unbilled: no payment will come that could complete it.
+        # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
         facts.append(event("subscription.completed", **about, before=status))
         status = subscription.advance(status, SubscriptionMove.COMPLETE)
     change = {
@@ -87,25 +143,68 @@ def _plan(row: Mapping[Any, Any], now: datetime, *, owes: bool) -> dict[str, Any
         "next_period_index": index,
         "next_due_at": None if over else start,
         "status": status,
+        "period_amount": more.pop("period_amount", row["period_amount"]),
         "ended_at": now if ends else None,
     }
-    return {"invoice": invoice, "change": change, "events": facts}
+    return _Plan(change, more, invoice, facts)
+
+
+_OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
+
+
+def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetime) -> bool:
+    """Whether the period from `start` to `end` went by and is not billed any more."""
+    changes = row["change_at"] is not None and start >= row["change_at"]
+    return row["catch_up"] == CatchUp.LATEST and end <= now and not changes
+
+
+def _used_up(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """What an invoice takes off its subscription: lines for one invoice, a cycle of a coupon."""
+    more: dict[str, Any] = {}
+    if row["extras"]:
+        more["extras"] = []
+    if row["coupon_left"] is not None:
+        more["coupon_left"] = pricing.cycles_left(row["coupon_left"]) or None
+        if more["coupon_left"] is None:
+            more["coupon_code"] = None
+    return more
 
 
 def _invoice(
-    row: Mapping[Any, Any], index: int, start: datetime, end: datetime, now: datetime, *, owes: bool
-) -> dict[str, Any]:
+    row: Mapping[Any, Any], index: int, start: datetime, end: datetime, now: datetime,
+    left: _Balance, *, owes: bool,
+) -> dict[str, Any]:  # fmt: skip
+    identity = charge.invoice_id(row["id"], index)
+    price = pricing.price(row)
+    credited = left.cover(row["customer_id"], identity, price.amount)
+    free = credited == price.amount
     return {
-        "id": charge.invoice_id(row["id"], index),
+        "id": identity,
         "subscription_id": row["id"],
         "customer_id": row["customer_id"],
         "period_index": index,
         "period_start": start,
         "period_end": end,
-        "amount": row["amount"],
-        "status": "open",
+        "amount": price.amount,
+        "credited": credited,
+        "lines": list(price.lines),
+        "period": price.period,
+        "status": "paid" if free else "open",
+        "paid_at": now if free else None,
+        "closed_at": now if free else None,
         # While an older invoice is unpaid, or a charge unresolved, this one waits; it follows
         # as soon as that has ended.
-        "next_attempt_at": None if owes else now,
+        "next_attempt_at": None if owes or free else now,
         "created_at": now,
     }
+
+
+def _told(invoice: Mapping[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    credited = {"credited": invoice["credited"]} if invoice["credited"] else {}
+    facts = [
+        event("invoice.opened", **about, invoice_id=invoice["id"],
+              period_index=invoice["period_index"], amount=invoice["amount"], **credited)
+    ]  # fmt: skip
+    if invoice["status"] == "paid":
+        facts.append(event("invoice.paid", **about, invoice_id=invoice["id"], amount=0))
+    return facts

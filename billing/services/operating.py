@@ -14,7 +14,7 @@ from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
 from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import guarding, settling
+from billing.services import guarding, moving, settling
 from billing.services.context import Context, Request, once
 from billing.services.settling import News
 from billing.store.queries import charges, engine, events, invoices, subscriptions
@@ -75,7 +75,7 @@ def void_invoice(
             raise NotKnown(f"no invoice has the id {invoice_id}")
         advance(InvoiceStatus(invoice["status"]), InvoiceMove.VOID)
         why = by.reason or "voided"
-        settling.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
+        moving.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
         invoices.release_oldest(connection, [owner["id"]], now)
         if not invoices.open_of(connection, owner["id"]):
             _owes_no_more(connection, owner, by, now)
@@ -92,9 +92,9 @@ def _owes_no_more(
     if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
         return
     if owner["cycles"] is not None and owner["next_period_index"] >= owner["cycles"]:
-        settling.move(connection, owner["id"], SubscriptionMove.COMPLETE, now, by)
+        moving.move(connection, owner["id"], SubscriptionMove.COMPLETE, now, by)
     elif status is SubscriptionStatus.PAST_DUE:
-        settling.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
+        moving.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> None:  # noqa: FBT001 - named at every call

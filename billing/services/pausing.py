@@ -16,7 +16,7 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import settling
+from billing.services import moving
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions
 from schedules.walltime import local_anchor
@@ -51,7 +51,7 @@ def pause(
         if until is not None and until <= max(begins, now):
             raise InvalidValue(f"it cannot go on at {until.isoformat()}, before the pause begins")
         if begins <= now:
-            settling.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
+            moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
             subscriptions.change(connection, subscription_id, resume_at=until)
             return {"id": str(subscription_id), "status": SubscriptionStatus.PAUSED.value}
         subscriptions.change(connection, subscription_id, pause_at=begins, resume_at=until)
@@ -100,7 +100,7 @@ def pause_due(context: Context) -> int:
                 continue
             status = SubscriptionStatus(row["status"])
             if SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]:
-                settling.move(connection, subscription_id, SubscriptionMove.PAUSE, now)
+                moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now)
             else:
                 subscriptions.change(connection, subscription_id, pause_at=None, resume_at=None)
     return len(due)
@@ -130,15 +130,15 @@ def _locked(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
 def _go_on(
     connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor, start: str
 ) -> str:
-    settling.move(connection, row["id"], SubscriptionMove.RESUME, now, by)
+    moving.move(connection, row["id"], SubscriptionMove.RESUME, now, by)
     fresh = _locked(connection, row["id"])
     if start == NOW and fresh["next_due_at"] is not None:
         _begin_now(connection, fresh, now)
     owed = invoices.open_of(connection, row["id"])
     if any(invoice["first_failed_at"] is not None for invoice in owed):
-        settling.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
+        moving.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
     elif fresh["next_due_at"] is None and not owed:
-        settling.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+        moving.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
     return str(_locked(connection, row["id"])["status"])
 
 

@@ -29,7 +29,7 @@ from billing.domain.outcomes import (
 from billing.domain.refund import RefundMove, RefundStatus
 from billing.services import guarding, settling
 from billing.services.context import LEASE_SECONDS, Context, Request, once
-from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.store.queries import balances, charges, events, invoices, refunds, subscriptions
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,10 @@ def refund_invoice(
                 f"invoice {invoice_id} is {invoice['status']}; only a paid one can be refunded"
             )
         left = paid["amount"] - paid["amount_refunding"]
+        if not paid["surplus"]:
+            # What a change or a cancellation credited of it is the customer's already.
+            kept = invoice["amount"] - paid["amount_refunding"]
+            left = min(left, kept - balances.given_from(connection, invoice_id))
         wanted = left if amount is None else amount
         made = None
         if wanted:

@@ -14,18 +14,25 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from billing.domain import charge, dunning, subscription
+from billing.domain import charge, dunning
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded, Waiting
-from billing.domain.periods import next_start, zone
+from billing.domain.periods import zone
 from billing.domain.refund import RefundStatus
 from billing.domain.settlement import Decision, Facts, History, Source, decide
-from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
+from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
+from billing.services import moving
 from billing.services.context import Context
-from billing.store.queries import charges, events, invoices, refunds, subscriptions, wallets
+from billing.store.queries import (
+    charges,
+    events,
+    invoices,
+    refunds,
+    subscriptions,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -226,11 +233,11 @@ def _follow_up(
     if decision.give_back is not None:
         give_back(connection, row, row["amount"], decision.give_back, SCHEDULER, now)
     if decision.wallet_lost:
-        lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
+        moving.lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
     if decision.gives_up:
-        give_up(connection, row["subscription_id"], now)
+        moving.give_up(connection, row["subscription_id"], now)
     elif decision.move is not None:
-        move(connection, row["subscription_id"], decision.move, now)
+        moving.move(connection, row["subscription_id"], decision.move, now)
 
 
 def give_back(
@@ -263,129 +270,3 @@ def give_back(
     facts = {"charge_id": paid["id"], "refund": str(refund_id), "amount": amount, "why": reason}
     events.record(connection, [event("refund.requested", at=now, by=by, **about, **facts)])
     return refund_id
-
-
-def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: str) -> None:
-    """A wallet that can no longer be charged: expired, and the customer has to link anew."""
-    for wallet in wallets.expire(connection, [wallet_id], now, reason):
-        fact = event(
-            "wallet.link_needed", at=now, customer_id=wallet["customer_id"],
-            wallet=str(wallet["id"]), why=reason,
-        )  # fmt: skip
-        events.record(connection, [fact])
-
-
-def move(
-    connection: Connection,
-    subscription_id: UUID,
-    step: SubscriptionMove,
-    now: datetime,
-    by: Actor = SCHEDULER,
-) -> None:
-    """Move a subscription, whose lock the caller holds, and its schedule with it."""
-    row = subscriptions.lock_one(connection, subscription_id)
-    if row is None:
-        return
-    before = SubscriptionStatus(row["status"])
-    after = subscription.advance(before, step)
-    values: dict[str, Any] = {"status": after}
-    facts: dict[str, Any] = {"before": before, "after": after}
-    if after in subscription.ENDED:
-        values |= {"ended_at": now, "next_due_at": None, "pause_at": None, "resume_at": None}
-    elif after not in subscription.OPENING:
-        values |= {"next_due_at": None, "pause_at": None}
-    elif before not in subscription.OPENING:
-        values |= _schedule_again(connection, row, now, by)
-    subscriptions.change(connection, subscription_id, **values)
-    if after in subscription.ENDED and row["cancel_unbind"]:
-        _unbind_if_last(connection, row["customer_id"], now)
-    told = event(
-        f"subscription.{_TOLD[step]}", at=now, by=by, customer_id=row["customer_id"],
-        subscription_id=subscription_id, **facts,
-    )  # fmt: skip
-    events.record(connection, [told])
-    over = step is SubscriptionMove.RECOVER and values.get("next_due_at", now) is None
-    if over and not invoices.open_of(connection, subscription_id):
-        move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
-
-
-def _schedule_again(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
-) -> dict[str, Any]:
-    """Go on with the next anchored period; those that went by are skipped, on record."""
-    index, start = next_start(row, row["anchor_local"], now)
-    index += row["anchor_index"]
-    cycles, skipped = row["cycles"], row["next_period_index"]
-    if cycles is not None and index >= cycles:
-        index, due = max(cycles, skipped), None
-    else:
-        index, due = max(index, skipped), start
-    if index > skipped:
-        about = {"customer_id": row["customer_id"], "subscription_id": row["id"]}
-        told = event("period.skipped", at=now, by=by, **about, first=skipped, last=index - 1)
-        events.record(connection, [told])
-    return {"next_period_index": index, "next_due_at": due, "resume_at": None}
-
-
-def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
-    """What was to be unbound at a later end is unbound at an earlier one, too."""
-    others = subscriptions.live_of(connection, customer_id)
-    if not others and wallets.want_unbind(connection, customer_id, now):
-        asked = event("wallet.unbind_requested", at=now, customer_id=customer_id)
-        events.record(connection, [asked])
-
-
-_TOLD = {
-    SubscriptionMove.ACTIVATE: "activated",
-    SubscriptionMove.START_TRIAL: "trial_started",
-    SubscriptionMove.FALL_BEHIND: "fell_behind",
-    SubscriptionMove.RECOVER: "recovered",
-    SubscriptionMove.PAUSE: "paused",
-    SubscriptionMove.RESUME: "resumed",
-    SubscriptionMove.MARK_UNPAID: "marked_unpaid",
-    SubscriptionMove.CANCEL: "canceled",
-    SubscriptionMove.COMPLETE: "completed",
-}
-_FINAL_MOVES = {
-    OnExhausted.CANCEL: SubscriptionMove.CANCEL,
-    OnExhausted.UNPAID: SubscriptionMove.MARK_UNPAID,
-    OnExhausted.PAUSE: SubscriptionMove.PAUSE,
-}
-
-
-def give_up(connection: Connection, subscription_id: UUID, now: datetime) -> None:
-    """End dunning: every open invoice is uncollectible, and the plan's final action follows."""
-    row = subscriptions.lock_one(connection, subscription_id)
-    if row is None:
-        return
-    given_up = invoices.open_of(connection, subscription_id)
-    close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, "dunning gave up", SCHEDULER, now)
-    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
-    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
-        step = SubscriptionMove.COMPLETE
-    if step in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
-        move(connection, subscription_id, step, now)
-
-
-def close_all(
-    connection: Connection,
-    rows: Sequence[Mapping[Any, Any]],
-    status: InvoiceStatus,
-    reason: str,
-    by: Actor,
-    now: datetime,
-) -> None:
-    """Close invoices that are not going to be paid."""
-    invoices.close(connection, [row["id"] for row in rows], status, now, reason)
-    kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
-    events.record(
-        connection,
-        [
-            event(
-                kind, at=now, by=by, customer_id=row["customer_id"],
-                subscription_id=row["subscription_id"], invoice_id=row["id"],
-                amount=row["amount"], why=reason,
-            )
-            for row in rows
-        ],
-    )  # fmt: skip

@@ -19,9 +19,10 @@ from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
-from billing.services import settling
+from billing.services import discounting, settling
+from billing.store.queries import balances, engine, listing
 from billing.store.queries import charges as charging
-from billing.store.queries import engine, listing
+from billing.store.queries import coupons as discounts
 from billing.store.session import Database
 
 HOME_TIMEZONE = "Asia/Jakarta"
@@ -147,13 +148,37 @@ def subscription(database: Database, subscription_id: UUID) -> Shown:
         invoiced = listing.invoices(
             connection, subscription_id=subscription_id, status=None, limit=PERIODS_MAX
         )
-        in_order = sorted(invoiced, key=lambda each: each["period_index"])
+        in_order = sorted(invoiced, key=_place)
         return {
             **_local(row),
             "timezone": row["timezone"],
             "events": listing.events_of(connection, subscription_id),
             "invoices": _with_charges(connection, in_order),
         }
+
+
+def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
+    return invoice["period_index"], invoice["change_index"]
+
+
+def coupons(database: Database, limit: int) -> list[Shown]:
+    """Coupons, those on offer first."""
+    with database.transaction() as connection:
+        return [_local(row) for row in discounts.page(connection, limit)]
+
+
+def coupon(database: Database, code: str) -> Shown:
+    """One coupon, or NotKnown."""
+    with database.transaction() as connection:
+        return _local(discounting.known_coupon(connection, code))
+
+
+def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
+    """A customer's credits, the oldest first."""
+    with database.transaction() as connection:
+        if listing.customer(connection, customer_id) is None:
+            raise _no_customer(customer_id)
+        return [_local(row) for row in balances.of_customer(connection, customer_id, limit)]
 
 
 def _known_subscription(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:

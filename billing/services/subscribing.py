@@ -15,7 +15,7 @@ from billing.domain.money import checked_amount
 from billing.domain.periods import begin
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.services import linking
+from billing.services import discounting, linking
 from billing.services.context import Context, Request, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
@@ -133,6 +133,12 @@ def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
     return plan
 
 
+def check_quantity(quantity: int) -> None:
+    """Raise InvalidValue unless somebody could mean so many."""
+    if not 1 <= quantity <= COUNT_MAX:
+        raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
+
+
 def subscribe(
     context: Context,
     customer_id: str,
@@ -141,14 +147,18 @@ def subscribe(
     *,
     start: datetime | None = None,
     quantity: int = 1,
+    amount: int | None = None,
+    coupon: str | None = None,
+    setup_fee: int | None = None,
     request: Request | None = None,
 ) -> dict[str, Any]:
     """Put a customer on a plan; it begins now or at `start`, once there is a wallet.
 
-    Raises NotKnown, IllegalMove (archived plan) or InvalidValue.
+    `amount` is what a period costs instead of the plan's amount times the quantity; the setup
+    fee is a line of the first invoice. Raises NotKnown, IllegalMove (archived plan, exhausted
+    coupon) or InvalidValue.
     """
-    if not 1 <= quantity <= COUNT_MAX:
-        raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
+    check_quantity(quantity)
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         plan = known_plan(connection, plan_code)
@@ -156,7 +166,13 @@ def subscribe(
             raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
         if not catalog.lock_customer(connection, customer_id):
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
-        amount = checked_amount(plan["amount"] * quantity, "amount times quantity")
+        cost = checked_amount(
+            plan["amount"] * quantity if amount is None else amount, "the amount of a period"
+        )
+        extras = []
+        if setup_fee is not None:
+            extras.append(discounting.extra_line("setup fee", setup_fee))
+            checked_amount(cost + setup_fee, "the first invoice")
         try:
             begin(plan, start or now)
         except ScheduleError as error:
@@ -169,15 +185,18 @@ def subscribe(
             plan_code=plan_code,
             status=SubscriptionStatus.PENDING,
             quantity=quantity,
-            amount=amount,
+            amount=cost,
+            extras=extras,
             start_at=start,
             created_at=now,
         )
         told = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
-            subscription_id=subscription_id, plan=plan_code, amount=amount,
+            subscription_id=subscription_id, plan=plan_code, amount=cost,
         )  # fmt: skip
         events.record(connection, [told])
+        if coupon is not None:
+            discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
         wallets.keep(connection, customer_id)
         live = wallets.live_of(connection, customer_id)
         if live is not None and live["status"] == WalletStatus.ACTIVE:

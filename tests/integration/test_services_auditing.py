@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.domain.events import OPERATOR
-from billing.services import auditing, operating, refunding
+from billing.domain.events import OPERATOR, Actor
+from billing.services import auditing, crediting, discounting, operating, refunding
 from billing.store.queries import audit as statements
 from tests.integration import checks
 from tests.integration.engine import START, Engine
@@ -17,7 +17,10 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def story(engine: Engine) -> UUID:
-    """Three weeks of a subscription: paid twice, once after a decline, a refund, an open one."""
+    """Three weeks of a subscription: paid twice, once after a decline, a refund, an open one.
+
+    The open one has a line of its own and is covered in part by a credit.
+    """
     customer, subscription = engine.begun(every="1 week")
     engine.script("decline", customer)
     engine.advance(8 * DAY)
@@ -25,6 +28,8 @@ def story(engine: Engine) -> UUID:
         engine.context, engine.invoices(subscription)[0]["id"], 20_000, OPERATOR
     )
     engine.run()
+    crediting.grant(engine.context, customer, 12_000, Actor("operator", "a gift"))
+    discounting.add_extra(engine.context, subscription, "a towel", 1_000, OPERATOR)
     engine.script("decline", customer, times=None)
     engine.advance(START + 15 * DAY)
     assert [row["status"] for row in engine.invoices(subscription)] == ["paid", "paid", "open"]
@@ -52,6 +57,28 @@ DAMAGE: dict[str, list[str]] = {
     "charge and invoice agree on the amount": [
         "UPDATE charges SET amount = amount + 1 WHERE ordinal = 1",
         "UPDATE invoices SET amount = amount + 1 WHERE period_index = 0",
+    ],
+    "the lines of an invoice add up": [
+        "UPDATE invoices SET lines = lines || '[{\"amount\": 5}]' WHERE lines <> '[]'",
+        "UPDATE invoices SET lines = '[{\"amount\": 5}]' WHERE period_index = 0",
+    ],
+    "what invoices took of credits adds up": [
+        "UPDATE invoices SET credited = credited - 1 WHERE credited > 0",
+        "UPDATE credit_uses SET amount = amount + 1",
+        "DELETE FROM credit_uses",
+        "UPDATE invoices SET status = 'void', next_attempt_at = NULL WHERE credited > 0",
+    ],
+    "what is left of a credit adds up": [
+        "UPDATE credits SET remaining = remaining + 1",
+        "UPDATE credits SET amount = amount + 1",
+        "DELETE FROM credit_uses",
+    ],
+    "no more is given back than was paid": [
+        (
+            "INSERT INTO credits (customer_id, amount, remaining, invoice_id, reason, created_at)"
+            " SELECT customer_id, 30001, 30001, id, 'x', now() FROM invoices"
+            " WHERE period_index = 0"
+        ),
     ],
     "reserved refunds add up": [
         "UPDATE charges SET amount_refunding = 19999 WHERE amount_refunding > 0",

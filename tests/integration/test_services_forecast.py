@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from billing.domain.events import OPERATOR
-from billing.services import ending, forecasting, pausing
+from billing.domain.events import OPERATOR, Actor
+from billing.services import changing, crediting, discounting, ending, forecasting, pausing
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -13,13 +13,15 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
     """
     Every charge of sixty days, by subscription, period, instant and amount.
 
-    Renewals, a first one, a trial's end, a fixed term, an end, a pause with a return, a retry.
+    Renewals, a first one, a trial's end, a fixed term, an end, a pause with a return, a retry,
+    coupons, a balance, changes of plan.
     """
     engine.plan(amount=10_000, every="1 week")
     engine.plan("T", amount=20_000, every="1 month", trial="14 days")
     engine.plan("C", amount=30_000, every="10 days", cycles=3)
     engine.plan("R", amount=40_000, every="1 month", retries="3d 4d")
-    people = [engine.customer() for _ in range(6)]
+    engine.plan("D", amount=5_000, every="10 days")
+    people = [engine.customer() for _ in range(10)]
     weekly = engine.subscribe(people[0])
     engine.subscribe(people[1], "T")
     engine.subscribe(people[2], "C")
@@ -34,6 +36,16 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
     pausing.pause(engine.context, away, OPERATOR, until=back)
     engine.subscribe(people[0], start=engine.now + 5 * DAY)
     engine.put_cash(poor, 5_000_000)
+    # Coupons, a line for one invoice, a balance, and two planned changes.
+    discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=2)
+    discounting.create_coupon(engine.context, "FREE", OPERATOR, percent=100, cycles=1)
+    engine.subscribe(people[6], coupon="HALF", setup_fee=700)
+    engine.subscribe(people[7], coupon="FREE")
+    crediting.grant(engine.context, people[7], 12_000, Actor("operator", "a gift"))
+    for person, plan in ((people[8], "D"), (people[9], "R")):
+        turns = engine.subscribe(person)
+        engine.run()
+        changing.change(engine.context, turns, OPERATOR, plan_code=plan, at="period-end")
     until = engine.now + 60 * DAY
 
     expected = list(forecasting.forecast(engine.context, until))
@@ -51,7 +63,7 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
     ) == sorted(
         (str(m["subscription_id"]), m["period_index"], m["amount"], m["created_at"]) for m in made
     )
-    assert {e["reason"] for e in expected} == {"renewal", "first", "trial_end", "retry"}
+    assert {e["reason"] for e in expected} == {"renewal", "first", "trial_end", "retry", "change"}
     assert sum(e["subscription"] == weekly for e in expected) == 8
     assert not any(e["subscription"] == ends for e in expected)
 

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import RefundStatus
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy, SubscriptionStatus
 from billing.domain.wallet import LIVE, WalletStatus
+from billing.services import crediting, discounting
 from tests.integration.engine import Engine
 
 
@@ -26,6 +28,11 @@ def rows(engine: Engine) -> Mapping[str, Mapping[str, Any]]:
     customer, _ = engine.begun()
     engine.script("decline", customer)
     engine.run()
+    discounting.create_coupon(engine.context, "C", OPERATOR, percent=5, redeemed_max=1)
+    crediting.grant(engine.context, customer, 5, Actor("operator", "a gift"))
+    engine.execute(
+        "INSERT INTO credit_uses SELECT c.id, i.id, 1 FROM credits c CROSS JOIN invoices i"
+    )
     engine.audited = False  # these tests damage rows
     names = ("plans", "customers", "wallets", "subscriptions", "invoices", "charges")
     return {name: engine.rows(f"SELECT * FROM {name}")[0] for name in names}
@@ -122,6 +129,30 @@ CHECKS = [
     ("invoices", "invoices_amount_refunded_check", "amount_refunded = -1"),
     ("invoices", "invoices_period_check", "period_end = period_start"),
     ("invoices", "invoices_period_check", "period_index = -1"),
+    ("invoices", "invoices_amount_check", "amount = -1, credited = 0"),
+    ("invoices", "invoices_credited_check", "credited = -1"),
+    ("invoices", "invoices_nothing_owed_check", "credited = amount"),
+    ("invoices", "invoices_amount_refunded_check", "credited = 1, amount_refunded = amount"),
+    ("invoices", "invoices_change_index_check", "change_index = -1"),
+    ("subscriptions", "subscriptions_change_check", "change_at = now()"),
+    ("subscriptions", "subscriptions_change_check",
+     "next_plan_code = plan_code, next_quantity = 1, next_amount = 5"),
+    ("subscriptions", "subscriptions_next_quantity_check",
+     "change_at = now(), next_plan_code = plan_code, next_quantity = 0, next_amount = 5"),
+    ("subscriptions", "subscriptions_next_amount_check",
+     "change_at = now(), next_plan_code = plan_code, next_quantity = 1, next_amount = 0"),
+    ("subscriptions", "subscriptions_coupon_check", "coupon_left = 1"),
+    ("subscriptions", "subscriptions_extras_check", "extras = '{}'"),
+    ("coupons", "coupons_kind_check", "rupiah = 5"),
+    ("coupons", "coupons_percent_check", "percent = 101"),
+    ("coupons", "coupons_rupiah_check", "percent = NULL, rupiah = 0"),
+    ("coupons", "coupons_cycles_check", "cycles = 0"),
+    ("coupons", "coupons_redeemed_check", "redeemed = 2"),
+    ("credits", "credits_amount_check", "amount = 0, remaining = 0"),
+    ("credits", "credits_remaining_check", "remaining = -1"),
+    ("credits", "credits_remaining_check", "remaining = amount, paid_out = 1"),
+    ("credits", "credits_paid_out_check", "paid_out = -1, remaining = 0"),
+    ("credit_uses", "credit_uses_amount_check", "amount = 0"),
     ("invoices", "invoices_paid_check", "status = 'paid', next_attempt_at = NULL"),
     ("invoices", "invoices_paid_check", "paid_at = now()"),
     ("invoices", "invoices_closed_check", "status = 'void', next_attempt_at = now()"),

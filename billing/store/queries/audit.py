@@ -8,7 +8,8 @@ INVARIANTS = {
     "one paying charge for each paid invoice": """
         SELECT i.id || ' has ' || count(c.id) || ' paying charges' FROM invoices i
         LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
-        WHERE i.status = 'paid' GROUP BY i.id HAVING count(c.id) <> 1""",
+        WHERE i.status = 'paid' GROUP BY i.id
+        HAVING count(c.id) <> CASE WHEN i.amount > i.credited THEN 1 ELSE 0 END""",
     "no paying charge for an invoice that is not paid": """
         SELECT c.id || ' succeeded, but its invoice is ' || i.status FROM charges c
         JOIN invoices i ON i.id = c.invoice_id
@@ -17,8 +18,34 @@ INVARIANTS = {
         SELECT c.id || ' is surplus, but no refund of it exists' FROM charges c
         WHERE c.surplus AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id)""",
     "charge and invoice agree on the amount": """
-        SELECT c.id || ' is over ' || c.amount || ', its invoice over ' || i.amount FROM charges c
-        JOIN invoices i ON i.id = c.invoice_id WHERE c.amount <> i.amount""",
+        SELECT c.id || ' is over ' || c.amount || ', its invoice over ' || i.amount - i.credited
+        FROM charges c
+        JOIN invoices i ON i.id = c.invoice_id WHERE c.amount <> i.amount - i.credited""",
+    "the lines of an invoice add up": """
+        SELECT i.id || ' is over ' || i.amount || ', its lines over ' || l.sum FROM invoices i
+        CROSS JOIN LATERAL (SELECT sum((line->>'amount')::bigint) AS sum
+                            FROM jsonb_array_elements(i.lines) AS line) AS l
+        WHERE i.lines <> '[]' AND l.sum <> i.amount""",
+    "what invoices took of credits adds up": """
+        SELECT i.id || ' was credited ' || i.credited || ', its credits gave '
+               || coalesce(sum(u.amount), 0)
+        FROM invoices i LEFT JOIN credit_uses u ON u.invoice_id = i.id
+        WHERE i.credited > 0 OR u.amount > 0 GROUP BY i.id
+        HAVING CASE WHEN i.status = 'void' THEN 0 ELSE i.credited END
+               <> coalesce(sum(u.amount), 0)""",
+    "what is left of a credit adds up": """
+        SELECT c.id || ' has ' || c.remaining || ' left of ' || c.amount || ', ' || c.paid_out
+               || ' paid out, ' || coalesce(sum(u.amount), 0) || ' used'
+        FROM credits c LEFT JOIN credit_uses u ON u.credit_id = c.id
+        GROUP BY c.id HAVING c.remaining + c.paid_out + coalesce(sum(u.amount), 0) <> c.amount""",
+    "no more is given back than was paid": """
+        SELECT i.id || ' was paid ' || i.amount || '; refunds take ' || c.amount_refunding
+               || ' of it, credits ' || given.sum
+        FROM invoices i
+        CROSS JOIN LATERAL (SELECT sum(amount - paid_out) AS sum FROM credits
+                            WHERE invoice_id = i.id) AS given
+        JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
+        WHERE given.sum + c.amount_refunding > i.amount""",
     "reserved refunds add up": """
         SELECT c.id || ' reserves ' || c.amount_refunding || ', its refunds ask '
                || coalesce(sum(r.amount), 0)
@@ -36,8 +63,8 @@ INVARIANTS = {
                || ', the one before ended at ' || before_end
         FROM (SELECT subscription_id, period_index, period_start,
                      lag(period_index) OVER w AS before, lag(period_end) OVER w AS before_end
-              FROM invoices WINDOW w AS (PARTITION BY subscription_id ORDER BY period_index)
-             ) AS walked
+              FROM invoices WHERE change_index = 0
+              WINDOW w AS (PARTITION BY subscription_id ORDER BY period_index)) AS walked
         WHERE before = period_index - 1 AND before_end <> period_start
            OR before_end > period_start""",
     "every period has an invoice or was skipped on record": """
@@ -45,8 +72,8 @@ INVARIANTS = {
                || coalesce(made.count, 0) || ' were invoiced, '
                || coalesce(left_out.count, 0) || ' skipped'
         FROM subscriptions s
-        LEFT JOIN (SELECT subscription_id, count(*) FROM invoices GROUP BY 1) AS made
-            ON made.subscription_id = s.id
+        LEFT JOIN (SELECT subscription_id, count(*) FROM invoices
+                   WHERE change_index = 0 GROUP BY 1) AS made ON made.subscription_id = s.id
         LEFT JOIN (SELECT subscription_id,
                           sum((data->>'last')::int - (data->>'first')::int + 1) AS count
                    FROM events WHERE kind = 'period.skipped' GROUP BY 1) AS left_out
@@ -58,7 +85,8 @@ INVARIANTS = {
             AND made.charge_id = c.id AND made.kind = 'charge.claimed'
         WHERE c.first_payment = EXISTS (
             SELECT 1 FROM events paid WHERE paid.subscription_id = c.subscription_id
-            AND (paid.kind = 'invoice.paid' OR paid.kind = 'subscription.imported'
+            AND (paid.kind = 'invoice.paid' AND paid.charge_id IS NOT NULL
+                 OR paid.kind = 'subscription.imported'
                  AND (paid.data->>'paid_before')::boolean) AND paid.id < made.id)""",
     "an open invoice has a date, a charge on its way, or an older one before it": """
         SELECT i.id || ' is open and nothing will happen to it' FROM invoices i
@@ -66,7 +94,8 @@ INVARIANTS = {
           AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
                           AND c.status IN ('in_flight', 'pending', 'unknown'))
           AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
-                          AND o.status = 'open' AND o.period_index < i.period_index)""",
+                          AND o.status = 'open' AND (o.period_index, o.change_index)
+                              < (i.period_index, i.change_index))""",
     "an unresolved charge is asked about, or parked": """
         SELECT id || ' is ' || status || ' and nobody asks' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown')

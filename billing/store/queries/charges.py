@@ -35,9 +35,10 @@ def candidates(
     answer stay true until the commit.
     """
     statement = text("""
-        SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index, i.amount,
-               i.next_trigger, i.first_failed_at, i.blocked_on, i.steps_short,
-               i.step_deadline_at, s.status AS subscription_status, s.first_paid_at,
+        SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index,
+               i.change_index, i.amount - i.credited AS amount, i.next_trigger,
+               i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at,
+               s.status AS subscription_status, s.first_paid_at,
                p.name AS plan_name, p.use_points, p.retries, p.timezone, p.on_exhausted,
                c.name, c.phone, c.email, w.id AS wallet_id, w.token_sealed, w.expires_at,
                last.ordinal AS last_ordinal, last.id AS last_charge_id,
@@ -57,7 +58,8 @@ def candidates(
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
               AND u.status IN ('in_flight', 'pending', 'unknown'))
           AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
-              AND o.status = 'open' AND o.period_index < i.period_index)
+              AND o.status = 'open'
+              AND (o.period_index, o.change_index) < (i.period_index, i.change_index))
         ORDER BY i.next_attempt_at, i.id
     """)
     parameters = {

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, RowMapping, text
 FETCH = 1_000
 COLUMNS = {
     "invoices": "id, subscription_id AS subscription, customer_id AS customer, period_index,"
-    " period_start, period_end, amount, amount_refunded, status, created_at, paid_at, closed_at",
+    " change_index, period_start, period_end, amount, credited, amount_refunded, status,"
+    " created_at, paid_at, closed_at",
     "charges": "id, invoice_id AS invoice, subscription_id AS subscription,"
     " customer_id AS customer, ordinal, gateway_number, first_payment, amount, surplus, status,"
     " fault, code, created_at, settled_at",

@@ -72,7 +72,7 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
     """The open invoices of a subscription, oldest first."""
     statement = text(
         "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
-        " ORDER BY period_index"
+        " ORDER BY period_index, change_index"
     )
     return list(connection.execute(statement, {"id": subscription_id}).mappings())
 
@@ -87,7 +87,7 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
             UPDATE invoices i SET next_attempt_at = :now, leased_until = NULL
             FROM (SELECT DISTINCT ON (subscription_id) id FROM invoices
                   WHERE subscription_id = ANY(:ids) AND status = 'open'
-                  ORDER BY subscription_id, period_index) AS oldest
+                  ORDER BY subscription_id, period_index, change_index) AS oldest
             WHERE i.id = oldest.id AND i.next_attempt_at IS NULL
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
@@ -126,11 +126,31 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
     """The invoice of the period that runs at `now`."""
     statement = text(
         "SELECT * FROM invoices WHERE subscription_id = :id AND period_start <= :now"
-        " AND period_end > :now"
+        " AND period_end > :now AND change_index = 0"
     )
     return (
         connection.execute(statement, {"id": subscription_id, "now": now}).mappings().one_or_none()
     )
+
+
+def of_period(connection: Connection, subscription_id: UUID, period_index: int) -> list[RowMapping]:
+    """All invoices of a period, the newest change first, each with its charge and what is kept.
+
+    `charge_left` of the paying charge could still be refunded; `kept` is what of the whole
+    amount was paid, by charge or credit, and neither refunded nor made the customer's credit.
+    """
+    statement = text("""
+        SELECT i.*, c.id AS charge_id, coalesce(c.amount - c.amount_refunding, 0) AS charge_left,
+               CASE WHEN i.status = 'paid' THEN i.amount - coalesce(c.amount_refunding, 0)
+                   - (SELECT CAST(coalesce(sum(amount - paid_out), 0) AS bigint) FROM credits
+                      WHERE invoice_id = i.id) ELSE 0 END AS kept
+        FROM invoices i
+        LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
+        WHERE i.subscription_id = :id AND i.period_index = :index
+        ORDER BY i.change_index DESC
+    """)
+    parameters = {"id": subscription_id, "index": period_index}
+    return list(connection.execute(statement, parameters).mappings())
 
 
 def cut_short(connection: Connection, subscription_id: UUID, at: datetime) -> None:

@@ -17,6 +17,8 @@ FROM plans"""
 
 _CUSTOMERS = """
 SELECT c.id, c.name, c.phone, c.email, c.created_at, w.status AS wallet_status,
+       (SELECT CAST(coalesce(sum(remaining), 0) AS bigint) FROM credits
+        WHERE customer_id = c.id AND remaining > 0) AS balance,
        (SELECT count(*) FROM subscriptions s
         WHERE s.customer_id = c.id AND s.ended_at IS NULL) AS subscriptions
 FROM customers c LEFT JOIN LATERAL (
@@ -31,7 +33,9 @@ FROM wallets"""
 
 _SUBSCRIPTIONS = """
 SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantity, s.amount,
-       s.next_due_at, s.pause_at, s.resume_at, s.cancel_at, s.cancel_refund, s.cancel_unbind,
+       s.next_due_at, s.coupon_code AS coupon, s.coupon_left, s.extras, s.change_at,
+       s.next_plan_code AS next_plan, s.next_quantity, s.next_amount,
+       s.pause_at, s.resume_at, s.cancel_at, s.cancel_refund, s.cancel_unbind,
        s.reason, p.timezone,
        s.anchor_local AS anchor, s.start_at, s.first_paid_at, s.created_at, s.ended_at,
        w.status AS wallet_status
@@ -42,9 +46,10 @@ FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
 
 _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
-       i.period_start, i.period_end, i.amount, i.amount_refunded, i.status, i.next_attempt_at,
-       i.blocked_on, i.shortfall, i.reason, i.first_failed_at, i.created_at, i.paid_at,
-       i.closed_at, i.steps_short, p.retries, p.timezone
+       i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
+       i.amount_refunded, i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
+       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short, p.retries,
+       p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 
@@ -149,7 +154,7 @@ def invoices(
     """Invoices, the newest first."""
     ending = """WHERE (CAST(:subscription AS uuid) IS NULL OR i.subscription_id = :subscription)
         AND (CAST(:status AS text) IS NULL OR i.status = :status)
-        ORDER BY i.created_at DESC, i.period_index DESC, i.id LIMIT :limit"""
+        ORDER BY i.created_at DESC, i.period_index DESC, i.change_index DESC, i.id LIMIT :limit"""
     parameters = {"subscription": subscription_id, "status": status, "limit": limit}
     return _page(connection, f"{_INVOICES} {ending}", **parameters)
 

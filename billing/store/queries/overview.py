@@ -80,7 +80,7 @@ def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | N
     """The newest paid invoice of a subscription."""
     statement = text(
         "SELECT id FROM invoices WHERE subscription_id = :id AND status = 'paid'"
-        " ORDER BY period_index DESC LIMIT 1"
+        " AND amount > credited ORDER BY period_index DESC, change_index DESC LIMIT 1"
     )
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 

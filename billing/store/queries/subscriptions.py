@@ -28,8 +28,8 @@ def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None
     """Lock one subscription and return it with what its plan says."""
     statement = text(
         "SELECT s.*, p.every, p.cron, p.timezone, p.trial, p.cycles, p.retries, p.on_exhausted,"
-        " p.catch_up FROM subscriptions s JOIN plans p ON p.code = s.plan_code"
-        " WHERE s.id = :id FOR UPDATE OF s"
+        " p.catch_up, p.amount AS plan_amount FROM subscriptions s"
+        " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
     )
     return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
 
@@ -96,9 +96,13 @@ def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[
     """
     statement = text("""
         SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
-               s.next_period_index,
-               s.next_due_at, s.cancel_at, p.every, p.cron, p.timezone, p.cycles, p.catch_up
+               s.next_period_index, s.next_due_at, s.cancel_at, s.change_at, s.next_plan_code,
+               s.next_quantity, s.next_amount, s.extras, s.coupon_code, s.coupon_left,
+               s.period_amount,
+               k.percent AS coupon_percent, k.rupiah AS coupon_rupiah,
+               p.every, p.cron, p.timezone, p.cycles, p.catch_up
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+        LEFT JOIN coupons k ON k.code = s.coupon_code
         WHERE s.next_due_at <= :now AND s.status = ANY(:opening)
           AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
           AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)

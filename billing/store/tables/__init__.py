@@ -7,9 +7,9 @@ where they run.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import billing, catalog, upkeep
+from billing.store.tables import balance, billing, catalog, upkeep
 
-__all__ = ["billing", "catalog", "upkeep"]
+__all__ = ["balance", "billing", "catalog", "upkeep"]
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]
@@ -19,6 +19,9 @@ SUBSCRIPTIONS = _TABLES["subscriptions"]
 INVOICES = _TABLES["invoices"]
 CHARGES = _TABLES["charges"]
 REFUNDS = _TABLES["refunds"]
+COUPONS = _TABLES["coupons"]
+CREDITS = _TABLES["credits"]
+CREDIT_USES = _TABLES["credit_uses"]
 EVENTS = _TABLES["events"]
 COMMANDS = _TABLES["commands"]
 ENGINE = _TABLES["engine"]

@@ -23,6 +23,7 @@ from sqlmodel import SQLModel
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import UNSETTLED, RefundStatus
 from billing.domain.subscription import (
@@ -56,6 +57,16 @@ class Subscription(SQLModel, table=True):
             postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
         ),
         Index("subscriptions_customer", "customer_id"),
+        CheckConstraint("jsonb_typeof(extras) = 'array'", name="extras"),
+        CheckConstraint(
+            "coupon_left IS NULL OR coupon_left > 0 AND coupon_code IS NOT NULL", name="coupon"
+        ),
+        CheckConstraint(
+            "num_nulls(change_at, next_plan_code, next_quantity, next_amount) IN (0, 4)",
+            name="change",
+        ),
+        CheckConstraint("next_quantity > 0", name="next_quantity"),
+        amount("next_amount"),
         dated("subscriptions_pause_due", "pause_at"),
         dated("subscriptions_resume_due", "resume_at"),
     )
@@ -66,6 +77,10 @@ class Subscription(SQLModel, table=True):
     status: str = field(Text)
     quantity: int = field(Integer, server_default=text("1"))
     amount: int = field(BigInteger)
+    period_amount: int | None = field(BigInteger, null=True)
+    coupon_code: str | None = field(Text, to="coupons.code", null=True)
+    coupon_left: int | None = field(Integer, null=True)
+    extras: list[dict[str, Any]] = field(JSONB, server_default=text("'[]'"))
     start_at: datetime | None = instant()
     anchor_local: datetime | None = field(DateTime(timezone=False), null=True)
     anchor_index: int = count()
@@ -77,19 +92,31 @@ class Subscription(SQLModel, table=True):
     cancel_unbind: bool = flag()
     pause_at: datetime | None = instant()
     resume_at: datetime | None = instant()
+    change_at: datetime | None = instant()
+    next_plan_code: str | None = field(Text, to="plans.code", null=True)
+    next_quantity: int | None = field(Integer, null=True)
+    next_amount: int | None = field(BigInteger, null=True)
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
 
 
 class Invoice(SQLModel, table=True):
-    """What is owed for one period."""
+    """What is owed for one period, or for one change within it (`change_index` above nought).
+
+    `credited` of its `amount` was covered by the customer's balance; the rest is charged.
+    """
 
     __tablename__ = "invoices"
     __table_args__ = (
-        UniqueConstraint("subscription_id", "period_index", name="invoices_one_a_period"),
-        amount("amount"),
-        CheckConstraint("amount_refunded BETWEEN 0 AND amount", name="amount_refunded"),
+        UniqueConstraint(
+            "subscription_id", "period_index", "change_index", name="invoices_one_a_period"
+        ),
+        CheckConstraint(f"amount BETWEEN 0 AND {MAX_AMOUNT}", name="amount"),
+        CheckConstraint("credited >= 0", name="credited"),
+        CheckConstraint("credited < amount OR status IN ('paid', 'void')", name="nothing_owed"),
+        CheckConstraint("change_index >= 0", name="change_index"),
+        CheckConstraint("amount_refunded BETWEEN 0 AND amount - credited", name="amount_refunded"),
         CheckConstraint("period_index >= 0 AND period_start < period_end", name="period"),
         one_of("status", InvoiceStatus),
         CheckConstraint(
@@ -102,6 +129,7 @@ class Invoice(SQLModel, table=True):
             "invoices_open",
             "subscription_id",
             "period_index",
+            "change_index",
             postgresql_where=text("status = 'open'"),
         ),
         Index(
@@ -115,9 +143,12 @@ class Invoice(SQLModel, table=True):
     subscription_id: UUID = field(Uuid, to="subscriptions.id")
     customer_id: str = field(Text, to="customers.id")
     period_index: int = field(Integer)
+    change_index: int = count()
     period_start: datetime = instant(null=False)
     period_end: datetime = instant(null=False)
     amount: int = field(BigInteger)
+    credited: int = field(BigInteger, server_default=text("0"))
+    lines: list[dict[str, Any]] = field(JSONB, server_default=text("'[]'"))
     amount_refunded: int = field(BigInteger, server_default=text("0"))
     status: str = field(Text)
     blocked_on: str | None = field(Text, null=True)

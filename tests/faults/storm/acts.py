@@ -14,6 +14,8 @@ from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
 from billing.services import (
+    changing,
+    crediting,
     ending,
     linking,
     operating,
@@ -47,6 +49,7 @@ LINKED_MIN = 3
 ACTS: Mapping[str, int] = {
     "retry": 14, "refund": 12, "void": 5, "cancel": 6, "resolve": 6, "switch": 5, "unbind": 3,
     "link": 12, "confirm": 20, "money": 6, "subscribe": 8, "refresh": 3, "pause": 6,
+    "change": 6, "credit": 3,
 }  # fmt: skip
 
 
@@ -101,6 +104,8 @@ class People:
             "subscribe": lambda: self.subscribe(who),
             "refresh": lambda: self.refresh(who),
             "pause": self._pause,
+            "change": self._change,
+            "credit": self._credit,
         }
         [name] = self._rng.choices(list(ACTS), list(ACTS.values()))
         name = self._most_wanted() or name
@@ -279,6 +284,34 @@ class People:
                 pausing.pause(context, chosen, BY, at=at, until=until, request=request)
 
         self._do(f"{'resume' if paused else 'pause'} {self._world.name(chosen)}", deed)
+
+    def _change(self) -> None:
+        """Change how many one pays for, now or at period end; or take such a change back."""
+        row = self._some(
+            "SELECT id FROM subscriptions WHERE status IN ('active', 'past_due', 'trialing')"
+            " ORDER BY id"
+        )
+        if row is None:
+            return
+        chosen, quantity = row["id"], self._rng.randint(1, 3)
+        at = self._rng.choice([changing.NOW, changing.NOW, changing.PERIOD_END])
+        request = self._request("change")
+        self._do(
+            f"change {self._world.name(chosen)} to {quantity} {at}",
+            lambda c: changing.change(c, chosen, BY, quantity=quantity, at=at, request=request),
+        )
+
+    def _credit(self) -> None:
+        """Give a customer something, or pay out what a change has left."""
+        credit = self._some("SELECT id FROM credits WHERE remaining > 0 ORDER BY id")
+        if credit is not None and self._rng.random() < 0.5:
+            which, paying = credit["id"], self._request("credit refund")
+            self._do("pay out", lambda c: crediting.refund(c, which, BY, paying))
+            return
+        who, amount = self._rng.choice(self._customers), self._rng.choice([5_000, 45_000])
+        giving = self._request("credit")
+        gift = Actor("storm", "a gift")
+        self._do(f"give {who}", lambda c: crediting.grant(c, who, amount, gift, giving))
 
     def _switch(self) -> None:
         if self._is_stopped():

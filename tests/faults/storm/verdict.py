@@ -151,7 +151,8 @@ def _money_by_status(world: World, records: Records) -> Iterator[str]:
         if charge is not None and payment.moves:
             kept[charge["invoice_id"]] += payment.kept
     for invoice in records.invoices.values():
-        due = invoice["amount"] - invoice["amount_refunded"] if invoice["status"] == "paid" else 0
+        taken = invoice["amount"] - invoice["credited"] - invoice["amount_refunded"]
+        due = taken if invoice["status"] == "paid" else 0
         difference = kept[invoice["id"]] - due
         if difference == 0 or world.restored_seq:
             continue
@@ -177,7 +178,8 @@ def _periods(world: World, records: Records) -> Iterator[str]:
     """Promise 2, with the calendar asked anew."""
     covered: dict[UUID, Counter[int]] = defaultdict(Counter)
     for invoice in records.invoices.values():
-        covered[invoice["subscription_id"]][invoice["period_index"]] += 1
+        if invoice["change_index"] == 0:
+            covered[invoice["subscription_id"]][invoice["period_index"]] += 1
     for event in records.skipped:
         for index in range(event["data"]["first"], event["data"]["last"] + 1):
             covered[event["subscription_id"]][index] += 1
@@ -199,7 +201,7 @@ def _period_starts(world: World, records: Records, row: Row) -> Iterator[str]:
         if following <= world.clock.now():
             yield f"{world.name(row['id'])}: the period of {following} began and did not open"
     for invoice in records.invoices.values():
-        if invoice["subscription_id"] == row["id"]:
+        if invoice["subscription_id"] == row["id"] and invoice["change_index"] == 0:
             starts = dates.due(invoice["period_index"])
             if invoice["period_start"] != starts:
                 yield f"{world.name(invoice['id'])}: begins {invoice['period_start']}"

@@ -19,6 +19,22 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('key', name=op.f('commands_primary'))
     )
+    op.create_table('coupons',
+    sa.Column('code', sa.Text(), nullable=False),
+    sa.Column('percent', sa.SmallInteger(), nullable=True),
+    sa.Column('rupiah', sa.BigInteger(), nullable=True),
+    sa.Column('cycles', sa.Integer(), nullable=True),
+    sa.Column('redeemed', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('redeemed_max', sa.Integer(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('archived_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('(percent IS NULL) <> (rupiah IS NULL)', name=op.f('coupons_kind_check')),
+    sa.CheckConstraint('cycles > 0', name=op.f('coupons_cycles_check')),
+    sa.CheckConstraint('percent BETWEEN 1 AND 100', name=op.f('coupons_percent_check')),
+    sa.CheckConstraint('redeemed >= 0 AND (redeemed_max IS NULL OR redeemed <= redeemed_max)', name=op.f('coupons_redeemed_check')),
+    sa.CheckConstraint('rupiah BETWEEN 1 AND 9999999999', name=op.f('coupons_rupiah_check')),
+    sa.PrimaryKeyConstraint('code', name=op.f('coupons_primary'))
+    )
     op.create_table('customers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -92,6 +108,10 @@ def upgrade() -> None:
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('quantity', sa.Integer(), server_default=sa.text('1'), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('period_amount', sa.BigInteger(), nullable=True),
+    sa.Column('coupon_code', sa.Text(), nullable=True),
+    sa.Column('coupon_left', sa.Integer(), nullable=True),
+    sa.Column('extras', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
     sa.Column('start_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('anchor_local', sa.DateTime(), nullable=True),
     sa.Column('anchor_index', sa.Integer(), server_default=sa.text('0'), nullable=False),
@@ -103,15 +123,26 @@ def upgrade() -> None:
     sa.Column('cancel_unbind', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('pause_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('resume_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('change_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('next_plan_code', sa.Text(), nullable=True),
+    sa.Column('next_quantity', sa.Integer(), nullable=True),
+    sa.Column('next_amount', sa.BigInteger(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("cancel_refund IS NULL OR cancel_refund IN ('none', 'full', 'prorated')", name=op.f('subscriptions_cancel_refund_check')),
+    sa.CheckConstraint("jsonb_typeof(extras) = 'array'", name=op.f('subscriptions_extras_check')),
     sa.CheckConstraint("status IN ('pending', 'trialing', 'active', 'past_due', 'paused', 'unpaid', 'canceled', 'completed')", name=op.f('subscriptions_status_check')),
     sa.CheckConstraint("status NOT IN ('canceled', 'completed') OR (next_due_at IS NULL AND ended_at IS NOT NULL)", name=op.f('subscriptions_ended_check')),
     sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('subscriptions_amount_check')),
+    sa.CheckConstraint('coupon_left IS NULL OR coupon_left > 0 AND coupon_code IS NOT NULL', name=op.f('subscriptions_coupon_check')),
+    sa.CheckConstraint('next_amount BETWEEN 1 AND 9999999999', name=op.f('subscriptions_next_amount_check')),
+    sa.CheckConstraint('next_quantity > 0', name=op.f('subscriptions_next_quantity_check')),
+    sa.CheckConstraint('num_nulls(change_at, next_plan_code, next_quantity, next_amount) IN (0, 4)', name=op.f('subscriptions_change_check')),
     sa.CheckConstraint('quantity > 0', name=op.f('subscriptions_quantity_check')),
+    sa.ForeignKeyConstraint(['coupon_code'], ['coupons.code'], name=op.f('subscriptions_coupon_code_foreign')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('subscriptions_customer_id_foreign')),
+    sa.ForeignKeyConstraint(['next_plan_code'], ['plans.code'], name=op.f('subscriptions_next_plan_code_foreign')),
     sa.ForeignKeyConstraint(['plan_code'], ['plans.code'], name=op.f('subscriptions_plan_code_foreign')),
     sa.PrimaryKeyConstraint('id', name=op.f('subscriptions_primary'))
     )
@@ -153,9 +184,12 @@ def upgrade() -> None:
     sa.Column('subscription_id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Text(), nullable=False),
     sa.Column('period_index', sa.Integer(), nullable=False),
+    sa.Column('change_index', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('period_start', sa.DateTime(timezone=True), nullable=False),
     sa.Column('period_end', sa.DateTime(timezone=True), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('credited', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('lines', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
     sa.Column('amount_refunded', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('blocked_on', sa.Text(), nullable=True),
@@ -172,19 +206,22 @@ def upgrade() -> None:
     sa.Column('leased_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("(status = 'paid') = (paid_at IS NOT NULL)", name=op.f('invoices_paid_check')),
     sa.CheckConstraint("blocked_on IS NULL OR blocked_on IN ('wallet', 'balance')", name=op.f('invoices_blocked_on_check')),
+    sa.CheckConstraint("credited < amount OR status IN ('paid', 'void')", name=op.f('invoices_nothing_owed_check')),
     sa.CheckConstraint("status = 'open' OR next_attempt_at IS NULL", name=op.f('invoices_closed_check')),
     sa.CheckConstraint("status IN ('open', 'paid', 'uncollectible', 'void')", name=op.f('invoices_status_check')),
-    sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('invoices_amount_check')),
-    sa.CheckConstraint('amount_refunded BETWEEN 0 AND amount', name=op.f('invoices_amount_refunded_check')),
+    sa.CheckConstraint('amount BETWEEN 0 AND 9999999999', name=op.f('invoices_amount_check')),
+    sa.CheckConstraint('amount_refunded BETWEEN 0 AND amount - credited', name=op.f('invoices_amount_refunded_check')),
+    sa.CheckConstraint('change_index >= 0', name=op.f('invoices_change_index_check')),
+    sa.CheckConstraint('credited >= 0', name=op.f('invoices_credited_check')),
     sa.CheckConstraint('period_index >= 0 AND period_start < period_end', name=op.f('invoices_period_check')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('invoices_customer_id_foreign')),
     sa.ForeignKeyConstraint(['subscription_id'], ['subscriptions.id'], name=op.f('invoices_subscription_id_foreign')),
     sa.PrimaryKeyConstraint('id', name=op.f('invoices_primary')),
-    sa.UniqueConstraint('subscription_id', 'period_index', name='invoices_one_a_period')
+    sa.UniqueConstraint('subscription_id', 'period_index', 'change_index', name='invoices_one_a_period')
     )
     op.create_index('invoices_blocked', 'invoices', ['customer_id'], unique=False, postgresql_where=sa.text("status = 'open' AND blocked_on IS NOT NULL"))
     op.create_index('invoices_due', 'invoices', ['next_attempt_at'], unique=False, postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
-    op.create_index('invoices_open', 'invoices', ['subscription_id', 'period_index'], unique=False, postgresql_where=sa.text("status = 'open'"))
+    op.create_index('invoices_open', 'invoices', ['subscription_id', 'period_index', 'change_index'], unique=False, postgresql_where=sa.text("status = 'open'"))
     op.create_table('charges',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('invoice_id', sa.Uuid(), nullable=False),
@@ -236,6 +273,35 @@ def upgrade() -> None:
     op.create_index('charges_one_unresolved', 'charges', ['subscription_id'], unique=True, postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
     op.create_index('charges_subscription', 'charges', ['subscription_id'], unique=False)
     op.create_index('charges_to_ask', 'charges', ['next_check_at'], unique=False, postgresql_where=sa.text('next_check_at IS NOT NULL'))
+    op.create_table('credits',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
+    sa.Column('customer_id', sa.Text(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('remaining', sa.BigInteger(), nullable=False),
+    sa.Column('paid_out', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('invoice_id', sa.Uuid(), nullable=True),
+    sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('credits_amount_check')),
+    sa.CheckConstraint('paid_out >= 0', name=op.f('credits_paid_out_check')),
+    sa.CheckConstraint('remaining BETWEEN 0 AND amount - paid_out', name=op.f('credits_remaining_check')),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('credits_customer_id_foreign')),
+    sa.ForeignKeyConstraint(['invoice_id'], ['invoices.id'], name=op.f('credits_invoice_id_foreign')),
+    sa.PrimaryKeyConstraint('id', name=op.f('credits_primary'))
+    )
+    op.create_index('credits_customer', 'credits', ['customer_id', 'id'], unique=False)
+    op.create_index('credits_invoice', 'credits', ['invoice_id'], unique=False, postgresql_where=sa.text('invoice_id IS NOT NULL'))
+    op.create_index('credits_left', 'credits', ['customer_id', 'id'], unique=False, postgresql_where=sa.text('remaining > 0'))
+    op.create_table('credit_uses',
+    sa.Column('credit_id', sa.BigInteger(), nullable=False),
+    sa.Column('invoice_id', sa.Uuid(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('credit_uses_amount_check')),
+    sa.ForeignKeyConstraint(['credit_id'], ['credits.id'], name=op.f('credit_uses_credit_id_foreign')),
+    sa.ForeignKeyConstraint(['invoice_id'], ['invoices.id'], name=op.f('credit_uses_invoice_id_foreign')),
+    sa.PrimaryKeyConstraint('credit_id', 'invoice_id', name=op.f('credit_uses_primary'))
+    )
+    op.create_index('credit_uses_invoice', 'credit_uses', ['invoice_id'], unique=False)
     op.create_table('refunds',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('charge_id', sa.Uuid(), nullable=False),
@@ -272,6 +338,12 @@ def downgrade() -> None:
     op.drop_index('refunds_invoice', table_name='refunds')
     op.drop_index('refunds_due', table_name='refunds', postgresql_where=sa.text('next_attempt_at IS NOT NULL'))
     op.drop_table('refunds')
+    op.drop_index('credit_uses_invoice', table_name='credit_uses')
+    op.drop_table('credit_uses')
+    op.drop_index('credits_left', table_name='credits', postgresql_where=sa.text('remaining > 0'))
+    op.drop_index('credits_invoice', table_name='credits', postgresql_where=sa.text('invoice_id IS NOT NULL'))
+    op.drop_index('credits_customer', table_name='credits')
+    op.drop_table('credits')
     op.drop_index('charges_to_ask', table_name='charges', postgresql_where=sa.text('next_check_at IS NOT NULL'))
     op.drop_index('charges_subscription', table_name='charges')
     op.drop_index('charges_one_unresolved', table_name='charges', postgresql_where=sa.text("status IN ('in_flight', 'pending', 'unknown')"))
@@ -302,4 +374,5 @@ def downgrade() -> None:
     op.drop_table('events')
     op.drop_table('engine')
     op.drop_table('customers')
+    op.drop_table('coupons')
     op.drop_table('commands')

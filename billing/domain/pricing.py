@@ -1,0 +1,96 @@
+"""What an invoice comes to: the period's price, a coupon, lines of its own, and a change's parts.
+
+Whole rupiah, each part rounded half-up; the lines of an invoice always add up to its amount.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from billing.domain.money import prorate
+
+PERCENT_MAX = 100
+Line = dict[str, Any]
+"""`kind` and `amount` (rupiah, below nought when it lessens the sum), and what people call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a period's invoice comes to. `period` is the part that a change of plan prorates."""
+
+    amount: int
+    period: int
+    lines: Sequence[Line]
+
+
+def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
+    """What a coupon takes off `amount`: a percentage, or rupiah; never more than there is."""
+    if percent is not None:
+        return prorate(amount, percent, PERCENT_MAX)
+    return min(amount, rupiah or 0)
+
+
+def price(row: Mapping[Any, Any]) -> Price:
+    """What the next period of a subscription costs.
+
+    `row` has its `amount`, `extras` (lines for this invoice alone), and its coupon as
+    `coupon_code`, `coupon_percent` and `coupon_rupiah`. A plain price has no lines.
+    """
+    extras: Sequence[Line] = row["extras"]
+    if row["coupon_code"] is None and not extras:
+        return Price(row["amount"], row["amount"], ())
+    lines: list[Line] = [{"kind": "period", "amount": row["amount"]}]
+    period = row["amount"]
+    if row["coupon_code"] is not None:
+        off = discount(period, row["coupon_percent"], row["coupon_rupiah"])
+        period -= off
+        lines.append({"kind": "coupon", "code": row["coupon_code"], "amount": -off})
+    lines += extras
+    return Price(sum(line["amount"] for line in lines), period, lines)
+
+
+def cycles_left(left: int | None) -> int | None:
+    """How often a coupon still counts after one use; None is for ever, nought is never again."""
+    return None if left is None else left - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The money of a change within a period: what was paid too much, and what is to be paid."""
+
+    credit: int
+    charge: int
+
+    @property
+    def net(self) -> int:
+        """What is owed for the change; below nought is the customer's."""
+        return self.charge - self.credit
+
+    @property
+    def lines(self) -> list[Line]:
+        """The change as lines of an invoice."""
+        return [
+            {"kind": "credit", "amount": -self.credit},
+            {"kind": "charge", "amount": self.charge},
+        ]
+
+
+def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Change:
+    """Prorate by days: credit `unused` of `whole` days of `before`, charge them of `after`.
+
+    No more is credited than was `paid`. A period shorter than a day is not prorated.
+    """
+    if whole == 0:
+        return Change(0, 0)
+    return Change(min(prorate(before, unused, whole), paid), prorate(after, unused, whole))
+
+
+def allocate(credits_: Sequence[Mapping[Any, Any]], amount: int) -> list[tuple[int, int]]:
+    """Cover `amount` from credits with `id` and `remaining`, oldest first: ids and what is used."""
+    used = []
+    for credit in credits_:
+        part = min(credit["remaining"], amount)
+        if part:
+            used.append((credit["id"], part))
+            amount -= part
+    return used

@@ -1,0 +1,156 @@
+"""Discounting: coupons that are offered, a coupon on a subscription, and lines for one invoice."""
+
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import pricing, subscription
+from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor, event
+from billing.domain.money import MAX_AMOUNT, checked_amount, rupiah
+from billing.domain.subscription import SubscriptionStatus
+from billing.services.context import Context
+from billing.store.queries import coupons, events, subscriptions
+
+CODE_MAX, TITLE_MAX = 50, 50
+COUNT_MAX = 1_000_000
+"""More cycles or uses of a coupon than this is a typing error."""
+
+
+def create_coupon(
+    context: Context,
+    code: str,
+    by: Actor,
+    *,
+    percent: int | None = None,
+    rupiah_off: int | None = None,
+    cycles: int | None = None,
+    redeemed_max: int | None = None,
+) -> None:
+    """Offer a coupon: percent or rupiah off, for `cycles` invoices or for ever.
+
+    Raises InvalidValue or AlreadyExists.
+    """
+    _check_text("coupon code", code, CODE_MAX)
+    if (percent is None) == (rupiah_off is None):
+        raise InvalidValue("a coupon takes off either --percent or --amount")
+    if percent is not None and not 1 <= percent <= pricing.PERCENT_MAX:
+        raise InvalidValue(f"percent must be 1 to {pricing.PERCENT_MAX}, not {percent:,}")
+    if rupiah_off is not None:
+        checked_amount(rupiah_off)
+    for what, count in (("cycles", cycles), ("max-redemptions", redeemed_max)):
+        if count is not None and not 1 <= count <= COUNT_MAX:
+            raise InvalidValue(f"{what} must be 1 to {COUNT_MAX:,}, not {count:,}")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        values = {"percent": percent, "rupiah": rupiah_off, "cycles": cycles}
+        new = {"code": code, **values, "redeemed_max": redeemed_max, "created_at": now}
+        if not coupons.add(connection, **new):
+            raise AlreadyExists(f"a coupon with the code {code!r} exists; coupons never change")
+        told = event("coupon.created", at=now, by=by, coupon=code, percent=percent,
+                     rupiah=rupiah_off, cycles=cycles)  # fmt: skip
+        events.record(connection, [told])
+
+
+def archive_coupon(context: Context, code: str, by: Actor) -> None:
+    """Offer a coupon no more; subscriptions that have it keep it."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        known_coupon(connection, code)
+        if coupons.archive(connection, code, now):
+            events.record(connection, [event("coupon.archived", at=now, by=by, coupon=code)])
+
+
+def known_coupon(connection: Connection, code: str) -> Any:
+    """The coupon with this code, or NotKnown with a suggestion."""
+    coupon = coupons.one(connection, code)
+    if coupon is None:
+        near = get_close_matches(code, [c["code"] for c in coupons.page(connection, 1000)], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; see: billing coupon list"
+        raise NotKnown(f"no coupon has the code {code!r}{hint}")
+    return coupon
+
+
+def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None:
+    """Put a coupon on a subscription, from its next invoice on, in place of one it has.
+
+    Raises NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = _locked(connection, subscription_id)
+        redeem(connection, code, row["customer_id"], subscription_id, by, now)
+
+
+def redeem(
+    connection: Connection,
+    code: str,
+    customer_id: str,
+    subscription_id: UUID,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Use a coupon once more, for a subscription whose lock the caller holds."""
+    coupon = known_coupon(connection, code)
+    if not coupons.redeem(connection, code):
+        why = (
+            "is archived"
+            if coupon["archived_at"] is not None
+            else f"has been redeemed {coupon['redeemed_max']:,} times, which is all it may be"
+        )
+        raise IllegalMove(f"coupon {code!r} {why}; choose another one")
+    subscriptions.change(
+        connection, subscription_id, coupon_code=code, coupon_left=coupon["cycles"]
+    )
+    told = event(
+        "coupon.redeemed", at=now, by=by, customer_id=customer_id,
+        subscription_id=subscription_id, coupon=code,
+    )  # fmt: skip
+    events.record(connection, [told])
+
+
+def extra_line(title: str, amount: int) -> pricing.Line:
+    """A line for one invoice. Raises InvalidValue."""
+    _check_text("what it is for", title, TITLE_MAX)
+    return {"kind": "extra", "title": title, "amount": checked_amount(amount)}
+
+
+def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, by: Actor) -> None:
+    """Add a line to the next invoice of a subscription, and to that one only.
+
+    Raises InvalidValue, NotKnown, or IllegalMove when no invoice will come.
+    """
+    line = extra_line(title, amount)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = _locked(connection, subscription_id)
+        begun = row["status"] != SubscriptionStatus.PENDING
+        if begun and row["next_due_at"] is None and row["status"] != SubscriptionStatus.PAUSED:
+            raise IllegalMove("no further invoice will come for this subscription")
+        extras = [*row["extras"], line]
+        highest = max(row["amount"], row["next_amount"] or 0)
+        if highest + sum(each["amount"] for each in extras) > MAX_AMOUNT:
+            raise InvalidValue(f"its next invoice would exceed {rupiah(MAX_AMOUNT)}")
+        subscriptions.change(connection, subscription_id, extras=extras)
+        told = event(
+            "subscription.extra_added", at=now, by=by, customer_id=row["customer_id"],
+            subscription_id=subscription_id, title=title, amount=amount,
+        )  # fmt: skip
+        events.record(connection, [told])
+
+
+def _locked(connection: Connection, subscription_id: UUID) -> Any:
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is None:
+        raise NotKnown(f"no subscription has the id {subscription_id}")
+    if SubscriptionStatus(row["status"]) in subscription.ENDED:
+        raise IllegalMove(f"subscription {subscription_id} is {row['status']}")
+    return row
+
+
+def _check_text(what: str, value: str, longest: int) -> None:
+    if not value.strip() or len(value) > longest or not value.isprintable():
+        raise InvalidValue(f"{what} must be 1 to {longest} printable characters on one line")
