@@ -6,7 +6,8 @@ engine does meanwhile is not known here.
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,9 +60,8 @@ class Fleet:
             (self.beats, set(beats), self.start_beat),
             (self.workers, set(workers), self.start_worker),
         ):
-            for name, child in list(crew.items()):
-                if name not in wanted or not child.running:
-                    self.crew.end(crew.pop(name))
+            idle = [n for n, child in crew.items() if n not in wanted or not child.running]
+            self._end([crew.pop(name) for name in idle])
             for name in sorted(wanted - crew.keys()):
                 start(name)
         self.ready()
@@ -88,11 +88,15 @@ class Fleet:
         return "; ".join(f"{child.program.name}: {child.last_words()}" for child in children)
 
     def stop(self) -> None:
-        """End every worker and beat in order."""
-        for child in [*self.beats.values(), *self.workers.values()]:
-            self.crew.end(child)
-        self.workers.clear()
-        self.beats.clear()
+        """End every worker and beat in order, beats first."""
+        for crew in (self.beats, self.workers):
+            self._end(list(crew.values()))
+            crew.clear()
+
+    def _end(self, children: Sequence[Child]) -> None:
+        """End some children together: each takes seconds of waiting."""
+        with ThreadPoolExecutor() as together:
+            list(together.map(self.crew.end, children))
 
     def close(self) -> None:
         """End everything at once, and then the guard."""

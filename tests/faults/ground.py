@@ -131,6 +131,15 @@ class Ground(World):
             for table in ("invoices", "charges"):
                 connection.exec_driver_sql(f"UPDATE {table} SET leased_until = NULL")
 
+    def shorten_leases(self, seconds: float) -> None:
+        """Let what is left of the invoices' leases be so long, by the database's clock."""
+        with self.context.database.transaction() as connection:
+            connection.exec_driver_sql(
+                "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => %s)"
+                " WHERE leased_until > clock_timestamp()",
+                (seconds,),
+            )
+
     def poll(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
         """Wait, boundedly, until something is so."""
         assert until(condition, seconds), f"{what}; {self.fleet.words()}"
