@@ -50,7 +50,7 @@ def caught_in_flight(ground: Ground, members: int, plan: str, seconds: float) ->
 
 def queued(ground: Ground, members: int, plan: str) -> list[str]:
     """Members whose batches wait in the queue, for the worker takes none until `let_go`."""
-    ground.messenger.control.cancel_consumer("charges", reply=True)
+    ground.messenger.control.cancel_consumer("charges", reply=True, limit=1)
     people = ground.members(members, plan)
     ground.jump(HOUR)
     ground.tick(["ticks.open_periods"])
@@ -62,7 +62,7 @@ def queued(ground: Ground, members: int, plan: str) -> list[str]:
 def let_go(ground: Ground) -> None:
     """Let the worker take batches again."""
     ground.messenger.control.add_consumer(
-        "charges", exchange="charges", routing_key="charges", reply=True
+        "charges", exchange="charges", routing_key="charges", reply=True, limit=1
     )
 
 
@@ -177,10 +177,10 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch(
     ground.fleet.man([])
     ground.fleet.start_worker("one", BILLING_DOKU_TIMEOUT_SECONDS="2")
     ground.fleet.ready()
-    people = caught_in_flight(ground, 8, f"stop-{stop.name.lower()}", seconds=1.5)
+    people = caught_in_flight(ground, 8, f"stop-{stop.name.lower()}", seconds=1)
     worker = ground.fleet.workers["one"]
     os.kill(worker.pid, stop)
-    ground.poll(lambda: not worker.running, "the worker ends by itself")
+    ground.poll(lambda: not worker.running, "the worker ends by itself", 60)
     assert ground.charges(people) == ["succeeded"] * 4
     ground.fleet.man(["one"])
     ground.poll(lambda: ground.charges(people) == ["succeeded"] * 8, "the rest follows")
