@@ -27,7 +27,7 @@ demo: setup ## play a year for 120 subscribers and compare with the gateway's le
 	@$(BIN)/python -m billing.local.demo
 
 test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
-	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
 

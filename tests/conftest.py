@@ -18,6 +18,7 @@ from tests import servers
 from tests.servers import Host, Servers
 
 _HOST = pytest.StashKey[Host]()
+_LONG = {"faults", "e2e"}
 _LEAKY = ("BILLING_", "SANDBOX_", "FLOWER_", "CELERY_")
 
 # Before any test module is imported: nothing of the person's own set-up may reach the tests.
@@ -46,6 +47,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     host = config.stash.get(_HOST, None)
     if host is not None:
         host.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms that take long come first, so that no test process is left alone with a file."""
+    items.sort(key=lambda item: not _LONG.intersection(item.path.parts))
 
 
 @pytest.fixture(scope="session", autouse=True)

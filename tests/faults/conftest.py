@@ -1,5 +1,19 @@
-"""The engine of the integration tests, for the faults that need no processes of their own."""
+"""Fixtures of the faults, and the integration tests' engine where no processes are needed."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
 
 from tests.integration.conftest import engine, gateway, impatient
+from tests.servers import Servers
 
 __all__ = ["engine", "gateway", "impatient"]
+
+
+@pytest.fixture(scope="session")
+def admin(shared_servers: Servers) -> Iterator[psycopg.Connection]:
+    """A connection that makes and drops the databases of storms."""
+    with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as connection:
+        shared_servers.ensure_template(connection)
+        yield connection

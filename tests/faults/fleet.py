@@ -7,6 +7,7 @@ engine does meanwhile is not known here.
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,13 +55,14 @@ class Fleet:
         return child
 
     def man(self, workers: Iterable[str] = ("one",), beats: Iterable[str] = ()) -> None:
-        """Have exactly these running, whatever an earlier test left."""
+        """Have exactly these running, whatever an earlier test left; the others are killed."""
         for crew, wanted, start in (
             (self.beats, set(beats), self.start_beat),
             (self.workers, set(workers), self.start_worker),
         ):
             for name, child in list(crew.items()):
                 if name not in wanted or not child.running:
+                    kill(child)
                     self.crew.end(crew.pop(name))
             for name in sorted(wanted - crew.keys()):
                 start(name)
@@ -75,7 +77,7 @@ class Fleet:
                 if meanwhile is not None:
                     meanwhile()
                 try:
-                    answers = app.control.ping(timeout=1.0, limit=len(wanted))
+                    answers = app.control.ping(timeout=0.5, limit=len(wanted))
                 except (OperationalError, RedisError):  # a pooled connection to a server that left
                     return set()
                 return {node.partition("@")[0] for answer in answers for node in answer}
@@ -88,11 +90,11 @@ class Fleet:
         return "; ".join(f"{child.program.name}: {child.last_words()}" for child in children)
 
     def stop(self) -> None:
-        """End every worker and beat in order."""
-        for child in [*self.beats.values(), *self.workers.values()]:
-            self.crew.end(child)
-        self.workers.clear()
-        self.beats.clear()
+        """End every worker and beat in order, beats first."""
+        for crew in (self.beats, self.workers):
+            with ThreadPoolExecutor() as together:  # each takes seconds of waiting
+                list(together.map(self.crew.end, crew.values()))
+            crew.clear()
 
     def close(self) -> None:
         """End everything at once, and then the guard."""
@@ -103,7 +105,7 @@ class Fleet:
 
 def kill(child: Child) -> None:
     """SIGKILL a process together with all that it started, and take it off the kernel's list."""
-    with suppress(ProcessLookupError):
+    if child.running:  # the number of one that has ended may be another's by now
         os.killpg(child.pid, signal.SIGKILL)  # its own group: it leads a session
     child.end()
 

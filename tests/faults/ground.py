@@ -22,6 +22,7 @@ from billing.local.servers import Server
 from billing.local.stack import Stack
 from billing.services import linking, subscribing
 from billing.store import migrate
+from billing.store.queries import engine
 from schedules.beat import TICKS
 from tests.e2e.world import BY, World
 from tests.faults.fleet import Fleet, kill
@@ -130,6 +131,15 @@ class Ground(World):
             for table in ("invoices", "charges"):
                 connection.exec_driver_sql(f"UPDATE {table} SET leased_until = NULL")
 
+    def shorten_leases(self, seconds: float) -> None:
+        """Let what is left of the invoices' leases be so long, by the database's clock."""
+        with self.context.database.transaction() as connection:
+            connection.exec_driver_sql(
+                "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => %s)"
+                " WHERE leased_until > clock_timestamp()",
+                (seconds,),
+            )
+
     def poll(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
         """Wait, boundedly, until something is so."""
         assert until(condition, seconds), f"{what}; {self.fleet.words()}"
@@ -139,13 +149,12 @@ class Ground(World):
         if delta:
             self.jump(delta)
         self.tick()
-        due = "SELECT count(*) FROM invoices WHERE next_attempt_at <= :now"
-        asked = "SELECT count(*) FROM charges WHERE next_check_at <= :now OR status = 'in_flight'"
-        opens = "SELECT count(*) FROM subscriptions WHERE next_due_at <= :now"
         now = self.now
 
         def quiet() -> bool:
-            return not any(self.value(query, now=now) for query in (due, asked, opens))
+            with self.context.database.transaction() as connection:
+                due = engine.next_due(connection)
+                return (due is None or due > now) and not engine.in_flight(connection)
 
         self.poll(quiet, "work was due and nobody did it", seconds)
 

@@ -47,8 +47,9 @@ def test_a_short_siege_is_held() -> None:
 def test_a_siege_that_is_given_up_leaves_no_process() -> None:
     """Ctrl-C in the middle of it ends servers, gateway, workers and beats."""
     siege = subprocess.Popen(
-        SHORT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        [*SHORT, "--charges", "60"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     assert siege.stdout is not None
     assert siege.stderr is not None
     with siege, siege.stdout as said:
