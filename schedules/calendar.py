@@ -100,6 +100,17 @@ class Calendar:
         candidates = range(max(0, guess - 2), guess + 2)
         return candidates[bisect_right(candidates, instant, key=self.due) - 1]
 
+    def index_of(self, start: datetime) -> int | None:
+        """Find the period that begins exactly at an aware instant; None if none does."""
+        if self.unit is not None:
+            # Nearly always right at once, which an import of very many is glad of.
+            wall = local_wall(start, self.timezone)
+            guess = units_between(self.anchor, wall, self.unit) // self.step
+            if guess >= 0 and self.due(guess) == start:
+                return guess
+        index = self.index_at(start)
+        return index if index >= 0 and self.due(index) == start else None
+
 
 def next_fire(expression: str, *, after: datetime, timezone: ZoneInfo) -> datetime:
     """Find the first fire strictly later than an aware instant, in UTC."""
