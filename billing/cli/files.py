@@ -81,9 +81,10 @@ def _checked(file: Path) -> int:
 def _lines(rows: "csv.DictReader[str]") -> Iterator["Line"]:
     """Each row with its line number; cells that no column is for are under the name ""."""
     for row in rows:
-        yield rows.line_num, {
-            (name or "").strip(): "".join(value or "") for name, value in row.items()
-        }
+        yield (
+            rows.line_num,
+            {(name or "").strip(): "".join(value or "") for name, value in row.items()},
+        )
 
 
 @contextmanager

@@ -123,6 +123,15 @@ def wallets(database: Database, status: str | None, limit: int) -> list[Shown]:
         return [_local(row) for row in listing.wallets(connection, status, limit)]
 
 
+def wallets_ending(database: Database, until: datetime, limit: int) -> list[Shown]:
+    """Wallets whose token ends by an instant, the earliest first, with the subscriptions it hits.
+
+    A wallet that no live subscription needs is left out.
+    """
+    with database.transaction() as connection:
+        return [_local(row) for row in listing.wallets_ending(connection, until, limit)]
+
+
 def wallet_of(database: Database, customer_id: str) -> Shown:
     """A customer's live wallet, or else the last one; NotKnown when there never was one."""
     with database.transaction() as connection:

@@ -121,6 +121,17 @@ def wallets(connection: Connection, status: str | None, limit: int) -> list[RowM
     return _page(connection, f"{_WALLETS} {ending}", status=status, limit=limit)
 
 
+def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[RowMapping]:
+    """Active wallets whose token ends by an instant, the earliest first, with who loses it."""
+    statement = """
+        SELECT w.*, s.subscriptions FROM (SELECT * FROM ({wallets}) AS shown
+            WHERE status = 'active' AND expires_at <= :until) AS w
+        CROSS JOIN LATERAL (SELECT array_agg(s.id ORDER BY s.created_at, s.id) AS subscriptions
+            FROM subscriptions s WHERE s.customer_id = w.customer AND s.ended_at IS NULL) AS s
+        WHERE s.subscriptions IS NOT NULL ORDER BY w.expires_at, w.id LIMIT :limit"""
+    return _page(connection, statement.format(wallets=_WALLETS), until=until, limit=limit)
+
+
 def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
     """The customer's live wallet, or else the last one there was."""
     ending = """WHERE customer_id = :customer
