@@ -1,4 +1,7 @@
-"""The one place where the engine is put together from its settings."""
+"""The one place where the engine is put together from its settings.
+
+Gateway, vault and services are imported by `build` alone: who only reads asks for the clock.
+"""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from billing.clock import Clock, SystemClock, TestClock, real_now
 from billing.config import Settings
 from billing.domain.errors import NotConfigured
-from billing.gateway.doku import DokuGateway
-from billing.services.context import Context
 from billing.store.queries import engine
 from billing.store.session import Database
-from billing.store.vault import Vault
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from billing.services.context import Context
 
 QUEUES = ("ticks", "charges", "admin")
 """Apart, so that a flood of renewals delays no refund."""
@@ -24,8 +26,12 @@ SEND_SECONDS = 3
 """How long one try to send a message waits for the broker; there are five of them."""
 
 
-def build(settings: Settings) -> Context:
+def build(settings: Settings) -> "Context":
     """Put the engine together; nothing is connected before it is used."""
+    from billing.gateway.doku import DokuGateway
+    from billing.services.context import Context
+    from billing.store.vault import Vault
+
     if not settings.doku_client_id or not settings.doku_secret_key.get_secret_value():
         raise NotConfigured(
             "BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY are not set; take them from"
@@ -45,13 +51,14 @@ def build(settings: Settings) -> Context:
             fault_overrides=settings.faults,
             proxy=settings.doku_proxy,
         ),
-        clock=_clock(settings, database),
+        clock=clock(settings, database),
         vault=Vault(settings.token_keys),
         pool=ThreadPoolExecutor(threads, thread_name_prefix="gateway"),
     )
 
 
-def _clock(settings: Settings, database: Database) -> Clock:
+def clock(settings: Settings, database: Database) -> Clock:
+    """What tells the time for billing: the system, or a clock that stands in the database."""
     if not settings.test_clock:
         return SystemClock()
 

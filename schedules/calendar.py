@@ -100,6 +100,17 @@ class Calendar:
         candidates = range(max(0, guess - 2), guess + 2)
         return candidates[bisect_right(candidates, instant, key=self.due) - 1]
 
+    def index_of(self, start: datetime) -> int | None:
+        """Find the period that begins exactly at an aware instant; None if none does."""
+        if self.unit is not None:
+            # Nearly always right at once, which an import of very many is glad of.
+            wall = local_wall(start, self.timezone)
+            guess = units_between(self.anchor, wall, self.unit) // self.step
+            if guess >= 0 and self.due(guess) == start:
+                return guess
+        index = self.index_at(start)
+        return index if index >= 0 and self.due(index) == start else None
+
 
 def next_fire(expression: str, *, after: datetime, timezone: ZoneInfo) -> datetime:
     """Find the first fire strictly later than an aware instant, in UTC."""
@@ -152,7 +163,8 @@ def _fire(crons: tuple[str, ...], wall: datetime) -> datetime:
 def _start(calendar: Calendar, index: int) -> datetime:
     """Compute a period's start once for all subscriptions that share a calendar."""
     if index == 0:
-        return place(_fire(calendar.crons, calendar.anchor - SECOND), calendar.timezone)
+        fire = calendar.anchor if calendar.unit else _fire(calendar.crons, calendar.anchor - SECOND)
+        return place(fire, calendar.timezone)
     if calendar.unit is None:
         marks = _marks(calendar)
         walk = _walk(calendar, marks, min(index // STRIDE, len(marks) - 1))
@@ -162,9 +174,15 @@ def _start(calendar: Calendar, index: int) -> datetime:
 
 
 def _jump(calendar: Calendar, unit: Unit, index: int) -> datetime:
-    """Find the start of an interval's period by asking for the one fire in its month or day."""
-    midnight = landing(calendar.anchor, index * calendar.step, unit)
-    return place(_fire(calendar.crons, midnight - SECOND), calendar.timezone)
+    """
+    Find the start of an interval's period by asking for the one fire in its month or day.
+
+    The day is asked for, and the time of day added: all anchors of one day share the answer.
+    """
+    anchor = calendar.anchor
+    days = compile_crons(unit, anchor.replace(hour=0, minute=0, second=0))
+    day = _fire(days, landing(anchor, index * calendar.step, unit) - SECOND)
+    return place(datetime.combine(day, anchor.time()), calendar.timezone)
 
 
 def _merged(calendar: Calendar, index: int, start: datetime) -> bool:

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from billing.domain.errors import InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import checked_amount
-from schedules.walltime import place, quoted
+from schedules.durations import add, parse_duration
+from schedules.walltime import ScheduleError, place, quoted
 
 HOME_TIMEZONE = "Asia/Jakarta"
 REASON_MAX = 255
@@ -75,3 +76,12 @@ def instant(
             f"{quoted(text)} is not {what}; write 2026-01-31T09:00:00+07:00,"
             f" or 2026-01-31T09:00 for local time in {timezone}"
         ) from None
+
+
+def later(now: datetime, duration: str) -> datetime:
+    """The instant after a duration such as "30d", with days as they are at home."""
+    zone = ZoneInfo(HOME_TIMEZONE)
+    try:
+        return add(parse_duration(duration), now, zone).astimezone(zone)
+    except ScheduleError as error:
+        raise InvalidValue(str(error)) from None

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 import typer
 
 from billing.cli import arguments, engine, options, output
-from billing.domain.errors import InvalidValue
 
 if TYPE_CHECKING:
     from billing.services.context import Context
@@ -56,7 +55,7 @@ def advance(
     with engine.engine() as context:
         from billing.services import advancing, operating
 
-        until = _later(context.clock.now(), duration)
+        until = arguments.later(context.clock.now(), duration)
         if wait:
             tell = None if as_json else _tell
             advancing.advance(context, _ticks(context), until, by, tell)
@@ -64,16 +63,6 @@ def advance(
             operating.set_clock(context, until, by)
         document = _document(context)
     _print(document, as_json=as_json)
-
-
-def _later(now: datetime, duration: str) -> datetime:
-    from schedules.durations import add, parse_duration
-    from schedules.walltime import ScheduleError
-
-    try:
-        return add(parse_duration(duration), now, ZoneInfo(arguments.HOME_TIMEZONE))
-    except ScheduleError as error:
-        raise InvalidValue(str(error)) from None
 
 
 def _ticks(context: "Context") -> Callable[[str], None]:

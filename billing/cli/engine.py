@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from billing.clock import Clock
     from billing.config import Settings
     from billing.services.context import Context
     from billing.store.session import Database
@@ -28,7 +29,23 @@ def settings() -> "Settings":
 @contextmanager
 def rows() -> Iterator["Database"]:
     """The database alone: to read, no gateway has to be configured."""
-    url = settings().database
+    with _rows(settings()) as database:
+        yield database
+
+
+@contextmanager
+def rows_and_clock() -> Iterator[tuple["Database", "Clock"]]:
+    """The database, and what tells the time for billing."""
+    loaded = settings()
+    from billing import bootstrap
+
+    with _rows(loaded) as database:
+        yield database, bootstrap.clock(loaded, database)
+
+
+@contextmanager
+def _rows(loaded: "Settings") -> Iterator["Database"]:
+    url = loaded.database
     from billing.store.session import Database
 
     database = Database(url, pool_size=1)

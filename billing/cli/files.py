@@ -79,11 +79,12 @@ def _checked(file: Path) -> int:
 
 
 def _lines(rows: "csv.DictReader[str]") -> Iterator["Line"]:
-    """Each row with its line number; one with too many or too few cells says so by itself."""
+    """Each row with its line number; cells that no column is for are under the name ""."""
     for row in rows:
-        extra = row.pop(None, None)  # where csv puts what is too much
-        cells = {(name or "").strip(): value or "" for name, value in row.items()}
-        yield rows.line_num, {"id": "", **({} if extra else cells)}
+        yield (
+            rows.line_num,
+            {(name or "").strip(): "".join(value or "") for name, value in row.items()},
+        )
 
 
 @contextmanager

@@ -18,10 +18,10 @@ def forecast(
 ) -> None:
     """Print every charge that will be made, if each succeeds and nobody changes anything."""
     end = arguments.instant(until)
-    with engine.engine() as context:
+    with engine.rows_and_clock() as (database, clock):
         from billing.services import forecasting
 
-        rows = forecasting.forecast(context, end)
+        rows = forecasting.forecast(database, clock.now(), end)
         if as_json:
             output.stream(rows)
             return

@@ -81,8 +81,8 @@ def table(
         return
     if title:
         say(title)
-    console = _console()
-    if _width(rows, columns) > console.width:
+    out = console()
+    if _width(rows, columns) > out.width:
         for number, row in enumerate(rows):
             say("" if number else "─" * 20)
             facts(row, columns)
@@ -95,7 +95,7 @@ def table(
         drawn.add_column(_head(key), justify="right" if key in MONEY else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
-    console.print(drawn)
+    out.print(drawn)
 
 
 def _width(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
@@ -116,10 +116,10 @@ def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
 
     filled = [key for key in keys if document.get(key) not in (None, "", [])]
     width = max((len(_head(key)) for key in filled), default=0)
-    console = _console()
+    out = console()
     for key in filled:
         line = Text.assemble((f"{_head(key):{width}}  ", "dim"), _cell(key, document[key]))
-        console.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def written(key: str, value: object) -> str:
@@ -147,7 +147,8 @@ def _cell(key: str, value: object) -> "Text":
     return Text(written(key, value), style=STYLES.get(str(value), ""))
 
 
-def _console() -> "Console":
+def console() -> "Console":
+    """Where people read; as wide as the terminal, and very wide where there is none."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()

@@ -25,11 +25,8 @@ FACTS = (
     "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
     "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
 )  # fmt: skip
-INVOICED = (
-    "id", "period_index", "period_start", "amount", "credited", "status", "next_attempt_at",
-)  # fmt: skip
-NEWEST = 24
-"""Invoices that people are shown at once."""
+NEWEST = 12
+"""Periods that people are shown at once."""
 
 
 def subscribe(
@@ -98,14 +95,24 @@ def list_(
     output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
 
 
-@app.command(epilog=options.example("billing subscription show 6f1c… --json"))
-def show(subscription: Subscription, *, as_json: options.Json = False) -> None:
-    """Show a subscription with its invoices and all that was tried to collect them."""
+@app.command(epilog=options.example("billing subscription show 6f1c… --all"))
+def show(
+    subscription: Subscription,
+    *,
+    whole: Annotated[
+        bool, typer.Option("--all", help=f"Draw every period, not the newest {NEWEST} only.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Draw a subscription's life: periods, all that was tried to collect them, what comes next."""
     wanted = arguments.identity(subscription, "subscription")
     with engine.rows() as database:
         from billing.services import showing
 
-        found = showing.subscription(database, wanted)
+        if as_json:
+            found = showing.subscription(database, wanted)
+        else:
+            found = showing.life(database, wanted, showing.PERIODS_MAX if whole else NEWEST)
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
@@ -297,8 +304,7 @@ def _say_how_it_is(found: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _people(found: dict[str, Any]) -> None:
+    from billing.cli import timeline
+
     output.facts(found, FACTS)
-    invoices = found["invoices"]
-    if len(invoices) > NEWEST:
-        output.say(f"the newest {NEWEST} of {len(invoices)} invoices:")
-    output.table(invoices[-NEWEST:], INVOICED, empty="no invoices yet")
+    timeline.draw(found)

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.errors import InvalidValue
 from billing.domain.wallet import WalletStatus
 
 app = options.noun("Wallets: customers' linked OVO accounts.")
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
 COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
+ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
 
 
 @app.command(epilog=options.example("billing wallet bind cust-1 --phone 6281234567890"))
@@ -79,21 +81,42 @@ def unbind(
     output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
 
 
-@app.command("list", epilog=options.example("billing wallet list --status expired"))
+@app.command(
+    "list",
+    epilog=options.example(
+        "billing wallet list --status expired", 'billing wallet list --expiring "30 days"'
+    ),
+)
 def list_(
     status: Annotated[WalletStatus | None, typer.Option("--status", help="Only these.")] = None,
+    expiring: Annotated[
+        str | None,
+        typer.Option(
+            "--expiring",
+            metavar="DURATION",
+            help="Only tokens that end within so long, with the subscriptions that lose them.",
+        ),
+    ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List wallets, the newest first."""
+    """List wallets, the newest first; with --expiring those that end soon, the earliest first."""
     most = arguments.page(limit)
-    with engine.rows() as database:
+    if status is not None and expiring is not None:
+        raise InvalidValue("choose --status or --expiring; only an active wallet's token can end")
+    with engine.rows_and_clock() as (database, clock):
         from billing.services import showing
 
-        found = showing.wallets(database, status, most)
-    empty = "no wallets; begin with: billing wallet bind CUSTOMER --phone 62…"
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+        columns = COLUMNS if expiring is None else ENDING
+        if expiring is not None:
+            until = arguments.later(clock.now(), expiring)
+            found = showing.wallets_ending(database, until, most)
+            empty = f"no subscription loses its token until {output.written('at', until)}"
+        else:
+            found = showing.wallets(database, status, most)
+            empty = "no wallets; begin with: billing wallet bind CUSTOMER --phone 62…"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
 
 
 def _people(wallet: dict[str, Any]) -> None:

@@ -6,20 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from billing.domain.forecast import Expected, Reason, periods
-from billing.services.context import Context
 from billing.store.queries import forecast as statements
+from billing.store.session import Database
 
 
-def forecast(context: Context, until: datetime) -> Iterator[dict[str, Any]]:
+def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
     """Stream what will be charged by `until`: open invoices first, then coming periods.
 
     Each part is ordered by the first due instant of its invoice or subscription; a subscription
     with several periods has them one after the other. It assumes that every charge succeeds. A
     customer's balance covers the first lines of theirs; what it covers whole is no charge.
     """
-    now = context.clock.now()
     balances: dict[str, int] = {}
-    with context.database.transaction() as connection:
+    with database.transaction() as connection:
         for row in statements.open_invoices(connection, until):
             reason = Reason.RETRY if row["failed"] else Reason.RENEWAL
             if row["of_change"] and not row["failed"]:

@@ -22,7 +22,6 @@ from billing.domain.wallet import WalletStatus
 from billing.services import subscribing
 from billing.services.context import Context
 from billing.services.linking import TOKEN_LIFE, UTC
-from billing.store.queries import events
 from billing.store.queries import importing as statements
 from schedules.durations import add
 from schedules.walltime import ScheduleError, local_anchor, place
@@ -71,7 +70,7 @@ def customers(
 
     def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
         new = statements.add_customers(connection, rows)
-        events.record(
+        statements.record(
             connection,
             [event("customer.created", at=now, by=by, customer_id=added) for added in new],
         )
@@ -88,16 +87,19 @@ def subscriptions(
     Their periods are counted from the next one that is due, which keeps the anchor's dates.
     """
     plans: dict[str, Mapping[Any, Any]] = {}
+    no_phone = context.vault.seal(b"")
 
     def prepare(connection: Connection, row: Mapping[str, str], now: datetime) -> dict[str, Any]:
         code = (row.get("plan") or "").strip()
         if code not in plans:
             plans[code] = subscribing.known_plan(connection, code)
-        return _subscription(context, row, plans[code], now)
+        return _subscription(context, row, plans[code], no_phone, now)
 
     def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
-        new = statements.add_subscriptions(connection, [row["subscription"] for row in rows])
-        fresh = [row for row in rows if row["subscription"]["id"] in new]
+        # A reference that comes twice in one batch is once, as it is in two.
+        once = {row["subscription"]["id"]: row for row in reversed(rows)}
+        new = statements.add_subscriptions(connection, [r["subscription"] for r in once.values()])
+        fresh = [row for identity, row in once.items() if identity in new]
         statements.add_wallets(connection, [r["wallet"] for r in fresh if r["wallet"] is not None])
         told = [
             event(
@@ -108,7 +110,7 @@ def subscriptions(
             )
             for row in fresh
         ]  # fmt: skip
-        events.record(connection, told)
+        statements.record(connection, told)
         return len(new)
 
     yield from _batches(context, lines, prepare, write, dry_run=dry_run)
@@ -145,16 +147,19 @@ def _batch(
     """Write one batch in one transaction: whole, or not at all."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        known = statements.known_customers(
-            connection, [(row.get("customer") or "").strip() for _, row in batch]
-        )
+        named = [row["customer"].strip() for _, row in batch if row.get("customer")]
+        known = statements.known_customers(connection, [n for n in named if n.isprintable()])
         good = []
         for number, row in batch:
             try:
+                if "" in row:
+                    raise InvalidValue("the row has more cells than there are columns")
+                if not all(cell.isprintable() for cell in row.values()):
+                    raise InvalidValue("a cell has characters that cannot be printed")
                 if "customer" in row and (row["customer"] or "").strip() not in known:
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
                 good.append(prepare(connection, row, now))
-            except (BillingError, ScheduleError, ValueError) as wrong:
+            except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
                 report.bad.append((number, str(wrong)))
         added = 0 if dry_run or not good else write(connection, good, now)
     report.added += len(good) if dry_run else added
@@ -162,7 +167,11 @@ def _batch(
 
 
 def _subscription(
-    context: Context, row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime
+    context: Context,
+    row: Mapping[str, str],
+    plan: Mapping[Any, Any],
+    no_phone: bytes,
+    now: datetime,
 ) -> dict[str, Any]:
     reference = (row.get("id") or "").strip()
     if not reference:
@@ -170,11 +179,12 @@ def _subscription(
     timezone = zone(plan["timezone"])
     anchor = local_anchor(_instant(row, "anchor", plan), timezone)
     due = _instant(row, "next_due_at", plan)
-    dates = calendar(plan, anchor)
-    index = dates.index_at(due)
-    if index < 0 or dates.due(index) != due:
+    index = calendar(plan, anchor).index_of(due)
+    if index is None:
         raise InvalidValue(f"next_due_at {row['next_due_at']} is no due date of that anchor")
     quantity = _whole(row.get("quantity") or "1", "quantity")
+    if quantity > subscribing.COUNT_MAX:
+        raise InvalidValue(f"quantity must be 1 to {subscribing.COUNT_MAX:,}, not {quantity:,}")
     amount = _whole(row.get("amount") or str(plan["amount"] * quantity), "amount")
     customer = row["customer"].strip()
     identity = uuid5(_NAMESPACE, reference)
@@ -198,7 +208,7 @@ def _subscription(
         "first_paid_at": now if paid == "yes" else None,
         "created_at": now,
     }
-    linked = _wallet(context, row, plan, identity, token, now) if token else None
+    linked = _wallet(context, row, plan, identity, token, no_phone, now) if token else None
     return {"subscription": subscription, "wallet": linked, "reference": reference}
 
 
@@ -208,18 +218,22 @@ def _wallet(
     plan: Mapping[Any, Any],
     subscription_id: UUID,
     token: str,
+    no_phone: bytes,
     now: datetime,
 ) -> dict[str, Any]:
+    digits = (row.get("masked_phone") or "").strip()
     bound = _instant(row, "bound_at", plan) if (row.get("bound_at") or "").strip() else now
     expires = add(TOKEN_LIFE, bound, UTC)
     if expires <= now:
         raise InvalidValue(f"the token of {row['bound_at']} has expired; leave it out")
+    if bound > now:
+        raise InvalidValue(f"bound_at {row['bound_at']} is still to come")
     return {
         "id": uuid5(subscription_id, "wallet"),
         "customer_id": row["customer"].strip(),
         "status": WalletStatus.ACTIVE,
-        "phone_sealed": context.vault.seal(b""),
-        "masked_phone": (row.get("masked_phone") or "").strip()[-8:],
+        "phone_sealed": no_phone,
+        "masked_phone": f"****{digits[-4:]}" if digits else "",
         "token_sealed": context.vault.seal(token.encode()),
         "created_at": now,
         "bound_at": bound,
@@ -232,9 +246,9 @@ def _instant(row: Mapping[str, str], column: str, plan: Mapping[Any, Any]) -> da
     written = (row.get(column) or "").strip()
     try:
         moment = datetime.fromisoformat(written)
-    except ValueError:
+        return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
+    except (ValueError, OverflowError):
         raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
-    return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
 
 
 def _whole(text: str, what: str) -> int:

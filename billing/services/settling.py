@@ -93,7 +93,7 @@ def _settle(
     pasts = charges.history(connection, troubled) if troubled else {}
     decided = []
     for row in rows:
-        facts = _facts(row, pasts.get(row["invoice_id"]))
+        facts = _facts(row, pasts.get(row["invoice_id"]), now)
         decision = decide(facts, outcomes[row["id"]], source, now=now, limits=context.limits)
         if decision is not None:
             decided.append((row, decision))
@@ -114,7 +114,7 @@ def _again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:
     return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
 
 
-def _facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None) -> Facts:
+def _facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None, now: datetime) -> Facts:
     cycles, waiting = row["cycles"], row["waiting"]
     facts = Facts(
         charge_status=ChargeStatus(row["status"]),
@@ -131,7 +131,8 @@ def _facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None) -> Facts:
         steps=dunning.parse_steps(row["retries"]) if past is not None else (),
         last_cycle=cycles is not None and row["next_period_index"] >= cycles,
         other_open=row["other_open"],
-        wallet_active=row["wallet_status"] == WalletStatus.ACTIVE,
+        # It may be over before a tick has said so.
+        wallet_active=row["wallet_status"] == WalletStatus.ACTIVE and row["expires_at"] > now,
         relinked=row["relinked"],
         charging=row["charging"],
     )

@@ -7,7 +7,7 @@ that a database is all it needs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +29,9 @@ HOME_TIMEZONE = "Asia/Jakarta"
 """For what belongs to no plan."""
 PERIODS_MAX = 10_000
 """Periods of one subscription in one answer; the newest are kept."""
+LIFE_MAX = 20_000
+"""Events of one life; the newest are kept."""
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 Shown = dict[str, Any]
 
@@ -121,6 +124,15 @@ def wallets(database: Database, status: str | None, limit: int) -> list[Shown]:
         return [_local(row) for row in listing.wallets(connection, status, limit)]
 
 
+def wallets_ending(database: Database, until: datetime, limit: int) -> list[Shown]:
+    """Wallets whose token ends by an instant, the earliest first, with the subscriptions it hits.
+
+    A wallet that no live subscription needs is left out.
+    """
+    with database.transaction() as connection:
+        return [_local(row) for row in listing.wallets_ending(connection, until, limit)]
+
+
 def wallet_of(database: Database, customer_id: str) -> Shown:
     """A customer's live wallet, or else the last one; NotKnown when there never was one."""
     with database.transaction() as connection:
@@ -144,17 +156,48 @@ def subscriptions(database: Database, status: str | None, limit: int) -> list[Sh
 def subscription(database: Database, subscription_id: UUID) -> Shown:
     """One subscription with its invoices, oldest first, and all that was tried to collect them."""
     with database.transaction() as connection:
-        row = _known_subscription(connection, subscription_id)
-        invoiced = listing.invoices(
-            connection, subscription_id=subscription_id, status=None, limit=PERIODS_MAX
-        )
-        in_order = sorted(invoiced, key=_place)
-        return {
-            **_local(row),
-            "timezone": row["timezone"],
-            "events": listing.events_of(connection, subscription_id),
-            "invoices": _with_charges(connection, in_order),
-        }
+        return _subscription(connection, subscription_id, PERIODS_MAX)
+
+
+def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> Shown:
+    """A subscription with its newest invoices, and what befell it and its wallets meanwhile.
+
+    `earlier` counts the invoices that are left out, and what was paid of them.
+    """
+    with database.transaction() as connection:
+        found = _subscription(connection, subscription_id, periods)
+        all_of_it = listing.invoiced_of(connection, subscription_id)
+        invoices = found["invoices"]
+        paid = sum(each["amount"] for each in invoices if each["status"] == InvoiceStatus.PAID)
+        left_out = all_of_it["invoices"] - len(invoices)
+        since = min(each["period_start"] for each in invoices) if left_out else _EVER
+        life = listing.life_of(connection, subscription_id, since, LIFE_MAX)
+        wallets = listing.wallets_of(connection, found["customer"], LIFE_MAX)
+    place = {"timezone": found["timezone"]}
+    return found | {
+        "life": [_local({**row, **place}) for row in life],
+        "wallets": [
+            _local({**row, **place})
+            for row in wallets
+            if (row["closed_at"] or row["expires_at"]) >= found["created_at"]
+        ],
+        "since": since,
+        "earlier": {"invoices": left_out, "amount": all_of_it["amount"] - paid},
+    }
+
+
+def _subscription(connection: Connection, subscription_id: UUID, periods: int) -> Shown:
+    row = _known_subscription(connection, subscription_id)
+    invoiced = listing.invoices(
+        connection, subscription_id=subscription_id, status=None, limit=periods
+    )
+    in_order = sorted(invoiced, key=_place)
+    return {
+        **_local(row),
+        "timezone": row["timezone"],
+        "events": listing.events_of(connection, subscription_id),
+        "invoices": _with_charges(connection, in_order),
+    }
 
 
 def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:

@@ -210,6 +210,31 @@ def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: E
     assert billing("invoice", "list", "--subscription", subscription)[0]["status"] == "paid"
 
 
+def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: Engine) -> None:
+    """Only within the span, the earliest first, each wallet with what needs it; ended ones not."""
+    engine.plan()
+    late, early, ended = (engine.customer() for _ in range(3))
+    made = {customer: str(engine.subscribe(customer)) for customer in (late, early, ended)}
+    second = str(engine.subscribe(early))
+    for customer, days in ((late, 29), (early, 7), (ended, 3)):
+        engine.execute(
+            "UPDATE wallets SET expires_at = :at WHERE customer_id = :customer",
+            at=engine.now + timedelta(days=days), customer=customer,
+        )  # fmt: skip
+    billing("subscription", "cancel", made[ended])
+
+    listed = billing("wallet", "list", "--expiring", "30 days")
+    assert [row["customer"] for row in listed] == [early, late]
+    assert set(listed[0]["subscriptions"]) == {made[early], second}
+    assert listed[0]["expires_at"] == "2026-02-07T09:00:00+07:00"
+    assert [row["customer"] for row in billing("wallet", "list", "--expiring", "7d")] == [early]
+    assert second in billing("wallet", "list", "--expiring", "7d", people=True)
+    assert "until 2026-02-01 09:00" in billing("wallet", "list", "--expiring", "1d", people=True)
+    assert "2 days" in billing("wallet", "list", "--expiring", "2 dyas", code=1)
+    both = ("wallet", "list", "--expiring", "1d", "--status", "expired")
+    assert "choose --status or --expiring" in billing(*both, code=1)
+
+
 def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine) -> None:
     """Stopped, nothing is charged; started, it follows."""
     customer, subscription = engine.begun()

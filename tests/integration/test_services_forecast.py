@@ -48,7 +48,7 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
         changing.change(engine.context, turns, OPERATOR, plan_code=plan, at="period-end")
     until = engine.now + 60 * DAY
 
-    expected = list(forecasting.forecast(engine.context, until))
+    expected = list(forecasting.forecast(engine.context.database, engine.now, until))
     begun = engine.now
     engine.advance(60 * DAY)
 
@@ -73,5 +73,6 @@ def test_a_forecast_writes_nothing(engine: Engine) -> None:
     engine.begun()
     engine.run()
     before = engine.counts()
-    assert list(forecasting.forecast(engine.context, engine.now + 400 * DAY))
+    until = engine.now + 400 * DAY
+    assert list(forecasting.forecast(engine.context.database, engine.now, until))
     assert engine.counts() == before

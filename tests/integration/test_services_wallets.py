@@ -278,6 +278,29 @@ class TestWithoutAWallet:
         assert len(engine.debits(customer)) == 2
 
 
+def test_no_charge_is_sent_again_with_a_token_whose_year_is_over(engine: Engine) -> None:
+    """A charge that never arrived, found so after the token's end, waits for the new link.
+
+    Even when nobody has said yet that the wallet is expired: its date says so.
+    """
+    customer, subscription = engine.begun()
+    engine.script("drop_before", customer)
+    engine.tick()
+    engine.execute("UPDATE wallets SET expires_at = :at", at=engine.now + timedelta(minutes=10))
+    engine.set_clock(engine.now + timedelta(minutes=20))
+    engine.forget_leases()
+
+    engine.tick(["ticks.reconcile"])
+
+    assert statuses(engine, customer) == ["expired"]
+    assert engine.debits(customer) == []
+    assert engine.invoices(subscription)[0]["blocked_on"] == "wallet"
+    engine.unlink(customer)
+    engine.link(customer)
+    engine.run()
+    assert [debit["first_payment"] for debit in engine.debits(customer)] == [True]
+
+
 def test_a_balance_is_told_or_refused_in_one_line(engine: Engine) -> None:
     """Cash and points of a linked wallet; no wallet and no answer are errors of their own."""
     customer = engine.customer(cash=1_234, points=56)

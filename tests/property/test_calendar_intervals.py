@@ -126,6 +126,21 @@ def test_a_jump_equals_stepping_over_every_fire(
 
 @modest
 @given(anchors, zones, intervals, indexes)
+def test_a_start_is_found_by_its_instant_and_nothing_else_is(
+    anchor: datetime, zone: ZoneInfo, interval: str, index: int
+) -> None:
+    """`index_of` undoes `due`, and knows that a second later no period begins."""
+    calendar = Calendar.every(interval, anchor=anchor, timezone=zone)
+    assume(not may_merge(calendar))
+    start = calendar.due(index)
+
+    assert calendar.index_of(start) == index
+    assert calendar.index_of(start + SECOND) is None
+    assert calendar.index_of(calendar.due(0) - SECOND) is None
+
+
+@modest
+@given(anchors, zones, intervals, indexes)
 def test_following_is_the_next_due_date_and_later(
     anchor: datetime, zone: ZoneInfo, interval: str, index: int
 ) -> None:

@@ -139,7 +139,8 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
                s.status AS subscription_status, s.next_due_at, s.cancel_at, p.timezone,
                p.retries, p.on_exhausted, p.cycles, s.next_period_index,
-               w.status AS wallet_status, (SELECT stopped_at IS NULL FROM engine) AS charging,
+               w.status AS wallet_status, w.expires_at,
+               (SELECT stopped_at IS NULL FROM engine) AS charging,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
                    AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open,
                EXISTS (SELECT 1 FROM wallets a WHERE a.customer_id = ch.customer_id

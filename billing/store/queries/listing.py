@@ -5,6 +5,7 @@ statement for the whole of it. Each row of a plan's has the plan's `timezone` be
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -125,6 +126,17 @@ def wallets(connection: Connection, status: str | None, limit: int) -> list[RowM
     return _page(connection, f"{_WALLETS} {ending}", status=status, limit=limit)
 
 
+def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[RowMapping]:
+    """Active wallets whose token ends by an instant, the earliest first, with who loses it."""
+    statement = """
+        SELECT w.*, s.subscriptions FROM (SELECT * FROM ({wallets}) AS shown
+            WHERE status = 'active' AND expires_at <= :until) AS w
+        CROSS JOIN LATERAL (SELECT array_agg(s.id ORDER BY s.created_at, s.id) AS subscriptions
+            FROM subscriptions s WHERE s.customer_id = w.customer AND s.ended_at IS NULL) AS s
+        WHERE s.subscriptions IS NOT NULL ORDER BY w.expires_at, w.id LIMIT :limit"""
+    return _page(connection, statement.format(wallets=_WALLETS), until=until, limit=limit)
+
+
 def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
     """The customer's live wallet, or else the last one there was."""
     ending = """WHERE customer_id = :customer
@@ -226,6 +238,41 @@ def events_of(connection: Connection, subscription_id: UUID) -> int:
     """How many events a subscription has."""
     statement = text("SELECT count(*) FROM events WHERE subscription_id = :id")
     return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
+
+
+def life_of(
+    connection: Connection, subscription_id: UUID, since: datetime, limit: int
+) -> list[RowMapping]:
+    """What befell a subscription since an instant, oldest first, but for money that moved.
+
+    Charges and refunds, and what follows from them alone, are read from their own rows.
+    """
+    statement = """
+        SELECT id, at, kind, actor, reason, invoice_id AS invoice, data FROM (
+            SELECT * FROM events WHERE subscription_id = :subscription AND at >= :since
+              AND kind NOT LIKE 'charge.%' AND kind NOT LIKE 'refund.%'
+              AND kind NOT IN ('invoice.opened', 'invoice.paid', 'subscription.fell_behind',
+                               'subscription.recovered')
+            ORDER BY id DESC LIMIT :limit) AS newest
+        ORDER BY id"""
+    return _page(connection, statement, subscription=subscription_id, since=since, limit=limit)
+
+
+def wallets_of(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
+    """A customer's wallets that were linked, the newest first."""
+    ending = """WHERE customer_id = :customer AND bound_at IS NOT NULL
+        ORDER BY bound_at DESC LIMIT :limit"""
+    return _page(connection, f"{_WALLETS} {ending}", customer=customer_id, limit=limit)
+
+
+def invoiced_of(connection: Connection, subscription_id: UUID) -> RowMapping:
+    """How many invoices a subscription has, and what was paid of them."""
+    statement = text(
+        "SELECT count(*) AS invoices,"
+        " CAST(coalesce(sum(amount) FILTER (WHERE status = 'paid'), 0) AS bigint) AS amount"
+        " FROM invoices WHERE subscription_id = :id"
+    )
+    return connection.execute(statement, {"id": subscription_id}).mappings().one()
 
 
 def payments_of(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:

@@ -1,0 +1,215 @@
+"""A subscription's life as people see it: what was in order, what comes next, at any width."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from rich.console import Console
+
+from billing import cli
+from billing.cli import output, timeline
+from billing.domain.events import OPERATOR, Actor
+from billing.services import ending, pausing, refunding, showing
+from tests.integration.engine import START, Engine
+
+DAY = timedelta(days=1)
+Drawn = Callable[..., list[str]]
+
+
+@pytest.fixture
+def drawn(engine: Engine, capsys: pytest.CaptureFixture[str]) -> Drawn:
+    """Draw a subscription, and return the lines."""
+
+    def draw(subscription: UUID, periods: int = 12) -> list[str]:
+        capsys.readouterr()
+        timeline.draw(showing.life(engine.context.database, subscription, periods))
+        return capsys.readouterr().out.splitlines()
+
+    return draw
+
+
+def hard_life(engine: Engine) -> UUID:
+    """A late payment, a refund, a lost answer, a pause, and an end that is to come."""
+    customer, subscription = engine.begun(cash=60_000)
+    engine.advance(START + 32 * DAY)
+    engine.put_cash(customer, 5_000_000)
+    engine.advance(5 * DAY)
+    paid = engine.invoices(subscription)[1]["id"]
+    refunding.refund_invoice(engine.context, paid, 10_000, Actor("operator", "complaint"))
+    engine.script("drop_after", customer)
+    engine.advance(30 * DAY)
+    pausing.pause(
+        engine.context, subscription, Actor("operator", "on holiday"), until=engine.now + 40 * DAY
+    )
+    engine.advance(60 * DAY)
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 70 * DAY)
+    return subscription
+
+
+def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Drawn) -> None:
+    """Every period with its tries, looks, refunds, pause and end, each line with its time."""
+    subscription = hard_life(engine)
+    ids = [row["id"] for row in engine.invoices(subscription)]
+
+    phone = engine.wallets(engine.subscription(subscription)["customer_id"])[0]["masked_phone"]
+
+    assert drawn(subscription) == [
+        "",
+        "2026-01-31 09:00 ● created, plan P, Rp 50,000, by operator",
+        "                 ● activated, due at 2026-01-31 09:00, by operator",
+        f"                 ● wallet {phone} linked",
+        f"                 ┬ period 0   Rp 50,000  paid  {ids[0]}",
+        "                 │ ✓ charged, first payment",
+        f"2026-02-28 09:00 ┬ period 1   Rp 50,000  paid  {ids[1]}",
+        "                 │ ✗ declined: insufficient funds",
+        "2026-03-02 09:00 │ ◌ Rp 40,000 short, looked at 9 times until 2026-03-04 09:00",
+        "2026-03-04 15:00 │ ✓ charged, try 2",
+        "2026-03-09 09:00 │ ↩ Rp 10,000 given back (complaint)",
+        f"2026-03-31 09:00 ┬ period 2   Rp 50,000  paid  {ids[2]}",
+        "                 │ ✓ charged, known 2026-03-31 09:01",
+        "2026-04-08 09:00 ‖ paused, by operator (on holiday)",
+        "2026-05-18 09:00 ● period skipped, 3",
+        "                 ▶ resumed",
+        f"2026-05-31 09:00 ┬ period 4   Rp 50,000  paid  {ids[3]}",
+        "                 │ ✓ charged",
+        "2026-06-07 09:00 ● cancel scheduled, cancel at 2026-08-16 09:00, by operator",
+        "",
+        "next",
+        "2026-06-30 09:00 ○ the next period begins, Rp 50,000",
+        "2026-08-16 09:00 ○ canceled",
+        "2027-01-31 09:00 ○ the wallet's token ends; a new link is needed",
+    ]
+
+
+def test_a_narrow_terminal_wraps_and_cuts_nothing(
+    engine: Engine, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns no line is longer, every id stands whole on one line, times stay in place."""
+    subscription = hard_life(engine)
+    reason = "because of " * 20
+    engine.execute("UPDATE events SET reason = :r WHERE kind = 'subscription.paused'", r=reason)
+    monkeypatch.setattr(output, "console", lambda: Console(width=80, markup=False))
+
+    lines = drawn(subscription)
+
+    assert max(len(line) for line in lines) <= 80
+    for invoice in engine.invoices(subscription):
+        assert any(line.endswith(f"│ {invoice['id']}") for line in lines)
+    assert " ".join(line[19:] for line in lines).count("because of") == 20
+    assert {line[17] for line in lines if len(line) > 20} <= set("┬│●○‖▶■")
+
+
+def test_a_long_life_shows_its_newest_periods(engine: Engine, drawn: Drawn) -> None:
+    """Twelve periods and one line for those before them; all of them when asked for."""
+    _, subscription = engine.begun(every="1 day", amount=1_000)
+    engine.advance(29 * DAY)
+
+    lines = drawn(subscription)
+    assert lines[1] == "18 earlier invoices, Rp 18,000 paid; see all of it with --all"
+    assert "created" not in "\n".join(lines)
+    assert sum("┬" in line for line in lines) == 12
+    everything = drawn(subscription, showing.PERIODS_MAX)
+    assert sum("┬" in line for line in everything) == 30
+    assert "created" in everything[1]
+
+
+def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn: Drawn) -> None:
+    """A ladder under way: each step with its date, the last one named, then the end."""
+    customer, subscription = engine.begun(retries="2d 5d", on_exhausted="unpaid")
+    engine.script("decline", customer, times=None)
+    engine.run()
+
+    lines = drawn(subscription)
+    coming = lines[lines.index("next") + 1 :]
+    assert coming[:2] == [
+        "2026-02-02 09:00 ○ Rp 50,000 for period 0 is tried again",
+        "2026-02-07 09:00 ○ Rp 50,000 for period 0 is tried again, the last try",
+    ]
+    engine.advance(8 * DAY)
+    lines = drawn(subscription)
+    tried = [line[:16] for line in lines if "try" in line]
+    assert tried == [line[:16] for line in coming[:2]]
+    assert f"it stays unpaid; end it with: billing subscription cancel {subscription}" in lines
+
+
+def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> None:
+    """While an invoice is behind, later periods begin; whose try it was stays clear."""
+    customer, subscription = engine.begun(every="1 day", retries="36h")
+    engine.script("decline", customer)
+    engine.advance(2 * DAY)
+
+    assert any(line.endswith("✓ charged for period 0, first payment, try 2")
+               for line in drawn(subscription))  # fmt: skip
+
+
+def test_what_nobody_knows_says_when_it_is_asked_about(engine: Engine, drawn: Drawn) -> None:
+    """A lost answer is drawn as unknown, with the next question."""
+    customer, subscription = engine.begun()
+    engine.script("drop_after", customer)
+    engine.tick()
+
+    lines = drawn(subscription)
+    assert any("? nobody knows yet" in line for line in lines)
+    assert any(
+        line.endswith("○ the gateway is asked about the charge of period 0") for line in lines
+    )
+    engine.advance(DAY)
+
+
+def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: Drawn) -> None:
+    """Without a token nothing is tried; the line says until when a new link helps."""
+    customer, subscription = engine.begun()
+    engine.run()
+    engine.lose_wallet(customer)
+    engine.advance(START + 29 * DAY)
+
+    lines = drawn(subscription)
+    assert any("expired: the token's year has ended" in line for line in lines)
+    assert any("! invoice blocked" in line for line in lines)
+    assert "period 1 is given up, Rp 50,000, unless a wallet is linked before" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (lambda e, s: pausing.pause(e.context, s, OPERATOR), "it stays paused until: billing "),
+        (lambda e, s: ending.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
+    ],
+)
+def test_what_stands_still_says_so(
+    engine: Engine, drawn: Drawn, end: Callable[[Engine, UUID], object], words: str
+) -> None:
+    """A dead end is named, with what a person can do."""
+    _, subscription = engine.begun()
+    engine.run()
+    end(engine, subscription)
+    assert words in drawn(subscription)[-1]
+
+
+def test_without_a_wallet_it_says_how_to_begin(engine: Engine, drawn: Drawn) -> None:
+    """A subscription that waits for a link has nothing else in its life."""
+    engine.plan()
+    subscription = engine.subscribe(engine.customer(linked=False))
+    assert drawn(subscription)[-1].startswith("a wallet: billing wallet bind ")
+
+
+def test_a_trial_ends_with_the_first_charge(engine: Engine, drawn: Drawn) -> None:
+    """What comes next after a trial is its end."""
+    _, subscription = engine.begun(trial="7 days")
+    lines = drawn(subscription)
+    assert "2026-02-07 09:00 ○ the trial ends; the next period begins, Rp 50,000" in lines
+
+
+def test_programs_get_the_same_as_before(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--json` has every invoice, whatever people are drawn."""
+    monkeypatch.setenv("BILLING_DATABASE_URL", engine.url)
+    _, subscription = engine.begun(every="1 day", amount=1_000)
+    engine.advance(19 * DAY)
+    assert cli.run(["subscription", "show", str(subscription), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["invoices"]) == 20
+    assert cli.run(["subscription", "show", str(subscription)]) == 0
+    assert capsys.readouterr().out.count("┬") == 12
