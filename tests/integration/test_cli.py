@@ -114,6 +114,29 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
     assert billing("audit") == {"ok": True, "findings": []}
 
 
+def test_a_plans_ladders_and_caps_and_the_dates_they_lead_to(
+    billing: Billing, engine: Engine
+) -> None:
+    """What `plan create` was told is what `plan show` says and `invoice show` counts with."""
+    words = ["plan", "create", "P", "--amount", 50_000, "--every", "1 month"]
+    ladders = ["--retries-for", "insufficient_funds=0 10 25 * *; 1d", "--retries-for", "limit=1d"]
+    made = billing(*words, *ladders, "--max-days", 26, "--max-attempts", 9, "--max-declines", 8)
+    assert made["retries_for"] == {"insufficient_funds": "0 10 25 * *; 1d", "limit": "1d"}
+    assert (made["declines_max"], made["attempts_max"], made["days_max"]) == (8, 9, 26)
+    assert "limit=1d" in billing("plan", "show", "P", people=True)
+    assert 'retries for "hard"' in billing(
+        *["plan", "create", "Q", "--amount", 5, "--every", "1 day", "--retries-for", "hard=1d"],
+        code=1,
+    )
+    subscription = engine.subscribe(engine.customer(cash=0))
+    engine.run()
+
+    [invoice] = billing("invoice", "list", "--subscription", subscription)
+    shown = billing("invoice", "show", invoice["id"])
+    assert shown["retries_at"] == ["2026-02-25T10:00:00+07:00"]  # ten on the 26th is too late
+    assert "2026-02-25 10:00" in billing("invoice", "show", invoice["id"], people=True)
+
+
 def test_reasons_are_kept_in_events(billing: Billing, engine: Engine) -> None:
     """Every write says who and why."""
     _, subscription = engine.begun()
