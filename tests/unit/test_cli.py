@@ -26,7 +26,7 @@ READS = {
     "schedule preview", "plan list", "plan show", "customer list", "customer show",
     "wallet refresh", "wallet balance", "wallet list", "subscription list", "subscription show",
     "invoice list", "invoice show", "charge list", "charge show", "event list", "audit",
-    "clock show", "doctor", "db upgrade", "db status",
+    "clock show", "doctor", "db upgrade", "db status", "simulate dunning",
 }  # fmt: skip
 
 
