@@ -30,6 +30,7 @@ from billing.cli import (
     plans,
     preview,
     refusals,
+    simulate,
     subscriptions,
     switch,
     wallets,
@@ -95,6 +96,7 @@ app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
 app.command("import", epilog=files.IMPORT)(files.import_)
 app.command("export", epilog=files.EXPORT)(files.export)
 app.command("forecast", epilog=forecast.EXAMPLE)(forecast.forecast)
+app.add_typer(simulate.app, name="simulate")
 app.add_typer(clock.app, name="clock")
 app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)
 app.command("start-charging", epilog=switch.START)(switch.start_charging)

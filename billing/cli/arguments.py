@@ -4,6 +4,7 @@ Numbers are read here and not by Typer: a wrong value is a refusal (exit 1), and
 usage is Typer's (exit 2).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -50,6 +51,19 @@ def whole(text: str, what: str, most: int = MANY) -> int:
     if not _is_digits(text) or not 1 <= int(text) <= most:
         raise InvalidValue(f"{what} must be a whole number from 1 to {most}, not {quoted(text)}")
     return int(text)
+
+
+def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
+    """Options such as NAME=VALUE, each name once."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (name and sign):
+            raise InvalidValue(f"{option} must be {form}, not {quoted(text)}")
+        if name in found:
+            raise InvalidValue(f"{option} is given twice for {quoted(name)}")
+        found[name] = value
+    return found
 
 
 def page(text: str) -> int:

@@ -4,7 +4,6 @@ import csv
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -47,7 +46,7 @@ def import_(
         importing.checked_header(kind, [name.strip() for name in rows.fieldnames or ()])
         add = importing.customers if kind == "customers" else importing.subscriptions
         report = importing.Report()
-        with _progress(count, quiet=as_json) as advance:
+        with output.progress("importing", count, quiet=as_json) as advance:
             for report in add(context, _lines(rows), by, dry_run=dry_run):
                 advance(report.added + report.there + len(report.bad))
     rejected = _reject(file, report.bad)
@@ -85,19 +84,6 @@ def _lines(rows: "csv.DictReader[str]") -> Iterator["Line"]:
             rows.line_num,
             {(name or "").strip(): "".join(value or "") for name, value in row.items()},
         )
-
-
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Any]:
-    if quiet or not sys.stderr.isatty():
-        yield lambda _done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("importing", total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _reject(file: Path, bad: list[tuple[int, str]]) -> Path | None:

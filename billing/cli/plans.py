@@ -1,6 +1,6 @@
 """`billing plan`: what is offered."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,10 +9,31 @@ from billing.domain.subscription import CatchUp, OnExhausted
 
 app = options.noun("Plans: a price and a schedule; never changed, only archived.")
 Code = Annotated[str, typer.Argument(metavar="CODE", help="The plan's code.")]
+Ladders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retries-for",
+        metavar="CLASS=STEPS",
+        help='A ladder for one class of fault: "insufficient_funds=0 10 25 * *"; repeatable.',
+    ),
+]
+Declines = Annotated[
+    str | None,
+    typer.Option("--max-declines", metavar="N", help="Give up after so many spent tries."),
+]
+Attempts = Annotated[
+    str | None,
+    typer.Option("--max-attempts", metavar="N", help="Give up after so many charges, by anyone."),
+]
+Days = Annotated[
+    str | None,
+    typer.Option("--max-days", metavar="N", help="Give up so many days after the first failure."),
+]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (
     "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "retries",
-    "on_exhausted", "catch_up", "use_points", "created_at", "archived_at",
+    "retries_for", "declines_max", "attempts_max", "days_max", "on_exhausted", "catch_up",
+    "use_points", "created_at", "archived_at",
 )  # fmt: skip
 
 
@@ -36,6 +57,10 @@ def create(
             "--retries", metavar="STEPS", help='Waits after a decline [default: "2d 5d 7d 7d"]'
         ),
     ] = None,
+    retries_for: Ladders = None,
+    max_declines: Declines = None,
+    max_attempts: Attempts = None,
+    max_days: Days = None,
     on_exhausted: Annotated[
         OnExhausted, typer.Option("--on-exhausted", help="What follows the last retry.")
     ] = OnExhausted.CANCEL,
@@ -53,6 +78,7 @@ def create(
     preview.one_schedule(every, cron)
     rupiah, by = arguments.amount(amount), arguments.operator(reason)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
+    policy = _policy(retries_for, max_declines, max_attempts, max_days)
     with engine.engine() as context:
         from billing.domain.dunning import DEFAULT_RETRIES
         from billing.services import showing, subscribing
@@ -69,12 +95,29 @@ def create(
             trial=trial,
             cycles=limit,
             retries=DEFAULT_RETRIES if retries is None else retries,
+            **policy,
             on_exhausted=on_exhausted,
             catch_up=catch_up,
             use_points=use_points,
         )
         plan = showing.plan(context.database, code)
     output.answer(plan, as_json=as_json, people=lambda: output.facts(plan, FACTS))
+
+
+def _policy(
+    ladders: list[str] | None, declines: str | None, attempts: str | None, days: str | None
+) -> dict[str, Any]:
+    """What a plan says of dunning beside its steps."""
+
+    def cap(text: str | None, option: str) -> int | None:
+        return None if text is None else arguments.whole(text, option)
+
+    return {
+        "retries_for": arguments.pairs(ladders or [], "--retries-for", "CLASS=STEPS"),
+        "declines_max": cap(declines, "--max-declines"),
+        "attempts_max": cap(attempts, "--max-attempts"),
+        "days_max": cap(days, "--max-days"),
+    }
 
 
 @app.command("list", epilog=options.example("billing plan list --json"))

@@ -1,18 +1,23 @@
 """When a failed invoice is tried again, and when it is given up.
 
-A policy is a list of steps, each a wait ("2d") or a cron expression ("0 10 25 * *"). The dates
-follow from the first failure and from how many steps are spent, both read from committed rows,
-so that no crash and no second retry by hand can shift them.
+A ladder is a list of steps, each a wait ("2d") or a cron expression ("0 10 25 * *"). A policy has
+one, may have others for some classes of fault, and caps. The dates follow from the first failure
+and from how many steps are spent, both read from committed rows, so that no crash and no second
+retry by hand can shift them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from billing.domain.errors import InvalidValue
+from billing.domain.outcomes import Fault
 from schedules.calendar import check_cron, next_fire
 from schedules.durations import add, parse_duration
-from schedules.walltime import ScheduleError
+from schedules.walltime import ScheduleError, quoted
 
 DEFAULT_RETRIES = "2d 5d 7d 7d"
 STEPS_MAX = 24
@@ -32,10 +37,97 @@ UNSENT_WAITS = (
 """After a charge that cannot have reached the gateway; the last one repeats."""
 LAST_STEP_OPEN = timedelta(days=1)
 """How long the last step waits for a wallet that is short."""
+CLIMBING = (Fault.INSUFFICIENT_FUNDS, Fault.LIMIT, Fault.OTHER)
+"""The classes that may have a ladder of their own; the others do not climb one at once."""
+CAP_MAX = 1_000
+"""A larger cap is a typing error."""
 
 
-def parse_steps(text: str) -> tuple[str, ...]:
-    """Split a policy into steps, or raise InvalidValue.
+class Cap(StrEnum):
+    """What dunning met when it gave up by itself."""
+
+    RETRIES = "retries"
+    DECLINES = "declines"
+    ATTEMPTS = "attempts"
+    DAYS = "days"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a failed invoice is tried again, by the fault that just happened, and the caps."""
+
+    steps: tuple[str, ...] = ()
+    ladders: Mapping[Fault, tuple[str, ...]] = field(default_factory=dict)
+    declines_max: int | None = None
+    attempts_max: int | None = None
+    days_max: int | None = None
+
+    def steps_after(self, fault: Fault) -> tuple[str, ...]:
+        """The ladder of a fault: its own, or else the policy's."""
+        return self.ladders.get(fault, self.steps)
+
+    def ends_at(self, first_failed_at: datetime, zone: ZoneInfo) -> datetime | None:
+        """The last instant on which dunning plans anything; None without such a cap."""
+        if self.days_max is None:
+            return None
+        return add(parse_duration(f"{self.days_max}d"), first_failed_at, zone)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What became of an invoice's charges so far."""
+
+    scheduled_declines: int = 0
+    steps_short: int = 0
+    technical_declines: int = 0
+    unsent: int = 0
+    attempts: int = 0  # charges that were declined, whoever asked; a lost wallet spends none
+    last_fault: Fault | None = None  # of the last scheduled one
+
+    @property
+    def steps_spent(self) -> int:
+        """Steps of the ladder that are gone; technical declines count once their waits are."""
+        technical = max(self.technical_declines - len(TECHNICAL_WAITS), 0)
+        return self.scheduled_declines + self.steps_short + technical
+
+    def after(self, fault: Fault, *, scheduled: bool) -> Self:
+        """One more charge was declined; only a scheduled one spends a step."""
+        counted = replace(self, attempts=self.attempts + 1)
+        if not scheduled:
+            return counted
+        technical = fault is Fault.TECHNICAL
+        return replace(
+            counted,
+            scheduled_declines=self.scheduled_declines + (not technical),
+            technical_declines=self.technical_declines + technical,
+            last_fault=fault,
+        )
+
+
+def policy(plan: Mapping[Any, Any]) -> Policy:
+    """The policy of a plan's row; raises InvalidValue when what it says makes no sense."""
+    caps = {name: plan[name] for name in ("declines_max", "attempts_max", "days_max")}
+    for name, most in caps.items():
+        if most is not None and not 1 <= most <= CAP_MAX:
+            what = name.removesuffix("_max")
+            raise InvalidValue(f"max {what} must be 1 to {CAP_MAX:,}, not {most:,}")
+    return Policy(
+        parse_steps(plan["retries"]),
+        {_climbing(name): parse_steps(text, f"retries for {name}")
+         for name, text in (plan["retries_for"] or {}).items()},
+        **caps,
+    )  # fmt: skip
+
+
+def _climbing(name: str) -> Fault:
+    if name not in CLIMBING:
+        classes = ", ".join(CLIMBING)
+        raise InvalidValue(f"retries for {quoted(name)}: only {classes} have a ladder of their own")
+    return Fault(name)
+
+
+def parse_steps(text: str, what: str = "retries") -> tuple[str, ...]:
+    """Split a ladder into steps, or raise InvalidValue about `what`.
 
     Waits are separated by blanks ("2d 5d 7d 7d"); as soon as a cron expression is among the
     steps they are separated by semicolons ("2d; 0 10 25 * *").
@@ -47,13 +139,13 @@ def parse_steps(text: str) -> tuple[str, ...]:
         # A cron expression has five or six words, and its first is no duration.
         steps += [part] if len(words) in {5, 6} and not _is_wait(words[0]) else words
     if len(steps) > STEPS_MAX:
-        raise InvalidValue(f"retries: at most {STEPS_MAX} steps, not {len(steps)}")
+        raise InvalidValue(f"{what}: at most {STEPS_MAX} steps, not {len(steps)}")
     for step in steps:
         try:
             check_cron(step) if _is_cron(step) else parse_duration(step)
         except ScheduleError as error:
             raise InvalidValue(
-                f'retries: {error}; write waits like "2d 5d 7d 7d", or cron steps between'
+                f'{what}: {error}; write waits like "2d 5d 7d 7d", or cron steps between'
                 ' semicolons like "2d; 0 10 25 * *"'
             ) from None
     return tuple(steps)
@@ -93,12 +185,15 @@ def step_at(
 
     The first decline is the charge on the due date, so that one decline leads to the first
     step. A step whose date has gone by (an outage) is waited for from now: never two at once.
+    And none waits longer than it says: on another ladder the steps before it may be longer than
+    those that were taken.
     """
     index = max(spent - 1, 0)
     if index >= len(steps):
         return None
     planned = ladder(steps[: index + 1], first_failed_at, zone)[-1]
-    return planned if planned > now else _after(steps[index], now, zone)
+    anew = _after(steps[index], now, zone)
+    return min(planned, anew) if planned > now else anew
 
 
 def step_deadline(
@@ -115,6 +210,122 @@ def step_deadline(
     # A plan without steps comes here too: it has technical retries, and those find wallets short.
     again = [_after(step, now, zone) for step in steps[-1:]]
     return min([now + LAST_STEP_OPEN, *again])
+
+
+def next_try(
+    policy: Policy,
+    past: History,
+    fault: Fault,
+    first_failed_at: datetime,
+    now: datetime,
+    zone: ZoneInfo,
+) -> datetime | Cap:
+    """When an invoice is tried again after a charge was declined, or the cap that ends it.
+
+    `past` has that decline in it. Its steps are counted together, whatever they were spent on:
+    the n-th decline takes the n-th step of the ladder of the fault that just happened.
+    """
+    if _attempts_met(policy, past):
+        return Cap.ATTEMPTS
+    if fault is Fault.TECHNICAL and past.technical_declines <= len(TECHNICAL_WAITS):
+        return _within(policy, now + TECHNICAL_WAITS[max(past.technical_declines - 1, 0)],
+                       first_failed_at, zone)  # fmt: skip
+    if policy.declines_max is not None and past.steps_spent >= policy.declines_max:
+        return Cap.DECLINES
+    steps = policy.steps_after(fault)
+    due = step_at(steps, past.steps_spent, first_failed_at, now, zone)
+    return Cap.RETRIES if due is None else _within(policy, due, first_failed_at, zone)
+
+
+def _attempts_met(policy: Policy, past: History) -> bool:
+    return policy.attempts_max is not None and past.attempts >= policy.attempts_max
+
+
+def _within(
+    policy: Policy, due: datetime, first_failed_at: datetime, zone: ZoneInfo
+) -> datetime | Cap:
+    end = policy.ends_at(first_failed_at, zone)
+    return Cap.DAYS if end is not None and due > end else due
+
+
+def upcoming(
+    policy: Policy,
+    past: History,
+    first_failed_at: datetime,
+    due: datetime,
+    zone: ZoneInfo,
+    by_hand_at: datetime | None = None,
+) -> list[datetime]:
+    """`due` and the tries after it, should each be declined as the last scheduled one was.
+
+    A person's try before `due` spends an attempt and no step.
+    """
+    dates: list[datetime] = []
+    following: datetime | Cap = due
+    if by_hand_at is not None:
+        dates.append(by_hand_at)
+        past = past.after(Fault.OTHER, scheduled=False)
+        following = Cap.ATTEMPTS if _attempts_met(policy, past) else due
+    while not isinstance(following, Cap):
+        dates.append(following)
+        fault = past.last_fault or Fault.OTHER
+        past = past.after(fault, scheduled=True)
+        following = next_try(policy, past, fault, first_failed_at, following, zone)
+    return dates
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyWait:
+    """A step that waits for a wallet which is short."""
+
+    asked_again_at: datetime
+    deadline_at: datetime
+    missed: bool  # the step before it has just counted as declined
+
+
+def wait_for_money(
+    policy: Policy,
+    past: History,
+    deadline_at: datetime | None,
+    first_failed_at: datetime,
+    now: datetime,
+    zone: ZoneInfo,
+    recheck: timedelta,
+) -> MoneyWait | Cap:
+    """What follows when the wallet is short on a step that is due, or the cap that ends it.
+
+    `deadline_at` is the step's, None when it has just become due. A step that is still short on
+    its deadline counts as declined for want of money, and the next one begins.
+    """
+    steps, spent = policy.steps_after(Fault.INSUFFICIENT_FUNDS), past.steps_spent
+    missed = deadline_at is not None and deadline_at <= now
+    if missed:
+        spent += 1
+        if policy.declines_max is not None and spent >= policy.declines_max:
+            return Cap.DECLINES
+        if spent > len(steps):
+            return Cap.RETRIES
+    if missed or deadline_at is None:
+        deadline_at = step_deadline(steps, spent, first_failed_at, now, zone)
+        end = policy.ends_at(first_failed_at, zone)
+        deadline_at = deadline_at if end is None else min(deadline_at, end)
+        if deadline_at <= now:
+            return Cap.DAYS
+    return MoneyWait(min(now + recheck, deadline_at), deadline_at, missed)
+
+
+def wallet_awaited_until(
+    policy: Policy,
+    wait: timedelta,
+    first_failed_at: datetime | None,
+    now: datetime,
+    zone: ZoneInfo,
+) -> datetime | Cap:
+    """Until when an invoice waits for a wallet: `wait`, but no longer than the cap in days."""
+    end = None if first_failed_at is None else policy.ends_at(first_failed_at, zone)
+    if end is None:
+        return now + wait
+    return min(now + wait, end) if end > now else Cap.DAYS
 
 
 def wait_after_unsent(unsent: int) -> timedelta:

@@ -5,7 +5,6 @@ rows and no gateway: facts in, a `Decision` out, and whoever calls it writes tha
 transaction.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from billing.domain import charge, dunning, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
+from billing.domain.dunning import Cap, History, Policy
 from billing.domain.invoice import Blocked, InvoiceMove, InvoiceStatus
 from billing.domain.outcomes import (
     Declined,
@@ -46,22 +46,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What became of an invoice's earlier charges."""
-
-    scheduled_declines: int = 0
-    steps_short: int = 0
-    technical_declines: int = 0
-    unsent: int = 0
-
-    @property
-    def steps_spent(self) -> int:
-        """Steps of the ladder that are gone; technical declines count once their waits are."""
-        technical = max(self.technical_declines - len(dunning.TECHNICAL_WAITS), 0)
-        return self.scheduled_declines + self.steps_short + technical
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """What is on record about a charge when news of it arrives."""
 
@@ -76,13 +60,15 @@ class Facts:
     first_failed_at: datetime | None
     subscription_status: SubscriptionStatus
     zone: ZoneInfo
-    steps: Sequence[str]
+    policy: Policy
+    planned_at: datetime | None = None  # the date that a person's try went before
+    step_deadline_at: datetime | None = None
     last_cycle: bool = False
     other_open: bool = False
     wallet_active: bool = True
     relinked: bool = False  # the customer has another wallet by now
     charging: bool = True
-    history: History = History()
+    history: History = field(default_factory=History)
 
 
 @dataclass(slots=True)
@@ -106,6 +92,7 @@ class Decision:
     first_failed_at: datetime | None = None
     blocked_on: Blocked | None = None
     gives_up: bool = False
+    cap: Cap | None = None  # what dunning met, when it gives up by one
     wallet_lost: bool = False
     move: SubscriptionMove | None = None
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -205,31 +192,42 @@ def _collect_later(
     if facts.subscription_status is SubscriptionStatus.ACTIVE:
         decision.move = SubscriptionMove.FALL_BEHIND
     if outcome.fault is Fault.WALLET:
-        decision.retry_at = now if facts.relinked else now + limits.wallet_wait
-        decision.blocked_on = None if facts.relinked else Blocked.WALLET
+        following = dunning.wallet_awaited_until(
+            facts.policy, limits.wallet_wait, facts.first_failed_at, now, facts.zone
+        )
+        decision.blocked_on = Blocked.WALLET
+        if facts.relinked and not isinstance(following, Cap):
+            following, decision.blocked_on = now, None
+    elif outcome.fault is Fault.HARD:
+        decision.first_failed_at = facts.first_failed_at or now
+        decision.gives_up = True
         return decision
-    decision.first_failed_at = facts.first_failed_at or now
-    decision.retry_at = _next_try(facts, outcome.fault, decision.first_failed_at, now)
-    decision.gives_up = decision.retry_at is None
+    else:
+        decision.first_failed_at = facts.first_failed_at or now
+        following = _next_try(facts, outcome.fault, decision.first_failed_at, now)
+    if isinstance(following, Cap):
+        decision.gives_up, decision.cap, decision.blocked_on = True, following, None
+    else:
+        decision.retry_at = following
     return decision
 
 
 def _next_try(
     facts: Facts, fault: Fault, first_failed_at: datetime, now: datetime
-) -> datetime | None:
-    if fault is Fault.HARD:
-        return None
-    technical = facts.history.technical_declines
-    may_be_soon = fault is Fault.TECHNICAL and not _by_hand_on_ladder(facts)
-    if may_be_soon and technical < len(dunning.TECHNICAL_WAITS):
-        return now + dunning.TECHNICAL_WAITS[technical]
-    spent = facts.history.steps_spent + (facts.trigger is Trigger.SCHEDULED)
-    return dunning.step_at(facts.steps, spent, first_failed_at, now, facts.zone)
+) -> datetime | Cap:
+    scheduled = facts.trigger is Trigger.SCHEDULED
+    past = facts.history.after(fault, scheduled=scheduled)
+    if not scheduled:
+        fault = past.last_fault or fault
+    following = dunning.next_try(facts.policy, past, fault, first_failed_at, now, facts.zone)
+    aside = None if scheduled else _date_there_was(facts, now)
+    return following if following is Cap.ATTEMPTS else aside or following
 
 
-def _by_hand_on_ladder(facts: Facts) -> bool:
-    """A retry by hand goes back to the ladder's date: a quick one would spend a step early."""
-    return facts.trigger is not Trigger.SCHEDULED and facts.history.steps_spent > 0
+def _date_there_was(facts: Facts, now: datetime) -> datetime | None:
+    """Where a retry by hand goes back to: it spends no step, and so it shifts no date."""
+    dates = (facts.planned_at, facts.step_deadline_at)
+    return min((at for at in dates if at is not None and at > now), default=None)
 
 
 def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
@@ -243,10 +241,9 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
     )
     decision.tell("charge.unsent", why=outcome.reason)
     if facts.invoice_status is InvoiceStatus.OPEN:
-        decision.retry_at = now + dunning.wait_after_unsent(facts.history.unsent + 1)
-        if facts.first_failed_at is not None and _by_hand_on_ladder(facts):
-            step = _next_try(facts, Fault.OTHER, facts.first_failed_at, now)
-            decision.retry_at = step or decision.retry_at
+        soon = now + dunning.wait_after_unsent(facts.history.unsent + 1)
+        by_hand = facts.trigger is not Trigger.SCHEDULED
+        decision.retry_at = (_date_there_was(facts, now) if by_hand else None) or soon
     return decision
 
 

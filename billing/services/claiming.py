@@ -14,13 +14,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from billing.domain import charge
+from billing.domain import charge, dunning
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.errors import BillingError, InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
+from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services import guarding, moving, operating
 from billing.services.context import Context
@@ -188,10 +189,16 @@ def _wait_for_wallet(
     """Without a live token nothing is sent and no step is spent; the wait has an end."""
     if row["wallet_id"] is not None:
         moving.lose_wallet(connection, row["wallet_id"], now, "the token's year has ended")
-    if row["blocked_on"] == Blocked.WALLET:
-        moving.give_up(connection, row["subscription_id"], now)
+    waited = row["blocked_on"] == Blocked.WALLET
+    until = dunning.wallet_awaited_until(
+        dunning.policy(row), context.limits.wallet_wait, row["first_failed_at"], now,
+        zone(row["timezone"]),
+    )  # fmt: skip
+    if waited or isinstance(until, dunning.Cap):
+        cap = until if isinstance(until, dunning.Cap) else None
+        why = "no wallet was linked in time"
+        moving.give_up(connection, row["subscription_id"], now, cap, why)
         return
-    until = now + context.limits.wallet_wait
     waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
     # A step that waited for money waits anew once there is a wallet.
     invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])

@@ -288,7 +288,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         for pending in waiting:
             if pending["status"] == SubscriptionStatus.PENDING:
                 start(connection, pending, now)
-        invoices.release_blocked(connection, customer_id, now)
+        invoices.try_new_wallet(connection, customer_id, now)
 
 
 def start(

@@ -21,7 +21,7 @@ from billing.domain.invoice import Blocked
 from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import guarding, moving, settling
+from billing.services import guarding, moving, recalling, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, events, invoices
@@ -144,35 +144,34 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
         if row is None:
             return
         past = charges.history(connection, [row["invoice_id"]])[row["invoice_id"]]
-        steps, place = dunning.parse_steps(row["retries"]), zone(row["timezone"])
-        first_failed_at, steps_short = row["first_failed_at"], row["steps_short"]
-        spent = settling.history(past, steps_short).steps_spent
-        deadline = row["step_deadline_at"]
-        missed = deadline is not None and deadline <= now
-        if missed:
-            steps_short, spent = steps_short + 1, spent + 1
-        if missed and dunning.step_at(steps, spent, first_failed_at, now, place) is None:
-            moving.give_up(connection, row["subscription_id"], now)
+        wait = dunning.wait_for_money(
+            dunning.policy(row),
+            recalling.history(past, row["steps_short"]),
+            row["step_deadline_at"],
+            row["first_failed_at"],
+            now,
+            zone(row["timezone"]),
+            timedelta(seconds=context.settings.balance_recheck_seconds),
+        )
+        if isinstance(wait, dunning.Cap):
+            moving.give_up(connection, row["subscription_id"], now, wait)
             return
-        if missed or deadline is None:
-            deadline = dunning.step_deadline(steps, spent, first_failed_at, now, place)
-        recheck = timedelta(seconds=context.settings.balance_recheck_seconds)
         plan = {
             "key": row["invoice_id"],
-            "next_attempt_at": min(now + recheck, deadline),
+            "next_attempt_at": wait.asked_again_at,
             "blocked_on": Blocked.BALANCE,
             "shortfall": sight.shortfall,
-            "steps_short": steps_short,
-            "step_deadline_at": deadline,
+            "steps_short": row["steps_short"] + wait.missed,
+            "step_deadline_at": wait.deadline_at,
         }
         invoices.plan_attempts(connection, [plan])
         told = event(
-            "dunning.step_missed" if missed else "dunning.fell_short",
+            "dunning.step_missed" if wait.missed else "dunning.fell_short",
             at=now,
             customer_id=row["customer_id"],
             subscription_id=row["subscription_id"],
             invoice_id=row["invoice_id"],
             shortfall=sight.shortfall,
-            asked_again_at=plan["next_attempt_at"].isoformat(),
+            asked_again_at=wait.asked_again_at.isoformat(),
         )
         events.record(connection, [told])

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain import subscription
+from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import NO_CHANGE, next_start
@@ -107,13 +108,31 @@ _FINAL_MOVES = {
 }
 
 
-def give_up(connection: Connection, subscription_id: UUID, now: datetime) -> None:
-    """End dunning: every open invoice is uncollectible, and the plan's final action follows."""
+_GAVE_UP = {
+    Cap.RETRIES: "no retry is left",
+    Cap.DECLINES: "the most declines were met",
+    Cap.ATTEMPTS: "the most attempts were made",
+    Cap.DAYS: "the most days have gone by",
+}
+
+
+def give_up(
+    connection: Connection,
+    subscription_id: UUID,
+    now: datetime,
+    cap: Cap | None,
+    why: str = "it will never be paid",
+) -> None:
+    """End dunning: every open invoice is uncollectible, and the plan's final action follows.
+
+    `cap` is what dunning met; without one, `why` says what else ended it.
+    """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         return
     given_up = invoices.open_of(connection, subscription_id)
-    close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, "dunning gave up", SCHEDULER, now)
+    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
+    close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
     step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
         step = SubscriptionMove.COMPLETE
@@ -128,8 +147,9 @@ def close_all(
     reason: str,
     by: Actor,
     now: datetime,
+    cap: Cap | None = None,
 ) -> None:
-    """Close invoices that are not going to be paid.
+    """Close invoices that are not going to be paid; `cap` is what dunning met, if it did.
 
     What a void one took of the customer's balance goes back there.
     """
@@ -137,6 +157,7 @@ def close_all(
     invoices.close(connection, ids, status, now, reason)
     if status is InvoiceStatus.VOID and any(row["credited"] for row in rows):
         balances.put_back(connection, ids)
+    told: dict[str, Any] = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(
         connection,
@@ -144,7 +165,7 @@ def close_all(
             event(
                 kind, at=now, by=by, customer_id=row["customer_id"],
                 subscription_id=row["subscription_id"], invoice_id=row["id"],
-                amount=row["amount"], why=reason,
+                amount=row["amount"], why=reason, **told,
             )
             for row in rows
         ],

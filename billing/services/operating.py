@@ -14,10 +14,11 @@ from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
 from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.domain.wallet import WalletStatus
 from billing.services import guarding, moving, settling
 from billing.services.context import Context, Request, once
 from billing.services.settling import News
-from billing.store.queries import charges, engine, events, invoices, subscriptions
+from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
 
 
 def retry_invoice(
@@ -25,7 +26,8 @@ def retry_invoice(
 ) -> dict[str, Any]:
     """Try an open invoice at once; it spends no dunning step and shifts no date.
 
-    Raises NotKnown, or IllegalMove when it is not open, not the oldest, or being charged.
+    Raises NotKnown, or IllegalMove when it is not open, not the oldest, being charged, or has no
+    wallet to be charged from.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -40,11 +42,18 @@ def retry_invoice(
             raise IllegalMove(f"an older invoice has to be paid first: {owed[0]['id']}")
         if charges.unresolved_of(connection, invoice["subscription_id"]):
             raise IllegalMove("a charge of this subscription is unresolved; it has to end first")
+        wallet = wallets.live_of(connection, invoice["customer_id"])
+        if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
+            raise IllegalMove(
+                f"customer {invoice['customer_id']!r} has no linked wallet; the charge follows by"
+                " itself as soon as there is one"
+            )
         plan = {
             "key": invoice_id,
             "next_attempt_at": now,
             "blocked_on": None,
             "next_trigger": Trigger.OPERATOR,
+            "planned_at": _aside(owed[0]),
         }
         invoices.plan_attempts(connection, [plan])
         told = event(
@@ -55,6 +64,14 @@ def retry_invoice(
         return {"invoice": str(invoice_id), "next_attempt_at": now.isoformat()}
 
     return once(context, request, act)
+
+
+def _aside(invoice: Mapping[Any, Any]) -> datetime | None:
+    """The ladder's date that a person's try goes before; a second try keeps the first one's."""
+    if invoice["first_failed_at"] is None:
+        return None
+    planned: datetime | None = invoice["planned_at"] or invoice["next_attempt_at"]
+    return planned
 
 
 def void_invoice(

@@ -5,7 +5,7 @@ transaction. Settling the same news twice changes nothing the second time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,25 +14,17 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from billing.domain import charge, dunning
+from billing.domain import charge
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded, Waiting
-from billing.domain.periods import zone
+from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundStatus
-from billing.domain.settlement import Decision, Facts, History, Source, decide
-from billing.domain.subscription import SubscriptionStatus
-from billing.domain.wallet import WalletStatus
+from billing.domain.settlement import Decision, Source, decide
 from billing.services import moving
 from billing.services.context import Context
-from billing.store.queries import (
-    charges,
-    events,
-    invoices,
-    refunds,
-    subscriptions,
-)
+from billing.services.recalling import facts
+from billing.store.queries import charges, events, invoices, refunds, subscriptions
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +85,8 @@ def _settle(
     pasts = charges.history(connection, troubled) if troubled else {}
     decided = []
     for row in rows:
-        facts = _facts(row, pasts.get(row["invoice_id"]), now)
-        decision = decide(facts, outcomes[row["id"]], source, now=now, limits=context.limits)
+        known = facts(row, pasts.get(row["invoice_id"]), now)
+        decision = decide(known, outcomes[row["id"]], source, now=now, limits=context.limits)
         if decision is not None:
             decided.append((row, decision))
     _write(connection, decided, by, now)
@@ -114,40 +106,6 @@ def _again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:
     return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
 
 
-def _facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None, now: datetime) -> Facts:
-    cycles, waiting = row["cycles"], row["waiting"]
-    facts = Facts(
-        charge_status=ChargeStatus(row["status"]),
-        trigger=Trigger(row["trigger"]),
-        sends=row["sends"],
-        asks=row["asks"],
-        sent_at=row["sent_at"],
-        failed_seen_at=row["failed_seen_at"],
-        waiting=Waiting(waiting) if waiting else None,
-        invoice_status=InvoiceStatus(row["invoice_status"]),
-        first_failed_at=row["first_failed_at"],
-        subscription_status=SubscriptionStatus(row["subscription_status"]),
-        zone=zone(row["timezone"]),
-        steps=dunning.parse_steps(row["retries"]) if past is not None else (),
-        last_cycle=cycles is not None and row["next_period_index"] >= cycles,
-        other_open=row["other_open"],
-        # It may be over before a tick has said so.
-        wallet_active=row["wallet_status"] == WalletStatus.ACTIVE and row["expires_at"] > now,
-        relinked=row["relinked"],
-        charging=row["charging"],
-    )
-    if past is None:
-        return facts
-    return replace(facts, history=history(past, row["steps_short"]))
-
-
-def history(past: Mapping[Any, Any], steps_short: int) -> History:
-    """What became of an invoice's earlier charges, from what `charges.history` counted."""
-    return History(
-        past["scheduled_declines"], steps_short, past["technical_declines"], past["unsent"]
-    )
-
-
 Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
 
 
@@ -162,22 +120,24 @@ def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -
     freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
     if freed:
         invoices.release_oldest(connection, freed, now)
-    invoices.plan_attempts(
-        connection,
-        [
-            {
-                "key": row["invoice_id"],
-                "next_attempt_at": d.retry_at,
-                "blocked_on": d.blocked_on,
-                "first_failed_at": d.first_failed_at or row["first_failed_at"],
-            }
-            for row, d in decided
-            if d.retry_at is not None
-        ],
-    )
+    due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
+    invoices.plan_attempts(connection, due)
     events.record(connection, _facts_told(decided, by, now))
     for row, decision in decided:
         _follow_up(connection, row, decision, now)
+
+
+def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
+    """When an invoice is tried again; a date that a person's try went before waits for a wallet."""
+    aside = row["planned_at"] if decision.wallet_lost else None
+    return {
+        "key": row["invoice_id"],
+        "next_attempt_at": due,
+        "blocked_on": decision.blocked_on,
+        "first_failed_at": decision.first_failed_at or row["first_failed_at"],
+        "planned_at": aside,
+        "next_trigger": Trigger.SCHEDULED if aside is None else Trigger.CUSTOMER,
+    }
 
 
 def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
@@ -236,7 +196,7 @@ def _follow_up(
     if decision.wallet_lost:
         moving.lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
     if decision.gives_up:
-        moving.give_up(connection, row["subscription_id"], now)
+        moving.give_up(connection, row["subscription_id"], now, decision.cap)
     elif decision.move is not None:
         moving.move(connection, row["subscription_id"], decision.move, now)
 

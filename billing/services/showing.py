@@ -19,7 +19,7 @@ from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
-from billing.services import discounting, settling
+from billing.services import discounting, recalling
 from billing.store.queries import balances, engine, listing
 from billing.store.queries import charges as charging
 from billing.store.queries import coupons as discounts
@@ -32,6 +32,12 @@ PERIODS_MAX = 10_000
 LIFE_MAX = 20_000
 """Events of one life; the newest are kept."""
 _EVER = datetime.min.replace(tzinfo=UTC)
+
+DUNNING = (
+    "steps_short", "planned_at", "retries", "retries_for", "declines_max", "attempts_max",
+    "days_max",
+)  # fmt: skip
+"""What an invoice's dates follow from, and nobody needs to see."""
 
 Shown = dict[str, Any]
 
@@ -267,7 +273,7 @@ def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> 
     refunds = _by_invoice(listing.refunds_of(connection, ids) if ids else [])
     return [
         {
-            **_local(row, without=("steps_short", "retries")),
+            **_local(row, without=DUNNING),
             "retries_at": retries_at(row, history.get(row["id"])),
             "charges": charges[row["id"]],
             "refunds": refunds[row["id"]],
@@ -296,19 +302,12 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
         or invoice["blocked_on"] == Blocked.WALLET
     ):
         return []
-    place, failed_at = zone(invoice["timezone"]), invoice["first_failed_at"]
-    steps = dunning.parse_steps(invoice["retries"])
-    spent = settling.history(history, invoice["steps_short"]).steps_spent
-    step = max(spent - 1, 0)
-    planned = dunning.ladder(steps, failed_at, place)
-    # A try before the step's date (by hand, or after a technical decline) leaves the step to come.
-    short = invoice["blocked_on"] == Blocked.BALANCE
-    if short or (step < len(steps) and planned[step] <= upcoming):
-        step += 1
-    dates = [upcoming]
-    for index in range(step, len(steps)):
-        following = dunning.step_at(steps, index + 1, failed_at, dates[-1], place)
-        dates += [following] if following is not None else []
+    place, aside = zone(invoice["timezone"]), invoice["planned_at"]
+    policy, past = dunning.policy(invoice), recalling.history(history, invoice["steps_short"])
+    by_hand = None
+    if aside is not None and aside > upcoming:
+        by_hand, upcoming = upcoming, aside
+    dates = dunning.upcoming(policy, past, invoice["first_failed_at"], upcoming, place, by_hand)
     return [date.astimezone(place) for date in dates]
 
 

@@ -40,6 +40,10 @@ def create_plan(
     trial: str | None = None,
     cycles: int | None = None,
     retries: str = dunning.DEFAULT_RETRIES,
+    retries_for: Mapping[str, str] | None = None,
+    declines_max: int | None = None,
+    attempts_max: int | None = None,
+    days_max: int | None = None,
     on_exhausted: OnExhausted = OnExhausted.CANCEL,
     catch_up: CatchUp = CatchUp.ALL,
     use_points: bool = False,
@@ -51,7 +55,14 @@ def create_plan(
         raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
     if cycles is not None and not 1 <= cycles <= COUNT_MAX:
         raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
-    dunning.parse_steps(retries)
+    policy = {
+        "retries": retries,
+        "retries_for": dict(retries_for or {}),
+        "declines_max": declines_max,
+        "attempts_max": attempts_max,
+        "days_max": days_max,
+    }
+    dunning.policy(policy)
     now = context.clock.now()
     try:
         parse_timezone(timezone)
@@ -68,7 +79,7 @@ def create_plan(
         **plan,
         "trial": trial,
         "cycles": cycles,
-        "retries": retries,
+        **policy,
         "on_exhausted": OnExhausted(on_exhausted),
         "catch_up": CatchUp(catch_up),
         "use_points": use_points,

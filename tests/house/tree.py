@@ -37,14 +37,14 @@ def modules(*folders: str) -> Iterator[Module]:
 
 
 def tracked_texts() -> Iterator[tuple[str, str]]:
-    """Path and text of each file that git knows."""
+    """Path and text of each file that git knows; of a picture, what can be read in it."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
         if path.is_file():  # and not just deleted
-            yield name, path.read_text()
+            yield name, path.read_bytes().decode(errors="replace")
 
 
 def commands() -> dict[tuple[str, ...], set[str]]:

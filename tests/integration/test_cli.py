@@ -1,75 +1,25 @@
 """The commands against a real database, Redis and gateway: what they print, and what never."""
 
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-import structlog
 
 from billing import cli
 from billing.clock import real_now
 from billing.domain.events import Actor
 from billing.services import operating
 from billing.store.queries import engine as engine_rows
+from tests.integration.command import Billing, environment
 from tests.integration.engine import KEY, START, Engine
 
 PHONE = "6281234567890"
-Billing = Callable[..., Any]
-
-
-def environment(engine: Engine) -> dict[str, str]:
-    """The settings of an engine, as variables."""
-    return {
-        "BILLING_DATABASE_URL": engine.url,
-        "BILLING_DOKU_BASE_URL": engine.gateway.url,
-        "BILLING_DOKU_CLIENT_ID": engine.gateway.client_id,
-        "BILLING_DOKU_SECRET_KEY": engine.gateway.secret_key,
-        "BILLING_TOKEN_KEY": KEY,
-        "BILLING_TEST_CLOCK": "1",
-    }
-
-
-@pytest.fixture
-def _logs_as_before() -> Iterator[None]:
-    """A command sets logging up for its own process; here the process goes on."""
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    yield
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def billing(
-    engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    _logs_as_before: None,
-) -> Billing:
-    """Run a command with --json and return its document; the exit code has to be `code`."""
-    for name, value in environment(engine).items():
-        monkeypatch.setenv(name, value)
-
-    def run(*words: object, code: int = 0, people: bool = False) -> Any:
-        capsys.readouterr()
-        given = [str(word) for word in words] + ([] if people else ["--json"])
-        assert cli.run(given) == code, capsys.readouterr().err
-        printed = capsys.readouterr()
-        if code:
-            assert printed.err.count("\n") == (1 if printed.err else 0)
-            return printed.err or json.loads(printed.out)
-        assert printed.err == ""
-        return printed.out if people else json.loads(printed.out)
-
-    return run
 
 
 def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine) -> None:
@@ -208,31 +158,6 @@ def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: E
     settled = billing("charge", "resolve", charge, "--as", "succeeded", "--reason", "ticket 7")
     assert settled["status"] == "succeeded"
     assert billing("invoice", "list", "--subscription", subscription)[0]["status"] == "paid"
-
-
-def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: Engine) -> None:
-    """Only within the span, the earliest first, each wallet with what needs it; ended ones not."""
-    engine.plan()
-    late, early, ended = (engine.customer() for _ in range(3))
-    made = {customer: str(engine.subscribe(customer)) for customer in (late, early, ended)}
-    second = str(engine.subscribe(early))
-    for customer, days in ((late, 29), (early, 7), (ended, 3)):
-        engine.execute(
-            "UPDATE wallets SET expires_at = :at WHERE customer_id = :customer",
-            at=engine.now + timedelta(days=days), customer=customer,
-        )  # fmt: skip
-    billing("subscription", "cancel", made[ended])
-
-    listed = billing("wallet", "list", "--expiring", "30 days")
-    assert [row["customer"] for row in listed] == [early, late]
-    assert set(listed[0]["subscriptions"]) == {made[early], second}
-    assert listed[0]["expires_at"] == "2026-02-07T09:00:00+07:00"
-    assert [row["customer"] for row in billing("wallet", "list", "--expiring", "7d")] == [early]
-    assert second in billing("wallet", "list", "--expiring", "7d", people=True)
-    assert "until 2026-02-01 09:00" in billing("wallet", "list", "--expiring", "1d", people=True)
-    assert "2 days" in billing("wallet", "list", "--expiring", "2 dyas", code=1)
-    both = ("wallet", "list", "--expiring", "1d", "--status", "expired")
-    assert "choose --status or --expiring" in billing(*both, code=1)
 
 
 def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine) -> None:

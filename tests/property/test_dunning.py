@@ -1,6 +1,7 @@
 """Dunning ladders of any policy, zone and moment: forward only, and with an end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -8,8 +9,21 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from billing.domain.dunning import ladder, parse_steps, step_at, step_deadline
+from billing.domain.dunning import (
+    CLIMBING,
+    Cap,
+    History,
+    Policy,
+    ladder,
+    next_try,
+    parse_steps,
+    step_at,
+    step_deadline,
+    upcoming,
+    wait_for_money,
+)
 from billing.domain.errors import InvalidValue
+from billing.domain.outcomes import Fault
 
 ZONES = ["Asia/Jakarta", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
 STEPS = [
@@ -65,7 +79,8 @@ def test_a_step_in_time_is_the_ladders_own_date(
     now = first + gap
     index = max(spent - 1, 0)
 
-    if index < len(planned) and planned[index] > now:
+    taken = index < len(planned) and [first, *planned][index] <= now
+    if taken and planned[index] > now:
         assert step_at(steps, spent, first, now, zone) == planned[index]
 
 
@@ -78,6 +93,61 @@ def test_a_deadline_is_always_ahead(
     now = first + gap
 
     assert step_deadline(steps, spent, first, now, zone) > now
+
+
+caps = st.none() | st.integers(1, 6)
+classed = st.builds(
+    Policy, policies, st.dictionaries(st.sampled_from(CLIMBING), policies), caps, caps, caps
+)
+
+
+@modest
+@given(classed, instants, zones, st.sampled_from(CLIMBING))
+def test_the_dates_that_are_foretold_are_the_ones_that_happen(
+    policy: Policy, first: datetime, zone: ZoneInfo, fault: Fault
+) -> None:
+    """With each decline the list loses its first date, and nothing else changes in it."""
+    past = History().after(fault, scheduled=True)
+    due = next_try(policy, past, fault, first, first, zone)
+    foretold = [] if isinstance(due, Cap) else upcoming(policy, past, first, due, zone)
+    happened = []
+    while not isinstance(due, Cap):
+        happened.append(due)
+        past = past.after(fault, scheduled=True)
+        due = next_try(policy, past, fault, first, due, zone)
+
+    assert happened == foretold
+    assert all(earlier < later for earlier, later in pairwise([first, *happened]))
+
+
+@modest
+@given(classed, instants, zones, st.lists(st.sampled_from(["short", *CLIMBING]), max_size=12))
+def test_a_wallet_that_is_short_spends_a_step_on_its_deadline_only(
+    policy: Policy, first: datetime, zone: ZoneInfo, looks: list[str]
+) -> None:
+    """A look at a short balance spends nothing, and short for ever is given up in time."""
+    past, deadline = History().after(Fault.OTHER, scheduled=True), None
+    due = next_try(policy, past, Fault.OTHER, first, first, zone)
+    end, recheck = policy.ends_at(first, zone), timedelta(days=300)
+    for look in [*looks, *["short"] * 200]:
+        if isinstance(due, Cap):
+            break
+        now = due
+        assert end is None or now <= end
+        if look != "short":
+            past, deadline = past.after(Fault(look), scheduled=True), None
+            due = next_try(policy, past, Fault(look), first, now, zone)
+            continue
+        wait = wait_for_money(policy, past, deadline, first, now, zone, recheck)
+        if isinstance(wait, Cap):
+            due = wait
+        else:
+            assert now < wait.asked_again_at <= wait.deadline_at
+            assert wait.missed == (deadline is not None and now >= deadline)
+            past = replace(past, steps_short=past.steps_short + wait.missed)
+            due, deadline = wait.asked_again_at, wait.deadline_at
+
+    assert isinstance(due, Cap)
 
 
 @given(policies)

@@ -1,6 +1,5 @@
 """Settling against anything that can happen: nothing is stuck, and only a success ever pays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -8,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.dunning import CLIMBING, Cap, History, Policy
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import (
     Declined,
@@ -20,7 +20,7 @@ from billing.domain.outcomes import (
     Unsent,
     Waiting,
 )
-from billing.domain.settlement import Decision, Facts, History, Source, decide
+from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.domain.subscription import SubscriptionStatus
 from tests.unit.settlement_world import (
     DAY,
@@ -36,7 +36,9 @@ from tests.unit.settlement_world import (
 News = tuple[Outcome | NotFound, Source]
 
 counts = st.integers(0, 12)
-histories = st.builds(History, counts, counts, counts, counts)
+histories = st.builds(
+    History, counts, counts, counts, counts, counts, st.none() | st.sampled_from(CLIMBING)
+)
 spans = st.timedeltas(timedelta(0), 40 * DAY)
 live = st.sampled_from(
     [Succeeded(), Unsent("refused"), Unknown("timeout")]
@@ -58,7 +60,16 @@ news_of_any_kind = st.one_of(
     st.tuples(asked, st.just(Source.STATUS)),
     st.tuples(told, st.just(Source.OPERATOR)),
 )
-policies = st.sampled_from([(), ("1d",), ("2d", "5d", "7d", "7d"), ("0 10 25 * *", "30m")])
+ladders = st.sampled_from([(), ("1d",), ("2d", "5d", "7d", "7d"), ("0 10 25 * *", "30m")])
+caps = st.none() | st.integers(1, 8)
+policies = st.builds(
+    Policy,
+    ladders,
+    st.dictionaries(st.sampled_from(CLIMBING), ladders),
+    caps,
+    caps,
+    st.none() | st.integers(1, 60),
+)
 
 
 @st.composite
@@ -81,7 +92,9 @@ def known_facts(draw: st.DrawFn) -> Facts:
         ),
         first_failed_at=draw(st.none() | spans.map(lambda span: SENT - span)),
         subscription_status=draw(st.sampled_from(SubscriptionStatus)),
-        steps=draw(policies),
+        policy=draw(policies),
+        planned_at=draw(st.none() | spans.map(lambda span: SENT + span)),
+        step_deadline_at=draw(st.none() | spans.map(lambda span: SENT + span)),
         last_cycle=draw(st.booleans()),
         other_open=draw(st.booleans()),
         wallet_active=draw(st.booleans()),
@@ -197,25 +210,28 @@ class Ledger:
             ),
             technical_declines=scheduled.count(Fault.TECHNICAL),
             unsent=self.unsent,
+            attempts=sum(fault is not Fault.WALLET for _, fault in self.declines),
+            last_fault=next((f for f in reversed(scheduled) if f is not Fault.WALLET), None),
         )
 
     def charge_again(self, trigger: Trigger) -> None:
-        """Claim the next charge of the invoice."""
+        """Claim the next charge of the invoice; a person's goes before the date there was."""
         self.charges += 1
+        by_hand = trigger is not Trigger.SCHEDULED and self.known.first_failed_at is not None
         self.known = replace(
             self.known, charge_status=ChargeStatus.IN_FLIGHT, trigger=trigger, sends=1, asks=0,
             sent_at=self.now, failed_seen_at=None, waiting=None, wallet_active=True,
-            history=self.history,
+            history=self.history, planned_at=self.due_at if by_hand else None,
         )  # fmt: skip
 
 
 @settings(max_examples=100)
 @given(policies, st.lists(st.tuples(news_of_any_kind, st.sampled_from(Trigger)), max_size=40))
 def test_the_life_of_an_invoice_takes_its_money_once(
-    steps: Sequence[str], story: list[tuple[News, Trigger]]
+    policy: Policy, story: list[tuple[News, Trigger]]
 ) -> None:
     """Whatever the gateway says in whatever order, what is kept is one payment or none."""
-    ledger = Ledger(facts(steps=steps))
+    ledger = Ledger(facts(policy=policy))
     for (outcome, source), trigger in story:
         is_news = ledger.hear(outcome, source)
         assert ledger.succeeded - ledger.given_back <= 1
@@ -237,21 +253,61 @@ def test_the_life_of_an_invoice_takes_its_money_once(
         lambda some: st.lists(st.sampled_from(sorted(some)), min_size=40, max_size=40)
     ),
 )
-def test_declines_of_any_kind_come_to_an_end(steps: Sequence[str], faults: list[Fault]) -> None:
+def test_declines_of_any_kind_come_to_an_end(policy: Policy, faults: list[Fault]) -> None:
     """The due date, the steps, four technical retries, and a link each time the wallet was lost."""
-    ledger = Ledger(facts(steps=steps))
+    ledger = Ledger(facts(policy=policy))
+    longest = max(len(steps) for steps in (policy.steps, *policy.ladders.values()))
     for fault in faults:
         ledger.hear(Declined(fault, "E1"), Source.LIVE)
         if ledger.known.invoice_status is not InvoiceStatus.OPEN:
             break
-        assert ledger.charges <= 1 + len(steps) + 4 + ledger.blocked
+        assert ledger.charges <= 1 + longest + 4 + ledger.blocked
+        assert_within(policy, ledger)
         assert ledger.due_at is not None
         assert ledger.due_at > ledger.now
         ledger.now = ledger.due_at
         ledger.charge_again(Trigger.SCHEDULED)
 
-    if Fault.HARD in faults or len(faults) - faults.count(Fault.WALLET) > len(steps) + 4:
+    if Fault.HARD in faults or len(faults) - faults.count(Fault.WALLET) > longest + 4:
         assert ledger.known.invoice_status is InvoiceStatus.UNCOLLECTIBLE
+
+
+def assert_within(policy: Policy, ledger: Ledger) -> None:
+    """An invoice that is still open has met none of its caps, and is due within its days."""
+    past, first = ledger.history, ledger.known.first_failed_at
+    assert policy.attempts_max is None or past.attempts < policy.attempts_max
+    assert policy.declines_max is None or past.steps_spent < policy.declines_max
+    if first is not None and policy.days_max is not None and ledger.due_at is not None:
+        assert ledger.due_at <= first + policy.days_max * DAY
+
+
+@given(
+    policies,
+    st.lists(st.sampled_from([*CLIMBING, Fault.TECHNICAL]), min_size=40, max_size=40),
+    st.lists(st.sampled_from(Trigger), min_size=40, max_size=40),
+)
+def test_no_sequence_of_declines_exceeds_a_cap(
+    policy: Policy, faults: list[Fault], triggers: list[Trigger]
+) -> None:
+    """Whoever tries and whatever it is declined for: at a cap dunning gives up, and says which."""
+    ledger = Ledger(facts(policy=policy))
+    for fault, trigger in zip(faults, triggers, strict=True):
+        before = ledger.known
+        ledger.hear(Declined(fault, "E1"), Source.LIVE)
+        if ledger.known.invoice_status is not InvoiceStatus.OPEN:
+            again = decide(before, Declined(fault, "E1"), Source.LIVE, now=ledger.now,
+                           limits=LIMITS)  # fmt: skip
+            assert again is not None
+            assert again.cap in Cap
+            break
+        assert_within(policy, ledger)
+        assert ledger.due_at is not None
+        by_hand = trigger is not Trigger.SCHEDULED
+        ledger.now += (ledger.due_at - ledger.now) / (2 if by_hand else 1)
+        ledger.charge_again(trigger)
+
+    most = policy.attempts_max or 40
+    assert ledger.charges <= most
 
 
 @given(

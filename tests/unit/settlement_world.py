@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from billing.domain import subscription
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.dunning import Policy
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import Declined, Fault, NotFound, Outcome
 from billing.domain.settlement import Decision, Facts, Limits, Source, decide
@@ -36,7 +37,7 @@ IN_FLIGHT = Facts(
     first_failed_at=None,
     subscription_status=SubscriptionStatus.ACTIVE,
     zone=JAKARTA,
-    steps=DEFAULT_STEPS,
+    policy=Policy(DEFAULT_STEPS),
 )
 
 

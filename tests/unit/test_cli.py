@@ -26,7 +26,7 @@ READS = {
     "schedule preview", "plan list", "plan show", "customer list", "customer show",
     "wallet refresh", "wallet balance", "wallet list", "subscription list", "subscription show",
     "invoice list", "invoice show", "charge list", "charge show", "event list", "audit",
-    "clock show", "doctor", "db upgrade", "db status",
+    "clock show", "doctor", "db upgrade", "db status", "simulate dunning",
 }  # fmt: skip
 
 
@@ -75,6 +75,11 @@ REFUSED: list[tuple[list[str], str]] = [
     *[([*PLAN, "--amount", text], "amount must be") for text in AMOUNTS],
     *[(["refund", UUID, "--amount", text], "amount must be") for text in AMOUNTS],
     ([*PLAN, "--amount", "5", "--cycles", "0"], "--cycles must be a whole number"),
+    ([*PLAN, "--amount", "5", "--max-days", "0"], "--max-days must be a whole number"),
+    ([*PLAN, "--amount", "5", "--max-attempts", "x"], "--max-attempts must be a whole number"),
+    ([*PLAN, "--amount", "5", "--max-declines", "-1"], "--max-declines must be a whole number"),
+    ([*PLAN, "--amount", "5", "--retries-for", "limit 1d"], "--retries-for must be CLASS=STEPS"),
+    ([*PLAN, "--amount", "5", *["--retries-for", "limit=1d"] * 2], "given twice"),
     (["subscribe", "c", "p", "--quantity", "1.5"], "--quantity must be a whole number"),
     (["subscribe", "c", "p", "--quantity", "9999999999"], "--quantity must be a whole number"),
     (["plan", "list", "--limit", "0"], "--limit must be a whole number"),

@@ -151,7 +151,9 @@ def test_payday_on_the_very_instant_of_a_failure_is_the_next_one() -> None:
 )
 def test_each_scheduled_decline_leads_to_the_next_step(spent: int, day: int | None) -> None:
     """The decline on the due date leads to day 2; the one on day 21 leads to giving up."""
-    due = step_at(DEFAULT, spent, FIRST, FIRST, JAKARTA)
+    now = [FIRST, FIRST, *ladder(DEFAULT, FIRST, JAKARTA)][min(spent, 5)]
+
+    due = step_at(DEFAULT, spent, FIRST, now, JAKARTA)
 
     assert due == (None if day is None else FIRST + day * DAY)
 
@@ -167,6 +169,15 @@ def test_a_late_decline_does_not_shift_the_ladder() -> None:
     late = FIRST + 2 * DAY + timedelta(hours=9)
 
     assert step_at(DEFAULT, 2, FIRST, late, JAKARTA) == FIRST + 7 * DAY
+
+
+def test_a_step_on_another_ladder_waits_no_longer_than_it_says() -> None:
+    """The first two declines came within a day: the third one's seven days count from there."""
+    assert step_at(("7d", "7d", "7d"), 3, FIRST, FIRST + DAY, JAKARTA) == FIRST + 8 * DAY
+    payday = [PAYDAY] * 3
+    assert step_at(payday, 3, FIRST, FIRST + DAY, JAKARTA) == datetime(
+        2026, 2, 25, 10, tzinfo=JAKARTA
+    )
 
 
 @pytest.mark.parametrize("since", [timedelta(0), timedelta(seconds=1), 30 * DAY])

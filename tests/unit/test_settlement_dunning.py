@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from billing.domain.charge import ChargeStatus, Trigger
+from billing.domain.dunning import Cap, History, Policy
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import Fault, Unsent
-from billing.domain.settlement import History
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from tests.unit.settlement_world import (
     DAY,
     DEFAULT_STEPS,
     HOUR,
+    JAKARTA,
     LIMITS,
     MINUTE,
     NOW,
@@ -50,11 +51,12 @@ def test_scheduled_declines_and_short_steps_go_up_the_ladder(
 ) -> None:
     """Day 2, 7, 14 and 21 after the first failure, then it is given up; short steps count too."""
     history = History(scheduled_declines=spent, steps_short=short)
+    first = NOW - ([0, 2, 7, 14, 21][spent + short] * DAY + HOUR)
 
-    decision = settle(facts(first_failed_at=NOW - HOUR, history=history), declined())
+    decision = settle(facts(first_failed_at=first, history=history), declined())
 
-    assert decision.first_failed_at == NOW - HOUR
-    assert decision.retry_at == (None if day is None else NOW - HOUR + day * DAY)
+    assert decision.first_failed_at == first
+    assert decision.retry_at == (None if day is None else first + day * DAY)
     assert decision.gives_up is (day is None)
 
 
@@ -70,27 +72,144 @@ def test_declined_retry_by_hand_goes_back_to_the_date_there_was(
     A quick technical retry after it would come as a scheduled one, and skip a wait.
     """
     history = History(scheduled_declines=spent)
-    known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history)
+    due = NOW - HOUR + day * DAY
+    known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history, planned_at=due)
 
-    assert settle(known, declined(fault)).retry_at == NOW - HOUR + day * DAY
+    assert settle(known, declined(fault)).retry_at == due
 
 
 @pytest.mark.parametrize("trigger", [Trigger.OPERATOR, Trigger.CUSTOMER])
 def test_unsent_retry_by_hand_goes_back_to_the_date_there_was(trigger: Trigger) -> None:
     """The connection was refused: tried again by the ladder, not a minute later as scheduled."""
-    history = History(scheduled_declines=2)
-    known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history)
+    history, due = History(scheduled_declines=2), NOW + 5 * DAY
+    known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history, planned_at=due)
 
-    assert settle(known, Unsent("refused")).retry_at == NOW - HOUR + 7 * DAY
+    assert settle(known, Unsent("refused")).retry_at == due
 
 
-def test_retry_by_hand_between_technical_waits_keeps_them_short() -> None:
-    """Before any step is spent there is no date of the ladder to go back to."""
-    history = History(technical_declines=1)
-    known = facts(trigger=Trigger.OPERATOR, first_failed_at=NOW - HOUR, history=history)
+@pytest.mark.parametrize("fault", [Fault.TECHNICAL, Fault.OTHER])
+def test_retry_by_hand_between_technical_waits_keeps_them_short(fault: Fault) -> None:
+    """The date there was is a quarter of an hour away, and stays."""
+    history, due = History(technical_declines=1), NOW + 9 * MINUTE
+    known = facts(
+        trigger=Trigger.OPERATOR, first_failed_at=NOW - HOUR, history=history, planned_at=due
+    )
 
-    assert settle(known, declined(Fault.TECHNICAL)).retry_at == NOW + HOUR
+    assert settle(known, declined(fault)).retry_at == due
+    assert settle(known, Unsent("refused")).retry_at == due
+
+
+def test_retry_by_hand_on_a_step_that_waits_for_money_goes_back_to_waiting() -> None:
+    """When the next look at the balance has gone by meanwhile, the step's deadline is looked at."""
+    known = facts(
+        trigger=Trigger.OPERATOR, first_failed_at=NOW - 3 * DAY,
+        history=History(scheduled_declines=1), planned_at=NOW - MINUTE,
+        step_deadline_at=NOW + 4 * DAY,
+    )  # fmt: skip
+
+    assert settle(known, declined()).retry_at == NOW + 4 * DAY
+
+
+def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_anew() -> None:
+    """Nobody knew its outcome for days: the ladder of the decline before it goes on from now."""
+    policy = Policy(("2d", "5d"), {Fault.LIMIT: ("3d", "4d")})
+    history = History(scheduled_declines=1, last_fault=Fault.LIMIT)
+    known = facts(
+        trigger=Trigger.OPERATOR, first_failed_at=NOW - 9 * DAY, history=history,
+        planned_at=NOW - 6 * DAY, policy=policy,
+    )  # fmt: skip
+
+    assert settle(known, declined(Fault.OTHER)).retry_at == NOW + 3 * DAY
     assert settle(known, Unsent("refused")).retry_at == NOW + MINUTE
+
+
+def test_each_fault_takes_the_next_step_of_its_own_ladder() -> None:
+    """
+    Steps are counted together: the n-th decline takes the n-th step of the ladder of its fault.
+
+    It waits as long as it says; on one and the same ladder that is from the first failure on.
+    """
+    ladders = {Fault.INSUFFICIENT_FUNDS: ("0 10 25 * *",) * 3, Fault.LIMIT: ("1d", "1d")}
+    policy = Policy(("2d", "5d", "7d", "7d"), ladders)
+    first = datetime(2026, 1, 31, 9, tzinfo=JAKARTA)
+    payday = datetime(2026, 2, 25, 10, tzinfo=JAKARTA)
+    story = [
+        (Fault.LIMIT, first, first + DAY),
+        (Fault.OTHER, first + DAY, first + 6 * DAY),
+        (Fault.INSUFFICIENT_FUNDS, first + 6 * DAY, payday),
+        (Fault.OTHER, payday, payday + 7 * DAY),
+        (Fault.LIMIT, payday + 7 * DAY, None),
+    ]
+    for spent, (fault, now, due) in enumerate(story):
+        known = facts(
+            first_failed_at=first, history=History(scheduled_declines=spent), policy=policy
+        )
+        assert settle(known, declined(fault), now=now).retry_at == due, spent
+
+
+@pytest.mark.parametrize(
+    ("policy", "history", "cap"),
+    [
+        (Policy(("2d",) * 4), History(scheduled_declines=4), Cap.RETRIES),
+        (Policy(()), History(), Cap.RETRIES),
+        (Policy(("2d",) * 4, {Fault.INSUFFICIENT_FUNDS: ()}), History(), Cap.RETRIES),
+        (Policy(("2d",) * 4, declines_max=1), History(), Cap.DECLINES),
+        (Policy(("2d",) * 4, declines_max=3), History(scheduled_declines=1), None),
+        (Policy(("2d",) * 4, declines_max=3), History(1, 1), Cap.DECLINES),
+        (Policy(("2d",) * 4, declines_max=3), History(1, 0, 5), Cap.DECLINES),
+        (Policy(("2d",) * 4, attempts_max=1), History(), Cap.ATTEMPTS),
+        (Policy(("2d",) * 4, attempts_max=6), History(1, 0, 3, attempts=4), None),
+        (Policy(("2d",) * 4, attempts_max=6), History(1, 0, 3, attempts=5), Cap.ATTEMPTS),
+        (Policy(("2d",) * 4, days_max=1), History(), Cap.DAYS),
+        (Policy(("2d",) * 4, days_max=2), History(), None),
+        (Policy(("2d", "5d"), days_max=4), History(scheduled_declines=1), Cap.DAYS),
+        (Policy(("2d", "5d"), days_max=5), History(scheduled_declines=1), None),
+    ],
+)
+def test_the_first_cap_that_is_met_ends_dunning(
+    policy: Policy, history: History, cap: Cap | None
+) -> None:
+    """Declines on a date, charges in all, days since the first failure, or the ladder's end."""
+    decision = settle(facts(history=history, policy=policy), declined())
+
+    assert (decision.gives_up, decision.cap) == (cap is not None, cap)
+    assert (decision.retry_at is None) is (cap is not None)
+
+
+def test_technical_waits_spend_attempts_and_days_but_no_declines() -> None:
+    """A quick retry is a charge as well, and none is planned after the last day."""
+    first = NOW - DAY
+    known = facts(first_failed_at=first, history=History(technical_declines=3, attempts=3))
+
+    def due(policy: Policy) -> tuple[datetime | None, Cap | None]:
+        decision = settle(replace(known, policy=policy), declined(Fault.TECHNICAL))
+        return decision.retry_at, decision.cap
+
+    assert due(Policy(declines_max=1)) == (NOW + 12 * HOUR, None)
+    assert due(Policy(attempts_max=4)) == (None, Cap.ATTEMPTS)
+    assert due(Policy(days_max=1)) == (None, Cap.DAYS)
+
+
+def test_a_persons_retry_may_be_the_last_attempt() -> None:
+    """It counts as a charge: no automatic one is left then, and dunning ends."""
+    known = facts(
+        trigger=Trigger.OPERATOR, first_failed_at=NOW - DAY, planned_at=NOW + DAY,
+        history=History(scheduled_declines=1, attempts=1), policy=Policy(("2d",), attempts_max=2),
+    )  # fmt: skip
+
+    assert settle(known, declined()).cap is Cap.ATTEMPTS
+
+
+def test_waiting_for_a_wallet_ends_with_the_days() -> None:
+    """Thirty days for a new link, but none beyond the cap; a lost wallet spends no attempt."""
+    policy = Policy(("2d",) * 4, attempts_max=2, days_max=10)
+    known = facts(first_failed_at=NOW - DAY, history=History(attempts=1), policy=policy)
+
+    decision = settle(known, declined(Fault.WALLET))
+    assert (decision.blocked_on, decision.retry_at) == (Blocked.WALLET, NOW + 9 * DAY)
+    late = settle(replace(known, first_failed_at=NOW - 10 * DAY), declined(Fault.WALLET))
+    assert (late.gives_up, late.cap, late.blocked_on) == (True, Cap.DAYS, None)
+    assert settle(facts(policy=policy), declined(Fault.WALLET)).retry_at == NOW + 30 * DAY
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
@@ -121,8 +240,9 @@ def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
         settle(
             facts(first_failed_at=first, history=History(technical_declines=before)),
             declined(Fault.TECHNICAL),
+            now=first + day * DAY + MINUTE,
         ).retry_at
-        for before in range(4, 10)
+        for before, day in enumerate([0, 2, 7, 14, 21, 22], 4)
     ]
 
     days: list[datetime | None] = [first + day * DAY for day in (2, 7, 14, 21)]
@@ -131,7 +251,7 @@ def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
 
 def test_counted_technical_declines_move_the_other_faults_too() -> None:
     """A step that a technical decline has spent is not there again for the next decline."""
-    first = NOW - DAY
+    first = NOW - 15 * DAY
     history = History(scheduled_declines=1, technical_declines=6)
     known = facts(first_failed_at=first, history=history)
 

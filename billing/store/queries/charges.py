@@ -37,9 +37,10 @@ def candidates(
     statement = text("""
         SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index,
                i.change_index, i.amount - i.credited AS amount, i.next_trigger,
-               i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at,
+               i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at, i.planned_at,
                s.status AS subscription_status, s.first_paid_at,
-               p.name AS plan_name, p.use_points, p.retries, p.timezone, p.on_exhausted,
+               p.name AS plan_name, p.use_points, p.retries, p.retries_for, p.declines_max,
+               p.attempts_max, p.days_max, p.timezone, p.on_exhausted,
                c.name, c.phone, c.email, w.id AS wallet_id, w.token_sealed, w.expires_at,
                last.ordinal AS last_ordinal, last.id AS last_charge_id,
                last.gateway_number AS last_number, last.status AS last_status,
@@ -113,8 +114,10 @@ def take_off_schedule(connection: Connection, charge_ids: Sequence[UUID]) -> Non
     connection.execute(
         text(
             "UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL,"
-            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,"
-            " next_trigger = 'scheduled'"
+            " blocked_on = NULL, shortfall = NULL, next_trigger = 'scheduled',"
+            # A person's try goes before what the ladder has planned, which then goes on.
+            " step_deadline_at = CASE WHEN c.trigger <> 'scheduled' THEN i.step_deadline_at END,"
+            " planned_at = CASE WHEN c.trigger <> 'scheduled' THEN i.planned_at END"
             " FROM charges c WHERE c.invoice_id = i.id AND c.id = ANY(:ids)"
         ),
         {"ids": list(charge_ids)},
@@ -137,8 +140,10 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                ch.status, ch.trigger, ch.sends, ch.asks, ch.sent_at, ch.failed_seen_at,
                ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
+               i.planned_at, i.step_deadline_at,
                s.status AS subscription_status, s.next_due_at, s.cancel_at, p.timezone,
-               p.retries, p.on_exhausted, p.cycles, s.next_period_index,
+               p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
+               p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, w.expires_at,
                (SELECT stopped_at IS NULL FROM engine) AS charging,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
@@ -164,6 +169,9 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
                count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
                    AND fault = 'technical')
                    AS technical_declines,
+               count(*) FILTER (WHERE status = 'declined' AND fault <> 'wallet') AS attempts,
+               (array_agg(fault ORDER BY ordinal DESC) FILTER (WHERE status = 'declined'
+                   AND trigger = 'scheduled' AND fault <> 'wallet'))[1] AS last_fault,
                coalesce(sum(turned_away), 0)::int AS unsent
         FROM charges WHERE invoice_id = ANY(:ids) GROUP BY invoice_id
     """)

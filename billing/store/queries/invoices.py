@@ -59,7 +59,8 @@ def close(
     connection.execute(
         text(
             "UPDATE invoices SET status = :status, closed_at = :at, next_attempt_at = NULL,"
-            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL, leased_until = NULL,"
+            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL, planned_at = NULL,"
+            " leased_until = NULL,"
             " reason = CAST(:reason AS text),"
             " paid_at = CASE WHEN :status = 'paid' THEN CAST(:at AS timestamptz) END"
             " WHERE id = ANY(:ids)"
@@ -97,13 +98,24 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
     )
 
 
-def release_blocked(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
-    """Let invoices that waited for the customer's wallet be charged now."""
-    statement = text(
-        "UPDATE invoices SET next_attempt_at = :now, blocked_on = NULL, leased_until = NULL"
-        " WHERE customer_id = :customer AND status = 'open' AND blocked_on = 'wallet'"
-        " RETURNING id, subscription_id"
-    )
+def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
+    """Let what a customer owes be charged now, once, from a wallet that is new.
+
+    What waited for it, and what failed from the one before: that goes before the ladder's next
+    date, and leaves it where it is.
+    """
+    statement = text("""
+        UPDATE invoices i SET next_attempt_at = :now, blocked_on = NULL, shortfall = NULL,
+               leased_until = NULL, planned_at = due.planned_at,
+               next_trigger = CASE WHEN due.planned_at > :now THEN 'customer'
+                                   ELSE 'scheduled' END
+        FROM (SELECT id, CASE WHEN blocked_on = 'wallet' THEN planned_at
+                              ELSE coalesce(planned_at, next_attempt_at) END AS planned_at
+              FROM invoices WHERE customer_id = :customer AND status = 'open'
+                AND (blocked_on = 'wallet'
+                     OR first_failed_at IS NOT NULL AND next_attempt_at > :now)) AS due
+        WHERE i.id = due.id RETURNING i.id, i.subscription_id
+    """)
     rows = connection.execute(statement, {"customer": customer_id, "now": now})
     return list(rows.mappings())
 

@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, text
 
 _PLANS = """
-SELECT code, name, amount, every, cron, timezone, trial, cycles, retries, on_exhausted, catch_up,
-       use_points, created_at, archived_at
+SELECT code, name, amount, every, cron, timezone, trial, cycles, retries, retries_for,
+       declines_max, attempts_max, days_max, on_exhausted, catch_up, use_points, created_at,
+       archived_at
 FROM plans"""
 
 _CUSTOMERS = """
@@ -49,8 +50,8 @@ _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
        i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
        i.amount_refunded, i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
-       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short, p.retries,
-       p.timezone
+       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short, i.planned_at,
+       p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max, p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 

@@ -158,6 +158,7 @@ class Invoice(SQLModel, table=True):
     first_failed_at: datetime | None = instant()
     steps_short: int = count()
     step_deadline_at: datetime | None = instant()
+    planned_at: datetime | None = instant()
     shortfall: int | None = field(BigInteger, null=True)
     created_at: datetime = instant(null=False)
     paid_at: datetime | None = instant()

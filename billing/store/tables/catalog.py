@@ -13,6 +13,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from billing.domain.subscription import (
@@ -32,6 +33,7 @@ class Plan(SQLModel, table=True):
         amount("amount"),
         CheckConstraint("(every IS NULL) <> (cron IS NULL)", name="schedule"),
         CheckConstraint("cycles IS NULL OR cycles > 0", name="cycles"),
+        CheckConstraint("least(declines_max, attempts_max, days_max) > 0", name="caps"),
         one_of("on_exhausted", OnExhausted),
         one_of("catch_up", CatchUp),
     )
@@ -45,6 +47,10 @@ class Plan(SQLModel, table=True):
     trial: str | None = field(Text, null=True)
     cycles: int | None = field(Integer, null=True)
     retries: str = field(Text)
+    retries_for: dict[str, str] = field(JSONB, server_default=text("'{}'"))
+    declines_max: int | None = field(Integer, null=True)
+    attempts_max: int | None = field(Integer, null=True)
+    days_max: int | None = field(Integer, null=True)
     on_exhausted: str = field(Text)
     catch_up: str = field(Text)
     use_points: bool = flag()

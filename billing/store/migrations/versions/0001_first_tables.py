@@ -89,6 +89,10 @@ def upgrade() -> None:
     sa.Column('trial', sa.Text(), nullable=True),
     sa.Column('cycles', sa.Integer(), nullable=True),
     sa.Column('retries', sa.Text(), nullable=False),
+    sa.Column('retries_for', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    sa.Column('declines_max', sa.Integer(), nullable=True),
+    sa.Column('attempts_max', sa.Integer(), nullable=True),
+    sa.Column('days_max', sa.Integer(), nullable=True),
     sa.Column('on_exhausted', sa.Text(), nullable=False),
     sa.Column('catch_up', sa.Text(), nullable=False),
     sa.Column('use_points', sa.Boolean(), server_default=sa.text('false'), nullable=False),
@@ -99,6 +103,7 @@ def upgrade() -> None:
     sa.CheckConstraint('(every IS NULL) <> (cron IS NULL)', name=op.f('plans_schedule_check')),
     sa.CheckConstraint('amount BETWEEN 1 AND 9999999999', name=op.f('plans_amount_check')),
     sa.CheckConstraint('cycles IS NULL OR cycles > 0', name=op.f('plans_cycles_check')),
+    sa.CheckConstraint('least(declines_max, attempts_max, days_max) > 0', name=op.f('plans_caps_check')),
     sa.PrimaryKeyConstraint('code', name=op.f('plans_primary'))
     )
     op.create_table('subscriptions',
@@ -199,6 +204,7 @@ def upgrade() -> None:
     sa.Column('first_failed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('steps_short', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('step_deadline_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('planned_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('shortfall', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('paid_at', sa.DateTime(timezone=True), nullable=True),

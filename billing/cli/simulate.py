@@ -1,0 +1,115 @@
+"""`billing simulate`: what a policy would do, on wallets that nobody has."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli import arguments, options, output
+from billing.domain.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from billing.simulation.wallets import Life
+
+app = options.noun("Simulations: policies on made-up wallets; no database, no gateway.")
+WALLETS_MAX, MONTHS_MAX, SEED_MAX = 1_000_000, 60, 10**9
+COLUMNS = {
+    "policy": "policy",
+    "recovered": "amount_recovered",
+    "share": "share_recovered",
+    "charges": "charges_per_recovered",
+    "median": "days_median",
+    "p90": "days_p90",
+    "lost": "customers_lost",
+}
+LEGEND = (
+    "charges: sent for invoices that failed, for each that was recovered\n"
+    "median, p90: days to recovery; lost: customers that were given up"
+)
+
+
+@app.command(
+    epilog=options.example(
+        "billing simulate dunning --wallets 10000 --chart dunning.png",
+        'billing simulate dunning --policy "days: 2d 5d 7d 7d" --policy "payday: 2d; 0 10 25 * *"',
+    )
+)
+def dunning(
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--policy",
+            metavar="NAME:STEPS",
+            help='"payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30"; with "| blind" it charges'
+            " on each date whatever the wallet holds; repeatable.",
+        ),
+    ] = None,
+    wallets: Annotated[
+        str, typer.Option("--wallets", metavar="FILE|N", help="A CSV of wallets, or how many.")
+    ] = "10000",
+    seed: Annotated[str, typer.Option("--seed", metavar="S", help="The same is the same.")] = "1",
+    months: Annotated[str, typer.Option("--months", metavar="N", help="Charges of each.")] = "12",
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE", help="Draw it: .png or .html.")
+    ] = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Play policies on simulated wallets with the engine's own dunning, and compare them."""
+    number = arguments.whole(seed, "--seed", SEED_MAX)
+    periods = arguments.whole(months, "--months", MONTHS_MAX)
+    from billing.simulation import chart as charts
+    from billing.simulation import comparing, contenders
+
+    played = contenders.read(policies or contenders.DEFAULT)
+    if chart is not None:
+        charts.check(chart)
+    count, lives = _lives(wallets, number)
+    scores = [comparing.Score(contender) for contender in played]
+    with output.progress("simulating", count, quiet=as_json) as advance:
+        for done in comparing.compare(scores, lives, periods):
+            advance(done)
+    if chart is not None:
+        charts.draw(chart, scores, f"{count:,} wallets, {periods} months, seed {number}")
+    figures = [score.figures() for score in scores]
+    found: dict[str, Any] = {
+        "wallets": count, "months": periods, "seed": number,
+        "chart": None if chart is None else str(chart), "policies": figures,
+    }  # fmt: skip
+
+    def people() -> None:
+        output.table([_people(one) for one in figures], list(COLUMNS), empty="")
+        output.say(LEGEND)
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _lives(wallets: str, seed: int) -> "tuple[int, Iterator[Life]]":
+    from billing.simulation import comparing
+    from billing.simulation.wallets import read
+
+    if wallets.isascii() and wallets.isdigit():
+        count = arguments.whole(wallets, "--wallets", WALLETS_MAX)
+        return count, comparing.population(count, seed)
+    try:
+        with Path(wallets).open(encoding="utf-8-sig", newline="") as lines:
+            profiles = read(lines)
+    except UnicodeDecodeError:
+        raise InvalidValue(f"{wallets} is not UTF-8; save it as CSV UTF-8") from None
+    except OSError as failed:
+        raise InvalidValue(
+            f"cannot read {wallets}: {failed.strerror}; --wallets is a CSV file or a number"
+        ) from None
+    except InvalidValue as wrong:
+        raise InvalidValue(f"{wallets}: {wrong}") from None
+    return len(profiles), comparing.inhabited(profiles, seed)
+
+
+def _people(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures under short names, so that they fit a terminal."""
+    shown = {name: figures[key] for name, key in COLUMNS.items()}
+    share = shown["share"]
+    shown["share"] = None if share is None else f"{100 * share:.1f} %"
+    return shown | {"recovered": output.written("amount", shown["recovered"])}

@@ -1,0 +1,61 @@
+"""The `billing` command in this process, against an engine of the tests."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from billing import cli
+from tests.integration.engine import KEY, Engine
+
+Billing = Callable[..., Any]
+
+
+def environment(engine: Engine) -> dict[str, str]:
+    """The settings of an engine, as variables."""
+    return {
+        "BILLING_DATABASE_URL": engine.url,
+        "BILLING_DOKU_BASE_URL": engine.gateway.url,
+        "BILLING_DOKU_CLIENT_ID": engine.gateway.client_id,
+        "BILLING_DOKU_SECRET_KEY": engine.gateway.secret_key,
+        "BILLING_TOKEN_KEY": KEY,
+        "BILLING_TEST_CLOCK": "1",
+    }
+
+
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    """A command sets logging up for its own process; here the process goes on."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def billing(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    _logs_as_before: None,
+) -> Billing:
+    """Run a command with --json and return its document; the exit code has to be `code`."""
+    for name, value in environment(engine).items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: object, code: int = 0, people: bool = False) -> Any:
+        capsys.readouterr()
+        given = [str(word) for word in words] + ([] if people else ["--json"])
+        assert cli.run(given) == code, capsys.readouterr().err
+        printed = capsys.readouterr()
+        if code:
+            assert printed.err.count("\n") == (1 if printed.err else 0)
+            return printed.err or json.loads(printed.out)
+        assert printed.err == ""
+        return printed.out if people else json.loads(printed.out)
+
+    return run

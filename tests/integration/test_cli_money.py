@@ -1,0 +1,116 @@
+"""The commands about prices: ladders and caps, changes, coupons, balances, tokens that end."""
+
+from datetime import timedelta
+
+from tests.integration.command import Billing
+from tests.integration.engine import Engine
+
+
+def test_a_plans_ladders_and_caps_and_the_dates_they_lead_to(
+    billing: Billing, engine: Engine
+) -> None:
+    """What `plan create` was told is what `plan show` says and `invoice show` counts with."""
+    words = ["plan", "create", "P", "--amount", 50_000, "--every", "1 month"]
+    ladders = ["--retries-for", "insufficient_funds=0 10 25 * *; 1d", "--retries-for", "limit=1d"]
+    made = billing(*words, *ladders, "--max-days", 26, "--max-attempts", 9, "--max-declines", 8)
+    assert made["retries_for"] == {"insufficient_funds": "0 10 25 * *; 1d", "limit": "1d"}
+    assert (made["declines_max"], made["attempts_max"], made["days_max"]) == (8, 9, 26)
+    assert "limit=1d" in billing("plan", "show", "P", people=True)
+    assert 'retries for "hard"' in billing(
+        *["plan", "create", "Q", "--amount", 5, "--every", "1 day", "--retries-for", "hard=1d"],
+        code=1,
+    )
+    subscription = engine.subscribe(engine.customer(cash=0))
+    engine.run()
+
+    [invoice] = billing("invoice", "list", "--subscription", subscription)
+    shown = billing("invoice", "show", invoice["id"])
+    assert shown["retries_at"] == ["2026-02-25T10:00:00+07:00"]  # ten on the 26th is too late
+    assert "2026-02-25 10:00" in billing("invoice", "show", invoice["id"], people=True)
+
+
+def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: Engine) -> None:
+    """Only within the span, the earliest first, each wallet with what needs it; ended ones not."""
+    engine.plan()
+    late, early, ended = (engine.customer() for _ in range(3))
+    made = {customer: str(engine.subscribe(customer)) for customer in (late, early, ended)}
+    second = str(engine.subscribe(early))
+    for customer, days in ((late, 29), (early, 7), (ended, 3)):
+        engine.execute(
+            "UPDATE wallets SET expires_at = :at WHERE customer_id = :customer",
+            at=engine.now + timedelta(days=days), customer=customer,
+        )  # fmt: skip
+    billing("subscription", "cancel", made[ended])
+
+    listed = billing("wallet", "list", "--expiring", "30 days")
+    assert [row["customer"] for row in listed] == [early, late]
+    assert set(listed[0]["subscriptions"]) == {made[early], second}
+    assert listed[0]["expires_at"] == "2026-02-07T09:00:00+07:00"
+    assert [row["customer"] for row in billing("wallet", "list", "--expiring", "7d")] == [early]
+    assert second in billing("wallet", "list", "--expiring", "7d", people=True)
+    assert "until 2026-02-01 09:00" in billing("wallet", "list", "--expiring", "1d", people=True)
+    assert "2 days" in billing("wallet", "list", "--expiring", "2 dyas", code=1)
+    both = ("wallet", "list", "--expiring", "1d", "--status", "expired")
+    assert "choose --status or --expiring" in billing(*both, code=1)
+
+
+def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> None:
+    """The money of a change is said, a planned one is shown and can be taken back."""
+    engine.plan("P", amount=10_000)
+    engine.plan("Q", amount=30_000)
+    customer = engine.customer()
+    subscription = engine.subscribe(customer)
+    engine.run()
+
+    done = billing("subscription", "change", subscription, "--plan", "Q", "--at", "period-end")
+    assert (done["next_plan"], done["next_amount"]) == ("Q", 30_000)
+    assert done["change_at"] == "2026-02-28T09:00:00+07:00"
+    told = billing("subscription", "change", subscription, "--plan", "P", people=True)
+    assert "the planned change is taken back" in told
+    told = billing("subscription", "change", subscription, "--quantity", 3, people=True)
+    assert "is P now, Rp 30,000 a period" in told
+    assert "Rp 20,000 is charged for the days that are left" in told
+    engine.run()
+    told = billing("subscription", "change", subscription, "--amount", 9_000, people=True)
+    assert "Rp 21,000 is the customer's, for the next invoices" in told
+    assert billing("customer", "show", customer)["balance"] == 21_000
+    assert "say what to change" in billing("subscription", "change", subscription, code=1)
+    assert "--quantity must be" in billing(
+        "subscription", "change", subscription, "--quantity", 0, code=1
+    )
+
+
+def test_coupons_and_lines_from_the_command_line(billing: Billing, engine: Engine) -> None:
+    """Offered, redeemed with a subscription, applied to a running one, archived."""
+    engine.plan("P", amount=10_000)
+    customer = engine.customer()
+    made = billing("coupon", "create", "HALF", "--percent", 50, "--cycles", 2, "--most", 1)
+    assert (made["percent"], made["cycles"], made["redeemed_max"]) == (50, 2, 1)
+    billing("coupon", "create", "OFF", "--amount", 3_000)
+    assert "--percent must be" in billing("coupon", "create", "X", "--percent", 101, code=1)
+    subscription = billing(
+        "subscribe", customer, "P", "--coupon", "HALF", "--setup-fee", 700, "--amount", 20_000
+    )["id"]
+    assert "redeemed 1 times" in billing("subscribe", customer, "P", "--coupon", "HALF", code=1)
+    engine.run()
+    [invoice] = billing("subscription", "show", subscription)["invoices"]
+    assert invoice["amount"] == 10_700
+    assert [line["amount"] for line in invoice["lines"]] == [20_000, -10_000, 700]
+
+    billing("coupon", "apply", "OFF", subscription)
+    billing("subscription", "extra", subscription, "--amount", 500, "--title", "a towel")
+    engine.advance(timedelta(days=30))
+    assert billing("subscription", "show", subscription)["invoices"][-1]["amount"] == 17_500
+    assert billing("coupon", "archive", "OFF")["archived_at"]
+    assert [row["code"] for row in billing("coupon", "list")] == ["HALF", "OFF"]
+
+
+def test_a_balance_from_the_command_line(billing: Billing, engine: Engine) -> None:
+    """Given for a reason, listed, and not paid out when no payment stands behind it."""
+    customer = engine.customer()
+    assert "needs a reason" in billing("credit", "give", customer, "--amount", 500, code=1)
+    made = billing("credit", "give", customer, "--amount", 500, "--reason", "late delivery")
+    [row] = billing("credit", "list", customer)
+    assert (row["id"], row["remaining"], row["reason"]) == (made["id"], 500, "late delivery")
+    assert "balance Rp 500" in billing("credit", "list", customer, people=True)
+    assert "no payment stands behind" in billing("credit", "refund", made["id"], code=1)

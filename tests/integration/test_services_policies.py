@@ -1,0 +1,305 @@
+"""Ladders by fault, caps, and tries by hand, through the real services and a real gateway."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from billing.domain.errors import IllegalMove, InvalidValue
+from billing.domain.events import OPERATOR
+from billing.services import operating, showing
+from tests.integration.engine import START, Engine
+
+DAY = timedelta(days=1)
+PAYDAY = datetime(2026, 2, 25, 3, tzinfo=UTC)
+LIMIT, OTHER = "limit_exceeded", "do_not_honour"
+
+
+def tried_after(engine: Engine, subscription: UUID) -> list[float]:
+    """How many days after START each charge was made."""
+    return [(c["created_at"] - START) / DAY for c in engine.charges(subscription)]
+
+
+def foretold(engine: Engine, subscription: UUID) -> list[datetime]:
+    """The dates that are shown for the first invoice."""
+    found = showing.subscription(engine.context.database, subscription)
+    return list(found["invoices"][0]["retries_at"])
+
+
+def retry(engine: Engine, subscription: UUID) -> None:
+    """An operator tries the first invoice at once."""
+    operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    engine.run()
+
+
+def given_up(engine: Engine) -> dict[str, Any]:
+    """What the event of giving up says, and after how many days."""
+    [told] = engine.told("invoice.given_up")
+    return {"day": (told["at"] - START) / DAY, **told["data"]}
+
+
+def test_each_fault_climbs_its_own_ladder(engine: Engine) -> None:
+    """A limit is tried the next days, anything else as the plan says, and no money at payday."""
+    customer, subscription = engine.begun(
+        every="1 year", retries="2d 5d 7d 7d",
+        retries_for={"limit": "1d 1d", "insufficient_funds": "2d; 2d; 0 10 25 * *"},
+    )  # fmt: skip
+    for code in (LIMIT, OTHER, "insufficient_funds"):
+        engine.script("decline", customer, code=code, message="no")
+
+    engine.advance(60 * DAY)
+
+    assert [c["fault"] for c in engine.charges(subscription)] == [
+        "limit", "other", "insufficient_funds", None,
+    ]  # fmt: skip
+    made = [c["created_at"] for c in engine.charges(subscription)]
+    assert made == [START, START + DAY, START + 6 * DAY, PAYDAY]
+    assert engine.status(subscription) == "active"
+
+
+def test_a_fault_whose_ladder_is_spent_ends_dunning(engine: Engine) -> None:
+    """Steps are counted together: the third decline finds no third step on the limit's ladder."""
+    customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1d"})
+    engine.script("decline", customer, code=OTHER, message="no", times=1)
+    engine.script("decline", customer, code=LIMIT, message="no", times=None)
+
+    engine.advance(60 * DAY)
+
+    assert tried_after(engine, subscription) == [0, 2]
+    assert given_up(engine)["cap"] == "retries"
+    assert engine.status(subscription) == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("caps", "days", "cap"),
+    [
+        ({"declines_max": 2}, [0, 2], "declines"),
+        ({"attempts_max": 3}, [0, 2, 7], "attempts"),
+        ({"days_max": 14}, [0, 2, 7, 14], "days"),
+        ({"days_max": 13, "attempts_max": 5}, [0, 2, 7], "days"),
+        ({}, [0, 2, 7, 14, 21], "retries"),
+    ],
+)
+def test_a_cap_ends_dunning_and_is_named(
+    engine: Engine, caps: dict[str, int], days: list[float], cap: str
+) -> None:
+    """The final action follows the last decline that a cap allows; no later date was shown."""
+    customer, subscription = engine.begun(every="1 year", on_exhausted="unpaid", **caps)
+    engine.script("decline", customer, times=None)
+    engine.run()
+    planned = [(date - START) / DAY for date in foretold(engine, subscription)]
+
+    engine.advance(60 * DAY)
+
+    assert tried_after(engine, subscription) == days == [0, *planned]
+    told = given_up(engine)
+    assert (told["cap"], told["day"]) == (cap, days[-1])
+    assert told["why"].startswith("dunning gave up: ")
+    assert engine.status(subscription) == "unpaid"
+
+
+def test_quick_technical_tries_count_as_attempts(engine: Engine) -> None:
+    """Three charges in all: the first and two technical retries."""
+    customer, subscription = engine.begun(every="1 year", attempts_max=3)
+    engine.script("decline", customer, times=None, code="maintenance")
+
+    engine.advance(30 * DAY)
+
+    assert len(engine.charges(subscription)) == 3
+    assert given_up(engine)["cap"] == "attempts"
+
+
+@pytest.mark.parametrize(
+    ("caps", "day", "cap"),
+    [
+        ({"declines_max": 2}, 7, "declines"),
+        ({"days_max": 9}, 9, "days"),
+        ({"days_max": 7}, 7, "days"),
+        ({"attempts_max": 2}, 22, "retries"),
+    ],
+)
+def test_a_wallet_that_stays_short_meets_the_caps_too(
+    engine: Engine, caps: dict[str, int], day: int, cap: str
+) -> None:
+    """A missed step is a decline and no attempt; nothing is asked after the last day."""
+    _, subscription = engine.begun(every="1 year", cash=0, **caps)
+
+    engine.advance(60 * DAY)
+
+    assert tried_after(engine, subscription) == [0]
+    assert (given_up(engine)["day"], given_up(engine)["cap"]) == (day, cap)
+
+
+def test_the_wait_for_a_wallet_ends_with_the_days(engine: Engine) -> None:
+    """Ten days since the first failure, and not thirty since the wallet was lost."""
+    customer, subscription = engine.begun(every="1 year", days_max=10)
+    engine.script("decline", customer)
+    engine.advance(START + DAY)
+    engine.lose_wallet(customer)
+
+    engine.advance(START + 60 * DAY)
+
+    assert (given_up(engine)["day"], given_up(engine)["cap"]) == (10, "days")
+    assert engine.status(subscription) == "canceled"
+
+
+def test_a_wait_for_a_wallet_without_such_a_cap_says_what_ended_it(engine: Engine) -> None:
+    """Thirty days after the step that found no wallet."""
+    customer, _ = engine.begun(every="1 year")
+    engine.script("decline", customer)
+    engine.advance(START + DAY)
+    engine.lose_wallet(customer)
+
+    engine.advance(START + 60 * DAY)
+
+    told = given_up(engine)
+    assert (told["day"], told["why"]) == (32, "dunning gave up: no wallet was linked in time")
+    assert "cap" not in told
+
+
+class TestTriesByHand:
+    """A person, or a new wallet, tries at once, once, and leaves the ladder where it is."""
+
+    def test_a_retry_is_shown_and_made_before_the_dates_that_stay(self, engine: Engine) -> None:
+        """Another fault by hand, with another ladder, changes none of the dates."""
+        customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1h 1h 1h 1h"})
+        engine.script("decline", customer, times=1, code=OTHER, message="no")
+        engine.script("decline", customer, times=1, code=LIMIT, message="no")
+        engine.script("decline", customer, times=None, code=OTHER, message="no")
+        engine.run()
+        planned = foretold(engine, subscription)
+        engine.advance(START + DAY)
+
+        operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+        assert foretold(engine, subscription) == [START + DAY, *planned]
+        engine.run()
+
+        assert foretold(engine, subscription) == planned
+        engine.advance(START + 60 * DAY)
+        assert tried_after(engine, subscription) == [0, 1, 2, 7, 14, 21]
+
+    def test_a_retry_on_a_step_that_waits_for_money_leaves_its_deadline(
+        self, engine: Engine
+    ) -> None:
+        """Short on payday, tried by hand a day later: the wait goes on, not until next month."""
+        customer, subscription = engine.begun(every="1 year", cash=0, retries="0 10 25 * *; 7d")
+        engine.advance(PAYDAY + DAY)
+        before = engine.invoices(subscription)[0]
+
+        retry(engine, subscription)
+
+        after = engine.invoices(subscription)[0]
+        assert after["step_deadline_at"] == before["step_deadline_at"] == PAYDAY + 7 * DAY
+        assert after["next_attempt_at"] == before["next_attempt_at"]
+        engine.put_cash(customer, 50_000)
+        engine.advance(timedelta(hours=6))
+        assert engine.status(subscription) == "active"
+
+    def test_two_clicks_are_two_tries_and_one_ladder(self, engine: Engine) -> None:
+        """The second click before the tick keeps the date that the first one set aside."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.script("decline", customer, times=None)
+        engine.advance(START + DAY)
+        invoice = engine.invoices(subscription)[0]["id"]
+        for _ in range(2):
+            operating.retry_invoice(engine.context, invoice, OPERATOR)
+        engine.run()
+
+        assert engine.invoices(subscription)[0]["next_attempt_at"] == START + 2 * DAY
+        assert tried_after(engine, subscription) == [0, 1]
+
+    def test_a_new_wallet_is_tried_at_once_and_once(self, engine: Engine) -> None:
+        """Linked anew on day 5, before the step of day 7: tried then, and day 7 stays."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.script("decline", customer, times=None)
+        engine.advance(START + 5 * DAY)
+        engine.lose_wallet(customer)
+        engine.run()
+        engine.link(customer)
+
+        engine.advance(START + 30 * DAY)
+
+        assert tried_after(engine, subscription) == [0, 2, 5, 7, 14, 21]
+        triggers = [c["trigger"] for c in engine.charges(subscription)]
+        assert triggers == ["scheduled"] * 2 + ["customer"] + ["scheduled"] * 3
+
+    def test_a_new_wallet_after_the_step_has_come_takes_that_step(self, engine: Engine) -> None:
+        """The step of day 7 waited for the wallet of day 10; the next one is day 14."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.script("decline", customer, times=None)
+        engine.advance(START + 5 * DAY)
+        engine.lose_wallet(customer)
+        engine.advance(START + 10 * DAY)
+        engine.link(customer)
+
+        engine.advance(START + 40 * DAY)
+
+        assert tried_after(engine, subscription) == [0, 2, 10, 14, 21]
+
+    def test_a_retry_that_meets_a_lost_wallet_costs_no_step(self, engine: Engine) -> None:
+        """By hand on day 1 the token turns out to be gone; linked anew on day 1: day 2 stays."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.script("decline", customer, times=1)
+        engine.advance(START + DAY)
+        engine.unlink(customer)
+        retry(engine, subscription)
+        assert engine.invoices(subscription)[0]["blocked_on"] == "wallet"
+        engine.script("decline", customer, times=None)
+        engine.link(customer)
+
+        engine.advance(START + 40 * DAY)
+
+        assert tried_after(engine, subscription) == [0, 1, 1, 2, 7, 14, 21]
+
+    def test_a_new_wallet_pays_what_was_short_in_the_old_one(self, engine: Engine) -> None:
+        """An invoice that waits for money is tried from the new wallet without a look first."""
+        customer, subscription = engine.begun(every="1 year", cash=0)
+        engine.advance(START + 3 * DAY)
+        assert engine.invoices(subscription)[0]["blocked_on"] == "balance"
+        engine.lose_wallet(customer)
+        engine.run()
+        engine.put_cash(customer, 50_000)
+        engine.link(customer)
+
+        engine.run()
+
+        assert engine.status(subscription) == "active"
+
+    def test_a_retry_without_a_wallet_is_refused_and_restarts_no_wait(self, engine: Engine) -> None:
+        """There is nothing to charge from; the end of the wait stays where it was."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.unlink(customer)
+        engine.run()
+        engine.advance(START + 10 * DAY)
+        before = engine.invoices(subscription)
+        assert before[0]["blocked_on"] == "wallet"
+
+        with pytest.raises(IllegalMove, match="no linked wallet"):
+            operating.retry_invoice(engine.context, before[0]["id"], OPERATOR)
+
+        assert engine.invoices(subscription) == before
+        engine.advance(START + 31 * DAY)
+        assert given_up(engine)["day"] == 30
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"retries_for": {"hard": "1d"}},
+        {"retries_for": {"technical": "1d"}},
+        {"retries_for": {"wallet": "1d"}},
+        {"retries_for": {"lack of funds": "1d"}},
+        {"retries_for": {"limit": "tomorrow"}},
+        {"declines_max": 0},
+        {"attempts_max": -1},
+        {"days_max": 1_001},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(engine: Engine, wrong: dict[str, Any]) -> None:
+    """One line that names what is wrong, and no plan."""
+    with pytest.raises(InvalidValue) as refused:
+        engine.plan(**wrong)
+
+    assert len(str(refused.value).splitlines()) == 1
+    assert engine.counts()["plans"] == 0
