@@ -32,7 +32,7 @@ def open_due(context: Context) -> int:
             new = invoices.open_periods(
                 connection, [p["invoice"] for p in plans if p["invoice"] is not None]
             )
-            subscriptions.change_many(connection, [p["change"] for p in plans])
+            subscriptions.change_opened(connection, [p["change"] for p in plans])
             told = {None, *new}
             facts = [fact for p in plans for fact in p["events"] if fact["invoice_id"] in told]
             events.record(connection, facts)

@@ -80,4 +80,3 @@ def subscribe(connection: psycopg.Connection, count: int, due_at: datetime) -> N
         " FROM generate_series(1, %(count)s) AS n",
         {"plan": PLAN, "amount": AMOUNT, "due": due_at, "count": count},
     )
-

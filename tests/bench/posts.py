@@ -30,9 +30,7 @@ def main() -> None:
     """Do one job."""
     logs.configure("json")  # as the engine has it: its default prints every call
     job = json.loads(sys.stdin.readline())
-    gateway = DokuGateway(
-        job["url"], job["client_id"], job["secret_key"], 75, real_now=real_now
-    )
+    gateway = DokuGateway(job["url"], job["client_id"], job["secret_key"], 75, real_now=real_now)
     pool = ThreadPoolExecutor(job["threads"])
     run = {"bare": _bare, "loop": _loop}[sys.argv[1]](job, gateway, pool)
     _say("ready")
@@ -43,18 +41,17 @@ def main() -> None:
     pool.shutdown()
 
 
-def _bare(
-    job: dict[str, Any], gateway: DokuGateway, pool: ThreadPoolExecutor
-) -> Callable[[], int]:
+def _bare(job: dict[str, Any], gateway: DokuGateway, pool: ThreadPoolExecutor) -> Callable[[], int]:
     payments = [
-        _payment(gateway, str(uuid4()), number, f"{job['tag']}-{number}") for number in job["people"]
+        _payment(gateway, str(uuid4()), number, f"{job['tag']}-{number}")
+        for number in job["people"]
     ]
-    return lambda: sum(isinstance(outcome, Succeeded) for outcome in pool.map(gateway.pay, payments))
+    return lambda: sum(
+        isinstance(outcome, Succeeded) for outcome in pool.map(gateway.pay, payments)
+    )
 
 
-def _loop(
-    job: dict[str, Any], gateway: DokuGateway, pool: ThreadPoolExecutor
-) -> Callable[[], int]:
+def _loop(job: dict[str, Any], gateway: DokuGateway, pool: ThreadPoolExecutor) -> Callable[[], int]:
     connection = psycopg.connect(job["database"])
 
     def run() -> int:

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, RowMapping, bindparam, case, func, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, RowMapping, case, text, update
 
+from billing.store.rows import as_json
 from billing.store.tables import CHARGES
 
 
@@ -69,6 +69,26 @@ def candidates(
     return list(connection.execute(statement, parameters).mappings())
 
 
+def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
+    """Which of these invoices have a charge, whatever became of it."""
+    statement = text(
+        "SELECT i.key FROM unnest(CAST(:ids AS uuid[])) AS i (key)"
+        " WHERE EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.key)"
+    )
+    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars())
+
+
+_CLAIM = text("""
+    INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,
+        gateway_number, trigger, first_payment, amount, status, body_sealed, created_at, sent_at,
+        next_check_at)
+    SELECT id, invoice_id, subscription_id, customer_id, wallet_id, ordinal, gateway_number,
+        trigger, first_payment, amount, status, body_sealed, created_at, sent_at, next_check_at
+    FROM json_populate_recordset(CAST(NULL AS charges), CAST(:rows AS json))
+    ON CONFLICT DO NOTHING RETURNING id
+""")
+
+
 def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """Insert charges `in_flight`, and return the ids of those that are new.
 
@@ -77,8 +97,7 @@ def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """
     if not rows:
         return set()
-    statement = insert(CHARGES).values(list(rows)).on_conflict_do_nothing()
-    return set(connection.execute(statement.returning(CHARGES.c.id)).scalars())
+    return set(connection.execute(_CLAIM, {"rows": as_json(rows)}).scalars())
 
 
 def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
@@ -106,17 +125,17 @@ def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[U
     return again
 
 
-def take_off_schedule(connection: Connection, charge_ids: Sequence[UUID]) -> None:
+def take_off_schedule(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     """An invoice with a charge on the wire has no date until the charge is settled."""
-    connection.execute(
-        text(
-            "UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL,"
-            " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,"
-            " next_trigger = 'scheduled'"
-            " FROM charges c WHERE c.invoice_id = i.id AND c.id = ANY(:ids)"
-        ),
-        {"ids": list(charge_ids)},
-    )
+    if invoice_ids:
+        connection.execute(
+            text(
+                "UPDATE invoices SET next_attempt_at = NULL, leased_until = NULL,"
+                " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,"
+                " next_trigger = 'scheduled' WHERE id = ANY(:ids)"
+            ),
+            {"ids": list(invoice_ids)},
+        )
 
 
 def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
@@ -135,7 +154,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                ch.status, ch.trigger, ch.sends, ch.asks, ch.sent_at, ch.failed_seen_at,
                ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
-               s.status AS subscription_status, s.next_due_at, s.cancel_at, p.timezone,
+               s.status AS subscription_status, s.next_due_at, s.cancel_at, s.first_paid_at, p.timezone,
                p.retries, p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, (SELECT stopped_at IS NULL FROM engine) AS charging,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
@@ -168,32 +187,29 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
     return {row["invoice_id"]: row for row in rows}
 
 
-_KEPT = ("fault", "code", "message", "waiting")
+_OUTCOMES = text("""
+    UPDATE charges c SET status = n.status, surplus = n.surplus, next_check_at = n.next_check_at,
+        failed_seen_at = n.failed_seen_at, parked_at = n.parked_at, settled_at = n.settled_at,
+        sent_at = n.sent_at, leased_until = NULL,
+        fault = CASE WHEN NOT n.succeeded THEN coalesce(n.fault, c.fault) END,
+        code = CASE WHEN NOT n.succeeded THEN coalesce(n.code, c.code) END,
+        message = CASE WHEN NOT n.succeeded THEN coalesce(n.message, c.message) END,
+        waiting = CASE WHEN NOT n.succeeded THEN coalesce(n.waiting, c.waiting) END,
+        asks = c.asks + n.asked, turned_away = c.turned_away + n.unsent,
+        sends = c.sends + n.resent,
+        body_sealed = CASE WHEN NOT n.final THEN c.body_sealed END
+    FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, status text, surplus boolean,
+        fault text, code text, message text, waiting text, next_check_at timestamptz,
+        failed_seen_at timestamptz, parked_at timestamptz, settled_at timestamptz,
+        sent_at timestamptz, asked int, resent int, unsent int, final boolean, succeeded boolean)
+    WHERE c.id = n.key
+""")
 
 
 def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write what decisions say about charges; each row has `key` and the columns below."""
-    if not rows:
-        return
-    columns = CHARGES.c
-    values: dict[str, Any] = {
-        name: bindparam(name)
-        for name in ("status", "surplus", "next_check_at", "failed_seen_at", "parked_at",
-                     "settled_at", "sent_at")
-    }  # fmt: skip
-    paid = bindparam("succeeded", type_=Boolean)
-    values |= {
-        name: case((paid, None), else_=func.coalesce(bindparam(name), columns[name]))
-        for name in _KEPT
-    }
-    values["asks"] = columns.asks + bindparam("asked")
-    values["turned_away"] = columns.turned_away + bindparam("unsent")
-    values["sends"] = columns.sends + bindparam("resent")
-    values["body_sealed"] = case(
-        (bindparam("final", type_=Boolean), None), else_=columns.body_sealed
-    )
-    statement = update(CHARGES).where(columns.id == bindparam("key"))
-    connection.execute(statement.values(leased_until=None, **values), list(rows))
+    """Write what decisions say about charges; each row has `key` and the columns above."""
+    if rows:
+        connection.execute(_OUTCOMES, {"rows": as_json(rows)})
 
 
 def lease_to_ask(
