@@ -76,14 +76,15 @@ _OPENED = text("""
         next_due_at = n.next_due_at, status = n.status, ended_at = n.ended_at
     FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, next_period_index int,
         next_due_at timestamptz, status text, ended_at timestamptz)
-    WHERE s.id = n.key
+    WHERE s.id = ANY(:keys) AND s.id = n.key
 """)
 
 
 def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Move subscriptions past the period that was opened; each row has `key` and the columns."""
     if rows:
-        connection.execute(_OPENED, {"rows": as_json(rows)})
+        parameters = {"rows": as_json(rows), "keys": [row["key"] for row in rows]}
+        connection.execute(_OPENED, parameters)
 
 
 def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None:
