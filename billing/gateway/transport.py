@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError
 from urllib3.util import Retry
 
@@ -91,7 +93,7 @@ class Transport:
         """
         started = time.monotonic()
         parcel = None if body is None else _Parcel(body)
-        request = requests.Request(method, self._base + target, headers=headers, data=parcel)
+        request = _prepared(method, self._base + target, headers, parcel)
         try:
             delivery = self._exchange(request, timeout_seconds)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
@@ -111,11 +113,11 @@ class Transport:
             self._local.session.close()
             self._local.session = None
 
-    def _exchange(self, request: requests.Request, timeout_seconds: float) -> Delivery:
+    def _exchange(self, request: requests.PreparedRequest, timeout_seconds: float) -> Delivery:
         connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
         deadline = time.monotonic() + connect_seconds + timeout_seconds
         with self._session().send(
-            request.prepare(),
+            request,
             stream=True,
             timeout=(connect_seconds, timeout_seconds),
             proxies=self._proxies,
@@ -142,7 +144,7 @@ class Transport:
         session = _Session()
         session.trust_env = False
         session.verify = self._verify
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+        adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
@@ -158,6 +160,32 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the base class names it
         return None
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter for one host, whose connections are looked up once and not for every request."""
+
+    _pool: Any = None
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> Any:
+        """The connections to the one gateway, or to the proxy before it."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(request, *args, **options)
+        return self._pool
+
+
+def _prepared(
+    method: str, url: str, headers: Mapping[str, str], parcel: "_Parcel | None"
+) -> requests.PreparedRequest:
+    """A request as it is; what `prepare()` would look for, in seven steps, cannot be in ours."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = method, url, parcel  # type: ignore[assignment]
+    request.headers = CaseInsensitiveDict(headers)
+    if parcel is not None:
+        request.headers["Content-Length"] = str(len(parcel))
+    return request
 
 
 class _Parcel:

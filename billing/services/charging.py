@@ -1,10 +1,11 @@
 """Charging: claim, call, settle. Safe to call twice, late, or at the same time as itself.
 
 The claim decides who acts. It is committed before the first byte is sent, so that whatever
-happens afterwards leaves a row that says a payment may exist.
+happens afterwards leaves a row that says a payment may exist. Claims, calls and settlements
+overlap: while some wallets think, others are claimed for, and answers are written down.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from uuid import UUID
 
@@ -19,6 +20,13 @@ from billing.store.queries import invoices
 
 log = structlog.get_logger(__name__)
 
+GATHER_SECONDS = 0.02
+"""How long an answer waits for others to be settled with: a commit costs as much for one."""
+GROUP = 16
+"""So many are settled without waiting for more."""
+
+Calls = dict[Future[Outcome], UUID]
+
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease invoices that are due to be charged; none while charging may not be."""
@@ -31,29 +39,55 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
     """Try once to collect each invoice, and record what is known afterwards."""
-    seen = looking.look(context, invoice_ids)
-    send(context, claiming.claim(context, seen))
+    send(context, _claimed(context, invoice_ids))
+
+
+def _claimed(context: Context, invoice_ids: Sequence[UUID]) -> Iterator[SealedPayment]:
+    """Claim in portions, each when it is asked for, so that none waits long for its call.
+
+    Most were never charged and are claimed at once; only then the others are looked at.
+    """
+    size = context.settings.batch_threads * 2
+    for start in range(0, len(invoice_ids), size):
+        portion = invoice_ids[start : start + size]
+        new = claiming.claim(context, dict.fromkeys(portion))
+        yield from new
+        if len(new) < len(portion):
+            yield from claiming.claim(context, looking.look(context, portion))
 
 
 def send(context: Context, payments: Iterable[SealedPayment]) -> None:
-    """Send payments whose charges are on disk, and settle the answers as they arrive.
+    """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
 
-    No transaction is open while a wallet thinks. Answers that arrive while others are being
-    settled wait for the next group, so that groups grow with the load by themselves.
+    No transaction is open while a wallet thinks. When claiming fails, what is on the wire is still
+    settled before the failure goes on.
     """
-    waiting = {
-        context.pool.submit(_pay, context, payment): UUID(payment.request_id)
-        for payment in payments
-    }
-    while waiting:
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        again = settling.settle(context, [_news(waiting, item) for item in done], Source.LIVE)
-        # A live answer never asks for a resend; only "not found" from a status query does.
-        assert not again  # noqa: S101
+    supply, failure = iter(payments), None
+    calls: Calls = {}
+    more = True
+    while more or calls:
+        while more and len(calls) < 2 * context.settings.batch_threads:
+            try:
+                payment = next(supply, None)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                payment, failure = None, error
+            more = payment is not None
+            if payment is not None:
+                calls[context.pool.submit(_pay, context, payment)] = UUID(payment.request_id)
+        if calls:
+            again = settling.settle(context, _answered(calls), Source.LIVE)
+            # A live answer never asks for a resend; only "not found" from a status query does.
+            assert not again  # noqa: S101
+    if failure is not None:
+        raise failure
 
 
-def _news(waiting: dict[Future[Outcome], UUID], done: Future[Outcome]) -> News:
-    return News(waiting.pop(done), done.result())
+def _answered(calls: Calls) -> list[News]:
+    """Wait for an answer, and a little for those that come with it; take them off the calls."""
+    done, pending = wait(calls, return_when=FIRST_COMPLETED)
+    if pending and len(done) < GROUP:
+        done, _ = wait(calls, timeout=GATHER_SECONDS)
+    return [News(calls.pop(call), call.result()) for call in done]
 
 
 def _pay(context: Context, payment: SealedPayment) -> Outcome:

@@ -78,8 +78,8 @@ def _claim(
     fresh = [columns for columns, _ in ready if columns["id"] not in unused]
     again = [columns for columns, _ in ready if columns["id"] in unused]
     new = charges.claim(connection, fresh) | charges.claim_again(connection, again)
-    charges.take_off_schedule(connection, list(new))
     claimed = [(columns, payment) for columns, payment in ready if columns["id"] in new]
+    charges.take_off_schedule(connection, [columns["invoice_id"] for columns, _ in claimed])
     _count(context, connection, claimed, now)
     events.record(connection, [_claimed(columns, now) for columns, _ in claimed])
     return [payment for _, payment in claimed]

@@ -5,7 +5,7 @@ elsewhere (a staging copy of production, or the reverse) calls nobody until a pe
 """
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Unknown
@@ -39,17 +39,23 @@ def check_keys(context: Context) -> None:
 
 def is_ours(context: Context, connection: Connection) -> bool:
     """Whether the database belongs to the gateway that the settings name; the first one decides."""
-    host, client_id = context.settings.gateway_host, context.settings.doku_client_id
-    row = engine.bind_gateway(connection, host, client_id, force=False)
-    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):
-        return True
-    log.error("gateway.refused", belongs_to=row["gateway_host"], settings_say=host)
-    return False
+    return _own_row(context, connection) is not None
 
 
 def may_charge(context: Context, connection: Connection) -> bool:
     """Whether new charges may be sent: the gateway is ours, and nobody stopped charging."""
-    return is_ours(context, connection) and not engine.is_stopped(connection)
+    row = _own_row(context, connection)
+    return row is not None and row["stopped_at"] is None
+
+
+def _own_row(context: Context, connection: Connection) -> RowMapping | None:
+    """The engine's row; None when it belongs to another gateway."""
+    host, client_id = context.settings.gateway_host, context.settings.doku_client_id
+    row = engine.bind_gateway(connection, host, client_id, force=False)
+    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):
+        return row
+    log.error("gateway.refused", belongs_to=row["gateway_host"], settings_say=host)
+    return None
 
 
 def claim_gateway(context: Context, connection: Connection) -> bool:

@@ -48,14 +48,19 @@ class Sight:
 
 
 def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-    """Return the invoices that may be charged, each with the last charge that was looked at."""
+    """Return the invoices that may be charged, each with the last charge that was looked at.
+
+    One that was never charged has nothing to look at; whether it may be is seen by the claim.
+    """
     now = context.clock.now()
     with context.database.transaction() as connection:
+        charged = set(charges.charged_before(connection, invoice_ids))
+        fresh: dict[UUID, UUID | None] = {key: None for key in invoice_ids if key not in charged}
+        if not charged:
+            return fresh
         if not guarding.may_charge(context, connection):
             return {}
-        rows = charges.candidates(connection, invoice_ids, now)
-    fresh = {row["invoice_id"]: None for row in rows if row["last_charge_id"] is None}
-    again = [row for row in rows if row["last_charge_id"] is not None]
+        again = charges.candidates(connection, list(charged), now)
     sights = list(context.pool.map(lambda row: _look(context, row, now), again))
     paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
     if paid:

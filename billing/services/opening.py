@@ -52,7 +52,7 @@ def open_due(context: Context) -> int:
             new = invoices.open_periods(
                 connection, [p.invoice for p in plans if p.invoice is not None]
             )
-            subscriptions.change_many(connection, [p.change for p in plans])
+            subscriptions.change_opened(connection, [p.change for p in plans])
             for plan in plans:
                 if plan.more:
                     subscriptions.change(connection, plan.change["key"], **plan.more)
@@ -183,6 +183,7 @@ def _invoice(
         "subscription_id": row["id"],
         "customer_id": row["customer_id"],
         "period_index": index,
+        "change_index": 0,
         "period_start": start,
         "period_end": end,
         "amount": price.amount,

@@ -55,6 +55,7 @@ def settle(
 
 
 Settled = tuple[list[SealedPayment], list[News]]
+Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
 
 
 def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:
@@ -90,23 +91,29 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     _write(connection, decided, by, now)
-    for row, decision in decided:
-        log.info(
-            "charge.settled",
-            charge=str(row["id"]),
-            number=row["gateway_number"],
-            status=decision.status.value,
-            source=source.value,
-        )
+    _log(decided, source)
     return [_again(context, row) for row, decision in decided if decision.resend], left
+
+
+def _log(decided: Decided, source: Source) -> None:
+    """One line for all that simply succeeded, and one for each charge of which more is to say."""
+    paid = [row for row, decision in decided if decision.status is ChargeStatus.SUCCEEDED]
+    if paid:
+        log.info("charges.succeeded", count=len(paid), source=source.value)
+    for row, decision in decided:
+        if decision.status is not ChargeStatus.SUCCEEDED:
+            log.info(
+                "charge.settled",
+                charge=str(row["id"]),
+                number=row["gateway_number"],
+                status=decision.status.value,
+                source=source.value,
+            )
 
 
 def _again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:
     body = context.vault.open(row["body_sealed"])
     return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
-
-
-Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
 
 
 def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -> None:
@@ -115,8 +122,9 @@ def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -
     if paid:
         ids = [row["invoice_id"] for row, _ in paid]
         invoices.close(connection, ids, InvoiceStatus.PAID, now, None)
-        of = [row["subscription_id"] for row, _ in paid]
-        subscriptions.mark_paid(connection, of, now)
+        first = [row["subscription_id"] for row, _ in paid if row["first_paid_at"] is None]
+        if first:
+            subscriptions.mark_paid(connection, first, now)
     freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
     if freed:
         invoices.release_oldest(connection, freed, now)
@@ -143,6 +151,8 @@ def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[
 def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
     """Whether the next open invoice may be charged: this one is paid, or owed no more."""
     closed = row["invoice_status"] != InvoiceStatus.OPEN
+    if not row["other_open"]:
+        return False
     return decision.pays or (closed and decision.status not in UNRESOLVED)
 
 

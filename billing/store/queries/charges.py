@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, RowMapping, bindparam, case, func, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, RowMapping, case, text, update
 
+from billing.store.rows import as_json
 from billing.store.tables import CHARGES
 
 
@@ -33,8 +33,13 @@ def candidates(
     Open and due, the oldest open one of its subscription, and no charge of the subscription
     unresolved. With `locked`, only invoices of these subscriptions, whose locks make the
     answer stay true until the commit.
+
+    On the first of a month PostgreSQL's statistics are of the day before, when hardly an invoice
+    was open. MATERIALIZED and OFFSET 0 keep it from scanning all that are open, for each of them:
+    every table is looked into by key.
     """
     statement = text("""
+        WITH i AS MATERIALIZED (SELECT * FROM invoices WHERE id = ANY(:ids))
         SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index,
                i.change_index, i.amount - i.credited AS amount, i.next_trigger,
                i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at, i.planned_at,
@@ -46,7 +51,7 @@ def candidates(
                last.gateway_number AS last_number, last.status AS last_status,
                coalesce(last.status = 'unsent'
                    OR last.status = 'declined' AND last.code = 'not_found', false) AS unused
-        FROM invoices i
+        FROM i
         JOIN subscriptions s ON s.id = i.subscription_id
         JOIN plans p ON p.code = s.plan_code
         JOIN customers c ON c.id = i.customer_id
@@ -54,13 +59,13 @@ def candidates(
         LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number, ch.status,
                 ch.code FROM charges ch
             WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
-        WHERE i.id = ANY(:ids) AND i.status = 'open' AND i.next_attempt_at <= :now
+        WHERE i.status = 'open' AND i.next_attempt_at <= :now
           AND (:any OR i.subscription_id = ANY(:locked))
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
-              AND u.status IN ('in_flight', 'pending', 'unknown'))
+              AND u.status IN ('in_flight', 'pending', 'unknown') OFFSET 0)
           AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
               AND o.status = 'open'
-              AND (o.period_index, o.change_index) < (i.period_index, i.change_index))
+              AND (o.period_index, o.change_index) < (i.period_index, i.change_index) OFFSET 0)
         ORDER BY i.next_attempt_at, i.id
     """)
     parameters = {
@@ -72,6 +77,26 @@ def candidates(
     return list(connection.execute(statement, parameters).mappings())
 
 
+def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
+    """Which of these invoices have a charge, whatever became of it."""
+    statement = text(
+        "SELECT i.key FROM unnest(CAST(:ids AS uuid[])) AS i (key)"
+        " WHERE EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.key)"
+    )
+    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars())
+
+
+_CLAIM = text("""
+    INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,
+        gateway_number, trigger, first_payment, amount, status, body_sealed, created_at, sent_at,
+        next_check_at)
+    SELECT id, invoice_id, subscription_id, customer_id, wallet_id, ordinal, gateway_number,
+        trigger, first_payment, amount, status, body_sealed, created_at, sent_at, next_check_at
+    FROM json_populate_recordset(CAST(NULL AS charges), CAST(:rows AS json))
+    ON CONFLICT DO NOTHING RETURNING id
+""")
+
+
 def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """Insert charges `in_flight`, and return the ids of those that are new.
 
@@ -80,8 +105,7 @@ def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """
     if not rows:
         return set()
-    statement = insert(CHARGES).values(list(rows)).on_conflict_do_nothing()
-    return set(connection.execute(statement.returning(CHARGES.c.id)).scalars())
+    return set(connection.execute(_CLAIM, {"rows": as_json(rows)}).scalars())
 
 
 def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
@@ -109,19 +133,21 @@ def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[U
     return again
 
 
-def take_off_schedule(connection: Connection, charge_ids: Sequence[UUID]) -> None:
+def take_off_schedule(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     """An invoice with a charge on the wire has no date until the charge is settled."""
-    connection.execute(
-        text(
-            "UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL,"
-            " blocked_on = NULL, shortfall = NULL, next_trigger = 'scheduled',"
-            # A person's try goes before what the ladder has planned, which then goes on.
-            " step_deadline_at = CASE WHEN c.trigger <> 'scheduled' THEN i.step_deadline_at END,"
-            " planned_at = CASE WHEN c.trigger <> 'scheduled' THEN i.planned_at END"
-            " FROM charges c WHERE c.invoice_id = i.id AND c.id = ANY(:ids)"
-        ),
-        {"ids": list(charge_ids)},
-    )
+    if invoice_ids:
+        connection.execute(
+            text(
+                "UPDATE invoices SET next_attempt_at = NULL, leased_until = NULL,"
+                " blocked_on = NULL, shortfall = NULL, next_trigger = 'scheduled',"
+                # A person's try goes before what the ladder has planned, which then goes on.
+                " step_deadline_at = CASE WHEN next_trigger <> 'scheduled'"
+                " THEN step_deadline_at END,"
+                " planned_at = CASE WHEN next_trigger <> 'scheduled' THEN planned_at END"
+                " WHERE id = ANY(:ids)"
+            ),
+            {"ids": list(invoice_ids)},
+        )
 
 
 def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
@@ -141,8 +167,8 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
                i.planned_at, i.step_deadline_at,
-               s.status AS subscription_status, s.next_due_at, s.cancel_at, p.timezone,
-               p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
+               s.status AS subscription_status, s.next_due_at, s.cancel_at, s.first_paid_at,
+               p.timezone, p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
                p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, w.expires_at,
                (SELECT stopped_at IS NULL FROM engine) AS charging,
@@ -179,32 +205,30 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
     return {row["invoice_id"]: row for row in rows}
 
 
-_KEPT = ("fault", "code", "message", "waiting")
+_OUTCOMES = text("""
+    UPDATE charges c SET status = n.status, surplus = n.surplus, next_check_at = n.next_check_at,
+        failed_seen_at = n.failed_seen_at, parked_at = n.parked_at, settled_at = n.settled_at,
+        sent_at = n.sent_at, leased_until = NULL,
+        fault = CASE WHEN NOT n.succeeded THEN coalesce(n.fault, c.fault) END,
+        code = CASE WHEN NOT n.succeeded THEN coalesce(n.code, c.code) END,
+        message = CASE WHEN NOT n.succeeded THEN coalesce(n.message, c.message) END,
+        waiting = CASE WHEN NOT n.succeeded THEN coalesce(n.waiting, c.waiting) END,
+        asks = c.asks + n.asked, turned_away = c.turned_away + n.unsent,
+        sends = c.sends + n.resent,
+        body_sealed = CASE WHEN NOT n.final THEN c.body_sealed END
+    FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, status text, surplus boolean,
+        fault text, code text, message text, waiting text, next_check_at timestamptz,
+        failed_seen_at timestamptz, parked_at timestamptz, settled_at timestamptz,
+        sent_at timestamptz, asked int, resent int, unsent int, final boolean, succeeded boolean)
+    WHERE c.id = ANY(:keys) AND c.id = n.key
+""")
 
 
 def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write what decisions say about charges; each row has `key` and the columns below."""
-    if not rows:
-        return
-    columns = CHARGES.c
-    values: dict[str, Any] = {
-        name: bindparam(name)
-        for name in ("status", "surplus", "next_check_at", "failed_seen_at", "parked_at",
-                     "settled_at", "sent_at")
-    }  # fmt: skip
-    paid = bindparam("succeeded", type_=Boolean)
-    values |= {
-        name: case((paid, None), else_=func.coalesce(bindparam(name), columns[name]))
-        for name in _KEPT
-    }
-    values["asks"] = columns.asks + bindparam("asked")
-    values["turned_away"] = columns.turned_away + bindparam("unsent")
-    values["sends"] = columns.sends + bindparam("resent")
-    values["body_sealed"] = case(
-        (bindparam("final", type_=Boolean), None), else_=columns.body_sealed
-    )
-    statement = update(CHARGES).where(columns.id == bindparam("key"))
-    connection.execute(statement.values(leased_until=None, **values), list(rows))
+    """Write what decisions say about charges; each row has `key` and the columns above."""
+    if rows:
+        parameters = {"rows": as_json(rows), "keys": [row["key"] for row in rows]}
+        connection.execute(_OUTCOMES, parameters)
 
 
 def lease_to_ask(

@@ -42,6 +42,9 @@ def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bo
 
     The first caller decides; later ones only with `force`.
     """
+    row = state(connection)
+    if row["gateway_host"] is not None and not force:
+        return row
     connection.execute(
         text(
             "UPDATE engine SET gateway_host = :host, gateway_client_id = :client_id"
@@ -104,12 +107,11 @@ def in_flight(connection: Connection) -> int:
 
 def add_to_hour(connection: Connection, hour: datetime, shard: int, amount: int) -> int:
     """Add what is charged to an hour, and return what all shards of it come to, in rupiah."""
-    connection.execute(
-        text(
-            "INSERT INTO hours (hour, shard, amount) VALUES (:hour, :shard, :amount)"
-            " ON CONFLICT (hour, shard) DO UPDATE SET amount = hours.amount + excluded.amount"
-        ),
-        {"hour": hour, "shard": shard, "amount": amount},
+    statement = text(
+        "WITH mine AS (INSERT INTO hours (hour, shard, amount) VALUES (:hour, :shard, :amount)"
+        " ON CONFLICT (hour, shard) DO UPDATE SET amount = hours.amount + excluded.amount"
+        " RETURNING amount) SELECT (SELECT amount FROM mine) + coalesce(sum(amount), 0)"
+        " FROM hours WHERE hour = :hour AND shard <> :shard"
     )
-    statement = text("SELECT sum(amount) FROM hours WHERE hour = :hour")
-    return int(connection.execute(statement, {"hour": hour}).scalar_one())
+    parameters = {"hour": hour, "shard": shard, "amount": amount}
+    return int(connection.execute(statement, parameters).scalar_one())

@@ -4,15 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, text
 
-from billing.store.tables import EVENTS
+from billing.store.rows import as_json
+
+_RECORD = text("""
+    INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,
+        charge_id, data)
+    SELECT at, kind, actor, reason, customer_id, subscription_id, invoice_id, charge_id, data
+    FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS (at timestamptz, kind text,
+        actor text, reason text, customer_id text, subscription_id uuid, invoice_id uuid,
+        charge_id uuid, data jsonb)) WITH ORDINALITY
+    ORDER BY ordinality
+""")
 
 
 def record(connection: Connection, events: Sequence[dict[str, Any]]) -> None:
     """Write events in the order given."""
     if events:
-        connection.execute(insert(EVENTS), list(events))
+        connection.execute(_RECORD, {"rows": as_json(events)})
 
 
 def count(connection: Connection, kind: str, subscription_id: UUID, charge_id: UUID) -> int:

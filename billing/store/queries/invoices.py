@@ -6,17 +6,26 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, text, update
-from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.rows import as_json
 from billing.store.tables import INVOICES
+
+_OPEN = text("""
+    INSERT INTO invoices (id, subscription_id, customer_id, period_index, change_index,
+        period_start, period_end, amount, credited, lines, status, paid_at, closed_at,
+        next_attempt_at, created_at)
+    SELECT id, subscription_id, customer_id, period_index, change_index, period_start, period_end,
+        amount, credited, lines, status, paid_at, closed_at, next_attempt_at, created_at
+    FROM json_populate_recordset(CAST(NULL AS invoices), CAST(:rows AS json))
+    ON CONFLICT DO NOTHING RETURNING id
+""")
 
 
 def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """Insert invoices and return the ids of those that are new; a period exists once."""
     if not rows:
         return set()
-    statement = insert(INVOICES).values(list(rows)).on_conflict_do_nothing()
-    return set(connection.execute(statement.returning(INVOICES.c.id)).scalars())
+    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars())
 
 
 def lease_due(

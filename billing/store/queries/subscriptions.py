@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, text, update
+from sqlalchemy import Connection, RowMapping, insert, text, update
 
 from billing.domain.subscription import OPENING
+from billing.store.rows import as_json
 from billing.store.tables import SUBSCRIPTIONS
 
 _OPENING = [status.value for status in OPENING]
@@ -70,12 +71,21 @@ def change(connection: Connection, subscription_id: UUID, **values: Any) -> None
     )
 
 
-def change_many(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the same columns of several subscriptions; each row has `key` and new values."""
+_OPENED = text("""
+    UPDATE subscriptions s SET next_period_index = n.next_period_index,
+        next_due_at = n.next_due_at, status = n.status, ended_at = n.ended_at,
+        period_amount = n.period_amount
+    FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, next_period_index int,
+        next_due_at timestamptz, status text, ended_at timestamptz, period_amount bigint)
+    WHERE s.id = ANY(:keys) AND s.id = n.key
+""")
+
+
+def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Move subscriptions past the period that was opened; each row has `key` and the columns."""
     if rows:
-        values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
-        statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == bindparam("key"))
-        connection.execute(statement.values(**values), list(rows))
+        parameters = {"rows": as_json(rows), "keys": [row["key"] for row in rows]}
+        connection.execute(_OPENED, parameters)
 
 
 def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None:

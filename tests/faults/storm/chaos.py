@@ -4,7 +4,7 @@ It wraps the database, the pool of threads and the gateway from outside; the eng
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from random import Random
@@ -132,7 +132,7 @@ class Waiting:
         self._rng = rng
 
     def __call__(
-        self, waiting: Sequence[Lazy[Any]], return_when: str = ""
+        self, waiting: Iterable[Lazy[Any]], timeout: float | None = None, return_when: str = ""
     ) -> tuple[list[Lazy[Any]], list[Lazy[Any]]]:
         """Return calls that have happened and those of which nothing is known yet."""
         self._chaos.point("between groups")
