@@ -29,4 +29,7 @@ def test_a_decline_is_recovered_by_a_top_up_and_another_is_given_up(engine: Worl
     assert engine.value("SELECT status FROM subscriptions WHERE customer_id = 'eko'") == "active"
     tries = engine.rows("SELECT customer_id, count(*) FROM charges GROUP BY 1 ORDER BY 1")
     assert [tuple(row) for row in tries] == [("eko", 3), ("fitri", 1)]
+    missed = "SELECT count(*) FROM events WHERE kind = 'dunning.step_missed' AND customer_id = :c"
+    assert engine.value(missed, c="eko") == 0, "no step is spent while a wallet is waited for"
+    assert engine.value(missed, c="fitri") == 3, "and the fourth ended it"
     engine.reckon()
