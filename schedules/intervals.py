@@ -5,6 +5,7 @@ Asks nobody when they are: finding the fires is the calendar's part.
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from schedules.durations import LENGTHS, MONTHS, Duration, Unit, move, parse_duration
 from schedules.walltime import ScheduleError, quoted
@@ -12,6 +13,7 @@ from schedules.walltime import ScheduleError, quoted
 UNITS = (Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.YEAR)
 
 
+@lru_cache(maxsize=1_024)
 def parse_interval(text: str) -> Duration:
     """Read "1 month", "2 weeks", "3 months", "10 days" or "1 year"; raises ScheduleError."""
     interval = parse_duration(text)

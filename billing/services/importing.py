@@ -7,6 +7,7 @@ is, so that the same file twice is the same as once. A bad row is reported and p
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -154,7 +155,7 @@ def _batch(
             try:
                 if "" in row:
                     raise InvalidValue("the row has more cells than there are columns")
-                if not all(cell.isprintable() for cell in row.values()):
+                if not "".join(row.values()).isprintable():
                     raise InvalidValue("a cell has characters that cannot be printed")
                 if "customer" in row and (row["customer"] or "").strip() not in known:
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
@@ -223,7 +224,7 @@ def _wallet(
 ) -> dict[str, Any]:
     digits = (row.get("masked_phone") or "").strip()
     bound = _instant(row, "bound_at", plan) if (row.get("bound_at") or "").strip() else now
-    expires = add(TOKEN_LIFE, bound, UTC)
+    expires = _token_ends(bound)
     if expires <= now:
         raise InvalidValue(f"the token of {row['bound_at']} has expired; leave it out")
     if bound > now:
@@ -240,6 +241,11 @@ def _wallet(
         "expires_at": expires,
         "next_notice_at": wallet.next_notice(expires, now),
     }
+
+
+@lru_cache(maxsize=1_024)
+def _token_ends(bound: datetime) -> datetime:
+    return add(TOKEN_LIFE, bound, UTC)
 
 
 def _instant(row: Mapping[str, str], column: str, plan: Mapping[Any, Any]) -> datetime:

@@ -129,6 +129,13 @@ DAMAGE: dict[str, list[str]] = {
     "a subscription that bills has a next due date": [
         "UPDATE subscriptions SET next_due_at = NULL",
     ],
+    "a term whose last invoice is settled is over": [
+        (
+            "WITH term AS (UPDATE plans SET cycles = 3),"
+            " last AS (UPDATE subscriptions SET next_due_at = NULL)"
+            " UPDATE invoices SET status = 'void', next_attempt_at = NULL WHERE status = 'open'"
+        ),
+    ],
     "nothing is owed by a subscription that has ended": [
         "UPDATE subscriptions SET status = 'canceled', next_due_at = NULL, ended_at = now()",
         "UPDATE subscriptions SET status = 'completed', next_due_at = NULL, ended_at = now()",

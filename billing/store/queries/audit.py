@@ -109,6 +109,15 @@ INVARIANTS = {
         JOIN plans p ON p.code = s.plan_code
         WHERE s.status IN ('trialing', 'active', 'past_due') AND s.next_due_at IS NULL
           AND (p.cycles IS NULL OR s.next_period_index < p.cycles)""",
+    "a term whose last invoice is settled is over": """
+        SELECT s.id || ' is ' || s.status || ', and its term of ' || p.cycles || ' is settled'
+        FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+        WHERE s.status IN ('trialing', 'active', 'past_due') AND s.next_due_at IS NULL
+          AND s.next_period_index >= p.cycles
+          AND NOT EXISTS (SELECT 1 FROM invoices i
+                          WHERE i.subscription_id = s.id AND i.status = 'open')
+          AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
+                          AND c.status IN ('in_flight', 'pending', 'unknown'))""",
     "nothing is owed by a subscription that has ended": """
         SELECT i.id || ' is open, its subscription ' || s.status FROM invoices i
         JOIN subscriptions s ON s.id = i.subscription_id
