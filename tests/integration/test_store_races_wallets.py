@@ -129,7 +129,7 @@ def test_a_subscription_made_while_the_wallet_is_being_linked_begins(
     subscribe = partial(other.subscribe, customer)
 
     if first == "link":
-        beside(engine, hold, (invoices, "release_blocked"), link, subscribe)
+        beside(engine, hold, (invoices, "try_new_wallet"), link, subscribe)
     else:
         beside(engine, hold, (wallets, "live_of"), subscribe, link)
     engine.run()
