@@ -155,7 +155,6 @@ def _composed(
     except (InvalidValue, NotConfigured) as refused:
         _unsendable(connection, row, str(refused), now)
         return []
-    retry = row["first_failed_at"] is not None
     columns = {
         "id": identity,
         "invoice_id": row["invoice_id"],
@@ -164,7 +163,7 @@ def _composed(
         "wallet_id": row["wallet_id"],
         "ordinal": ordinal,
         "gateway_number": number,
-        "trigger": row["next_trigger"] if retry else Trigger.SCHEDULED,
+        "trigger": _trigger(row, now),
         "first_payment": first_payment,
         "amount": row["amount"],
         "status": status,
@@ -174,6 +173,14 @@ def _composed(
         "next_check_at": now + charge.ASK_AFTER[0],
     }
     return [(columns, SealedPayment(str(identity), number, row["amount"], body))]
+
+
+def _trigger(row: Mapping[Any, Any], now: datetime) -> Trigger:
+    """Who asked for a charge; a try by hand after the ladder's date has come is that step."""
+    date_there_was = row["step_deadline_at"] or row["planned_at"]
+    if row["first_failed_at"] is None or (date_there_was is not None and date_there_was <= now):
+        return Trigger.SCHEDULED
+    return Trigger(row["next_trigger"])
 
 
 def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: datetime) -> None:

@@ -144,7 +144,9 @@ def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[
         "blocked_on": decision.blocked_on,
         "first_failed_at": decision.first_failed_at or row["first_failed_at"],
         "planned_at": aside,
-        "next_trigger": Trigger.SCHEDULED if aside is None else Trigger.CUSTOMER,
+        "next_trigger": Trigger.CUSTOMER
+        if aside is not None and aside > due
+        else Trigger.SCHEDULED,
     }
 
 

@@ -196,6 +196,18 @@ class TestTriesByHand:
         engine.advance(timedelta(hours=6))
         assert engine.status(subscription) == "active"
 
+    def test_a_retry_after_the_steps_date_is_that_step(self, engine: Engine) -> None:
+        """Nothing ran until day 3: the step of day 2 is tried once, and day 7 stays day 7."""
+        customer, subscription = engine.begun(every="1 year")
+        engine.script("decline", customer, times=None)
+        engine.run()
+        engine.set_clock(START + 3 * DAY)
+
+        retry(engine, subscription)
+
+        assert tried_after(engine, subscription) == [0, 3]
+        assert engine.invoices(subscription)[0]["next_attempt_at"] == START + 7 * DAY
+
     def test_two_clicks_are_two_tries_and_one_ladder(self, engine: Engine) -> None:
         """The second click before the tick keeps the date that the first one set aside."""
         customer, subscription = engine.begun(every="1 year")
