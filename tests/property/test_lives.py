@@ -14,8 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.domain.errors import BillingError
-from billing.domain.events import OPERATOR
-from billing.services import auditing, ending, operating, pausing
+from billing.domain.events import OPERATOR, Actor
+from billing.domain.subscription import RefundPolicy
+from billing.services import (
+    auditing,
+    changing,
+    crediting,
+    discounting,
+    ending,
+    operating,
+    pausing,
+    refunding,
+)
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -91,11 +101,68 @@ def of_an_invoice(act: Callable[..., object]) -> Deed:
     return deed
 
 
+def change(to: str | None, quantity: int | None, at: str) -> Deed:
+    return lambda e, _, s: changing.change(
+        e.context, s, OPERATOR, plan_code=to, quantity=quantity, at=at
+    )
+
+
+def give(amount: int) -> Deed:
+    return lambda e, customer, _: crediting.grant(e.context, customer, amount, Actor("test", "x"))
+
+
+def pay_out(engine: Engine, customer: str, _: UUID) -> None:
+    last = "SELECT id FROM credits WHERE customer_id = :id AND remaining > 0 ORDER BY id DESC"
+    for credit in engine.rows(last, id=customer)[:1]:
+        crediting.refund(engine.context, credit["id"], OPERATOR)
+
+
+def redeem(code: str) -> Deed:
+    return lambda engine, _, s: discounting.apply(engine.context, code, s, OPERATOR)
+
+
+def add_line(engine: Engine, _: str, subscription: UUID) -> None:
+    discounting.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
+
+
+def give_back(engine: Engine, _: str, subscription: UUID) -> None:
+    for invoice in engine.invoices(subscription)[-1:]:
+        refunding.refund_invoice(engine.context, invoice["id"], None, OPERATOR)
+
+
+OFFERS: dict[str, dict[str, object]] = {
+    "MONTH": {"amount": 30_000, "every": "1 month"},
+    "TEN": {"amount": 4_000, "every": "10 days", "cycles": 6},
+    "NEW YORK": {"amount": 9_999, "every": "1 month", "timezone": "America/New_York"},
+}
+COUPONS: dict[str, dict[str, int]] = {
+    "ALL": {"percent": 100, "cycles": 1}, "THIRD": {"percent": 33}, "FLAT": {"rupiah_off": 7_000},
+}  # fmt: skip
+
+
+def offer(engine: Engine) -> None:
+    """Have the plans and coupons that a life may turn to."""
+    if engine.one("SELECT count(*) FROM coupons"):
+        return
+    for code, options in OFFERS.items():
+        engine.plan(code, **options)
+    for code, values in COUPONS.items():
+        discounting.create_coupon(engine.context, code, OPERATOR, **values)
+
+
 pauses = st.builds(pause, st.sampled_from(["now", "period-end"]), st.none() | days)
 resumes = st.builds(resume, st.sampled_from(["anchor", "now"]))
 spans = st.builds(later, days) | st.builds(outage, st.integers(1, 120).map(lambda n: n * DAY))
+prices = st.one_of(
+    st.builds(change, st.sampled_from([None, *OFFERS]), st.sampled_from([None, 1, 3]),
+              st.sampled_from(["now", "now", "period-end"])),
+    st.builds(redeem, st.sampled_from(list(COUPONS))),
+    st.builds(give, st.sampled_from([500, 45_000])),
+    st.sampled_from([pay_out, add_line, give_back]),
+)  # fmt: skip
 deeds = st.one_of(
     spans,
+    prices,
     pauses,
     resumes,
     st.builds(cancel, st.just("period-end") | days),
@@ -108,6 +175,7 @@ deeds = st.one_of(
 def live(engine: Engine, plan: dict[str, object], life: list[Deed]) -> UUID:
     """Play one life: after each deed, what is due is done, and everything must hold."""
     code = f"P{engine.counts()['plans']}"
+    offer(engine)
     engine.plan(code, **plan)
     customer = engine.customer()
     subscription = engine.subscribe(customer, code)
@@ -144,3 +212,38 @@ def test_no_order_of_deeds_leaves_a_subscription_hanging(
 ) -> None:
     """It has a date, or an invoice that has one, or stands in a state that is a named dead end."""
     live(engine, plan | schedule, life)
+
+
+@few
+@given(
+    plan=plans, schedule=schedules,
+    life=st.lists(prices | spans | pauses | resumes, max_size=12), end=st.booleans(),
+)  # fmt: skip
+def test_no_more_is_given_back_than_was_taken(
+    engine: Engine,
+    plan: dict[str, object],
+    schedule: dict[str, str],
+    life: list[Deed],
+    *,
+    end: bool,
+) -> None:
+    """Changes, coupons, balances and refunds in any order: what is kept is never below nought."""
+    subscription = live(engine, plan | schedule, life)
+    if end:
+        with suppress(BillingError):
+            ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
+        engine.run()
+
+    customer = engine.subscription(subscription)["customer_id"]
+    taken = sum(row["amount"] for row in engine.debits(customer))
+    back = sum(row["amount"] for row in engine.refunds(customer) if row["status"] == "succeeded")
+    owned = engine.one(
+        "SELECT coalesce(sum(remaining), 0) FROM credits"
+        " WHERE customer_id = :id AND invoice_id IS NOT NULL", id=customer,
+    )  # fmt: skip
+    gifts = engine.one(
+        "SELECT coalesce(sum(amount), 0) FROM credits"
+        " WHERE customer_id = :id AND invoice_id IS NULL", id=customer,
+    )  # fmt: skip
+    assert back + owned <= taken + gifts
+    assert auditing.audit(engine.context) == []
