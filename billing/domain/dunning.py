@@ -255,10 +255,12 @@ def upcoming(
     due: datetime,
     zone: ZoneInfo,
     by_hand_at: datetime | None = None,
+    deadline_at: datetime | None = None,
 ) -> list[datetime]:
     """`due` and the tries after it, should each be declined as the last scheduled one was.
 
-    A person's try before `due` spends an attempt and no step.
+    A person's try before `due` spends an attempt and no step. A step with a deadline waits for
+    money: it is looked at on `due`, and counts on its deadline.
     """
     dates: list[datetime] = []
     following: datetime | Cap = due
@@ -266,6 +268,14 @@ def upcoming(
         dates.append(by_hand_at)
         past = past.after(Fault.OTHER, scheduled=False)
         following = Cap.ATTEMPTS if _attempts_met(policy, past) else due
+    if deadline_at is not None and deadline_at > due and following is due:
+        dates.append(due)
+        recheck = deadline_at - due
+        wait = wait_for_money(
+            policy, past, deadline_at, first_failed_at, deadline_at, zone, recheck
+        )
+        following = wait if isinstance(wait, Cap) else deadline_at
+        past = replace(past, steps_short=past.steps_short + 1, last_fault=Fault.INSUFFICIENT_FUNDS)
     while not isinstance(following, Cap):
         dates.append(following)
         fault = past.last_fault or Fault.OTHER

@@ -34,8 +34,8 @@ LIFE_MAX = 20_000
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 DUNNING = (
-    "steps_short", "planned_at", "retries", "retries_for", "declines_max", "attempts_max",
-    "days_max",
+    "steps_short", "step_deadline_at", "planned_at", "retries", "retries_for",
+    "declines_max", "attempts_max", "days_max",
 )  # fmt: skip
 """What an invoice's dates follow from, and nobody needs to see."""
 
@@ -290,7 +290,7 @@ def _by_invoice(rows: Iterable[Mapping[Any, Any]]) -> dict[UUID, list[Shown]]:
 
 
 def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) -> list[datetime]:
-    """The dates on which a failed open invoice will be tried, should each try fail.
+    """The dates on which a failed open invoice will be tried, should each try fail as the last.
 
     Empty while a charge of it is unresolved or it waits for a wallet: then no date is certain.
     """
@@ -304,10 +304,12 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
         return []
     place, aside = zone(invoice["timezone"]), invoice["planned_at"]
     policy, past = dunning.policy(invoice), recalling.history(history, invoice["steps_short"])
-    by_hand = None
+    by_hand, deadline = None, invoice["step_deadline_at"]
     if aside is not None and aside > upcoming:
         by_hand, upcoming = upcoming, aside
-    dates = dunning.upcoming(policy, past, invoice["first_failed_at"], upcoming, place, by_hand)
+    dates = dunning.upcoming(
+        policy, past, invoice["first_failed_at"], upcoming, place, by_hand, deadline
+    )
     return [date.astimezone(place) for date in dates]
 
 

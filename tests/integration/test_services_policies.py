@@ -58,6 +58,28 @@ def test_each_fault_climbs_its_own_ladder(engine: Engine) -> None:
     assert engine.status(subscription) == "active"
 
 
+def test_a_short_wallet_is_foretold_on_the_ladder_for_want_of_money(engine: Engine) -> None:
+    """Declined for a limit, then short: the next date shown is the one on which the step counts."""
+    customer, subscription = engine.begun(
+        every="1 year", cash=0, retries_for={"limit": "1d 1d 1d", "insufficient_funds": "2d 3d"}
+    )
+    engine.script("decline", customer, code=LIMIT, message="no")
+    engine.run()
+    assert foretold(engine, subscription) == [START + n * DAY for n in (1, 2, 3)]
+
+    engine.advance(START + 2 * DAY)
+
+    [invoice] = engine.invoices(subscription)
+    assert foretold(engine, subscription) == [
+        invoice["next_attempt_at"],
+        invoice["step_deadline_at"],
+    ]
+    engine.advance(START + 40 * DAY)
+    # The step of day 1 lasts until three days after it, the last one a day.
+    assert [told["at"] for told in engine.told("dunning.step_missed")] == [START + 4 * DAY]
+    assert given_up(engine)["day"] == 5
+
+
 def test_a_fault_whose_ladder_is_spent_ends_dunning(engine: Engine) -> None:
     """Steps are counted together: the third decline finds no third step on the limit's ladder."""
     customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1d"})

@@ -50,8 +50,9 @@ _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
        i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
        i.amount_refunded, i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
-       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short, i.planned_at,
-       p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max, p.timezone
+       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short,
+       i.step_deadline_at, i.planned_at, p.retries, p.retries_for, p.declines_max,
+       p.attempts_max, p.days_max, p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 
