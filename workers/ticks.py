@@ -25,8 +25,11 @@ from workers.charges import ask, attend_wallet, collect, send_refund
 
 log = structlog.get_logger(__name__)
 
-BATCHES_A_TICK = 64
-"""At most this many batches are enqueued at once; the rest stays due, in the database."""
+BATCHES_WAITING = 16
+"""At most this many batches wait to be collected; the rest stays due, in the database. A worker
+that has begun goes on by itself, so that these are for those that have nothing to do."""
+QUESTIONS_WAITING = BATCHES_WAITING + 8
+"""The same with those that ask: a flood of renewals leaves them room."""
 SINGLES_A_TICK = 500
 
 
@@ -67,20 +70,20 @@ def open_periods() -> None:
 def sweep_charges() -> None:
     """Enqueue invoices that are due to be charged, unless enough of them wait already."""
     _beat("sweep_charges")
-    if _waiting("charges") >= BATCHES_A_TICK:
-        return
-    for batch in _batches(charging.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
-        collect.delay(batch)
+    room = BATCHES_WAITING - _waiting("charges")
+    if room > 0:
+        for batch in _batches(charging.lease_due(context(), room * settings.batch_size)):
+            collect.delay(batch)
 
 
 @app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
 def reconcile() -> None:
     """Enqueue unresolved charges that are due to be asked about."""
     _beat("reconcile")
-    if _waiting("charges") >= BATCHES_A_TICK:
-        return
-    for batch in _batches(reconciling.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
-        ask.delay(batch)
+    room = QUESTIONS_WAITING - _waiting("charges")
+    if room > 0:
+        for batch in _batches(reconciling.lease_due(context(), room * settings.batch_size)):
+            ask.delay(batch)
 
 
 @app.task(name="ticks.sweep_refunds")  # type: ignore[untyped-decorator]

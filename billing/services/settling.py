@@ -24,6 +24,7 @@ from billing.domain.refund import RefundStatus
 from billing.domain.settlement import Decision, Facts, History, Source, decide
 from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
+from billing.services import pacing
 from billing.services.context import Context
 from billing.store.queries import charges, events, invoices, refunds, subscriptions, wallets
 
@@ -92,6 +93,9 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     _write(connection, decided, by, now)
+    if source is Source.LIVE and rows:
+        said = [outcomes[row["id"]] for row in rows]
+        pacing.heed(connection, said, troubled=rows[0]["troubled"])
     _log(decided, source)
     return [_again(context, row) for row, decision in decided if decision.resend], left
 

@@ -6,10 +6,10 @@ measured is the gateway. It must not be what limits the benchmark.
 
 import socket
 import threading
-from datetime import UTC, datetime
 from time import monotonic
 from uuid import uuid4
 
+from billing.clock import real_now
 from billing.domain.outcomes import Payer, Payment
 from billing.gateway import codec, signing
 from billing.gateway.doku import PAY
@@ -56,7 +56,7 @@ def _request(stage: Stage, person: int) -> bytes:
         Payment(payer, number, people.AMOUNT, people.TOKEN, use_points=False, first_payment=True,
                 description="Monthly")
     )  # fmt: skip
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = real_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     component = signing.request_component(
         stage.sandbox.client_id, request_id, at, PAY, signing.digest(body)
     )

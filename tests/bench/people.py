@@ -4,11 +4,12 @@ At the gateway they are written into its journal before it starts, in the databa
 statements. All have the same token; a wallet answers only to its own customer.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
 
+from billing.clock import real_now
 from billing.sandbox.clock import stamp
 from billing.sandbox.events import BindingAsked, BindingConfirmed, Event, WalletSet
 from billing.sandbox.journal import Journal
@@ -28,7 +29,7 @@ def customer(number: int) -> str:
 
 def link_at_gateway(journal: Path, count: int) -> None:
     """Have `count` customers confirm their wallets in a journal that the sandbox will read."""
-    now = datetime.now(UTC)
+    now = real_now()
     at, year_on = stamp(now), stamp(now + timedelta(days=365))
     book = Journal(journal)
     told: list[Event] = []

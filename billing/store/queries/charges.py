@@ -159,9 +159,10 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                ch.status, ch.trigger, ch.sends, ch.asks, ch.sent_at, ch.failed_seen_at,
                ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
-               s.status AS subscription_status, s.next_due_at, s.cancel_at, s.first_paid_at, p.timezone,
-               p.retries, p.on_exhausted, p.cycles, s.next_period_index,
+               s.status AS subscription_status, s.next_due_at, s.cancel_at, s.first_paid_at,
+               p.timezone, p.retries, p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, (SELECT stopped_at IS NULL FROM engine) AS charging,
+               (SELECT troubles > 0 FROM engine) AS troubled,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
                    AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open,
                EXISTS (SELECT 1 FROM wallets a WHERE a.customer_id = ch.customer_id

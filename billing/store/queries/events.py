@@ -8,7 +8,6 @@ from sqlalchemy import Connection, text
 
 from billing.store.rows import as_json
 
-
 _RECORD = text("""
     INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,
         charge_id, data)

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, RowMapping, bindparam, text, update
 from billing.store.rows import as_json
 from billing.store.tables import INVOICES
 
-
 _OPEN = text("""
     INSERT INTO invoices (id, subscription_id, customer_id, period_index, period_start,
         period_end, amount, status, next_attempt_at, created_at)
@@ -47,6 +46,16 @@ def lease_due(
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
     return list(connection.execute(statement, parameters).scalars())
+
+
+def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
+    """Let invoices that are still due be leased again at once: nobody works on them now."""
+    statement = text(
+        "UPDATE invoices SET leased_until = NULL WHERE id IN (SELECT id FROM invoices"
+        " WHERE id = ANY(:ids) AND leased_until IS NOT NULL AND next_attempt_at IS NOT NULL"
+        " FOR UPDATE SKIP LOCKED)"
+    )
+    connection.execute(statement, {"ids": list(invoice_ids)})
 
 
 def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
