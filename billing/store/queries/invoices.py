@@ -24,7 +24,7 @@ def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[
     """Insert invoices and return the ids of those that are new; a period exists once."""
     if not rows:
         return set()
-    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars())
+    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars().all())
 
 
 def lease_due(
@@ -45,7 +45,7 @@ def lease_due(
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
-    return list(connection.execute(statement, parameters).scalars())
+    return list(connection.execute(statement, parameters).scalars().all())
 
 
 def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
@@ -92,7 +92,7 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
         "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
         " ORDER BY period_index"
     )
-    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+    return list(connection.execute(statement, {"id": subscription_id}).mappings().all())
 
 
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
@@ -123,7 +123,7 @@ def release_blocked(connection: Connection, customer_id: str, now: datetime) -> 
         " RETURNING id, subscription_id"
     )
     rows = connection.execute(statement, {"customer": customer_id, "now": now})
-    return list(rows.mappings())
+    return list(rows.mappings().all())
 
 
 def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:
