@@ -104,9 +104,9 @@ def _plot(path: Path, wallets: Sequence[Wallet]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(7, 4))
+    figure, axes = plt.subplots(figsize=(7, 4))
     width = 0.27
     for place, kind in enumerate(KINDS):
         at = [number + (place - 1) * width for number in range(len(wallets))]
@@ -119,7 +119,7 @@ def _plot(path: Path, wallets: Sequence[Wallet]) -> None:
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _cpu() -> str:
