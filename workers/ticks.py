@@ -3,10 +3,11 @@
 A tick that fails is logged and forgotten; the next one asks the same question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
+from celery import Task
 
 from billing.clock import real_now
 from billing.services import (
@@ -19,6 +20,7 @@ from billing.services import (
     reconciling,
     refunding,
 )
+from billing.services.context import Context
 from billing.store.queries import engine
 from workers.app import app, context, settings
 from workers.charges import ask, attend_wallet, collect, send_refund
@@ -49,6 +51,15 @@ def _waiting(queue: str) -> int:
         return int(connection.default_channel.client.llen(queue))
 
 
+def _fill(most: int, lease: Callable[[Context, int], list[UUID]], task: Task) -> None:
+    """Enqueue what is due until so many batches wait; one tick at a time, or both would."""
+    with context().database.transaction() as connection:
+        room = most - _waiting("charges") if engine.alone(connection) else 0
+        if room > 0:
+            for batch in _batches(lease(context(), room * settings.batch_size)):
+                task.delay(batch)
+
+
 @app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
 def end_subscriptions() -> None:
     """Cancel, pause and resume subscriptions whose date has come."""
@@ -70,20 +81,14 @@ def open_periods() -> None:
 def sweep_charges() -> None:
     """Enqueue invoices that are due to be charged, unless enough of them wait already."""
     _beat("sweep_charges")
-    room = BATCHES_WAITING - _waiting("charges")
-    if room > 0:
-        for batch in _batches(charging.lease_due(context(), room * settings.batch_size)):
-            collect.delay(batch)
+    _fill(BATCHES_WAITING, charging.lease_due, collect)
 
 
 @app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
 def reconcile() -> None:
     """Enqueue unresolved charges that are due to be asked about."""
     _beat("reconcile")
-    room = QUESTIONS_WAITING - _waiting("charges")
-    if room > 0:
-        for batch in _batches(reconciling.lease_due(context(), room * settings.batch_size)):
-            ask.delay(batch)
+    _fill(QUESTIONS_WAITING, reconciling.lease_due, ask)
 
 
 @app.task(name="ticks.sweep_refunds")  # type: ignore[untyped-decorator]

@@ -84,6 +84,12 @@ def end_of_troubles(connection: Connection) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+def alone(connection: Connection) -> bool:
+    """Whether nobody else is filling the queue, until this transaction ends."""
+    statement = text("SELECT pg_try_advisory_xact_lock(hashtext('filling the queue'))")
+    return bool(connection.execute(statement).scalar_one())
+
+
 def take_turn(connection: Connection, count: int, per_second: int) -> float:
     """Reserve the time that `count` charges take at a rate; return the seconds until it begins.
 
