@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One process a core for the tests; they share one PostgreSQL and one Redis.
 JOBS ?= 2
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege bench bench-scale bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -58,6 +58,12 @@ storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=2
 
 siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege
+
+bench: setup ## bare posts, a hand-written loop and the engine in one run (under ten minutes)
+	@$(BIN)/python -m tests.bench
+
+bench-scale: setup ## a million subscriptions, a payday of 100,000, and five million old charges
+	@$(BIN)/python -m tests.bench.scale
 
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast

@@ -23,6 +23,9 @@ DOKU_SANDBOX = "https://api-sandbox.doku.com"
 DOKU_PRODUCTION = "https://api.doku.com"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+ROUNDS_MAX = 4
+"""A charge is claimed while at most so many for each thread are claimed and not yet answered."""
+
 
 class Settings(BaseSettings):
     """Everything that can be set from outside; the README's table is checked against it."""
@@ -66,7 +69,11 @@ class Settings(BaseSettings):
         default=32, description="Calls to the gateway at once in one worker process"
     )
     worker_processes: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=2, description="Processes of one worker, unless its -c says otherwise"
+        default=2,
+        description="Processes of one worker that charge at once; it has one more for the rest",
+    )
+    charges_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0, description="The most charges a second that all workers send together; 0: any"
     )
     not_found_horizon_seconds: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=900,
@@ -183,12 +190,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _horizon_beyond_every_call(self) -> Self:
-        rounds = ceil(self.batch_size / self.batch_threads)
-        longest = ceil(rounds * self.doku_timeout_seconds)
+        longest = ceil(ROUNDS_MAX * self.doku_timeout_seconds)
         if self.not_found_horizon_seconds <= longest:
             raise ValueError(
                 f"BILLING_NOT_FOUND_HORIZON_SECONDS must be above {longest}, which is how long a"
-                " charge of a full batch may wait and take (batch size, threads, time-out)"
+                f" claimed charge may wait and take ({ROUNDS_MAX} times the time-out)"
             )
         return self
 

@@ -64,7 +64,8 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    worker_concurrency=settings.worker_processes,
+    # One more than charge: it answers to people and to beat while wallets think.
+    worker_concurrency=settings.worker_processes + 1,
     worker_hijack_root_logger=False,
     worker_send_task_events=True,
     task_send_sent_event=True,
@@ -94,6 +95,11 @@ def _configure_logs(**_: Any) -> None:
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _check_worker(**_: Any) -> None:
     _check_or_exit()
+
+
+@signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _spare_a_process(instance: Any, **_: Any) -> None:
+    broker.spare_a_process(instance.concurrency)
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

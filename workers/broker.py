@@ -1,21 +1,81 @@
 """Messages that are none: dropped with an alarm, instead of taking the worker down with them.
 
 kombu 5.7 reads what lies in a Redis list without looking; garbage there raises out of the
-worker's event loop and ends the process. It knows no task.
+worker's event loop and ends the process. And a worker that serves every queue keeps a process for
+those that are not a flood. It knows no task.
 """
 
 from typing import Any
 
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.scheduling import round_robin_cycle
 
 log = structlog.get_logger(__name__)
 
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
 
 
+CHARGES = "charges"
+
+
+class _Spare:
+    """How many charge messages one worker works on at once, if it serves other queues too."""
+
+    charges_max: int | None = None
+
+
+class _Cycle(round_robin_cycle):
+    """The queues in turn, without that of the charges while enough of them are worked on."""
+
+    channel: "Channel"
+
+    def consume(self, n: int) -> list[str]:
+        queues: list[str] = super().consume(n)  # type: ignore[no-untyped-call]
+        self.channel.spares = self.channel.has_enough_charges() and len(queues) > 1
+        return [name for name in queues if name != CHARGES] if self.channel.spares else queues
+
+
 class Channel(redis.Channel):
-    """A channel that survives what it reads."""
+    """A channel that survives what it reads, and leaves charges where they are when it has enough.
+
+    Otherwise slow wallets would occupy every process, and ticks and refunds would wait for them.
+    """
+
+    spares = False
+    _listener: tuple[Any, int] | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self._queue_cycle = _Cycle()  # type: ignore[no-untyped-call]
+        self._queue_cycle.channel = self
+
+    def has_enough_charges(self) -> bool:
+        """Whether as many charge messages are held, and not yet worked off, as there may be."""
+        qos = self.qos
+        charges = sum(
+            message.delivery_info.get("routing_key") == CHARGES
+            for tag, message in qos._delivered.items()  # noqa: SLF001 - as below
+            if tag not in qos._dirty  # noqa: SLF001 - acknowledged, and not yet swept out
+        )
+        return _Spare.charges_max is not None and charges >= _Spare.charges_max
+
+    def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 - as kombu calls it
+        """Note that a message is worked off; and listen for charges again if that makes room."""
+        super().basic_ack(delivery_tag, multiple)  # type: ignore[no-untyped-call]
+        if self.spares and self._in_poll and not self.has_enough_charges():
+            self.spares = False
+            if self._listener is not None:
+                # What it waits for in Redis is a list without charges: begin anew.
+                with self.conn_or_acquire() as client:
+                    client.client_unblock(self._listener[1])
+
+    def _brpop_start(self, timeout: Any = None) -> None:
+        connection = self.client.connection
+        if self._listener is None or self._listener[0] is not connection._sock:  # noqa: SLF001 - a new one is a new client
+            connection.send_command("CLIENT", "ID")
+            self._listener = (connection._sock, int(connection.read_response()))  # noqa: SLF001 - as above
+        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> Any:
         held = set(self.qos._delivered)  # noqa: SLF001 - kombu tells it in no other way
@@ -34,6 +94,11 @@ class Transport(redis.Transport):
     """The Redis transport with that channel."""
 
     Channel = Channel
+
+
+def spare_a_process(concurrency: int) -> None:
+    """Keep one of a worker's processes for other queues than charges, if it has two or more."""
+    _Spare.charges_max = concurrency - 1 if concurrency > 1 else None
 
 
 def install() -> None:

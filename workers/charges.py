@@ -8,11 +8,14 @@ from uuid import UUID
 from billing.services import charging, linking, reconciling, refunding
 from workers.app import app, context
 
+GO_ON_SECONDS = 4
+"""Short beside the time that a shutdown is given, and what waits in the queue for its turn."""
+
 
 @app.task(name="charges.collect")  # type: ignore[untyped-decorator]
 def collect(invoice_ids: list[str]) -> None:
-    """Try once to collect each invoice."""
-    charging.collect(context(), [UUID(item) for item in invoice_ids])
+    """Try once to collect each invoice, and others that are due for a few seconds more."""
+    charging.collect_on(context(), [UUID(item) for item in invoice_ids], GO_ON_SECONDS)
 
 
 @app.task(name="charges.ask")  # type: ignore[untyped-decorator]

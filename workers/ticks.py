@@ -3,10 +3,11 @@
 A tick that fails is logged and forgotten; the next one asks the same question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
+from celery import Task
 
 from billing.clock import real_now
 from billing.services import (
@@ -19,14 +20,18 @@ from billing.services import (
     reconciling,
     refunding,
 )
+from billing.services.context import Context
 from billing.store.queries import engine
 from workers.app import app, context, settings
 from workers.charges import ask, attend_wallet, collect, send_refund
 
 log = structlog.get_logger(__name__)
 
-BATCHES_A_TICK = 64
-"""At most this many batches are enqueued at once; the rest stays due, in the database."""
+BATCHES_WAITING = 16
+"""At most this many batches wait to be collected; the rest stays due, in the database. A worker
+that has begun goes on by itself, so that these are for those that have nothing to do."""
+QUESTIONS_WAITING = BATCHES_WAITING + 8
+"""The same with those that ask: a flood of renewals leaves them room."""
 SINGLES_A_TICK = 500
 
 
@@ -44,6 +49,15 @@ def _batches(ids: Sequence[UUID]) -> list[list[str]]:
 def _waiting(queue: str) -> int:
     with app.connection_for_write() as connection:
         return int(connection.default_channel.client.llen(queue))
+
+
+def _fill(most: int, lease: Callable[[Context, int], list[UUID]], task: Task) -> None:
+    """Enqueue what is due until so many batches wait; one tick at a time, or both would."""
+    with context().database.transaction() as connection:
+        room = most - _waiting("charges") if engine.alone(connection) else 0
+        if room > 0:
+            for batch in _batches(lease(context(), room * settings.batch_size)):
+                task.delay(batch)
 
 
 @app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
@@ -67,20 +81,14 @@ def open_periods() -> None:
 def sweep_charges() -> None:
     """Enqueue invoices that are due to be charged, unless enough of them wait already."""
     _beat("sweep_charges")
-    if _waiting("charges") >= BATCHES_A_TICK:
-        return
-    for batch in _batches(charging.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
-        collect.delay(batch)
+    _fill(BATCHES_WAITING, charging.lease_due, collect)
 
 
 @app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
 def reconcile() -> None:
     """Enqueue unresolved charges that are due to be asked about."""
     _beat("reconcile")
-    if _waiting("charges") >= BATCHES_A_TICK:
-        return
-    for batch in _batches(reconciling.lease_due(context(), BATCHES_A_TICK * settings.batch_size)):
-        ask.delay(batch)
+    _fill(QUESTIONS_WAITING, reconciling.lease_due, ask)
 
 
 @app.task(name="ticks.sweep_refunds")  # type: ignore[untyped-decorator]

@@ -2,27 +2,29 @@
 
 The claim decides who acts. It is committed before the first byte is sent, so that whatever
 happens afterwards leaves a row that says a payment may exist. Claims, calls and settlements
-overlap: while some wallets think, others are claimed for, and answers are written down.
+overlap: while some wallets think, others are claimed, and the answers of others written down.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
+from time import monotonic
 from uuid import UUID
 
 import structlog
 
 from billing.domain.outcomes import Outcome, SealedPayment, Unknown
 from billing.domain.settlement import Source
-from billing.services import claiming, guarding, looking, settling
+from billing.services import claiming, guarding, looking, pacing, settling
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.settling import News
 from billing.store.queries import invoices
 
 log = structlog.get_logger(__name__)
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 """How long an answer waits for others to be settled with: a commit costs as much for one."""
-GROUP = 16
+GROUP = 32
 """So many are settled without waiting for more."""
 
 Calls = dict[Future[Outcome], UUID]
@@ -32,24 +34,42 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease invoices that are due to be charged; none while charging may not be."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        if not guarding.may_charge(context, connection):
+        allowed = guarding.charges_at_once(context, connection, limit)
+        if not allowed:
             return []
-        return invoices.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+        return invoices.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=allowed)
 
 
 def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
     """Try once to collect each invoice, and record what is known afterwards."""
-    send(context, _claimed(context, invoice_ids))
+    send(context, _claimed(context, iter(invoice_ids)))
 
 
-def _claimed(context: Context, invoice_ids: Sequence[UUID]) -> Iterator[SealedPayment]:
+def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> None:
+    """Collect, and go on with whatever else is due, until so much time has gone by.
+
+    A worker that has begun needs no message for each batch, and the queue stays short.
+    """
+    until = monotonic() + seconds
+
+    def supply() -> Iterator[UUID]:
+        yield from invoice_ids
+        while monotonic() < until:
+            more = lease_due(context, context.settings.batch_size)
+            if not more:
+                return
+            yield from more
+
+    send(context, _claimed(context, supply()))
+
+
+def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[SealedPayment]:
     """Claim in portions, each when it is asked for, so that none waits long for its call.
 
     Most were never charged and are claimed at once; only then the others are looked at.
     """
-    size = context.settings.batch_threads * 2
-    for start in range(0, len(invoice_ids), size):
-        portion = invoice_ids[start : start + size]
+    while portion := list(islice(invoice_ids, pacing.portion_size(context))):
+        pacing.await_turn(context, len(portion))
         new = claiming.claim(context, dict.fromkeys(portion))
         yield from new
         if len(new) < len(portion):

@@ -7,6 +7,7 @@ hour.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from os import getpid
 from typing import Any
 from uuid import UUID
@@ -60,8 +61,13 @@ def _claim(
     context: Context, connection: Connection, seen: Mapping[UUID, UUID | None]
 ) -> list[SealedPayment]:
     now = context.clock.now()
-    if not guarding.may_charge(context, connection):
+    allowed = guarding.charges_at_once(context, connection, len(seen))
+    passed_over = list(seen)[allowed:]
+    if passed_over:
+        invoices.end_leases(connection, passed_over)
+    if not allowed:
         return []
+    seen = dict(islice(seen.items(), allowed))
     locked = charges.lock_subscriptions_of(connection, list(seen))
     found = charges.candidates(connection, list(seen), now, locked=locked)
     rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Unknown
+from billing.services import pacing
 from billing.services.context import Context
 from billing.store.queries import engine, wallets
 
@@ -46,6 +47,15 @@ def may_charge(context: Context, connection: Connection) -> bool:
     """Whether new charges may be sent: the gateway is ours, and nobody stopped charging."""
     row = _own_row(context, connection)
     return row is not None and row["stopped_at"] is None
+
+
+def charges_at_once(context: Context, connection: Connection, most: int) -> int:
+    """How many of `most` charges may be claimed now: none where charging may not be."""
+    row = _own_row(context, connection)
+    if row is None or row["stopped_at"] is not None:
+        return 0
+    allowed = pacing.limit(row)
+    return most if allowed is None else min(most, allowed)
 
 
 def _own_row(context: Context, connection: Connection) -> RowMapping | None:

@@ -21,7 +21,7 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundStatus
 from billing.domain.settlement import Decision, Source, decide
-from billing.services import moving
+from billing.services import moving, pacing
 from billing.services.context import Context
 from billing.services.recalling import facts
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
@@ -91,6 +91,9 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     _write(connection, decided, by, now)
+    if source is Source.LIVE and rows:
+        said = [outcomes[row["id"]] for row in rows]
+        pacing.heed(connection, said, troubled=rows[0]["troubled"])
     _log(decided, source)
     return [_again(context, row) for row, decision in decided if decision.resend], left
 

@@ -56,6 +56,11 @@ def link_here(connection: psycopg.Connection, vault: Vault, count: int) -> None:
         " 'cancel', 'all', now())",
         (PLAN, AMOUNT),
     )
+    more(connection, vault, count)
+
+
+def more(connection: psycopg.Connection, vault: Vault, count: int) -> None:
+    """Customers with wallets in our database only."""
     connection.execute(
         "INSERT INTO customers (id, name, phone, email, created_at)"
         " SELECT 'C' || lpad(n::text, 7, '0'), 'Customer ' || n, '0812' || lpad(n::text, 8, '0'),"

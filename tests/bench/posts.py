@@ -4,8 +4,7 @@
 
 `bare` sends signed posts and does nothing else. `loop` is what one would write by hand: tables of
 its own, claims and outcomes committed in groups, and nothing of the engine but its gateway client.
-It reads its job from stdin, says `ready`, begins at the next line, and says when it began and
-ended.
+It reads its job from stdin, says `ready`, begins at the next line, and tells how long it took.
 """
 
 import json

@@ -18,7 +18,7 @@ def lock_subscriptions_of(connection: Connection, invoice_ids: Sequence[UUID]) -
         " (SELECT subscription_id FROM invoices WHERE id = ANY(:ids))"
         " ORDER BY id FOR UPDATE SKIP LOCKED"
     )
-    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars())
+    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars().all())
 
 
 def candidates(
@@ -74,7 +74,7 @@ def candidates(
         "any": locked is None,
         "locked": list(locked or []),
     }
-    return list(connection.execute(statement, parameters).mappings())
+    return list(connection.execute(statement, parameters).mappings().all())
 
 
 def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
@@ -83,7 +83,7 @@ def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[
         "SELECT i.key FROM unnest(CAST(:ids AS uuid[])) AS i (key)"
         " WHERE EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.key)"
     )
-    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars())
+    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars().all())
 
 
 _CLAIM = text("""
@@ -105,7 +105,7 @@ def claim(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
     """
     if not rows:
         return set()
-    return set(connection.execute(_CLAIM, {"rows": as_json(rows)}).scalars())
+    return set(connection.execute(_CLAIM, {"rows": as_json(rows)}).scalars().all())
 
 
 def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
@@ -129,7 +129,7 @@ def claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[U
             )
             .returning(CHARGES.c.id)
         )
-        again |= set(connection.execute(statement).scalars())
+        again |= set(connection.execute(statement).scalars().all())
     return again
 
 
@@ -172,6 +172,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
                p.on_exhausted, p.cycles, s.next_period_index,
                w.status AS wallet_status, w.expires_at,
                (SELECT stopped_at IS NULL FROM engine) AS charging,
+               (SELECT troubles > 0 FROM engine) AS troubled,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
                    AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open,
                EXISTS (SELECT 1 FROM wallets a WHERE a.customer_id = ch.customer_id
@@ -183,7 +184,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
         JOIN wallets w ON w.id = ch.wallet_id
         WHERE ch.id = ANY(:ids) ORDER BY ch.created_at, ch.id
     """)
-    return list(connection.execute(statement, ids).mappings())
+    return list(connection.execute(statement, ids).mappings().all())
 
 
 def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, RowMapping]:
@@ -245,7 +246,7 @@ def lease_to_ask(
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
-    return list(connection.execute(statement, parameters).scalars())
+    return list(connection.execute(statement, parameters).scalars().all())
 
 
 def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[RowMapping]:
@@ -254,7 +255,7 @@ def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[R
         "SELECT id, gateway_number, amount FROM charges"
         " WHERE id = ANY(:ids) AND next_check_at <= :now ORDER BY next_check_at, id"
     )
-    return list(connection.execute(statement, {"ids": list(ids), "now": now}).mappings())
+    return list(connection.execute(statement, {"ids": list(ids), "now": now}).mappings().all())
 
 
 def one(connection: Connection, charge_id: UUID) -> RowMapping | None:
@@ -314,4 +315,4 @@ def page_of_window(
         " ORDER BY id LIMIT :limit"
     )
     parameters = {"since": since, "until": until, "after": after, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings())
+    return list(connection.execute(statement, parameters).mappings().all())

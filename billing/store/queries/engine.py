@@ -1,5 +1,6 @@
 """Statements about the engine itself: test clock, kill switch, gateway identity, heartbeats."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,11 @@ from billing.store.queries.subscriptions import MAY_END
 
 
 def state(connection: Connection) -> RowMapping:
-    """The one row."""
-    return connection.execute(text("SELECT * FROM engine")).mappings().one()
+    """The one row, and whether the gateway is left alone right now."""
+    statement = text(
+        "SELECT *, coalesce(resting_until > clock_timestamp(), false) AS resting FROM engine"
+    )
+    return connection.execute(statement).mappings().one()
 
 
 def is_stopped(connection: Connection) -> bool:
@@ -53,6 +57,52 @@ def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bo
         {"host": host, "client_id": client_id, "force": force},
     )
     return state(connection)
+
+
+def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | None:
+    """Leave the gateway alone, for the next of `waits` or as it `wished`; None if one is resting.
+
+    In real seconds, by the database's clock, for all workers.
+    """
+    statement = text("""
+        UPDATE engine SET troubles = troubles + 1, resting_until = clock_timestamp()
+            + make_interval(secs => greatest(CAST(:wished AS int), (CAST(:waits AS int[]))[
+                least(troubles + 1, cardinality(CAST(:waits AS int[])))]))
+        WHERE resting_until IS NULL OR resting_until <= clock_timestamp()
+        RETURNING ceil(extract(epoch FROM resting_until - clock_timestamp()))
+    """)
+    seconds = connection.execute(statement, {"waits": list(waits), "wished": wished}).scalar()
+    return None if seconds is None else int(seconds)
+
+
+def end_of_troubles(connection: Connection) -> bool:
+    """The gateway answers again; False when that was known, or somebody has just been refused."""
+    statement = text(
+        "UPDATE engine SET troubles = 0, resting_until = NULL WHERE troubles > 0"
+        " AND (resting_until IS NULL OR resting_until <= clock_timestamp())"
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def alone(connection: Connection) -> bool:
+    """Whether nobody else is filling the queue, until this transaction ends."""
+    statement = text("SELECT pg_try_advisory_xact_lock(hashtext('filling the queue'))")
+    return bool(connection.execute(statement).scalar_one())
+
+
+def take_turn(connection: Connection, count: int, per_second: int) -> float:
+    """Reserve the time that `count` charges take at a rate; return the seconds until it begins.
+
+    The row's lock orders whoever asks at the same time, and is held for this statement only.
+    """
+    statement = text("""
+        UPDATE engine SET paced_until = greatest(paced_until, clock_timestamp())
+            + make_interval(secs => CAST(:count AS double precision) / :rate)
+        RETURNING extract(epoch FROM paced_until - clock_timestamp())
+            - CAST(:count AS double precision) / :rate
+    """)
+    seconds = connection.execute(statement, {"count": count, "rate": per_second}).scalar_one()
+    return max(float(seconds), 0.0)
 
 
 def beat(connection: Connection, tick: str, at: datetime) -> None:

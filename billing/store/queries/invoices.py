@@ -25,7 +25,7 @@ def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[
     """Insert invoices and return the ids of those that are new; a period exists once."""
     if not rows:
         return set()
-    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars())
+    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars().all())
 
 
 def lease_due(
@@ -46,7 +46,17 @@ def lease_due(
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
-    return list(connection.execute(statement, parameters).scalars())
+    return list(connection.execute(statement, parameters).scalars().all())
+
+
+def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
+    """Let invoices that are still due be leased again at once: nobody works on them now."""
+    statement = text(
+        "UPDATE invoices SET leased_until = NULL WHERE id IN (SELECT id FROM invoices"
+        " WHERE id = ANY(:ids) AND leased_until IS NOT NULL AND next_attempt_at IS NOT NULL"
+        " FOR UPDATE SKIP LOCKED)"
+    )
+    connection.execute(statement, {"ids": list(invoice_ids)})
 
 
 def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -84,7 +94,7 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
         "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
         " ORDER BY period_index, change_index"
     )
-    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+    return list(connection.execute(statement, {"id": subscription_id}).mappings().all())
 
 
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
@@ -126,7 +136,7 @@ def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> l
         WHERE i.id = due.id RETURNING i.id, i.subscription_id
     """)
     rows = connection.execute(statement, {"customer": customer_id, "now": now})
-    return list(rows.mappings())
+    return list(rows.mappings().all())
 
 
 def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:

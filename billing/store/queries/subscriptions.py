@@ -22,7 +22,7 @@ def add(connection: Connection, **values: Any) -> None:
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
     statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-    return list(connection.execute(statement, {"ids": list(ids)}).scalars())
+    return list(connection.execute(statement, {"ids": list(ids)}).scalars().all())
 
 
 def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None:
@@ -61,7 +61,7 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[RowMappin
         " JOIN plans p ON p.code = s.plan_code"
         " WHERE s.customer_id = :customer AND s.ended_at IS NULL ORDER BY s.id FOR UPDATE OF s"
     )
-    return list(connection.execute(statement, {"customer": customer_id}).mappings())
+    return list(connection.execute(statement, {"customer": customer_id}).mappings().all())
 
 
 def change(connection: Connection, subscription_id: UUID, **values: Any) -> None:
@@ -120,7 +120,7 @@ def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[
         FOR UPDATE OF s SKIP LOCKED
     """)
     parameters = {"now": now, "opening": _OPENING, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings())
+    return list(connection.execute(statement, parameters).mappings().all())
 
 
 def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
@@ -131,7 +131,7 @@ def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
         " UNION SELECT subscription_id FROM charges WHERE subscription_id = ANY(:ids)"
         " AND status IN ('in_flight', 'pending', 'unknown')"
     )
-    return set(connection.execute(statement, {"ids": list(ids)}).scalars())
+    return set(connection.execute(statement, {"ids": list(ids)}).scalars().all())
 
 
 MAY_END = """
@@ -156,7 +156,7 @@ def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUI
         f"SELECT s.id FROM subscriptions s WHERE s.cancel_at <= :now AND {MAY_END}"  # noqa: S608 - a constant of ours
         " ORDER BY s.cancel_at LIMIT :limit"
     )
-    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
 def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
@@ -166,7 +166,7 @@ def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID
         " AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
         " ORDER BY pause_at LIMIT :limit"
     )
-    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
 def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUID]:
@@ -175,7 +175,7 @@ def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUI
         "SELECT id FROM subscriptions WHERE resume_at <= :now AND status = 'paused'"
         " ORDER BY resume_at LIMIT :limit"
     )
-    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
 def live_of(connection: Connection, customer_id: str) -> int:

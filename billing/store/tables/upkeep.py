@@ -14,7 +14,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
-from billing.store.columns import field, instant
+from billing.store.columns import count, field, instant
 
 
 class Command(SQLModel, table=True):
@@ -41,6 +41,9 @@ class Engine(SQLModel, table=True):
     stopped_reason: str | None = field(Text, null=True)
     gateway_host: str | None = field(Text, null=True)
     gateway_client_id: str | None = field(Text, null=True)
+    troubles: int = count()
+    resting_until: datetime | None = instant()
+    paced_until: datetime | None = instant()
 
 
 class Heartbeat(SQLModel, table=True):

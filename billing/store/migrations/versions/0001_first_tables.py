@@ -50,6 +50,9 @@ def upgrade() -> None:
     sa.Column('stopped_reason', sa.Text(), nullable=True),
     sa.Column('gateway_host', sa.Text(), nullable=True),
     sa.Column('gateway_client_id', sa.Text(), nullable=True),
+    sa.Column('troubles', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('resting_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('paced_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('id = 1', name=op.f('engine_one_row_check')),
     sa.PrimaryKeyConstraint('id', name=op.f('engine_primary'))
     )

@@ -1,0 +1,74 @@
+"""The plans of the hot statements, as text without figures: what is looked at, and by which index.
+
+The statements are the engine's own, caught as they are sent and then explained.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, event, text
+
+from billing.services.context import Context
+from billing.store.queries import charges, engine, invoices, refunds, subscriptions, wallets
+
+_FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
+_VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
+
+Act = Callable[[Connection], object]
+
+
+def write_plans(context: Context, folder: Path) -> None:
+    """Explain every hot statement and write the plan of each into a file of its own."""
+    folder.mkdir(exist_ok=True)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        for name, act in _acts(connection, now).items():
+            lines = [line for plan in _explained(connection, act) for line in plan]
+            (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+        connection.rollback()
+
+
+def _acts(connection: Connection, now: Any) -> dict[str, Act]:
+    def ids(statement: str) -> list[UUID]:
+        return list(connection.execute(text(statement)).scalars().all())
+
+    unpaid = ids("SELECT id FROM invoices WHERE status = 'open' LIMIT 64")
+    charged = ids("SELECT id FROM charges LIMIT 64")
+    members = ids("SELECT id FROM subscriptions LIMIT 500")
+    lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
+    return {
+        "due-to-open": lambda c: subscriptions.lock_due_to_open(c, now, 500),
+        "owing": lambda c: subscriptions.owing(c, members),
+        "due-to-end": lambda c: subscriptions.due_to_cancel(c, now, 500),
+        "due-to-charge": lambda c: invoices.lease_due(c, now, **lease),
+        "due-to-ask": lambda c: charges.lease_to_ask(c, now, **lease),
+        "due-to-refund": lambda c: refunds.lease_due(c, now, **lease),
+        "due-wallets": lambda c: wallets.lease_due(c, now, **lease),
+        "expiring-wallets": lambda c: wallets.expiring(c, now, 500),
+        "candidates": lambda c: charges.candidates(c, unpaid, now, locked=members),
+        "charged-before": lambda c: charges.charged_before(c, unpaid),
+        "charges-of-a-day": lambda c: charges.counts_since(c, ["C0000001"], now),
+        "settling": lambda c: charges.lock_for_settling(c, charged),
+        "next-due": engine.next_due,
+    }
+
+
+def _explained(connection: Connection, act: Act) -> list[list[str]]:
+    caught: list[tuple[str, Any]] = []
+
+    def catch(_connection: Any, _cursor: Any, statement: str, given: Any, *_rest: Any) -> None:
+        caught.append((statement, given))
+
+    event.listen(connection, "before_cursor_execute", catch)
+    try:
+        act(connection)
+    finally:
+        event.remove(connection, "before_cursor_execute", catch)
+    plans = []
+    for statement, given in caught:
+        rows = connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars().all()
+        plans.append([_VALUES.sub("…", _FIGURES.sub("", row)) for row in rows])
+    return plans

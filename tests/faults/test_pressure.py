@@ -1,0 +1,77 @@
+"""A flood of renewals and slow wallets: what else there is to do is done meanwhile.
+
+One worker as anybody would start it, which serves every queue.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.faults.ground import HOUR, Ground, grounds
+
+MEMBERS = 120
+SLOW_SECONDS = 5
+WAITING_MAX = 16 + 8
+"""Batches that may wait, and questions beside them (workers/ticks.py)."""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Ground]:
+    """One engine for the file."""
+    with grounds() as there:
+        yield there
+
+
+@pytest.fixture
+def ground(shared: Ground) -> Iterator[Ground]:
+    """The engine; after each test the rows equal the ledger and every invariant holds."""
+    yield shared
+    shared.reckon()
+
+
+def test_slow_wallets_stop_neither_ticks_nor_refunds_nor_the_queue_from_being_short(
+    ground: Ground,
+) -> None:
+    """
+    While every process that charges waits for a wallet, a refund is done within five seconds.
+
+    Ticks go on, and the queue holds no more batches than it may, whatever is due.
+    """
+    ground.fleet.man(["one"], ["one"])
+    [early] = ground.members(1, "early")
+    ground.jump(HOUR)
+    ground.work_off()
+    invoice = str(ground.value("SELECT id FROM invoices WHERE customer_id = :who", who=early))
+    people = ground.members(MEMBERS, "flood")
+    slow = ground.script("hold", times=1_000, seconds=SLOW_SECONDS, work="done")
+    ground.jump(HOUR)
+    ground.await_met(slow, 2)
+    lengths = []
+
+    ground.messenger.send_task("admin.refund_invoice", kwargs={"invoice": invoice})
+    ground.poll(
+        lambda: (
+            lengths.append(ground.broker().llen("charges"))
+            or ground.value("SELECT count(*) FROM refunds WHERE status = 'succeeded'") == 1
+        ),
+        "the refund is done",
+        seconds=5,
+    )
+    beaten = ground.value("SELECT max(at) FROM heartbeats WHERE tick = 'sweep_charges'")
+    ground.poll(
+        lambda: (
+            ground.value("SELECT max(at) FROM heartbeats WHERE tick = 'sweep_charges'")
+            > beaten + timedelta(seconds=1)
+        ),
+        "ticks go on",
+        seconds=10,
+    )
+
+    assert ground.value("SELECT count(*) FROM charges WHERE status = 'in_flight'") > 0
+    assert 0 < max(lengths) <= WAITING_MAX
+    assert WAITING_MAX < MEMBERS / 4  # or it would have been short by itself
+    ground.pretend.call("DELETE", "scripts")
+    still_open = "SELECT count(*) FROM invoices WHERE status = 'open'"
+    ground.poll(lambda: ground.value(still_open) == 0, "the flood is worked off", seconds=60)
+    assert ground.debits(people) == [1] * MEMBERS

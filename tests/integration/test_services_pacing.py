@@ -1,0 +1,114 @@
+"""How fast the gateway is asked: not at all while it refuses, and at the rate of a contract."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from time import monotonic
+
+from billing.domain.outcomes import Succeeded, Unsent
+from billing.sandbox.process import SandboxProcess
+from billing.services import charging, pacing
+from billing.store.queries import engine as engine_rows
+from tests.integration.engine import Engine, running
+
+MEMBERS = 40
+
+
+def _due(engine: Engine) -> list[str]:
+    """Customers, each with one invoice that is due."""
+    engine.plan(amount=1_000)
+    people = [engine.customer() for _ in range(MEMBERS)]
+    for person in people:
+        engine.subscribe(person)
+    engine.tick(["ticks.open_periods"])
+    return people
+
+
+def _open(engine: Engine) -> int:
+    return int(engine.one("SELECT count(*) FROM invoices WHERE status = 'open'"))
+
+
+def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
+    database_url: str, gateway: SandboxProcess
+) -> None:
+    """
+    After the first refusals nobody claims; then single charges probe, and the rest follows.
+
+    Another worker rests, too, though it was never refused: the rest stands in the database.
+    """
+    with running(database_url, gateway, batch_threads=4) as engine:
+        people = _due(engine)
+        busy = [engine.script("rate_limited", one, times=None, retry_after=2) for one in people]
+        charging.collect(engine.context, charging.lease_due(engine.context, MEMBERS))
+
+        refused = sum(map(engine.met, busy))
+        assert pacing.TROUBLE_MIN <= refused < MEMBERS
+        second = Engine(engine.url, gateway)
+        assert charging.lease_due(second.context, MEMBERS) == []
+        second.close()
+
+        engine.until(lambda: len(charging.lease_due(engine.context, MEMBERS)) == pacing.PROBES)
+        engine.no_more_scripts()
+        engine.forget_leases()
+        engine.run()
+        assert _open(engine) == refused  # those wait for their own back-off
+        engine.advance(timedelta(minutes=2))
+        assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
+
+
+def test_it_rests_longer_each_time_and_not_at_all_once_it_answers(engine: Engine) -> None:
+    """The waits of a row grow; one answer ends the row."""
+    with engine.context.database.transaction() as connection:
+        refusals = [Unsent("rate_limited retry_after=7")] * pacing.TROUBLE_MIN
+        pacing.heed(connection, refusals, troubled=False)
+        state = engine_rows.state(connection)
+        assert (state["resting"], state["troubles"]) == (True, 1)
+        assert pacing.limit(state) == 0
+
+        again = engine_rows.rest(connection, pacing.RESTS_SECONDS, 0)
+        assert again is None  # others were refused in the same row
+    engine.execute("UPDATE engine SET resting_until = clock_timestamp()")
+    with engine.context.database.transaction() as connection:
+        assert pacing.limit(engine_rows.state(connection)) == pacing.PROBES
+        assert engine_rows.rest(connection, (1, 5, 60), 0) == 5
+    engine.execute("UPDATE engine SET resting_until = clock_timestamp()")
+    with engine.context.database.transaction() as connection:
+        pacing.heed(connection, [Succeeded()], troubled=True)
+        assert pacing.limit(engine_rows.state(connection)) is None
+
+
+def test_a_few_that_are_refused_stop_nobody(engine: Engine) -> None:
+    """Trouble with single charges is no trouble with the gateway."""
+    with engine.context.database.transaction() as connection:
+        few = [Unsent("not_connected")] * (pacing.TROUBLE_MIN - 1)
+        pacing.heed(connection, few, troubled=False)
+        pacing.heed(connection, [*few, few[0], *[Succeeded()] * 8], troubled=False)
+
+        assert pacing.limit(engine_rows.state(connection)) is None
+
+
+def test_a_contracts_rate_is_kept_by_all_workers_together(
+    database_url: str, gateway: SandboxProcess
+) -> None:
+    """Two workers send forty charges at twenty a second in no less than the time that takes."""
+    with running(database_url, gateway, charges_per_second=20) as engine:
+        people = _due(engine)
+        second = Engine(engine.url, gateway, charges_per_second=20)
+        ids = charging.lease_due(engine.context, MEMBERS)
+        began = monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            halves = ((engine, ids[::2]), (second, ids[1::2]))
+            for done in [pool.submit(charging.collect, e.context, part) for e, part in halves]:
+                done.result()
+        took = monotonic() - began
+        second.close()
+
+        assert took >= (MEMBERS - 20 / pacing.SPREAD) / 20
+        assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
+
+
+def test_a_worker_goes_on_with_what_is_due_without_a_message(engine: Engine) -> None:
+    """A batch that is worked off in time is followed by whatever else is due."""
+    people = _due(engine)
+    charging.collect_on(engine.context, charging.lease_due(engine.context, 1), 10)
+
+    assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
