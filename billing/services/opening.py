@@ -6,12 +6,13 @@ from typing import Any
 
 from billing.domain import charge, subscription
 from billing.domain.events import event
-from billing.domain.periods import calendar
+from billing.domain.periods import calendar, following
 from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context
 from billing.store.queries import events, invoices, subscriptions
 
-BATCH = 500
+BATCH = 1_000
+OPENERS = 2
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 
@@ -20,25 +21,38 @@ def open_due(context: Context) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
 
     A subscription that missed several periods gets one of them in each pass; passes go on
-    until nothing is due, so that memory stays bounded after an outage of any length.
+    until nothing is due, so that memory stays bounded after an outage of any length. When there
+    is more than one pass, the database works on one while another is thought out.
     """
-    opened = 0
-    while True:
-        now = context.clock.now()
-        with context.database.transaction() as connection:
-            due = subscriptions.lock_due_to_open(connection, now, BATCH)
-            owing = subscriptions.owing(connection, [row["id"] for row in due])
-            plans = [_plan(row, now, owes=row["id"] in owing) for row in due]
-            new = invoices.open_periods(
-                connection, [p["invoice"] for p in plans if p["invoice"] is not None]
-            )
-            subscriptions.change_opened(connection, [p["change"] for p in plans])
-            told = {None, *new}
-            facts = [fact for p in plans for fact in p["events"] if fact["invoice_id"] in told]
-            events.record(connection, facts)
-        opened += len(new)
-        if len(due) < BATCH and not any(_more_to_come(plan, now) for plan in plans):
-            return opened
+    opened, more = _open_some(context)
+    if more:
+        opened += sum(context.pool.map(lambda _: _open_rest(context), range(OPENERS)))
+    return opened
+
+
+def _open_rest(context: Context) -> int:
+    opened, more = 0, True
+    while more:
+        new, more = _open_some(context)
+        opened += new
+    return opened
+
+
+def _open_some(context: Context) -> tuple[int, bool]:
+    """Open one period of each of some subscriptions: how many were new, and whether more may be."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = subscriptions.lock_due_to_open(connection, now, BATCH)
+        owing = subscriptions.owing(connection, [row["id"] for row in due])
+        plans = [_plan(row, now, owes=row["id"] in owing) for row in due]
+        new = invoices.open_periods(
+            connection, [p["invoice"] for p in plans if p["invoice"] is not None]
+        )
+        subscriptions.change_opened(connection, [p["change"] for p in plans])
+        told = {None, *new}
+        facts = [fact for p in plans for fact in p["events"] if fact["invoice_id"] in told]
+        events.record(connection, facts)
+    return len(new), len(due) == BATCH or any(_more_to_come(plan, now) for plan in plans)
 
 
 def _more_to_come(plan: dict[str, Any], now: datetime) -> bool:
@@ -52,11 +66,11 @@ def _plan(row: Mapping[Any, Any], now: datetime, *, owes: bool) -> dict[str, Any
     index, start = row["next_period_index"], row["next_due_at"]
     facts = []
     offset = row["anchor_index"]
-    end = dates.following(index - offset, start)
+    end = following(dates, index - offset, start)
     skipped = index
     while row["catch_up"] == CatchUp.LATEST and end <= now and index - skipped < PERIODS_A_PASS:
         index, start = index + 1, end
-        end = dates.following(index - offset, start)
+        end = following(dates, index - offset, start)
         if row["cycles"] is not None and index >= row["cycles"]:
             break
     about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
