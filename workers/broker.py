@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.scheduling import round_robin_cycle
+from redis.exceptions import ConnectionError  # noqa: A004 - Redis's own
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,16 @@ class Channel(redis.Channel):
                 # What it waits for in Redis is a list without charges: begin anew.
                 with self.conn_or_acquire() as client:
                     client.client_unblock(self._listener[1])
+
+    def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - as kombu calls it
+        """Say that a connection is closed in the way that kombu expects, and not by AttributeError.
+
+        It acknowledges and restores messages of a connection to a Redis that has left; that ended
+        the whole worker.
+        """
+        if self.connection.client is None:
+            raise ConnectionError("the connection to Redis is closed")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
 
     def _brpop_start(self, timeout: Any = None) -> None:
         connection = self.client.connection

@@ -21,10 +21,22 @@ def zone(name: str) -> ZoneInfo:
 
 def calendar(plan: Mapping[Any, Any], anchor_local: datetime) -> Calendar:
     """The due dates of a subscription. `plan` has `every`, `cron` and `timezone`."""
-    place = zone(plan["timezone"])
-    if plan["every"] is not None:
-        return Calendar.every(plan["every"], anchor=anchor_local, timezone=place)
-    return Calendar.cron(plan["cron"], anchor=anchor_local, timezone=place)
+    return _calendar(plan["every"], plan["cron"], plan["timezone"], anchor_local)
+
+
+@lru_cache(maxsize=4_096)
+def _calendar(every: str | None, cron: str | None, timezone: str, anchor: datetime) -> Calendar:
+    """Many subscriptions share a plan and an anchor: the day that a price became theirs."""
+    place = zone(timezone)
+    if every is not None:
+        return Calendar.every(every, anchor=anchor, timezone=place)
+    return Calendar.cron(str(cron), anchor=anchor, timezone=place)
+
+
+@lru_cache(maxsize=16_384)
+def following(dates: Calendar, index: int, start: datetime) -> datetime:
+    """The start of the period after `index`, which begins at `start`; computed once for many."""
+    return dates.following(index, start)
 
 
 def same_schedule(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:

@@ -20,7 +20,8 @@ from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionS
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, events, invoices, subscriptions
 
-BATCH = 500
+BATCH = 1_000
+OPENERS = 2
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 
@@ -39,30 +40,41 @@ def open_due(context: Context) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
 
     A subscription that missed several periods gets one of them in each pass; passes go on
-    until nothing is due, so that memory stays bounded after an outage of any length.
+    until nothing is due, so that memory stays bounded after an outage of any length. When there
+    is more than one pass, the database works on one while another is thought out.
     """
-    opened = 0
-    while True:
-        now = context.clock.now()
-        with context.database.transaction() as connection:
-            due = subscriptions.lock_due_to_open(connection, now, BATCH)
-            owing = subscriptions.owing(connection, [row["id"] for row in due])
-            left = _credits(connection, due)
-            plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
-            new = invoices.open_periods(
-                connection, [p.invoice for p in plans if p.invoice is not None]
-            )
-            subscriptions.change_opened(connection, [p.change for p in plans])
-            for plan in plans:
-                if plan.more:
-                    subscriptions.change(connection, plan.change["key"], **plan.more)
-            balances.use(connection, [use for use in left.used if use[1] in new])
-            told = {None, *new}
-            facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
-            events.record(connection, facts)
-        opened += len(new)
-        if len(due) < BATCH and not any(_more_to_come(plan, now) for plan in plans):
-            return opened
+    opened, more = _open_some(context)
+    if more:
+        opened += sum(context.pool.map(lambda _: _open_rest(context), range(OPENERS)))
+    return opened
+
+
+def _open_rest(context: Context) -> int:
+    opened, more = 0, True
+    while more:
+        new, more = _open_some(context)
+        opened += new
+    return opened
+
+
+def _open_some(context: Context) -> tuple[int, bool]:
+    """Open one period of each of some subscriptions: how many were new, and whether more may be."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = subscriptions.lock_due_to_open(connection, now, BATCH)
+        owing = subscriptions.owing(connection, [row["id"] for row in due])
+        left = _credits(connection, due)
+        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
+        new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
+        subscriptions.change_opened(connection, [p.change for p in plans])
+        for plan in plans:
+            if plan.more:
+                subscriptions.change(connection, plan.change["key"], **plan.more)
+        balances.use(connection, [use for use in left.used if use[1] in new])
+        told = {None, *new}
+        facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
+        events.record(connection, facts)
+    return len(new), len(due) == BATCH or any(_more_to_come(plan, now) for plan in plans)
 
 
 def _more_to_come(plan: _Plan, now: datetime) -> bool:
@@ -112,11 +124,11 @@ def _plan(
     dates = periods.calendar(row, row["anchor_local"])
     index, start = row["next_period_index"], row["next_due_at"]
     offset = row["anchor_index"]
-    end = dates.following(index - offset, start)
+    end = periods.following(dates, index - offset, start)
     skipped = index
     while _passes(row, start, end, now) and index - skipped < PERIODS_A_PASS:
         index, start = index + 1, end
-        end = dates.following(index - offset, start)
+        end = periods.following(dates, index - offset, start)
         if row["cycles"] is not None and index >= row["cycles"]:
             break
     if index > skipped:

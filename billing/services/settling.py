@@ -105,13 +105,8 @@ def _log(decided: Decided, source: Source) -> None:
         log.info("charges.succeeded", count=len(paid), source=source.value)
     for row, decision in decided:
         if decision.status is not ChargeStatus.SUCCEEDED:
-            log.info(
-                "charge.settled",
-                charge=str(row["id"]),
-                number=row["gateway_number"],
-                status=decision.status.value,
-                source=source.value,
-            )
+            told = {"charge": str(row["id"]), "number": row["gateway_number"]}
+            log.info("charge.settled", **told, status=decision.status.value, source=source.value)
 
 
 def _again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:

@@ -37,7 +37,7 @@ BAD: dict[str, list[str]] = {
     "batch_size": ["0", "1001", "1.5", "many"],
     "batch_threads": ["0", "257", "x"],
     "worker_processes": ["0", "65", "x"],
-    "charges_per_second": ["-1", "100001", "x"],
+    "charges_per_second": ["-1", "100001", "1.5", "x"],
     "not_found_horizon_seconds": ["59", HUGE, "x"],
     "customer_charges_a_day_max": ["0", HUGE, "x"],
     "rupiah_an_hour_max": ["0", HUGE, "1e9", "100,000"],

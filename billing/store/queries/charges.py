@@ -238,11 +238,11 @@ def lease_to_ask(
     """Lease unresolved charges whose status query is due."""
     statement = text("""
         UPDATE charges SET leased_until = clock_timestamp() + make_interval(secs => :lease)
-        WHERE id IN (
+        WHERE id = ANY (ARRAY(
             SELECT id FROM charges
             WHERE next_check_at <= :now
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
-            ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+            ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}

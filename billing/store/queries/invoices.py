@@ -38,11 +38,11 @@ def lease_due(
     """
     statement = text("""
         UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)
-        WHERE id IN (
+        WHERE id = ANY (ARRAY(
             SELECT id FROM invoices
             WHERE next_attempt_at <= :now
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
-            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}

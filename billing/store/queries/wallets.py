@@ -84,11 +84,11 @@ def lease_due(
     """Lease wallets whose link is to be polled or whose token is to be deleted."""
     statement = text("""
         UPDATE wallets SET leased_until = clock_timestamp() + make_interval(secs => :lease)
-        WHERE id IN (
+        WHERE id = ANY (ARRAY(
             SELECT id FROM wallets
             WHERE next_attempt_at <= :now
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
-            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+            ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id, status
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
