@@ -1,6 +1,6 @@
 """Opening: each period that has begun gets its invoice, once, whatever happened meanwhile."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,14 +17,18 @@ PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 
 
-def open_due(context: Context) -> int:
+def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
+
+    `first_opened` is called when some are open and more are to come: they need not wait.
 
     A subscription that missed several periods gets one of them in each pass; passes go on
     until nothing is due, so that memory stays bounded after an outage of any length. When there
     is more than one pass, the database works on one while another is thought out.
     """
     opened, more = _open_some(context)
+    if opened and more and first_opened is not None:
+        first_opened()
     if more:
         opened += sum(context.pool.map(lambda _: _open_rest(context), range(OPENERS)))
     return opened

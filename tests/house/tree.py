@@ -43,7 +43,7 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
     )
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
-        if path.is_file():  # and not just deleted
+        if path.is_file() and path.suffix != ".png":  # and not just deleted
             yield name, path.read_text()
 
 
