@@ -73,7 +73,7 @@ def end_subscriptions() -> None:
 def open_periods() -> None:
     """Open every period that has begun, and charge at once what that made due."""
     _beat("open_periods")
-    if opening.open_due(context()):
+    if opening.open_due(context(), sweep_charges):
         sweep_charges()
 
 

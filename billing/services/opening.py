@@ -6,7 +6,7 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,14 +36,18 @@ class _Plan:
     facts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def open_due(context: Context) -> int:
+def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
+
+    `first_opened` is called when some are open and more are to come: they need not wait.
 
     A subscription that missed several periods gets one of them in each pass; passes go on
     until nothing is due, so that memory stays bounded after an outage of any length. When there
     is more than one pass, the database works on one while another is thought out.
     """
     opened, more = _open_some(context)
+    if opened and more and first_opened is not None:
+        first_opened()
     if more:
         opened += sum(context.pool.map(lambda _: _open_rest(context), range(OPENERS)))
     return opened

@@ -5,7 +5,7 @@
 
 For each size: what an idle tick costs, what opening and enqueuing cost when 1 % and 10 % are due,
 and the bytes a subscription takes. The plans of the hot statements are written as text into
-`plans`, so that an index that got lost shows when changes are read.
+`docs/plans`, so that an index that got lost shows when changes are read.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from tests.bench.report import machine
 from tests.bench.runs import servers_of
 from tests.bench.stage import Stage, forget_own_settings, stage
 
-PLANS = Path(__file__).with_name("plans")
+PLANS = Path(__file__).parents[2] / "docs" / "plans"
 IDLE_TICKS = 9
 BATCHES_WAITING = 16
 """As many as a tick enqueues (workers/ticks.py)."""
