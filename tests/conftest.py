@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ hypothesis.settings.load_profile("ovo-billing")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller (or the only process) hosts the servers; xdist's workers find them."""
+    # A shell ignores SIGINT for what it runs in the background, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         config.stash[_HOST] = Host()
     set_hypothesis_home_dir(Path(os.environ[servers.FOLDER_VARIABLE]) / "hypothesis")

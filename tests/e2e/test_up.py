@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def test_a_terminal_sees_a_live_picture(state_folder: Path) -> None:
     try:
         wanted = (b"subscriptions", b"processes", b"Flower", b"wallet.linked")
         while not all(word in seen for word in wanted):
+            assert select.select([parent], [], [], 60)[0], "it shows nothing new"
             seen += os.read(parent, 65536)
             assert len(seen) < 5_000_000
         process.send_signal(signal.SIGINT)
