@@ -5,9 +5,11 @@ is, so that the same file twice is the same as once. A bad row is reported and p
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -23,6 +25,7 @@ from billing.domain.wallet import WalletStatus
 from billing.services import subscribing
 from billing.services.context import Context
 from billing.services.linking import TOKEN_LIFE, UTC
+from billing.store.queries import events
 from billing.store.queries import importing as statements
 from schedules.durations import add
 from schedules.walltime import ScheduleError, local_anchor, place
@@ -71,7 +74,7 @@ def customers(
 
     def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
         new = statements.add_customers(connection, rows)
-        statements.record(
+        events.record(
             connection,
             [event("customer.created", at=now, by=by, customer_id=added) for added in new],
         )
@@ -111,7 +114,7 @@ def subscriptions(
             )
             for row in fresh
         ]  # fmt: skip
-        statements.record(connection, told)
+        events.record(connection, told)
         return len(new)
 
     yield from _batches(context, lines, prepare, write, dry_run=dry_run)
@@ -124,33 +127,39 @@ Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
 def _batches(
     context: Context, lines: Iterable[Line], prepare: Prepare, write: Write, *, dry_run: bool
 ) -> Iterator[Report]:
+    """Write batch after batch; while the database writes one, the next is read and checked."""
     report = Report()
-    batch: list[Line] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == BATCH:
-            _batch(context, batch, prepare, write, report, dry_run=dry_run)
-            batch = []
+    coming: Future[_Checked] | None = None
+    for batch in _parts(lines):
+        checked, coming = coming, context.pool.submit(_check, context, batch, prepare)
+        if checked is not None:
+            _write(context, checked.result(), write, report, dry_run=dry_run)
             yield report
-    _batch(context, batch, prepare, write, report, dry_run=dry_run)
+    if coming is not None:
+        _write(context, coming.result(), write, report, dry_run=dry_run)
     yield report
 
 
-def _batch(
-    context: Context,
-    batch: Sequence[Line],
-    prepare: Prepare,
-    write: Write,
-    report: Report,
-    *,
-    dry_run: bool,
-) -> None:
-    """Write one batch in one transaction: whole, or not at all."""
+def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    rest = iter(lines)
+    while part := list(islice(rest, BATCH)):
+        yield part
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A batch that was read: what can be written, and the rows that cannot."""
+
+    good: list[dict[str, Any]]
+    bad: list[tuple[int, str]]
+
+
+def _check(context: Context, batch: Sequence[Line], prepare: Prepare) -> _Checked:
     now = context.clock.now()
+    checked = _Checked([], [])
     with context.database.transaction() as connection:
         named = [row["customer"].strip() for _, row in batch if row.get("customer")]
         known = statements.known_customers(connection, [n for n in named if n.isprintable()])
-        good = []
         for number, row in batch:
             try:
                 if "" in row:
@@ -159,12 +168,23 @@ def _batch(
                     raise InvalidValue("a cell has characters that cannot be printed")
                 if "customer" in row and (row["customer"] or "").strip() not in known:
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
-                good.append(prepare(connection, row, now))
+                checked.good.append(prepare(connection, row, now))
             except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
-                report.bad.append((number, str(wrong)))
-        added = 0 if dry_run or not good else write(connection, good, now)
-    report.added += len(good) if dry_run else added
-    report.there += 0 if dry_run else len(good) - added
+                checked.bad.append((number, str(wrong)))
+    return checked
+
+
+def _write(
+    context: Context, checked: _Checked, write: Write, report: Report, *, dry_run: bool
+) -> None:
+    """Write one batch in one transaction: whole, or not at all."""
+    good, added = checked.good, len(checked.good)
+    report.bad += checked.bad
+    if good and not dry_run:
+        with context.database.transaction() as connection:
+            added = write(connection, good, context.clock.now())
+    report.added += added
+    report.there += len(good) - added
 
 
 def _subscription(

@@ -239,14 +239,14 @@ def test_an_import_that_breaks_off_leaves_whole_rows_and_goes_on(
 ) -> None:
     """What was written has its event, what was not has nothing; the same file again completes."""
     monkeypatch.setattr(importing, "BATCH", 2)
-    record, calls = importing.statements.record, counter()
+    record, calls = importing.events.record, counter()
 
     def broken(*given: Any) -> None:
         if next(calls) == 1:
             raise RuntimeError("the connection is gone")
         record(*given)
 
-    monkeypatch.setattr(importing.statements, "record", broken)
+    monkeypatch.setattr(importing.events, "record", broken)
     rows = "".join(f"C{n},Customer {n},,\n" for n in range(5))
     file = written(tmp_path, "c.csv", "id,name,phone,email\n" + rows)
 
