@@ -6,12 +6,13 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
 from billing.domain import charge, periods, pricing, subscription
@@ -19,6 +20,9 @@ from billing.domain.events import event
 from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, events, invoices, subscriptions
+from schedules.walltime import ScheduleError
+
+log = structlog.get_logger(__name__)
 
 BATCH = 1_000
 OPENERS = 2
@@ -68,7 +72,7 @@ def _open_some(context: Context) -> tuple[int, bool]:
         due = subscriptions.lock_due_to_open(connection, now, BATCH)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
-        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
+        plans = list(_plans(connection, due, owing, left, now))
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
         subscriptions.change_opened(connection, [p.change for p in plans])
         for plan in plans:
@@ -78,7 +82,25 @@ def _open_some(context: Context) -> tuple[int, bool]:
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
-    return len(new), len(due) == BATCH or any(_more_to_come(plan, now) for plan in plans)
+    return len(new), len(plans) == BATCH or any(_more_to_come(plan, now) for plan in plans)
+
+
+def _plans(
+    connection: Connection,
+    due: Iterable[Mapping[Any, Any]],
+    owing: Collection[UUID],
+    left: "_Balance",
+    now: datetime,
+) -> Iterator[_Plan]:
+    """What opening writes; a subscription whose dates make no sense keeps nobody else waiting.
+
+    It stays due, which the audit finds.
+    """
+    for row in due:
+        try:
+            yield _plan(connection, row, now, left, owes=row["id"] in owing)
+        except (ScheduleError, ValueError):
+            log.exception("opening.failed", subscription=str(row["id"]))
 
 
 def _more_to_come(plan: _Plan, now: datetime) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import OPERATOR
-from billing.services import charging, operating, subscribing
+from billing.services import auditing, charging, operating, subscribing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -356,3 +356,22 @@ def test_a_person_may_say_what_became_of_a_parked_charge(engine: Engine) -> None
     assert engine.invoices(subscription)[0]["status"] == "paid"
     assert engine.charges(subscription)[0]["status"] == "succeeded"
     assert engine.told("charge.succeeded")[0]["actor"] == "operator"
+
+
+def test_a_subscription_whose_dates_make_no_sense_keeps_nobody_waiting(engine: Engine) -> None:
+    """Bent by hand, it stays due and the audit names it; everybody else is billed."""
+    engine.audited = False
+    engine.plan()
+    bent, straight = (engine.subscribe(engine.customer()) for _ in range(2))
+    engine.execute(
+        "UPDATE subscriptions SET anchor_local = anchor_local + interval '0.5 s' WHERE id = :id",
+        id=bent,
+    )
+
+    engine.tick()
+
+    assert (len(engine.invoices(bent)), len(engine.charges(straight))) == (0, 1)
+    engine.set_clock(engine.now + auditing.LEEWAY * 2)
+    findings = auditing.audit(engine.context)
+    assert [f.name for f in findings] == ["nothing that is due waits"]
+    assert str(bent) in findings[0].detail

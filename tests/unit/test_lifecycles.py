@@ -1,0 +1,146 @@
+"""The rules of a subscription's life as tables: trials, terms, pauses, ends, changes, catch-up.
+
+Each row says what is ahead of a subscription; the forecast is the same arithmetic as opening.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from billing.domain.forecast import Reason, periods
+from billing.domain.periods import changed, same_schedule
+
+NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
+"""09:00 in Jakarta."""
+DAY = timedelta(days=1)
+wall = datetime.fromisoformat
+UNTIL = NOW + 100 * DAY
+MONTHLY = {"every": "1 month", "cron": None, "timezone": "Asia/Jakarta", "cycles": None,
+           "catch_up": "all"}  # fmt: skip
+NO_NEXT = {f"next_{name}": None for name in MONTHLY}
+PLAIN: dict[str, Any] = {
+    **MONTHLY, **NO_NEXT, "status": "active", "amount": 10_000, "extras": [],
+    "anchor_local": wall("2026-01-31T09:00"), "anchor_index": 0,
+    "next_period_index": 0, "next_due_at": NOW, "first_paid_at": None,
+    "cancel_at": None, "pause_at": None, "resume_at": None,
+    "coupon_code": None, "coupon_left": None, "coupon_percent": None, "coupon_rupiah": None,
+    "change_at": None, "next_plan_code": None, "next_quantity": None, "next_amount": None,
+}  # fmt: skip
+MARCH_31 = datetime(2026, 3, 31, 2, tzinfo=UTC)
+TO_TEN_DAYS = {
+    "change_at": MARCH_31, "next_plan_code": "TEN", "next_quantity": 2, "next_amount": 6_000,
+    **{f"next_{name}": value for name, value in MONTHLY.items()}, "next_every": "10 days",
+}  # fmt: skip
+
+
+def ahead(**row: Any) -> list[tuple[str, int, str]]:
+    """What will be charged: date in Jakarta, rupiah and reason."""
+    return [
+        (f"{(e.due_at + timedelta(hours=7)):%m-%d}", e.amount, e.reason.value)
+        for e in periods(PLAIN | row, NOW, UNTIL)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "dates"),
+    [
+        ({}, ["01-31", "02-28", "03-31", "04-30"]),
+        ({"cycles": 2}, ["01-31", "02-28"]),
+        ({"cycles": 2, "next_period_index": 2}, []),
+        ({"cancel_at": datetime(2026, 3, 31, 2, tzinfo=UTC)}, ["01-31", "02-28"]),
+        ({"pause_at": datetime(2026, 2, 28, 2, tzinfo=UTC)}, ["01-31"]),
+        (
+            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+             "resume_at": datetime(2026, 3, 10, tzinfo=UTC)},
+            ["03-31", "04-30"],
+        ),
+        ({"status": "paused", "next_due_at": None}, []),
+        (
+            {"status": "trialing", "anchor_local": wall("2026-02-07T09:00"),
+             "next_due_at": datetime(2026, 2, 7, 2, tzinfo=UTC)},
+            ["02-07", "03-07", "04-07", "05-07"],
+        ),
+        (
+            {"anchor_local": wall("2025-11-30T09:00"), "next_due_at": NOW - 62 * DAY,
+             "next_period_index": 0},
+            ["01-31", "01-31", "01-31", "02-28", "03-30", "04-30"],
+        ),
+        (
+            {"anchor_local": wall("2025-11-30T09:00"), "next_due_at": NOW - 62 * DAY,
+             "next_period_index": 0, "catch_up": "latest"},
+            ["01-31", "02-28", "03-30", "04-30"],
+        ),
+        (TO_TEN_DAYS, ["01-31", "02-28", "03-31", "04-10", "04-20", "04-30", "05-10"]),
+    ],
+    ids=["plain", "term", "term over", "end", "pause", "pause with a return", "paused", "trial",
+         "catch-up all", "catch-up latest", "change of interval"],
+)  # fmt: skip
+def test_when_it_will_be_charged(row: dict[str, Any], dates: list[str]) -> None:
+    """Dates of a hundred days ahead; what is overdue is due now."""
+    assert [date for date, _, _ in ahead(**row)] == dates
+
+
+@pytest.mark.parametrize(
+    ("row", "amounts"),
+    [
+        ({}, [10_000] * 4),
+        (
+            {"coupon_code": "C", "coupon_percent": 50, "coupon_left": 2},
+            [5_000, 5_000, 10_000, 10_000],
+        ),
+        ({"coupon_code": "C", "coupon_rupiah": 3_000}, [7_000] * 4),
+        ({"extras": [{"kind": "extra", "amount": 700}]}, [10_700, 10_000, 10_000, 10_000]),
+        (TO_TEN_DAYS, [10_000, 10_000, 6_000, 6_000, 6_000, 6_000, 6_000]),
+        (TO_TEN_DAYS | {"next_cycles": 4}, [10_000, 10_000, 6_000, 6_000]),
+    ],
+    ids=["plain", "coupon for two", "coupon for ever", "one line", "change", "change to a term"],
+)  # fmt: skip
+def test_what_will_be_charged(row: dict[str, Any], amounts: list[int]) -> None:
+    """A coupon counts down, a line is there once, a change has its own price from its date on."""
+    assert [amount for _, amount, _ in ahead(**row)] == amounts
+
+
+@pytest.mark.parametrize(
+    ("row", "reasons"),
+    [
+        ({}, [Reason.FIRST, Reason.RENEWAL]),
+        ({"status": "trialing"}, [Reason.TRIAL_END, Reason.RENEWAL]),
+        ({"first_paid_at": NOW}, [Reason.RENEWAL, Reason.RENEWAL]),
+        (TO_TEN_DAYS | {"change_at": NOW + 28 * DAY}, [Reason.FIRST, Reason.CHANGE]),
+    ],
+)
+def test_why_it_will_be_charged(row: dict[str, Any], reasons: list[str]) -> None:
+    """The first payment, a trial's end, a renewal, a change."""
+    assert [reason for _, _, reason in ahead(**row)][:2] == [reason.value for reason in reasons]
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({}, True),
+        ({"every": "1 months"}, True),
+        ({"every": "2 months"}, False),
+        ({"every": "30 days"}, False),
+        ({"timezone": "Asia/Makassar"}, False),
+        ({"every": None, "cron": "0 9 1 * *"}, False),
+    ],
+)
+def test_which_plans_have_the_same_dates(other: dict[str, Any], *, same: bool) -> None:
+    """Interval, cron and timezone decide, however the interval is written."""
+    assert same_schedule(MONTHLY, MONTHLY | other) is same
+    assert same_schedule(MONTHLY | other, MONTHLY) is same
+
+
+def test_a_change_keeps_the_anchor_unless_the_dates_are_others() -> None:
+    """The columns of a planned change that takes effect, with nothing of the plan left."""
+    row = PLAIN | TO_TEN_DAYS | {"next_period_index": 2}
+
+    kept = changed(row, MONTHLY, MARCH_31)
+    moved = changed(row, MONTHLY | {"every": "10 days"}, MARCH_31)
+
+    assert kept == {
+        "plan_code": "TEN", "quantity": 2, "amount": 6_000, "change_at": None,
+        "next_plan_code": None, "next_quantity": None, "next_amount": None,
+    }  # fmt: skip
+    assert moved == kept | {"anchor_local": wall("2026-03-31T09:00"), "anchor_index": 2}
