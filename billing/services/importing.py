@@ -5,7 +5,7 @@ is, so that the same file twice is the same as once. A bad row is reported and p
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -130,14 +130,18 @@ def _batches(
     """Write batch after batch; while the database writes one, the next is read and checked."""
     report = Report()
     coming: Future[_Checked] | None = None
-    for batch in _parts(lines):
-        checked, coming = coming, context.pool.submit(_check, context, batch, prepare)
-        if checked is not None:
-            _write(context, checked.result(), write, report, dry_run=dry_run)
-            yield report
-    if coming is not None:
-        _write(context, coming.result(), write, report, dry_run=dry_run)
-    yield report
+    try:
+        for batch in _parts(lines):
+            checked, coming = coming, context.pool.submit(_check, context, batch, prepare)
+            if checked is not None:
+                _write(context, checked.result(), write, report, dry_run=dry_run)
+                yield report
+        if coming is not None:
+            _write(context, coming.result(), write, report, dry_run=dry_run)
+        yield report
+    finally:
+        if coming is not None:
+            wait([coming])  # or it would go on without the database
 
 
 def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -146,6 +146,9 @@ def _begin_now(connection: Connection, row: Mapping[Any, Any], now: datetime) ->
     """The next period begins at this instant, which becomes the anchor of those to come."""
     if row["cron"] is not None:
         raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
+    running = invoices.current_of(connection, row["id"], now)
+    if running is not None and running["period_start"] >= now.replace(microsecond=0):
+        return  # it has just begun: a second one at the same instant would bill it twice
     index = row["next_period_index"]
     invoices.cut_short(connection, row["id"], now)
     subscriptions.change(

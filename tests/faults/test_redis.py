@@ -156,6 +156,8 @@ def test_a_malformed_message_kills_no_worker(ground: Ground) -> None:
     """Whatever lies in a queue, the same worker takes it, drops it, and charges the next wave."""
     worker, broker = ground.fleet.workers["one"], ground.broker()
     started = worker.pid
+    # What it had in hand when Redis was restarted comes back later; two processes have one each.
+    in_hand = broker.hlen("unacked") + 2
     for queue in bootstrap.QUEUES:
         broker.lpush(queue, *malformed())
     ground.poll(lambda: not any(map(broker.llen, bootstrap.QUEUES)), "all were taken", 40)
@@ -164,4 +166,4 @@ def test_a_malformed_message_kills_no_worker(ground: Ground) -> None:
     end_of_the_wave(ground, people)
     assert worker.running
     assert worker.pid == started
-    ground.poll(lambda: broker.hlen("unacked") <= 1, "nothing stays fetched for ever")
+    ground.poll(lambda: broker.hlen("unacked") <= in_hand, "nothing stays fetched for ever")

@@ -8,7 +8,7 @@ import pytest
 from billing.domain.errors import BillingError, IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
 from billing.services import ending, pausing
-from tests.integration.engine import Engine
+from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
 
@@ -163,3 +163,15 @@ def test_a_tokens_end_is_told_in_time(engine: Engine) -> None:
     assert [row["data"]["days"] for row in told] == [30, 14, 7, 1]
     assert told[0]["data"]["subscriptions"] == [str(subscription)]
     assert engine.wallets(customer)[0]["status"] == "expired"
+
+
+def test_going_on_at_the_second_a_period_begins_bills_it_once(engine: Engine) -> None:
+    """`--from now` where the running period has just begun leaves that period as it is."""
+    customer, subscription = engine.begun(every="10 days")
+    engine.run()
+    pausing.pause(engine.context, subscription, OPERATOR)
+    pausing.resume(engine.context, subscription, OPERATOR, start=pausing.NOW)
+    engine.run()
+
+    assert len(engine.invoices(subscription)) == len(engine.debits(customer)) == 1
+    assert engine.subscription(subscription)["next_due_at"] == START + timedelta(days=10)

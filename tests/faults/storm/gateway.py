@@ -172,10 +172,12 @@ class StormGateway:
         self.arrive()
         how = self._draw("status", ASKED)
         payment = self.ledger.payments.get(number)
-        if payment is None or payment.amount != amount:
-            return NotFound() if how not in {"lost", "nonsense"} else Unknown("timeout")
         if how in {"lost", "nonsense"}:
             return Unknown("timeout")
+        if payment is None:
+            return NotFound()
+        if payment.amount != amount:
+            return Unknown("other_amount")  # as the client says (billing.gateway.statuses)
         hidden = payment.fate.hidden_until
         if hidden is not None and hidden > self._clock.now():
             return NotFound()
