@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# One process a core for the tests; they share one PostgreSQL and one Redis.
-JOBS ?= 2
+# Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
+JOBS ?= 3
 
 .PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege bench bench-scale bench-forecast lock clean
 

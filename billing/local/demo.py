@@ -43,7 +43,7 @@ from billing.store import migrate
 BY = Actor("demo")
 PLACE = zone(watching.PLACE)
 BEGIN = datetime(2026, 1, 31, 9, tzinfo=PLACE)
-END = datetime(2027, 1, 31, 8, tzinfo=PLACE)
+MONTHS = 12
 PAYDAY = 25
 SUBSCRIBERS = 120
 RICH, SALARY = 50_000_000, 150_000
@@ -153,7 +153,7 @@ def _is_broke(number: int) -> bool:
     return number % 40 == 7
 
 
-def run() -> int:
+def run(months: int = MONTHS) -> int:
     """Play the year, print it, and return 0 only when our rows equal the gateway's ledger."""
     console = Console(highlight=False)
     logs.configure(level="error")
@@ -167,7 +167,7 @@ def run() -> int:
             context = bootstrap.build(stack.settings)
             messenger = bootstrap.messenger(stack.settings)
             year = Year(context, Pretend(stack.sandbox_url), messenger.send_task)
-            _play(year, console)
+            _play(year, months, console)
             equal = _reckon(context, Pretend(stack.sandbox_url), console)
             context.pool.shutdown()
             context.database.dispose()
@@ -186,17 +186,21 @@ def _migrate(settings: Settings) -> None:
     migrate.upgrade(settings.database)
 
 
-def _play(year: Year, console: Console) -> None:
-    console.print(f"{SUBSCRIBERS} subscribers, from {BEGIN:%d %b %Y} to {END:%d %b %Y}")
+def _play(year: Year, months: int, console: Console) -> None:
+    starts = [
+        BEGIN.replace(day=1, year=2026 + (1 + month) // 12, month=(1 + month) % 12 + 1)
+        for month in range(months)
+    ]
+    end = starts[-1] + timedelta(days=30, hours=-1)
+    console.print(f"{SUBSCRIBERS} subscribers, from {BEGIN:%d %b %Y} to {end:%d %b %Y}")
     year.begin()
-    for month in range(12):
-        first = BEGIN.replace(day=1, year=2026 + (1 + month) // 12, month=(1 + month) % 12 + 1)
-        year.until(min(first.replace(day=PAYDAY), END))
+    for month, first in enumerate(starts):
+        year.until(first.replace(day=PAYDAY))
         year.payday()
         year.leave(month)
         year.complain(month)
         console.print(f"[dim]… {first:%b %Y}[/dim]")
-    year.until(END)
+    year.until(end)
 
 
 def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
@@ -222,4 +226,4 @@ def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(run(*map(int, sys.argv[1:2])))
