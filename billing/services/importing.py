@@ -5,7 +5,6 @@ is, so that the same file twice is the same as once. A bad row is reported and p
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -127,21 +126,11 @@ Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
 def _batches(
     context: Context, lines: Iterable[Line], prepare: Prepare, write: Write, *, dry_run: bool
 ) -> Iterator[Report]:
-    """Write batch after batch; while the database writes one, the next is read and checked."""
     report = Report()
-    coming: Future[_Checked] | None = None
-    try:
-        for batch in _parts(lines):
-            checked, coming = coming, context.pool.submit(_check, context, batch, prepare)
-            if checked is not None:
-                _write(context, checked.result(), write, report, dry_run=dry_run)
-                yield report
-        if coming is not None:
-            _write(context, coming.result(), write, report, dry_run=dry_run)
+    for batch in _parts(lines):
+        _batch(context, batch, prepare, write, report, dry_run=dry_run)
         yield report
-    finally:
-        if coming is not None:
-            wait([coming])  # or it would go on without the database
+    yield report
 
 
 def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -150,20 +139,21 @@ def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield part
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A batch that was read: what can be written, and the rows that cannot."""
-
-    good: list[dict[str, Any]]
-    bad: list[tuple[int, str]]
-
-
-def _check(context: Context, batch: Sequence[Line], prepare: Prepare) -> _Checked:
+def _batch(
+    context: Context,
+    batch: Sequence[Line],
+    prepare: Prepare,
+    write: Write,
+    report: Report,
+    *,
+    dry_run: bool,
+) -> None:
+    """Write one batch in one transaction: whole, or not at all."""
     now = context.clock.now()
-    checked = _Checked([], [])
     with context.database.transaction() as connection:
         named = [row["customer"].strip() for _, row in batch if row.get("customer")]
         known = statements.known_customers(connection, [n for n in named if n.isprintable()])
+        good = []
         for number, row in batch:
             try:
                 if "" in row:
@@ -172,23 +162,12 @@ def _check(context: Context, batch: Sequence[Line], prepare: Prepare) -> _Checke
                     raise InvalidValue("a cell has characters that cannot be printed")
                 if "customer" in row and (row["customer"] or "").strip() not in known:
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
-                checked.good.append(prepare(connection, row, now))
+                good.append(prepare(connection, row, now))
             except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
-                checked.bad.append((number, str(wrong)))
-    return checked
-
-
-def _write(
-    context: Context, checked: _Checked, write: Write, report: Report, *, dry_run: bool
-) -> None:
-    """Write one batch in one transaction: whole, or not at all."""
-    good, added = checked.good, len(checked.good)
-    report.bad += checked.bad
-    if good and not dry_run:
-        with context.database.transaction() as connection:
-            added = write(connection, good, context.clock.now())
-    report.added += added
-    report.there += len(good) - added
+                report.bad.append((number, str(wrong)))
+        added = 0 if dry_run or not good else write(connection, good, now)
+    report.added += len(good) if dry_run else added
+    report.there += 0 if dry_run else len(good) - added
 
 
 def _subscription(
