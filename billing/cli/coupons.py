@@ -57,7 +57,10 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
 
         coupons = showing.coupons(database, most)
     empty = "no coupons yet; offer one: billing coupon create WELCOME --percent 50 --cycles 3"
-    people = lambda: output.table(coupons, COLUMNS, empty=empty)  # noqa: E731
+
+    def people() -> None:
+        output.table(coupons, COLUMNS, empty=empty)
+
     output.answer(coupons, as_json=as_json, people=people)
 
 

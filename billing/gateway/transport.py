@@ -181,7 +181,7 @@ def _prepared(
 ) -> requests.PreparedRequest:
     """A request as it is; what `prepare()` would look for, in seven steps, cannot be in ours."""
     request = requests.PreparedRequest()
-    request.method, request.url, request.body = method, url, parcel  # type: ignore[assignment]
+    request.method, request.url, request.body = method, url, parcel  # type: ignore[assignment]  # typed as what prepare() makes of it; iterables are sent as they are
     request.headers = CaseInsensitiveDict(headers)
     if parcel is not None:
         request.headers["Content-Length"] = str(len(parcel))

@@ -38,7 +38,7 @@ class Signals:
         self._before.clear()
         # An interrupt that passed through an `exec` of a library marks the process as killed by
         # Ctrl-C, whoever caught it since (CPython, run_eval_code_obj); another one takes that back.
-        exec("")  # noqa: S102
+        exec("")  # noqa: S102 - a constant, and empty
 
     def _struck(self, _number: int, _frame: FrameType | None) -> None:
         if self._ending:

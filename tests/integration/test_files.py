@@ -271,7 +271,7 @@ def test_an_exported_reason_is_no_formula(
 
 
 def test_an_import_is_quick(shell: Engine, tmp_path: Path) -> None:
-    """At least 5,000 rows a second; the bound here leaves room for a busy machine."""
+    """At least 2,000 customers and 500 subscriptions a second, on however busy a machine."""
     shell.audited = False  # the gateway has no such tokens
     shell.plan()
     many = 5_000
@@ -281,13 +281,13 @@ def test_an_import_is_quick(shell: Engine, tmp_path: Path) -> None:
     running = "".join(
         f"S{n},C{n},P,{at.replace(month=1)},{at},1,,yes,{n:032x}\n" for n, at in enumerate(due)
     )
-    for kind, text in (
-        ("customers", f"id,name,phone,email\n{people}"),
-        ("subscriptions", f"{SUBSCRIPTIONS}\n{running}"),
+    for kind, least, text in (
+        ("customers", 2_000, f"id,name,phone,email\n{people}"),
+        ("subscriptions", 500, f"{SUBSCRIPTIONS}\n{running}"),
     ):
         file = written(tmp_path, "many.csv", text)
         begun = perf_counter()
         assert cli.run(["import", kind, file, "--json"]) == 0
         seconds = perf_counter() - begun
         assert shell.counts()[kind] == many
-        assert seconds < 10, f"{many / seconds:,.0f} {kind} a second"
+        assert many / seconds > least, f"{many / seconds:,.0f} {kind} a second"

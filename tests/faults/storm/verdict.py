@@ -34,6 +34,13 @@ class Records:
         self.told: dict[UUID, Counter[str]] = defaultdict(Counter)
         for row in read("SELECT charge_id, kind FROM events WHERE charge_id IS NOT NULL"):
             self.told[row["charge_id"]][row["kind"].removeprefix("charge.")] += 1
+        self.resolved = {
+            row["charge_id"]
+            for row in read(
+                "SELECT charge_id FROM events WHERE kind = 'charge.succeeded'"
+                " AND data->>'source' = 'operator'"
+            )
+        }
         self.skipped = read("SELECT * FROM events WHERE kind = 'period.skipped'")
         # A refund that the gateway declined, or of which nobody can tell, is for a person to see.
         self.left_to_people: Counter[UUID] = Counter()
@@ -106,9 +113,9 @@ def _debits_booked(world: World, records: Records) -> Iterator[str]:
             if not (unknown_to_us or _forgotten(world, payment)):
                 status = charge["status"] if charge else "nowhere"
                 yield f"LOST: {world.name(payment.number)}: money moved, our charge is {status}"
-        elif str(charge["id"]) == payment.request_id and _forgotten(world, payment):
+        elif charge["id"] in records.resolved and _forgotten(world, payment):
             # A restore may have forgotten a change of price: the number is met again with another
-            # amount, stays unknown, and is a person's to resolve.
+            # amount and stays unknown. A person resolved it; the engine itself never may.
             continue
         elif str(charge["id"]) != payment.request_id or charge["amount"] != payment.amount:
             yield f"{world.name(payment.number)}: booked under another Request-Id or amount"
