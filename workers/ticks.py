@@ -54,7 +54,9 @@ def _waiting(queue: str) -> int:
 def _fill(most: int, lease: Callable[[Context, int], list[UUID]], task: Task) -> None:
     """Enqueue what is due until so many batches wait; one tick at a time, or both would."""
     with context().database.transaction() as connection:
-        room = most - _waiting("charges") if engine.alone(connection) else 0
+        # Who went away instead of waiting would leave what has just become due to the next tick.
+        engine.be_alone(connection)
+        room = most - _waiting("charges")
         if room > 0:
             for batch in _batches(lease(context(), room * settings.batch_size)):
                 task.delay(batch)

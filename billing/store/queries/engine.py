@@ -84,10 +84,9 @@ def end_of_troubles(connection: Connection) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def alone(connection: Connection) -> bool:
-    """Whether nobody else is filling the queue, until this transaction ends."""
-    statement = text("SELECT pg_try_advisory_xact_lock(hashtext('filling the queue'))")
-    return bool(connection.execute(statement).scalar_one())
+def be_alone(connection: Connection) -> None:
+    """Wait until nobody else is filling the queue; others wait until this transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('filling the queue'))"))
 
 
 def take_turn(connection: Connection, count: int, per_second: int) -> float:
