@@ -57,10 +57,11 @@ Delivery = Answered | NotSent | NoAnswer
 
 class Transport:
     """
-    Connections to one gateway: a session per thread and process, made where it is used.
+    Connections to one gateway: an adapter per thread and process, made where it is used.
 
-    A session made before a fork is never used after it. The environment's proxies, certificates
-    and .netrc are not read; a proxy and a CA file are given here or not at all.
+    One that was made before a fork is never used after it. Requests go to the adapter without a
+    session, which would look for cookies, redirects, hooks and what the environment says of
+    proxies, certificates and .netrc: a proxy and a CA file are given here or not at all.
     """
 
     def __init__(self, base_url: str, *, proxy: str = "", ca_file: str = "") -> None:
@@ -109,63 +110,58 @@ class Transport:
 
     def close(self) -> None:
         """Close this thread's connections."""
-        if self._local.session is not None:
-            self._local.session.close()
-            self._local.session = None
+        if self._local.adapter is not None:
+            self._local.adapter.close()
+            self._local.adapter = None
 
     def _exchange(self, request: requests.PreparedRequest, timeout_seconds: float) -> Delivery:
         connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
         deadline = time.monotonic() + connect_seconds + timeout_seconds
-        with self._session().send(
+        response: Any = self._adapter().send(
             request,
             stream=True,
             timeout=(connect_seconds, timeout_seconds),
+            verify=self._verify,
             proxies=self._proxies,
-            allow_redirects=False,
-        ) as response:
+        )
+        try:
             body = bytearray()
             # Raw bytes: the signature is over what travelled, not over what it unpacks to.
-            while chunk := response.raw.read1(65536, decode_content=False):
+            while chunk := response.read1(65536, decode_content=False):
                 body += chunk
                 if len(body) > BODY_MAX_BYTES:
                     return NoAnswer("answer_too_large")
                 if time.monotonic() > deadline:
                     return NoAnswer("answer_too_slow")
-            return Answered(response.status_code, response.headers, bytes(body))
+            return Answered(response.status, response.headers, bytes(body))
+        finally:
+            # A connection whose answer was read to its end is in the pool again by now.
+            response.close()
 
-    def _session(self) -> requests.Session:
+    def _adapter(self) -> "_Adapter":
         local = self._local
-        if local.session is None or local.pid != os.getpid():
-            # After a fork the parent's session is dropped, not closed: its sockets are in use.
-            local.session, local.pid = self._new_session(), os.getpid()
-        return local.session
-
-    def _new_session(self) -> requests.Session:
-        session = _Session()
-        session.trust_env = False
-        session.verify = self._verify
-        adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        return session
+        if local.adapter is None or local.pid != os.getpid():
+            # After a fork the parent's is dropped, not closed: its sockets are in use.
+            local.adapter = _Adapter(
+                pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False)
+            )
+            local.pid = os.getpid()
+        return local.adapter
 
 
 class _Local(threading.local):
-    session: requests.Session | None = None
+    adapter: "_Adapter | None" = None
     pid = 0
-
-
-class _Session(requests.Session):
-    """A session that follows nothing: requests would read a redirect's body to prepare for it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the base class names it
-        return None
 
 
 class _Adapter(HTTPAdapter):
     """An adapter for one host, whose connections are looked up once and not for every request."""
 
     _pool: Any = None
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:  # noqa: ARG002 - the base class names it
+        """The answer as it is; a requests.Response would take longer to make than to read."""
+        return resp
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **options: Any

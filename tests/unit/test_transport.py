@@ -289,14 +289,14 @@ def test_environment_cannot_redirect_the_traffic(monkeypatch: pytest.MonkeyPatch
 
 
 def test_each_thread_has_its_own_connection() -> None:
-    """A session is never shared, so no two requests mix on one socket."""
+    """An adapter is never shared, so no two requests mix on one socket."""
     with answering(reply(b"{}")) as peer, transport(peer.url) as made:
-        sessions = [made._session()]
+        adapters = [made._adapter()]
 
         def run() -> None:
             with closing(made):
                 post(made)
-                sessions.append(made._session())
+                adapters.append(made._adapter())
 
         threads = [threading.Thread(target=run) for _ in range(3)]
         for thread in threads:
@@ -305,17 +305,17 @@ def test_each_thread_has_its_own_connection() -> None:
             thread.join(10)
 
     assert peer.connections == 3
-    assert len({id(session) for session in sessions}) == 4
+    assert len({id(adapter) for adapter in adapters}) == 4
 
 
-def test_session_from_before_a_fork_is_not_used_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapter_from_before_a_fork_is_not_used_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parent and child would read each other's answers."""
     with transport("http://127.0.0.1:1") as made:
-        before = made._session()
-        assert made._session() is before
+        before = made._adapter()
+        assert made._adapter() is before
         monkeypatch.setattr("os.getpid", lambda: -1)
 
-        assert made._session() is not before
+        assert made._adapter() is not before
 
 
 @pytest.mark.parametrize(
