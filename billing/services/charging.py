@@ -52,54 +52,75 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
     """
     until = monotonic() + seconds
 
-    def supply() -> Iterator[UUID]:
-        yield from invoice_ids
+    def portions() -> Iterator[list[SealedPayment]]:
+        yield from _claimed(context, iter(invoice_ids))
         while monotonic() < until:
-            more = lease_due(context, context.settings.batch_size)
-            if not more:
+            new, charged = claiming.claim_due(context, pacing.portion_size(context))
+            if not new and not charged:
                 return
-            yield from more
+            yield _in_turn(context, new)
+            if charged:
+                yield _in_turn(context, claiming.claim(context, looking.look(context, charged)))
 
-    send(context, _claimed(context, supply()))
+    send(context, portions())
 
 
-def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[SealedPayment]:
+def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[list[SealedPayment]]:
     """Claim in portions, each when it is asked for, so that none waits long for its call.
 
     Most were never charged and are claimed at once; only then the others are looked at.
     """
     while portion := list(islice(invoice_ids, pacing.portion_size(context))):
-        pacing.await_turn(context, len(portion))
         new = claiming.claim(context, dict.fromkeys(portion))
-        yield from new
+        yield _in_turn(context, new)
         if len(new) < len(portion):
-            yield from claiming.claim(context, looking.look(context, portion))
+            yield _in_turn(context, claiming.claim(context, looking.look(context, portion)))
 
 
-def send(context: Context, payments: Iterable[SealedPayment]) -> None:
+def _in_turn(context: Context, payments: list[SealedPayment]) -> list[SealedPayment]:
+    pacing.await_turn(context, len(payments))
+    return payments
+
+
+def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
     """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
 
-    No transaction is open while a wallet thinks. When claiming fails, what is on the wire is still
+    Portions are claimed beside that, one at a time, so that no wallet waits for a claim. No
+    transaction is open while a wallet thinks. When claiming fails, what is on the wire is still
     settled before the failure goes on.
     """
-    supply, failure = iter(payments), None
+    supply, failure = iter(portions), None
     calls: Calls = {}
+    begun: Future[Calls | None] | None = None
     more = True
-    while more or calls:
-        while more and len(calls) < 2 * context.settings.batch_threads:
-            try:
-                payment = next(supply, None)
-            except Exception as error:  # noqa: BLE001 - raised again below
-                payment, failure = None, error
-            more = payment is not None
-            if payment is not None:
-                calls[context.pool.submit(_pay, context, payment)] = UUID(payment.request_id)
-        if calls:
-            again = settling.settle(context, _answered(calls), Source.LIVE)
-            # A live answer never asks for a resend; only "not found" from a status query does.
-            assert not again  # noqa: S101
+    try:
+        while more or calls:
+            if more and begun is None and len(calls) < 2 * context.settings.batch_threads:
+                begun = context.desk.submit(_begin, context, supply)
+            if begun is not None and (begun.done() or not calls):
+                try:
+                    new = begun.result()
+                except Exception as error:  # noqa: BLE001 - raised again below
+                    new, failure = None, error
+                begun, more = None, new is not None
+                calls |= new or {}
+            elif calls:
+                again = settling.settle(context, _answered(calls), Source.LIVE)
+                # A live answer never asks for a resend; only "not found" from a status query does.
+                assert not again  # noqa: S101
+    finally:
+        if begun is not None:
+            wait([begun])
     if failure is not None:
         raise failure
+
+
+def _begin(context: Context, supply: Iterator[Sequence[SealedPayment]]) -> Calls | None:
+    """Claim a portion and put it on the wire; None when there is no more."""
+    payments = next(supply, None)
+    if payments is None:
+        return None
+    return {context.pool.submit(_pay, context, item): UUID(item.request_id) for item in payments}
 
 
 def _answered(calls: Calls) -> list[News]:

@@ -5,11 +5,11 @@ nothing left to claim. Here is also where a runaway is stopped: by customer and 
 hour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from os import getpid
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -25,7 +25,7 @@ from billing.domain.outcomes import Payer, Payment, SealedPayment
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services import guarding, moving, operating
-from billing.services.context import Context
+from billing.services.context import LEASE_SECONDS, Context
 from billing.store.queries import charges, engine, events, invoices
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,7 @@ UNSENDABLE_WAIT = timedelta(days=1)
 CUSTOMER_WAIT = timedelta(hours=6)
 DAY = timedelta(days=1)
 Ready = tuple[dict[str, Any], SealedPayment]
+T = TypeVar("T")
 
 
 class TooMuch(BillingError):
@@ -48,26 +49,53 @@ def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPaym
     """
     if not seen:
         return []
+
+    def act(connection: Connection) -> list[SealedPayment]:
+        allowed = guarding.charges_at_once(context, connection, len(seen))
+        passed_over = list(seen)[allowed:]
+        if passed_over:
+            invoices.end_leases(connection, passed_over)
+        return _claim(context, connection, dict(islice(seen.items(), allowed)))
+
+    return _committed(context, act) or []
+
+
+def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
+    """Claim of what is due, which needs no lease then; return what to send, and what to look at.
+
+    The latter are invoices that were charged before; they are leased meanwhile.
+    """
+
+    def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
+        now = context.clock.now()
+        allowed = guarding.charges_at_once(context, connection, most)
+        due = invoices.lock_due(connection, now, allowed) if allowed else []
+        new = _claim(context, connection, dict.fromkeys(due))
+        if len(new) == len(due):
+            return new, []
+        charged = charges.charged_before(connection, due)
+        return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
+
+    return _committed(context, act) or ([], [])
+
+
+def _committed(context: Context, act: Callable[[Connection], T]) -> T | None:
+    """What a transaction returns; None, and charging is stopped, when it would be too much."""
     try:
         with context.database.transaction() as connection:
-            return _claim(context, connection, seen)
+            return act(connection)
     except TooMuch as reason:
         log.error("charging.stopped", why=str(reason))  # noqa: TRY400 - no bug, a guard
         operating.stop_charging(context, Actor("guard", str(reason)))
-        return []
+        return None
 
 
 def _claim(
     context: Context, connection: Connection, seen: Mapping[UUID, UUID | None]
 ) -> list[SealedPayment]:
-    now = context.clock.now()
-    allowed = guarding.charges_at_once(context, connection, len(seen))
-    passed_over = list(seen)[allowed:]
-    if passed_over:
-        invoices.end_leases(connection, passed_over)
-    if not allowed:
+    if not seen:
         return []
-    seen = dict(islice(seen.items(), allowed))
+    now = context.clock.now()
     locked = charges.lock_subscriptions_of(connection, list(seen))
     found = charges.candidates(connection, list(seen), now, locked=locked)
     rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]

@@ -32,6 +32,9 @@ class Context:
     clock: Clock
     vault: Vault
     pool: Executor
+    """Calls to the gateway, many at a time."""
+    desk: Executor
+    """Claims, one at a time, beside the settling."""
 
     @property
     def limits(self) -> Limits:

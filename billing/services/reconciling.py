@@ -33,4 +33,4 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
         due,
     )
     news = [News(row["id"], answer) for row, answer in zip(due, answers, strict=True)]
-    charging.send(context, settling.settle(context, news, Source.STATUS))
+    charging.send(context, [settling.settle(context, news, Source.STATUS)])

@@ -106,6 +106,19 @@ def test_a_contracts_rate_is_kept_by_all_workers_together(
         assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
 
 
+def test_a_contracts_rate_is_kept_without_messages_too(
+    database_url: str, gateway: SandboxProcess
+) -> None:
+    """What a worker goes on with counts like what it was sent."""
+    with running(database_url, gateway, charges_per_second=20) as engine:
+        people = _due(engine)
+        began = monotonic()
+        charging.collect_on(engine.context, [], 10)
+
+        assert monotonic() - began >= (MEMBERS - 20 / pacing.SPREAD) / 20
+        assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
+
+
 def test_a_worker_goes_on_with_what_is_due_without_a_message(engine: Engine) -> None:
     """A batch that is worked off in time is followed by whatever else is due."""
     people = _due(engine)

@@ -94,7 +94,7 @@ def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None
     assert sights[0] == sights[1] != {}
 
     first = claiming.claim(engine.context, sights[0])
-    charging.send(engine.context, first)
+    charging.send(engine.context, [first])
     second = claiming.claim(other.context, sights[1])
 
     assert (len(first), second) == (1, [])

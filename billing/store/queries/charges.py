@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, case, text, update
 
-from billing.store.rows import as_json
+from billing.store.rows import as_array, as_json
 from billing.store.tables import CHARGES
 
 
@@ -15,10 +15,10 @@ def lock_subscriptions_of(connection: Connection, invoice_ids: Sequence[UUID]) -
     """Lock the subscriptions of invoices, passing over those that somebody else holds."""
     statement = text(
         "SELECT id FROM subscriptions WHERE id IN"
-        " (SELECT subscription_id FROM invoices WHERE id = ANY(:ids))"
+        " (SELECT subscription_id FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])))"
         " ORDER BY id FOR UPDATE SKIP LOCKED"
     )
-    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars().all())
+    return list(connection.execute(statement, {"ids": as_array(invoice_ids)}).scalars().all())
 
 
 def candidates(
@@ -39,7 +39,8 @@ def candidates(
     every table is looked into by key.
     """
     statement = text("""
-        WITH i AS MATERIALIZED (SELECT * FROM invoices WHERE id = ANY(:ids))
+        WITH i AS MATERIALIZED (
+            SELECT * FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])))
         SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index,
                i.change_index, i.amount - i.credited AS amount, i.next_trigger,
                i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at, i.planned_at,
@@ -60,7 +61,7 @@ def candidates(
                 ch.code FROM charges ch
             WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
         WHERE i.status = 'open' AND i.next_attempt_at <= :now
-          AND (:any OR i.subscription_id = ANY(:locked))
+          AND (:any OR i.subscription_id = ANY(CAST(:locked AS uuid[])))
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
               AND u.status IN ('in_flight', 'pending', 'unknown') OFFSET 0)
           AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
@@ -69,10 +70,10 @@ def candidates(
         ORDER BY i.next_attempt_at, i.id
     """)
     parameters = {
-        "ids": list(invoice_ids),
+        "ids": as_array(invoice_ids),
         "now": now,
         "any": locked is None,
-        "locked": list(locked or []),
+        "locked": as_array(locked or []),
     }
     return list(connection.execute(statement, parameters).mappings().all())
 
@@ -144,19 +145,20 @@ def take_off_schedule(connection: Connection, invoice_ids: Sequence[UUID]) -> No
                 " step_deadline_at = CASE WHEN next_trigger <> 'scheduled'"
                 " THEN step_deadline_at END,"
                 " planned_at = CASE WHEN next_trigger <> 'scheduled' THEN planned_at END"
-                " WHERE id = ANY(:ids)"
+                " WHERE id = ANY(CAST(:ids AS uuid[]))"
             ),
-            {"ids": list(invoice_ids)},
+            {"ids": as_array(invoice_ids)},
         )
 
 
 def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
     """Lock the subscriptions of charges and return what a decision about them needs."""
-    ids = {"ids": list(charge_ids)}
+    ids = {"ids": as_array(charge_ids)}
     connection.execute(
         text(
             "SELECT id FROM subscriptions WHERE id IN"
-            " (SELECT subscription_id FROM charges WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE"
+            " (SELECT subscription_id FROM charges WHERE id = ANY(CAST(:ids AS uuid[])))"
+            " ORDER BY id FOR UPDATE"
         ),
         ids,
     )
@@ -182,7 +184,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
         JOIN subscriptions s ON s.id = ch.subscription_id
         JOIN plans p ON p.code = s.plan_code
         JOIN wallets w ON w.id = ch.wallet_id
-        WHERE ch.id = ANY(:ids) ORDER BY ch.created_at, ch.id
+        WHERE ch.id = ANY(CAST(:ids AS uuid[])) ORDER BY ch.created_at, ch.id
     """)
     return list(connection.execute(statement, ids).mappings().all())
 
@@ -221,14 +223,14 @@ _OUTCOMES = text("""
         fault text, code text, message text, waiting text, next_check_at timestamptz,
         failed_seen_at timestamptz, parked_at timestamptz, settled_at timestamptz,
         sent_at timestamptz, asked int, resent int, unsent int, final boolean, succeeded boolean)
-    WHERE c.id = ANY(:keys) AND c.id = n.key
+    WHERE c.id = ANY(CAST(:keys AS uuid[])) AND c.id = n.key
 """)
 
 
 def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write what decisions say about charges; each row has `key` and the columns above."""
     if rows:
-        parameters = {"rows": as_json(rows), "keys": [row["key"] for row in rows]}
+        parameters = {"rows": as_json(rows), "keys": as_array(row["key"] for row in rows)}
         connection.execute(_OUTCOMES, parameters)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, text, update
 
-from billing.store.rows import as_json
+from billing.store.rows import as_array, as_json
 from billing.store.tables import INVOICES
 
 _OPEN = text("""
@@ -49,6 +49,31 @@ def lease_due(
     return list(connection.execute(statement, parameters).scalars().all())
 
 
+def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Lock invoices that are due and that nobody has leased or locked; the oldest date first.
+
+    The subscription is locked after its invoice here: whoever does that may wait for no lock.
+    """
+    statement = text(
+        "SELECT id FROM invoices WHERE next_attempt_at <= :now"
+        " AND (leased_until IS NULL OR leased_until < clock_timestamp())"
+        " ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
+
+
+def lease(
+    connection: Connection, ids: Sequence[UUID], now: datetime, *, lease_seconds: int
+) -> list[UUID]:
+    """Lease those of some locked invoices that are still due."""
+    statement = text(
+        "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)"
+        " WHERE id = ANY(:ids) AND next_attempt_at <= :now RETURNING id"
+    )
+    parameters = {"ids": list(ids), "now": now, "lease": lease_seconds}
+    return list(connection.execute(statement, parameters).scalars().all())
+
+
 def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     """Let invoices that are still due be leased again at once: nobody works on them now."""
     statement = text(
@@ -82,9 +107,9 @@ def close(
             " leased_until = NULL,"
             " reason = CAST(:reason AS text),"
             " paid_at = CASE WHEN :status = 'paid' THEN CAST(:at AS timestamptz) END"
-            " WHERE id = ANY(:ids)"
+            " WHERE id = ANY(CAST(:ids AS uuid[]))"
         ),
-        {"ids": list(ids), "status": status, "at": at, "reason": reason},
+        {"ids": as_array(ids), "status": status, "at": at, "reason": reason},
     )
 
 

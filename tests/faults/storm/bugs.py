@@ -43,14 +43,14 @@ class _Held:
 def claim_after_the_call(_world: World, undo: ExitStack) -> None:
     """Claim, call and settle in one transaction: a kill rolls back a row of money that moved."""
 
-    def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
+    def collect_on(context: Context, invoice_ids: Sequence[UUID], _seconds: int) -> None:
         seen = looking.look(context, invoice_ids)
         with context.database.transaction() as connection:
             held: Any = _Held(connection)
             inside = replace(context, database=held)
-            charging.send(inside, claiming.claim(inside, seen))
+            charging.send(inside, [claiming.claim(inside, seen)])
 
-    put(undo, charging, "collect", collect)
+    put(undo, charging, "collect_on", collect_on)
 
 
 def no_rule_against_a_second_charge(world: World, undo: ExitStack) -> None:

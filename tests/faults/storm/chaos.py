@@ -124,6 +124,19 @@ class LazyPool(Executor):
         return Lazy(lambda: fn(*args, **kwargs))
 
 
+class Desk(Executor):
+    """The thread beside, without a thread: what it is given happens at once."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do it. What kills it kills the process; an error is told to who asks for the result."""
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - as an executor does
+            done.set_exception(error)
+        return done
+
+
 class Waiting:
     """Stands in for `concurrent.futures.wait`: some calls happen, and of some the news arrive."""
 

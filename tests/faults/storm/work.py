@@ -55,11 +55,14 @@ class Message:
     ids: tuple[UUID, ...]
 
 
+UNTIL_NOTHING_IS_DUE = 10**6
+
+
 def task(context: Context, message: Message) -> None:
     """Do what `workers.charges` does with a message."""
     match message.task:
         case "collect":
-            charging.collect(context, message.ids)
+            charging.collect_on(context, message.ids, UNTIL_NOTHING_IS_DUE)
         case "ask":
             reconciling.ask(context, message.ids)
         case "refund":

@@ -22,7 +22,7 @@ from billing.domain.errors import BillingError
 from billing.services import charging, linking, subscribing, unbinding
 from billing.services.context import Context
 from billing.store.vault import Vault
-from tests.faults.storm.chaos import Chaos, Crash, LazyPool, StormDatabase, Waiting
+from tests.faults.storm.chaos import Chaos, Crash, Desk, LazyPool, StormDatabase, Waiting
 from tests.faults.storm.databases import Databases
 from tests.faults.storm.gateway import StormGateway
 from tests.faults.storm.ledger import Ledger
@@ -127,7 +127,9 @@ class World:
             database.rewrite = self._rewritten
             self._databases[depth] = database
         database = self._databases[depth]
-        return Context(self._settings, database, self.gateway, self.clock, self._vault, LazyPool())
+        return Context(
+            self._settings, database, self.gateway, self.clock, self._vault, LazyPool(), Desk()
+        )  # fmt: skip
 
     def _rewritten(self, statement: str) -> str:
         return self.rewrite(statement)

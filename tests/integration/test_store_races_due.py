@@ -1,0 +1,65 @@
+"""What is due is claimed without a message and a lease: by one, whoever else looks for it."""
+
+from billing.domain.events import OPERATOR
+from billing.services import charging, claiming, operating
+from billing.store.queries import subscriptions
+from tests.integration.engine import START, Engine
+from tests.integration.races import at_once
+from tests.integration.test_store_races import DAY, due, many
+
+
+def test_two_that_take_what_is_due_charge_each_once(engine: Engine, other: Engine) -> None:
+    """Without leases the rows' locks keep them apart: one debit a customer, no waiting."""
+    made = many(engine, 24)
+
+    at_once(
+        lambda: charging.collect_on(engine.context, [], 10),
+        lambda: charging.collect_on(other.context, [], 10),
+        lambda: charging.collect(other.context, charging.lease_due(other.context, 8)),
+    )
+    engine.run()
+
+    assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 24
+    assert engine.counts()["charges"] == 24
+
+
+def test_who_takes_what_is_due_neither_waits_nor_leases_what_another_holds(
+    engine: Engine, other: Engine
+) -> None:
+    """An invoice whose subscription is held is left as it was, for whoever comes next."""
+    [(customer, subscription)] = many(engine, 1)
+    with engine.context.database.transaction() as connection:
+        assert subscriptions.lock(connection, [subscription]) == [subscription]
+        assert claiming.claim_due(other.context, 10) == ([], [])
+
+    charging.collect_on(other.context, [], 10)
+    assert len(engine.debits(customer)) == 1
+
+
+def test_what_was_charged_before_is_leased_while_it_is_looked_at(
+    engine: Engine, other: Engine
+) -> None:
+    """One looks at a retry before it charges; another one does not look at the same time."""
+    customer, subscription = engine.begun()
+    engine.script("decline", customer)
+    engine.run()
+    engine.set_clock(START + 2 * DAY)
+
+    new, charged = claiming.claim_due(engine.context, 10)
+    assert (new, charged) == ([], due(engine))
+    assert claiming.claim_due(other.context, 10) == ([], [])
+
+    charging.collect(engine.context, charged)
+    assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
+
+
+def test_a_stop_leaves_what_is_due_without_a_lease(engine: Engine) -> None:
+    """Nothing is claimed while charging is stopped; afterwards nobody waits for a lease."""
+    [(customer, _)] = many(engine, 1)
+    operating.stop_charging(engine.context, OPERATOR)
+    charging.collect_on(engine.context, [], 10)
+    assert engine.counts()["charges"] == 0
+
+    operating.start_charging(engine.context, OPERATOR)
+    charging.collect_on(engine.context, [], 10)
+    assert len(engine.debits(customer)) == 1
