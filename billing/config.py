@@ -23,7 +23,7 @@ DOKU_SANDBOX = "https://api-sandbox.doku.com"
 DOKU_PRODUCTION = "https://api.doku.com"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-ROUNDS_MAX = 4
+ROUNDS_MAX = 6
 """A charge is claimed while at most so many for each thread are claimed and not yet answered."""
 
 
@@ -63,7 +63,8 @@ class Settings(BaseSettings):
         default=Decimal(10), description="How often beat looks for due work"
     )
     batch_size: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=128, description="Charges in one task"
+        default=32,
+        description="Charges in one message; who has it goes on with what else is due",
     )
     batch_threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=32, description="Calls to the gateway at once in one worker process"

@@ -55,12 +55,14 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
     def portions() -> Iterator[list[SealedPayment]]:
         yield from _claimed(context, iter(invoice_ids))
         while monotonic() < until:
-            new, charged = claiming.claim_due(context, pacing.portion_size(context))
+            most = pacing.portion_size(context)
+            pacing.await_turn(context, most)
+            new, charged = claiming.claim_due(context, most)
             if not new and not charged:
                 return
-            yield _in_turn(context, new)
+            yield new
             if charged:
-                yield _in_turn(context, claiming.claim(context, looking.look(context, charged)))
+                yield claiming.claim(context, looking.look(context, charged))
 
     send(context, portions())
 
@@ -71,31 +73,28 @@ def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[list[Sea
     Most were never charged and are claimed at once; only then the others are looked at.
     """
     while portion := list(islice(invoice_ids, pacing.portion_size(context))):
+        pacing.await_turn(context, len(portion))
         new = claiming.claim(context, dict.fromkeys(portion))
-        yield _in_turn(context, new)
+        yield new
         if len(new) < len(portion):
-            yield _in_turn(context, claiming.claim(context, looking.look(context, portion)))
-
-
-def _in_turn(context: Context, payments: list[SealedPayment]) -> list[SealedPayment]:
-    pacing.await_turn(context, len(payments))
-    return payments
+            yield claiming.claim(context, looking.look(context, portion))
 
 
 def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
     """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
 
-    Portions are claimed beside that, one at a time, so that no wallet waits for a claim. No
-    transaction is open while a wallet thinks. When claiming fails, what is on the wire is still
-    settled before the failure goes on.
+    Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
+    faster answers come, the more is claimed ahead. No transaction is open while a wallet thinks.
+    When claiming fails, what is on the wire is still settled before the failure goes on.
     """
     supply, failure = iter(portions), None
     calls: Calls = {}
     begun: Future[Calls | None] | None = None
     more = True
+    answered = context.settings.batch_threads
     try:
         while more or calls:
-            if more and begun is None and len(calls) < 2 * context.settings.batch_threads:
+            if more and begun is None and pacing.may_claim(context, _unanswered(calls), answered):
                 begun = context.desk.submit(_begin, context, supply)
             if begun is not None and (begun.done() or not calls):
                 try:
@@ -105,7 +104,9 @@ def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
                 begun, more = None, new is not None
                 calls |= new or {}
             elif calls:
-                again = settling.settle(context, _answered(calls), Source.LIVE)
+                news = _answered(calls)
+                answered = len(news)
+                again = settling.settle(context, news, Source.LIVE)
                 # A live answer never asks for a resend; only "not found" from a status query does.
                 assert not again  # noqa: S101
     finally:
@@ -121,6 +122,10 @@ def _begin(context: Context, supply: Iterator[Sequence[SealedPayment]]) -> Calls
     if payments is None:
         return None
     return {context.pool.submit(_pay, context, item): UUID(item.request_id) for item in payments}
+
+
+def _unanswered(calls: Calls) -> int:
+    return sum(not call.done() for call in calls)
 
 
 def _answered(calls: Calls) -> list[News]:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
+from billing.config import ROUNDS_MAX
 from billing.domain.outcomes import Declined, NotFound, Outcome, Pending, Succeeded, Unknown, Unsent
 from billing.services.context import Context
 from billing.store.queries import engine
@@ -30,6 +31,9 @@ PROBES = 1
 """Charges of one portion while nobody knows whether the trouble is over."""
 SPREAD = 5
 """With a limit of charges a second, portions of a fifth of a second's worth are claimed."""
+
+PORTION_ROUNDS = 2
+"""Without one, so many for each thread."""
 
 _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
@@ -57,9 +61,20 @@ def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, trou
 
 def portion_size(context: Context) -> int:
     """How many charges are claimed together."""
-    most = context.settings.batch_threads * 2
+    most = context.settings.batch_threads * PORTION_ROUNDS
     rate = context.settings.charges_per_second
     return min(most, ceil(rate / SPREAD)) if rate else most
+
+
+def may_claim(context: Context, unanswered: int, answered: int) -> bool:
+    """Whether another portion may be claimed, while so many calls are unanswered.
+
+    The more answers came last time, the more is claimed ahead; but never so much that a charge
+    waited for its call longer than ROUNDS_MAX allows.
+    """
+    threads = context.settings.batch_threads
+    most = (ROUNDS_MAX - PORTION_ROUNDS) * threads
+    return unanswered < min(threads + 2 * answered, most)
 
 
 def await_turn(context: Context, count: int) -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 
+from billing.config import ROUNDS_MAX
 from billing.domain.outcomes import Succeeded, Unsent
 from billing.sandbox.process import SandboxProcess
 from billing.services import charging, pacing
@@ -53,6 +54,18 @@ def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
         assert _open(engine) == refused  # those wait for their own back-off
         engine.advance(timedelta(minutes=2))
         assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
+
+
+def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(engine: Engine) -> None:
+    """However fast answers come, a claim never makes more than ROUNDS_MAX for each thread."""
+    context = engine.context
+    most = ROUNDS_MAX * context.settings.batch_threads
+    claims = [n for n in range(2 * most) if pacing.may_claim(context, n, answered=10**6)]
+
+    assert claims == list(range(claims[-1] + 1))
+    assert most - context.settings.batch_threads < claims[-1] + pacing.portion_size(context) < most
+    assert pacing.may_claim(context, 0, answered=0)
+    assert not pacing.may_claim(context, context.settings.batch_threads, answered=0)
 
 
 def test_it_rests_longer_each_time_and_not_at_all_once_it_answers(engine: Engine) -> None:
