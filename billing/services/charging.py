@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 GATHER_SECONDS = 0.04
 """How long an answer waits for others to be settled with: a commit costs as much for one."""
-GROUP = 32
+GROUP = 64
 """So many are settled without waiting for more."""
 
 Calls = dict[Future[Outcome], UUID]
