@@ -118,7 +118,10 @@ def due_to_open(connection: Connection, now: datetime, limit: int) -> list[UUID]
 def lock_due_to_open(
     connection: Connection, ids: Sequence[UUID], now: datetime
 ) -> list[dict[str, Any]]:
-    """Lock those that are still due and that nobody else holds; with their plan and coupon."""
+    """Lock those that are still due and that nobody else holds; with their plan and coupon.
+
+    IS TRUE keeps the planner from looking in the index of due dates for those ids.
+    """
     statement = text(f"""
         SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
                s.next_period_index, s.next_due_at, s.cancel_at, s.change_at, s.next_plan_code,
@@ -128,7 +131,7 @@ def lock_due_to_open(
                p.every, p.cron, p.timezone, p.cycles, p.catch_up
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         LEFT JOIN coupons k ON k.code = s.coupon_code
-        WHERE s.id = ANY(CAST(:ids AS uuid[])) AND {_TO_OPEN}
+        WHERE s.id = ANY(CAST(:ids AS uuid[])) AND ({_TO_OPEN}) IS TRUE
         ORDER BY s.next_due_at FOR UPDATE OF s SKIP LOCKED
     """)  # noqa: S608 - a constant of ours
     found = connection.execute(statement, {"ids": as_array(ids), "now": now})
@@ -154,15 +157,16 @@ MAY_END = """
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
-             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL)
+             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL OFFSET 0)
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
              AND i.status = 'open' AND i.next_attempt_at IS NOT NULL
              AND i.blocked_on IS NULL AND i.reason IS NULL
              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id)
-             AND (SELECT stopped_at IS NULL FROM engine))
+             AND (SELECT stopped_at IS NULL FROM engine) OFFSET 0)
 """
 """An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: an outage must not turn owed periods into free ones."""
+is not unknown any more: an outage must not turn owed periods into free ones. OFFSET 0 has each
+one's own invoices and charges looked up; joined instead, every end read all open invoices."""
 
 
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:
