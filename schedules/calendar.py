@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -175,14 +175,21 @@ def _start(calendar: Calendar, index: int) -> datetime:
 
 def _jump(calendar: Calendar, unit: Unit, index: int) -> datetime:
     """
-    Find the start of an interval's period by asking for the one fire in its month or day.
+    Find the start of an interval's period: the anchor's time on the day of its `index`-th fire.
 
-    The day is asked for, and the time of day added: all anchors of one day share the answer.
+    All anchors of one day share that day: an import has many anchors, and few days.
     """
     anchor = calendar.anchor
-    days = compile_crons(unit, anchor.replace(hour=0, minute=0, second=0))
-    day = _fire(days, landing(anchor, index * calendar.step, unit) - SECOND)
+    day = _day(unit, anchor.date(), index * calendar.step)
     return place(datetime.combine(day, anchor.time()), calendar.timezone)
+
+
+@lru_cache(maxsize=16_384)
+def _day(unit: Unit, anchored: date, count: int) -> date:
+    """Find the day `count` units after an anchor's, by asking for the one fire there."""
+    midnight = datetime.combine(anchored, time.min)
+    days = compile_crons(unit, midnight)
+    return _fire(days, landing(midnight, count, unit) - SECOND).date()
 
 
 def _merged(calendar: Calendar, index: int, start: datetime) -> bool:

@@ -4,7 +4,7 @@ Knows which cron fires an anchored interval needs and in which month or day its 
 Asks nobody when they are: finding the fires is the calendar's part.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 
 from schedules.durations import LENGTHS, MONTHS, Duration, Unit, move, parse_duration
@@ -33,23 +33,29 @@ def compile_crons(unit: Unit, anchor: datetime) -> tuple[str, ...]:
 
     No month is skipped: where the anchor's day does not exist, "L" (the last day) takes its place.
     """
-    day, month = str(anchor.day), str(anchor.month)
+    seconds = f" {anchor.second}" if anchor.second else ""
+    dates = _dates(unit, anchor.date())
+    return tuple([f"{anchor.minute} {anchor.hour} {fields}{seconds}" for fields in dates])
+
+
+@lru_cache(maxsize=16_384)
+def _dates(unit: Unit, anchored: date) -> tuple[str, ...]:
+    """Write the day, month and weekday of those fires once for all anchors of one day."""
+    day, month = str(anchored.day), str(anchored.month)
     match unit:
         case Unit.DAY:
-            dates = ["* * *"]
+            return ("* * *",)
         case Unit.WEEK:
-            dates = [f"* * {anchor.isoweekday() % 7}"]
+            return (f"* * {anchored.isoweekday() % 7}",)
         case Unit.YEAR:
             # The last day of February is the 29th exactly in leap years.
-            dates = ["L 2 *" if (day, month) == ("29", "2") else f"{day} {month} *"]
-        case _ if anchor.day <= 28:
-            dates = [f"{day} * *"]
-        case _ if anchor.day <= 30:
-            dates = [f"{day} 1,3-12 *", "L 2 *"]
+            return ("L 2 *",) if (day, month) == ("29", "2") else (f"{day} {month} *",)
+        case _ if anchored.day <= 28:
+            return (f"{day} * *",)
+        case _ if anchored.day <= 30:
+            return f"{day} 1,3-12 *", "L 2 *"
         case _:
-            dates = ["31 1,3,5,7,8,10,12 *", "L 2,4,6,9,11 *"]
-    seconds = f" {anchor.second}" if anchor.second else ""
-    return tuple(f"{anchor.minute} {anchor.hour} {date}{seconds}" for date in dates)
+            return "31 1,3,5,7,8,10,12 *", "L 2,4,6,9,11 *"
 
 
 def landing(anchor: datetime, count: int, unit: Unit) -> datetime:

@@ -90,8 +90,10 @@ def last_wall_not_later(instant: datetime, timezone: ZoneInfo) -> datetime:
 
 def _offsets(wall: datetime, timezone: ZoneInfo) -> tuple[timedelta, timedelta]:
     """UTC offsets around a wall time; they differ in a gap (rising) and in a fold (falling)."""
-    utc, local = wall.replace(tzinfo=UTC), wall.replace(tzinfo=timezone)
-    return utc - local.replace(fold=0), utc - local.replace(fold=1)
+    before = timezone.utcoffset(wall.replace(fold=0))
+    after = timezone.utcoffset(wall.replace(fold=1))
+    # None is for no time at all, and a wall time is one.
+    return before or timedelta(0), after or timedelta(0)
 
 
 def _clock_change(wall: datetime, timezone: ZoneInfo) -> datetime:

@@ -42,8 +42,9 @@ def import_(
     with engine.engine() as context, file.open(encoding="utf-8-sig", newline="") as text:
         from billing.services import importing
 
-        rows = csv.DictReader(text)
-        importing.checked_header(kind, [name.strip() for name in rows.fieldnames or ()])
+        rows = csv.DictReader(text, restkey="", restval="")
+        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+        importing.checked_header(kind, rows.fieldnames)
         add = importing.customers if kind == "customers" else importing.subscriptions
         report = importing.Report()
         with output.progress("importing", count, quiet=as_json) as advance:
@@ -80,10 +81,7 @@ def _checked(file: Path) -> int:
 def _lines(rows: "csv.DictReader[str]") -> Iterator["Line"]:
     """Each row with its line number; cells that no column is for are under the name ""."""
     for row in rows:
-        yield (
-            rows.line_num,
-            {(name or "").strip(): "".join(value or "") for name, value in row.items()},
-        )
+        yield rows.line_num, row
 
 
 def _reject(file: Path, bad: list[tuple[int, str]]) -> Path | None:

@@ -14,9 +14,10 @@ earlier charges at the gateway instead of making new ones.
 import string
 from datetime import timedelta
 from enum import StrEnum
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from billing.domain import machine
+from billing.domain.identity import named
 
 
 class ChargeStatus(StrEnum):
@@ -97,17 +98,17 @@ def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
 def invoice_id(subscription_id: UUID, period_index: int, change_index: int = 0) -> UUID:
     """The id of a period's invoice, or of that of its n-th change."""
     change = f"/change/{change_index}" if change_index else ""
-    return uuid5(_NAMESPACE, f"{subscription_id}/{period_index}{change}")
+    return named(_NAMESPACE, f"{subscription_id}/{period_index}{change}")
 
 
 def charge_id(invoice: UUID, ordinal: int) -> UUID:
     """The id of an invoice's charge, which is its Request-Id as well."""
-    return uuid5(_NAMESPACE, f"{invoice}/{ordinal}")
+    return named(_NAMESPACE, f"{invoice}/{ordinal}")
 
 
 def refund_id(charge: UUID, ordinal: int) -> UUID:
     """The id of a charge's refund, which is its Request-Id as well."""
-    return uuid5(_NAMESPACE, f"{charge}/refund/{ordinal}")
+    return named(_NAMESPACE, f"{charge}/refund/{ordinal}")
 
 
 def gateway_number(

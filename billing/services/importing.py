@@ -10,13 +10,14 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import wallet
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor, event
+from billing.domain.identity import named
 from billing.domain.money import checked_amount
 from billing.domain.periods import calendar, zone
 from billing.domain.subscription import SubscriptionStatus
@@ -26,6 +27,7 @@ from billing.services.context import Context
 from billing.services.linking import TOKEN_LIFE, UTC
 from billing.store.queries import events
 from billing.store.queries import importing as statements
+from billing.store.vault import Vault
 from schedules.durations import add
 from schedules.walltime import ScheduleError, local_anchor, place
 
@@ -90,20 +92,22 @@ def subscriptions(
     Their periods are counted from the next one that is due, which keeps the anchor's dates.
     """
     plans: dict[str, Mapping[Any, Any]] = {}
-    no_phone = context.vault.seal(b"")
 
     def prepare(connection: Connection, row: Mapping[str, str], now: datetime) -> dict[str, Any]:
         code = (row.get("plan") or "").strip()
         if code not in plans:
             plans[code] = subscribing.known_plan(connection, code)
-        return _subscription(context, row, plans[code], no_phone, now)
+        return _subscription(row, plans[code], now)
 
     def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
         # A reference that comes twice in one batch is once, as it is in two.
-        once = {row["subscription"]["id"]: row for row in reversed(rows)}
+        once = {row["reference"]: row for row in reversed(rows)}
+        for reference, row in once.items():
+            row["subscription"]["id"] = named(_NAMESPACE, reference)
         new = statements.add_subscriptions(connection, [r["subscription"] for r in once.values()])
-        fresh = [row for identity, row in once.items() if identity in new]
-        statements.add_wallets(connection, [r["wallet"] for r in fresh if r["wallet"] is not None])
+        fresh = [row for row in once.values() if row["subscription"]["id"] in new]
+        linked = [row for row in fresh if row["wallet"] is not None]
+        statements.add_wallets(connection, _sealed(context.vault, linked))
         told = [
             event(
                 "subscription.imported", at=now, by=by,
@@ -170,13 +174,7 @@ def _batch(
     report.there += 0 if dry_run else len(good) - added
 
 
-def _subscription(
-    context: Context,
-    row: Mapping[str, str],
-    plan: Mapping[Any, Any],
-    no_phone: bytes,
-    now: datetime,
-) -> dict[str, Any]:
+def _subscription(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
     reference = (row.get("id") or "").strip()
     if not reference:
         raise InvalidValue("id must not be empty")
@@ -191,13 +189,11 @@ def _subscription(
         raise InvalidValue(f"quantity must be 1 to {subscribing.COUNT_MAX:,}, not {quantity:,}")
     amount = _whole(row.get("amount") or str(plan["amount"] * quantity), "amount")
     customer = row["customer"].strip()
-    identity = uuid5(_NAMESPACE, reference)
     token = (row.get("token") or "").strip()
     paid = (row.get("paid_before") or "yes").strip().lower()
     if paid not in {"yes", "no"}:
         raise InvalidValue(f"paid_before must be yes or no, not {paid!r}")
     subscription = {
-        "id": identity,
         "customer_id": customer,
         "plan_code": plan["code"],
         # Without a token its first charge waits for a wallet, as any other does.
@@ -212,19 +208,13 @@ def _subscription(
         "first_paid_at": now if paid == "yes" else None,
         "created_at": now,
     }
-    linked = _wallet(context, row, plan, identity, token, no_phone, now) if token else None
-    return {"subscription": subscription, "wallet": linked, "reference": reference}
+    linked = _wallet(row, plan, now) if token else None
+    return {
+        "subscription": subscription, "wallet": linked, "reference": reference, "token": token
+    }  # fmt: skip
 
 
-def _wallet(
-    context: Context,
-    row: Mapping[str, str],
-    plan: Mapping[Any, Any],
-    subscription_id: UUID,
-    token: str,
-    no_phone: bytes,
-    now: datetime,
-) -> dict[str, Any]:
+def _wallet(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
     digits = (row.get("masked_phone") or "").strip()
     bound = _instant(row, "bound_at", plan) if (row.get("bound_at") or "").strip() else now
     expires = _token_ends(bound)
@@ -233,22 +223,36 @@ def _wallet(
     if bound > now:
         raise InvalidValue(f"bound_at {row['bound_at']} is still to come")
     return {
-        "id": uuid5(subscription_id, "wallet"),
         "customer_id": row["customer"].strip(),
         "status": WalletStatus.ACTIVE,
-        "phone_sealed": no_phone,
         "masked_phone": f"****{digits[-4:]}" if digits else "",
-        "token_sealed": context.vault.seal(token.encode()),
         "created_at": now,
         "bound_at": bound,
         "expires_at": expires,
-        "next_notice_at": wallet.next_notice(expires, now),
+        "next_notice_at": _next_notice(expires, now),
     }
+
+
+def _sealed(vault: Vault, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The wallets of new subscriptions, with their ids and sealed tokens.
+
+    One after another here takes half the time that it takes among a row's other checks.
+    """
+    no_phone = vault.seal(b"")
+    tokens = [vault.seal(row["token"].encode()) for row in rows]
+    ids = [named(row["subscription"]["id"], "wallet") for row in rows]
+    return [
+        row["wallet"] | {"id": identity, "token_sealed": token, "phone_sealed": no_phone}
+        for row, identity, token in zip(rows, ids, tokens, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1_024)
 def _token_ends(bound: datetime) -> datetime:
     return add(TOKEN_LIFE, bound, UTC)
+
+
+_next_notice = lru_cache(maxsize=1_024)(wallet.next_notice)
 
 
 def _instant(row: Mapping[str, str], column: str, plan: Mapping[Any, Any]) -> datetime:

@@ -6,9 +6,10 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from schedules.walltime import ScheduleError
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
+BATCHES_LISTED = 20
 OPENERS = 2
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
@@ -40,6 +42,15 @@ class _Plan:
     facts: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Done:
+    """What came of some batches: new invoices, subscriptions moved on, whether one is still due."""
+
+    opened: int = 0
+    moved: int = 0
+    more: bool = False
+
+
 def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
 
@@ -47,29 +58,51 @@ def open_due(context: Context, first_opened: Callable[[], object] | None = None)
 
     A subscription that missed several periods gets one of them in each pass; passes go on
     until nothing is due, so that memory stays bounded after an outage of any length. When there
-    is more than one pass, the database works on one while another is thought out.
+    is more than one batch, the database works on one while another is thought out.
     """
-    opened, more = _open_some(context)
-    if opened and more and first_opened is not None:
+    opened, again = 0, True
+    while again:
+        with context.database.transaction() as connection:
+            # Listed many at a time: whoever looks for the next few in the index of due dates
+            # walks over all that were moved on since it was tidied up.
+            now, most = context.clock.now(), BATCH * BATCHES_LISTED
+            due = subscriptions.due_to_open(connection, now, most)
+        done = _open_listed(context, due, None if opened else first_opened)
+        opened += sum(part.opened for part in done)
+        full = len(due) == most and any(part.moved for part in done)
+        again = full or any(part.more for part in done)
+    return opened
+
+
+def _open_listed(
+    context: Context, due: Sequence[UUID], first_opened: Callable[[], object] | None
+) -> list[_Done]:
+    batches = iter([due[start : start + BATCH] for start in range(0, len(due), BATCH)])
+    done = [_open_some(context, ids) for ids in islice(batches, 1)]
+    more_to_come = len(due) > BATCH or any(part.more for part in done)
+    if more_to_come and done[0].opened and first_opened is not None:
         first_opened()
-    if more:
-        opened += sum(context.pool.map(lambda _: _open_rest(context), range(OPENERS)))
-    return opened
+    if len(due) > BATCH:
+        done += context.pool.map(lambda _: _open_rest(context, batches), range(OPENERS))
+    return done
 
 
-def _open_rest(context: Context) -> int:
-    opened, more = 0, True
-    while more:
-        new, more = _open_some(context)
-        opened += new
-    return opened
+def _open_rest(context: Context, batches: Iterator[Sequence[UUID]]) -> _Done:
+    """Open batches that nobody else has taken, until there are none."""
+    done = _Done()
+    for ids in batches:
+        part = _open_some(context, ids)
+        done.opened += part.opened
+        done.moved += part.moved
+        done.more |= part.more
+    return done
 
 
-def _open_some(context: Context) -> tuple[int, bool]:
-    """Open one period of each of some subscriptions: how many were new, and whether more may be."""
+def _open_some(context: Context, ids: Sequence[UUID]) -> _Done:
+    """Open one period of each of some subscriptions that still are due and that nobody holds."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        due = subscriptions.lock_due_to_open(connection, now, BATCH)
+        due = subscriptions.lock_due_to_open(connection, ids, now)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
         plans = list(_plans(connection, due, owing, left, now))
@@ -82,7 +115,7 @@ def _open_some(context: Context) -> tuple[int, bool]:
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
-    return len(new), len(plans) == BATCH or any(_more_to_come(plan, now) for plan in plans)
+    return _Done(len(new), len(plans), any(_more_to_come(plan, now) for plan in plans))
 
 
 def _plans(
@@ -167,15 +200,15 @@ def _plan(
         facts += _told(invoice, about)
         index, start = index + 1, end
         over = row["cycles"] is not None and index >= row["cycles"]
-    status = SubscriptionStatus(row["status"])
-    if status is SubscriptionStatus.TRIALING:
-        status = subscription.advance(status, SubscriptionMove.ACTIVATE)
+    status = row["status"]
+    if status == SubscriptionStatus.TRIALING:
+        status = subscription.advance(SubscriptionStatus.TRIALING, SubscriptionMove.ACTIVATE)
         facts.append(event("subscription.activated", **about))
     ends = over and not owes and (invoice is None or invoice["status"] == "paid")
     if ends:
         # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
         facts.append(event("subscription.completed", **about, before=status))
-        status = subscription.advance(status, SubscriptionMove.COMPLETE)
+        status = subscription.advance(SubscriptionStatus(status), SubscriptionMove.COMPLETE)
     change = {
         "key": row["id"],
         "next_period_index": index,

@@ -122,7 +122,10 @@ def _charge_all(ground: Stage) -> float:
 
 
 def add_history(connection: psycopg.Connection, charges: int) -> None:
-    """As many paid invoices and charges of years gone by, over the subscriptions there are."""
+    """As many paid invoices and charges of years gone by, over the subscriptions there are.
+
+    One in ten was refunded, and as many customers with wallets as refunds have left since.
+    """
     row = connection.execute("SELECT count(*) FROM subscriptions").fetchone()
     periods = -(-charges // int(row[0])) if row else 0
     connection.execute(
@@ -148,5 +151,22 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
         " FROM past",
         (people.AMOUNT,),
     )
+    connection.execute(
+        "WITH given AS (UPDATE charges SET amount_refunding = amount WHERE ordinal = 1"
+        " AND id IN (SELECT charge_id FROM past WHERE period % 10 = 0) RETURNING *)"
+        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, ordinal, amount, reason,"
+        " status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id, customer_id, 1,"
+        " amount, 'gone by', 'succeeded', settled_at, settled_at FROM given"
+    )
+    connection.execute(
+        "INSERT INTO customers (id, name, created_at) SELECT 'G' || n, 'Gone', now()"
+        " FROM generate_series(1, %s) AS n",
+        (charges // 10,),
+    )
+    connection.execute(
+        "INSERT INTO wallets (id, customer_id, status, phone_sealed, created_at, closed_at)"
+        " SELECT gen_random_uuid(), id, 'unlinked', '', created_at, created_at FROM customers"
+        " WHERE id LIKE 'G%'"
+    )
     connection.execute("DROP TABLE past")
-    connection.execute("VACUUM ANALYZE invoices, charges")
+    connection.execute("VACUUM ANALYZE")

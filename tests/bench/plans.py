@@ -40,13 +40,15 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
     members = ids("SELECT id FROM subscriptions LIMIT 500")
     lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
     return {
-        "due-to-open": lambda c: subscriptions.lock_due_to_open(c, now, 500),
+        "due-to-open": lambda c: subscriptions.due_to_open(c, now, 20_000),
+        "opening": lambda c: subscriptions.lock_due_to_open(c, members, now),
         "owing": lambda c: subscriptions.owing(c, members),
         "due-to-end": lambda c: subscriptions.due_to_cancel(c, now, 500),
         "due-to-charge": lambda c: invoices.lease_due(c, now, **lease),
         "due-to-ask": lambda c: charges.lease_to_ask(c, now, **lease),
         "due-to-refund": lambda c: refunds.lease_due(c, now, **lease),
         "due-wallets": lambda c: wallets.lease_due(c, now, **lease),
+        "wallets-to-notify": lambda c: wallets.to_notify(c, now, 500),
         "expiring-wallets": lambda c: wallets.expiring(c, now, 500),
         "candidates": lambda c: charges.candidates(c, unpaid, now, locked=members),
         "charged-before": lambda c: charges.charged_before(c, unpaid),

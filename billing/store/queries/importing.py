@@ -45,4 +45,7 @@ def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -
         f" FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
         " ON CONFLICT DO NOTHING RETURNING id"
     )
-    return set(connection.execute(statement, {"rows": as_json(rows)}).scalars())
+    found = connection.execute(statement, {"rows": as_json(rows)})
+    if found.rowcount == len(rows):
+        return {row["id"] for row in rows}
+    return set(found.scalars())

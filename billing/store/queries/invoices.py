@@ -25,7 +25,10 @@ def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[
     """Insert invoices and return the ids of those that are new; a period exists once."""
     if not rows:
         return set()
-    return set(connection.execute(_OPEN, {"rows": as_json(rows)}).scalars().all())
+    found = connection.execute(_OPEN, {"rows": as_json(rows)})
+    if found.rowcount == len(rows):
+        return {row["id"] for row in rows}
+    return set(found.scalars())
 
 
 def lease_due(

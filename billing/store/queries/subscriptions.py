@@ -8,10 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, insert, text, update
 
 from billing.domain.subscription import OPENING
-from billing.store.rows import as_json
+from billing.store.columns import listed
+from billing.store.rows import as_array, as_json
 from billing.store.tables import SUBSCRIPTIONS
-
-_OPENING = [status.value for status in OPENING]
 
 
 def add(connection: Connection, **values: Any) -> None:
@@ -77,14 +76,14 @@ _OPENED = text("""
         period_amount = n.period_amount
     FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, next_period_index int,
         next_due_at timestamptz, status text, ended_at timestamptz, period_amount bigint)
-    WHERE s.id = ANY(:keys) AND s.id = n.key
+    WHERE s.id = ANY(CAST(:keys AS uuid[])) AND s.id = n.key
 """)
 
 
 def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Move subscriptions past the period that was opened; each row has `key` and the columns."""
     if rows:
-        parameters = {"rows": as_json(rows), "keys": [row["key"] for row in rows]}
+        parameters = {"rows": as_json(rows), "keys": as_array(row["key"] for row in rows)}
         connection.execute(_OPENED, parameters)
 
 
@@ -99,12 +98,31 @@ def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None
     )
 
 
-def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
-    """Lock subscriptions whose next period has begun and may open, oldest first.
+_TO_OPEN = f"""
+    s.next_due_at <= :now AND {listed("s.status", OPENING)}
+    AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
+    AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
+"""
+"""A period that begins at or after the end of the subscription does not open."""
 
-    A period that begins at or after the end of the subscription does not open.
+
+def due_to_open(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Subscriptions whose next period has begun and may open, oldest first."""
+    statement = text(
+        f"SELECT s.id FROM subscriptions s WHERE {_TO_OPEN}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.next_due_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def lock_due_to_open(
+    connection: Connection, ids: Sequence[UUID], now: datetime
+) -> list[dict[str, Any]]:
+    """Lock those that are still due and that nobody else holds; with their plan and coupon.
+
+    IS TRUE keeps the planner from looking in the index of due dates for those ids.
     """
-    statement = text("""
+    statement = text(f"""
         SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
                s.next_period_index, s.next_due_at, s.cancel_at, s.change_at, s.next_plan_code,
                s.next_quantity, s.next_amount, s.extras, s.coupon_code, s.coupon_left,
@@ -113,25 +131,25 @@ def lock_due_to_open(connection: Connection, now: datetime, limit: int) -> list[
                p.every, p.cron, p.timezone, p.cycles, p.catch_up
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         LEFT JOIN coupons k ON k.code = s.coupon_code
-        WHERE s.next_due_at <= :now AND s.status = ANY(:opening)
-          AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
-          AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
-        ORDER BY s.next_due_at LIMIT :limit
-        FOR UPDATE OF s SKIP LOCKED
-    """)
-    parameters = {"now": now, "opening": _OPENING, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings().all())
+        WHERE s.id = ANY(CAST(:ids AS uuid[])) AND ({_TO_OPEN}) IS TRUE
+        ORDER BY s.next_due_at FOR UPDATE OF s SKIP LOCKED
+    """)  # noqa: S608 - a constant of ours
+    found = connection.execute(statement, {"ids": as_array(ids), "now": now})
+    names = list(found.keys())
+    # Opening looks at each column about twice: a dict is twice as quick to ask as a row.
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these, whose locks the caller holds, have an open invoice or unresolved charge."""
     statement = text(
         "SELECT subscription_id FROM invoices"
-        " WHERE subscription_id = ANY(:ids) AND status = 'open'"
-        " UNION SELECT subscription_id FROM charges WHERE subscription_id = ANY(:ids)"
+        " WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'"
+        " UNION SELECT subscription_id FROM charges"
+        " WHERE subscription_id = ANY(CAST(:ids AS uuid[]))"
         " AND status IN ('in_flight', 'pending', 'unknown')"
     )
-    return set(connection.execute(statement, {"ids": list(ids)}).scalars().all())
+    return set(connection.execute(statement, {"ids": as_array(ids)}).scalars().all())
 
 
 MAY_END = """
@@ -139,15 +157,16 @@ MAY_END = """
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
-             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL)
+             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL OFFSET 0)
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
              AND i.status = 'open' AND i.next_attempt_at IS NOT NULL
              AND i.blocked_on IS NULL AND i.reason IS NULL
              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id)
-             AND (SELECT stopped_at IS NULL FROM engine))
+             AND (SELECT stopped_at IS NULL FROM engine) OFFSET 0)
 """
 """An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: an outage must not turn owed periods into free ones."""
+is not unknown any more: an outage must not turn owed periods into free ones. OFFSET 0 has each
+one's own invoices and charges looked up; joined instead, every end read all open invoices."""
 
 
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:

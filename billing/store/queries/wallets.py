@@ -164,6 +164,6 @@ def to_notify(connection: Connection, now: datetime, limit: int) -> list[RowMapp
         " FROM subscriptions s WHERE s.customer_id = w.customer_id AND s.ended_at IS NULL"
         " ORDER BY s.id) AS subscriptions FROM wallets w"
         " WHERE w.next_notice_at <= :now AND w.status = 'active'"
-        " ORDER BY w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED"
+        " ORDER BY w.next_notice_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).mappings())
