@@ -4,6 +4,7 @@ There is no alembic.ini: the settings are three lines, and the URL comes from ou
 imported by what needs it: every process asks where a database is, and few bring it further.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def _config(url: str) -> "Config":
     from alembic.config import Config
 
-    config = Config()
+    config = Config(stdout=sys.stdout)  # its default is the one of the moment of the import
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     return config
