@@ -7,6 +7,7 @@ one stretch of due work to the next. It knows no Celery and mocks nothing.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Event
@@ -37,6 +38,7 @@ from billing.services import (
     subscribing,
 )
 from billing.store.queries import engine as engine_rows
+from billing.store.session import Database
 from schedules.beat import TICKS
 from tests.integration import checks
 
@@ -51,15 +53,28 @@ _phones = count(1)
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A database with its connections, which engines use one after another."""
+
+    url: str
+    database: Database
+
+    def empty(self) -> None:
+        """Leave what a new database has; whoever is still in a transaction is thrown out."""
+        with self.database.transaction() as connection:
+            connection.exec_driver_sql(_EMPTY)
+
+
 class Engine:
     """An engine to drive: services, rows, and the gateway's ledger."""
 
-    def __init__(self, database_url: str, gateway: SandboxProcess, **settings: Any) -> None:
+    def __init__(self, where: str | Kept, gateway: SandboxProcess, **settings: Any) -> None:
         self.gateway = gateway
-        self.url = database_url
+        self.url = where if isinstance(where, str) else where.url
         self.audited = True
         values: dict[str, Any] = {
-            "database_url": database_url,
+            "database_url": self.url,
             "doku_base_url": gateway.url,
             "doku_client_id": gateway.client_id,
             "doku_secret_key": gateway.secret_key,
@@ -68,12 +83,19 @@ class Engine:
             "test_clock": True,
             "batch_threads": 4,
         }
-        self.context = bootstrap.build(Settings(_env_file=None, **values | settings))
+        made = Settings(_env_file=None, **values | settings)
+        self.context = bootstrap.build(made)
+        self._is_its_own = isinstance(where, str)
+        if not isinstance(where, str):
+            database = where.database
+            clock = bootstrap.clock(made, database)
+            self.context = replace(self.context, database=database, clock=clock)
 
     def close(self) -> None:
-        """Let go of the database and of the threads."""
+        """Let go of the threads, and of a database of its own."""
         self.context.pool.shutdown()
-        self.context.database.dispose()
+        if self._is_its_own:
+            self.context.database.dispose()
 
     # --- time and work -----------------------------------------------------------------------
 
@@ -356,10 +378,25 @@ SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (canc
 """
 
 
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend'
+          AND xact_start IS NOT NULL AND pid <> pg_backend_pid();
+    PERFORM set_config('session_replication_role', 'replica', true);  -- in no order
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    LOOP
+        EXECUTE 'DELETE FROM ' || quote_ident(name);
+    END LOOP;
+    INSERT INTO engine (id) VALUES (1);
+END $$"""
+
+
 @contextmanager
-def running(database_url: str, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
+def running(where: str | Kept, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
     """An engine whose clock stands at START; what must hold is checked at the end."""
-    engine = Engine(database_url, gateway, **settings)
+    engine = Engine(where, gateway, **settings)
     logs = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
