@@ -1,1 +1,22 @@
-"""Where the engine runs: Celery tasks, each a thin door to one service."""
+"""Where the engine runs: Celery tasks, each a thin door to one service.
+
+The settings are read here, so that a mistake in them is told before anything heavy is imported.
+"""
+
+import sys
+
+from billing.config import Settings, load
+from billing.domain.errors import NotConfigured
+
+
+def _settings() -> Settings:
+    try:
+        found = load()
+        # Nobody may start without these; what they name is tried when a process begins.
+        _ = found.database, found.redis, found.token_keys
+    except NotConfigured as mistake:
+        sys.exit(f"billing: {mistake}")
+    return found
+
+
+settings = _settings()
