@@ -15,17 +15,28 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from billing import bootstrap, logs
+from billing.config import Settings, load
 from billing.domain.errors import BillingError, NotConfigured
 from billing.services import guarding
 from billing.services.context import Context
 from billing.store import migrate
 from schedules import beat
-from workers import broker, settings
-
-__all__ = ["app", "context", "settings"]
+from workers import broker
 
 SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 
+
+def _settings() -> Settings:
+    try:
+        found = load()
+        # Nobody may start without these; what they name is tried when a process begins.
+        _ = found.database, found.redis, found.token_keys
+    except NotConfigured as mistake:
+        sys.exit(f"billing: {mistake}")
+    return found
+
+
+settings = _settings()
 broker.install()
 
 
