@@ -7,7 +7,7 @@ one stretch of due work to the next. It knows no Celery and mocks nothing.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Event
@@ -38,9 +38,9 @@ from billing.services import (
     subscribing,
 )
 from billing.store.queries import engine as engine_rows
-from billing.store.session import Database
 from schedules.beat import TICKS
 from tests.integration import checks
+from tests.integration.kept import Kept
 
 START = datetime(2026, 1, 31, 2, tzinfo=UTC)
 """09:00 in Jakarta, on a day that February does not have."""
@@ -51,19 +51,6 @@ STEPS_MAX = 2_000
 _phones = count(1)
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A database with its connections, which engines use one after another."""
-
-    url: str
-    database: Database
-
-    def empty(self) -> None:
-        """Leave what a new database has; whoever is still in a transaction is thrown out."""
-        with self.database.transaction() as connection:
-            connection.exec_driver_sql(_EMPTY)
 
 
 class Engine:
@@ -376,21 +363,6 @@ SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (canc
                OR (expires_at <= at AND status = 'active')
                OR (next_notice_at <= at AND status = 'active')) AS "ticks.attend_wallets"
 """
-
-
-_EMPTY = """
-DO $$ DECLARE name text; BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND backend_type = 'client backend'
-          AND xact_start IS NOT NULL AND pid <> pg_backend_pid();
-    PERFORM set_config('session_replication_role', 'replica', true);  -- in no order
-    FOR name IN SELECT tablename FROM pg_tables
-        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
-    LOOP
-        EXECUTE 'DELETE FROM ' || quote_ident(name);
-    END LOOP;
-    INSERT INTO engine (id) VALUES (1);
-END $$"""
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import pytest
 from billing.sandbox import process
 from billing.sandbox.process import SandboxProcess
 from billing.store.session import Database
-from tests.integration.engine import Engine, Kept, running
+from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
 from tests.integration.races import Hold
 from tests.servers import Servers
 

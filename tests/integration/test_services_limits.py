@@ -5,7 +5,8 @@ from datetime import timedelta
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
 from billing.services import operating
-from tests.integration.engine import Kept, running
+from tests.integration.engine import running
+from tests.integration.kept import Kept
 
 DAY = timedelta(days=1)
 

@@ -8,7 +8,8 @@ from billing.domain.outcomes import Succeeded, Unsent
 from billing.sandbox.process import SandboxProcess
 from billing.services import charging, pacing
 from billing.store.queries import engine as engine_rows
-from tests.integration.engine import Engine, Kept, running
+from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
 
 MEMBERS = 40
 
