@@ -3,6 +3,7 @@
 Started as `celery -A workers.app worker`, `… beat` and `… flower`. It decides nothing.
 """
 
+import gc
 import os
 import sys
 from functools import lru_cache
@@ -98,8 +99,10 @@ def _check_worker(**_: Any) -> None:
 
 
 @signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
-def _spare_a_process(instance: Any, **_: Any) -> None:
+def _prepare_to_fork(instance: Any, **_: Any) -> None:
     broker.spare_a_process(instance.concurrency)
+    # Celery collects before each fork; what was imported is no garbage, and stays shared memory.
+    gc.freeze()
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

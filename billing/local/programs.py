@@ -1,7 +1,8 @@
 """The programs of the local stack: how each is started, and when it counts as ready.
 
-They are started as any user of Celery or of the sandbox would start them. What order they come
-in, and what happens when one ends, is not known here.
+They are started as any user of Celery or of the sandbox would start them, worker and beat by the
+quick door (`workers.__main__`). What order they come in, and what happens when one ends, is not
+known here.
 """
 
 import http.client
@@ -14,6 +15,7 @@ from billing.config import Settings
 from billing.local.processes import Program
 
 WARM_SECONDS = 10.0  # for the worker to finish the charges it has begun
+_WORKERS = (sys.executable, "-m", "workers")
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
 
@@ -29,14 +31,14 @@ class Part:
 def worker(settings: Settings, log: Path, environment: Mapping[str, str]) -> Part:
     """The Celery worker; ready when it answers a ping."""
     # Alone on its broker it has nobody to compare clocks with, which would take a second.
-    argv = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
+    argv = [*_WORKERS, "worker", "--without-mingle", "--without-gossip"]
     program = Program("worker", argv, log, environment, grace_seconds=WARM_SECONDS)
     return Part(program, lambda: _answers_ping(settings.redis))
 
 
 def beat(schedule: Path, log: Path, environment: Mapping[str, str]) -> Part:
     """The Celery beat, which can be asked nothing."""
-    argv = [*_CELERY, "beat", "-s", str(schedule)]
+    argv = [*_WORKERS, "beat", "-s", str(schedule)]
     return Part(Program("beat", argv, log, environment), lambda: True, settle_seconds=1)
 
 

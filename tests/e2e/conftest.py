@@ -1,5 +1,6 @@
 """Fixtures of the stories: the whole engine as processes."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ def engine(state_folder: Path, database_url: str, redis_url: str) -> Iterator[Wo
 
 @pytest.fixture
 def engine_with_flower(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
-    """The same, and Flower."""
-    with world(state_folder, database_url, redis_url, {"worker", "flower"}) as there:
+    """The same, and Flower; the worker is started by Celery's own command, as in production."""
+    worker = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app", "worker"]
+    with world(
+        state_folder, database_url, redis_url, {"worker", "flower"}, stand_ins={"worker": worker}
+    ) as there:
         yield there

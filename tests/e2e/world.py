@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -109,7 +109,12 @@ class World:
 
 @contextmanager
 def world(
-    home: Path, database_url: str, redis_url: str, parts: set[str], **settings: str
+    home: Path,
+    database_url: str,
+    redis_url: str,
+    parts: set[str],
+    stand_ins: Mapping[str, Sequence[str]] | None = None,
+    **settings: str,
 ) -> Iterator[World]:
     """A migrated stack with worker and beat, ended afterwards."""
     named = {
@@ -122,7 +127,7 @@ def world(
     }
     with Stack(
         home, parts=parts, environment=named | settings, any_ports=True,
-        migrate=lambda found: migrate.upgrade(found.database),
+        migrate=lambda found: migrate.upgrade(found.database), stand_ins=stand_ins,
     ) as stack:  # fmt: skip
         there = World(stack)
         try:

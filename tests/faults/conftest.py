@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.integration.conftest import engine, gateway, impatient
+from tests.integration.conftest import _kept, emptied, engine, gateway, impatient
 from tests.servers import Servers
 
-__all__ = ["engine", "gateway", "impatient"]
+__all__ = ["_kept", "emptied", "engine", "gateway", "impatient"]
 
 
 @pytest.fixture(scope="session")

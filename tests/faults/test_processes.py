@@ -105,7 +105,7 @@ def test_a_killed_worker_costs_less_than_a_minute(ground: Ground) -> None:
     people = caught_in_flight(ground, 12, "whole", seconds=5)
     killed_at = monotonic()
     kill(ground.fleet.workers["one"])
-    ground.fleet.man(["two"], beats=["one"])
+    ground.fleet.man(["one"], beats=["one"])
     ground.poll(lambda: ground.charges(people).count("succeeded") >= 8, "8 are charged", 60)
     assert monotonic() - killed_at < 60
     assert ground.charges(people) == ["in_flight"] * 4 + ["succeeded"] * 8
@@ -137,7 +137,7 @@ def test_what_a_killed_worker_had_fetched_is_begun_again_within_a_minute(
         ground.poll(lambda: ground.value(waiting) == 1, "the worker is about to claim")
         kill(ground.fleet.workers["one"])
         elsewhere.rollback()
-    ground.fleet.man(["two"], beats=["one"])
+    ground.fleet.man(["one"], beats=["one"])
     ground.ticked()
     assert ground.charges(people) == [], "nobody begins what another has leased"
     left = ground.value(
@@ -174,9 +174,7 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch(
     What the worker had fetched and not begun goes back to the queue for the next one. (A soft
     stop always takes its whole time, one HTTP timeout and ten seconds: Celery sleeps through it.)
     """
-    ground.fleet.man([])
-    ground.fleet.start_worker("one", BILLING_DOKU_TIMEOUT_SECONDS="2")
-    ground.fleet.ready()
+    ground.fleet.man(["one"])
     people = caught_in_flight(ground, 8, f"stop-{stop.name.lower()}", seconds=1)
     worker = ground.fleet.workers["one"]
     os.kill(worker.pid, stop)

@@ -5,6 +5,17 @@ import pytest
 pytest.register_assert_rewrite("tests.integration.checks", "tests.integration.engine")
 
 from tests.integration.command import _logs_as_before, billing  # noqa: E402 - after
-from tests.integration.fixtures import engine, gateway, hold, impatient, other  # noqa: E402 - after
+from tests.integration.fixtures import (  # noqa: E402 - after
+    _kept,
+    emptied,
+    engine,
+    gateway,
+    hold,
+    impatient,
+    other,
+)
 
-__all__ = ["_logs_as_before", "billing", "engine", "gateway", "hold", "impatient", "other"]
+__all__ = [
+    "_kept", "_logs_as_before", "billing", "emptied", "engine", "gateway", "hold", "impatient",
+    "other",
+]  # fmt: skip

@@ -7,6 +7,7 @@ one stretch of due work to the next. It knows no Celery and mocks nothing.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Event
@@ -39,6 +40,7 @@ from billing.services import (
 from billing.store.queries import engine as engine_rows
 from schedules.beat import TICKS
 from tests.integration import checks
+from tests.integration.kept import Kept
 
 START = datetime(2026, 1, 31, 2, tzinfo=UTC)
 """09:00 in Jakarta, on a day that February does not have."""
@@ -54,12 +56,12 @@ Row = Mapping[str, Any]
 class Engine:
     """An engine to drive: services, rows, and the gateway's ledger."""
 
-    def __init__(self, database_url: str, gateway: SandboxProcess, **settings: Any) -> None:
+    def __init__(self, where: str | Kept, gateway: SandboxProcess, **settings: Any) -> None:
         self.gateway = gateway
-        self.url = database_url
+        self.url = where if isinstance(where, str) else where.url
         self.audited = True
         values: dict[str, Any] = {
-            "database_url": database_url,
+            "database_url": self.url,
             "doku_base_url": gateway.url,
             "doku_client_id": gateway.client_id,
             "doku_secret_key": gateway.secret_key,
@@ -68,12 +70,19 @@ class Engine:
             "test_clock": True,
             "batch_threads": 4,
         }
-        self.context = bootstrap.build(Settings(_env_file=None, **values | settings))
+        made = Settings(_env_file=None, **values | settings)
+        self.context = bootstrap.build(made)
+        self._is_its_own = isinstance(where, str)
+        if not isinstance(where, str):
+            database = where.database
+            clock = bootstrap.clock(made, database)
+            self.context = replace(self.context, database=database, clock=clock)
 
     def close(self) -> None:
-        """Let go of the database and of the threads."""
+        """Let go of the threads, and of a database of its own."""
         self.context.pool.shutdown()
-        self.context.database.dispose()
+        if self._is_its_own:
+            self.context.database.dispose()
 
     # --- time and work -----------------------------------------------------------------------
 
@@ -357,9 +366,9 @@ SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (canc
 
 
 @contextmanager
-def running(database_url: str, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
+def running(where: str | Kept, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
     """An engine whose clock stands at START; what must hold is checked at the end."""
-    engine = Engine(database_url, gateway, **settings)
+    engine = Engine(where, gateway, **settings)
     logs = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:

@@ -1,6 +1,7 @@
-"""The engine as a fixture, and one pretend gateway for all tests of a process.
+"""The engine as a fixture, with one database and one pretend gateway for all tests of a process.
 
-Tests share the gateway and do not meet there: each makes customers of its own.
+Each test meets the database empty, with connections that know it already. In the gateway tests
+do not meet: each makes customers of its own.
 """
 
 from collections.abc import Iterator
@@ -8,12 +9,16 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
 
 from billing.sandbox import process
 from billing.sandbox.process import SandboxProcess
+from billing.store.session import Database
 from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
 from tests.integration.races import Hold
+from tests.servers import Servers
 
 
 @pytest.fixture(scope="session")
@@ -23,17 +28,32 @@ def gateway() -> Iterator[SandboxProcess]:
         yield sandbox
 
 
+@pytest.fixture(scope="session")
+def _kept(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Kept]:
+    with shared_servers.fresh_database(_admin) as url:
+        kept = Kept(url, Database(url))
+        yield kept
+        kept.database.dispose()
+
+
 @pytest.fixture
-def engine(database_url: str, gateway: SandboxProcess) -> Iterator[Engine]:
+def emptied(_kept: Kept) -> Kept:
+    """The test process's own database, as empty as a new one."""
+    _kept.empty()
+    return _kept
+
+
+@pytest.fixture
+def engine(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
     """An engine; afterwards the audit must find nothing, and the ledger must equal the rows."""
-    with running(database_url, gateway) as made:
+    with running(emptied, gateway) as made:
         yield made
 
 
 @pytest.fixture
-def impatient(database_url: str, gateway: SandboxProcess) -> Iterator[Engine]:
+def impatient(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
     """The same, with a client that waits a third of a second for an answer."""
-    with running(database_url, gateway, doku_timeout_seconds="0.3") as made:
+    with running(emptied, gateway, doku_timeout_seconds="0.3") as made:
         yield made
 
 

@@ -215,10 +215,12 @@ def test_a_broker_that_is_away_is_one_line(
     assert "cannot reach Redis" in billing("clock", "advance", "1d", "--wait", code=1)
 
 
-def test_a_database_that_is_not_migrated_says_what_to_run(billing: Billing, engine: Engine) -> None:
+def test_a_database_that_is_not_migrated_says_what_to_run(
+    billing: Billing, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From no tables to the present ones, and never a traceback."""
-    engine.audited = False
-    with psycopg.connect(engine.url.replace("+psycopg", ""), autocommit=True) as connection:
+    monkeypatch.setenv("BILLING_DATABASE_URL", database_url)
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
 

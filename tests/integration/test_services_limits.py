@@ -6,15 +6,14 @@ from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
 from billing.services import operating
 from tests.integration.engine import running
+from tests.integration.kept import Kept
 
 DAY = timedelta(days=1)
 
 
-def test_a_customer_charged_too_often_is_left_alone(
-    database_url: str, gateway: SandboxProcess
-) -> None:
+def test_a_customer_charged_too_often_is_left_alone(emptied: Kept, gateway: SandboxProcess) -> None:
     """The third charge within a day waits, visibly, and is made when the day has passed."""
-    with running(database_url, gateway, customer_charges_a_day_max=2) as engine:
+    with running(emptied, gateway, customer_charges_a_day_max=2) as engine:
         engine.plan(amount=1_000, every="1 month")
         customer = engine.customer()
         for _ in range(3):
@@ -27,11 +26,9 @@ def test_a_customer_charged_too_often_is_left_alone(
         assert len(engine.debits(customer)) == 3
 
 
-def test_an_hour_beyond_the_limit_stops_charging(
-    database_url: str, gateway: SandboxProcess
-) -> None:
+def test_an_hour_beyond_the_limit_stops_charging(emptied: Kept, gateway: SandboxProcess) -> None:
     """Nothing of the batch that would exceed it is sent; a person starts charging again."""
-    with running(database_url, gateway, rupiah_an_hour_max=120_000) as engine:
+    with running(emptied, gateway, rupiah_an_hour_max=120_000) as engine:
         engine.plan(amount=50_000, every="1 month")
         people = [engine.customer() for _ in range(3)]
         for person in people[:2]:

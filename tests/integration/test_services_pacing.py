@@ -10,6 +10,7 @@ from billing.sandbox.process import SandboxProcess
 from billing.services import charging, pacing
 from billing.store.queries import engine as engine_rows
 from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
 
 MEMBERS = 40
 
@@ -29,14 +30,14 @@ def _open(engine: Engine) -> int:
 
 
 def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
-    database_url: str, gateway: SandboxProcess
+    emptied: Kept, gateway: SandboxProcess
 ) -> None:
     """
     After the first refusals nobody claims; then single charges probe, and the rest follows.
 
     Another worker rests, too, though it was never refused: the rest stands in the database.
     """
-    with running(database_url, gateway, batch_threads=4) as engine:
+    with running(emptied, gateway, batch_threads=4) as engine:
         people = _due(engine)
         busy = [engine.script("rate_limited", one, times=None, retry_after=2) for one in people]
         charging.collect(engine.context, charging.lease_due(engine.context, MEMBERS))
@@ -100,10 +101,10 @@ def test_a_few_that_are_refused_stop_nobody(engine: Engine) -> None:
 
 
 def test_a_contracts_rate_is_kept_by_all_workers_together(
-    database_url: str, gateway: SandboxProcess
+    emptied: Kept, gateway: SandboxProcess
 ) -> None:
     """Two workers send forty charges at twenty a second in no less than the time that takes."""
-    with running(database_url, gateway, charges_per_second=20) as engine:
+    with running(emptied, gateway, charges_per_second=20) as engine:
         people = _due(engine)
         second = Engine(engine.url, gateway, charges_per_second=20)
         ids = charging.lease_due(engine.context, MEMBERS)

@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import make_url
 
 from billing.store import migrate
@@ -36,7 +37,13 @@ def test_code_and_database_agree(database_url: str) -> None:
     """A column that was changed in one place only is found here."""
     migrate.check(database_url)
     has, wants = migrate.status(database_url)
-    assert has == wants is not None
+    assert has == wants
+
+
+def test_the_last_file_is_what_alembic_calls_the_head() -> None:
+    """The code knows without alembic where it stands: migrations are numbered."""
+    scripts = ScriptDirectory.from_config(migrate._config("postgresql://nobody.asks/it"))
+    assert scripts.get_heads() == [migrate.head()]
 
 
 def test_upgrading_again_changes_nothing(database_url: str) -> None:
@@ -62,8 +69,10 @@ def test_two_processes_may_upgrade_at_once(empty_url: str) -> None:
 
 def test_down_to_nothing_and_up_again(empty_url: str) -> None:
     """Every migration can be undone, and leaves nothing behind."""
+    assert migrate.status(empty_url) == (None, migrate.head())
     migrate.upgrade(empty_url)
     command.downgrade(migrate._config(empty_url), "base")
     assert tables(empty_url) == {"alembic_version"}
+    assert migrate.status(empty_url) == (None, migrate.head())
     migrate.upgrade(empty_url)
     migrate.check(empty_url)

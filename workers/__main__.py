@@ -1,0 +1,28 @@
+"""`python -m workers worker …` and `… beat …`: Celery's own two commands, and their options.
+
+`celery -A workers.app` does the same after importing Flower, a shell and a dozen other commands,
+which is a quarter of a start; the local stack and the tests start many.
+"""
+
+import gc
+import sys
+
+
+def main(words: list[str]) -> None:
+    """Be a worker or a beat."""
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of it
+    from celery.bin.base import CLIContext
+    from celery.bin.beat import beat
+    from celery.bin.worker import worker
+
+    from workers.app import app
+
+    gc.enable()
+    name, *options = words
+    command = {"worker": worker, "beat": beat}[name]
+    there = CLIContext(app=app, no_color=True, workdir=None)
+    command.main(options, prog_name=f"workers {name}", obj=there, auto_envvar_prefix="CELERY")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
