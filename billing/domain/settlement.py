@@ -139,20 +139,26 @@ def _succeeded(facts: Facts, source: Source) -> Decision | None:
         decision.give_back = (
             "paid twice" if facts.invoice_status is InvoiceStatus.PAID else "settled after the end"
         )
+        decision.move = _end_of_term(facts)
         return decision
     invoice.advance(facts.invoice_status, InvoiceMove.PAY)
     decision.pays = True
     decision.tell("invoice.paid")
     status = facts.subscription_status
     behind = {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
-    if facts.last_cycle and not facts.other_open and status in _RUNNING:
-        decision.move = SubscriptionMove.COMPLETE
-    elif status in behind and not facts.other_open:
+    decision.move = _end_of_term(facts)
+    if decision.move is None and status in behind and not facts.other_open:
         decision.move = SubscriptionMove.RECOVER
     return decision
 
 
 _RUNNING = {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}
+
+
+def _end_of_term(facts: Facts) -> SubscriptionMove | None:
+    """The end of a fixed term, when this invoice is settled and nothing else is owed."""
+    over = facts.last_cycle and not facts.other_open and facts.subscription_status in _RUNNING
+    return SubscriptionMove.COMPLETE if over else None
 
 
 def _declined(
@@ -188,6 +194,7 @@ def _collect_later(
     if outcome.fault is Fault.WALLET:
         decision.wallet_lost = True
     if facts.invoice_status is not InvoiceStatus.OPEN:
+        decision.move = _end_of_term(facts)
         return decision
     if facts.subscription_status is SubscriptionStatus.ACTIVE:
         decision.move = SubscriptionMove.FALL_BEHIND
@@ -244,6 +251,8 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
         soon = now + dunning.wait_after_unsent(facts.history.unsent + 1)
         by_hand = facts.trigger is not Trigger.SCHEDULED
         decision.retry_at = (_date_there_was(facts, now) if by_hand else None) or soon
+    else:
+        decision.move = _end_of_term(facts)
     return decision
 
 

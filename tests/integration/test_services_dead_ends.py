@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from billing.domain.errors import IllegalMove
-from billing.domain.events import OPERATOR
-from billing.services import auditing, charging, ending, refunding
+from billing.domain.events import OPERATOR, Actor
+from billing.services import auditing, charging, crediting, ending, operating, refunding
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -39,6 +39,27 @@ def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
     assert [i["status"] for i in engine.invoices(subscription)] == ["paid"]
     assert len(engine.debits(customer)) == 1
     assert engine.ledger(customer, "refund") == []
+
+
+@pytest.mark.parametrize("says", ["FAILED", "SUCCESS"])
+def test_a_term_is_over_when_the_last_doubt_is(engine: Engine, says: str) -> None:
+    """
+    The last cycle costs nothing while a void invoice's charge is unresolved: nothing is left to pay
+    then, and the term ends with the news of that charge, whatever it is.
+    """
+    customer, subscription = engine.begun(every="10 days", cycles=2)
+    engine.script("pending", customer, end=says, after_queries=2)
+    engine.run()
+    [first] = engine.invoices(subscription)
+    operating.void_invoice(engine.context, first["id"], OPERATOR)
+    crediting.grant(engine.context, customer, 50_000, Actor("operator", "a gift"))
+    engine.set_clock(engine.now + 11 * DAY)
+    engine.tick(["ticks.open_periods"])
+    assert engine.subscription(subscription)["status"] == "active"
+    engine.advance(20 * DAY)
+
+    assert engine.subscription(subscription)["status"] == "completed"
+    assert auditing.audit(engine.context) == []
 
 
 def test_a_wish_to_unbind_survives_an_earlier_end(engine: Engine) -> None:

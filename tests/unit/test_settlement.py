@@ -1,5 +1,6 @@
 """Settling: what an outcome does to a charge, its invoice and its subscription."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,6 +156,27 @@ def test_success_of_a_charge_that_had_ended_is_told_as_late(status: ChargeStatus
 
     told = {"source": Source.STATUS, "late": True}
     assert decision.events == [("charge.succeeded", told), ("invoice.paid", {})]
+
+
+@pytest.mark.parametrize(
+    "news", [Succeeded(), declined(), Unsent("not_connected")], ids=["paid", "declined", "unsent"]
+)
+@pytest.mark.parametrize(
+    ("invoice", "other_open", "move"),
+    [
+        (InvoiceStatus.VOID, False, SubscriptionMove.COMPLETE),
+        (InvoiceStatus.PAID, False, SubscriptionMove.COMPLETE),
+        (InvoiceStatus.VOID, True, None),
+    ],
+)
+def test_a_term_ends_with_the_last_news_of_it(
+    news: Outcome, invoice: InvoiceStatus, other_open: bool, move: SubscriptionMove | None
+) -> None:
+    """When nothing is owed any more, the last unresolved charge was all that kept it going."""
+    known = facts(invoice_status=invoice, last_cycle=True, other_open=other_open)
+
+    assert settle(known, news).move is move
+    assert settle(replace(known, last_cycle=False), news).move is None
 
 
 @pytest.mark.parametrize(
