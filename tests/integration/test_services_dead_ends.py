@@ -43,10 +43,7 @@ def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
 
 @pytest.mark.parametrize("says", ["FAILED", "SUCCESS"])
 def test_a_term_is_over_when_the_last_doubt_is(engine: Engine, says: str) -> None:
-    """
-    The last cycle costs nothing while a void invoice's charge is unresolved: nothing is left to pay
-    then, and the term ends with the news of that charge, whatever it is.
-    """
+    """A void invoice's charge is unresolved when the last cycle is free: its news end the term."""
     customer, subscription = engine.begun(every="10 days", cycles=2)
     engine.script("pending", customer, end=says, after_queries=2)
     engine.run()
