@@ -25,7 +25,8 @@ WALLET_MS = 50
 SECONDS_MAX = 900.0
 HISTORY_DUE = 1_000
 REPEATS = 5
-_ONE_PAID = "SELECT invoice_id FROM charges WHERE status = 'succeeded' LIMIT 1"
+_ONE_PAID = """SELECT invoice_id FROM charges WHERE status = 'succeeded' AND amount_refunding = 0
+    LIMIT 1"""
 _REFUNDED = "SELECT count(*) FROM refunds WHERE status = 'succeeded'"
 
 
@@ -78,7 +79,7 @@ def _watched(ground: Stage, connection: psycopg.Connection, due: int) -> tuple[l
             asked_at = None
         if asked_at is None:
             settled = _value(connection, "SELECT count(*) FROM invoices WHERE status = 'paid'")
-            paid = connection.execute(f"{_ONE_PAID} OFFSET {len(took)}").fetchone()
+            paid = connection.execute(_ONE_PAID).fetchone()
             if paid is not None and settled < due:
                 invoice, asked_at = str(paid[0]), monotonic()
                 messenger.send_task("admin.refund_invoice", kwargs={"invoice": invoice})
