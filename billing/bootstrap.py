@@ -54,7 +54,7 @@ def build(settings: Settings) -> "Context":
         clock=clock(settings, database),
         vault=Vault(settings.token_keys),
         pool=ThreadPoolExecutor(threads, thread_name_prefix="gateway"),
-        desk=ThreadPoolExecutor(1, thread_name_prefix="claims"),
+        desk=ThreadPoolExecutor(1, thread_name_prefix="desk"),
     )
 
 

@@ -34,7 +34,7 @@ class Context:
     pool: Executor
     """Calls to the gateway, many at a time."""
     desk: Executor
-    """Claims, one at a time, beside the settling."""
+    """What is written beside other work, one after the other: claims, a batch of an import."""
 
     @property
     def limits(self) -> Limits:

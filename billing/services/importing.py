@@ -31,7 +31,7 @@ from billing.store.vault import Vault
 from schedules.durations import add
 from schedules.walltime import ScheduleError, local_anchor, place
 
-BATCH = 1_000
+BATCH = 2_500
 CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
 SUBSCRIPTION_COLUMNS = (
     "id", "customer", "plan", "anchor", "next_due_at", "quantity", "amount", "paid_before",
@@ -130,10 +130,24 @@ Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
 def _batches(
     context: Context, lines: Iterable[Line], prepare: Prepare, write: Write, *, dry_run: bool
 ) -> Iterator[Report]:
+    """Check a batch while the one before it is written; each is written whole, or not at all."""
     report = Report()
+    written = None
     for batch in _parts(lines):
-        _batch(context, batch, prepare, write, report, dry_run=dry_run)
-        yield report
+        now = context.clock.now()
+        good, bad = _checked(context, batch, prepare, now)
+        if written is not None:
+            _count(report, *written.result())
+            yield report
+        report.bad += bad
+        if dry_run or not good:
+            written = None
+            report.added += len(good)
+            yield report
+        else:
+            written = context.desk.submit(_written, context, write, good, now)
+    if written is not None:
+        _count(report, *written.result())
     yield report
 
 
@@ -143,21 +157,14 @@ def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield part
 
 
-def _batch(
-    context: Context,
-    batch: Sequence[Line],
-    prepare: Prepare,
-    write: Write,
-    report: Report,
-    *,
-    dry_run: bool,
-) -> None:
-    """Write one batch in one transaction: whole, or not at all."""
-    now = context.clock.now()
+def _checked(
+    context: Context, batch: Sequence[Line], prepare: Prepare, now: datetime
+) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+    """The rows of a batch that can be written, and the others with the reason."""
+    good, bad = [], []
     with context.database.transaction() as connection:
         named = [row["customer"].strip() for _, row in batch if row.get("customer")]
         known = statements.known_customers(connection, [n for n in named if n.isprintable()])
-        good = []
         for number, row in batch:
             try:
                 if "" in row:
@@ -168,10 +175,20 @@ def _batch(
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
                 good.append(prepare(connection, row, now))
             except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
-                report.bad.append((number, str(wrong)))
-        added = 0 if dry_run or not good else write(connection, good, now)
-    report.added += len(good) if dry_run else added
-    report.there += 0 if dry_run else len(good) - added
+                bad.append((number, str(wrong)))
+    return good, bad
+
+
+def _written(
+    context: Context, write: Write, rows: list[dict[str, Any]], now: datetime
+) -> tuple[int, int]:
+    with context.database.transaction() as connection:
+        return write(connection, rows, now), len(rows)
+
+
+def _count(report: Report, added: int, of: int) -> None:
+    report.added += added
+    report.there += of - added
 
 
 def _subscription(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
