@@ -22,9 +22,11 @@ from billing.store.queries import invoices
 
 log = structlog.get_logger(__name__)
 
-GATHER_SECONDS = 0.04
-"""How long an answer waits for others to be settled with: a commit costs as much for one."""
-GROUP = 64
+LOOK_SECONDS = 0.03
+LOOKS = 5
+"""So many looks at the calls an answer waits for others to be settled with: a transaction costs
+as much for one. Between two looks more may be claimed."""
+GROUP = 128
 """So many are settled without waiting for more."""
 
 Calls = dict[Future[Outcome], UUID]
@@ -90,7 +92,7 @@ def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
     supply, failure = iter(portions), None
     calls: Calls = {}
     begun: Future[Calls | None] | None = None
-    more = True
+    more, looks = True, 0
     answered = context.settings.batch_threads
     try:
         while more or calls:
@@ -104,8 +106,12 @@ def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
                 begun, more = None, new is not None
                 calls |= new or {}
             elif calls:
-                news = _answered(calls)
-                answered = len(news)
+                done, pending = _look(calls, again=looks > 0)
+                looks += 1
+                if pending and len(done) < GROUP and looks < LOOKS:
+                    continue
+                news = [News(calls.pop(call), call.result()) for call in done]
+                looks, answered = 0, len(news)
                 again = settling.settle(context, news, Source.LIVE)
                 # A live answer never asks for a resend; only "not found" from a status query does.
                 assert not again  # noqa: S101
@@ -128,12 +134,11 @@ def _unanswered(calls: Calls) -> int:
     return sum(not call.done() for call in calls)
 
 
-def _answered(calls: Calls) -> list[News]:
-    """Wait for an answer, and a little for those that come with it; take them off the calls."""
-    done, pending = wait(calls, return_when=FIRST_COMPLETED)
-    if pending and len(done) < GROUP:
-        done, _ = wait(calls, timeout=GATHER_SECONDS)
-    return [News(calls.pop(call), call.result()) for call in done]
+def _look(calls: Calls, *, again: bool) -> tuple[set[Future[Outcome]], set[Future[Outcome]]]:
+    """Wait for the first answer, or a little for those that come after it."""
+    if again:
+        return wait(calls, timeout=LOOK_SECONDS)
+    return wait(calls, return_when=FIRST_COMPLETED)
 
 
 def _pay(context: Context, payment: SealedPayment) -> Outcome:

@@ -95,7 +95,8 @@ def _settle(
         said = [outcomes[row["id"]] for row in rows]
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
     _log(decided, source)
-    return [_again(context, row) for row, decision in decided if decision.resend], left
+    again = [_again(context, connection, row) for row, decision in decided if decision.resend]
+    return again, left
 
 
 def _log(decided: Decided, source: Source) -> None:
@@ -109,8 +110,8 @@ def _log(decided: Decided, source: Source) -> None:
             log.info("charge.settled", **told, status=decision.status.value, source=source.value)
 
 
-def _again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:
-    body = context.vault.open(row["body_sealed"])
+def _again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
+    body = context.vault.open(charges.body_of(connection, row["id"]))
     return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
 
 

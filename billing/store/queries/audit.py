@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from billing.store.statements import text
 
 INVARIANTS = {
     "one paying charge for each paid invoice": """

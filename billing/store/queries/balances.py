@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, text
+from sqlalchemy import Connection, RowMapping, insert
 
+from billing.store.statements import text
 from billing.store.tables import CREDIT_USES, CREDITS
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, case, text, update
+from sqlalchemy import Connection, RowMapping, case, update
 
 from billing.store.rows import as_array, as_json
+from billing.store.statements import text
 from billing.store.tables import CHARGES
 
 
@@ -84,7 +85,7 @@ def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[
         "SELECT i.key FROM unnest(CAST(:ids AS uuid[])) AS i (key)"
         " WHERE EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.key)"
     )
-    return list(connection.execute(statement, {"ids": list(invoice_ids)}).scalars().all())
+    return list(connection.execute(statement, {"ids": as_array(invoice_ids)}).scalars().all())
 
 
 _CLAIM = text("""
@@ -166,7 +167,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
     statement = text("""
         SELECT ch.id, ch.invoice_id, ch.subscription_id, ch.customer_id, ch.wallet_id,
                ch.status, ch.trigger, ch.sends, ch.asks, ch.sent_at, ch.failed_seen_at,
-               ch.waiting, ch.amount, ch.gateway_number, ch.body_sealed, ch.ordinal,
+               ch.waiting, ch.amount, ch.gateway_number, ch.ordinal,
                i.status AS invoice_status, i.first_failed_at, i.steps_short,
                i.planned_at, i.step_deadline_at,
                s.status AS subscription_status, s.next_due_at, s.cancel_at, s.first_paid_at,
@@ -202,9 +203,9 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
                (array_agg(fault ORDER BY ordinal DESC) FILTER (WHERE status = 'declined'
                    AND trigger = 'scheduled' AND fault <> 'wallet'))[1] AS last_fault,
                coalesce(sum(turned_away), 0)::int AS unsent
-        FROM charges WHERE invoice_id = ANY(:ids) GROUP BY invoice_id
+        FROM charges WHERE invoice_id = ANY(CAST(:ids AS uuid[])) GROUP BY invoice_id
     """)
-    rows = connection.execute(statement, {"ids": list(invoice_ids)}).mappings()
+    rows = connection.execute(statement, {"ids": as_array(invoice_ids)}).mappings()
     return {row["invoice_id"]: row for row in rows}
 
 
@@ -225,6 +226,12 @@ _OUTCOMES = text("""
         sent_at timestamptz, asked int, resent int, unsent int, final boolean, succeeded boolean)
     WHERE c.id = ANY(CAST(:keys AS uuid[])) AND c.id = n.key
 """)
+
+
+def body_of(connection: Connection, charge_id: UUID) -> bytes:
+    """The sealed body of a charge that is unresolved: what to send again."""
+    statement = text("SELECT body_sealed FROM charges WHERE id = :id")
+    return bytes(connection.execute(statement, {"id": charge_id}).scalar_one())
 
 
 def write_outcomes(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping
 
 from billing.store.queries.subscriptions import MAY_END
+from billing.store.statements import text
 
 
 def state(connection: Connection) -> RowMapping:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from billing.store.rows import as_json
+from billing.store.statements import text
 
 _RECORD = text("""
     INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,

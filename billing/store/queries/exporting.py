@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping
+
+from billing.store.statements import text
 
 FETCH = 1_000
 COLUMNS = {

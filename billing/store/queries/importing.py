@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table
 
 from billing.store.rows import as_json
+from billing.store.statements import text
 from billing.store.tables import CUSTOMERS, SUBSCRIPTIONS, WALLETS
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, update
 
 from billing.store.rows import as_array, as_json
+from billing.store.statements import text
 from billing.store.tables import INVOICES
 
 _OPEN = text("""
@@ -134,14 +135,14 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
         text("""
             UPDATE invoices i SET next_attempt_at = :now, leased_until = NULL
             FROM (SELECT DISTINCT ON (subscription_id) id FROM invoices
-                  WHERE subscription_id = ANY(:ids) AND status = 'open'
+                  WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'
                   ORDER BY subscription_id, period_index, change_index) AS oldest
             WHERE i.id = oldest.id AND i.next_attempt_at IS NULL
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
                               AND c.status IN ('in_flight', 'pending', 'unknown'))
         """),
-        {"ids": list(subscriptions), "now": now},
+        {"ids": as_array(subscriptions), "now": now},
     )
 
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping
+
+from billing.store.statements import text
 
 _PLANS = """
 SELECT code, name, amount, every, cron, timezone, trial, cycles, retries, retries_for,

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping
+
+from billing.store.statements import text
 
 
 def collections(connection: Connection, since: datetime) -> RowMapping:

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text, update
+from sqlalchemy import Connection, RowMapping, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.statements import text
 from billing.store.tables import REFUNDS
 
 

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, text, update
+from sqlalchemy import Connection, RowMapping, insert, update
 
 from billing.domain.subscription import OPENING
 from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
+from billing.store.statements import text
 from billing.store.tables import SUBSCRIPTIONS
 
 
@@ -92,9 +93,9 @@ def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None
     connection.execute(
         text(
             "UPDATE subscriptions SET first_paid_at = :at"
-            " WHERE id = ANY(:ids) AND first_paid_at IS NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND first_paid_at IS NULL"
         ),
-        {"ids": list(ids), "at": at},
+        {"ids": as_array(ids), "at": at},
     )
 
 
