@@ -1,0 +1,50 @@
+"""The vault: what is sealed is opened by the keys of the settings, and by nothing else."""
+
+import pytest
+from cryptography.fernet import Fernet
+
+from billing.domain.errors import NotConfigured
+from billing.store.vault import Vault
+
+OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
+TOKEN = b"token-of-a-wallet"
+
+
+def test_what_is_sealed_is_opened_and_never_twice_the_same() -> None:
+    """A value comes back as it was; its ciphertext shows neither it nor that two are equal."""
+    vault = Vault([NEW])
+    one, two = vault.seal(TOKEN), vault.seal(TOKEN)
+
+    assert one != two
+    assert TOKEN not in one
+    assert vault.open(one) == vault.open(two) == TOKEN
+    assert vault.open(vault.seal(b"")) == b""
+
+
+def test_keys_rotate() -> None:
+    """A new key in front seals; the old one behind it goes on opening."""
+    sealed = Vault([OLD]).seal(TOKEN)
+    both = Vault([NEW, OLD])
+
+    assert both.open(sealed) == TOKEN
+    assert Vault([NEW]).open(both.seal(TOKEN)) == TOKEN
+    with pytest.raises(NotConfigured, match="add the key it was sealed with"):
+        Vault([OLD]).open(both.seal(TOKEN))
+
+
+def test_what_fernet_sealed_is_opened() -> None:
+    """Rows of the versions before, which sealed with Fernet itself, stay readable."""
+    assert Vault([NEW, OLD]).open(Fernet(OLD).encrypt(TOKEN)) == TOKEN
+    with pytest.raises(NotConfigured, match="BILLING_TOKEN_KEY"):
+        Vault([OTHER]).open(Fernet(OLD).encrypt(TOKEN))
+
+
+def test_a_changed_value_is_not_opened() -> None:
+    """Any byte that is another, missing or too many is noticed."""
+    vault = Vault([NEW, OLD])
+    sealed = vault.seal(TOKEN)
+    changed = [sealed[:n] + bytes([sealed[n] ^ 1]) + sealed[n + 1 :] for n in range(len(sealed))]
+
+    for value in (*changed, *(sealed[:n] for n in range(len(sealed))), sealed + b"\0"):
+        with pytest.raises(NotConfigured):
+            vault.open(value)
