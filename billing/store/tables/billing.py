@@ -197,7 +197,6 @@ class Charge(SQLModel, table=True):
             postgresql_where=text("status = 'succeeded' AND NOT surplus"),
         ),
         dated("charges_to_ask", "next_check_at"),
-        Index("charges_subscription", "subscription_id"),
         Index("charges_of_customer", "customer_id", "created_at"),
     )
 
@@ -272,7 +271,16 @@ class Event(SQLModel, table=True):
     __tablename__ = "events"
     __table_args__ = (
         Index("events_subscription", "subscription_id", "id"),
-        Index("events_kind", "kind", "id"),
+        # The four of a plain renewal, which are nearly all, are only looked up by subscription.
+        Index(
+            "events_kind",
+            "kind",
+            "id",
+            postgresql_where=text(
+                "kind NOT IN ('invoice.opened', 'charge.claimed', 'charge.succeeded',"
+                " 'invoice.paid')"
+            ),
+        ),
     )
 
     id: int = field(BigInteger, primary_key=True, server_default=Identity(always=True))
