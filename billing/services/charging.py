@@ -22,8 +22,8 @@ from billing.store.queries import invoices
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.03
-LOOKS = 5
+LOOK_SECONDS = 0.05
+LOOKS = 3
 """So many looks at the calls an answer waits for others to be settled with: a transaction costs
 as much for one. Between two looks more may be claimed."""
 GROUP = 128

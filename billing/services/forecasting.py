@@ -13,7 +13,8 @@ from billing.store.session import Database
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
     """Stream what will be charged by `until`: open invoices first, then coming periods.
 
-    Each part is ordered by the first due instant of its invoice or subscription; a subscription
+    Open invoices behind others come after all that have a date. Each part is
+    ordered by the first due instant of its invoice or subscription; a subscription
     with several periods has them one after the other. It assumes that every charge succeeds. A
     customer's balance covers the first lines of theirs; what it covers whole is no charge.
     """

@@ -11,24 +11,38 @@ FETCH = 1_000
 
 
 def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMapping]:
-    """Open invoices that will be tried by `until`, and those behind them, earliest first."""
-    statement = text("""
+    """Open invoices that will be tried by `until`, earliest first, then those behind them.
+
+    OFFSET 0 has each one's subscription looked up by its key, in the order of the index of dates:
+    the first come at once, however many there are. A join read all subscriptions before that.
+    """
+    dated = text("""
         SELECT i.id, i.subscription_id, i.customer_id, i.period_index,
-               i.amount - i.credited AS amount,
-               coalesce(i.next_attempt_at, o.next_attempt_at) AS next_attempt_at,
+               i.amount - i.credited AS amount, i.next_attempt_at,
                i.first_failed_at IS NOT NULL AS failed, i.change_index > 0 AS of_change,
                s.first_paid_at IS NULL AS first
-        FROM invoices i
-        JOIN subscriptions s ON s.id = i.subscription_id
-        LEFT JOIN LATERAL (SELECT next_attempt_at FROM invoices o
+        FROM invoices i CROSS JOIN LATERAL
+            (SELECT first_paid_at FROM subscriptions WHERE id = i.subscription_id OFFSET 0) AS s
+        WHERE i.status = 'open' AND i.blocked_on IS DISTINCT FROM 'wallet'
+          AND i.next_attempt_at <= :until
+        ORDER BY i.next_attempt_at, i.period_index, i.change_index
+    """)
+    behind = text("""
+        SELECT i.id, i.subscription_id, i.customer_id, i.period_index,
+               i.amount - i.credited AS amount, o.next_attempt_at,
+               i.first_failed_at IS NOT NULL AS failed, i.change_index > 0 AS of_change,
+               s.first_paid_at IS NULL AS first
+        FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+        CROSS JOIN LATERAL (SELECT next_attempt_at FROM invoices o
             WHERE o.subscription_id = i.subscription_id AND o.status = 'open'
               AND o.next_attempt_at IS NOT NULL
-            ORDER BY o.period_index, o.change_index LIMIT 1) AS o ON true
+            ORDER BY o.period_index, o.change_index LIMIT 1) AS o
         WHERE i.status = 'open' AND i.blocked_on IS DISTINCT FROM 'wallet'
-          AND coalesce(i.next_attempt_at, o.next_attempt_at) <= :until
-        ORDER BY coalesce(i.next_attempt_at, o.next_attempt_at), i.period_index, i.change_index
+          AND i.next_attempt_at IS NULL AND o.next_attempt_at <= :until
+        ORDER BY o.next_attempt_at, i.period_index, i.change_index
     """)
-    return _streamed(connection, statement, {"until": until})
+    for part in (dated, behind):
+        yield from _streamed(connection, part, {"until": until})
 
 
 def subscriptions(connection: Connection, until: datetime) -> Iterator[RowMapping]:
