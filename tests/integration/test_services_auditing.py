@@ -54,6 +54,14 @@ DAMAGE: dict[str, list[str]] = {
     "a surplus payment is given back": [
         "UPDATE charges SET surplus = true WHERE status = 'succeeded' AND amount_refunding = 0",
     ],
+    "a charge, its invoice and its wallet are of the same customer": [
+        "UPDATE charges SET customer_id = 'somebody else'",
+        "UPDATE charges SET subscription_id = gen_random_uuid()",
+        "UPDATE invoices SET customer_id = 'somebody else'",
+    ],
+    "an invoice and its subscription are of the same customer": [
+        "UPDATE invoices SET customer_id = 'somebody else'",
+    ],
     "charge and invoice agree on the amount": [
         "UPDATE charges SET amount = amount + 1 WHERE ordinal = 1",
         "UPDATE invoices SET amount = amount + 1 WHERE period_index = 0",

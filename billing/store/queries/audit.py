@@ -19,6 +19,17 @@ INVARIANTS = {
     "a surplus payment is given back": """
         SELECT c.id || ' is surplus, but no refund of it exists' FROM charges c
         WHERE c.surplus AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id)""",
+    "a charge, its invoice and its wallet are of the same customer": """
+        SELECT c.id || ' is of ' || c.customer_id || ' and ' || c.subscription_id
+               || ', its invoice of ' || i.customer_id || ' and ' || i.subscription_id
+               || ', its wallet of ' || w.customer_id
+        FROM charges c JOIN invoices i ON i.id = c.invoice_id JOIN wallets w ON w.id = c.wallet_id
+        WHERE (c.customer_id, c.subscription_id) <> (i.customer_id, i.subscription_id)
+           OR w.customer_id <> c.customer_id""",
+    "an invoice and its subscription are of the same customer": """
+        SELECT i.id || ' is of ' || i.customer_id || ', its subscription of ' || s.customer_id
+        FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+        WHERE i.customer_id <> s.customer_id""",
     "charge and invoice agree on the amount": """
         SELECT c.id || ' is over ' || c.amount || ', its invoice over ' || i.amount - i.credited
         FROM charges c

@@ -105,6 +105,7 @@ class Invoice(SQLModel, table=True):
     """What is owed for one period, or for one change within it (`change_index` above nought).
 
     `credited` of its `amount` was covered by the customer's balance; the rest is charged.
+    `customer_id` is a copy of its subscription's.
     """
 
     __tablename__ = "invoices"
@@ -141,7 +142,7 @@ class Invoice(SQLModel, table=True):
 
     id: UUID = field(Uuid, primary_key=True)
     subscription_id: UUID = field(Uuid, to="subscriptions.id")
-    customer_id: str = field(Text, to="customers.id")
+    customer_id: str = field(Text)
     period_index: int = field(Integer)
     change_index: int = count()
     period_start: datetime = instant(null=False)
@@ -167,7 +168,10 @@ class Invoice(SQLModel, table=True):
 
 
 class Charge(SQLModel, table=True):
-    """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext."""
+    """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext.
+
+    `subscription_id` and `customer_id` are copies of its invoice's.
+    """
 
     __tablename__ = "charges"
     __table_args__ = (
@@ -202,8 +206,8 @@ class Charge(SQLModel, table=True):
 
     id: UUID = field(Uuid, primary_key=True)
     invoice_id: UUID = field(Uuid, to="invoices.id")
-    subscription_id: UUID = field(Uuid, to="subscriptions.id")
-    customer_id: str = field(Text, to="customers.id")
+    subscription_id: UUID = field(Uuid)
+    customer_id: str = field(Text)
     wallet_id: UUID = field(Uuid, to="wallets.id")
     ordinal: int = field(SmallInteger)
     gateway_number: str = field(Text)
