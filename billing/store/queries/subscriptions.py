@@ -106,13 +106,19 @@ _TO_OPEN = f"""
 """A period that begins at or after the end of the subscription does not open."""
 
 
-def due_to_open(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose next period has begun and may open, oldest first."""
+def due_to_open(
+    connection: Connection, now: datetime, behind: tuple[datetime, UUID], limit: int
+) -> list[tuple[datetime, UUID]]:
+    """When the next periods that have begun and may open are due, and whose; oldest first.
+
+    Those behind one of them, in that order.
+    """
     statement = text(
-        f"SELECT s.id FROM subscriptions s WHERE {_TO_OPEN}"  # noqa: S608 - a constant of ours
-        " ORDER BY s.next_due_at LIMIT :limit"
+        f"SELECT s.next_due_at, s.id FROM subscriptions s WHERE {_TO_OPEN}"  # noqa: S608 - a constant of ours
+        " AND (s.next_due_at, s.id) > (:due_at, :id) ORDER BY s.next_due_at, s.id LIMIT :limit"
     )
-    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+    parameters = {"now": now, "due_at": behind[0], "id": behind[1], "limit": limit}
+    return [(row[0], row[1]) for row in connection.execute(statement, parameters).all()]
 
 
 def lock_due_to_open(
