@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 1_000
 BATCHES_LISTED = 20
-OPENERS = 2
+OPENERS = 3
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 LEASE_SECONDS = 10
