@@ -27,7 +27,7 @@ from schedules.walltime import ScheduleError
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
-BATCHES_LISTED = 20
+BATCHES_LISTED = 10
 OPENERS = 3
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""

@@ -41,7 +41,7 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
     members = ids("SELECT id FROM subscriptions LIMIT 500")
     lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
     return {
-        "due-to-open": lambda c: subscriptions.due_to_open(c, now, BEGINNING, 20_000),
+        "due-to-open": lambda c: subscriptions.due_to_open(c, now, BEGINNING, 10_000),
         "opening": lambda c: subscriptions.lock_due_to_open(c, members, now),
         "owing": lambda c: subscriptions.owing(c, members),
         "due-to-end": lambda c: subscriptions.due_to_cancel(c, now, 500),
