@@ -4,6 +4,7 @@ A tick that fails is logged and forgotten; the next one asks the same question.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -33,6 +34,8 @@ that has begun goes on by itself, so that these are for those that have nothing 
 QUESTIONS_WAITING = BATCHES_WAITING + 8
 """The same with those that ask: a flood of renewals leaves them room."""
 SINGLES_A_TICK = 500
+OPENING_SECONDS = 1
+"""A refund that is asked for meanwhile waits twice for this: for its row, and to be sent."""
 
 
 def _beat(tick: str) -> None:
@@ -72,11 +75,28 @@ def end_subscriptions() -> None:
 
 
 @app.task(name="ticks.open_periods")  # type: ignore[untyped-decorator]
-def open_periods() -> None:
-    """Open every period that has begun, and charge at once what that made due."""
+def open_periods(*rest: str) -> None:
+    """Open every period that has begun, and charge at once what that made due.
+
+    What is left after a second goes on in a message of its own, behind those that wait:
+    refunds and admin tasks are done by the same process.
+    """
     _beat("open_periods")
-    if opening.open_due(context(), sweep_charges):
+    tell = None if rest else sweep_charges
+    opened, left = opening.open_for(context(), OPENING_SECONDS, _read(rest), tell)
+    if left is not None:
+        due_at, subscription_id = left.behind
+        open_periods.delay(due_at.isoformat(), str(subscription_id), left.leased_until.isoformat())
+    if opened:
         sweep_charges()
+
+
+def _read(rest: Sequence[str]) -> opening.Rest | None:
+    if not rest:
+        return None
+    due_at, subscription_id, leased_until = rest
+    place = (datetime.fromisoformat(due_at), UUID(subscription_id))
+    return opening.Rest(place, datetime.fromisoformat(leased_until))
 
 
 @app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]

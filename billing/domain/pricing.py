@@ -33,10 +33,10 @@ def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
 def price(row: Mapping[Any, Any]) -> Price:
     """What the next period of a subscription costs.
 
-    `row` has its `amount`, `extras` (lines for this invoice alone), and its coupon as
+    `row` has its `amount`, `extras` (lines for this invoice alone, or None), and its coupon as
     `coupon_code`, `coupon_percent` and `coupon_rupiah`. A plain price has no lines.
     """
-    extras: Sequence[Line] = row["extras"]
+    extras: Sequence[Line] = row["extras"] or ()
     if row["coupon_code"] is None and not extras:
         return Price(row["amount"], row["amount"], ())
     lines: list[Line] = [{"kind": "period", "amount": row["amount"]}]

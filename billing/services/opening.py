@@ -5,11 +5,12 @@ so that doing it twice is the same as doing it once. What the invoice comes to i
 a planned change of plan, a coupon, lines of its own, and what the customer's balance covers.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import islice
+from datetime import UTC, datetime
+from math import inf
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -20,16 +21,33 @@ from billing.domain import charge, periods, pricing, subscription
 from billing.domain.events import event
 from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context
-from billing.store.queries import balances, catalog, events, invoices, subscriptions
+from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
 from schedules.walltime import ScheduleError
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1_000
-BATCHES_LISTED = 20
-OPENERS = 2
+BATCHES_LISTED = 10
+OPENERS = 3
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
+LEASE_SECONDS = 10
+"""For so long nobody begins anew while what is left waits for its turn; a lost message costs it."""
+
+Place = tuple[datetime, UUID]
+"""In the order in which periods are opened: when one is due, and whose it is."""
+BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left to be opened: all that is due behind a place.
+
+    The lease, which is named by its end, keeps others from beginning anew.
+    """
+
+    behind: Place
+    leased_until: datetime
 
 
 @dataclass(slots=True)
@@ -42,64 +60,111 @@ class _Plan:
     facts: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Done:
-    """What came of some batches: new invoices, subscriptions moved on, whether one is still due."""
-
-    opened: int = 0
-    moved: int = 0
-    more: bool = False
-
-
 def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
     """Open every period that has begun, oldest first, and return how many invoices that made.
 
     `first_opened` is called when some are open and more are to come: they need not wait.
-
-    A subscription that missed several periods gets one of them in each pass; passes go on
-    until nothing is due, so that memory stays bounded after an outage of any length. When there
-    is more than one batch, the database works on one while another is thought out.
     """
-    opened, again = 0, True
-    while again:
-        with context.database.transaction() as connection:
-            # Listed many at a time: whoever looks for the next few in the index of due dates
-            # walks over all that were moved on since it was tidied up.
-            now, most = context.clock.now(), BATCH * BATCHES_LISTED
-            due = subscriptions.due_to_open(connection, now, most)
-        done = _open_listed(context, due, None if opened else first_opened)
-        opened += sum(part.opened for part in done)
-        full = len(due) == most and any(part.moved for part in done)
-        again = full or any(part.more for part in done)
+    opened, _place = _open(context, BEGINNING, inf, first_opened)
     return opened
 
 
+def open_for(
+    context: Context,
+    seconds: int,
+    rest: Rest | None = None,
+    first_opened: Callable[[], object] | None = None,
+) -> tuple[int, Rest | None]:
+    """Do as `open_due` for some seconds, and return what is then left for another call.
+
+    However many begin, and however often one rest comes: one goes on. While there is a rest
+    nobody begins, and a rest is exchanged for the next one once.
+    """
+    leased = rest.leased_until if rest else None
+    with context.database.transaction() as connection:
+        if not engine.may_open(connection, leased):
+            return 0, None
+    opened, place = _open(
+        context, rest.behind if rest else BEGINNING, monotonic() + seconds, first_opened
+    )
+    with context.database.transaction() as connection:
+        if place is None:
+            engine.end_opening(connection, leased)
+            return opened, None
+        leased = engine.lease_opening(connection, leased, LEASE_SECONDS)
+    return opened, Rest(place, leased) if leased else None
+
+
+def _open(
+    context: Context, place: Place, until: float, first_opened: Callable[[], object] | None
+) -> tuple[int, Place | None]:
+    """Open what is due behind a place; how many that made, and where it stopped if time was up.
+
+    It never looks back: those that cannot be opened keep nobody waiting. A subscription that
+    missed several periods gets one of them in each transaction, so that memory stays bounded
+    after an outage of any length.
+    """
+    opened, most = 0, BATCH * BATCHES_LISTED
+    while True:
+        with context.database.transaction() as connection:
+            # Listed many at a time: whoever looks for the next few in the index of due dates
+            # walks over all that were moved on since it was tidied up.
+            due = subscriptions.due_to_open(connection, context.clock.now(), place, most)
+        ids = [subscription for _at, subscription in due]
+        new, done = _open_listed(context, ids, until, None if opened else first_opened)
+        opened += new
+        if done:
+            place = due[done - 1]
+        if done < len(due):
+            return opened, place
+        if len(due) < most:
+            return opened, None
+
+
 def _open_listed(
-    context: Context, due: Sequence[UUID], first_opened: Callable[[], object] | None
-) -> list[_Done]:
-    batches = iter([due[start : start + BATCH] for start in range(0, len(due), BATCH)])
-    done = [_open_some(context, ids) for ids in islice(batches, 1)]
-    more_to_come = len(due) > BATCH or any(part.more for part in done)
-    if more_to_come and done[0].opened and first_opened is not None:
+    context: Context, ids: Sequence[UUID], until: float, first_opened: Callable[[], object] | None
+) -> tuple[int, int]:
+    """Open in batches; how many invoices that made, and how many of the ids are done with.
+
+    When there is more than one batch, the database works on one while another is thought out.
+    """
+    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+    if not batches:
+        return 0, 0
+    new, batches[0] = _open_batch(context, batches[0])
+    if new and first_opened is not None and (batches[0] or len(batches) > 1):
         first_opened()
-    if len(due) > BATCH:
-        done += context.pool.map(lambda _: _open_rest(context, batches), range(OPENERS))
-    return done
+    waiting = iter(enumerate(batches))
+    openers = OPENERS if len(batches) > 1 else 1
+    parts = context.pool.map(lambda _: _open_rest(context, waiting, until), range(openers))
+    opened, stopped = zip(*parts, strict=True)
+    return new + sum(opened), min(min(stopped) * BATCH, len(ids))
 
 
-def _open_rest(context: Context, batches: Iterator[Sequence[UUID]]) -> _Done:
-    """Open batches that nobody else has taken, until there are none."""
-    done = _Done()
-    for ids in batches:
-        part = _open_some(context, ids)
-        done.opened += part.opened
-        done.moved += part.moved
-        done.more |= part.more
-    return done
+def _open_rest(
+    context: Context, batches: Iterator[tuple[int, Sequence[UUID]]], until: float
+) -> tuple[int, float]:
+    """Open batches that nobody else has taken; how many that made, and where time was up."""
+    opened = 0
+    try:
+        for number, batch in batches:
+            due = batch
+            while due:
+                if monotonic() >= until:
+                    return opened, number
+                new, due = _open_batch(context, due)
+                opened += new
+    except BaseException:
+        deque(batches, maxlen=0)  # the other one ends with the batch that it has
+        raise
+    return opened, inf
 
 
-def _open_some(context: Context, ids: Sequence[UUID]) -> _Done:
-    """Open one period of each of some subscriptions that still are due and that nobody holds."""
+def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+    """Open one period of each of some subscriptions that still are due and that nobody holds.
+
+    Return how many invoices that made, and which subscriptions are due even then.
+    """
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.lock_due_to_open(connection, ids, now)
@@ -115,7 +180,7 @@ def _open_some(context: Context, ids: Sequence[UUID]) -> _Done:
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
-    return _Done(len(new), len(plans), any(_more_to_come(plan, now) for plan in plans))
+    return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
 
 
 def _plans(
@@ -136,7 +201,7 @@ def _plans(
             log.exception("opening.failed", subscription=str(row["id"]))
 
 
-def _more_to_come(plan: _Plan, now: datetime) -> bool:
+def _is_due(plan: _Plan, now: datetime) -> bool:
     due = plan.change["next_due_at"]
     return due is not None and due <= now
 

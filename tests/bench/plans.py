@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, event, text
 
 from billing.services.context import Context
+from billing.services.opening import BEGINNING
 from billing.store.queries import charges, engine, invoices, refunds, subscriptions, wallets
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
@@ -40,7 +41,7 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
     members = ids("SELECT id FROM subscriptions LIMIT 500")
     lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
     return {
-        "due-to-open": lambda c: subscriptions.due_to_open(c, now, 20_000),
+        "due-to-open": lambda c: subscriptions.due_to_open(c, now, BEGINNING, 10_000),
         "opening": lambda c: subscriptions.lock_due_to_open(c, members, now),
         "owing": lambda c: subscriptions.owing(c, members),
         "due-to-end": lambda c: subscriptions.due_to_cancel(c, now, 500),

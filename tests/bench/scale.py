@@ -9,6 +9,7 @@ and the bytes a subscription takes. The plans of the hot statements are written 
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -38,6 +39,8 @@ PLANS = Path(__file__).parents[2] / "docs" / "plans"
 IDLE_TICKS = 9
 BATCHES_WAITING = 16
 """As many as a tick enqueues (workers/ticks.py)."""
+GARBAGE_THRESHOLD = 50_000
+"""As a worker has it (workers/app.py), for here services are called without one."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--history", type=int, default=5_000_000, help="old charges; 0: none")
     parser.add_argument("--out", type=Path, default=Path(".local/bench"))
     given = parser.parse_args(arguments)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     console = Console(highlight=False, soft_wrap=True)
     found: dict[str, Any] = {"about": machine(), "sizes": []}
     try:

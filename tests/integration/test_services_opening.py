@@ -1,11 +1,17 @@
-"""Opening when very many are due: in batches, through the real services and a real database."""
+"""Opening when very many are due: in batches and in turns, with real services and database."""
 
+import json
 from datetime import timedelta
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from billing.services import opening
+from billing.domain.events import OPERATOR
+from billing.services import opening, operating
+from billing.store.queries import invoices
 from tests.integration.engine import Engine
+from tests.integration.races import at_once
 
 MANY = 11
 
@@ -42,15 +48,136 @@ def test_all_that_is_due_is_opened_whatever_the_batches(engine: Engine) -> None:
     assert opening.open_due(engine.context) == 0
 
 
-@pytest.mark.usefixtures("small_batches")
-def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine) -> None:
-    """However many are due and cannot be opened, opening ends, and the others are opened."""
-    subscribed(engine)
+def unreadable(engine: Engine, count: int) -> None:
+    """Give the first of them in the list of what is due an anchor that makes no sense."""
     engine.audited = False  # it finds those that stay due
     engine.execute(
-        "UPDATE subscriptions SET anchor_local = '1960-01-01', next_due_at = start_at - interval"
-        " '1 minute' WHERE id IN (SELECT id FROM subscriptions LIMIT 3)"
+        "UPDATE subscriptions SET anchor_local = '1960-01-01', next_due_at = next_due_at - interval"
+        " '1 minute' WHERE id IN (SELECT id FROM subscriptions LIMIT :count)",
+        count=count,
     )
 
-    assert opening.open_due(engine.context) == 2 * (MANY - 3)
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int) -> None:
+    """However many are due and cannot be opened, more than are listed too, the others are."""
+    subscribed(engine)
+    unreadable(engine, count)
+
+    assert opening.open_due(engine.context) == 2 * (MANY - count)
     assert opening.open_due(engine.context) == 0
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_what_time_does_not_suffice_for_is_gone_on_with(engine: Engine) -> None:
+    """Each turn opens something and ends; the next one goes on behind what could not be opened."""
+    subscribed(engine)
+    unreadable(engine, 5)
+    parts, rest = [], None
+
+    for _ in range(50):
+        opened, rest = opening.open_for(engine.context, 0, rest)
+        parts.append(opened)
+        if rest is None:
+            break
+
+    assert rest is None
+    assert sum(parts) == 2 * (MANY - 5)
+    assert max(parts) == 2, "a batch"
+    assert engine.one("SELECT opening_until FROM engine") is None
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
+    """Ticks at one moment, ticks of beat meanwhile and a doubled message make no second chain."""
+    subscribed(engine)
+
+    begun = at_once(*(lambda e=e: opening.open_for(e.context, 0) for e in (engine, other)))
+    [rest] = [rest for _opened, rest in begun if rest is not None]
+    assert opening.open_for(other.context, 10) == (0, None)
+    gone_on = at_once(*(lambda e=e: opening.open_for(e.context, 0, rest) for e in (engine, other)))
+    [following] = [rest for _opened, rest in gone_on if rest is not None]
+    assert opening.open_for(engine.context, 10, rest) == (0, None), "it was exchanged"
+    assert opening.open_for(engine.context, 10, following)[1] is None
+    opening.open_for(engine.context, 10)  # whom one had locked the other passed over
+
+    assert engine.counts()["invoices"] == 2 * MANY
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_lost_turn_is_made_up_for_by_a_tick_when_its_lease_has_ended(engine: Engine) -> None:
+    """Nothing waits for a message that never comes, and one that comes late does no harm."""
+    subscribed(engine)
+    _opened, lost = opening.open_for(engine.context, 0)
+    engine.execute("UPDATE engine SET opening_until = opening_until - interval '11 seconds'")
+
+    assert opening.open_for(engine.context, 10) == (2 * MANY - 2, None)
+    assert opening.open_for(engine.context, 10, lost) == (0, None)
+    assert opening.open_for(engine.context, 10) == (0, None)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_failure_of_one_opener_ends_the_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tick fails after the batches that were begun, and the next tick opens what is left."""
+    subscribed(engine)
+    monkeypatch.setattr(opening, "BATCHES_LISTED", MANY)
+    plain, calls = invoices.open_periods, []
+
+    def broken(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 3:
+            raise ConnectionError
+        return plain(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(invoices, "open_periods", broken)
+        with pytest.raises(ConnectionError):
+            opening.open_due(engine.context)
+
+    assert len(calls) <= 6, "those of one batch each, and no other's"
+    opening.open_due(engine.context)
+    assert engine.counts()["invoices"] == 2 * MANY
+
+
+@pytest.fixture
+def ticks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The ticks as a worker has them, with this engine and no broker: nothing is swept."""
+    with monkeypatch.context() as environment:
+        environment.setenv("BILLING_DATABASE_URL", engine.url)
+        environment.setenv("BILLING_REDIS_URL", "redis://127.0.0.1:1/0")
+        environment.setenv(
+            "BILLING_TOKEN_KEY", engine.context.settings.token_key.get_secret_value()
+        )
+        from workers import ticks
+    monkeypatch.setattr(ticks, "context", lambda: engine.context)
+    monkeypatch.setattr(ticks, "sweep_charges", lambda: None)
+    monkeypatch.setattr(ticks, "OPENING_SECONDS", 0)
+    return ticks
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_the_tick_sends_itself_again_until_all_is_open(
+    engine: Engine, ticks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message at a time, whatever beat sends between; and while charging is stopped too."""
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr(ticks.open_periods, "delay", lambda *rest: sent.append(rest))
+    subscribed(engine)
+    operating.stop_charging(engine.context, OPERATOR)
+    ticks.open_periods()
+    turns = 1
+
+    while sent:
+        [rest] = sent
+        ticks.open_periods()
+        assert sent == [rest], "beat's tick leaves it to the one that goes on"
+        sent.clear()
+        ticks.open_periods(*json.loads(json.dumps(rest)))
+        turns += 1
+
+    assert engine.counts()["invoices"] == 2 * MANY
+    assert MANY <= turns <= 2 * MANY
+    operating.start_charging(engine.context, OPERATOR)

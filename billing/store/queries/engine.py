@@ -90,6 +90,41 @@ def be_alone(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('filling the queue'))"))
 
 
+_MAY_OPEN = """
+    CASE WHEN CAST(:until AS timestamptz) IS NULL
+         THEN opening_until IS NULL OR opening_until < clock_timestamp()
+         ELSE opening_until = :until END
+"""
+"""Opening goes on for who has the lease that ends then, and begins when there is none."""
+
+
+def may_open(connection: Connection, until: datetime | None) -> bool:
+    """Whether opening may go on with the lease that ends `until`, or may begin if that is None."""
+    statement = text(f"SELECT {_MAY_OPEN} FROM engine")  # noqa: S608 - a constant of ours
+    return bool(connection.execute(statement, {"until": until}).scalar_one())
+
+
+def lease_opening(connection: Connection, until: datetime | None, seconds: int) -> datetime | None:
+    """Exchange the lease that ends `until`, or none, for a new one, and return that one's end.
+
+    None when somebody else has done so. In real time, by the database's clock.
+    """
+    statement = text(f"""
+        UPDATE engine SET opening_until = clock_timestamp() + make_interval(secs => :seconds)
+        WHERE {_MAY_OPEN} RETURNING opening_until
+    """)  # noqa: S608 - a constant of ours
+    parameters = {"until": until, "seconds": seconds}
+    return connection.execute(statement, parameters).scalar_one_or_none()
+
+
+def end_opening(connection: Connection, until: datetime | None) -> None:
+    """End the lease that ends `until`: opening may begin anew."""
+    connection.execute(
+        text("UPDATE engine SET opening_until = NULL WHERE opening_until = :until"),
+        {"until": until},
+    )
+
+
 def take_turn(connection: Connection, count: int, per_second: int) -> float:
     """Reserve the time that `count` charges take at a rate; return the seconds until it begins.
 

@@ -44,6 +44,7 @@ class Engine(SQLModel, table=True):
     troubles: int = count()
     resting_until: datetime | None = instant()
     paced_until: datetime | None = instant()
+    opening_until: datetime | None = instant()
 
 
 class Heartbeat(SQLModel, table=True):

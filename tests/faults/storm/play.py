@@ -27,8 +27,9 @@ from tests.servers import Servers
 CHARGES_MIN, CRASHES_MIN, ROUNDS_MIN, ROUNDS_MAX = 60, 16, 30, 260
 CALM_DAYS = 12
 """Longer than the gateway is asked about a charge before it is parked."""
-ASKED_FOR = timedelta(days=9)
-"""A charge of the last day is asked about for a week more, and parked when nobody knows."""
+ASKED_FOR = timedelta(days=18)
+"""A charge of the last day is asked about for a week more, and parked when nobody knows; so is one
+that was made in that week."""
 CALM_STEP = timedelta(minutes=20)
 STUCK_ROUNDS = 80
 """A subscription that missed many periods is charged for one of them in each round."""
