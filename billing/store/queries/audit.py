@@ -175,6 +175,8 @@ FINDINGS_MAX = 20
 
 def broken(connection: Connection, name: str, overdue: datetime) -> list[str]:
     """What breaks one invariant, at most twenty lines. What was due before `overdue` is late."""
+    # It reads whole tables, which after years takes longer than anything else may.
+    connection.execute(text("SET LOCAL statement_timeout = '1h'"))
     statement = text(f"{INVARIANTS[name]} LIMIT {FINDINGS_MAX}")
     parameters = {"overdue": overdue} if ":overdue" in INVARIANTS[name] else {}
     return list(connection.execute(statement, parameters).scalars())
