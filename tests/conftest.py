@@ -33,6 +33,9 @@ gc.set_threshold(50_000, 20, 20)
 for _name in [name for name in os.environ if name.startswith(_LEAKY)]:
     del os.environ[_name]
 
+# Else each of some hundred processes would compile the engine for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 hypothesis.settings.register_profile(
     "ovo-billing",
     deadline=None,  # the cores are shared; a slow example is no wrong one
