@@ -2,16 +2,13 @@
 
 import gc
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import psycopg
 import pytest
-import redis
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from billing.sandbox import process as sandbox_process
@@ -21,9 +18,9 @@ from tests.servers import Host, Servers
 
 _HOST = pytest.StashKey[Host]()
 _LONGEST = (
-    "test_storm", "test_up", "test_processes", "test_siege", "test_start", "test_storm_bugs",
-    "test_demo", "test_restore", "test_local_stack", "test_secrets", "test_redis", "test_postgres",
-    "test_flower", "test_dunning", "test_running", "test_answers",
+    "test_storm", "test_up", "test_processes", "test_stories", "test_siege", "test_start",
+    "test_storm_bugs", "test_demo", "test_restore", "test_local_stack", "test_secrets",
+    "test_redis", "test_postgres", "test_flower", "test_running", "test_answers",
 )  # fmt: skip
 _LONG = {"faults", "e2e", "integration"}
 _LEAKY = ("BILLING_", "SANDBOX_", "FLOWER_", "CELERY_")
@@ -35,6 +32,9 @@ gc.set_threshold(50_000, 20, 20)
 # Before any test module is imported: nothing of the person's own set-up may reach the tests.
 for _name in [name for name in os.environ if name.startswith(_LEAKY)]:
     del os.environ[_name]
+
+# Else each of some hundred processes would compile the engine for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hypothesis.settings.register_profile(
     "ovo-billing",
@@ -110,11 +110,7 @@ def database_url(shared_servers: Servers, _admin: psycopg.Connection) -> Iterato
 @pytest.fixture
 def redis_url(shared_servers: Servers) -> str:
     """The test process's own logical Redis database, emptied."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    url = f"{shared_servers.redis.removesuffix('/0')}/{int(worker.removeprefix('gw')) % 16}"
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-    return url
+    return shared_servers.own_redis()
 
 
 @pytest.fixture
@@ -126,7 +122,6 @@ def sandbox(state_folder: Path) -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def state_folder() -> Iterator[Path]:
-    """A folder with a short path: pytest's own is too long for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="ovo-", dir=servers.fast_place() or "/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """A folder with a short path, removed afterwards."""
+    with servers.short_folder() as folder:
+        yield folder

@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import redis
 
 from billing.local import servers
 from billing.local.processes import Crew, until
@@ -83,6 +84,14 @@ class Servers:
         """A URL of one database, as psycopg takes it."""
         return self.postgres.replace(f"/{servers.DATABASE}?", f"/{database}?")
 
+    def own_redis(self) -> str:
+        """The test process's own logical Redis database, emptied, as a URL."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+        url = f"{self.redis.removesuffix('/0')}/{int(worker.removeprefix('gw')) % 16}"
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+        return url
+
     @contextmanager
     def fresh_database(self, admin: psycopg.Connection) -> Iterator[str]:
         """Make a migrated, empty database, and drop it afterwards; yields SQLAlchemy's URL."""
@@ -138,6 +147,14 @@ def _exists(admin: psycopg.Connection, database: str) -> bool:
 def _in_use(admin: psycopg.Connection, database: str) -> bool:
     query = "SELECT FROM pg_stat_activity WHERE datname = %s"
     return admin.execute(query, (database,)).fetchone() is not None
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path: pytest's own is too long for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="ovo-", dir=fast_place() or "/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def fast_place() -> Path | None:

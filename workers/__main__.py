@@ -11,11 +11,13 @@ import sys
 def main(words: list[str]) -> None:
     """Be a worker or a beat."""
     gc.disable()  # what is imported stays: looking through it again and again is a tenth of it
+    from workers.app import app  # first: it refuses mistaken settings
+
+    # isort: split
+
     from celery.bin.base import CLIContext
     from celery.bin.beat import beat
     from celery.bin.worker import worker
-
-    from workers.app import app
 
     gc.enable()
     name, *options = words

@@ -3,6 +3,10 @@
 Started as `celery -A workers.app worker`, `… beat` and `… flower`. It decides nothing.
 """
 
+from workers.settings import settings  # first: see there
+
+# isort: split
+
 import gc
 import os
 import sys
@@ -15,7 +19,6 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from billing import bootstrap, logs
-from billing.config import Settings, load
 from billing.domain.errors import BillingError, NotConfigured
 from billing.services import guarding
 from billing.services.context import Context
@@ -27,18 +30,6 @@ SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 GARBAGE_THRESHOLD = 50_000
 """Rows by the thousand are dicts, and no cycles: looking for those took a quarter of opening."""
 
-
-def _settings() -> Settings:
-    try:
-        found = load()
-        # Nobody may start without these; what they name is tried when a process begins.
-        _ = found.database, found.redis, found.token_keys
-    except NotConfigured as mistake:
-        sys.exit(f"billing: {mistake}")
-    return found
-
-
-settings = _settings()
 broker.install()
 
 

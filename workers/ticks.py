@@ -23,8 +23,9 @@ from billing.services import (
 )
 from billing.services.context import Context
 from billing.store.queries import engine
-from workers.app import app, context, settings
+from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
+from workers.settings import settings
 
 log = structlog.get_logger(__name__)
 

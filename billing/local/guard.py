@@ -2,13 +2,11 @@
 
 It reads who was started, who has ended and what to remove from standard input, a pipe that the
 kernel closes with the parent, even after a SIGKILL. What the children are it does not know.
+Nearly always nothing is left to do, so what it would need for that is imported then.
 """
 
-import shutil
 import signal
 import sys
-
-from billing.local.processes import end_family
 
 LONGEST_GRACE_SECONDS = 3.0  # nobody is waiting for an orderly end any more
 
@@ -27,10 +25,16 @@ def main() -> None:
                 started.pop(int(pid), None)
             case _:
                 folders.append(line.rstrip("\n"))
-    for leader, (stop_signal, grace) in reversed(started.items()):
-        end_family(leader, stop_signal, min(grace, LONGEST_GRACE_SECONDS))
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    if started:
+        from billing.local.processes import end_family
+
+        for leader, (stop_signal, grace) in reversed(started.items()):
+            end_family(leader, stop_signal, min(grace, LONGEST_GRACE_SECONDS))
+    if folders:
+        import shutil
+
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

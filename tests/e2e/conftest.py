@@ -1,4 +1,4 @@
-"""Fixtures of the stories: the whole engine as processes."""
+"""The whole engine as processes, for more than one file."""
 
 import sys
 from collections.abc import Iterator
@@ -10,15 +10,8 @@ from tests.e2e.world import World, world
 
 
 @pytest.fixture
-def engine(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
-    """Worker, beat and gateway as processes, under the test clock."""
-    with world(state_folder, database_url, redis_url, {"worker", "beat"}) as there:
-        yield there
-
-
-@pytest.fixture
 def engine_with_flower(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
-    """The same, and Flower; the worker is started by Celery's own command, as in production."""
+    """Worker, gateway and Flower; the worker is started by Celery's own command."""
     worker = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app", "worker"]
     with world(
         state_folder, database_url, redis_url, {"worker", "flower"}, stand_ins={"worker": worker}

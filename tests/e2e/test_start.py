@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -38,11 +38,16 @@ def empty_database(shared_servers: Servers) -> Iterator[str]:
         admin.execute("DROP DATABASE not_migrated WITH (FORCE)")
 
 
-def start(settings: dict[str, str], program: str = "worker") -> subprocess.CompletedProcess[str]:
+CELERY = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app"]
+QUICK = [sys.executable, "-m", "workers"]
+
+
+def start(
+    settings: dict[str, str], program: str = "worker", door: Sequence[str] = QUICK
+) -> subprocess.CompletedProcess[str]:
     """Start a process that is expected to end by itself."""
-    celery = str(Path(sys.executable).with_name("celery"))
     return subprocess.run(
-        [celery, "-A", "workers.app", program], env=environment_of(settings),
+        [*door, program], env=environment_of(settings),
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -72,13 +77,15 @@ MISTAKES = {
     ),
     "a tick that is no number": ({"BILLING_TICK_SECONDS": "soon"}, "BILLING_TICK_SECONDS"),
 }  # fmt: skip
+BY_CELERY = {"no database", "unreachable database"}
+"""A mistake that is found when the app is imported, and one that is found when it starts."""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_worker_refuses_to_start_in_one_line(mistake: str, good: dict[str, str]) -> None:
     """The line names the setting and what would be right, and shows no secret."""
     changed, said = MISTAKES[mistake]
-    done = start(good | changed)
+    done = start(good | changed, door=CELERY if mistake in BY_CELERY else QUICK)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, done.stderr
@@ -87,12 +94,12 @@ def test_a_worker_refuses_to_start_in_one_line(mistake: str, good: dict[str, str
     assert "hush" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("program", ["worker", "beat"])
+@pytest.mark.parametrize(("program", "door"), [("worker", QUICK), ("beat", CELERY)])
 def test_a_database_that_is_not_migrated_is_named(
-    program: str, good: dict[str, str], empty_database: str
+    program: str, door: Sequence[str], good: dict[str, str], empty_database: str
 ) -> None:
     """Worker and beat say which command is missing."""
-    done = start(good | {"BILLING_DATABASE_URL": empty_database}, program)
+    done = start(good | {"BILLING_DATABASE_URL": empty_database}, program, door)
     assert done.returncode == 1
     assert "run billing db upgrade" in done.stderr
     assert "Traceback" not in done.stderr

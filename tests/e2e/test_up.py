@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import IO
 
 import psutil
 
@@ -22,14 +23,16 @@ BILLING = str(Path(sys.executable).with_name("billing"))
 
 
 @contextmanager
-def up(home: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def up(home: Path, port: int, out: IO[bytes] | int) -> Iterator[subprocess.Popen[bytes]]:
     """A running `billing up`, killed at the end if it has not ended by itself."""
-    settings = {"BILLING_HOME": str(home), "BILLING_UP_PORT": str(port)}
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [BILLING, "up"], env=environment_of(settings), stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
+    settings = {
+        "BILLING_HOME": str(home), "BILLING_UP_PORT": str(port),
+        "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [BILLING, "up"], env=environment_of(settings), stdin=out, stdout=out, stderr=out,
+        start_new_session=True,
+    )  # fmt: skip
     try:
         yield process
     finally:
@@ -53,14 +56,22 @@ def below(pid: int) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
-def test_the_first_minutes_show_all_that_can_happen(state_folder: Path) -> None:
-    """
-    Links, first payments, renewals and a decline are on the screen, and Flower shows the worker.
+def has_ended(family: list[psutil.Process]) -> bool:
+    """Whether nothing is left of a family, soon."""
+    return until(lambda: not any(p.is_running() for p in family), 5)
 
-    Ctrl-C leaves no process; a second start goes on with the same data.
+
+def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
+    state_folder: Path,
+) -> None:
+    """
+    Links, first payments, renewals and a decline are told, and Flower shows the worker.
+
+    SIGTERM leaves no process; a second start goes on with the same data. On a terminal it is one
+    panel with figures, processes and where things are, and Ctrl-C ends it.
     """
     home, log, port = state_folder / "home", state_folder / "up.log", two_ports()
-    with up(home, port, log) as process:
+    with log.open("a+b") as out, up(home, port, out) as process:
         wanted = (
             "wallet.linked", "first_payment true", "first_payment false", "insufficient_funds",
             "fell_short",
@@ -71,49 +82,33 @@ def test_the_first_minutes_show_all_that_can_happen(state_folder: Path) -> None:
             assert b"celery@" in page.read()
         family = below(process.pid)
         assert len(family) > 6
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
-    assert until(lambda: not any(p.is_running() for p in family), 5), "a process was left"
+    assert has_ended(family), "a process was left"
     said = log.read_text()
+    assert "the database was empty" in said
     assert "Traceback" not in said
     assert said.rstrip().endswith("what happened is kept for the next start")
 
-    log.unlink()
-    with up(home, port, log) as process:
-        assert until(lambda: "invoice.paid" in log.read_text(), 60), log.read_text()
-        assert "the database was empty" not in log.read_text()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
-
-
-def test_a_terminal_sees_a_live_picture(state_folder: Path) -> None:
-    """On a terminal there is one panel with figures, processes and where things are."""
-    settings = {
-        "BILLING_HOME": str(state_folder / "home"), "BILLING_UP_PORT": str(two_ports()),
-        "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40",
-    }  # fmt: skip
     parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [BILLING, "up"], env=environment_of(settings), stdin=child, stdout=child, stderr=child,
-        start_new_session=True,
-    )  # fmt: skip
-    os.close(child)
     seen = bytearray()
     try:
-        wanted = (b"subscriptions", b"processes", b"Flower", b"wallet.linked")
-        while not all(word in seen for word in wanted):
-            assert select.select([parent], [], [], 60)[0], "it shows nothing new"
-            seen += os.read(parent, 65536)
-            assert len(seen) < 5_000_000
-        process.send_signal(signal.SIGINT)
-        while chunk := _read(parent):
-            seen += chunk
-        assert process.wait(40) == 0
+        with up(home, port, child) as process:
+            os.close(child)
+            shown = (b"subscriptions", b"processes", b"Flower", b"invoice.paid")
+            while not all(word in seen for word in shown):
+                assert select.select([parent], [], [], 60)[0], "it shows nothing new"
+                seen += os.read(parent, 65536)
+                assert len(seen) < 5_000_000
+            family = below(process.pid)
+            process.send_signal(signal.SIGINT)
+            while chunk := _read(parent):
+                seen += chunk
+            assert process.wait(40) == 0
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(10)
         os.close(parent)
+    assert has_ended(family), "a process was left"
+    assert b"the database was empty" not in seen
     assert b"Traceback" not in seen
 
 

@@ -21,6 +21,8 @@ from billing.local.processes import until
 from billing.local.stack import Stack
 from billing.services import advancing, auditing, linking, operating, subscribing
 from billing.store import migrate
+from tests.commands import command
+from tests.integration.kept import Kept
 
 BY = Actor("test")
 BEGIN = datetime.fromisoformat("2026-01-31T09:00:00+07:00")
@@ -35,8 +37,22 @@ class World:
         self.context = bootstrap.build(stack.settings)
         self.pretend = Pretend(stack.sandbox_url)
         self.messenger = bootstrap.messenger(stack.settings)
+        self._joined = self._told_before = 0
+        self._begin()
+
+    def begin_anew(self) -> None:
+        """Forget all that happened; only the gateway cannot."""
+        Kept(self.stack.settings.database, self.context.database).empty()
+        self._told_before = len(self.pretend.ledger())
+        self._begin()
+
+    def _begin(self) -> None:
         self.set_clock(BEGIN)
         self.pretend.defaults(cash=RICH, confirm_after_seconds=0)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the gateway has booked since the begin, oldest first."""
+        return self.pretend.ledger()[self._told_before :]
 
     def set_clock(self, instant: datetime) -> None:
         """Put the engine's and the gateway's clock somewhere."""
@@ -58,7 +74,8 @@ class World:
 
     def join(self, customer: str, plan: str, *, cash: int = RICH) -> UUID:
         """A customer with a wallet subscribes."""
-        number = int(self.value("SELECT count(*) FROM customers"))
+        self._joined += 1
+        number = self._joined
         subscribing.create_customer(
             self.context, customer, name=f"Name Of {customer}", by=BY,
             phone=f"08120000{number:04}", email=f"{customer}@mail.example",
@@ -82,10 +99,10 @@ class World:
         assert reached, f"{statement}: {self.value(statement)!r}, not {expected!r}"
 
     def billing(self, *arguments: str) -> Any:
-        """Run `billing … --json` as its own process and return the document it prints."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        """Run `billing … --json` in this process and return the document it prints."""
+        code, said, complained = command([*arguments, "--json"], self.stack.environment)
+        assert code == 0, complained
+        return json.loads(said)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `billing …` as its own process."""
@@ -97,7 +114,7 @@ class World:
 
     def reckon(self) -> None:
         """Our rows equal the gateway's ledger, and every invariant holds."""
-        assert compare(self.context, self.pretend.ledger()).differences == []
+        assert compare(self.context, self.ledger()).differences == []
         assert auditing.audit(self.context) == []
 
     def close(self) -> None:

@@ -50,7 +50,6 @@ class Ground(World):
         self.fleet = fleet
         self.postgres = postgres
         self.redis = redis
-        self._joined = 0
 
     # --- people ------------------------------------------------------------------------------
 

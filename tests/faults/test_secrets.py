@@ -6,8 +6,6 @@ level; then everything that came out of it is searched.
 
 import json
 import re
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,6 +14,7 @@ import pytest
 
 from billing.local import programs, servers
 from billing.services import linking
+from tests.commands import command
 from tests.faults.fleet import pool_of
 from tests.faults.ground import HOUR, Ground, grounds
 
@@ -62,25 +61,12 @@ def _around(text: str, secret: str, name: str) -> str:
     return text[max(at - 80, 0) : at + 120].replace(secret, f"[{name}]")
 
 
-COMMANDS = """
-import json, sys
-from billing import cli
-for words in json.load(sys.stdin):
-    print(words, cli.run(words), flush=True)
-"""
-"""Many command lines in one process of their own; starting forty takes a minute."""
-
-
-def command(ground: Ground, heard: Heard, *lines: str) -> None:
+def say(ground: Ground, heard: Heard, *lines: str) -> None:
     """Run commands for people and for machines, and keep all that they said."""
-    words = [form for line in lines for form in (line.split(), [*line.split(), "--json"])]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS], env=ground.stack.environment, input=json.dumps(words),
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    # What was typed is not what was said.
-    said = [line for line in done.stdout.splitlines() if not line.startswith("['")]
-    heard.add("billing", "\n".join([*said, done.stderr]))
+    for line in lines:
+        for words in (line.split(), [*line.split(), "--json"]):
+            _, said, complained = command(words, ground.stack.environment)
+            heard.add("billing", f"{said}\n{complained}\n")
 
 
 def test_no_secret_is_in_anything_that_is_read(ground: Ground) -> None:
@@ -108,6 +94,7 @@ def test_no_secret_is_in_anything_that_is_read(ground: Ground) -> None:
     assert "admin.bind_wallet" in heard.said["flower"]
     assert "admin.bind_wallet" in heard.said["inspect"]
     assert "masked_email" in heard.said["billing"]
+    assert "gateway.called" in heard.said["billing"]
     assert "OperationalError" in heard.said["worker-one.log"]
     assert heard.containing(secrets) == []
 
@@ -144,7 +131,7 @@ def fetched(flower: str, path: str) -> str:
 def trouble(ground: Ground, heard: Heard) -> list[str]:
     """People with private data arrive, by every door, and some of it in the wrong place."""
     ground.plan("gold")
-    command(
+    say(
         ground,
         heard,
         f"customer create siti --name Siti --phone {PHONE} --email {EMAIL}",
@@ -208,7 +195,7 @@ def ask_everything(ground: Ground, heard: Heard, people: list[str]) -> None:
         "SELECT id, subscription_id, customer_id FROM invoices WHERE status = 'paid' ORDER BY id"
     )
     charge = ground.value("SELECT id FROM charges LIMIT 1")
-    command(
+    say(
         ground, heard,
         "plan list", "plan show gold", "customer list", "customer show siti", "wallet list",
         "wallet refresh siti", "wallet balance siti", "subscription list", "invoice list",
@@ -219,7 +206,7 @@ def ask_everything(ground: Ground, heard: Heard, people: list[str]) -> None:
     )  # fmt: skip
     ground.work_off(ASKED)
     ground.stop_postgres()
-    command(ground, heard, "customer show siti", f"wallet bind siti --phone {WALLET_PHONE}")
+    say(ground, heard, "customer show siti", f"wallet bind siti --phone {WALLET_PHONE}")
     ground.start_postgres()
 
 

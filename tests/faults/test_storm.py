@@ -15,6 +15,8 @@ ONCE_FAILED = [
     if line.partition("#")[0].strip()
 ]
 CHARGES_MIN, CRASHES_MIN = 60, 15
+PLAYED: dict[int, Result] = {}
+"""Every seed's first storm in this process."""
 
 
 def told(result: Result) -> str:
@@ -22,12 +24,19 @@ def told(result: Result) -> str:
     return "\n".join([f"seed {result.seed}", *result.findings, *result.trace])
 
 
+def first_of(seed: int, servers: Servers, admin: psycopg.Connection) -> Result:
+    """A seed's first storm, which may have been played for another test."""
+    if seed not in PLAYED:
+        PLAYED[seed] = run_seed(seed, servers, admin)
+    return PLAYED[seed]
+
+
 @pytest.mark.parametrize("seed", sorted({*FIXED, *ONCE_FAILED}))
 def test_every_promise_holds_after_a_storm(
     shared_servers: Servers, admin: psycopg.Connection, seed: int
 ) -> None:
     """Whatever breaks, no invoice is debited twice, nothing is lost, and all is on record."""
-    result = run_seed(seed, shared_servers, admin)
+    result = first_of(seed, shared_servers, admin)
 
     assert not result.findings, told(result)
     assert result.met["charges sent"] >= CHARGES_MIN
@@ -36,7 +45,8 @@ def test_every_promise_holds_after_a_storm(
 
 def test_a_seed_decides_everything(shared_servers: Servers, admin: psycopg.Connection) -> None:
     """The same seed gives the same storm, line by line, so that a failure can be looked at."""
-    first, second = (run_seed(11, shared_servers, admin) for _ in range(2))
+    first = first_of(FIXED[0], shared_servers, admin)
+    second = run_seed(FIXED[0], shared_servers, admin)
 
     assert first.trace == second.trace
     assert first.trace_hash == second.trace_hash

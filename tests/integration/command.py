@@ -1,14 +1,13 @@
 """The `billing` command in this process, against an engine of the tests."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from billing import cli
+from tests.commands import logs_as_before
 from tests.integration.engine import KEY, Engine
 
 Billing = Callable[..., Any]
@@ -28,12 +27,8 @@ def environment(engine: Engine) -> dict[str, str]:
 
 @pytest.fixture
 def _logs_as_before() -> Iterator[None]:
-    """A command sets logging up for its own process; here the process goes on."""
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    yield
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
+    with logs_as_before():
+        yield
 
 
 @pytest.fixture

@@ -321,7 +321,9 @@ class Engine:
 
     def invoices(self, subscription: UUID) -> list[Row]:
         """A subscription's invoices, oldest first."""
-        statement = "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index"
+        statement = (
+            "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index, change_index"
+        )
         return self.rows(statement, id=subscription)
 
     def charges(self, subscription: UUID) -> list[Row]:

@@ -1,0 +1,22 @@
+"""The settings of a worker or beat, or the one line that says what is wrong with them.
+
+Whoever needs them imports this first: a mistake is told before anything heavy is imported.
+"""
+
+import sys
+
+from billing.config import Settings, load
+from billing.domain.errors import NotConfigured
+
+
+def _settings() -> Settings:
+    try:
+        found = load()
+        # Nobody may start without these; what they name is tried when a process begins.
+        _ = found.database, found.redis, found.token_keys
+    except NotConfigured as mistake:
+        sys.exit(f"billing: {mistake}")
+    return found
+
+
+settings = _settings()
