@@ -11,8 +11,8 @@ from uuid import UUID
 import orjson
 
 
-def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write rows for `json_populate_recordset` or `json_to_recordset`; bytes are for a bytea."""
+def as_json(rows: Sequence[Mapping[str, Any] | str]) -> str:
+    """Write rows, or texts, for PostgreSQL's functions of JSON; bytes are for a bytea."""
     return orjson.dumps(rows, default=_bytea).decode()
 
 

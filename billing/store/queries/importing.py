@@ -17,8 +17,11 @@ from billing.store.tables import CUSTOMERS, SUBSCRIPTIONS, WALLETS
 
 def known_customers(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Which of these customers exist."""
-    statement = text("SELECT id FROM customers WHERE id = ANY(:ids)")
-    return set(connection.execute(statement, {"ids": list(set(ids))}).scalars())
+    statement = text(
+        "SELECT id FROM customers"
+        " WHERE id = ANY (ARRAY(SELECT json_array_elements_text(CAST(:ids AS json))))"
+    )
+    return set(connection.execute(statement, {"ids": as_json(list(set(ids)))}).scalars())
 
 
 def add_customers(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
