@@ -29,7 +29,6 @@ from billing.services import (
 )
 from billing.services.context import Request
 from workers.app import app, context
-from workers.charges import send_refund
 
 log = structlog.get_logger(__name__)
 
@@ -217,7 +216,8 @@ def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
 def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | None = None) -> None:
     """Give back `amount` rupiah of a paid invoice, or all that is left."""
     made = refunding.refund_invoice(context(), invoice, amount, by, request)
-    send_refund.delay(made["refund"])  # a tick would do it too, some seconds later
+    # A tick would do it too; a message would wait once more behind what this process has to do.
+    refunding.send_due(context(), UUID(made["refund"]))
 
 
 @admin_task("admin.stop_charging")
