@@ -36,7 +36,7 @@ QUESTIONS_WAITING = BATCHES_WAITING + 8
 """The same with those that ask: a flood of renewals leaves them room."""
 SINGLES_A_TICK = 500
 OPENING_SECONDS = 1
-"""A refund that is asked for meanwhile waits twice for this: for its row, and to be sent."""
+"""A refund that is asked for meanwhile waits for the end of such a turn."""
 
 
 def _beat(tick: str) -> None:
