@@ -25,6 +25,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=5,
             pool_pre_ping=True,
+            # The one used last knows its statements already, and has their plans.
+            pool_use_lifo=True,
             connect_args={
                 "connect_timeout": 10,
                 "options": "-c statement_timeout=60s -c lock_timeout=20s"

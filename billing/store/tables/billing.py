@@ -180,7 +180,11 @@ class Charge(SQLModel, table=True):
         amount("amount"),
         CheckConstraint("amount_refunding BETWEEN 0 AND amount", name="amount_refunding"),
         CheckConstraint("amount_refunding = 0 OR status = 'succeeded'", name="refund_of_succeeded"),
-        CheckConstraint("gateway_number ~ '^[A-Za-z0-9_-]{3,32}$'", name="gateway_number"),
+        # Not in one expression: to count in it takes ten times as long, twice for each charge.
+        CheckConstraint(
+            "length(gateway_number) BETWEEN 3 AND 32 AND gateway_number !~ '[^A-Za-z0-9_-]'",
+            name="gateway_number",
+        ),
         CheckConstraint("NOT surplus OR status = 'succeeded'", name="surplus"),
         one_of("status", ChargeStatus),
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
