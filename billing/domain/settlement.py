@@ -47,24 +47,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is on record about a charge when news of it arrives."""
+    """What is on record about a charge when news of it arrives.
+
+    Of one that succeeded the first are enough; whatever else may have happened asks for all.
+    """
 
     charge_status: ChargeStatus
-    trigger: Trigger
-    sends: int
-    asks: int
-    sent_at: datetime
-    failed_seen_at: datetime | None
-    waiting: Waiting | None
     invoice_status: InvoiceStatus
-    first_failed_at: datetime | None
     subscription_status: SubscriptionStatus
+    sent_at: datetime
     zone: ZoneInfo
-    policy: Policy
-    planned_at: datetime | None = None  # the date that a person's try went before
-    step_deadline_at: datetime | None = None
     last_cycle: bool = False
     other_open: bool = False
+    trigger: Trigger = Trigger.SCHEDULED
+    sends: int = 1
+    asks: int = 0
+    failed_seen_at: datetime | None = None
+    waiting: Waiting | None = None
+    first_failed_at: datetime | None = None
+    policy: Policy = field(default_factory=Policy)
+    planned_at: datetime | None = None  # the date that a person's try went before
+    step_deadline_at: datetime | None = None
     wallet_active: bool = True
     relinked: bool = False  # the customer has another wallet by now
     charging: bool = True

@@ -6,21 +6,18 @@ overlap: while some wallets think, others are claimed, and the answers of others
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from itertools import islice
 from time import monotonic
 from uuid import UUID
 
-import structlog
-
-from billing.domain.outcomes import Outcome, SealedPayment, Unknown
+from billing.domain.outcomes import SealedPayment
 from billing.domain.settlement import Source
 from billing.services import claiming, guarding, looking, pacing, settling
+from billing.services.calling import Wire
 from billing.services.context import LEASE_SECONDS, Context
-from billing.services.settling import News
+from billing.services.pacing import Pace
 from billing.store.queries import invoices
-
-log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.05
 LOOKS = 3
@@ -28,8 +25,6 @@ LOOKS = 3
 as much for one. Between two looks more may be claimed."""
 GROUP = 128
 """So many are settled without waiting for more."""
-
-Calls = dict[Future[Outcome], UUID]
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
@@ -44,7 +39,8 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
     """Try once to collect each invoice, and record what is known afterwards."""
-    send(context, _claimed(context, iter(invoice_ids)))
+    pace = Pace(context.settings)
+    send(context, _claimed(context, iter(invoice_ids), pace), pace)
 
 
 def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> None:
@@ -53,11 +49,12 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
     A worker that has begun needs no message for each batch, and the queue stays short.
     """
     until = monotonic() + seconds
+    pace = Pace(context.settings)
 
     def portions() -> Iterator[list[SealedPayment]]:
-        yield from _claimed(context, iter(invoice_ids))
+        yield from _claimed(context, iter(invoice_ids), pace)
         while monotonic() < until:
-            most = pacing.portion_size(context)
+            most = pace.portion
             pacing.await_turn(context, most)
             new, charged = claiming.claim_due(context, most)
             if not new and not charged:
@@ -66,15 +63,17 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
             if charged:
                 yield claiming.claim(context, looking.look(context, charged))
 
-    send(context, portions())
+    send(context, portions(), pace)
 
 
-def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[list[SealedPayment]]:
+def _claimed(
+    context: Context, invoice_ids: Iterator[UUID], pace: Pace
+) -> Iterator[list[SealedPayment]]:
     """Claim in portions, each when it is asked for, so that none waits long for its call.
 
     Most were never charged and are claimed at once; only then the others are looked at.
     """
-    while portion := list(islice(invoice_ids, pacing.portion_size(context))):
+    while portion := list(islice(invoice_ids, pace.portion)):
         pacing.await_turn(context, len(portion))
         new = claiming.claim(context, dict.fromkeys(portion))
         yield new
@@ -82,7 +81,9 @@ def _claimed(context: Context, invoice_ids: Iterator[UUID]) -> Iterator[list[Sea
             yield claiming.claim(context, looking.look(context, portion))
 
 
-def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
+def send(
+    context: Context, portions: Iterable[Sequence[SealedPayment]], pace: Pace | None = None
+) -> None:
     """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
 
     Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
@@ -90,28 +91,26 @@ def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
     When claiming fails, what is on the wire is still settled before the failure goes on.
     """
     supply, failure = iter(portions), None
-    calls: Calls = {}
-    begun: Future[Calls | None] | None = None
+    pace, wire = pace or Pace(context.settings), Wire(context)
+    begun: Future[bool] | None = None
     more, looks = True, 0
-    answered = context.settings.batch_threads
     try:
-        while more or calls:
-            if more and begun is None and pacing.may_claim(context, _unanswered(calls), answered):
-                begun = context.desk.submit(_begin, context, supply)
-            if begun is not None and (begun.done() or not calls):
+        while more or wire.unsettled:
+            if more and begun is None and pace.may_claim(wire.unanswered):
+                begun = context.desk.submit(_begin, wire, supply)
+            if begun is not None and (begun.done() or not wire.unsettled):
                 try:
-                    new = begun.result()
+                    more = begun.result()
                 except Exception as error:  # noqa: BLE001 - raised again below
-                    new, failure = None, error
-                begun, more = None, new is not None
-                calls |= new or {}
-            elif calls:
-                done, pending = _look(calls, again=looks > 0)
+                    more, failure = False, error
+                begun = None
+            elif wire.unsettled:
+                answered = wire.wait(GROUP, LOOK_SECONDS) if looks else wire.wait(1)
                 looks += 1
-                if pending and len(done) < GROUP and looks < LOOKS:
+                if wire.unanswered and answered < GROUP and looks < LOOKS:
                     continue
-                news = [News(calls.pop(call), call.result()) for call in done]
-                looks, answered = 0, len(news)
+                looks, news = 0, wire.take()
+                pace.settled(len(news), unanswered=wire.unanswered)
                 again = settling.settle(context, news, Source.LIVE)
                 # A live answer never asks for a resend; only "not found" from a status query does.
                 assert not again  # noqa: S101
@@ -122,28 +121,10 @@ def send(context: Context, portions: Iterable[Sequence[SealedPayment]]) -> None:
         raise failure
 
 
-def _begin(context: Context, supply: Iterator[Sequence[SealedPayment]]) -> Calls | None:
-    """Claim a portion and put it on the wire; None when there is no more."""
+def _begin(wire: Wire, supply: Iterator[Sequence[SealedPayment]]) -> bool:
+    """Claim a portion and put it on the wire; False when there is no more."""
     payments = next(supply, None)
     if payments is None:
-        return None
-    return {context.pool.submit(_pay, context, item): UUID(item.request_id) for item in payments}
-
-
-def _unanswered(calls: Calls) -> int:
-    return sum(not call.done() for call in calls)
-
-
-def _look(calls: Calls, *, again: bool) -> tuple[set[Future[Outcome]], set[Future[Outcome]]]:
-    """Wait for the first answer, or a little for those that come after it."""
-    if again:
-        return wait(calls, timeout=LOOK_SECONDS)
-    return wait(calls, return_when=FIRST_COMPLETED)
-
-
-def _pay(context: Context, payment: SealedPayment) -> Outcome:
-    try:
-        return context.gateway.pay(payment)
-    except Exception as error:
-        log.exception("charge.call_failed", charge=payment.request_id)
-        return Unknown(f"the client failed: {type(error).__name__}")
+        return False
+    wire.put(payments)
+    return True

@@ -5,7 +5,7 @@ nothing left to claim. Here is also where a runaway is stopped: by customer and 
 hour.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from os import getpid
@@ -26,12 +26,14 @@ from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services import guarding, moving, operating
 from billing.services.context import LEASE_SECONDS, Context
-from billing.store.queries import charges, engine, events, invoices
+from billing.store.queries import claims, events, invoices
 
 log = structlog.get_logger(__name__)
 
 UNSENDABLE_WAIT = timedelta(days=1)
 CUSTOMER_WAIT = timedelta(hours=6)
+HOUR_SHARDS = 16
+"""So many rows count what an hour's charges come to, so that processes do not wait there."""
 DAY = timedelta(days=1)
 Ready = tuple[dict[str, Any], SealedPayment]
 T = TypeVar("T")
@@ -73,7 +75,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
         new = _claim(context, connection, dict.fromkeys(due))
         if len(new) == len(due):
             return new, []
-        charged = charges.charged_before(connection, due)
+        charged = claims.charged_before(connection, due)
         return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
 
     return _committed(context, act) or ([], [])
@@ -96,10 +98,10 @@ def _claim(
     if not seen:
         return []
     now = context.clock.now()
-    locked = charges.lock_subscriptions_of(connection, list(seen))
-    found = charges.candidates(connection, list(seen), now, locked=locked)
+    locked = claims.lock_subscriptions_of(connection, list(seen))
+    found = claims.candidates(connection, list(seen), now, locked=locked)
     rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]
-    charged = charges.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
+    charged = claims.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
     ready: list[Ready] = []
     for row in rows:
         if row["wallet_id"] is None or row["expires_at"] <= now:
@@ -111,29 +113,18 @@ def _claim(
     unused = {row["last_charge_id"] for row in rows if row["unused"]}
     fresh = [columns for columns, _ in ready if columns["id"] not in unused]
     again = [columns for columns, _ in ready if columns["id"] in unused]
-    new = charges.claim(connection, fresh) | charges.claim_again(connection, again)
-    claimed = [(columns, payment) for columns, payment in ready if columns["id"] in new]
-    charges.take_off_schedule(connection, [columns["invoice_id"] for columns, _ in claimed])
-    _count(context, connection, claimed, now)
-    events.record(connection, [_claimed(columns, now) for columns, _ in claimed])
-    return [payment for _, payment in claimed]
-
-
-def _count(
-    context: Context, connection: Connection, claimed: Sequence[Ready], now: datetime
-) -> None:
-    """Count what this hour's charges come to, in one of several rows so that nobody waits."""
-    amount = sum(payment.amount for _, payment in claimed)
-    if not amount:
-        return
+    if not ready:
+        return []
     hour = now.replace(minute=0, second=0, microsecond=0)
-    total = engine.add_to_hour(connection, hour, getpid() % 16, amount)
+    shard = getpid() % HOUR_SHARDS
+    new, total = claims.claim(connection, fresh, again, now, hour=hour, shard=shard)
     limit = context.settings.rupiah_an_hour_max
     if total > limit:
         raise TooMuch(
             f"{rupiah(total)} would be charged in the hour from {hour.isoformat()}; the limit is"
             f" {rupiah(limit)} (BILLING_RUPIAH_AN_HOUR_MAX)"
         )
+    return [payment for columns, payment in ready if columns["id"] in new]
 
 
 def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
@@ -142,21 +133,6 @@ def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) ->
     later = {"key": row["invoice_id"], "next_attempt_at": now + CUSTOMER_WAIT, "reason": why}
     invoices.plan_attempts(connection, [later])
     events.record(connection, [_told("invoice.held_back", row, now, why=why)])
-
-
-def _claimed(columns: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    return event(
-        "charge.claimed",
-        at=now,
-        customer_id=columns["customer_id"],
-        subscription_id=columns["subscription_id"],
-        invoice_id=columns["invoice_id"],
-        charge_id=columns["id"],
-        ordinal=columns["ordinal"],
-        amount=columns["amount"],
-        first_payment=columns["first_payment"],
-        trigger=columns["trigger"],
-    )
 
 
 def _composed(

@@ -24,7 +24,7 @@ from billing.domain.settlement import Source
 from billing.services import guarding, moving, recalling, settling
 from billing.services.context import Context
 from billing.services.settling import News
-from billing.store.queries import charges, events, invoices
+from billing.store.queries import charges, claims, events, invoices
 
 ASK_AGAIN = (
     *(timedelta(minutes=5),) * 3,
@@ -54,13 +54,13 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
-        charged = set(charges.charged_before(connection, invoice_ids))
+        charged = set(claims.charged_before(connection, invoice_ids))
         fresh: dict[UUID, UUID | None] = {key: None for key in invoice_ids if key not in charged}
         if not charged:
             return fresh
         if not guarding.may_charge(context, connection):
             return {}
-        again = charges.candidates(connection, list(charged), now)
+        again = claims.candidates(connection, list(charged), now)
     sights = list(context.pool.map(lambda row: _look(context, row, now), again))
     paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
     if paid:
@@ -112,8 +112,8 @@ def _seen_again(
     connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> Mapping[Any, Any] | None:
     """Lock what was looked at, and return it as it is now; None when somebody else was here."""
-    locked = charges.lock_subscriptions_of(connection, [row["invoice_id"]])
-    fresh = charges.candidates(connection, [row["invoice_id"]], now, locked=locked)
+    locked = claims.lock_subscriptions_of(connection, [row["invoice_id"]])
+    fresh = claims.candidates(connection, [row["invoice_id"]], now, locked=locked)
     same = fresh and fresh[0]["last_charge_id"] == row["last_charge_id"]
     return fresh[0] if same else None
 

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from billing.config import ROUNDS_MAX
+from billing.config import ROUNDS_MAX, Settings
 from billing.domain.outcomes import Declined, NotFound, Outcome, Pending, Succeeded, Unknown, Unsent
 from billing.services.context import Context
 from billing.store.queries import engine
@@ -32,8 +32,9 @@ PROBES = 1
 SPREAD = 5
 """With a limit of charges a second, portions of a fifth of a second's worth are claimed."""
 
-PORTION_ROUNDS = 2
-"""Without one, so many for each thread."""
+PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
+"""Without one, so many for each thread; more where answers come faster than claims are made: to
+claim twice as many costs a third more."""
 
 _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
@@ -59,22 +60,32 @@ def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, trou
         log.info("gateway.recovered")
 
 
-def portion_size(context: Context) -> int:
-    """How many charges are claimed together."""
-    most = context.settings.batch_threads * PORTION_ROUNDS
-    rate = context.settings.charges_per_second
-    return min(most, ceil(rate / SPREAD)) if rate else most
+class Pace:
+    """How much one worker claims at a time, and how far ahead, by how fast answers come."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._threads = self._answered = settings.batch_threads
+        self._rate = settings.charges_per_second
+        self._rounds = PORTION_ROUNDS
 
-def may_claim(context: Context, unanswered: int, answered: int) -> bool:
-    """Whether another portion may be claimed, while so many calls are unanswered.
+    def settled(self, answered: int, *, unanswered: int) -> None:
+        """Take note that so many answers were settled while so many calls went on."""
+        self._answered = answered
+        self._rounds = PORTION_ROUNDS if unanswered else PORTION_ROUNDS_FAST
 
-    The more answers came last time, the more is claimed ahead; but never so much that a charge
-    waited for its call longer than ROUNDS_MAX allows.
-    """
-    threads = context.settings.batch_threads
-    most = (ROUNDS_MAX - PORTION_ROUNDS) * threads
-    return unanswered < min(threads + 2 * answered, most)
+    @property
+    def portion(self) -> int:
+        """How many charges are claimed together."""
+        most = self._rounds * self._threads
+        return min(most, ceil(self._rate / SPREAD)) if self._rate else most
+
+    def may_claim(self, unanswered: int) -> bool:
+        """Whether another portion may be claimed, while so many calls are unanswered.
+
+        Never so much that a charge waited for its call longer than ROUNDS_MAX allows.
+        """
+        most = (ROUNDS_MAX - self._rounds) * self._threads
+        return unanswered < min(self._threads + 2 * self._answered, most)
 
 
 def await_turn(context: Context, count: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.domain import dunning
 from billing.domain.charge import ChargeStatus, Trigger
-from billing.domain.dunning import History, Policy
+from billing.domain.dunning import History
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.periods import zone
@@ -16,34 +16,40 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 
 
-def facts(row: Mapping[Any, Any], past: Mapping[Any, Any] | None, now: datetime) -> Facts:
-    """What a decision about a charge needs; `past` is counted only where it may be declined."""
-    cycles, waiting = row["cycles"], row["waiting"]
-    known = Facts(
+def facts(row: Mapping[Any, Any]) -> Facts:
+    """What a decision about a charge that succeeded needs, from `charges.lock_for_settling`."""
+    cycles = row["cycles"]
+    return Facts(
         charge_status=ChargeStatus(row["status"]),
+        invoice_status=InvoiceStatus(row["invoice_status"]),
+        subscription_status=SubscriptionStatus(row["subscription_status"]),
+        sent_at=row["sent_at"],
+        zone=zone(row["timezone"]),
+        last_cycle=cycles is not None and row["next_period_index"] >= cycles,
+        other_open=row["other_open"],
+    )
+
+
+def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datetime) -> Facts:
+    """What any other decision needs: `row` has a charge's circumstances too."""
+    waiting = row["waiting"]
+    return replace(
+        facts(row),
         trigger=Trigger(row["trigger"]),
         sends=row["sends"],
         asks=row["asks"],
-        sent_at=row["sent_at"],
         failed_seen_at=row["failed_seen_at"],
         waiting=Waiting(waiting) if waiting else None,
-        invoice_status=InvoiceStatus(row["invoice_status"]),
         first_failed_at=row["first_failed_at"],
-        subscription_status=SubscriptionStatus(row["subscription_status"]),
-        zone=zone(row["timezone"]),
-        policy=dunning.policy(row) if past is not None else Policy(),
+        policy=dunning.policy(row),
         planned_at=row["planned_at"],
         step_deadline_at=row["step_deadline_at"],
-        last_cycle=cycles is not None and row["next_period_index"] >= cycles,
-        other_open=row["other_open"],
         # It may be over before a tick has said so.
         wallet_active=row["wallet_status"] == WalletStatus.ACTIVE and row["expires_at"] > now,
         relinked=row["relinked"],
         charging=row["charging"],
+        history=history(past, row["steps_short"]),
     )
-    if past is None:
-        return known
-    return replace(known, history=history(past, row["steps_short"]))
 
 
 def history(past: Mapping[Any, Any], steps_short: int) -> History:

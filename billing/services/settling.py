@@ -4,7 +4,7 @@ A live answer, a status query and an operator's word go through the same decisio
 transaction. Settling the same news twice changes nothing the second time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,11 +20,11 @@ from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundStatus
-from billing.domain.settlement import Decision, Source, decide
+from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.services import moving, pacing
 from billing.services.context import Context
-from billing.services.recalling import facts
-from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.services.recalling import facts, facts_of_trouble
+from billing.store.queries import charges, events, invoices, refunds
 
 log = structlog.get_logger(__name__)
 
@@ -82,21 +82,39 @@ def _settle(
     rows = list({row["subscription_id"]: row for row in reversed(found)}.values())
     taken = {row["id"] for row in rows}
     left = [News(r["id"], outcomes[r["id"]]) for r in found if r["id"] not in taken]
-    troubled = [r["invoice_id"] for r in rows if not isinstance(outcomes[r["id"]], Succeeded)]
-    pasts = charges.history(connection, troubled) if troubled else {}
     decided = []
-    for row in rows:
-        known = facts(row, pasts.get(row["invoice_id"]), now)
+    for row, known in _known(connection, rows, outcomes, now):
         decision = decide(known, outcomes[row["id"]], source, now=now, limits=context.limits)
         if decision is not None:
             decided.append((row, decision))
-    _write(connection, decided, by, now)
+    _write(connection, decided, source, by, now)
     if source is Source.LIVE and rows:
         said = [outcomes[row["id"]] for row in rows]
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
     _log(decided, source)
     again = [_again(context, connection, row) for row, decision in decided if decision.resend]
     return again, left
+
+
+def _known(
+    connection: Connection,
+    rows: Iterable[Mapping[Any, Any]],
+    outcomes: Mapping[UUID, Outcome | NotFound],
+    now: datetime,
+) -> Iterator[tuple[Mapping[Any, Any], Facts]]:
+    """What is on record about each charge; more of those that did not simply succeed."""
+    troubled = []
+    for row in rows:
+        if isinstance(outcomes[row["id"]], Succeeded):
+            yield row, facts(row)
+        else:
+            troubled.append(row)
+    if troubled:
+        more = charges.circumstances(connection, [row["id"] for row in troubled])
+        pasts = charges.history(connection, [row["invoice_id"] for row in troubled])
+        for row in troubled:
+            known = {**row, **more[row["id"]]}
+            yield known, facts_of_trouble(known, pasts[row["invoice_id"]], now)
 
 
 def _log(decided: Decided, source: Source) -> None:
@@ -115,21 +133,28 @@ def _again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> 
     return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
 
 
-def _write(connection: Connection, decided: Decided, by: Actor, now: datetime) -> None:
-    charges.write_outcomes(connection, [_charge_columns(r, d, now) for r, d in decided])
-    paid = [(row, d) for row, d in decided if d.pays]
-    if paid:
-        ids = [row["invoice_id"] for row, _ in paid]
-        invoices.close(connection, ids, InvoiceStatus.PAID, now, None)
-        first = [row["subscription_id"] for row, _ in paid if row["first_paid_at"] is None]
-        if first:
-            subscriptions.mark_paid(connection, first, now)
+def _write(
+    connection: Connection, decided: Decided, source: Source, by: Actor, now: datetime
+) -> None:
+    paid = [row for row, decision in decided if decision.pays]
+    usual = [("charge.succeeded", {"source": source}), ("invoice.paid", {})]
+    charges.write_outcomes(
+        connection,
+        [_charge_columns(row, decision, now) for row, decision in decided],
+        now,
+        paid=[row["invoice_id"] for row in paid],
+        first=[row["subscription_id"] for row in paid if row["first_paid_at"] is None],
+        plain=[row["id"] for row, decision in decided if decision.events == usual],
+        source=source,
+        by=by,
+    )
     freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
     if freed:
         invoices.release_oldest(connection, freed, now)
     due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
     invoices.plan_attempts(connection, due)
-    events.record(connection, _facts_told(decided, by, now))
+    more = [(row, decision) for row, decision in decided if decision.events != usual]
+    events.record(connection, _facts_told(more, by, now))
     for row, decision in decided:
         _follow_up(connection, row, decision, now)
 

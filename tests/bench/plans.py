@@ -11,9 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event, text
 
+from billing.domain.events import SCHEDULER
 from billing.services.context import Context
 from billing.services.opening import BEGINNING
-from billing.store.queries import charges, engine, invoices, refunds, subscriptions, wallets
+from billing.store.queries import charges, claims, engine, invoices, refunds, subscriptions, wallets
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
 _VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
@@ -51,10 +52,21 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
         "due-wallets": lambda c: wallets.lease_due(c, now, **lease),
         "wallets-to-notify": lambda c: wallets.to_notify(c, now, 500),
         "expiring-wallets": lambda c: wallets.expiring(c, now, 500),
-        "candidates": lambda c: charges.candidates(c, unpaid, now, locked=members),
-        "charged-before": lambda c: charges.charged_before(c, unpaid),
-        "charges-of-a-day": lambda c: charges.counts_since(c, ["C0000001"], now),
+        "candidates": lambda c: claims.candidates(c, unpaid, now, locked=members),
+        "charged-before": lambda c: claims.charged_before(c, unpaid),
+        "charges-of-a-day": lambda c: claims.counts_since(c, ["C0000001"], now),
+        "claiming": lambda c: claims.claim(c, [], [], now, hour=now, shard=0),
         "settling": lambda c: charges.lock_for_settling(c, charged),
+        "outcomes": lambda c: charges.write_outcomes(
+            c,
+            [{"key": charged[0]}],
+            now,
+            paid=unpaid,
+            first=members,
+            plain=charged,
+            source="live",
+            by=SCHEDULER,
+        ),
         "next-due": engine.next_due,
     }
 

@@ -4,10 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 
-from billing.config import ROUNDS_MAX
+import pytest
+
+from billing.config import ROUNDS_MAX, Settings
 from billing.domain.outcomes import Succeeded, Unsent
 from billing.sandbox.process import SandboxProcess
 from billing.services import charging, pacing
+from billing.services.pacing import Pace
 from billing.store.queries import engine as engine_rows
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
@@ -57,16 +60,34 @@ def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
         assert [len(engine.debits(person)) for person in people] == [1] * MEMBERS
 
 
-def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(engine: Engine) -> None:
+@pytest.mark.parametrize("unanswered", [0, 1])
+@pytest.mark.parametrize("answered", [0, 1, 32, 64, 100, 128, 10**6])
+def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(
+    answered: int, unanswered: int
+) -> None:
     """However fast answers come, a claim never makes more than ROUNDS_MAX for each thread."""
-    context = engine.context
-    most = ROUNDS_MAX * context.settings.batch_threads
-    claims = [n for n in range(2 * most) if pacing.may_claim(context, n, answered=10**6)]
+    settings = Settings(_env_file=None, batch_threads=32)
+    pace = Pace(settings)
+    pace.settled(answered, unanswered=unanswered)
+    most = ROUNDS_MAX * settings.batch_threads
+    claims = [n for n in range(2 * most) if pace.may_claim(n)]
 
     assert claims == list(range(claims[-1] + 1))
-    assert most - context.settings.batch_threads < claims[-1] + pacing.portion_size(context) < most
-    assert pacing.may_claim(context, 0, answered=0)
-    assert not pacing.may_claim(context, context.settings.batch_threads, answered=0)
+    assert claims[-1] + pace.portion < most
+
+
+def test_more_is_claimed_at_a_time_where_answers_outrun_the_claims() -> None:
+    """Two for each thread; four after a settlement that left no call; and two again after that."""
+    pace = Pace(Settings(_env_file=None, batch_threads=32))
+    portions = [pace.portion]
+    for unanswered in (0, 0, 1):
+        pace.settled(64, unanswered=unanswered)
+        portions.append(pace.portion)
+
+    assert portions == [64, 128, 128, 64]
+    pace.settled(0, unanswered=1)
+    assert pace.may_claim(31)
+    assert not pace.may_claim(32)
 
 
 def test_it_rests_longer_each_time_and_not_at_all_once_it_answers(engine: Engine) -> None:

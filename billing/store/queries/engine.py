@@ -188,15 +188,3 @@ def in_flight(connection: Connection) -> int:
         " + (SELECT count(*) FROM refunds WHERE status = 'in_flight')"
     )
     return int(connection.execute(statement).scalar_one())
-
-
-def add_to_hour(connection: Connection, hour: datetime, shard: int, amount: int) -> int:
-    """Add what is charged to an hour, and return what all shards of it come to, in rupiah."""
-    statement = text(
-        "WITH mine AS (INSERT INTO hours (hour, shard, amount) VALUES (:hour, :shard, :amount)"
-        " ON CONFLICT (hour, shard) DO UPDATE SET amount = hours.amount + excluded.amount"
-        " RETURNING amount) SELECT (SELECT amount FROM mine) + coalesce(sum(amount), 0)"
-        " FROM hours WHERE hour = :hour AND shard <> :shard"
-    )
-    parameters = {"hour": hour, "shard": shard, "amount": amount}
-    return int(connection.execute(statement, parameters).scalar_one())

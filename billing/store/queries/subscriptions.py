@@ -88,17 +88,6 @@ def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> Non
         connection.execute(_OPENED, parameters)
 
 
-def mark_paid(connection: Connection, ids: Sequence[UUID], at: datetime) -> None:
-    """Remember the first payment of subscriptions that had none."""
-    connection.execute(
-        text(
-            "UPDATE subscriptions SET first_paid_at = :at"
-            " WHERE id = ANY(CAST(:ids AS uuid[])) AND first_paid_at IS NULL"
-        ),
-        {"ids": as_array(ids), "at": at},
-    )
-
-
 _TO_OPEN = f"""
     s.next_due_at <= :now AND {listed("s.status", OPENING)}
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)

@@ -4,15 +4,20 @@ It wraps the database, the pool of threads and the gateway from outside; the eng
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
+from billing.domain.outcomes import SealedPayment
+from billing.services.calling import Wire
+from billing.services.context import Context
+from billing.services.settling import News
 from billing.store.session import Database
 
 T = TypeVar("T")
@@ -137,21 +142,27 @@ class Desk(Executor):
         return done
 
 
-class Waiting:
-    """Stands in for `concurrent.futures.wait`: some calls happen, and of some the news arrive."""
+class StormWire(Wire):
+    """The wire, without threads: some calls happen, and of some the answers have come."""
 
-    def __init__(self, chaos: Chaos, rng: Random) -> None:
+    def __init__(self, context: Context, chaos: Chaos, rng: Random) -> None:
+        super().__init__(context)
         self._chaos = chaos
         self._rng = rng
+        self._calls: list[Lazy[News]] = []
 
-    def __call__(
-        self, waiting: Iterable[Lazy[Any]], timeout: float | None = None, return_when: str = ""
-    ) -> tuple[list[Lazy[Any]], list[Lazy[Any]]]:
-        """Return calls that have happened and those of which nothing is known yet."""
+    def put(self, payments: Sequence[SealedPayment]) -> None:
+        """Remember the calls."""
+        self._put += len(payments)
+        self._calls += [Lazy(partial(self._news, payment)) for payment in payments]
+
+    def wait(self, most: int, seconds: float | None = None) -> int:
+        """Let some calls happen, and some of those that have be answered."""
         self._chaos.point("between groups")
-        calls = list(waiting)
-        for call in self._rng.sample(calls, self._rng.randint(1, len(calls))):
+        for call in self._rng.sample(self._calls, self._rng.randint(1, len(self._calls))):
             call.happen()
-        happened = [call for call in calls if call.done()]
+        happened = [call for call in self._calls if call.done()]
         told = self._rng.sample(happened, self._rng.randint(1, len(happened)))
-        return told, [call for call in calls if call not in told]
+        self._calls = [call for call in self._calls if call not in told]
+        self._answers += [call.result() for call in told]
+        return len(self._answers)

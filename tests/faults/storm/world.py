@@ -22,7 +22,7 @@ from billing.domain.errors import BillingError
 from billing.services import charging, linking, subscribing, unbinding
 from billing.services.context import Context
 from billing.store.vault import Vault
-from tests.faults.storm.chaos import Chaos, Crash, Desk, LazyPool, StormDatabase, Waiting
+from tests.faults.storm.chaos import Chaos, Crash, Desk, LazyPool, StormDatabase, StormWire
 from tests.faults.storm.databases import Databases
 from tests.faults.storm.gateway import StormGateway
 from tests.faults.storm.ledger import Ledger
@@ -221,11 +221,11 @@ class World:
 @contextmanager
 def determined(world: World) -> Iterator[None]:
     """Let the engine draw its ids from the seed, and wait for calls without threads."""
-    waiting = Waiting(world.chaos, Random(f"waiting {world.seed}"))
+    rng = Random(f"waiting {world.seed}")
     with ExitStack() as undo:
         for module in (subscribing, linking, unbinding):
             put(undo, module, "uuid4", world.uuid4)
-        put(undo, charging, "wait", waiting)
+        put(undo, charging, "Wire", lambda context: StormWire(context, world.chaos, rng))
         yield
 
 
