@@ -25,7 +25,7 @@ class Size:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-FULL = Size({0: 12_000, 50: 12_000, 300: 2_000}, 3)
+FULL = Size({0: 30_000, 50: 12_000, 300: 2_000}, 3)
 SMALLEST = Size({0: 200}, 1, {"BILLING_TICK_SECONDS": "1"})
 
 
