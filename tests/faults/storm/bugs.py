@@ -79,8 +79,8 @@ def new_ids_on_resend(_world: World, undo: ExitStack) -> None:
     """What is sent again is sent as something new."""
     right = settling._again
 
-    def again(context: Context, row: Mapping[Any, Any]) -> SealedPayment:
-        sealed = right(context, row)
+    def again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
+        sealed = right(context, connection, row)
         anew = uuid5(UUID(sealed.request_id), str(row["sends"]))
         return replace(sealed, request_id=str(anew), number=f"{sealed.number}x{row['sends']}"[-32:])
 
