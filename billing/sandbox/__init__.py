@@ -33,7 +33,8 @@ Control, under /_sandbox/
 Unsigned JSON; served on a loopback address, elsewhere only with SANDBOX_CONTROL=open. What cannot
 be done answers 400, 404 or 409 with a `message`. A seq grows over everything in the ledger.
 
-    GET    health                     {"status": "ok", "seq": N}
+    GET    health                     {"status": "ok", "seq": N, "busy": N}; busy: requests
+                                      that are held before their work is done
     GET    ledger                     ?after=SEQ&limit=1..10000&customer=&kind=&number=&status=
                                       {"rows": [...], "next": the following `after`, or null}
     GET    totals                     counts, sums, wallets, and how often each call got what answer

@@ -5,7 +5,7 @@ checks.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,12 +34,18 @@ class Refused(Exception):
 class Control:
     """Answers to the person, or the test, that runs the sandbox."""
 
-    def __init__(self, book: Book, scripts: Scripts, tally: Counter[str]) -> None:
+    def __init__(
+        self, book: Book, scripts: Scripts, tally: Counter[str], busy: Collection[str]
+    ) -> None:
         self._book = book
         self._scripts = scripts
         self._tally = tally
         self._routes: dict[tuple[str, str], Callable[[Request], object]] = {
-            ("GET", "health"): lambda _: {"status": "ok", "seq": len(book.rows)},
+            ("GET", "health"): lambda _: {
+                "status": "ok",
+                "seq": len(book.rows),
+                "busy": len(busy),
+            },
             ("GET", "ledger"): lambda request: reports.ledger(book, _query(request)),
             ("GET", "totals"): lambda _: reports.totals(book) | {"answers": dict(tally)},
             ("GET", "defaults"): lambda _: book.defaults,

@@ -39,7 +39,7 @@ class Gateway:
         self.busy: set[str] = set()
         self.tally: Counter[str] = Counter()
         self.scripts = Scripts()
-        self._control = Control(book, self.scripts, self.tally) if has_control else None
+        self._control = Control(book, self.scripts, self.tally, self.busy) if has_control else None
 
     def refuses(self, method: str, path: str) -> bool:
         """Whether a `refuse` that needs no body meets this request."""

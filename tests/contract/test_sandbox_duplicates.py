@@ -135,9 +135,12 @@ def test_a_repeat_during_a_held_request_does_not_pay_twice(merchant: Merchant, w
     deadline = time.monotonic() + 10
     while merchant.sandbox.control("GET", "scripts")["scripts"][0]["met"] == 0:
         assert time.monotonic() < deadline
+    busy = merchant.sandbox.control("GET", "health")["busy"]
     second = merchant.post(client.PAY, body, request_id=f"held-{work}")
     thread.join(timeout=10)
 
+    assert busy == (work == "later")
+    assert merchant.sandbox.control("GET", "health")["busy"] == 0
     assert replies["first"].status == 201
     assert second.status == 409
     assert (second.raw == replies["first"].raw) == (work == "done")

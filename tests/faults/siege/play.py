@@ -41,6 +41,7 @@ SETTINGS = {
 """Small batches, so that many are on their way at once; horizon and ladder as in production."""
 WALLET_MILLISECONDS = 60
 STRIKE_EVERY_SECONDS = 1.0
+HELD_SECONDS_MAX = 20.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ class Siege:
         self.met = misfortunes.stop(ground.pretend)
         ground.pretend.call("PUT", "defaults", {"delay_ms": 0})
         ground.fleet.ready(self.strikes.revive)
+        # What the gateway still works on takes real time, in which ten days of asking may go by.
+        until(lambda: not ground.pretend.call("GET", "health")["busy"], HELD_SECONDS_MAX)
         self.say(f"quiet; {self.seconds:.0f} s")
         if not self.size.patient:
             ground.forget_leases()
