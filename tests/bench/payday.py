@@ -138,6 +138,11 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
         (periods, charges),
     )
     connection.execute(
+        "INSERT INTO hours (hour, shard, amount) SELECT hour, shard, 0 FROM generate_series(now() -"
+        " interval '2 years', now() - interval '2 hours', '1 hour') AS hour,"
+        " generate_series(0, 2) AS shard"
+    )
+    connection.execute(
         "INSERT INTO invoices (id, subscription_id, customer_id, period_index, period_start,"
         " period_end, amount, status, created_at, paid_at, closed_at) SELECT invoice_id,"
         " subscription_id, customer_id, 1000000 + period, at, at + interval '30 days', %s, 'paid',"

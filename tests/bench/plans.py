@@ -4,10 +4,11 @@ The statements are the engine's own, caught as they are sent and then explained.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, event, text
 
@@ -41,6 +42,8 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
     charged = ids("SELECT id FROM charges LIMIT 64")
     members = ids("SELECT id FROM subscriptions LIMIT 500")
     lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
+    fresh = [_claimed(row, now) for row in connection.execute(text(_UNPAID)).mappings()]
+    outcomes = [_succeeded(charge, now) for charge in charged]
     return {
         "due-to-open": lambda c: subscriptions.due_to_open(c, now, BEGINNING, 10_000),
         "opening": lambda c: subscriptions.lock_due_to_open(c, members, now),
@@ -55,20 +58,36 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
         "candidates": lambda c: claims.candidates(c, unpaid, now, locked=members),
         "charged-before": lambda c: claims.charged_before(c, unpaid),
         "charges-of-a-day": lambda c: claims.counts_since(c, ["C0000001"], now),
-        "claiming": lambda c: claims.claim(c, [], [], now, hour=now, shard=0),
+        "claiming": lambda c: claims.claim(c, fresh, [], now, hour=now, shard=0),
         "settling": lambda c: charges.lock_for_settling(c, charged),
+        "circumstances": lambda c: charges.circumstances(c, charged),
         "outcomes": lambda c: charges.write_outcomes(
-            c,
-            [{"key": charged[0]}],
-            now,
-            paid=unpaid,
-            first=members,
-            plain=charged,
-            source="live",
-            by=SCHEDULER,
+            c, outcomes, now, paid=unpaid, first=members, plain=charged, source="live", by=SCHEDULER
         ),
         "next-due": engine.next_due,
     }
+
+
+_UNPAID = """
+    SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, w.id AS wallet_id, i.amount
+    FROM invoices i JOIN wallets w ON w.customer_id = i.customer_id
+    WHERE i.status = 'open' LIMIT 64
+"""
+
+
+def _claimed(invoice: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
+    """A charge as a claim inserts it."""
+    name = uuid4()
+    texts = {"gateway_number": name.hex, "trigger": "scheduled", "status": "in_flight"}
+    told = {"id": name, "ordinal": 1, "first_payment": False, "body_sealed": b"{}"}
+    return {**invoice, **texts, **told, "created_at": now, "sent_at": now, "next_check_at": now}
+
+
+def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:
+    """A charge's columns when it has succeeded."""
+    counted = dict.fromkeys(("asked", "resent", "unsent"), 0)
+    said = {"status": "succeeded", "surplus": False, "final": True, "succeeded": True}
+    return {"key": charge, **said, **counted, "sent_at": now, "settled_at": now}
 
 
 def _explained(connection: Connection, act: Act) -> list[list[str]]:

@@ -1,12 +1,18 @@
 """The smallest benchmark, so that it never rots."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 
+from billing.clock import real_now
+from billing.services import opening
+from tests.bench import payday, people
 from tests.bench.__main__ import SMALLEST, bench
+from tests.bench.plans import write_plans
 from tests.bench.report import KINDS
+from tests.bench.stage import stage
 
 
 def test_the_smallest_benchmark_measures_all_three(tmp_path: Path) -> None:
@@ -20,3 +26,20 @@ def test_the_smallest_benchmark_measures_all_three(tmp_path: Path) -> None:
         "worker", "beat", "postgres", "redis", "gateway",
     }  # fmt: skip
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plans_of_the_hot_statements_can_be_written(tmp_path: Path) -> None:
+    """Each is executed once as it is, on a small past, and explained; nothing of it stays."""
+    with stage(20) as ground, ground.connect() as connection:
+        people.subscribe(connection, 20, real_now().replace(microsecond=0) - timedelta(minutes=1))
+        payday.add_history(connection, 100)
+        opening.open_due(ground.context)
+        before = connection.execute("SELECT count(*) FROM events").fetchone()
+        write_plans(ground.context, tmp_path)
+        after = connection.execute("SELECT count(*) FROM events").fetchone()
+
+    plans = {path.stem: path.read_text() for path in tmp_path.glob("*.txt")}
+    assert {"claiming", "candidates", "outcomes", "settling", "due-to-open"} <= plans.keys()
+    assert all(plans.values())
+    assert "Insert on charges" in plans["claiming"]
+    assert before == after
