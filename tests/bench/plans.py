@@ -62,7 +62,14 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
         "settling": lambda c: charges.lock_for_settling(c, charged),
         "circumstances": lambda c: charges.circumstances(c, charged),
         "outcomes": lambda c: charges.write_outcomes(
-            c, outcomes, now, paid=unpaid, first=members, plain=charged, source="live", by=SCHEDULER
+            c,
+            outcomes,
+            now,
+            paid=unpaid,
+            first=members[:64],
+            plain=charged,
+            source="live",
+            by=SCHEDULER,
         ),
         "next-due": engine.next_due,
     }
