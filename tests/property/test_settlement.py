@@ -116,6 +116,22 @@ NO_SIGN = (False, False, None, None, False, False, False, None)
 
 
 @settings(max_examples=150)
+@given(known_facts(), st.sampled_from(Source))
+def test_a_success_is_decided_by_few_facts(known: Facts, source: Source) -> None:
+    """What is not looked up for a charge that succeeded changes nothing of what is decided."""
+    looked_up = Facts(
+        known.charge_status, known.invoice_status, known.subscription_status, known.sent_at,
+        known.zone, last_cycle=known.last_cycle, other_open=known.other_open,
+    )  # fmt: skip
+
+    decisions = [
+        decide(those, Succeeded(), source, now=SENT + DAY, limits=LIMITS)
+        for those in (known, looked_up)
+    ]
+    assert decisions[0] == decisions[1]
+
+
+@settings(max_examples=150)
 @given(known_facts(), news_of_any_kind, spans)
 def test_no_decision_leaves_anything_stuck_or_pays_without_a_success(
     known: Facts, news: News, age: timedelta
