@@ -88,6 +88,7 @@ CONFIRM_FAILED_AFTER = timedelta(minutes=5)
 
 _NAMESPACE = UUID("5b0c1c8e-6d0f-5a52-9d53-3f6f0f3f6f11")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 
 
 def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
@@ -130,11 +131,10 @@ def gateway_number(
 
 def _base62(value: int) -> str:
     digits = ""
-    while True:
-        value, digit = divmod(value, 62)
-        digits = _DIGITS[digit] + digits
-        if value == 0:
-            return digits
+    while value >= len(_PAIRS):
+        value, pair = divmod(value, len(_PAIRS))
+        digits = _PAIRS[pair] + digits
+    return (_PAIRS[value] + digits).removeprefix("0") or "0"
 
 
 def ask_after(asks: int) -> timedelta | None:

@@ -1,6 +1,7 @@
 """Derived ids and gateway numbers: the same inputs give the same names, today and in ten years."""
 
 import re
+import string
 from uuid import UUID
 
 import pytest
@@ -40,6 +41,25 @@ def test_numbers_are_subscription_period_and_ordinal_in_base_62(
 ) -> None:
     """A number can be read back by hand: 22 digits of subscription, then period, then ordinal."""
     assert charge.gateway_number(UUID(int=subscription), period, ordinal) == number
+
+
+@pytest.mark.parametrize(
+    "period", [*range(200), *(62**n + e for n in (2, 3, 4) for e in (-1, 0, 1))]
+)
+def test_a_number_is_read_back_digit_by_digit(period: int) -> None:
+    """Numbers are made of pairs of digits, and none of them is lost, added or out of place."""
+    ordinal = period % 62**3 + 1
+    head, tail, last = charge.gateway_number(SUBSCRIPTION, period, ordinal).split("-")
+
+    assert [_read(part) for part in (head, tail, last)] == [SUBSCRIPTION.int, period, ordinal]
+    assert not (tail + "-" + last).startswith("00")
+
+
+def _read(digits: str) -> int:
+    value = 0
+    for digit in digits:
+        value = value * 62 + (string.digits + string.ascii_letters.swapcase()).index(digit)
+    return value
 
 
 def test_numbers_of_the_longest_plans_fit_the_gateway() -> None:
