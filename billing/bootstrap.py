@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from billing.clock import Clock, SystemClock, TestClock, real_now
-from billing.config import Settings
+from billing.config import ROUNDS_MAX, Settings
 from billing.domain.errors import NotConfigured
 from billing.store.queries import engine
 from billing.store.session import Database
@@ -87,7 +87,7 @@ def messenger(settings: Settings) -> "Celery":
 
 def _longest_batch_seconds(settings: Settings) -> int:
     """A batch whose every call (status, balance, pay) runs into its timeout, in all rounds."""
-    rounds = max(ceil(settings.batch_size / settings.batch_threads), settings.rounds_max)
+    rounds = max(ceil(settings.batch_size / settings.batch_threads), ROUNDS_MAX)
     return ceil(rounds * 3 * settings.doku_timeout_seconds)
 
 

@@ -23,9 +23,8 @@ DOKU_SANDBOX = "https://api-sandbox.doku.com"
 DOKU_PRODUCTION = "https://api.doku.com"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-ROUNDS_MIN, ROUNDS_MAX = 6, 9
-"""A charge is claimed while at most so many for each thread are claimed and not yet answered:
-the more, the quicker where answers come at once, and as many as the horizon has time-outs."""
+ROUNDS_MAX = 6
+"""A charge is claimed while at most so many for each thread are claimed and not yet answered."""
 
 
 class Settings(BaseSettings):
@@ -192,19 +191,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _horizon_beyond_every_call(self) -> Self:
-        longest = ceil(ROUNDS_MIN * self.doku_timeout_seconds)
+        longest = ceil(ROUNDS_MAX * self.doku_timeout_seconds)
         if self.not_found_horizon_seconds <= longest:
             raise ValueError(
                 f"BILLING_NOT_FOUND_HORIZON_SECONDS must be above {longest}, which is how long a"
-                f" claimed charge may wait and take ({ROUNDS_MIN} times the time-out)"
+                f" claimed charge may wait and take ({ROUNDS_MAX} times the time-out)"
             )
         return self
-
-    @property
-    def rounds_max(self) -> int:
-        """So many time-outs a claimed charge may wait and take; the horizon is always longer."""
-        shorter = ceil(self.not_found_horizon_seconds / self.doku_timeout_seconds) - 1
-        return min(shorter, ROUNDS_MAX)
 
     @property
     def gateway_host(self) -> str:

@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.05
 LOOKS = 3
 """So many looks at the calls an answer waits for others to be settled with: a transaction costs
 as much for one. Between two looks more may be claimed."""
-GROUP = 192
+GROUP = 128
 """So many are settled without waiting for more."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from billing.config import Settings
+from billing.config import ROUNDS_MAX, Settings
 from billing.domain.outcomes import Declined, NotFound, Outcome, Pending, Succeeded, Unknown, Unsent
 from billing.services.context import Context
 from billing.store.queries import engine
@@ -32,9 +32,9 @@ PROBES = 1
 SPREAD = 5
 """With a limit of charges a second, portions of a fifth of a second's worth are claimed."""
 
-PORTION_ROUNDS = 2
-"""Without one, so many for each thread; where answers come faster than claims are made, two
-thirds of all that may wait: to claim twice as many costs a third more."""
+PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
+"""Without one, so many for each thread; more where answers come faster than claims are made: to
+claim twice as many costs a third more."""
 
 _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
@@ -66,13 +66,12 @@ class Pace:
     def __init__(self, settings: Settings) -> None:
         self._threads = self._answered = settings.batch_threads
         self._rate = settings.charges_per_second
-        self._rounds_max = settings.rounds_max
         self._rounds = PORTION_ROUNDS
 
     def settled(self, answered: int, *, unanswered: int) -> None:
         """Take note that so many answers were settled while so many calls went on."""
         self._answered = answered
-        self._rounds = PORTION_ROUNDS if unanswered else self._rounds_max * 2 // 3
+        self._rounds = PORTION_ROUNDS if unanswered else PORTION_ROUNDS_FAST
 
     @property
     def portion(self) -> int:
@@ -83,9 +82,9 @@ class Pace:
     def may_claim(self, unanswered: int) -> bool:
         """Whether another portion may be claimed, while so many calls are unanswered.
 
-        Never so much that a charge waited for its call longer than the horizon allows.
+        Never so much that a charge waited for its call longer than ROUNDS_MAX allows.
         """
-        most = (self._rounds_max - self._rounds) * self._threads
+        most = (ROUNDS_MAX - self._rounds) * self._threads
         return unanswered < min(self._threads + 2 * self._answered, most)
 
 
