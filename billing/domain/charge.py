@@ -17,7 +17,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from billing.domain import machine
-from billing.domain.identity import named
+from billing.domain.identity import beneath
 
 
 class ChargeStatus(StrEnum):
@@ -99,17 +99,17 @@ def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
 def invoice_id(subscription_id: UUID, period_index: int, change_index: int = 0) -> UUID:
     """The id of a period's invoice, or of that of its n-th change."""
     change = f"/change/{change_index}" if change_index else ""
-    return named(_NAMESPACE, f"{subscription_id}/{period_index}{change}")
+    return beneath(subscription_id, _NAMESPACE, f"{period_index}{change}")
 
 
 def charge_id(invoice: UUID, ordinal: int) -> UUID:
     """The id of an invoice's charge, which is its Request-Id as well."""
-    return named(_NAMESPACE, f"{invoice}/{ordinal}")
+    return beneath(invoice, _NAMESPACE, str(ordinal))
 
 
 def refund_id(charge: UUID, ordinal: int) -> UUID:
     """The id of a charge's refund, which is its Request-Id as well."""
-    return named(_NAMESPACE, f"{charge}/refund/{ordinal}")
+    return beneath(charge, _NAMESPACE, f"refund/{ordinal}")
 
 
 def gateway_number(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from billing.domain import dunning
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
+from billing.domain.identity import dated
 from billing.domain.money import checked_amount
 from billing.domain.periods import begin
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
@@ -188,7 +189,7 @@ def subscribe(
             begin(plan, start or now)
         except ScheduleError as error:
             raise InvalidValue(f"start: {error}") from None
-        subscription_id = uuid4()
+        subscription_id = dated(now, uuid4())
         subscriptions.add(
             connection,
             id=subscription_id,

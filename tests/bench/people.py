@@ -78,12 +78,23 @@ def more(connection: psycopg.Connection, vault: Vault, count: int) -> None:
 
 
 def subscribe(connection: psycopg.Connection, count: int, due_at: datetime) -> None:
-    """Give each of the first `count` customers one more subscription whose period 0 is due."""
+    """Give each of the first `count` customers one more subscription whose period 0 is due.
+
+    Their ids are as the engine draws them, as if each had been made at some time of a year.
+    """
     connection.execute(
         "INSERT INTO subscriptions (id, customer_id, plan_code, status, amount, start_at,"
         " anchor_local, next_due_at, created_at)"
-        " SELECT gen_random_uuid(), 'C' || lpad(n::text, 7, '0'), %(plan)s, 'active', %(amount)s,"
+        " SELECT CAST(lpad(to_hex(CAST(1000 * (extract(epoch FROM now()) - random() * %(old)s)"
+        " AS bigint)), 12, '0') || '7' || substr(replace(CAST(gen_random_uuid() AS text), '-', ''),"
+        " 14) AS uuid), 'C' || lpad(n::text, 7, '0'), %(plan)s, 'active', %(amount)s,"
         " %(due)s, %(due)s AT TIME ZONE 'Asia/Jakarta', %(due)s, now()"
         " FROM generate_series(1, %(count)s) AS n",
-        {"plan": PLAN, "amount": AMOUNT, "due": due_at, "count": count},
+        {
+            "plan": PLAN,
+            "amount": AMOUNT,
+            "due": due_at,
+            "count": count,
+            "old": timedelta(days=365).total_seconds(),
+        },
     )

@@ -51,6 +51,25 @@ def test_all_that_is_due_is_opened_whatever_the_batches(engine: Engine) -> None:
     assert opening.open_due(engine.context) == 0
 
 
+def test_what_is_opened_together_stands_together(engine: Engine) -> None:
+    """Those due at one minute are opened in the order of their ids, with ids that begin like them.
+
+    So a payday's index entries are made side by side, not each on a page of its own.
+    """
+    subscribed(engine)
+    opening.open_due(engine.context)
+
+    pairs = engine.rows("SELECT id, subscription_id FROM invoices")
+    order = engine.rows(
+        "SELECT subscription_id AS id FROM events WHERE kind = 'invoice.opened'"
+        " AND data->>'period_index' = '0' ORDER BY events.id"
+    )
+    assert {row["subscription_id"].version for row in pairs} == {7}
+    assert [row for row in pairs if row["id"].bytes[:6] != row["subscription_id"].bytes[:6]] == []
+    assert [row["id"] for row in order] == sorted(row["id"] for row in order)
+    assert len(order) == MANY
+
+
 def unreadable(engine: Engine, count: int) -> None:
     """Give the first of them in the list of what is due an anchor that makes no sense."""
     engine.audited = False  # it finds those that stay due

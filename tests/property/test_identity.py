@@ -1,16 +1,24 @@
 """Gateway numbers and derived ids: within the gateway's limits, and never the same twice."""
 
 import re
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from uuid import RFC_4122, UUID
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.domain import charge
+from billing.domain.identity import dated
 
 Key = tuple[UUID, int, int]
 
-keys = st.tuples(st.uuids(), st.integers(0, 10_000_000), st.integers(1, 62**3 - 1))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+microseconds = st.integers(0, 253_402_300_799_999_999)  # to the end of the year 9999
+drawn = st.builds(
+    lambda since, chance: dated(EPOCH + timedelta(microseconds=since), chance),
+    microseconds, st.uuids(),
+)  # fmt: skip
+keys = st.tuples(st.uuids() | drawn, st.integers(0, 10_000_000), st.integers(1, 62**3 - 1))
 # Neighbours are where a derivation without separators would meet itself: 1-23 and 12-3.
 near = st.tuples(
     st.integers(0, 4).map(lambda value: UUID(int=value)), st.integers(0, 130), st.integers(1, 130)
@@ -46,3 +54,14 @@ def test_derivations_depend_on_nothing_else(key: Key) -> None:
         UUID(str(subscription)), period
     )
     assert charge.refund_id(subscription, ordinal) == charge.refund_id(subscription, ordinal)
+
+
+@given(microseconds, st.uuids())
+def test_a_dated_id_tells_its_time_and_keeps_what_was_drawn(since: int, chance: UUID) -> None:
+    """RFC 9562: 48 bits of milliseconds, the version, the variant, and 74 bits of chance."""
+    identity = dated(EPOCH + timedelta(microseconds=since), chance)
+
+    assert identity.int >> 80 == since // 1_000
+    assert (identity.version, identity.variant) == (7, RFC_4122)
+    assert identity.int >> 64 & 0xFFF == chance.int >> 64 & 0xFFF
+    assert identity.int & (1 << 62) - 1 == chance.int & (1 << 62) - 1

@@ -2,13 +2,14 @@
 
 import re
 import string
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 
 from billing.domain import charge
 
 SUBSCRIPTION = UUID("0b9f4c52-6f0e-4c19-9a55-3d1f6a2b7c80")
+DATED = UUID("019ac6a1-3c40-7b52-8e1d-5f0a9b3c7d42")
 
 
 def test_derivations_are_pinned() -> None:
@@ -25,6 +26,29 @@ def test_derivations_are_pinned() -> None:
     assert str(identity) == "c06208db-6963-525f-82e8-2fa796530a11"
     assert str(charge.refund_id(identity, 1)) == "2538b0cd-2d9d-5ef8-982a-78f019f5cdd7"
     assert charge.gateway_number(SUBSCRIPTION, 7, 2) == "0LviKdjByrYF9t691Kt7iK-7-2"
+
+
+def test_derivations_beneath_a_dated_id_are_pinned() -> None:
+    """Neither may these literals change: a subscription's own id begins with a time."""
+    invoice = charge.invoice_id(DATED, 7)
+    identity = charge.charge_id(invoice, 2)
+
+    assert str(invoice) == "019ac6a1-3c40-8648-8eeb-0294bc8a0df7"
+    assert str(charge.invoice_id(DATED, 7, 1)) == "019ac6a1-3c40-8fe6-9459-dcc51323cf7e"
+    assert str(identity) == "019ac6a1-3c40-8df9-b54c-a7955c3eebc6"
+    assert str(charge.refund_id(identity, 1)) == "019ac6a1-3c40-83e8-a307-5ed017734da1"
+    assert charge.gateway_number(DATED, 7, 2) == "031ixK0KqDVdccROCv1AEk-7-2"
+
+
+def test_what_is_beneath_a_dated_id_begins_like_it() -> None:
+    """Invoices, charges and refunds stand in the order of their subscriptions; the rest differs."""
+    invoices = [charge.invoice_id(DATED, period) for period in range(200)]
+    charges = [charge.charge_id(invoice, ordinal) for invoice in invoices for ordinal in (1, 2)]
+    ids = [*invoices, *charges, *(charge.refund_id(one, 1) for one in charges)]
+
+    assert {one.bytes[:6] for one in ids} == {DATED.bytes[:6]}
+    assert {(one.version, one.variant) for one in ids} == {(8, RFC_4122)}
+    assert len({one.bytes[6:] for one in ids}) == 1_000
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def lock_due_to_open(
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         LEFT JOIN coupons k ON k.code = s.coupon_code
         WHERE s.id = ANY(CAST(:ids AS uuid[])) AND ({_TO_OPEN}) IS TRUE
-        ORDER BY s.next_due_at FOR UPDATE OF s SKIP LOCKED
+        ORDER BY s.next_due_at, s.id FOR UPDATE OF s SKIP LOCKED
     """)  # noqa: S608 - a constant of ours
     found = connection.execute(statement, {"ids": as_array(ids), "now": now})
     names = list(found.keys())
