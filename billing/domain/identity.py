@@ -34,12 +34,14 @@ def beneath(parent: UUID, namespace: UUID, name: str) -> UUID:
     """
     if parent.int >> 76 & 0xF not in (_DRAWN, _NAMED):
         return named(namespace, f"{parent}/{name}")
-    digest = sha1(namespace.bytes + f"{parent}/{name}".encode(), usedforsecurity=False).digest()
-    rest = int.from_bytes(digest[:10], "big") & _FREE
+    rest = int.from_bytes(_digest(namespace, f"{parent}/{name}")[:10], "big") & _FREE
     return UUID(int=parent.int & _TIME | _NAMED << 76 | _VARIANT | rest)
 
 
 def named(namespace: UUID, name: str) -> UUID:
     """What `uuid.uuid5` returns, in half the time: it looks for its hash at every call."""
-    digest = sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()
-    return UUID(bytes=digest[:16], version=5)
+    return UUID(bytes=_digest(namespace, name)[:16], version=5)
+
+
+def _digest(namespace: UUID, name: str) -> bytes:
+    return sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()

@@ -202,8 +202,9 @@ def test_a_pending_subscription_and_a_trial_can_be_canceled(engine: Engine) -> N
     assert engine.counts()["charges"] == 0
 
 
-def test_a_full_refund_gives_only_what_is_left(engine: Engine) -> None:
-    """A part went back before the cancel: the rest follows, not the whole."""
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> None:
+    """A part went back before the cancel, or is about to: the rest follows, not the whole."""
     customer, subscription = engine.begun()
     engine.run()
     from billing.services import refunding
@@ -211,6 +212,9 @@ def test_a_full_refund_gives_only_what_is_left(engine: Engine) -> None:
     refunding.refund_invoice(
         engine.context, engine.invoices(subscription)[0]["id"], 20_000, OPERATOR
     )
+    if sent:
+        engine.run()
+    assert given_back(engine, customer) == [20_000] * sent
     told = cancel(engine, subscription, refund=FULL)
     engine.run()
 
