@@ -65,6 +65,15 @@ MUST_RETURN = (RefundPurpose.CANCEL, RefundPurpose.SURPLUS, RefundPurpose.VOID)
 """Money that is not ours: when its refund is declined, somebody has to return it otherwise."""
 
 
+class RefundVerdict(StrEnum):
+    """What a person says of a refund that ended nowhere."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    RETURNED_ELSEWHERE = "returned-elsewhere"
+    KEPT = "kept"
+
+
 _S, _M = RefundStatus, RefundMove
 TRANSITIONS: dict[RefundStatus, dict[RefundMove, RefundStatus]] = {
     _S.REQUESTED: {

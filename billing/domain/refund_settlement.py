@@ -25,9 +25,9 @@ from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 
 CONFIRM_DECLINE_AFTER = timedelta(seconds=60)
 """DOKU, Check Status: wait 60 seconds. So soon the gateway is asked about a decline."""
-UNKNOWN_WAITS_MAX = len(refund.TRY_AFTER)
-"""An unknown refund is asked about, and sent again, within half a day only: how long the gateway
-remembers a Request-Id is not documented."""
+SENT_AGAIN_WAITS_MAX = len(refund.TRY_AFTER)
+"""An unknown refund is sent again within half a day only: how long the gateway remembers a
+Request-Id is not documented. It is asked about once more, and then parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _not_found(facts: Facts, now: datetime, horizon: timedelta) -> Decision:
     believed_at = facts.sent_at + horizon
     if now < believed_at:
         return _later(facts, now, not_after=believed_at, message="not found yet")
-    if facts.waits >= UNKNOWN_WAITS_MAX:
+    if facts.waits > SENT_AGAIN_WAITS_MAX:
         return _later(facts, now, message="not found")
     return Decision(facts.status, facts.waits, resend=True, message="not found")
 
@@ -163,8 +163,9 @@ def _later(
     """The refund stays unsettled: when it is tried again, or a visible end of trying."""
     status = status or facts.status
     wait = refund.try_after(facts.waits)
-    if status is RefundStatus.UNKNOWN and facts.waits >= UNKNOWN_WAITS_MAX:
-        wait = None
+    if status is RefundStatus.UNKNOWN:
+        is_over = facts.waits > SENT_AGAIN_WAITS_MAX
+        wait = None if is_over else min(wait or refund.TRY_AFTER[-1], refund.TRY_AFTER[-1])
     at = due or (now + wait if wait is not None else None)
     if at is not None and not_after is not None:
         at = min(at, not_after)

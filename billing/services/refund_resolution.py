@@ -8,7 +8,6 @@ waived. What the gateway says later against a person's word is recorded as a con
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from billing.domain import refund
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
-from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
+from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus, RefundVerdict
 from billing.services import guarding, returns
 from billing.services.context import Context
 from billing.store.queries import charges, events, invoices, refunds
@@ -30,17 +29,8 @@ many times."""
 REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 
 
-class Verdict(StrEnum):
-    """What a person says of a refund."""
-
-    SUCCEEDED = "succeeded"
-    DECLINED = "declined"
-    RETURNED_ELSEWHERE = "returned-elsewhere"
-    KEPT = "kept"
-
-
 def resolve_refund(
-    context: Context, refund_id: UUID, verdict: Verdict, by: Actor
+    context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
 ) -> dict[str, Any]:
     """Settle a refund by a person's word, and return what the gateway said before.
 
@@ -53,7 +43,7 @@ def resolve_refund(
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = _locked(connection, refund_id)
-        if verdict in {Verdict.RETURNED_ELSEWHERE, Verdict.KEPT}:
+        if verdict in {RefundVerdict.RETURNED_ELSEWHERE, RefundVerdict.KEPT}:
             return _end_unreturned(connection, row, verdict, by, now)
         if not guarding.is_ours(context, connection):
             raise IllegalMove(
@@ -72,7 +62,10 @@ def resolve_refund(
     return {"refund": str(refund_id), "status": _WORD[verdict].value, "gateway": said(answer)}
 
 
-_WORD = {Verdict.SUCCEEDED: RefundStatus.SUCCEEDED, Verdict.DECLINED: RefundStatus.DECLINED}
+_WORD = {
+    RefundVerdict.SUCCEEDED: RefundStatus.SUCCEEDED,
+    RefundVerdict.DECLINED: RefundStatus.DECLINED,
+}
 
 
 def said(answer: StatusOutcome) -> str:
@@ -109,22 +102,22 @@ def _check_resolvable(row: Mapping[Any, Any], horizon: timedelta, now: datetime)
         )
 
 
-def _check_agrees(answer: StatusOutcome, verdict: Verdict) -> None:
-    if isinstance(answer, Succeeded) and verdict is not Verdict.SUCCEEDED:
+def _check_agrees(answer: StatusOutcome, verdict: RefundVerdict) -> None:
+    if isinstance(answer, Succeeded) and verdict is not RefundVerdict.SUCCEEDED:
         raise IllegalMove("the gateway says that it paid this refund; resolve it --as succeeded")
-    if isinstance(answer, Declined) and verdict is not Verdict.DECLINED:
+    if isinstance(answer, Declined) and verdict is not RefundVerdict.DECLINED:
         raise IllegalMove("the gateway says that this refund failed; resolve it --as declined")
 
 
 def _settle_by_word(
     connection: Connection,
     row: Mapping[Any, Any],
-    verdict: Verdict,
+    verdict: RefundVerdict,
     answer: StatusOutcome,
     by: Actor,
     now: datetime,
 ) -> None:
-    if verdict is Verdict.SUCCEEDED:
+    if verdict is RefundVerdict.SUCCEEDED:
         if row["status"] == RefundStatus.REQUESTED:
             raise IllegalMove(f"refund {row['id']} was never received; resolve it --as declined")
         status = refund.advance(RefundStatus(row["status"]), RefundMove.SUCCEED)
@@ -144,7 +137,7 @@ def _settle_by_word(
 
 
 def _end_unreturned(
-    connection: Connection, row: Mapping[Any, Any], verdict: Verdict, by: Actor, now: datetime
+    connection: Connection, row: Mapping[Any, Any], verdict: RefundVerdict, by: Actor, now: datetime
 ) -> dict[str, Any]:
     """End a refund whose money must go back, and was declined: by other means, or not at all."""
     status = RefundStatus(row["status"])
@@ -152,7 +145,7 @@ def _end_unreturned(
         raise IllegalMove(
             f"refund {row['id']} is {status}; only an unreturned one is resolved --as {verdict}"
         )
-    if verdict is Verdict.KEPT:
+    if verdict is RefundVerdict.KEPT:
         status = refund.advance(status, RefundMove.WAIVE)
     else:
         status = refund.advance(status, RefundMove.RETURN_ELSEWHERE)

@@ -57,7 +57,9 @@ def change(connection: Connection, refund_id: UUID, **values: Any) -> None:
 
 def of_invoice(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
     """The refunds of invoices, oldest first."""
-    statement = text("SELECT * FROM refunds WHERE invoice_id = ANY(:ids) ORDER BY created_at, id")
+    statement = text(
+        "SELECT * FROM refunds WHERE invoice_id = ANY(:ids) ORDER BY created_at, charge_id, ordinal"
+    )
     return list(connection.execute(statement, {"ids": list(invoice_ids)}).mappings())
 
 
