@@ -1,0 +1,339 @@
+"""One customer's life in money: the engine acts, the model is told, and both are compared.
+
+Each deed is a pair of a name and its arguments, so that a life that fails reads like a story.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from billing.domain.errors import BillingError
+from billing.domain.events import OPERATOR, Actor
+from billing.domain.refund import RefundVerdict
+from billing.domain.subscription import RefundPolicy
+from billing.services import (
+    auditing,
+    changing,
+    crediting,
+    ending,
+    linking,
+    operating,
+    refund_resolution,
+    refunding,
+    subscribing,
+)
+from tests.integration.engine import Engine, Row
+from tests.property.money_model import Model
+from tests.property.money_till import Till
+
+DAY = timedelta(days=1)
+LOOKS_EVERY_DAYS = 8
+WHY = Actor("test", "a reason")
+PLACE = ZoneInfo("Asia/Jakarta")
+Deed = tuple[Any, ...]
+
+
+class Life:
+    """A customer with a subscription, in an engine whose gateway is a till."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.till, self.model = engine, Till(), Model()
+        engine.context = replace(engine.context, gateway=self.till)
+        engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
+        engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
+        self.customer = f"C{uuid4().hex[:12]}"
+        subscribing.create_customer(engine.context, self.customer, name="Ani", by=OPERATOR)
+        linking.bind(engine.context, self.customer, "6281234567890", OPERATOR)
+        linking.refresh(engine.context, self.customer)
+        self.subscription = engine.subscribe(self.customer, "MONTH")
+
+    def play(self, deeds: Sequence[Deed]) -> None:
+        """Do one thing after the other, and compare after each."""
+        self._work_off()
+        for name, *arguments in deeds:
+            getattr(self, name)(*arguments)
+            self._learn()
+            self._work_off()
+        assert auditing_without_dead_ends(self.engine) == []
+
+    # --- deeds -------------------------------------------------------------------------------
+
+    def wait(self, days: int) -> None:
+        """Let time pass, and what is due happen; no two periods begin before we look."""
+        while days:
+            step = min(days, LOOKS_EVERY_DAYS)
+            self.engine.advance(step * DAY)
+            self._learn()
+            days -= step
+
+    def befall(self, pay: list[str], refund: list[str]) -> None:
+        """What happens to the next payments and refunds."""
+        self.till.pay_fates, self.till.refund_fates = list(pay), list(refund)
+
+    def fall_silent(self) -> None:
+        """The gateway answers no question."""
+        self.till.silent = True
+
+    def speak(self) -> None:
+        """The gateway answers again, and payments that were said to have failed had not."""
+        self.till.silent = False
+        self.till.arrive()
+        for row in self._rows("SELECT id FROM charges WHERE status = 'declined' ORDER BY id"):
+            self.engine.late_success(row["id"])
+            self._learn()
+
+    def refund(self, which: int, amount: int | None) -> None:
+        """Give money of an invoice back."""
+        invoice = self._nth(list(self.model.invoices), which)
+        found = self.model.refundable(invoice)
+        charge, kept = found or (None, 0)
+        wanted = kept if amount is None else amount
+        made = self._try(
+            lambda: refunding.refund_invoice(self.engine.context, invoice, amount, WHY),
+            expected=0 < wanted <= kept,
+        )
+        if made is not None and charge is not None:
+            covered = self.model.covered_by(charge, wanted)
+            paid = self.model.charges[charge]
+            purpose = "operator"
+            if paid.surplus:
+                purpose = "surplus" if self.model.invoices[invoice].status == "paid" else "void"
+            if covered:
+                purpose = self.model.refunds[covered[0]].purpose
+            self.model.refund(UUID(made["refund"]), charge, wanted, purpose)
+            for number in covered:
+                self.model.refunds[number].state = "replaced"
+
+    def give(self, amount: int) -> None:
+        """Give a credit that no payment stands behind."""
+        made = crediting.grant(self.engine.context, self.customer, amount, WHY)
+        self.model.give(made["id"], amount)
+
+    def pay_out(self, which: int) -> None:
+        """Pay a credit out."""
+        if not self.model.credits:
+            return
+        credit = self._nth(sorted(self.model.credits), which)
+        amount = self.model.payable(credit)
+        made = self._try(
+            lambda: crediting.refund(self.engine.context, credit, WHY), expected=amount > 0
+        )
+        if made is not None:
+            charge = self.model.credits[credit].charge
+            assert charge is not None
+            self.model.refund(UUID(made["refund"]), charge, amount, "payout", credit)
+
+    def change(self, plan: str | None, amount: int | None) -> None:
+        """Another plan or price, now."""
+        period = self._period()
+        made = self._try(
+            lambda: changing.change(
+                self.engine.context, self.subscription, WHY, plan_code=plan, amount=amount
+            )
+        )
+        left = -made.get("net", 0) if made is not None else 0
+        if left <= 0:
+            return
+        known = set(self.model.credits)
+        new = [row["id"] for row in self._rows("SELECT id FROM credits ORDER BY id")]
+        fresh = [number for number in new if number not in known]
+        for invoice in period:
+            part = min(left, self.model.kept_of(invoice))
+            left -= part
+            if part and self.model.credit_back(invoice, part, fresh[0] if fresh else None):
+                fresh.pop(0)
+        assert (left, fresh) == (0, [])
+
+    def cancel(self, policy: str) -> None:
+        """Cancel now, with what is given back."""
+        [before] = self._rows("SELECT * FROM subscriptions", own="id")
+        period = self._period()
+        kept = sum(self.model.kept_of(invoice) for invoice in period)
+        left = 0
+        if policy == "full":
+            left = kept
+        elif policy == "prorated" and period:
+            [first] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[-1])
+            left = min(kept, self._share(before["period_amount"], first))
+        made = self._try(
+            lambda: ending.cancel(
+                self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
+            )
+        )
+        if made is None:
+            return
+        self._learn_invoices()
+        for invoice in period:
+            part = min(left, self.model.kept_of(invoice))
+            left -= part
+            money = self.model.cancel_back(invoice, part)
+            charge = self.model.invoices[invoice].charge
+            if money and charge is not None:
+                self.model.refund(self._new_refund(charge), charge, money, "cancel")
+
+    def void(self, which: int) -> None:
+        """Owe an invoice no more."""
+        invoice = self._nth(list(self.model.invoices), which)
+        self._try(lambda: operating.void_invoice(self.engine.context, invoice, WHY))
+
+    def go_on(self, which: int) -> None:
+        """Retry a refund that waits for a person."""
+        if not self.model.refunds:
+            return
+        number = self._nth(list(self.model.refunds), which)
+        made = self._try(lambda: refund_resolution.retry_refund(self.engine.context, number, WHY))
+        if made is not None and UUID(made["refund"]) != number:
+            old = self.model.refunds[number]
+            amount = min(old.amount, self.model.charges[old.charge].kept)
+            old.state = "replaced"
+            self.model.refund(UUID(made["refund"]), old.charge, amount, old.purpose)
+
+    def decide(self, which: int, verdict: str) -> None:
+        """Say what becomes of a refund that waits for a person."""
+        if not self.model.refunds:
+            return
+        number = self._nth(list(self.model.refunds), which)
+        old, enough = self.model.refunds[number], True
+        if verdict == "returned-elsewhere":
+            enough = self.model.charges[old.charge].kept >= old.amount
+        made = self._try(
+            lambda: refund_resolution.resolve_refund(
+                self.engine.context, number, RefundVerdict(verdict), WHY
+            ),
+            expected=old.state == "unreturned" and enough,
+        )
+        if made is not None and verdict == "returned-elsewhere":
+            self.model.returned_elsewhere(number)
+        elif made is not None:
+            old.state = "waived"
+
+    # --- learning and comparing --------------------------------------------------------------
+
+    def _work_off(self) -> None:
+        """Do what is due, and wait for refunds that are on their way."""
+        self.engine.run()
+        self._learn()
+        if self.engine.one(
+            "SELECT count(*) FROM refunds WHERE status IN ('requested', 'in_flight', 'unknown')"
+            " AND parked_at IS NULL"
+        ):
+            self.wait(1)
+        self._compare()
+
+    def _learn(self) -> None:
+        self._learn_invoices()
+        taken = "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id"
+        for row in self._rows(taken):
+            if row["id"] not in self.model.charges:
+                assert self.till.payments[str(row["id"])].moved
+                back = self.model.took(row["id"], row["invoice_id"], row["amount"])
+                if back is not None:
+                    amount, purpose = back
+                    self.model.refund(self._new_refund(row["id"]), row["id"], amount, purpose)
+        for row in self._rows("SELECT * FROM refunds"):
+            known = self.model.refunds[row["id"]]
+            if known.state == "on its way" and row["settled_at"] is not None:
+                paid = self.till.refunds[str(row["id"])].paid
+                assert paid == (row["status"] == "succeeded"), row["status"]
+                self.model.ended(row["id"], paid=paid)
+
+    def _learn_invoices(self) -> None:
+        invoices = "SELECT * FROM invoices ORDER BY created_at, period_index, change_index"
+        for row in self._rows(invoices):
+            if row["id"] not in self.model.invoices:
+                self.model.opened(row)
+            if row["status"] == "void" and self.model.invoices[row["id"]].status != "void":
+                self.model.voided(row["id"])
+
+    def _new_refund(self, charge: UUID) -> UUID:
+        known = set(self.model.refunds)
+        rows = self._rows("SELECT id FROM refunds WHERE charge_id = :charge", charge=charge)
+        [made] = [row["id"] for row in rows if row["id"] not in known]
+        return cast("UUID", made)
+
+    def _compare(self) -> None:
+        model = self.model
+        rows = self._rows("SELECT * FROM charges WHERE status = 'succeeded'")
+        ours = {row["id"]: (row["kept"], row["refunded"], row["credited"]) for row in rows}
+        predicted = {c: (p.kept, p.refunded, p.credited) for c, p in model.charges.items()}
+        assert ours == predicted
+        assert {row["id"]: row["amount"] for row in rows} == {c: sum(p) for c, p in ours.items()}
+        left = {row["id"]: row["remaining"] for row in self._rows("SELECT * FROM credits")}
+        assert left == {number: credit.left for number, credit in model.credits.items()}
+        self._compare_with_the_till()
+
+    def _compare_with_the_till(self) -> None:
+        """By the gateway's ledger alone: nobody got back more than was taken of them."""
+        model, till = self.model, self.till
+        assert till.over == []
+        elsewhere = [r for r in model.refunds.values() if r.state == "elsewhere"]
+        for charge, paid in model.charges.items():
+            theirs = till.payments[str(charge)]
+            back = theirs.back + sum(r.amount for r in elsewhere if r.charge == charge)
+            assert back <= paid.refunded <= theirs.amount
+            left = sum(c.left for c in model.credits.values() if c.charge == charge)
+            assert back + left <= theirs.amount
+        taken = sum(theirs.amount for theirs in till.payments.values() if theirs.moved)
+        back = sum(theirs.back for theirs in till.payments.values())
+        balance = sum(credit.left for credit in model.credits.values())
+        assert back + sum(r.amount for r in elsewhere) + balance <= taken + model.gifts
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _rows(self, statement: str, *, own: str = "", **parameters: Any) -> list[Row]:
+        if own:
+            statement += f" WHERE {own} = :own"
+            parameters["own"] = self.subscription
+        return self.engine.rows(statement, **parameters)
+
+    def _nth(self, found: Sequence[Any], which: int) -> Any:
+        return found[which % len(found)]
+
+    def _try(
+        self, act: Callable[[], dict[str, Any]], *, expected: bool | None = None
+    ) -> dict[str, Any] | None:
+        made, refused = None, None
+        try:
+            made = act()
+        except BillingError as why:
+            refused = why
+        assert expected is None or expected == (made is not None), refused
+        return made
+
+    def _period(self) -> list[UUID]:
+        """The invoices of the running period, the newest change first."""
+        rows = self._rows("SELECT * FROM invoices")
+        now = self.engine.now
+        running = [r for r in rows if r["period_start"] <= now < r["period_end"]]
+        index = [r["period_index"] for r in running if r["change_index"] == 0]
+        mine = [r for r in rows if r["period_index"] in index]
+        return [r["id"] for r in sorted(mine, key=lambda r: -r["change_index"])]
+
+    def _share(self, amount: int, period: Row) -> int:
+        """The unused days' part of a period, rounded half up."""
+        start, end, now = (
+            at.astimezone(PLACE).date()
+            for at in (period["period_start"], period["period_end"], self.engine.now)
+        )
+        whole, unused = (end - start).days, (end - now).days
+        return int((amount * unused * 2 + whole) // (whole * 2)) if whole else 0
+
+
+def auditing_without_dead_ends(engine: Engine) -> list[auditing.Finding]:
+    """What the audit finds, apart from what waits for a person."""
+    waits = "money that must go back went back"
+    return [found for found in auditing.audit(engine.context) if found.name != waits]
+
+
+@contextmanager
+def life(engine: Engine) -> Iterator[Life]:
+    """A life, after which the engine has its own gateway again."""
+    gateway = engine.context.gateway
+    try:
+        yield Life(engine)
+    finally:
+        engine.context = replace(engine.context, gateway=gateway)
