@@ -3,13 +3,14 @@
 Each deed is a pair of a name and its arguments, so that a life that fails reads like a story.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
 
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR, Actor
@@ -31,7 +32,13 @@ from tests.property.money_model import Model
 from tests.property.money_till import Till
 
 DAY = timedelta(days=1)
-LOOKS_EVERY_DAYS = 8
+LOOKS_EVERY_DAYS = 12
+READ = {
+    "invoices": "SELECT * FROM invoices ORDER BY created_at, period_index, change_index",
+    "charges": "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id",
+    "refunds": "SELECT * FROM refunds",
+    "credits": "SELECT id, remaining FROM credits",
+}
 WHY = Actor("test", "a reason")
 PLACE = ZoneInfo("Asia/Jakarta")
 Deed = tuple[Any, ...]
@@ -40,9 +47,9 @@ Deed = tuple[Any, ...]
 class Life:
     """A customer with a subscription, in an engine whose gateway is a till."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.till, self.model = engine, Till(), Model()
-        engine.context = replace(engine.context, gateway=self.till)
+    def __init__(self, shared: Engine) -> None:
+        self.till, self.model = Till(), Model()
+        self.engine = engine = Quick(shared, self.till)
         engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
         engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
         self.customer = f"C{uuid4().hex[:12]}"
@@ -52,9 +59,12 @@ class Life:
         self.subscription = engine.subscribe(self.customer, "MONTH")
 
     def play(self, deeds: Sequence[Deed]) -> None:
-        """Do one thing after the other, and compare after each."""
+        """Do one thing after the other, and compare after each; a gift may come first."""
+        begun = 1 if deeds[:1] and deeds[0][0] == "give" else 0
+        for deed in deeds[:begun]:
+            self.give(*deed[1:])
         self._work_off()
-        for name, *arguments in deeds:
+        for name, *arguments in deeds[begun:]:
             getattr(self, name)(*arguments)
             self._learn()
             self._work_off()
@@ -70,24 +80,36 @@ class Life:
             self._learn()
             days -= step
 
-    def befall(self, pay: list[str], refund: list[str]) -> None:
-        """What happens to the next payments and refunds."""
-        self.till.pay_fates, self.till.refund_fates = list(pay), list(refund)
+    def renew(self, pay_fates: list[str], days: int) -> None:
+        """Let a period begin; what happens to its payments, and how long it is waited."""
+        self.till.pay_fates = list(pay_fates)
+        self.wait(days)
+
+    def void_unknown(self, refund_fates: list[str]) -> None:
+        """Void an invoice whose payment arrived while the gateway told nobody, and hear of it."""
+        self.till.pay_fates, self.till.silent = ["lost"], True
+        self.wait(32)
+        self.till.refund_fates = list(refund_fates)
+        self.void(-1)
+        self._learn()
+        self.speak()
 
     def fall_silent(self) -> None:
         """The gateway answers no question."""
         self.till.silent = True
 
-    def speak(self) -> None:
+    def speak(self, refund_fates: Sequence[str] = ()) -> None:
         """The gateway answers again, and payments that were said to have failed had not."""
         self.till.silent = False
+        self.till.refund_fates += refund_fates
         self.till.arrive()
         for row in self._rows("SELECT id FROM charges WHERE status = 'declined' ORDER BY id"):
             self.engine.late_success(row["id"])
             self._learn()
 
-    def refund(self, which: int, amount: int | None) -> None:
+    def refund(self, which: int, amount: int | None, fates: Sequence[str] = ()) -> None:
         """Give money of an invoice back."""
+        self.till.refund_fates = list(fates)
         invoice = self._nth(list(self.model.invoices), which)
         found = self.model.refundable(invoice)
         charge, kept = found or (None, 0)
@@ -113,11 +135,13 @@ class Life:
         made = crediting.grant(self.engine.context, self.customer, amount, WHY)
         self.model.give(made["id"], amount)
 
-    def pay_out(self, which: int) -> None:
+    def pay_out(self, which: int, fates: Sequence[str] = ()) -> None:
         """Pay a credit out."""
+        self.till.refund_fates = list(fates)
         if not self.model.credits:
             return
-        credit = self._nth(sorted(self.model.credits), which)
+        money = [n for n in self.model.credits if self.model.payable(n)]
+        credit = self._nth(sorted(money if which and money else self.model.credits), which)
         amount = self.model.payable(credit)
         made = self._try(
             lambda: crediting.refund(self.engine.context, credit, WHY), expected=amount > 0
@@ -148,8 +172,9 @@ class Life:
                 fresh.pop(0)
         assert (left, fresh) == (0, [])
 
-    def cancel(self, policy: str) -> None:
+    def cancel(self, policy: str, fates: Sequence[str] = ()) -> None:
         """Cancel now, with what is given back."""
+        self.till.refund_fates = list(fates)
         [before] = self._rows("SELECT * FROM subscriptions", own="id")
         period = self._period()
         kept = sum(self.model.kept_of(invoice) for invoice in period)
@@ -166,7 +191,7 @@ class Life:
         )
         if made is None:
             return
-        self._learn_invoices()
+        self._learn_invoices(self._read()["invoices"])
         for invoice in period:
             part = min(left, self.model.kept_of(invoice))
             left -= part
@@ -180,8 +205,9 @@ class Life:
         invoice = self._nth(list(self.model.invoices), which)
         self._try(lambda: operating.void_invoice(self.engine.context, invoice, WHY))
 
-    def go_on(self, which: int) -> None:
-        """Retry a refund that waits for a person."""
+    def go_on(self, which: int, fates: Sequence[str] = ()) -> None:
+        """Retry a refund that waits for a person, the newest of them before others."""
+        self.till.refund_fates = list(fates)
         if not self.model.refunds:
             return
         number = self._nth(list(self.model.refunds), which)
@@ -196,7 +222,7 @@ class Life:
         """Say what becomes of a refund that waits for a person."""
         if not self.model.refunds:
             return
-        number = self._nth(list(self.model.refunds), which)
+        number = self._waiting(which)
         old, enough = self.model.refunds[number], True
         if verdict == "returned-elsewhere":
             enough = self.model.charges[old.charge].kept >= old.amount
@@ -217,37 +243,42 @@ class Life:
         """Do what is due, and wait for refunds that are on their way."""
         self.engine.run()
         self._learn()
-        if self.engine.one(
-            "SELECT count(*) FROM refunds WHERE status IN ('requested', 'in_flight', 'unknown')"
-            " AND parked_at IS NULL"
-        ):
+        unsettled = ("requested", "in_flight", "unknown")
+        if any(r["status"] in unsettled and not r["parked_at"] for r in self._read()["refunds"]):
             self.wait(1)
         self._compare()
 
     def _learn(self) -> None:
-        self._learn_invoices()
-        taken = "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id"
-        for row in self._rows(taken):
+        seen = self._read()
+        self._learn_invoices(seen["invoices"])
+        for row in seen["charges"]:
             if row["id"] not in self.model.charges:
                 assert self.till.payments[str(row["id"])].moved
                 back = self.model.took(row["id"], row["invoice_id"], row["amount"])
                 if back is not None:
                     amount, purpose = back
                     self.model.refund(self._new_refund(row["id"]), row["id"], amount, purpose)
-        for row in self._rows("SELECT * FROM refunds"):
+        for row in seen["refunds"]:
             known = self.model.refunds[row["id"]]
             if known.state == "on its way" and row["settled_at"] is not None:
                 paid = self.till.refunds[str(row["id"])].paid
                 assert paid == (row["status"] == "succeeded"), row["status"]
                 self.model.ended(row["id"], paid=paid)
 
-    def _learn_invoices(self) -> None:
-        invoices = "SELECT * FROM invoices ORDER BY created_at, period_index, change_index"
-        for row in self._rows(invoices):
+    def _learn_invoices(self, rows: Sequence[Row]) -> None:
+        for row in rows:
             if row["id"] not in self.model.invoices:
                 self.model.opened(row)
             if row["status"] == "void" and self.model.invoices[row["id"]].status != "void":
                 self.model.voided(row["id"])
+
+    def _read(self) -> dict[str, list[Row]]:
+        """The rows about money, at one instant."""
+        with self.engine.context.database.transaction() as connection:
+            return {
+                name: [dict(row) for row in connection.execute(text(query)).mappings()]
+                for name, query in READ.items()
+            }
 
     def _new_refund(self, charge: UUID) -> UUID:
         known = set(self.model.refunds)
@@ -257,12 +288,13 @@ class Life:
 
     def _compare(self) -> None:
         model = self.model
-        rows = self._rows("SELECT * FROM charges WHERE status = 'succeeded'")
+        seen = self._read()
+        rows = seen["charges"]
         ours = {row["id"]: (row["kept"], row["refunded"], row["credited"]) for row in rows}
         predicted = {c: (p.kept, p.refunded, p.credited) for c, p in model.charges.items()}
         assert ours == predicted
         assert {row["id"]: row["amount"] for row in rows} == {c: sum(p) for c, p in ours.items()}
-        left = {row["id"]: row["remaining"] for row in self._rows("SELECT * FROM credits")}
+        left = {row["id"]: row["remaining"] for row in seen["credits"]}
         assert left == {number: credit.left for number, credit in model.credits.items()}
         self._compare_with_the_till()
 
@@ -292,6 +324,12 @@ class Life:
 
     def _nth(self, found: Sequence[Any], which: int) -> Any:
         return found[which % len(found)]
+
+    def _waiting(self, which: int) -> UUID:
+        """A refund, if possible one that waits for a person."""
+        states = ("unreturned", "on its way")
+        waiting = [n for n, refund in self.model.refunds.items() if refund.state in states]
+        return cast("UUID", self._nth(waiting or list(self.model.refunds), which))
 
     def _try(
         self, act: Callable[[], dict[str, Any]], *, expected: bool | None = None
@@ -329,11 +367,26 @@ def auditing_without_dead_ends(engine: Engine) -> list[auditing.Finding]:
     return [found for found in auditing.audit(engine.context) if found.name != waits]
 
 
-@contextmanager
-def life(engine: Engine) -> Iterator[Life]:
-    """A life, after which the engine has its own gateway again."""
-    gateway = engine.context.gateway
-    try:
-        yield Life(engine)
-    finally:
-        engine.context = replace(engine.context, gateway=gateway)
+@dataclass
+class _Watch:
+    """The test clock, read without a statement: nobody else moves it in a life."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        """Where the clock stands."""
+        return self.at
+
+
+class Quick(Engine):
+    """An engine that knows where its clock stands; it shares everything else with another one."""
+
+    def __init__(self, engine: Engine, till: Till) -> None:
+        self.gateway, self.url, self.audited = engine.gateway, engine.url, False
+        self.watch = _Watch(engine.now)
+        self.context = replace(engine.context, gateway=till, clock=self.watch)
+
+    def set_clock(self, at: datetime) -> None:
+        """Put the clock somewhere later."""
+        super().set_clock(at)
+        self.watch.at = at
