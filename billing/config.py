@@ -5,8 +5,9 @@ the variable, what is wrong with it and what would be right.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -37,6 +38,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL: postgresql://user@host/db; a socket directory in ?host= too",
+    )
+    database_pooler: Literal["", "transaction"] = Field(
+        default="",
+        description="`transaction` behind a pooler in that mode, such as PgBouncer",
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis: redis://host:6379/0")
     doku_base_url: str = Field(default=DOKU_SANDBOX, description="Where the gateway listens")
@@ -128,9 +133,11 @@ class Settings(BaseSettings):
 
         url = f"postgresql+psycopg://{rest}"
         try:
-            make_url(url)
+            parameters = make_url(url).query
         except (ArgumentError, ValueError):
             raise ValueError(_ODD_URL) from None
+        if parameters:
+            _known(parameters)
         return SecretStr(url)
 
     @field_validator("redis_url")
@@ -246,6 +253,23 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError(_ODD_URL) from None
     return parts
+
+
+def _known(parameters: Mapping[str, object]) -> None:
+    """Refuse what PostgreSQL's client library would not take; ValueError says what is right."""
+    from psycopg.pq import Conninfo
+
+    if "prepare_threshold" in parameters:
+        raise ValueError(
+            "takes no prepare_threshold; behind a transaction pooler"
+            " set BILLING_DATABASE_POOLER=transaction"
+        )
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    unknown = sorted(set(parameters) - known)
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"has an unknown parameter {unknown[0]!r}{advice}")
 
 
 def _absent(name: str, example: str) -> str:

@@ -109,7 +109,7 @@ def _check_or_exit() -> None:
     try:
         engine = bootstrap.build(settings)
         engine.database.check()
-        has, wants = migrate.status(settings.database)
+        has, wants = migrate.status(settings.database, pooler=settings.database_pooler)
         if has != wants:
             raise NotConfigured(
                 f"the database is at revision {has}, this code wants {wants}:"

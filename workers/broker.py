@@ -1,8 +1,9 @@
 """Messages that are none: dropped with an alarm, instead of taking the worker down with them.
 
 kombu 5.7 reads what lies in a Redis list without looking; garbage there raises out of the
-worker's event loop and ends the process. And a worker that serves every queue keeps a process for
-those that are not a flood. It knows no task.
+worker's event loop and ends the process. An error reply of Redis does the same; here it means to
+connect again. And a worker that serves every queue keeps a process for those that are not a flood.
+It knows no task.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.scheduling import round_robin_cycle
-from redis.exceptions import ConnectionError  # noqa: A004 - Redis's own
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - Redis's own
 
 log = structlog.get_logger(__name__)
 
@@ -102,9 +103,15 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The Redis transport with that channel."""
+    """The Redis transport with that channel, for which any error reply ends the connection.
+
+    A server that became a replica answers with errors, as does one that loads its data or whose
+    master is away. Celery's worker ends on them (Celery #8030, #10096); on an error of the
+    connection it connects again, until another server is found there.
+    """
 
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
 def spare_a_process(concurrency: int) -> None:

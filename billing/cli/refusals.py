@@ -30,14 +30,16 @@ def _of_database(error: Exception) -> str | None:
     """A database that is away or not migrated; sqlalchemy is loaded if the error is of it."""
     if "sqlalchemy" not in sys.modules:
         return None
-    from sqlalchemy.exc import NoResultFound, OperationalError, ProgrammingError
+    from sqlalchemy.exc import DBAPIError, NoResultFound, ProgrammingError
+
+    from billing.store.session import is_lost
 
     if isinstance(error, NoResultFound):  # the engine's one row is written by the migration
         return MIGRATE
     if isinstance(error, ProgrammingError):
         names = {"UndefinedTable", "UndefinedColumn", "InvalidSchemaName"}
         return MIGRATE if type(error.orig).__name__ in names else None
-    if isinstance(error, OperationalError):
+    if isinstance(error, DBAPIError) and is_lost(error):
         return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
     return None
 

@@ -57,7 +57,7 @@ def _for_watching() -> dict[str, str]:
 
 
 def _migrate(settings: Settings) -> None:
-    migrate.upgrade(settings.database)
+    migrate.upgrade(settings.database, pooler=settings.database_pooler)
 
 
 def _scenario(context: Context, sandbox_url: str) -> Scenario | None:

@@ -19,7 +19,9 @@ BAD: dict[str, list[str]] = {
     "database_url": [
         "mysql://root@localhost/x", "sqlite:///x.db", "postgresql://", "localhost/billing",
         "postgresql://user@host:port/db", "postgresql+asyncpg://user@host/db",
+        "postgresql://user@host/db?prepare_threshold=0", "postgresql://user@host/db?ssl_mode=x",
     ],
+    "database_pooler": ["session", "pgbouncer", "Transaction"],
     "redis_url": [
         "http://localhost", "localhost:6379", "redis://[::1", "redis://host:port/0",
         "redis://host:70000/0",
