@@ -10,6 +10,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
+from re import fullmatch
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -106,6 +107,11 @@ class Settings(BaseSettings):
         default="https://example.com/not-linked",
         description="Where OVO sends a customer who did not link",
     )
+    flower_hosts: str = Field(
+        default="",
+        description="Names under which Flower is called besides 127.0.0.1 and localhost,"
+        " comma-separated",
+    )
     test_clock: bool = Field(default=False, description="Billing time is set by `billing clock`")
     log_format: Literal["console", "json"] = Field(
         default="console", description="Log lines for people or for machines"
@@ -170,6 +176,14 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL with http:// or https://")
         return value
 
+    @field_validator("flower_hosts")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        for name in filter(None, (part.strip() for part in value.split(","))):
+            if not fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
+                raise ValueError("must be host names without scheme and port, comma-separated")
+        return value
+
     @field_validator("faults", mode="before")
     @classmethod
     def _json(cls, value: object) -> object:
@@ -215,6 +229,12 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Whether real customers' money is at the other end."""
         return self.gateway_host == urlsplit(DOKU_PRODUCTION).hostname
+
+    @property
+    def flower_names(self) -> frozenset[str]:
+        """Host names under which Flower may be called, besides those of this machine."""
+        names = (name.strip().lower() for name in self.flower_hosts.split(","))
+        return frozenset(filter(None, names))
 
     @property
     def database(self) -> str:

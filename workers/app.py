@@ -71,6 +71,12 @@ app.conf.update(
 )
 
 
+if "flower.command" in sys.modules:  # Celery's own command has it, and it may be started from here
+    from workers import doors
+
+    doors.close(settings.flower_names)
+
+
 @lru_cache(maxsize=1)
 def _context_of(_pid: int) -> Context:
     return bootstrap.build(settings)

@@ -11,7 +11,11 @@ from typing import Any
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.scheduling import round_robin_cycle
-from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - Redis's own
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - Redis's own
+    InvalidResponse,
+    ResponseError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +42,37 @@ class _Cycle(round_robin_cycle):
         return [name for name in queues if name != CHARGES] if self.channel.spares else queues
 
 
+class QoS(redis.QoS):
+    """What one channel has fetched; a message that cannot be acknowledged leaves its place.
+
+    Celery notes that and goes on. A worker all of whose places are taken would fetch nothing, meet
+    no error, and never connect again. The message comes back later, and meets the claim.
+    """
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Take a message that is worked off out of Redis."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has few
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - as kombu calls it
+        """Take a message that will not be worked on out of Redis, or give it back."""
+        try:
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]  # as above
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class Channel(redis.Channel):
     """A channel that survives what it reads, and leaves charges where they are when it has enough.
 
     Otherwise slow wallets would occupy every process, and ticks and refunds would wait for them.
     """
 
+    QoS = QoS
     spares = False
     _listener: tuple[Any, int] | None = None
 
@@ -111,7 +140,7 @@ class Transport(redis.Transport):
     """
 
     Channel = Channel
-    connection_errors = (*redis.Transport.connection_errors, ResponseError)
+    connection_errors = (*redis.Transport.connection_errors, InvalidResponse, ResponseError)
 
 
 def spare_a_process(concurrency: int) -> None:
