@@ -12,7 +12,7 @@ from billing import bootstrap, config, logs
 from billing.config import Settings
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
-from billing.local.stack import Stack
+from billing.local.stack import FLOWER_PASSWORD, Stack
 from billing.local.view import Places, View
 from billing.services import watching
 from billing.services.context import Context
@@ -35,13 +35,17 @@ def run(*, plain: bool = False) -> None:
             context = bootstrap.build(stack.settings)
             places = Places(
                 flower=stack.flower_url,
+                login=stack.flower_login.replace(":", " / ", 1),
                 gateway=stack.sandbox_url or stack.settings.doku_base_url,
                 logs=str(stack.logs),
             )
             scenario = _scenario(context, stack.sandbox_url)
             if scenario is not None and scenario.begin():
                 say("the database was empty: added plans and customers to watch")
-            say(f"Flower {places.flower} · gateway {places.gateway} · logs {places.logs}")
+            # What is no terminal may be a file that others read.
+            where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
+            say(f"Flower {places.flower} ({where})")
+            say(f"gateway {places.gateway} · logs {places.logs}")
             _show(stack, context, scenario, View(console, places), console, live=live)
     except KeyboardInterrupt:
         say("everything has ended; what happened is kept for the next start")

@@ -31,6 +31,7 @@ class Places:
     """Where things are."""
 
     flower: str
+    login: str
     gateway: str
     logs: str
 
@@ -99,7 +100,7 @@ def _facts(
         ("subscriptions", statuses or "none yet"),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
-        ("Flower", places.flower),
+        ("Flower", f"{places.flower}   {places.login}"),
         ("gateway", places.gateway),
         ("logs", places.logs),
     ]
