@@ -19,7 +19,13 @@ from billing import config
 from billing.config import Settings
 from billing.domain.errors import NotConfigured
 from billing.local import programs, servers
-from billing.local.environment import for_children, kept_password, kept_token_key, overlay, write_env_file
+from billing.local.environment import (
+    for_children,
+    kept_password,
+    kept_token_key,
+    overlay,
+    write_env_file,
+)
 from billing.local.lock import HomeLock
 from billing.local.processes import Child, Crew, until
 from billing.local.programs import Part

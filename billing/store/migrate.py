@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
-from billing.store.session import once
+from billing.store.session import plain_engine
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -57,7 +57,7 @@ def head() -> str:
 
 def status(url: str, *, pooler: str = "") -> tuple[str | None, str]:
     """The revision the database has, None before the first, and the one the code wants."""
-    engine = once(url, pooler=pooler)
+    engine = plain_engine(url, pooler=pooler)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):

@@ -77,7 +77,7 @@ def engine_of(
     return engine
 
 
-def once(url: str, *, pooler: str = "") -> Engine:
+def plain_engine(url: str, *, pooler: str = "") -> Engine:
     """An engine for migrations: it keeps no connection, and its statements may take long."""
     return engine_of(url, pooler=pooler, limits={}, poolclass=NullPool)
 

@@ -138,7 +138,13 @@ def test_only_the_doors_to_people_print() -> None:
 
 def test_every_engine_is_told_of_the_pooler() -> None:
     """A connection that does not know of it would be refused by it, or prepare statements."""
-    wanted = {"Database", "migrate.upgrade", "migrate.status", "once", "session.once"}
+    wanted = {
+        "Database",
+        "migrate.upgrade",
+        "migrate.status",
+        "plain_engine",
+        "session.plain_engine",
+    }
     calls = (
         (module, node)
         for module in modules("billing", "workers")

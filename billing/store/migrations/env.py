@@ -10,7 +10,7 @@ assert tables.PLANS.name == "plans"  # noqa: S101 - keeps the import above
 MIGRATION_LOCK = 7_305_021
 
 asked = context.config.attributes
-engine = session.once(asked["url"], pooler=asked["pooler"])
+engine = session.plain_engine(asked["url"], pooler=asked["pooler"])
 with engine.connect() as connection:
     context.configure(
         connection=connection, target_metadata=SQLModel.metadata, compare_server_default=False
