@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from billing import bootstrap, logs
 from billing.domain.errors import BillingError, NotConfigured
+from billing.domain.escaping import escape
 from billing.services import guarding
 from billing.services.context import Context
 from billing.store import migrate
@@ -126,7 +127,7 @@ def _check_or_exit() -> None:
         engine.database.dispose()
         _check_redis()
     except BillingError as mistake:
-        sys.exit(f"billing: {mistake}")
+        sys.exit(f"billing: {escape(str(mistake))}")
 
 
 def _check_redis() -> None:

@@ -12,6 +12,7 @@ from celery import Celery
 
 from billing import bootstrap, config, logs
 from billing.domain.errors import BillingError
+from billing.domain.escaping import escape
 from workers import broker, doors
 
 ADMIN_TASKS = (
@@ -48,11 +49,12 @@ def _settings() -> config.Settings:
         found = config.load([]) if os.environ.get("BILLING_REDIS_URL") else config.load()
         _ = found.redis
     except BillingError as mistake:
-        sys.exit(f"billing: {mistake}")
+        sys.exit(f"billing: {escape(str(mistake))}")
     return found
 
 
 def _app(settings: config.Settings) -> Celery:
+    logs.configure(settings.log_format, settings.log_level)
     doors.close(settings.flower_names)
     made = Sender("billing", set_as_current=True)
     made.conf.update(bootstrap.messaging(settings), timezone="UTC", task_send_sent_event=True)

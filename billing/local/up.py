@@ -10,6 +10,7 @@ from rich.live import Live
 
 from billing import bootstrap, config, logs
 from billing.config import Settings
+from billing.domain.escaping import escape
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
 from billing.local.stack import FLOWER_PASSWORD, Stack
@@ -23,11 +24,11 @@ LOOK_SECONDS = 0.5
 
 def run(*, plain: bool = False) -> None:
     """Start everything, show it until Ctrl-C or SIGTERM, and end everything again."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     live = console.is_terminal and not plain
 
     def say(text: str) -> None:
-        console.print(text, soft_wrap=True)
+        console.print(escape(text), soft_wrap=True)
 
     logs.configure(level="warning")
     try:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
 from billing.services.watching import PLACE, Overview
@@ -114,8 +115,8 @@ def _processes(health: Mapping[str, str]) -> str:
 def _cells(event: Mapping[Any, Any]) -> tuple[str, str, str, str]:
     at = event["at"].astimezone(zone(PLACE))
     return (
-        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{event['customer_id'] or '':<8}",
-        _details(event),
+        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{escape(event['customer_id'] or ''):<8}",
+        escape(_details(event)),
     )  # fmt: skip
 
 
