@@ -22,7 +22,8 @@ def test_no_command_lets_a_row_act_on_the_terminal(engine: Engine, billing: Bill
     for words in (
         ("customer", "list"), ("customer", "show", customer), ("plan", "list"),
         ("plan", "show", "P"), ("subscription", "list"), ("subscription", "show", subscription),
-        ("invoice", "list"), ("invoice", "show", invoice["id"]), ("charge", "list"), ("charge", "show", charge),
+        ("invoice", "list"), ("invoice", "show", invoice["id"]),
+        ("charge", "list"), ("charge", "show", charge),
         ("event", "list"), ("wallet", "list"), ("forecast", "--until", "2027-01-01T00:00"),
     ):  # fmt: skip
         said = billing(*words, people=True)
