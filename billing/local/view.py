@@ -74,7 +74,7 @@ class View:
     def lines(self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]) -> None:
         """Print what is new, and now and then a summary."""
         for event in self.note(seen.events):
-            self._console.print(*_cells(event), soft_wrap=True, highlight=False)
+            self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
         facts = _facts(seen, queues, health, self._places)[:2]
         text = " | ".join(f"{name}: {value}" for name, value in facts)
         if self._looks % SUMMARY_EVERY == 0 and text != self._summary:

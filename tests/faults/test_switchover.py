@@ -76,6 +76,8 @@ def test_workers_move_to_the_new_primary_by_themselves(pair: Pair, ground: Groun
 
     pair.demote()
     ground.poll(lambda: sum(ground.debits(people)) >= 2, "both calls were made")
+    log = ground.fleet.workers["one"].program.log
+    ground.poll(lambda: "connection_lost" in log.read_text(), "an answer could not be kept")
     pair.promote()
     promoted_at = monotonic()
 
