@@ -23,6 +23,8 @@ class Incoming(NamedTuple):
     customer: str = ""
     token_hashes: Sequence[bytes] = ()
     """The token's hash under each key, the newest first; empty without a token."""
+    objection: str = ""
+    """Why the row must not be added; a repeat of one that was added in time is still there."""
 
 
 class Holder(NamedTuple):
@@ -77,6 +79,8 @@ def _decided(row: Incoming, known: Known) -> Verdict:
     earlier = known.contents.get(row.id)
     if earlier is not None:
         return _repeated(row, earlier, known)
+    if row.objection:
+        return _rejected(row.objection)
     verdict = Verdict(Fate.ADDED)
     if row.token_hashes:
         verdict = _with_token(row, known)

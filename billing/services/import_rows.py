@@ -100,6 +100,7 @@ def subscription(
         "created_at": now,
     }
     linked = _wallet(cells, plan, now) if token else None
+    expired = linked is not None and linked["expires_at"] <= now
     content = {
         "customer": payer,
         "plan": plan["code"],
@@ -113,17 +114,17 @@ def subscription(
         "bound_at": _written(linked["bound_at"]) if linked and _cell(cells, "bound_at") else "",
     }
     hashes = vault.hashes(token.encode()) if token else ()
-    return Row(Incoming(line, reference, content, payer, hashes), values, linked, token)
+    objection = f"the token of {cells['bound_at']} has expired; leave it out" if expired else ""
+    incoming = Incoming(line, reference, content, payer, hashes, objection)
+    return Row(incoming, values, linked, token)
 
 
 def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
     digits = _cell(cells, "masked_phone")
     bound = _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else now
-    expires = _token_ends(bound)
-    if expires <= now:
-        raise InvalidValue(f"the token of {cells['bound_at']} has expired; leave it out")
     if bound > now:
         raise InvalidValue(f"bound_at {cells['bound_at']} is still to come")
+    expires = _token_ends(bound)
     return {
         "customer_id": _cell(cells, "customer"),
         "status": WalletStatus.ACTIVE,

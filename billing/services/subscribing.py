@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
@@ -205,12 +205,18 @@ def subscribe(
         events.record(connection, [told])
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
-        wallets.keep(connection, customer_id)
-        live = wallets.live_of(connection, customer_id)
-        if live is not None and live["status"] == WalletStatus.ACTIVE:
-            row = subscriptions.lock_one(connection, subscription_id)
-            if row is not None:
-                linking.start(connection, row, now, by)
+        _begin_if_linked(connection, customer_id, subscription_id, now, by)
         return {"id": str(subscription_id)}
 
     return once(context, request, act)
+
+
+def _begin_if_linked(
+    connection: Connection, customer_id: str, subscription_id: UUID, now: datetime, by: Actor
+) -> None:
+    wallets.keep(connection, customer_id)
+    live = wallets.live_of(connection, customer_id)
+    if live is not None and live["status"] == WalletStatus.ACTIVE:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is not None:
+            linking.start(connection, row, now, by)
