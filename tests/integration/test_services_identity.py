@@ -98,6 +98,26 @@ def test_the_same_reference_in_two_databases_makes_two_gateway_numbers(
     assert len({row["number"] for row in debits}) == len(debits) == 2
 
 
+def test_an_import_that_a_restore_lost_is_the_same_subscription(engine: Engine) -> None:
+    """The file is imported again into the restored database: its charges are met, not repeated."""
+    engine.plan()
+    customer = engine.customer()
+    row = {"id": "1", "customer": customer, "plan": "P", "anchor": "2026-01-31T09:00",
+           "next_due_at": "2026-01-31T09:00"}  # fmt: skip
+    numbers = []
+    for _ in range(2):
+        [*_, report] = importing.subscriptions(engine.context, [(2, row)], OPERATOR)
+        assert report.added == 1
+        engine.advance(2 * DAY)
+        numbers += [each["gateway_number"] for each in engine.rows("SELECT * FROM charges")]
+        if len(numbers) == 1:
+            forget(engine, "imports", *OF_A_SUBSCRIPTION)
+
+    assert numbers[0] == numbers[1]
+    assert [each["status"] for each in engine.rows("SELECT * FROM charges")] == ["succeeded"]
+    assert len(engine.debits(customer)) == 1
+
+
 def test_a_key_that_was_forgotten_returns_what_it_made(engine: Engine) -> None:
     """The key's row may be gone while the subscription is there, on another plan since."""
     engine.plan()

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from cryptography.fernet import Fernet
 
+from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
 from billing.services import changing, importing, linking, subscribing, unbinding
@@ -280,3 +281,31 @@ def test_a_customer_who_appears_meanwhile_is_compared_again(
 
     assert outcome(report) == (1, 1, [])
     assert shop.one("SELECT count(*) FROM customers WHERE id IN ('D', 'E')") == 2
+
+
+def test_a_name_with_joiners_is_imported_and_charged(engine: Engine) -> None:
+    """Persian and emoji reach the gateway as they are; what turns text around does not come in."""
+    engine.plan()
+    names = ["نیک\u200cآیین", "Ani \U0001f469\u200d\U0001f467", "Ani\u202egnp.exe", "Ani\x1b[2J"]
+    ids = [f"{engine.customer(linked=False)}-{number}" for number in range(len(names))]
+    lines = [
+        (n, {"id": i, "name": name}) for n, (i, name) in enumerate(zip(ids, names, strict=True))
+    ]
+
+    [*_, report] = importing.customers(engine.context, lines, OPERATOR)
+
+    assert outcome(report)[:2] == (2, 0)
+    assert [line for line, _ in report.bad] == [2, 3]
+    for customer in ids[:2]:
+        engine.link(customer)
+        engine.put_cash(customer, 1_000_000)
+        engine.subscribe(customer)
+    engine.run()
+    assert [len(engine.debits(customer)) for customer in ids[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize("email", ["a@b\x1b[2J", "a@b\nc", "a@\u202eb"])
+def test_an_address_has_no_control_characters(engine: Engine, email: str) -> None:
+    """It is shown and sent as a name is."""
+    with pytest.raises(InvalidValue, match="printable"):
+        subscribing.create_customer(engine.context, "E", name="Eko", by=OPERATOR, email=email)

@@ -39,7 +39,10 @@ def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dic
         f"SELECT id, name, phone, email FROM customers WHERE id = ANY {IDS}"  # noqa: S608 - ours
     )
     rows = connection.execute(statement, {"ids": as_json(list(set(ids)))})
-    return {row.id: {"name": row.name, "phone": row.phone, "email": row.email} for row in rows}
+    return {
+        row.id: {"name": row.name.strip(), "phone": row.phone, "email": row.email.strip()}
+        for row in rows
+    }
 
 
 def known_references(connection: Connection, references: Sequence[str]) -> dict[str, Any]:
