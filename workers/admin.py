@@ -49,12 +49,12 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
             try:
                 arguments, reason, key = _arguments(names, args, kwargs, str(self.request.id))
                 by = Actor("admin task", reason)
-                checked(by, Request(key, name, arguments), **arguments)
+                told = checked(by, Request(key, name, arguments), **arguments)
             except ValidationError as invalid:
                 _refuse(name, InvalidValue(_one_line(invalid)))
             except BillingError as refused:
                 _refuse(name, refused)
-            log.info("admin.done", admin_task=name, key=key)
+            log.info("admin.done", admin_task=name, key=key, **(told or {}))
 
         return task
 
@@ -126,13 +126,18 @@ def subscribe(
     amount: int | None = None,
     coupon: str | None = None,
     setup_fee: int | None = None,
-) -> None:
-    """Put a customer on a plan. `start` is an ISO 8601 instant with offset."""
+    backdate: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
+) -> dict[str, Any]:
+    """Put a customer on a plan. `start` is an ISO 8601 instant with offset.
+
+    Another idempotency key is another subscription, also to a plan that the customer has.
+    """
     _with_offset("start", start)
-    subscribing.subscribe(
+    made = subscribing.subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
-        coupon=coupon, setup_fee=setup_fee, request=request,
+        coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
+    return {"subscription": made["id"], "charged_now": made.get("charged_now")}
 
 
 @admin_task("admin.change_subscription")

@@ -48,6 +48,12 @@ def subscribe(
     ] = None,
     reason: options.Reason = None,
     *,
+    backdate: Annotated[
+        bool, typer.Option("--backdate", help="Accept a --start of long ago.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="One more of a plan that the customer has already.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Put a customer on a plan; it begins once there is a wallet."""
@@ -57,19 +63,22 @@ def subscribe(
     with engine.engine() as context:
         from billing.services import showing, subscribing
 
-        begin = None
-        if start is not None:
-            with context.database.transaction() as connection:
-                timezone = subscribing.known_plan(connection, plan)["timezone"]
-            begin = arguments.instant(start, timezone)
+        begin = None if start is None else arguments.moment(start)
+        is_local = begin is not None and begin.tzinfo is None
         made = subscribing.subscribe(
-            context, customer, plan, by, start=begin, quantity=times, amount=cost, coupon=coupon,
-            setup_fee=fee,
+            context, customer, plan, by, start=None if is_local else begin,
+            local_start=begin if is_local else None, quantity=times, amount=cost, coupon=coupon,
+            setup_fee=fee, backdate=backdate, again=again,
         )  # fmt: skip
         shown = showing.subscription(context.database, UUID(made["id"]))
 
     def people() -> None:
         output.facts(shown, FACTS[:9])
+        from billing.domain.backdating import AtOnce
+
+        due = AtOnce(**made["charged_now"])
+        if start is not None and due.periods:
+            output.say(f"charged at once: {due}")
         if shown["status"] == SubscriptionStatus.PENDING:
             output.say(f"it begins with a wallet: billing wallet bind {customer} --phone 62…")
 

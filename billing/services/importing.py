@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import wallet
+from billing.domain import backdating, wallet
+from billing.domain.backdating import AtOnce
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor, event
 from billing.domain.identity import named
@@ -29,7 +30,7 @@ from billing.store.queries import events
 from billing.store.queries import importing as statements
 from billing.store.vault import Vault
 from schedules.durations import add
-from schedules.walltime import ScheduleError, local_anchor, place
+from schedules.walltime import ScheduleError, asked_wall, place
 
 BATCH = 2_500
 CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
@@ -50,6 +51,8 @@ class Report:
 
     added: int = 0
     there: int = 0
+    charged_now: AtOnce = backdating.NOTHING
+    """What is due already of the subscriptions that are added."""
     bad: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -85,19 +88,35 @@ def customers(
 
 
 def subscriptions(
-    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False
-) -> Iterator[Report]:
+    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False,
+    backdate: bool = False,
+) -> Iterator[Report]:  # fmt: skip
     """Add running subscriptions with their anchor, next due date and token; yield reports.
 
-    Their periods are counted from the next one that is due, which keeps the anchor's dates.
+    Their periods are counted from the next one that is due, which keeps the anchor's dates. One
+    that is due since more than BILLING_BACKDATE_DAYS_MAX days is rejected unless `backdate`.
     """
     plans: dict[str, Mapping[Any, Any]] = {}
+    due_now = backdating.NOTHING
 
     def prepare(connection: Connection, row: Mapping[str, str], now: datetime) -> dict[str, Any]:
         code = (row.get("plan") or "").strip()
         if code not in plans:
             plans[code] = subscribing.known_plan(connection, code)
-        return _subscription(row, plans[code], now)
+        ready = _subscription(row, plans[code], now)
+        due = ready["subscription"]["next_due_at"]
+        days = context.settings.backdate_days_max
+        why = backdating.refusal("next_due_at", due, now, days, ready["charged_now"])
+        if why is not None and not backdate:
+            raise InvalidValue(why)
+        if dry_run:
+            tally([ready])
+        return ready
+
+    def tally(rows: Iterable[Mapping[str, Any]]) -> None:
+        nonlocal due_now
+        for row in rows:
+            due_now = due_now.plus(row["charged_now"])
 
     def write(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> int:
         # A reference that comes twice in one batch is once, as it is in two.
@@ -106,6 +125,7 @@ def subscriptions(
             row["subscription"]["id"] = named(_NAMESPACE, reference)
         new = statements.add_subscriptions(connection, [r["subscription"] for r in once.values()])
         fresh = [row for row in once.values() if row["subscription"]["id"] in new]
+        tally(fresh)
         linked = [row for row in fresh if row["wallet"] is not None]
         statements.add_wallets(connection, _sealed(context.vault, linked))
         told = [
@@ -120,7 +140,9 @@ def subscriptions(
         events.record(connection, told)
         return len(new)
 
-    yield from _batches(context, lines, prepare, write, dry_run=dry_run)
+    for report in _batches(context, lines, prepare, write, dry_run=dry_run):
+        report.charged_now = due_now
+        yield report
 
 
 Prepare = Callable[[Connection, Mapping[str, str], datetime], dict[str, Any]]
@@ -195,8 +217,7 @@ def _subscription(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime
     reference = (row.get("id") or "").strip()
     if not reference:
         raise InvalidValue("id must not be empty")
-    timezone = zone(plan["timezone"])
-    anchor = local_anchor(_instant(row, "anchor", plan), timezone)
+    anchor = _anchor(row, plan)
     due = _instant(row, "next_due_at", plan)
     index = calendar(plan, anchor).index_of(due)
     if index is None:
@@ -226,8 +247,10 @@ def _subscription(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime
         "created_at": now,
     }
     linked = _wallet(row, plan, now) if token else None
+    charged_now = backdating.at_once(backdating.imported(plan, anchor, due, index, amount), now)
     return {
-        "subscription": subscription, "wallet": linked, "reference": reference, "token": token
+        "subscription": subscription, "wallet": linked, "reference": reference, "token": token,
+        "charged_now": charged_now,
     }  # fmt: skip
 
 
@@ -279,6 +302,13 @@ def _instant(row: Mapping[str, str], column: str, plan: Mapping[Any, Any]) -> da
         return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
     except (ValueError, OverflowError):
         raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
+
+
+def _anchor(row: Mapping[str, str], plan: Mapping[Any, Any]) -> datetime:
+    """The wall time that was written: inside a spring gap its instant does not tell it."""
+    at = _instant(row, "anchor", plan)
+    written = datetime.fromisoformat(row["anchor"].strip())
+    return asked_wall(at if written.tzinfo else written, zone(plan["timezone"]))
 
 
 def _whole(text: str, what: str) -> int:
