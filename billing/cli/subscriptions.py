@@ -7,12 +7,13 @@ from uuid import UUID
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
 
-app = options.noun("Subscriptions: customers on plans.")
+app = options.noun("Subscriptions: customers on plans.", ways_out.SUBSCRIPTION)
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
 Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
 Amount = Annotated[
@@ -317,3 +318,4 @@ def _people(found: dict[str, Any]) -> None:
 
     output.facts(found, FACTS)
     timeline.draw(found)
+    output.ways(found)

@@ -181,13 +181,10 @@ def subscribe(
     check_quantity(quantity)
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        plan = known_plan(connection, plan_code)
-        if plan["archived_at"] is not None:
-            raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
+        plan = _offered(connection, plan_code)
         if not catalog.lock_customer(connection, customer_id):
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         if request is None and not again:
-            # Under the customer's lock: of two clicks at the same moment the second one sees this.
             _check_first(connection, customer_id, plan_code)
         cost = checked_amount(
             plan["amount"] * quantity if amount is None else amount, "the amount of a period"
@@ -197,25 +194,16 @@ def subscribe(
             extras.append(discounting.extra_line("setup fee", setup_fee))
             checked_amount(cost + setup_fee, "the first invoice")
         start_at, begins = _beginning(plan, start, local_start, now)
-        offered = discounting.known_coupon(connection, coupon) if coupon is not None else None
-        would = backdating.at_once(
-            backdating.beginning(plan, begins, cost, extras=extras, coupon=offered), now
-        )
+        reduced = discounting.known_coupon(connection, coupon) if coupon is not None else None
+        new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)
+        would = backdating.at_once(new, now)
         backdated = _check_start(context, start_at, now, would, backdate=backdate)
         subscription_id = dated(now, uuid4())
         subscriptions.add(
-            connection,
-            id=subscription_id,
-            customer_id=customer_id,
-            plan_code=plan_code,
-            status=SubscriptionStatus.PENDING,
-            quantity=quantity,
-            amount=cost,
-            extras=extras,
-            start_at=start_at,
-            start_local=local_start,
-            created_at=now,
-        )
+            connection, id=subscription_id, customer_id=customer_id, plan_code=plan_code,
+            status=SubscriptionStatus.PENDING, quantity=quantity, amount=cost, extras=extras,
+            start_at=start_at, start_local=local_start, created_at=now,
+        )  # fmt: skip
         told = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
             subscription_id=subscription_id, plan=plan_code, amount=cost, **backdated,
@@ -227,6 +215,13 @@ def subscribe(
         return {"id": str(subscription_id), "charged_now": would._asdict()}
 
     return once(context, request, act)
+
+
+def _offered(connection: Connection, code: str) -> Mapping[Any, Any]:
+    plan = known_plan(connection, code)
+    if plan["archived_at"] is not None:
+        raise IllegalMove(f"plan {code!r} is archived; choose another one")
+    return plan
 
 
 def _beginning(
@@ -243,7 +238,10 @@ def _beginning(
 
 
 def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
-    """Raise AlreadyExists when the customer has a live subscription to this plan."""
+    """Raise AlreadyExists when the customer has a live subscription to this plan.
+
+    Under the customer's lock: of two clicks at the same moment the second one sees the first.
+    """
     live = subscriptions.live_to_plan(connection, customer_id, plan_code)
     if live:
         known = ", ".join(f"{row.id} ({row.status})" for row in live)

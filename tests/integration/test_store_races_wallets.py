@@ -145,7 +145,7 @@ def test_a_token_is_kept_for_a_subscription_made_while_the_last_one_is_canceled(
     customer, subscription = engine.begun()
     engine.run()
     cancel = partial(ending.cancel, engine.context, subscription, OPERATOR, unbind=True)
-    subscribe = partial(other.subscribe, customer)
+    subscribe = partial(other.subscribe, customer, again=True)
 
     if first == "cancel":
         beside(engine, hold, (wallets, "want_unbind"), cancel, subscribe)

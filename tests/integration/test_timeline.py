@@ -131,7 +131,11 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
     lines = drawn(subscription)
     tried = [line[:16] for line in lines if ", try " in line]
     assert tried == [line[:16] for line in coming[:2]]
-    assert f"it stays unpaid; end it with: billing subscription cancel {subscription}" in lines
+    invoice = engine.invoices(subscription)[0]["id"]
+    assert lines[-1] == (
+        f"it stays unpaid until: billing invoice retry {invoice},"
+        f" or: billing subscription resume {subscription}"
+    )
 
 
 def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> None:
