@@ -31,7 +31,7 @@ def of_customer(connection: Connection, customer_id: str) -> list[Twins]:
     """The plans that a customer has twice, or paid for twice at the same time.
 
     A subscription's own periods do not overlap, so that whatever begins before the latest end
-    seen so far was paid by another one. What had ended before its period did counts until then.
+    seen so far was paid by another one. What ended before its period did counts until then.
     """
     statement = text("""
         WITH mine AS (
@@ -45,7 +45,6 @@ def of_customer(connection: Connection, customer_id: str) -> list[Twins]:
                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS paid_until
             FROM mine m JOIN invoices i ON i.subscription_id = m.id AND i.change_index = 0
             JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
-            WHERE i.period_start < coalesce(m.ended_at, 'infinity')
         ), twice AS (
             SELECT plan_code, count(*) AS periods, sum(amount) AS taken,
                    sum(r.returned) AS returned, sum(r.on_its_way) AS on_its_way
