@@ -72,8 +72,8 @@ def import_(
         output.say(f"{report.added} {would}, {report.there} were there already")
         if kind == "subscriptions":
             output.say(
-                f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, from those"
-                " that have a wallet"
+                f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
+                " there are wallets"
             )
         if rejected:
             output.say(f"{len(report.bad)} rejected; see {rejected}")

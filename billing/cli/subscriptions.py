@@ -64,7 +64,11 @@ def subscribe(
     with engine.engine() as context:
         from billing.services import showing, subscribing
 
-        begin = None if start is None else arguments.moment(start)
+        begin = None
+        if start is not None:
+            with context.database.transaction() as connection:
+                timezone = subscribing.known_plan(connection, plan)["timezone"]
+            begin = arguments.moment(start, timezone)
         is_local = begin is not None and begin.tzinfo is None
         made = subscribing.subscribe(
             context, customer, plan, by, start=None if is_local else begin,
@@ -219,7 +223,7 @@ def resume(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Go on after a pause, or withdraw one that is still to come."""
+    """Go on after a pause or from unpaid, or withdraw a pause that is still to come."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services import pausing, showing
