@@ -97,6 +97,10 @@ class Settings(BaseSettings):
         default=30,
         description="How long an unpaid invoice waits for a wallet before it is given up",
     )
+    backdate_days_max: Annotated[int, Field(ge=0, le=3_660)] = Field(
+        default=35,
+        description="How many days back a start or an imported due date may lie without --backdate",
+    )
     balance_recheck_seconds: Annotated[int, Field(ge=1, le=2_678_400)] = Field(
         default=21600, description="How often a wallet that was short is asked again"
     )

@@ -53,10 +53,10 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
                 if absent:
                     raise InvalidValue(f"{absent[0]} is missing")
                 values = arguments.read(kinds, given)
-                function(Actor("admin task", reason), Request(key, name, given), **values)
+                told = function(Actor("admin task", reason), Request(key, name, given), **values)
             except BillingError as refused:
                 _refuse(name, refused)
-            log.info("admin.done", admin_task=name, key=key)
+            log.info("admin.done", admin_task=name, key=key, **(told or {}))
 
         return task
 
@@ -128,12 +128,17 @@ def subscribe(
     amount: int | None = None,
     coupon: str | None = None,
     setup_fee: int | None = None,
-) -> None:
-    """Put a customer on a plan. `start` is an ISO 8601 instant with offset."""
-    subscribing.subscribe(
+    backdate: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
+) -> dict[str, Any]:
+    """Put a customer on a plan. `start` is an ISO 8601 instant with offset.
+
+    Another idempotency key is another subscription, also to a plan that the customer has.
+    """
+    made = subscribing.subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
-        coupon=coupon, setup_fee=setup_fee, request=request,
+        coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
+    return {"subscription": made["id"], "charged_now": made.get("charged_now")}
 
 
 @admin_task("admin.change_subscription")

@@ -26,6 +26,10 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row, add nothing.")
     ] = False,
+    backdate: Annotated[
+        bool,
+        typer.Option("--backdate", help="Accept due dates of long ago; see --dry-run first."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Add customers or running subscriptions of another system; the same file twice is once.
@@ -44,19 +48,30 @@ def import_(
         numbered = enumerate(text, 1)
         names = records.header(numbered)
         import_rows.checked_header(kind, names)
-        add = importing.customers if kind == "customers" else importing.subscriptions
-        report = importing.Report()
+        rows, report = records.rows(numbered, names), importing.Report()
+        if kind == "customers":
+            reports = importing.customers(context, rows, by, dry_run=dry_run)
+        else:
+            reports = importing.subscriptions(context, rows, by, dry_run=dry_run, backdate=backdate)
         with output.progress("importing", count, quiet=as_json) as advance:
-            for report in add(context, records.rows(numbered, names), by, dry_run=dry_run):
+            for report in reports:
                 advance(report.added + report.there + len(report.bad))
-    found = {
+    found: dict[str, Any] = {
         "added": report.added, "there": report.there, "rejected": len(report.bad),
         "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
     }  # fmt: skip
 
+    if kind == "subscriptions":
+        found["charged_now"] = report.charged_now._asdict()
+
     def people() -> None:
         would = "would be added" if dry_run else "added"
         output.say(f"{report.added} {would}, {report.there} were there already")
+        if kind == "subscriptions":
+            output.say(
+                f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
+                " there are wallets"
+            )
         if report.bad:
             output.say(f"{len(report.bad)} rejected; see {rejected}")
 

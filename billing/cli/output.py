@@ -138,6 +138,17 @@ def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
         out.print(line, soft_wrap=True)
 
 
+def ways(found: Mapping[str, Any]) -> None:
+    """Print what a person can do about what is shown, a command a line."""
+    known = found["ways_out"]
+    if not known:
+        return
+    width = max(len(way["command"]) for way in known)
+    say("you can")
+    for way in known:
+        say(f"  {way['command']:{width}}  {way['does']}")
+
+
 def written(key: str, value: object) -> str:
     """A value as people read it."""
     match value:

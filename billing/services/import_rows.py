@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from billing.domain import wallet
+from billing.domain import backdating, wallet
+from billing.domain.backdating import AtOnce
 from billing.domain.errors import InvalidValue
 from billing.domain.imports import Incoming
 from billing.domain.money import checked_amount
@@ -22,7 +23,7 @@ from billing.services.linking import TOKEN_LIFE
 from billing.services.linking import UTC as UTC_ZONE
 from billing.store.vault import Vault
 from schedules.durations import add
-from schedules.walltime import local_anchor, place
+from schedules.walltime import asked_wall, place
 
 CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
 SUBSCRIPTION_COLUMNS = (
@@ -43,6 +44,7 @@ class Row(NamedTuple):
     values: dict[str, Any]
     wallet: dict[str, Any] | None = None
     token: str = ""
+    charged_now: AtOnce = backdating.NOTHING
 
 
 def checked_header(kind: str, header: list[str]) -> None:
@@ -71,7 +73,7 @@ def subscription(
     Its periods are counted from the next one that is due, which keeps the anchor's dates.
     """
     reference = checked_id("id", _cell(cells, "id"), REFERENCE_MAX)
-    anchor = local_anchor(_instant(cells, "anchor", plan), zone(plan["timezone"]))
+    anchor = _anchor(cells, plan)
     due = _instant(cells, "next_due_at", plan)
     index = calendar(plan, anchor).index_of(due)
     if index is None:
@@ -116,7 +118,15 @@ def subscription(
     hashes = vault.hashes(token.encode()) if token else ()
     objection = f"the token of {cells['bound_at']} has expired; leave it out" if expired else ""
     incoming = Incoming(line, reference, content, payer, hashes, objection)
-    return Row(incoming, values, linked, token)
+    charged_now = backdating.at_once(backdating.imported(plan, anchor, due, index, amount), now)
+    return Row(incoming, values, linked, token, charged_now)
+
+
+def not_too_old(row: Row, now: datetime, days_max: int) -> Row:
+    """Object to a new subscription whose due date lies further back than `days_max` days."""
+    due = row.values["next_due_at"]
+    why = backdating.refusal("next_due_at", due, now, days_max, row.charged_now)
+    return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))
 
 
 def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
@@ -160,6 +170,13 @@ def _instant(cells: Cells, column: str, plan: Mapping[Any, Any]) -> datetime:
         return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
     except (ValueError, OverflowError):
         raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
+
+
+def _anchor(cells: Cells, plan: Mapping[Any, Any]) -> datetime:
+    """The wall time that was written: inside a spring gap its instant does not tell it."""
+    at = _instant(cells, "anchor", plan)
+    written = datetime.fromisoformat(_cell(cells, "anchor"))
+    return asked_wall(at if written.tzinfo else written, zone(plan["timezone"]))
 
 
 def _whole(text: str, what: str) -> int:

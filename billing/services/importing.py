@@ -13,6 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain import backdating
+from billing.domain.backdating import AtOnce
 from billing.domain.errors import BillingError, IllegalMove, InvalidValue, NotConfigured
 from billing.domain.events import Actor, event
 from billing.domain.identity import from_outside, named
@@ -42,6 +44,8 @@ class Report:
 
     added: int = 0
     there: int = 0
+    charged_now: AtOnce = backdating.NOTHING
+    """What is due already of the subscriptions that are added."""
     bad: Rejected = field(default_factory=list)
 
 
@@ -81,9 +85,15 @@ def customers(
 
 
 def subscriptions(
-    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False
-) -> Iterator[Report]:
-    """Add running subscriptions with their anchor, next due date and token; yield reports."""
+    context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False,
+    backdate: bool = False,
+) -> Iterator[Report]:  # fmt: skip
+    """Add running subscriptions with their anchor, next due date and token; yield reports.
+
+    A new one that is due since more than BILLING_BACKDATE_DAYS_MAX days is rejected unless
+    `backdate`.
+    """
+    days_max = None if backdate else context.settings.backdate_days_max
     plans: dict[str, Mapping[Any, Any]] = {}
     with context.database.transaction() as connection:
         installation = engine.installation(connection)
@@ -92,7 +102,8 @@ def subscriptions(
         code = (cells.get("plan") or "").strip()
         if code not in plans:
             plans[code] = subscribing.known_plan(connection, code)
-        return import_rows.subscription(line, cells, plans[code], context.vault, now)
+        row = import_rows.subscription(line, cells, plans[code], context.vault, now)
+        return row if days_max is None else import_rows.not_too_old(row, now, days_max)
 
     def read(connection: Connection, rows: Sequence[Row], known: Known) -> None:
         references = [row.incoming.id for row in rows]
@@ -165,12 +176,12 @@ def _batches(
         now = context.clock.now()
         good, bad = _checked(context, batch, kind, now)
         if written is not None:
-            _count(report, *written.result())
+            _count(report, written.result())
             yield report
         report.bad += bad
         written = context.desk.submit(_settled, context, kind, good, now, memory)
     if written is not None:
-        _count(report, *written.result())
+        _count(report, written.result())
     yield report
 
 
@@ -209,7 +220,13 @@ def _checked(
     return good, bad
 
 
-Settled = tuple[int, int, Rejected]
+class Settled(NamedTuple):
+    """What became of a batch."""
+
+    added: int = 0
+    there: int = 0
+    bad: Sequence[tuple[int, str]] = ()
+    charged_now: AtOnce = backdating.NOTHING
 
 
 def _settled(
@@ -217,7 +234,7 @@ def _settled(
 ) -> Settled:
     """Compare a batch with what is there and write what is new, unless there is a `memory`."""
     if not rows:
-        return 0, 0, []
+        return Settled()
     for _ in range(TRIES):
         try:
             with context.database.transaction() as connection:
@@ -248,7 +265,10 @@ def _sorted(
         for row, verdict in zip(rows, verdicts, strict=True)
         if verdict.fate is Fate.REJECTED
     ]
-    return len(new), fates.count(Fate.THERE), bad
+    charged_now = backdating.NOTHING
+    for row, _ in new:
+        charged_now = charged_now.plus(row.charged_now)
+    return Settled(len(new), fates.count(Fate.THERE), bad, charged_now)
 
 
 def _expect(written: int, rows: Sequence[object]) -> None:
@@ -256,10 +276,11 @@ def _expect(written: int, rows: Sequence[object]) -> None:
         raise Overtaken
 
 
-def _count(report: Report, added: int, there: int, bad: Rejected) -> None:
-    report.added += added
-    report.there += there
-    report.bad += bad
+def _count(report: Report, settled: Settled) -> None:
+    report.added += settled.added
+    report.there += settled.there
+    report.bad += settled.bad
+    report.charged_now = report.charged_now.plus(settled.charged_now)
 
 
 def _reference(identity: UUID, row: Row) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from billing.domain.outcomes import (
     Token,
     Tokens,
 )
-from billing.domain.periods import begin
+from billing.domain.periods import begin, wished_start
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
@@ -317,7 +317,7 @@ def start(
     connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor = SCHEDULER
 ) -> None:
     """Begin a pending subscription, whose customer has a wallet now."""
-    beginning = begin(row, row["start_at"] or now)
+    beginning = begin(row, wished_start(row) or now)
     step = (
         SubscriptionMove.START_TRIAL
         if beginning.status is SubscriptionStatus.TRIALING

@@ -186,7 +186,7 @@ def test_credits_cover_the_next_invoices_oldest_first(engine: Engine) -> None:
 def test_two_subscriptions_share_one_balance(engine: Engine) -> None:
     """Opened in one transaction, they use no rupiah twice."""
     customer, first = begun(engine)
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     give(engine, customer, 13_000)
     engine.run()
 

@@ -240,13 +240,14 @@ def test_money_is_64_bits_wide(engine: Engine) -> None:
     assert {row["data_type"] for row in kinds} == {"bigint"}
 
 
-def test_instants_have_a_zone_and_only_the_anchor_has_none(engine: Engine) -> None:
-    """An anchor is a wall-clock time of the plan's zone; everything else is a point in time."""
+def test_instants_have_a_zone_and_only_wall_times_have_none(engine: Engine) -> None:
+    """An anchor and a wished start are wall times of the plan's zone; all else are instants."""
     naive = engine.rows(
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'"
+        " ORDER BY 1"
     )
-    assert [row["column_name"] for row in naive] == ["anchor_local"]
+    assert [row["column_name"] for row in naive] == ["anchor_local", "start_local"]
 
 
 def test_no_row_refers_to_nothing(engine: Engine, rows: Rows) -> None:

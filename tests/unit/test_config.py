@@ -44,6 +44,7 @@ BAD: dict[str, list[str]] = {
     "customer_charges_a_day_max": ["0", HUGE, "x"],
     "rupiah_an_hour_max": ["0", HUGE, "1e9", "100,000"],
     "wallet_wait_days": ["0", "367", "x"],
+    "backdate_days_max": ["-1", "3661", "x"],
     "balance_recheck_seconds": ["0", HUGE, "x"],
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, insert, update
@@ -211,3 +211,25 @@ def live_of(connection: Connection, customer_id: str) -> int:
         "SELECT count(*) FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
     )
     return int(connection.execute(statement, {"customer": customer_id}).scalar_one())
+
+
+class LiveSubscription(NamedTuple):
+    """A subscription that has not ended."""
+
+    id: UUID
+    status: str
+
+
+def live_to_plan(
+    connection: Connection, customer_id: str, plan_code: str
+) -> list[LiveSubscription]:
+    """A customer's subscriptions to a plan that have not ended, or that will go over to it.
+
+    With the customer's lock the answer stays true: a new one is made under it.
+    """
+    statement = text(
+        "SELECT id, status FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
+        " AND :plan IN (plan_code, next_plan_code) ORDER BY created_at, id"
+    )
+    found = connection.execute(statement, {"customer": customer_id, "plan": plan_code})
+    return [LiveSubscription(*row) for row in found]
