@@ -71,7 +71,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on stderr that is told how much is done; nothing where there is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _done: None

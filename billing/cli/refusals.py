@@ -3,6 +3,7 @@
 It looks at what an error is, imports nothing heavy to do so, and passes no secret on.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -17,7 +18,7 @@ def one_line(error: Exception) -> str:
     """Say why a command did not succeed; what was not expected is shown in full at debug only."""
     if isinstance(error, BillingError):
         return escape(" ".join(str(error).split()))
-    expected = _of_database(error) or _of_redis(error)
+    expected = _of_database(error) or _of_redis(error) or _of_disk(error)
     if expected is not None:
         return escape(expected)
     if os.environ.get("BILLING_LOG_LEVEL", "").lower() == "debug":
@@ -50,6 +51,15 @@ def _of_redis(error: Exception) -> str | None:
     if packages & {"redis", "kombu"}:
         return f"cannot reach Redis: {_first_line(error)}; check BILLING_REDIS_URL"
     return None
+
+
+def _of_disk(error: Exception) -> str | None:
+    """A disk that is full, or cannot be written; the output of a command goes to one as well."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+    if not isinstance(error, OSError) or error.errno not in full:
+        return None
+    where = error.filename or "the output"
+    return f"cannot write {where}: {error.strerror}"
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
@@ -15,9 +15,10 @@ from billing.domain.identity import dated
 from billing.domain.money import checked_amount
 from billing.domain.periods import begin
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
+from billing.domain.text import checked_id, checked_name
 from billing.domain.wallet import WalletStatus
 from billing.services import discounting, linking
-from billing.services.context import Context, Request, once
+from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
 from schedules.walltime import ScheduleError, parse_timezone
@@ -50,7 +51,7 @@ def create_plan(
     use_points: bool = False,
 ) -> None:
     """Offer a plan. `amount` is whole rupiah a period. Raises InvalidValue or AlreadyExists."""
-    _checked_text("plan code", code, ID_MAX)
+    checked_id("plan code", code, ID_MAX)
     checked_amount(amount)
     if (every is None) == (cron is None):
         raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
@@ -75,7 +76,7 @@ def create_plan(
         raise InvalidValue(str(error)) from None
     values = {
         "code": code,
-        "name": _checked_text("plan name", name or code, NAME_MAX),
+        "name": checked_name("plan name", name or code, NAME_MAX),
         "amount": amount,
         **plan,
         "trial": trial,
@@ -117,22 +118,12 @@ def create_customer(
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
     """Raise InvalidValue unless the gateway would take these."""
-    _checked_text("customer id", customer_id, ID_MAX)
-    _checked_text("name", name, NAME_MAX)
+    checked_id("customer id", customer_id, ID_MAX)
+    checked_name("name", name, NAME_MAX)
     if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
         raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
-    if email and ("@" not in email or len(email) > EMAIL_MAX):
-        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
-
-
-def _checked_text(what: str, value: str, longest: int) -> str:
-    if not value.strip():
-        raise InvalidValue(f"{what} must not be empty")
-    if len(value) > longest:
-        raise InvalidValue(f"{what} must have at most {longest} characters, not {len(value)}")
-    if not value.isprintable():
-        raise InvalidValue(f"{what} must be printable text on one line")
-    return value
+    if email and ("@" not in email or len(email) > EMAIL_MAX or not email.isprintable()):
+        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
 
 
 def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
@@ -173,6 +164,11 @@ def subscribe(
     check_quantity(quantity)
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        derived = derived_id(connection, request)
+        made = subscriptions.as_created(connection, derived) if derived else None
+        if made is not None:
+            check_same(request, made, (customer_id, plan_code))
+            return {"id": str(derived)}
         plan = known_plan(connection, plan_code)
         if plan["archived_at"] is not None:
             raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
@@ -189,7 +185,7 @@ def subscribe(
             begin(plan, start or now)
         except ScheduleError as error:
             raise InvalidValue(f"start: {error}") from None
-        subscription_id = dated(now, uuid4())
+        subscription_id = derived or dated(now, uuid4())
         subscriptions.add(
             connection,
             id=subscription_id,
@@ -209,12 +205,18 @@ def subscribe(
         events.record(connection, [told])
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
-        wallets.keep(connection, customer_id)
-        live = wallets.live_of(connection, customer_id)
-        if live is not None and live["status"] == WalletStatus.ACTIVE:
-            row = subscriptions.lock_one(connection, subscription_id)
-            if row is not None:
-                linking.start(connection, row, now, by)
+        _begin_if_linked(connection, customer_id, subscription_id, now, by)
         return {"id": str(subscription_id)}
 
     return once(context, request, act)
+
+
+def _begin_if_linked(
+    connection: Connection, customer_id: str, subscription_id: UUID, now: datetime, by: Actor
+) -> None:
+    wallets.keep(connection, customer_id)
+    live = wallets.live_of(connection, customer_id)
+    if live is not None and live["status"] == WalletStatus.ACTIVE:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is not None:
+            linking.start(connection, row, now, by)

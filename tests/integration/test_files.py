@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing import cli
-from billing.cli.files import safe
+from billing.cli.rejects import safe
 from billing.domain.events import OPERATOR, Actor
 from billing.services import importing, refunding, subscribing
 from tests.integration.engine import KEY, Engine
@@ -214,21 +214,26 @@ def test_a_dry_run_of_subscriptions_writes_nothing(shell: Engine, tmp_path: Path
     assert shell.counts() == before
 
 
-def test_an_id_that_comes_twice_in_a_file_is_once(
+def test_a_row_that_comes_twice_in_a_file_is_once(
     shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first row counts; one subscription, one wallet, one event; a phone stays masked."""
+    """The first row counts, an equal one is there already, one with another amount is rejected.
+
+    One subscription, one wallet, one event; a phone stays masked.
+    """
     shell.audited = False  # the gateway has no such token
     shell.plan()
     subscribing.create_customer(shell.context, "C1", name="Ayu", by=OPERATOR)
     header = f"{SUBSCRIPTIONS},masked_phone"
-    rows = [f"S,{GOOD},1,{amount},yes,t0ken,081234567890" for amount in (45_000, 46_000)]
+    rows = [f"S,{GOOD},1,{amount},yes,t0ken,081234567890" for amount in (45_000, 45_000, 46_000)]
     file = written(tmp_path, "s.csv", "\n".join([header, *rows, ""]))
 
-    assert cli.run(["import", "subscriptions", file, "--json"]) == 0
+    assert cli.run(["import", "subscriptions", file, "--json"]) == 1
 
     told = json.loads(capsys.readouterr().out)
-    assert (told["added"], told["there"]) == (1, 1)
+    assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
+    reason = "id 'S' is there already with another amount"
+    assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [f"4,{reason}"]
     assert [row["amount"] for row in shell.rows("SELECT amount FROM subscriptions")] == [45_000]
     assert [row["masked_phone"] for row in shell.wallets("C1")] == ["****7890"]
     assert len(shell.told("subscription.imported")) == 1

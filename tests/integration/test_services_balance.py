@@ -154,8 +154,9 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
     assert paid(engine, customer) == [10_000, 10_700, 10_000]
     with pytest.raises(InvalidValue, match="exceed"):
         discounting.add_extra(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
-    with pytest.raises(InvalidValue, match="printable"):
-        discounting.add_extra(engine.context, subscription, " ", 1, OPERATOR)
+    for title, why in ((" ", "must not be empty"), ("a\ntowel", "printable")):
+        with pytest.raises(InvalidValue, match=why):
+            discounting.add_extra(engine.context, subscription, title, 1, OPERATOR)
     ending.cancel(engine.context, subscription, OPERATOR)
     with pytest.raises(IllegalMove, match="canceled"):
         discounting.add_extra(engine.context, subscription, "late", 1, OPERATOR)

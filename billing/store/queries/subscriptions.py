@@ -19,6 +19,17 @@ def add(connection: Connection, **values: Any) -> None:
     connection.execute(insert(SUBSCRIPTIONS).values(**values))
 
 
+def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
+    """The customer and the plan that a subscription was made with, if it is there."""
+    statement = text(
+        "SELECT s.customer_id, coalesce((SELECT data->>'plan' FROM events"
+        " WHERE subscription_id = s.id AND kind = 'subscription.created' ORDER BY id LIMIT 1),"
+        " s.plan_code) AS plan FROM subscriptions s WHERE s.id = :id"
+    )
+    row = connection.execute(statement, {"id": subscription_id}).one_or_none()
+    return None if row is None else (row.customer_id, row.plan)
+
+
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
     statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
