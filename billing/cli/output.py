@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def stream(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line for people."""
-    typer.echo(text)
+    """Print a line for people, or several."""
+    typer.echo(escape(text, keep="\n"))
 
 
 @contextmanager
@@ -151,9 +152,9 @@ def written(key: str, value: object) -> str:
         case list():
             return ", ".join(written(key, item) for item in value)
         case dict():
-            return " ".join(f"{name}={written(name, item)}" for name, item in value.items())
+            return " ".join(f"{escape(name)}={written(name, item)}" for name, item in value.items())
         case _:
-            return str(value)
+            return escape(str(value))
 
 
 def _cell(key: str, value: object) -> "Text":

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.cli import output
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 
 TIME_WIDTH = 16
@@ -89,7 +90,9 @@ def _print(moment: Moment, place: ZoneInfo, before: str) -> str:
     time = moment.at.astimezone(place).strftime("%Y-%m-%d %H:%M")
     is_on_it = moment.mark in ON_THE_LINE
     spine, beside = (moment.mark, "") if is_on_it else (LINE, f"{moment.mark} ")
-    text = Text.assemble((beside + moment.words, moment.style), (moment.aside, "dim"))
+    text = Text.assemble(
+        (beside + escape(moment.words), moment.style), (escape(moment.aside), "dim")
+    )
     shown, style = ("" if time == before else time), moment.style if is_on_it else ""
     for line in text.wrap(console, console.width - TIME_WIDTH - 3):
         line.rstrip()

@@ -23,6 +23,9 @@ LEASE_SECONDS = 45
 """Real seconds before a tick enqueues the same work again; a lost message costs this much, and
 what a killed worker had not begun is begun again within a minute."""
 
+SWITCHOVER_SECONDS = 8
+"""How long a worker that lost the database waits for a server that takes writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
