@@ -5,9 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
 from billing.domain.refund import RefundStatus, RefundVerdict
 
-app = options.noun("Refunds: money on its way back; `billing refund INVOICE` requests one.")
+app = options.noun(
+    "Refunds: money on its way back; `billing refund INVOICE` requests one.", ways_out.REFUND
+)
 Refund = Annotated[str, typer.Argument(metavar="ID", help="The refund's id.")]
 COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
 WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
