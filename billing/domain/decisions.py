@@ -49,6 +49,8 @@ class Facts:
     zone: ZoneInfo
     last_cycle: bool = False
     other_open: bool = False
+    parked: bool = False
+    resolved_at: datetime | None = None  # when a person's word settled it
     trigger: Trigger = Trigger.SCHEDULED
     sends: int = 1
     asks: int = 0
@@ -64,7 +66,6 @@ class Facts:
     history: History = field(default_factory=History)
     suspected: Declined | None = None  # a live decline that is asked about once more
     tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
-    resolved_at: datetime | None = None  # when a person's word settled it
 
 
 @dataclass(slots=True)

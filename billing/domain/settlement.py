@@ -41,6 +41,8 @@ def decide(
         if facts.resolved_at is not None:
             return _rechecked(facts, facts.resolved_at, outcome, source, now)
         return _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
+    if source is Source.OPERATOR and not _may_be_resolved(facts, now, limits):
+        return None
     match outcome:
         case Succeeded():
             return _succeeded(facts, source)
@@ -89,6 +91,12 @@ def _end_of_term(facts: Facts) -> SubscriptionMove | None:
     return SubscriptionMove.COMPLETE if over else None
 
 
+def _may_be_resolved(facts: Facts, now: datetime, limits: Limits) -> bool:
+    """Whether a person's word may end a charge: it is not on the wire, and not young."""
+    is_old = now >= facts.sent_at + limits.not_found_horizon
+    return facts.charge_status is not ChargeStatus.IN_FLIGHT and (facts.parked or is_old)
+
+
 def _rechecked(
     facts: Facts, resolved_at: datetime, outcome: Outcome | NotFound, source: Source, now: datetime
 ) -> Decision | None:
@@ -118,11 +126,12 @@ def _rechecked(
 def _declined(
     facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
 ) -> Decision:
-    if source is not Source.STATUS:
+    if source is Source.LIVE:
         return _ended(facts, outcome, source, now, limits)
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
     # when the gateway has declined the charge before.
-    if not (_confirmed(facts, now) or _is_suspected(facts)):
+    is_certain = source is Source.OPERATOR or _confirmed(facts, now) or _is_suspected(facts)
+    if not is_certain:
         decision = Decision(_open_status(facts), asked=True)
         _tell_if_lost(decision, facts, "a first FAILED is not final")
         decision.failed_seen_at = facts.failed_seen_at or now
@@ -131,7 +140,7 @@ def _declined(
     if facts.waiting is Waiting.TOKEN_EXPIRED:
         # The token needs the customer, whatever the payment failed for.
         outcome = Declined(Fault.WALLET, "token_expired")
-    elif facts.suspected is not None:
+    elif facts.suspected is not None and source is Source.STATUS:
         outcome = facts.suspected
     return _ended(facts, outcome, source, now, limits)
 

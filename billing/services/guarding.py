@@ -27,8 +27,11 @@ def check_keys(context: Context) -> None:
     """
     with context.database.transaction() as connection:
         sealed = wallets.any_token(connection)
+        ours = is_ours(context, connection)
     if sealed is not None:
         context.vault.open(sealed)
+    if not ours:
+        return
     answer = context.gateway.check_status("key-check", "key-check", 1)
     for trouble in KEY_TROUBLE:
         if isinstance(answer, Unknown) and trouble in answer.reason:
@@ -41,6 +44,19 @@ def check_keys(context: Context) -> None:
 def is_ours(context: Context, connection: Connection) -> bool:
     """Whether the database belongs to the gateway that the settings name; the first one decides."""
     return _own_row(context, connection) is not None
+
+
+def require_ours(context: Context, connection: Connection) -> None:
+    """Raise NotConfigured when the database belongs to another gateway: nobody is called then."""
+    if is_ours(context, connection):
+        return
+    row = engine.state(connection)
+    settings = context.settings
+    raise NotConfigured(
+        f"this database belongs to {row['gateway_host']} as {row['gateway_client_id']}, but the"
+        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nobody was called;"
+        " if the settings are right: billing start-charging"
+    )
 
 
 def may_charge(context: Context, connection: Connection) -> bool:

@@ -64,6 +64,7 @@ def bind(
     wallet_id = uuid4()
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        guarding.require_ours(context, connection)
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         added = wallets.add(
@@ -200,6 +201,7 @@ def attend(context: Context, wallet_id: UUID) -> None:
 def refresh(context: Context, customer_id: str) -> None:
     """Look at once whether the customer has finished the link."""
     with context.database.transaction() as connection:
+        guarding.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None:
         raise NotKnown(f"customer {customer_id!r} has no wallet; begin with: billing wallet bind")
@@ -210,6 +212,7 @@ def refresh(context: Context, customer_id: str) -> None:
 def balance(context: Context, customer_id: str) -> Balance:
     """Ask for what the customer's wallet holds, in whole rupiah."""
     with context.database.transaction() as connection:
+        guarding.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None or row["token_sealed"] is None:
         raise NotKnown(f"customer {customer_id!r} has no linked wallet")

@@ -65,7 +65,8 @@ SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r
         WHERE r.charge_id = c.id AND r.status = 'succeeded') AS amount_refunded,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
-       c.settled_at, c.next_check_at, c.parked_at, p.timezone
+       c.settled_at, c.next_check_at, c.parked_at, c.resolved_at, c.contradicted_at,
+       p.timezone
 FROM charges c JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 

@@ -1,4 +1,4 @@
-"""The engine's own rows: idempotency keys, its state, hours of spending, heartbeats."""
+"""The engine's own rows: idempotency keys, its state, hours of spending, answers, heartbeats."""
 
 from datetime import datetime
 from typing import Any
@@ -45,6 +45,7 @@ class Engine(SQLModel, table=True):
     resting_until: datetime | None = instant()
     paced_until: datetime | None = instant()
     opening_until: datetime | None = instant()
+    tripped_at: datetime | None = instant()
 
 
 class Heartbeat(SQLModel, table=True):
@@ -64,3 +65,18 @@ class Hour(SQLModel, table=True):
     hour: datetime = field(DateTime(timezone=True), primary_key=True)
     shard: int = field(SmallInteger, primary_key=True)
     amount: int = field(BigInteger)
+
+
+class Answers(SQLModel, table=True):
+    """How many live answers came in a minute of real time, and how many were suspicious.
+
+    A ring of sixty slots, each with shards: a slot's minute is the last one that used it.
+    """
+
+    __tablename__ = "answers"
+
+    slot: int = field(SmallInteger, primary_key=True)
+    shard: int = field(SmallInteger, primary_key=True)
+    minute: datetime = instant(null=False)
+    answered: int = count()
+    suspicious: int = count()
