@@ -96,6 +96,9 @@ DAMAGE: dict[str, list[str]] = {
         ),
         "UPDATE refunds SET status = 'declined'",
     ],
+    "the gateway does not deny what a person booked": [
+        "UPDATE charges SET contradicted_at = now() WHERE status = 'succeeded'",
+    ],
     "refunded money adds up": [
         "UPDATE invoices SET amount_refunded = 0",
         "UPDATE invoices SET amount_refunded = 5 WHERE period_index = 1",
