@@ -27,10 +27,10 @@ def check_keys(context: Context) -> None:
     """
     with context.database.transaction() as connection:
         sealed = wallets.any_token(connection)
-        ours = is_ours(context, connection)
+        elsewhere = _elsewhere(context, connection)
     if sealed is not None:
         context.vault.open(sealed)
-    if not ours:
+    if elsewhere is not None:
         return
     answer = context.gateway.check_status("key-check", "key-check", 1)
     for trouble in KEY_TROUBLE:
@@ -47,16 +47,28 @@ def is_ours(context: Context, connection: Connection) -> bool:
 
 
 def require_ours(context: Context, connection: Connection) -> None:
-    """Raise NotConfigured when the database belongs to another gateway: nobody is called then."""
-    if is_ours(context, connection):
+    """
+    Raise NotConfigured when the database belongs to another gateway: nobody is called then.
+
+    It decides nothing: a database that belongs to nobody yet is a worker's to claim.
+    """
+    row = _elsewhere(context, connection)
+    if row is None:
         return
-    row = engine.state(connection)
     settings = context.settings
     raise NotConfigured(
         f"this database belongs to {row['gateway_host']} as {row['gateway_client_id']}, but the"
         f" settings say {settings.gateway_host} as {settings.doku_client_id}; nobody was called;"
         " if the settings are right: billing start-charging"
     )
+
+
+def _elsewhere(context: Context, connection: Connection) -> RowMapping | None:
+    """The engine's row when it belongs to another gateway."""
+    row = engine.state(connection)
+    ours = (context.settings.gateway_host, context.settings.doku_client_id)
+    owner = (row["gateway_host"], row["gateway_client_id"])
+    return None if row["gateway_host"] is None or owner == ours else row
 
 
 def may_charge(context: Context, connection: Connection) -> bool:
