@@ -166,7 +166,7 @@ def _ended(
         return _suspected(facts, outcome, now, limits)
     if source is Source.STATUS and is_for_good and facts.tripped:
         held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
-        held.next_check_at = now + charge.CONFIRM_FAILED_AFTER
+        held.next_check_at = now + charge.HOLD_FOR
         _tell_if_lost(held, facts, "the breaker has stopped charging")
         return held
     return decision

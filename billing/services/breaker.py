@@ -13,7 +13,15 @@ from sqlalchemy import Connection
 
 from billing.config import Settings
 from billing.domain.events import Actor, event
-from billing.domain.outcomes import Declined, Fault, NotFound, Outcome, Unknown
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Outcome,
+    Pending,
+    Succeeded,
+    Unknown,
+)
 from billing.store.queries import breaker, engine, events
 
 log = structlog.get_logger(__name__)
@@ -25,6 +33,14 @@ SHARDS = 16
 def shard() -> int:
     """The row of this process."""
     return getpid() % SHARDS
+
+
+def answers(outcomes: Sequence[Outcome | NotFound]) -> int:
+    """How many of some outcomes are answers, the gateway's or somebody else's in its place."""
+    return sum(
+        isinstance(outcome, Succeeded | Declined | Pending) or _is_suspicious(outcome)
+        for outcome in outcomes
+    )
 
 
 def suspicious(outcomes: Sequence[Outcome | NotFound]) -> int:
@@ -50,13 +66,13 @@ def watch(
     if not share:
         return
     seconds = settings.breaker_window_seconds
-    answers, strange = breaker.lately(connection, seconds)
-    if answers < settings.breaker_answers_min or strange * 100 < share * answers:
+    came, strange = breaker.lately(connection, seconds)
+    if came < settings.breaker_answers_min or strange * 100 < share * came:
         return
     if not breaker.trip(connection, now):
         return
     why = (
-        f"{strange} of the gateway's last {answers} answers within {seconds} s are hard or wallet"
+        f"{strange} of the gateway's last {came} answers within {seconds} s are hard or wallet"
         f" declines, or none of its own; the limit is {share} % (BILLING_BREAKER_SHARE_PERCENT)"
     )
     log.error("charging.stopped", why=why)

@@ -88,12 +88,12 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
-    odd = breaker.suspicious(said)
-    _write(connection, decided, source, by, now, answered=0 if odd else len(said))
+    answered, odd = breaker.answers(said), breaker.suspicious(said)
+    _write(connection, decided, source, by, now, answered=0 if odd else answered)
     if said:
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
     if odd:
-        breaker.watch(connection, context.settings, answered=len(said), odd=odd, now=now)
+        breaker.watch(connection, context.settings, answered=answered, odd=odd, now=now)
     _log(decided, source)
     again = [_again(context, connection, row) for row, decision in decided if decision.resend]
     return again, left

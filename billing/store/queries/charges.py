@@ -140,8 +140,8 @@ def write_outcomes(
     plain: Sequence[UUID],
     source: str,
     by: Actor,
-    shard: int,
-    answered: int,
+    shard: int = 0,
+    answered: int = 0,
 ) -> None:
     """Write what decisions say about charges; each row has `key` and the columns above.
 
