@@ -58,6 +58,7 @@ class Facts:
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None
     policy: Policy = field(default_factory=Policy)
+    reopened: bool = False  # given up before; a person has the invoice tried once more
     planned_at: datetime | None = None  # the date that a person's try went before
     step_deadline_at: datetime | None = None
     wallet_active: bool = True

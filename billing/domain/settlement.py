@@ -212,6 +212,11 @@ def _collect_later(
     if facts.invoice_status is not InvoiceStatus.OPEN:
         decision.move = _end_of_term(facts)
         return decision
+    if facts.reopened:
+        # A debt that was given up gets one try for each word of a person, and no ladder: it must
+        # not keep newer invoices waiting for weeks.
+        decision.gives_up = True
+        return decision
     if facts.subscription_status is SubscriptionStatus.ACTIVE:
         decision.move = SubscriptionMove.FALL_BEHIND
     if outcome.fault is Fault.WALLET:
