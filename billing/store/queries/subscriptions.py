@@ -88,12 +88,13 @@ def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> Non
         connection.execute(_OPENED, parameters)
 
 
-_TO_OPEN = f"""
-    s.next_due_at <= :now AND {listed("s.status", OPENING)}
+MAY_OPEN = f"""
+    {listed("s.status", OPENING)}
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
 """
-"""A period that begins at or after the end of the subscription does not open."""
+"""A period that begins at or after the end of the subscription, or its pause, does not open."""
+_TO_OPEN = f"s.next_due_at <= :now AND {MAY_OPEN}"
 
 
 def due_to_open(
@@ -121,8 +122,9 @@ def lock_due_to_open(
     """
     statement = text(f"""
         SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
-               s.next_period_index, s.next_due_at, s.cancel_at, s.change_at, s.next_plan_code,
-               s.next_quantity, s.next_amount, nullif(s.extras, '[]') AS extras, s.coupon_code,
+               s.next_period_index, s.next_due_at, s.cancel_at, s.cancel_period, s.pause_at,
+               s.resume_at, s.change_at, s.next_plan_code, s.next_quantity, s.next_amount,
+               nullif(s.extras, '[]') AS extras, s.coupon_code,
                s.coupon_left, s.period_amount,
                k.percent AS coupon_percent, k.rupiah AS coupon_rupiah,
                p.every, p.cron, p.timezone, p.cycles, p.catch_up
@@ -175,12 +177,25 @@ def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUI
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
+MAY_PAUSE = """
+    s.pause_at IS NOT NULL AND s.ended_at IS NULL
+    AND NOT (s.next_due_at IS NOT NULL AND s.next_due_at < s.pause_at)
+    AND (s.cancel_at IS NULL OR s.pause_at < s.cancel_at)
+"""
+"""A pause begins once every period before it is opened; an end that comes no later goes first."""
+
+MAY_RESUME = """
+    s.resume_at IS NOT NULL AND s.status = 'paused'
+    AND (s.cancel_at IS NULL OR s.resume_at < s.cancel_at)
+"""
+"""A subscription goes on unless it ends first."""
+
+
 def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose pause begins, once every period before it is opened."""
+    """Subscriptions whose pause begins."""
     statement = text(
-        "SELECT id FROM subscriptions WHERE pause_at <= :now AND ended_at IS NULL"
-        " AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
-        " ORDER BY pause_at LIMIT :limit"
+        f"SELECT s.id FROM subscriptions s WHERE s.pause_at <= :now AND {MAY_PAUSE}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.pause_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
@@ -188,8 +203,8 @@ def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID
 def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     """Paused subscriptions whose date to go on has come."""
     statement = text(
-        "SELECT id FROM subscriptions WHERE resume_at <= :now AND status = 'paused'"
-        " ORDER BY resume_at LIMIT :limit"
+        f"SELECT s.id FROM subscriptions s WHERE s.resume_at <= :now AND {MAY_RESUME}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.resume_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
