@@ -15,12 +15,13 @@ made for a period's end, with that period. An intent ends in one of two ways: it
 its own date, however late the tick is, or an event says why it did not
 (`subscription.cancel_dropped`, `subscription.change_withdrawn` …).
 
-The table says what each action does to each intent. It is the code's own (`billing/domain/intents.py`);
-this page is written by `python -m tests.house.intents_page > docs/intents.md`.
+The table says what each action does to each intent. It is the code's own
+(`billing/domain/intents.py`); `python -m tests.house.intents_page > docs/intents.md` writes this
+page.
 
 - **keep**: it stays as it is.
-- **move**: it takes effect at another date or with other content; when that is a difference, an event
-  (`subscription.cancel_moved`) tells.
+- **move**: it takes effect at another date or with other content; when that is a difference, an
+  event (`subscription.cancel_moved`) tells.
 - **drop**: it ends with an event that has the reason.
 - **fulfil**: it takes effect; the event of the effect tells.
 - **refuse**: the action is refused with one line that says what to do first.
@@ -32,9 +33,9 @@ TARGETS = {
     Target.CARRIED: "what it does not name follows the change; dropped when nothing is left of it",
 }
 FOOT = """
-A planned pause and a planned cancellation of one instant: the end goes first. An action that comes
-while something planned is overdue (a late tick) is refused until that is done, except a cancellation
-and its withdrawal.
+A planned pause and a planned cancellation of one instant: the end goes first. An action that
+comes while something planned is overdue (a late tick) is refused until that is done, except a
+cancellation and its withdrawal.
 
 ## Periods that are not billed
 
@@ -43,9 +44,10 @@ Every period that is not billed has an event `period.skipped` with its reason in
 bills the latest period only, and this one went by in an outage), `canceled` (it had begun, was not
 opened yet, and the subscription was cancelled). A trial has no periods.
 
-A pause that ends exactly on a due date leaves nothing out: that period opens. A pause in a trial keeps
-the days that are left; the first charge follows at their end. A period that is cut short by a change
-of plan or by `resume --from now` gives its unused days back as credit, as far as they were paid.
+A pause that ends exactly on a due date leaves nothing out: that period opens. A pause in a trial
+keeps the days that are left; the first charge follows at their end. A period that is cut short by
+a change of plan or by `resume --from now` gives its unused days back as credit, as far as they were
+paid.
 """
 
 

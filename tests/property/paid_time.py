@@ -178,7 +178,7 @@ class Life:
                 self.cancel_at = self.next_at
             return
         self.status = "active"
-        self.count = self._first_due(at, or_later=True)
+        self.count = max(self.count, self._first_due(at, or_later=True))
         self.next_at = due(self.anchor, OFFERS[self.plan], self.count)
         running = self.running(at)
         self.gaps.append((at if running is None else running.end, self.next_at))

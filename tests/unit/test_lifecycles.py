@@ -95,8 +95,10 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
         ),
         (TO_TEN_DAYS, ["01-31", "02-28", "03-31", "04-10", "04-20", "04-30", "05-10"]),
     ],
-    ids=["plain", "term", "term over", "end", "pause", "pause with a return", "paused", "trial",
-         "catch-up all", "catch-up latest", "change of interval"],
+    ids=["plain", "term", "term over", "end", "pause", "pause with a return",
+         "return on a due date", "planned pause with a return", "paused trial",
+         "end before the return", "paused", "trial", "catch-up all", "catch-up latest",
+         "change of interval"],
 )  # fmt: skip
 def test_when_it_will_be_charged(row: dict[str, Any], dates: list[str]) -> None:
     """Dates of a hundred days ahead; what is overdue is due now."""

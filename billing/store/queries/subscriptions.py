@@ -155,6 +155,8 @@ MAY_END = """
     s.cancel_at IS NOT NULL AND s.ended_at IS NULL
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
+    AND (s.pause_at IS NULL OR s.pause_at >= s.cancel_at)
+    AND (s.resume_at IS NULL OR s.status <> 'paused' OR s.resume_at >= s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
              AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL OFFSET 0)
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
@@ -164,7 +166,8 @@ MAY_END = """
              AND (SELECT stopped_at IS NULL FROM engine) OFFSET 0)
 """
 """An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: an outage must not turn owed periods into free ones. OFFSET 0 has each
+is not unknown any more: an outage must not turn owed periods into free ones. A pause and a return
+that were planned for an earlier date go first. OFFSET 0 has each
 one's own invoices and charges looked up; joined instead, every end read all open invoices."""
 
 
