@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -51,7 +52,14 @@ others = st.sampled_from([("withdraw",), ("coupon", "HALF"), ("coupon", "FREE")]
 acts: st.SearchStrategy[Sequence[Any]] = st.one_of(
     waits, waits, leaps, late, to_due, pauses, resumes, resumes, changes, changes, cancels, others
 )
-lives = st.lists(acts, min_size=2, max_size=9)
+# A plan that goes by while no tick runs is what single deeds seldom make.
+late_plans = st.tuples(
+    st.tuples(st.just("pause"), st.sampled_from(["now", "period-end"]), days)
+    | st.tuples(st.just("cancel"), days, st.sampled_from(list(RefundPolicy))),
+    st.tuples(st.just("leap"), st.integers(20, 150).map(lambda n: timedelta(days=n))),
+)
+bouts = st.one_of(acts.map(lambda act: (act,)), acts.map(lambda act: (act,)), late_plans)
+lives = st.lists(bouts, min_size=1, max_size=7).map(lambda life: list(chain.from_iterable(life)))
 
 
 @pytest.fixture
