@@ -30,10 +30,10 @@ def forecast(
             due = output.written("due_at", row["due_at"])
             amount = output.written("amount", row["amount"])
             needs = "" if row["wallet"] == "ok" else ", needs a wallet"
-            typer.echo(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}{needs}")
+            output.say(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}{needs}")
             count, total = count + 1, total + row["amount"]
             unlinked += row["amount"] if needs else 0
-        typer.echo(
+        output.say(
             f"{count} charges, {output.written('amount', total)}"
             + (f"; {output.written('amount', unlinked)} of it need a wallet" if unlinked else "")
         )

@@ -212,9 +212,7 @@ def _change_now(
         columns |= _from_now(row, wanted, current, now)
         settled = pricing.Change(cutting.cut(connection, row, now, by, "change of plan"), 0)
     elif not same and row["anchor_local"] is not None:
-        columns["anchor_local"] = local_anchor(
-            row["next_due_at"], periods.zone(wanted.plan["timezone"])
-        )
+        columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row["next_due_at"])
         columns["anchor_index"] = row["next_period_index"]
     subscriptions.change(connection, row["id"], **columns)
     money = {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
