@@ -251,20 +251,6 @@ def test_a_downgrade_after_a_goodwill_refund_charges_nothing(
     assert paid(engine, customer) == [31_000]
 
 
-def test_an_upgrade_after_a_goodwill_refund_charges_the_difference(
-    engine: Engine, march: tuple[str, UUID]
-) -> None:
-    """Half the month is left: half of the difference between the two prices."""
-    customer, subscription = march
-    [invoice] = engine.invoices(subscription)
-    refunding.refund_invoice(engine.context, invoice["id"], None, Actor("operator", "goodwill"))
-    engine.advance(15 * DAY)
-
-    change(engine, subscription, plan_code="B")
-
-    assert paid(engine, customer) == [31_000, 15_500]
-
-
 @pytest.mark.parametrize("start", [pausing.ANCHOR, pausing.NOW])
 def test_a_pause_in_a_trial_keeps_its_days(engine: Engine, start: str) -> None:
     """Twelve days are left; they run from the return on, and then the first charge comes."""
