@@ -70,6 +70,21 @@ class Subscription(SQLModel, table=True):
         amount("next_amount"),
         dated("subscriptions_pause_due", "pause_at"),
         dated("subscriptions_resume_due", "resume_at"),
+        CheckConstraint(
+            "ended_at IS NULL OR num_nonnulls(cancel_at, pause_at, resume_at, change_at,"
+            " coupon_left, trial_left_seconds) = 0",
+            name="ended_plans_nothing",
+        ),
+        CheckConstraint(
+            "(cancel_at IS NOT NULL OR cancel_period IS NULL)"
+            " AND (pause_at IS NOT NULL OR pause_period IS NULL)"
+            " AND (change_at IS NOT NULL OR change_period IS NULL)",
+            name="planned_for",
+        ),
+        CheckConstraint(
+            "trial_left_seconds IS NULL OR trial_left_seconds >= 0 AND status = 'paused'",
+            name="trial_left",
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -90,11 +105,15 @@ class Subscription(SQLModel, table=True):
     next_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
+    cancel_period: int | None = field(Integer, null=True)
     cancel_refund: str | None = field(Text, null=True)
     cancel_unbind: bool = flag()
     pause_at: datetime | None = instant()
+    pause_period: int | None = field(Integer, null=True)
     resume_at: datetime | None = instant()
+    trial_left_seconds: int | None = field(BigInteger, null=True)
     change_at: datetime | None = instant()
+    change_period: int | None = field(Integer, null=True)
     next_plan_code: str | None = field(Text, to="plans.code", null=True)
     next_quantity: int | None = field(Integer, null=True)
     next_amount: int | None = field(BigInteger, null=True)
