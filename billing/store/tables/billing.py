@@ -30,7 +30,17 @@ from billing.domain.subscription import (
     RefundPolicy,
     SubscriptionStatus,
 )
-from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
+from billing.store.columns import (
+    amount,
+    count,
+    dated,
+    field,
+    flag,
+    held,
+    instant,
+    listed,
+    one_of,
+)
 
 
 class Subscription(SQLModel, table=True):
@@ -69,6 +79,9 @@ class Subscription(SQLModel, table=True):
         amount("next_amount"),
         dated("subscriptions_pause_due", "pause_at"),
         dated("subscriptions_resume_due", "resume_at"),
+        held(),
+        dated("subscriptions_held", "held_at"),
+        Index("subscriptions_unpaid", "id", postgresql_where=text("status = 'unpaid'")),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -99,6 +112,8 @@ class Subscription(SQLModel, table=True):
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Invoice(SQLModel, table=True):
@@ -138,6 +153,12 @@ class Invoice(SQLModel, table=True):
             "customer_id",
             postgresql_where=text("status = 'open' AND blocked_on IS NOT NULL"),
         ),
+        Index(
+            "invoices_uncollectible",
+            "closed_at",
+            postgresql_where=text("status = 'uncollectible'"),
+        ),
+        held(),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -165,6 +186,8 @@ class Invoice(SQLModel, table=True):
     paid_at: datetime | None = instant()
     closed_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Charge(SQLModel, table=True):
@@ -190,6 +213,7 @@ class Charge(SQLModel, table=True):
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
         CheckConstraint(listed("trigger", Trigger), name="trigger"),
+        held(),
         # The two that promise 1 rests on.  A subscription's invoices are charged one at a time,
         # so the first is one for each subscription, which is stricter than one an invoice.
         Index(
@@ -236,6 +260,8 @@ class Charge(SQLModel, table=True):
     failed_seen_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Refund(SQLModel, table=True):
@@ -246,6 +272,7 @@ class Refund(SQLModel, table=True):
         UniqueConstraint("charge_id", "ordinal", name="refunds_one_an_ordinal"),
         amount("amount"),
         one_of("status", RefundStatus),
+        held(),
         dated("refunds_due", "next_attempt_at"),
         Index(
             "refunds_unsettled",
@@ -271,6 +298,8 @@ class Refund(SQLModel, table=True):
     next_attempt_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Event(SQLModel, table=True):
