@@ -74,6 +74,7 @@ def change(
         if _is(row, wanted):
             return _withdraw(connection, row, by, now)
         _check_dates(row, wanted)
+        pricing.check_largest((wanted.amount,), row["extras"])
         if at == PERIOD_END and row["next_due_at"] is not None:
             return _plan(connection, row, wanted, by, now)
         return _change_now(connection, row, wanted, by, now)

@@ -22,7 +22,7 @@ from billing.domain.money import checked_amount
 from billing.domain.periods import calendar, zone
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.services import subscribing
+from billing.services import isolating, subscribing
 from billing.services.context import Context
 from billing.services.linking import TOKEN_LIFE, UTC
 from billing.store.queries import events
@@ -123,6 +123,8 @@ def subscriptions(
     yield from _batches(context, lines, prepare, write, dry_run=dry_run)
 
 
+Prepared = tuple[int, dict[str, Any]]
+"""A row that can be written, with the number of its line."""
 Prepare = Callable[[Connection, Mapping[str, str], datetime], dict[str, Any]]
 Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
 
@@ -130,14 +132,14 @@ Write = Callable[[Connection, list[dict[str, Any]], datetime], int]
 def _batches(
     context: Context, lines: Iterable[Line], prepare: Prepare, write: Write, *, dry_run: bool
 ) -> Iterator[Report]:
-    """Check a batch while the one before it is written; each is written whole, or not at all."""
+    """Check a batch while the one before it is written; a row that cannot be is a bad one."""
     report = Report()
     written = None
     for batch in _parts(lines):
         now = context.clock.now()
         good, bad = _checked(context, batch, prepare, now)
         if written is not None:
-            _count(report, *written.result())
+            _count(report, written.result())
             yield report
         report.bad += bad
         if dry_run or not good:
@@ -147,7 +149,7 @@ def _batches(
         else:
             written = context.desk.submit(_written, context, write, good, now)
     if written is not None:
-        _count(report, *written.result())
+        _count(report, written.result())
     yield report
 
 
@@ -159,9 +161,10 @@ def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def _checked(
     context: Context, batch: Sequence[Line], prepare: Prepare, now: datetime
-) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+) -> tuple[list[Prepared], list[tuple[int, str]]]:
     """The rows of a batch that can be written, and the others with the reason."""
-    good, bad = [], []
+    good: list[Prepared] = []
+    bad: list[tuple[int, str]] = []
     with context.database.transaction() as connection:
         named = [row["customer"].strip() for _, row in batch if row.get("customer")]
         known = statements.known_customers(connection, [n for n in named if n.isprintable()])
@@ -173,22 +176,33 @@ def _checked(
                     raise InvalidValue("a cell has characters that cannot be printed")
                 if "customer" in row and (row["customer"] or "").strip() not in known:
                     raise InvalidValue(f"no customer has the id {row['customer']!r}")
-                good.append(prepare(connection, row, now))
+                good.append((number, prepare(connection, row, now)))
             except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
                 bad.append((number, str(wrong)))
     return good, bad
 
 
-def _written(
-    context: Context, write: Write, rows: list[dict[str, Any]], now: datetime
-) -> tuple[int, int]:
-    with context.database.transaction() as connection:
-        return write(connection, rows, now), len(rows)
+def _written(context: Context, write: Write, rows: list[Prepared], now: datetime) -> Report:
+    """Write a batch; where that fails, the rows that make it fail are bad ones, and left out."""
+    report = Report()
+
+    def work(part: Sequence[Prepared]) -> None:
+        with context.database.transaction() as connection:
+            added = write(connection, [row for _, row in part], now)
+        report.added += added
+        report.there += len(part) - added
+
+    def reject(item: Prepared, error: Exception) -> None:
+        report.bad.append((item[0], f"it cannot be written: {isolating.one_line(error)}"))
+
+    isolating.isolate(rows, work, reject, held_max=len(rows))
+    return report
 
 
-def _count(report: Report, added: int, of: int) -> None:
-    report.added += added
-    report.there += of - added
+def _count(report: Report, batch: Report) -> None:
+    report.added += batch.added
+    report.there += batch.there
+    report.bad += sorted(batch.bad)
 
 
 def _subscription(row: Mapping[str, str], plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def move(
     facts: dict[str, Any] = {"before": before, "after": after}
     if after in subscription.ENDED:
         values |= {"ended_at": now, "next_due_at": None, "pause_at": None, "resume_at": None}
+        values |= {"held_at": None, "held_why": None}
         values |= NO_CHANGE
     elif after not in subscription.OPENING:
         values |= {"next_due_at": None, "pause_at": None}

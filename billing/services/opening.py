@@ -14,21 +14,21 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import charge, periods, pricing, subscription
 from billing.domain.events import event
 from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
+from billing.services import isolating
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
-from schedules.walltime import ScheduleError
-
-log = structlog.get_logger(__name__)
+from billing.store.queries.holding import Kind
 
 BATCH = 1_000
 BATCHES_LISTED = 10
 OPENERS = 3
+FAILED_MAX = 100
+"""When more of one batch cannot be worked out, it is halved: that stops where it is a bug."""
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 LEASE_SECONDS = 10
@@ -100,9 +100,9 @@ def _open(
 ) -> tuple[int, Place | None]:
     """Open what is due behind a place; how many that made, and where it stopped if time was up.
 
-    It never looks back: those that cannot be opened keep nobody waiting. A subscription that
-    missed several periods gets one of them in each transaction, so that memory stays bounded
-    after an outage of any length.
+    It never looks back: those that cannot be opened are held, and keep nobody waiting. A
+    subscription that missed several periods gets one of them in each transaction, so that memory
+    stays bounded after an outage of any length.
     """
     opened, most = 0, BATCH * BATCHES_LISTED
     while True:
@@ -161,16 +161,27 @@ def _open_rest(
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each of some subscriptions that still are due and that nobody holds.
+    """Open one period of each of some subscriptions; those that cannot be opened are held.
 
     Return how many invoices that made, and which subscriptions are due even then.
     """
+    parts = isolating.isolate(
+        ids,
+        lambda part: _open_together(context, part),
+        isolating.holder(context, Kind.SUBSCRIPTION),
+    )
+    return sum(new for new, _ in parts), [key for _, due in parts for key in due]
+
+
+def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+    """Open one period of each that still is due and that nobody has locked, in one transaction."""
     now = context.clock.now()
+    failed: list[tuple[UUID, Exception]] = []
     with context.database.transaction() as connection:
         due = subscriptions.lock_due_to_open(connection, ids, now)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
-        plans = list(_plans(connection, due, owing, left, now))
+        plans = list(_plans(connection, due, owing, left, now, failed))
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
         subscriptions.change_opened(connection, [p.change for p in plans])
         for plan in plans:
@@ -180,6 +191,8 @@ def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
+    for subscription_id, error in failed:
+        isolating.set_aside(context, Kind.SUBSCRIPTION, subscription_id, error)
     return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
 
 
@@ -189,16 +202,19 @@ def _plans(
     owing: Collection[UUID],
     left: "_Balance",
     now: datetime,
+    failed: list[tuple[UUID, Exception]],
 ) -> Iterator[_Plan]:
-    """What opening writes; a subscription whose dates make no sense keeps nobody else waiting.
+    """What opening writes; those whose dates or price make no sense go to `failed` instead.
 
-    It stays due, which the audit finds.
+    No batch has to be halved for them: nothing of theirs was written.
     """
     for row in due:
         try:
             yield _plan(connection, row, now, left, owes=row["id"] in owing)
-        except (ScheduleError, ValueError):
-            log.exception("opening.failed", subscription=str(row["id"]))
+        except Exception as error:
+            if not isolating.is_about_a_row(error) or len(failed) >= FAILED_MAX:
+                raise
+            failed.append((row["id"], error))
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:
@@ -312,6 +328,7 @@ def _invoice(
 ) -> dict[str, Any]:  # fmt: skip
     identity = charge.invoice_id(row["id"], index)
     price = pricing.price(row)
+    pricing.check_largest((price.amount,))
     credited = left.cover(row["customer_id"], identity, price.amount)
     free = credited == price.amount
     return {

@@ -16,9 +16,10 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import moving
+from billing.services import isolating, moving
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions
+from billing.store.queries.holding import Kind
 from schedules.walltime import local_anchor
 
 BATCH = 200
@@ -93,16 +94,19 @@ def pause_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_pause(connection, now, BATCH)
-    for subscription_id in due:
+
+    def pause_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
             if row["pause_at"] is None or row["pause_at"] > now:
-                continue
+                return
             status = SubscriptionStatus(row["status"])
             if SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]:
                 moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now)
             else:
                 subscriptions.change(connection, subscription_id, pause_at=None, resume_at=None)
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, pause_one)
     return len(due)
 
 
@@ -111,12 +115,15 @@ def resume_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_resume(connection, now, BATCH)
-    for subscription_id in due:
+
+    def resume_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
             paused = row["status"] == SubscriptionStatus.PAUSED
             if paused and row["resume_at"] is not None and row["resume_at"] <= now:
                 _go_on(connection, row, now, SCHEDULER, ANCHOR)
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, resume_one)
     return len(due)
 
 

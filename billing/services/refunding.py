@@ -27,9 +27,10 @@ from billing.domain.outcomes import (
     Unsent,
 )
 from billing.domain.refund import RefundMove, RefundStatus
-from billing.services import guarding, settling
+from billing.services import guarding, isolating, settling
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.store.queries import balances, charges, events, invoices, refunds, subscriptions
+from billing.store.queries.holding import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,14 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def send_due(context: Context, refund_id: UUID) -> None:
-    """Send one refund, if it is still due, and record what is known afterwards."""
+    """Send one refund, if it is still due, and record what is known afterwards.
+
+    One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
+    """
+    isolating.each(context, Kind.REFUND, [refund_id], lambda key: _send(context, key))
+
+
+def _send(context: Context, refund_id: UUID) -> None:
     sending = _take(context, refund_id)
     if sending is None:
         return
@@ -146,6 +154,8 @@ def _take(context: Context, refund_id: UUID) -> _Sending | None:
     with context.database.transaction() as connection:
         row = refunds.lock(connection, refund_id)
         if row is None or row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+            return None
+        if row["held_at"] is not None:
             return None
         if not guarding.is_ours(context, connection):
             return None

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from billing.domain import dunning
+from billing.domain import dunning, pricing
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.identity import dated
@@ -184,7 +184,7 @@ def subscribe(
         extras = []
         if setup_fee is not None:
             extras.append(discounting.extra_line("setup fee", setup_fee))
-            checked_amount(cost + setup_fee, "the first invoice")
+            pricing.check_largest((cost,), extras)
         try:
             begin(plan, start or now)
         except ScheduleError as error:

@@ -41,6 +41,8 @@ def close(
         token_sealed=None,
         next_attempt_at=None,
         leased_until=None,
+        held_at=None,
+        held_why=None,
     )
     kind = "wallet.unlinked" if status is WalletStatus.UNLINKED else "wallet.link_failed"
     told = event(kind, at=now, customer_id=row["customer_id"], wallet=str(row["id"]), why=why)
@@ -79,7 +81,10 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
         live = wallets.live_of(connection, row["customer_id"])
         if live is not None and live["id"] != row["id"]:
             # A new link has replaced this token, which had expired.
-            wallets.change(connection, row["id"], unbind_wanted_at=None, next_attempt_at=None)
+            wallets.change(
+                connection, row["id"], unbind_wanted_at=None, next_attempt_at=None,
+                leased_until=None,
+            )  # fmt: skip
             return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
             # Refunds first, and nothing unknown may be left: then the token goes.

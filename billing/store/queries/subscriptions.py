@@ -89,7 +89,7 @@ def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> Non
 
 
 _TO_OPEN = f"""
-    s.next_due_at <= :now AND {listed("s.status", OPENING)}
+    s.next_due_at <= :now AND {listed("s.status", OPENING)} AND s.held_at IS NULL
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
 """
@@ -150,7 +150,7 @@ def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
 
 
 MAY_END = """
-    s.cancel_at IS NOT NULL AND s.ended_at IS NULL
+    s.cancel_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
@@ -179,7 +179,7 @@ def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID
     """Subscriptions whose pause begins, once every period before it is opened."""
     statement = text(
         "SELECT id FROM subscriptions WHERE pause_at <= :now AND ended_at IS NULL"
-        " AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
+        " AND held_at IS NULL AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
         " ORDER BY pause_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
@@ -189,7 +189,7 @@ def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUI
     """Paused subscriptions whose date to go on has come."""
     statement = text(
         "SELECT id FROM subscriptions WHERE resume_at <= :now AND status = 'paused'"
-        " ORDER BY resume_at LIMIT :limit"
+        " AND held_at IS NULL ORDER BY resume_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
