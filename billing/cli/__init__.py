@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import (
+    attention,
     audit,
     balances,
     charges,
@@ -93,6 +94,8 @@ app.command("refund", epilog=invoices.REFUND)(invoices.refund)
 app.add_typer(coupons.app, name="coupon")
 app.add_typer(balances.app, name="credit")
 app.add_typer(events.app, name="event")
+app.command("attention", epilog=attention.ATTENTION)(attention.attention)
+app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
 app.command("import", epilog=files.IMPORT)(files.import_)
 app.command("export", epilog=files.EXPORT)(files.export)

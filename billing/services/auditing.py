@@ -8,13 +8,18 @@ from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
+from billing.services import attention
 from billing.services.context import Context
+from billing.store.queries import attention as dead_ends
 from billing.store.queries import audit as statements
 from billing.store.queries import charges
 
 LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
+WAITS = "nothing waits for a person"
+ELSEWHERE = ("late", "no date", "stopped")
+"""What has an invariant of its own, or is as a person wants it."""
 AGREES = "charge and gateway agree"
 
 
@@ -34,7 +39,13 @@ def audit(context: Context) -> list[Finding]:
         for name in statements.INVARIANTS:
             details = statements.broken(connection, name, overdue)
             findings += [Finding(name, detail) for detail in details]
-    return findings
+        ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
+        waiting = dead_ends.items(connection, ages, limit=PAGE)
+    return findings + [
+        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
+                f" ({item.why or 'no reason is known'}); {attention.command(item)}")
+        for item in waiting if item.alarm and item.cause not in ELSEWHERE
+    ]  # fmt: skip
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:

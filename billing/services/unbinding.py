@@ -52,7 +52,10 @@ def close(
 def unbind(
     context: Context, customer_id: str, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Ask for the customer's token to be deleted; a link that is still open is dropped at once."""
+    """Ask for the customer's token to be deleted; a link that is still open is dropped at once.
+
+    Asked again, it is tried again at once.
+    """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         live = wallets.latest_of(connection, customer_id)
@@ -62,7 +65,9 @@ def unbind(
         if row is not None and row["status"] == WalletStatus.PENDING:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
             close(connection, row, status, by.reason or "unbound before it was linked", now)
-        elif wallets.want_unbind(connection, customer_id, now):
+        elif wallets.want_unbind(connection, customer_id, now) or wallets.unbind_now(
+            connection, live["id"], now
+        ):
             told = event("wallet.unbind_requested", at=now, by=by, customer_id=customer_id)
             events.record(connection, [told])
         return {"wallet": str(live["id"]), "customer": customer_id}

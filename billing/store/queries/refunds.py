@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.rows import as_array
 from billing.store.statements import text
 from billing.store.tables import REFUNDS
 
@@ -55,6 +56,17 @@ def lease_due(
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
     return list(connection.execute(statement, parameters).scalars())
+
+
+def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let refunds be leased again at once: nobody works on them now."""
+    connection.execute(
+        text(
+            "UPDATE refunds SET leased_until = NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL"
+        ),
+        {"ids": as_array(ids)},
+    )
 
 
 def lock(connection: Connection, refund_id: UUID) -> RowMapping | None:

@@ -19,6 +19,17 @@ def add(connection: Connection, **values: Any) -> bool:
     return connection.execute(statement.returning(WALLETS.c.id)).first() is not None
 
 
+def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let wallets be leased again at once: nobody works on them now."""
+    connection.execute(
+        text(
+            "UPDATE wallets SET leased_until = NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL"
+        ),
+        {"ids": as_array(ids)},
+    )
+
+
 def lock(connection: Connection, wallet_id: UUID) -> RowMapping | None:
     """Lock one wallet."""
     statement = text("SELECT * FROM wallets WHERE id = :id FOR UPDATE")
@@ -111,6 +122,16 @@ def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list
         " ORDER BY status = 'active' DESC, created_at DESC LIMIT 1) RETURNING id"
     )
     return list(connection.execute(statement, {"customer": customer_id, "now": now}).mappings())
+
+
+def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
+    """Try an unbind that was asked for before again at once; False when none was."""
+    statement = text(
+        "UPDATE wallets SET next_attempt_at = :now, tries = 0, leased_until = NULL,"
+        " held_at = NULL, held_why = NULL WHERE id = :id AND unbind_wanted_at IS NOT NULL"
+        " AND token_sealed IS NOT NULL AND next_attempt_at > :now"
+    )
+    return connection.execute(statement, {"id": wallet_id, "now": now}).rowcount == 1
 
 
 def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
