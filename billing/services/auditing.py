@@ -10,9 +10,10 @@ from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
 from billing.services import attention
 from billing.services.context import Context
-from billing.store.queries import attention as dead_ends
+from billing.store.queries import attention as statements_of_dead_ends
 from billing.store.queries import audit as statements
 from billing.store.queries import charges
+from billing.store.queries.attention import Item
 
 LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
@@ -32,20 +33,32 @@ class Finding:
 
 
 def audit(context: Context) -> list[Finding]:
-    """Check every invariant; an empty list means that all of them hold."""
+    """Check every invariant, and look for what waits for a person; an empty list means neither."""
+    found = [
+        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
+                f" ({item.why or 'no reason is known'}); {attention.command(item)}")
+        for item in dead_ends(context)
+    ]  # fmt: skip
+    return broken(context) + found
+
+
+def broken(context: Context) -> list[Finding]:
+    """The invariants that do not hold, and where."""
     overdue = context.clock.now() - LEEWAY
     findings = []
     with context.database.transaction() as connection:
         for name in statements.INVARIANTS:
             details = statements.broken(connection, name, overdue)
             findings += [Finding(name, detail) for detail in details]
-        ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
-        waiting = dead_ends.items(connection, ages, limit=PAGE)
-    return findings + [
-        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
-                f" ({item.why or 'no reason is known'}); {attention.command(item)}")
-        for item in waiting if item.alarm and item.cause not in ELSEWHERE
-    ]  # fmt: skip
+    return findings
+
+
+def dead_ends(context: Context) -> list[Item]:
+    """What waits for a person, but for what has an invariant of its own."""
+    ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
+    with context.database.transaction() as connection:
+        waiting = statements_of_dead_ends.items(connection, ages, limit=PAGE)
+    return [item for item in waiting if item.alarm and item.cause not in ELSEWHERE]
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:

@@ -15,8 +15,14 @@ Row = Mapping[str, Any]
 
 
 def check(engine: "Engine") -> None:
-    """The audit finds nothing, the ledger equals the rows, and every state has its event."""
-    assert auditing.audit(engine.context) == []
+    """The audit finds nothing, the ledger equals the rows, and every state has its event.
+
+    A story that ends in a dead end has named its cause in `engine.dead_ends`: the audit finds
+    that, and nothing else.
+    """
+    assert auditing.broken(engine.context) == []
+    waiting = auditing.dead_ends(engine.context)
+    assert {item.cause for item in waiting} == engine.dead_ends, waiting
     assert differences(engine) == []
     assert moves_without_event(engine) == []
 

@@ -60,6 +60,7 @@ class Engine:
         self.gateway = gateway
         self.url = where if isinstance(where, str) else where.url
         self.audited = True
+        self.dead_ends: set[str] = set()
         values: dict[str, Any] = {
             "database_url": self.url,
             "doku_base_url": gateway.url,
