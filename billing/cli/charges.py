@@ -14,7 +14,8 @@ COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created
 FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
     "amount_refunded", "status", "surplus", "fault", "code", "message", "waiting", "trigger",
-    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "refunds",
+    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "held_at",
+    "held_why", "refunds",
 )  # fmt: skip
 
 

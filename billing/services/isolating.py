@@ -118,16 +118,23 @@ def _halves(ids: Sequence[T]) -> list[Sequence[T]]:
     return [ids[middle:], ids[:middle]] if middle else [ids]
 
 
-def each(context: Context, kind: Kind, ids: Sequence[UUID], work: Callable[[UUID], object]) -> None:
+def each(
+    context: Context,
+    kind: Kind,
+    ids: Sequence[UUID],
+    work: Callable[[UUID], object],
+    *,
+    tries: int = 2,
+) -> None:
     """Do `work` with one row after another, each in its own transaction; those that fail are held.
 
-    One that fails is tried once more first. When many fail and fewer do not, the last error is
-    raised instead: it is not about rows.
+    One that fails is tried once more first, unless `work` calls the gateway. When many fail and
+    fewer do not, the last error is raised instead: it is not about rows.
     """
     held = 0
     for number, row_id in enumerate(ids):
         try:
-            isolate([row_id], lambda part: work(part[0]), _raise)
+            _done(work, row_id, tries)
         except Exception as error:
             if not is_about_a_row(error) or held >= max(HELD_AT_ONCE_MAX, number - held + 1):
                 raise
@@ -135,8 +142,14 @@ def each(context: Context, kind: Kind, ids: Sequence[UUID], work: Callable[[UUID
             held += 1
 
 
-def _raise(_row_id: UUID, error: Exception) -> None:
-    raise error
+def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
+    for left in reversed(range(tries)):
+        try:
+            work(row_id)
+            return
+        except Exception as error:
+            if not left or not is_about_a_row(error):
+                raise
 
 
 def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Exception], None]:

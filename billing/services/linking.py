@@ -123,6 +123,7 @@ def _ask_for_link(
         customer = catalog.customer(connection, row["customer_id"]) if row else None
     if customer is None:
         return
+    _delete_lost_tokens(context, customer)
     binding = Binding(
         request_id=str(wallet_id),
         payer=unbinding.payer(customer),
@@ -146,6 +147,20 @@ def _ask_for_link(
             registration_url=outcome.registration_url,
             next_attempt_at=now + FIRST_POLL,
         )
+
+
+def _delete_lost_tokens(context: Context, customer: Mapping[Any, Any]) -> None:
+    """Delete tokens that the gateway lists and that we cannot use, because no key opens ours.
+
+    The gateway links nobody who has a live token.
+    """
+    with context.database.transaction() as connection:
+        sealed = wallets.earlier_tokens(connection, customer["id"])
+    if all(keys.opens(context, token) for token in sealed):
+        return
+    answer = context.gateway.list_tokens(customer["id"])
+    for token in answer.tokens if isinstance(answer, Tokens) else ():
+        context.gateway.unbind(unbinding.payer(customer), token.token, str(uuid4()))
 
 
 def _why(outcome: BindOutcome) -> str:
@@ -220,7 +235,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 def attend(context: Context, wallet_id: UUID) -> None:
     """Do what is due for one wallet: poll its link, or delete its token. One that fails is held."""
-    isolating.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key))
+    isolating.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), tries=1)
 
 
 def _attend(context: Context, wallet_id: UUID) -> None:
@@ -293,7 +308,7 @@ def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token
     """
     with context.database.transaction() as connection:
         sealed = wallets.earlier_tokens(connection, row["customer_id"])
-    # One that no key opens cannot be compared: should the gateway still list it, it is ours.
+    # One that no key opens cannot be compared; the gateway was asked to delete it before.
     old = {context.vault.open(token).decode() for token in sealed if keys.opens(context, token)}
     digits = row["masked_phone"][-4:]
     for token in answer.tokens:

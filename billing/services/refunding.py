@@ -125,7 +125,7 @@ def send_due(context: Context, refund_id: UUID) -> None:
 
     One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
     """
-    isolating.each(context, Kind.REFUND, [refund_id], lambda key: _send(context, key))
+    isolating.each(context, Kind.REFUND, [refund_id], lambda key: _send(context, key), tries=1)
 
 
 def _send(context: Context, refund_id: UUID) -> None:
