@@ -105,6 +105,8 @@ def _close_unopenable(
     elif row["status"] == WalletStatus.UNBINDING:
         status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
         unbinding.close(connection, row, status, keys.UNOPENABLE, now)
+        # It is told apart from a token that the gateway has deleted by being kept.
+        wallets.change(connection, row["id"], token_sealed=row["token_sealed"])
     told = event("wallet.replaced", at=now, by=by, customer_id=customer_id)
     events.record(connection, [told | {"data": {"wallet": str(row["id"])}}])
 

@@ -60,13 +60,15 @@ def moves_without_event(engine: "Engine") -> list[Row]:
         SELECT id, status, kind FROM (
             SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c
             LEFT JOIN events e ON e.charge_id = c.id AND e.kind LIKE 'charge.%'
-                AND e.kind <> 'charge.parked' ORDER BY c.id, e.id DESC) AS charges
+                AND e.kind NOT IN ('charge.parked', 'charge.held', 'charge.released',
+                    'charge.contradicted') ORDER BY c.id, e.id DESC) AS charges
         WHERE kind IS DISTINCT FROM 'charge.' || status
           AND NOT (status = 'in_flight' AND kind IN ('charge.claimed', 'charge.resent'))
         UNION ALL
         SELECT id, status, kind FROM (
             SELECT DISTINCT ON (r.id) r.id, r.status, e.kind FROM refunds r
             LEFT JOIN events e ON e.data->>'refund' = CAST(r.id AS text)
+                AND e.kind NOT IN ('refund.held', 'refund.released')
             ORDER BY r.id, e.id DESC) AS refunds
         WHERE kind IS DISTINCT FROM 'refund.' || status
           AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent')""")

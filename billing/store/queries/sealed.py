@@ -13,15 +13,14 @@ _TOKENS = text("""
     newest AS (SELECT id, token_sealed, phone_sealed FROM wallets WHERE status = 'active'
                ORDER BY expires_at DESC LIMIT :part),
     behind AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
-               WHERE w.id >= (SELECT id FROM place) AND w.token_sealed IS NOT NULL
+               WHERE w.id >= (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
                ORDER BY w.id LIMIT :part),
     before AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
-               WHERE w.id < (SELECT id FROM place) AND w.token_sealed IS NOT NULL
+               WHERE w.id < (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
                ORDER BY w.id DESC LIMIT :part)
     SELECT token_sealed, phone_sealed FROM (
         SELECT * FROM oldest UNION SELECT * FROM newest
         UNION SELECT * FROM behind UNION SELECT * FROM before) AS tokens
-    WHERE token_sealed IS NOT NULL
 """)
 _BODIES = text("""
     SELECT body_sealed FROM charges WHERE status IN ('in_flight', 'pending', 'unknown')
@@ -32,7 +31,7 @@ _BODIES = text("""
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
     """At most so many sealed values of each kind that the engine still needs, by what they are.
 
-    Tokens of wallets and the phones beside them, and bodies of charges that may be sent again.
+    Tokens of linked wallets with their phones, and bodies of charges that may be sent again.
     """
     wallets = connection.execute(_TOKENS, {"part": most // 4}).all()
     bodies = connection.execute(_BODIES, {"most": most}).scalars()
