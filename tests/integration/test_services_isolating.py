@@ -1,6 +1,5 @@
 """A row that fails stops nobody else: it is held with its reason, and released by a person."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,52 +7,22 @@ from uuid import UUID
 
 import pytest
 
-from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
-from billing.domain.events import OPERATOR, Actor
+from billing.domain.errors import IllegalMove, NotKnown
+from billing.domain.events import OPERATOR
 from billing.domain.money import MAX_AMOUNT
 from billing.services import (
-    changing,
-    discounting,
     ending,
-    importing,
     isolating,
     operating,
     pausing,
     refunding,
-    subscribing,
-    unbinding,
 )
 from billing.services.isolating import Kind
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
+from tests.integration.held import SHUT, is_held, release, two
 
 DAY = timedelta(days=1)
-SHUT = r"\x0100"
-"""Bytes that no key opens."""
-
-
-def is_held(engine: Engine, kind: Kind, row: UUID) -> str:
-    """Why a row is held: it has one event that says so, and the audit, of a dead end, too."""
-    [found] = engine.rows(f"SELECT held_at, held_why FROM {kind.value}s WHERE id = :id", id=row)
-    [told] = [e for e in engine.told(f"{kind.value}.held") if e["data"][kind.value] == str(row)]
-    assert (told["at"], told["data"]["why"]) == (found["held_at"], found["held_why"])
-    engine.dead_ends = {"held"}
-    return str(found["held_why"])
-
-
-def release(engine: Engine, kind: Kind, row: UUID) -> None:
-    """Let it go on, as a person does; that is an event with who and why."""
-    assert isolating.release(engine.context, kind, row, Actor("operator", "mended")) == [row]
-    [told] = engine.told(f"{kind.value}.released")
-    assert (told["actor"], told["reason"]) == ("operator", "mended")
-    engine.dead_ends = set()
-
-
-def two(engine: Engine, **plan: Any) -> tuple[tuple[str, UUID], tuple[str, UUID]]:
-    """Two customers with a subscription each; the first is going to have the bad row."""
-    first = engine.begun(**plan)
-    other = engine.customer()
-    return first, (other, engine.subscribe(other))
 
 
 def test_a_price_that_overflows_holds_its_subscription_and_opens_the_others(
@@ -237,64 +206,6 @@ def test_a_refund_that_cannot_be_recorded_is_held_and_sent_once_in_all(
     assert sum(row["moves"] for row in engine.ledger(first, "refund")) == 1
 
 
-def test_a_token_that_cannot_be_deleted_for_want_of_a_key_holds_its_wallet(engine: Engine) -> None:
-    """The other customers' tokens are deleted; this one when the key is there again."""
-    bad, fine = engine.customer(), engine.customer()
-    [row] = engine.wallets(bad)
-    engine.execute(f"UPDATE wallets SET token_sealed = '{SHUT}' WHERE id = :id", id=row["id"])
-    for customer in (bad, fine):
-        unbinding.unbind(engine.context, customer, OPERATOR)
-    engine.run()
-
-    assert "BILLING_TOKEN_KEY" in is_held(engine, Kind.WALLET, row["id"])
-    assert engine.wallets(fine)[0]["status"] == "unlinked"
-    engine.advance(3 * DAY)
-    assert len(engine.told("wallet.held")) == 1, "nobody tries it meanwhile"
-
-    engine.execute("UPDATE wallets SET token_sealed = :token WHERE id = :id",
-                   token=row["token_sealed"], id=row["id"])  # fmt: skip
-    release(engine, Kind.WALLET, row["id"])
-    engine.run()
-    assert engine.wallets(bad)[0]["status"] == "unlinked"
-
-
-@pytest.mark.parametrize(
-    ("statement", "call"),
-    [("lose_wallet", "expires_at"), ("next_notice", "next_notice_at")],
-)
-def test_of_wallets_that_end_one_that_fails_keeps_nobody_else_waiting(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, statement: str, call: str
-) -> None:
-    """Neither the end of a token's year nor the notice of it."""
-    from billing.services import linking
-
-    bad, fine = engine.customer(), engine.customer()
-    engine.execute(f"UPDATE wallets SET {call} = :now", now=engine.now)
-    [row] = engine.wallets(bad)
-    engine.execute("UPDATE wallets SET expires_at = expires_at + interval '1 s' WHERE id = :id",
-                   id=row["id"])  # fmt: skip
-    [row] = engine.wallets(bad)
-    module = linking.moving if statement == "lose_wallet" else linking.wallet
-    plain: Callable[..., Any] = getattr(module, statement)
-
-    def broken(*given: Any) -> Any:
-        if row["id"] in given or row["expires_at"] in given:
-            raise ValueError("no such date")
-        return plain(*given)
-
-    engine.set_clock(engine.now + timedelta(seconds=2))
-    with monkeypatch.context() as patch:
-        patch.setattr(module, statement, broken)
-        engine.run()
-
-    assert "no such date" in is_held(engine, Kind.WALLET, row["id"])
-    event = "wallet.link_needed" if statement == "lose_wallet" else "wallet.expiring"
-    assert [told["customer_id"] for told in engine.told(event)] == [fine]
-    release(engine, Kind.WALLET, row["id"])
-    engine.run()
-    assert [told["customer_id"] for told in engine.told(event)] == [fine, bad]
-
-
 @pytest.mark.parametrize("ends", ["cancel", "pause", "resume"])
 def test_of_dates_that_have_come_one_that_fails_stops_no_other(engine: Engine, ends: str) -> None:
     """Ends, pauses and the ends of pauses: the plan of one of them cannot be read any more."""
@@ -328,22 +239,6 @@ def test_of_dates_that_have_come_one_that_fails_stops_no_other(engine: Engine, e
     assert engine.status(bad) == after
     assert engine.status(fine) == after
     assert customer
-
-
-def test_an_import_rejects_the_row_that_cannot_be_written_and_writes_the_others(
-    engine: Engine,
-) -> None:
-    """The bad one is told with its number; the good ones of its batch have their events."""
-    engine.execute("ALTER TABLE customers ADD CONSTRAINT poison CHECK (name <> 'Bad')")
-    lines = [(n, {"id": f"C{n}", "name": "Bad" if n in {3, 6} else "Ani"}) for n in range(2, 9)]
-    try:
-        *_, report = importing.customers(engine.context, lines, OPERATOR)
-    finally:
-        engine.execute("ALTER TABLE customers DROP CONSTRAINT poison")
-
-    assert (report.added, [number for number, _ in report.bad]) == (5, [3, 6])
-    assert all("customers" in why and "poison" in why for _, why in report.bad)
-    assert len(engine.told("customer.created")) == 5
 
 
 def test_a_database_that_is_away_holds_nobody(
@@ -429,62 +324,6 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
     assert "1 invoice released" in billing("release", "invoice", "--all", people=True)
     engine.run()
     assert engine.invoices(subscription)[0]["status"] == "paid"
-
-
-class TestTheLargestInvoice:
-    """What could never be charged is refused where it is configured, whatever comes first."""
-
-    def _begun(self, engine: Engine, **options: Any) -> UUID:
-        engine.plan(amount=MAX_AMOUNT - 1_000)
-        customer = engine.customer(cash=10**12)
-        return engine.subscribe(customer, **options)
-
-    def test_a_setup_fee_that_is_too_much_is_refused(self, engine: Engine) -> None:
-        """Price and setup fee are one invoice."""
-        with pytest.raises(InvalidValue, match="would exceed"):
-            self._begun(engine, setup_fee=1_001)
-        assert engine.counts()["subscriptions"] == 0
-
-    @pytest.mark.parametrize("at", ["now", "period-end"])
-    def test_a_price_that_is_too_much_with_a_line_that_is_there(
-        self, engine: Engine, at: str
-    ) -> None:
-        """An extra line, then a change, at once or planned."""
-        subscription = self._begun(engine)
-        engine.run()
-        discounting.add_extra(engine.context, subscription, "towel", 999, OPERATOR)
-        with pytest.raises(InvalidValue, match="would exceed"):
-            changing.change(engine.context, subscription, OPERATOR, amount=MAX_AMOUNT, at=at)
-        engine.advance(35 * DAY)
-        assert [i["status"] for i in engine.invoices(subscription)] == ["paid", "paid"]
-
-    def test_a_line_that_is_too_much_for_a_price_that_is_planned(self, engine: Engine) -> None:
-        """The planned change first, then the extra line."""
-        subscription = self._begun(engine)
-        engine.run()
-        changing.change(engine.context, subscription, OPERATOR, amount=MAX_AMOUNT, at="period-end")
-        with pytest.raises(InvalidValue, match="would exceed"):
-            discounting.add_extra(engine.context, subscription, "towel", 1, OPERATOR)
-
-    def test_a_coupon_makes_no_room(self, engine: Engine) -> None:
-        """It may end before the invoice opens."""
-        subscription = self._begun(engine)
-        discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=1)
-        discounting.apply(engine.context, "HALF", subscription, OPERATOR)
-        with pytest.raises(InvalidValue, match="would exceed"):
-            discounting.add_extra(engine.context, subscription, "towel", 1_001, OPERATOR)
-
-    def test_a_quantity_that_is_too_much_is_refused(self, engine: Engine) -> None:
-        """When subscribing, when changing, and in an import."""
-        self._begun(engine)
-        customer = engine.customer()
-        with pytest.raises(InvalidValue, match="between 1 and"):
-            engine.subscribe(customer, quantity=2)
-        row = {"id": "1", "customer": customer, "plan": "P", "anchor": "2026-01-31T09:00",
-               "next_due_at": "2026-02-28T09:00", "quantity": "2"}  # fmt: skip
-        *_, report = importing.subscriptions(engine.context, [(2, row)], OPERATOR)
-        assert [number for number, _ in report.bad] == [2]
-        assert subscribing.COUNT_MAX > 1
 
 
 def test_a_question_on_which_the_client_fails_is_unknown(engine: Engine) -> None:
