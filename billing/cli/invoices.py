@@ -21,7 +21,7 @@ COLUMNS = (
 FACTS = (
     "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
     "credited", "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at",
-    "closed_at", "next_attempt_at", "held_at", "held_why",
+    "closed_at", "next_attempt_at", "waits_for", "held_at", "held_why",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 

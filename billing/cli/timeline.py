@@ -252,7 +252,7 @@ def _coming(found: Shown) -> Iterator[Moment]:
         (resumes, "goes on"),
         (found["cancel_at"], "canceled"),
     ):
-        if at is not None:
+        if at is not None and found["ended_at"] is None:
             yield Moment(at, 1, "○", words, "yellow")
     if found["ended_at"] is None:
         for wallet in found["wallets"]:
@@ -277,7 +277,10 @@ def _attempts(invoice: Shown) -> Iterator[Moment]:
         words = f"{period} is given up, {amount}, unless a wallet is linked before"
         yield Moment(upcoming, 1, "○", words, "red")
     elif upcoming is not None:
-        yield Moment(upcoming, 1, "○", f"{amount} for {period} is charged", "cyan")
+        words = f"{amount} for {period} is charged"
+        if invoice["waits_for"]:
+            words += f"; it waits for {invoice['waits_for']}"
+        yield Moment(upcoming, 1, "○", words, "cyan")
 
 
 def _stands(found: Shown) -> str:

@@ -20,7 +20,7 @@ from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
 from billing.services import discounting, recalling
-from billing.store.queries import balances, engine, listing
+from billing.store.queries import balances, engine, listing, waiting
 from billing.store.queries import charges as charging
 from billing.store.queries import coupons as discounts
 from billing.store.session import Database
@@ -268,12 +268,15 @@ def _known_invoice(connection: Connection, invoice_id: UUID) -> Mapping[Any, Any
 def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> list[Shown]:
     ids = [row["id"] for row in rows]
     failed = [row["id"] for row in rows if row["first_failed_at"] is not None]
+    unpaid = [row["id"] for row in rows if row["status"] == InvoiceStatus.OPEN]
+    waits = waiting.waits_for(connection, unpaid) if ids else {}
     history = charging.history(connection, failed) if failed else {}
     charges = _by_invoice(listing.charges_of(connection, ids) if ids else [])
     refunds = _by_invoice(listing.refunds_of(connection, ids) if ids else [])
     return [
         {
             **_local(row, without=DUNNING),
+            "waits_for": waits.get(row["id"]),
             "retries_at": retries_at(row, history.get(row["id"])),
             "charges": charges[row["id"]],
             "refunds": refunds[row["id"]],

@@ -11,7 +11,15 @@ from rich.console import Console
 from billing import cli
 from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
-from billing.services import ending, pausing, refunding, showing
+from billing.services import (
+    charging,
+    ending,
+    isolating,
+    operating,
+    pausing,
+    refunding,
+    showing,
+)
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -213,3 +221,39 @@ def test_programs_get_the_same_as_before(
     assert len(json.loads(capsys.readouterr().out)["invoices"]) == 20
     assert cli.run(["subscription", "show", str(subscription)]) == 0
     assert capsys.readouterr().out.count("┬") == 12
+
+
+def test_what_has_ended_has_no_end_to_come(engine: Engine, drawn: Drawn) -> None:
+    """The date of a cancellation that took effect is past, and stands under "next" no more."""
+    _, subscription = engine.begun()
+    engine.run()
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
+    engine.advance(6 * DAY)
+    lines = drawn(subscription)
+    assert lines[lines.index("next") + 1 :] == ["nothing: it is canceled"]
+
+
+def test_a_first_charge_that_waits_says_for_what(engine: Engine, drawn: Drawn) -> None:
+    """Nobody has taken it, a worker has its message, charging is stopped, or it is held."""
+    _, subscription = engine.begun()
+    engine.tick(["ticks.open_periods"])
+
+    def words() -> str:
+        lines = drawn(subscription)
+        return " ".join(lines[lines.index("next") + 1 :])
+
+    assert "it waits for a worker: it is due" in words()
+    [invoice] = charging.lease_due(engine.context, 10)
+    assert "a worker that has its message, at most 4" in words()
+    operating.stop_charging(engine.context, OPERATOR)
+    assert "charging is stopped" in words()
+    isolating.set_aside(engine.context, isolating.Kind.INVOICE, invoice, ValueError("odd"))
+    assert "a person, because it is held: ValueError: odd" in words()
+    shown = showing.invoice(engine.context.database, invoice)
+    assert shown["waits_for"] == "a person, because it is held: ValueError: odd"
+    engine.dead_ends = {"held"}
+    isolating.release(engine.context, isolating.Kind.INVOICE, invoice, OPERATOR)
+    engine.dead_ends = set()
+    operating.start_charging(engine.context, OPERATOR)
+    engine.run()
+    assert showing.invoice(engine.context.database, invoice)["waits_for"] is None
