@@ -340,6 +340,8 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
             registration_url=None,
             next_attempt_at=None,
             leased_until=None,
+            held_at=None,
+            held_why=None,
         )
         told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
         events.record(connection, [told])

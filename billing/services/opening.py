@@ -6,7 +6,7 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -27,8 +27,6 @@ from billing.store.queries.holding import Kind
 BATCH = 1_000
 BATCHES_LISTED = 10
 OPENERS = 3
-FAILED_MAX = 100
-"""When more of one batch cannot be worked out, it is halved: that stops where it is a bug."""
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 LEASE_SECONDS = 10
@@ -176,12 +174,11 @@ def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]
 def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
     """Open one period of each that still is due and that nobody has locked, in one transaction."""
     now = context.clock.now()
-    failed: list[tuple[UUID, Exception]] = []
     with context.database.transaction() as connection:
         due = subscriptions.lock_due_to_open(connection, ids, now)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
-        plans = list(_plans(connection, due, owing, left, now, failed))
+        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
         subscriptions.change_opened(connection, [p.change for p in plans])
         for plan in plans:
@@ -191,30 +188,7 @@ def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUI
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
-    for subscription_id, error in failed:
-        isolating.set_aside(context, Kind.SUBSCRIPTION, subscription_id, error)
     return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
-
-
-def _plans(
-    connection: Connection,
-    due: Iterable[Mapping[Any, Any]],
-    owing: Collection[UUID],
-    left: "_Balance",
-    now: datetime,
-    failed: list[tuple[UUID, Exception]],
-) -> Iterator[_Plan]:
-    """What opening writes; those whose dates or price make no sense go to `failed` instead.
-
-    No batch has to be halved for them: nothing of theirs was written.
-    """
-    for row in due:
-        try:
-            yield _plan(connection, row, now, left, owes=row["id"] in owing)
-        except Exception as error:
-            if not isolating.is_about_a_row(error) or len(failed) >= FAILED_MAX:
-                raise
-            failed.append((row["id"], error))
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:

@@ -13,6 +13,7 @@ from billing.domain.money import MAX_AMOUNT
 from billing.services import (
     ending,
     isolating,
+    opening,
     operating,
     pausing,
     refunding,
@@ -261,6 +262,30 @@ def test_a_database_that_is_away_holds_nobody(
     assert engine.told("subscription.held") == []
     engine.run()
     assert [c["status"] for c in engine.charges(subscription)] == ["succeeded"]
+
+
+def test_a_bug_that_fails_for_all_holds_few_and_fails_the_tick(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nobody's period can be worked out it is not about rows; nothing is opened or lost."""
+    monkeypatch.setattr(isolating, "HELD_AT_ONCE_MAX", 2)
+    monkeypatch.setattr(isolating.isolate, "__kwdefaults__", {"held_max": 2})
+    engine.plan()
+    made = [engine.subscribe(engine.customer()) for _ in range(6)]
+
+    def broken(_: Any) -> None:
+        raise KeyError("amount")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening.pricing, "price", broken)
+        with pytest.raises(KeyError):
+            engine.tick()
+
+    held = engine.rows("SELECT id FROM subscriptions WHERE held_at IS NOT NULL")
+    assert len(held) == 2
+    isolating.release(engine.context, Kind.SUBSCRIPTION, None, OPERATOR)
+    engine.run()
+    assert [len(engine.charges(each)) for each in made] == [1] * 6
 
 
 def test_only_what_is_held_can_be_released(engine: Engine) -> None:
