@@ -258,8 +258,8 @@ def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
     engine.run()
     refunding.refund_invoice(engine.context, engine.invoices(subscription)[0]["id"], 1, OPERATOR)
     engine.run()
-    engine.execute("ALTER TABLE refunds DROP CONSTRAINT refunds_status_check")
     with engine.undone() as connection:
+        connection.exec_driver_sql("ALTER TABLE refunds DROP CONSTRAINT refunds_status_check")
         connection.exec_driver_sql("UPDATE refunds SET status = 'to_be_paid_by_hand'")
         late = engine.now - timedelta(seconds=20)
         ages = statements.Ages(late, late, late, late)
