@@ -11,7 +11,15 @@ from rich.console import Console
 from billing import cli
 from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
-from billing.services import charging, ending, operating, pausing, refunding, showing
+from billing.services import (
+    charging,
+    ending,
+    isolating,
+    operating,
+    pausing,
+    refunding,
+    showing,
+)
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
 
@@ -253,6 +261,10 @@ def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn
     assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
     operating.start_charging(engine.context, OPERATOR)
     engine.forget_leases()
+    [invoice] = engine.invoices(subscription)
+    isolating.set_aside(engine.context, isolating.Kind.INVOICE, invoice["id"], ValueError("odd"))
+    assert waits(engine, drawn, subscription) == ("a person, because it is held: ValueError: odd")
+    isolating.release(engine.context, isolating.Kind.INVOICE, invoice["id"], OPERATOR)
     engine.script("drop_after", customer)
     engine.tick()
     assert waits(engine, drawn, subscription) == "the outcome of a charge that is on its way"
