@@ -13,7 +13,7 @@ import pytest
 
 from billing import config
 from billing.domain.errors import NotConfigured
-from billing.local import servers, watch
+from billing.local import programs, servers, watch
 from billing.local.processes import running
 from billing.local.stack import Stack
 from billing.local.watch import Status
@@ -281,7 +281,7 @@ def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, 
         up.send(signal.SIGINT)
         up.until_it_says("ending flower")
         up.send(signal.SIGINT)
-        assert up.end(seconds=4) == 0
+        assert up.end(seconds=0.8 * programs.WARM_SECONDS) == 0, "before the worker's grace ends"
         assert up.left() == []
 
 

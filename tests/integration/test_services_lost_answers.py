@@ -62,10 +62,10 @@ def test_the_request_was_lost(engine: Engine, kind: str) -> None:
 def test_an_answer_that_takes_longer_than_the_timeout(impatient: Engine, work: str) -> None:
     """Whether the money moved at once or after we stopped waiting: asked, and booked once."""
     customer, subscription = impatient.begun()
-    impatient.script("hold", customer, seconds=0.5, work=work)
+    impatient.script("hold", customer, seconds=1.6, work=work)
     impatient.run()
     assert impatient.charges(subscription)[0]["status"] == "unknown"
-    impatient.until(lambda: bool(impatient.debits(customer)))
+    impatient.until(lambda: bool(impatient.debits(customer)), "the money moves")
 
     impatient.advance(2 * MINUTE)
 
