@@ -38,7 +38,7 @@ def build(settings: Settings) -> "Context":
             " DOKU's back office, or start the local stack with: billing up"
         )
     threads = settings.batch_threads
-    database = Database(settings.database)
+    database = Database(settings.database, pooler=settings.database_pooler)
     return Context(
         settings=settings,
         database=database,

@@ -5,10 +5,12 @@ the variable, what is wrong with it and what would be right.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
+from re import fullmatch
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,6 +39,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL: postgresql://user@host/db; a socket directory in ?host= too",
+    )
+    database_pooler: Literal["", "transaction"] = Field(
+        default="",
+        description="`transaction` behind a pooler in that mode, such as PgBouncer",
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis: redis://host:6379/0")
     doku_base_url: str = Field(default=DOKU_SANDBOX, description="Where the gateway listens")
@@ -91,6 +97,10 @@ class Settings(BaseSettings):
         default=30,
         description="How long an unpaid invoice waits for a wallet before it is given up",
     )
+    backdate_days_max: Annotated[int, Field(ge=0, le=3_660)] = Field(
+        default=35,
+        description="How many days back a start or an imported due date may lie without --backdate",
+    )
     balance_recheck_seconds: Annotated[int, Field(ge=1, le=2_678_400)] = Field(
         default=21600, description="How often a wallet that was short is asked again"
     )
@@ -100,6 +110,11 @@ class Settings(BaseSettings):
     link_failure_url: str = Field(
         default="https://example.com/not-linked",
         description="Where OVO sends a customer who did not link",
+    )
+    flower_hosts: str = Field(
+        default="",
+        description="Names under which Flower is called besides 127.0.0.1 and localhost,"
+        " comma-separated",
     )
     test_clock: bool = Field(default=False, description="Billing time is set by `billing clock`")
     log_format: Literal["console", "json"] = Field(
@@ -128,9 +143,11 @@ class Settings(BaseSettings):
 
         url = f"postgresql+psycopg://{rest}"
         try:
-            make_url(url)
+            parameters = make_url(url).query
         except (ArgumentError, ValueError):
             raise ValueError(_ODD_URL) from None
+        if parameters:
+            _known(parameters)
         return SecretStr(url)
 
     @field_validator("redis_url")
@@ -161,6 +178,14 @@ class Settings(BaseSettings):
         parts = _split(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ValueError("must be a URL with http:// or https://")
+        return value
+
+    @field_validator("flower_hosts")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        for name in filter(None, (part.strip() for part in value.split(","))):
+            if not fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
+                raise ValueError("must be host names without scheme and port, comma-separated")
         return value
 
     @field_validator("faults", mode="before")
@@ -210,6 +235,12 @@ class Settings(BaseSettings):
         return self.gateway_host == urlsplit(DOKU_PRODUCTION).hostname
 
     @property
+    def flower_names(self) -> frozenset[str]:
+        """Host names under which Flower may be called, besides those of this machine."""
+        names = (name.strip().lower() for name in self.flower_hosts.split(","))
+        return frozenset(filter(None, names))
+
+    @property
     def database(self) -> str:
         """The database URL; NotConfigured when there is none."""
         if self.database_url is None:
@@ -246,6 +277,23 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError(_ODD_URL) from None
     return parts
+
+
+def _known(parameters: Mapping[str, object]) -> None:
+    """Refuse what PostgreSQL's client library would not take; ValueError says what is right."""
+    from psycopg.pq import Conninfo
+
+    if "prepare_threshold" in parameters:
+        raise ValueError(
+            "takes no prepare_threshold; behind a transaction pooler"
+            " set BILLING_DATABASE_POOLER=transaction"
+        )
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    unknown = sorted(set(parameters) - known)
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"has an unknown parameter {unknown[0]!r}{advice}")
 
 
 def _absent(name: str, example: str) -> str:

@@ -2,6 +2,7 @@
 
 Events are `noun.verb_past` with keys. Values under a private key, and anything in a string that
 looks like a phone, an e-mail, a token or a signature, are removed whatever the caller did.
+Characters that would act on a terminal are written as their codes.
 """
 
 import logging
@@ -13,6 +14,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
+from billing.domain.escaping import escape
+
 PRIVATE_KEYS = frozenset(
     {"authorization", "body", "headers", "key", "name", "payer", "secret_key", "token_id",
      "token_key", "url", "registration_url"}
@@ -20,6 +23,8 @@ PRIVATE_KEYS = frozenset(
 PRIVATE_ENDS = ("email", "password", "phone", "secret", "signature", "token")
 """The last word of a key that is private whatever stands before it: `wallet_phone`."""
 REDACTED = "[redacted]"
+TRACEBACKS = frozenset({"exception", "stack"})
+"""What has several lines; everything else is written on one."""
 # Every repetition is bounded or ends at once where it cannot go on: a page of text costs no more
 # than its length. UUIDs, gateway numbers and ISO instants have to pass: they are searched for.
 _PATTERNS_WITH_AT = (
@@ -51,7 +56,8 @@ def redact(
 ) -> MutableMapping[str, Any]:
     """Redact one log event: private keys wholly, other values by pattern."""
     for key, value in event.items():
-        event[key] = REDACTED if _is_private(key) else _clean(value)
+        keep = "\n\t" if key in TRACEBACKS else ""
+        event[key] = REDACTED if _is_private(key) else _clean(value, keep)
     return event
 
 
@@ -60,19 +66,19 @@ def _is_private(key: str) -> bool:
     return folded in PRIVATE_KEYS or folded.endswith(PRIVATE_ENDS)
 
 
-def _clean(value: object) -> object:
+def _clean(value: object, keep: str = "") -> object:
     if isinstance(value, str):
-        return scrub(value) if len(value) > 4 else value
+        return escape(scrub(value) if len(value) > 4 else value, keep)
     if isinstance(value, dict):
         return {
-            scrub(str(key)): REDACTED if _is_private(str(key)) else _clean(item)
+            escape(scrub(str(key))): REDACTED if _is_private(str(key)) else _clean(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     if isinstance(value, int | float | None):
         return value
-    return scrub(str(value))
+    return escape(scrub(str(value)))
 
 
 def configure(

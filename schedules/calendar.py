@@ -73,6 +73,14 @@ class Calendar:
             return next_fire(self.crons[0], after=start, timezone=self.timezone)
         return self.due(index + 1)
 
+    def wall(self, start: datetime) -> datetime:
+        """
+        Find the wall time at which the period that begins at `start` was asked for.
+
+        That is the clock at `start`, but for a start that a spring gap moved to its end.
+        """
+        return _fire(self.crons, last_wall_not_later(start - SECOND, self.timezone))
+
     def first(self, count: int) -> list[datetime]:
         """
         List due dates 0 to `count` - 1, in the calendar's timezone.

@@ -141,6 +141,17 @@ def add(duration: Duration, instant: datetime, timezone: ZoneInfo) -> datetime:
     return place(wall + duration, timezone)
 
 
+def add_to_wall(duration: Duration, wall: datetime, timezone: ZoneInfo) -> datetime:
+    """
+    Move a wall-clock time that may become an anchor; the result is naive.
+
+    Unlike `add`, a calendar length that ends inside a spring gap keeps the hour there.
+    """
+    if duration.unit in EXACT:
+        return local_wall(add(duration, place(wall, timezone), timezone), timezone)
+    return wall + duration
+
+
 def _advice(written: str) -> str:
     """Say what would be right, as close as possible to what was written."""
     number, _, word = re.sub(r"^([-+0-9.,]*) ?", r"\1 ", written).partition(" ")

@@ -61,6 +61,18 @@ def local_anchor(instant: datetime, timezone: ZoneInfo) -> datetime:
     return local_wall(instant, timezone).replace(microsecond=0)
 
 
+def asked_wall(moment: datetime, timezone: ZoneInfo) -> datetime:
+    """
+    Read the wall time that somebody asked for: a naive one as it stands, an instant as its clock.
+
+    A naive time inside a spring gap keeps its hour here, which its instant has lost. The result
+    is an anchor: naive, in whole seconds.
+    """
+    if moment.tzinfo is None:
+        return moment.replace(microsecond=0, fold=0)
+    return local_anchor(moment, timezone)
+
+
 def place(wall: datetime, timezone: ZoneInfo) -> datetime:
     """
     Put a naive wall-clock time on the time line, as an aware UTC instant.

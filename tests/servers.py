@@ -100,6 +100,9 @@ class Servers:
         # about 10 ms against 15.
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY = file_copy")
         try:
+            # A copy is the same installation, as a restored backup is; a new database is not.
+            with psycopg.connect(self.url(name)) as connection:
+                connection.execute("UPDATE engine SET installation_id = gen_random_uuid()")
             yield _sqlalchemy(self.url(name))
         finally:
             # A backend that is just leaving would cost the DROP a nap of 100 ms.

@@ -5,14 +5,13 @@ that a message delivered twice acts once. What makes no sense is refused in one 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
 import structlog
-from pydantic import ConfigDict, ValidationError, validate_call
 
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
@@ -28,33 +27,36 @@ from billing.services import (
     unbinding,
 )
 from billing.services.context import Request
+from workers import arguments
 from workers.app import app, context
 
 log = structlog.get_logger(__name__)
 
 KEY_MAX = 200
-STRICT = ConfigDict(arbitrary_types_allowed=True)
+REASON_MAX = 255
+"""The gateway's limit for a refund's reason."""
 
 
 def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
     """Make an admin task of a function `(by, request, **arguments)` that calls one service."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        checked = validate_call(config=STRICT)(function)
-        names = [n for n in inspect.signature(function).parameters if n not in {"by", "request"}]
+        kinds = arguments.names(function, frozenset({"by", "request"}))
+        needed = _needed(function, kinds)
 
         @app.task(name=name, bind=True, typing=False, throws=(BillingError,))  # type: ignore[untyped-decorator]
         @wraps(function)
         def task(self: Any, *args: Any, **kwargs: Any) -> None:
             try:
-                arguments, reason, key = _arguments(names, args, kwargs, str(self.request.id))
-                by = Actor("admin task", reason)
-                checked(by, Request(key, name, arguments), **arguments)
-            except ValidationError as invalid:
-                _refuse(name, InvalidValue(_one_line(invalid)))
+                given, reason, key = _arguments(list(kinds), args, kwargs, str(self.request.id))
+                absent = [argument for argument in needed if argument not in given]
+                if absent:
+                    raise InvalidValue(f"{absent[0]} is missing")
+                values = arguments.read(kinds, given)
+                told = function(Actor("admin task", reason), Request(key, name, given), **values)
             except BillingError as refused:
                 _refuse(name, refused)
-            log.info("admin.done", admin_task=name, key=key)
+            log.info("admin.done", admin_task=name, key=key, **(told or {}))
 
         return task
 
@@ -67,11 +69,12 @@ def _arguments(
     if len(args) > len(names):
         raise InvalidValue(f"too many arguments; it takes {', '.join(names) or 'none'}")
     given = dict(zip(names, args, strict=False)) | kwargs
-    reason, key = given.pop("reason", None), given.pop("idempotency_key", None) or task_id
-    if not isinstance(key, str) or len(key) > KEY_MAX:
-        raise InvalidValue(f"idempotency_key must be text of at most {KEY_MAX} characters")
-    if reason is not None and not isinstance(reason, str):
-        raise InvalidValue("reason must be text")
+    reason, key = given.pop("reason", None), given.pop("idempotency_key", None)
+    key = task_id if key is None else key
+    if not 1 <= len(arguments.text("idempotency_key", key)) <= KEY_MAX:
+        raise InvalidValue(f"idempotency_key must have 1 to {KEY_MAX} characters")
+    if reason is not None and len(arguments.text("reason", reason, keep="\n\t")) > REASON_MAX:
+        raise InvalidValue(f"reason must have at most {REASON_MAX} characters")
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise InvalidValue(
@@ -80,10 +83,9 @@ def _arguments(
     return given, reason, key
 
 
-def _one_line(invalid: ValidationError) -> str:
-    first = invalid.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "arguments"
-    return f"{where}: {first['msg']}"
+def _needed(function: Callable[..., Any], kinds: Iterable[str]) -> list[str]:
+    parameters = inspect.signature(function).parameters
+    return [name for name in kinds if parameters[name].default is inspect.Parameter.empty]
 
 
 def _refuse(name: str, refused: BillingError) -> None:
@@ -126,13 +128,17 @@ def subscribe(
     amount: int | None = None,
     coupon: str | None = None,
     setup_fee: int | None = None,
-) -> None:
-    """Put a customer on a plan. `start` is an ISO 8601 instant with offset."""
-    _with_offset("start", start)
-    subscribing.subscribe(
+    backdate: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
+) -> dict[str, Any]:
+    """Put a customer on a plan. `start` is an ISO 8601 instant with offset.
+
+    Another idempotency key is another subscription, also to a plan that the customer has.
+    """
+    made = subscribing.subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
-        coupon=coupon, setup_fee=setup_fee, request=request,
+        coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
+    return {"subscription": made["id"], "charged_now": made.get("charged_now")}
 
 
 @admin_task("admin.change_subscription")
@@ -165,18 +171,12 @@ def cancel_subscription(
     when: str | datetime = at
     if at not in {ending.NOW, ending.PERIOD_END}:
         try:
-            when = datetime.fromisoformat(at)
-        except ValueError:
-            raise InvalidValue(f"at must be now, period-end or an instant, not {at!r}") from None
-        _with_offset("at", when)
+            when = arguments.instant("at", at)
+        except InvalidValue as wrong:
+            raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
     ending.cancel(
         context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
     )
-
-
-def _with_offset(what: str, instant: datetime | None) -> None:
-    if instant is not None and instant.tzinfo is None:
-        raise InvalidValue(f"{what} needs an offset, such as 2026-01-31T09:00:00+07:00")
 
 
 @admin_task("admin.pause_subscription")
@@ -188,7 +188,6 @@ def pause_subscription(
     until: datetime | None = None,
 ) -> None:
     """Open no period from `now` or `period-end` on; `until` is an ISO 8601 instant, if any."""
-    _with_offset("until", until)
     pausing.pause(context(), subscription, by, at=at, until=until, request=request)
 
 

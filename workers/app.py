@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from billing import bootstrap, logs
 from billing.domain.errors import BillingError, NotConfigured
+from billing.domain.escaping import escape
 from billing.services import guarding
 from billing.services.context import Context
 from billing.store import migrate
@@ -71,6 +72,12 @@ app.conf.update(
 )
 
 
+if "flower.command" in sys.modules:  # Celery's own command has it, and it may be started from here
+    from workers import doors
+
+    doors.close(settings.flower_names)
+
+
 @lru_cache(maxsize=1)
 def _context_of(_pid: int) -> Context:
     return bootstrap.build(settings)
@@ -109,7 +116,7 @@ def _check_or_exit() -> None:
     try:
         engine = bootstrap.build(settings)
         engine.database.check()
-        has, wants = migrate.status(settings.database)
+        has, wants = migrate.status(settings.database, pooler=settings.database_pooler)
         if has != wants:
             raise NotConfigured(
                 f"the database is at revision {has}, this code wants {wants}:"
@@ -120,7 +127,7 @@ def _check_or_exit() -> None:
         engine.database.dispose()
         _check_redis()
     except BillingError as mistake:
-        sys.exit(f"billing: {mistake}")
+        sys.exit(f"billing: {escape(str(mistake))}")
 
 
 def _check_redis() -> None:

@@ -1,8 +1,9 @@
 """Messages that are none: dropped with an alarm, instead of taking the worker down with them.
 
 kombu 5.7 reads what lies in a Redis list without looking; garbage there raises out of the
-worker's event loop and ends the process. And a worker that serves every queue keeps a process for
-those that are not a flood. It knows no task.
+worker's event loop and ends the process. An error reply of Redis does the same; here it means to
+connect again. And a worker that serves every queue keeps a process for those that are not a flood.
+It knows no task.
 """
 
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.scheduling import round_robin_cycle
-from redis.exceptions import ConnectionError  # noqa: A004 - Redis's own
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - Redis's own
+    InvalidResponse,
+    ResponseError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +42,37 @@ class _Cycle(round_robin_cycle):
         return [name for name in queues if name != CHARGES] if self.channel.spares else queues
 
 
+class QoS(redis.QoS):
+    """What one channel has fetched; a message that cannot be acknowledged leaves its place.
+
+    Celery notes that and goes on. A worker all of whose places are taken would fetch nothing, meet
+    no error, and never connect again. The message comes back later, and meets the claim.
+    """
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Take a message that is worked off out of Redis."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has few
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - as kombu calls it
+        """Take a message that will not be worked on out of Redis, or give it back."""
+        try:
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]  # as above
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class Channel(redis.Channel):
     """A channel that survives what it reads, and leaves charges where they are when it has enough.
 
     Otherwise slow wallets would occupy every process, and ticks and refunds would wait for them.
     """
 
+    QoS = QoS
     spares = False
     _listener: tuple[Any, int] | None = None
 
@@ -102,9 +132,15 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The Redis transport with that channel."""
+    """The Redis transport with that channel, for which any error reply ends the connection.
+
+    A server that became a replica answers with errors, as does one that loads its data or whose
+    master is away. Celery's worker ends on them (Celery #8030, #10096); on an error of the
+    connection it connects again, until another server is found there.
+    """
 
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, InvalidResponse, ResponseError)
 
 
 def spare_a_process(concurrency: int) -> None:

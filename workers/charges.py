@@ -5,8 +5,15 @@ Each may come twice, late or not at all: rows decide, a later tick finds what is
 
 from uuid import UUID
 
+import structlog
+from sqlalchemy.exc import DBAPIError
+
 from billing.services import charging, linking, reconciling, refunding
+from billing.services.context import SWITCHOVER_SECONDS
+from billing.store.session import is_lost
 from workers.app import app, context
+
+log = structlog.get_logger(__name__)
 
 GO_ON_SECONDS = 4
 """Short beside the time that a shutdown is given, and what waits in the queue for its turn."""
@@ -15,7 +22,17 @@ GO_ON_SECONDS = 4
 @app.task(name="charges.collect")  # type: ignore[untyped-decorator]
 def collect(invoice_ids: list[str]) -> None:
     """Try once to collect each invoice, and others that are due for a few seconds more."""
-    charging.collect_on(context(), [UUID(item) for item in invoice_ids], GO_ON_SECONDS)
+    ids = [UUID(item) for item in invoice_ids]
+    try:
+        charging.collect_on(context(), ids, GO_ON_SECONDS)
+    except DBAPIError as error:
+        if not is_lost(error):
+            raise
+        # Else every batch that waits would be taken during a switchover, fail, and wait for the
+        # end of its lease. What was claimed is left to those that ask.
+        log.warning("charges.database_lost", invoices=len(ids))
+        context().database.await_server(SWITCHOVER_SECONDS)
+        charging.collect_on(context(), ids, GO_ON_SECONDS)
 
 
 @app.task(name="charges.ask")  # type: ignore[untyped-decorator]

@@ -1,24 +1,72 @@
-"""Flower where others can reach it: `celery -A workers.flower flower`, with every page closed.
+"""Flower, closed: `celery -A workers.flower flower`, with the message server and nothing else.
 
-Flower's basic auth leaves `/metrics` and `/healthcheck` open (2.2: handlers without
-`authenticated`); they are closed here. It knows nothing of tasks.
+It knows the admin tasks by name and sends them; what they do, the database, the gateway and the
+keys are the workers'. Its doors are next to it.
 """
 
 import os
-import re
 import sys
+from typing import Any
 
-from flower.views import monitor  # type: ignore[import-untyped]  # flower has no types
-from tornado.web import authenticated
+from celery import Celery
 
-from workers.app import app
+from billing import bootstrap, config, logs
+from billing.domain.errors import BillingError
+from billing.domain.escaping import escape
+from workers import broker, doors
 
-__all__ = ["app"]
+ADMIN_TASKS = (
+    "admin.bind_wallet",
+    "admin.cancel_subscription",
+    "admin.change_subscription",
+    "admin.pause_subscription",
+    "admin.refund_invoice",
+    "admin.resume_subscription",
+    "admin.retry_invoice",
+    "admin.start_charging",
+    "admin.stop_charging",
+    "admin.subscribe",
+    "admin.unbind_wallet",
+    "admin.void_invoice",
+)
 
-# An empty name or password, or a comma too many, would let strangers in.
-_logins = os.environ.get("FLOWER_BASIC_AUTH", "").split(",")
-if not all(re.fullmatch("[^:]+:.+", login) for login in _logins):
-    sys.exit("billing: FLOWER_BASIC_AUTH must be name:password, or several, comma-separated")
 
-for _page in (monitor.Metrics, monitor.Healthcheck):
-    _page.get = authenticated(_page.get)
+class Sender(Celery):  # type: ignore[misc]  # celery has no types
+    """A client that only sends, and shows no arguments to whoever watches."""
+
+    def send_task(
+        self, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        """Send a task by name with its arguments hidden from events."""
+        options["argsrepr"] = logs.scrub(repr(args or ()))
+        options["kwargsrepr"] = logs.scrub(repr(kwargs or {}))
+        return super().send_task(name, args, kwargs, *rest, **options)
+
+
+def _settings() -> config.Settings:
+    try:
+        # What a folder's files say of databases and keys is read only if it has to be.
+        found = config.load([]) if os.environ.get("BILLING_REDIS_URL") else config.load()
+        _ = found.redis
+    except BillingError as mistake:
+        sys.exit(f"billing: {escape(str(mistake))}")
+    return found
+
+
+def _app(settings: config.Settings) -> Celery:
+    logs.configure(settings.log_format, settings.log_level)
+    doors.close(settings.flower_names)
+    made = Sender("billing", set_as_current=True)
+    made.conf.update(bootstrap.messaging(settings), timezone="UTC", task_send_sent_event=True)
+    for name in ADMIN_TASKS:
+        made.task(_elsewhere, name=name, typing=False)
+    return made
+
+
+def _elsewhere(*_: Any, **__: Any) -> None:
+    raise NotImplementedError("workers do this")
+
+
+doors.check_logins(os.environ.get("FLOWER_BASIC_AUTH", "").split(","))
+broker.install()
+app = _app(_settings())

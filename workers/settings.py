@@ -7,6 +7,7 @@ import sys
 
 from billing.config import Settings, load
 from billing.domain.errors import NotConfigured
+from billing.domain.escaping import escape
 
 
 def _settings() -> Settings:
@@ -15,7 +16,7 @@ def _settings() -> Settings:
         # Nobody may start without these; what they name is tried when a process begins.
         _ = found.database, found.redis, found.token_keys
     except NotConfigured as mistake:
-        sys.exit(f"billing: {mistake}")
+        sys.exit(f"billing: {escape(str(mistake))}")
     return found
 
 

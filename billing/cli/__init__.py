@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -116,13 +117,22 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing may be written at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read our output has gone
         return 1
     except Exception as error:  # noqa: BLE001 - a person gets one line, whatever it was
-        sys.stderr.write(f"billing: {refusals.one_line(error)}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"billing: {refusals.one_line(error)}\n")
+        _drop_output()
         return 1
     return code
+
+
+def _drop_output() -> None:
+    """Drop what cannot be written: Python would try again, and complain, when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command(words: Sequence[str]) -> int:

@@ -92,6 +92,16 @@ def instant(
         ) from None
 
 
+def moment(text: str, timezone: str = HOME_TIMEZONE) -> datetime:
+    """A start: an instant, or a wall time without an offset, which stays naive.
+
+    The engine places it in the plan's timezone; inside a spring gap only this form keeps the hour.
+    """
+    at = instant(text, timezone)
+    written = datetime.fromisoformat(text.strip())
+    return written if written.tzinfo is None else at
+
+
 def later(now: datetime, duration: str) -> datetime:
     """The instant after a duration such as "30d", with days as they are at home."""
     zone = ZoneInfo(HOME_TIMEZONE)

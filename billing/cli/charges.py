@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
 
-app = options.noun("Charges: single tries to collect an invoice.")
+app = options.noun("Charges: single tries to collect an invoice.", ways_out.CHARGE)
 Charge = Annotated[str, typer.Argument(metavar="ID", help="The charge's id or gateway number.")]
 COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
 FACTS = (
@@ -16,6 +17,7 @@ FACTS = (
     "amount_refunded", "status", "surplus", "fault", "code", "message", "waiting", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "refunds",
 )  # fmt: skip
+REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 
 
 class Verdict(StrEnum):
@@ -79,4 +81,9 @@ def resolve(
 
 
 def _people(found: dict[str, Any]) -> None:
-    output.facts(found, FACTS)
+    output.facts(found, FACTS[:-1])
+    if found["refunds"]:
+        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
+    output.ways(found)
+    for refund in found["refunds"]:
+        output.ways(refund)

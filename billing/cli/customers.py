@@ -76,6 +76,9 @@ def _people(found: dict[str, Any]) -> None:
         else f"wallet: none; begin with: billing wallet bind {found['id']} --phone 62…"
     )
     output.table(found["subscriptions"], SUBSCRIBED, empty="no subscriptions", title="")
+    for twins in found["twins"]:
+        ids = ", ".join(str(each) for each in twins["subscriptions"])
+        output.say(f"more than one subscription to plan {twins['plan']}: {ids}")
     output.table(found["invoices"], PAID, empty="no invoices")
     output.say(
         f"taken {output.written('amount', found['amount_taken'])},"

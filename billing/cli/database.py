@@ -18,7 +18,7 @@ def upgrade(*, as_json: options.Json = False) -> None:
     _reachable(settings)
     from billing.store import migrate
 
-    migrate.upgrade(settings.database)
+    migrate.upgrade(settings.database, pooler=settings.database_pooler)
     _show(settings, as_json=as_json)
 
 
@@ -34,7 +34,7 @@ def status(*, as_json: options.Json = False) -> None:
 def _reachable(settings: "Settings") -> None:
     from billing.store.session import Database
 
-    database = Database(settings.database)
+    database = Database(settings.database, pooler=settings.database_pooler)
     try:
         database.check()
     finally:
@@ -44,7 +44,7 @@ def _reachable(settings: "Settings") -> None:
 def _show(settings: "Settings", *, as_json: bool) -> bool:
     from billing.store import migrate
 
-    revision, head = migrate.status(settings.database)
+    revision, head = migrate.status(settings.database, pooler=settings.database_pooler)
     document = {"revision": revision, "head": head, "migrated": revision == head}
     output.answer(document, as_json=as_json, people=lambda: output.facts(document, tuple(document)))
     return revision == head

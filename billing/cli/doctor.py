@@ -79,7 +79,7 @@ def _configured(settings: "Settings") -> Iterator[Check]:
 def _rows(settings: "Settings") -> Iterator[Check]:
     from billing.store.session import Database
 
-    database = Database(settings.database, pool_size=1)
+    database = Database(settings.database, pool_size=1, pooler=settings.database_pooler)
     try:
         database.check()
         yield Check("PostgreSQL", ok=True, detail="answers")
@@ -94,7 +94,7 @@ def _rows(settings: "Settings") -> Iterator[Check]:
 def _tables(settings: "Settings") -> Iterator[Check]:
     from billing.store import migrate
 
-    revision, head = migrate.status(settings.database)
+    revision, head = migrate.status(settings.database, pooler=settings.database_pooler)
     detail = f"at {revision}" if revision == head else f"at {revision}, not {head}"
     remedy = "" if revision == head else "; run: billing db upgrade"
     yield Check("migrations", ok=revision == head, detail=detail + remedy)

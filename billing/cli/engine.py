@@ -45,10 +45,10 @@ def rows_and_clock() -> Iterator[tuple["Database", "Clock"]]:
 
 @contextmanager
 def _rows(loaded: "Settings") -> Iterator["Database"]:
-    url = loaded.database
+    url, pooler = loaded.database, loaded.database_pooler
     from billing.store.session import Database
 
-    database = Database(url, pool_size=1)
+    database = Database(url, pool_size=1, pooler=pooler)
     try:
         database.check()
         yield database

@@ -5,94 +5,89 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from billing.cli import arguments, engine, options, output
+from billing.cli import arguments, engine, options, output, records, rejects
 from billing.domain.errors import InvalidValue
-
-if TYPE_CHECKING:
-    from billing.services.importing import Line
 
 IMPORT = options.example("billing import customers customers.csv --dry-run")
 EXPORT = options.example("billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
 
 
 def import_(
     kind: Annotated[str, typer.Argument(metavar="customers|subscriptions")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, UTF-8, with a header.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, UTF-8, with a header; - for a pipe.")
+    ],
     reason: options.Reason = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every row, write nothing.")
+        bool, typer.Option("--dry-run", help="Check every row, add nothing.")
+    ] = False,
+    backdate: Annotated[
+        bool,
+        typer.Option("--backdate", help="Accept due dates of long ago; see --dry-run first."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Add customers or running subscriptions of another system; the same file twice is once.
 
-    A bad row is written to FILE.rejected.csv with its line number and the reason.
+    A bad row is written to FILE.rejected.csv with its line number and the reason; for a pipe to
+    KIND.rejected.csv in the working folder. Exit code 1 when there is one.
     """
     by = arguments.operator(reason)
     if kind not in {"customers", "subscriptions"}:
         raise InvalidValue(f"{kind!r} cannot be imported; choose customers or subscriptions")
-    count = _checked(file)
-    with engine.engine() as context, file.open(encoding="utf-8-sig", newline="") as text:
-        from billing.services import importing
+    count = records.checked(file)
+    rejected = rejects.place(file, kind)
+    with engine.engine() as context, records.opened(file) as text:
+        from billing.services import import_rows, importing
 
-        rows = csv.DictReader(text, restkey="", restval="")
-        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-        importing.checked_header(kind, rows.fieldnames)
-        add = importing.customers if kind == "customers" else importing.subscriptions
-        report = importing.Report()
+        numbered = enumerate(text, 1)
+        names = records.header(numbered)
+        import_rows.checked_header(kind, names)
+        rows, report = records.rows(numbered, names), importing.Report()
+        if kind == "customers":
+            reports = importing.customers(context, rows, by, dry_run=dry_run)
+        else:
+            reports = importing.subscriptions(context, rows, by, dry_run=dry_run, backdate=backdate)
         with output.progress("importing", count, quiet=as_json) as advance:
-            for report in add(context, _lines(rows), by, dry_run=dry_run):
+            for report in reports:
                 advance(report.added + report.there + len(report.bad))
-    rejected = _reject(file, report.bad)
-    found = {
+    found: dict[str, Any] = {
         "added": report.added, "there": report.there, "rejected": len(report.bad),
-        "rejects": str(rejected) if rejected else None, "dry_run": dry_run,
+        "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
     }  # fmt: skip
+
+    if kind == "subscriptions":
+        found["charged_now"] = report.charged_now._asdict()
 
     def people() -> None:
         would = "would be added" if dry_run else "added"
         output.say(f"{report.added} {would}, {report.there} were there already")
-        if rejected:
+        if kind == "subscriptions":
+            output.say(
+                f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
+                " there are wallets"
+            )
+        if report.bad:
             output.say(f"{len(report.bad)} rejected; see {rejected}")
 
-    output.answer(found, as_json=as_json, people=people)
-    if rejected:
-        raise typer.Exit(1)
-
-
-def _checked(file: Path) -> int:
-    """Read the file once: it must be UTF-8 text; returns about how many rows it has."""
+    if not report.bad:
+        output.answer(found, as_json=as_json, people=people)
+        return
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            return max(sum(1 for _ in text) - 1, 0)
-    except UnicodeDecodeError:
-        raise InvalidValue(f"{file} is not UTF-8; save it as CSV UTF-8") from None
-    except OSError as failed:
-        raise InvalidValue(f"cannot read {file}: {failed.strerror}") from None
-
-
-def _lines(rows: "csv.DictReader[str]") -> Iterator["Line"]:
-    """Each row with its line number; cells that no column is for are under the name ""."""
-    for row in rows:
-        yield rows.line_num, row
-
-
-def _reject(file: Path, bad: list[tuple[int, str]]) -> Path | None:
-    if not bad:
-        return None
-    path = file.with_name(f"{file.name}.rejected.csv")
-    with path.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text)
-        writer.writerow(("line", "reason"))
-        writer.writerows((line, safe(why)) for line, why in bad)
-    return path
+        rejects.write(rejected, report.bad)
+    except InvalidValue as failed:
+        would = "would be added" if dry_run else "added"
+        raise InvalidValue(
+            f"{failed}; {report.added} {would}, {report.there} were there already,"
+            f" {len(report.bad)} rejected"
+        ) from None
+    output.answer(found, as_json=as_json, people=people)
+    raise typer.Exit(1)
 
 
 def export(
@@ -111,7 +106,7 @@ def export(
         if as_json:
             output.stream(rows)
         else:
-            _write(rows, sys.stdout)
+            _write(rows, _utf8(sys.stdout))
 
 
 def _write(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
@@ -126,14 +121,16 @@ def _write(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
         out.write(line.getvalue())
 
 
+def _utf8(out: TextIO) -> TextIO:
+    """Names keep their letters in a file, whatever the terminal can show."""
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding="utf-8", errors="strict", newline="")
+    return out
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else safe(output.plain(value))
-
-
-def safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return str(value) if isinstance(value, int) else rejects.safe(output.plain(value))

@@ -29,6 +29,6 @@ def forecast(
         for row in rows:
             due = output.written("due_at", row["due_at"])
             amount = output.written("amount", row["amount"])
-            typer.echo(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}")
+            output.say(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}")
             count, total = count + 1, total + row["amount"]
-        typer.echo(f"{count} charges, {output.written('amount', total)}")
+        output.say(f"{count} charges, {output.written('amount', total)}")

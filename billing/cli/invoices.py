@@ -6,13 +6,19 @@ from uuid import UUID
 import typer
 
 from billing.cli import arguments, charges, engine, options, output
+from billing.domain import ways_out
 from billing.domain.invoice import InvoiceStatus
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
 
-app = options.noun("Invoices: what is owed for one period.")
-REFUND = options.example("billing refund 0b9e… --amount 50000 --reason complaint")
+app = options.noun("Invoices: what is owed for one period.", ways_out.INVOICE)
+REFUND = "\n\n".join(
+    (
+        options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
+        ways_out.told(ways_out.REFUND),
+    )
+)
 Invoice = Annotated[str, typer.Argument(metavar="ID", help="The invoice's id.")]
 COLUMNS = (
     "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
@@ -21,7 +27,7 @@ COLUMNS = (
 FACTS = (
     "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
     "credited", "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at",
-    "closed_at", "next_attempt_at",
+    "closed_at", "reopened_at", "next_attempt_at", "waits_for",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 
@@ -63,7 +69,10 @@ def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
 def retry(
     invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
-    """Try an open invoice at once; it spends no retry of the plan's."""
+    """Try an open or a given-up invoice at once; it spends no retry of the plan's.
+
+    One that was given up gets this one try: if it is declined, it is uncollectible again.
+    """
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
         from billing.services import operating, showing
@@ -140,3 +149,6 @@ def _people(found: dict[str, Any]) -> None:
     output.table(found["charges"], charges.COLUMNS, empty="no charges yet")
     if found["refunds"]:
         output.table(found["refunds"], REFUNDS, empty="", title="refunds")
+    output.ways(found)
+    for refund in found["refunds"]:
+        output.ways(refund)

@@ -1,8 +1,12 @@
 """The options that many commands share, and how a command shows its example."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+
+from billing.domain import ways_out
+from billing.domain.ways_out import State, Ways
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[
@@ -13,9 +17,13 @@ Limit = Annotated[str, typer.Option("--limit", metavar="N", help="At most so man
 LIMIT = "100"
 
 
-def noun(text: str) -> typer.Typer:
-    """A group of commands about one noun; without a command it prints its help."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode="rich")
+def noun(text: str, ways: Mapping[State, Ways] | None = None) -> typer.Typer:
+    """A group of commands about one noun; without a command it prints its help.
+
+    `ways` are the ways out of its states, which stand at the end of the help.
+    """
+    epilog = ways_out.told(ways) if ways else None
+    return typer.Typer(help=text, epilog=epilog, no_args_is_help=True, rich_markup_mode="rich")
 
 
 def example(*lines: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ def stream(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line for people."""
-    typer.echo(text)
+    """Print a line for people, or several."""
+    typer.echo(escape(text, keep="\n"))
 
 
 @contextmanager
-def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on stderr that is told how much is done; nothing where there is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _done: None
@@ -137,6 +138,17 @@ def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
         out.print(line, soft_wrap=True)
 
 
+def ways(found: Mapping[str, Any]) -> None:
+    """Print what a person can do about what is shown, a command a line."""
+    known = found["ways_out"]
+    if not known:
+        return
+    width = max(len(way["command"]) for way in known)
+    say("you can")
+    for way in known:
+        say(f"  {way['command']:{width}}  {way['does']}")
+
+
 def written(key: str, value: object) -> str:
     """A value as people read it."""
     match value:
@@ -151,9 +163,9 @@ def written(key: str, value: object) -> str:
         case list():
             return ", ".join(written(key, item) for item in value)
         case dict():
-            return " ".join(f"{name}={written(name, item)}" for name, item in value.items())
+            return " ".join(f"{escape(name)}={written(name, item)}" for name, item in value.items())
         case _:
-            return str(value)
+            return escape(str(value))
 
 
 def _cell(key: str, value: object) -> "Text":

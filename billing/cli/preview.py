@@ -41,13 +41,13 @@ def preview(
 ) -> None:
     """List the first due dates; the first one is period 0."""
     from schedules.calendar import Calendar
-    from schedules.walltime import ScheduleError, local_anchor, parse_timezone
+    from schedules.walltime import ScheduleError, asked_wall, parse_timezone
 
     one_schedule(every, cron)
     wanted = arguments.whole(count, "--count", COUNT_MAX)
     try:
         place = parse_timezone(timezone)
-        anchor = local_anchor(arguments.instant(start, timezone), place)
+        anchor = asked_wall(arguments.moment(start, timezone), place)
         if every is not None:
             calendar = Calendar.every(every, anchor=anchor, timezone=place)
         else:

@@ -3,11 +3,13 @@
 It looks at what an error is, imports nothing heavy to do so, and passes no secret on.
 """
 
+import errno
 import os
 import sys
 import traceback
 
 from billing.domain.errors import BillingError
+from billing.domain.escaping import escape
 
 MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
 
@@ -15,14 +17,14 @@ MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
 def one_line(error: Exception) -> str:
     """Say why a command did not succeed; what was not expected is shown in full at debug only."""
     if isinstance(error, BillingError):
-        return " ".join(str(error).split())
-    expected = _of_database(error) or _of_redis(error)
+        return escape(" ".join(str(error).split()))
+    expected = _of_database(error) or _of_redis(error) or _of_disk(error)
     if expected is not None:
-        return expected
+        return escape(expected)
     if os.environ.get("BILLING_LOG_LEVEL", "").lower() == "debug":
         from billing.logs import scrub
 
-        sys.stderr.write(scrub("".join(traceback.format_exception(error))))
+        sys.stderr.write(escape(scrub("".join(traceback.format_exception(error))), keep="\n"))
     return f"internal error ({type(error).__name__}); set BILLING_LOG_LEVEL=debug to see more"
 
 
@@ -30,14 +32,16 @@ def _of_database(error: Exception) -> str | None:
     """A database that is away or not migrated; sqlalchemy is loaded if the error is of it."""
     if "sqlalchemy" not in sys.modules:
         return None
-    from sqlalchemy.exc import NoResultFound, OperationalError, ProgrammingError
+    from sqlalchemy.exc import DBAPIError, NoResultFound, ProgrammingError
+
+    from billing.store.session import is_lost
 
     if isinstance(error, NoResultFound):  # the engine's one row is written by the migration
         return MIGRATE
     if isinstance(error, ProgrammingError):
         names = {"UndefinedTable", "UndefinedColumn", "InvalidSchemaName"}
         return MIGRATE if type(error.orig).__name__ in names else None
-    if isinstance(error, OperationalError):
+    if isinstance(error, DBAPIError) and is_lost(error):
         return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
     return None
 
@@ -47,6 +51,15 @@ def _of_redis(error: Exception) -> str | None:
     if packages & {"redis", "kombu"}:
         return f"cannot reach Redis: {_first_line(error)}; check BILLING_REDIS_URL"
     return None
+
+
+def _of_disk(error: Exception) -> str | None:
+    """A disk that is full, or cannot be written; the output of a command goes to one as well."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+    if not isinstance(error, OSError) or error.errno not in full:
+        return None
+    where = error.filename or "the output"
+    return f"cannot write {where}: {error.strerror}"
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -7,12 +7,13 @@ from uuid import UUID
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
 
-app = options.noun("Subscriptions: customers on plans.")
+app = options.noun("Subscriptions: customers on plans.", ways_out.SUBSCRIPTION)
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
 Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
 Amount = Annotated[
@@ -48,6 +49,12 @@ def subscribe(
     ] = None,
     reason: options.Reason = None,
     *,
+    backdate: Annotated[
+        bool, typer.Option("--backdate", help="Accept a --start of long ago.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="One more of a plan that the customer has already.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Put a customer on a plan; it begins once there is a wallet."""
@@ -61,15 +68,22 @@ def subscribe(
         if start is not None:
             with context.database.transaction() as connection:
                 timezone = subscribing.known_plan(connection, plan)["timezone"]
-            begin = arguments.instant(start, timezone)
+            begin = arguments.moment(start, timezone)
+        is_local = begin is not None and begin.tzinfo is None
         made = subscribing.subscribe(
-            context, customer, plan, by, start=begin, quantity=times, amount=cost, coupon=coupon,
-            setup_fee=fee,
+            context, customer, plan, by, start=None if is_local else begin,
+            local_start=begin if is_local else None, quantity=times, amount=cost, coupon=coupon,
+            setup_fee=fee, backdate=backdate, again=again,
         )  # fmt: skip
         shown = showing.subscription(context.database, UUID(made["id"]))
 
     def people() -> None:
         output.facts(shown, FACTS[:9])
+        from billing.domain.backdating import AtOnce
+
+        due = AtOnce(**made["charged_now"])
+        if start is not None and due.periods:
+            output.say(f"charged at once: {due}")
         if shown["status"] == SubscriptionStatus.PENDING:
             output.say(f"it begins with a wallet: billing wallet bind {customer} --phone 62…")
 
@@ -209,7 +223,7 @@ def resume(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Go on after a pause, or withdraw one that is still to come."""
+    """Go on after a pause or from unpaid, or withdraw a pause that is still to come."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services import pausing, showing
@@ -308,3 +322,4 @@ def _people(found: dict[str, Any]) -> None:
 
     output.facts(found, FACTS)
     timeline.draw(found)
+    output.ways(found)

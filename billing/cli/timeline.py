@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.cli import output
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 
 TIME_WIDTH = 16
@@ -73,6 +74,8 @@ def draw(found: Shown) -> None:
     for moment in sorted(_past(found), key=lambda each: (each.at, each.rank)):
         before = _print(moment, place, before)
     output.say("\nnext")
+    if found["waits_for"]:
+        output.say(f"it waits for {found['waits_for']}")
     before = ""
     coming = sorted(_coming(found), key=lambda each: each.at)
     for moment in coming:
@@ -89,7 +92,9 @@ def _print(moment: Moment, place: ZoneInfo, before: str) -> str:
     time = moment.at.astimezone(place).strftime("%Y-%m-%d %H:%M")
     is_on_it = moment.mark in ON_THE_LINE
     spine, beside = (moment.mark, "") if is_on_it else (LINE, f"{moment.mark} ")
-    text = Text.assemble((beside + moment.words, moment.style), (moment.aside, "dim"))
+    text = Text.assemble(
+        (beside + escape(moment.words), moment.style), (escape(moment.aside), "dim")
+    )
     shown, style = ("" if time == before else time), moment.style if is_on_it else ""
     for line in text.wrap(console, console.width - TIME_WIDTH - 3):
         line.rstrip()
@@ -238,6 +243,8 @@ def _coming(found: Shown) -> Iterator[Moment]:
     """What will happen by itself; rank 0 is what happens beside the subscription."""
     for invoice in found["invoices"]:
         yield from _attempts(invoice)
+    if found["ended_at"] is not None:
+        return  # what was planned for it is over, whatever its dates say
     due, resumes = found["next_due_at"], found["resume_at"]
     ends = [at for at in (found["cancel_at"], found["pause_at"]) if at is not None]
     if due is not None and not any(due >= end for end in ends):
@@ -254,11 +261,10 @@ def _coming(found: Shown) -> Iterator[Moment]:
     ):
         if at is not None:
             yield Moment(at, 1, "○", words, "yellow")
-    if found["ended_at"] is None:
-        for wallet in found["wallets"]:
-            if wallet["status"] == "active":
-                words = "the wallet's token ends; a new link is needed"
-                yield Moment(wallet["expires_at"], 0, "○", words, "dim")
+    for wallet in found["wallets"]:
+        if wallet["status"] == "active":
+            words = "the wallet's token ends; a new link is needed"
+            yield Moment(wallet["expires_at"], 0, "○", words, "dim")
 
 
 def _attempts(invoice: Shown) -> Iterator[Moment]:
@@ -281,15 +287,14 @@ def _attempts(invoice: Shown) -> Iterator[Moment]:
 
 
 def _stands(found: Shown) -> str:
-    """Why nothing comes by itself, and what a person can do."""
-    match str(found["status"]):
+    """Why nothing comes by itself, and what a person can do first."""
+    status, commands = str(found["status"]), [way["command"] for way in found["ways_out"]]
+    match status:
         case "pending":
-            return f"a wallet: billing wallet bind {found['customer']} --phone 62…"
-        case "paused":
-            return f"it stays paused until: billing subscription resume {found['id']}"
-        case "unpaid":
-            return f"it stays unpaid; end it with: billing subscription cancel {found['id']}"
-        case status:
+            return f"a wallet: {commands[0]}"
+        case "paused" | "unpaid":
+            return f"it stays {status} until: {', or: '.join(commands[:-1])}"
+        case _:
             return f"nothing: it is {status}"
 
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
 from billing.domain.errors import InvalidValue
 from billing.domain.wallet import WalletStatus
 
-app = options.noun("Wallets: customers' linked OVO accounts.")
+app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
 COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
 ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
@@ -125,3 +126,4 @@ def _people(wallet: dict[str, Any]) -> None:
         ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
          "unbind_wanted_at", "reason"),
     )  # fmt: skip
+    output.ways(wallet)

@@ -3,6 +3,9 @@
 A subscription's id begins with the time at which it was made, and the ids of its invoices, their
 charges and their refunds begin like it. What is opened in the order of subscriptions is inserted
 in the order of its own ids, and a morning's charges do not touch every page of an index.
+
+An id that is derived from outside input begins with no time: the same order that is sent again
+after a restore comes at another time, and has to get the same id.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -36,6 +39,15 @@ def beneath(parent: UUID, namespace: UUID, name: str) -> UUID:
         return named(namespace, f"{parent}/{name}")
     rest = int.from_bytes(_digest(namespace, f"{parent}/{name}")[:10], "big") & _FREE
     return UUID(int=parent.int & _TIME | _NAMED << 76 | _VARIANT | rest)
+
+
+def from_outside(installation: UUID, kind: str, name: str) -> UUID:
+    """The id of what outside input named, such as an idempotency key or an import's reference.
+
+    `installation` is the database's own id, drawn once: the same input gives the same id in a
+    database and in its restored backups, and another one in every other database.
+    """
+    return named(installation, f"{kind}/{name}")
 
 
 def named(namespace: UUID, name: str) -> UUID:

@@ -2,6 +2,7 @@
 
 open ──> paid | uncollectible | void
 uncollectible ──> paid         late money still counts
+uncollectible ──> open         a person has it tried once more
 """
 
 from enum import StrEnum
@@ -24,6 +25,7 @@ class InvoiceMove(StrEnum):
     PAY = "pay"
     GIVE_UP = "give_up"
     VOID = "void"
+    REOPEN = "reopen"
 
 
 class Blocked(StrEnum):
@@ -36,7 +38,7 @@ class Blocked(StrEnum):
 _S, _M = InvoiceStatus, InvoiceMove
 TRANSITIONS: dict[InvoiceStatus, dict[InvoiceMove, InvoiceStatus]] = {
     _S.OPEN: {_M.PAY: _S.PAID, _M.GIVE_UP: _S.UNCOLLECTIBLE, _M.VOID: _S.VOID},
-    _S.UNCOLLECTIBLE: {_M.PAY: _S.PAID, _M.VOID: _S.VOID},
+    _S.UNCOLLECTIBLE: {_M.PAY: _S.PAID, _M.VOID: _S.VOID, _M.REOPEN: _S.OPEN},
     _S.PAID: {},
     _S.VOID: {},
 }

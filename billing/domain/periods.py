@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from billing.domain.subscription import SubscriptionStatus
 from schedules.calendar import Calendar
-from schedules.durations import add, parse_duration
-from schedules.walltime import local_anchor
+from schedules.durations import add_to_wall, parse_duration
+from schedules.walltime import asked_wall, local_anchor, place
 
 
 @lru_cache(maxsize=64)
@@ -58,9 +58,16 @@ def changed(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) ->
         **NO_CHANGE,
     }
     if not same_schedule(row, plan):
-        columns["anchor_local"] = local_anchor(start, zone(plan["timezone"]))
+        columns["anchor_local"] = anchor_from(row, plan, start)
         columns["anchor_index"] = row["next_period_index"]
     return columns
+
+
+def anchor_from(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) -> datetime:
+    """The anchor of new due dates that begin where a period of the old ones would have begun."""
+    if row["timezone"] != plan["timezone"]:
+        return local_anchor(start, zone(plan["timezone"]))
+    return calendar(row, row["anchor_local"]).wall(start)
 
 
 NO_CHANGE = dict.fromkeys(("change_at", "next_plan_code", "next_quantity", "next_amount"))
@@ -77,17 +84,30 @@ class Beginning:
 
 
 def begin(plan: Mapping[Any, Any], start: datetime) -> Beginning:
-    """Where a subscription that starts at `start` (an instant) has its anchor and period 0.
+    """Where a subscription that starts at `start` has its anchor and period 0.
 
-    A trial moves both to its end.
+    `start` is an instant, or a naive wall time in the plan's timezone. A trial moves both to its
+    end. The anchor is the wall time that was asked for, even inside a spring gap.
     """
-    place = zone(plan["timezone"])
-    status = SubscriptionStatus.ACTIVE
+    timezone = zone(plan["timezone"])
+    status, anchor = SubscriptionStatus.ACTIVE, asked_wall(start, timezone)
     if plan["trial"] is not None:
-        start = add(parse_duration(plan["trial"]), start, place)
+        anchor = add_to_wall(parse_duration(plan["trial"]), anchor, timezone)
         status = SubscriptionStatus.TRIALING
-    anchor = local_anchor(start, place)
     return Beginning(status, anchor, calendar(plan, anchor).due(0))
+
+
+def wished_start(row: Mapping[Any, Any]) -> datetime | None:
+    """The start that was asked for, as `begin` takes it; None when it begins with the wallet.
+
+    `row` has `start_at`, and `start_local` when a wall time was given: inside a spring gap the
+    instant does not tell it.
+    """
+    at: datetime | None = row["start_at"]
+    wall: datetime | None = row["start_local"]
+    # With another timezone by now (a change of plan) the instant is what was promised.
+    kept = wall is not None and place(wall, zone(row["timezone"])) == at
+    return wall if kept else at
 
 
 def next_start(

@@ -66,6 +66,7 @@ class Facts:
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None
     policy: Policy = field(default_factory=Policy)
+    reopened: bool = False  # given up before; a person has the invoice tried once more
     planned_at: datetime | None = None  # the date that a person's try went before
     step_deadline_at: datetime | None = None
     wallet_active: bool = True
@@ -198,6 +199,11 @@ def _collect_later(
         decision.wallet_lost = True
     if facts.invoice_status is not InvoiceStatus.OPEN:
         decision.move = _end_of_term(facts)
+        return decision
+    if facts.reopened:
+        # A debt that was given up gets one try for each word of a person, and no ladder: it must
+        # not keep newer invoices waiting for weeks.
+        decision.gives_up = True
         return decision
     if facts.subscription_status is SubscriptionStatus.ACTIVE:
         decision.move = SubscriptionMove.FALL_BEHIND

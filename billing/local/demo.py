@@ -183,7 +183,7 @@ def run(months: int = MONTHS) -> int:
 
 
 def _migrate(settings: Settings) -> None:
-    migrate.upgrade(settings.database)
+    migrate.upgrade(settings.database, pooler=settings.database_pooler)
 
 
 def _play(year: Year, months: int, console: Console) -> None:

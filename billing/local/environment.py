@@ -5,7 +5,8 @@ It knows how a setting is written down, and not what any of them means.
 
 import json
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from billing.config import Settings
 from billing.domain.errors import NotConfigured
 
 PREFIX = "BILLING_"
+PASSWORD_BYTES = 15
 
 
 def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
@@ -68,12 +70,21 @@ def write_env_file(path: Path, settings: Settings) -> None:
 
 def kept_token_key(path: Path) -> str:
     """The Fernet key in the file; made once, for without it stored tokens cannot be read."""
+    return _kept(path, lambda: Fernet.generate_key().decode())
+
+
+def kept_password(path: Path) -> str:
+    """The password in the file; made once, so that a browser may remember it."""
+    return _kept(path, lambda: secrets.token_urlsafe(PASSWORD_BYTES))
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        key = Fernet.generate_key().decode()
-        write_private(path, key + "\n")
-        return key
+        made = make()
+        write_private(path, made + "\n")
+        return made
 
 
 def _written(value: object) -> str:

@@ -7,6 +7,7 @@ known here.
 
 import http.client
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from billing.local.processes import Program
 
 WARM_SECONDS = 10.0  # for the worker to finish the charges it has begun
 _WORKERS = (sys.executable, "-m", "workers")
-_CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
+_FLOWER = (sys.executable, "-m", "celery", "-A", "workers.flower", "flower")
+_OF_FLOWER = ("BILLING_REDIS_URL", "BILLING_LOG_FORMAT", "BILLING_LOG_LEVEL")
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,19 @@ def beat(schedule: Path, log: Path, environment: Mapping[str, str]) -> Part:
     return Part(Program("beat", argv, log, environment), lambda: True, settle_seconds=1)
 
 
-def flower(port: int, log: Path, environment: Mapping[str, str]) -> Part:
-    """Flower on the loopback, its HTTP API open to this machine, nothing kept on disk."""
-    argv = [*_CELERY, "flower", "--address=127.0.0.1", f"--port={port}", "--persistent=False"]
-    program = Program("flower", argv, log, {**environment, "FLOWER_UNAUTHENTICATED_API": "true"})
-    return Part(program, lambda: _http_ok(port, "/healthcheck"))
+def flower(port: int, log: Path, environment: Mapping[str, str], login: str) -> Part:
+    """Flower on the loopback, closed to who has not the login `name:password`.
+
+    It is told where the messages are, and neither the database nor a key; it keeps nothing on disk.
+    """
+    argv = [*_FLOWER, "--address=127.0.0.1", f"--port={port}", "--persistent=False"]
+    told = {
+        name: value
+        for name, value in environment.items()
+        if name in _OF_FLOWER or not name.startswith(("BILLING_", "FLOWER_", "SANDBOX_"))
+    }
+    program = Program("flower", argv, log, told | {"FLOWER_BASIC_AUTH": login})
+    return Part(program, lambda: _http_ok(port, "/healthcheck", login))
 
 
 def sandbox(port: int, home: Path, log: Path, environment: Mapping[str, str]) -> Part:
@@ -64,10 +74,11 @@ def stand_in(name: str, argv: Sequence[str], log: Path, environment: Mapping[str
     return Part(Program(name, argv, log, environment), lambda: True, settle_seconds=0.2)
 
 
-def _http_ok(port: int, path: str) -> bool:
+def _http_ok(port: int, path: str, login: str = "") -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -19,7 +19,13 @@ from billing import config
 from billing.config import Settings
 from billing.domain.errors import NotConfigured
 from billing.local import programs, servers
-from billing.local.environment import for_children, kept_token_key, overlay, write_env_file
+from billing.local.environment import (
+    for_children,
+    kept_password,
+    kept_token_key,
+    overlay,
+    write_env_file,
+)
 from billing.local.lock import HomeLock
 from billing.local.processes import Child, Crew, until
 from billing.local.programs import Part
@@ -28,6 +34,7 @@ from billing.local.watch import Status, Watch
 
 PARTS = ("worker", "beat", "flower")  # in the order of their start
 READY_SECONDS = 60.0
+FLOWER_PASSWORD = "flower.password"  # the name of a file
 SANDBOX_CLIENT_ID = "MCH-LOCAL-SANDBOX"
 SANDBOX_SECRET_KEY = "SK-local-sandbox"
 
@@ -63,7 +70,7 @@ class Stack:
         self.home = (home or asked.home).absolute()
         self.logs = self.home / "logs"
         self.settings = overlay(asked, {"BILLING_HOME": str(self.home)})
-        self.flower_url = self.sandbox_url = ""
+        self.flower_url = self.flower_login = self.sandbox_url = ""
         self._parts = [name for name in PARTS if name in parts]
         self._migrate = migrate
         self._tell = say
@@ -194,7 +201,8 @@ class Stack:
         if name == "beat":
             return programs.beat(self.home / "beat-schedule", log, environment)
         self.flower_url = f"http://127.0.0.1:{flower_port}"
-        return programs.flower(flower_port, log, environment)
+        self.flower_login = f"operator:{kept_password(self.home / FLOWER_PASSWORD)}"
+        return programs.flower(flower_port, log, environment, self.flower_login)
 
     def _sandbox(self, port: int) -> Part:
         environment = {

@@ -10,9 +10,10 @@ from rich.live import Live
 
 from billing import bootstrap, config, logs
 from billing.config import Settings
+from billing.domain.escaping import escape
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
-from billing.local.stack import Stack
+from billing.local.stack import FLOWER_PASSWORD, Stack
 from billing.local.view import Places, View
 from billing.services import watching
 from billing.services.context import Context
@@ -23,11 +24,11 @@ LOOK_SECONDS = 0.5
 
 def run(*, plain: bool = False) -> None:
     """Start everything, show it until Ctrl-C or SIGTERM, and end everything again."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     live = console.is_terminal and not plain
 
     def say(text: str) -> None:
-        console.print(text, soft_wrap=True)
+        console.print(escape(text), soft_wrap=True)
 
     logs.configure(level="warning")
     try:
@@ -35,13 +36,17 @@ def run(*, plain: bool = False) -> None:
             context = bootstrap.build(stack.settings)
             places = Places(
                 flower=stack.flower_url,
+                login=stack.flower_login.replace(":", " / ", 1),
                 gateway=stack.sandbox_url or stack.settings.doku_base_url,
                 logs=str(stack.logs),
             )
             scenario = _scenario(context, stack.sandbox_url)
             if scenario is not None and scenario.begin():
                 say("the database was empty: added plans and customers to watch")
-            say(f"Flower {places.flower} · gateway {places.gateway} · logs {places.logs}")
+            # What is no terminal may be a file that others read.
+            where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
+            say(f"Flower {places.flower} ({where})")
+            say(f"gateway {places.gateway} · logs {places.logs}")
             _show(stack, context, scenario, View(console, places), console, live=live)
     except KeyboardInterrupt:
         say("everything has ended; what happened is kept for the next start")
@@ -57,7 +62,7 @@ def _for_watching() -> dict[str, str]:
 
 
 def _migrate(settings: Settings) -> None:
-    migrate.upgrade(settings.database)
+    migrate.upgrade(settings.database, pooler=settings.database_pooler)
 
 
 def _scenario(context: Context, sandbox_url: str) -> Scenario | None:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
 from billing.services.watching import PLACE, Overview
@@ -31,6 +32,7 @@ class Places:
     """Where things are."""
 
     flower: str
+    login: str
     gateway: str
     logs: str
 
@@ -72,7 +74,7 @@ class View:
     def lines(self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]) -> None:
         """Print what is new, and now and then a summary."""
         for event in self.note(seen.events):
-            self._console.print(*_cells(event), soft_wrap=True, highlight=False)
+            self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
         facts = _facts(seen, queues, health, self._places)[:2]
         text = " | ".join(f"{name}: {value}" for name, value in facts)
         if self._looks % SUMMARY_EVERY == 0 and text != self._summary:
@@ -99,7 +101,7 @@ def _facts(
         ("subscriptions", statuses or "none yet"),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
-        ("Flower", places.flower),
+        ("Flower", f"{places.flower}   {places.login}"),
         ("gateway", places.gateway),
         ("logs", places.logs),
     ]
@@ -113,8 +115,8 @@ def _processes(health: Mapping[str, str]) -> str:
 def _cells(event: Mapping[Any, Any]) -> tuple[str, str, str, str]:
     at = event["at"].astimezone(zone(PLACE))
     return (
-        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{event['customer_id'] or '':<8}",
-        _details(event),
+        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{escape(event['customer_id'] or ''):<8}",
+        escape(_details(event)),
     )  # fmt: skip
 
 

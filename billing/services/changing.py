@@ -182,9 +182,7 @@ def _change_now(
         if "anchor_local" in columns:
             invoices.cut_short(connection, row["id"], now)
     elif not periods.same_schedule(row, wanted.plan) and row["anchor_local"] is not None:
-        columns["anchor_local"] = local_anchor(
-            row["next_due_at"], periods.zone(wanted.plan["timezone"])
-        )
+        columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row["next_due_at"])
         columns["anchor_index"] = row["next_period_index"]
     subscriptions.change(connection, row["id"], **columns)
     money = {"credit": settled.credit, "charge": settled.charge, "net": settled.net}

@@ -211,7 +211,7 @@ def _wait_for_wallet(
         dunning.policy(row), context.limits.wallet_wait, row["first_failed_at"], now,
         zone(row["timezone"]),
     )  # fmt: skip
-    if waited or isinstance(until, dunning.Cap):
+    if waited or isinstance(until, dunning.Cap) or _is_reopened(connection, row["invoice_id"]):
         cap = until if isinstance(until, dunning.Cap) else None
         why = "no wallet was linked in time"
         moving.give_up(connection, row["subscription_id"], now, cap, why)
@@ -222,6 +222,12 @@ def _wait_for_wallet(
     events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
     if row["subscription_status"] == SubscriptionStatus.ACTIVE:
         moving.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
+
+
+def _is_reopened(connection: Connection, invoice_id: UUID) -> bool:
+    """Whether a person has it tried once more: such a try waits for no wallet."""
+    invoice = invoices.one(connection, invoice_id)
+    return invoice is not None and invoice["reopened_at"] is not None
 
 
 def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:

@@ -5,21 +5,26 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.clock import Clock
 from billing.config import Settings
 from billing.domain.errors import InvalidValue
+from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
 from billing.domain.settlement import Limits
-from billing.store.queries import commands
+from billing.store.queries import commands, engine
 from billing.store.session import Database
 from billing.store.vault import Vault
 
 LEASE_SECONDS = 45
 """Real seconds before a tick enqueues the same work again; a lost message costs this much, and
 what a killed worker had not begun is begun again within a minute."""
+
+SWITCHOVER_SECONDS = 8
+"""How long a worker that lost the database waits for a server that takes writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,25 @@ class Request:
     key: str
     task: str
     arguments: dict[str, Any]
+
+
+def derived_id(connection: Connection, request: Request | None) -> UUID | None:
+    """The id of what a command with a key makes: the same order makes the same thing.
+
+    Also in a database that was restored from before it, which has forgotten the key.
+    """
+    if request is None:
+        return None
+    return from_outside(engine.installation(connection), request.task, request.key)
+
+
+def check_same(request: Request | None, earlier: object, wanted: object) -> None:
+    """Raise InvalidValue when a key that was forgotten made something for another order."""
+    if request is not None and earlier != wanted:
+        raise InvalidValue(
+            f"idempotency key {request.key} was used for {request.task} with other arguments;"
+            " use a new key"
+        )
 
 
 def once(

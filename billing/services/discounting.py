@@ -12,6 +12,7 @@ from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotK
 from billing.domain.events import Actor, event
 from billing.domain.money import MAX_AMOUNT, checked_amount, rupiah
 from billing.domain.subscription import SubscriptionStatus
+from billing.domain.text import checked_id, checked_name
 from billing.services.context import Context
 from billing.store.queries import coupons, events, subscriptions
 
@@ -34,7 +35,7 @@ def create_coupon(
 
     Raises InvalidValue or AlreadyExists.
     """
-    _check_text("coupon code", code, CODE_MAX)
+    checked_id("coupon code", code, CODE_MAX)
     if (percent is None) == (rupiah_off is None):
         raise InvalidValue("a coupon takes off either --percent or --amount")
     if percent is not None and not 1 <= percent <= pricing.PERCENT_MAX:
@@ -114,7 +115,7 @@ def redeem(
 
 def extra_line(title: str, amount: int) -> pricing.Line:
     """A line for one invoice. Raises InvalidValue."""
-    _check_text("what it is for", title, TITLE_MAX)
+    checked_name("what it is for", title, TITLE_MAX)
     return {"kind": "extra", "title": title, "amount": checked_amount(amount)}
 
 
@@ -149,8 +150,3 @@ def _locked(connection: Connection, subscription_id: UUID) -> Any:
     if SubscriptionStatus(row["status"]) in subscription.ENDED:
         raise IllegalMove(f"subscription {subscription_id} is {row['status']}")
     return row
-
-
-def _check_text(what: str, value: str, longest: int) -> None:
-    if not value.strip() or len(value) > longest or not value.isprintable():
-        raise InvalidValue(f"{what} must be 1 to {longest} printable characters on one line")

@@ -21,12 +21,19 @@ from billing.domain.outcomes import (
     Token,
     Tokens,
 )
-from billing.domain.periods import begin
+from billing.domain.periods import begin, wished_start
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
 from billing.services import guarding, moving, unbinding
-from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.services.context import (
+    LEASE_SECONDS,
+    Context,
+    Request,
+    check_same,
+    derived_id,
+    once,
+)
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from schedules.durations import add, parse_duration
 
@@ -61,9 +68,15 @@ def bind(
     for url in filter(None, (success_url, failure_url)):
         if not is_url(url):
             raise InvalidValue("the customer's way back must be an http(s) URL without blanks")
-    wallet_id = uuid4()
+    made = False
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        nonlocal made
+        wallet_id = derived_id(connection, request) or uuid4()
+        earlier = wallets.lock(connection, wallet_id) if request is not None else None
+        if earlier is not None:
+            check_same(request, earlier["customer_id"], customer_id)
+            return {"wallet": str(wallet_id)}
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         added = wallets.add(
@@ -80,11 +93,12 @@ def bind(
             raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
         told = event("wallet.link_requested", at=now, by=by, customer_id=customer_id)
         events.record(connection, [told | {"data": {"wallet": str(wallet_id)}}])
+        made = True
         return {"wallet": str(wallet_id)}
 
     begun = UUID(once(context, request, act)["wallet"])
-    if begun == wallet_id:
-        _ask_for_link(context, wallet_id, phone, success_url, failure_url)
+    if made:
+        _ask_for_link(context, begun, phone, success_url, failure_url)
     return begun
 
 
@@ -264,11 +278,18 @@ def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token
 def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
     now = context.clock.now()
     customer_id = seen["customer_id"]
+    hashes = context.vault.hashes(token.token.encode())
     with context.database.transaction() as connection:
         catalog.lock_customer(connection, customer_id)
         waiting = subscriptions.lock_of_customer(connection, customer_id)
         row = wallets.lock(connection, seen["id"])
         if row is None or row["status"] != WalletStatus.PENDING:
+            return
+        other = wallets.other_holder(connection, customer_id, hashes)
+        if other is not None:
+            status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
+            why = f"its token is that of customer {other!r} already; unbind that wallet first"
+            unbinding.close(connection, row, status, why, now)
             return
         expires_at = add(TOKEN_LIFE, now, UTC)
         wallets.change(
@@ -276,6 +297,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
             row["id"],
             status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
             token_sealed=context.vault.seal(token.token.encode()),
+            token_hash=hashes[0],
             bound_at=now,
             expires_at=expires_at,
             next_notice_at=wallet.next_notice(expires_at, now),
@@ -295,7 +317,7 @@ def start(
     connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor = SCHEDULER
 ) -> None:
     """Begin a pending subscription, whose customer has a wallet now."""
-    beginning = begin(row, row["start_at"] or now)
+    beginning = begin(row, wished_start(row) or now)
     step = (
         SubscriptionMove.START_TRIAL
         if beginning.status is SubscriptionStatus.TRIALING

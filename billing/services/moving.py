@@ -125,13 +125,20 @@ def give_up(
 ) -> None:
     """End dunning: every open invoice is uncollectible, and the plan's final action follows.
 
-    `cap` is what dunning met; without one, `why` says what else ended it.
+    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
+    person had tried once more is given up alone: the final action was taken the first time.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         return
     given_up = invoices.open_of(connection, subscription_id)
     reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
+    # Only the oldest is ever charged, so that it is the one that failed.
+    if given_up and given_up[0]["reopened_at"] is not None:
+        why = "given up again: a person's try was not paid"
+        close_all(connection, given_up[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
+        invoices.release_oldest(connection, [subscription_id], now)
+        return
     close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
     step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:

@@ -15,7 +15,7 @@ from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.services import guarding, moving, settling
+from billing.services import guarding, moving, reopening, settling
 from billing.services.context import Context, Request, once
 from billing.services.settling import News
 from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
@@ -26,36 +26,35 @@ def retry_invoice(
 ) -> dict[str, Any]:
     """Try an open invoice at once; it spends no dunning step and shifts no date.
 
-    Raises NotKnown, or IllegalMove when it is not open, not the oldest, being charged, or has no
-    wallet to be charged from.
+    One that was given up is opened again for this one try. Raises NotKnown, or IllegalMove when
+    nothing is owed, an older one comes first, one is being charged, or there is no wallet.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        invoice = invoices.one(connection, invoice_id)
-        if invoice is None:
+        seen = invoices.one(connection, invoice_id)
+        if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        subscriptions.lock(connection, [invoice["subscription_id"]])
+        subscriptions.lock(connection, [seen["subscription_id"]])
+        invoice = invoices.one(connection, invoice_id) or seen
         owed = invoices.open_of(connection, invoice["subscription_id"])
-        if invoice_id not in {row["id"] for row in owed}:
-            raise IllegalMove(f"invoice {invoice_id} is not open; only an open one can be retried")
-        if owed[0]["id"] != invoice_id:
-            raise IllegalMove(f"an older invoice has to be paid first: {owed[0]['id']}")
-        if charges.unresolved_of(connection, invoice["subscription_id"]):
-            raise IllegalMove("a charge of this subscription is unresolved; it has to end first")
-        wallet = wallets.live_of(connection, invoice["customer_id"])
-        if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
-            raise IllegalMove(
-                f"customer {invoice['customer_id']!r} has no linked wallet; the charge follows by"
-                " itself as soon as there is one"
-            )
-        plan = {
-            "key": invoice_id,
-            "next_attempt_at": now,
-            "blocked_on": None,
-            "next_trigger": Trigger.OPERATOR,
-            "planned_at": _aside(owed[0]),
-        }
-        invoices.plan_attempts(connection, [plan])
+        older = [row for row in owed if _place(row) < _place(invoice)]
+        if invoice["status"] not in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}:
+            is_now = f"invoice {invoice_id} is {invoice['status']}"
+            raise IllegalMove(f"{is_now}, not open: nothing is owed of it")
+        if older:
+            raise IllegalMove(f"an older invoice has to be paid first: {older[0]['id']}")
+        _check_chargeable(connection, invoice, now)
+        if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE:
+            reopening.reopen(connection, invoice, by, now)
+        else:
+            plan = {
+                "key": invoice_id,
+                "next_attempt_at": now,
+                "blocked_on": None,
+                "next_trigger": Trigger.OPERATOR,
+                "planned_at": _aside(invoice),
+            }
+            invoices.plan_attempts(connection, [plan])
         told = event(
             "invoice.retry_requested", at=now, by=by, customer_id=invoice["customer_id"],
             subscription_id=invoice["subscription_id"], invoice_id=invoice_id,
@@ -64,6 +63,25 @@ def retry_invoice(
         return {"invoice": str(invoice_id), "next_attempt_at": now.isoformat()}
 
     return once(context, request, act)
+
+
+def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
+    return invoice["period_index"], invoice["change_index"]
+
+
+def _check_chargeable(connection: Connection, invoice: Mapping[Any, Any], now: datetime) -> None:
+    """Raise IllegalMove while a charge of the subscription is unresolved, or without a wallet."""
+    if charges.unresolved_of(connection, invoice["subscription_id"]):
+        raise IllegalMove("a charge of this subscription is unresolved; it has to end first")
+    wallet = wallets.live_of(connection, invoice["customer_id"])
+    if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
+        follows = "" if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE else (
+            "; the charge follows by itself as soon as there is one"
+        )  # fmt: skip
+        raise IllegalMove(
+            f"customer {invoice['customer_id']!r} has no linked wallet{follows}"
+            f" (billing wallet bind {invoice['customer_id']})"
+        )
 
 
 def _aside(invoice: Mapping[Any, Any]) -> datetime | None:

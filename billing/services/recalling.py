@@ -42,6 +42,7 @@ def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datet
         waiting=Waiting(waiting) if waiting else None,
         first_failed_at=row["first_failed_at"],
         policy=dunning.policy(row),
+        reopened=row["reopened"],
         planned_at=row["planned_at"],
         step_deadline_at=row["step_deadline_at"],
         # It may be over before a tick has said so.

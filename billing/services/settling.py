@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from billing.domain import charge
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
@@ -22,9 +22,10 @@ from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundStatus
 from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.services import moving, pacing
-from billing.services.context import Context
+from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices, refunds
+from billing.store.session import is_lost
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +63,12 @@ def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by:
     try:
         with context.database.transaction() as connection:
             return _settle(context, connection, news, source, by)
-    except OperationalError:
+    except DBAPIError as error:
+        if not is_lost(error):
+            raise
         log.warning("settling.connection_lost", charges=len(news))
+    # What the gateway said is known here and nowhere else: it is worth a switchover's time.
+    context.database.await_server(SWITCHOVER_SECONDS)
     with context.database.transaction() as connection:
         return _settle(context, connection, news, source, by)
 

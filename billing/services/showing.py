@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from billing.domain import dunning
+from billing.domain import dunning, ways_out
 from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
-from billing.domain.money import rupiah
 from billing.domain.periods import zone
-from billing.services import discounting, recalling
-from billing.store.queries import balances, engine, listing
+from billing.services import discounting, prospects, recalling
+from billing.services.verdicts import verdict
+from billing.store.queries import balances, engine, listing, twins
 from billing.store.queries import charges as charging
 from billing.store.queries import coupons as discounts
 from billing.store.session import Database
@@ -79,40 +79,21 @@ def customer(database: Database, customer_id: str, limit: int) -> Shown:
         )
         payments = [_local(paid) for paid in listing.payments_of(connection, customer_id, limit)]
         totals = listing.totals_of(connection, customer_id)
+        doubles = twins.of_customer(connection, customer_id)
     return {
         **_masked(row),
-        "wallet": _local(wallet) if wallet else None,
+        "wallet": _wallet(wallet) if wallet else None,
         "subscriptions": [_local(each) for each in subscribed],
         **totals,
-        "verdict": _verdict(totals, payments),
+        "charged_twice": totals["charged_twice"] or any(each.periods for each in doubles),
+        "twins": [each._asdict() for each in doubles],
+        "verdict": verdict(totals, payments, doubles),
         "invoices": payments,
     }
 
 
 def _no_customer(customer_id: str) -> NotKnown:
     return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
-
-
-def _verdict(totals: Mapping[Any, Any], payments: Sequence[Shown]) -> str:
-    """Answer in one line whether the customer was charged twice."""
-    twice = [paid for paid in payments if paid["payments"] > 1]
-    if not twice:
-        answer = "charged twice: no"
-    else:
-        told = [
-            f"invoice {paid['id']} was paid {paid['payments']} times,"
-            f" {rupiah(paid['amount_taken'])} in all; given back: {rupiah(paid['amount_refunded'])}"
-            + (
-                f", {rupiah(paid['amount_refunding'])} on its way"
-                if paid["amount_refunding"]
-                else ""
-            )
-            for paid in twice
-        ]
-        answer = "charged twice: yes: " + "; ".join(told)
-    if totals["unresolved"]:
-        answer += f" (unresolved charges, of which nobody knows yet: {totals['unresolved']})"
-    return answer
 
 
 def _masked(row: Mapping[Any, Any]) -> Shown:
@@ -149,7 +130,12 @@ def wallet_of(database: Database, customer_id: str) -> Shown:
         raise NotKnown(
             f"customer {customer_id!r} has no wallet; begin with: billing wallet bind {customer_id}"
         )
-    return _local(row)
+    return _wallet(row)
+
+
+def _wallet(row: Mapping[Any, Any]) -> Shown:
+    ways = prospects.ways(ways_out.WALLET, row["status"], customer=row["customer"])
+    return _local(row) | {"ways_out": ways}
 
 
 def subscriptions(database: Database, status: str | None, limit: int) -> list[Shown]:
@@ -197,12 +183,12 @@ def _subscription(connection: Connection, subscription_id: UUID, periods: int) -
     invoiced = listing.invoices(
         connection, subscription_id=subscription_id, status=None, limit=periods
     )
-    in_order = sorted(invoiced, key=_place)
+    in_order = _with_charges(connection, sorted(invoiced, key=_place))
     return {
         **_local(row),
         "timezone": row["timezone"],
-        "events": listing.events_of(connection, subscription_id),
-        "invoices": _with_charges(connection, in_order),
+        **prospects.of_subscription(connection, row, in_order),
+        "invoices": in_order,
     }
 
 
@@ -269,11 +255,13 @@ def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> 
     ids = [row["id"] for row in rows]
     failed = [row["id"] for row in rows if row["first_failed_at"] is not None]
     history = charging.history(connection, failed) if failed else {}
-    charges = _by_invoice(listing.charges_of(connection, ids) if ids else [])
-    refunds = _by_invoice(listing.refunds_of(connection, ids) if ids else [])
+    charges = _by_invoice(map(_local, listing.charges_of(connection, ids) if ids else []))
+    refunds = _by_invoice(map(_refund, listing.refunds_of(connection, ids) if ids else []))
+    ahead = prospects.of_invoices(connection, rows)
     return [
         {
             **_local(row, without=DUNNING),
+            **ahead[row["id"]],
             "retries_at": retries_at(row, history.get(row["id"])),
             "charges": charges[row["id"]],
             "refunds": refunds[row["id"]],
@@ -282,10 +270,10 @@ def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> 
     ]
 
 
-def _by_invoice(rows: Iterable[Mapping[Any, Any]]) -> dict[UUID, list[Shown]]:
+def _by_invoice(rows: Iterable[Shown]) -> dict[UUID, list[Shown]]:
     found = defaultdict(list)
     for row in rows:
-        found[row["invoice"]].append(_local(row))
+        found[row["invoice"]].append(row)
     return found
 
 
@@ -302,6 +290,8 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
         or invoice["blocked_on"] == Blocked.WALLET
     ):
         return []
+    if invoice["reopened_at"] is not None:
+        return [upcoming.astimezone(zone(invoice["timezone"]))]  # one try, and no ladder
     place, aside = zone(invoice["timezone"]), invoice["planned_at"]
     policy, past = dunning.policy(invoice), recalling.history(history, invoice["steps_short"])
     by_hand, deadline = None, invoice["step_deadline_at"]
@@ -331,8 +321,16 @@ def charge(database: Database, name: str) -> Shown:
         if row is None:
             raise NotKnown(f"no charge has the id or gateway number {name!r}")
         refunds = listing.refunds_of(connection, [row["invoice"]])
-    mine = [_local(refund) for refund in refunds if refund["charge"] == row["id"]]
-    return _local(row) | {"refunds": mine}
+    mine = [_refund(refund) for refund in refunds if refund["charge"] == row["id"]]
+    ways = prospects.ways(ways_out.CHARGE, row["status"], charge=row["id"], invoice=_if_owed(row))
+    return _local(row) | {"ways_out": ways, "refunds": mine}
+
+
+def _if_owed(charge: Mapping[Any, Any]) -> UUID | None:
+    """The invoice of a charge, if it may be charged once more."""
+    owed = {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
+    invoice: UUID = charge["invoice"]
+    return invoice if charge["invoice_status"] in owed else None
 
 
 def refund(database: Database, refund_id: UUID) -> Shown:
@@ -341,7 +339,12 @@ def refund(database: Database, refund_id: UUID) -> Shown:
         row = listing.refund(connection, refund_id)
     if row is None:
         raise NotKnown(f"no refund has the id {refund_id}")
-    return _local(row)
+    return _refund(row)
+
+
+def _refund(row: Mapping[Any, Any]) -> Shown:
+    ways = prospects.ways(ways_out.REFUND, row["status"], invoice=row["invoice"])
+    return _local(row) | {"ways_out": ways}
 
 
 def events(database: Database, subscription_id: UUID | None, limit: int) -> list[Shown]:

@@ -4,23 +4,25 @@ from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from billing.domain import dunning
+from billing.domain import backdating, dunning
+from billing.domain.backdating import AtOnce
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.identity import dated
 from billing.domain.money import checked_amount
-from billing.domain.periods import begin
+from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
+from billing.domain.text import checked_id, checked_name
 from billing.domain.wallet import WalletStatus
 from billing.services import discounting, linking
-from billing.services.context import Context, Request, once
+from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
-from schedules.walltime import ScheduleError, parse_timezone
+from schedules.walltime import ScheduleError, parse_timezone, place
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
 """The smallest lengths DOKU's page gives for the customer's fields."""
@@ -50,7 +52,7 @@ def create_plan(
     use_points: bool = False,
 ) -> None:
     """Offer a plan. `amount` is whole rupiah a period. Raises InvalidValue or AlreadyExists."""
-    _checked_text("plan code", code, ID_MAX)
+    checked_id("plan code", code, ID_MAX)
     checked_amount(amount)
     if (every is None) == (cron is None):
         raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
@@ -75,7 +77,7 @@ def create_plan(
         raise InvalidValue(str(error)) from None
     values = {
         "code": code,
-        "name": _checked_text("plan name", name or code, NAME_MAX),
+        "name": checked_name("plan name", name or code, NAME_MAX),
         "amount": amount,
         **plan,
         "trial": trial,
@@ -117,22 +119,12 @@ def create_customer(
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
     """Raise InvalidValue unless the gateway would take these."""
-    _checked_text("customer id", customer_id, ID_MAX)
-    _checked_text("name", name, NAME_MAX)
+    checked_id("customer id", customer_id, ID_MAX)
+    checked_name("name", name, NAME_MAX)
     if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
         raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
-    if email and ("@" not in email or len(email) > EMAIL_MAX):
-        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} characters")
-
-
-def _checked_text(what: str, value: str, longest: int) -> str:
-    if not value.strip():
-        raise InvalidValue(f"{what} must not be empty")
-    if len(value) > longest:
-        raise InvalidValue(f"{what} must have at most {longest} characters, not {len(value)}")
-    if not value.isprintable():
-        raise InvalidValue(f"{what} must be printable text on one line")
-    return value
+    if email and ("@" not in email or len(email) > EMAIL_MAX or not email.isprintable()):
+        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
 
 
 def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
@@ -158,26 +150,38 @@ def subscribe(
     by: Actor,
     *,
     start: datetime | None = None,
+    local_start: datetime | None = None,
     quantity: int = 1,
     amount: int | None = None,
     coupon: str | None = None,
     setup_fee: int | None = None,
+    backdate: bool = False,
+    again: bool = False,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Put a customer on a plan; it begins now or at `start`, once there is a wallet.
+    """Put a customer on a plan; it begins now or at its start, once there is a wallet.
 
-    `amount` is what a period costs instead of the plan's amount times the quantity; the setup
-    fee is a line of the first invoice. Raises NotKnown, IllegalMove (archived plan, exhausted
-    coupon) or InvalidValue.
+    `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
+    accepts one that lies further back than BILLING_BACKDATE_DAYS_MAX. `amount` is what a period
+    costs instead of the plan's amount times the quantity; the setup fee is a line of the first
+    invoice. A customer who has the plan already gets it once more only with `again`, or by a
+    request of its own.
+
+    Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.
     """
     check_quantity(quantity)
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        plan = known_plan(connection, plan_code)
-        if plan["archived_at"] is not None:
-            raise IllegalMove(f"plan {plan_code!r} is archived; choose another one")
+        derived = derived_id(connection, request)
+        made = subscriptions.as_created(connection, derived) if derived else None
+        if made is not None:
+            check_same(request, made, (customer_id, plan_code))
+            return {"id": str(derived)}
+        plan = _offered(connection, plan_code)
         if not catalog.lock_customer(connection, customer_id):
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        if request is None and not again:
+            _check_first(connection, customer_id, plan_code)
         cost = checked_amount(
             plan["amount"] * quantity if amount is None else amount, "the amount of a period"
         )
@@ -185,36 +189,84 @@ def subscribe(
         if setup_fee is not None:
             extras.append(discounting.extra_line("setup fee", setup_fee))
             checked_amount(cost + setup_fee, "the first invoice")
-        try:
-            begin(plan, start or now)
-        except ScheduleError as error:
-            raise InvalidValue(f"start: {error}") from None
-        subscription_id = dated(now, uuid4())
+        start_at, begins = _beginning(plan, start, local_start, now)
+        reduced = discounting.known_coupon(connection, coupon) if coupon is not None else None
+        new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)
+        would = backdating.at_once(new, now)
+        backdated = _check_start(context, start_at, now, would, backdate=backdate)
+        subscription_id = derived or dated(now, uuid4())
         subscriptions.add(
-            connection,
-            id=subscription_id,
-            customer_id=customer_id,
-            plan_code=plan_code,
-            status=SubscriptionStatus.PENDING,
-            quantity=quantity,
-            amount=cost,
-            extras=extras,
-            start_at=start,
-            created_at=now,
-        )
+            connection, id=subscription_id, customer_id=customer_id, plan_code=plan_code,
+            status=SubscriptionStatus.PENDING, quantity=quantity, amount=cost, extras=extras,
+            start_at=start_at, start_local=local_start, created_at=now,
+        )  # fmt: skip
         told = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
-            subscription_id=subscription_id, plan=plan_code, amount=cost,
+            subscription_id=subscription_id, plan=plan_code, amount=cost, **backdated,
         )  # fmt: skip
         events.record(connection, [told])
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
-        wallets.keep(connection, customer_id)
-        live = wallets.live_of(connection, customer_id)
-        if live is not None and live["status"] == WalletStatus.ACTIVE:
-            row = subscriptions.lock_one(connection, subscription_id)
-            if row is not None:
-                linking.start(connection, row, now, by)
-        return {"id": str(subscription_id)}
+        _begin_if_linked(connection, customer_id, subscription_id, now, by)
+        return {"id": str(subscription_id), "charged_now": would._asdict()}
 
     return once(context, request, act)
+
+
+def _offered(connection: Connection, code: str) -> Mapping[Any, Any]:
+    plan = known_plan(connection, code)
+    if plan["archived_at"] is not None:
+        raise IllegalMove(f"plan {code!r} is archived; choose another one")
+    return plan
+
+
+def _beginning(
+    plan: Mapping[Any, Any], start: datetime | None, local: datetime | None, now: datetime
+) -> tuple[datetime | None, Beginning]:
+    """The instant of the start that was asked for, if any, and how the subscription begins."""
+    if start is not None and start.tzinfo is None:
+        raise InvalidValue(f"start: {start.isoformat()} needs an offset, such as +07:00")
+    try:
+        start_at = start if local is None else place(local, zone(plan["timezone"]))
+        return start_at, begin(plan, local or start or now)
+    except (ScheduleError, OverflowError) as error:
+        raise InvalidValue(f"start: {error}") from None
+
+
+def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
+    """Raise AlreadyExists when the customer has a live subscription to this plan.
+
+    Under the customer's lock: of two clicks at the same moment the second one sees the first.
+    """
+    live = subscriptions.live_to_plan(connection, customer_id, plan_code)
+    if live:
+        known = ", ".join(f"{row.id} ({row.status})" for row in live)
+        raise AlreadyExists(
+            f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
+            " with --again they get one more"
+        )
+
+
+def _check_start(
+    context: Context, start_at: datetime | None, now: datetime, would: AtOnce, *, backdate: bool
+) -> dict[str, Any]:
+    """Refuse a start of long ago without a person's word; with it, return what to record of it."""
+    if start_at is None:
+        return {}
+    why = backdating.refusal("start", start_at, now, context.settings.backdate_days_max, would)
+    if why is None:
+        return {}
+    if not backdate:
+        raise InvalidValue(why)
+    return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
+
+
+def _begin_if_linked(
+    connection: Connection, customer_id: str, subscription_id: UUID, now: datetime, by: Actor
+) -> None:
+    wallets.keep(connection, customer_id)
+    live = wallets.live_of(connection, customer_id)
+    if live is not None and live["status"] == WalletStatus.ACTIVE:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is not None:
+            linking.start(connection, row, now, by)

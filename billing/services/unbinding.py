@@ -60,6 +60,9 @@ def unbind(
         if row is not None and row["status"] == WalletStatus.PENDING:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
             close(connection, row, status, by.reason or "unbound before it was linked", now)
+        elif row is not None and row["status"] == WalletStatus.UNBINDING:
+            # A person who asks again does not wait for the next of ever longer waits.
+            wallets.change(connection, row["id"], next_attempt_at=now, leased_until=None, tries=0)
         elif wallets.want_unbind(connection, customer_id, now):
             told = event("wallet.unbind_requested", at=now, by=by, customer_id=customer_id)
             events.record(connection, [told])

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
+
+from billing.store.session import plain_engine
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -16,20 +18,21 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def _config(url: str) -> "Config":
+def _config(url: str, pooler: str = "") -> "Config":
     from alembic.config import Config
 
     config = Config(stdout=sys.stdout)  # its default is the one of the moment of the import
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
+    config.attributes["pooler"] = pooler
     return config
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, *, pooler: str = "") -> None:
     """Apply every migration that is missing; safe to run from several processes at once."""
     from alembic import command
 
-    command.upgrade(_config(url), "head")
+    command.upgrade(_config(url, pooler), "head")
 
 
 def check(url: str) -> None:
@@ -52,9 +55,9 @@ def head() -> str:
     return max(file.name for file in (MIGRATIONS / "versions").glob("*.py")).partition("_")[0]
 
 
-def status(url: str) -> tuple[str | None, str]:
+def status(url: str, *, pooler: str = "") -> tuple[str | None, str]:
     """The revision the database has, None before the first, and the one the code wants."""
-    engine = create_engine(url)
+    engine = plain_engine(url, pooler=pooler)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):

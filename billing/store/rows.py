@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 
-def as_json(rows: Sequence[Mapping[str, Any] | str]) -> str:
+def as_json(rows: Sequence[Mapping[str, Any] | str | bytes]) -> str:
     """Write rows, or texts, for PostgreSQL's functions of JSON; bytes are for a bytea."""
     return orjson.dumps(rows, default=_bytea).decode()
 

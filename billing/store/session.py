@@ -1,15 +1,111 @@
 """The engine and `transaction()`, the only place that commits.
 
-Connections are made after a fork: `Database` is built in each process. It knows no table.
+Connections are made after a fork: `Database` is built in each process. Whether a server went away,
+or takes no writes any more, is decided here and nowhere else. It knows no table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
+from time import monotonic
+from typing import Any
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from billing.domain.errors import NotConfigured
+
+TRANSACTION = "transaction"
+"""The pooler that gives a server away after each transaction, as PgBouncer names that mode."""
+LIMITS = {
+    "statement_timeout": "60s",
+    "lock_timeout": "20s",
+    "idle_in_transaction_session_timeout": "120s",
+    "timezone": "UTC",
+}
+LOST = frozenset({"25006", "57P01", "57P02", "57P03"})
+"""Read-only transaction, administrator's shutdown, crash, cannot connect now (PostgreSQL, appendix
+A): the server was demoted, or is going or coming. Another connection may find another server."""
+_DEMOTED = ("default_transaction_read_only", "in_hot_standby")
+"""Since 14 a server tells these by itself, with any answer, when they change."""
+_READ_WRITE = "read-write"
+_PAUSE_SECONDS = 0.25
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a transaction failed for its connection or server, and may be tried on another.
+
+    An OperationalError is about the server's operation and not about the statement: a connection
+    that broke, a deadlock, a lock that took too long. A server that became read-only says so by an
+    InternalError.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    return isinstance(error, OperationalError) or error.connection_invalidated or code in LOST
+
+
+def engine_of(
+    url: str, *, pooler: str = "", limits: Mapping[str, str] = LIMITS, **options: Any
+) -> Engine:
+    """Make an engine whose connections end with their server, and whose errors show no values.
+
+    Behind a transaction pooler a session is not ours: no startup options, no prepared statements,
+    and the limits are set in each transaction.
+    """
+    engine = create_engine(url, hide_parameters=True, **options)
+    asked = engine.url.query
+    given: dict[str, Any] = {"connect_timeout": 10, "target_session_attrs": _READ_WRITE}
+    given = {name: value for name, value in given.items() if name not in asked}
+    if pooler == TRANSACTION:
+        given["prepare_threshold"] = None
+    elif limits:
+        words = [f"-c {name}={value}" for name, value in limits.items()]
+        given["options"] = " ".join([*words, *_texts(asked.get("options"))])
+
+    def add(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
+        parameters.update(given)
+
+    event.listen(engine, "do_connect", add)
+    if pooler == TRANSACTION and limits:
+        event.listen(engine, "begin", _limit(limits))
+    event.listen(engine, "handle_error", _end_if_lost)
+    if asked.get("target_session_attrs", _READ_WRITE) in {_READ_WRITE, "primary"}:
+        event.listen(engine, "checkout", _refuse_a_demoted_server)
+    return engine
+
+
+def plain_engine(url: str, *, pooler: str = "") -> Engine:
+    """An engine for migrations: it keeps no connection, and its statements may take long."""
+    return engine_of(url, pooler=pooler, limits={}, poolclass=NullPool)
+
+
+def _texts(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value or ()
+
+
+def _limit(limits: Mapping[str, str]) -> Callable[[Connection], None]:
+    settings = ", ".join(f"set_config('{name}', '{limits[name]}', true)" for name in limits)
+
+    def at_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {settings}")
+
+    return at_begin
+
+
+def _end_if_lost(context: ExceptionContext) -> None:
+    """Have the pool drop this connection and all that were made before now."""
+    if getattr(context.original_exception, "sqlstate", None) in LOST:
+        context.is_disconnect = True
+
+
+def _refuse_a_demoted_server(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Drop a pooled connection to a server that takes no writes any more; costs no question."""
+    status = connection.info.parameter_status
+    if any(status(name) == "on" for name in _DEMOTED):
+        raise InvalidatePoolError("the server has become read-only")
 
 
 class Database:
@@ -19,19 +115,15 @@ class Database:
     worker for ever; they are far above what any statement here needs.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self._engine = create_engine(
+    def __init__(self, url: str, *, pool_size: int = 5, pooler: str = "") -> None:
+        self._engine = engine_of(
             url,
+            pooler=pooler,
             pool_size=pool_size,
             max_overflow=5,
             pool_pre_ping=True,
             # The one used last knows its statements already, and has their plans.
             pool_use_lifo=True,
-            connect_args={
-                "connect_timeout": 10,
-                "options": "-c statement_timeout=60s -c lock_timeout=20s"
-                " -c idle_in_transaction_session_timeout=120s -c timezone=UTC",
-            },
         )
 
     @contextmanager
@@ -44,14 +136,31 @@ class Database:
         with self._engine.begin() as connection:
             yield connection
 
+    def await_server(self, seconds: float) -> None:
+        """Wait, at most so long, until a server takes writes; the next transaction shows whether.
+
+        A switchover takes seconds, in which whoever does not wait would fail at once.
+        """
+        deadline, pause = monotonic() + seconds, Event()
+        while not self._answers() and monotonic() < deadline:
+            pause.wait(_PAUSE_SECONDS)
+
+    def _answers(self) -> bool:
+        try:
+            with self._engine.connect():
+                return True
+        except SQLAlchemyError:
+            return False
+
     def check(self) -> None:
         """Raise NotConfigured with one line when the database cannot be reached."""
         try:
             with self._engine.connect():
                 pass
-        except OperationalError as error:
+        except DBAPIError as error:
             cause = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-            where = self._engine.url.render_as_string(hide_password=True)
+            bare = self._engine.url.difference_update_query(("password", "sslpassword"))
+            where = bare.render_as_string(hide_password=True)
             raise NotConfigured(
                 f"cannot reach PostgreSQL at {where}: {cause}; check BILLING_DATABASE_URL"
             ) from None

@@ -4,6 +4,7 @@ AES-256-GCM, with a key that is derived from each Fernet key of the settings. Se
 the first one seals, every one opens. What Fernet itself sealed is opened as well.
 """
 
+import hmac
 import os
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ class Vault:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
-        self._ciphers = [AESGCM(_derived(key)) for key in keys]
+        self._ciphers = [AESGCM(_derived(key, b"billing vault 1")) for key in keys]
+        self._hash_keys = [_derived(key, b"billing token hash 1") for key in keys]
 
     def __repr__(self) -> str:
         return "Vault(keys hidden)"
@@ -49,6 +51,18 @@ class Vault:
                 " add the key it was sealed with, separated by a comma"
             ) from None
 
+    @property
+    def hash_prefix(self) -> bytes:
+        """What a hash under the newest key begins with; one that begins otherwise is outdated."""
+        return _key_name(self._hash_keys[0])
+
+    def hashes(self, value: bytes) -> list[bytes]:
+        """Hash `value` under each key, the newest first, to find it again without opening it.
+
+        HMAC-SHA256 after four bytes that name the key: without the key nobody can try values.
+        """
+        return [_key_name(key) + hmac.digest(key, value, "sha256") for key in self._hash_keys]
+
     def _opened(self, nonce: bytes, sealed: bytes) -> bytes:
         for cipher in self._ciphers[:-1]:
             try:
@@ -58,7 +72,11 @@ class Vault:
         return self._ciphers[-1].decrypt(nonce, sealed, FORMAT)
 
 
-def _derived(key: str) -> bytes:
+def _derived(key: str, purpose: bytes) -> bytes:
     """Another key than Fernet's own two halves: one key has one use."""
-    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"billing vault 1")
+    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose)
     return derive.derive(urlsafe_b64decode(key))
+
+
+def _key_name(key: bytes) -> bytes:
+    return hmac.digest(key, b"name", "sha256")[:4]

@@ -1,30 +1,26 @@
 """Story: an operator works through Flower's HTTP API."""
 
 import json
-import urllib.request
 from typing import Any
 from uuid import uuid4
 
+import psutil
+
 from billing.local.processes import until
 from tests.e2e.world import World
+from tests.flower import ask, document
 from tests.waits import WAIT_SECONDS
 
 
 def post(engine: World, task: str, **body: Any) -> Any:
     """Start a task by name."""
-    request = urllib.request.Request(
-        f"{engine.stack.flower_url}/api/task/async-apply/{task}",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.loads(answer.read())
+    stack = engine.stack
+    return document(f"{stack.flower_url}/api/task/async-apply/{task}", stack.flower_login, body)
 
 
 def get(engine: World, path: str) -> Any:
     """What Flower says."""
-    with urllib.request.urlopen(f"{engine.stack.flower_url}{path}", timeout=20) as answer:
-        return json.loads(answer.read())
+    return document(f"{engine.stack.flower_url}{path}", engine.stack.flower_login)
 
 
 def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World) -> None:
@@ -106,8 +102,70 @@ def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
     engine.until("2026-02-02T09:00:00+07:00")
     assert engine.value("SELECT status FROM wallets") == "unlinked"
 
-    seen = (engine.stack.logs / "worker.log").read_text()
+    send = f"{engine.stack.flower_url}/api/task/send-task/admin.bind_wallet"
+    document(send, engine.stack.flower_login, {"kwargs": {"customer": "nobody", "phone": phone}})
+    log = engine.stack.logs / "worker.log"
+    assert until(lambda: "admin.refused" in log.read_text(), 20), "the last task was never met"
+    seen = log.read_text()
     seen += json.dumps(get(engine, "/api/tasks?limit=500"))
     seen += json.dumps([str(row) for row in engine.rows("SELECT * FROM events")])
     assert phone not in seen
     engine.reckon()
+
+
+def test_no_foreign_page_acts_through_an_operators_browser(engine_with_flower: World) -> None:
+    """
+    A browser that knows the password and stands on another page, or on a name that leads here.
+
+    It is refused, nothing is allowed to that page, and no money moves; so is a form, whatever it
+    says of itself, and what would wait for a result.
+    """
+    engine, url = engine_with_flower, engine_with_flower.stack.flower_url
+    engine.plan("gold")
+    engine.join("ayu", "gold")
+    engine.until("2026-02-01T09:00:00+07:00")
+    invoice = str(engine.value("SELECT id FROM invoices"))
+    body = {"kwargs": {"invoice": invoice, "reason": "drive-by"}}
+    refund, login = f"{url}/api/task/async-apply/admin.refund_invoice", engine.stack.flower_login
+    own = {"Origin": url, "Sec_Fetch_Site": "same-origin"}
+    tries = {
+        "foreign page": (refund, {"Origin": "https://evil.example"}, 403),
+        "another port": (refund, {"Origin": "http://localhost:3000"}, 403),
+        "sandboxed frame": (refund, {"Origin": "null"}, 403),
+        "rebound name": (refund, {"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+        "no origin told": (refund, {"Sec_Fetch_Site": "cross-site"}, 403),
+        "a form": (refund, own | {"Content_Type": "text/plain"}, 415),
+        "waiting for it": (f"{url}/api/task/apply/admin.refund_invoice", own, 403),
+    }  # fmt: skip
+    for name, (where, headers, status) in tries.items():
+        answer = ask(where, login, body, **headers)
+        assert (name, answer.status) == (name, status)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    assert ask(refund, "", body).status == 401
+    assert ask(f"{url}/api/tasks", login, Origin="https://evil.example").status == 403
+
+    engine.until("2026-02-02T09:00:00+07:00")
+    assert engine.value("SELECT count(*) FROM refunds") == 0
+    document(refund, login, body)
+    engine.eventually("SELECT count(*) FROM refunds WHERE reason = 'drive-by'", 1)
+    engine.until("2026-02-03T09:00:00+07:00")
+    engine.reckon()
+
+
+def test_flower_is_told_no_secret_but_its_own(engine_with_flower: World) -> None:
+    """Its process has neither the database, nor the gateway's keys, nor the token key."""
+    settings = engine_with_flower.stack.settings
+    [flower] = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "workers.flower" in process.cmdline()
+    ]
+    told = "\n".join(f"{name}={value}" for name, value in flower.environ().items())
+
+    assert settings.redis in told
+    for secret in (
+        settings.database, settings.doku_secret_key.get_secret_value(),
+        settings.token_key.get_secret_value(),
+    ):  # fmt: skip
+        assert secret
+        assert secret not in told

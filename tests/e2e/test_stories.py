@@ -196,7 +196,8 @@ def taken(engine: World, customer: str) -> str:
     sealed = engine.value("SELECT token_sealed FROM wallets WHERE customer_id = :c", c=customer)
     with engine.context.database.transaction() as connection:
         connection.exec_driver_sql(
-            "UPDATE wallets SET status = 'unlinked', token_sealed = NULL, closed_at = bound_at"
+            "UPDATE wallets SET status = 'unlinked', token_sealed = NULL, token_hash = NULL,"
+            " closed_at = bound_at"
             " WHERE customer_id = %s",
             (customer,),
         )
@@ -275,4 +276,32 @@ def test_a_decline_is_recovered_by_a_top_up_and_another_is_given_up(engine: Worl
     missed = "SELECT count(*) FROM events WHERE kind = 'dunning.step_missed' AND customer_id = :c"
     assert engine.value(missed, c="eko") == 0, "no step is spent while a wallet is waited for"
     assert engine.value(missed, c="fitri") == 3, "and the fourth ended it"
+    engine.reckon()
+
+
+def test_a_task_says_what_a_start_of_long_ago_would_charge(engine: World) -> None:
+    """
+    Refused in one log line with the sum; with the word, the line that says it is done has it.
+
+    The same key twice is one subscription; another key is one more of the same plan.
+    """
+    engine.plan("gold", catch_up="latest")
+    engine.join("lestari", "gold")
+    start = "2020-01-31T09:00:00+07:00"
+    order = {"customer": "lestari", "plan": "gold", "start": start}
+    send = engine.messenger.send_task
+    send("admin.subscribe", kwargs=order | {"idempotency_key": "typo"})
+    for _ in range(2):
+        send("admin.subscribe", kwargs=order | {"idempotency_key": "meant", "backdate": True})
+    engine.eventually("SELECT count(*) FROM subscriptions", 2)
+    engine.eventually("SELECT count(*) FROM commands", 1)
+    engine.until("2026-02-01T09:00:00+07:00")
+
+    log = (engine.stack.logs / "worker.log").read_text()
+    [refused] = [line for line in log.splitlines() if "admin.refused" in line and start in line]
+    assert "1 period, Rp 50,000 would be charged at once" in refused
+    done = [line for line in log.splitlines() if "admin.done" in line and "admin.subscribe" in line]
+    assert len(done) == 2
+    assert all("charged_now" in line and "50000" in line for line in done)
+    assert engine.value("SELECT count(*) FROM charges") == 2
     engine.reckon()

@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from billing.local.servers import port_is_free
 from tests.e2e.world import environment_of
+from tests.flower import ask
 from tests.waits import wait_until
 
 BILLING = str(Path(sys.executable).with_name("billing"))
@@ -86,8 +86,11 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
             seconds=90, state=log.read_text,
         )  # fmt: skip
         flower = f"http://127.0.0.1:{port}/workers"
-        with urllib.request.urlopen(flower, timeout=10) as page:
-            assert b"celery@" in page.read()
+        password = (home / "flower.password").read_text().strip()
+        assert (home / "flower.password").stat().st_mode & 0o077 == 0
+        assert password not in log.read_text()
+        assert ask(flower, "").status == 401
+        assert b"celery@" in ask(flower, f"operator:{password}").body
         family = below(process.pid)
         assert len(family) > 6
         process.send_signal(signal.SIGTERM)
@@ -103,7 +106,9 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
     try:
         with up(home, port, child) as process:
             os.close(child)
-            shown = (b"subscriptions", b"processes", b"Flower", b"invoice.paid")
+            shown = (
+                b"subscriptions", b"processes", b"Flower", b"invoice.paid", password.encode(),
+            )  # fmt: skip
             while not all(word in seen for word in shown):
                 assert select.select([parent], [], [], 60)[0], "it shows nothing new"
                 seen += os.read(parent, 65536)

@@ -151,7 +151,8 @@ def world(
     }
     with Stack(
         home, parts=parts, environment=named | settings, any_ports=True,
-        migrate=lambda found: migrate.upgrade(found.database), stand_ins=stand_ins,
+        migrate=lambda found: migrate.upgrade(found.database, pooler=found.database_pooler),
+        stand_ins=stand_ins,
     ) as stack:  # fmt: skip
         there = World(stack)
         try:

@@ -6,6 +6,7 @@ The server is the file's own, so that nobody else's messages are lost.
 import base64
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from time import monotonic
@@ -15,10 +16,12 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from billing import bootstrap
+from tests.faults.fleet import pool_of
 from tests.faults.ground import HOUR, Ground, grounds
 
 BOUND_SECONDS = 20
 """No caller waits longer than this for a broker that is away."""
+RECONNECTS = re.compile("Connection to broker lost|Cannot connect to redis")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,65 @@ def test_a_redis_that_is_silent_holds_no_caller(ground: Ground) -> None:
         os.kill(ground.redis.pid, signal.SIGCONT)
         client.close()
     assert monotonic() - begun_at < BOUND_SECONDS
+
+
+NOWHERE = ("127.0.0.1", 1)
+STRIKES: dict[str, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {
+    "replica": ([("REPLICAOF", *map(str, NOWHERE))], [("REPLICAOF", "NO", "ONE")]),
+    "replica that answers nothing": (
+        [
+            ("CONFIG", "SET", "replica-serve-stale-data", "no"),
+            ("REPLICAOF", *map(str, NOWHERE)),
+        ],
+        [("REPLICAOF", "NO", "ONE"), ("CONFIG", "SET", "replica-serve-stale-data", "yes")],
+    ),
+    "no permission": (
+        [("ACL", "SETUSER", "default", "-brpop")],
+        [("ACL", "SETUSER", "default", "+brpop")],
+    ),
+    "wrong type": ([("DEL", "charges"), ("SET", "charges", "x")], [("DEL", "charges")]),
+}
+"""What makes a running server answer the blocking read with errors, and what ends that."""
+
+
+def test_a_message_that_cannot_be_acknowledged_holds_no_place(ground: Ground) -> None:
+    """A worker whose batches all end while Redis is a replica fetches others afterwards."""
+    people = begin_a_wave(ground, "unacknowledged", seconds=2)
+    ground.broker().replicaof(*NOWHERE)
+    ground.poll(lambda: ground.charges(people).count("succeeded") >= 4, "the batch is settled")
+    unheard = "Couldn't ack"
+    ground.poll(lambda: unheard in ground.fleet.workers["one"].program.log.read_text(), unheard)
+    ground.broker().replicaof("NO", "ONE")
+    end_of_the_wave(ground, people)
+
+
+@pytest.mark.parametrize("strike", STRIKES)
+def test_an_error_reply_makes_the_worker_connect_again(ground: Ground, strike: str) -> None:
+    """
+    UNBLOCKED, READONLY, MASTERDOWN, NOPERM or WRONGTYPE: the worker stays, and works on afterwards.
+
+    It tries again for as long as that lasts, with the very processes that it had.
+    """
+    worker, broker = ground.fleet.workers["one"], ground.broker()
+    before = [worker.pid, *(child.pid for child in pool_of(worker))]
+    begin, end = STRIKES[strike]
+    seen = len(RECONNECTS.findall(worker.program.log.read_text()))
+    for command in begin:
+        broker.execute_command(*command)
+    try:
+        ground.poll(
+            lambda: len(RECONNECTS.findall(worker.program.log.read_text())) > seen + 1,
+            "it goes on trying",
+        )
+    finally:
+        for command in end:
+            broker.execute_command(*command)
+    people = ground.members(4, strike.replace(" ", "-"))
+    ground.jump(HOUR)
+    ground.poll(lambda: ground.charges(people) == ["succeeded"] * 4, "all are charged", 60)
+    assert ground.debits(people) == [1] * 4
+    assert [worker.pid, *(child.pid for child in pool_of(worker))] == before
+    assert all(child.running for child in ground.fleet.crew.children)
 
 
 def envelope(body: bytes, **headers: object) -> bytes:

@@ -6,7 +6,6 @@ level; then everything that came out of it is searched.
 
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -17,9 +16,11 @@ from billing.services import linking
 from tests.commands import command
 from tests.faults.fleet import pool_of
 from tests.faults.ground import HOUR, Ground, grounds
+from tests.flower import ask
 
 PHONE, WALLET_PHONE, EMAIL = "081355577799", "6281366688800", "rahasia.sekali@mail.example"
 OTHER_PHONE = "6281377711122"
+LOGIN = "operator:correct horse"
 SIGNATURE = re.compile("HMACSHA256=[A-Za-z0-9+/=]{8}")
 ASKED = timedelta(seconds=61)
 KEPT = {"customers": ("phone", "email")}
@@ -116,7 +117,7 @@ def start_flower(ground: Ground) -> str:
     """Start Flower, and return its address."""
     port = servers.free_port()
     log = ground.stack.logs / "flower.log"
-    part = programs.flower(port, log, ground.stack.environment)
+    part = programs.flower(port, log, ground.stack.environment, LOGIN)
     ground.fleet.crew.start(part.program)
     ground.poll(part.ready, "Flower answers", 40)
     return f"http://127.0.0.1:{port}"
@@ -124,8 +125,7 @@ def start_flower(ground: Ground) -> str:
 
 def fetched(flower: str, path: str) -> str:
     """What Flower shows."""
-    with urllib.request.urlopen(flower + path, timeout=30) as answer:
-        return str(answer.read().decode())
+    return ask(flower + path, LOGIN).body.decode()
 
 
 def trouble(ground: Ground, heard: Heard) -> list[str]:

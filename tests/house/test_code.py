@@ -1,6 +1,7 @@
 """How the code reads, as far as a machine can tell."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from tests.house.tree import PACKAGES, Module, modules
@@ -133,3 +134,39 @@ def test_only_the_doors_to_people_print() -> None:
     ]
 
     assert printing == []
+
+
+def test_every_engine_is_told_of_the_pooler() -> None:
+    """A connection that does not know of it would be refused by it, or prepare statements."""
+    wanted = {
+        "Database",
+        "migrate.upgrade",
+        "migrate.status",
+        "plain_engine",
+        "session.plain_engine",
+    }
+    calls = (
+        (module, node)
+        for module in modules("billing", "workers")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in wanted
+    )
+
+    assert [
+        module.at(node)
+        for module, node in calls
+        if "pooler" not in {keyword.arg for keyword in node.keywords}
+    ] == []
+    every = list(modules("billing", "workers"))
+    makers = [module.name for module in every if "create_engine(" in module.text]
+    assert makers == ["billing/store/session.py"]
+
+
+def test_flower_knows_every_admin_task_by_name() -> None:
+    """It imports none of them; a task that is added is added there."""
+    texts = {module.name: module.text for module in modules("workers")}
+    made = re.findall(r'@admin_task\("([a-z_.]+)"\)', "".join(texts.values()))
+    known = re.findall(r'^    "(admin\.[a-z_]+)",$', texts["workers/flower.py"], re.MULTILINE)
+
+    assert made
+    assert known == sorted(made)

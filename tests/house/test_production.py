@@ -29,6 +29,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 
 SETTINGS = {f"BILLING_{name.upper()}" for name in Settings.model_fields}
 OF_THE_LOCAL_STACK = {"BILLING_HOME", "BILLING_UP_PORT"}
+OF_FLOWER = {"BILLING_FLOWER_HOSTS"}
 OF_THE_SANDBOX = {"SANDBOX_CLIENT_ID", "SANDBOX_SECRET_KEY"}
 OF_THE_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH"}
 FOREIGN = {"postgres", "pg_isready", "redis-server", "redis-cli", "grep"}
@@ -114,7 +115,17 @@ def test_every_variable_of_a_service_is_a_setting() -> None:
 
 def test_the_worker_is_told_every_setting() -> None:
     """A setting that is put into .env reaches the engine, also one that is added later."""
-    assert SERVICES["worker"]["environment"].keys() == SETTINGS - OF_THE_LOCAL_STACK
+    assert SERVICES["worker"]["environment"].keys() == (SETTINGS - OF_THE_LOCAL_STACK - OF_FLOWER)
+
+
+def test_flower_is_told_where_the_messages_are_and_no_other_secret() -> None:
+    """It has neither the database nor a key: whoever takes it over has the queue alone."""
+    told = SERVICES["flower"]["environment"].keys()
+
+    assert {name for name in told if SECRET.search(name)} == {
+        "BILLING_REDIS_URL", "FLOWER_BASIC_AUTH",
+    }  # fmt: skip
+    assert told >= OF_FLOWER
 
 
 def test_no_secret_has_a_usable_default() -> None:

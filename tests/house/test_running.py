@@ -29,6 +29,9 @@ OPEN_TO_ALL = {"/static/x", "/logout"}  # style sheets, and a page that says goo
 LAST_TICK = "INSERT INTO heartbeats (tick, at) VALUES ('open_periods', now() - %s::interval)"
 
 
+FOR_FLOWER = {"BILLING_REDIS_URL", "FLOWER_BASIC_AUTH", "PATH"}
+
+
 def engine_environment(redis_url: str, **more: str) -> dict[str, str]:
     """The environment of a process that does not touch the database."""
     programs = str(Path(sys.executable).parent)
@@ -39,6 +42,12 @@ def engine_environment(redis_url: str, **more: str) -> dict[str, str]:
         "BILLING_TOKEN_KEY": Fernet.generate_key().decode(),
         **more,
     }
+
+
+def flower_environment(redis_url: str, login: str = LOGIN) -> dict[str, str]:
+    """The environment of Flower: no database, no key."""
+    every = engine_environment(redis_url, FLOWER_BASIC_AUTH=login)
+    return {name: value for name, value in every.items() if name in FOR_FLOWER}
 
 
 def status(port: int, path: str, method: str = "GET", login: str = "") -> int:
@@ -63,7 +72,7 @@ def flower(redis_url: str) -> Iterator[int]:
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--address=127.0.0.1"],
-        env=engine_environment(redis_url, FLOWER_BASIC_AUTH=LOGIN),
+        env=flower_environment(redis_url),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -91,8 +100,11 @@ def test_flower_lets_nobody_in_without_the_password(flower: int) -> None:
         for method in ("GET", "POST")
     }
 
-    assert set(answers.values()) == {401, 404, 405}
+    assert set(answers.values()) == {401, 404, 405, 415}
     assert {path for (_, path), answer in answers.items() if answer == 404} == {"/x", "/login"}
+    # It is no JSON; what may be posted as a form asks for the password.
+    assert {method for (method, _), answer in answers.items() if answer == 415} == {"POST"}
+    assert answers["POST", "/tasks/datatable"] == 401
     for path in GUARDED:
         assert answers["GET", path] == 401
         assert status(flower, path, login="operator:wrong") == 401
@@ -108,7 +120,7 @@ def test_flower_lets_in_who_has_the_password(flower: int) -> None:
 @pytest.mark.parametrize("login", ["", "operator:", "operator:secret,"])
 def test_flower_does_not_start_without_a_password(login: str) -> None:
     """A login that would let strangers in is refused with one line."""
-    environment = engine_environment("redis://127.0.0.1:1/0", FLOWER_BASIC_AUTH=login)
+    environment = flower_environment("redis://127.0.0.1:1/0", login)
 
     refused = subprocess.run(
         [sys.executable, "-c", "import workers.flower"],

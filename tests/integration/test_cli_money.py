@@ -34,7 +34,7 @@ def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: 
     engine.plan()
     late, early, ended = (engine.customer() for _ in range(3))
     made = {customer: str(engine.subscribe(customer)) for customer in (late, early, ended)}
-    second = str(engine.subscribe(early))
+    second = str(engine.subscribe(early, again=True))
     for customer, days in ((late, 29), (early, 7), (ended, 3)):
         engine.execute(
             "UPDATE wallets SET expires_at = :at WHERE customer_id = :customer",
@@ -91,7 +91,9 @@ def test_coupons_and_lines_from_the_command_line(billing: Billing, engine: Engin
     subscription = billing(
         "subscribe", customer, "P", "--coupon", "HALF", "--setup-fee", 700, "--amount", 20_000
     )["id"]
-    assert "redeemed 1 times" in billing("subscribe", customer, "P", "--coupon", "HALF", code=1)
+    assert "redeemed 1 times" in billing(
+        "subscribe", customer, "P", "--coupon", "HALF", "--again", code=1
+    )
     engine.run()
     [invoice] = billing("subscription", "show", subscription)["invoices"]
     assert invoice["amount"] == 10_700

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing import cli
-from billing.cli.files import safe
+from billing.cli.rejects import safe
 from billing.domain.events import OPERATOR, Actor
 from billing.services import importing, refunding, subscribing
 from tests.integration.engine import KEY, Engine
@@ -214,21 +214,26 @@ def test_a_dry_run_of_subscriptions_writes_nothing(shell: Engine, tmp_path: Path
     assert shell.counts() == before
 
 
-def test_an_id_that_comes_twice_in_a_file_is_once(
+def test_a_row_that_comes_twice_in_a_file_is_once(
     shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first row counts; one subscription, one wallet, one event; a phone stays masked."""
+    """The first row counts, an equal one is there already, one with another amount is rejected.
+
+    One subscription, one wallet, one event; a phone stays masked.
+    """
     shell.audited = False  # the gateway has no such token
     shell.plan()
     subscribing.create_customer(shell.context, "C1", name="Ayu", by=OPERATOR)
     header = f"{SUBSCRIPTIONS},masked_phone"
-    rows = [f"S,{GOOD},1,{amount},yes,t0ken,081234567890" for amount in (45_000, 46_000)]
+    rows = [f"S,{GOOD},1,{amount},yes,t0ken,081234567890" for amount in (45_000, 45_000, 46_000)]
     file = written(tmp_path, "s.csv", "\n".join([header, *rows, ""]))
 
-    assert cli.run(["import", "subscriptions", file, "--json"]) == 0
+    assert cli.run(["import", "subscriptions", file, "--json"]) == 1
 
     told = json.loads(capsys.readouterr().out)
-    assert (told["added"], told["there"]) == (1, 1)
+    assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
+    reason = "id 'S' is there already with another amount"
+    assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [f"4,{reason}"]
     assert [row["amount"] for row in shell.rows("SELECT amount FROM subscriptions")] == [45_000]
     assert [row["masked_phone"] for row in shell.wallets("C1")] == ["****7890"]
     assert len(shell.told("subscription.imported")) == 1
@@ -291,3 +296,63 @@ def test_an_import_is_quick(shell: Engine, tmp_path: Path) -> None:
         seconds = process_time() - begun
         assert shell.counts()[kind] == many
         assert many / seconds > least, f"{many / seconds:,.0f} {kind} a second"
+
+
+STALE = "2022-01-15T00:00+07:00,2023-01-15T00:00+07:00"
+RECENT = "2025-01-15T09:00+07:00,2026-01-15T09:00+07:00"
+
+
+def test_a_year_typed_wrong_is_rejected_with_the_sum(
+    shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row by row, with periods and rupiah; the dry run adds up what would be charged at once."""
+    shell.plan()
+    for customer in ("C1", "C2", "C3"):
+        subscribing.create_customer(shell.context, customer, name="Ayu", by=OPERATOR)
+    header = "id,customer,plan,anchor,next_due_at"
+    rows = [f"S1,C1,P,{STALE}", f"S2,C2,P,{RECENT}",
+            "S3,C3,P,2025-08-31T09:00,2026-02-28T09:00"]  # fmt: skip
+    file = written(tmp_path, "s.csv", "\n".join([header, *rows, ""]))
+
+    def imported(*options: str, code: int) -> Any:
+        capsys.readouterr()
+        words = ["import", "subscriptions", file, *options, "--json"]
+        assert cli.run(words) == code
+        told = json.loads(capsys.readouterr().out)
+        return told["added"], told["rejected"], told["charged_now"]
+
+    one = {"periods": 1, "amount": 50_000, "more": False}
+    both = {"periods": 38, "amount": 1_900_000, "more": False}
+    assert imported("--dry-run", code=1) == (2, 1, one)
+    with Path(f"{file}.rejected.csv").open(encoding="utf-8") as text:
+        [rejected] = csv.DictReader(text)
+    assert rejected["line"] == "2"
+    for part in ("next_due_at 2023-01-15", "37 periods, Rp 1,850,000", "--backdate"):
+        assert part in rejected["reason"]
+    assert imported("--dry-run", "--backdate", code=0) == (3, 0, both)
+    assert shell.counts()["subscriptions"] == 0
+
+    assert imported(code=1) == (2, 1, one)
+    late = {"periods": 37, "amount": 1_850_000, "more": False}
+    assert imported("--backdate", code=0) == (1, 0, late), "what was there already is not counted"
+    assert cli.run(["import", "subscriptions", file, "--dry-run", "--backdate"]) == 0
+    assert "38 periods, Rp 1,900,000 would be charged now" in capsys.readouterr().out
+    shell.audited = False  # nobody has a wallet, and nothing of it was opened yet
+
+
+def test_an_imported_anchor_inside_a_spring_gap_keeps_its_hour(
+    shell: Engine, tmp_path: Path
+) -> None:
+    """02:30 of a Sunday on which it did not exist is due at 02:30 on the others."""
+    shell.plan(every="1 week", timezone="America/New_York")
+    customer = shell.customer()
+    row = f"S1,{customer},P,2025-03-09T02:30,2026-03-01T02:30"
+    file = written(tmp_path, "s.csv", f"id,customer,plan,anchor,next_due_at\n{row}\n")
+    assert cli.run(["import", "subscriptions", file]) == 0
+
+    shell.advance(datetime.fromisoformat("2026-03-16T00:00:00+00:00"))
+
+    hours = [f"{at:%d %H:%M}" for row in shell.rows(
+        "SELECT period_start AT TIME ZONE 'America/New_York' AS at FROM invoices ORDER BY 1"
+    ) for at in row.values()]  # fmt: skip
+    assert hours == ["01 02:30", "08 03:00", "15 02:30"]

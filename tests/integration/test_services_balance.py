@@ -154,8 +154,9 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
     assert paid(engine, customer) == [10_000, 10_700, 10_000]
     with pytest.raises(InvalidValue, match="exceed"):
         discounting.add_extra(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
-    with pytest.raises(InvalidValue, match="printable"):
-        discounting.add_extra(engine.context, subscription, " ", 1, OPERATOR)
+    for title, why in ((" ", "must not be empty"), ("a\ntowel", "printable")):
+        with pytest.raises(InvalidValue, match=why):
+            discounting.add_extra(engine.context, subscription, title, 1, OPERATOR)
     ending.cancel(engine.context, subscription, OPERATOR)
     with pytest.raises(IllegalMove, match="canceled"):
         discounting.add_extra(engine.context, subscription, "late", 1, OPERATOR)
@@ -185,7 +186,7 @@ def test_credits_cover_the_next_invoices_oldest_first(engine: Engine) -> None:
 def test_two_subscriptions_share_one_balance(engine: Engine) -> None:
     """Opened in one transaction, they use no rupiah twice."""
     customer, first = begun(engine)
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     give(engine, customer, 13_000)
     engine.run()
 

@@ -259,7 +259,7 @@ def test_points_are_used_where_the_plan_allows_them(engine: Engine) -> None:
 def test_two_subscriptions_of_one_customer_are_charged_apart(engine: Engine) -> None:
     """One at a time is a rule of a subscription; another one of the same customer goes on."""
     customer, first = engine.begun()
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     engine.script("pending", customer, times=1, end="SUCCESS", after_queries=0)
 
     engine.run()

@@ -171,7 +171,7 @@ def test_a_charge_that_never_arrived_is_not_sent_again_after_the_cancel(engine: 
 def test_the_token_stays_while_another_subscription_needs_it(engine: Engine) -> None:
     """Two subscriptions, one canceled with unbind: kept, on record, and the other is charged."""
     customer, first = engine.begun()
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     engine.run()
 
     cancel(engine, first, unbind=True)
@@ -244,7 +244,7 @@ def test_what_cannot_be_canceled_is_refused(engine: Engine) -> None:
 def test_two_subscriptions_that_end_together_give_the_token_back_once(engine: Engine) -> None:
     """Both are to be canceled at their period's end, with unbind: the second one unbinds."""
     customer, first = engine.begun()
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     engine.run()
     for subscription in (first, second):
         cancel(engine, subscription, at="period-end", unbind=True)

@@ -34,7 +34,7 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
     ending.cancel(engine.context, ends, OPERATOR, at=ending.PERIOD_END)
     back = engine.now + 20 * DAY
     pausing.pause(engine.context, away, OPERATOR, until=back)
-    engine.subscribe(people[0], start=engine.now + 5 * DAY)
+    engine.subscribe(people[0], start=engine.now + 5 * DAY, again=True)
     engine.put_cash(poor, 5_000_000)
     # Coupons, a line for one invoice, a balance, and two planned changes.
     discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=2)

@@ -17,7 +17,7 @@ def test_a_customer_charged_too_often_is_left_alone(emptied: Kept, gateway: Sand
         engine.plan(amount=1_000, every="1 month")
         customer = engine.customer()
         for _ in range(3):
-            engine.subscribe(customer)
+            engine.subscribe(customer, again=True)
             engine.run()
         assert len(engine.debits(customer)) == 2
         [told] = engine.told("invoice.held_back")

@@ -100,7 +100,7 @@ def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
     unbinding.unbind(engine.context, customer, OPERATOR)
     engine.run()
 
-    second = engine.subscribe(customer)
+    second = engine.subscribe(customer, again=True)
     engine.advance(HOUR)
 
     assert statuses(engine, customer) == ["active"]

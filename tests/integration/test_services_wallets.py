@@ -258,7 +258,7 @@ class TestWithoutAWallet:
     ) -> None:
         """Two subscriptions, the second learns of the old token's end after the new link."""
         customer, first = engine.begun()
-        second = engine.subscribe(customer)
+        second = engine.subscribe(customer, again=True)
         engine.script("decline", customer, code="invalid_token", message="no", times=1)
         engine.script("pending", customer, times=1, skip=0)
         engine.run()

@@ -104,6 +104,25 @@ def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Row
         copied(engine, "charges", charge, id=uuid4(), ordinal=2)
 
 
+def test_one_live_wallet_a_token(engine: Engine, rows: Rows) -> None:
+    """One token is charged for one customer; an ended wallet keeps its hash for comparison."""
+    other, wallet = engine.customer(linked=False), rows["wallets"]
+    assert wallet["token_hash"] is not None
+    changes = {"id": uuid4(), "customer_id": other}
+
+    copied(engine, "wallets", wallet, **changes, status="expired")
+    with refused_by("wallets_one_live_a_token"):
+        copied(engine, "wallets", wallet, **changes | {"id": uuid4()}, status="active")
+
+
+def test_a_reference_is_imported_once(engine: Engine, rows: Rows) -> None:
+    """Whoever adds the second row meets the first one."""
+    row = {"reference": "R1", "subscription_id": rows["subscriptions"]["id"], "content": "{}"}
+    copied(engine, "imports", row)
+    with refused_by("imports_primary"):
+        copied(engine, "imports", row)
+
+
 def test_one_live_wallet_a_customer(engine: Engine, rows: Rows, subtests: pytest.Subtests) -> None:
     """Pending, active and unbinding exclude each other."""
     for first, second in product(LIVE, LIVE):
@@ -221,13 +240,14 @@ def test_money_is_64_bits_wide(engine: Engine) -> None:
     assert {row["data_type"] for row in kinds} == {"bigint"}
 
 
-def test_instants_have_a_zone_and_only_the_anchor_has_none(engine: Engine) -> None:
-    """An anchor is a wall-clock time of the plan's zone; everything else is a point in time."""
+def test_instants_have_a_zone_and_only_wall_times_have_none(engine: Engine) -> None:
+    """An anchor and a wished start are wall times of the plan's zone; all else are instants."""
     naive = engine.rows(
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND data_type = 'timestamp without time zone'"
+        " ORDER BY 1"
     )
-    assert [row["column_name"] for row in naive] == ["anchor_local"]
+    assert [row["column_name"] for row in naive] == ["anchor_local", "start_local"]
 
 
 def test_no_row_refers_to_nothing(engine: Engine, rows: Rows) -> None:

@@ -64,7 +64,7 @@ def test_cancels_of_one_customers_subscriptions_do_not_lock_each_other_out(
     engine.plan()
     for _ in range(6):
         customer = engine.customer()
-        pair = [engine.subscribe(customer) for _ in range(2)]
+        pair = [engine.subscribe(customer, again=True) for _ in range(2)]
         engine.run()
         told = at_once(
             *(
@@ -82,7 +82,7 @@ def test_a_cancel_that_asks_about_others_holds_them_all_in_one_order(
 ) -> None:
     """A settlement holds the first and wants the second; a cancel of that does not cross it."""
     customer, one = engine.begun()
-    first, second = sorted([one, engine.subscribe(customer)])
+    first, second = sorted([one, engine.subscribe(customer, again=True)])
     engine.run()
     with ThreadPoolExecutor(1) as pool:
         with engine.context.database.transaction() as connection:
@@ -145,7 +145,7 @@ def test_a_token_is_kept_for_a_subscription_made_while_the_last_one_is_canceled(
     customer, subscription = engine.begun()
     engine.run()
     cancel = partial(ending.cancel, engine.context, subscription, OPERATOR, unbind=True)
-    subscribe = partial(other.subscribe, customer)
+    subscribe = partial(other.subscribe, customer, again=True)
 
     if first == "cancel":
         beside(engine, hold, (wallets, "want_unbind"), cancel, subscribe)

@@ -11,7 +11,8 @@ from rich.console import Console
 from billing import cli
 from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
-from billing.services import ending, pausing, refunding, showing
+from billing.services import charging, ending, operating, pausing, refunding, showing
+from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -131,7 +132,11 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
     lines = drawn(subscription)
     tried = [line[:16] for line in lines if ", try " in line]
     assert tried == [line[:16] for line in coming[:2]]
-    assert f"it stays unpaid; end it with: billing subscription cancel {subscription}" in lines
+    invoice = engine.invoices(subscription)[0]["id"]
+    assert lines[-1] == (
+        f"it stays unpaid until: billing invoice retry {invoice},"
+        f" or: billing subscription resume {subscription}"
+    )
 
 
 def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> None:
@@ -213,3 +218,87 @@ def test_programs_get_the_same_as_before(
     assert len(json.loads(capsys.readouterr().out)["invoices"]) == 20
     assert cli.run(["subscription", "show", str(subscription)]) == 0
     assert capsys.readouterr().out.count("┬") == 12
+
+
+def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
+    """The date of an end that has come is history, and so is a pause that never began."""
+    _, subscription = engine.begun()
+    engine.run()
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
+    pausing.pause(engine.context, subscription, OPERATOR, at="period-end")
+    engine.advance(10 * DAY)
+
+    lines = drawn(subscription)
+    coming = lines[lines.index("next") + 1 :]
+    assert [line for line in coming if "token" not in line] == ["nothing: it is canceled"]
+
+
+def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
+    """What the timeline says that a subscription waits for; programs are told the same."""
+    said = [line for line in drawn(subscription) if line.startswith("it waits for ")]
+    told = showing.subscription(engine.context.database, subscription)["waits_for"]
+    assert said == ([f"it waits for {told}"] if told else [])
+    return told or ""
+
+
+def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn) -> None:
+    """A tick, a worker that was told, charging that is stopped, an outcome, a wallet."""
+    customer, subscription = engine.begun()
+    assert waits(engine, drawn, subscription).startswith("the next tick, which opens")
+    engine.tick(["ticks.open_periods"])
+    assert waits(engine, drawn, subscription) == "the next tick"
+    assert len(charging.lease_due(engine.context, 10)) == 1
+    assert waits(engine, drawn, subscription).startswith("a worker, which was told of it")
+    operating.stop_charging(engine.context, Actor("operator", "an audit"))
+    assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
+    operating.start_charging(engine.context, OPERATOR)
+    engine.forget_leases()
+    engine.script("drop_after", customer)
+    engine.tick()
+    assert waits(engine, drawn, subscription) == "the outcome of a charge that is on its way"
+    engine.advance(DAY)
+    assert waits(engine, drawn, subscription) == ""
+    without = engine.subscribe(engine.customer(linked=False))
+    assert waits(engine, drawn, without) == "a linked wallet"
+
+
+def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn: Drawn) -> None:
+    """Money, and the older invoice: each is named where the invoice is shown."""
+    _, subscription = engine.begun(cash=10_000, every="1 day", retries="1h 3d")
+    engine.advance(START + DAY)
+    older, newer = (row["id"] for row in engine.invoices(subscription))
+
+    told = {each: showing.invoice(engine.context.database, each) for each in (older, newer)}
+
+    assert told[older]["waits_for"] == "money in the wallet: Rp 40,000 short"
+    assert told[newer]["waits_for"] == "an older invoice, which is charged first"
+    assert [way["command"] for way in told[older]["ways_out"]] == [
+        f"billing invoice retry {older}", f"billing invoice void {older}",
+    ]  # fmt: skip
+    assert waits(engine, drawn, subscription).startswith("money in the wallet")
+
+
+def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
+    """Of a subscription, an invoice, a charge, a refund and a wallet, for people and programs."""
+    customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="unpaid")
+    engine.advance(2 * DAY)
+    invoice = engine.invoices(subscription)[0]["id"]
+    charge = engine.charges(subscription)[0]["id"]
+    retry = f"billing invoice retry {invoice}"
+
+    for words in (("subscription", subscription), ("invoice", invoice), ("charge", charge)):
+        assert retry in billing(words[0], "show", words[1], people=True)
+        ways = billing(words[0], "show", words[1])["ways_out"]
+        assert retry in [way["command"] for way in ways]
+    engine.put_cash(customer, 1_000_000)
+    operating.retry_invoice(engine.context, invoice, OPERATOR)
+    engine.run()
+    refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
+    [refund] = billing("invoice", "show", invoice)["refunds"]
+    assert [way["command"] for way in refund["ways_out"]] == [f"billing refund {invoice} --again"]
+    assert f"billing refund {invoice} --again" in billing("invoice", "show", invoice, people=True)
+    paid = billing("charge", "show", engine.charges(subscription)[-1]["id"])
+    assert paid["ways_out"] == []
+    wallet = billing("wallet", "refresh", customer)
+    assert [way["command"] for way in wallet["ways_out"]] == [f"billing wallet unbind {customer}"]
+    engine.run()

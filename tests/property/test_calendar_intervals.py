@@ -212,3 +212,57 @@ def test_a_duration_and_an_interval_agree_on_the_first_step(
     calendar = Calendar.every(interval, anchor=anchor, timezone=zone)
 
     assert place(anchor + parse_duration(interval), zone) == calendar.due(1)
+
+
+@modest
+@given(anchors, intervals, zones, indexes)
+def test_the_wall_time_of_a_start_is_the_one_that_was_asked_for(
+    anchor: datetime, interval: str, zone: ZoneInfo, index: int
+) -> None:
+    """In every zone a period that a gap moved tells the anchor's time of day, and is placed there.
+
+    So does a calendar that begins anew at such a start.
+    """
+    dates = Calendar.every(interval, anchor=anchor, timezone=zone)
+    start = dates.due(index)
+
+    wall = dates.wall(start)
+
+    assert place(wall, zone) == start
+    moved = local_anchor(start, zone)
+    assert wall == moved or (wall < moved and place(wall, zone) == place(moved, zone))
+    assert wall.time() == anchor.time()
+
+
+gaps = st.sampled_from(
+    [
+        ("America/New_York", date(2026, 3, 8), 120, 60),
+        ("America/Sao_Paulo", date(2018, 11, 4), 0, 60),
+        ("Europe/London", date(2026, 3, 29), 60, 60),
+        ("Australia/Lord_Howe", date(2026, 10, 4), 120, 30),
+        ("Pacific/Chatham", date(2026, 9, 27), 165, 60),
+        ("Asia/Tehran", date(2022, 3, 22), 0, 60),
+        ("Africa/Casablanca", date(2026, 3, 22), 120, 60),
+    ]
+)
+
+
+@modest
+@given(gaps, st.data(), intervals)
+def test_an_anchor_inside_a_gap_is_moved_on_that_day_only(
+    gap: tuple[str, date, int, int], data: st.DataObject, interval: str
+) -> None:
+    """Period 0 begins when the clocks have changed; every other day has the anchor's own time."""
+    name, day, first_minute, minutes_long = gap
+    minute = first_minute + data.draw(st.integers(0, minutes_long - 1))
+    anchor = datetime.fromisoformat(day.isoformat()) + timedelta(minutes=minute)
+    zone = ZoneInfo(name)
+    dates = Calendar.every(interval, anchor=anchor, timezone=zone)
+
+    after = datetime.fromisoformat(day.isoformat()) + timedelta(minutes=first_minute + minutes_long)
+    assert local_anchor(dates.due(0), zone) == after
+    for index in (1, 2, 5):
+        start = dates.due(index)
+        asked = dates.wall(start)
+        assert asked.time() == anchor.time()
+        assert place(asked, zone) == start

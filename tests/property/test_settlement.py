@@ -90,6 +90,7 @@ def known_facts(draw: st.DrawFn) -> Facts:
             if status is ChargeStatus.SUCCEEDED
             else st.sampled_from(InvoiceStatus)
         ),
+        reopened=draw(st.booleans()),
         first_failed_at=draw(st.none() | spans.map(lambda span: SENT - span)),
         subscription_status=draw(st.sampled_from(SubscriptionStatus)),
         policy=draw(policies),

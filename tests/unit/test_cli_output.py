@@ -80,3 +80,31 @@ def test_an_empty_table_says_what_would_fill_it(capsys: pytest.CaptureFixture[st
     """A newcomer is told the next command."""
     output.table([], ("id",), empty="no plans yet; offer one: billing plan create")
     assert capsys.readouterr().out == "no plans yet; offer one: billing plan create\n"
+
+
+def test_a_terminal_obeys_nothing_that_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, reasons and the gateway's words stay in their cell, whichever way they are printed."""
+    evil = "\x1b[2J\x9b1m\u202ex\nrefunded"
+    row = {"name": evil, "reason": evil, "data": {evil: [evil]}}
+    for columns in (200, 20):
+        monkeypatch.setattr(output, "WIDE", columns)
+        output.table([row], tuple(row), empty="")
+        output.facts(row, tuple(row))
+    output.say(evil.replace("\n", ""))
+
+    said = capsys.readouterr().out
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
+    assert not any(line.startswith("refunded") for line in said.splitlines())
+
+
+def test_json_is_escaped_as_json_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads back what is there, and a terminal sees ASCII."""
+    evil = {"name": "\x1b[2J\x9b\u202e"}
+    output.answer(evil, as_json=True, people=lambda: None)
+
+    said = capsys.readouterr().out
+    assert said.isascii()
+    assert "\x1b" not in said
+    assert json.loads(said) == evil

@@ -19,7 +19,9 @@ BAD: dict[str, list[str]] = {
     "database_url": [
         "mysql://root@localhost/x", "sqlite:///x.db", "postgresql://", "localhost/billing",
         "postgresql://user@host:port/db", "postgresql+asyncpg://user@host/db",
+        "postgresql://user@host/db?ssl_mode=x", "postgresql://user@host/db?pgbouncer=true",
     ],
+    "database_pooler": ["session", "pgbouncer", "Transaction"],
     "redis_url": [
         "http://localhost", "localhost:6379", "redis://[::1", "redis://host:port/0",
         "redis://host:70000/0",
@@ -42,9 +44,11 @@ BAD: dict[str, list[str]] = {
     "customer_charges_a_day_max": ["0", HUGE, "x"],
     "rupiah_an_hour_max": ["0", HUGE, "1e9", "100,000"],
     "wallet_wait_days": ["0", "367", "x"],
+    "backdate_days_max": ["-1", "3661", "x"],
     "balance_recheck_seconds": ["0", HUGE, "x"],
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],
+    "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
     "test_clock": ["perhaps", "2"],
     "log_format": ["JSON", "xml"],
     "log_level": ["loud", "INFO"],
@@ -168,6 +172,26 @@ def test_database_urls_that_people_have_are_read(
 ) -> None:
     """With or without the driver, over a socket directory too."""
     assert _load(monkeypatch, database_url=given).database == used
+
+
+@pytest.mark.parametrize("value", ["0", "none", "5"])
+def test_a_pooler_is_a_setting_and_no_parameter(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever turns prepared statements off in the URL is told the name of the setting."""
+    said = _refusal(monkeypatch, database_url=f"postgresql://u@h/db?prepare_threshold={value}")
+
+    assert "BILLING_DATABASE_POOLER=transaction" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_parameter_is_known_to_the_client_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A near miss is told, and what it takes is taken, a list of hosts too."""
+    assert "did you mean sslmode?" in _refusal(
+        monkeypatch, database_url="postgres://h/d?ssl_mode=x"
+    )
+    url = "postgresql://u@/db?host=a:5432&host=b:5433&target_session_attrs=any&sslmode=require"
+    assert _load(monkeypatch, database_url=url).database.endswith(url.partition("://")[2])
 
 
 def test_what_is_absent_is_said_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from uuid import RFC_4122, UUID
 import pytest
 
 from billing.domain import charge
+from billing.domain.identity import from_outside
 
 SUBSCRIPTION = UUID("0b9f4c52-6f0e-4c19-9a55-3d1f6a2b7c80")
 DATED = UUID("019ac6a1-3c40-7b52-8e1d-5f0a9b3c7d42")
@@ -38,6 +39,17 @@ def test_derivations_beneath_a_dated_id_are_pinned() -> None:
     assert str(identity) == "019ac6a1-3c40-8df9-b54c-a7955c3eebc6"
     assert str(charge.refund_id(identity, 1)) == "019ac6a1-3c40-83e8-a307-5ed017734da1"
     assert charge.gateway_number(DATED, 7, 2) == "031ixK0KqDVdccROCv1AEk-7-2"
+
+
+def test_derivations_from_outside_input_are_pinned() -> None:
+    """Nor may these: an order that is sent again after a restore has to be the same one."""
+    installation = UUID("2f1d8f0e-0d3c-4a57-9c52-6f3a1b7d9e10")
+
+    made = from_outside(installation, "admin.subscribe", "order-4711")
+
+    assert str(made) == "fa304770-f5bf-567b-9de5-503a7866891f"
+    assert from_outside(installation, "import", "order-4711") != made
+    assert from_outside(DATED, "admin.subscribe", "order-4711") != made
 
 
 def test_what_is_beneath_a_dated_id_begins_like_it() -> None:

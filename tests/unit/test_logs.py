@@ -338,3 +338,22 @@ def test_scrubbing_a_long_text_takes_no_long_time() -> None:
     for piece in ("a", "8", "0", "62", "a.", "a@", "+-", "://", ":/@", "0 8 ", "SK-"):
         text = piece * (60_000 // len(piece))
         assert len(scrub(text)) <= 4 * len(text)
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_no_control_character_reaches_the_log(log_format: str) -> None:
+    """A name, a message or a traceback neither moves a cursor nor forges a line."""
+    evil = "\x1b[2J\x9b1m\u202e\ncharge.settled"
+    log, stream = _written(log_format)
+
+    log.warning("charge.declined", message=evil, short="\x1b[m", told={evil: [evil]})
+    logging.getLogger("celery").warning("said %s", evil)
+    try:
+        _fail(f"it{evil}")
+    except RuntimeError:
+        log.exception("payment.failed")
+
+    text = stream.getvalue()
+    assert not {"\x1b", "\x9b", "\u202e"} & set(text)
+    before = text.partition("Traceback")[0]
+    assert not any(line.startswith("charge.settled") for line in before.splitlines())

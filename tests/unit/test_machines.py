@@ -70,6 +70,8 @@ INVOICE = Machine(
         ("open", "void"): "void",
         ("uncollectible", "pay"): "paid",
         ("uncollectible", "void"): "void",
+        # A debt that was given up may be tried once more, when a person says so.
+        ("uncollectible", "reopen"): "open",
     },
 )
 REFUND = Machine(

@@ -7,7 +7,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from billing.domain.money import prorate
-from billing.domain.periods import begin, calendar, next_start, unused_days, zone
+from billing.domain.periods import (
+    begin,
+    calendar,
+    changed,
+    next_start,
+    unused_days,
+    wished_start,
+    zone,
+)
 from billing.domain.subscription import SubscriptionStatus
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
@@ -164,3 +172,59 @@ def test_half_of_a_period_gives_back_half_of_the_price() -> None:
 
     assert (unused, whole) == (15, 30)
     assert prorate(10_000, unused, whole) == 5_000
+
+
+GAP = "2026-03-08T02:30"
+"""A Sunday in New York whose clocks went from 02:00 to 03:00."""
+
+
+def test_an_anchor_inside_a_spring_gap_keeps_its_time_of_day() -> None:
+    """03:00 stands for 02:30 on that day only; the next day is at 02:30 again."""
+    plan = _plan(every="1 day", timezone="America/New_York")
+
+    beginning = begin(plan, wall(GAP))
+
+    assert beginning.anchor_local == wall(GAP)
+    assert beginning.next_due_at == datetime(2026, 3, 8, 7, tzinfo=UTC)
+    dates = calendar(plan, beginning.anchor_local).first(3)
+    assert [f"{due:%d %H:%M}" for due in dates] == ["08 03:00", "09 02:30", "10 02:30"]
+
+
+def test_a_trial_that_ends_inside_a_spring_gap_keeps_its_time_of_day() -> None:
+    """The end of a trial becomes the anchor, as a start does; it is moved for its own day only."""
+    plan = _plan(timezone="America/New_York", trial="7 days")
+
+    for start in (wall("2026-03-01T02:30"), datetime(2026, 3, 1, 2, 30, tzinfo=NEW_YORK)):
+        assert begin(plan, start).anchor_local == wall(GAP)
+    # An exact length is no wall time: 168 hours after 02:30 the clocks show 03:30.
+    exact = begin(plan | {"trial": "168h"}, wall("2026-03-01T02:30"))
+    assert exact.anchor_local == wall("2026-03-08T03:30")
+
+
+def test_a_change_of_dates_inside_a_spring_gap_keeps_the_time_of_day() -> None:
+    """New due dates begin where a period of the old ones would have, at the hour it has."""
+    plan = _plan(every="1 day", timezone="America/New_York")
+    row = plan | {
+        "anchor_local": wall("2026-03-01T02:30"), "next_plan_code": "W", "next_quantity": 1,
+        "next_amount": 1, "next_period_index": 7,
+    }  # fmt: skip
+    start = calendar(plan, row["anchor_local"]).due(7)
+
+    weekly = changed(row, plan | {"every": "1 week"}, start)
+    elsewhere = changed(row, plan | {"every": "1 week", "timezone": "UTC"}, start)
+
+    assert weekly["anchor_local"] == wall(GAP)
+    assert elsewhere["anchor_local"] == wall("2026-03-08T07:00")
+
+
+def test_a_wished_start_is_kept_as_it_was_written() -> None:
+    """While it waits for a wallet; in another timezone the instant is what was promised."""
+    row = {
+        "start_at": datetime(2026, 3, 8, 7, tzinfo=UTC), "start_local": wall(GAP),
+        "timezone": "America/New_York",
+    }  # fmt: skip
+
+    assert wished_start(row) == wall(GAP)
+    assert wished_start(row | {"timezone": "UTC"}) == row["start_at"]
+    assert wished_start(row | {"start_local": None}) == row["start_at"]
+    assert wished_start({"start_at": None, "start_local": None, "timezone": "UTC"}) is None

@@ -349,3 +349,28 @@ def test_default_ladder_walked_with_declines_only_ends_after_five() -> None:
     assert dates == [*(SENT + day * DAY for day in (2, 7, 14, 21)), None]
     assert known.invoice_status is InvoiceStatus.UNCOLLECTIBLE
     assert len(DEFAULT_STEPS) == 4
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_a_debt_that_was_given_up_gets_one_try_and_no_ladder(
+    fault: Fault, trigger: Trigger
+) -> None:
+    """Declined for whatever reason it is given up again: no date, no step, nobody falls behind."""
+    known = facts(reopened=True, trigger=trigger, first_failed_at=NOW - 90 * DAY)
+
+    decision = settle(known, declined(fault))
+
+    assert decision.gives_up
+    assert decision.retry_at is None
+    assert decision.move is None
+    assert decision.cap is None
+    assert decision.wallet_lost is (fault is Fault.WALLET)
+
+
+def test_a_try_of_a_debt_that_was_not_sent_is_sent_soon() -> None:
+    """What never reached the gateway is no answer to the person who asked for it."""
+    decision = settle(facts(reopened=True, trigger=Trigger.OPERATOR), Unsent("refused"))
+
+    assert not decision.gives_up
+    assert decision.retry_at == NOW + MINUTE

@@ -48,3 +48,15 @@ def test_a_changed_value_is_not_opened() -> None:
     for value in (*changed, *(sealed[:n] for n in range(len(sealed))), sealed + b"\0"):
         with pytest.raises(NotConfigured):
             vault.open(value)
+
+
+def test_a_hash_finds_a_value_and_tells_nothing_of_it() -> None:
+    """The same value has the same hash under a key, another one under another, and is not in it."""
+    one, two = Vault([NEW]).hashes(TOKEN), Vault([NEW, OLD]).hashes(TOKEN)
+
+    assert two[:1] == one
+    assert two[1:] == Vault([OLD]).hashes(TOKEN)
+    assert len({*two, *Vault([NEW]).hashes(b"another")}) == 3
+    assert all(TOKEN not in each for each in two)
+    assert one[0].startswith(Vault([NEW, OLD]).hash_prefix)
+    assert not two[1].startswith(Vault([NEW, OLD]).hash_prefix)

@@ -1,16 +1,16 @@
 """Alembic's entry: online only, one transaction, one migrator at a time."""
 
 from alembic import context
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from billing.store import tables  # the tables register themselves
+from billing.store import session, tables  # the tables register themselves
 
 assert tables.PLANS.name == "plans"  # noqa: S101 - keeps the import above
 MIGRATION_LOCK = 7_305_021
 
-engine = create_engine(context.config.attributes["url"], poolclass=NullPool)
+asked = context.config.attributes
+engine = session.plain_engine(asked["url"], pooler=asked["pooler"])
 with engine.connect() as connection:
     context.configure(
         connection=connection, target_metadata=SQLModel.metadata, compare_server_default=False

@@ -134,7 +134,8 @@ INVARIANTS = {
     "nothing is owed by a subscription that has ended": """
         SELECT i.id || ' is open, its subscription ' || s.status FROM invoices i
         JOIN subscriptions s ON s.id = i.subscription_id
-        WHERE i.status = 'open' AND s.status IN ('canceled', 'completed')""",
+        WHERE i.status = 'open' AND s.status IN ('canceled', 'completed')
+          AND i.reopened_at IS NULL""",
     "every settled charge has its event": """
         SELECT c.id || ' is ' || c.status || ' without an event' FROM charges c
         WHERE c.status IN ('succeeded', 'declined', 'unsent')

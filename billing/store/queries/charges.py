@@ -46,6 +46,7 @@ def circumstances(connection: Connection, charge_ids: Sequence[UUID]) -> dict[UU
         SELECT ch.id, ch.gateway_number, ch.wallet_id, ch.trigger, ch.sends, ch.asks,
                ch.failed_seen_at, ch.waiting,
                i.first_failed_at, i.steps_short, i.planned_at, i.step_deadline_at,
+               i.reopened_at IS NOT NULL AS reopened,
                p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
                w.status AS wallet_status, w.expires_at,
                (SELECT stopped_at IS NULL FROM engine) AS charging,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
@@ -16,6 +17,12 @@ def state(connection: Connection) -> RowMapping:
         "SELECT *, coalesce(resting_until > clock_timestamp(), false) AS resting FROM engine"
     )
     return connection.execute(statement).mappings().one()
+
+
+def installation(connection: Connection) -> UUID:
+    """The database's own id, which enters the ids that are derived from outside input."""
+    identity: UUID = connection.execute(text("SELECT installation_id FROM engine")).scalar_one()
+    return identity
 
 
 def is_stopped(connection: Connection) -> bool:

@@ -5,51 +5,126 @@ values for each row six times.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
+from billing.domain.imports import Holder
+from billing.domain.wallet import LIVE, WalletStatus
 from billing.store.rows import as_json
 from billing.store.statements import text
-from billing.store.tables import CUSTOMERS, SUBSCRIPTIONS, WALLETS
+from billing.store.tables import CUSTOMERS, IMPORTS, SUBSCRIPTIONS, WALLETS
+
+_THESE = "(ARRAY(SELECT json_array_elements_text(CAST(:{} AS json))))"
+IDS = _THESE.format("ids")
 
 
-def known_customers(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these customers exist."""
+class WalletToHash(NamedTuple):
+    """A wallet whose token has no hash yet, or one under an earlier key."""
+
+    id: UUID
+    status: str
+    token_sealed: bytes
+
+
+def be_alone(connection: Connection) -> None:
+    """Wait until no other import is writing; others wait until this transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('importing'))"))
+
+
+def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Those of these customers who exist, with what an import says of them."""
     statement = text(
-        "SELECT id FROM customers"
-        " WHERE id = ANY (ARRAY(SELECT json_array_elements_text(CAST(:ids AS json))))"
+        f"SELECT id, name, phone, email FROM customers WHERE id = ANY {IDS}"  # noqa: S608 - ours
     )
-    return set(connection.execute(statement, {"ids": as_json(list(set(ids)))}).scalars())
+    rows = connection.execute(statement, {"ids": as_json(list(set(ids)))})
+    return {
+        row.id: {"name": row.name.strip(), "phone": row.phone, "email": row.email.strip()}
+        for row in rows
+    }
 
 
-def add_customers(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
-    """Insert customers, and return the ids of those that are new."""
+def known_references(connection: Connection, references: Sequence[str]) -> dict[str, Any]:
+    """What earlier imports said, of those of these references that are there."""
+    statement = text(
+        f"SELECT reference, content FROM imports WHERE reference = ANY {IDS}"  # noqa: S608 - ours
+    )
+    rows = connection.execute(statement, {"ids": as_json(list(references))})
+    return {row.reference: row.content for row in rows}
+
+
+def holders(
+    connection: Connection, customers: Sequence[str], token_hashes: Sequence[bytes]
+) -> list[Holder]:
+    """The wallets of these customers, and those of anybody that have or had these tokens."""
+    these = _THESE.format("hashes")
+    statement = text(
+        "SELECT customer_id, status, token_hash FROM wallets"  # noqa: S608 - constants of ours
+        f" WHERE customer_id = ANY {IDS} OR token_hash = ANY (CAST({these} AS bytea[]))"
+    )
+    found = connection.execute(
+        statement, {"ids": as_json(list(set(customers))), "hashes": as_json(list(token_hashes))}
+    )
+    return [Holder(row.customer_id, WalletStatus(row.status), row.token_hash) for row in found]
+
+
+def add_customers(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert customers, and return how many of them are new."""
     return _add(connection, CUSTOMERS, rows)
 
 
-def add_subscriptions(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    """Insert subscriptions, and return the ids of those that are new."""
+def add_subscriptions(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert subscriptions, and return how many of them are new."""
     return _add(connection, SUBSCRIPTIONS, rows)
 
 
-def add_wallets(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert wallets; a customer who has a live one keeps it."""
-    _add(connection, WALLETS, rows)
+def add_references(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert what the rows of new subscriptions said, and return how many are new."""
+    return _add(connection, IMPORTS, rows)
 
 
-def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> set[Any]:
-    """Insert rows that all have the same columns; returns the ids of those that were not there."""
+def add_wallets(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert wallets, and return how many: not those whose customer or token has a live one."""
+    return _add(connection, WALLETS, rows)
+
+
+def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows that all have the same columns; returns how many were not there."""
     if not rows:
-        return set()
+        return 0
     names = ", ".join(table.c[name].name for name in rows[0])
     statement = text(
         f"INSERT INTO {table.name} ({names}) SELECT {names}"  # noqa: S608 - names of our columns
         f" FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
-        " ON CONFLICT DO NOTHING RETURNING id"
+        " ON CONFLICT DO NOTHING"
     )
-    found = connection.execute(statement, {"rows": as_json(rows)})
-    if found.rowcount == len(rows):
-        return {row["id"] for row in rows}
-    return set(found.scalars())
+    return connection.execute(statement, {"rows": as_json(rows)}).rowcount
+
+
+def lock_to_hash(
+    connection: Connection, newest: bytes, after: UUID, limit: int
+) -> list[WalletToHash]:
+    """Lock wallets whose token has no hash under the newest key, in the order of their ids."""
+    statement = text(
+        "SELECT id, status, token_sealed FROM wallets WHERE token_sealed IS NOT NULL"
+        " AND id > :after AND (token_hash IS NULL"
+        " OR substring(token_hash FROM 1 FOR :length) <> :newest)"
+        " ORDER BY id LIMIT :limit FOR UPDATE"
+    )
+    parameters = {"after": after, "newest": newest, "length": len(newest), "limit": limit}
+    return [WalletToHash(*row) for row in connection.execute(statement, parameters)]
+
+
+def set_hashes(connection: Connection, hashes: dict[UUID, bytes]) -> None:
+    """Write tokens' hashes, but for a live wallet whose token another live one has as well."""
+    live = ", ".join(f"'{status}'" for status in LIVE)
+    statement = text(f"""
+        UPDATE wallets AS w SET token_hash = new.token_hash
+        FROM json_populate_recordset(CAST(NULL AS wallets), CAST(:rows AS json)) AS new
+        WHERE w.id = new.id AND NOT (w.status IN ({live}) AND EXISTS (
+            SELECT 1 FROM wallets AS o WHERE o.token_hash = new.token_hash AND o.id <> w.id
+            AND o.status IN ({live})))
+    """)  # noqa: S608 - constants of ours
+    rows = [{"id": wallet, "token_hash": value} for wallet, value in hashes.items()]
+    connection.execute(statement, {"rows": as_json(rows)})

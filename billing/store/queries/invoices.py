@@ -131,11 +131,13 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
     """Let the oldest open invoice of each subscription be charged now, if it has no date.
 
-    Unless a charge is unresolved: then it follows when that one is settled.
+    One whose date was set aside for an older one has it back. Unless a charge is unresolved: then
+    it follows when that one is settled.
     """
     connection.execute(
         text("""
-            UPDATE invoices i SET next_attempt_at = :now, leased_until = NULL
+            UPDATE invoices i SET leased_until = NULL, planned_at = NULL,
+                next_attempt_at = greatest(:now, coalesce(i.planned_at, :now))
             FROM (SELECT DISTINCT ON (subscription_id) id FROM invoices
                   WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'
                   ORDER BY subscription_id, period_index, change_index) AS oldest
@@ -145,6 +147,40 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
                               AND c.status IN ('in_flight', 'pending', 'unknown'))
         """),
         {"ids": as_array(subscriptions), "now": now},
+    )
+
+
+def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None:
+    """The oldest uncollectible invoice of a subscription."""
+    statement = text(
+        "SELECT id FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
+        " ORDER BY period_index, change_index LIMIT 1"
+    )
+    return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
+
+
+def set_aside(connection: Connection, subscription_id: UUID) -> None:
+    """Let the open invoices of a subscription wait, with their dates, for an older one."""
+    connection.execute(
+        text(
+            "UPDATE invoices SET planned_at = coalesce(planned_at, next_attempt_at),"
+            " next_attempt_at = NULL, leased_until = NULL"
+            " WHERE subscription_id = :id AND status = 'open' AND next_attempt_at IS NOT NULL"
+        ),
+        {"id": subscription_id},
+    )
+
+
+def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
+    """Let an invoice that was given up be charged once more, now."""
+    connection.execute(
+        text(
+            "UPDATE invoices SET status = 'open', closed_at = NULL, reason = NULL,"
+            " reopened_at = :now, next_attempt_at = :now, next_trigger = 'operator',"
+            " first_failed_at = coalesce(first_failed_at, :now)"
+            " WHERE id = :id AND status = 'uncollectible'"
+        ),
+        {"id": invoice_id, "now": now},
     )
 
 

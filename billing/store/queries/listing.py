@@ -52,7 +52,7 @@ _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
        i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
        i.amount_refunded, i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
-       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.steps_short,
+       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.reopened_at, i.steps_short,
        i.step_deadline_at, i.planned_at, p.retries, p.retries_for, p.declines_max,
        p.attempts_max, p.days_max, p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
@@ -65,8 +65,9 @@ SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r
         WHERE r.charge_id = c.id AND r.status = 'succeeded') AS amount_refunded,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
-       c.settled_at, c.next_check_at, c.parked_at, p.timezone
-FROM charges c JOIN subscriptions s ON s.id = c.subscription_id
+       c.settled_at, c.next_check_at, c.parked_at, i.status AS invoice_status, p.timezone
+FROM charges c JOIN invoices i ON i.id = c.invoice_id
+JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 
 _REFUNDS = """
@@ -236,12 +237,6 @@ def last_events(
             ORDER BY e.id DESC LIMIT :limit) AS newest
         ORDER BY id"""
     return _page(connection, statement, subscription=subscription_id, limit=limit)
-
-
-def events_of(connection: Connection, subscription_id: UUID) -> int:
-    """How many events a subscription has."""
-    statement = text("SELECT count(*) FROM events WHERE subscription_id = :id")
-    return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
 def life_of(

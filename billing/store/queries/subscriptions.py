@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, insert, update
@@ -17,6 +17,17 @@ from billing.store.tables import SUBSCRIPTIONS
 def add(connection: Connection, **values: Any) -> None:
     """Insert a subscription."""
     connection.execute(insert(SUBSCRIPTIONS).values(**values))
+
+
+def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
+    """The customer and the plan that a subscription was made with, if it is there."""
+    statement = text(
+        "SELECT s.customer_id, coalesce((SELECT data->>'plan' FROM events"
+        " WHERE subscription_id = s.id AND kind = 'subscription.created' ORDER BY id LIMIT 1),"
+        " s.plan_code) AS plan FROM subscriptions s WHERE s.id = :id"
+    )
+    row = connection.execute(statement, {"id": subscription_id}).one_or_none()
+    return None if row is None else (row.customer_id, row.plan)
 
 
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
@@ -200,3 +211,25 @@ def live_of(connection: Connection, customer_id: str) -> int:
         "SELECT count(*) FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
     )
     return int(connection.execute(statement, {"customer": customer_id}).scalar_one())
+
+
+class LiveSubscription(NamedTuple):
+    """A subscription that has not ended."""
+
+    id: UUID
+    status: str
+
+
+def live_to_plan(
+    connection: Connection, customer_id: str, plan_code: str
+) -> list[LiveSubscription]:
+    """A customer's subscriptions to a plan that have not ended, or that will go over to it.
+
+    With the customer's lock the answer stays true: a new one is made under it.
+    """
+    statement = text(
+        "SELECT id, status FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
+        " AND :plan IN (plan_code, next_plan_code) ORDER BY created_at, id"
+    )
+    found = connection.execute(statement, {"customer": customer_id, "plan": plan_code})
+    return [LiveSubscription(*row) for row in found]

@@ -56,6 +56,18 @@ def earlier_tokens(connection: Connection, customer_id: str) -> list[bytes]:
     return list(connection.execute(statement, {"customer": customer_id}).scalars())
 
 
+def other_holder(
+    connection: Connection, customer_id: str, token_hashes: Sequence[bytes]
+) -> str | None:
+    """Another customer whose live wallet has this token."""
+    statement = text(
+        "SELECT customer_id FROM wallets WHERE token_hash = ANY(:hashes)"
+        " AND customer_id <> :customer AND status IN ('pending', 'active', 'unbinding') LIMIT 1"
+    )
+    parameters = {"hashes": list(token_hashes), "customer": customer_id}
+    return connection.execute(statement, parameters).scalar_one_or_none()
+
+
 def expire(
     connection: Connection, ids: Sequence[UUID], at: datetime, reason: str
 ) -> list[RowMapping]:

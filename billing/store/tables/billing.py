@@ -82,6 +82,7 @@ class Subscription(SQLModel, table=True):
     coupon_left: int | None = field(Integer, null=True)
     extras: list[dict[str, Any]] = field(JSONB, server_default=text("'[]'"))
     start_at: datetime | None = instant()
+    start_local: datetime | None = field(DateTime(timezone=False), null=True)
     anchor_local: datetime | None = field(DateTime(timezone=False), null=True)
     anchor_index: int = count()
     next_period_index: int = count()
@@ -164,6 +165,7 @@ class Invoice(SQLModel, table=True):
     created_at: datetime = instant(null=False)
     paid_at: datetime | None = instant()
     closed_at: datetime | None = instant()
+    reopened_at: datetime | None = instant()
     leased_until: datetime | None = instant()
 
 

@@ -71,7 +71,10 @@ class Customer(SQLModel, table=True):
 
 
 class Wallet(SQLModel, table=True):
-    """A customer's linked OVO account. Token and phone are ciphertext."""
+    """A customer's linked OVO account. Token and phone are ciphertext.
+
+    `token_hash` finds a token again without opening any; it outlives the token.
+    """
 
     __tablename__ = "wallets"
     __table_args__ = (
@@ -89,6 +92,13 @@ class Wallet(SQLModel, table=True):
         Index("wallets_customer", "customer_id"),
         dated("wallets_to_notify", "next_notice_at"),
         Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
+        Index("wallets_token_hash", "token_hash", postgresql_where=text("token_hash IS NOT NULL")),
+        Index(
+            "wallets_one_live_a_token",
+            "token_hash",
+            unique=True,
+            postgresql_where=text(f"{listed('status', LIVE_WALLETS)} AND token_hash IS NOT NULL"),
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -97,6 +107,7 @@ class Wallet(SQLModel, table=True):
     phone_sealed: bytes = field(LargeBinary)
     masked_phone: str = field(Text, server_default=text("''"))
     token_sealed: bytes | None = field(LargeBinary, null=True)
+    token_hash: bytes | None = field(LargeBinary, null=True)
     registration_url: str | None = field(Text, null=True)
     tries: int = count()
     next_attempt_at: datetime | None = instant()

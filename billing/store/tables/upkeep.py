@@ -1,7 +1,8 @@
-"""The engine's own rows: idempotency keys, its state, hours of spending, heartbeats."""
+"""The engine's own rows: idempotency keys, imports, its state, hours of spending, heartbeats."""
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -9,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     SmallInteger,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -45,6 +47,20 @@ class Engine(SQLModel, table=True):
     resting_until: datetime | None = instant()
     paced_until: datetime | None = instant()
     opening_until: datetime | None = instant()
+    installation_id: UUID = field(Uuid, server_default=text("gen_random_uuid()"))
+
+
+class Import(SQLModel, table=True):
+    """What a row of an import said when its subscription was added, by the row's reference.
+
+    Beside the subscription and not on it: every period that opens writes that row anew.
+    """
+
+    __tablename__ = "imports"
+
+    reference: str = field(Text, primary_key=True)
+    subscription_id: UUID = field(Uuid, to="subscriptions.id")
+    content: dict[str, str] = field(JSONB)
 
 
 class Heartbeat(SQLModel, table=True):

@@ -1,0 +1,106 @@
+"""Reading CSV: a file or a pipe, one record a line.
+
+A cell holds no line break, so a quote that is opened on a line ends on it: a line with an open
+quote is a bad row by itself, and the lines after it are rows of their own. It knows no columns.
+"""
+
+import csv
+import errno
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from billing.domain.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from billing.services.importing import Line
+
+STDIN = Path("-")
+ENCODING = "utf-8-sig"
+
+
+def is_regular(file: Path) -> bool:
+    """Whether this is a file on a disk, which can be read twice and has a folder of its own."""
+    if file == STDIN or file.parts[:2] in {("/", "dev"), ("/", "proc")}:
+        return False
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
+
+
+def checked(file: Path) -> int | None:
+    """Read a file once: it must be UTF-8; returns about how many rows it has, None for a pipe.
+
+    What comes through a pipe is there once, so each of its lines is judged by itself.
+    """
+    try:
+        if not is_regular(file):
+            if file != STDIN and stat.S_ISDIR(file.stat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return None
+        with file.open(encoding=ENCODING) as text:
+            return max(sum(1 for _ in text) - 1, 0)
+    except UnicodeDecodeError:
+        raise InvalidValue(f"{file} is not UTF-8; save it as CSV UTF-8") from None
+    except OSError as failed:
+        raise InvalidValue(f"cannot read {file}: {failed.strerror}") from None
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[TextIO]:
+    """Open a file, a pipe, or standard input for "-". Bytes that are no UTF-8 become surrogates."""
+    try:
+        raw = os.dup(sys.stdin.fileno()) if file == STDIN else file
+        text = open(raw, encoding=ENCODING, errors="surrogateescape")  # noqa: PTH123, SIM115 - a descriptor
+    except (OSError, io.UnsupportedOperation) as failed:
+        why = failed.strerror or "it is not open"
+        raise InvalidValue(f"cannot read {file}: {why}") from None
+    with text:
+        yield text
+
+
+def header(numbered: Iterator[tuple[int, str]]) -> list[str]:
+    """The names in the first line that is not empty."""
+    for _, line in numbered:
+        if line.strip():
+            cells = _cells(line)
+            if isinstance(cells, InvalidValue):
+                raise InvalidValue(f"the first line cannot be read: {cells}")
+            return [name.strip() for name in cells]
+    return []
+
+
+def rows(numbered: Iterator[tuple[int, str]], names: list[str]) -> Iterator["Line"]:
+    """Each row with its line's number; cells that no column is for are under the name ""."""
+    for number, line in numbered:
+        if line == "\n" or not line:
+            continue
+        cells = _cells(line)
+        if isinstance(cells, InvalidValue):
+            yield number, cells
+            continue
+        row = dict(zip(names, cells, strict=False))
+        for name in names[len(cells) :]:
+            row[name] = ""
+        if len(cells) > len(names):
+            row[""] = ",".join(cells[len(names) :])
+        yield number, row
+
+
+def _cells(line: str) -> list[str] | InvalidValue:
+    line = line.removesuffix("\n")
+    quotes = line.count('"')
+    if not quotes:
+        return line.split(",")
+    if quotes % 2:
+        return InvalidValue("a quote is opened and not closed on this line; a cell has one line")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as wrong:
+        return InvalidValue(f"the quotes of this line are wrong: {wrong}")

@@ -1,0 +1,73 @@
+"""The reject file: a bad row's line number and reason, beside the file that was imported.
+
+It is made anew at each import, for its owner alone, and replaces nothing but an earlier one of
+its kind. It knows no rows.
+"""
+
+import csv
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from billing.cli import records
+from billing.domain.errors import InvalidValue
+
+HEADER = ("line", "reason")
+SUFFIX = ".rejected.csv"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is a formula to a spreadsheet."""
+
+
+def safe(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def place(file: Path, kind: str) -> Path:
+    """Where the rejects of a file go; those of a pipe go into the working folder.
+
+    Raises InvalidValue when something else is there: a link, a folder, or another file.
+    """
+    regular = records.is_regular(file)
+    path = file.with_name(f"{file.name}{SUFFIX}") if regular else Path(f"{kind}{SUFFIX}")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return path
+    except OSError as failed:
+        raise InvalidValue(_in_the_way(path)) from failed
+    try:
+        begins = os.read(descriptor, 64) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
+    if begins is None or begins.partition(b"\n")[0].strip() not in {b"", ",".join(HEADER).encode()}:
+        raise InvalidValue(_in_the_way(path))
+    return path
+
+
+def write(path: Path, bad: Iterable[tuple[int, str]]) -> None:
+    """Write the reject file whole or not at all. Raises InvalidValue with the reason.
+
+    A file of its own is written first and takes the place: nothing is written through a link.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as failed:
+        raise InvalidValue(f"cannot write {path}: {failed.strerror}") from None
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as text:  # noqa: PTH123 - a descriptor
+            writer = csv.writer(text)
+            writer.writerow(HEADER)
+            writer.writerows((line, safe(why)) for line, why in sorted(bad))
+        os.replace(name, path)  # noqa: PTH105 - by name
+    except OSError as failed:
+        with suppress(OSError):
+            os.unlink(name)  # noqa: PTH108 - by name
+        raise InvalidValue(f"cannot write {path}: {failed.strerror}") from None
+
+
+def _in_the_way(path: Path) -> str:
+    return f"{path} is there and is no reject file of an import; move it away"

@@ -1,0 +1,121 @@
+"""Backdating: what a start or a due date in the past would charge at once.
+
+The forecast's arithmetic, up to the present moment. It is bounded: a mistyped year on an hourly
+plan must not take minutes to refuse. It knows no customer, so that a credit balance, which would
+cover the first invoices, is not counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+
+from billing.domain import forecast, pricing
+from billing.domain.money import rupiah
+from billing.domain.periods import Beginning, calendar
+from billing.domain.pricing import Line
+from billing.domain.subscription import CatchUp, SubscriptionStatus
+
+COUNTED_MAX = 10_000
+"""Periods that are counted; whether there are more makes no difference to a person."""
+
+
+class AtOnce(NamedTuple):
+    """Periods that have begun already, and the whole rupiah of their invoices."""
+
+    periods: int
+    amount: int
+    more: bool = False
+    """Whether there are more periods than were counted."""
+
+    def __str__(self) -> str:
+        periods = "1 period" if self.periods == 1 else f"{self.periods:,} periods"
+        return f"more than {periods}, {rupiah(self.amount)}" if self.more else (
+            f"{periods}, {rupiah(self.amount)}"
+        )  # fmt: skip
+
+    def plus(self, other: "AtOnce") -> "AtOnce":
+        """Both together."""
+        both = self.periods + other.periods, self.amount + other.amount
+        return AtOnce(*both, more=self.more or other.more)
+
+
+NOTHING = AtOnce(0, 0)
+
+
+def beginning(
+    plan: Mapping[Any, Any],
+    begins: Beginning,
+    amount: int,
+    *,
+    extras: Sequence[Line] = (),
+    coupon: Mapping[Any, Any] | None = None,
+    anchor_index: int = 0,
+) -> dict[str, Any]:
+    """A subscription that begins, as the forecast and this module read it."""
+    return {
+        "status": begins.status,
+        "anchor_local": begins.anchor_local,
+        "anchor_index": anchor_index,
+        "next_period_index": 0,
+        "next_due_at": begins.next_due_at,
+        "first_paid_at": None,
+        "amount": amount,
+        "extras": list(extras),
+        "coupon_code": coupon["code"] if coupon else None,
+        "coupon_percent": coupon["percent"] if coupon else None,
+        "coupon_rupiah": coupon["rupiah"] if coupon else None,
+        "coupon_left": coupon["cycles"] if coupon else None,
+        **dict.fromkeys(("cancel_at", "pause_at", "resume_at", "change_at")),
+        **{name: plan[name] for name in ("every", "cron", "timezone", "cycles", "catch_up")},
+    }
+
+
+def at_once(row: Mapping[Any, Any], now: datetime) -> AtOnce:
+    """What is charged for periods that have begun by `now`; `row` is as `beginning` makes it.
+
+    A plan that catches up with the latest period only bills the running one.
+    """
+    if row["next_due_at"] is None or row["next_due_at"] > now:
+        return NOTHING
+    if row["catch_up"] == CatchUp.LATEST:
+        return _latest(row, now)
+    due = list(islice(forecast.periods(row, now, now), COUNTED_MAX + 1))
+    counted = due[:COUNTED_MAX]
+    total = sum(expected.amount for expected in counted)
+    return AtOnce(len(counted), total, more=len(due) > COUNTED_MAX)
+
+
+def _latest(row: Mapping[Any, Any], now: datetime) -> AtOnce:
+    dates = calendar(row, row["anchor_local"])
+    index, start = row["next_period_index"], row["next_due_at"]
+    for _ in range(COUNTED_MAX):
+        if row["cycles"] is not None and index >= row["cycles"]:
+            return NOTHING
+        end = dates.following(index - row["anchor_index"], start)
+        if end > now:
+            break
+        index, start = index + 1, end
+    return AtOnce(1, pricing.price(row).amount)
+
+
+def refusal(
+    what: str, at: datetime, now: datetime, days_max: int, would: AtOnce
+) -> str | None:  # fmt: skip
+    """Why a date in the past is not accepted without a person's word; None when it is recent."""
+    if at >= now - timedelta(days=days_max):
+        return None
+    days = (now - at).days
+    return (
+        f"{what} {at.isoformat()} is {days:,} days ago: {would} would be charged at once;"
+        f" with --backdate (task: backdate=true) it is accepted, without it at most"
+        f" {days_max} days back (BILLING_BACKDATE_DAYS_MAX)"
+    )
+
+
+def imported(
+    plan: Mapping[Any, Any], anchor: datetime, due: datetime, index: int, amount: int
+) -> dict[str, Any]:
+    """A running subscription of another system whose next period, `index` of the anchor, is due."""
+    begins = Beginning(SubscriptionStatus.ACTIVE, anchor, due)
+    return beginning(plan, begins, amount, anchor_index=-index)

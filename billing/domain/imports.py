@@ -1,0 +1,128 @@
+"""What becomes of a row of an import, given what is known already.
+
+A row with a known id and equal content is a repeat; with other content it is rejected. A token
+belongs to one wallet. It knows no files and no database: the caller says what is known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from billing.domain.wallet import LIVE, WalletStatus
+
+
+class Incoming(NamedTuple):
+    """A row that could be written, as far as it goes by itself."""
+
+    line: int
+    id: str
+    """The customer's id, or the reference of a subscription."""
+    content: Mapping[str, str]
+    """What a repeat has to say again; the columns' names are told when one differs."""
+    customer: str = ""
+    token_hashes: Sequence[bytes] = ()
+    """The token's hash under each key, the newest first; empty without a token."""
+    objection: str = ""
+    """Why the row must not be added; a repeat of one that was added in time is still there."""
+
+
+class Holder(NamedTuple):
+    """A wallet that has a token, or had it, or waits for one."""
+
+    customer: str
+    status: WalletStatus
+    token_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The rows and wallets that are there already, earlier rows of the file among them."""
+
+    contents: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    tokens: dict[bytes, Holder] = field(default_factory=dict)
+    live: dict[str, Holder] = field(default_factory=dict)
+    """Each customer's pending, active or unbinding wallet."""
+
+    def note(self, wallet: Holder) -> None:
+        """Add a wallet; of several with one token the live one counts."""
+        is_live = wallet.status in LIVE
+        if is_live:
+            self.live[wallet.customer] = wallet
+        if wallet.token_hash is not None and (is_live or wallet.token_hash not in self.tokens):
+            self.tokens[wallet.token_hash] = wallet
+
+
+class Fate(StrEnum):
+    """What a row becomes."""
+
+    ADDED = "added"
+    LINKED = "linked"
+    """Added, with a wallet of its own."""
+    THERE = "there"
+    REJECTED = "rejected"
+
+
+class Verdict(NamedTuple):
+    """What a row becomes, and the reason when it is rejected."""
+
+    fate: Fate
+    reason: str = ""
+
+
+def sort_out(rows: Sequence[Incoming], known: Known) -> list[Verdict]:
+    """Decide about each row in order, and add what will be written to `known`."""
+    return [_decided(row, known) for row in rows]
+
+
+def _decided(row: Incoming, known: Known) -> Verdict:
+    earlier = known.contents.get(row.id)
+    if earlier is not None:
+        return _repeated(row, earlier, known)
+    if row.objection:
+        return _rejected(row.objection)
+    verdict = Verdict(Fate.ADDED)
+    if row.token_hashes:
+        verdict = _with_token(row, known)
+    if verdict.fate is not Fate.REJECTED:
+        known.contents[row.id] = row.content
+    if verdict.fate is Fate.LINKED:
+        known.note(Holder(row.customer, WalletStatus.ACTIVE, row.token_hashes[0]))
+    return verdict
+
+
+def _repeated(row: Incoming, earlier: Mapping[str, str], known: Known) -> Verdict:
+    # An upgrade has filled in only what it knew of earlier imports: the rest is not compared.
+    other = [name for name, value in row.content.items() if earlier.get(name, value) != value]
+    if not other and row.token_hashes and "token" in earlier:
+        holder = _holder(row, known)
+        other = [] if holder is not None and holder.customer == row.customer else ["token"]
+    if not other:
+        return Verdict(Fate.THERE)
+    return _rejected(f"id {row.id!r} is there already with another {' and '.join(other)}")
+
+
+def _with_token(row: Incoming, known: Known) -> Verdict:
+    holder, live = _holder(row, known), known.live.get(row.customer)
+    if holder is not None and holder.customer != row.customer:
+        return _rejected(f"the token is known already, of customer {holder.customer!r}")
+    if live is None:
+        if holder is not None:
+            return _rejected(f"the token was of a wallet that is {holder.status}; leave it out")
+        return Verdict(Fate.LINKED)
+    if live.status is WalletStatus.PENDING:
+        return _rejected(f"customer {row.customer!r} has a link that is still open")
+    if live.token_hash is None or live.token_hash not in row.token_hashes:
+        return _rejected(f"customer {row.customer!r} has a wallet with another token")
+    if live.status is not WalletStatus.ACTIVE:
+        return _rejected(f"the token is of a wallet that is {live.status}; leave it out")
+    return Verdict(Fate.ADDED)
+
+
+def _holder(row: Incoming, known: Known) -> Holder | None:
+    held = (known.tokens.get(token_hash) for token_hash in row.token_hashes)
+    return next((holder for holder in held if holder is not None), None)
+
+
+def _rejected(reason: str) -> Verdict:
+    return Verdict(Fate.REJECTED, reason)

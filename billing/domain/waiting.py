@@ -1,0 +1,55 @@
+"""Waiting: why an invoice that is open is not being charged at this moment, in words.
+
+It is told what stands in the way and decides what of it a person should read: the first thing
+that has to happen. It knows no rows and no clock.
+"""
+
+from typing import NamedTuple
+
+from billing.domain.invoice import Blocked
+from billing.domain.money import rupiah
+
+
+class Standing(NamedTuple):
+    """What is known of an open invoice and of the engine; a date that is to come is no `due`."""
+
+    due: bool
+    leased: bool
+    blocked_on: str | None
+    shortfall: int | None
+    reason: str | None
+    older_open: bool
+    unresolved: bool
+
+
+class Brakes(NamedTuple):
+    """What keeps every invoice from being charged."""
+
+    stopped: bool
+    stopped_reason: str | None
+    resting: bool
+
+
+def waits_for(standing: Standing, brakes: Brakes) -> str | None:
+    """What an open invoice waits for; None when it is merely not due yet."""
+    if standing.unresolved:
+        return "the outcome of a charge that is on its way"
+    if standing.older_open:
+        return "an older invoice, which is charged first"
+    if standing.blocked_on == Blocked.WALLET:
+        return "a linked wallet"
+    if standing.blocked_on == Blocked.BALANCE:
+        short = f": {rupiah(standing.shortfall)} short" if standing.shortfall else ""
+        return f"money in the wallet{short}"
+    if standing.reason:
+        return f"its next date: {standing.reason}"
+    if not standing.due:
+        return None
+    if brakes.stopped:
+        why = f" ({brakes.stopped_reason})" if brakes.stopped_reason else ""
+        return f"charging, which is stopped{why}: billing start-charging"
+    if brakes.resting:
+        return "the gateway, which is left alone for a short while after failures"
+    if standing.leased:
+        return "a worker, which was told of it; within 45 seconds another one is told"
+    return "the next tick"

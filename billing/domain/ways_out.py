@@ -1,0 +1,94 @@
+"""Ways out: what a person can do about a thing that stands in some state.
+
+One table for `show`, for `--help` and for the timeline, so that none of them names a command that
+another does not know. It knows commands by name, and nothing of how they are carried out.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from billing.domain.charge import ChargeStatus
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.refund import RefundStatus
+from billing.domain.subscription import SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+
+
+class Way(NamedTuple):
+    """A command with names in capitals where ids go, and what it brings."""
+
+    command: str
+    does: str
+
+    def named(self, names: Mapping[str, object]) -> "Way | None":
+        """The same with ids; None when one is not known: there is nothing that it could do."""
+        words = self.command.split(" ")
+        if any(word.isupper() and names.get(word.lower()) is None for word in words):
+            return None
+        filled = (str(names[word.lower()]) if word.isupper() else word for word in words)
+        return Way(" ".join(filled), self.does)
+
+
+_BIND = Way("billing wallet bind CUSTOMER --phone 62…", "link a wallet")
+_RETRY = Way("billing invoice retry INVOICE", "charge what is owed once more, at once")
+_VOID = Way("billing invoice void INVOICE", "owe it no more")
+_CANCEL = Way("billing subscription cancel SUBSCRIPTION", "end it")
+_PAUSE = Way("billing subscription pause SUBSCRIPTION", "open no period for a while")
+_RESUME = Way("billing subscription resume SUBSCRIPTION", "go on with the next period")
+_UNBIND = Way("billing wallet unbind CUSTOMER", "delete the token")
+_RESOLVE = Way(
+    "billing charge resolve CHARGE --as …", "say what became of it, when the gateway will not tell"
+)
+_AGAIN = Way("billing refund INVOICE --again", "send a parked refund once more, as it is")
+
+Ways = tuple[Way, ...]
+State = TypeVar("State", bound=StrEnum)
+
+SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
+    SubscriptionStatus.PENDING: (_BIND, _CANCEL),
+    SubscriptionStatus.TRIALING: (_PAUSE, _CANCEL),
+    SubscriptionStatus.ACTIVE: (_PAUSE, _CANCEL),
+    SubscriptionStatus.PAST_DUE: (_RETRY, _BIND, _CANCEL),
+    SubscriptionStatus.PAUSED: (_RESUME, _CANCEL),
+    SubscriptionStatus.UNPAID: (_RETRY, _RESUME, _CANCEL),
+}
+INVOICE: Mapping[InvoiceStatus, Ways] = {
+    InvoiceStatus.OPEN: (_RETRY, _VOID),
+    InvoiceStatus.UNCOLLECTIBLE: (_RETRY, _VOID),
+}
+CHARGE: Mapping[ChargeStatus, Ways] = {
+    ChargeStatus.IN_FLIGHT: (_RESOLVE,),
+    ChargeStatus.PENDING: (_RESOLVE,),
+    ChargeStatus.UNKNOWN: (_RESOLVE,),
+    ChargeStatus.DECLINED: (_RETRY,),
+    ChargeStatus.UNSENT: (_RETRY,),
+}
+REFUND: Mapping[RefundStatus, Ways] = {
+    RefundStatus.REQUESTED: (_AGAIN,),
+    RefundStatus.IN_FLIGHT: (_AGAIN,),
+    RefundStatus.UNKNOWN: (_AGAIN,),
+}
+WALLET: Mapping[WalletStatus, Ways] = {
+    WalletStatus.PENDING: (
+        Way("billing wallet refresh CUSTOMER", "look whether the customer has finished the link"),
+        Way("billing wallet unbind CUSTOMER", "drop the link"),
+    ),
+    WalletStatus.ACTIVE: (_UNBIND,),
+    WalletStatus.EXPIRED: (_BIND, _UNBIND),
+    WalletStatus.UNBINDING: (Way(_UNBIND.command, "ask the gateway again at once"),),
+}
+
+
+def of(table: Mapping[State, Ways], status: str, **names: object) -> list[Way]:
+    """What a person can do in a state, with the ids of this thing in place."""
+    ways = next((ways for state, ways in table.items() if state == status), ())
+    return [named for way in ways if (named := way.named(names)) is not None]
+
+
+def told(table: Mapping[State, Ways]) -> str:
+    """All of a table in words, for the end of a help text."""
+    lines = (
+        f"{state}: {' or '.join(way.command for way in ways)}" for state, ways in table.items()
+    )
+    return "\n\n".join(("Ways out of a state:", *lines))

@@ -1,0 +1,164 @@
+"""Files as the system has them: pipes, full disks, terminals that lack letters, open quotes."""
+
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.domain.events import OPERATOR
+from billing.services import importing, subscribing
+from tests.integration.command import Billing, environment
+from tests.integration.engine import Engine
+
+MAIN = [sys.executable, "-c", "from billing.cli import main; main()"]
+SPAN = ("--from", "2026-01-01", "--to", "2027-01-01")
+CUSTOMER = "toko_日本"
+SECONDS = 30
+
+
+def program(engine: Engine, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run the command as a process of its own."""
+    env = os.environ | environment(engine) | options.pop("env", {})
+    plain: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "timeout": SECONDS,
+    }
+    return subprocess.run([*MAIN, *words], env=env, check=False, **plain | options)
+
+
+@pytest.fixture
+def billed(engine: Engine) -> Engine:
+    """One customer with letters that few encodings have, who has an invoice."""
+    engine.plan()
+    subscribing.create_customer(engine.context, CUSTOMER, name="名前", by=OPERATOR)
+    at = "2026-01-31T09:00"
+    row = {"id": "1", "customer": CUSTOMER, "plan": "P", "anchor": at, "next_due_at": at}
+    [*_, report] = importing.subscriptions(engine.context, [(2, row)], OPERATOR)
+    assert report.added == 1
+    engine.run()
+    return engine
+
+
+def test_an_open_quote_in_the_middle_loses_no_other_row(
+    engine: Engine, billing: Billing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches before and after it are written; its own line is told."""
+    monkeypatch.setattr(importing, "BATCH", 7)
+    names = [f"Z{n},Name of person {n}" for n in range(50)]
+    names[20] = 'Z20,"Open quote'
+    file = tmp_path / "mid.csv"
+    file.write_text("\n".join(["id,name", *names, ""]))
+
+    told = billing("import", "customers", file, code=1)
+
+    assert (told["added"], told["there"], told["rejected"]) == (49, 0, 1)
+    with Path(told["rejects"]).open() as text:
+        assert [row["line"] for row in csv.DictReader(text)] == ["22"]
+    assert engine.counts()["customers"] == 49
+
+
+@pytest.mark.parametrize("source", ["-", "/dev/stdin"])
+def test_a_pipe_is_imported(engine: Engine, tmp_path: Path, source: str) -> None:
+    """What comes from another program needs no file; its rejects go into the working folder."""
+    rows = "id,name\nN1,Ani\nN2,نیک\u200cآیین\nN3,\n".encode()
+
+    done = program(engine, "import", "customers", source, "--json", input=rows, cwd=tmp_path)
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["added"], told["rejected"]) == (1, 2, 1)
+    assert (tmp_path / told["rejects"]).read_text().splitlines()[1].startswith("4,")
+    assert engine.counts()["customers"] == 2
+
+
+def test_a_reject_file_that_is_in_the_way_is_told_before_anything_is_written(
+    engine: Engine, billing: Billing, tmp_path: Path
+) -> None:
+    """A link there could let the import overwrite any file."""
+    file = tmp_path / "c.csv"
+    file.write_text("id,name\nA,Ayu\n,Nobody\n")
+    precious = tmp_path / "precious"
+    precious.write_text("line,reason\n")
+    (tmp_path / "c.csv.rejected.csv").symlink_to(precious)
+
+    assert "move it away" in billing("import", "customers", file, code=1)
+
+    assert precious.read_text() == "line,reason\n"
+    assert engine.counts()["customers"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("export", "invoices", *SPAN), ("export", "invoices", *SPAN, "--json"), ("plan", "list")],
+)
+def test_a_full_disk_is_one_line(billed: Engine, words: tuple[str, ...]) -> None:
+    """Exit code 1, and nothing of Python's at the end of the process."""
+    with Path("/dev/full").open("wb") as full:
+        done = program(billed, *words, stdout=full)
+
+    assert done.returncode == 1
+    assert done.stderr == b"billing: cannot write the output: No space left on device\n"
+
+
+def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: Path) -> None:
+    """What was added is told all the same, and no half file stays."""
+    file = tmp_path / "c.csv"
+    file.write_text("id,name\nA,Ayu\n,Nobody\n")
+
+    def no_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    done = program(engine, "import", "customers", str(file), preexec_fn=no_files)
+
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        f"billing: cannot write {file}.rejected.csv: File too large;"
+        " 1 added, 0 were there already, 1 rejected\n"
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["c.csv"]
+    assert engine.counts()["customers"] == 1
+
+
+def test_a_reader_who_leaves_is_no_error(billed: Engine) -> None:
+    """As with `| head`: nothing is said."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = program(billed, "export", "invoices", *SPAN, stdout=pipe)
+
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_export_keeps_its_letters_and_a_table_does_not_break(
+    billed: Engine, encoding: str
+) -> None:
+    """CSV is UTF-8 whatever the terminal shows; JSON escapes; a table shows what it can."""
+    env = {"PYTHONIOENCODING": encoding}
+    done = program(billed, "export", "invoices", *SPAN, env=env)
+    [row] = csv.DictReader(done.stdout.decode("utf-8").splitlines())
+    assert row["customer"] == CUSTOMER
+    assert b"\r\r" not in done.stdout
+
+    said = program(billed, "customer", "list", "--json", env=env)
+    assert json.loads(said.stdout)[0]["name"] == "名前"
+    shown = program(billed, "customer", "list", env=env)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"toko_??" in shown.stdout
+
+
+def test_a_dry_run_through_a_pipe_writes_nothing(engine: Engine, tmp_path: Path) -> None:
+    """It is read once, and counted as a file would be."""
+    done = program(
+        engine, "import", "customers", "-", "--dry-run", cwd=tmp_path,
+        input=b"id,name\nA,Ayu\nA,Ayu\n",
+    )  # fmt: skip
+    assert done.stdout == b"1 would be added, 1 were there already\n"
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert engine.counts()["customers"] == 0

@@ -1,0 +1,193 @@
+"""Starts: one of long ago and a second click need a person's word; a wall time is kept."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from billing.domain.errors import AlreadyExists, InvalidValue
+from billing.domain.events import OPERATOR
+from billing.services import changing, ending, subscribing
+from billing.services.context import Request
+from tests.integration.command import Billing
+from tests.integration.engine import START, Engine
+from tests.integration.races import at_once
+
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+
+
+def refused(engine: Engine, act: Callable[[], Any], kind: type[Exception]) -> str:
+    """The one line of a refusal, after which nothing is different."""
+    before = engine.counts()
+    with pytest.raises(kind) as error:
+        act()
+    assert engine.counts() == before
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_mistyped_year_is_refused_with_the_sum(engine: Engine, billing: Billing) -> None:
+    """The year 2020 would have charged 73 periods at once; nobody is charged for a typing error."""
+    engine.plan()
+    customer = engine.customer()
+    words = ("subscribe", customer, "P", "--start", "2020-01-31T09:00")
+
+    told = billing(*words, code=1)
+
+    assert "2,192 days ago: 73 periods, Rp 3,650,000 would be charged at once" in told
+    assert "--backdate" in told
+    assert "BILLING_BACKDATE_DAYS_MAX" in told
+    assert engine.counts()["subscriptions"] == 0
+
+    made = billing(*words, "--backdate")
+    assert made["charged_now"] == {"periods": 73, "amount": 3_650_000, "more": False}
+    [created] = engine.told("subscription.created")
+    assert created["data"]["charged_now"]["periods"] == 73
+    ending.cancel(engine.context, UUID(made["id"]), OPERATOR)
+
+
+def test_a_recent_start_is_accepted_and_says_what_is_charged(
+    engine: Engine, billing: Billing
+) -> None:
+    """Within the days that are allowed; what it says is what is then charged."""
+    engine.plan(every="10 days")
+    customer = engine.customer()
+
+    made = billing("subscribe", customer, "P", "--start", "2025-12-27T09:00")
+    told = billing(
+        "subscribe", customer, "P", "--start", "2026-01-15T09:00", "--again", people=True
+    )
+    engine.run()
+
+    assert made["charged_now"] == {"periods": 4, "amount": 200_000, "more": False}
+    assert "charged at once: 2 periods, Rp 100,000" in told
+    assert sum(row["amount"] for row in engine.debits(customer)) == 300_000
+    early = partial(engine.subscribe, customer, start=START - 35 * DAY - SECOND, again=True)
+    refused(engine, early, InvalidValue)
+
+
+def test_a_task_needs_the_word_as_well(engine: Engine) -> None:
+    """By whatever door: without `backdate` nothing is written, also not the key."""
+    engine.plan(catch_up="latest")
+    customer = engine.customer()
+    request = Request("k", "admin.subscribe", {"customer": customer})
+    subscribe = partial(
+        subscribing.subscribe, engine.context, customer, "P", OPERATOR,
+        start=START - 400 * DAY, request=request,
+    )  # fmt: skip
+
+    told = refused(engine, subscribe, InvalidValue)
+    made = subscribe(backdate=True)
+    engine.run()
+
+    assert "1 period, Rp 50,000" in told
+    assert made["charged_now"]["periods"] == 1
+    assert len(engine.debits(customer)) == 1
+
+
+def test_a_second_click_makes_no_second_subscription(engine: Engine, billing: Billing) -> None:
+    """The plan that a customer has is named with its subscription; one more takes --again."""
+    engine.plan("gold")
+    customer = engine.customer()
+    first = billing("subscribe", customer, "gold")["id"]
+
+    told = billing("subscribe", customer, "gold", code=1)
+    assert f"has a subscription to plan 'gold' already: {first} (active)" in told
+    assert "--again" in told
+    assert engine.counts()["subscriptions"] == 1
+
+    second = billing("subscribe", customer, "gold", "--again")["id"]
+    assert first != second
+    engine.run()
+    assert len(engine.debits(customer)) == 2
+
+
+def test_a_plan_that_is_over_or_another_one_is_no_second_click(engine: Engine) -> None:
+    """Who left may come back, and who has one plan may have another; one to come counts."""
+    for code in ("gold", "silver"):
+        engine.plan(code)
+    customer = engine.customer()
+    gold = engine.subscribe(customer, "gold")
+    engine.run()
+    silver = engine.subscribe(customer, "silver")
+    engine.run()
+    changing.change(engine.context, silver, OPERATOR, plan_code="gold", at="period-end")
+    ending.cancel(engine.context, gold, OPERATOR)
+
+    told = refused(engine, partial(engine.subscribe, customer, "gold"), AlreadyExists)
+    assert str(silver) in told
+    ending.cancel(engine.context, silver, OPERATOR)
+    engine.subscribe(customer, "gold")
+
+
+def test_two_clicks_at_the_same_moment_make_one_subscription(engine: Engine, other: Engine) -> None:
+    """The customer's lock decides: one is made, the other one is told of it."""
+    engine.plan()
+    for _ in range(5):
+        customer = engine.customer()
+
+        told = at_once(*(partial(each.subscribe, customer) for each in (engine, other)))
+        engine.run()
+
+        assert [isinstance(each, AlreadyExists) for each in told].count(True) == 1
+        assert len(engine.debits(customer)) == 1
+
+
+def test_a_new_key_is_a_new_subscription_and_an_old_one_the_first(engine: Engine) -> None:
+    """A program that means one more says so with another key; a repeat returns what was made."""
+    engine.plan()
+    customer = engine.customer()
+
+    def subscribe(key: str) -> str:
+        request = Request(key, "admin.subscribe", {"customer": customer, "plan": "P"})
+        made = subscribing.subscribe(engine.context, customer, "P", OPERATOR, request=request)
+        return str(made["id"])
+
+    first, repeat, second = subscribe("one"), subscribe("one"), subscribe("two")
+
+    assert first == repeat != second
+    assert engine.counts()["subscriptions"] == 2
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_anchor_inside_a_spring_gap_is_kept_until_there_is_a_wallet(
+    engine: Engine, billing: Billing, linked: bool
+) -> None:
+    """02:30 that does not exist on one Sunday is 02:30 on every other day."""
+    engine.plan(every="1 week", timezone="America/New_York")
+    customer = engine.customer(linked=linked)
+    made = billing("subscribe", customer, "P", "--start", "2026-03-08T02:30")
+    engine.advance(datetime(2026, 2, 20, tzinfo=UTC))
+    if not linked:
+        engine.link(customer)
+
+    engine.advance(datetime(2026, 3, 20, tzinfo=UTC))
+
+    starts = [row["period_start"] for row in engine.invoices(made["id"])]
+    assert starts == [
+        datetime(2026, 3, 8, 7, tzinfo=UTC),  # 03:00, the first instant after the gap
+        datetime(2026, 3, 15, 6, 30, tzinfo=UTC),
+    ]
+    shown = billing("schedule", "preview", "--start", "2026-03-08T02:30", "--every", "1 week",
+                    "--timezone", "America/New_York", "--count", 2)  # fmt: skip
+    assert [due[11:16] for due in shown["due"]] == ["03:00", "02:30"]
+
+
+def test_a_change_before_the_wallet_leaves_a_wished_start_as_it_was(engine: Engine) -> None:
+    """A pending one that goes to a plan elsewhere begins at the instant that was promised."""
+    engine.plan(every="1 day", timezone="America/New_York")
+    engine.plan("U", every="1 week", timezone="UTC")
+    customer = engine.customer(linked=False)
+    wall = datetime(2026, 3, 8, 2, 30)  # noqa: DTZ001 - a wall time
+    subscription = engine.subscribe(customer, local_start=wall)
+    changing.change(engine.context, subscription, OPERATOR, plan_code="U")
+
+    engine.link(customer)
+
+    row = engine.subscription(subscription)
+    assert row["next_due_at"] == datetime(2026, 3, 8, 7, tzinfo=UTC)
+    assert row["anchor_local"] == datetime(2026, 3, 8, 7)  # noqa: DTZ001 - a wall time

@@ -1,0 +1,54 @@
+"""What `billing up` prints: words from outside neither act nor end it."""
+
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from billing.local.view import Places, View
+from billing.services.watching import Overview
+
+NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
+FIGURES = dict.fromkeys(
+    ("paid", "paid_amount", "refunded", "refunded_amount", "declined", "unresolved", "owed_amount"),
+    0,
+)
+PLACES = Places("http://127.0.0.1:5555", "operator / pass", "http://127.0.0.1:5556", "logs")
+
+
+def seen(reason: str) -> Any:
+    """An overview with one event."""
+    event = {
+        "id": 1, "at": NOW, "kind": "invoice.voided", "customer_id": reason, "data": {"why": ""},
+        "first_payment": None, "reason": reason, "actor": "operator",
+    }  # fmt: skip
+    return Overview(NOW, FIGURES, {}, [event])  # type: ignore[arg-type]  # rows are mappings
+
+
+@pytest.mark.parametrize("reason", ["\x1b[2J\x9b\u202e\n", "[/b]", "[bold"])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_reason_does_nothing_but_being_shown(reason: str, live: bool) -> None:
+    """Neither to the terminal nor to the view, whose own marks are in brackets."""
+    out = StringIO()
+    console = Console(file=out, width=200)
+    view = View(console, PLACES)
+    if live:
+        console.print(view.picture(seen(reason), {}, {}))
+    else:
+        view.lines(seen(reason), {}, {})
+
+    assert not {"\x1b", "\x9b", "\u202e"} & set(out.getvalue())
+    assert r"\x1b[2J" in out.getvalue() or reason in out.getvalue()
+
+
+def test_the_password_is_in_the_picture_and_in_no_line() -> None:
+    """Lines go where there is no terminal: into a file that others may read."""
+    out = StringIO()
+    console = Console(file=out, width=200)
+    View(console, PLACES).lines(seen("x"), {}, {})
+    assert "pass" not in out.getvalue()
+
+    console.print(View(console, PLACES).picture(seen("x"), {}, {}))
+    assert "operator / pass" in out.getvalue()

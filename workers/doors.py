@@ -1,0 +1,134 @@
+"""The doors of Flower: who may come in, from where, and which of them stay shut.
+
+Flower can start any admin task. Basic auth alone is not enough: a browser that knows the password
+sends it along with whatever a foreign page asks for, and a foreign name can be made to lead to this
+machine. Flower's basic auth also leaves `/metrics` and `/healthcheck` open (2.2: handlers without
+`authenticated`). It knows nothing of tasks.
+"""
+
+import re
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from flower import app as flower  # type: ignore[import-untyped]  # flower has no types
+from flower.api import tasks  # type: ignore[import-untyped]  # as above
+from flower.views import BaseHandler, monitor  # type: ignore[import-untyped]  # as above
+from tornado.httputil import HTTPServerRequest
+from tornado.web import HTTPError, RequestHandler, authenticated
+
+from billing.config import LOOPBACK
+
+READ_BY_A_FORM = "/tasks/datatable"
+"""Flower's own page asks for its table with a form; it changes nothing."""
+NO_LOGIN = "FLOWER_BASIC_AUTH must be name:password, or several, comma-separated"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def check_logins(logins: Sequence[str]) -> None:
+    """End with one line when an empty name or password, or a comma too many, lets strangers in."""
+    if not logins or not all(re.fullmatch("[^:]+:.+", login) for login in logins):
+        sys.exit(f"billing: {NO_LOGIN}")
+
+
+def close(hosts: Collection[str] = ()) -> None:
+    """Close every Flower of this process to all but who has the password and comes directly.
+
+    `hosts` are names under which it may be called besides those of this machine.
+    """
+    for page in (monitor.Metrics, monitor.Healthcheck):
+        page.get = authenticated(page.get)
+    # They wait for a result. There is none, so they answer 500 or 503; the task runs all the same.
+    for shut in (tasks.TaskApply, tasks.TaskAbort):
+        shut.post = authenticated(_shut)
+    tasks.TaskResult.get = authenticated(_shut)
+    BaseHandler.set_default_headers = _set_headers
+    _close_application(frozenset(hosts))
+
+
+def why_refused(request: HTTPServerRequest, hosts: Collection[str] = ()) -> tuple[int, str] | None:
+    """What a request is answered instead of being handled, if it is; status and reason."""
+    if _name(f"//{request.host}") not in LOOPBACK | set(hosts):
+        return 403, "this name is not known here; allow it with BILLING_FLOWER_HOSTS"
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_own(origin, request.host, hosts):
+        return 403, "no other page may ask"
+    site, mode = (request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode"))
+    looks = request.method in {"GET", "HEAD"} and mode == "navigate"
+    if site not in {None, "same-origin", "none"} and not looks:
+        return 403, "no other page may ask"
+    if request.method in {"GET", "HEAD", "OPTIONS"} or _reads(request):
+        return None
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    # A page can send a form anywhere without being asked for permission; JSON it cannot.
+    return None if kind == "application/json" else (415, "the body must be application/json")
+
+
+def _reads(request: HTTPServerRequest) -> bool:
+    return bool(request.path.endswith(READ_BY_A_FORM))
+
+
+def _is_own(origin: str, host: str, hosts: Collection[str]) -> bool:
+    try:
+        place = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
+    return place == host.lower() or _name(origin) in hosts
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+class Refusal(RequestHandler):
+    """Answers a request that is not let in."""
+
+    def initialize(self, status: int, why: str) -> None:
+        """Remember what to say."""
+        self._status, self._why = status, why
+
+    def check_xsrf_cookie(self) -> None:
+        """Ask for no cookie: nothing is done."""
+
+    def prepare(self) -> None:
+        """Say why, whatever the method."""
+        _set_headers(self)
+        self.set_status(self._status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{self._why}\n")
+
+
+async def _shut(_handler: RequestHandler, *_: Any) -> None:
+    raise HTTPError(403, "results are kept in the database; use async-apply")
+
+
+def _set_headers(handler: RequestHandler) -> None:
+    for name, value in HEADERS.items():
+        handler.set_header(name, value)
+
+
+def _close_application(hosts: Collection[str]) -> None:
+    plain_init, plain_find = flower.Flower.__init__, flower.Flower.find_handler
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        plain_init(self, *args, **options)
+        check_logins(self.options.basic_auth or ())
+
+    def find_handler(self: Any, request: HTTPServerRequest, **options: Any) -> Any:
+        refused = why_refused(request, hosts)
+        if refused is None:
+            return plain_find(self, request, **options)
+        status, why = refused
+        return self.get_handler_delegate(request, Refusal, {"status": status, "why": why})
+
+    flower.Flower.__init__, flower.Flower.find_handler = init, find_handler
