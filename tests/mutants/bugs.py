@@ -47,8 +47,8 @@ PASSED_ONCE = (
     ),
     bug(
         "late_answer_of_an_older_refund_sending", f"{_SERVICES}/refunding.py",
-        'others = sending.may_have_arrived or row["tries"] != sending.tries',
-        "others = sending.may_have_arrived",
+        'is_newest = row["tries"] == sending.tries and row["status"] == RefundStatus.IN_FLIGHT',
+        'is_newest = row["status"] == RefundStatus.IN_FLIGHT',
         f"{INTEGRATION}services_refund_sendings.py",
     ),
     bug(
@@ -72,20 +72,30 @@ MONEY = (
         f"{INTEGRATION}services_leases.py",
     ),
     bug(
-        "more_refunded_than_was_taken", f"{_QUERIES}/refunds.py",
-        "\" AND status = 'succeeded' AND amount_refunding + :amount <= amount\"",
-        "\" AND status = 'succeeded'\"",
-        f"{INTEGRATION}store_races.py", f"{INTEGRATION}services_refunds.py",
+        "more_refunded_than_was_taken", f"{_DOMAIN}/conservation.py",
+        "        if left < 0:\n", "        if left < -amount:\n",
+        f"{UNIT}conservation.py", f"{INTEGRATION}services_refunds.py",
     ),
     bug(
-        "declined_refund_keeps_its_reservation", f"{_QUERIES}/refunds.py",
-        "SET amount_refunding = amount_refunding - :amount WHERE id = :id",
-        "SET amount_refunding = amount_refunding - 0 * :amount WHERE id = :id",
-        f"{INTEGRATION}services_refunds.py",
+        "declined_refund_keeps_its_money", f"{_SERVICES}/returns.py",
+        '    move(connection, refund["charge_id"], refund["amount"], Part.REFUNDED, source)\n', "",
+        f"{INTEGRATION}services_refunds.py", f"{INTEGRATION}services_returns.py",
+    ),
+    bug(
+        "declined_payout_loses_the_balance", f"{_SERVICES}/returns.py",
+        '        conservation.undo_pay_out(connection, refund["credit_id"], refund["amount"])\n',
+        "        pass\n",
+        f"{INTEGRATION}services_returns.py", f"{INTEGRATION}services_balance.py",
+    ),
+    bug(
+        "decline_of_a_second_sending_is_believed", f"{_DOMAIN}/refund_settlement.py",
+        "case Declined(code=code, message=message) if facts.is_only_sending:",
+        "case Declined(code=code, message=message) if facts:",
+        f"{UNIT}refund_settlement.py",
     ),
     bug(
         "refund_is_sent_under_a_new_id", f"{_SERVICES}/refunding.py",
-        "request_id=str(refund_id),", "request_id=str(refund_id)[:-4] + f\"{row['tries']:04d}\",",
+        'request_id=str(row["id"]),', "request_id=str(row['id'])[:-4] + f\"{tries:04d}\",",
         f"{INTEGRATION}services_refunds.py",
     ),
     bug(
