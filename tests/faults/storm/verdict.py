@@ -210,12 +210,14 @@ def _period_starts(world: World, records: Records, row: Row) -> Iterator[str]:
     dates = calendar(row, row["anchor_local"])
     over = row["cycles"] is not None and row["next_period_index"] >= row["cycles"]
     if row["status"] in OPENING and not over:
-        following = dates.due(row["next_period_index"])
+        following = dates.due(row["next_period_index"] - row["anchor_index"])
         if following <= world.clock.now():
             yield f"{world.name(row['id'])}: the period of {following} began and did not open"
     for invoice in records.invoices.values():
-        if invoice["subscription_id"] == row["id"] and invoice["change_index"] == 0:
-            starts = dates.due(invoice["period_index"])
+        index = invoice["period_index"] - row["anchor_index"]
+        # Before its anchor was moved it had another one, which is on record nowhere.
+        if invoice["subscription_id"] == row["id"] and not invoice["change_index"] and index >= 0:
+            starts = dates.due(index)
             if invoice["period_start"] != starts:
                 yield f"{world.name(invoice['id'])}: begins {invoice['period_start']}"
 
