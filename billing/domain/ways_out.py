@@ -75,8 +75,8 @@ REFUND: Mapping[RefundStatus, Ways] = {
     RefundStatus.UNRETURNED: (
         Way("billing refunds retry REFUND", "replace it by a new refund"),
         Way(
-            "billing refunds resolve REFUND --as returned-elsewhere",
-            "say that the money went back by other means",
+            "billing refunds resolve REFUND --as …",
+            "say that the money went back by other means, or is kept",
         ),
     ),
 }

@@ -295,8 +295,12 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]
-    assert [way["command"] for way in refund["ways_out"]] == [f"billing refund {invoice} --again"]
-    assert f"billing refund {invoice} --again" in billing("invoice", "show", invoice, people=True)
+    assert [way["command"] for way in refund["ways_out"]] == [
+        f"billing refunds retry {refund['id']}",
+        f"billing refunds resolve {refund['id']} --as …",
+    ]
+    told = billing("invoice", "show", invoice, people=True)
+    assert f"billing refunds retry {refund['id']}" in told
     paid = billing("charge", "show", engine.charges(subscription)[-1]["id"])
     assert paid["ways_out"] == []
     wallet = billing("wallet", "refresh", customer)
