@@ -78,11 +78,13 @@ class Change:
 def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Change:
     """Prorate by days: credit `unused` of `whole` days of `before`, charge them of `after`.
 
-    No more is credited than was `paid`. A period shorter than a day is not prorated.
+    No more is credited than was `paid`, and a change to something that costs no more never
+    charges, whatever was given back before. A period shorter than a day is not prorated.
     """
     if whole == 0:
         return Change(0, 0)
-    return Change(min(prorate(before, unused, whole), paid), prorate(after, unused, whole))
+    credit, charge = min(prorate(before, unused, whole), paid), prorate(after, unused, whole)
+    return Change(credit, min(charge, credit) if after <= before else charge)
 
 
 def allocate(credits_: Sequence[Mapping[Any, Any]], amount: int) -> list[tuple[int, int]]:

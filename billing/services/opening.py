@@ -17,9 +17,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from billing.domain import charge, periods, pricing, subscription
+from billing.domain import charge, intents, periods, pricing, subscription
 from billing.domain.events import event
-from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
+from billing.domain.intents import COLUMNS, Action, Intent
+from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
 from schedules.walltime import ScheduleError
@@ -172,10 +173,11 @@ def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]
         left = _credits(connection, due)
         plans = list(_plans(connection, due, owing, left, now))
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
-        subscriptions.change_opened(connection, [p.change for p in plans])
+        # First what is planned: a subscription that ends by this has nothing planned any more.
         for plan in plans:
             if plan.more:
                 subscriptions.change(connection, plan.change["key"], **plan.more)
+        subscriptions.change_opened(connection, [p.change for p in plans])
         balances.use(connection, [use for use in left.used if use[1] in new])
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
@@ -239,12 +241,8 @@ def _plan(
     about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
     facts, more = [], dict[str, Any]()
     if row["change_at"] is not None and row["next_due_at"] >= row["change_at"]:
-        plan = catalog.plan(connection, row["next_plan_code"])
-        assert plan is not None  # noqa: S101 - a foreign key holds it
-        more = periods.changed(row, plan, row["next_due_at"])
-        told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
-        facts.append(event("subscription.changed", **about, **told))
-        row = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+        row, more, fact = _turn(connection, row)
+        facts.append(event(fact[0], **about, **fact[1]))
     dates = periods.calendar(row, row["anchor_local"])
     index, start = row["next_period_index"], row["next_due_at"]
     offset = row["anchor_index"]
@@ -256,13 +254,17 @@ def _plan(
         if row["cycles"] is not None and index >= row["cycles"]:
             break
     if index > skipped:
-        facts.append(event("period.skipped", **about, first=skipped, last=index - 1))
+        told = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
+        facts.append(event("period.skipped", **about, **told))
     over = row["cycles"] is not None and index >= row["cycles"]
     invoice = None
-    if not over and not (row["catch_up"] == CatchUp.LATEST and end <= now):
+    if not over and not periods.turns(row, start) and not _passes(row, start, end, now):
         invoice = _invoice(row, index, start, end, now, left, owes=owes)
-        more |= _used_up(row) | {"period_amount": invoice.pop("period")}
+        used = _used_up(row)
+        more |= used | {"period_amount": invoice.pop("period")}
         facts += _told(invoice, about)
+        if row["coupon_left"] is not None and used["coupon_left"] is None:
+            facts.append(event("subscription.coupon_ended", **about, coupon=row["coupon_code"]))
         index, start = index + 1, end
         over = row["cycles"] is not None and index >= row["cycles"]
     status = row["status"]
@@ -272,6 +274,9 @@ def _plan(
     ends = over and not owes and (invoice is None or invoice["status"] == "paid")
     if ends:
         # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
+        met = intents.meet({**row, **more}, Action.COMPLETE)
+        more |= met.columns
+        facts += [event(kind, **about, **data) for kind, data in met.facts]
         facts.append(event("subscription.completed", **about, before=status))
         status = subscription.advance(SubscriptionStatus(status), SubscriptionMove.COMPLETE)
     change = {
@@ -285,13 +290,36 @@ def _plan(
     return _Plan(change, more, invoice, facts)
 
 
+def _turn(
+    connection: Connection, row: Mapping[Any, Any]
+) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, dict[str, Any]]]:
+    """Fulfil a planned change: the subscription from then on, its new columns, and the event.
+
+    A plan whose term would be over by now is dropped instead: nobody chose to end for it.
+    """
+    plan = catalog.plan(connection, row["next_plan_code"])
+    assert plan is not None  # noqa: S101 - a foreign key holds it
+    if plan["cycles"] is not None and row["next_period_index"] >= plan["cycles"]:
+        none = dict(COLUMNS[Intent.CHANGE])
+        why = f"plan {plan['code']} ends after {plan['cycles']} periods"
+        told = {"why": why, "change_at": row["change_at"].isoformat()}
+        return {**row, **none}, none, ("subscription.change_dropped", told)
+    more = periods.changed(row, plan, row["next_due_at"])
+    told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
+    turned = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+    return turned, more, ("subscription.changed", told)
+
+
 _OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
 
 
 def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetime) -> bool:
     """Whether the period from `start` to `end` went by and is not billed any more."""
-    changes = row["change_at"] is not None and start >= row["change_at"]
-    return row["catch_up"] == CatchUp.LATEST and end <= now and not changes
+    return (
+        row["catch_up"] == CatchUp.LATEST
+        and periods.goes_by(row, end, now)
+        and not periods.turns(row, start)
+    )
 
 
 def _used_up(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from billing.services import (
     subscribing,
 )
 from billing.store.queries import engine as engine_rows
+from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
 from tests.integration import checks
 from tests.integration.kept import Kept
@@ -352,10 +353,10 @@ class Engine:
         return {table: self.one(f"SELECT count(*) FROM {table}") for table in TABLES}
 
 
-_DUE = """
+_DUE = f"""
 WITH now AS (SELECT clock_at AS at FROM engine)
-SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (cancel_at <= at
-               OR pause_at <= at OR (resume_at <= at AND status = 'paused')))
+SELECT EXISTS (SELECT 1 FROM subscriptions s, now WHERE ended_at IS NULL AND (cancel_at <= at
+               OR pause_at <= at AND {MAY_PAUSE} OR resume_at <= at AND {MAY_RESUME}))
            AS "ticks.end_subscriptions",
        EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at) AS "ticks.open_periods",
        EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at) AS "ticks.sweep_charges",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
-from billing.store.queries.subscriptions import MAY_END
+from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text
 
 
@@ -166,12 +166,11 @@ def heartbeats(connection: Connection) -> dict[str, datetime]:
 
 NEXT_DUE = text(f"""
 SELECT min(at) FROM (
-    SELECT min(next_due_at) AS at FROM subscriptions WHERE next_due_at IS NOT NULL
+    SELECT min(s.next_due_at) AS at FROM subscriptions s
+        WHERE s.next_due_at IS NOT NULL AND {MAY_OPEN}
     UNION ALL SELECT min(s.cancel_at) FROM subscriptions s WHERE {MAY_END}
-    UNION ALL SELECT min(pause_at) FROM subscriptions
-        WHERE pause_at IS NOT NULL AND ended_at IS NULL
-    UNION ALL SELECT min(resume_at) FROM subscriptions
-        WHERE resume_at IS NOT NULL AND status = 'paused'
+    UNION ALL SELECT min(s.pause_at) FROM subscriptions s WHERE {MAY_PAUSE}
+    UNION ALL SELECT min(s.resume_at) FROM subscriptions s WHERE {MAY_RESUME}
     UNION ALL SELECT min(next_notice_at) FROM wallets
         WHERE next_notice_at IS NOT NULL AND status = 'active'
     UNION ALL SELECT min(next_attempt_at) FROM invoices WHERE next_attempt_at IS NOT NULL

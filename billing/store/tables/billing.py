@@ -70,6 +70,21 @@ class Subscription(SQLModel, table=True):
         amount("next_amount"),
         dated("subscriptions_pause_due", "pause_at"),
         dated("subscriptions_resume_due", "resume_at"),
+        CheckConstraint(
+            "ended_at IS NULL OR num_nonnulls(cancel_at, pause_at, resume_at, change_at,"
+            " coupon_left, trial_left_seconds) = 0",
+            name="ended_plans_nothing",
+        ),
+        CheckConstraint(
+            "(cancel_at IS NOT NULL OR cancel_period IS NULL)"
+            " AND (pause_at IS NOT NULL OR pause_period IS NULL)"
+            " AND (change_at IS NOT NULL OR change_period IS NULL)",
+            name="planned_for",
+        ),
+        CheckConstraint(
+            "trial_left_seconds IS NULL OR trial_left_seconds >= 0 AND status = 'paused'",
+            name="trial_left",
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -90,11 +105,15 @@ class Subscription(SQLModel, table=True):
     next_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
+    cancel_period: int | None = field(Integer, null=True)
     cancel_refund: str | None = field(Text, null=True)
     cancel_unbind: bool = flag()
     pause_at: datetime | None = instant()
+    pause_period: int | None = field(Integer, null=True)
     resume_at: datetime | None = instant()
+    trial_left_seconds: int | None = field(BigInteger, null=True)
     change_at: datetime | None = instant()
+    change_period: int | None = field(Integer, null=True)
     next_plan_code: str | None = field(Text, to="plans.code", null=True)
     next_quantity: int | None = field(Integer, null=True)
     next_amount: int | None = field(BigInteger, null=True)
@@ -173,6 +192,9 @@ class Invoice(SQLModel, table=True):
 class Charge(SQLModel, table=True):
     """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext.
 
+    An unresolved one with a `fault` was declined once and is asked about before that counts.
+    `never_received` is our own marker: the gateway never had it. `resolved_at` is a person's word,
+    and `contradicted_at` when the gateway denied money that was booked by it.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
 
@@ -195,6 +217,7 @@ class Charge(SQLModel, table=True):
             name="gateway_number",
         ),
         CheckConstraint("NOT surplus OR status = 'succeeded'", name="surplus"),
+        CheckConstraint("NOT never_received OR status = 'declined'", name="never_received"),
         one_of("status", ChargeStatus),
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
@@ -214,6 +237,7 @@ class Charge(SQLModel, table=True):
             postgresql_where=text("status = 'succeeded' AND NOT surplus"),
         ),
         dated("charges_to_ask", "next_check_at"),
+        dated("charges_contradicted", "contradicted_at"),
         Index("charges_of_customer", "customer_id", "created_at"),
     )
 
@@ -247,6 +271,9 @@ class Charge(SQLModel, table=True):
     failed_seen_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    never_received: bool = flag()
+    resolved_at: datetime | None = instant()
+    contradicted_at: datetime | None = instant()
 
 
 class Refund(SQLModel, table=True):
