@@ -31,6 +31,7 @@ from billing.cli import (
     options,
     plans,
     preview,
+    refunds,
     refusals,
     simulate,
     subscriptions,
@@ -91,6 +92,7 @@ app.add_typer(subscriptions.app, name="subscription")
 app.add_typer(invoices.app, name="invoice")
 app.add_typer(charges.app, name="charge")
 app.command("refund", epilog=invoices.REFUND)(invoices.refund)
+app.add_typer(refunds.app, name="refunds")
 app.add_typer(coupons.app, name="coupon")
 app.add_typer(balances.app, name="credit")
 app.add_typer(events.app, name="event")

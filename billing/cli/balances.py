@@ -8,7 +8,9 @@ from billing.cli import arguments, engine, options, output
 
 app = options.noun("Credits: what is the customer's; used by the next invoices, oldest first.")
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
-COLUMNS = ("id", "amount", "remaining", "paid_out", "invoice", "reason", "created_at")
+COLUMNS = (
+    "id", "amount", "from_charge", "remaining", "paid_out", "invoice", "reason", "created_at",
+)  # fmt: skip
 
 
 @app.command("list", epilog=options.example("billing credit list cust-1"))

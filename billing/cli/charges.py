@@ -14,7 +14,8 @@ Charge = Annotated[str, typer.Argument(metavar="ID", help="The charge's id or ga
 COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
 FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
-    "amount_refunded", "status", "surplus", "fault", "code", "message", "waiting", "trigger",
+    "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
+    "surplus", "fault", "code", "message", "waiting", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
     "contradicted_at", "refunds",
 )  # fmt: skip
@@ -86,6 +87,23 @@ def resolve(
 
     document = found | {"gateway": done.gateway, "settled_by": done.settled_by}
     output.answer(document, as_json=as_json, people=people)
+
+
+@app.command(
+    epilog=options.example('billing charge acknowledge 7d2a… --reason "paid back by hand"')
+)
+def acknowledge(
+    charge: Charge, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Say that you have seen to a charge of which more was given back than it took."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services import refund_resolution, showing
+
+        wanted = showing.charge(context.database, charge)["id"]
+        refund_resolution.acknowledge_breach(context, wanted, by)
+        found = showing.charge(context.database, charge)
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"charge {wanted} is seen to"))
 
 
 def _people(found: dict[str, Any]) -> None:

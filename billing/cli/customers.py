@@ -12,7 +12,8 @@ COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "crea
 FACTS = ("id", "name", "masked_phone", "masked_email", "created_at")
 SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
 PAID = (
-    "id", "period_start", "status", "payments", "amount_taken", "amount_refunded", "amount_kept",
+    "id", "period_start", "status", "payments", "amount_taken", "amount_refunded",
+    "amount_refunding", "amount_credited", "amount_kept",
 )  # fmt: skip
 
 
@@ -83,10 +84,22 @@ def _people(found: dict[str, Any]) -> None:
     output.say(
         f"taken {output.written('amount', found['amount_taken'])},"
         f" given back {output.written('amount', found['amount_refunded'])},"
-        f" kept {output.written('amount', found['amount_kept'])}"
+        + _more(found)
+        + f" kept {output.written('amount', found['amount_kept'])}"
     )
     if found["balance"]:
         output.say(
             f"balance {output.written('amount', found['balance'])}: used by the next invoices"
         )
     output.say(found["verdict"])
+
+
+def _more(found: dict[str, Any]) -> str:
+    """What is on its way back, and what became credit, if anything did."""
+    parts = {"amount_refunding": "on its way back", "amount_credited": "credited"}
+    said = [
+        f" {words} {output.written('amount', found[key])},"
+        for key, words in parts.items()
+        if found[key]
+    ]
+    return "".join(said)

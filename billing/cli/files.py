@@ -5,12 +5,15 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from billing.cli import arguments, engine, options, output, records, rejects
 from billing.domain.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from billing.services.importing import Report
 
 IMPORT = options.example("billing import customers customers.csv --dry-run")
 EXPORT = options.example("billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv")
@@ -65,15 +68,7 @@ def import_(
         found["charged_now"] = report.charged_now._asdict()
 
     def people() -> None:
-        would = "would be added" if dry_run else "added"
-        output.say(f"{report.added} {would}, {report.there} were there already")
-        if kind == "subscriptions":
-            output.say(
-                f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
-                " there are wallets"
-            )
-        if report.bad:
-            output.say(f"{len(report.bad)} rejected; see {rejected}")
+        _say(kind, report, rejected, dry_run=dry_run)
 
     if not report.bad:
         output.answer(found, as_json=as_json, people=people)
@@ -88,6 +83,19 @@ def import_(
         ) from None
     output.answer(found, as_json=as_json, people=people)
     raise typer.Exit(1)
+
+
+def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:
+    """Tell a person what came of a file."""
+    would = "would be added" if dry_run else "added"
+    output.say(f"{report.added} {would}, {report.there} were there already")
+    if kind == "subscriptions":
+        output.say(
+            f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
+            " there are wallets"
+        )
+    if report.bad:
+        output.say(f"{len(report.bad)} rejected; see {rejected}")
 
 
 def export(

@@ -26,10 +26,12 @@ COLUMNS = (
 )  # fmt: skip
 FACTS = (
     "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
-    "credited", "amount_refunded", "status", "blocked_on", "shortfall", "reason", "paid_at",
-    "closed_at", "reopened_at", "next_attempt_at", "waits_for",
+    "credited", "amount_refunded", "amount_refunding", "status", "blocked_on", "shortfall",
+    "reason", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
 )  # fmt: skip
-REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
+REFUNDS = (
+    "id", "amount", "status", "purpose", "reason", "created_at", "settled_at", "parked_at",
+)  # fmt: skip
 
 
 @app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
@@ -101,16 +103,19 @@ def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Js
 def refund(
     invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The paid invoice's id.")],
     amount: Annotated[
-        str | None, typer.Option("--amount", metavar="RUPIAH", help="Not all that is left of it.")
+        str | None,
+        typer.Option(
+            "--amount", metavar="RUPIAH", help="Amount to refund; default: all that is kept."
+        ),
     ] = None,
     reason: options.Reason = None,
     *,
     again: Annotated[
-        bool, typer.Option("--again", help="Send its parked refunds again, as they are.")
+        bool, typer.Option("--again", help="Go on with its refunds that wait for you.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Give back the money of a paid invoice, or some of it."""
+    """Give back what is kept of a paid invoice, or a part of it."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     if again:
         _send_again(wanted, by, as_json=as_json)
@@ -136,7 +141,7 @@ def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
         count = refunding.send_again(context, wanted, by)
         found = showing.invoice(context.database, wanted)["refunds"]
     output.answer(
-        found, as_json=as_json, people=lambda: output.say(f"sending {count} refund(s) again")
+        found, as_json=as_json, people=lambda: output.say(f"going on with {count} refund(s)")
     )
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MONEY = frozenset(
     {
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
-        "shortfall", "cash", "points", "credited", "remaining", "paid_out", "balance",
-        "next_amount",
+        "amount_credited", "from_charge", "shortfall", "cash", "points", "credited", "remaining",
+        "paid_out", "balance", "next_amount",
     }
 )  # fmt: skip
 STYLES = {
@@ -34,6 +34,7 @@ STYLES = {
     "requested": "yellow", "unbinding": "yellow", "paused": "yellow",
     "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
     "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
+    "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
     "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
 }  # fmt: skip
 NOTHING = "–"

@@ -25,7 +25,14 @@ CHARGES = {
     "pending": ("…", "waits for the customer"),
     "unknown": ("?", "nobody knows yet"),
 }
-REFUNDS = {"succeeded": "given back", "declined": "could not be given back"}
+REFUNDS = {
+    "succeeded": "given back",
+    "declined": "could not be given back",
+    "unknown": "on its way back, nobody knows yet",
+    "unreturned": "could not be given back, and must be: billing refunds retry",
+    "returned_elsewhere": "given back by other means",
+    "waived": "could not be given back, and is kept",
+}
 AT_ITS_BEGINNING = (
     "subscription.created", "subscription.imported", "subscription.trial_started",
     "subscription.activated", "subscription.resumed", "period.skipped",

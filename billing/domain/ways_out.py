@@ -40,7 +40,9 @@ _UNBIND = Way("billing wallet unbind CUSTOMER", "delete the token")
 _RESOLVE = Way(
     "billing charge resolve CHARGE --as …", "say what became of it, when the gateway will not tell"
 )
-_AGAIN = Way("billing refund INVOICE --again", "send a parked refund once more, as it is")
+_AGAIN = Way("billing refunds retry REFUND", "ask about a parked refund, or send it, once more")
+_REFUND = Way("billing refund INVOICE", "request another refund of what is kept")
+_DECIDE = Way("billing refunds resolve REFUND --as …", "say what became of a parked refund")
 
 Ways = tuple[Way, ...]
 State = TypeVar("State", bound=StrEnum)
@@ -65,9 +67,15 @@ CHARGE: Mapping[ChargeStatus, Ways] = {
     ChargeStatus.UNSENT: (_RETRY,),
 }
 REFUND: Mapping[RefundStatus, Ways] = {
-    RefundStatus.REQUESTED: (_AGAIN,),
+    RefundStatus.REQUESTED: (_AGAIN, _DECIDE),
     RefundStatus.IN_FLIGHT: (_AGAIN,),
-    RefundStatus.UNKNOWN: (_AGAIN,),
+    RefundStatus.UNKNOWN: (_AGAIN, _DECIDE),
+    RefundStatus.DECLINED: (_REFUND,),
+    RefundStatus.WAIVED: (_REFUND,),
+    RefundStatus.UNRETURNED: (
+        Way("billing refunds retry REFUND", "replace it by a new refund"),
+        Way("billing refunds resolve REFUND --as …", "say that it went back by other means"),
+    ),
 }
 WALLET: Mapping[WalletStatus, Ways] = {
     WalletStatus.PENDING: (

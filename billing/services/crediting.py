@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
-from billing.domain.money import checked_amount, rupiah
-from billing.services import settling
+from billing.domain.money import checked_amount
+from billing.domain.refund import RefundPurpose
+from billing.services import returns
 from billing.services.context import Context, Request, once
-from billing.store.queries import balances, catalog, charges, events, invoices, subscriptions
+from billing.store.queries import balances, catalog, charges, events, subscriptions
 
 
 def give(
@@ -23,13 +24,7 @@ def give(
     now: datetime,
 ) -> None:
     """Make a part of what an invoice was paid the customer's; its subscription is locked."""
-    customer, source = invoice["customer_id"], invoice["id"]
-    made = balances.give(connection, customer, amount, reason, now, source)
-    told = event(
-        "credit.given", at=now, by=by, customer_id=customer, invoice_id=source,
-        subscription_id=invoice["subscription_id"], credit=made, amount=amount, why=reason,
-    )  # fmt: skip
-    events.record(connection, [told])
+    returns.credit(connection, invoice, amount, reason, by, now)
 
 
 def grant(
@@ -47,11 +42,7 @@ def grant(
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
-        made = balances.give(connection, customer_id, amount, why, now)
-        told = event(
-            "credit.given", at=now, by=by, customer_id=customer_id, credit=made, amount=amount
-        )
-        events.record(connection, [told])
+        made = returns.give(connection, customer_id, amount, why, by, now)
         return {"id": made, "customer": customer_id, "amount": amount}
 
     return once(context, request, act)
@@ -62,40 +53,44 @@ def refund(
 ) -> dict[str, Any]:
     """Pay what is left of a credit back through the gateway, from the payment it came from.
 
+    A declined payout puts the money back on the credit.
+
     Raises NotKnown, or IllegalMove: nothing is left, or no payment stands behind it.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        source = _source(connection, credit_id)
-        subscriptions.lock(connection, [source["subscription_id"]])
+        paid = _charge_behind(connection, credit_id)
+        subscriptions.lock(connection, [paid["subscription_id"]])
         [credit] = balances.lock_one(connection, credit_id)
-        paid = charges.paying(connection, source["id"])
-        left = paid["amount"] - paid["amount_refunding"] if paid is not None else 0
-        amount = credit["remaining"]
-        if not amount:
+        amount = min(credit["remaining"], credit["from_charge"] - credit["paid_out"])
+        if not credit["remaining"]:
             raise IllegalMove(f"nothing is left of credit {credit_id}; it was used or paid out")
-        if paid is None or left < amount:
+        if not amount:
             raise IllegalMove(
-                f"{rupiah(left)} can be given back of invoice {source['id']}, which credit"
-                f" {credit_id} comes from, but {rupiah(amount)} are left of it"
+                f"no payment stands behind what is left of credit {credit_id}; only an invoice"
+                " uses it"
             )
+        taken = returns.Taken.by(paid)
         why = by.reason or "credit paid out"
-        made = settling.give_back(connection, paid, amount, why, by, now)
-        balances.pay_out(connection, credit_id, amount)
-        about = {"customer_id": credit["customer_id"], "invoice_id": source["id"]}
-        told = event("credit.paid_out", at=now, by=by, **about, credit=credit_id, amount=amount)
+        order = returns.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
+        made = returns.request_refund(connection, taken, order, by, now)
+        told = event(
+            "credit.paid_out", at=now, by=by, customer_id=credit["customer_id"],
+            invoice_id=paid["invoice_id"], charge_id=paid["id"], credit=credit_id, amount=amount,
+            refund=str(made),
+        )  # fmt: skip
         events.record(connection, [told])
         return {"credit": credit_id, "refund": str(made), "amount": amount}
 
     return once(context, request, act)
 
 
-def _source(connection: Connection, credit_id: int) -> Mapping[Any, Any]:
-    """The invoice that a credit comes from."""
+def _charge_behind(connection: Connection, credit_id: int) -> Mapping[Any, Any]:
+    """The charge whose money a credit is."""
     credit = balances.one(connection, credit_id)
     if credit is None:
         raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")
-    source = credit["invoice_id"] and invoices.one(connection, credit["invoice_id"])
-    if not source:
+    paid = credit["charge_id"] and charges.one(connection, credit["charge_id"])
+    if not paid:
         raise IllegalMove(f"no payment stands behind credit {credit_id}; only an invoice uses it")
-    return source
+    return paid

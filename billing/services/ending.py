@@ -18,9 +18,9 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
 from billing.domain.periods import calendar, unused_days, zone
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import crediting, moving, settling
+from billing.services import moving, returns
 from billing.services.context import Context, Request, once
-from billing.store.queries import charges, events, invoices, subscriptions, wallets
+from billing.store.queries import events, invoices, subscriptions, wallets
 
 BATCH = 200
 NOW, PERIOD_END = "now", "period-end"
@@ -189,12 +189,6 @@ def _refund_running_period(
     for invoice in paid:
         back = min(left, invoice["kept"])
         left -= back
-        money = min(back, invoice["charge_left"])
-        if money:
-            charged = charges.paying(connection, invoice["id"])
-            assert charged is not None  # noqa: S101 - what is left of it was read just now
-            settling.give_back(connection, charged, money, why, by, now)
-            refunded += money
-        if back > money:
-            crediting.give(connection, invoice, back - money, why, by, now)
+        if back:
+            refunded += returns.refund(connection, invoice, back, why, by, now)
     return refunded

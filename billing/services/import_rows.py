@@ -124,6 +124,8 @@ def subscription(
 
 def not_too_old(row: Row, now: datetime, days_max: int) -> Row:
     """Object to a new subscription whose due date lies further back than `days_max` days."""
+    if row.incoming.objection:
+        return row
     due = row.values["next_due_at"]
     why = backdating.refusal("next_due_at", due, now, days_max, row.charged_now)
     return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))

@@ -14,17 +14,16 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from billing.domain import charge
-from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.charge import ASK_DAILY, UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
-from billing.domain.refund import RefundStatus
+from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
-from billing.services import breaker, moving, pacing
+from billing.services import breaker, moving, pacing, returns
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
-from billing.store.queries import charges, events, invoices, refunds
+from billing.store.queries import charges, events, invoices
 from billing.store.session import is_lost
 
 log = structlog.get_logger(__name__)
@@ -176,7 +175,7 @@ def _write(
         _follow_up(connection, row, decision, now)
     if source is Source.OPERATOR and decided:
         ids = [row["id"] for row, _ in decided]
-        charges.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
+        charges.mark_resolved(connection, ids, now, now + ASK_DAILY)
 
 
 def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
@@ -253,42 +252,13 @@ def _follow_up(
     if decision.never_received:
         charges.mark_never_received(connection, [row["id"]])
     if decision.give_back is not None:
-        give_back(connection, row, row["amount"], decision.give_back, SCHEDULER, now)
+        paid_twice = row["invoice_status"] == InvoiceStatus.PAID
+        purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
+        order = returns.Order(row["amount"], purpose, decision.give_back)
+        returns.request_refund(connection, returns.Taken.by(row), order, SCHEDULER, now)
     if decision.wallet_lost:
         moving.lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
     if decision.gives_up:
         moving.give_up(connection, row["subscription_id"], now, decision.cap)
     elif decision.move is not None:
         moving.move(connection, row["subscription_id"], decision.move, now)
-
-
-def give_back(
-    connection: Connection,
-    paid: Mapping[Any, Any],
-    amount: int,
-    reason: str,
-    by: Actor,
-    now: datetime,
-) -> UUID | None:
-    """Write down a refund of a succeeded charge; None when less than `amount` is left of it."""
-    if not refunds.reserve(connection, paid["id"], amount):
-        return None
-    ordinal = refunds.next_ordinal(connection, paid["id"])
-    refund_id = charge.refund_id(paid["id"], ordinal)
-    refunds.add(
-        connection,
-        id=refund_id,
-        charge_id=paid["id"],
-        invoice_id=paid["invoice_id"],
-        customer_id=paid["customer_id"],
-        ordinal=ordinal,
-        amount=amount,
-        reason=reason,
-        status=RefundStatus.REQUESTED,
-        created_at=now,
-        next_attempt_at=now,
-    )
-    about = {key: paid[key] for key in ("customer_id", "subscription_id", "invoice_id")}
-    facts = {"charge_id": paid["id"], "refund": str(refund_id), "amount": amount, "why": reason}
-    events.record(connection, [event("refund.requested", at=now, by=by, **about, **facts)])
-    return refund_id

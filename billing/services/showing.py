@@ -23,6 +23,7 @@ from billing.services.verdicts import verdict
 from billing.store.queries import balances, engine, listing, twins
 from billing.store.queries import charges as charging
 from billing.store.queries import coupons as discounts
+from billing.store.queries import refunds as returning
 from billing.store.session import Database
 
 HOME_TIMEZONE = "Asia/Jakarta"
@@ -333,17 +334,35 @@ def _if_owed(charge: Mapping[Any, Any]) -> UUID | None:
     return invoice if charge["invoice_status"] in owed else None
 
 
+def refunds(
+    database: Database, customer_id: str | None, status: str | None, limit: int
+) -> list[Shown]:
+    """Refunds, the newest first."""
+    with database.transaction() as connection:
+        if customer_id is not None and listing.customer(connection, customer_id) is None:
+            raise _no_customer(customer_id)
+        rows = listing.refunds(connection, status=status, customer_id=customer_id, limit=limit)
+    return [_local(row) for row in rows]
+
+
+def refunds_waiting(database: Database, limit: int) -> list[Shown]:
+    """Refunds and charges whose money waits for a person, the oldest first, with the command."""
+    with database.transaction() as connection:
+        rows = returning.waiting_for_a_person(connection, limit)
+    return [_local(row._asdict()) for row in rows]
+
+
 def refund(database: Database, refund_id: UUID) -> Shown:
     """One refund."""
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
     if row is None:
-        raise NotKnown(f"no refund has the id {refund_id}")
+        raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
     return _refund(row)
 
 
 def _refund(row: Mapping[Any, Any]) -> Shown:
-    ways = prospects.ways(ways_out.REFUND, row["status"], invoice=row["invoice"])
+    ways = prospects.ways(ways_out.REFUND, row["status"], refund=row["id"], invoice=row["invoice"])
     return _local(row) | {"ways_out": ways}
 
 

@@ -25,6 +25,8 @@ def verdict(
         answer += f" (but {'; '.join(waiting)})"
     if totals["unresolved"]:
         answer += f" (unresolved charges, of which nobody knows yet: {totals['unresolved']})"
+    if totals["unresolved_refunds"]:
+        answer += f" (unresolved refunds: {totals['unresolved_refunds']}; billing refunds list)"
     return answer
 
 

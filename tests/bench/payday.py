@@ -25,7 +25,7 @@ WALLET_MS = 50
 SECONDS_MAX = 900.0
 HISTORY_DUE = 1_000
 REPEATS = 5
-_ONE_PAID = """SELECT invoice_id FROM charges WHERE status = 'succeeded' AND amount_refunding = 0
+_ONE_PAID = """SELECT invoice_id FROM charges WHERE status = 'succeeded' AND refunded = 0
     LIMIT 1"""
 _REFUNDED = "SELECT count(*) FROM refunds WHERE status = 'succeeded'"
 
@@ -151,14 +151,14 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
     )
     connection.execute(
         "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,"
-        " gateway_number, trigger, amount, status, created_at, sent_at, settled_at) SELECT"
+        " gateway_number, trigger, amount, kept, status, created_at, sent_at, settled_at) SELECT"
         " charge_id, invoice_id, subscription_id, customer_id, wallet, 1,"
-        " left(replace(charge_id::text, '-', ''), 32), 'scheduled', %s, 'succeeded', at, at, at"
+        " left(replace(charge_id::text, '-', ''), 32), 'scheduled', %s, %s, 'succeeded', at, at, at"
         " FROM past",
-        (people.AMOUNT,),
+        (people.AMOUNT, people.AMOUNT),
     )
     connection.execute(
-        "WITH given AS (UPDATE charges SET amount_refunding = amount WHERE ordinal = 1"
+        "WITH given AS (UPDATE charges SET kept = 0, refunded = amount WHERE ordinal = 1"
         " AND id IN (SELECT charge_id FROM past WHERE period % 10 = 0) RETURNING *)"
         " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, ordinal, amount, reason,"
         " status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id, customer_id, 1,"

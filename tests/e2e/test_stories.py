@@ -196,7 +196,8 @@ def taken(engine: World, customer: str) -> str:
     sealed = engine.value("SELECT token_sealed FROM wallets WHERE customer_id = :c", c=customer)
     with engine.context.database.transaction() as connection:
         connection.exec_driver_sql(
-            "UPDATE wallets SET status = 'unlinked', token_sealed = NULL, closed_at = bound_at"
+            "UPDATE wallets SET status = 'unlinked', token_sealed = NULL, token_hash = NULL,"
+            " closed_at = bound_at"
             " WHERE customer_id = %s",
             (customer,),
         )

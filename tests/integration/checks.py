@@ -64,7 +64,10 @@ def moves_without_event(engine: "Engine") -> list[Row]:
             LEFT JOIN events e ON e.data->>'refund' = CAST(r.id AS text)
             ORDER BY r.id, e.id DESC) AS refunds
         WHERE kind IS DISTINCT FROM 'refund.' || status
-          AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent')""")
+          AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent',
+                           'refund.retry_requested', 'credit.paid_out')
+          AND NOT (status = 'declined' AND kind = 'refund.replaced')
+          AND kind NOT LIKE 'refund.contradict%'""")
 
 
 def _differ(kind: str, ledger: Sequence[Row], name: str, ours: Sequence[Row]) -> list[str]:

@@ -116,3 +116,94 @@ def test_a_balance_from_the_command_line(billing: Billing, engine: Engine) -> No
     assert (row["id"], row["remaining"], row["reason"]) == (made["id"], 500, "late delivery")
     assert "balance Rp 500" in billing("credit", "list", customer, people=True)
     assert "no payment stands behind" in billing("credit", "refund", made["id"], code=1)
+
+
+def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine: Engine) -> None:
+    """Lists, the customer and the invoice say so, instead of "refunded Rp 0" and silence."""
+    customer, subscription = engine.begun()
+    engine.run()
+    invoice = engine.invoices(subscription)[0]["id"]
+    engine.script("http_500", customer, "refund", times=None)
+    made = billing("refund", invoice, "--amount", 20_000, "--reason", "goodwill")
+    engine.run()
+
+    [row] = billing("refunds", "list", "--status", "unknown")
+    assert (row["id"], row["customer"], row["amount"]) == (made["id"], customer, 20_000)
+    shown = billing("customer", "show", customer)
+    money = ("taken", "refunded", "refunding", "kept", "credited")
+    assert [shown[f"amount_{name}"] for name in money] == [50_000, 0, 20_000, 30_000, 0]
+    assert shown["unresolved_refunds"] == 1
+    assert "unresolved refunds: 1; billing refunds list" in shown["verdict"]
+    told = billing("customer", "show", customer, people=True)
+    assert "on its way back Rp 20,000" in told
+    assert billing("invoice", "show", invoice)["amount_refunding"] == 20_000
+    assert "nobody knows yet" in billing("subscription", "show", subscription, people=True)
+    assert "neither parked" in billing(
+        "refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket", code=1
+    )
+    assert billing("refunds", "list", "--waiting") == []
+
+    engine.advance(timedelta(days=1))
+    [waiting] = billing("refunds", "list", "--waiting")
+    assert (waiting["kind"], waiting["id"]) == ("parked", made["id"])
+    assert waiting["command"] == f"billing refunds retry {made['id']}"
+    told = billing(
+        *["refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket"], people=True
+    )
+    assert "the gateway says: not found" in told
+    engine.no_more_scripts()
+    engine.advance(timedelta(days=2))
+    assert billing("customer", "show", customer)["amount_kept"] == 50_000
+
+
+def test_a_refund_that_must_go_back_is_seen_to(billing: Billing, engine: Engine) -> None:
+    """Listed with its command, tried again under a new id, and in the end decided about."""
+    customer, subscription = engine.begun()
+    engine.run()
+    engine.script("failed", customer, "refund", times=2)
+    billing("subscription", "cancel", subscription, "--refund", "full", "--reason", "moved away")
+    engine.advance(timedelta(minutes=2))
+    [waiting] = billing("refunds", "list", "--waiting")
+    assert (waiting["kind"], waiting["amount"]) == ("unreturned", 50_000)
+    assert billing("audit", code=1)["findings"][0]["name"] == "money that must go back went back"
+    assert "must be: billing refunds retry" in billing(
+        "subscription", "show", subscription, people=True
+    )
+
+    again = billing("refunds", "retry", waiting["id"], "--reason", "another try")
+    assert (again["replaces"], again["purpose"]) == (waiting["id"], "cancel")
+    engine.advance(timedelta(minutes=2))
+    needed = billing("refunds", "resolve", again["id"], "--as", "kept", code=1)
+    assert "needs a reason" in needed
+    done = billing(
+        *["refunds", "resolve", again["id"], "--as", "returned-elsewhere", "--reason", "by bank"]
+    )
+    assert (done["status"], done["gateway"]) == ("returned_elsewhere", None)
+    assert billing("refunds", "show", again["id"])["status"] == "returned_elsewhere"
+    assert billing("customer", "show", customer)["amount_refunded"] == 50_000
+    assert billing("audit")["ok"] is True
+    assert "nothing contradicts" in billing(
+        "refunds", "acknowledge", again["id"], "--reason", "seen", code=1
+    )
+    [charge] = billing("charge", "list")
+    assert "nothing is wrong" in billing(
+        "charge", "acknowledge", charge["id"], "--reason", "seen", code=1
+    )
+
+
+def test_a_refund_after_a_credit_says_what_is_left(billing: Billing, engine: Engine) -> None:
+    """The refusal names what was credited, and how that is paid out."""
+    engine.plan("A", amount=100_000)
+    engine.plan("B", amount=10_000)
+    customer = engine.customer()
+    subscription = engine.subscribe(customer, "A")
+    engine.advance(timedelta(days=10))
+    billing("subscription", "change", subscription, "--plan", "B")
+    invoice = engine.invoices(subscription)[0]["id"]
+    told = billing("refund", invoice, "--amount", 100_000, code=1)
+    assert "Rp 42,143 is left" in told
+    assert "Rp 57,857 was credited" in told
+    billing("refund", invoice)
+    engine.run()
+    assert "billing credit refund" in billing("refund", invoice, code=1)
+    assert billing("credit", "list", customer)[0]["from_charge"] == 57_857

@@ -330,13 +330,13 @@ def test_a_year_typed_wrong_is_rejected_with_the_sum(
     for part in ("next_due_at 2023-01-15", "37 periods, Rp 1,850,000", "--backdate"):
         assert part in rejected["reason"]
     assert imported("--dry-run", "--backdate", code=0) == (3, 0, both)
+    assert cli.run(["import", "subscriptions", file, "--dry-run", "--backdate"]) == 0
+    assert "38 periods, Rp 1,900,000 would be charged now" in capsys.readouterr().out
     assert shell.counts()["subscriptions"] == 0
 
     assert imported(code=1) == (2, 1, one)
     late = {"periods": 37, "amount": 1_850_000, "more": False}
     assert imported("--backdate", code=0) == (1, 0, late), "what was there already is not counted"
-    assert cli.run(["import", "subscriptions", file, "--dry-run", "--backdate"]) == 0
-    assert "38 periods, Rp 1,900,000 would be charged now" in capsys.readouterr().out
     shell.audited = False  # nobody has a wallet, and nothing of it was opened yet
 
 

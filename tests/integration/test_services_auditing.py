@@ -38,6 +38,9 @@ def story(engine: Engine) -> UUID:
     return subscription
 
 
+OF_A_CHARGE = (
+    "from_charge = amount, charge_id = (SELECT id FROM charges WHERE kept > 0 ORDER BY id LIMIT 1)"
+)
 DAMAGE: dict[str, list[str]] = {
     "one paying charge for each paid invoice": [
         (
@@ -52,7 +55,7 @@ DAMAGE: dict[str, list[str]] = {
         ),
     ],
     "a surplus payment is given back": [
-        "UPDATE charges SET surplus = true WHERE status = 'succeeded' AND amount_refunding = 0",
+        "UPDATE charges SET surplus = true WHERE status = 'succeeded' AND kept > 0",
     ],
     "a charge, its invoice and its wallet are of the same customer": [
         "UPDATE charges SET customer_id = 'somebody else'",
@@ -63,7 +66,7 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE invoices SET customer_id = 'somebody else'",
     ],
     "charge and invoice agree on the amount": [
-        "UPDATE charges SET amount = amount + 1 WHERE ordinal = 1",
+        "UPDATE charges SET amount = amount + 1, kept = kept + 1 WHERE kept > 0",
         "UPDATE invoices SET amount = amount + 1 WHERE period_index = 0",
     ],
     "the lines of an invoice add up": [
@@ -75,26 +78,44 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE credit_uses SET amount = amount + 1",
         "DELETE FROM credit_uses",
         "UPDATE invoices SET status = 'void', next_attempt_at = NULL WHERE credited > 0",
+        (
+            "WITH void AS (UPDATE invoices SET status = 'void', next_attempt_at = NULL"
+            " WHERE credited > 0) UPDATE credit_uses SET returned = amount - 1"
+        ),
     ],
     "what is left of a credit adds up": [
         "UPDATE credits SET remaining = remaining + 1",
         "UPDATE credits SET amount = amount + 1",
+        "UPDATE credit_uses SET returned = 1",
         "DELETE FROM credit_uses",
     ],
-    "no more is given back than was paid": [
+    "what is paid out of a credit adds up": [
+        f"UPDATE credits SET paid_out = 7, remaining = amount - 7, {OF_A_CHARGE}",
         (
-            "INSERT INTO credits (customer_id, amount, remaining, invoice_id, reason, created_at)"
-            " SELECT customer_id, 30001, 30001, id, 'x', now() FROM invoices"
-            " WHERE period_index = 0"
+            f"WITH given AS (UPDATE credits SET {OF_A_CHARGE}) UPDATE refunds"
+            " SET source = 'credited', credit_id = (SELECT id FROM credits LIMIT 1)"
         ),
     ],
-    "reserved refunds add up": [
-        "UPDATE charges SET amount_refunding = 19999 WHERE amount_refunding > 0",
-        (
-            "UPDATE charges SET amount_refunding = 1 WHERE status = 'succeeded'"
-            " AND amount_refunding = 0"
-        ),
+    "what was taken is kept, refunded or credited": [
+        "UPDATE charges SET refunded = 19999, kept = kept + 1 WHERE refunded > 0",
+        "UPDATE charges SET refunded = 1, kept = kept - 1 WHERE kept = amount AND kept > 0",
+        "UPDATE charges SET credited = 1, kept = kept - 1 WHERE kept > 0",
         "UPDATE refunds SET status = 'declined'",
+        f"UPDATE credits SET {OF_A_CHARGE}",
+    ],
+    "a credit is of the charge that paid its invoice": [f"UPDATE credits SET {OF_A_CHARGE}"],
+    "money that must go back went back": ["UPDATE refunds SET status = 'unreturned'"],
+    "no charge gave back more than it took": [
+        (
+            "INSERT INTO events (at, kind, actor, charge_id, data) SELECT now(),"
+            " 'charge.breach_found', 'x', id, '{\"refunded\": 2, \"credited\": 3}' FROM charges"
+        ),
+    ],
+    "no refund is contradicted by the gateway": [
+        (
+            "INSERT INTO events (at, kind, actor, data) SELECT now(), 'refund.contradicted', 'x',"
+            " jsonb_build_object('refund', id, 'booked', false, 'gateway', 'failed') FROM refunds"
+        ),
     ],
     "the gateway does not deny what a person booked": [
         "UPDATE charges SET contradicted_at = now() WHERE status = 'succeeded'",
@@ -157,8 +178,8 @@ DAMAGE: dict[str, list[str]] = {
     ],
     "what is final stays so": [
         (
-            "UPDATE charges SET status = 'declined', amount_refunding = 0"
-            " WHERE status = 'succeeded' AND amount_refunding = 0"
+            "UPDATE charges SET status = 'declined', kept = 0"
+            " WHERE status = 'succeeded' AND kept = amount"
         ),
         "UPDATE invoices SET status = 'open', paid_at = NULL WHERE period_index = 0",
         "UPDATE refunds SET status = 'requested'",
@@ -216,7 +237,7 @@ def test_many_findings_do_not_become_a_flood(engine: Engine) -> None:
     engine.set_clock(START + 30 * DAY)
     engine.run()
     engine.audited = False
-    engine.execute("UPDATE charges SET amount = amount + 1")
+    engine.execute("UPDATE charges SET amount = amount + 1, kept = kept + 1")
 
     named = [f for f in auditing.audit(engine.context) if f.name.startswith("charge and invoice")]
 

@@ -227,7 +227,7 @@ def test_a_refund_gives_back_money_and_leaves_the_balance(engine: Engine) -> Non
 
 
 def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) -> None:
-    """Money goes back as money, and what the balance paid goes back there."""
+    """Money goes back as money, and what the balance paid goes back to the credit it was."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.run()
@@ -235,7 +235,10 @@ def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) 
     engine.run()
 
     assert [r["amount"] for r in engine.refunds(customer)] == [6_000]
-    assert balance(engine, customer) == [0, 4_000]
+    assert balance(engine, customer) == [4_000]
+    [credit] = engine.rows("SELECT * FROM credits")
+    with pytest.raises(IllegalMove, match="no payment stands behind"):
+        crediting.refund(engine.context, credit["id"], OPERATOR)
 
 
 def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:

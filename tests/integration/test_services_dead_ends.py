@@ -79,6 +79,7 @@ def test_a_parked_refund_is_sent_again_by_a_person(engine: Engine) -> None:
     with pytest.raises(IllegalMove):
         refunding.send_again(engine.context, invoice, OPERATOR)
     engine.script("drop_after", customer, "refund", times=12)
+    engine.script("drop_after", customer, "status", times=None)
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     engine.advance(2 * DAY)
     assert engine.refunds(customer)[0]["parked_at"] is not None
@@ -135,7 +136,8 @@ def test_the_gateway_is_asked_about_a_window(engine: Engine) -> None:
     [first, *_] = engine.charges(subscription)
     engine.audited = False
     engine.execute(
-        "UPDATE charges SET status = 'declined', fault = 'other' WHERE id = :id", id=first["id"]
+        "UPDATE charges SET status = 'declined', fault = 'other', kept = 0 WHERE id = :id",
+        id=first["id"],
     )
     [finding] = auditing.audit_gateway(engine.context, since, until)
     assert "the gateway says the money moved" in finding.detail

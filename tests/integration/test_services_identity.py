@@ -181,7 +181,7 @@ def test_without_a_key_every_order_is_another(engine: Engine) -> None:
     engine.plan()
     customer = engine.customer()
 
-    assert engine.subscribe(customer) != engine.subscribe(customer)
+    assert engine.subscribe(customer) != engine.subscribe(customer, again=True)
 
 
 def test_imports_from_before_the_upgrade_are_known_after_it(
@@ -198,7 +198,7 @@ def test_imports_from_before_the_upgrade_are_known_after_it(
     first, other = engine.customer(), engine.customer()
     row = {"id": "1", "customer": first, "plan": "P", "anchor": "2026-01-31T09:00",
            "next_due_at": "2026-02-28T09:00"}  # fmt: skip
-    list(importing.subscriptions(engine.context, [(2, row)], OPERATOR))
+    list(importing.subscriptions(engine.context, [(2, row)], OPERATOR, backdate=True))
     before = engine.rows("SELECT id FROM subscriptions")
 
     installations = set()
@@ -209,7 +209,7 @@ def test_imports_from_before_the_upgrade_are_known_after_it(
         installations.add(engine.one("SELECT installation_id FROM engine"))
     others = {"customer": other}, {"next_due_at": "2026-03-31T09:00"}, {"paid_before": "no"}
     lines = list(enumerate([row, *(row | each for each in others), row | {"id": "2"}], 2))
-    [*_, report] = importing.subscriptions(engine.context, lines, OPERATOR)
+    [*_, report] = importing.subscriptions(engine.context, lines, OPERATOR, backdate=True)
 
     assert (report.added, report.there) == (1, 1)
     assert [(line, why.rpartition(" ")[2]) for line, why in report.bad] == [

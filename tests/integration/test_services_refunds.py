@@ -11,7 +11,7 @@ from billing.services import operating, refunding
 from billing.services.context import Request
 from tests.integration.engine import START, Engine
 
-HOUR = timedelta(hours=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -28,6 +28,12 @@ def given_back(engine: Engine, customer: str) -> list[int]:
     """The amounts that the gateway gave back, each as often as it did."""
     rows = engine.ledger(customer, "refund")
     return [row["amount"] for row in rows for _ in range(row["moves"])]
+
+
+def parts(engine: Engine) -> tuple[int, int, int]:
+    """What is kept, refunded and credited of the only charge."""
+    [row] = engine.rows("SELECT kept, refunded, credited FROM charges")
+    return row["kept"], row["refunded"], row["credited"]
 
 
 def refund(
@@ -133,7 +139,7 @@ def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[st
     with pytest.raises(RefundTooLarge):
         refund(engine, invoice, 30_000, key="second")
     engine.script("failed", customer, "refund")
-    engine.run()
+    engine.advance(2 * MINUTE)
 
     refund(engine, invoice, 30_000, key="second")
     engine.run()
@@ -142,10 +148,10 @@ def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[st
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "wrong_signature", "garbage", "wrong_amount"])
-def test_an_unknown_one_is_sent_again_under_its_own_id(
+def test_an_unknown_one_is_asked_about_by_its_own_id(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """The money went back and the answer was lost: the same Request-Id brings the first answer."""
+    """The money went back, the answer was lost: Check Status knows, and nothing is sent again."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice, 20_000)
@@ -155,7 +161,7 @@ def test_an_unknown_one_is_sent_again_under_its_own_id(
     engine.advance(HOUR)
 
     [row] = engine.refunds(customer)
-    assert (row["status"], row["tries"]) == ("succeeded", 2)
+    assert (row["status"], row["tries"]) == ("succeeded", 1)
     assert given_back(engine, customer) == [20_000]
     assert engine.ledger(customer, "refund")[0]["request_id"] == str(row["id"])
 
@@ -164,7 +170,7 @@ def test_an_unknown_one_is_sent_again_under_its_own_id(
 def test_one_that_never_arrived_is_sent_again(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """Nothing went back at first; the second sending does it, once."""
+    """Nothing went back at first; the second sending does it, once, under the same Request-Id."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice)
@@ -174,20 +180,25 @@ def test_one_that_never_arrived_is_sent_again(
     engine.advance(HOUR)
 
     assert given_back(engine, customer) == [50_000]
-    assert len(engine.ledger(customer, "refund")) == 1
+    [sent] = engine.ledger(customer, "refund")
+    [row] = engine.refunds(customer)
+    assert (sent["request_id"], row["tries"]) == (str(row["id"]), 2)
 
 
-def test_a_declined_one_releases_what_it_had_reserved(
-    engine: Engine, paid: tuple[str, UUID]
-) -> None:
-    """FAILED is an end, with the reason on record; the money may be given back another way."""
+def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """FAILED is an end once Check Status agrees; the money may go back another way."""
     customer, invoice = paid
     engine.script("failed", customer, "refund", message="WINDOW_CLOSED")
     refund(engine, invoice)
     engine.run()
+    assert engine.refunds(customer)[0]["status"] == "unknown"
+    assert parts(engine) == (0, 50_000, 0)
+    engine.advance(MINUTE)
     [row] = engine.refunds(customer)
     assert (row["status"], row["message"]) == ("declined", "WINDOW_CLOSED")
-    assert engine.one("SELECT amount_refunding FROM charges") == 0
+    assert parts(engine) == (50_000, 0, 0)
+    [told] = engine.told("refund.declined")
+    assert told["data"]["back_to"] == "kept"
 
     refund(engine, invoice)
     engine.run()
@@ -202,6 +213,7 @@ def test_one_that_stays_unknown_is_parked_with_an_alarm(
     """A gateway that never answers: parked within a day, still reserved, never paid twice."""
     customer, invoice = paid
     engine.script("drop_after", customer, "refund", times=None)
+    engine.script("drop_after", customer, "status", times=None)
     refund(engine, invoice)
 
     engine.advance(24 * HOUR)
@@ -236,19 +248,21 @@ def test_one_turned_away_after_an_unknown_sending_stays_unknown(
     customer, invoice = paid
     engine.script("drop_after", customer, "refund")
     engine.script("turn_away", customer, "refund")
+    hidden = engine.script("status_says", customer, "status", status="NOT_FOUND", times=3)
     refund(engine, invoice)
-    engine.run()
 
-    engine.advance(timedelta(minutes=2))
-    assert engine.refunds(customer)[0]["status"] == "unknown"
-    engine.advance(HOUR)
+    engine.advance(20 * MINUTE)
+    assert engine.met(hidden) == 3
+    [row] = engine.refunds(customer)
+    assert (row["status"], row["tries"]) == ("unknown", 2)
+    engine.advance(2 * HOUR)
 
     assert engine.refunds(customer)[0]["status"] == "succeeded"
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_whose_sender_died_is_sent_again(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """On the wire for two minutes without an answer: nobody sends it any more, so another does."""
+def test_one_whose_sender_died_is_asked_about(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """On the wire for two minutes without an answer: nobody waits for it, so another asks."""
     customer, invoice = paid
     engine.script("drop_after", customer, "refund")
     refund(engine, invoice)

@@ -15,7 +15,7 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
-from billing.domain.refund import RefundStatus
+from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy, SubscriptionStatus
 from billing.domain.wallet import LIVE, WalletStatus
 from billing.services import crediting, discounting
@@ -74,8 +74,9 @@ def test_one_unresolved_charge_a_subscription(
 
 def test_one_paying_charge_an_invoice_and_any_number_of_surplus(engine: Engine, rows: Rows) -> None:
     """A second success is possible as surplus only."""
-    engine.execute("UPDATE charges SET status = 'succeeded'")
-    changes = {"id": uuid4(), "ordinal": 2, "gateway_number": "abc-2", "status": "succeeded"}
+    engine.execute("UPDATE charges SET status = 'succeeded', kept = amount")
+    taken = {"status": "succeeded", "kept": rows["charges"]["amount"]}
+    changes = {"id": uuid4(), "ordinal": 2, "gateway_number": "abc-2", **taken}
 
     with refused_by("charges_one_succeeded"):
         copied(engine, "charges", rows["charges"], **changes)
@@ -131,6 +132,7 @@ def test_one_live_wallet_a_customer(engine: Engine, rows: Rows, subtests: pytest
             copied(engine, "wallets", rows["wallets"], id=uuid4(), status=second)
 
 
+OF_A_CHARGE = "from_charge = 2, charge_id = (SELECT min(id::text)::uuid FROM charges)"
 CHECKS = [
     ("plans", "plans_amount_check", "amount = 0"),
     ("plans", "plans_amount_check", "amount = -5"),
@@ -169,19 +171,34 @@ CHECKS = [
     ("coupons", "coupons_redeemed_check", "redeemed = 2"),
     ("credits", "credits_amount_check", "amount = 0, remaining = 0"),
     ("credits", "credits_remaining_check", "remaining = -1"),
-    ("credits", "credits_remaining_check", "remaining = amount, paid_out = 1"),
+    ("credits", "credits_remaining_check",
+     f"remaining = amount, paid_out = 1, {OF_A_CHARGE}"),
     ("credits", "credits_paid_out_check", "paid_out = -1, remaining = 0"),
+    ("credits", "credits_paid_out_check", "paid_out = 1, remaining = 0"),
+    ("credits", "credits_from_charge_check", "from_charge = amount"),
+    ("credits", "credits_from_charge_check", f"{OF_A_CHARGE}, amount = 1, remaining = 1"),
     ("credit_uses", "credit_uses_amount_check", "amount = 0"),
+    ("credit_uses", "credit_uses_returned_check", "returned = amount + 1"),
+    ("credit_uses", "credit_uses_returned_check", "returned = -1"),
     ("invoices", "invoices_paid_check", "status = 'paid', next_attempt_at = NULL"),
     ("invoices", "invoices_paid_check", "paid_at = now()"),
     ("invoices", "invoices_closed_check", "status = 'void', next_attempt_at = now()"),
     ("invoices", "invoices_closed_check",
      "status = 'paid', paid_at = now(), next_attempt_at = now()"),
     ("charges", "charges_amount_check", "amount = 0"),
-    ("charges", "charges_amount_refunding_check",
-     "status = 'succeeded', amount_refunding = amount + 1"),
-    ("charges", "charges_amount_refunding_check", "status = 'succeeded', amount_refunding = -1"),
-    ("charges", "charges_refund_of_succeeded_check", "amount_refunding = 1"),
+    ("charges", "charges_conserved_check", "status = 'succeeded'"),
+    ("charges", "charges_conserved_check", "status = 'succeeded', kept = amount - 1"),
+    ("charges", "charges_conserved_check", "status = 'succeeded', kept = amount, refunded = 1"),
+    ("charges", "charges_conserved_check", "status = 'succeeded', kept = amount, credited = 1"),
+    ("charges", "charges_conserved_check",
+     "status = 'succeeded', kept = amount + 1, refunded = -1"),
+    ("charges", "charges_conserved_check",
+     "status = 'succeeded', kept = -1, refunded = amount + 1"),
+    ("charges", "charges_conserved_check",
+     "status = 'succeeded', kept = amount + 1, credited = -1"),
+    ("charges", "charges_conserved_check", "kept = 1"),
+    ("charges", "charges_conserved_check", "refunded = 1"),
+    ("charges", "charges_conserved_check", "credited = 1"),
     ("charges", "charges_surplus_check", "surplus = true"),
     ("charges", "charges_gateway_number_check", "gateway_number = 'a b c'"),
     ("charges", "charges_gateway_number_check", "gateway_number = repeat('x', 33)"),
@@ -213,6 +230,7 @@ ENUMS: list[tuple[str, str, type[StrEnum]]] = [
     ("charges", "waiting", Waiting),
     ("charges", "trigger", Trigger),
     ("refunds", "status", RefundStatus),
+    ("refunds", "purpose", RefundPurpose),
 ]
 
 
@@ -233,7 +251,8 @@ def test_money_is_64_bits_wide(engine: Engine) -> None:
     """SQLModel's own `int` would be 32 bits, and ten digits do not fit in those."""
     kinds = engine.rows(
         "SELECT table_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
-        " AND (column_name LIKE 'amount%' OR column_name = 'shortfall')"
+        " AND (column_name LIKE 'amount%' OR column_name IN ('shortfall', 'kept', 'refunded',"
+        " 'credited', 'from_charge', 'paid_out', 'returned'))"
     )
     tables = {row["table_name"] for row in kinds}
     assert {"plans", "subscriptions", "invoices", "charges", "refunds"} <= tables

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from uuid import uuid4
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -12,6 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import make_url
 
 from billing.store import migrate
+from billing.store.queries import audit
+from billing.store.session import Database
 from tests.servers import Servers
 
 
@@ -78,31 +81,239 @@ def test_down_to_nothing_and_up_again(empty_url: str) -> None:
     migrate.check(empty_url)
 
 
-OLD_CHARGE = """
-    INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,
-        gateway_number, trigger, amount, status, fault, code, created_at, sent_at)
-    VALUES ('{id}', gen_random_uuid(), '{id}', 'c', gen_random_uuid(), 1, 'N-{id}', 'scheduled', 5,
-        'declined', 'other', 'not_found', now(), now())"""
-OLD_EVENT = """
-    INSERT INTO events (at, kind, actor, subscription_id, charge_id, data)
-    VALUES (now(), 'charge.declined', 'scheduler', '{id}', '{id}',
-        '{{"source": "{source}", "code": "not_found"}}')"""
+class TestConservation:
+    """Revision 0005 fills what became of each charge, and reports what does not add up."""
+
+    @pytest.fixture
+    def before(self, empty_url: str) -> Iterator[psycopg.Connection]:
+        """A database of the revision before, with a customer on a plan and a wallet."""
+        command.upgrade(migrate._config(empty_url), "0004")
+        plain = make_url(empty_url).set(drivername="postgresql")
+        address = plain.render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(_GROUND)
+            yield connection
+
+    def _invoice(
+        self, at: psycopg.Connection, period: int, *, amount: int = 100_000, credited: int = 0,
+        refunding: int = 0, status: str = "paid", surplus: bool = False,
+    ) -> tuple[UUID, UUID]:  # fmt: skip
+        invoice, charge = uuid4(), uuid4()
+        at.execute(
+            "INSERT INTO invoices (id, subscription_id, customer_id, period_index, period_start,"
+            " period_end, amount, credited, status, created_at, paid_at, closed_at)"
+            " SELECT %s, id, 'C', %s, now(), now() + interval '1 day', %s, %s, %s, now(),"
+            " CASE WHEN %s = 'paid' THEN now() END, now() FROM subscriptions",
+            (invoice, period, amount, credited, status, status),
+        )
+        if amount > credited:
+            at.execute(
+                "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id,"
+                " ordinal, gateway_number, trigger, amount, amount_refunding, surplus, status,"
+                " created_at, sent_at, settled_at) SELECT %s, %s, s.id, 'C', w.id, 1, %s,"
+                " 'scheduled', %s, %s, %s, 'succeeded', now(), now(), now()"
+                " FROM subscriptions s, wallets w",
+                (charge, invoice, f"number-{period}", amount - credited, refunding, surplus),
+            )
+        return invoice, charge
+
+    def _refund(
+        self, at: psycopg.Connection, invoice: UUID, charge: UUID, amount: int, status: str,
+        credit: int | None = None,
+    ) -> UUID:  # fmt: skip
+        refund = uuid4()
+        at.execute(
+            "INSERT INTO refunds (id, charge_id, invoice_id, customer_id, ordinal, amount, reason,"
+            " status, created_at, tries) SELECT %s, %s, %s, 'C', count(*) + 1, %s, 'x', %s, now(),"
+            " 1 FROM refunds WHERE charge_id = %s",
+            (refund, charge, invoice, amount, status, charge),
+        )
+        at.execute(
+            "INSERT INTO events (at, kind, actor, invoice_id, data) VALUES (now(),"
+            " 'refund.requested', 'x', %s, jsonb_build_object('refund', %s::text))",
+            (invoice, refund),
+        )
+        if credit is not None:
+            at.execute(
+                "INSERT INTO events (at, kind, actor, invoice_id, data) VALUES (now(),"
+                " 'credit.paid_out', 'x', %s, jsonb_build_object('credit', %s::bigint,"
+                " 'amount', %s::bigint))",
+                (invoice, credit, amount),
+            )
+        return refund
+
+    def _credit(
+        self, at: psycopg.Connection, invoice: UUID | None, amount: int, *, left: int = -1,
+        paid_out: int = 0,
+    ) -> int:  # fmt: skip
+        remaining = amount - paid_out if left < 0 else left
+        row = at.execute(
+            "INSERT INTO credits (customer_id, amount, remaining, paid_out, invoice_id, reason,"
+            " created_at) VALUES ('C', %s, %s, %s, %s, 'x', now()) RETURNING id",
+            (amount, remaining, paid_out, invoice),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _use(self, at: psycopg.Connection, credit: int, invoice: UUID, amount: int) -> None:
+        at.execute(
+            "INSERT INTO credit_uses (credit_id, invoice_id, amount) VALUES (%s, %s, %s)",
+            (credit, invoice, amount),
+        )
+
+    def test_parts_are_filled_from_refunds_and_credits(
+        self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Kept, refunded and on its way, credited and paid out; nothing is reported."""
+        untouched = self._invoice(before, 0)[1]
+        invoice, charge = self._invoice(before, 1, refunding=70_000)
+        self._refund(before, invoice, charge, 30_000, "succeeded")
+        self._refund(before, invoice, charge, 20_000, "unknown")
+        self._refund(before, invoice, charge, 9_000, "declined")
+        credit = self._credit(before, invoice, 25_000, paid_out=20_000)
+        payout = self._refund(before, invoice, charge, 20_000, "succeeded", credit)
+
+        migrate.upgrade(empty_url)
+
+        assert capsys.readouterr().out == ""
+        assert parts(before, untouched) == (100_000, 0, 0)
+        assert parts(before, charge) == (25_000, 70_000, 5_000)
+        row = before.execute("SELECT charge_id, from_charge FROM credits").fetchone()
+        assert row == (charge, 25_000)
+        found = before.execute(
+            "SELECT purpose, source, credit_id FROM refunds WHERE id = %s", (payout,)
+        ).fetchone()
+        assert found == ("payout", "credited", credit)
+        assert audited(empty_url) == []
+
+    def test_a_charge_that_gave_back_more_than_it_took_is_reported(
+        self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its figures are printed and on record, and the audit names it until it is seen to."""
+        invoice, charge = self._invoice(before, 0, refunding=100_000)
+        self._credit(before, invoice, 57_857)
+        self._refund(before, invoice, charge, 100_000, "succeeded")
+
+        migrate.upgrade(empty_url)
+
+        out = capsys.readouterr().out
+        assert f"charge {charge} (customer C): took 100000, refunded 100000, credited 57857" in out
+        assert "1 charges break" in out
+        assert parts(before, charge) == (0, 100_000, 0)
+        [finding] = audited(empty_url)
+        assert finding.startswith("no charge gave back more than it took")
+        before.execute(
+            "INSERT INTO events (at, kind, actor, charge_id) VALUES (now(),"
+            " 'charge.breach_acknowledged', 'x', %s)", (charge,),
+        )  # fmt: skip
+        assert audited(empty_url) == []
+
+    def test_a_declined_payout_is_the_customers_again(
+        self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its money was in no balance and in no wallet; now it is in the balance."""
+        invoice, charge = self._invoice(before, 0)
+        credit = self._credit(before, invoice, 57_857, paid_out=57_857)
+        self._refund(before, invoice, charge, 57_857, "declined", credit)
+
+        migrate.upgrade(empty_url)
+
+        assert f"credit {credit}: 57857 rupiah" in capsys.readouterr().out
+        assert parts(before, charge) == (42_143, 0, 57_857)
+        row = before.execute("SELECT remaining, paid_out FROM credits").fetchone()
+        assert row == (57_857, 0)
+        assert audited(empty_url) == []
+
+    @pytest.mark.parametrize("used_again", [0, 3_000])
+    def test_what_a_gift_had_covered_is_that_gift_again(
+        self, empty_url: str, before: psycopg.Connection, used_again: int
+    ) -> None:
+        """Canceled in full: 6,000 of the charge went back, 4,000 of the gift became a credit.
+
+        A part of that may have paid another invoice meanwhile.
+        """
+        gift = self._credit(before, None, 4_000, left=0)
+        invoice, charge = self._invoice(before, 0, amount=10_000, credited=4_000, refunding=6_000)
+        self._use(before, gift, invoice, 4_000)
+        self._refund(before, invoice, charge, 6_000, "succeeded")
+        credit = self._credit(before, invoice, 4_000, left=4_000 - used_again)
+        if used_again:
+            later, _ = self._invoice(before, 1, amount=10_000, credited=used_again)
+            self._use(before, credit, later, used_again)
+
+        migrate.upgrade(empty_url)
+
+        assert parts(before, charge) == (0, 6_000, 0)
+        rows = before.execute("SELECT id, remaining, from_charge FROM credits").fetchall()
+        assert rows == [(gift, 4_000 - used_again, 0)]
+        assert audited(empty_url) == []
+
+    def test_a_surplus_whose_refund_was_declined_is_listed_from_now_on(
+        self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It was nowhere to be seen; now the refund is unreturned, and printed."""
+        invoice, charge = self._invoice(before, 0, status="void", surplus=True)
+        refund = self._refund(before, invoice, charge, 100_000, "declined")
+
+        migrate.upgrade(empty_url)
+
+        assert f"refund {refund} (customer C): 100000 must go back" in capsys.readouterr().out
+        [finding] = audited(empty_url)
+        assert finding.startswith("money that must go back went back")
+
+    def test_the_way_down_and_up_again_keeps_every_figure(
+        self, empty_url: str, before: psycopg.Connection
+    ) -> None:
+        """Downgraded, the rows are what they were before."""
+        invoice, charge = self._invoice(before, 0, refunding=30_000)
+        self._refund(before, invoice, charge, 30_000, "succeeded")
+        self._credit(before, invoice, 25_000)
+        rows = "SELECT amount, remaining, paid_out, invoice_id FROM credits"
+        credits_before = before.execute(rows).fetchall()
+        migrate.upgrade(empty_url)
+        command.downgrade(migrate._config(empty_url), "0004")
+
+        assert before.execute("SELECT amount_refunding FROM charges").fetchall() == [(30_000,)]
+        assert before.execute(rows).fetchall() == credits_before
+        migrate.upgrade(empty_url)
+        assert parts(before, charge) == (45_000, 30_000, 25_000)
 
 
-def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
-    """Only what a question ended as "not found" is marked; a live decline with that code is not."""
-    migrate.upgrade(empty_url)
-    command.downgrade(migrate._config(empty_url), "0006")
-    plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    sources = {"status": "0" * 31 + "1", "live": "0" * 31 + "2"}
-    with psycopg.connect(plain) as connection:
-        connection.execute("SET session_replication_role = 'replica'")  # no keys to other tables
-        for source, charge in sources.items():
-            connection.execute(OLD_CHARGE.format(id=charge).replace(f"N-{charge}", f"N-{source}"))
-            connection.execute(OLD_EVENT.format(id=charge, source=source))
+def parts(connection: psycopg.Connection, charge: UUID) -> tuple[int, ...]:
+    """What is kept, refunded and credited of a charge."""
+    row = connection.execute(
+        "SELECT kept, refunded, credited FROM charges WHERE id = %s", (charge,)
+    ).fetchone()
+    assert row is not None
+    return tuple(row)
 
-    migrate.upgrade(empty_url)
 
-    with psycopg.connect(plain) as connection:
-        rows = connection.execute("SELECT gateway_number, never_received FROM charges").fetchall()
-    assert dict(rows) == {"N-status": True, "N-live": False}
+BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
+MONEY = ("credit", "was taken", "gave back", "must go back", "surplus")
+
+
+def audited(url: str) -> list[str]:
+    """What the audit finds about money, as a list of names and details."""
+    database = Database(url)
+    try:
+        with database.transaction() as connection:
+            return [
+                f"{name}: {detail}"
+                for name in audit.INVARIANTS
+                if any(word in name for word in MONEY)
+                for detail in audit.broken(connection, name, BEFORE_ALL)
+            ]
+    finally:
+        database.dispose()
+
+
+_GROUND = """
+INSERT INTO customers (id, name, created_at) VALUES ('C', 'Ani', now());
+INSERT INTO plans (code, name, amount, every, timezone, retries, on_exhausted, catch_up, created_at)
+    VALUES ('P', 'P', 100000, '1 month', 'Asia/Jakarta', '{}', 'cancel', 'all', now());
+INSERT INTO wallets (id, customer_id, status, phone_sealed, masked_phone, token_sealed, created_at,
+    expires_at) VALUES (gen_random_uuid(), 'C', 'active', 'x', '****1234', 'x', now(),
+    now() + interval '1 year');
+INSERT INTO subscriptions (id, customer_id, plan_code, status, amount, created_at)
+    VALUES (gen_random_uuid(), 'C', 'P', 'active', 100000, now());
+"""

@@ -5,13 +5,15 @@ The order is forced where it can be: one transaction stands open while the other
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from billing.domain.errors import RefundTooLarge
+from billing.domain.conservation import Part
+from billing.domain.errors import BillingError, RefundTooLarge
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
@@ -25,6 +27,7 @@ from billing.services import (
     operating,
     reconciling,
     refunding,
+    returns,
     settling,
 )
 from billing.services.context import Request
@@ -221,26 +224,26 @@ def test_one_key_used_at_once_acts_once(engine: Engine, other: Engine) -> None:
     assert [row["amount"] for row in engine.ledger(customer, "refund")] == [10_000]
 
 
-def test_the_reservation_alone_keeps_refunds_below_the_charge(
-    engine: Engine, other: Engine
-) -> None:
-    """Two transactions reserve 30,000 of 50,000 without any other lock: the second waits, fails."""
+def test_the_charge_alone_keeps_refunds_below_it(engine: Engine, other: Engine) -> None:
+    """Two transactions take 30,000 of 50,000 without any other lock: the second waits, fails."""
     _customer, subscription = engine.begun()
     engine.run()
     [charge] = engine.charges(subscription)
 
-    def reserve() -> bool:
-        with other.context.database.transaction() as connection:
-            return refunds.reserve(connection, charge["id"], 30_000)
+    def take_out() -> Part:
+        with suppress(BillingError), other.context.database.transaction() as connection:
+            returns.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
+            return Part.REFUNDED
+        return Part.KEPT
 
     with ThreadPoolExecutor(1) as pool:
         with engine.context.database.transaction() as connection:
-            assert refunds.reserve(connection, charge["id"], 30_000)
-            second = pool.submit(reserve)
+            returns.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
+            second = pool.submit(take_out)
             engine.until(lambda: is_waiting(other))
-            refunds.release(connection, charge["id"], 5_000)
-        assert second.result(10) is False
-    engine.execute("UPDATE charges SET amount_refunding = 0")
+            returns.move(connection, charge["id"], 5_000, Part.REFUNDED, Part.KEPT)
+        assert second.result(10) is Part.KEPT
+    engine.execute("UPDATE charges SET kept = amount, refunded = 0")
 
 
 def test_two_openers_open_a_period_once(engine: Engine, other: Engine) -> None:

@@ -80,16 +80,27 @@ REFUND = Machine(
     RefundMove,
     refund.advance,
     "requested",
-    frozenset({"succeeded", "declined"}),
+    frozenset({"succeeded", "returned_elsewhere"}),
     {
         ("requested", "send"): "in_flight",
+        # By a person's word, of one that was never received.
+        ("requested", "decline"): "declined",
+        ("requested", "leave_unreturned"): "unreturned",
+        # A live decline is no end: Check Status has to agree.
         ("in_flight", "succeed"): "succeeded",
-        ("in_flight", "decline"): "declined",
         ("in_flight", "turn_away"): "requested",
         ("in_flight", "lose_sight"): "unknown",
         ("unknown", "succeed"): "succeeded",
         ("unknown", "decline"): "declined",
+        ("unknown", "leave_unreturned"): "unreturned",
         ("unknown", "send"): "in_flight",
+        ("unreturned", "decline"): "declined",
+        ("unreturned", "return_elsewhere"): "returned_elsewhere",
+        ("unreturned", "waive"): "waived",
+        # Late news: the gateway paid it after all.
+        ("unreturned", "succeed"): "succeeded",
+        ("declined", "succeed"): "succeeded",
+        ("waived", "succeed"): "succeeded",
     },
 )
 WALLET = Machine(

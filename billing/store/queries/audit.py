@@ -4,8 +4,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from billing.domain.refund import COUNTED
+from billing.store.columns import listed
+from billing.store.queries.refunds import BREACHES as _BREACHES
+from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
 from billing.store.statements import text
 
+_COUNTED = listed("r.status", COUNTED)
 INVARIANTS = {
     "one paying charge for each paid invoice": """
         SELECT i.id || ' has ' || count(c.id) || ' paying charges' FROM invoices i
@@ -17,8 +22,10 @@ INVARIANTS = {
         JOIN invoices i ON i.id = c.invoice_id
         WHERE c.status = 'succeeded' AND NOT c.surplus AND i.status <> 'paid'""",
     "a surplus payment is given back": """
-        SELECT c.id || ' is surplus, but no refund of it exists' FROM charges c
-        WHERE c.surplus AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id)""",
+        SELECT c.id || ' is surplus, and ' || c.kept || ' of it is kept' FROM charges c
+        WHERE c.surplus AND c.kept > 0
+          AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.charge_id = c.id
+                          AND r.status IN ('unreturned', 'waived'))""",
     "a charge, its invoice and its wallet are of the same customer": """
         SELECT c.id || ' is of ' || c.customer_id || ' and ' || c.subscription_id
                || ', its invoice of ' || i.customer_id || ' and ' || i.subscription_id
@@ -41,35 +48,56 @@ INVARIANTS = {
         WHERE i.lines <> '[]' AND l.sum <> i.amount""",
     "what invoices took of credits adds up": """
         SELECT i.id || ' was credited ' || i.credited || ', its credits gave '
-               || coalesce(sum(u.amount), 0)
+               || coalesce(sum(u.amount), 0) || ' and got back ' || coalesce(sum(u.returned), 0)
         FROM invoices i LEFT JOIN credit_uses u ON u.invoice_id = i.id
         WHERE i.credited > 0 OR u.amount > 0 GROUP BY i.id
-        HAVING CASE WHEN i.status = 'void' THEN 0 ELSE i.credited END
-               <> coalesce(sum(u.amount), 0)""",
+        HAVING i.credited <> coalesce(sum(u.amount), 0)
+            OR i.status = 'void' AND coalesce(sum(u.returned), 0) <> i.credited""",
     "what is left of a credit adds up": """
         SELECT c.id || ' has ' || c.remaining || ' left of ' || c.amount || ', ' || c.paid_out
-               || ' paid out, ' || coalesce(sum(u.amount), 0) || ' used'
+               || ' paid out, ' || coalesce(sum(u.amount - u.returned), 0) || ' used'
         FROM credits c LEFT JOIN credit_uses u ON u.credit_id = c.id
-        GROUP BY c.id HAVING c.remaining + c.paid_out + coalesce(sum(u.amount), 0) <> c.amount""",
-    "no more is given back than was paid": """
-        SELECT i.id || ' was paid ' || i.amount || '; refunds take ' || c.amount_refunding
-               || ' of it, credits ' || given.sum
-        FROM invoices i
-        CROSS JOIN LATERAL (SELECT sum(amount - paid_out) AS sum FROM credits
-                            WHERE invoice_id = i.id) AS given
-        JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
-        WHERE given.sum + c.amount_refunding > i.amount""",
-    "reserved refunds add up": """
-        SELECT c.id || ' reserves ' || c.amount_refunding || ', its refunds ask '
+        GROUP BY c.id
+        HAVING c.remaining + c.paid_out + coalesce(sum(u.amount - u.returned), 0) <> c.amount""",
+    "what is paid out of a credit adds up": f"""
+        SELECT c.id || ' says ' || c.paid_out || ' paid out, its refunds say '
                || coalesce(sum(r.amount), 0)
-        FROM charges c LEFT JOIN refunds r ON r.charge_id = c.id AND r.status <> 'declined'
-        GROUP BY c.id HAVING c.amount_refunding <> coalesce(sum(r.amount), 0)""",
+        FROM credits c LEFT JOIN refunds r ON r.credit_id = c.id AND {_COUNTED}
+        WHERE c.paid_out > 0 OR r.id IS NOT NULL
+        GROUP BY c.id HAVING c.paid_out <> coalesce(sum(r.amount), 0)""",  # noqa: S608
+    "what was taken is kept, refunded or credited": f"""
+        SELECT c.id || ' took ' || c.amount || ': says ' || c.kept || ' kept, ' || c.refunded
+               || ' refunded, ' || c.credited || ' credited; its refunds say '
+               || coalesce(back.sum, 0) || ', its credits ' || coalesce(given.sum, 0)
+        FROM charges c
+        LEFT JOIN (SELECT r.charge_id, sum(r.amount) FROM refunds r WHERE {_COUNTED}
+                   GROUP BY 1) AS back ON back.charge_id = c.id
+        LEFT JOIN (SELECT charge_id, sum(from_charge - paid_out) FROM credits
+                   WHERE charge_id IS NOT NULL GROUP BY 1) AS given ON given.charge_id = c.id
+        WHERE c.refunded <> coalesce(back.sum, 0) OR c.credited <> coalesce(given.sum, 0)
+           OR c.kept + c.refunded + c.credited
+              <> CASE WHEN c.status = 'succeeded' THEN c.amount ELSE 0 END""",  # noqa: S608
+    "a credit is of the charge that paid its invoice": """
+        SELECT g.id || ' is of charge ' || g.charge_id || ' and of invoice ' || g.invoice_id
+        FROM credits g JOIN charges c ON c.id = g.charge_id
+        WHERE g.invoice_id IS DISTINCT FROM c.invoice_id OR g.customer_id <> c.customer_id""",
+    "money that must go back went back": """
+        SELECT id || ' over ' || amount || ' (' || purpose || ') was declined; '
+               || 'billing refunds retry ' || id
+        FROM refunds WHERE status = 'unreturned'""",
+    "no charge gave back more than it took": f"""
+        SELECT c.id || ' took ' || c.amount || ', refunded ' || (e.data->>'refunded')
+               || ' and credited ' || (e.data->>'credited') || '; billing charge acknowledge '
+               || c.id {_BREACHES}""",
+    "no refund is contradicted by the gateway": f"""
+        SELECT r.id || ' is ' || r.status || ', the gateway says ' || (e.data->>'gateway')
+               || '; billing refunds acknowledge ' || r.id {_CONTRADICTED}""",
     "refunded money adds up": """
         SELECT i.id || ' says ' || i.amount_refunded || ', its refunds say '
                || coalesce(sum(r.amount), 0)
         FROM invoices i
         LEFT JOIN (refunds r JOIN charges c ON c.id = r.charge_id AND NOT c.surplus)
-            ON r.invoice_id = i.id AND r.status = 'succeeded'
+            ON r.invoice_id = i.id AND r.status IN ('succeeded', 'returned_elsewhere')
         GROUP BY i.id HAVING i.amount_refunded <> coalesce(sum(r.amount), 0)""",
     "periods follow each other without gap or overlap": """
         SELECT subscription_id || ': period ' || period_index || ' begins at ' || period_start
@@ -159,8 +187,10 @@ INVARIANTS = {
           AND e.kind <> 'subscription.' || s.status
         UNION ALL SELECT e.kind || ' was recorded of ' || r.id || ', which is ' || r.status
         FROM events e JOIN refunds r ON r.id = CAST(e.data->>'refund' AS uuid)
-        WHERE e.kind IN ('refund.succeeded', 'refund.declined')
-          AND e.kind <> 'refund.' || r.status""",
+        WHERE e.kind IN ('refund.succeeded', 'refund.returned_elsewhere')
+          AND e.kind <> 'refund.' || r.status
+           OR e.kind IN ('refund.declined', 'refund.unreturned', 'refund.waived')
+          AND r.status IN ('requested', 'in_flight', 'unknown')""",
     "nothing stays unknown beyond the alarm": """
         SELECT id || ' is ' || status || ' since ' || created_at || ' and not parked' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown') AND parked_at IS NULL

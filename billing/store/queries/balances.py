@@ -4,13 +4,12 @@ Credits are locked after subscriptions, in the order of their ids, which is that
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, insert
 
 from billing.store.statements import text
-from billing.store.tables import CREDIT_USES, CREDITS
+from billing.store.tables import CREDIT_USES
 
 
 def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[RowMapping]:
@@ -44,35 +43,14 @@ def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     )
     connection.execute(
         text("""
-            WITH taken AS (DELETE FROM credit_uses WHERE invoice_id = ANY(:ids)
-                           RETURNING credit_id, amount)
-            UPDATE credits c SET remaining = c.remaining + t.amount
-            FROM (SELECT credit_id, sum(amount) AS amount FROM taken GROUP BY 1) AS t
-            WHERE c.id = t.credit_id
+            WITH left_of AS (SELECT credit_id, sum(amount - returned) AS amount FROM credit_uses
+                             WHERE invoice_id = ANY(:ids) GROUP BY 1),
+            undone AS (UPDATE credit_uses SET returned = amount WHERE invoice_id = ANY(:ids))
+            UPDATE credits c SET remaining = c.remaining + l.amount
+            FROM left_of l WHERE c.id = l.credit_id
         """),
         ids,
     )
-
-
-def give(
-    connection: Connection,
-    customer_id: str,
-    amount: int,
-    reason: str,
-    at: datetime,
-    invoice_id: UUID | None = None,
-) -> int:
-    """Add a credit and return its id."""
-    values = {
-        "customer_id": customer_id,
-        "amount": amount,
-        "remaining": amount,
-        "invoice_id": invoice_id,
-        "reason": reason,
-        "created_at": at,
-    }
-    statement = insert(CREDITS).values(**values).returning(CREDITS.c.id)
-    return int(connection.execute(statement).scalar_one())
 
 
 def one(connection: Connection, credit_id: int) -> RowMapping | None:
@@ -87,30 +65,12 @@ def lock_one(connection: Connection, credit_id: int) -> list[RowMapping]:
     return list(connection.execute(statement, {"id": credit_id}).mappings())
 
 
-def pay_out(connection: Connection, credit_id: int, amount: int) -> None:
-    """Take money that goes back through the gateway off a credit, whose lock the caller holds."""
-    connection.execute(
-        text(
-            "UPDATE credits SET remaining = remaining - :amount, paid_out = paid_out + :amount"
-            " WHERE id = :id"
-        ),
-        {"id": credit_id, "amount": amount},
-    )
-
-
 def of_customer(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
     """A customer's credits, the oldest first."""
     statement = text(
-        "SELECT id, customer_id AS customer, amount, remaining, paid_out, invoice_id AS invoice,"
+        "SELECT id, customer_id AS customer, amount, remaining, paid_out, from_charge,"
+        " invoice_id AS invoice, charge_id AS charge,"
         " reason, created_at FROM credits WHERE customer_id = :customer ORDER BY id LIMIT :limit"
     )
     parameters = {"customer": customer_id, "limit": limit}
     return list(connection.execute(statement, parameters).mappings())
-
-
-def given_from(connection: Connection, invoice_id: UUID) -> int:
-    """How much of an invoice's money became the customer's and was not paid out."""
-    statement = text(
-        "SELECT coalesce(sum(amount - paid_out), 0) FROM credits WHERE invoice_id = :id"
-    )
-    return int(connection.execute(statement, {"id": invoice_id}).scalar_one())

@@ -97,6 +97,7 @@ _SETTLED = text(f"""
             waiting = CASE WHEN NOT n.succeeded THEN coalesce(n.waiting, c.waiting) END,
             asks = c.asks + n.asked, turned_away = c.turned_away + n.unsent,
             sends = c.sends + n.resent,
+            kept = CASE WHEN n.succeeded THEN c.amount ELSE 0 END,
             body_sealed = CASE WHEN NOT n.final THEN c.body_sealed END
         FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, status text, surplus boolean,
             fault text, code text, message text, waiting text, next_check_at timestamptz,
@@ -268,7 +269,7 @@ def refundable(connection: Connection, invoice_id: UUID) -> RowMapping | None:
     """
     statement = text(
         "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded'"
-        " ORDER BY (surplus AND amount_refunding < amount) DESC, surplus LIMIT 1"
+        " ORDER BY (surplus AND kept > 0) DESC, surplus LIMIT 1"
     )
     return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
 

@@ -235,12 +235,13 @@ def of_period(connection: Connection, subscription_id: UUID, period_index: int) 
     """All invoices of a period, the newest change first, each with its charge and what is kept.
 
     `charge_left` of the paying charge could still be refunded; `kept` is what of the whole
-    amount was paid, by charge or credit, and neither refunded nor made the customer's credit.
+    amount was paid, by charge or credit, and neither refunded nor made the customer's credit nor
+    returned to the credits that it used.
     """
     statement = text("""
-        SELECT i.*, c.id AS charge_id, coalesce(c.amount - c.amount_refunding, 0) AS charge_left,
-               CASE WHEN i.status = 'paid' THEN i.amount - coalesce(c.amount_refunding, 0)
-                   - (SELECT CAST(coalesce(sum(amount - paid_out), 0) AS bigint) FROM credits
+        SELECT i.*, c.id AS charge_id, coalesce(c.kept, 0) AS charge_left,
+               CASE WHEN i.status = 'paid' THEN coalesce(c.kept, 0)
+                   + (SELECT CAST(coalesce(sum(amount - returned), 0) AS bigint) FROM credit_uses
                       WHERE invoice_id = i.id) ELSE 0 END AS kept
         FROM invoices i
         LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus

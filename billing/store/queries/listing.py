@@ -51,7 +51,10 @@ FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
 _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
        i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
-       i.amount_refunded, i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
+       i.amount_refunded,
+       (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r WHERE r.invoice_id = i.id
+        AND r.status IN ('requested', 'in_flight', 'unknown')) AS amount_refunding,
+       i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
        i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.reopened_at, i.steps_short,
        i.step_deadline_at, i.planned_at, p.retries, p.retries_for, p.declines_max,
        p.attempts_max, p.days_max, p.timezone
@@ -62,17 +65,20 @@ _CHARGES = """
 SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        c.customer_id AS customer, c.ordinal, c.gateway_number, CAST(c.id AS text) AS request_id,
        c.first_payment, c.trigger, c.amount,
-       (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r
-        WHERE r.charge_id = c.id AND r.status = 'succeeded') AS amount_refunded,
+       b.returned AS amount_refunded, c.refunded - b.returned AS amount_refunding,
+       c.credited AS amount_credited, c.kept AS amount_kept,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
        c.settled_at, c.next_check_at, c.parked_at, c.resolved_at, c.contradicted_at,
        i.status AS invoice_status, p.timezone
 FROM charges c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
-JOIN plans p ON p.code = s.plan_code"""
+JOIN plans p ON p.code = s.plan_code
+CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returned FROM refunds r
+    WHERE r.charge_id = c.id AND r.status IN ('succeeded', 'returned_elsewhere')) AS b"""
 
 _REFUNDS = """
-SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.amount, r.status, r.reason, r.code,
+SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.customer_id AS customer, r.amount,
+       r.status, r.purpose, r.source, r.credit_id AS credit, r.replaces, r.reason, r.code,
        r.message, r.tries, r.created_at, r.settled_at, r.next_attempt_at, r.parked_at, p.timezone
 FROM refunds r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""
@@ -84,11 +90,15 @@ CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'succeeded') AS payments,
            count(*) FILTER (WHERE surplus) AS surplus,
            count(*) FILTER (WHERE status IN ('in_flight', 'pending', 'unknown')) AS unresolved,
-           CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint) AS taken
+           CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint) AS taken,
+           CAST(coalesce(sum(kept), 0) AS bigint) AS kept,
+           CAST(coalesce(sum(credited), 0) AS bigint) AS credited
     FROM charges WHERE invoice_id = i.id) AS c
 CROSS JOIN LATERAL (
-    SELECT CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint)
-               AS returned,
+    SELECT CAST(coalesce(sum(amount) FILTER (
+               WHERE status IN ('succeeded', 'returned_elsewhere')), 0) AS bigint) AS returned,
+           count(*) FILTER (WHERE status IN ('in_flight', 'unknown') OR parked_at IS NOT NULL
+               OR status = 'unreturned') AS unresolved,
            CAST(coalesce(sum(amount) FILTER (
                WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS bigint) AS on_its_way
     FROM refunds WHERE invoice_id = i.id) AS r
@@ -214,8 +224,19 @@ def charges_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowM
 
 def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
     """The refunds of a page of invoices, oldest first."""
-    ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.id"
+    ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.charge_id, r.ordinal"
     return _page(connection, f"{_REFUNDS} {ending}", ids=list(invoice_ids))
+
+
+def refunds(
+    connection: Connection, *, status: str | None, customer_id: str | None, limit: int
+) -> list[RowMapping]:
+    """Refunds, the newest first."""
+    ending = """WHERE (CAST(:status AS text) IS NULL OR r.status = :status)
+        AND (CAST(:customer AS text) IS NULL OR r.customer_id = :customer)
+        ORDER BY r.created_at DESC, r.ordinal DESC, r.id LIMIT :limit"""
+    parameters = {"status": status, "customer": customer_id, "limit": limit}
+    return _page(connection, f"{_REFUNDS} {ending}", **parameters)
 
 
 def refund(connection: Connection, refund_id: UUID) -> RowMapping | None:
@@ -280,7 +301,8 @@ def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Ro
     columns = """SELECT i.id, i.subscription_id AS subscription, i.period_index, i.period_start,
         i.amount, i.status, c.payments, c.surplus, c.unresolved, c.taken AS amount_taken,
         r.returned AS amount_refunded, r.on_its_way AS amount_refunding,
-        c.taken - r.returned AS amount_kept, p.timezone"""
+        c.credited AS amount_credited, c.kept AS amount_kept,
+        r.unresolved AS unresolved_refunds, p.timezone"""
     ending = "ORDER BY c.payments > 1 DESC, i.period_start DESC, i.id LIMIT :limit"
     return _page(connection, f"{columns} {_PAYMENTS} {ending}", customer=customer_id, limit=limit)
 
@@ -289,8 +311,11 @@ def totals_of(connection: Connection, customer_id: str) -> RowMapping:
     """All the money that moved between a customer and us, and whether any of it moved twice."""
     columns = """SELECT CAST(coalesce(sum(c.taken), 0) AS bigint) AS amount_taken,
         CAST(coalesce(sum(r.returned), 0) AS bigint) AS amount_refunded,
-        CAST(coalesce(sum(c.taken - r.returned), 0) AS bigint) AS amount_kept,
+        CAST(coalesce(sum(r.on_its_way), 0) AS bigint) AS amount_refunding,
+        CAST(coalesce(sum(c.credited), 0) AS bigint) AS amount_credited,
+        CAST(coalesce(sum(c.kept), 0) AS bigint) AS amount_kept,
         CAST(coalesce(sum(c.unresolved), 0) AS bigint) AS unresolved,
+        CAST(coalesce(sum(r.unresolved), 0) AS bigint) AS unresolved_refunds,
         coalesce(bool_or(c.payments > 1), false) AS charged_twice"""
     parameters = {"customer": customer_id}
     return connection.execute(text(f"{columns} {_PAYMENTS}"), parameters).mappings().one()

@@ -49,7 +49,8 @@ def of_customer(connection: Connection, customer_id: str) -> list[Twins]:
             SELECT plan_code, count(*) AS periods, sum(amount) AS taken,
                    sum(r.returned) AS returned, sum(r.on_its_way) AS on_its_way
             FROM paid CROSS JOIN LATERAL (
-                SELECT coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS returned,
+                SELECT coalesce(sum(amount) FILTER (
+                    WHERE status IN ('succeeded', 'returned_elsewhere')), 0) AS returned,
                        coalesce(sum(amount) FILTER (
                            WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS on_its_way
                 FROM refunds WHERE charge_id = paid.charge_id) AS r

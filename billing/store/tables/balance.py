@@ -48,17 +48,22 @@ class Coupon(SQLModel, table=True):
 class Credit(SQLModel, table=True):
     """Rupiah that are the customer's: used by the next invoices, oldest first.
 
-    `invoice_id` is the invoice of whose money it is a part.
+    `from_charge` of its `amount` was taken by the charge `charge_id`, which paid `invoice_id`: so
+    much can be paid out at most. A gift has no charge, and is never paid out.
     """
 
     __tablename__ = "credits"
     __table_args__ = (
         amount("amount"),
         CheckConstraint("remaining BETWEEN 0 AND amount - paid_out", name="remaining"),
-        CheckConstraint("paid_out >= 0", name="paid_out"),
+        CheckConstraint("paid_out BETWEEN 0 AND from_charge", name="paid_out"),
+        CheckConstraint(
+            "from_charge <= amount AND (from_charge = 0) = (charge_id IS NULL)", name="from_charge"
+        ),
         Index("credits_customer", "customer_id", "id"),
         Index("credits_left", "customer_id", "id", postgresql_where=text("remaining > 0")),
         Index("credits_invoice", "invoice_id", postgresql_where=text("invoice_id IS NOT NULL")),
+        Index("credits_charge", "charge_id", postgresql_where=text("charge_id IS NOT NULL")),
     )
 
     id: int = field(BigInteger, primary_key=True, server_default=Identity(always=True))
@@ -67,19 +72,23 @@ class Credit(SQLModel, table=True):
     remaining: int = field(BigInteger)
     paid_out: int = field(BigInteger, server_default=text("0"))
     invoice_id: UUID | None = field(Uuid, to="invoices.id", null=True)
+    charge_id: UUID | None = field(Uuid, to="charges.id", null=True)
+    from_charge: int = field(BigInteger, server_default=text("0"))
     reason: str = field(Text)
     created_at: datetime = instant(null=False)
 
 
 class CreditUse(SQLModel, table=True):
-    """What an invoice took of a credit."""
+    """What an invoice took of a credit, and how much of that went back to the credit."""
 
     __tablename__ = "credit_uses"
     __table_args__ = (
         amount("amount"),
+        CheckConstraint("returned BETWEEN 0 AND amount", name="returned"),
         Index("credit_uses_invoice", "invoice_id"),
     )
 
     credit_id: int = field(BigInteger, to="credits.id", primary_key=True)
     invoice_id: UUID = field(Uuid, to="invoices.id", primary_key=True)
     amount: int = field(BigInteger)
+    returned: int = field(BigInteger, server_default=text("0"))

@@ -22,10 +22,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.conservation import Part
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
-from billing.domain.refund import UNSETTLED, RefundStatus
+from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
 from billing.domain.subscription import (
     RefundPolicy,
     SubscriptionStatus,
@@ -183,8 +184,14 @@ class Charge(SQLModel, table=True):
         UniqueConstraint("invoice_id", "ordinal", name="charges_one_an_ordinal"),
         UniqueConstraint("gateway_number", name="charges_gateway_number_unique"),
         amount("amount"),
-        CheckConstraint("amount_refunding BETWEEN 0 AND amount", name="amount_refunding"),
-        CheckConstraint("amount_refunding = 0 OR status = 'succeeded'", name="refund_of_succeeded"),
+        # Conservation of money: every rupiah that was taken is kept, refunded (or on its way) or
+        # credited.  Only `services.returns` moves rupiah between these columns.
+        CheckConstraint(
+            "CASE WHEN status = 'succeeded' THEN kept >= 0 AND refunded >= 0 AND credited >= 0"
+            " AND amount = kept + refunded + credited"
+            " ELSE kept = 0 AND refunded = 0 AND credited = 0 END",
+            name="conserved",
+        ),
         # Not in one expression: to count in it takes ten times as long, twice for each charge.
         CheckConstraint(
             "length(gateway_number) BETWEEN 3 AND 32 AND gateway_number !~ '[^A-Za-z0-9_-]'",
@@ -225,7 +232,9 @@ class Charge(SQLModel, table=True):
     trigger: str = field(Text)
     first_payment: bool = flag()
     amount: int = field(BigInteger)
-    amount_refunding: int = field(BigInteger, server_default=text("0"))
+    kept: int = field(BigInteger, server_default=text("0"))
+    refunded: int = field(BigInteger, server_default=text("0"))
+    credited: int = field(BigInteger, server_default=text("0"))
     surplus: bool = flag()
     status: str = field(Text)
     fault: str | None = field(Text, null=True)
@@ -249,14 +258,29 @@ class Charge(SQLModel, table=True):
 
 
 class Refund(SQLModel, table=True):
-    """Money given back from one succeeded charge. `id` is its Request-Id."""
+    """Money given back from one succeeded charge. `id` is its Request-Id.
+
+    It was taken from what was kept of the charge, or from the part that is `credit_id`.
+    `replaces` is a refund that was declined although its money must go back.
+    """
 
     __tablename__ = "refunds"
     __table_args__ = (
         UniqueConstraint("charge_id", "ordinal", name="refunds_one_an_ordinal"),
         amount("amount"),
         one_of("status", RefundStatus),
+        one_of("purpose", RefundPurpose),
+        CheckConstraint(
+            listed("source", (Part.KEPT, Part.CREDITED))
+            + " AND (source = 'credited') = (credit_id IS NOT NULL)",
+            name="source",
+        ),
         dated("refunds_due", "next_attempt_at"),
+        Index(
+            "refunds_unreturned",
+            "created_at",
+            postgresql_where=text(listed("status", (RefundStatus.UNRETURNED,))),
+        ),
         Index(
             "refunds_unsettled",
             "customer_id",
@@ -271,12 +295,22 @@ class Refund(SQLModel, table=True):
     customer_id: str = field(Text, to="customers.id")
     ordinal: int = field(SmallInteger)
     amount: int = field(BigInteger)
+    source: str = field(Text, server_default=text("'kept'"))
+    credit_id: int | None = field(BigInteger, to="credits.id", null=True)
+    purpose: str = field(Text, server_default=text("'operator'"))
+    replaces: UUID | None = field(Uuid, to="refunds.id", null=True)
     reason: str = field(Text)
     status: str = field(Text)
     code: str | None = field(Text, null=True)
     message: str | None = field(Text, null=True)
     tries: int = count()
+    turned_away: int = count()
+    waits: int = count()
     created_at: datetime = instant(null=False)
+    sent_at: datetime | None = instant()
+    declined_seen_at: datetime | None = instant()
+    failed_seen_at: datetime | None = instant()
+    resolved_at: datetime | None = instant()
     settled_at: datetime | None = instant()
     next_attempt_at: datetime | None = instant()
     parked_at: datetime | None = instant()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from billing.domain.events import Actor
 from billing.domain.outcomes import Succeeded
+from billing.domain.refund import RefundVerdict
 from billing.domain.settlement import Source
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
 from billing.services import (
@@ -20,6 +21,7 @@ from billing.services import (
     linking,
     operating,
     pausing,
+    refund_resolution,
     refunding,
     settling,
     subscribing,
@@ -343,15 +345,30 @@ class People:
             )
 
     def send_again(self) -> None:
-        """Send parked refunds again, each once more."""
-        parked = """SELECT DISTINCT invoice_id AS id FROM refunds WHERE parked_at IS NOT NULL
-            ORDER BY invoice_id"""
-        for row in self._world.databases.rows(parked):
+        """Go on with refunds that wait for a person, each once more; what is left is decided."""
+        waiting = """SELECT DISTINCT invoice_id AS id FROM refunds WHERE parked_at IS NOT NULL
+            OR status = 'unreturned' ORDER BY invoice_id"""
+        for row in self._world.databases.rows(waiting):
             invoice = row["id"]
             if invoice not in self._sent_again:
                 self._sent_again.add(invoice)
                 what = f"send refunds of {self._world.name(invoice)} again"
                 self._do(what, lambda c, i=invoice: refunding.send_again(c, i, BY))
+            else:
+                self._decide(invoice)
+
+    def _decide(self, invoice: UUID) -> None:
+        """The gateway declines it again: a restore forgot that it had gone back, or it is kept."""
+        unreturned = """SELECT id FROM refunds WHERE status = 'unreturned'
+            AND invoice_id = %(invoice)s ORDER BY ordinal"""
+        why = Actor("storm", "declined twice")
+        restored = self._world.restored_seq > 0
+        verdict = RefundVerdict.RETURNED_ELSEWHERE if restored else RefundVerdict.KEPT
+        for row in self._world.databases.rows(unreturned, invoice=invoice):
+            self._do(
+                f"refund of {self._world.name(invoice)} is {verdict}",
+                lambda c, r=row["id"]: refund_resolution.resolve_refund(c, r, verdict, why),
+            )
 
     def tell_late_news(self) -> None:
         """Book money that moved after the gateway had said twice that it would not."""

@@ -161,9 +161,10 @@ class StormGateway:
         return Fate()
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """Tell about a payment by its number."""
+        """Tell about a payment by its number, or about a refund by its Request-Id."""
         self.point("before call")
-        outcome = self._status(number, amount)
+        is_refund = identifier != number
+        outcome = self._refund_status(identifier) if is_refund else self._status(number, amount)
         self._note(f"status of {self._name(number)}: {_said(outcome)}")
         self.point("after call")
         return outcome
@@ -195,6 +196,18 @@ class StormGateway:
             case "TOKEN_EXPIRED":
                 return NotFound()
         return Declined(Fault.OTHER, "failed")
+
+    def _refund_status(self, request_id: str) -> StatusOutcome:
+        how = self._draw("refund status", ASKED)
+        refund = self.ledger.refunds.get(request_id)
+        if how in {"lost", "nonsense"}:
+            return Unknown("timeout")
+        if refund is None:
+            return NotFound()
+        if how == "wrong" and refund.status == SUCCESS and not refund.lied_about:
+            refund.lied_about = True
+            return Declined(Fault.OTHER, "failed")
+        return Succeeded() if refund.status == SUCCESS else Declined(Fault.OTHER, "failed")
 
     def refund(self, order: RefundOrder) -> RefundOutcome:
         """Give money back with whatever happens on the way."""

@@ -81,6 +81,7 @@ class Refund:
     order: RefundOrder
     status: str
     seq: int
+    lied_about: bool = False
 
 
 class Ledger:

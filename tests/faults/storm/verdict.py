@@ -17,6 +17,7 @@ from tests.faults.storm.world import World
 
 Row = Mapping[str, Any]
 FINAL = ("succeeded", "declined", "unsent")
+GIVEN_UP = {"declined", "unreturned", "returned_elsewhere", "waived"}
 
 
 class Records:
@@ -45,7 +46,7 @@ class Records:
         # A refund that the gateway declined, or of which nobody can tell, is for a person to see.
         self.left_to_people: Counter[UUID] = Counter()
         for row in self.refunds.values():
-            if row["status"] == "declined" or row["parked_at"] is not None:
+            if row["status"] in GIVEN_UP or row["parked_at"] is not None:
                 self.left_to_people[row["invoice_id"]] += row["amount"]
 
 
@@ -143,7 +144,8 @@ def _refunds_true(world: World, records: Records) -> Iterator[str]:
         there = world.ledger.refunds.get(request_id)
         if row["status"] == "succeeded" and (there is None or there.status != SUCCESS):
             yield f"refund {request_id}: booked as paid out, and it was not"
-        if row["status"] not in {"succeeded", "declined"} and row["parked_at"] is None:
+        ended = {"succeeded", *GIVEN_UP}
+        if row["status"] not in ended and row["parked_at"] is None:
             yield f"refund {request_id}: still {row['status']}, and not parked"
     reasons = Counter(row["reason"] for row in records.refunds.values())
     for reason, count in reasons.items():

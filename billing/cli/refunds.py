@@ -1,0 +1,130 @@
+"""`billing refunds`: money on its way back, and what a person decides about it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
+from billing.domain.refund import RefundStatus, RefundVerdict
+
+app = options.noun(
+    "Refunds: money on its way back; `billing refund INVOICE` requests one.", ways_out.REFUND
+)
+Refund = Annotated[str, typer.Argument(metavar="ID", help="The refund's id.")]
+COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
+WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
+FACTS = (
+    "id", "charge", "invoice", "customer", "amount", "status", "purpose", "source", "credit",
+    "replaces", "reason", "code", "message", "tries", "created_at", "settled_at",
+    "next_attempt_at", "parked_at",
+)  # fmt: skip
+
+
+@app.command("list", epilog=options.example("billing refunds list --waiting"))
+def list_(
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="ID", help="Only of this one.")
+    ] = None,
+    status: Annotated[RefundStatus | None, typer.Option("--status", help="Only these.")] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only what waits for a person, with the command.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """List refunds, the newest first, or what of them waits for a person."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = (
+            showing.refunds_waiting(database, most)
+            if waiting
+            else showing.refunds(database, customer, status, most)
+        )
+    columns, empty = (WAITING, "nothing waits") if waiting else (COLUMNS, "no refunds")
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
+
+
+@app.command(epilog=options.example("billing refunds show 5f1c…"))
+def show(refund: Refund, *, as_json: options.Json = False) -> None:
+    """Show one refund."""
+    wanted = arguments.identity(refund, "refund")
+    with engine.rows() as database:
+        from billing.services import showing
+
+        found = showing.refund(database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(
+    epilog=options.example(
+        'billing refunds resolve 5f1c… --as succeeded --reason "DOKU ticket"',
+        'billing refunds resolve 5f1c… --as returned-elsewhere --reason "bank transfer"',
+    )
+)
+def resolve(
+    refund: Refund,
+    verdict: Annotated[
+        RefundVerdict,
+        typer.Option(
+            "--as",
+            help="succeeded or declined: a parked one, after the gateway was asked;"
+            " returned-elsewhere or kept: an unreturned one.",
+        ),
+    ],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Settle a refund by a person's word; the gateway is asked first."""
+    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    with engine.engine() as context:
+        from billing.services import refund_resolution, showing
+
+        told = refund_resolution.resolve_refund(context, wanted, verdict, by)
+        found = showing.refund(context.database, wanted)
+
+    def people() -> None:
+        if told["gateway"] is not None:
+            output.say(f"the gateway says: {told['gateway']}")
+        _people(found)
+
+    output.answer(found | {"gateway": told["gateway"]}, as_json=as_json, people=people)
+
+
+@app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))
+def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+    """Go on with a parked refund, or replace an unreturned one by a new one."""
+    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    with engine.engine() as context:
+        from billing.services import refund_resolution, showing
+
+        tried = refund_resolution.retry_refund(context, wanted, by)["refund"]
+        found = showing.refund(context.database, arguments.identity(tried, "refund"))
+    output.answer(
+        found,
+        as_json=as_json,
+        people=lambda: output.say(f"refund {tried} is tried with the next tick"),
+    )
+
+
+@app.command(epilog=options.example('billing refunds acknowledge 5f1c… --reason "settled by hand"'))
+def acknowledge(
+    refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Say that you have seen to a refund about which the gateway said the opposite."""
+    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    with engine.engine() as context:
+        from billing.services import refund_resolution, showing
+
+        refund_resolution.acknowledge_contradiction(context, wanted, by)
+        found = showing.refund(context.database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"refund {wanted} is seen to"))
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    output.ways(found)

@@ -1,0 +1,238 @@
+"""Returns: the one place where money of a charge changes hands after it was taken.
+
+Whatever gives money back (refund, cancellation, downgrade, surplus, void, payout of a credit, a
+refund that was declined) goes through here. The caller holds the subscription's lock. What was
+covered by the customer's balance goes back to the credits it came from, so that a gift never
+becomes money that can be paid out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import charge
+from billing.domain.conservation import Part, Split, from_charge_first
+from billing.domain.errors import IllegalMove, RefundTooLarge
+from billing.domain.events import Actor, event
+from billing.domain.money import rupiah
+from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.store.queries import charges, conservation, events
+from billing.store.queries.conservation import CreditUse
+
+
+class Taken(NamedTuple):
+    """A succeeded charge, with what an event about its money names."""
+
+    charge_id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+
+    @classmethod
+    def by(cls, row: Mapping[Any, Any]) -> "Taken":
+        """The charge whose row this is."""
+        return cls(row["id"], row["invoice_id"], row["subscription_id"], row["customer_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A refund that is wanted: how much, why, and from which credit if it is a payout."""
+
+    amount: int
+    purpose: RefundPurpose
+    reason: str
+    credit_id: int | None = None
+    replaces: UUID | None = None
+
+    @property
+    def source(self) -> Part:
+        """Which part of the charge it is taken from."""
+        return Part.KEPT if self.credit_id is None else Part.CREDITED
+
+
+def move(connection: Connection, charge_id: UUID, amount: int, source: Part, target: Part) -> Split:
+    """Move rupiah of a succeeded charge from one part to another, and return what it is then.
+
+    Raises IllegalMove or RefundTooLarge, with nothing written.
+    """
+    split = conservation.lock_split(connection, charge_id)
+    if split is None:
+        raise IllegalMove(f"charge {charge_id} did not succeed; no money of it can be moved")
+    after = split.move(amount, source, target)
+    conservation.write_split(connection, charge_id, after)
+    return after
+
+
+def request_refund(
+    connection: Connection, taken: Taken, order: Order, by: Actor, now: datetime
+) -> UUID:
+    """Set money of a charge aside for a refund, and write the refund down to be sent.
+
+    Raises IllegalMove or RefundTooLarge, with nothing written.
+    """
+    _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
+    ordinal = conservation.next_ordinal(connection, taken.charge_id)
+    refund_id = charge.refund_id(taken.charge_id, ordinal)
+    conservation.add_refund(
+        connection,
+        id=refund_id,
+        charge_id=taken.charge_id,
+        invoice_id=taken.invoice_id,
+        customer_id=taken.customer_id,
+        ordinal=ordinal,
+        amount=order.amount,
+        source=order.source,
+        credit_id=order.credit_id,
+        purpose=order.purpose,
+        replaces=order.replaces,
+        reason=order.reason,
+        status=RefundStatus.REQUESTED,
+        created_at=now,
+        next_attempt_at=now,
+    )
+    _record(
+        connection, "refund.requested", taken, by, now, refund=str(refund_id),
+        amount=order.amount, why=order.reason, purpose=order.purpose, source=order.source,
+    )  # fmt: skip
+    return refund_id
+
+
+def _take_out(
+    connection: Connection, charge_id: UUID, amount: int, source: Part, credit_id: int | None
+) -> None:
+    move(connection, charge_id, amount, source, Part.REFUNDED)
+    if credit_id is not None and not conservation.pay_out(connection, credit_id, amount):
+        raise RefundTooLarge(f"less than {rupiah(amount)} of credit {credit_id} can be paid out")
+
+
+def put_back(connection: Connection, refund: Mapping[Any, Any]) -> Part:
+    """Put the money of a refund that was declined back where it came from, and say where."""
+    source = Part(refund["source"])
+    move(connection, refund["charge_id"], refund["amount"], Part.REFUNDED, source)
+    if refund["credit_id"] is not None:
+        conservation.undo_pay_out(connection, refund["credit_id"], refund["amount"])
+    return source
+
+
+def take_out_again(connection: Connection, refund: Mapping[Any, Any]) -> None:
+    """Count the money of a declined refund as refunded after all: it did go back.
+
+    Raises RefundTooLarge when it was used for something else meanwhile, with nothing written.
+    """
+    with connection.begin_nested():
+        _take_out(
+            connection, refund["charge_id"], refund["amount"], Part(refund["source"]),
+            refund["credit_id"],
+        )  # fmt: skip
+
+
+def credit(
+    connection: Connection,
+    invoice: Mapping[Any, Any],
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Make a part of what a paid invoice was paid the customer's balance.
+
+    Raises RefundTooLarge when less of it is kept.
+    """
+    paid = charges.paying(connection, invoice["id"])
+    kept = 0 if paid is None else paid["kept"]
+    money, rest = from_charge_first(amount, kept)
+    if paid is not None and money:
+        taken = Taken.by(paid)
+        move(connection, taken.charge_id, money, Part.KEPT, Part.CREDITED)
+        made = conservation.add_credit(
+            connection, taken.customer_id, money, reason, now,
+            invoice_id=taken.invoice_id, charge_id=taken.charge_id,
+        )  # fmt: skip
+        _record(connection, "credit.given", taken, by, now, credit=made, amount=money, why=reason)
+    if rest:
+        return_to_credits(connection, invoice, rest, reason, by, now)
+
+
+def refund(
+    connection: Connection,
+    invoice: Mapping[Any, Any],
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> int:
+    """Give a part of what a canceled subscription's invoice was paid back, as it was paid.
+
+    Return the rupiah that go back to the wallet; the rest goes back to the credits it came from.
+    Raises RefundTooLarge when less of it is kept.
+    """
+    paid = charges.paying(connection, invoice["id"])
+    kept = 0 if paid is None else paid["kept"]
+    money, rest = from_charge_first(amount, kept)
+    if paid is not None and money:
+        order = Order(money, RefundPurpose.CANCEL, reason)
+        request_refund(connection, Taken.by(paid), order, by, now)
+    if rest:
+        return_to_credits(connection, invoice, rest, reason, by, now)
+    return money
+
+
+def return_to_credits(
+    connection: Connection,
+    invoice: Mapping[Any, Any],
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Undo a part of what an invoice took of the customer's credits, the newest first.
+
+    Raises RefundTooLarge when it took less.
+    """
+    left, back = amount, list[CreditUse]()
+    for use in reversed(conservation.lock_uses(connection, invoice["id"])):
+        part = min(left, use.amount)
+        left -= part
+        if part:
+            back.append(CreditUse(use.credit_id, part))
+    if left:
+        raise RefundTooLarge(
+            f"{rupiah(amount - left)} of invoice {invoice['id']} is left to be returned;"
+            f" {rupiah(amount)} cannot be"
+        )
+    conservation.return_uses(connection, invoice["id"], back)
+    about = {name: invoice[name] for name in ("customer_id", "subscription_id")}
+    events.record(
+        connection,
+        [
+            event(
+                "credit.returned", at=now, by=by, **about, invoice_id=invoice["id"],
+                credit=use.credit_id, amount=use.amount, why=reason,
+            )
+            for use in back
+        ],
+    )  # fmt: skip
+
+
+def give(
+    connection: Connection, customer_id: str, amount: int, reason: str, by: Actor, now: datetime
+) -> int:
+    """Give a customer credit that no payment stands behind, and return its id."""
+    made = conservation.add_credit(connection, customer_id, amount, reason, now)
+    told = event("credit.given", at=now, by=by, customer_id=customer_id, credit=made, amount=amount)
+    events.record(connection, [told])
+    return made
+
+
+def _record(
+    connection: Connection, kind: str, taken: Taken, by: Actor, now: datetime, **data: Any
+) -> None:
+    told = event(
+        kind, at=now, by=by, customer_id=taken.customer_id, invoice_id=taken.invoice_id,
+        subscription_id=taken.subscription_id, charge_id=taken.charge_id, **data,
+    )  # fmt: skip
+    events.record(connection, [told])

@@ -1,0 +1,125 @@
+"""Statements that move rupiah: the three parts of a charge, refunds, credits and what used them.
+
+Only `services.returns` calls those that write. A charge's row is locked while its parts change;
+the CHECK on the row has the last word.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, insert
+
+from billing.domain.conservation import Split
+from billing.store.statements import text
+from billing.store.tables import CREDITS, REFUNDS
+
+
+class CreditUse(NamedTuple):
+    """What an invoice took of a credit and did not return yet."""
+
+    credit_id: int
+    amount: int
+
+
+def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
+    """Lock a succeeded charge and return what became of it; None if it did not succeed."""
+    statement = text(
+        "SELECT kept, refunded, credited FROM charges WHERE id = :id AND status = 'succeeded'"
+        " FOR NO KEY UPDATE"
+    )
+    row = connection.execute(statement, {"id": charge_id}).one_or_none()
+    return None if row is None else Split(row.kept, row.refunded, row.credited)
+
+
+def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
+    """Write what became of a charge, whose lock the caller holds."""
+    statement = text(
+        "UPDATE charges SET kept = :kept, refunded = :refunded, credited = :credited WHERE id = :id"
+    )
+    parameters = {"kept": split.kept, "refunded": split.refunded, "credited": split.credited}
+    connection.execute(statement, {"id": charge_id, **parameters})
+
+
+def next_ordinal(connection: Connection, charge_id: UUID) -> int:
+    """The ordinal of a charge's next refund, from 1."""
+    statement = text("SELECT coalesce(max(ordinal), 0) + 1 FROM refunds WHERE charge_id = :id")
+    return int(connection.execute(statement, {"id": charge_id}).scalar_one())
+
+
+def add_refund(connection: Connection, **values: Any) -> None:
+    """Insert a refund."""
+    connection.execute(insert(REFUNDS).values(**values))
+
+
+def add_credit(
+    connection: Connection,
+    customer_id: str,
+    amount: int,
+    reason: str,
+    at: datetime,
+    *,
+    invoice_id: UUID | None = None,
+    charge_id: UUID | None = None,
+) -> int:
+    """Add a credit, of a charge's money or a gift, and return its id."""
+    values = {
+        "customer_id": customer_id,
+        "amount": amount,
+        "remaining": amount,
+        "invoice_id": invoice_id,
+        "charge_id": charge_id,
+        "from_charge": 0 if charge_id is None else amount,
+        "reason": reason,
+        "created_at": at,
+    }
+    statement = insert(CREDITS).values(**values).returning(CREDITS.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def pay_out(connection: Connection, credit_id: int, amount: int) -> bool:
+    """Take money that goes back through the gateway off a credit; False when less is left of it."""
+    statement = text(
+        "UPDATE credits SET remaining = remaining - :amount, paid_out = paid_out + :amount"
+        " WHERE id = :id AND remaining >= :amount AND paid_out + :amount <= from_charge"
+    )
+    return connection.execute(statement, {"id": credit_id, "amount": amount}).rowcount == 1
+
+
+def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
+    """Put money whose payout was declined back on its credit."""
+    statement = text(
+        "UPDATE credits SET remaining = remaining + :amount, paid_out = paid_out - :amount"
+        " WHERE id = :id"
+    )
+    connection.execute(statement, {"id": credit_id, "amount": amount})
+
+
+def lock_uses(connection: Connection, invoice_id: UUID) -> list[CreditUse]:
+    """Lock the credits that an invoice used, and return what it could return, the oldest first."""
+    statement = text(
+        "SELECT u.credit_id, u.amount - u.returned AS amount FROM credit_uses u"
+        " JOIN credits c ON c.id = u.credit_id WHERE u.invoice_id = :id AND u.returned < u.amount"
+        " ORDER BY c.id FOR UPDATE OF c"
+    )
+    rows = connection.execute(statement, {"id": invoice_id})
+    return [CreditUse(row.credit_id, row.amount) for row in rows]
+
+
+def return_uses(connection: Connection, invoice_id: UUID, uses: Sequence[CreditUse]) -> None:
+    """Put back on credits, whose locks the caller holds, what an invoice took of them."""
+    if not uses:
+        return
+    parameters = [{**use._asdict(), "invoice_id": invoice_id} for use in uses]
+    connection.execute(
+        text(
+            "UPDATE credit_uses SET returned = returned + :amount"
+            " WHERE credit_id = :credit_id AND invoice_id = :invoice_id"
+        ),
+        parameters,
+    )
+    connection.execute(
+        text("UPDATE credits SET remaining = remaining + :amount WHERE id = :credit_id"),
+        [use._asdict() for use in uses],
+    )

@@ -1,0 +1,400 @@
+"""One customer's life in money: the engine acts, the model is told, and both are compared.
+
+Each deed is a pair of a name and its arguments, so that a life that fails reads like a story.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from billing.domain.errors import BillingError
+from billing.domain.events import OPERATOR, Actor
+from billing.domain.refund import RefundVerdict
+from billing.domain.subscription import RefundPolicy
+from billing.services import (
+    changing,
+    crediting,
+    ending,
+    linking,
+    operating,
+    refund_resolution,
+    refunding,
+    subscribing,
+)
+from billing.store.queries import audit
+from tests.integration.engine import Engine, Row
+from tests.property.money_model import Model
+from tests.property.money_till import Till
+
+DAY = timedelta(days=1)
+LOOKS_EVERY_DAYS = 12
+READ = {
+    "invoices": "SELECT * FROM invoices ORDER BY created_at, period_index, change_index",
+    "charges": "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id",
+    "refunds": "SELECT * FROM refunds",
+    "credits": "SELECT id, remaining FROM credits",
+}
+WHY, PLACE = Actor("test", "a reason"), ZoneInfo("Asia/Jakarta")
+Deed = tuple[Any, ...]
+
+
+class Life:
+    """A customer with a subscription, in an engine whose gateway is a till."""
+
+    def __init__(self, shared: Engine) -> None:
+        self.till, self.model = Till(), Model()
+        self.engine = engine = Quick(shared, self.till)
+        engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
+        engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
+        self.customer = f"C{uuid4().hex[:12]}"
+        subscribing.create_customer(engine.context, self.customer, name="Ani", by=OPERATOR)
+        linking.bind(engine.context, self.customer, "6281234567890", OPERATOR)
+        linking.refresh(engine.context, self.customer)
+        self.subscription = engine.subscribe(self.customer, "MONTH")
+
+    def play(self, deeds: Sequence[Deed]) -> None:
+        """Do one thing after the other, and compare after each; a gift may come first."""
+        begun = 1 if deeds[:1] and deeds[0][0] == "give" else 0
+        if begun:
+            self.give(*deeds[0][1:])
+        self._work_off()
+        for name, *arguments in deeds[begun:]:
+            getattr(self, name)(*arguments)
+            self._learn()
+            self._work_off()
+        assert broken_rules(self.engine) == []
+
+    # --- deeds -------------------------------------------------------------------------------
+
+    def wait(self, days: int) -> None:
+        """Let time pass, and what is due happen; no two periods begin before we look."""
+        while days:
+            step = min(days, LOOKS_EVERY_DAYS)
+            self.engine.advance(step * DAY)
+            self._learn()
+            days -= step
+
+    def renew(self, pay_fates: list[str], days: int) -> None:
+        """Let a period begin; what happens to its payments, and how long it is waited."""
+        self.till.pay_fates = list(pay_fates)
+        self.wait(days)
+
+    def void_unknown(self, refund_fates: list[str]) -> None:
+        """Void an invoice whose payment arrived while the gateway told nobody, and hear of it."""
+        self.till.pay_fates, self.till.silent = ["lost"], True
+        self.wait(32)
+        self.till.refund_fates = list(refund_fates)
+        self.void(-1)
+        self._learn()
+        self.speak()
+
+    def fall_silent(self) -> None:
+        """The gateway answers no question."""
+        self.till.silent = True
+
+    def speak(self, refund_fates: Sequence[str] = ()) -> None:
+        """The gateway answers again, and payments that were said to have failed had not."""
+        self.till.silent = False
+        self.till.refund_fates += refund_fates
+        self.till.arrive()
+        for row in self._rows("SELECT id FROM charges WHERE status = 'declined' ORDER BY id"):
+            self.engine.late_success(row["id"])
+            self._learn()
+
+    def refund(self, which: int, amount: int | None, fates: Sequence[str] = ()) -> None:
+        """Give money of an invoice back."""
+        self.till.refund_fates = list(fates)
+        invoice = self._nth(list(self.model.invoices), which)
+        found = self.model.refundable(invoice)
+        charge, kept = found or (None, 0)
+        wanted = kept if amount is None else amount
+        made = self._try(
+            lambda: refunding.refund_invoice(self.engine.context, invoice, amount, WHY),
+            expected=0 < wanted <= kept,
+        )
+        if made is not None and charge is not None:
+            covered = self.model.covered_by(charge, wanted)
+            paid = self.model.charges[charge]
+            purpose = "operator"
+            if paid.surplus:
+                purpose = "surplus" if self.model.invoices[invoice].status == "paid" else "void"
+            if covered:
+                purpose = self.model.refunds[covered[0]].purpose
+            self.model.refund(UUID(made["refund"]), charge, wanted, purpose)
+            for number in covered:
+                self.model.refunds[number].state = "replaced"
+
+    def give(self, amount: int) -> None:
+        """Give a credit that no payment stands behind."""
+        made = crediting.grant(self.engine.context, self.customer, amount, WHY)
+        self.model.give(made["id"], amount)
+
+    def pay_out(self, which: int, fates: Sequence[str] = ()) -> None:
+        """Pay a credit out."""
+        self.till.refund_fates = list(fates)
+        if not self.model.credits:
+            return
+        money = [n for n in self.model.credits if self.model.payable(n)]
+        credit = self._nth(sorted(money if which and money else self.model.credits), which)
+        amount = self.model.payable(credit)
+        made = self._try(
+            lambda: crediting.refund(self.engine.context, credit, WHY), expected=amount > 0
+        )
+        if made is not None:
+            charge = self.model.credits[credit].charge
+            assert charge is not None
+            self.model.refund(UUID(made["refund"]), charge, amount, "payout", credit)
+
+    def change(self, plan: str | None, amount: int | None) -> None:
+        """Another plan or price, now."""
+        period = self._period()
+        made = self._try(
+            lambda: changing.change(
+                self.engine.context, self.subscription, WHY, plan_code=plan, amount=amount
+            )
+        )
+        left = -made.get("net", 0) if made is not None else 0
+        if left <= 0:
+            return
+        known = set(self.model.credits)
+        new = [row["id"] for row in self._rows("SELECT id FROM credits ORDER BY id")]
+        fresh = [number for number in new if number not in known]
+        for invoice in period:
+            part = min(left, self.model.kept_of(invoice))
+            left -= part
+            if part and self.model.credit_back(invoice, part, fresh[0] if fresh else None):
+                fresh.pop(0)
+        assert (left, fresh) == (0, [])
+
+    def cancel(self, policy: str, fates: Sequence[str] = ()) -> None:
+        """Cancel now, with what is given back."""
+        self.till.refund_fates = list(fates)
+        [before] = self._rows("SELECT * FROM subscriptions", own="id")
+        period = self._period()
+        kept = sum(self.model.kept_of(invoice) for invoice in period)
+        left = 0
+        if policy == "full":
+            left = kept
+        elif policy == "prorated" and period:
+            [first] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[-1])
+            left = min(kept, self._share(before["period_amount"], first))
+        made = self._try(
+            lambda: ending.cancel(
+                self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
+            )
+        )
+        if made is None:
+            return
+        self._learn_invoices(self._read()["invoices"])
+        for invoice in period:
+            part = min(left, self.model.kept_of(invoice))
+            left -= part
+            money = self.model.cancel_back(invoice, part)
+            charge = self.model.invoices[invoice].charge
+            if money and charge is not None:
+                self.model.refund(self._new_refund(charge), charge, money, "cancel")
+
+    def void(self, which: int) -> None:
+        """Owe an invoice no more."""
+        invoice = self._nth(list(self.model.invoices), which)
+        self._try(lambda: operating.void_invoice(self.engine.context, invoice, WHY))
+
+    def go_on(self, which: int, fates: Sequence[str] = ()) -> None:
+        """Retry a refund that waits for a person, the newest of them before others."""
+        self.till.refund_fates = list(fates)
+        if not self.model.refunds:
+            return
+        number = self._nth(list(self.model.refunds), which)
+        made = self._try(lambda: refund_resolution.retry_refund(self.engine.context, number, WHY))
+        if made is not None and UUID(made["refund"]) != number:
+            old = self.model.refunds[number]
+            amount = min(old.amount, self.model.charges[old.charge].kept)
+            old.state = "replaced"
+            self.model.refund(UUID(made["refund"]), old.charge, amount, old.purpose)
+
+    def decide(self, which: int, verdict: str) -> None:
+        """Say what becomes of a refund that waits for a person."""
+        if not self.model.refunds:
+            return
+        number = self._waiting(which)
+        old, enough = self.model.refunds[number], True
+        if verdict == "returned-elsewhere":
+            enough = self.model.charges[old.charge].kept >= old.amount
+        made = self._try(
+            lambda: refund_resolution.resolve_refund(
+                self.engine.context, number, RefundVerdict(verdict), WHY
+            ),
+            expected=old.state == "unreturned" and enough,
+        )
+        if made is not None and verdict == "returned-elsewhere":
+            self.model.returned_elsewhere(number)
+        elif made is not None:
+            old.state = "waived"
+
+    # --- learning and comparing --------------------------------------------------------------
+
+    def _work_off(self) -> None:
+        """Do what is due, and wait for refunds that are on their way."""
+        self.engine.run()
+        self._learn()
+        unsettled = ("requested", "in_flight", "unknown")
+        if any(r["status"] in unsettled and not r["parked_at"] for r in self._read()["refunds"]):
+            self.wait(1)
+        self._compare()
+
+    def _learn(self) -> None:
+        seen = self._read()
+        self._learn_invoices(seen["invoices"])
+        for row in seen["charges"]:
+            if row["id"] not in self.model.charges:
+                assert self.till.payments[str(row["id"])].moved
+                back = self.model.took(row["id"], row["invoice_id"], row["amount"])
+                if back is not None:
+                    amount, purpose = back
+                    self.model.refund(self._new_refund(row["id"]), row["id"], amount, purpose)
+        for row in seen["refunds"]:
+            known = self.model.refunds[row["id"]]
+            if known.state == "on its way" and row["settled_at"] is not None:
+                paid = self.till.refunds[str(row["id"])].paid
+                assert paid == (row["status"] == "succeeded"), row["status"]
+                self.model.ended(row["id"], paid=paid)
+
+    def _learn_invoices(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row["id"] not in self.model.invoices:
+                self.model.opened(row)
+            if row["status"] == "void" and self.model.invoices[row["id"]].status != "void":
+                self.model.voided(row["id"])
+
+    def _read(self) -> dict[str, list[Row]]:
+        """The rows about money, at one instant."""
+        with self.engine.context.database.transaction() as connection:
+            return {
+                name: [dict(row) for row in connection.execute(text(query)).mappings()]
+                for name, query in READ.items()
+            }
+
+    def _new_refund(self, charge: UUID) -> UUID:
+        known = set(self.model.refunds)
+        rows = self._rows("SELECT id FROM refunds WHERE charge_id = :charge", charge=charge)
+        [made] = [row["id"] for row in rows if row["id"] not in known]
+        return cast("UUID", made)
+
+    def _compare(self) -> None:
+        model = self.model
+        seen = self._read()
+        rows = seen["charges"]
+        ours = {row["id"]: (row["kept"], row["refunded"], row["credited"]) for row in rows}
+        predicted = {c: (p.kept, p.refunded, p.credited) for c, p in model.charges.items()}
+        assert ours == predicted
+        assert {row["id"]: row["amount"] for row in rows} == {c: sum(p) for c, p in ours.items()}
+        left = {row["id"]: row["remaining"] for row in seen["credits"]}
+        assert left == {number: credit.left for number, credit in model.credits.items()}
+        self._compare_with_the_till()
+
+    def _compare_with_the_till(self) -> None:
+        """By the gateway's ledger alone: nobody got back more than was taken of them."""
+        model, till = self.model, self.till
+        assert till.over == []
+        elsewhere = [r for r in model.refunds.values() if r.state == "elsewhere"]
+        for charge, paid in model.charges.items():
+            theirs = till.payments[str(charge)]
+            back = theirs.back + sum(r.amount for r in elsewhere if r.charge == charge)
+            assert back <= paid.refunded <= theirs.amount
+            left = sum(c.left for c in model.credits.values() if c.charge == charge)
+            assert back + left <= theirs.amount
+        taken = sum(theirs.amount for theirs in till.payments.values() if theirs.moved)
+        back = sum(theirs.back for theirs in till.payments.values())
+        balance = sum(credit.left for credit in model.credits.values())
+        assert back + sum(r.amount for r in elsewhere) + balance <= taken + model.gifts
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _rows(self, statement: str, *, own: str = "", **parameters: Any) -> list[Row]:
+        if own:
+            statement += f" WHERE {own} = :own"
+            parameters["own"] = self.subscription
+        return self.engine.rows(statement, **parameters)
+
+    def _nth(self, found: Sequence[Any], which: int) -> Any:
+        return found[which % len(found)]
+
+    def _waiting(self, which: int) -> UUID:
+        """A refund, if possible one that waits for a person."""
+        states = ("unreturned", "on its way")
+        waiting = [n for n, refund in self.model.refunds.items() if refund.state in states]
+        return cast("UUID", self._nth(waiting or list(self.model.refunds), which))
+
+    def _try(
+        self, act: Callable[[], dict[str, Any]], *, expected: bool | None = None
+    ) -> dict[str, Any] | None:
+        made, refused = None, None
+        try:
+            made = act()
+        except BillingError as why:
+            refused = why
+        assert expected is None or expected == (made is not None), refused
+        return made
+
+    def _period(self) -> list[UUID]:
+        """The invoices of the running period, the newest change first."""
+        rows = self._rows("SELECT * FROM invoices")
+        now = self.engine.now
+        running = [r for r in rows if r["period_start"] <= now < r["period_end"]]
+        index = [r["period_index"] for r in running if r["change_index"] == 0]
+        mine = [r for r in rows if r["period_index"] in index]
+        return [r["id"] for r in sorted(mine, key=lambda r: -r["change_index"])]
+
+    def _share(self, amount: int, period: Row) -> int:
+        """The unused days' part of a period, rounded half up."""
+        start, end, now = (
+            at.astimezone(PLACE).date()
+            for at in (period["period_start"], period["period_end"], self.engine.now)
+        )
+        whole, unused = (end - start).days, (end - now).days
+        return int((amount * unused * 2 + whole) // (whole * 2)) if whole else 0
+
+
+MONEY = (
+    "what invoices took of credits adds up", "what is left of a credit adds up",
+    "what is paid out of a credit adds up", "what was taken is kept, refunded or credited",
+    "a credit is of the charge that paid its invoice", "no charge gave back more than it took",
+    "a surplus payment is given back", "refunded money adds up",
+    "no refund is contradicted by the gateway",
+)  # fmt: skip
+"""The invariants about money, without the one that lists what waits for a person."""
+
+
+def broken_rules(engine: Engine) -> list[str]:
+    """What the audit says about money."""
+    with engine.context.database.transaction() as connection:
+        return [found for name in MONEY for found in audit.broken(connection, name, engine.now)]
+
+
+@dataclass
+class _Watch:
+    """The test clock, read without a statement: nobody else moves it in a life."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+class Quick(Engine):
+    """An engine that knows where its clock stands; it shares everything else with another one."""
+
+    def __init__(self, engine: Engine, till: Till) -> None:
+        self.gateway, self.url, self.audited = engine.gateway, engine.url, False
+        self.watch = _Watch(engine.now)
+        self.context = replace(engine.context, gateway=till, clock=self.watch)
+
+    def set_clock(self, at: datetime) -> None:
+        """Put the clock somewhere later."""
+        super().set_clock(at)
+        self.watch.at = at

@@ -1,0 +1,118 @@
+"""What an answer does to a refund, for every answer and everything that is on record."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Pending,
+    RefundOutcome,
+    StatusOutcome,
+    Succeeded,
+    Unknown,
+    Unsent,
+    Waiting,
+)
+from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.domain.refund_settlement import Facts, decide_asked, decide_live
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SENT = datetime(2026, 1, 31, 2, tzinfo=UTC)
+HORIZON = 15 * MINUTE
+ON_THE_WIRE = Facts(
+    RefundStatus.IN_FLIGHT, RefundPurpose.OPERATOR, SENT, tries=1, turned_away=0, waits=0
+)
+UNKNOWN = replace(ON_THE_WIRE, status=RefundStatus.UNKNOWN, waits=1)
+FAILED = Declined(Fault.OTHER, "failed")
+LIVE: list[RefundOutcome] = [Succeeded(), FAILED, Unsent("refused"), Unknown("timeout")]
+ASKED: list[StatusOutcome] = [
+    Succeeded(), FAILED, NotFound(), Pending(Waiting.CUSTOMER), Unknown("timeout"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "only", "status"),
+    [
+        (Succeeded(), True, "succeeded"),
+        (Succeeded(), False, "succeeded"),
+        (FAILED, True, "unknown"),
+        (FAILED, False, "unknown"),
+        (Unsent("refused"), True, "requested"),
+        (Unsent("refused"), False, "unknown"),
+        (Unknown("timeout"), True, "unknown"),
+        (Unknown("timeout"), False, "unknown"),
+    ],
+)
+def test_only_a_success_is_believed_at_once(
+    outcome: RefundOutcome, only: bool, status: str
+) -> None:
+    """No other answer to a sending ends a refund, and none sets its money free."""
+    decision = decide_live(replace(ON_THE_WIRE, tries=1 if only else 2), outcome, SENT)
+    assert decision.status == status
+    assert decision.is_final == (status == "succeeded")
+    assert (decision.declined_seen_at is not None) == (outcome is FAILED and only)
+
+
+def test_a_decline_is_asked_about_after_a_minute() -> None:
+    """Not by the schedule of what is unknown, and not at once."""
+    decision = decide_live(ON_THE_WIRE, FAILED, SENT)
+    assert (decision.next_attempt_at, decision.code) == (SENT + MINUTE, "failed")
+
+
+MEMORIES = list(product([None, SENT], [None, SENT, SENT + 6 * MINUTE], [1, 5, 6], [MINUTE, HOUR]))
+
+
+@pytest.mark.parametrize("purpose", RefundPurpose)
+@pytest.mark.parametrize("answer", ASKED)
+def test_every_answer_in_every_state(answer: StatusOutcome, purpose: RefundPurpose) -> None:
+    """A refund ends by a proof only; otherwise it has a date, is sent again, or is parked."""
+    for declined, failed, waits, age in MEMORIES:
+        facts = replace(
+            UNKNOWN, purpose=purpose, waits=waits, declined_seen_at=declined, failed_seen_at=failed
+        )
+        now = SENT + 6 * MINUTE + age
+        decision = decide_asked(facts, answer, now, HORIZON)
+        agreed = declined is not None and isinstance(answer, Declined | NotFound)
+        twice = isinstance(answer, Declined) and failed is not None and now - failed >= 5 * MINUTE
+        ended = isinstance(answer, Succeeded) or agreed or twice
+        assert decision.is_final == ended
+        if ended and not isinstance(answer, Succeeded):
+            must = purpose in {"cancel", "surplus", "void"}
+            assert decision.status == ("unreturned" if must else "declined")
+        ways = (decision.next_attempt_at is not None, decision.resend, decision.parked)
+        assert sum(ways) == (0 if ended else 1)
+        if decision.resend:
+            assert isinstance(answer, NotFound)
+            assert now >= SENT + HORIZON
+            assert declined is None
+
+
+def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
+    """The dates of a refund that nobody answers about, to its end."""
+    facts, now, dates = UNKNOWN, SENT + MINUTE, []
+    while True:
+        decision = decide_asked(facts, Unknown("timeout"), now, HORIZON)
+        if decision.next_attempt_at is None:
+            break
+        dates.append(decision.next_attempt_at - SENT)
+        facts, now = replace(facts, waits=decision.waits), decision.next_attempt_at
+    assert decision.parked
+    assert [span // MINUTE for span in dates] == [6, 21, 81, 441, 801]
+
+
+def test_what_never_arrived_is_tried_for_ten_days() -> None:
+    """The gateway was not reached: nothing is unknown, and no date is too late."""
+    facts, now, count = ON_THE_WIRE, SENT, 0
+    while True:
+        decision = decide_live(facts, Unsent("refused"), now)
+        if decision.next_attempt_at is None:
+            break
+        now, count = decision.next_attempt_at, count + 1
+        facts = replace(facts, waits=decision.waits, tries=count + 1, turned_away=count)
+    assert (decision.parked, count) == (True, 12)
+    assert now - SENT > timedelta(days=7)
