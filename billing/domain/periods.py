@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.domain.intents import COLUMNS, Intent, Place
 from billing.domain.subscription import SubscriptionStatus
 from schedules.calendar import Calendar
 from schedules.durations import add_to_wall, parse_duration
@@ -55,7 +56,7 @@ def changed(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) ->
         "plan_code": row["next_plan_code"],
         "quantity": row["next_quantity"],
         "amount": row["next_amount"],
-        **NO_CHANGE,
+        **COLUMNS[Intent.CHANGE],
     }
     if not same_schedule(row, plan):
         columns["anchor_local"] = anchor_from(row, plan, start)
@@ -63,15 +64,26 @@ def changed(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) ->
     return columns
 
 
+def turns(row: Mapping[Any, Any], start: datetime) -> bool:
+    """Whether a planned change takes effect with the period that begins at `start`."""
+    return row["change_at"] is not None and start >= row["change_at"]
+
+
+def goes_by(row: Mapping[Any, Any], end: datetime, now: datetime) -> bool:
+    """Whether a plan that bills the latest period leaves out one that ends at `end`.
+
+    The last one before a pause or an end is the latest that there is.
+    """
+    return end <= now and not any(
+        at is not None and end >= at for at in (row["cancel_at"], row["pause_at"])
+    )
+
+
 def anchor_from(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) -> datetime:
     """The anchor of new due dates that begin where a period of the old ones would have begun."""
     if row["timezone"] != plan["timezone"]:
         return local_anchor(start, zone(plan["timezone"]))
     return calendar(row, row["anchor_local"]).wall(start)
-
-
-NO_CHANGE = dict.fromkeys(("change_at", "next_plan_code", "next_quantity", "next_amount"))
-"""The columns of a planned change when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,71 @@ def next_start(
     dates = calendar(plan, anchor_local)
     index = dates.index_at(now) + 1
     return index, dates.due(index)
+
+
+def next_period(row: Mapping[Any, Any], now: datetime) -> Place:
+    """The first period of a subscription that begins after `now`."""
+    due = row["next_due_at"]
+    if due is not None and due > now:
+        return Place(row["next_period_index"], due)
+    index, start = next_start(row, row["anchor_local"], now)
+    return Place(index + row["anchor_index"], start)
+
+
+def following_place(row: Mapping[Any, Any], place: Place) -> Place:
+    """The period after one that begins at `place`; `row` has the anchor of both."""
+    dates = calendar(row, row["anchor_local"])
+    end = dates.following(place.period - row["anchor_index"], place.at)
+    return Place(place.period + 1, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Where a subscription goes on after a pause, and what was left out meanwhile.
+
+    `place` is None when its term is over. `anchor_local` is new only after a pause in a trial,
+    whose remaining time runs from the return on.
+    """
+
+    place: Place | None
+    next_index: int
+    anchor_local: datetime | None = None
+
+
+def resumed(row: Mapping[Any, Any], at: datetime) -> Return:
+    """Where a subscription that goes on as of `at` has its next period.
+
+    That is the first one which begins at that instant or later, so that a pause which ends
+    exactly on a due date leaves nothing out.
+    """
+    index = row["next_period_index"]
+    if row["trial_left_seconds"] is not None:
+        anchor = local_anchor(at + timedelta(seconds=row["trial_left_seconds"]), zone_of(row))
+        start = calendar(row, anchor).due(0)
+        return Return(Place(index, start), index, anchor)
+    dates = calendar(row, row["anchor_local"])
+    ahead = dates.index_at(at)
+    if ahead < 0 or dates.due(ahead) < at:
+        ahead += 1
+    index = max(index, ahead + row["anchor_index"])
+    if row["cycles"] is not None and index >= row["cycles"]:
+        return Return(None, max(row["cycles"], row["next_period_index"]))
+    return Return(Place(index, dates.due(index - row["anchor_index"])), index)
+
+
+def begun_anew(row: Mapping[Any, Any], at: datetime) -> Return:
+    """Where a subscription goes on whose next period is to begin at `at`, its new anchor."""
+    returned = resumed(row, at)
+    if returned.place is None:
+        return returned
+    begins = at.replace(microsecond=0)
+    place = Place(returned.next_index, begins)
+    return Return(place, returned.next_index, local_anchor(begins, zone_of(row)))
+
+
+def zone_of(row: Mapping[Any, Any]) -> ZoneInfo:
+    """The time zone of a subscription's plan."""
+    return zone(row["timezone"])
 
 
 def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) -> tuple[int, int]:

@@ -3,11 +3,12 @@
 Whole rupiah, each part rounded half-up; the lines of an invoice always add up to its amount.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing.domain.money import prorate
+from billing.domain.errors import InvalidValue
+from billing.domain.money import MAX_AMOUNT, prorate, rupiah
 
 PERCENT_MAX = 100
 Line = dict[str, Any]
@@ -49,6 +50,20 @@ def price(row: Mapping[Any, Any]) -> Price:
     return Price(sum(line["amount"] for line in lines), period, lines)
 
 
+def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) -> None:
+    """Raise InvalidValue when an invoice could come to more than the gateway takes.
+
+    `amounts` are the prices of a period that may be in force when it opens, now and after a
+    planned change; `extras` are the lines of its own. A coupon is not counted: it may end first.
+    """
+    most = max(amount or 0 for amount in amounts) + sum(line["amount"] for line in extras)
+    if most > MAX_AMOUNT:
+        raise InvalidValue(
+            f"an invoice of {rupiah(most)} would exceed {rupiah(MAX_AMOUNT)}, the most that can be"
+            " charged at once; lower the price, the quantity or the extra lines"
+        )
+
+
 def cycles_left(left: int | None) -> int | None:
     """How often a coupon still counts after one use; None is for ever, nought is never again."""
     return None if left is None else left - 1
@@ -78,11 +93,13 @@ class Change:
 def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Change:
     """Prorate by days: credit `unused` of `whole` days of `before`, charge them of `after`.
 
-    No more is credited than was `paid`. A period shorter than a day is not prorated.
+    No more is credited than was `paid`, and a change to something that costs no more never
+    charges, whatever was given back before. A period shorter than a day is not prorated.
     """
     if whole == 0:
         return Change(0, 0)
-    return Change(min(prorate(before, unused, whole), paid), prorate(after, unused, whole))
+    credit, charge = min(prorate(before, unused, whole), paid), prorate(after, unused, whole)
+    return Change(credit, min(charge, credit) if after <= before else charge)
 
 
 def allocate(credits_: Sequence[Mapping[Any, Any]], amount: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """A subscription: a customer on a plan, with its anchor and its copied price.
 
 pending ──> active | trialing ──> active <──> past_due ──> canceled | unpaid | paused
+paused ──> active, or trialing with the days that were left; unpaid ──> active
 every live one can be canceled; the last cycle, once settled, completes it
 """
 
@@ -31,6 +32,7 @@ class SubscriptionMove(StrEnum):
     RECOVER = "recover"
     PAUSE = "pause"
     RESUME = "resume"
+    RESUME_TRIAL = "resume_trial"
     MARK_UNPAID = "mark_unpaid"
     CANCEL = "cancel"
     COMPLETE = "complete"
@@ -49,6 +51,15 @@ class CatchUp(StrEnum):
 
     ALL = "all"
     LATEST = "latest"
+
+
+class Skipped(StrEnum):
+    """Why a period was not billed; every one that was not has such a reason on record."""
+
+    PAUSED = "paused"
+    UNPAID = "unpaid"
+    LATEST = "latest"
+    CANCELED = "canceled"
 
 
 class RefundPolicy(StrEnum):
@@ -81,8 +92,12 @@ TRANSITIONS: dict[SubscriptionStatus, dict[SubscriptionMove, SubscriptionStatus]
         _M.CANCEL: _S.CANCELED,
         _M.COMPLETE: _S.COMPLETED,
     },
-    _S.PAUSED: {_M.RESUME: _S.ACTIVE, _M.CANCEL: _S.CANCELED},
-    _S.UNPAID: {_M.RECOVER: _S.ACTIVE, _M.CANCEL: _S.CANCELED},
+    _S.PAUSED: {
+        _M.RESUME: _S.ACTIVE,
+        _M.RESUME_TRIAL: _S.TRIALING,
+        _M.CANCEL: _S.CANCELED,
+    },
+    _S.UNPAID: {_M.RECOVER: _S.ACTIVE, _M.RESUME: _S.ACTIVE, _M.CANCEL: _S.CANCELED},
     _S.CANCELED: {},
     _S.COMPLETED: {},
 }

@@ -2,7 +2,8 @@
 
 Within a period the days that are left are settled: those of the old price are credited, those of
 the new one charged, by one invoice over the difference. A plan with other due dates begins a new
-period at once, and what is left of the old one is the customer's.
+period at once, and what is left of the old one is the customer's. What is planned meets the change
+by the table of intents.
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,13 @@ from sqlalchemy import Connection
 
 from billing.domain import charge, periods, pricing, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
-from billing.domain.events import Actor, event
-from billing.domain.money import checked_amount
-from billing.domain.periods import NO_CHANGE
+from billing.domain.events import Actor
+from billing.domain.intents import Action
+from billing.domain.money import MAX_AMOUNT, checked_amount
 from billing.domain.subscription import SubscriptionStatus
-from billing.services import crediting, subscribing
+from billing.services import cutting, intents, subscribing
 from billing.services.context import Context, Request, once
-from billing.store.queries import balances, coupons, events, invoices, subscriptions
+from billing.store.queries import balances, coupons, invoices, subscriptions
 from schedules.walltime import local_anchor
 
 NOW, PERIOD_END = "now", "period-end"
@@ -70,12 +71,14 @@ def change(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to change")
+        intents.check_nothing_is_late(row, now)
         wanted = _wanted(connection, row, plan_code, quantity, amount)
         if _is(row, wanted):
             return _withdraw(connection, row, by, now)
-        _check_dates(row, wanted)
+        pricing.check_largest((wanted.amount,), row["extras"])
         if at == PERIOD_END and row["next_due_at"] is not None:
             return _plan(connection, row, wanted, by, now)
+        _check_dates(row, wanted.plan, row["next_period_index"])
         return _change_now(connection, row, wanted, by, now)
 
     return once(context, request, act)
@@ -108,24 +111,25 @@ def _is(row: Row, wanted: _Wanted) -> bool:
 def _withdraw(connection: Connection, row: Row, by: Actor, now: datetime) -> dict[str, Any]:
     if row["change_at"] is None:
         raise IllegalMove(f"subscription {row['id']} is what you name already; nothing to change")
-    subscriptions.change(connection, row["id"], **NO_CHANGE)
-    _tell(connection, row, "subscription.change_withdrawn", by, now)
+    intents.withdraw_change(connection, row, now, by)
     return {"id": str(row["id"]), "changed": False}
 
 
-def _check_dates(row: Row, wanted: _Wanted) -> None:
-    """Refuse what would leave a gap between periods, or be over before it begins."""
-    plan = wanted.plan
+def _check_dates(row: Row, plan: Row, index: int) -> None:
+    """Refuse what would leave a gap between periods, or be over before it begins.
+
+    `index` is the first period of the plan that it goes to.
+    """
     begun = row["anchor_local"] is not None
     if begun and plan["cron"] is not None and not periods.same_schedule(row, plan):
         raise InvalidValue(
             f"plan {plan['code']!r} has dates of its own (cron); end this subscription at its"
             " period's end and subscribe to that plan from then on"
         )
-    if plan["cycles"] is not None and row["next_period_index"] >= plan["cycles"]:
+    if plan["cycles"] is not None and index >= plan["cycles"]:
         raise IllegalMove(
             f"plan {plan['code']!r} ends after {plan['cycles']} periods, and this subscription"
-            f" has had {row['next_period_index']}"
+            f" has had {index} by then"
         )
 
 
@@ -133,62 +137,94 @@ def _plan(
     connection: Connection, row: Row, wanted: _Wanted, by: Actor, now: datetime
 ) -> dict[str, Any]:
     """Let the change take effect with the first period that begins after this moment."""
-    _, begins = periods.next_start(row, row["anchor_local"], now)
-    when = max(begins, row["next_due_at"])
-    subscriptions.change(
-        connection,
-        row["id"],
-        change_at=when,
-        next_plan_code=wanted.plan["code"],
-        next_quantity=wanted.quantity,
-        next_amount=wanted.amount,
-    )
-    told = {"change_at": when.isoformat(), **_told(wanted)}
-    _tell(connection, row, "subscription.change_planned", by, now, **told)
-    return {"id": str(row["id"]), "changed": True, **told}
+    place = periods.next_period(row, now)
+    _check_dates(row, wanted.plan, place.period)
+    if row["cycles"] is not None and place.period >= row["cycles"]:
+        raise IllegalMove(
+            f"its term of {row['cycles']} periods ends on {place.at.isoformat()}; change it --at"
+            " now, or subscribe anew from then on"
+        )
+    intents.plan_change(connection, row, place, _told(wanted), now, by)
+    return {
+        "id": str(row["id"]), "changed": True, "change_at": place.at.isoformat(), **_told(wanted)
+    }  # fmt: skip
+
+
+def _carried(connection: Connection, row: Row, wanted: _Wanted) -> dict[str, Any] | None:
+    """The planned change after a change that is made now: what it does not name follows.
+
+    None when nothing of it is left, or when it has a price of its own and something else of it
+    changes: then nobody can say what is meant.
+    """
+    planned = subscribing.known_plan(connection, row["next_plan_code"])
+    plan = wanted.plan if planned["code"] == row["plan_code"] else planned
+    follows = row["next_quantity"] == row["quantity"]
+    quantity = wanted.quantity if follows else row["next_quantity"]
+    before = _Wanted(_with_code(row), row["quantity"], row["amount"])
+    if row["next_amount"] != _usual(before, planned, row["next_quantity"]):
+        same = (plan["code"], quantity) == (planned["code"], row["next_quantity"])
+        amount = row["next_amount"] if same else None
+    else:
+        amount = _usual(wanted, plan, quantity)
+    extras = sum(line["amount"] for line in row["extras"])
+    if amount is None or amount + extras > MAX_AMOUNT:
+        return None
+    if (plan["code"], quantity, amount) == (wanted.plan["code"], wanted.quantity, wanted.amount):
+        return None
+    return {"next_plan_code": plan["code"], "next_quantity": quantity, "next_amount": amount}
+
+
+def _with_code(row: Row) -> Row:
+    return {"code": row["plan_code"], "amount": row["plan_amount"]}
+
+
+def _usual(now: _Wanted, plan: Row, quantity: int) -> int | None:
+    """What a period costs after a change that names no price; None if that is no whole rupiah."""
+    if plan["code"] != now.plan["code"]:
+        return int(plan["amount"]) * quantity
+    cost, rest = divmod(now.amount * quantity, now.quantity)
+    return None if rest else cost
 
 
 def _told(wanted: _Wanted) -> dict[str, Any]:
     return {"plan": wanted.plan["code"], "quantity": wanted.quantity, "amount": wanted.amount}
 
 
-def _tell(
-    connection: Connection, row: Row, kind: str, by: Actor, now: datetime, **data: Any
-) -> None:
-    told = event(
-        kind, at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"], **data
-    )
-    events.record(connection, [told])
-
-
 def _change_now(
     connection: Connection, row: Row, wanted: _Wanted, by: Actor, now: datetime
 ) -> dict[str, Any]:
-    columns = {
-        "plan_code": wanted.plan["code"],
-        "quantity": wanted.quantity,
-        "amount": wanted.amount,
-        **NO_CHANGE,
-    }
+    columns: dict[str, Any] = {
+        "plan_code": wanted.plan["code"], "quantity": wanted.quantity, "amount": wanted.amount,
+    }  # fmt: skip
     settled = pricing.Change(0, 0)
     current = _paid_up(connection, row, now)
-    if current is not None:
-        if periods.same_schedule(row, wanted.plan):
-            columns["period_amount"] = _again(connection, current, wanted.amount)
-        else:
-            columns |= _from_now(row, wanted, current, now)
+    same = periods.same_schedule(row, wanted.plan)
+    intents.meet(
+        connection, row, _action(row, wanted, same=same), now, by,
+        carried=lambda: _carried(connection, row, wanted),
+    )  # fmt: skip
+    if current is not None and same:
+        columns["period_amount"] = _again(connection, current, wanted.amount)
         settled = _settled(connection, row, columns, current, now)
         _collect(connection, row, current, settled, by, now)
-        if "anchor_local" in columns:
-            invoices.cut_short(connection, row["id"], now)
-    elif not periods.same_schedule(row, wanted.plan) and row["anchor_local"] is not None:
+    elif current is not None:
+        columns |= _from_now(row, wanted, current, now)
+        settled = pricing.Change(cutting.cut(connection, row, now, by, "change of plan"), 0)
+    elif not same and row["anchor_local"] is not None:
         columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row["next_due_at"])
         columns["anchor_index"] = row["next_period_index"]
     subscriptions.change(connection, row["id"], **columns)
     money = {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
     told = _told(wanted) | money
-    _tell(connection, row, "subscription.changed", by, now, **told)
+    intents.tell(connection, row, now, by, [("subscription.changed", told)])
     return {"id": str(row["id"]), "changed": True, **told}
+
+
+def _action(row: Row, wanted: _Wanted, *, same: bool) -> Action:
+    if not same:
+        return Action.CHANGE_SCHEDULE
+    other_plan = wanted.plan["code"] != row["plan_code"]
+    return Action.CHANGE_NOW if other_plan else Action.CHANGE_QUANTITY
 
 
 def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
@@ -252,16 +288,11 @@ def _collect(
     now: datetime,
 ) -> None:  # fmt: skip
     """Charge a change that costs something; keep what it brings as the customer's balance."""
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
     if settled.net < 0:
-        left = -settled.net
-        for source in paid:
-            part = min(left, source["kept"])
-            left -= part
-            if part:
-                crediting.give(connection, source, part, "change of plan", by, now)
+        cutting.give(connection, row, current, -settled.net, "change of plan", by, now)
     if settled.net <= 0:
         return
+    paid = invoices.of_period(connection, row["id"], current["period_index"])
     index, change_index = current["period_index"], paid[0]["change_index"] + 1
     identity = charge.invoice_id(row["id"], index, change_index)
     used = pricing.allocate(balances.lock_left(connection, [row["customer_id"]]), settled.net)
@@ -287,6 +318,7 @@ def _collect(
     invoices.open_periods(connection, [invoice])
     balances.use(connection, [(credit, identity, part) for credit, part in used])
     told = {"invoice_id": identity, "period_index": index, "change_index": change_index}
-    _tell(connection, row, "invoice.opened", by, now, **told, amount=settled.net, credited=credited)
+    facts = [("invoice.opened", {**told, "amount": settled.net, "credited": credited})]
     if free:
-        _tell(connection, row, "invoice.paid", by, now, invoice_id=identity, amount=0)
+        facts.append(("invoice.paid", {"invoice_id": identity, "amount": 0}))
+    intents.tell(connection, row, now, by, facts)

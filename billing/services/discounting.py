@@ -10,9 +10,11 @@ from sqlalchemy import Connection
 from billing.domain import pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
-from billing.domain.money import MAX_AMOUNT, checked_amount, rupiah
+from billing.domain.intents import Action
+from billing.domain.money import checked_amount
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import checked_id, checked_name
+from billing.services import intents
 from billing.services.context import Context
 from billing.store.queries import coupons, events, subscriptions
 
@@ -103,6 +105,9 @@ def redeem(
             else f"has been redeemed {coupon['redeemed_max']:,} times, which is all it may be"
         )
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is not None:
+        intents.meet(connection, row, Action.COUPON_APPLIED, now, by)
     subscriptions.change(
         connection, subscription_id, coupon_code=code, coupon_left=coupon["cycles"]
     )
@@ -132,9 +137,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         if begun and row["next_due_at"] is None and row["status"] != SubscriptionStatus.PAUSED:
             raise IllegalMove("no further invoice will come for this subscription")
         extras = [*row["extras"], line]
-        highest = max(row["amount"], row["next_amount"] or 0)
-        if highest + sum(each["amount"] for each in extras) > MAX_AMOUNT:
-            raise InvalidValue(f"its next invoice would exceed {rupiah(MAX_AMOUNT)}")
+        pricing.check_largest((row["amount"], row["next_amount"]), extras)
         subscriptions.change(connection, subscription_id, extras=extras)
         told = event(
             "subscription.extra_added", at=now, by=by, customer_id=row["customer_id"],

@@ -14,13 +14,15 @@ from sqlalchemy import Connection
 from billing.domain import subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
-from billing.domain.periods import calendar, unused_days, zone
+from billing.domain.periods import next_period, unused_days, zone
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import moving, returns
+from billing.services import intents, isolating, moving, returns
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
+from billing.store.queries.holding import Kind
 
 BATCH = 200
 NOW, PERIOD_END = "now", "period-end"
@@ -50,23 +52,12 @@ def cancel(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
-        when = _when(row, at, now)
+        period, when = _when(row, at, now)
         if when <= now:
             refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
             return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
-        subscriptions.change(
-            connection,
-            subscription_id,
-            cancel_at=when,
-            cancel_refund=RefundPolicy(refund),
-            cancel_unbind=unbind,
-            reason=by.reason,
-        )
-        told = event(
-            "subscription.cancel_scheduled", at=now, by=by, customer_id=row["customer_id"],
-            subscription_id=subscription_id, cancel_at=when.isoformat(),
-        )  # fmt: skip
-        events.record(connection, [told])
+        policy = RefundPolicy(refund)
+        intents.plan_cancel(connection, row, (period, when), policy, now, by, unbind=unbind)
         return {"id": str(subscription_id), "status": status, "cancel_at": when.isoformat()}
 
     return once(context, request, act)
@@ -84,31 +75,23 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
             raise NotKnown(f"no subscription has the id {subscription_id}")
         if row["ended_at"] is not None or row["cancel_at"] is None:
             raise IllegalMove(f"subscription {subscription_id} has no cancellation to take back")
-        subscriptions.change(
-            connection, subscription_id,
-            cancel_at=None, cancel_refund=None, cancel_unbind=False, reason=None,
-        )  # fmt: skip
-        told = event(
-            "subscription.cancel_withdrawn", at=now, by=by, customer_id=row["customer_id"],
-            subscription_id=subscription_id,
-        )  # fmt: skip
-        events.record(connection, [told])
+        intents.withdraw_cancel(connection, row, now, by)
     return {"id": str(subscription_id), "status": row["status"]}
 
 
-def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> datetime:
+def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> tuple[int | None, datetime]:
+    """When it ends, and with which period if it is for the end of the running one."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00")
         if at <= now:
             raise InvalidValue(f"{at.isoformat()} has gone by; use --at now, or a later instant")
-        return at
+        return None, at
     if at == NOW or row["anchor_local"] is None:
-        return now
+        return None, now
     if at != PERIOD_END:
         raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
-    dates = calendar(row, row["anchor_local"])
-    return dates.due(dates.index_at(now) + 1)
+    return next_period(row, now)
 
 
 def cancel_due(context: Context) -> int:
@@ -116,16 +99,19 @@ def cancel_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_cancel(connection, now, BATCH)
-    for subscription_id in due:
+
+    def cancel_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             subscriptions.lock_with_siblings(connection, subscription_id)
             row = subscriptions.lock_one(connection, subscription_id)
             if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
-                continue
+                return
             by = Actor(SCHEDULER.name, row["reason"])
             policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
             unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
             _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
 
 
@@ -144,7 +130,10 @@ def _end(
     Open invoices are void. A charge that is still unresolved stays so: if its money turns out
     to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
     """
-    moving.move(connection, row["id"], SubscriptionMove.CANCEL, now, by)
+    action = Action.CANCEL_NOW if used_until is None else Action.CANCEL_DUE
+    moving.move(
+        connection, row["id"], SubscriptionMove.CANCEL, now, by, action=action, at=used_until
+    )
     owed = invoices.open_of(connection, row["id"])
     moving.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)

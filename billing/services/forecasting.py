@@ -17,6 +17,7 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dic
     ordered by the first due instant of its invoice or subscription; a subscription
     with several periods has them one after the other. It assumes that every charge succeeds. A
     customer's balance covers the first lines of theirs; what it covers whole is no charge.
+    `wallet` is `needs_link` when the customer has no wallet that can be charged by then.
     """
     balances: dict[str, int] = {}
     with database.transaction() as connection:
@@ -46,6 +47,7 @@ def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
 
 
 def _shown(row: Any, expected: Expected) -> dict[str, Any]:
+    until: datetime | None = row["wallet_until"]
     return {
         "due_at": expected.due_at,
         "customer": row["customer_id"],
@@ -53,4 +55,5 @@ def _shown(row: Any, expected: Expected) -> dict[str, Any]:
         "period_index": expected.period_index,
         "amount": expected.amount,
         "reason": expected.reason.value,
+        "wallet": "ok" if until is not None and until > expected.due_at else "needs_link",
     }

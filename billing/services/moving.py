@@ -13,9 +13,16 @@ from sqlalchemy import Connection
 from billing.domain import subscription
 from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.periods import NO_CHANGE, next_start
-from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
+from billing.domain.periods import Return, begun_anew, calendar, resumed
+from billing.domain.subscription import (
+    OnExhausted,
+    Skipped,
+    SubscriptionMove,
+    SubscriptionStatus,
+)
+from billing.services import intents
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -35,22 +42,43 @@ def move(
     step: SubscriptionMove,
     now: datetime,
     by: Actor = SCHEDULER,
+    *,
+    action: Action | None = None,
+    at: datetime | None = None,
+    anew: bool = False,
 ) -> None:
-    """Move a subscription, whose lock the caller holds, and its schedule with it."""
+    """Move a subscription, whose lock the caller holds, and its schedule with it.
+
+    `at` is the instant as of which it moves, when that is not now; `action` is what planned
+    intents meet, when that does not follow from the step. With `anew`, the next period begins
+    at that instant, which becomes the anchor.
+    """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         return
+    at = at or now
     before = SubscriptionStatus(row["status"])
     after = subscription.advance(before, step)
     values: dict[str, Any] = {"status": after}
     facts: dict[str, Any] = {"before": before, "after": after}
+    if at != now:
+        facts["effective_at"] = at.isoformat()
+    starts = None
     if after in subscription.ENDED:
-        values |= {"ended_at": now, "next_due_at": None, "pause_at": None, "resume_at": None}
-        values |= NO_CHANGE
+        values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
+        values |= _left_unopened(connection, row, at, now, by)
+        values |= {"held_at": None, "held_why": None}
     elif after not in subscription.OPENING:
-        values |= {"next_due_at": None, "pause_at": None}
+        values |= {"next_due_at": None}
+        if before is SubscriptionStatus.TRIALING:
+            left = row["next_due_at"] - at
+            values["trial_left_seconds"] = max(int(left.total_seconds()), 0)
     elif before not in subscription.OPENING:
-        values |= _schedule_again(connection, row, now, by)
+        returned = begun_anew(row, at) if anew else resumed(row, at)
+        starts = returned.place
+        values |= _schedule_again(connection, row, returned, now, by)
+    met = {**row, **values}
+    intents.meet(connection, met, action or _MET[step], now, by, at=at, starts=starts)
     subscriptions.change(connection, subscription_id, **values)
     if after in subscription.ENDED and row["cancel_unbind"]:
         _unbind_if_last(connection, row["customer_id"], now)
@@ -64,22 +92,53 @@ def move(
         move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
 
 
-def _schedule_again(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
+def _left_unopened(
+    connection: Connection, row: Mapping[Any, Any], at: datetime, now: datetime, by: Actor
 ) -> dict[str, Any]:
-    """Go on with the next anchored period; those that went by are skipped, on record."""
-    index, start = next_start(row, row["anchor_local"], now)
-    index += row["anchor_index"]
-    cycles, skipped = row["cycles"], row["next_period_index"]
-    if cycles is not None and index >= cycles:
-        index, due = max(cycles, skipped), None
-    else:
-        index, due = max(index, skipped), start
-    if index > skipped:
-        about = {"customer_id": row["customer_id"], "subscription_id": row["id"]}
-        told = event("period.skipped", at=now, by=by, **about, first=skipped, last=index - 1)
-        events.record(connection, [told])
-    return {"next_period_index": index, "next_due_at": due, "resume_at": None}
+    """Record the periods that began before the end and were not opened; they are owed by nobody."""
+    due, first = row["next_due_at"], row["next_period_index"]
+    if due is None or due >= at:
+        return {}
+    dates = calendar(row, row["anchor_local"])
+    last = dates.index_at(at)
+    last += row["anchor_index"] - (dates.due(last) == at)
+    last = last if row["cycles"] is None else min(last, row["cycles"] - 1)
+    if last < first:
+        return {}
+    _skip(connection, row, (first, last), Skipped.CANCELED, now, by)
+    return {"next_period_index": last + 1}
+
+
+def _schedule_again(
+    connection: Connection, row: Mapping[Any, Any], returned: Return, now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Continue with the next anchored period; the reason for those left out is on record."""
+    first = row["next_period_index"]
+    if returned.next_index > first:
+        unpaid = row["status"] == SubscriptionStatus.UNPAID
+        why = Skipped.UNPAID if unpaid else Skipped.PAUSED
+        _skip(connection, row, (first, returned.next_index - 1), why, now, by)
+    values: dict[str, Any] = {
+        "next_period_index": returned.next_index,
+        "next_due_at": None if returned.place is None else returned.place.at,
+        "trial_left_seconds": None,
+    }
+    if returned.anchor_local is not None:
+        values |= {"anchor_local": returned.anchor_local, "anchor_index": returned.next_index}
+    return values
+
+
+def _skip(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    periods: tuple[int, int],
+    why: Skipped,
+    now: datetime,
+    by: Actor,
+) -> None:
+    first, last = periods
+    told = {"first": first, "last": last, "why": why}
+    intents.tell(connection, row, now, by, [("period.skipped", told)])
 
 
 def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
@@ -97,9 +156,28 @@ _TOLD = {
     SubscriptionMove.RECOVER: "recovered",
     SubscriptionMove.PAUSE: "paused",
     SubscriptionMove.RESUME: "resumed",
+    SubscriptionMove.RESUME_TRIAL: "resumed",
     SubscriptionMove.MARK_UNPAID: "marked_unpaid",
     SubscriptionMove.CANCEL: "canceled",
     SubscriptionMove.COMPLETE: "completed",
+}
+_MET = {
+    SubscriptionMove.ACTIVATE: Action.END_TRIAL,
+    SubscriptionMove.START_TRIAL: Action.END_TRIAL,
+    SubscriptionMove.FALL_BEHIND: Action.FALL_BEHIND,
+    SubscriptionMove.RECOVER: Action.RECOVER,
+    SubscriptionMove.PAUSE: Action.PAUSE_NOW,
+    SubscriptionMove.RESUME: Action.RESUME,
+    SubscriptionMove.RESUME_TRIAL: Action.RESUME,
+    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
+    SubscriptionMove.CANCEL: Action.CANCEL_NOW,
+    SubscriptionMove.COMPLETE: Action.COMPLETE,
+}
+_GIVEN_UP = {
+    SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
+    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
+    SubscriptionMove.PAUSE: Action.GIVE_UP_PAUSE,
+    SubscriptionMove.COMPLETE: Action.COMPLETE,
 }
 _FINAL_MOVES = {
     OnExhausted.CANCEL: SubscriptionMove.CANCEL,
@@ -144,7 +222,7 @@ def give_up(
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
         step = SubscriptionMove.COMPLETE
     if step in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
-        move(connection, subscription_id, step, now)
+        move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
 
 
 def close_all(

@@ -6,7 +6,7 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -14,17 +14,16 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
-from billing.domain import charge, periods, pricing, subscription
+from billing.domain import charge, intents, periods, pricing, subscription
 from billing.domain.events import event
-from billing.domain.subscription import CatchUp, SubscriptionMove, SubscriptionStatus
+from billing.domain.intents import COLUMNS, Action, Intent
+from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
+from billing.services import isolating
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
-from schedules.walltime import ScheduleError
-
-log = structlog.get_logger(__name__)
+from billing.store.queries.holding import Kind
 
 BATCH = 1_000
 BATCHES_LISTED = 10
@@ -100,9 +99,9 @@ def _open(
 ) -> tuple[int, Place | None]:
     """Open what is due behind a place; how many that made, and where it stopped if time was up.
 
-    It never looks back: those that cannot be opened keep nobody waiting. A subscription that
-    missed several periods gets one of them in each transaction, so that memory stays bounded
-    after an outage of any length.
+    It never looks back: those that cannot be opened are held, and keep nobody waiting. A
+    subscription that missed several periods gets one of them in each transaction, so that memory
+    stays bounded after an outage of any length.
     """
     opened, most = 0, BATCH * BATCHES_LISTED
     while True:
@@ -161,44 +160,37 @@ def _open_rest(
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each of some subscriptions that still are due and that nobody holds.
+    """Open one period of each of some subscriptions; those that cannot be opened are held.
 
     Return how many invoices that made, and which subscriptions are due even then.
     """
+    parts = isolating.isolate(
+        ids,
+        lambda part: _open_together(context, part),
+        isolating.holder(context, Kind.SUBSCRIPTION),
+    )
+    return sum(new for new, _ in parts), [key for _, due in parts for key in due]
+
+
+def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+    """Open one period of each that still is due and that nobody has locked, in one transaction."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.lock_due_to_open(connection, ids, now)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
-        plans = list(_plans(connection, due, owing, left, now))
+        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
-        subscriptions.change_opened(connection, [p.change for p in plans])
+        # First what is planned: a subscription that ends by this has nothing planned any more.
         for plan in plans:
             if plan.more:
                 subscriptions.change(connection, plan.change["key"], **plan.more)
+        subscriptions.change_opened(connection, [p.change for p in plans])
         balances.use(connection, [use for use in left.used if use[1] in new])
         told = {None, *new}
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
     return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
-
-
-def _plans(
-    connection: Connection,
-    due: Iterable[Mapping[Any, Any]],
-    owing: Collection[UUID],
-    left: "_Balance",
-    now: datetime,
-) -> Iterator[_Plan]:
-    """What opening writes; a subscription whose dates make no sense keeps nobody else waiting.
-
-    It stays due, which the audit finds.
-    """
-    for row in due:
-        try:
-            yield _plan(connection, row, now, left, owes=row["id"] in owing)
-        except (ScheduleError, ValueError):
-            log.exception("opening.failed", subscription=str(row["id"]))
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:
@@ -239,12 +231,8 @@ def _plan(
     about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
     facts, more = [], dict[str, Any]()
     if row["change_at"] is not None and row["next_due_at"] >= row["change_at"]:
-        plan = catalog.plan(connection, row["next_plan_code"])
-        assert plan is not None  # noqa: S101 - a foreign key holds it
-        more = periods.changed(row, plan, row["next_due_at"])
-        told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
-        facts.append(event("subscription.changed", **about, **told))
-        row = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+        row, more, fact = _turn(connection, row)
+        facts.append(event(fact[0], **about, **fact[1]))
     dates = periods.calendar(row, row["anchor_local"])
     index, start = row["next_period_index"], row["next_due_at"]
     offset = row["anchor_index"]
@@ -256,13 +244,17 @@ def _plan(
         if row["cycles"] is not None and index >= row["cycles"]:
             break
     if index > skipped:
-        facts.append(event("period.skipped", **about, first=skipped, last=index - 1))
+        told = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
+        facts.append(event("period.skipped", **about, **told))
     over = row["cycles"] is not None and index >= row["cycles"]
     invoice = None
-    if not over and not (row["catch_up"] == CatchUp.LATEST and end <= now):
+    if not over and not periods.turns(row, start) and not _passes(row, start, end, now):
         invoice = _invoice(row, index, start, end, now, left, owes=owes)
-        more |= _used_up(row) | {"period_amount": invoice.pop("period")}
+        used = _used_up(row)
+        more |= used | {"period_amount": invoice.pop("period")}
         facts += _told(invoice, about)
+        if row["coupon_left"] is not None and used["coupon_left"] is None:
+            facts.append(event("subscription.coupon_ended", **about, coupon=row["coupon_code"]))
         index, start = index + 1, end
         over = row["cycles"] is not None and index >= row["cycles"]
     status = row["status"]
@@ -272,6 +264,9 @@ def _plan(
     ends = over and not owes and (invoice is None or invoice["status"] == "paid")
     if ends:
         # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
+        met = intents.meet({**row, **more}, Action.COMPLETE)
+        more |= met.columns
+        facts += [event(kind, **about, **data) for kind, data in met.facts]
         facts.append(event("subscription.completed", **about, before=status))
         status = subscription.advance(SubscriptionStatus(status), SubscriptionMove.COMPLETE)
     change = {
@@ -285,13 +280,36 @@ def _plan(
     return _Plan(change, more, invoice, facts)
 
 
+def _turn(
+    connection: Connection, row: Mapping[Any, Any]
+) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, dict[str, Any]]]:
+    """Fulfil a planned change: the subscription from then on, its new columns, and the event.
+
+    A plan whose term would be over by now is dropped instead: nobody chose to end for it.
+    """
+    plan = catalog.plan(connection, row["next_plan_code"])
+    assert plan is not None  # noqa: S101 - a foreign key holds it
+    if plan["cycles"] is not None and row["next_period_index"] >= plan["cycles"]:
+        none = dict(COLUMNS[Intent.CHANGE])
+        why = f"plan {plan['code']} ends after {plan['cycles']} periods"
+        told = {"why": why, "change_at": row["change_at"].isoformat()}
+        return {**row, **none}, none, ("subscription.change_dropped", told)
+    more = periods.changed(row, plan, row["next_due_at"])
+    told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
+    turned = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+    return turned, more, ("subscription.changed", told)
+
+
 _OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
 
 
 def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetime) -> bool:
     """Whether the period from `start` to `end` went by and is not billed any more."""
-    changes = row["change_at"] is not None and start >= row["change_at"]
-    return row["catch_up"] == CatchUp.LATEST and end <= now and not changes
+    return (
+        row["catch_up"] == CatchUp.LATEST
+        and periods.goes_by(row, end, now)
+        and not periods.turns(row, start)
+    )
 
 
 def _used_up(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -312,6 +330,7 @@ def _invoice(
 ) -> dict[str, Any]:  # fmt: skip
     identity = charge.invoice_id(row["id"], index)
     price = pricing.price(row)
+    pricing.check_largest((price.amount,))
     credited = left.cover(row["customer_id"], identity, price.amount)
     free = credited == price.amount
     return {

@@ -1,7 +1,8 @@
 """Pausing: no period opens for a while; what is owed already stays owed.
 
 A pause begins now or at the end of the running period, and ends by a person's word or on a date.
-The anchor does not move, unless going on is to begin a new period at once.
+The anchor does not move, unless going on is to begin a new period at once; then the unused days
+of the running one are the customer's credit. A pause in a trial keeps the days that are left.
 """
 
 from collections.abc import Mapping
@@ -13,13 +14,15 @@ from sqlalchemy import Connection
 
 from billing.domain import subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
-from billing.domain.events import SCHEDULER, Actor, event
-from billing.domain.periods import zone
+from billing.domain.events import SCHEDULER, Actor
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import next_period
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import moving
+from billing.services import cutting, intents, isolating, moving
 from billing.services.context import Context, Request, once
-from billing.store.queries import events, invoices, subscriptions
-from schedules.walltime import local_anchor
+from billing.store.queries import invoices, subscriptions
+from billing.store.queries.holding import Kind
 
 BATCH = 200
 NOW, PERIOD_END, ANCHOR = "now", "period-end", "anchor"
@@ -45,20 +48,27 @@ def pause(
         row = _locked(connection, subscription_id)
         status = SubscriptionStatus(row["status"])
         subscription.advance(status, SubscriptionMove.PAUSE)
-        begins = row["next_due_at"] if at == PERIOD_END else now
-        if begins is None:
-            raise IllegalMove("its last period has been billed; there is nothing to pause")
+        intents.check_nothing_is_late(row, now)
+        place = _begins(row, at, now)
+        begins = place[1]
         if until is not None and until <= max(begins, now):
             raise InvalidValue(f"it cannot go on at {until.isoformat()}, before the pause begins")
-        if begins <= now:
+        # A period that has begun and is not open yet is opened first: it is no free one.
+        if begins <= now and not (row["next_due_at"] is not None and row["next_due_at"] < now):
             moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
-            subscriptions.change(connection, subscription_id, resume_at=until)
+            intents.plan_resume(connection, row, until)
             return {"id": str(subscription_id), "status": SubscriptionStatus.PAUSED.value}
-        subscriptions.change(connection, subscription_id, pause_at=begins, resume_at=until)
-        _tell(connection, row, "subscription.pause_scheduled", now, by, pause_at=begins.isoformat())
+        intents.plan_pause(connection, row, place, until, now, by)
         return {"id": str(subscription_id), "status": status.value, "pause_at": begins.isoformat()}
 
     return once(context, request, act)
+
+
+def _begins(row: Mapping[Any, Any], at: str, now: datetime) -> tuple[int | None, datetime]:
+    """When a pause begins, and with which period if that is what it waits for."""
+    if row["next_due_at"] is None:
+        raise IllegalMove("its last period has been billed; there is nothing to pause")
+    return next_period(row, now) if at == PERIOD_END else (None, now)
 
 
 def resume(
@@ -79,9 +89,9 @@ def resume(
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         row = _locked(connection, subscription_id)
+        intents.check_nothing_is_late(row, now)
         if row["pause_at"] is not None and row["status"] != SubscriptionStatus.PAUSED:
-            subscriptions.change(connection, subscription_id, pause_at=None, resume_at=None)
-            _tell(connection, row, "subscription.pause_withdrawn", now, by)
+            intents.withdraw_pause(connection, row, now, by)
             return {"id": str(subscription_id), "status": row["status"]}
         return {"id": str(subscription_id), "status": _go_on(connection, row, now, by, start)}
 
@@ -93,16 +103,21 @@ def pause_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_pause(connection, now, BATCH)
-    for subscription_id in due:
+
+    def pause_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
-            if row["pause_at"] is None or row["pause_at"] > now:
-                continue
             status = SubscriptionStatus(row["status"])
-            if SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]:
-                moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now)
-            else:
-                subscriptions.change(connection, subscription_id, pause_at=None, resume_at=None)
+            may = SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]
+            if not may or row["pause_at"] is None or row["pause_at"] > now:
+                return
+            begun = row["pause_at"]
+            moving.move(
+                connection, subscription_id, SubscriptionMove.PAUSE, now,
+                action=Action.PAUSE_DUE, at=begun,
+            )  # fmt: skip
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, pause_one)
     return len(due)
 
 
@@ -111,12 +126,15 @@ def resume_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_resume(connection, now, BATCH)
-    for subscription_id in due:
+
+    def resume_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
             paused = row["status"] == SubscriptionStatus.PAUSED
             if paused and row["resume_at"] is not None and row["resume_at"] <= now:
-                _go_on(connection, row, now, SCHEDULER, ANCHOR)
+                _go_on(connection, row, now, SCHEDULER, ANCHOR, as_of=row["resume_at"])
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, resume_one)
     return len(due)
 
 
@@ -128,13 +146,29 @@ def _locked(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
 
 
 def _go_on(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor, start: str
+    connection: Connection,
+    row: Mapping[Any, Any],
+    now: datetime,
+    by: Actor,
+    start: str,
+    *,
+    as_of: datetime | None = None,
 ) -> str:
-    moving.move(connection, row["id"], SubscriptionMove.RESUME, now, by)
-    fresh = _locked(connection, row["id"])
-    if start == NOW and fresh["next_due_at"] is not None:
-        _begin_now(connection, fresh, now)
+    """Resume now, or as of the date that was set for it."""
+    trial = row["trial_left_seconds"] is not None
+    subscription.advance(SubscriptionStatus(row["status"]), SubscriptionMove.RESUME)
+    anew = start == NOW and not trial and _may_begin_anew(connection, row, now)
+    action = Action.RESUME_DUE if as_of is not None else Action.RESUME
+    if anew:
+        action = Action.RESUME_FROM_NOW
+        cutting.cut(connection, row, now, by, "resumed with a new period")
+    moving.move(
+        connection, row["id"],
+        SubscriptionMove.RESUME_TRIAL if trial else SubscriptionMove.RESUME,
+        now, by, action=action, at=as_of, anew=anew,
+    )  # fmt: skip
     owed = invoices.open_of(connection, row["id"])
+    fresh = _locked(connection, row["id"])
     if any(invoice["first_failed_at"] is not None for invoice in owed):
         moving.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
     elif fresh["next_due_at"] is None and not owed:
@@ -142,29 +176,22 @@ def _go_on(
     return str(_locked(connection, row["id"])["status"])
 
 
-def _begin_now(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
-    """The next period begins at this instant, which becomes the anchor of those to come."""
+def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetime) -> bool:
+    """Whether a period may begin at this instant; not where one has just begun.
+
+    Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid).
+    """
     if row["cron"] is not None:
         raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
     running = invoices.current_of(connection, row["id"], now)
-    if running is not None and running["period_start"] >= now.replace(microsecond=0):
-        return  # it has just begun: a second one at the same instant would bill it twice
-    index = row["next_period_index"]
-    invoices.cut_short(connection, row["id"], now)
-    subscriptions.change(
-        connection,
-        row["id"],
-        anchor_local=local_anchor(now, zone(row["timezone"])),
-        anchor_index=index,
-        next_period_index=index,
-        next_due_at=now.replace(microsecond=0),
-    )
-
-
-def _tell(
-    connection: Connection, row: Mapping[Any, Any], kind: str, now: datetime, by: Actor, **data: Any
-) -> None:
-    told = event(
-        kind, at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"], **data
-    )
-    events.record(connection, [told])
+    if running is None:
+        return True
+    if running["period_start"] >= now.replace(microsecond=0):
+        return False  # a second one at the same instant would bill it twice
+    of_it = invoices.of_period(connection, row["id"], running["period_index"])
+    if any(invoice["status"] == InvoiceStatus.OPEN for invoice in of_it):
+        raise IllegalMove(
+            f"the period that runs until {running['period_end'].isoformat()} is not paid yet; pay"
+            " or void its invoice first, or resume --from anchor"
+        )
+    return True

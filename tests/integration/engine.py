@@ -38,6 +38,7 @@ from billing.services import (
     subscribing,
 )
 from billing.store.queries import engine as engine_rows
+from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
 from tests.integration import checks
 from tests.integration.kept import Kept
@@ -60,6 +61,7 @@ class Engine:
         self.gateway = gateway
         self.url = where if isinstance(where, str) else where.url
         self.audited = True
+        self.dead_ends: set[str] = set()
         values: dict[str, Any] = {
             "database_url": self.url,
             "doku_base_url": gateway.url,
@@ -352,18 +354,23 @@ class Engine:
         return {table: self.one(f"SELECT count(*) FROM {table}") for table in TABLES}
 
 
-_DUE = """
+_DUE = f"""
 WITH now AS (SELECT clock_at AS at FROM engine)
-SELECT EXISTS (SELECT 1 FROM subscriptions, now WHERE ended_at IS NULL AND (cancel_at <= at
-               OR pause_at <= at OR (resume_at <= at AND status = 'paused')))
+SELECT EXISTS (SELECT 1 FROM subscriptions s, now WHERE ended_at IS NULL
+               AND held_at IS NULL AND (cancel_at <= at
+               OR pause_at <= at AND {MAY_PAUSE} OR resume_at <= at AND {MAY_RESUME}))
            AS "ticks.end_subscriptions",
-       EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at) AS "ticks.open_periods",
-       EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at) AS "ticks.sweep_charges",
-       EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at) AS "ticks.reconcile",
-       EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at) AS "ticks.sweep_refunds",
-       EXISTS (SELECT 1 FROM wallets, now WHERE next_attempt_at <= at
+       EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at AND held_at IS NULL)
+           AS "ticks.open_periods",
+       EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at AND held_at IS NULL)
+           AS "ticks.sweep_charges",
+       EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at AND held_at IS NULL)
+           AS "ticks.reconcile",
+       EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at AND held_at IS NULL)
+           AS "ticks.sweep_refunds",
+       EXISTS (SELECT 1 FROM wallets, now WHERE held_at IS NULL AND (next_attempt_at <= at
                OR (expires_at <= at AND status = 'active')
-               OR (next_notice_at <= at AND status = 'active')) AS "ticks.attend_wallets"
+               OR (next_notice_at <= at AND status = 'active'))) AS "ticks.attend_wallets"
 """
 
 

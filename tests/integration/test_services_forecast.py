@@ -76,3 +76,37 @@ def test_a_forecast_writes_nothing(engine: Engine) -> None:
     until = engine.now + 400 * DAY
     assert list(forecasting.forecast(engine.context.database, engine.now, until))
     assert engine.counts() == before
+
+
+def test_a_forecast_marks_what_needs_a_wallet(engine: Engine) -> None:
+    """A lost wallet's charges are listed, and marked as such."""
+    customer, subscription = engine.begun()
+    engine.advance(DAY)
+    until = engine.now + 60 * DAY
+
+    def marks() -> set[str]:
+        lines = forecasting.forecast(engine.context.database, engine.now, until)
+        return {line["wallet"] for line in lines if line["subscription"] == subscription}
+
+    assert marks() == {"ok"}
+    engine.lose_wallet(customer)
+    engine.run()
+    assert marks() == {"needs_link"}
+
+
+def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
+    """What will be charged before the pause, and from its end on."""
+    customer, subscription = engine.begun(every="10 days")
+    engine.run()
+    due = engine.subscription(subscription)["next_due_at"]
+    back = due + 30 * DAY
+    pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END, until=back)
+    until = engine.now + 100 * DAY
+    lines = list(forecasting.forecast(engine.context.database, engine.now, until))
+
+    engine.advance(until)
+
+    made = [i["period_start"] for i in engine.invoices(subscription)[1:]]
+    assert [line["due_at"] for line in lines] == made
+    assert made[0] == back
+    assert len(engine.debits(customer)) == len(made) + 1

@@ -45,13 +45,18 @@ def days(draw: st.DrawFn) -> tuple[int, int, int]:
 def test_no_more_is_credited_than_was_paid(
     before: int, after: int, left: tuple[int, int, int], paid: int
 ) -> None:
-    """Both parts are no less than nothing, and the invoice's lines are the net."""
+    """
+    Both parts are no less than nothing, and the invoice's lines are the net.
+
+    A change to something that costs no more never charges: not after a goodwill refund either.
+    """
     whole, unused, _ = left
 
     change = pricing.change(before, after, unused, whole, paid=paid)
 
     assert 0 <= change.credit <= min(paid, before)
     assert 0 <= change.charge <= after
+    assert change.net <= 0 or after > before
     assert sum(line["amount"] for line in change.lines) == change.net
 
 

@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
     **MONTHLY, **NO_NEXT, "status": "active", "amount": 10_000, "extras": [],
     "anchor_local": wall("2026-01-31T09:00"), "anchor_index": 0,
     "next_period_index": 0, "next_due_at": NOW, "first_paid_at": None,
-    "cancel_at": None, "pause_at": None, "resume_at": None,
+    "cancel_at": None, "pause_at": None, "resume_at": None, "trial_left_seconds": None,
     "coupon_code": None, "coupon_left": None, "coupon_percent": None, "coupon_rupiah": None,
     "change_at": None, "next_plan_code": None, "next_quantity": None, "next_amount": None,
 }  # fmt: skip
@@ -55,6 +55,28 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
              "resume_at": datetime(2026, 3, 10, tzinfo=UTC)},
             ["03-31", "04-30"],
         ),
+        (
+            # A pause that ends exactly on a due date leaves nothing out.
+            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+             "resume_at": datetime(2026, 3, 31, 2, tzinfo=UTC)},
+            ["03-31", "04-30"],
+        ),
+        (
+            {"pause_at": datetime(2026, 2, 28, 2, tzinfo=UTC),
+             "resume_at": datetime(2026, 4, 2, 2, tzinfo=UTC)},
+            ["01-31", "04-30"],
+        ),
+        (
+            # Five days of the trial were left.
+            {"status": "paused", "next_due_at": None, "trial_left_seconds": 5 * 86_400,
+             "resume_at": datetime(2026, 3, 10, 2, tzinfo=UTC)},
+            ["03-15", "04-15"],
+        ),
+        (
+            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+             "resume_at": datetime(2026, 3, 10, tzinfo=UTC), "cancel_at": NOW + 30 * DAY},
+            [],
+        ),
         ({"status": "paused", "next_due_at": None}, []),
         (
             {"status": "trialing", "anchor_local": wall("2026-02-07T09:00"),
@@ -73,8 +95,10 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
         ),
         (TO_TEN_DAYS, ["01-31", "02-28", "03-31", "04-10", "04-20", "04-30", "05-10"]),
     ],
-    ids=["plain", "term", "term over", "end", "pause", "pause with a return", "paused", "trial",
-         "catch-up all", "catch-up latest", "change of interval"],
+    ids=["plain", "term", "term over", "end", "pause", "pause with a return",
+         "return on a due date", "planned pause with a return", "paused trial",
+         "end before the return", "paused", "trial", "catch-up all", "catch-up latest",
+         "change of interval"],
 )  # fmt: skip
 def test_when_it_will_be_charged(row: dict[str, Any], dates: list[str]) -> None:
     """Dates of a hundred days ahead; what is overdue is due now."""
@@ -141,6 +165,6 @@ def test_a_change_keeps_the_anchor_unless_the_dates_are_others() -> None:
 
     assert kept == {
         "plan_code": "TEN", "quantity": 2, "amount": 6_000, "change_at": None,
-        "next_plan_code": None, "next_quantity": None, "next_amount": None,
+        "change_period": None, "next_plan_code": None, "next_quantity": None, "next_amount": None,
     }  # fmt: skip
     assert moved == kept | {"anchor_local": wall("2026-03-31T09:00"), "anchor_index": 2}

@@ -145,8 +145,10 @@ SUBSCRIPTION = Machine(
         ("past_due", "cancel"): "canceled",
         ("past_due", "complete"): "completed",
         ("paused", "resume"): "active",
+        ("paused", "resume_trial"): "trialing",
         ("paused", "cancel"): "canceled",
         ("unpaid", "recover"): "active",
+        ("unpaid", "resume"): "active",
         ("unpaid", "cancel"): "canceled",
     },
 )
@@ -225,7 +227,8 @@ def test_a_refused_move_says_where_it_stands_and_what_would_be_possible() -> Non
         subscription.advance(SubscriptionStatus.PAUSED, SubscriptionMove.RECOVER)
 
     assert str(refused.value) == (
-        "the subscription is paused: recover is not possible (possible: cancel, resume)"
+        "the subscription is paused: recover is not possible (possible: cancel, resume,"
+        " resume_trial)"
     )
 
 

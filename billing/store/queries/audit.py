@@ -198,10 +198,12 @@ INVARIANTS = {
     "nothing that is due waits": """
         SELECT what || ' is due since ' || at FROM (
             SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
-            UNION ALL SELECT 'charge ' || id, next_check_at FROM charges
-            UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds
+                WHERE held_at IS NULL
+            UNION ALL SELECT 'charge ' || id, next_check_at FROM charges WHERE held_at IS NULL
+            UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds WHERE held_at IS NULL
             UNION ALL SELECT 'period of ' || id, next_due_at FROM subscriptions
-                WHERE status IN ('trialing', 'active', 'past_due')) AS waiting
+                WHERE status IN ('trialing', 'active', 'past_due') AND held_at IS NULL)
+            AS waiting
         WHERE at < :overdue AND NOT (what LIKE 'invoice%'
             AND (SELECT stopped_at IS NOT NULL FROM engine))""",
 }

@@ -99,12 +99,13 @@ def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> Non
         connection.execute(_OPENED, parameters)
 
 
-_TO_OPEN = f"""
-    s.next_due_at <= :now AND {listed("s.status", OPENING)}
+MAY_OPEN = f"""
+    {listed("s.status", OPENING)} AND s.held_at IS NULL
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
 """
-"""A period that begins at or after the end of the subscription does not open."""
+"""A period that begins at or after the end of the subscription, or its pause, does not open."""
+_TO_OPEN = f"s.next_due_at <= :now AND {MAY_OPEN}"
 
 
 def due_to_open(
@@ -132,8 +133,9 @@ def lock_due_to_open(
     """
     statement = text(f"""
         SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
-               s.next_period_index, s.next_due_at, s.cancel_at, s.change_at, s.next_plan_code,
-               s.next_quantity, s.next_amount, nullif(s.extras, '[]') AS extras, s.coupon_code,
+               s.next_period_index, s.next_due_at, s.cancel_at, s.cancel_period, s.pause_at,
+               s.resume_at, s.change_at, s.next_plan_code, s.next_quantity, s.next_amount,
+               nullif(s.extras, '[]') AS extras, s.coupon_code,
                s.coupon_left, s.period_amount,
                k.percent AS coupon_percent, k.rupiah AS coupon_rupiah,
                p.every, p.cron, p.timezone, p.cycles, p.catch_up
@@ -161,9 +163,11 @@ def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
 
 
 MAY_END = """
-    s.cancel_at IS NOT NULL AND s.ended_at IS NULL
+    s.cancel_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
+    AND (s.pause_at IS NULL OR s.pause_at >= s.cancel_at)
+    AND (s.resume_at IS NULL OR s.status <> 'paused' OR s.resume_at >= s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
              AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL OFFSET 0)
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
@@ -173,7 +177,8 @@ MAY_END = """
              AND (SELECT stopped_at IS NULL FROM engine) OFFSET 0)
 """
 """An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: an outage must not turn owed periods into free ones. OFFSET 0 has each
+is not unknown any more: an outage must not turn owed periods into free ones. A pause and a return
+that were planned for an earlier date go first. OFFSET 0 has each
 one's own invoices and charges looked up; joined instead, every end read all open invoices."""
 
 
@@ -186,12 +191,25 @@ def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUI
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
+MAY_PAUSE = """
+    s.pause_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
+    AND NOT (s.next_due_at IS NOT NULL AND s.next_due_at < s.pause_at)
+    AND (s.cancel_at IS NULL OR s.pause_at < s.cancel_at)
+"""
+"""A pause begins once every period before it is opened; an end that comes no later goes first."""
+
+MAY_RESUME = """
+    s.resume_at IS NOT NULL AND s.status = 'paused' AND s.held_at IS NULL
+    AND (s.cancel_at IS NULL OR s.resume_at < s.cancel_at)
+"""
+"""A subscription goes on unless it ends first."""
+
+
 def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose pause begins, once every period before it is opened."""
+    """Subscriptions whose pause begins."""
     statement = text(
-        "SELECT id FROM subscriptions WHERE pause_at <= :now AND ended_at IS NULL"
-        " AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)"
-        " ORDER BY pause_at LIMIT :limit"
+        f"SELECT s.id FROM subscriptions s WHERE s.pause_at <= :now AND {MAY_PAUSE}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.pause_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
@@ -199,8 +217,8 @@ def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID
 def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     """Paused subscriptions whose date to go on has come."""
     statement = text(
-        "SELECT id FROM subscriptions WHERE resume_at <= :now AND status = 'paused'"
-        " ORDER BY resume_at LIMIT :limit"
+        f"SELECT s.id FROM subscriptions s WHERE s.resume_at <= :now AND {MAY_RESUME}"  # noqa: S608 - a constant of ours
+        " ORDER BY s.resume_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 

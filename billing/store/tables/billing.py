@@ -31,7 +31,17 @@ from billing.domain.subscription import (
     RefundPolicy,
     SubscriptionStatus,
 )
-from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
+from billing.store.columns import (
+    amount,
+    count,
+    dated,
+    field,
+    flag,
+    held,
+    instant,
+    listed,
+    one_of,
+)
 
 
 class Subscription(SQLModel, table=True):
@@ -70,6 +80,24 @@ class Subscription(SQLModel, table=True):
         amount("next_amount"),
         dated("subscriptions_pause_due", "pause_at"),
         dated("subscriptions_resume_due", "resume_at"),
+        CheckConstraint(
+            "ended_at IS NULL OR num_nonnulls(cancel_at, pause_at, resume_at, change_at,"
+            " coupon_left, trial_left_seconds) = 0",
+            name="ended_plans_nothing",
+        ),
+        CheckConstraint(
+            "(cancel_at IS NOT NULL OR cancel_period IS NULL)"
+            " AND (pause_at IS NOT NULL OR pause_period IS NULL)"
+            " AND (change_at IS NOT NULL OR change_period IS NULL)",
+            name="planned_for",
+        ),
+        CheckConstraint(
+            "trial_left_seconds IS NULL OR trial_left_seconds >= 0 AND status = 'paused'",
+            name="trial_left",
+        ),
+        held(),
+        dated("subscriptions_held", "held_at"),
+        Index("subscriptions_unpaid", "id", postgresql_where=text("status = 'unpaid'")),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -90,17 +118,23 @@ class Subscription(SQLModel, table=True):
     next_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
+    cancel_period: int | None = field(Integer, null=True)
     cancel_refund: str | None = field(Text, null=True)
     cancel_unbind: bool = flag()
     pause_at: datetime | None = instant()
+    pause_period: int | None = field(Integer, null=True)
     resume_at: datetime | None = instant()
+    trial_left_seconds: int | None = field(BigInteger, null=True)
     change_at: datetime | None = instant()
+    change_period: int | None = field(Integer, null=True)
     next_plan_code: str | None = field(Text, to="plans.code", null=True)
     next_quantity: int | None = field(Integer, null=True)
     next_amount: int | None = field(BigInteger, null=True)
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Invoice(SQLModel, table=True):
@@ -140,6 +174,12 @@ class Invoice(SQLModel, table=True):
             "customer_id",
             postgresql_where=text("status = 'open' AND blocked_on IS NOT NULL"),
         ),
+        Index(
+            "invoices_uncollectible",
+            "closed_at",
+            postgresql_where=text("status = 'uncollectible'"),
+        ),
+        held(),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -168,6 +208,8 @@ class Invoice(SQLModel, table=True):
     closed_at: datetime | None = instant()
     reopened_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Charge(SQLModel, table=True):
@@ -203,6 +245,7 @@ class Charge(SQLModel, table=True):
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
         CheckConstraint(listed("trigger", Trigger), name="trigger"),
+        held(),
         # The two that promise 1 rests on.  A subscription's invoices are charged one at a time,
         # so the first is one for each subscription, which is stricter than one an invoice.
         Index(
@@ -255,6 +298,8 @@ class Charge(SQLModel, table=True):
     never_received: bool = flag()
     resolved_at: datetime | None = instant()
     contradicted_at: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Refund(SQLModel, table=True):
@@ -275,6 +320,7 @@ class Refund(SQLModel, table=True):
             + " AND (source = 'credited') = (credit_id IS NOT NULL)",
             name="source",
         ),
+        held(),
         dated("refunds_due", "next_attempt_at"),
         Index(
             "refunds_unreturned",
@@ -315,6 +361,8 @@ class Refund(SQLModel, table=True):
     next_attempt_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Event(SQLModel, table=True):

@@ -274,12 +274,21 @@ def _unresolved(world: World, records: Records) -> Iterator[str]:
             yield f"{world.name(row['id'])}: was to end at {row['cancel_at']}, and did not"
 
 
+LEFT_TO_A_PERSON = ("parked", "unlink stuck", "owed")
+"""What a storm may end with: asked or tried as often as is right, in a state that has a name."""
+
+
 def _nothing_due(world: World) -> Iterator[str]:
-    """The engine's own audit finds nothing."""
+    """The engine's own audit finds nothing but what a gateway that never answers leaves behind."""
     found: list[str] = []
 
     def deed(context: Any) -> None:
-        found.extend(f"audit: {item.name}: {item.detail}" for item in auditing.audit(context))
+        found.extend(f"audit: {item.name}: {item.detail}" for item in auditing.broken(context))
+        found.extend(
+            f"dead end: {item.kind} {item.id} is {item.cause}: {item.why}"
+            for item in auditing.dead_ends(context)
+            if item.cause not in LEFT_TO_A_PERSON
+        )
 
     if world.run("audit", deed) != "done":
         yield "the audit did not end"

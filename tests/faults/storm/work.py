@@ -20,7 +20,7 @@ from billing.services import (
 )
 from billing.services.context import Context
 from billing.store.queries import engine
-from billing.store.queries.subscriptions import MAY_END
+from billing.store.queries.subscriptions import MAY_END, MAY_PAUSE, MAY_RESUME
 from schedules.beat import AUDIT, TICKS
 from tests.faults.storm.world import World
 
@@ -29,8 +29,8 @@ TASK_HEAT, TICK_HEAT = 1.6, 0.5
 
 DUE = f"""
 SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.cancel_at <= %(now)s AND {MAY_END}
-               OR s.ended_at IS NULL AND s.pause_at <= %(now)s
-               OR s.status = 'paused' AND s.resume_at <= %(now)s)
+               OR s.pause_at <= %(now)s AND {MAY_PAUSE}
+               OR s.resume_at <= %(now)s AND {MAY_RESUME})
            AS "ticks.end_subscriptions",
        EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s
                AND (cancel_at IS NULL OR next_due_at < cancel_at)

@@ -1,0 +1,327 @@
+"""Intents: what is planned for a subscription, and what each action does to every plan.
+
+An intent is a cancellation, pause, return from a pause, change, or the end of a coupon that is
+still to come. Whatever touches the timeline decides about each of them by `TABLE`, which has a
+cell for every pair. It knows no rows of a database, no clock, and not how an action is done.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from billing.domain.errors import IllegalMove
+
+
+class Intent(StrEnum):
+    """What may be planned. A period's end moves with the period, a date does not."""
+
+    CANCEL = "cancel at period end"
+    CANCEL_ON_DATE = "cancel on a date"
+    PAUSE = "pause"
+    RESUME = "resume on a date"
+    CHANGE = "change at period end"
+    COUPON_END = "coupon end"
+
+
+class Action(StrEnum):
+    """What may happen while something is planned."""
+
+    CHANGE_NOW = "change now, same due dates"
+    CHANGE_QUANTITY = "change quantity or price now"
+    CHANGE_SCHEDULE = "change now, other due dates"
+    CHANGE_PLANNED = "plan a change"
+    CHANGE_WITHDRAWN = "withdraw a change"
+    PAUSE_NOW = "pause now"
+    PAUSE_PLANNED = "plan a pause"
+    PAUSE_WITHDRAWN = "withdraw a pause"
+    RESUME = "resume on the original schedule"
+    RESUME_FROM_NOW = "resume with a new period from now"
+    CANCEL_NOW = "cancel now"
+    CANCEL_PLANNED = "plan a cancellation"
+    CANCEL_WITHDRAWN = "withdraw a cancellation"
+    COUPON_APPLIED = "apply a coupon"
+    GIVE_UP_CANCEL = "dunning gives up: cancel"
+    GIVE_UP_UNPAID = "dunning gives up: unpaid"
+    GIVE_UP_PAUSE = "dunning gives up: pause"
+    COMPLETE = "last period settled"
+    FALL_BEHIND = "charge declined"
+    RECOVER = "debt paid"
+    OPEN_PERIOD = "a period opens"
+    END_TRIAL = "the trial ends"
+    VOID_INVOICE = "void an invoice"
+    PAUSE_DUE = "the pause's date comes"
+    RESUME_DUE = "the return's date comes"
+    CANCEL_DUE = "the cancellation's date comes"
+
+
+class Verdict(StrEnum):
+    """What becomes of an intent."""
+
+    KEEP = "keep"
+    MOVE = "move"
+    DROP = "drop"
+    FULFIL = "fulfil"
+    REFUSE = "refuse"
+
+
+class Target(StrEnum):
+    """Where an intent moves to."""
+
+    NEXT_START = "next start"
+    NEXT_END = "next end"
+    CARRIED = "carried"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One decision. `why` goes into the event of a drop, or is the advice of a refusal."""
+
+    verdict: Verdict
+    why: str = ""
+    target: Target | None = None
+    unless_earlier: bool = False
+    """A refusal that holds only for an intent which comes no later than the action."""
+
+
+KEEP, FULFIL = Cell(Verdict.KEEP), Cell(Verdict.FULFIL)
+_TAKE_CANCEL_BACK = "take that back first: billing subscription cancel {id} --withdraw"
+_TAKE_PAUSE_BACK = "take that back first: billing subscription resume {id}"
+_REFUSE_CANCEL = Cell(Verdict.REFUSE, f"it ends at {{at}}; {_TAKE_CANCEL_BACK}")
+_REFUSE_PAUSE = Cell(Verdict.REFUSE, f"it pauses at {{at}}; {_TAKE_PAUSE_BACK}")
+_ENDS_BEFORE = Cell(
+    Verdict.REFUSE, f"it ends at {{at}}, before that; {_TAKE_CANCEL_BACK}", unless_earlier=True
+)
+
+
+def _drop(why: str) -> Cell:
+    return Cell(Verdict.DROP, why)
+
+
+def _move(target: Target, why: str) -> Cell:
+    return Cell(Verdict.MOVE, why, target)
+
+
+def _row(
+    *, cancel: Cell, cancel_on_date: Cell, pause: Cell, resume: Cell, change: Cell, coupon_end: Cell
+) -> Mapping[Intent, Cell]:
+    return {
+        Intent.CANCEL: cancel,
+        Intent.CANCEL_ON_DATE: cancel_on_date,
+        Intent.PAUSE: pause,
+        Intent.RESUME: resume,
+        Intent.CHANGE: change,
+        Intent.COUPON_END: coupon_end,
+    }
+
+
+def _kept(**others: Cell) -> Mapping[Intent, Cell]:
+    """A row that keeps all intents but those it names."""
+    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
+    return _row(**(dict.fromkeys(names, KEEP) | others))
+
+
+def _ended(why: str, **others: Cell) -> Mapping[Intent, Cell]:
+    """A row that drops all intents but those it names: the subscription ends."""
+    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
+    return _row(**(dict.fromkeys(names, _drop(why)) | others))
+
+
+_CARRIED = _move(Target.CARRIED, "a change made now names the same")
+_NEW_PAUSE = _drop("replaced by another pause")
+_NEW_CANCEL = _drop("replaced by another cancellation")
+_WITHDRAWN = _drop("withdrawn")
+_PAUSED_NOW = _drop("paused before that")
+_UNPAID = _drop("dunning gave up")
+
+TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
+    Action.CHANGE_NOW: _kept(change=_CARRIED),
+    Action.CHANGE_QUANTITY: _kept(change=_CARRIED),
+    Action.CHANGE_SCHEDULE: _kept(
+        cancel=_REFUSE_CANCEL, cancel_on_date=_REFUSE_CANCEL, pause=_REFUSE_PAUSE,
+        change=_drop("replaced by a change made now"),
+    ),
+    Action.CHANGE_PLANNED: _kept(
+        cancel=_ENDS_BEFORE, cancel_on_date=_ENDS_BEFORE,
+        change=_drop("replaced by another planned change"),
+    ),
+    Action.CHANGE_WITHDRAWN: _kept(change=_WITHDRAWN),
+    Action.PAUSE_NOW: _kept(pause=_PAUSED_NOW, resume=_NEW_PAUSE),
+    Action.PAUSE_PLANNED: _kept(
+        cancel=_ENDS_BEFORE, cancel_on_date=_ENDS_BEFORE, pause=_NEW_PAUSE, resume=_NEW_PAUSE
+    ),
+    Action.PAUSE_WITHDRAWN: _kept(pause=_WITHDRAWN, resume=_WITHDRAWN),
+    Action.RESUME: _kept(
+        cancel=_move(Target.NEXT_START, "the period begins later"),
+        resume=_drop("resumed before that"),
+    ),
+    Action.RESUME_FROM_NOW: _kept(
+        cancel=_move(Target.NEXT_END, "a new period begins now"),
+        cancel_on_date=_REFUSE_CANCEL,
+        resume=_drop("resumed before that"),
+        change=_move(Target.NEXT_START, "a new period begins now"),
+    ),
+    Action.CANCEL_NOW: _ended("canceled before that"),
+    Action.CANCEL_PLANNED: _kept(cancel=_NEW_CANCEL, cancel_on_date=_NEW_CANCEL),
+    Action.CANCEL_WITHDRAWN: _kept(cancel=_WITHDRAWN, cancel_on_date=_WITHDRAWN),
+    Action.COUPON_APPLIED: _kept(coupon_end=_drop("replaced by another coupon")),
+    Action.GIVE_UP_CANCEL: _ended("dunning gave up"),
+    Action.GIVE_UP_UNPAID: _kept(pause=_UNPAID, resume=_UNPAID),
+    Action.GIVE_UP_PAUSE: _kept(pause=_UNPAID, resume=_UNPAID),
+    Action.COMPLETE: _ended("completed before that"),
+    Action.FALL_BEHIND: _kept(),
+    Action.RECOVER: _kept(),
+    Action.OPEN_PERIOD: _kept(change=FULFIL, coupon_end=FULFIL),
+    Action.END_TRIAL: _kept(),
+    Action.VOID_INVOICE: _kept(),
+    Action.PAUSE_DUE: _kept(pause=FULFIL),
+    Action.RESUME_DUE: _kept(
+        cancel=_move(Target.NEXT_START, "the period begins later"), resume=FULFIL
+    ),
+    Action.CANCEL_DUE: _ended("canceled before that", cancel=FULFIL, cancel_on_date=FULFIL),
+}  # fmt: skip
+
+COLUMNS: Mapping[Intent, Mapping[str, Any]] = {
+    Intent.CANCEL: {
+        "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
+    },
+    Intent.CANCEL_ON_DATE: {
+        "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
+    },
+    Intent.PAUSE: {"pause_at": None, "pause_period": None},
+    Intent.RESUME: {"resume_at": None},
+    Intent.CHANGE: dict.fromkeys(
+        ("change_at", "change_period", "next_plan_code", "next_quantity", "next_amount")
+    ),
+    Intent.COUPON_END: {"coupon_code": None, "coupon_left": None},
+}  # fmt: skip
+"""The columns of each intent when there is none."""
+
+NOUNS: Mapping[Intent, str] = {
+    Intent.CANCEL: "cancel",
+    Intent.CANCEL_ON_DATE: "cancel",
+    Intent.PAUSE: "pause",
+    Intent.RESUME: "resume",
+    Intent.CHANGE: "change",
+    Intent.COUPON_END: "coupon",
+}
+"""Events are called `subscription.NOUN_dropped` and `subscription.NOUN_moved`."""
+
+
+class Planned(NamedTuple):
+    """An intent that is pending. `at` is None for a coupon's end, which comes by invoices."""
+
+    intent: Intent
+    at: datetime | None
+
+
+class Place(NamedTuple):
+    """The start of a period: its index and its instant."""
+
+    period: int
+    at: datetime
+
+
+@dataclass(slots=True)
+class Meeting:
+    """What an action does to the pending intents: columns to write, and events to tell."""
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+def pending(row: Mapping[Any, Any]) -> Sequence[Planned]:
+    """What is planned for a subscription; `row` has the columns of all intents."""
+    found = []
+    if row["cancel_at"] is not None:
+        by_period = row["cancel_period"] is not None
+        found.append(
+            Planned(Intent.CANCEL if by_period else Intent.CANCEL_ON_DATE, row["cancel_at"])
+        )
+    for intent, column in (
+        (Intent.PAUSE, "pause_at"), (Intent.RESUME, "resume_at"), (Intent.CHANGE, "change_at")
+    ):  # fmt: skip
+        if row[column] is not None:
+            found.append(Planned(intent, row[column]))
+    if row["coupon_left"] is not None:
+        found.append(Planned(Intent.COUPON_END, None))
+    return found
+
+
+def meet(
+    row: Mapping[Any, Any],
+    action: Action,
+    *,
+    at: datetime | None = None,
+    starts: Place | None = None,
+    ends: Place | None = None,
+    carried: Callable[[], Mapping[str, Any] | None] | None = None,
+) -> Meeting:
+    """Decide about everything planned. Raises IllegalMove where the table refuses.
+
+    `at` is when the action takes effect. `starts` and `ends` are the start of the next period
+    and of the one after it, as they are after the action. `carried` returns the columns of a
+    planned change beside what is changed now, or None when both name the same.
+    """
+    meeting = Meeting()
+    for planned in pending(row):
+        cell = TABLE[action][planned.intent]
+        match cell.verdict:
+            case Verdict.KEEP:
+                continue
+            case Verdict.REFUSE:
+                _refuse(row, planned, cell, at)
+            case Verdict.FULFIL:
+                meeting.columns |= COLUMNS[planned.intent]
+            case Verdict.DROP:
+                _drop_one(meeting, planned, cell.why)
+            case Verdict.MOVE:
+                _move_one(meeting, row, planned, cell, starts, ends, carried)
+    return meeting
+
+
+def _refuse(row: Mapping[Any, Any], planned: Planned, cell: Cell, at: datetime | None) -> None:
+    later = at is not None and planned.at is not None and planned.at > at
+    if cell.unless_earlier and later:
+        return
+    when = "" if planned.at is None else planned.at.isoformat()
+    raise IllegalMove(cell.why.format(at=when, id=row["id"]))
+
+
+def _drop_one(meeting: Meeting, planned: Planned, why: str) -> None:
+    meeting.columns |= COLUMNS[planned.intent]
+    noun = NOUNS[planned.intent]
+    date = {} if planned.at is None else {f"{noun}_at": planned.at.isoformat()}
+    meeting.facts.append((f"subscription.{noun}_dropped", {"why": why, **date}))
+
+
+def _move_one(
+    meeting: Meeting,
+    row: Mapping[Any, Any],
+    planned: Planned,
+    cell: Cell,
+    starts: Place | None,
+    ends: Place | None,
+    carried: Callable[[], Mapping[str, Any] | None] | None,
+) -> None:
+    noun = NOUNS[planned.intent]
+    if cell.target is Target.CARRIED:
+        columns = carried() if carried is not None else None
+        if columns is None:
+            _drop_one(meeting, planned, cell.why)
+        elif any(row[name] != value for name, value in columns.items()):
+            meeting.columns |= columns
+            told = {"plan": columns["next_plan_code"], "quantity": columns["next_quantity"],
+                    "amount": columns["next_amount"]}  # fmt: skip
+            meeting.facts.append((f"subscription.{noun}_moved", told))
+        return
+    place = ends if cell.target is Target.NEXT_END else starts
+    if place is None:
+        _drop_one(meeting, planned, "no further period begins")
+        return
+    meeting.columns |= {f"{noun}_period": place.period}
+    if place.at != planned.at:
+        meeting.columns |= {f"{noun}_at": place.at}
+        told = {"why": cell.why, f"{noun}_at": place.at.isoformat()}
+        meeting.facts.append((f"subscription.{noun}_moved", told))

@@ -1,0 +1,177 @@
+"""Intents: the only place that writes what is planned for a subscription.
+
+The caller holds the subscription's lock. What happens to each intent is decided by the table in
+`billing.domain.intents`; here it is written down, with its events.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain import intents
+from billing.domain.errors import IllegalMove
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.intents import Action, Meeting, Place
+from billing.domain.periods import following_place
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.store.queries import events, subscriptions
+
+Row = Mapping[Any, Any]
+
+
+def meet(
+    connection: Connection,
+    row: Row,
+    action: Action,
+    now: datetime,
+    by: Actor = SCHEDULER,
+    *,
+    at: datetime | None = None,
+    starts: Place | None = None,
+    carried: Callable[[], Mapping[str, Any] | None] | None = None,
+    but: Iterable[intents.Intent] = (),
+) -> None:
+    """Let an action meet everything planned, and write what becomes of it.
+
+    `starts` is where the next period begins after the action. `but` names intents for which the
+    caller tells the event itself. Raises IllegalMove where the table refuses.
+    """
+    planned = intents.pending(row)
+    if not planned:
+        return
+    ends = following_place(row, starts) if starts is not None else None
+    meeting = intents.meet(row, action, at=at, starts=starts, ends=ends, carried=carried)
+    quiet = {f"subscription.{intents.NOUNS[intent]}_dropped" for intent in but}
+    _write(connection, row, meeting, now, by, quiet)
+
+
+def _write(
+    connection: Connection, row: Row, meeting: Meeting, now: datetime, by: Actor, quiet: set[str]
+) -> None:
+    if meeting.columns:
+        subscriptions.change(connection, row["id"], **meeting.columns)
+    tell(connection, row, now, by, [fact for fact in meeting.facts if fact[0] not in quiet])
+
+
+def tell(
+    connection: Connection,
+    row: Row,
+    now: datetime,
+    by: Actor,
+    facts: Iterable[tuple[str, Mapping[str, Any]]],
+) -> None:
+    """Record events about a subscription."""
+    events.record(
+        connection,
+        [
+            event(
+                kind, at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+                **data,
+            )
+            for kind, data in facts
+        ],
+    )  # fmt: skip
+
+
+def check_nothing_is_late(row: Row, now: datetime) -> None:
+    """Refuse while something planned is overdue: it comes first, as of its own date.
+
+    Raises IllegalMove.
+    """
+    paused = row["status"] == SubscriptionStatus.PAUSED
+    for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on")):
+        at = row[column]
+        if at is not None and at <= now and (paused or column != "resume_at"):
+            raise IllegalMove(
+                f"subscription {row['id']} is to {what} as of {at.isoformat()}, which is being"
+                " done; try again in a moment"
+            )
+
+
+def plan_cancel(
+    connection: Connection,
+    row: Row,
+    place: tuple[int | None, datetime],
+    policy: RefundPolicy,
+    now: datetime,
+    by: Actor,
+    *,
+    unbind: bool,
+) -> None:
+    """Plan a cancellation, for the end of a period or for a date."""
+    period, at = place
+    meet(connection, row, Action.CANCEL_PLANNED, now, by, at=at)
+    subscriptions.change(
+        connection, row["id"], cancel_at=at, cancel_period=period, cancel_refund=policy,
+        cancel_unbind=unbind, reason=by.reason,
+    )  # fmt: skip
+    told = {"cancel_at": at.isoformat()}
+    tell(connection, row, now, by, [("subscription.cancel_scheduled", told)])
+
+
+def withdraw_cancel(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Take a planned cancellation back."""
+    but = (intents.Intent.CANCEL,)
+    meet(connection, row, Action.CANCEL_WITHDRAWN, now, by, but=but)
+    subscriptions.change(connection, row["id"], reason=None)
+    tell(connection, row, now, by, [("subscription.cancel_withdrawn", {})])
+
+
+def plan_pause(
+    connection: Connection,
+    row: Row,
+    place: tuple[int | None, datetime],
+    until: datetime | None,
+    now: datetime,
+    by: Actor,
+) -> None:
+    """Plan a pause, and the date on which it ends by itself. Raises IllegalMove."""
+    period, at = place
+    meet(connection, row, Action.PAUSE_PLANNED, now, by, at=at)
+    subscriptions.change(
+        connection, row["id"], pause_at=at, pause_period=period, resume_at=until
+    )  # fmt: skip
+    told = {"pause_at": at.isoformat()}
+    if until is not None:
+        told["resume_at"] = until.isoformat()
+    tell(connection, row, now, by, [("subscription.pause_scheduled", told)])
+
+
+def withdraw_pause(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Take a planned pause back."""
+    but = (intents.Intent.PAUSE, intents.Intent.RESUME)
+    meet(connection, row, Action.PAUSE_WITHDRAWN, now, by, but=but)
+    tell(connection, row, now, by, [("subscription.pause_withdrawn", {})])
+
+
+def plan_resume(connection: Connection, row: Row, until: datetime | None) -> None:
+    """Set the date on which a pause that has just begun ends by itself."""
+    if until is not None:
+        subscriptions.change(connection, row["id"], resume_at=until)
+
+
+def plan_change(
+    connection: Connection,
+    row: Row,
+    place: Place,
+    wanted: Mapping[str, Any],
+    now: datetime,
+    by: Actor,
+) -> None:
+    """Plan a change; `wanted` has plan, quantity and amount. Raises IllegalMove."""
+    meet(connection, row, Action.CHANGE_PLANNED, now, by, at=place.at)
+    subscriptions.change(
+        connection, row["id"], change_at=place.at, change_period=place.period,
+        next_plan_code=wanted["plan"], next_quantity=wanted["quantity"],
+        next_amount=wanted["amount"],
+    )  # fmt: skip
+    told = {"change_at": place.at.isoformat(), **wanted}
+    tell(connection, row, now, by, [("subscription.change_planned", told)])
+
+
+def withdraw_change(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Take a planned change back."""
+    meet(connection, row, Action.CHANGE_WITHDRAWN, now, by, but=(intents.Intent.CHANGE,))
+    tell(connection, row, now, by, [("subscription.change_withdrawn", {})])

@@ -1,0 +1,58 @@
+"""An engine for very many short lives: a clock in memory, and only the ticks that have work."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from billing.clock import TestClock
+from billing.domain.events import OPERATOR
+from billing.sandbox.process import SandboxProcess
+from billing.services import discounting, linking, subscribing
+from schedules.beat import TICKS
+from tests.integration.engine import _DUE, START, STEPS_MAX, Engine
+from tests.integration.kept import Kept
+from tests.property.prompt_gateway import PromptGateway
+
+_DUE_AT = _DUE.replace("clock_at AS at FROM engine", "CAST(:now AS timestamptz) AS at")
+_FAR = START + timedelta(days=9_999)
+
+
+class Lived(Engine):
+    """An engine at a gateway that says yes; its database is emptied by every life."""
+
+    def __init__(self, kept: Kept, gateway: SandboxProcess) -> None:
+        super().__init__(kept, gateway, batch_threads=1)
+        self.kept, self.at = kept, START
+        clock = TestClock(lambda: self.at)
+        self.context = replace(self.context, gateway=PromptGateway(), clock=clock)
+
+    def set_clock(self, at: datetime) -> None:
+        """Put the clock somewhere, without doing what is due."""
+        self.at = at
+
+    def run(self) -> None:
+        """Do all that is due now."""
+        for _ in range(STEPS_MAX):
+            [due] = self.rows(_DUE_AT, now=self.at)
+            names = [name for name in TICKS if due[name]]
+            if not names:
+                return
+            self.tick(names)
+        raise AssertionError(f"due at {self.at}, and still due: {self.overdue()}")
+
+    def emptied(
+        self, offers: Mapping[str, dict[str, Any]], coupons: Mapping[str, tuple[int, int]]
+    ) -> str:
+        """Begin anew with these plans and coupons, and a customer with a wallet."""
+        self.kept.empty()
+        self.at = START
+        for code, options in offers.items():
+            self.plan(code, **options)
+        for code, (percent, cycles) in coupons.items():
+            discounting.create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
+        subscribing.create_customer(self.context, "C1", name="Ani", by=OPERATOR)
+        linking.bind(self.context, "C1", "628123456789", OPERATOR)
+        linking.refresh(self.context, "C1")
+        self.execute("UPDATE wallets SET expires_at = :at, next_notice_at = NULL", at=_FAR)
+        return "C1"

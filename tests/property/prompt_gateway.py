@@ -1,0 +1,60 @@
+"""A gateway inside the process: it says yes to everything, at once.
+
+For tests about time, which make thousands of charges; what a gateway may do wrong is other tests'.
+"""
+
+from billing.domain.outcomes import (
+    Balance,
+    BalanceOutcome,
+    Binding,
+    BindingStarted,
+    BindOutcome,
+    Outcome,
+    Payer,
+    Payment,
+    RefundOrder,
+    RefundOutcome,
+    SealedPayment,
+    StatusOutcome,
+    Succeeded,
+    Token,
+    Tokens,
+    TokensOutcome,
+    UnbindOutcome,
+)
+
+
+class PromptGateway:
+    """Implements `Gateway`."""
+
+    def bind(self, binding: Binding) -> BindOutcome:
+        """A page to confirm on."""
+        return BindingStarted("https://gateway.invalid/link")
+
+    def list_tokens(self, customer_id: str) -> TokensOutcome:
+        """One token, at once."""
+        return Tokens([Token(f"token-{customer_id}", "****6789")])
+
+    def balance(self, customer_id: str, token: str) -> BalanceOutcome:
+        """Enough for everything."""
+        return Balance(10**9, 0)
+
+    def compose(self, payment: Payment) -> bytes:
+        """No words at all."""
+        return b"{}"
+
+    def pay(self, payment: SealedPayment) -> Outcome:
+        """The money moves."""
+        return Succeeded()
+
+    def refund(self, order: RefundOrder) -> RefundOutcome:
+        """The money goes back."""
+        return Succeeded()
+
+    def unbind(self, payer: Payer, token: str, request_id: str) -> UnbindOutcome:
+        """The token is deleted."""
+        return Succeeded()
+
+    def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
+        """The money moved."""
+        return Succeeded()

@@ -1,0 +1,146 @@
+"""Paid time: whatever is done to a subscription, in any order and however late the ticks are.
+
+The engine runs on the real database, at a gateway that says yes. An oracle plays the same life by
+instants and on time; days, money and plans of both have to agree.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from billing.domain import intents
+from billing.domain.intents import Action, Intent
+from billing.domain.subscription import RefundPolicy
+from billing.sandbox.process import SandboxProcess
+from billing.services import cutting
+from tests.integration.kept import Kept
+from tests.property.lived import Lived
+from tests.property.paid_time import OFFERS
+from tests.property.paid_time_play import Play
+
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "100"))
+WITHOUT_A_RULE = 50
+
+days = st.integers(1, 50).map(lambda n: timedelta(days=n))
+waits = st.tuples(st.just("wait"), days | days.map(lambda span: span + timedelta(hours=13)))
+leaps = st.tuples(st.just("leap"), st.integers(1, 100).map(lambda n: timedelta(days=n)))
+late = st.tuples(st.just("late"), days)
+to_due = st.tuples(st.just("to_due"), st.integers(1, 2))
+untils = st.none() | st.sampled_from(["due", "second due"]) | days
+pauses = st.tuples(st.just("pause"), st.sampled_from(["now", "now", "period-end"]), untils)
+resumes = st.tuples(st.just("resume"), st.sampled_from(["anchor", "now", "now"]))
+plans = st.sampled_from(list(OFFERS))
+changes = st.tuples(
+    st.just("change"),
+    st.tuples(plans, st.none()) | st.tuples(st.none(), st.integers(1, 3)),
+    st.sampled_from(["now", "now", "period-end"]),
+)
+cancels = st.tuples(
+    st.just("cancel"),
+    st.sampled_from(["period-end", "period-end", "period-end", "now"]) | days,
+    st.sampled_from(list(RefundPolicy)),
+)
+others = st.sampled_from([("withdraw",), ("coupon", "HALF"), ("coupon", "FREE")])
+acts: st.SearchStrategy[Sequence[Any]] = st.one_of(
+    waits, waits, leaps, late, to_due, pauses, resumes, resumes, changes, changes, cancels, others
+)
+# A plan that goes by while no tick runs is what single deeds seldom make.
+late_plans = st.tuples(
+    st.tuples(st.just("pause"), st.sampled_from(["now", "period-end"]), days)
+    | st.tuples(st.just("cancel"), days, st.sampled_from(list(RefundPolicy))),
+    st.tuples(st.just("leap"), st.integers(20, 150).map(lambda n: timedelta(days=n))),
+)
+bouts = st.one_of(acts.map(lambda act: (act,)), acts.map(lambda act: (act,)), late_plans)
+lives = st.lists(bouts, min_size=1, max_size=7).map(lambda life: list(chain.from_iterable(life)))
+
+
+@pytest.fixture
+def lived(_kept: Kept, gateway: SandboxProcess) -> Iterator[Lived]:
+    """An engine at a gateway that says yes; every life empties its database."""
+    engine = Lived(_kept, gateway)
+    logs = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield engine
+    structlog.configure(**logs)
+    _kept.empty()
+    engine.close()
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=plans, life=lives)
+def test_no_day_is_paid_twice_and_none_is_free_without_a_reason(
+    lived: Lived, plan: str, life: Sequence[Sequence[Any]]
+) -> None:
+    """
+    By day: at most one paid period, one for each day served, and the money of exactly these days.
+
+    And every plan is fulfilled as of its date, or ended by an event. Late ticks change nothing.
+    """
+    Play(lived, plan).through(life)
+
+
+def fails_within(engine: Lived, examples: int) -> bool:
+    """Whether the property finds something in so many lives, which are the same every time."""
+
+    @settings(
+        max_examples=examples, derandomize=True, phases=[Phase.generate], database=None,
+        suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+    )  # fmt: skip
+    @given(plan=plans, life=lives)
+    def play(plan: str, life: Sequence[Sequence[Any]]) -> None:
+        Play(engine, plan).through(life)
+
+    try:
+        play()
+    except AssertionError:
+        return True
+    except BaseExceptionGroup as several:
+        return several.subgroup(AssertionError) is not None
+    return False
+
+
+def test_without_the_table_the_property_fails(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every intent kept whatever happens: found within fifty lives."""
+    kept = {action: dict.fromkeys(Intent, intents.KEEP) for action in Action}
+    for action in (Action.PAUSE_DUE, Action.RESUME_DUE, Action.CANCEL_DUE, Action.CANCEL_NOW):
+        kept[action] = dict(intents.TABLE[action])
+    monkeypatch.setattr(intents, "TABLE", kept)
+
+    assert fails_within(lived, WITHOUT_A_RULE)
+
+
+def test_without_the_settling_of_unused_days_the_property_fails(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut period that gives nothing back: found within fifty lives."""
+    monkeypatch.setattr(cutting, "give", lambda *_: 0)
+
+    assert fails_within(lived, WITHOUT_A_RULE)
+
+
+def test_effects_at_the_tick_instead_of_the_date_fail_the_property(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A return as of the tick's time leaves periods out: found within fifty lives."""
+    from billing.services import pausing
+
+    plain = pausing._go_on
+
+    def at_the_tick(*args: Any, **options: Mapping[str, Any]) -> str:
+        if options.get("as_of") is not None:
+            options["as_of"] = args[2]
+        return plain(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pausing, "_go_on", at_the_tick)
+
+    assert fails_within(lived, WITHOUT_A_RULE)

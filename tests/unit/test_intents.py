@@ -1,0 +1,139 @@
+"""Every pair of intent and action against a table written down here, not imported from the code."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from billing.domain import intents
+from billing.domain.errors import IllegalMove
+from billing.domain.intents import Action, Intent, Place, Verdict
+
+DAY = timedelta(days=1)
+NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
+LETTERS = {
+    "K": Verdict.KEEP, "M": Verdict.MOVE, "D": Verdict.DROP, "F": Verdict.FULFIL,
+    "R": Verdict.REFUSE,
+}  # fmt: skip
+ORDER = (
+    Intent.CANCEL, Intent.CANCEL_ON_DATE, Intent.PAUSE, Intent.RESUME, Intent.CHANGE,
+    Intent.COUPON_END,
+)  # fmt: skip
+EXPECTED = {
+    "change now, same due dates":           "K K K K M K",
+    "change quantity or price now":         "K K K K M K",
+    "change now, other due dates":          "R R R K D K",
+    "plan a change":                        "R R K K D K",
+    "withdraw a change":                    "K K K K D K",
+    "pause now":                            "K K D D K K",
+    "plan a pause":                         "R R D D K K",
+    "withdraw a pause":                     "K K D D K K",
+    "resume on the original schedule":      "M K K D K K",
+    "resume with a new period from now":    "M R K D M K",
+    "cancel now":                           "D D D D D D",
+    "plan a cancellation":                  "D D K K K K",
+    "withdraw a cancellation":              "D D K K K K",
+    "apply a coupon":                       "K K K K K D",
+    "dunning gives up: cancel":             "D D D D D D",
+    "dunning gives up: unpaid":             "K K D D K K",
+    "dunning gives up: pause":              "K K D D K K",
+    "last period settled":                  "D D D D D D",
+    "charge declined":                      "K K K K K K",
+    "debt paid":                            "K K K K K K",
+    "a period opens":                       "K K K K F F",
+    "the trial ends":                       "K K K K K K",
+    "void an invoice":                      "K K K K K K",
+    "the pause's date comes":               "K K F K K K",
+    "the return's date comes":              "M K K F K K",
+    "the cancellation's date comes":        "F F D D D D",
+}  # fmt: skip
+EMPTY: dict[str, Any] = {
+    "id": UUID(int=1), "cancel_at": None, "cancel_period": None, "pause_at": None,
+    "resume_at": None, "change_at": None, "coupon_left": None, "next_plan_code": "A",
+    "next_quantity": 1, "next_amount": 1,
+}  # fmt: skip
+PLANNED: dict[Intent, dict[str, Any]] = {
+    Intent.CANCEL: {"cancel_at": NOW, "cancel_period": 3},
+    Intent.CANCEL_ON_DATE: {"cancel_at": NOW},
+    Intent.PAUSE: {"pause_at": NOW},
+    Intent.RESUME: {"resume_at": NOW},
+    Intent.CHANGE: {"change_at": NOW},
+    Intent.COUPON_END: {"coupon_left": 2},
+}
+
+
+@pytest.mark.parametrize(("action", "intent"), list(product(Action, Intent)))
+def test_every_action_has_a_decision_about_every_intent(action: Action, intent: Intent) -> None:
+    """A new action or intent cannot be added without saying what becomes of each pair."""
+    letters = EXPECTED[action].split()
+
+    assert len(letters) == len(ORDER) == len(Intent)
+    assert intents.TABLE[action][intent].verdict is LETTERS[letters[ORDER.index(intent)]]
+
+
+@pytest.mark.parametrize(("action", "intent"), list(product(Action, Intent)))
+def test_no_intent_ends_without_a_word(action: Action, intent: Intent) -> None:
+    """What is dropped or moved has an event with a reason; what is refused says what to do."""
+    row = EMPTY | PLANNED[intent]
+    cell = intents.TABLE[action][intent]
+    starts, ends = Place(4, NOW + 3 * DAY), Place(5, NOW + 33 * DAY)
+
+    if cell.verdict is Verdict.REFUSE:
+        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|resume) {row['id']}"):
+            intents.meet(row, action, at=NOW, starts=starts, ends=ends)
+        return
+    met = intents.meet(row, action, at=NOW, starts=starts, ends=ends)
+
+    assert bool(met.columns) == (cell.verdict is not Verdict.KEEP)
+    told = [kind for kind, _ in met.facts]
+    noun = intents.NOUNS[intent]
+    dropped = cell.verdict is Verdict.DROP or cell.target is intents.Target.CARRIED
+    if dropped:
+        assert told == [f"subscription.{noun}_dropped"]
+        assert met.facts[0][1]["why"]
+        assert all(met.columns[name] is None for name in PLANNED[intent])
+    elif cell.verdict is Verdict.MOVE:
+        assert told == [f"subscription.{noun}_moved"]
+        assert met.columns[f"{noun}_at"] > NOW
+    else:
+        assert told == []
+
+
+def test_a_plan_that_comes_after_the_end_is_refused_and_one_before_it_is_not() -> None:
+    """A pause or change is planned beside an end only when it comes first."""
+    row = EMPTY | {"cancel_at": NOW + 10 * DAY, "cancel_period": 4}
+    for action in (Action.PAUSE_PLANNED, Action.CHANGE_PLANNED):
+        assert intents.meet(row, action, at=NOW + 9 * DAY).facts == []
+        with pytest.raises(IllegalMove, match="ends at 2026-03-11"):
+            intents.meet(row, action, at=NOW + 10 * DAY)
+
+
+def test_a_move_to_where_it_is_already_tells_nothing() -> None:
+    """A return on the original schedule leaves a cancellation at a period's end where it was."""
+    row = EMPTY | PLANNED[Intent.CANCEL]
+
+    met = intents.meet(row, Action.RESUME, starts=Place(3, NOW))
+
+    assert (met.columns, met.facts) == ({"cancel_period": 3}, [])
+
+
+def test_a_move_without_a_further_period_is_a_drop() -> None:
+    """When the term is over, what was to come with the next period is dropped with an event."""
+    met = intents.meet(EMPTY | PLANNED[Intent.CHANGE], Action.RESUME_FROM_NOW)
+
+    assert [kind for kind, _ in met.facts] == ["subscription.change_dropped"]
+
+
+def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
+    """The columns that the caller works out are written, and told when they differ."""
+    row = EMPTY | PLANNED[Intent.CHANGE]
+    carried = {"next_plan_code": "A", "next_quantity": 2, "next_amount": 2}
+
+    met = intents.meet(row, Action.CHANGE_QUANTITY, carried=lambda: carried)
+    same = intents.meet({**row, **carried}, Action.CHANGE_QUANTITY, carried=lambda: carried)
+
+    assert met.columns == carried
+    assert met.facts == [("subscription.change_moved", {"plan": "A", "quantity": 2, "amount": 2})]
+    assert (same.columns, same.facts) == ({}, [])
