@@ -93,6 +93,18 @@ class Settings(BaseSettings):
         default=100_000_000_000,
         description="Charging stops, with an alarm, when an hour's charges would exceed this",
     )
+    breaker_window_seconds: Annotated[int, Field(ge=60, le=3000)] = Field(
+        default=300,
+        description="Charging stops, with an alarm, when within this time an unusual share of the"
+        " gateway's answers is odd: a hard or wallet decline, or no answer of its own",
+    )
+    breaker_answers_min: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=20, description="... but not before so many answers came within that time"
+    )
+    breaker_share_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=50,
+        description="The share that is unusual: this many per cent or more; 0: never stop",
+    )
     wallet_wait_days: Annotated[int, Field(ge=1, le=366)] = Field(
         default=30,
         description="How long an unpaid invoice waits for a wallet before it is given up",

@@ -16,7 +16,8 @@ FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
     "surplus", "fault", "code", "message", "waiting", "trigger",
-    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "refunds",
+    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
+    "contradicted_at", "refunds",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 
@@ -70,15 +71,22 @@ def resolve(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Settle an unresolved charge by a person's word, when the gateway will not tell."""
+    """Settle a parked or old charge: by the gateway's word when it has one, else by yours."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services import operating, showing
 
         wanted = showing.charge(context.database, charge)["id"]
-        operating.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
+        done = operating.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
         found = showing.charge(context.database, charge)
-    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+    def people() -> None:
+        output.say(f"the gateway was asked, and says: {done.gateway}")
+        output.say(f"settled by the word of the {done.settled_by}")
+        _people(found)
+
+    document = found | {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(document, as_json=as_json, people=people)
 
 
 @app.command(

@@ -127,3 +127,4 @@ def acknowledge(
 
 def _people(found: dict[str, Any]) -> None:
     output.facts(found, FACTS)
+    output.ways(found)

@@ -85,6 +85,10 @@ ASKS_MAX = len(ASK_AFTER) + 7
 """After a week of daily questions a person has to look: the charge is parked with an alarm."""
 CONFIRM_FAILED_AFTER = timedelta(minutes=5)
 """A FAILED counts only when a second read, some minutes later, still says so."""
+HOLD_FOR = timedelta(hours=1)
+"""How long a decline is left open, each time, while the breaker has stopped charging."""
+RECHECK_FOR = timedelta(days=7)
+"""How long the gateway is still asked, daily, about a charge that a person's word settled."""
 
 _NAMESPACE = UUID("5b0c1c8e-6d0f-5a52-9d53-3f6f0f3f6f11")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase

@@ -5,7 +5,7 @@ no field names of any gateway, and no rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,9 +58,14 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can tell yet whether the money moved; only asking the gateway resolves it."""
+    """
+    Nobody can tell yet whether the money moved; only asking the gateway resolves it.
+
+    `unrecognised`: an answer came, in no form that the gateway is known to have.
+    """
 
     reason: str
+    unrecognised: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,12 @@ rows and no gateway: facts in, a `Decision` out, and whoever calls it writes tha
 transaction.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from billing.domain import charge, dunning, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
-from billing.domain.dunning import Cap, History, Policy
+from billing.domain.decisions import Decision, Facts, Limits, Source
+from billing.domain.dunning import Cap
 from billing.domain.invoice import Blocked, InvoiceMove, InvoiceStatus
 from billing.domain.outcomes import (
     Declined,
@@ -28,82 +25,7 @@ from billing.domain.outcomes import (
 )
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 
-
-class Source(StrEnum):
-    """Where news of a charge came from."""
-
-    LIVE = "live"
-    STATUS = "status"
-    OPERATOR = "operator"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long things may wait."""
-
-    not_found_horizon: timedelta
-    wallet_wait: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is on record about a charge when news of it arrives.
-
-    Of one that succeeded the first are enough; whatever else may have happened asks for all.
-    """
-
-    charge_status: ChargeStatus
-    invoice_status: InvoiceStatus
-    subscription_status: SubscriptionStatus
-    sent_at: datetime
-    zone: ZoneInfo
-    last_cycle: bool = False
-    other_open: bool = False
-    trigger: Trigger = Trigger.SCHEDULED
-    sends: int = 1
-    asks: int = 0
-    failed_seen_at: datetime | None = None
-    waiting: Waiting | None = None
-    first_failed_at: datetime | None = None
-    policy: Policy = field(default_factory=Policy)
-    reopened: bool = False  # given up before; a person has the invoice tried once more
-    planned_at: datetime | None = None  # the date that a person's try went before
-    step_deadline_at: datetime | None = None
-    wallet_active: bool = True
-    relinked: bool = False  # the customer has another wallet by now
-    charging: bool = True
-    history: History = field(default_factory=History)
-
-
-@dataclass(slots=True)
-class Decision:
-    """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
-
-    status: ChargeStatus
-    fault: Fault | None = None
-    code: str | None = None
-    message: str | None = None
-    waiting: Waiting | None = None
-    asked: bool = False
-    failed_seen_at: datetime | None = None
-    next_check_at: datetime | None = None  # None clears: a settled charge is asked about no more
-    parked: bool = False
-    resend: bool = False
-    surplus: bool = False
-    give_back: str | None = None
-    pays: bool = False
-    retry_at: datetime | None = None
-    first_failed_at: datetime | None = None
-    blocked_on: Blocked | None = None
-    gives_up: bool = False
-    cap: Cap | None = None  # what dunning met, when it gives up by one
-    wallet_lost: bool = False
-    move: SubscriptionMove | None = None
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def tell(self, kind: str, **data: Any) -> None:
-        """Add an event."""
-        self.events.append((kind, data))
+__all__ = ["Decision", "Facts", "Limits", "Source", "decide"]
 
 
 def decide(
@@ -115,7 +37,11 @@ def decide(
     limits: Limits,
 ) -> Decision | None:
     """Say what `outcome` changes; None when it is no news (a repeat, or older than ours)."""
-    if facts.charge_status not in charge.UNRESOLVED and not isinstance(outcome, Succeeded):
+    if facts.charge_status not in charge.UNRESOLVED:
+        if facts.resolved_at is not None:
+            return _rechecked(facts, facts.resolved_at, outcome, source, now)
+        return _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
+    if source is Source.OPERATOR and not _may_be_resolved(facts, now, limits):
         return None
     match outcome:
         case Succeeded():
@@ -165,17 +91,103 @@ def _end_of_term(facts: Facts) -> SubscriptionMove | None:
     return SubscriptionMove.COMPLETE if over else None
 
 
+def _may_be_resolved(facts: Facts, now: datetime, limits: Limits) -> bool:
+    """Whether a person's word may end a charge: it is not on the wire, and not young."""
+    is_old = now >= facts.sent_at + limits.not_found_horizon
+    return facts.charge_status is not ChargeStatus.IN_FLIGHT and (facts.parked or is_old)
+
+
+def _rechecked(
+    facts: Facts, resolved_at: datetime, outcome: Outcome | NotFound, source: Source, now: datetime
+) -> Decision | None:
+    """
+    Compare a charge that a person's word settled with what the gateway says by now.
+
+    Money that moved after all is booked. Money that was booked and did not move is for a person:
+    the customer may have been told that it is paid.
+    """
+    late = _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
+    if late is not None:
+        late.events.insert(0, ("charge.contradicted", {"word": "declined", "gateway": "succeeded"}))
+        return late
+    if source is not Source.STATUS:
+        return None
+    decision = Decision(facts.charge_status, asked=True, rechecked=True)
+    denied = isinstance(outcome, Declined | NotFound)
+    if denied and facts.charge_status is ChargeStatus.SUCCEEDED:
+        said = "not found" if isinstance(outcome, NotFound) else "failed"
+        decision.contradicted = True
+        decision.tell("charge.contradicted", word="succeeded", gateway=said)
+    elif not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
+        decision.next_check_at = now + charge.ASK_DAILY
+    return decision
+
+
 def _declined(
     facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
 ) -> Decision:
-    # DOKU's newer pages call FAILED "not final": believed when a second read still says so.
-    if source is Source.STATUS and not _confirmed(facts, now):
+    if source is Source.LIVE:
+        return _ended(facts, outcome, source, now, limits)
+    # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
+    # when the gateway has declined the charge before.
+    is_certain = source is Source.OPERATOR or _confirmed(facts, now) or _is_suspected(facts)
+    if not is_certain:
         decision = Decision(_open_status(facts), asked=True)
         _tell_if_lost(decision, facts, "a first FAILED is not final")
         decision.failed_seen_at = facts.failed_seen_at or now
         decision.next_check_at = decision.failed_seen_at + charge.CONFIRM_FAILED_AFTER
         return decision
-    return _collect_later(facts, outcome, source, now, limits)
+    if facts.waiting is Waiting.TOKEN_EXPIRED:
+        # The token needs the customer, whatever the payment failed for.
+        outcome = Declined(Fault.WALLET, "token_expired")
+    elif facts.suspected is not None and source is Source.STATUS:
+        outcome = facts.suspected
+    return _ended(facts, outcome, source, now, limits)
+
+
+def _is_suspected(facts: Facts) -> bool:
+    """Whether a decline was read live; a PENDING after it takes that back."""
+    return facts.suspected is not None and facts.charge_status is not ChargeStatus.PENDING
+
+
+def _ended(
+    facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
+) -> Decision:
+    """
+    End a charge as declined, unless that would end more for good and is not certain yet.
+
+    A live decline that cancels, expires a wallet or gives up is asked about first, and so is the
+    answer to a second sending, which may be about the repeat. While the breaker has stopped
+    charging nobody's decline is believed that far.
+    """
+    decision = _collect_later(facts, outcome, source, now, limits)
+    is_for_good = decision.gives_up or decision.wallet_lost
+    if source is Source.LIVE and (is_for_good or facts.sends > 1):
+        return _suspected(facts, outcome, now, limits)
+    if source is Source.STATUS and is_for_good and facts.tripped:
+        held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
+        held.next_check_at = now + charge.HOLD_FOR
+        _tell_if_lost(held, facts, "the breaker has stopped charging")
+        return held
+    return decision
+
+
+def _suspected(facts: Facts, outcome: Declined, now: datetime, limits: Limits) -> Decision:
+    """Keep a live decline with the charge, whose outcome stays open until it was asked about."""
+    decision = Decision(
+        _open_status(facts),
+        fault=outcome.fault,
+        code=outcome.code,
+        message=outcome.message,
+        failed_seen_at=facts.failed_seen_at,
+        next_check_at=now + limits.confirm_after,
+    )
+    if facts.suspected is None:
+        decision.tell(
+            f"charge.{decision.status}", why="declined; asked about once more",
+            fault=outcome.fault, code=outcome.code,
+        )  # fmt: skip
+    return decision
 
 
 def _confirmed(facts: Facts, now: datetime) -> bool:
@@ -279,7 +291,7 @@ def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> D
 
 def _unknown(facts: Facts, outcome: Unknown, source: Source, now: datetime) -> Decision:
     decision = _still_open(facts, now, asked=source is Source.STATUS)
-    decision.message = outcome.reason
+    decision.message = None if facts.suspected else outcome.reason
     _tell_if_lost(decision, facts, outcome.reason)
     return decision
 
@@ -290,6 +302,8 @@ def _tell_if_lost(decision: Decision, facts: Facts, why: str) -> None:
 
 
 def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
+    if facts.suspected is not None and _is_suspected(facts):
+        return _ended(facts, facts.suspected, Source.STATUS, now, limits)
     believed_at = facts.sent_at + limits.not_found_horizon
     if now < believed_at:
         decision = _still_open(facts, now, asked=True)
@@ -299,15 +313,13 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         return decision
     if facts.charge_status is ChargeStatus.PENDING:
         # The customer did not do what was waited for: no decline, and no step is spent.
-        return _collect_later(
-            facts, Declined(Fault.WALLET, "not_completed"), Source.STATUS, now, limits
-        )
-    if facts.invoice_status is not InvoiceStatus.OPEN:
-        return _collect_later(facts, Declined(Fault.OTHER, "not_found"), Source.STATUS, now, limits)
-    if not facts.wallet_active:
-        return _collect_later(
-            facts, Declined(Fault.WALLET, "not_found"), Source.STATUS, now, limits
-        )
+        return _ended(facts, Declined(Fault.WALLET, "not_completed"), Source.STATUS, now, limits)
+    if facts.invoice_status is not InvoiceStatus.OPEN or not facts.wallet_active:
+        is_open = facts.invoice_status is InvoiceStatus.OPEN
+        fault = Fault.WALLET if is_open else Fault.OTHER
+        decision = _ended(facts, Declined(fault, "not_found"), Source.STATUS, now, limits)
+        decision.never_received = decision.status is ChargeStatus.DECLINED
+        return decision
     if not facts.charging or charge.ask_after(facts.asks + 1) is None:
         decision = _still_open(facts, now, asked=True)
         _tell_if_lost(decision, facts, "not found, and not sent again")

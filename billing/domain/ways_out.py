@@ -74,10 +74,7 @@ REFUND: Mapping[RefundStatus, Ways] = {
     RefundStatus.WAIVED: (_REFUND,),
     RefundStatus.UNRETURNED: (
         Way("billing refunds retry REFUND", "replace it by a new refund"),
-        Way(
-            "billing refunds resolve REFUND --as returned-elsewhere",
-            "say that the money went back by other means",
-        ),
+        Way("billing refunds resolve REFUND --as …", "say that it went back by other means"),
     ),
 }
 WALLET: Mapping[WalletStatus, Ways] = {

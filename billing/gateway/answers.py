@@ -27,17 +27,14 @@ from billing.domain.outcomes import (
     Waiting,
 )
 from billing.gateway.codec import TOKEN_MAX
-from billing.gateway.envelopes import Block, block, complaint, fold, parse, scrub, text, whole
+from billing.gateway.envelopes import Block, block, fold, parse, scrub, text, whole
 from billing.gateway.faults import Faults
-from billing.gateway.refusals import Answer, Trust, is_forged, odd_status, refusal, unsettled
+from billing.gateway.refusals import Absent, Answer, judged, odd_status, refusal, unsettled
+from billing.gateway.trust import NO_SUCH_CUSTOMER, NO_SUCH_TOKEN, Trust
 from billing.gateway.urls import is_private_url
 
 _TOKEN = re.compile(rf"[!-~]{{1,{TOKEN_MAX}}}")
 _UNBOUND = frozenset({"success", "deleted", "deleted_token", "inactive"})
-_GONE = re.compile(
-    r"^not_found|(token|account|wallet|customer)(_id)?(_is|_was)?_not_found|invalid_token|token_(is_)?(invalid|expired|deleted|inactive)"
-    r"|already_(been_)?(deleted|unbound|unlinked|inactive)"
-)
 
 
 def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome:
@@ -48,15 +45,15 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
     it is asked about.
     """
     if not answer.carries_result:
-        return refusal(answer, faults)
+        return refusal(answer, faults, ours=number)
     document = _believed(answer)
     if isinstance(document, Unknown):
         return document
     order = block(document, "order")
     if text(order, "invoice_number") != number:
-        return Unknown("other_number")
+        return _strange("other_number")
     if whole(order.get("amount")) != amount:
-        return Unknown("other_amount")
+        return _strange("other_amount")
     match fold(text(block(document, "payment"), "status")):
         case "success":
             return Succeeded()
@@ -71,18 +68,18 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
 def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
     """Judge the answer to a refund; FAILED is named by the page here, and it is an end."""
     if not answer.carries_result:
-        return refusal(answer, faults)
+        return refusal(answer, faults, ours=ours.number)
     document = _believed(answer)
     if isinstance(document, Unknown):
         return document
     result = block(document, "refund")
     original = text(block(document, "payment"), "original_request_id")
     if text(block(document, "order"), "invoice_number") != ours.number:
-        return Unknown("other_number")
+        return _strange("other_number")
     if original and original != ours.charge_request_id:
-        return Unknown("other_request")
+        return _strange("other_request")
     if whole(result.get("amount")) != ours.amount:
-        return Unknown("other_amount")
+        return _strange("other_amount")
     match fold(text(result, "status")):
         case "success":
             return Succeeded()
@@ -108,7 +105,7 @@ def binding(answer: Answer, faults: Faults) -> BindOutcome:
     if status not in {"", "pending"}:
         return odd_status(status)
     url = text(account, "registration_url")
-    return BindingStarted(url) if is_private_url(url) else Unknown("no_registration_url")
+    return BindingStarted(url) if is_private_url(url) else _strange("no_registration_url")
 
 
 def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
@@ -118,25 +115,24 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
     An entry that cannot be read makes the whole list unknown: it must not look like an unlinking.
     """
     if not answer.carries_result:
-        said = complaint(answer.body) if answer.status == 404 else None
-        if said is not None and "not_found" in said.words and not is_forged(answer, said):
-            return Tokens(())
-        return refusal(answer, faults, moves_money=False)
+        absent = NO_SUCH_CUSTOMER if answer.status == 404 else ()
+        outcome = judged(answer, faults, absent=absent, moves_money=False)
+        return Tokens(()) if isinstance(outcome, Absent) else outcome
     document = _believed(answer)
     if isinstance(document, Unknown):
         return document
     if text(block(document, "customer"), "id") not in {"", customer_id}:
-        return Unknown("other_customer")
+        return _strange("other_customer")
     kind = text(block(document, "token_data"), "type")
     found: dict[str, Token] = {}
     for entry in _entries(document):
         if not isinstance(entry, dict):
-            return Unknown("unreadable_token")
+            return _strange("unreadable_token")
         if not entry or not _is_recurring_ovo(entry, kind):
             continue
         token = text(entry, "token_id")
         if not _TOKEN.fullmatch(token):
-            return Unknown("unreadable_token")
+            return _strange("unreadable_token")
         found[token] = Token(token, text(entry, "masked_phone_number"))
     return Tokens(tuple(found.values()))
 
@@ -152,27 +148,30 @@ def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
     cash, points = whole(account.get("ovo_cash_balance")), account.get("ovo_point_balance")
     whole_points = 0 if points is None else whole(points)
     if cash is None or whole_points is None:
-        return Unknown("unreadable_balance")
+        return _strange("unreadable_balance")
     return Balance(cash, whole_points)
 
 
 def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
     """Judge the answer to an unbinding; a token that is already gone is what was wanted."""
     if not answer.carries_result:
-        said = complaint(answer.body) if 400 <= answer.status < 500 else None
-        if said is not None and _GONE.search(said.words) and not is_forged(answer, said):
-            return Succeeded()
-        return refusal(answer, faults, moves_money=False)
+        outcome = judged(answer, faults, ours=token, absent=NO_SUCH_TOKEN, moves_money=False)
+        return Succeeded() if isinstance(outcome, Absent) else outcome
     document = _believed(answer)
     if isinstance(document, Unknown):
         return document
     account = block(document, "ovo_account")
     if text(account, "token_id") not in {"", token}:
-        return Unknown("other_token")
+        return _strange("other_token")
     status = fold(text(account, "status"))
     if status == "failed":
         return Declined(Fault.OTHER, "unbind_failed", scrub(text(account, "message")))
     return Succeeded() if status in _UNBOUND else odd_status(status)
+
+
+def _strange(reason: str) -> Unknown:
+    """Say that an answer came which is none to what was asked, or not the gateway's."""
+    return Unknown(reason, unrecognised=True)
 
 
 def _believed(answer: Answer, *, trailing_commas: bool = False) -> Block | Unknown:
@@ -180,7 +179,7 @@ def _believed(answer: Answer, *, trailing_commas: bool = False) -> Block | Unkno
     if answer.status == 409 and answer.trust is not Trust.VERIFIED:
         return unsettled(answer)
     if answer.trust is not Trust.VERIFIED:
-        return Unknown(answer.trust)
+        return _strange(answer.trust)
     document = parse(answer.body, trailing_commas=trailing_commas)
     return unsettled(answer) if document is None or document.get("error") else document
 

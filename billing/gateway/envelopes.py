@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Never
 
@@ -30,13 +31,27 @@ _UNROUTED = re.compile(r"no static resource|no route|no handler|cannot (get|post
 _PHRASES = frozenset(status.phrase.lower() for status in HTTPStatus)
 
 
+class Envelope(StrEnum):
+    """The shape in which a complaint came."""
+
+    DOCUMENTED = "documented"  # an object `error` with code, message and type, all of them text
+    OBJECT = "object"  # an object `error` that lacks one of them
+    OTHER = "other"  # any other shape that was seen
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """The gateway's own reason, scrubbed; where it gives no code, `code` is its message, folded."""
+    """
+    The gateway's own reason, scrubbed; where it gives no code, `code` is its message, folded.
+
+    `about` is the order or token that the answer names beside it, if any.
+    """
 
     code: str
     message: str
     unscrubbed: str = field(default="", repr=False, compare=False)
+    envelope: Envelope = field(default=Envelope.OTHER, compare=False)
+    about: str = field(default="", repr=False, compare=False)
 
     @property
     def words(self) -> str:
@@ -104,7 +119,11 @@ def complaint(body: bytes) -> Complaint | None:
         return None
     error = document.get("error")
     if isinstance(error, dict):
-        return _complaint(text(error, "code"), _joined(error.get("message")))
+        return _complaint(
+            text(error, "code"), _joined(error.get("message")), _shape(document, error),
+            text(block(document, "order"), "invoice_number")
+            or text(block(document, "ovo_account"), "token_id"),
+        )  # fmt: skip
     if isinstance(error, str) and "timestamp" in document and "path" in document:
         return None
     code = text(document, "code") or text(document, "response_code")
@@ -126,13 +145,23 @@ def scrub(value: str, limit: int = TEXT_MAX) -> str:
     return line[:limit]
 
 
-def _complaint(code: str, message: str) -> Complaint | None:
+def _shape(document: Block, error: Block) -> Envelope:
+    """Tell how an error is written; one beside a result contradicts it, and is none of DOKU's."""
+    is_whole = all(isinstance(error.get(name), str) for name in ("code", "message", "type"))
+    has_result = any(block(document, name) for name in ("payment", "refund", "transaction"))
+    documented = is_whole and text(error, "code") and text(error, "type") and not has_result
+    return Envelope.DOCUMENTED if documented else Envelope.OBJECT
+
+
+def _complaint(
+    code: str, message: str, envelope: Envelope = Envelope.OTHER, about: str = ""
+) -> Complaint | None:
     if not code and (_UNROUTED.search(message) or message.lower().rstrip(".") in {"", *_PHRASES}):
         return None
     # Codes are numbers at times, and short enough not to be a phone's.
     clean = code if re.fullmatch(r"[A-Za-z_.-]{1,64}|[A-Za-z0-9_.-]{1,9}", code) else ""
     clean = clean or scrub(code, CODE_MAX) or fold(scrub(message, CODE_MAX)) or "unnamed"
-    return Complaint(clean, scrub(message), f"{code} {message}"[:WORDS_MAX])
+    return Complaint(clean, scrub(message), f"{code} {message}"[:WORDS_MAX], envelope, about)
 
 
 def _joined(value: object) -> str:

@@ -1,7 +1,7 @@
-"""The one table from the gateway's words to the classes of fault that dunning acts on.
+"""The one table from the gateway's codes to the classes of fault that dunning acts on.
 
 DOKU publishes no list for OVO Recurring, so every entry is a guess with its source beside it, and
-settings can overrule each. What is in no table is OTHER. It knows no HTTP and no payment.
+settings can overrule and add. What is in no table is OTHER. It knows no HTTP and no payment.
 """
 
 import re
@@ -25,20 +25,31 @@ _SNAP_CASES = {
     ("401", "04"): Fault.WALLET,  # customer token not found
 }
 
-# Looked for in code and message together, folded; the first that is found decides.
-_WORDS = (
-    # "PAYMENT CHANNEL IS INACTIVE" was seen in DOKU's sandbox; the others are in the glossary of
-    # its newer reference. All are the merchant's or DOKU's to repair, not the customer's.
-    (r"channel.*inactive|merchant.*(inactive|not_active)|maintenance", Fault.TECHNICAL),
-    (r"invalid_access|unauthorized|too_many_requests|server_error", Fault.TECHNICAL),
-    # The SNAP cases above, spelled out, in English and Indonesian.
-    (r"insufficient|not_enough|saldo_(tidak|kurang)", Fault.INSUFFICIENT_FUNDS),
-    (r"limit", Fault.LIMIT),
-    (r"fraud|blacklist|blocked", Fault.HARD),
-    (r"token|unlinked|not_linked|unbound|not_bound|dormant", Fault.WALLET),
-    (r"(account|wallet|customer)_(is_)?(inactive|not_active|not_found|closed)", Fault.WALLET),
-)
-_PATTERNS = tuple((re.compile(words), fault) for words, fault in _WORDS)
+# Codes of DOKU's that were seen or are listed somewhere, folded; a code is compared whole, and no
+# word of a message counts. All are guesses as to this API.
+_CODES = {
+    # A third party's list for DOKU's OVO Open API.
+    "invalid_parameter": Fault.OTHER,
+    "account_error": Fault.OTHER,
+    "not_found": Fault.OTHER,
+    "invalid_access": Fault.TECHNICAL,
+    # The glossary of DOKU's newer reference. The technical ones are the merchant's or DOKU's to
+    # repair, not the customer's.
+    "invalid_token": Fault.WALLET,
+    "transaction_not_found": Fault.OTHER,
+    "validation_error": Fault.OTHER,
+    "merchant_not_active": Fault.TECHNICAL,
+    "too_many_requests": Fault.TECHNICAL,
+    "maintenance_mode": Fault.TECHNICAL,
+    # The page's own word for a token's end, should it come as a code.
+    "token_expired": Fault.WALLET,
+    # The SNAP cases above, spelled out.
+    "insufficient_funds": Fault.INSUFFICIENT_FUNDS,
+    "suspected_fraud": Fault.HARD,
+    "do_not_honour": Fault.OTHER,
+    "dormant_account": Fault.WALLET,
+    "token_not_found": Fault.WALLET,
+}
 
 
 class Faults:
@@ -47,12 +58,15 @@ class Faults:
     def __init__(self, overrides: Mapping[str, Fault]) -> None:
         self._overrides = {fold(code): fault for code, fault in overrides.items()}
 
+    def known(self, code: str) -> Fault | None:
+        """Look a code up: the settings first, then the numbers, then the list; None: unknown."""
+        folded = fold(code)
+        if folded in self._overrides:
+            return self._overrides[folded]
+        if match := _SNAP.fullmatch(folded):
+            return _SNAP_CASES.get((match[1], match[2]))
+        return _CODES.get(folded)
+
     def of(self, complaint: Complaint) -> Fault:
-        """Classify a complaint: the settings first, then numbers, then words, else OTHER."""
-        code = fold(complaint.code)
-        if code in self._overrides:
-            return self._overrides[code]
-        if match := _SNAP.fullmatch(code):
-            return _SNAP_CASES.get((match[1], match[2]), Fault.OTHER)
-        words = complaint.words
-        return next((fault for pattern, fault in _PATTERNS if pattern.search(words)), Fault.OTHER)
+        """Classify a complaint by its code; what is in no table is OTHER."""
+        return self.known(complaint.code) or Fault.OTHER

@@ -14,8 +14,9 @@ from billing.domain.outcomes import (
     Unknown,
     Waiting,
 )
-from billing.gateway.envelopes import Block, block, complaint, fold, parse, text, whole
-from billing.gateway.refusals import Answer, Trust, is_forged, is_turned_away, odd_status, unsettled
+from billing.gateway.envelopes import Block, Envelope, block, complaint, fold, parse, text, whole
+from billing.gateway.refusals import Answer, odd_status, unsettled
+from billing.gateway.trust import NO_SUCH_ORDER, Ending, Trust, ending
 
 # REFUNDED: the money had moved, and its way back is booked apart. VOIDED, REVERSED, CANCELLED and
 # TIMEOUT are left out on purpose: they are no ends that money may be booked on without a person.
@@ -38,12 +39,7 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
     says who is speaking, and those two say about what.
     """
     if answer.status == 404:
-        said = complaint(answer.body)
-        if is_forged(answer, said):
-            return Unknown(answer.trust)
-        if said is None or is_turned_away(said):
-            return unsettled(answer, said)
-        return NotFound()
+        return _no_such_order(answer)
     if not 200 <= answer.status < 300:
         return unsettled(answer)
     if answer.trust is Trust.WRONG:
@@ -54,6 +50,24 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
     if block(document, "transaction"):
         return _transaction(document, answer.trust, identifier, number, amount)
     return _without_transaction(document, answer, number)
+
+
+def _no_such_order(answer: Answer) -> StatusOutcome:
+    """
+    Read a 404: "not found" only in the documented envelope, and by a code that says so.
+
+    DOKU's own 404 is not known. A signed one, which names our request by its signature, may lack
+    the code or have another. A page of whoever stands before the gateway says nothing.
+    """
+    said = complaint(answer.body)
+    if answer.trust is Trust.WRONG:
+        return Unknown(answer.trust)
+    found = ending(404, answer.trust, said, is_known=False, absent=NO_SUCH_ORDER)
+    if found is Ending.ABSENT:
+        return NotFound()
+    is_object = said is not None and said.envelope is not Envelope.OTHER
+    is_signed = answer.trust is Trust.VERIFIED and found in {Ending.DECLINED, Ending.FOREIGN}
+    return NotFound() if is_signed and is_object else unsettled(answer, said)
 
 
 def _transaction(
@@ -81,7 +95,14 @@ def _transaction(
 
 
 def _without_transaction(document: Block, answer: Answer, number: str) -> StatusOutcome:
-    """Read an answer that names no transaction: not found, unless it shows any sign of ours."""
+    """
+    Read an answer that names no transaction: not found, unless it shows any sign of ours.
+
+    One of DOKU's own shop plugins expects that of an unknown order. Without a signature it may be
+    anybody's `{}`.
+    """
+    if answer.trust is not Trust.VERIFIED:
+        return Unknown(answer.trust)
     order = block(document, "order")
     if text(order, "invoice_number") not in {"", number}:
         return Unknown("other_number")
@@ -90,6 +111,6 @@ def _without_transaction(document: Block, answer: Answer, number: str) -> Status
     if document.get("transaction") or document.get("payment"):
         return unsettled(answer)
     said = complaint(answer.body)
-    if said is not None and "not_found" not in said.words:
+    if said is not None and fold(said.code) not in NO_SUCH_ORDER:
         return unsettled(answer, said)
     return NotFound()

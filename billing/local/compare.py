@@ -10,8 +10,8 @@ from typing import Any
 from billing.services import watching
 from billing.services.context import Context
 
-NEVER_THERE = {"not_found", "not_completed"}
-"""Declines that mean just that: the gateway has no such payment."""
+NOT_COMPLETED = "not_completed"
+"""A decline that means just that: the gateway has no such payment any more."""
 MOVED = {"SUCCESS", "REFUNDED"}
 
 
@@ -70,7 +70,9 @@ def _payments(
                 yield f"{number}: {what} is {there} at the gateway, {here} with us"
     for number, charge in charges.items():
         claimed = charge["status"] == "succeeded" or (
-            charge["status"] == "declined" and charge["code"] not in NEVER_THERE
+            charge["status"] == "declined"
+            and not charge["never_received"]
+            and charge["code"] != NOT_COMPLETED
         )
         if claimed and number not in theirs:
             yield f"{number}: we say {charge['status']}, the gateway has never seen it"

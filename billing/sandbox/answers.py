@@ -37,6 +37,17 @@ def error(
     return Answer(status, body, signed=False, headers=named)
 
 
+def declined(status: int, code: str, message: str, number: str) -> Answer:
+    """
+    A decline: the usual envelope, beside the order that it is about.
+
+    How DOKU writes a decline on this endpoint is not known.
+    """
+    error_block = {"code": code, "message": message, "type": "payment_error"}
+    body = orjson.dumps({"error": error_block, "order": {"invoice_number": number}})
+    return Answer(status, body, signed=False)
+
+
 def unhandled(status: int, reason: str, path: str, at: str) -> Answer:
     """The envelope of a failure nobody caught: here `error` is a text, not an object."""
     body = {"timestamp": at, "status": status, "error": reason, "path": path}

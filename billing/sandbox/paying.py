@@ -8,7 +8,7 @@ refund leaves SUCCESS.
 from datetime import timedelta
 from typing import NamedTuple
 
-from billing.sandbox.answers import Answer, Json, error, success
+from billing.sandbox.answers import Answer, Json, declined, error, success
 from billing.sandbox.book import Book
 from billing.sandbox.clock import later
 from billing.sandbox.events import PaymentEnded, PaymentMade, RefundMade, TokenExpired
@@ -40,13 +40,13 @@ def pay(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answe
     )
     wallet = book.wallets.get(customer_id)
     if wallet is None or not wallet.holds(account["token_id"]):
-        verdict = _declined(400, "invalid_token", "Token is not known for this customer")
+        verdict = _declined(payment, 400, "invalid_token", "Token is not known for this customer")
     elif wallet.status(now) == "expired":
         verdict = _Verdict("TOKEN_EXPIRED")
     elif ordeal is not None:
         verdict = _ordain(book, payment, wallet, ordeal)
     elif not wallet.affords(payment.amount, use_points=payment.use_points):
-        verdict = _declined(400, "insufficient_funds", "Insufficient OVO balance")
+        verdict = _declined(payment, 400, "insufficient_funds", "Insufficient OVO balance")
     else:
         verdict = _Verdict("SUCCESS")
     payment.status, payment.code = verdict.status, verdict.code
@@ -72,7 +72,7 @@ def refund(book: Book, request_id: str, body: Json, ordeal: Action | None) -> An
         status, message = "FAILED", ordeal.message
         if ordeal.kind == "decline":
             message = ordeal.code
-            refusal = error(ordeal.http_status, ordeal.code, ordeal.message, "payment_error")
+            refusal = declined(ordeal.http_status, ordeal.code, ordeal.message, number)
     code = message if status == "FAILED" else None
     book.record(RefundMade(book.clock.now(), request_id, number, amount, status, code))
     if refusal is not None:
@@ -146,13 +146,13 @@ def _count_query(book: Book, number: str) -> None:
         waiting.queries_left -= 1
 
 
-def _declined(http_status: int, code: str, message: str) -> _Verdict:
-    return _Verdict("FAILED", error(http_status, code, message, "payment_error"), code)
+def _declined(payment: PaymentMade, http_status: int, code: str, message: str) -> _Verdict:
+    return _Verdict("FAILED", declined(http_status, code, message, payment.number), code)
 
 
 def _ordain(book: Book, payment: PaymentMade, wallet: Wallet, ordeal: Action) -> _Verdict:
     if ordeal.kind == "decline":
-        return _declined(ordeal.http_status, ordeal.code, ordeal.message)
+        return _declined(payment, ordeal.http_status, ordeal.code, ordeal.message)
     if ordeal.kind == "failed":
         return _Verdict("FAILED", code=ordeal.message)
     payment.end, payment.end_after_queries = ordeal.end, ordeal.after_queries

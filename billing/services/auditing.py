@@ -8,6 +8,7 @@ from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
+from billing.services import guarding
 from billing.services.context import Context
 from billing.store.queries import audit as statements
 from billing.store.queries import charges
@@ -45,6 +46,7 @@ def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterato
     after = UUID(int=0)
     while True:
         with context.database.transaction() as connection:
+            guarding.require_ours(context, connection)
             page = charges.page_of_window(connection, since, until, after, PAGE)
         if not page:
             return

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from billing.clock import Clock
 from billing.config import Settings
+from billing.domain.charge import ASK_AFTER
 from billing.domain.errors import InvalidValue
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
@@ -47,7 +48,15 @@ class Context:
         return Limits(
             not_found_horizon=timedelta(seconds=self.settings.not_found_horizon_seconds),
             wallet_wait=timedelta(days=self.settings.wallet_wait_days),
+            confirm_after=self._confirm_after,
         )
+
+    @property
+    def _confirm_after(self) -> timedelta:
+        """How long a suspected decline waits: until the breaker has seen all of its window."""
+        if not self.settings.breaker_share_percent:
+            return ASK_AFTER[0]
+        return timedelta(seconds=self.settings.breaker_window_seconds) + ASK_AFTER[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,11 @@ def check_keys(context: Context) -> None:
     """
     with context.database.transaction() as connection:
         sealed = wallets.any_token(connection)
+        elsewhere = _elsewhere(context, connection)
     if sealed is not None:
         context.vault.open(sealed)
+    if elsewhere is not None:
+        return
     answer = context.gateway.check_status("key-check", "key-check", 1)
     for trouble in KEY_TROUBLE:
         if isinstance(answer, Unknown) and trouble in answer.reason:
@@ -41,6 +44,31 @@ def check_keys(context: Context) -> None:
 def is_ours(context: Context, connection: Connection) -> bool:
     """Whether the database belongs to the gateway that the settings name; the first one decides."""
     return _own_row(context, connection) is not None
+
+
+def require_ours(context: Context, connection: Connection) -> None:
+    """
+    Raise NotConfigured when the database belongs to another gateway: nobody is called then.
+
+    It decides nothing: a database that belongs to nobody yet is a worker's to claim.
+    """
+    row = _elsewhere(context, connection)
+    if row is None:
+        return
+    settings = context.settings
+    raise NotConfigured(
+        f"this database belongs to {row['gateway_host']} as {row['gateway_client_id']}, but the"
+        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nobody was called;"
+        " if the settings are right: billing start-charging"
+    )
+
+
+def _elsewhere(context: Context, connection: Connection) -> RowMapping | None:
+    """The engine's row when it belongs to another gateway."""
+    row = engine.state(connection)
+    ours = (context.settings.gateway_host, context.settings.doku_client_id)
+    owner = (row["gateway_host"], row["gateway_client_id"])
+    return None if row["gateway_host"] is None or owner == ours else row
 
 
 def may_charge(context: Context, connection: Connection) -> bool:

@@ -72,6 +72,7 @@ def bind(
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         nonlocal made
+        guarding.require_ours(context, connection)
         wallet_id = derived_id(connection, request) or uuid4()
         earlier = wallets.lock(connection, wallet_id) if request is not None else None
         if earlier is not None:
@@ -214,6 +215,7 @@ def attend(context: Context, wallet_id: UUID) -> None:
 def refresh(context: Context, customer_id: str) -> None:
     """Look at once whether the customer has finished the link."""
     with context.database.transaction() as connection:
+        guarding.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None:
         raise NotKnown(f"customer {customer_id!r} has no wallet; begin with: billing wallet bind")
@@ -224,6 +226,7 @@ def refresh(context: Context, customer_id: str) -> None:
 def balance(context: Context, customer_id: str) -> Balance:
     """Ask for what the customer's wallet holds, in whole rupiah."""
     with context.database.transaction() as connection:
+        guarding.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None or row["token_sealed"] is None:
         raise NotKnown(f"customer {customer_id!r} has no linked wallet")

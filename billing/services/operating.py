@@ -7,18 +7,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.charge import Trigger
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
-from billing.domain.outcomes import Declined, Fault, Succeeded
-from billing.domain.settlement import Source
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.services import guarding, moving, reopening, settling
+from billing.services import breaker, guarding, moving, reopening
 from billing.services.context import Context, Request, once
-from billing.services.settling import News
+from billing.services.resolving import resolve_charge
 from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
+
+__all__ = [
+    "resolve_charge", "retry_invoice", "set_clock", "start_charging", "stop_charging",
+    "void_invoice",
+]  # fmt: skip
 
 
 def retry_invoice(
@@ -132,21 +135,6 @@ def _owes_no_more(
         moving.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
 
 
-def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> None:  # noqa: FBT001 - named at every call
-    """Settle an unresolved charge by a person's word, when the gateway will not tell.
-
-    Raises NotKnown, or IllegalMove when the charge is settled already.
-    """
-    with context.database.transaction() as connection:
-        row = charges.one(connection, charge_id)
-    if row is None:
-        raise NotKnown(f"no charge has the id {charge_id}")
-    if ChargeStatus(row["status"]) not in UNRESOLVED:
-        raise IllegalMove(f"charge {charge_id} is {row['status']}; only an open one is resolved")
-    outcome = Succeeded() if succeeded else Declined(Fault.OTHER, "operator")
-    settling.settle(context, [News(charge_id, outcome)], Source.OPERATOR, by)
-
-
 def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
     """Send no new charge from this moment on; everything else goes on."""
 
@@ -170,6 +158,7 @@ def start_charging(context: Context, by: Actor, request: Request | None = None) 
             events.record(connection, [event("gateway.changed", at=now, by=by, gateway=host)])
         if engine.set_stopped(connection, None, None):
             events.record(connection, [event("charging.started", at=now, by=by)])
+        breaker.reset(connection, now, by)
         return {"charging": "started"}
 
     return once(context, request, act)

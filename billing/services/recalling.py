@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from billing.domain import dunning
-from billing.domain.charge import ChargeStatus, Trigger
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.dunning import History
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.outcomes import Fault, Waiting
+from billing.domain.outcomes import Declined, Fault, Waiting
 from billing.domain.periods import zone
 from billing.domain.settlement import Facts
 from billing.domain.subscription import SubscriptionStatus
@@ -27,6 +27,8 @@ def facts(row: Mapping[Any, Any]) -> Facts:
         zone=zone(row["timezone"]),
         last_cycle=cycles is not None and row["next_period_index"] >= cycles,
         other_open=row["other_open"],
+        parked=row["parked_at"] is not None,
+        resolved_at=row["resolved_at"],
     )
 
 
@@ -49,8 +51,17 @@ def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datet
         wallet_active=row["wallet_status"] == WalletStatus.ACTIVE and row["expires_at"] > now,
         relinked=row["relinked"],
         charging=row["charging"],
+        suspected=_suspected(row),
+        tripped=row["tripped"],
         history=history(past, row["steps_short"]),
     )
+
+
+def _suspected(row: Mapping[Any, Any]) -> Declined | None:
+    """The decline that an open charge was answered with once, and is asked about."""
+    if row["fault"] is None or ChargeStatus(row["status"]) not in UNRESOLVED:
+        return None
+    return Declined(Fault(row["fault"]), row["code"] or "", row["message"] or "")
 
 
 def history(past: Mapping[Any, Any], steps_short: int) -> History:

@@ -14,13 +14,14 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from billing.domain import charge
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
-from billing.services import moving, pacing, returns
+from billing.services import breaker, moving, pacing, returns
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices
@@ -91,10 +92,13 @@ def _settle(
         decision = decide(known, outcomes[row["id"]], source, now=now, limits=context.limits)
         if decision is not None:
             decided.append((row, decision))
-    _write(connection, decided, source, by, now)
-    if source is Source.LIVE and rows:
-        said = [outcomes[row["id"]] for row in rows]
+    said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
+    answered, odd = breaker.answers(said), breaker.suspicious(said)
+    _write(connection, decided, source, by, now, answered=0 if odd else answered)
+    if said:
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
+    if odd:
+        breaker.watch(connection, context.settings, answered=answered, odd=odd, now=now)
     _log(decided, source)
     again = [_again(context, connection, row) for row, decision in decided if decision.resend]
     return again, left
@@ -138,8 +142,15 @@ def _again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> 
 
 
 def _write(
-    connection: Connection, decided: Decided, source: Source, by: Actor, now: datetime
+    connection: Connection,
+    all_decided: Decided,
+    source: Source,
+    by: Actor,
+    now: datetime,
+    *,
+    answered: int,
 ) -> None:
+    decided = [(row, decision) for row, decision in all_decided if not decision.rechecked]
     paid = [row for row, decision in decided if decision.pays]
     usual = [("charge.succeeded", {"source": source}), ("invoice.paid", {})]
     charges.write_outcomes(
@@ -151,16 +162,21 @@ def _write(
         plain=[row["id"] for row, decision in decided if decision.events == usual],
         source=source,
         by=by,
+        shard=breaker.shard(),
+        answered=answered,
     )
     freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
     if freed:
         invoices.release_oldest(connection, freed, now)
     due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
     invoices.plan_attempts(connection, due)
-    more = [(row, decision) for row, decision in decided if decision.events != usual]
+    more = [(row, decision) for row, decision in all_decided if decision.events != usual]
     events.record(connection, _facts_told(more, by, now))
-    for row, decision in decided:
+    for row, decision in all_decided:
         _follow_up(connection, row, decision, now)
+    if source is Source.OPERATOR and decided:
+        ids = [row["id"] for row, _ in decided]
+        charges.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
 
 
 def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
@@ -231,6 +247,11 @@ def _follow_up(
     connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
 ) -> None:
     """What follows for one subscription; a charge that simply succeeded has nothing here."""
+    if decision.rechecked:
+        denied_at = now if decision.contradicted else None
+        charges.note_recheck(connection, row["id"], decision.next_check_at, denied_at)
+    if decision.never_received:
+        charges.mark_never_received(connection, [row["id"]])
     if decision.give_back is not None:
         paid_twice = row["invoice_status"] == InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID

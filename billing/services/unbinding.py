@@ -13,6 +13,7 @@ from billing.domain.errors import NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.wallet import WalletMove, WalletStatus
+from billing.services import guarding
 from billing.services.context import Context, Request, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 
@@ -78,6 +79,8 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
         subscriptions.lock_of_customer(connection, seen["customer_id"])
         row = wallets.lock(connection, seen["id"])
         if row is None or row["unbind_wanted_at"] is None or row["token_sealed"] is None:
+            return
+        if not guarding.is_ours(context, connection):
             return
         live = wallets.live_of(connection, row["customer_id"])
         if live is not None and live["id"] != row["id"]:

@@ -85,6 +85,10 @@ def _try(
     outcome = purse.pay(invoice.amount)
     facts = _facts(contender, invoice, now)
     decision = decide(facts, outcome, Source.LIVE, now=now, limits=LIMITS)
+    if isinstance(outcome, Declined) and decision and decision.status is ChargeStatus.UNKNOWN:
+        # A decline that ends it is asked about once more; these wallets say the same again.
+        asked = replace(facts, charge_status=ChargeStatus.UNKNOWN, suspected=outcome)
+        decision = decide(asked, outcome, Source.STATUS, now=now, limits=LIMITS)
     if decision is None or decision.pays:
         invoice.paid_at = now
         return None

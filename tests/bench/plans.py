@@ -70,6 +70,7 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
             plain=charged,
             source="live",
             by=SCHEDULER,
+            answered=len(charged),
         ),
         "next-due": engine.next_due,
     }

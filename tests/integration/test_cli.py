@@ -150,13 +150,19 @@ def test_cancel_names_what_at_may_be(billing: Billing, engine: Engine) -> None:
 
 
 def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: Engine) -> None:
-    """When the gateway will not tell, a person does, with a reason."""
+    """When the gateway will not tell, a person does, with a reason; but not while it is young."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
+    engine.script("html", customer, "status", times=None)
     engine.tick()
     charge = billing("charge", "list", "--status", "unknown")[0]["id"]
-    settled = billing("charge", "resolve", charge, "--as", "succeeded", "--reason", "ticket 7")
+    said = ("charge", "resolve", charge, "--as", "succeeded", "--reason", "ticket 7")
+    assert "can be resolved 900 s after" in billing(*said, code=1)
+    engine.set_clock(START + timedelta(hours=1))
+    settled = billing(*said)
     assert settled["status"] == "succeeded"
+    assert settled["settled_by"] == "operator"
+    assert settled["gateway"].startswith("nothing certain")
     assert billing("invoice", "list", "--subscription", subscription)[0]["status"] == "paid"
 
 

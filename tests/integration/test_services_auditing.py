@@ -117,6 +117,9 @@ DAMAGE: dict[str, list[str]] = {
             " jsonb_build_object('refund', id, 'booked', false, 'gateway', 'failed') FROM refunds"
         ),
     ],
+    "the gateway does not deny what a person booked": [
+        "UPDATE charges SET contradicted_at = now() WHERE status = 'succeeded'",
+    ],
     "refunded money adds up": [
         "UPDATE invoices SET amount_refunded = 0",
         "UPDATE invoices SET amount_refunded = 5 WHERE period_index = 1",

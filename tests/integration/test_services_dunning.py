@@ -229,7 +229,7 @@ def test_a_late_success_when_all_cycles_have_gone_by_completes(engine: Engine) -
 def test_a_technical_fault_backs_off_shortly_and_spends_no_step(engine: Engine) -> None:
     """A quarter of an hour, one hour, four, twelve; then it is paid, all on the ladder's day 0."""
     customer, subscription = engine.begun()
-    engine.script("decline", customer, times=4, code="maintenance")
+    engine.script("decline", customer, times=4, code="maintenance_mode")
 
     engine.advance(2 * DAY)
 
@@ -241,7 +241,7 @@ def test_a_technical_fault_backs_off_shortly_and_spends_no_step(engine: Engine) 
 def test_a_technical_fault_that_never_ends_is_given_up_too(engine: Engine) -> None:
     """The fifth counts as any other decline, and so do those after it: the wait has an end."""
     customer, subscription = engine.begun(every="1 year")
-    engine.script("decline", customer, times=None, code="maintenance")
+    engine.script("decline", customer, times=None, code="maintenance_mode")
 
     engine.advance(120 * DAY)
 
@@ -250,9 +250,9 @@ def test_a_technical_fault_that_never_ends_is_given_up_too(engine: Engine) -> No
 
 
 def test_a_hard_fault_is_given_up_at_once(engine: Engine) -> None:
-    """What never will be paid is not tried again."""
+    """What never will be paid is asked about once more, and then not tried again."""
     customer, subscription = engine.begun()
-    engine.script("decline", customer, code="do_not_try_again", message="fraud")
+    engine.script("decline", customer, code="suspected_fraud")
 
     engine.advance(40 * DAY)
 
@@ -320,7 +320,7 @@ class TestAWalletThatIsShort:
         """Short on day 2, missed on day 7, enough but declined on day 8: the next is day 14."""
         customer, subscription = engine.begun(every="2 months", cash=0)
         engine.advance(START + 8 * DAY)
-        engine.script("decline", customer, code="limit_exceeded")
+        engine.script("decline", customer, code="4035702")
         engine.put_cash(customer, 50_000)
 
         engine.advance(START + 20 * DAY)

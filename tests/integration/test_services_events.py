@@ -1,11 +1,13 @@
 """What is told of a charge whose events are written beside its rows: the claim's, the renewal's."""
 
+from datetime import timedelta
+
 from billing.domain.events import Actor
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
 from billing.services import settling
 from billing.services.settling import News
-from tests.integration.engine import Engine
+from tests.integration.engine import START, Engine
 
 
 def test_a_plain_renewal_leaves_the_events_of_each_move(engine: Engine) -> None:
@@ -34,6 +36,7 @@ def test_a_person_who_settles_a_charge_stands_in_its_events(engine: Engine) -> N
     engine.script("drop_after", customer)
     engine.run()
     [charge] = engine.charges(subscription)
+    engine.set_clock(START + timedelta(hours=1))
     by = Actor("operator", "seen in the back office")
     settling.settle(engine.context, [News(charge["id"], Succeeded())], Source.OPERATOR, by)
 

@@ -308,10 +308,12 @@ class TestASurplusPayment:
         engine.script("drop_after", customer)
         engine.run()
         [first] = engine.charges(subscription)
+        engine.script("status_says", customer, "status", times=None, status="FAILED")
+        engine.set_clock(START + timedelta(hours=1))
         operating.resolve_charge(engine.context, first["id"], False, OPERATOR)
-        engine.script("status_says", customer, "status", status="FAILED")
-        engine.advance(START + timedelta(days=2))
+        engine.advance(START + timedelta(days=3))
         assert len(engine.debits(customer)) == 2
+        engine.no_more_scripts()
 
         for _ in range(2):
             engine.late_success(first["id"])

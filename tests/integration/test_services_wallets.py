@@ -184,6 +184,8 @@ class TestWithoutAWallet:
         customer, subscription = engine.begun()
         engine.script("decline", customer, code=code, message="no")
         engine.run()
+        assert statuses(engine, customer) == ["active"]
+        engine.advance(timedelta(minutes=10))
 
         [invoice] = engine.invoices(subscription)
         assert (invoice["blocked_on"], invoice["first_failed_at"]) == ("wallet", None)
@@ -198,7 +200,7 @@ class TestWithoutAWallet:
         """The gateway refuses a second link for a live token: it says so, and unbinding helps."""
         customer, subscription = engine.begun()
         engine.script("decline", customer, code="invalid_token", message="no")
-        engine.run()
+        engine.advance(timedelta(minutes=10))
         with pytest.raises(GatewayRefused, match="active OVO token"):
             engine.bind(customer)
 
@@ -264,6 +266,7 @@ class TestWithoutAWallet:
         engine.run()
         held = next(s for s in (first, second) if engine.charges(s)[0]["status"] == "pending")
         engine.unlink(customer)
+        engine.advance(timedelta(minutes=10))
         engine.link(customer)
         engine.run()
         engine.execute("UPDATE charges SET waiting = 'token_expired' WHERE status = 'pending'")
@@ -271,7 +274,7 @@ class TestWithoutAWallet:
             "match": {"call": "status", "customer_id": customer}, "times": None,
             "action": {"kind": "status_says", "status": "NOT_FOUND"}})  # fmt: skip
 
-        engine.advance(timedelta(minutes=30))
+        engine.advance(2 * HOUR)
 
         states = [c["status"] for c in engine.charges(held)]
         assert states == ["declined", "succeeded"]

@@ -39,8 +39,7 @@ READ = {
     "refunds": "SELECT * FROM refunds",
     "credits": "SELECT id, remaining FROM credits",
 }
-WHY = Actor("test", "a reason")
-PLACE = ZoneInfo("Asia/Jakarta")
+WHY, PLACE = Actor("test", "a reason"), ZoneInfo("Asia/Jakarta")
 Deed = tuple[Any, ...]
 
 
@@ -61,8 +60,8 @@ class Life:
     def play(self, deeds: Sequence[Deed]) -> None:
         """Do one thing after the other, and compare after each; a gift may come first."""
         begun = 1 if deeds[:1] and deeds[0][0] == "give" else 0
-        for deed in deeds[:begun]:
-            self.give(*deed[1:])
+        if begun:
+            self.give(*deeds[0][1:])
         self._work_off()
         for name, *arguments in deeds[begun:]:
             getattr(self, name)(*arguments)
@@ -384,7 +383,6 @@ class _Watch:
     at: datetime
 
     def now(self) -> datetime:
-        """Where the clock stands."""
         return self.at
 
 

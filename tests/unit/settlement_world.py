@@ -59,6 +59,21 @@ def settle(
     return decision
 
 
+def ended(
+    known: Facts,
+    news: Outcome | NotFound,
+    source: Source = Source.LIVE,
+    *,
+    now: datetime = NOW,
+) -> Decision:
+    """Decide news; a decline that is asked about once more is confirmed at once."""
+    decision = settle(known, news, source, now=now)
+    if not isinstance(news, Declined) or decision.status not in UNRESOLVED:
+        return decision
+    failed = Declined(Fault.OTHER, "failed")
+    return settle(applied(known, decision, now), failed, Source.STATUS, now=now)
+
+
 def declined(fault: Fault = Fault.INSUFFICIENT_FUNDS) -> Declined:
     """A decline with a code of the gateway's."""
     return Declined(fault, "E51", "not enough")
@@ -86,12 +101,22 @@ def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
         asks=known.asks + decision.asked,
         sent_at=now if decision.resend else known.sent_at,
         failed_seen_at=decision.failed_seen_at,
+        suspected=_suspected(known, decision),
         waiting=decision.waiting or known.waiting,
         invoice_status=invoice,
         first_failed_at=decision.first_failed_at or known.first_failed_at,
         subscription_status=status,
         wallet_active=known.wallet_active and not decision.wallet_lost,
     )
+
+
+def _suspected(known: Facts, decision: Decision) -> Declined | None:
+    """The decline that stays with an open charge until it was asked about."""
+    if decision.status not in UNRESOLVED:
+        return None
+    if decision.fault is None:
+        return known.suspected
+    return Declined(decision.fault, decision.code or "", decision.message or "")
 
 
 def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:

@@ -63,9 +63,12 @@ def judge_refund(body: bytes, status: int = 201, trust: Trust = Trust.VERIFIED) 
     return answers.refund(Answer(status, body, trust), REFUND, Faults({}))
 
 
-def error(code: str, message: str = "because") -> bytes:
-    """Write DOKU's usual error envelope."""
-    return json.dumps({"error": {"code": code, "message": message}}).encode()
+def error(code: str, message: str = "because", about: str = "") -> bytes:
+    """Write DOKU's documented error envelope, and the order beside it when it names one."""
+    document: dict[str, Any] = {"error": {"code": code, "message": message, "type": "some_error"}}
+    if about:
+        document["order"] = {"invoice_number": about}
+    return json.dumps(document).encode()
 
 
 @pytest.mark.parametrize("http_status", [200, 201, 202])
@@ -203,17 +206,78 @@ def test_rate_limit_is_unsent_and_says_how_long() -> None:
 
 @pytest.mark.parametrize("http_status", [400, 401, 403, 404, 422])
 def test_readable_refusal_is_a_decline_with_its_reason(http_status: int) -> None:
-    """A business error in a 4xx need not be signed; it carries the gateway's own code."""
+    """A documented error with a known code need not be signed."""
     outcome = judge(error("INSUFFICIENT_FUNDS", "Low balance"), http_status, Trust.MISSING)
 
     assert outcome == Declined(Fault.INSUFFICIENT_FUNDS, "INSUFFICIENT_FUNDS", "Low balance")
 
 
+@pytest.mark.parametrize("trust", [Trust.MISSING, Trust.VERIFIED])
+@pytest.mark.parametrize("about", ["", NUMBER, "INVR_2021_7106"])
+def test_unknown_code_is_a_decline_only_when_it_is_surely_about_us(
+    about: str, trust: Trust
+) -> None:
+    """It names our own order, or it is signed; else it may be anybody's, and is asked about."""
+    outcome = judge(error("E1", about=about), 400, trust)
+
+    sure = about == NUMBER or trust is Trust.VERIFIED
+    assert outcome == (Declined(Fault.OTHER, "E1", "because") if sure else Unknown("http_400 E1"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Saldo tidak mencukupi",
+        "Token has expired",
+        "blocked for fraud",
+        "limit exceeded",
+        "Forbidden",
+    ],
+)
+def test_words_end_nothing(message: str) -> None:
+    """A message that looks like a reason is no reason; a code that is none stays unknown."""
+    assert judge(error("E1", message, about=NUMBER), 403, Trust.MISSING) == Declined(
+        Fault.OTHER, "E1", message
+    )
+    assert isinstance(judge(error("E1", message), 403, Trust.MISSING), Unknown)
+    assert isinstance(judge(error(message, "x"), 403, Trust.MISSING), Unknown)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": {"code": "insufficient_funds", "message": "x"}},
+        {"error": {"code": "insufficient_funds", "type": "x"}},
+        {"error": {"code": "insufficient_funds", "message": ["x"], "type": "x"}},
+        {"error": {"code": 4035714, "message": "x", "type": "x"}},
+        {"error": "insufficient_funds", "message": "x", "type": "x"},
+        {"code": "insufficient_funds", "message": "x", "type": "x"},
+        {"status": "FAILED", "response_code": "INVALID_TOKEN", "message": "x"},
+        {"message": "insufficient_funds"},
+        {"message": ["INSUFFICIENT FUNDS"]},
+        {"error_messages": ["insufficient_funds"]},
+        {
+            "error": {"code": "insufficient_funds", "message": "x", "type": "x"},
+            "payment": {"status": "SUCCESS"},
+        },
+    ],
+)
+@pytest.mark.parametrize("trust", list(Trust))
+def test_only_the_documented_envelope_declines(document: dict[str, Any], trust: Trust) -> None:
+    """An object `error` with code, message and type as text; no other shape ends anything."""
+    body = json.dumps({"order": {"invoice_number": NUMBER}, **document}).encode()
+
+    outcome = judge(body, 400, trust)
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.unrecognised
+
+
 def test_decline_tells_nothing_about_the_customer() -> None:
     """What is kept of a refusal is scrubbed."""
-    body = error("E1", "Token c15d437b56b918abaa3951b0beb48a57 of 081234567890, a@b.id expired")
+    said = "Token c15d437b56b918abaa3951b0beb48a57 of 081234567890, a@b.id expired"
 
-    outcome = judge(body, 400, Trust.MISSING)
+    outcome = judge(error("invalid_token", said), 400, Trust.MISSING)
 
     assert isinstance(outcome, Declined)
     assert outcome.fault is Fault.WALLET
@@ -308,8 +372,10 @@ def test_unsigned_refund_result_is_unknown() -> None:
 
 def test_refused_refund_follows_the_rules_of_a_charge() -> None:
     """Readable refusals decline, doubts stay unknown."""
-    refused = judge_refund(error("refund_window_over"), 400, Trust.MISSING)
+    over = error("refund_window_over", about="INV_NUMBER_D009")
+    refused = judge_refund(over, 400, Trust.MISSING)
     assert refused == Declined(Fault.OTHER, "refund_window_over", "because")
+    assert isinstance(judge_refund(error("refund_window_over"), 400, Trust.MISSING), Unknown)
     repeated = judge_refund(error("E1", "already refunded"), 400, Trust.MISSING)
     assert isinstance(repeated, Unknown)
     assert isinstance(judge_refund(b"", 500), Unknown)

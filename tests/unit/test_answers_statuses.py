@@ -75,7 +75,7 @@ def test_other_statuses_book_nothing(said: object) -> None:
 
 def test_wrong_signature_is_never_believed() -> None:
     """Not on an answer, and not on a 404."""
-    not_found = {"error": {"code": "not_found", "message": "Order not found"}}
+    not_found = {"error": {"code": "not_found", "message": "Order not found", "type": "x"}}
 
     assert judge(known(), trust=Trust.WRONG) == Unknown("wrong_signature")
     assert judge({}, trust=Trust.WRONG) == Unknown("wrong_signature")
@@ -120,18 +120,42 @@ def test_amount_may_come_in_any_spelling() -> None:
         assert judge(document) == Succeeded()
 
 
+@pytest.mark.parametrize("code", ["not_found", "TRANSACTION_NOT_FOUND"])
+@pytest.mark.parametrize("trust", [Trust.MISSING, Trust.VERIFIED])
+def test_documented_404_with_a_known_code_means_no_such_payment(code: str, trust: Trust) -> None:
+    """Whether to believe it yet is decided elsewhere, by its age."""
+    document = {"error": {"code": code, "message": "x", "type": "y"}}
+
+    assert judge(document, 404, trust) == NotFound()
+
+
 @pytest.mark.parametrize(
     "document",
     [
+        {"error": {"code": "NO_SUCH_THING", "message": "x", "type": "y"}},
         {"error": {"code": "not_found", "message": "Order not found"}},
         {"error": {"message": "Order not found"}},
-        {"code": "TRANSACTION_NOT_FOUND", "message": "x", "type": "y"},
-        {"message": ["ORDER NOT FOUND"]},
     ],
 )
-def test_readable_404_means_that_there_is_no_such_payment(document: object) -> None:
-    """Whether to believe it yet is decided elsewhere, by its age."""
-    assert judge(document, 404, Trust.MISSING) == NotFound()
+def test_other_404_errors_are_believed_only_when_signed(document: object) -> None:
+    """DOKU's own 404 is not known; a signature over our Request-Id says that it is DOKU's."""
+    assert isinstance(judge(document, 404, Trust.MISSING), Unknown)
+    assert judge(document, 404, Trust.VERIFIED) == NotFound()
+
+
+@pytest.mark.parametrize("trust", [Trust.MISSING, Trust.VERIFIED])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"code": "TRANSACTION_NOT_FOUND", "message": "x", "type": "y"},
+        {"message": ["ORDER NOT FOUND"]},
+        {"message": "Not Found"},
+        {"error": "not_found"},
+    ],
+)
+def test_404_in_another_shape_says_nothing(document: object, trust: Trust) -> None:
+    """A proxy that finds no route says the same."""
+    assert isinstance(judge(document, 404, trust), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +179,19 @@ def test_404_of_an_unrouted_path_says_nothing(document: object) -> None:
         {},
         {"transaction": None},
         {"order": {"invoice_number": NUMBER, "amount": 100000}},
-        {"message": ["ORDER NOT FOUND"]},
+        {"error": {"code": "not_found", "message": "x", "type": "y"}},
     ],
 )
-def test_answer_without_a_transaction_is_not_found(document: object) -> None:
+def test_signed_answer_without_a_transaction_is_not_found(document: object) -> None:
     """One official shop plugin expects a 2xx without a transaction for an unknown order."""
     assert judge(document) == NotFound()
+    assert judge(document, trust=Trust.MISSING) == Unknown("no_signature")
+
+
+@pytest.mark.parametrize("document", [{}, {"status": "ok"}, {"data": None}, {"message": "ok"}])
+def test_blank_answer_without_a_signature_is_unknown(document: object) -> None:
+    """A health page, or a proxy's `{}`, must not write a payment off."""
+    assert isinstance(judge(document, trust=Trust.MISSING), Unknown)
 
 
 @pytest.mark.parametrize(

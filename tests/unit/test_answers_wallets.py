@@ -74,7 +74,8 @@ def test_binding_without_a_private_url_is_unknown(fields: dict[str, object]) -> 
 
 def test_binding_that_is_refused_says_why() -> None:
     """A phone that is registered already is a plain refusal here: no money hangs on it."""
-    error = {"error": {"code": "account_error", "message": "Phone already used"}}
+    said = {"code": "account_error", "message": "Phone already used", "type": "x"}
+    error = {"error": said}
 
     outcome = answers.binding(answer(error, 400, Trust.MISSING), FAULTS)
 
@@ -124,7 +125,7 @@ def test_several_tokens_keep_their_order() -> None:
         ({"wallet": {}}, 200),
         ({"tokens": []}, 200),
         ({"token_data": {"type": "WALLET"}, "wallet": WALLET}, 200),
-        ({"error": {"code": "not_found", "message": "Customer not found"}}, 404),
+        ({"error": {"code": "not_found", "message": "Customer not found", "type": "x"}}, 404),
     ],
 )
 def test_customer_without_a_wallet_has_no_tokens(document: object, status: int) -> None:
@@ -159,7 +160,7 @@ def test_unsigned_token_list_is_unknown() -> None:
 
 def test_forged_absence_is_unknown() -> None:
     """A wrongly signed "not found" neither unlinks a wallet nor confirms an unbinding."""
-    error = {"error": {"code": "not_found", "message": "Token not found"}}
+    error = {"error": {"code": "not_found", "message": "Token not found", "type": "x"}}
     forged = answer(error, 404, Trust.WRONG)
 
     assert answers.tokens(forged, "c1", FAULTS) == Unknown("wrong_signature")
@@ -203,12 +204,12 @@ def test_every_spelling_of_an_unbinding_is_success(status: str) -> None:
         ("not_found", "Token not found", 404),
         ("invalid_token", "bad", 400),
         ("INVALID_TOKEN", "bad", 401),
-        ("E1", "Token already deleted", 400),
+        ("token_not_found", "x", 400),
     ],
 )
 def test_token_that_is_already_gone_counts_as_unbound(code: str, message: str, status: int) -> None:
     """Unbinding is asked for until it is true; being true already is enough."""
-    error = {"error": {"code": code, "message": message}}
+    error = {"error": {"code": code, "message": message, "type": "x"}}
 
     gone = answers.unbinding(answer(error, status, Trust.MISSING), TOKEN, FAULTS)
 
@@ -222,6 +223,8 @@ def test_token_that_is_already_gone_counts_as_unbound(code: str, message: str, s
         (account(token_id="other", status="SUCCESS"), 201),
         ({"message": "No static resource ovo-open-api/v1/token-delete."}, 404),
         ({"message": "Not Found"}, 404),
+        ({"error": {"code": "not_found", "message": "Token not found"}}, 404),
+        ({"message": "Missing Authentication Token"}, 403),
         (b"<html></html>", 404),
         (b"", 500),
         ({"error": {"code": "not_found", "message": "Token not found"}}, 500),
@@ -233,10 +236,20 @@ def test_unclear_unbinding_is_unknown(document: object, status: int) -> None:
     assert isinstance(answers.unbinding(answer(document, status), TOKEN, FAULTS), Unknown)
 
 
+def test_words_about_a_token_unlink_nothing() -> None:
+    """Only a known code does, in the documented envelope."""
+    error = {"error": {"code": "E1", "message": "Token already deleted", "type": "x"}}
+
+    unclear = answers.unbinding(answer(error, 400, Trust.MISSING), TOKEN, FAULTS)
+
+    assert unclear == Unknown("http_400 E1")
+
+
 def test_refused_unbinding_is_declined() -> None:
     """A refusal in either form carries its reason."""
     failed = answer(account(token_id=TOKEN, status="FAILED", message="later"))
-    refused = answer({"error": {"code": "account_error", "message": "no"}}, 400, Trust.MISSING)
+    said = {"code": "account_error", "message": "no", "type": "x"}
+    refused = answer({"error": said}, 400, Trust.MISSING)
 
     assert answers.unbinding(failed, TOKEN, FAULTS) == Declined(
         Fault.OTHER, "unbind_failed", "later"

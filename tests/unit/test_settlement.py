@@ -40,22 +40,23 @@ NEWS: dict[str, Outcome | NotFound] = {
     "not found": NotFound(),
 }
 # Two minutes after a charge was sent, on its first news: what it is afterwards. "-": no news.
-# "." : this source cannot say so.  A FAILED by status is not believed at once, nor is a 404.
+# "." : this source cannot say so.  A FAILED by status is not believed at once, nor is a 404; and a
+# person cannot know yet.
 TABLE = """
-in_flight | succeeded | succeeded succeeded succeeded
-in_flight | declined  | declined  unknown   declined
+in_flight | succeeded | succeeded succeeded -
+in_flight | declined  | declined  unknown   -
 in_flight | unsent    | unsent    .         .
 in_flight | pending   | pending   pending   .
 in_flight | unknown   | unknown   unknown   .
 in_flight | not found | .         unknown   .
-pending   | succeeded | succeeded succeeded succeeded
-pending   | declined  | declined  pending   declined
+pending   | succeeded | succeeded succeeded -
+pending   | declined  | declined  pending   -
 pending   | unsent    | -         .         .
 pending   | pending   | pending   pending   .
 pending   | unknown   | pending   pending   .
 pending   | not found | .         pending   .
-unknown   | succeeded | succeeded succeeded succeeded
-unknown   | declined  | declined  unknown   declined
+unknown   | succeeded | succeeded succeeded -
+unknown   | declined  | declined  unknown   -
 unknown   | unsent    | -         .         .
 unknown   | pending   | pending   pending   .
 unknown   | unknown   | unknown   unknown   .

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from billing.domain import charge
-from billing.domain.charge import ChargeStatus
+from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import (
     Declined,
     Fault,
@@ -18,7 +18,7 @@ from billing.domain.outcomes import (
     Unsent,
     Waiting,
 )
-from billing.domain.settlement import Source, decide
+from billing.domain.settlement import Facts, Source, decide
 from tests.unit.settlement_world import (
     DAY,
     HORIZON,
@@ -135,8 +135,28 @@ def test_failed_by_status_is_believed_only_at_a_second_read_five_minutes_later(
 
 @pytest.mark.parametrize("source", [Source.LIVE, Source.OPERATOR])
 def test_a_live_decline_and_an_operators_word_are_believed_at_once(source: Source) -> None:
-    """Only the status API's FAILED is said not to be final."""
-    assert settle(facts(UNKNOWN), declined(), source).status is ChargeStatus.DECLINED
+    """Only the status API's FAILED is said not to be final; a person's word needs an old charge."""
+    known = facts(UNKNOWN, parked=source is Source.OPERATOR)
+
+    assert settle(known, declined(), source).status is ChargeStatus.DECLINED
+
+
+@pytest.mark.parametrize("outcome", [Succeeded(), declined()], ids=["succeeded", "declined"])
+def test_a_persons_word_counts_for_what_is_old_or_parked_and_off_the_wire(
+    outcome: Outcome,
+) -> None:
+    """Whoever says it of a charge on the wire, or of a young one, cannot know."""
+
+    def counts(known: Facts, now: datetime = NOW) -> bool:
+        decision = decide(known, outcome, Source.OPERATOR, now=now, limits=LIMITS)
+        return decision is not None and decision.status not in UNRESOLVED
+
+    assert not counts(facts(UNKNOWN))
+    assert counts(facts(UNKNOWN, parked=True))
+    assert counts(facts(UNKNOWN), AFTER_HORIZON)
+    assert counts(facts(PENDING), AFTER_HORIZON)
+    assert not counts(facts(ChargeStatus.IN_FLIGHT), AFTER_HORIZON)
+    assert not counts(facts(ChargeStatus.IN_FLIGHT, parked=True), AFTER_HORIZON)
 
 
 def test_success_after_a_failed_read_is_booked() -> None:
@@ -211,7 +231,7 @@ def test_a_plain_pending_does_not_make_an_expired_token_forgotten() -> None:
 
 def test_operator_ends_a_parked_charge_either_way() -> None:
     """After the last question a person looks, and the same decision settles their word."""
-    parked = facts(UNKNOWN, asks=len(ASKS))
+    parked = facts(UNKNOWN, asks=len(ASKS), parked=True)
 
     assert settle(parked, Succeeded(), Source.OPERATOR).pays
     refused = settle(parked, Declined(Fault.OTHER, "operator"), Source.OPERATOR)

@@ -21,9 +21,9 @@ from tests.unit.settlement_world import (
     SENT,
     applied,
     declined,
+    ended,
     facts,
     kinds,
-    settle,
 )
 
 
@@ -32,7 +32,7 @@ from tests.unit.settlement_world import (
 )
 def test_first_decline_starts_dunning(fault: Fault) -> None:
     """The subscription falls behind, the first failure is dated, and the reason is kept."""
-    decision = settle(facts(), declined(fault))
+    decision = ended(facts(), declined(fault))
 
     assert decision.status is ChargeStatus.DECLINED
     assert (decision.fault, decision.code, decision.message) == (fault, "E51", "not enough")
@@ -53,7 +53,7 @@ def test_scheduled_declines_and_short_steps_go_up_the_ladder(
     history = History(scheduled_declines=spent, steps_short=short)
     first = NOW - ([0, 2, 7, 14, 21][spent + short] * DAY + HOUR)
 
-    decision = settle(facts(first_failed_at=first, history=history), declined())
+    decision = ended(facts(first_failed_at=first, history=history), declined())
 
     assert decision.first_failed_at == first
     assert decision.retry_at == (None if day is None else first + day * DAY)
@@ -75,7 +75,7 @@ def test_declined_retry_by_hand_goes_back_to_the_date_there_was(
     due = NOW - HOUR + day * DAY
     known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history, planned_at=due)
 
-    assert settle(known, declined(fault)).retry_at == due
+    assert ended(known, declined(fault)).retry_at == due
 
 
 @pytest.mark.parametrize("trigger", [Trigger.OPERATOR, Trigger.CUSTOMER])
@@ -84,7 +84,7 @@ def test_unsent_retry_by_hand_goes_back_to_the_date_there_was(trigger: Trigger) 
     history, due = History(scheduled_declines=2), NOW + 5 * DAY
     known = facts(trigger=trigger, first_failed_at=NOW - HOUR, history=history, planned_at=due)
 
-    assert settle(known, Unsent("refused")).retry_at == due
+    assert ended(known, Unsent("refused")).retry_at == due
 
 
 @pytest.mark.parametrize("fault", [Fault.TECHNICAL, Fault.OTHER])
@@ -95,8 +95,8 @@ def test_retry_by_hand_between_technical_waits_keeps_them_short(fault: Fault) ->
         trigger=Trigger.OPERATOR, first_failed_at=NOW - HOUR, history=history, planned_at=due
     )
 
-    assert settle(known, declined(fault)).retry_at == due
-    assert settle(known, Unsent("refused")).retry_at == due
+    assert ended(known, declined(fault)).retry_at == due
+    assert ended(known, Unsent("refused")).retry_at == due
 
 
 def test_retry_by_hand_on_a_step_that_waits_for_money_goes_back_to_waiting() -> None:
@@ -107,7 +107,7 @@ def test_retry_by_hand_on_a_step_that_waits_for_money_goes_back_to_waiting() -> 
         step_deadline_at=NOW + 4 * DAY,
     )  # fmt: skip
 
-    assert settle(known, declined()).retry_at == NOW + 4 * DAY
+    assert ended(known, declined()).retry_at == NOW + 4 * DAY
 
 
 def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_anew() -> None:
@@ -119,8 +119,8 @@ def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_an
         planned_at=NOW - 6 * DAY, policy=policy,
     )  # fmt: skip
 
-    assert settle(known, declined(Fault.OTHER)).retry_at == NOW + 3 * DAY
-    assert settle(known, Unsent("refused")).retry_at == NOW + MINUTE
+    assert ended(known, declined(Fault.OTHER)).retry_at == NOW + 3 * DAY
+    assert ended(known, Unsent("refused")).retry_at == NOW + MINUTE
 
 
 def test_each_fault_takes_the_next_step_of_its_own_ladder() -> None:
@@ -144,7 +144,7 @@ def test_each_fault_takes_the_next_step_of_its_own_ladder() -> None:
         known = facts(
             first_failed_at=first, history=History(scheduled_declines=spent), policy=policy
         )
-        assert settle(known, declined(fault), now=now).retry_at == due, spent
+        assert ended(known, declined(fault), now=now).retry_at == due, spent
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_the_first_cap_that_is_met_ends_dunning(
     policy: Policy, history: History, cap: Cap | None
 ) -> None:
     """Declines on a date, charges in all, days since the first failure, or the ladder's end."""
-    decision = settle(facts(history=history, policy=policy), declined())
+    decision = ended(facts(history=history, policy=policy), declined())
 
     assert (decision.gives_up, decision.cap) == (cap is not None, cap)
     assert (decision.retry_at is None) is (cap is not None)
@@ -182,7 +182,7 @@ def test_technical_waits_spend_attempts_and_days_but_no_declines() -> None:
     known = facts(first_failed_at=first, history=History(technical_declines=3, attempts=3))
 
     def due(policy: Policy) -> tuple[datetime | None, Cap | None]:
-        decision = settle(replace(known, policy=policy), declined(Fault.TECHNICAL))
+        decision = ended(replace(known, policy=policy), declined(Fault.TECHNICAL))
         return decision.retry_at, decision.cap
 
     assert due(Policy(declines_max=1)) == (NOW + 12 * HOUR, None)
@@ -197,7 +197,7 @@ def test_a_persons_retry_may_be_the_last_attempt() -> None:
         history=History(scheduled_declines=1, attempts=1), policy=Policy(("2d",), attempts_max=2),
     )  # fmt: skip
 
-    assert settle(known, declined()).cap is Cap.ATTEMPTS
+    assert ended(known, declined()).cap is Cap.ATTEMPTS
 
 
 def test_waiting_for_a_wallet_ends_with_the_days() -> None:
@@ -205,17 +205,17 @@ def test_waiting_for_a_wallet_ends_with_the_days() -> None:
     policy = Policy(("2d",) * 4, attempts_max=2, days_max=10)
     known = facts(first_failed_at=NOW - DAY, history=History(attempts=1), policy=policy)
 
-    decision = settle(known, declined(Fault.WALLET))
+    decision = ended(known, declined(Fault.WALLET))
     assert (decision.blocked_on, decision.retry_at) == (Blocked.WALLET, NOW + 9 * DAY)
-    late = settle(replace(known, first_failed_at=NOW - 10 * DAY), declined(Fault.WALLET))
+    late = ended(replace(known, first_failed_at=NOW - 10 * DAY), declined(Fault.WALLET))
     assert (late.gives_up, late.cap, late.blocked_on) == (True, Cap.DAYS, None)
-    assert settle(facts(policy=policy), declined(Fault.WALLET)).retry_at == NOW + 30 * DAY
+    assert ended(facts(policy=policy), declined(Fault.WALLET)).retry_at == NOW + 30 * DAY
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_hard_decline_gives_up_at_once(trigger: Trigger) -> None:
     """`hard` means no retry, however many steps are left and whoever asked."""
-    decision = settle(facts(trigger=trigger), declined(Fault.HARD))
+    decision = ended(facts(trigger=trigger), declined(Fault.HARD))
 
     assert decision.gives_up
     assert decision.retry_at is None
@@ -230,14 +230,14 @@ def test_technical_decline_backs_off_without_spending_a_step(before: int, wait: 
     history = History(scheduled_declines=4, technical_declines=before)
     known = facts(first_failed_at=NOW - 21 * DAY, history=history)
 
-    assert settle(known, declined(Fault.TECHNICAL)).retry_at == NOW + wait
+    assert ended(known, declined(Fault.TECHNICAL)).retry_at == NOW + wait
 
 
 def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
     """The fifth spends the first step, the sixth the second: the ladder has an end for them too."""
     first = NOW - 10 * MINUTE
     retries = [
-        settle(
+        ended(
             facts(first_failed_at=first, history=History(technical_declines=before)),
             declined(Fault.TECHNICAL),
             now=first + day * DAY + MINUTE,
@@ -255,12 +255,12 @@ def test_counted_technical_declines_move_the_other_faults_too() -> None:
     history = History(scheduled_declines=1, technical_declines=6)
     known = facts(first_failed_at=first, history=history)
 
-    assert settle(known, declined()).retry_at == first + 21 * DAY
+    assert ended(known, declined()).retry_at == first + 21 * DAY
 
 
 def test_wallet_fault_blocks_without_spending_a_step() -> None:
     """The token is a precondition: no failure is dated, a new link is asked for, with an end."""
-    decision = settle(facts(), declined(Fault.WALLET))
+    decision = ended(facts(), declined(Fault.WALLET))
 
     assert decision.status is ChargeStatus.DECLINED
     assert decision.wallet_lost
@@ -273,7 +273,7 @@ def test_wallet_fault_blocks_without_spending_a_step() -> None:
 
 def test_wallet_fault_when_the_customer_has_linked_anew_is_charged_at_once() -> None:
     """The charge follows as soon as a wallet is active, and here one is already."""
-    decision = settle(facts(relinked=True), declined(Fault.WALLET))
+    decision = ended(facts(relinked=True), declined(Fault.WALLET))
 
     assert decision.retry_at == NOW
     assert decision.blocked_on is None
@@ -285,7 +285,7 @@ def test_wallet_fault_on_the_last_step_does_not_give_up() -> None:
     """Even with all steps spent the customer may link anew."""
     known = facts(history=History(scheduled_declines=4), first_failed_at=SENT - 21 * DAY)
 
-    decision = settle(known, declined(Fault.WALLET))
+    decision = ended(known, declined(Fault.WALLET))
 
     assert not decision.gives_up
     assert decision.blocked_on is Blocked.WALLET
@@ -299,7 +299,7 @@ def test_decline_for_an_invoice_that_is_closed_only_ends_the_charge(
     invoice: InvoiceStatus, fault: Fault
 ) -> None:
     """Retries end with the invoice; only a lost wallet is still worth knowing."""
-    decision = settle(facts(invoice_status=invoice), declined(fault))
+    decision = ended(facts(invoice_status=invoice), declined(fault))
 
     assert decision.status is ChargeStatus.DECLINED
     assert decision.retry_at is None
@@ -314,7 +314,7 @@ def test_decline_for_an_invoice_that_is_closed_only_ends_the_charge(
 )
 def test_only_an_active_subscription_falls_behind(status: SubscriptionStatus) -> None:
     """One that is behind, paused or ended is not moved by one more decline."""
-    assert settle(facts(subscription_status=status), declined()).move is None
+    assert ended(facts(subscription_status=status), declined()).move is None
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_unsent_charge_is_tried_again_soon_and_starts_no_dunning(
     before: int, wait: timedelta
 ) -> None:
     """The money cannot have moved and nobody declined: no step, no first failure, no move."""
-    decision = settle(facts(history=History(unsent=before)), Unsent("connection refused"))
+    decision = ended(facts(history=History(unsent=before)), Unsent("connection refused"))
 
     assert decision.status is ChargeStatus.UNSENT
     assert decision.retry_at == NOW + wait
@@ -341,7 +341,7 @@ def test_default_ladder_walked_with_declines_only_ends_after_five() -> None:
     for spent in range(5):
         known = replace(known, charge_status=ChargeStatus.IN_FLIGHT)
         known = replace(known, history=History(scheduled_declines=spent))
-        decision = settle(known, declined(), now=now)
+        decision = ended(known, declined(), now=now)
         dates.append(decision.retry_at)
         known = applied(known, decision, now)
         now = decision.retry_at or now
@@ -359,7 +359,7 @@ def test_a_debt_that_was_given_up_gets_one_try_and_no_ladder(
     """Declined for whatever reason it is given up again: no date, no step, nobody falls behind."""
     known = facts(reopened=True, trigger=trigger, first_failed_at=NOW - 90 * DAY)
 
-    decision = settle(known, declined(fault))
+    decision = ended(known, declined(fault))
 
     assert decision.gives_up
     assert decision.retry_at is None
@@ -370,7 +370,7 @@ def test_a_debt_that_was_given_up_gets_one_try_and_no_ladder(
 
 def test_a_try_of_a_debt_that_was_not_sent_is_sent_soon() -> None:
     """What never reached the gateway is no answer to the person who asked for it."""
-    decision = settle(facts(reopened=True, trigger=Trigger.OPERATOR), Unsent("refused"))
+    decision = ended(facts(reopened=True, trigger=Trigger.OPERATOR), Unsent("refused"))
 
     assert not decision.gives_up
     assert decision.retry_at == NOW + MINUTE

@@ -198,7 +198,7 @@ def test_repeated_charge_gets_the_original_answer() -> None:
 
 def test_refusals_carry_the_settings_fault() -> None:
     """What the settings say about a code wins over the table."""
-    error = {"error": {"code": "E41", "message": "no"}}
+    error = {"error": {"code": "E41", "message": "no", "type": "x"}}
     with (
         peer_that(unsigned(error, 400)) as peer,
         gateway(peer.url, faults={"e41": Fault.LIMIT}) as made,
@@ -278,7 +278,8 @@ def test_refund_and_unbinding_use_the_given_request_id() -> None:
 
 def test_status_is_asked_by_a_signed_get_without_a_body() -> None:
     """Four signed lines, a fresh Request-Id for each question, no body."""
-    answer = unsigned({"message": ["ORDER NOT FOUND"]}, 404)
+    error = {"code": "not_found", "message": "Order not found", "type": "x"}
+    answer = unsigned({"error": error}, 404)
     with peer_that(answer) as peer, gateway(peer.url) as made:
         assert made.check_status(NUMBER, NUMBER, 100000) == NotFound()
         assert made.check_status("req-1", NUMBER, 100000) == NotFound()

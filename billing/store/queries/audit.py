@@ -142,6 +142,10 @@ INVARIANTS = {
         SELECT id || ' is ' || status || ' and nobody asks' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown')
           AND next_check_at IS NULL AND parked_at IS NULL""",
+    "the gateway does not deny what a person booked": """
+        SELECT id || ' of ' || customer_id || ' was booked by a person, and the gateway denies it;'
+               || ' see: billing charge show ' || id
+        FROM charges WHERE contradicted_at IS NOT NULL""",
     "an unsettled refund is tried again, or parked": """
         SELECT id || ' is ' || status || ' and nobody tries' FROM refunds
         WHERE status IN ('requested', 'in_flight', 'unknown')

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping
 
 from billing.domain.events import Actor
+from billing.store.queries.breaker import COUNT
 from billing.store.rows import as_array, as_json
 from billing.store.statements import text
 
@@ -27,7 +28,8 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
     statement = text("""
         SELECT ch.id, ch.invoice_id, ch.subscription_id, ch.customer_id, ch.status, ch.sent_at,
                ch.amount, i.status AS invoice_status, s.status AS subscription_status,
-               s.first_paid_at, s.next_period_index, p.cycles, p.timezone,
+               s.first_paid_at, s.next_period_index, p.cycles, p.timezone, ch.parked_at,
+               CASE WHEN ch.contradicted_at IS NULL THEN ch.resolved_at END AS resolved_at,
                (SELECT troubles > 0 FROM engine) AS troubled,
                EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id
                    AND o.status = 'open' AND o.id <> ch.invoice_id) AS other_open
@@ -44,12 +46,13 @@ def circumstances(connection: Connection, charge_ids: Sequence[UUID]) -> dict[UU
     """What else a decision needs about charges that did not simply succeed, by charge."""
     statement = text("""
         SELECT ch.id, ch.gateway_number, ch.wallet_id, ch.trigger, ch.sends, ch.asks,
-               ch.failed_seen_at, ch.waiting,
+               ch.failed_seen_at, ch.waiting, ch.fault, ch.code, ch.message,
                i.first_failed_at, i.steps_short, i.planned_at, i.step_deadline_at,
                i.reopened_at IS NOT NULL AS reopened,
                p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
                w.status AS wallet_status, w.expires_at,
                (SELECT stopped_at IS NULL FROM engine) AS charging,
+               (SELECT tripped_at IS NOT NULL FROM engine) AS tripped,
                EXISTS (SELECT 1 FROM wallets a WHERE a.customer_id = ch.customer_id
                    AND a.status = 'active' AND a.id <> ch.wallet_id) AS relinked
         FROM charges ch
@@ -82,7 +85,7 @@ def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, R
     return {row["invoice_id"]: row for row in rows}
 
 
-_SETTLED = text("""
+_SETTLED = text(f"""
     WITH outcomes AS (
         UPDATE charges c SET status = n.status, surplus = n.surplus,
             next_check_at = n.next_check_at, failed_seen_at = n.failed_seen_at,
@@ -117,10 +120,10 @@ _SETTLED = text("""
             next_attempt_at = NULL, blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,
             planned_at = NULL, leased_until = NULL, reason = NULL
         WHERE id = ANY(CAST(:invoices AS uuid[]))
-    )
+    ), counted AS ({COUNT})
     UPDATE subscriptions SET first_paid_at = :now
     WHERE id = ANY(CAST(:first AS uuid[])) AND first_paid_at IS NULL
-""")
+""")  # noqa: S608 - a constant of ours
 
 
 def body_of(connection: Connection, charge_id: UUID) -> bytes:
@@ -139,11 +142,14 @@ def write_outcomes(
     plain: Sequence[UUID],
     source: str,
     by: Actor,
+    shard: int = 0,
+    answered: int = 0,
 ) -> None:
     """Write what decisions say about charges; each row has `key` and the columns above.
 
     Close the invoices that are `paid`, remember the `first` payment of subscriptions, and record
     of the `plain` charges, which are nearly all, that they succeeded and paid their invoices.
+    Count in a `shard` how many live answers came, unless they are counted apart.
     """
     if rows:
         parameters = {
@@ -156,8 +162,55 @@ def write_outcomes(
             "source": source,
             "actor": by.name,
             "reason": by.reason,
+            "shard": shard,
+            "answered": answered,
+            "suspicious": 0,
         }
         connection.execute(_SETTLED, parameters)
+
+
+def mark_never_received(connection: Connection, charge_ids: Sequence[UUID]) -> None:
+    """Note of declined charges that the gateway never had them: the same may be sent again."""
+    statement = text(
+        "UPDATE charges SET never_received = true WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+    connection.execute(statement, {"ids": as_array(charge_ids)})
+
+
+def mark_resolved(
+    connection: Connection, charge_ids: Sequence[UUID], at: datetime, ask_at: datetime
+) -> None:
+    """Note that a person's word settled charges, and when the gateway is asked about them next."""
+    statement = text(
+        "UPDATE charges SET resolved_at = :at, next_check_at = :ask_at, asks = 0"
+        " WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+    parameters = {"ids": as_array(charge_ids), "at": at, "ask_at": ask_at}
+    connection.execute(statement, parameters)
+
+
+def note_recheck(
+    connection: Connection,
+    charge_id: UUID,
+    ask_at: datetime | None,
+    contradicted_at: datetime | None,
+) -> None:
+    """Note that a settled charge was asked about, and whether the gateway denies it."""
+    statement = text(
+        "UPDATE charges SET next_check_at = :ask_at, leased_until = NULL, asks = asks + 1,"
+        " contradicted_at = :contradicted_at WHERE id = :id"
+    )
+    parameters = {"id": charge_id, "ask_at": ask_at, "contradicted_at": contradicted_at}
+    connection.execute(statement, parameters)
+
+
+def contradicted(connection: Connection) -> list[RowMapping]:
+    """Charges that a person booked as succeeded and whose money did not move, says the gateway."""
+    statement = text(
+        "SELECT id, gateway_number, customer_id, subscription_id, invoice_id, amount, resolved_at,"
+        " contradicted_at FROM charges WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
+    )
+    return list(connection.execute(statement).mappings().all())
 
 
 def lease_to_ask(

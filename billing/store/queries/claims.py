@@ -54,14 +54,14 @@ def candidates(
                last.ordinal AS last_ordinal, last.id AS last_charge_id,
                last.gateway_number AS last_number, last.status AS last_status,
                coalesce(last.status = 'unsent'
-                   OR last.status = 'declined' AND last.code = 'not_found', false) AS unused
+                   OR last.status = 'declined' AND last.never_received, false) AS unused
         FROM i
         JOIN subscriptions s ON s.id = i.subscription_id
         JOIN plans p ON p.code = s.plan_code
         JOIN customers c ON c.id = i.customer_id
         LEFT JOIN wallets w ON w.customer_id = i.customer_id AND w.status = 'active'
         LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number, ch.status,
-                ch.code FROM charges ch
+                ch.never_received FROM charges ch
             WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
         WHERE i.status = 'open' AND i.next_attempt_at <= :now
           AND (:any OR i.subscription_id = ANY(CAST(:locked AS uuid[])))
@@ -194,6 +194,7 @@ def _claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[
                 **dict.fromkeys(("fault", "code", "message", "waiting", "settled_at"), None),
                 **dict.fromkeys(("failed_seen_at", "parked_at", "leased_until"), None),
                 asks=0,
+                never_received=False,
             )
             .returning(CHARGES.c.id)
         )

@@ -68,7 +68,8 @@ SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        b.returned AS amount_refunded, c.refunded - b.returned AS amount_refunding,
        c.credited AS amount_credited, c.kept AS amount_kept,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
-       c.settled_at, c.next_check_at, c.parked_at, i.status AS invoice_status, p.timezone
+       c.settled_at, c.next_check_at, c.parked_at, c.resolved_at, c.contradicted_at,
+       i.status AS invoice_status, p.timezone
 FROM charges c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code

@@ -90,7 +90,8 @@ def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | N
 def charges_by_number(connection: Connection) -> dict[str, RowMapping]:
     """Every charge with what its invoice's customer is, by gateway number."""
     statement = text(
-        "SELECT gateway_number, id, customer_id, amount, status, code, first_payment FROM charges"
+        "SELECT gateway_number, id, customer_id, amount, status, code, first_payment,"
+        " never_received FROM charges"
     )
     rows = connection.execute(statement).mappings()
     return {row["gateway_number"]: row for row in rows}

@@ -39,10 +39,14 @@ def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
 
 
 def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
-    """The customer's live wallet, or else the last one there was."""
+    """The customer's live wallet, or else the last one that has a token, or the last there was.
+
+    A link that failed later does not hide the token of a wallet that expired.
+    """
     statement = text(
         "SELECT * FROM wallets WHERE customer_id = :customer ORDER BY"
-        " (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1"
+        " (status IN ('pending', 'active', 'unbinding')) DESC, token_sealed IS NOT NULL DESC,"
+        " created_at DESC LIMIT 1"
     )
     return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
 

@@ -192,6 +192,9 @@ class Invoice(SQLModel, table=True):
 class Charge(SQLModel, table=True):
     """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext.
 
+    An unresolved one with a `fault` was declined once and is asked about before that counts.
+    `never_received` is our own marker: the gateway never had it. `resolved_at` is a person's word,
+    and `contradicted_at` when the gateway denied money that was booked by it.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
 
@@ -214,6 +217,7 @@ class Charge(SQLModel, table=True):
             name="gateway_number",
         ),
         CheckConstraint("NOT surplus OR status = 'succeeded'", name="surplus"),
+        CheckConstraint("NOT never_received OR status = 'declined'", name="never_received"),
         one_of("status", ChargeStatus),
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
@@ -233,6 +237,7 @@ class Charge(SQLModel, table=True):
             postgresql_where=text("status = 'succeeded' AND NOT surplus"),
         ),
         dated("charges_to_ask", "next_check_at"),
+        dated("charges_contradicted", "contradicted_at"),
         Index("charges_of_customer", "customer_id", "created_at"),
     )
 
@@ -266,6 +271,9 @@ class Charge(SQLModel, table=True):
     failed_seen_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    never_received: bool = flag()
+    resolved_at: datetime | None = instant()
+    contradicted_at: datetime | None = instant()
 
 
 class Refund(SQLModel, table=True):

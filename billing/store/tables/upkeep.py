@@ -1,4 +1,4 @@
-"""The engine's own rows: idempotency keys, imports, its state, hours of spending, heartbeats."""
+"""The engine's own rows: idempotency keys, imports, its state, spending, answers, heartbeats."""
 
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,7 @@ class Engine(SQLModel, table=True):
     resting_until: datetime | None = instant()
     paced_until: datetime | None = instant()
     opening_until: datetime | None = instant()
+    tripped_at: datetime | None = instant()
     installation_id: UUID = field(Uuid, server_default=text("gen_random_uuid()"))
 
 
@@ -80,3 +81,18 @@ class Hour(SQLModel, table=True):
     hour: datetime = field(DateTime(timezone=True), primary_key=True)
     shard: int = field(SmallInteger, primary_key=True)
     amount: int = field(BigInteger)
+
+
+class Answers(SQLModel, table=True):
+    """How many live answers came in a minute of real time, and how many were suspicious.
+
+    A ring of sixty slots, each with shards: a slot's minute is the last one that used it.
+    """
+
+    __tablename__ = "answers"
+
+    slot: int = field(SmallInteger, primary_key=True)
+    shard: int = field(SmallInteger, primary_key=True)
+    minute: datetime = instant(null=False)
+    answered: int = count()
+    suspicious: int = count()

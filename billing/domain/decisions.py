@@ -1,0 +1,103 @@
+"""What a decision about a charge is made from, and what it says; `settlement` makes it.
+
+Values only: no rows, no gateway, no rule.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.domain import charge
+from billing.domain.charge import ChargeStatus, Trigger
+from billing.domain.dunning import Cap, History, Policy
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.outcomes import Declined, Fault, Waiting
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+
+
+class Source(StrEnum):
+    """Where news of a charge came from."""
+
+    LIVE = "live"
+    STATUS = "status"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may wait."""
+
+    not_found_horizon: timedelta
+    wallet_wait: timedelta
+    confirm_after: timedelta = charge.ASK_AFTER[0]
+    """How long a decline that would end something for good waits before it is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is on record about a charge when news of it arrives.
+
+    Of one that succeeded the first are enough; whatever else may have happened asks for all.
+    """
+
+    charge_status: ChargeStatus
+    invoice_status: InvoiceStatus
+    subscription_status: SubscriptionStatus
+    sent_at: datetime
+    zone: ZoneInfo
+    last_cycle: bool = False
+    other_open: bool = False
+    parked: bool = False
+    resolved_at: datetime | None = None  # when a person's word settled it
+    trigger: Trigger = Trigger.SCHEDULED
+    sends: int = 1
+    asks: int = 0
+    failed_seen_at: datetime | None = None
+    waiting: Waiting | None = None
+    first_failed_at: datetime | None = None
+    policy: Policy = field(default_factory=Policy)
+    reopened: bool = False  # given up before; a person has the invoice tried once more
+    planned_at: datetime | None = None  # the date that a person's try went before
+    step_deadline_at: datetime | None = None
+    wallet_active: bool = True
+    relinked: bool = False  # the customer has another wallet by now
+    charging: bool = True
+    history: History = field(default_factory=History)
+    suspected: Declined | None = None  # a live decline that is asked about once more
+    tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
+
+    status: ChargeStatus
+    fault: Fault | None = None
+    code: str | None = None
+    message: str | None = None
+    waiting: Waiting | None = None
+    asked: bool = False
+    failed_seen_at: datetime | None = None
+    next_check_at: datetime | None = None  # None clears: a settled charge is asked about no more
+    parked: bool = False
+    resend: bool = False
+    surplus: bool = False
+    give_back: str | None = None
+    pays: bool = False
+    retry_at: datetime | None = None
+    first_failed_at: datetime | None = None
+    blocked_on: Blocked | None = None
+    gives_up: bool = False
+    cap: Cap | None = None  # what dunning met, when it gives up by one
+    wallet_lost: bool = False
+    never_received: bool = False  # the gateway never had it: the same charge may be sent again
+    rechecked: bool = False  # a settled charge was asked about: only its next question changes
+    contradicted: bool = False  # ... and the gateway says otherwise than the person did
+    move: SubscriptionMove | None = None
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def tell(self, kind: str, **data: Any) -> None:
+        """Add an event."""
+        self.events.append((kind, data))

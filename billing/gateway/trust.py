@@ -1,0 +1,103 @@
+"""What an answer without a result may end: one table for every call.
+
+DOKU is not the only one who answers: proxies, firewalls and load balancers have pages of their own,
+with the same HTTP statuses. So an answer ends something only in the gateway's own documented error
+envelope, and by its code; words never end anything. This module knows no payment and no row.
+"""
+
+import re
+from collections.abc import Collection
+from enum import StrEnum
+
+from billing.gateway.envelopes import Complaint, Envelope, fold
+
+
+class Trust(StrEnum):
+    """What an answer's signature says about it."""
+
+    VERIFIED = "verified"
+    MISSING = "no_signature"
+    WRONG = "wrong_signature"
+
+
+class Ending(StrEnum):
+    """What an answer without a result ends."""
+
+    DECLINED = "declined"  # refused for good
+    UNSENT = "unsent"  # this sending was stopped before its body was read
+    ABSENT = "absent"  # what was asked about is not there
+    OPEN = "open"  # nothing: the gateway itself does not know, or saw the request before
+    FOREIGN = "foreign"  # nothing: no form of answer that the gateway is known to have
+
+
+# Checked before the body, in this order: headers, time, Client-Id, signature (seen in DOKU's
+# sandbox). Whoever is told one of these has charged nobody.
+TURNED_AWAY = frozenset(
+    {
+        "invalid_header_request",
+        "request_time_out_of_range",
+        "invalid_client_id",
+        "invalid_signature",
+    }
+)
+# Listed for DOKU's OVO Open API by a third party; in the glossary of DOKU's newer reference.
+NO_SUCH_ORDER = frozenset({"not_found", "transaction_not_found"})
+NO_SUCH_CUSTOMER = frozenset({"not_found"})
+# The last two are SNAP's case 401xx04 and the page's own word, as codes.
+NO_SUCH_TOKEN = frozenset({"not_found", "invalid_token", "token_not_found", "token_expired"})
+
+# Said of a request that was seen before, so an earlier one may have succeeded. These words, and
+# those below, keep an outcome open; none of them ever ends one.
+_SEEN_BEFORE = re.compile(
+    r"duplicat|idempoten|conflict|unique|(number|invoice|order|request_id)_exist"
+    r"|(already|has_been|have_been)_(been_)?(used|exist|paid|process|submitted|refunded|complet)"
+    r"|(sudah|telah)_(digunakan|dipakai|dibayar|diproses|ada)"
+)
+# Said with a 4xx, yet not a refusal: the gateway does not know, or contradicts itself.
+_UNDECIDED = re.compile(
+    r"timed?_?out|in_progress|in_process|(still|being|is)_process|pending"
+    r"|server_error|(^|_)success"
+)
+
+
+def ending(
+    http_status: int,
+    trust: Trust,
+    said: Complaint | None,
+    *,
+    is_known: bool,
+    is_about_us: bool = False,
+    absent: Collection[str] = (),
+    moves_money: bool = True,
+) -> Ending:
+    """
+    Say what an answer without a result ends, by the first rule that fits it.
+
+    `is_known`: the fault table has its code. `is_about_us`: its body names our own order or token.
+    `absent` are the codes that say, of this call, that there is no such thing.
+    """
+    code = "" if said is None else fold(said.code)
+    documented = said is not None and said.envelope is Envelope.DOCUMENTED
+    if http_status == 429 and trust is not Trust.WRONG:
+        # Who limits a rate has not read the body; the same Request-Id is sent again.
+        return Ending.UNSENT
+    if http_status >= 500 or http_status == 408:
+        return Ending.OPEN
+    if said is None or not documented or http_status < 400:
+        return Ending.FOREIGN
+    if code in TURNED_AWAY and http_status != 409:
+        # One that says our signature is wrong comes from somebody with another key than ours, so
+        # its own signature cannot fit.
+        believed = trust is not Trust.WRONG or code == "invalid_signature"
+        return Ending.UNSENT if believed else Ending.FOREIGN
+    if trust is Trust.WRONG:
+        return Ending.FOREIGN
+    if http_status == 409:
+        return Ending.OPEN
+    if code in absent:
+        return Ending.ABSENT
+    if _UNDECIDED.search(said.words) or (moves_money and _SEEN_BEFORE.search(said.words)):
+        return Ending.OPEN
+    if is_known or is_about_us or trust is Trust.VERIFIED:
+        return Ending.DECLINED
+    return Ending.FOREIGN

@@ -1,0 +1,92 @@
+"""The breaker: a gateway that answers unusually is not charged, and nothing is ended on its word.
+
+A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers
+for all workers, in real time. It decides nothing about a single charge.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from os import getpid
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.config import Settings
+from billing.domain.events import Actor, event
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Outcome,
+    Pending,
+    Succeeded,
+    Unknown,
+)
+from billing.store.queries import breaker, engine, events
+
+log = structlog.get_logger(__name__)
+
+SHARDS = 16
+"""So many rows count a minute's answers, so that processes do not wait there."""
+
+
+def shard() -> int:
+    """The row of this process."""
+    return getpid() % SHARDS
+
+
+def answers(outcomes: Sequence[Outcome | NotFound]) -> int:
+    """How many of some outcomes are answers, the gateway's or somebody else's in its place."""
+    return sum(
+        isinstance(outcome, Succeeded | Declined | Pending) or _is_suspicious(outcome)
+        for outcome in outcomes
+    )
+
+
+def suspicious(outcomes: Sequence[Outcome | NotFound]) -> int:
+    """How many of some answers would end something for good, or are none of the gateway's."""
+    return sum(_is_suspicious(outcome) for outcome in outcomes)
+
+
+def _is_suspicious(outcome: Outcome | NotFound) -> bool:
+    match outcome:
+        case Declined(fault=fault):
+            return fault in {Fault.HARD, Fault.WALLET}
+        case Unknown(unrecognised=unrecognised):
+            return unrecognised
+    return False
+
+
+def watch(
+    connection: Connection, settings: Settings, *, answered: int, odd: int, now: datetime
+) -> None:
+    """Count answers of which some are odd, and stop charging when their share is unusual."""
+    breaker.count(connection, shard=shard(), answered=answered, suspicious=odd)
+    share = settings.breaker_share_percent
+    if not share:
+        return
+    seconds = settings.breaker_window_seconds
+    came, strange = breaker.lately(connection, seconds)
+    if came < settings.breaker_answers_min or strange * 100 < share * came:
+        return
+    if not breaker.trip(connection, now):
+        return
+    why = (
+        f"{strange} of the gateway's last {came} answers within {seconds} s are hard or wallet"
+        f" declines, or none of its own; the limit is {share} % (BILLING_BREAKER_SHARE_PERCENT)"
+    )
+    log.error("charging.stopped", why=why)
+    if engine.set_stopped(connection, now, why):
+        events.record(connection, [event("charging.stopped", at=now, by=Actor("guard", why))])
+
+
+def reset(connection: Connection, now: datetime, by: Actor) -> None:
+    """
+    Count anew, as a person who starts charging wants it.
+
+    What was declined in the time that the breaker stopped says nothing about the customers: it
+    counts as a fault of the gateway's, and is tried again without spending a step.
+    """
+    if breaker.reset(connection):
+        why = "declined while the gateway's answers were unusual"
+        breaker.disbelieve(connection, now, by, why)

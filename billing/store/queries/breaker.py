@@ -1,0 +1,78 @@
+"""Statements of the breaker: how many live answers came lately, and how many were suspicious.
+
+By the database's clock, in real time, for all workers: it is about the gateway, not about billing.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from billing.domain.events import Actor
+from billing.store.statements import text
+
+COUNT = """
+    INSERT INTO answers (slot, shard, minute, answered, suspicious)
+    SELECT extract(minute FROM present.minute), :shard, present.minute, :answered, :suspicious
+    FROM (SELECT date_trunc('minute', clock_timestamp()) AS minute) AS present
+    WHERE :answered > 0
+    ON CONFLICT (slot, shard) DO UPDATE SET minute = excluded.minute,
+        answered = excluded.answered
+            + CASE WHEN answers.minute = excluded.minute THEN answers.answered ELSE 0 END,
+        suspicious = excluded.suspicious
+            + CASE WHEN answers.minute = excluded.minute THEN answers.suspicious ELSE 0 END
+"""
+"""Counts into this minute's row of a shard, and forgets the hour before; also part of settling."""
+
+
+def count(connection: Connection, *, shard: int, answered: int, suspicious: int) -> None:
+    """Count answers of which some are suspicious; whoever does so at the same time waits.
+
+    So that of two who make the count too high together, the second sees it.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('counting answers'))"))
+    parameters = {"shard": shard, "answered": answered, "suspicious": suspicious}
+    connection.execute(text(COUNT), parameters)
+
+
+def lately(connection: Connection, seconds: int) -> tuple[int, int]:
+    """How many answers came within so many seconds, to the minute, and how many are suspicious."""
+    statement = text(
+        "SELECT coalesce(sum(answered), 0), coalesce(sum(suspicious), 0) FROM answers"
+        " WHERE minute > clock_timestamp() - make_interval(secs => :seconds) - interval '1 minute'"
+    )
+    answered, suspicious = connection.execute(statement, {"seconds": seconds}).one()
+    return int(answered), int(suspicious)
+
+
+def trip(connection: Connection, at: datetime) -> bool:
+    """Note that the breaker has stopped charging; False when it had already."""
+    statement = text("UPDATE engine SET tripped_at = :at WHERE tripped_at IS NULL")
+    return connection.execute(statement, {"at": at}).rowcount == 1
+
+
+def reset(connection: Connection) -> bool:
+    """Count anew, and end what the breaker has stopped; False when it had stopped nothing."""
+    connection.execute(text("DELETE FROM answers"))
+    statement = text("UPDATE engine SET tripped_at = NULL WHERE tripped_at IS NOT NULL")
+    return connection.execute(statement).rowcount == 1
+
+
+def disbelieve(connection: Connection, now: datetime, by: Actor, why: str) -> int:
+    """Let suspected declines of a stopped time count as technical ones, and ask about them now.
+
+    Returns how many.
+    """
+    statement = text("""
+        WITH changed AS (
+            UPDATE charges SET fault = 'technical', next_check_at = :now, leased_until = NULL
+            WHERE status IN ('pending', 'unknown') AND fault IN ('hard', 'wallet')
+            RETURNING id, customer_id, subscription_id, invoice_id, status, code
+        )
+        INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,
+            charge_id, data)
+        SELECT :now, 'charge.' || status, :actor, :reason, customer_id, subscription_id,
+            invoice_id, id, jsonb_build_object('why', CAST(:why AS text), 'code', code)
+        FROM changed
+    """)
+    parameters = {"now": now, "actor": by.name, "reason": by.reason, "why": why}
+    return connection.execute(statement, parameters).rowcount

@@ -1,0 +1,147 @@
+"""A copied database that is pointed elsewhere calls nobody: every call of the gateway, by name."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing import services
+from billing.domain.errors import NotConfigured
+from billing.domain.events import OPERATOR
+from billing.domain.outcomes import Gateway
+from billing.services import (
+    auditing,
+    charging,
+    guarding,
+    linking,
+    looking,
+    opening,
+    operating,
+    reconciling,
+    refunding,
+    unbinding,
+)
+from billing.services.context import Context
+from billing.store.queries import engine as engine_rows
+from tests.integration.answering import answer_with
+from tests.integration.engine import START, Engine
+from tests.integration.test_services_resolving import HOUR
+
+CALLS = {
+    name for name, member in vars(Gateway).items() if callable(member) and not name.startswith("_")
+} - {"compose"}
+"""What the gateway can be asked; `compose` sends nothing."""
+
+
+class World:
+    """One of everything that a service could call the gateway about."""
+
+    def __init__(self, engine: Engine) -> None:
+        engine.plan()
+        self.people = {
+            name: engine.customer() for name in ("declined", "lost", "parked", "paid", "due")
+        }
+        of = {}
+        engine.script("decline", self.people["declined"])
+        for name in ("lost", "parked"):
+            engine.script("drop_after", self.people[name])
+        for name in ("declined", "lost", "parked", "paid"):
+            of[name] = engine.subscribe(self.people[name])
+        engine.tick()
+        of["due"] = engine.subscribe(self.people["due"])
+        opening.open_due(engine.context)
+        self.invoices = {name: engine.invoices(s)[0]["id"] for name, s in of.items()}
+        self.charges = {
+            name: engine.charges(of[name])[0]["id"] for name in ("lost", "parked", "paid")
+        }
+        made = refunding.refund_invoice(engine.context, self.invoices["paid"], 1_000, OPERATOR)
+        self.refund = made["refund"]
+        self.linking = engine.customer(linked=False)
+        engine.bind(self.linking)
+        self.wanted = engine.customer()
+        unbinding.unbind(engine.context, self.wanted, OPERATOR)
+        self.unlinked = engine.customer(linked=False)
+        engine.set_clock(START + 3 * 24 * HOUR)
+        engine.execute(
+            "UPDATE charges SET contradicted_at = now() WHERE id = :id", id=self.charges["paid"]
+        )
+
+
+Drive = Callable[[Context, World, Engine], Any]
+
+SITES: dict[str, Drive] = {
+    "calling._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
+    "looking._look": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
+    "looking._shortfall": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
+    "reconciling.ask": lambda c, w, _e: reconciling.ask(c, [w.charges["lost"]]),
+    "refunding.send_due": lambda c, w, _e: refunding.send_due(c, w.refund),
+    "unbinding.delete_token": lambda c, w, e: unbinding.delete_token(c, e.wallets(w.wanted)[0]),
+    "linking._ask_for_link": lambda c, w, _e: linking.bind(
+        c, w.unlinked, "6281234567890", OPERATOR
+    ),
+    "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),
+    "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
+    "auditing.audit_gateway": lambda c, _w, e: list(auditing.audit_gateway(c, START, e.now)),
+    "guarding.check_keys": lambda c, _w, _e: guarding.check_keys(c),
+    "resolving.resolve_charge": lambda c, w, _e: operating.resolve_charge(
+        c, w.charges["parked"], False, OPERATOR
+    ),
+    "resolving._kept": lambda c, w, _e: operating.resolve_charge(
+        c, w.charges["paid"], True, OPERATOR
+    ),
+}
+"""Each function of a service that calls the gateway, and what leads to it."""
+SAID = {
+    "linking._ask_for_link", "linking._poll", "linking.balance", "auditing.audit_gateway",
+    "resolving.resolve_charge", "resolving._kept",
+}  # fmt: skip
+"""Those that a person waits for: they say why nobody was called."""
+
+
+def sites() -> dict[str, set[str]]:
+    """The functions of the services in which a call of the gateway is written, with its names."""
+    found: dict[str, set[str]] = {}
+    for path in Path(next(iter(services.__path__))).glob("**/*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for node in ast.walk(function):
+                if not isinstance(node, ast.Attribute) or node.attr not in CALLS:
+                    continue
+                owner = node.value
+                if isinstance(owner, ast.Attribute) and owner.attr == "gateway":
+                    found.setdefault(f"{path.stem}.{function.name}", set()).add(node.attr)
+    return found
+
+
+def test_every_call_of_the_gateway_is_in_the_table() -> None:
+    """Whoever writes a new call writes here how a foreign gateway is kept from it."""
+    found = sites()
+
+    assert found.keys() == SITES.keys()
+    assert set().union(*found.values()) == CALLS
+
+
+def test_the_real_gateway_is_called_and_a_foreign_one_is_not(engine: Engine) -> None:
+    """The same work calls it while the database is its own, and nobody once it is a copy."""
+    engine.audited = False
+    world, asked = World(engine), answer_with(engine)
+    with engine.context.database.transaction() as connection:
+        engine_rows.bind_gateway(connection, "api.elsewhere.test", "SOMEBODY", force=True)
+
+    for site, drive in SITES.items():
+        if site in SAID:
+            with pytest.raises(NotConfigured, match=r"api\.elsewhere\.test.*start-charging"):
+                drive(engine.context, world, engine)
+        else:
+            drive(engine.context, world, engine)
+        assert set(asked.calls) & CALLS == set(), site
+
+    operating.start_charging(engine.context, OPERATOR)
+    wanted = sites()
+    for site, drive in SITES.items():
+        asked.calls.clear()
+        drive(engine.context, world, engine)
+        assert wanted[site] <= set(asked.calls), site

@@ -1,0 +1,307 @@
+"""What ends something for good is asked about once more, and a person's word is looked after."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from billing.domain.charge import UNRESOLVED, ChargeStatus
+from billing.domain.dunning import Policy
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Outcome,
+    Pending,
+    Succeeded,
+    Unknown,
+    Unsent,
+    Waiting,
+)
+from billing.domain.settlement import Decision, Facts, Source, decide
+from billing.domain.subscription import SubscriptionStatus
+from tests.unit.settlement_world import (
+    DAY,
+    DEFAULT_STEPS,
+    HORIZON,
+    LIMITS,
+    MINUTE,
+    NOW,
+    SENT,
+    applied,
+    assert_not_stuck,
+    facts,
+    kinds,
+    settle,
+)
+
+STATUS, UNKNOWN, PENDING = Source.STATUS, ChargeStatus.UNKNOWN, ChargeStatus.PENDING
+FAILED = Declined(Fault.OTHER, "failed")
+ASKED = NOW + MINUTE
+
+
+def suspected(fault: Fault, **changes: object) -> Facts:
+    """A charge that a live answer declined, as it is on record afterwards."""
+    known = facts(**changes)
+    return applied(known, settle(known, Declined(fault, "E9", "why")), NOW)
+
+
+@pytest.mark.parametrize("fault", [Fault.HARD, Fault.WALLET])
+def test_a_live_decline_that_ends_something_for_good_is_asked_about_first(fault: Fault) -> None:
+    """Nobody is cancelled and no wallet expires on one answer; why it is suspected is kept."""
+    known = facts()
+
+    decision = settle(known, Declined(fault, "E9", "why"))
+
+    assert decision.status is UNKNOWN
+    assert (decision.fault, decision.code, decision.message) == (fault, "E9", "why")
+    assert decision.next_check_at == ASKED
+    assert (decision.gives_up, decision.wallet_lost, decision.retry_at) == (False, False, None)
+    assert kinds(decision) == ["charge.unknown"]
+    assert_not_stuck(known, decision, NOW)
+
+
+def test_the_last_step_is_asked_about_and_the_others_are_not() -> None:
+    """Want of money is plain on the ladder; giving up is not."""
+    ladder, none_left = Policy(DEFAULT_STEPS), Policy(())
+    short = Declined(Fault.INSUFFICIENT_FUNDS, "E51")
+
+    assert settle(facts(policy=ladder), short).status is ChargeStatus.DECLINED
+    assert settle(facts(policy=none_left), short).status is UNKNOWN
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+@pytest.mark.parametrize("fault", [Fault.HARD, Fault.WALLET])
+def test_a_suspected_decline_is_confirmed_by_one_answer(
+    fault: Fault, answer: Outcome | NotFound
+) -> None:
+    """A decline was read already: FAILED counts at once, and so does "not found"."""
+    decision = settle(suspected(fault), answer, STATUS, now=ASKED)
+
+    assert decision.status is ChargeStatus.DECLINED
+    assert (decision.fault, decision.code) == (fault, "E9")
+    assert decision.gives_up is (fault is Fault.HARD)
+    assert decision.wallet_lost is (fault is Fault.WALLET)
+    assert not decision.never_received
+    assert not decision.resend
+
+
+def test_a_suspected_decline_that_was_a_payment_is_paid() -> None:
+    """The gateway says SUCCESS when it is asked: its decline was none."""
+    decision = settle(suspected(Fault.HARD), Succeeded(), STATUS, now=ASKED)
+
+    assert decision.pays
+
+
+@pytest.mark.parametrize("answer", [Unknown("timeout"), Pending(Waiting.CUSTOMER)])
+def test_a_suspected_decline_that_is_not_confirmed_stays_open(answer: Outcome) -> None:
+    """It is asked about by the usual rules, and keeps what it is suspected of."""
+    known = suspected(Fault.HARD)
+    decision = settle(known, answer, STATUS, now=ASKED)
+
+    assert decision.status in UNRESOLVED
+    assert applied(known, decision, ASKED).suspected == known.suspected
+    assert_not_stuck(known, decision, ASKED)
+
+
+def test_a_pending_after_the_decline_asks_for_two_reads_again() -> None:
+    """The gateway contradicts itself, so that one FAILED is not enough any more."""
+    known = suspected(Fault.HARD)
+    known = applied(known, settle(known, Pending(Waiting.CUSTOMER), STATUS, now=ASKED), ASKED)
+
+    first = settle(known, FAILED, STATUS, now=ASKED + MINUTE)
+    assert first.status is PENDING
+    again = applied(known, first, ASKED + MINUTE)
+    second = settle(again, FAILED, STATUS, now=ASKED + 6 * MINUTE)
+
+    assert (second.status, second.fault) == (ChargeStatus.DECLINED, Fault.HARD)
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_no_answer_to_a_second_sending_is_final_by_itself(fault: Fault) -> None:
+    """It may be about the repeat: the first sending may have been paid."""
+    decision = settle(facts(sends=2), Declined(fault, "E1"))
+
+    assert decision.status is UNKNOWN
+    assert decision.next_check_at == ASKED
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+@pytest.mark.parametrize(
+    "known",
+    [
+        suspected(Fault.HARD, tripped=True),
+        suspected(Fault.WALLET, tripped=True),
+        facts(UNKNOWN, failed_seen_at=SENT - DAY, policy=Policy(()), tripped=True),
+        facts(PENDING, failed_seen_at=SENT - DAY, waiting=Waiting.TOKEN_EXPIRED, tripped=True),
+    ],
+    ids=["hard", "wallet", "last step", "expired token"],
+)
+def test_nothing_ends_for_good_while_the_breaker_has_stopped_charging(
+    known: Facts, answer: Outcome | NotFound
+) -> None:
+    """A broken gateway's word is asked for again, until a person starts charging."""
+    now = SENT + HORIZON
+
+    decision = settle(known, answer, STATUS, now=now)
+
+    assert decision.status in UNRESOLVED or decision.resend
+    assert not decision.gives_up
+    assert not decision.wallet_lost
+    if not decision.resend:
+        assert decision.next_check_at is not None
+        assert not decision.parked
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | NotFound) -> None:
+    """TOKEN_EXPIRED, then FAILED or nothing: the wallet expires and no step is spent."""
+    known = facts(PENDING, waiting=Waiting.TOKEN_EXPIRED, failed_seen_at=SENT)
+
+    decision = settle(known, answer, STATUS, now=SENT + HORIZON)
+
+    assert (decision.status, decision.fault) == (ChargeStatus.DECLINED, Fault.WALLET)
+    assert decision.wallet_lost
+    assert decision.blocked_on is Blocked.WALLET
+    assert decision.first_failed_at is None
+
+
+def test_only_our_own_marker_says_that_the_gateway_never_had_it() -> None:
+    """A gateway's code may be the very text; the same charge is not sent again for it."""
+    live = settle(facts(), Declined(Fault.OTHER, "not_found"))
+    marked = settle(
+        facts(UNKNOWN, invoice_status=InvoiceStatus.VOID), NotFound(), STATUS, now=SENT + HORIZON
+    )
+
+    assert not live.never_received
+    assert marked.never_received
+
+
+def word(status: ChargeStatus) -> Facts:
+    """A charge that a person's word has settled."""
+    invoice = InvoiceStatus.PAID if status is ChargeStatus.SUCCEEDED else InvoiceStatus.OPEN
+    return facts(status, invoice_status=invoice, resolved_at=NOW)
+
+
+def test_money_that_moved_against_a_persons_word_is_booked() -> None:
+    """Said to be declined, and SUCCESS later: late money, and a contradiction on record."""
+    decision = settle(word(ChargeStatus.DECLINED), Succeeded(), STATUS, now=NOW + DAY)
+
+    assert decision.pays
+    assert kinds(decision) == ["charge.contradicted", "charge.succeeded", "invoice.paid"]
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+def test_money_that_did_not_move_against_a_persons_word_is_for_a_person(
+    answer: Outcome | NotFound,
+) -> None:
+    """What was booked stays booked; the contradiction is on record and asked about no more."""
+    decision = settle(word(ChargeStatus.SUCCEEDED), answer, STATUS, now=NOW + DAY)
+
+    assert decision.contradicted
+    assert decision.rechecked
+    assert decision.next_check_at is None
+    assert kinds(decision) == ["charge.contradicted"]
+
+
+@pytest.mark.parametrize("days", [1, 6, 7, 8])
+def test_a_persons_word_is_asked_about_for_a_week(days: int) -> None:
+    """Daily, and then no more; an answer that fits changes nothing."""
+    now = NOW + days * DAY
+    decision = settle(word(ChargeStatus.DECLINED), FAILED, STATUS, now=now)
+
+    assert decision.rechecked
+    assert decision.next_check_at == (now + DAY if days < 7 else None)
+    agreed = settle(word(ChargeStatus.SUCCEEDED), Succeeded(), STATUS, now=now)
+    assert (agreed.next_check_at, agreed.events) == (None, [])
+
+
+NEWS: tuple[Outcome | NotFound, ...] = (
+    Succeeded(), Unsent("refused"), Unknown("timeout"), NotFound(),
+    *(Pending(waiting) for waiting in Waiting), *(Declined(fault, "E1") for fault in Fault),
+)  # fmt: skip
+
+
+def every_fact() -> Iterator[Facts]:
+    """All combinations of what a decision looks at, each from a small domain."""
+    for status, invoice in product(ChargeStatus, InvoiceStatus):
+        is_open = status in UNRESOLVED
+        doubts = (None, Declined(Fault.HARD, "E9"), Declined(Fault.OTHER, "E9"))
+        alternatives = product(
+            (1, 2),
+            (0, 99),
+            (None, SENT - DAY) if is_open else (None,),
+            (None, *Waiting) if status is PENDING else (None,),
+            doubts if status in {UNKNOWN, PENDING} else (None,),
+            (False, True),
+            (True, False),
+            (True, False),
+            (Policy(DEFAULT_STEPS), Policy(())),
+            (None,) if is_open else (None, SENT),
+        )
+        running = invoice in {InvoiceStatus.OPEN, InvoiceStatus.PAID}
+        base = facts(
+            status,
+            invoice_status=invoice,
+            subscription_status=SubscriptionStatus.ACTIVE if running
+            else SubscriptionStatus.CANCELED,
+        )  # fmt: skip
+        names = ("sends", "asks", "failed_seen_at", "waiting", "suspected", "tripped",
+                 "wallet_active", "charging", "policy", "resolved_at")  # fmt: skip
+        for values in alternatives:
+            yield replace(base, **dict(zip(names, values, strict=True)))
+
+
+def test_every_combination_of_facts_and_news_is_decided() -> None:
+    """Nothing raises, nothing is stuck, and each rule of trust holds everywhere."""
+    walked = 0
+    for known in every_fact():
+        if (known.charge_status is ChargeStatus.SUCCEEDED) > (
+            known.invoice_status is InvoiceStatus.PAID
+        ):
+            continue
+        for news, source, now in product(NEWS, Source, (NOW, SENT + HORIZON)):
+            if isinstance(news, NotFound) and source is not STATUS:
+                continue  # only an answer to a question says so
+            decision = decide(known, news, source, now=now, limits=LIMITS)
+            walked += 1
+            if decision is None:
+                too_young = source is Source.OPERATOR and now == NOW
+                assert _is_no_news(known, news, source) or too_young
+                continue
+            _assert_trustworthy(known, decision, news, source)
+            if not decision.rechecked:
+                assert_not_stuck(known, decision, now)
+    assert walked > 100_000
+
+
+def _is_no_news(known: Facts, news: Outcome | NotFound, source: Source) -> bool:
+    if known.charge_status is ChargeStatus.IN_FLIGHT and source is Source.OPERATOR:
+        return True
+    if known.charge_status in UNRESOLVED:
+        return isinstance(news, Unsent) and known.charge_status is not ChargeStatus.IN_FLIGHT
+    booked = known.charge_status is ChargeStatus.SUCCEEDED
+    return booked or not isinstance(news, Succeeded)
+
+
+def _assert_trustworthy(
+    known: Facts, decision: Decision, news: Outcome | NotFound, source: Source
+) -> None:
+    for_good = decision.gives_up or decision.wallet_lost
+    if source is Source.LIVE or (source is STATUS and known.tripped):
+        assert not for_good
+    if decision.rechecked:
+        signs = (for_good, decision.pays, decision.surplus, decision.resend)
+        assert not any(signs)
+        return
+    assert (decision.status is ChargeStatus.SUCCEEDED) == isinstance(news, Succeeded)
+    if decision.resend or decision.never_received:
+        assert isinstance(news, NotFound)
+        assert known.suspected is None or known.charge_status is PENDING
+    if decision.status is ChargeStatus.UNSENT:
+        assert known.sends == 1
+    if decision.status is ChargeStatus.DECLINED:
+        assert isinstance(news, Declined | NotFound)
+        assert known.sends == 1 or source is not Source.LIVE
