@@ -24,8 +24,10 @@ _COMMANDS = {
     ("charge", "parked"): 'billing charge resolve {id} --as declined --reason "…"',
     ("charge", "contradicted"): 'billing release charge {id} --reason "…"',
     ("charge", "late"): START_A_WORKER,
-    ("refund", "parked"): "billing refund {invoice} --again",
-    ("refund", "owed"): "billing refund {invoice}",
+    ("charge", "breach"): 'billing charge acknowledge {id} --reason "…"',
+    ("refund", "parked"): "billing refunds retry {id}",
+    ("refund", "unreturned"): "billing refunds retry {id}",
+    ("refund", "contradicted"): 'billing refunds acknowledge {id} --reason "…"',
     ("wallet", "link open"): "billing wallet refresh {customer}",
     ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
     ("invoice", "waits for wallet"): _BIND,
@@ -35,7 +37,7 @@ _COMMANDS = {
 """By kind and cause; what is not here is looked at with `show`, or tried again."""
 _LOOK = {
     "charge": "billing charge show {id}",
-    "refund": "billing invoice show {invoice}",
+    "refund": "billing refunds show {id}",
     "invoice": "billing invoice retry {id}",
     "wallet": "billing wallet refresh {customer}",
     "subscription": "billing subscription show {id}",

@@ -19,7 +19,7 @@ LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
 WAITS = "nothing waits for a person"
-ELSEWHERE = ("late", "no date", "stopped")
+ELSEWHERE = ("late", "no date", "stopped", "unreturned", "contradicted", "breach")
 """What has an invariant of its own, or is as a person wants it."""
 AGREES = "charge and gateway agree"
 

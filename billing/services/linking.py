@@ -13,14 +13,7 @@ from sqlalchemy import Connection
 from billing.domain import subscription, wallet
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import SCHEDULER, Actor, event
-from billing.domain.outcomes import (
-    Balance,
-    Binding,
-    BindingStarted,
-    BindOutcome,
-    Token,
-    Tokens,
-)
+from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
 from billing.domain.periods import begin, wished_start
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus

@@ -66,9 +66,11 @@ def pause(
 
 def _begins(row: Mapping[Any, Any], at: str, now: datetime) -> tuple[int | None, datetime]:
     """When a pause begins, and with which period if that is what it waits for."""
+    if at == NOW:
+        return None, now
     if row["next_due_at"] is None:
         raise IllegalMove("its last period has been billed; there is nothing to pause")
-    return next_period(row, now) if at == PERIOD_END else (None, now)
+    return next_period(row, now)
 
 
 def resume(

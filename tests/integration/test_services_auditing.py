@@ -199,6 +199,12 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE charges SET next_check_at = '2026-01-01'",
         "UPDATE refunds SET next_attempt_at = '2026-01-01'",
         "UPDATE subscriptions SET next_due_at = '2026-01-01'",
+        "UPDATE subscriptions SET pause_at = '2026-01-01' WHERE ended_at IS NULL",
+        "UPDATE subscriptions SET cancel_at = '2026-01-01' WHERE ended_at IS NULL",
+        (
+            "UPDATE subscriptions SET status = 'paused', next_due_at = NULL,"
+            " resume_at = '2026-01-01' WHERE ended_at IS NULL"
+        ),
     ],
 }
 CASES = [(name, damage) for name, damages in DAMAGE.items() for damage in damages]

@@ -163,6 +163,18 @@ CHECKS = [
     ("subscriptions", "subscriptions_next_amount_check",
      "change_at = now(), next_plan_code = plan_code, next_quantity = 1, next_amount = 0"),
     ("subscriptions", "subscriptions_coupon_check", "coupon_left = 1"),
+    *(
+        ("subscriptions", "subscriptions_ended_plans_nothing_check",
+         f"status = 'canceled', next_due_at = NULL, ended_at = now(), {planned} = now()")
+        for planned in ("cancel_at", "pause_at", "resume_at")
+    ),
+    ("subscriptions", "subscriptions_planned_for_check", "cancel_at = NULL, cancel_period = 3"),
+    ("subscriptions", "subscriptions_planned_for_check", "pause_at = NULL, pause_period = 3"),
+    ("subscriptions", "subscriptions_planned_for_check", "change_period = 3"),
+    ("subscriptions", "subscriptions_trial_left_check",
+     "status = 'trialing', trial_left_seconds = 5"),
+    ("subscriptions", "subscriptions_trial_left_check",
+     "status = 'paused', trial_left_seconds = -5"),
     ("subscriptions", "subscriptions_extras_check", "extras = '{}'"),
     ("coupons", "coupons_kind_check", "rupiah = 5"),
     ("coupons", "coupons_percent_check", "percent = 101"),

@@ -81,6 +81,28 @@ def test_down_to_nothing_and_up_again(empty_url: str) -> None:
     migrate.check(empty_url)
 
 
+def test_an_ended_subscription_plans_nothing_after_the_upgrade(empty_url: str) -> None:
+    """What had ended with something planned has it no more; what runs keeps it, as for a date."""
+    command.upgrade(migrate._config(empty_url), "0005")
+    plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(_GROUND)
+        connection.execute(
+            "INSERT INTO subscriptions (id, customer_id, plan_code, status, amount, cancel_at,"
+            " pause_at, ended_at, created_at) SELECT gen_random_uuid(), customer_id, plan_code,"
+            " 'canceled', amount, now(), now(), now(), now() FROM subscriptions"
+        )
+        connection.execute("UPDATE subscriptions SET cancel_at = now() WHERE ended_at IS NULL")
+
+        migrate.upgrade(empty_url)
+
+        found = connection.execute(
+            "SELECT ended_at IS NULL, cancel_at IS NULL, pause_at IS NULL, cancel_period"
+            " FROM subscriptions ORDER BY 1"
+        ).fetchall()
+    assert found == [(False, True, True, None), (True, False, True, None)]
+
+
 class TestConservation:
     """Revision 0005 fills what became of each charge, and reports what does not add up."""
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from billing.domain.refund import TRIES_MAX
-from billing.domain.subscription import OPENING
+from billing.domain.refund import RETURNED, TRIES_MAX
 from billing.store.columns import listed
-from billing.store.queries.subscriptions import MAY_END
+from billing.store.queries.refunds import BREACHES, CONTRADICTED
+from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text
 
 
@@ -91,24 +91,23 @@ _CHARGES = f"""
             AND seen.id > e.id)
 """  # noqa: S608 - constants of ours
 
+_ENDS = listed("r.status", RETURNED) + " OR r.status IN ('declined', 'waived')"
 # A refund in a status that this page does not know is one that somebody has to see to.
 _REFUNDS = f"""
     SELECT 'refund', CAST(r.id AS text), r.customer_id, CAST(r.invoice_id AS text),
-           coalesce(r.parked_at, r.created_at), r.amount,
-           CASE WHEN r.parked_at IS NOT NULL THEN 'parked' WHEN r.status = 'declined' THEN 'owed'
-                ELSE r.status END,
+           coalesce(r.parked_at, r.settled_at, r.created_at), r.amount,
+           CASE WHEN r.parked_at IS NOT NULL THEN 'parked' ELSE r.status END,
            coalesce(r.message, r.code), r.parked_at IS NOT NULL OR r.created_at < :hour
-               OR r.status NOT IN ('requested', 'in_flight', 'unknown')
-    FROM refunds r WHERE r.held_at IS NULL AND r.status <> 'succeeded' AND (
-        {_UNSETTLED.replace("status", "r.status")}
-            AND (r.status = 'unknown' OR r.parked_at IS NOT NULL OR r.created_at < :hour)
-        OR r.status NOT IN ('requested', 'in_flight', 'unknown', 'declined')
-        OR r.status = 'declined' AND EXISTS (
-            SELECT 1 FROM charges c WHERE c.id = r.charge_id AND c.surplus)
-            AND NOT EXISTS (SELECT 1 FROM refunds o WHERE o.charge_id = r.charge_id
-                AND o.status <> 'declined')
-            AND NOT EXISTS (SELECT 1 FROM refunds o WHERE o.charge_id = r.charge_id
-                AND o.ordinal > r.ordinal))
+               OR NOT {_UNSETTLED.replace("status", "r.status")}
+    FROM refunds r WHERE r.held_at IS NULL AND NOT ({_ENDS})
+        AND NOT (r.status IN ('requested', 'in_flight') AND r.parked_at IS NULL
+                 AND r.created_at >= :hour)
+    UNION ALL SELECT 'refund', CAST(r.id AS text), r.customer_id, CAST(r.invoice_id AS text), e.at,
+           r.amount, 'contradicted', 'the gateway says ' || (e.data->>'gateway'), true
+    {CONTRADICTED}
+    UNION ALL SELECT 'charge', CAST(c.id AS text), c.customer_id, NULL, e.at, c.amount, 'breach',
+           'more was given back than it took', true
+    {BREACHES}
 """  # noqa: S608 - constants of ours
 
 _WALLETS = """
@@ -160,19 +159,16 @@ _INVOICES = f"""
 _LATE = f"""
     SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.next_due_at, s.amount,
            'late', 'its period has begun and is not open', true
-    FROM subscriptions s WHERE s.next_due_at < :late AND {listed("s.status", OPENING)}
-        AND s.held_at IS NULL AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
-        AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
+    FROM subscriptions s WHERE s.next_due_at < :late AND {MAY_OPEN}
     UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.cancel_at, NULL,
            'late', 'its end has come', true
     FROM subscriptions s WHERE s.cancel_at < :late AND {MAY_END}
-    UNION ALL SELECT 'subscription', CAST(id AS text), customer_id, NULL, pause_at, NULL, 'late',
-           'its pause has come', true
-    FROM subscriptions WHERE pause_at < :late AND ended_at IS NULL AND held_at IS NULL
-        AND NOT (next_due_at IS NOT NULL AND next_due_at < pause_at)
-    UNION ALL SELECT 'subscription', CAST(id AS text), customer_id, NULL, resume_at, NULL, 'late',
-           'the end of its pause has come', true
-    FROM subscriptions WHERE resume_at < :late AND status = 'paused' AND held_at IS NULL
+    UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.pause_at, NULL,
+           'late', 'its pause has come', true
+    FROM subscriptions s WHERE s.pause_at < :late AND {MAY_PAUSE}
+    UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.resume_at, NULL,
+           'late', 'the end of its pause has come', true
+    FROM subscriptions s WHERE s.resume_at < :late AND {MAY_RESUME}
     UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL, next_attempt_at,
            amount - credited, 'late', 'it is due to be charged', true
     FROM invoices WHERE next_attempt_at < :late AND held_at IS NULL

@@ -8,6 +8,7 @@ from billing.domain.refund import COUNTED
 from billing.store.columns import listed
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
+from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text
 
 _COUNTED = listed("r.status", COUNTED)
@@ -195,17 +196,20 @@ INVARIANTS = {
         SELECT id || ' is ' || status || ' since ' || created_at || ' and not parked' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown') AND parked_at IS NULL
           AND created_at < CAST(:overdue AS timestamptz) - interval '9 days'""",
-    "nothing that is due waits": """
+    "nothing that is due waits": f"""
         SELECT what || ' is due since ' || at FROM (
             SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
                 WHERE held_at IS NULL
             UNION ALL SELECT 'charge ' || id, next_check_at FROM charges WHERE held_at IS NULL
             UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds WHERE held_at IS NULL
-            UNION ALL SELECT 'period of ' || id, next_due_at FROM subscriptions
-                WHERE status IN ('trialing', 'active', 'past_due') AND held_at IS NULL)
-            AS waiting
+            UNION ALL SELECT 'period of ' || s.id, s.next_due_at FROM subscriptions s
+                WHERE {MAY_OPEN}
+            UNION ALL SELECT 'end of ' || s.id, s.cancel_at FROM subscriptions s WHERE {MAY_END}
+            UNION ALL SELECT 'pause of ' || s.id, s.pause_at FROM subscriptions s WHERE {MAY_PAUSE}
+            UNION ALL SELECT 'return of ' || s.id, s.resume_at FROM subscriptions s
+                WHERE {MAY_RESUME}) AS waiting
         WHERE at < :overdue AND NOT (what LIKE 'invoice%'
-            AND (SELECT stopped_at IS NOT NULL FROM engine))""",
+            AND (SELECT stopped_at IS NOT NULL FROM engine))""",  # noqa: S608 - constants of ours
 }
 FINDINGS_MAX = 20
 
