@@ -16,10 +16,13 @@ from tests.faults.storm.ledger import SUCCESS
 from tests.faults.storm.world import World
 
 Row = Mapping[str, Any]
-PLANNED = ("change_at", "cancel_at", "pause_at")
-WITHDRAWN = ("withdrawn", "dropped", "moved", "intent", "canceled", "completed", "planned",
-             "scheduled")  # fmt: skip
-"""Words in the kinds of events that tell what became of a plan."""
+PLANNED = {
+    "change_at": ("change_dropped", "change_withdrawn", "changed"),
+    "cancel_at": ("cancel_dropped", "cancel_withdrawn", "canceled"),
+    "pause_at": ("pause_dropped", "pause_withdrawn", "paused"),
+    "resume_at": ("resume_dropped", "pause_withdrawn", "resumed"),
+}
+"""What may be planned, and the events that tell what became of it."""
 
 
 class Oracle:
@@ -103,8 +106,8 @@ class Oracle:
                 last=last, id=subscription,
             )
         ]  # fmt: skip
-        told = any(word in kind for kind in kinds for word in WITHDRAWN)
-        for name in PLANNED:
+        for name, ends in PLANNED.items():
+            told = any(kind.removeprefix("subscription.") in ends for kind in kinds)
             was = before.get(name)
             # What came due meanwhile was fulfilled by another process.
             waits = was is not None and was > self._world.clock.now()
@@ -131,6 +134,7 @@ class Oracle:
         yield from self._money()
         yield from self._cut_periods()
         yield from self._planned_ends()
+        yield from self._skipped()
 
     def _money(self) -> Iterator[str]:
         """Of each invoice no more is given back than was taken, and no credit is lost."""
@@ -148,7 +152,7 @@ class Oracle:
         for row in world.databases.rows(_CREDITS):
             name, invoice = world.name(row["id"]), row["id"]
             had = taken[invoice] + row["credited"]
-            value = back[invoice] + row["remaining"] + row["used"]
+            value = back[invoice] + row["remaining"] + row["used"] + row["returned"]
             if value > had:
                 yield f"OVER-REFUND: {name}: {had} were paid, {value} are given back or credited"
             gone = row["given"] - row["remaining"] - row["used"]
@@ -178,11 +182,34 @@ class Oracle:
                 name = self._world.name(row["invoice_id"])
                 yield f"PAID DAYS: {name}: paid to {row['period_end']}, ended {row['cancel_at']}"
 
+    def _skipped(self) -> Iterator[str]:
+        """A period is left out for a pause only if it began in it: the days before were served."""
+        for row in self._world.databases.rows(_SKIPPED):
+            begins, stopped = row["begins"], row["stopped"]
+            if begins is not None and (stopped is None or begins < stopped):
+                name = self._world.name(row["subscription_id"])
+                yield (
+                    f"UNPAID: {name}: period {row['first']} began {begins} and was left out"
+                    f" ({row['why']}), and it stood still only from {stopped} on"
+                )
 
+
+_SKIPPED = """
+    SELECT e.subscription_id, e.data->>'first' AS first, e.data->>'why' AS why,
+        (SELECT i.period_end FROM invoices i WHERE i.subscription_id = e.subscription_id
+            AND i.change_index = 0 AND i.period_index = (e.data->>'first')::int - 1) AS begins,
+        (SELECT coalesce((s.data->>'effective_at')::timestamptz, s.at) FROM events s
+            WHERE s.subscription_id = e.subscription_id AND s.id < e.id
+              AND s.kind IN ('subscription.paused', 'subscription.marked_unpaid')
+            ORDER BY s.id DESC LIMIT 1) AS stopped
+    FROM events e WHERE e.kind = 'period.skipped' AND e.data->>'why' IN ('paused', 'unpaid')
+    ORDER BY e.id"""
 _SETTLED = """EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
     AND o.period_index = i.period_index AND (EXISTS (SELECT 1 FROM credits c
-        WHERE c.invoice_id = o.id) OR EXISTS (SELECT 1 FROM refunds r WHERE r.invoice_id = o.id)))
+        WHERE c.invoice_id = o.id) OR EXISTS (SELECT 1 FROM refunds r WHERE r.invoice_id = o.id)
+        OR EXISTS (SELECT 1 FROM credit_uses u WHERE u.invoice_id = o.id AND u.returned > 0)))
     AS settled"""
+"""What a period was paid by the balance goes back to the credits that it came from."""
 _CUT = f"""SELECT i.*, p.timezone, {_SETTLED} FROM invoices i
     JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code
     WHERE i.status = 'paid' AND i.change_index = 0 ORDER BY i.id"""
@@ -193,12 +220,15 @@ _ENDED = f"""SELECT s.id, s.cancel_at, i.id AS invoice_id, i.period_end, {_SETTL
       AND i.period_start < s.cancel_at AND i.period_end > s.cancel_at ORDER BY s.id"""
 _CREDITS = """
     SELECT i.id, i.credited, g.given, g.remaining, g.used,
+        coalesce((SELECT sum(u.returned) FROM credit_uses u WHERE u.invoice_id = i.id), 0)
+            ::bigint AS returned,
         coalesce((SELECT sum(r.amount) FROM refunds r WHERE r.invoice_id = i.id
-            AND r.status NOT IN ('succeeded', 'declined')), 0)::bigint AS under_way
+            AND r.status IN ('requested', 'in_flight', 'unknown', 'returned_elsewhere')), 0)
+            ::bigint AS under_way
     FROM invoices i JOIN LATERAL (
         SELECT coalesce(sum(c.amount), 0)::bigint AS given,
             coalesce(sum(c.remaining), 0)::bigint AS remaining,
-            coalesce(sum((SELECT sum(u.amount) FROM credit_uses u WHERE u.credit_id = c.id)), 0)
-                ::bigint AS used
+            coalesce(sum((SELECT sum(u.amount - u.returned) FROM credit_uses u
+                WHERE u.credit_id = c.id)), 0)::bigint AS used
         FROM credits c WHERE c.invoice_id = i.id) AS g ON true
     ORDER BY i.id"""

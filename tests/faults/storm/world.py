@@ -51,7 +51,7 @@ class StormClock:
 class World:
     """Everything that one seed needs."""
 
-    def __init__(self, seed: int, databases: Databases) -> None:
+    def __init__(self, seed: int, databases: Databases, **settings: Any) -> None:
         self.seed = seed
         self.rng = Random(f"storm {seed}")
         self.databases = databases
@@ -78,6 +78,7 @@ class World:
             token_key=KEY,
             wallet_wait_days=5,
             balance_recheck_seconds=86_400,
+            **settings,
         )
         self._vault = Vault([KEY])
         self._ids = Random(f"ids {seed}")
