@@ -54,8 +54,8 @@ advisories: ## ask the package index whether a pinned version has known holes; 2
 		|| { echo "advisories: cannot say: pip-audit cannot be installed from the package index" >&2; exit 2; }
 	@$(VENV)/advisories/bin/python .ci/advisories.py
 
-storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=200 fresh ones)
-	@$(BIN)/python -m tests.faults.storm $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=200; NARROW=1: fewer acts)
+	@$(BIN)/python -m tests.faults.storm $(if $(NARROW),,--wide) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
 siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege

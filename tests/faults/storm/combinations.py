@@ -152,21 +152,27 @@ class Combinations:
 
     def _change_plan(self) -> None:
         """Change to another plan, which mostly has another interval."""
-        row = self._one(RUNNING)
+        row = self._one_to_change()
         plan = self._some("SELECT code FROM plans WHERE archived_at IS NULL ORDER BY code")
         if row is None or plan is None or plan["code"] == row["plan_code"]:
             return
         at = self._rng.choice([changing.NOW, changing.NOW, changing.PERIOD_END])
         self._change(row, f"{plan['code']} {at}", plan_code=plan["code"], at=at)
 
+    def _one_to_change(self) -> Mapping[str, Any] | None:
+        """A running subscription; rather one for which something is planned already."""
+        planned = f"{RUNNING} AND coalesce(change_at, cancel_at, pause_at) IS NOT NULL"
+        return (self._one(planned) if self._rng.random() < 0.5 else None) or self._one(RUNNING)
+
     def _change_price(self) -> None:
         """Give a running subscription a price of its own, mostly a lower one."""
-        row = self._one(RUNNING)
+        row = self._one_to_change()
         if row is None:
             return
         amount = max(row["amount"] * self._rng.choice([30, 50, 120]) // 100, 1_000)
         at = self._rng.choice([changing.NOW, changing.PERIOD_END])
-        self._change(row, f"{amount} {at}", amount=amount, at=at)
+        with self._oracle.costs_nothing(row["id"], below=row["amount"]):
+            self._change(row, f"{amount} {at}", amount=amount, at=at)
 
     def _change(self, row: Mapping[str, Any], what: str, **options: Any) -> None:
         self._oracle.expects_no_resume_of(row["id"])
@@ -182,10 +188,11 @@ class Combinations:
         row = self._one(f"{RUNNING} AND cancel_at IS NULL")
         if row is None:
             return
-        end = self._do(
-            f"cancel {self._world.name(row['id'])} at the end",
-            lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            end = self._do(
+                f"cancel {self._world.name(row['id'])} at the end",
+                lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
+            )
         if end == "done":
             self._oracle.ends_with_a_period.add(row["id"])
 
@@ -198,14 +205,17 @@ class Combinations:
 
     def _pause(self) -> None:
         """Pause until the very instant at which the next period begins."""
-        row = self._one("status = 'active' AND next_due_at IS NOT NULL AND cancel_at IS NULL")
+        row = self._one(
+            "status IN ('active', 'trialing') AND next_due_at IS NOT NULL AND cancel_at IS NULL"
+        )
         if row is None or row["next_due_at"] <= self._world.clock.now():
             return
         until = row["next_due_at"]
-        end = self._do(
-            f"pause {self._world.name(row['id'])} until {until}",
-            lambda c: pausing.pause(c, row["id"], BY, until=until),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            end = self._do(
+                f"pause {self._world.name(row['id'])} until {until}",
+                lambda c: pausing.pause(c, row["id"], BY, until=until),
+            )
         if end == "done":
             self._oracle.resumes_on(row["id"], until)
 
@@ -213,7 +223,7 @@ class Combinations:
         """Go on at once, with a period that begins now; pause first if nobody is paused."""
         row = self._one("status = 'paused'")
         if row is None:
-            row = self._one("status = 'active' AND next_due_at IS NOT NULL")
+            row = self._one("status IN ('active', 'trialing') AND next_due_at IS NOT NULL")
             if row is None:
                 return
             self._do(
@@ -222,10 +232,11 @@ class Combinations:
             )
             self._world.pass_time(timedelta(days=self._rng.randint(0, 4)))
         self._oracle.expects_no_resume_of(row["id"])
-        self._do(
-            f"resume {self._world.name(row['id'])} from now",
-            lambda c: pausing.resume(c, row["id"], BY, start=pausing.NOW),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            self._do(
+                f"resume {self._world.name(row['id'])} from now",
+                lambda c: pausing.resume(c, row["id"], BY, start=pausing.NOW),
+            )
 
     def _start_long_ago(self) -> None:
         """Mistype the year of a start: nobody asked for what would be charged at once."""
@@ -298,7 +309,7 @@ class Combinations:
         self._healing.append((heal, {"value": row["value"], "id": row["id"], "spoilt": spoilt}))
 
     def _release(self) -> None:
-        """Let go on what was set aside, though it may be spoilt still: then it is set aside anew."""
+        """Let go on what was set aside; what is spoilt still is set aside anew."""
         for kind in Kind:
             if self._world.databases.rows(f"SELECT 1 FROM {kind}s WHERE held_at IS NOT NULL"):
                 self._do(f"release {kind}s", lambda c, k=kind: isolating.release(c, k, None, BY))

@@ -7,15 +7,18 @@ was; and at the end it compares them with the gateway's ledger. It knows no serv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from billing.domain.money import prorate
 from billing.domain.periods import unused_days, zone
 from tests.faults.storm.ledger import SUCCESS
 from tests.faults.storm.world import World
 
 Row = Mapping[str, Any]
+ROUNDING = timedelta(hours=1)
+"""A trial that went on after a pause ends on a whole second, and on a wall that exists."""
 PLANNED = {
     "change_at": ("change_dropped", "change_withdrawn", "changed"),
     "cancel_at": ("cancel_dropped", "cancel_withdrawn", "canceled"),
@@ -114,6 +117,21 @@ class Oracle:
             if waits and after.get(name) is None and not told:
                 self.tell(f"INTENT: {self._world.name(subscription)}: its {name} vanished")
 
+    @contextmanager
+    def costs_nothing(self, subscription: UUID, *, below: int) -> Iterator[None]:
+        """A change to something cheaper than `below` never takes money."""
+        last = self._last_event()
+        yield
+        told = self._world.databases.rows(
+            "SELECT (data->>'amount')::bigint AS amount, (data->>'net')::bigint AS net FROM events"
+            " WHERE id > %(last)s AND subscription_id = %(id)s AND kind = 'subscription.changed'",
+            last=last, id=subscription,
+        )  # fmt: skip
+        # With two, another process changed it meanwhile.
+        if len(told) == 1 and told[0]["amount"] < below and (told[0]["net"] or 0) > 0:
+            name = self._world.name(subscription)
+            self.tell(f"PAID DAYS: {name}: cheaper than before, and {told[0]['net']} were charged")
+
     def _planned(self, subscription: UUID) -> Row:
         rows = self._world.databases.rows(
             f"SELECT {', '.join(PLANNED)} FROM subscriptions WHERE id = %(id)s", id=subscription
@@ -131,13 +149,18 @@ class Oracle:
         yield from self._told
         if self._world.restores:
             return  # what was forgotten is held against nobody here
-        yield from self._money()
-        yield from self._cut_periods()
+        kept = Counter[UUID]()
+        yield from self._money(kept)
+        yield from self._cut_periods(kept)
         yield from self._planned_ends()
         yield from self._skipped()
+        yield from self._trials()
 
-    def _money(self) -> Iterator[str]:
-        """Of each invoice no more is given back than was taken, and no credit is lost."""
+    def _money(self, kept: Counter[UUID]) -> Iterator[str]:
+        """Of each invoice no more is given back than was taken, and no credit is lost.
+
+        `kept` is told what of each invoice was neither given back nor credited.
+        """
         world, back, taken = self._world, Counter[UUID](), Counter[UUID]()
         invoice_of = {
             row["gateway_number"]: row["invoice_id"]
@@ -153,6 +176,7 @@ class Oracle:
             name, invoice = world.name(row["id"]), row["id"]
             had = taken[invoice] + row["credited"]
             value = back[invoice] + row["remaining"] + row["used"] + row["returned"]
+            kept[invoice] = had - value - row["under_way"]
             if value > had:
                 yield f"OVER-REFUND: {name}: {had} were paid, {value} are given back or credited"
             gone = row["given"] - row["remaining"] - row["used"]
@@ -162,8 +186,8 @@ class Oracle:
                     " given back"
                 )
 
-    def _cut_periods(self) -> Iterator[str]:
-        """Days of a paid period that was cut are given back or credited."""
+    def _cut_periods(self, kept: Counter[UUID]) -> Iterator[str]:
+        """Days of a paid period that was cut are given back or credited, and all of them."""
         for row in self._world.databases.rows(_CUT):
             end = self._ends.get(row["id"])
             if end is None or end <= row["period_end"] or not row["amount"]:
@@ -171,9 +195,18 @@ class Oracle:
             unused, whole = unused_days(
                 row["period_start"], end, row["period_end"], zone(row["timezone"])
             )
-            if unused and not row["settled"]:
-                name = self._world.name(row["id"])
+            if not unused:
+                continue
+            name = self._world.name(row["id"])
+            if not row["settled"]:
                 yield f"PAID DAYS: {name}: {unused} of {whole} days were cut, and nothing came back"
+            # A refund that was declined after the cut is kept again; then a person has to look.
+            most = row["extras"] + prorate(row["amount"] - row["extras"], whole - unused, whole)
+            if kept[row["id"]] > most + 1 and not (row["changed"] or row["declined"]):
+                yield (
+                    f"PAID DAYS: {name}: {unused} of {whole} days were cut, and"
+                    f" {kept[row['id']]} of {row['amount']} kept, at most {most} expected"
+                )
 
     def _planned_ends(self) -> Iterator[str]:
         """Who cancelled at the end of what was paid had all of it, and paid for nothing after."""
@@ -193,7 +226,27 @@ class Oracle:
                     f" ({row['why']}), and it stood still only from {stopped} on"
                 )
 
+    def _trials(self) -> Iterator[str]:
+        """A trial is as long as it was promised, and a pause takes nothing of it nor adds to it."""
+        for row in self._world.databases.rows(_TRIALS):
+            wanted = row["due_at"] + row["paused"]
+            if abs(row["period_start"] - wanted) > ROUNDING:
+                name = self._world.name(row["subscription_id"])
+                kind = "UNPAID" if row["period_start"] > wanted else "PAID DAYS"
+                yield f"{kind}: {name}: the trial was to end {wanted}, not {row['period_start']}"
 
+
+_TRIALS = """
+    SELECT i.subscription_id, i.period_start, (t.data->>'due_at')::timestamptz AS due_at,
+        coalesce((SELECT sum((SELECT coalesce((r.data->>'effective_at')::timestamptz, r.at)
+                FROM events r WHERE r.subscription_id = p.subscription_id AND r.id > p.id
+                  AND r.kind = 'subscription.resumed' ORDER BY r.id LIMIT 1)
+            - coalesce((p.data->>'effective_at')::timestamptz, p.at)) FROM events p
+            WHERE p.subscription_id = i.subscription_id AND p.kind = 'subscription.paused'
+              AND p.data->>'before' = 'trialing'), interval '0') AS paused
+    FROM invoices i JOIN events t ON t.subscription_id = i.subscription_id
+        AND t.kind = 'subscription.trial_started'
+    WHERE i.period_index = 0 AND i.change_index = 0 ORDER BY i.subscription_id"""
 _SKIPPED = """
     SELECT e.subscription_id, e.data->>'first' AS first, e.data->>'why' AS why,
         (SELECT i.period_end FROM invoices i WHERE i.subscription_id = e.subscription_id
@@ -210,7 +263,15 @@ _SETTLED = """EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subsc
         OR EXISTS (SELECT 1 FROM credit_uses u WHERE u.invoice_id = o.id AND u.returned > 0)))
     AS settled"""
 """What a period was paid by the balance goes back to the credits that it came from."""
-_CUT = f"""SELECT i.*, p.timezone, {_SETTLED} FROM invoices i
+_CUT = f"""SELECT i.*, p.timezone, {_SETTLED},
+        (SELECT coalesce(sum((line->>'amount')::bigint), 0)::bigint
+            FROM jsonb_array_elements(i.lines) AS line
+            WHERE line->>'kind' NOT IN ('period', 'coupon')) AS extras,
+        EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
+            AND o.period_index = i.period_index AND o.change_index > 0) AS changed,
+        EXISTS (SELECT 1 FROM refunds r WHERE r.invoice_id = i.id
+            AND r.status IN ('declined', 'unreturned', 'waived')) AS declined
+    FROM invoices i
     JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code
     WHERE i.status = 'paid' AND i.change_index = 0 ORDER BY i.id"""
 _ENDED = f"""SELECT s.id, s.cancel_at, i.id AS invoice_id, i.period_end, {_SETTLED}

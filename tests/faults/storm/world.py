@@ -170,6 +170,10 @@ class World:
         """When the last restore was, in the ledger's count; 0 for never."""
         return self.restores[-1] if self.restores else 0
 
+    def configure(self, **settings: Any) -> None:
+        """Give every process that starts from now on other settings."""
+        self._settings = self._settings.model_copy(update=settings)
+
     def take_snapshot(self) -> None:
         """Back the database up; an older backup is not kept."""
         self._disconnect()
