@@ -135,7 +135,7 @@ def _unlink(engine: Engine) -> None:
 def _wallet(engine: Engine) -> None:
     customer, _ = engine.begun(every="1 year")
     engine.unlink(customer)
-    engine.run()
+    engine.advance(timedelta(minutes=10))
 
 
 def _unpaid(engine: Engine) -> None:
