@@ -93,6 +93,6 @@ def is_contradicted(connection: Connection, charge_id: UUID) -> bool:
             c.subscription_id AND e.charge_id = c.id AND e.kind = 'charge.contradicted'
         WHERE c.id = :id AND NOT EXISTS (SELECT 1 FROM events seen
             WHERE seen.subscription_id = c.subscription_id AND seen.charge_id = c.id
-              AND seen.kind = 'charge.released' AND seen.id > e.id))
+              AND seen.kind IN ('charge.released', 'charge.confirmed') AND seen.id > e.id))
     """)
     return bool(connection.execute(statement, {"id": charge_id}).scalar_one())
