@@ -46,7 +46,7 @@ _FINAL = {
     Kind.SUBSCRIPTION: "ended_at IS NOT NULL",
     Kind.INVOICE: "status <> 'open'",
     Kind.CHARGE: "status NOT IN ('in_flight', 'pending', 'unknown')",
-    Kind.REFUND: "status IN ('succeeded', 'declined')",
+    Kind.REFUND: "status NOT IN ('requested', 'in_flight', 'unknown') AND next_attempt_at IS NULL",
     Kind.WALLET: "status IN ('unlinked', 'failed')",
 }
 """In these states nothing works on a row any more, so that there is nothing to hold."""
