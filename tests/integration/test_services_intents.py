@@ -115,6 +115,25 @@ def test_a_resumption_from_now_is_refused_while_the_running_period_is_not_paid(
     pausing.resume(engine.context, subscription, OPERATOR)
 
 
+def test_a_return_on_a_due_date_keeps_the_end_of_that_period(
+    engine: Engine, march: tuple[str, UUID]
+) -> None:
+    """The period that begins at this instant is billed and served before the end comes."""
+    customer, subscription = march
+    due = engine.subscription(subscription)["next_due_at"]
+    pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END)
+    engine.advance(due)
+    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    planned = engine.subscription(subscription)["cancel_at"]
+
+    pausing.resume(engine.context, subscription, OPERATOR)
+    engine.advance(40 * DAY)
+
+    assert planned > due
+    assert engine.subscription(subscription)["ended_at"] == planned
+    assert paid(engine, customer) == [31_000, 31_000]
+
+
 @pytest.mark.parametrize("late", [timedelta(0), 2 * DAY, 45 * DAY])
 def test_a_pause_that_ends_on_a_due_date_skips_nothing(
     engine: Engine, march: tuple[str, UUID], late: timedelta
