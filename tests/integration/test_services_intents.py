@@ -291,6 +291,14 @@ def test_a_pause_in_a_trial_keeps_its_days(engine: Engine, start: str) -> None:
     assert skipped(engine) == []
 
 
+def test_a_trial_that_is_over_is_billed_before_it_is_changed(engine: Engine) -> None:
+    """A late tick does not bill the new price for the period that began at the old one."""
+    _customer, subscription = engine.begun(trial="14 days")
+    engine.set_clock(START + 20 * DAY)
+    with pytest.raises(IllegalMove, match="is not paid yet"):
+        change(engine, subscription, quantity=3)
+
+
 def test_an_unpaid_subscription_resumes_and_says_what_it_left_out(engine: Engine) -> None:
     """Resume is a way out of `unpaid`; the periods that began meanwhile have their reason."""
     customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="unpaid")
