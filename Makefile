@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
 JOBS ?= 3
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege bench bench-scale bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege flaky mutants bench bench-scale bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,12 @@ storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=2
 
 siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege
+
+flaky: setup ## the suite ten times: half beside burning cores, half under nohup, in random orders
+	@$(BIN)/python -m tests.flaky --runs $(or $(RUNS),10)
+
+mutants: setup ## plant known bugs into copies of the tree, one by one: the tests must find each
+	@$(BIN)/python -m tests.mutants
 
 bench: setup ## bare posts, a hand-written loop and the engine in one run (under ten minutes)
 	@$(BIN)/python -m tests.bench

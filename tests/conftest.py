@@ -1,10 +1,11 @@
 """Fixtures that every kind of test may ask for, and the shield against the user's own settings."""
 
+import faulthandler
 import gc
 import os
-import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -13,16 +14,21 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from billing.sandbox import process as sandbox_process
 from billing.sandbox.process import SandboxProcess
-from tests import servers
+from tests import inherited, servers
 from tests.servers import Host, Servers
 
 _HOST = pytest.StashKey[Host]()
+_STDERR = pytest.StashKey[int]()
 _LONGEST = (
     "test_storm", "test_up", "test_processes", "test_stories", "test_siege", "test_start",
     "test_storm_bugs", "test_demo", "test_restore", "test_local_stack", "test_secrets",
     "test_redis", "test_postgres", "test_flower", "test_running", "test_answers",
 )  # fmt: skip
 _LONG = {"faults", "e2e", "integration"}
+_TIMEOUT_SECONDS = {"faults": 180, "e2e": 180, "bench": 120, "property": 120}
+"""By folder, where it is not pyproject.toml's: on an idle machine the longest without a marker
+took 20, 15, 13 and 12 s, and a busy one may need five times as long. With several waits in a test
+the wait is to fail first, since its message says more than a stack."""
 _LEAKY = ("BILLING_", "SANDBOX_", "FLOWER_", "CELERY_")
 
 # Modules and tests by the thousand live as long as the run; the usual threshold looks through them
@@ -48,8 +54,8 @@ hypothesis.settings.load_profile("ovo-billing")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller (or the only process) hosts the servers; xdist's workers find them."""
-    # A shell ignores SIGINT for what it runs in the background, and children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    inherited.reset_signals()
+    config.stash[_STDERR] = os.dup(2)  # while nothing is captured
     if not hasattr(config, "workerinput"):
         config.stash[_HOST] = Host()
     set_hypothesis_home_dir(Path(os.environ[servers.FOLDER_VARIABLE]) / "hypothesis")
@@ -62,8 +68,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         host.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, object, object]:
+    """Dump all stacks a moment before the limit: what pytest-timeout says in a worker is lost."""
+    if settings.timeout > 0:
+        before = max(settings.timeout - 0.5, settings.timeout / 2)
+        faulthandler.dump_traceback_later(before, file=item.config.stash[_STDERR])
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> Generator[None, object, object]:
+    """The test has ended in time."""
+    faulthandler.cancel_dump_traceback_later()
+    return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, so that no test process is left alone with a file."""
+    """The longest come first, so that no process is left alone with a file; and time limits."""
 
     def turn(item: pytest.Item) -> int:
         if item.path.stem in _LONGEST:
@@ -71,6 +93,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(_LONGEST) + (not _LONG.intersection(item.path.parts))
 
     items.sort(key=turn)
+    for item in items:
+        seconds = [_TIMEOUT_SECONDS[part] for part in item.path.parts if part in _TIMEOUT_SECONDS]
+        if seconds and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds[-1]))
 
 
 def pytest_collection_finish() -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import psutil
 
 from billing.local.processes import running, until
+from tests.waits import Lines
 
 NAP = [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"]
 FAIL = [sys.executable, "-I", "-S", "-c", "raise SystemExit('out of luck')"]
@@ -49,7 +50,6 @@ class Up:
     ) -> None:
         self.home = home
         self.mark = uuid4().hex
-        self.said: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, "-c", _UP, str(home), repr(list(program))],
             env={**environment, MARK: self.mark},
@@ -57,6 +57,8 @@ class Up:
             text=True,
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        self._lines = Lines(self._process.stdout)
 
     def __enter__(self) -> Self:
         return self
@@ -64,33 +66,33 @@ class Up:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait(10)
+        for process in self.left():  # before its output ends: they may hold the other end
+            process.kill()
+        self._lines.await_end(10)
         assert self._process.stdout is not None
         self._process.stdout.close()
-        for process in self.left():
-            process.kill()
 
     @property
     def pid(self) -> int:
         """The supervisor's process id."""
         return self._process.pid
 
-    def until_it_says(self, text: str) -> None:
-        """Read its output up to a line; AssertionError when it ended without."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.said.append(line.strip())
-            if line.strip() == text:
-                return
-        raise AssertionError(f"it never said {text!r}, but: {self.said}")
+    @property
+    def said(self) -> list[str]:
+        """The lines of its output so far."""
+        return self._lines.lines
+
+    def until_it_says(self, text: str, seconds: float = 60) -> None:
+        """Wait for a line of its output; AssertionError when it ended without, or in silence."""
+        self._lines.await_line(lambda line: line == text, f"a line {text!r}", seconds)
 
     def send(self, signal: int) -> None:
         """Send the supervisor a signal."""
         self._process.send_signal(signal)
 
     def end(self, seconds: float = 30) -> int:
-        """Read the rest, and return the exit status."""
-        assert self._process.stdout is not None
-        self.said += [line.strip() for line in self._process.stdout]
+        """Wait for the end of its output and of itself, and return the exit status."""
+        self._lines.await_end(seconds)
         return self._process.wait(seconds)
 
     def left(self) -> list[psutil.Process]:

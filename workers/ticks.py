@@ -1,20 +1,25 @@
 """What beat calls: ask the database what is due, lease it, and enqueue batches of ids.
 
-A tick that fails is logged and forgotten; the next one asks the same question.
+A tick that fails is logged, and noted for `billing doctor`; the next one asks the same question.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import wraps
+from typing import Any, ParamSpec
 from uuid import UUID
 
 import structlog
 from celery import Task
+from sqlalchemy import Connection
 
 from billing.clock import real_now
 from billing.services import (
     auditing,
     charging,
     ending,
+    isolating,
     linking,
     opening,
     pausing,
@@ -22,12 +27,14 @@ from billing.services import (
     refunding,
 )
 from billing.services.context import Context
-from billing.store.queries import engine
+from billing.store.queries import charges, engine, invoices, refunds, wallets
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
 from workers.settings import settings
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
 
 BATCHES_WAITING = 16
 """At most this many batches wait to be collected; the rest stays due, in the database. A worker
@@ -39,9 +46,24 @@ OPENING_SECONDS = 1
 """A refund that is asked for meanwhile waits for the end of such a turn."""
 
 
-def _beat(tick: str) -> None:
-    with context().database.transaction() as connection:
-        engine.beat(connection, tick, real_now())
+def ticking(function: Callable[P, None]) -> Callable[P, None]:
+    """Note when a tick begins, and whether it succeeded: `billing doctor` tells both."""
+    tick = function.__name__
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with context().database.transaction() as connection:
+            engine.beat(connection, tick, real_now())
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            with suppress(Exception), context().database.transaction() as connection:
+                engine.tick_failed(connection, tick, real_now(), isolating.one_line(error))
+            raise
+        with context().database.transaction() as connection:
+            engine.tick_succeeded(connection, tick, real_now())
+
+    return run
 
 
 def _batches(ids: Sequence[UUID]) -> list[list[str]]:
@@ -55,34 +77,57 @@ def _waiting(queue: str) -> int:
         return int(connection.default_channel.client.llen(queue))
 
 
-def _fill(most: int, lease: Callable[[Context, int], list[UUID]], task: Task) -> None:
+def _fill(
+    most: int,
+    lease: Callable[[Context, int], list[UUID]],
+    task: Task,
+    end_leases: Callable[[Connection, Sequence[UUID]], None],
+) -> None:
     """Enqueue what is due until so many batches wait; one tick at a time, or both would."""
     with context().database.transaction() as connection:
         # Who went away instead of waiting would leave what has just become due to the next tick.
         engine.be_alone(connection)
         room = most - _waiting("charges")
         if room > 0:
-            for batch in _batches(lease(context(), room * settings.batch_size)):
-                task.delay(batch)
+            leased = lease(context(), room * settings.batch_size)
+            _send(_batches(leased), task, lambda left: _end(end_leases, left))
+
+
+def _send(messages: Sequence[Any], task: Task, give_back: Callable[[list[Any]], None]) -> None:
+    """Enqueue messages; those that could not be sent are given back, to be due again at once."""
+    sent = 0
+    try:
+        for message in messages:
+            task.delay(message)
+            sent += 1
+    except Exception:
+        with suppress(Exception):
+            give_back(list(messages[sent:]))
+        raise
+
+
+def _end(end_leases: Callable[[Connection, Sequence[UUID]], None], batches: list[Any]) -> None:
+    with context().database.transaction() as connection:
+        end_leases(connection, [UUID(item) for batch in batches for item in batch])
 
 
 @app.task(name="ticks.end_subscriptions")  # type: ignore[untyped-decorator]
+@ticking
 def end_subscriptions() -> None:
     """Cancel, pause and resume subscriptions whose date has come."""
-    _beat("end_subscriptions")
     ending.cancel_due(context())
     pausing.pause_due(context())
     pausing.resume_due(context())
 
 
 @app.task(name="ticks.open_periods")  # type: ignore[untyped-decorator]
+@ticking
 def open_periods(*rest: str) -> None:
     """Open every period that has begun, and charge at once what that made due.
 
     What is left after a second goes on in a message of its own, behind those that wait:
     refunds and admin tasks are done by the same process.
     """
-    _beat("open_periods")
     tell = None if rest else sweep_charges
     opened, left = opening.open_for(context(), OPENING_SECONDS, _read(rest), tell)
     if left is not None:
@@ -101,40 +146,40 @@ def _read(rest: Sequence[str]) -> opening.Rest | None:
 
 
 @app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]
+@ticking
 def sweep_charges() -> None:
     """Enqueue invoices that are due to be charged, unless enough of them wait already."""
-    _beat("sweep_charges")
-    _fill(BATCHES_WAITING, charging.lease_due, collect)
+    _fill(BATCHES_WAITING, charging.lease_due, collect, invoices.end_leases)
 
 
 @app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
+@ticking
 def reconcile() -> None:
     """Enqueue unresolved charges that are due to be asked about."""
-    _beat("reconcile")
-    _fill(QUESTIONS_WAITING, reconciling.lease_due, ask)
+    _fill(QUESTIONS_WAITING, reconciling.lease_due, ask, charges.end_leases)
 
 
 @app.task(name="ticks.sweep_refunds")  # type: ignore[untyped-decorator]
+@ticking
 def sweep_refunds() -> None:
     """Enqueue refunds that are due to be sent."""
-    _beat("sweep_refunds")
-    for refund_id in refunding.lease_due(context(), SINGLES_A_TICK):
-        send_refund.delay(str(refund_id))
+    due = [str(refund_id) for refund_id in refunding.lease_due(context(), SINGLES_A_TICK)]
+    _send(due, send_refund, lambda left: _end(refunds.end_leases, [left]))
 
 
 @app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
+@ticking
 def attend_wallets() -> None:
     """Expire tokens, tell of those that soon do, and enqueue links and unbinds that are due."""
-    _beat("attend_wallets")
     linking.expire_due(context(), SINGLES_A_TICK)
     linking.give_notice(context(), SINGLES_A_TICK)
-    for wallet_id in linking.lease_due(context(), SINGLES_A_TICK):
-        attend_wallet.delay(str(wallet_id))
+    due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]
+    _send(due, attend_wallet, lambda left: _end(wallets.end_leases, [left]))
 
 
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
+@ticking
 def audit() -> None:
     """Check every invariant, and log loudly what does not hold."""
-    _beat("audit")
     for finding in auditing.audit(context()):
         log.error("audit.failed", invariant=finding.name, detail=finding.detail)

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import (
+    attention,
     audit,
     balances,
     charges,
@@ -96,6 +97,8 @@ app.add_typer(refunds.app, name="refunds")
 app.add_typer(coupons.app, name="coupon")
 app.add_typer(balances.app, name="credit")
 app.add_typer(events.app, name="event")
+app.command("attention", epilog=attention.ATTENTION)(attention.attention)
+app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
 app.command("import", epilog=files.IMPORT)(files.import_)
 app.command("export", epilog=files.EXPORT)(files.export)

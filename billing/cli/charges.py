@@ -17,7 +17,7 @@ FACTS = (
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
     "surplus", "fault", "code", "message", "waiting", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
-    "contradicted_at", "refunds",
+    "contradicted_at", "held_at", "held_why", "refunds",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 

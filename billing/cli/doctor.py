@@ -1,4 +1,4 @@
-"""`billing doctor`: what is configured, reachable, migrated and alive.
+"""`billing doctor`: what is configured, reachable, migrated and alive, and what needs a person.
 
 Each line is ok or wrong, and a wrong one says what would be right. Nothing is changed and no
 request is sent to the gateway; of secrets it says only whether they are set.
@@ -14,11 +14,15 @@ from billing.cli import engine, options, output, refusals
 from billing.domain.errors import BillingError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from billing.config import Settings
+    from billing.store.queries.engine import Heartbeat
     from billing.store.session import Database
 
 EXAMPLE = options.example("billing doctor --json")
 CONNECT_SECONDS = 5
+AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,10 @@ class Check:
 
 
 def doctor(*, as_json: options.Json = False) -> None:
-    """Say what is configured, reachable, migrated and alive; exit 1 when something is wrong."""
+    """Say what is configured, reachable, migrated and alive, and what waits for a person.
+
+    Exits 1 when something is wrong: a server is away, a tick fails, a row is held, work is late.
+    """
     checks = list(_checks())
     ok = all(check.ok for check in checks)
     rows = [
@@ -116,7 +123,10 @@ def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
         ok=stopped is None,
         detail="on" if stopped is None else f"stopped {since}; again with: billing start-charging",
     )
-    yield _ticks(settings, database)
+    yield from _ticks(settings, database)
+    yield from _attention(settings, database)
+    if settings.token_key.get_secret_value():
+        yield _keys(settings, database)
 
 
 def _owner(settings: "Settings", host: str | None, client_id: str | None) -> Check:
@@ -134,23 +144,74 @@ def _owner(settings: "Settings", host: str | None, client_id: str | None) -> Che
     )
 
 
-def _ticks(settings: "Settings", database: "Database") -> Check:
+def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     from billing.clock import real_now
     from billing.store.queries import engine as statements
 
     with database.transaction() as connection:
-        beats = statements.heartbeats(connection)
-    beats.pop("audit", None)  # runs once an hour
+        found = statements.heartbeats(connection)
+    beats = [each for each in found if each.tick != AUDIT]  # it runs once an hour
     start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
     if not beats:
-        return Check("workers", ok=False, detail=f"no tick was ever seen; {start}")
-    age = int((real_now() - min(beats.values())).total_seconds())
+        yield Check("workers", ok=False, detail=f"no tick was ever seen; {start}")
+        return
+    now = real_now()
+    stale = min(beats, key=lambda each: each.at)
+    age = int((now - stale.at).total_seconds())
     patience = int(3 * settings.tick_seconds) + 10
     detail = f"every tick ran within the last {max(age, 0)} s"
     if age > patience:
-        stale = min(beats, key=lambda tick: beats[tick])
-        detail = f"the tick {stale} ran {age} s ago, more than {patience} s; {start}"
-    return Check("workers", ok=age <= patience, detail=detail)
+        detail = f"the tick {stale.tick} ran {age} s ago, more than {patience} s; {start}"
+    yield Check("workers", ok=age <= patience, detail=detail)
+    failing = [each for each in found if _fails(each, now, patience)]
+    detail = "; ".join(_failure(each) for each in failing) or "every tick succeeded lately"
+    yield Check("ticks succeed", ok=not failing, detail=detail)
+
+
+def _fails(beat: "Heartbeat", now: "datetime", patience: int) -> bool:
+    """Whether a tick has not succeeded lately; of the hourly one its last run counts."""
+    if beat.tick == AUDIT:
+        return beat.error is not None
+    last = beat.succeeded_at
+    return last is None or (now - last).total_seconds() > patience
+
+
+def _failure(beat: "Heartbeat") -> str:
+    last = output.written("at", beat.succeeded_at) if beat.succeeded_at else "never"
+    why = f", and failed with {beat.error}" if beat.error else ""
+    return f"{beat.tick} succeeded last: {last}{why}; see the worker's log"
+
+
+def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
+    """What is due and not done, and what waits for a person, by the kind of row."""
+    from billing import bootstrap
+    from billing.services import attention
+
+    now = bootstrap.clock(settings, database).now()
+    counts = attention.counted(database, now, settings.tick_seconds)
+    late = [each for each in counts if each.cause == "late"]
+    yield Check(
+        "oldest due",
+        ok=not late,
+        detail=f"{attention.in_words(late, now)}; see: billing attention" if late
+        else "nothing has been due for more than two ticks",
+    )  # fmt: skip
+    for kind in ("subscription", "invoice", "charge", "refund", "wallet"):
+        found = [each for each in counts if each.kind == kind and each.cause != "late"]
+        alarms = [each for each in found if each.alarm]
+        detail = attention.in_words(found, now) or "none waits for anybody"
+        more = "; see: billing attention" if alarms else ""
+        yield Check(f"{kind}s", ok=not alarms, detail=detail + more)
+
+
+def _keys(settings: "Settings", database: "Database") -> Check:
+    from billing.services import keys
+    from billing.store.vault import Vault
+
+    tried = keys.try_all(database, Vault(settings.token_keys))
+    shut = keys.trouble(tried)
+    counts = ", ".join(f"{each.tried} {each.what}" for each in tried)
+    return Check("token key opens", ok=not shut, detail=shut or f"all that was tried: {counts}")
 
 
 def _queues(settings: "Settings") -> Iterator[Check]:

@@ -28,6 +28,7 @@ FACTS = (
     "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
     "credited", "amount_refunded", "amount_refunding", "status", "blocked_on", "shortfall",
     "reason", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
+    "held_at", "held_why",
 )  # fmt: skip
 REFUNDS = (
     "id", "amount", "status", "purpose", "reason", "created_at", "settled_at", "parked_at",

@@ -25,6 +25,7 @@ FACTS = (
     "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
     "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
     "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
+    "held_at", "held_why",
 )  # fmt: skip
 NEWEST = 12
 """Periods that people are shown at once."""

@@ -124,6 +124,6 @@ def _people(wallet: dict[str, Any]) -> None:
     output.facts(
         wallet,
         ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
-         "unbind_wanted_at", "reason"),
+         "unbind_wanted_at", "reason", "held_at", "held_why"),
     )  # fmt: skip
     output.ways(wallet)

@@ -3,11 +3,12 @@
 Whole rupiah, each part rounded half-up; the lines of an invoice always add up to its amount.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing.domain.money import prorate
+from billing.domain.errors import InvalidValue
+from billing.domain.money import MAX_AMOUNT, prorate, rupiah
 
 PERCENT_MAX = 100
 Line = dict[str, Any]
@@ -47,6 +48,20 @@ def price(row: Mapping[Any, Any]) -> Price:
         lines.append({"kind": "coupon", "code": row["coupon_code"], "amount": -off})
     lines += extras
     return Price(sum(line["amount"] for line in lines), period, lines)
+
+
+def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) -> None:
+    """Raise InvalidValue when an invoice could come to more than the gateway takes.
+
+    `amounts` are the prices of a period that may be in force when it opens, now and after a
+    planned change; `extras` are the lines of its own. A coupon is not counted: it may end first.
+    """
+    most = max(amount or 0 for amount in amounts) + sum(line["amount"] for line in extras)
+    if most > MAX_AMOUNT:
+        raise InvalidValue(
+            f"an invoice of {rupiah(most)} would exceed {rupiah(MAX_AMOUNT)}, the most that can be"
+            " charged at once; lower the price, the quantity or the extra lines"
+        )
 
 
 def cycles_left(left: int | None) -> int | None:

@@ -20,6 +20,8 @@ class Standing(NamedTuple):
     reason: str | None
     older_open: bool
     unresolved: bool
+    held_why: str | None = None
+    """Why it is held, or its subscription's unresolved charge is."""
 
 
 class Brakes(NamedTuple):
@@ -32,10 +34,9 @@ class Brakes(NamedTuple):
 
 def waits_for(standing: Standing, brakes: Brakes) -> str | None:
     """What an open invoice waits for; None when it is merely not due yet."""
-    if standing.unresolved:
-        return "the outcome of a charge that is on its way"
-    if standing.older_open:
-        return "an older invoice, which is charged first"
+    before = _stands_before(standing)
+    if before is not None:
+        return before
     if standing.blocked_on == Blocked.WALLET:
         return "a linked wallet"
     if standing.blocked_on == Blocked.BALANCE:
@@ -53,3 +54,12 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
     if standing.leased:
         return "a worker, which was told of it; within 45 seconds another one is told"
     return "the next tick"
+
+
+def _stands_before(standing: Standing) -> str | None:
+    """What has to end before the invoice itself is looked at."""
+    if standing.held_why is not None:
+        return f"a person, because it is held: {standing.held_why}"
+    if standing.unresolved:
+        return "the outcome of a charge that is on its way"
+    return "an older invoice, which is charged first" if standing.older_open else None

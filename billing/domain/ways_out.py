@@ -74,7 +74,10 @@ REFUND: Mapping[RefundStatus, Ways] = {
     RefundStatus.WAIVED: (_REFUND,),
     RefundStatus.UNRETURNED: (
         Way("billing refunds retry REFUND", "replace it by a new refund"),
-        Way("billing refunds resolve REFUND --as …", "say that it went back by other means"),
+        Way(
+            "billing refunds resolve REFUND --as …",
+            "say that the money went back by other means, or is kept",
+        ),
     ),
 }
 WALLET: Mapping[WalletStatus, Ways] = {

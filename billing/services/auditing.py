@@ -8,14 +8,19 @@ from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
-from billing.services import guarding
+from billing.services import attention, guarding
 from billing.services.context import Context
+from billing.store.queries import attention as statements_of_dead_ends
 from billing.store.queries import audit as statements
 from billing.store.queries import charges
+from billing.store.queries.attention import Item
 
 LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
+WAITS = "nothing waits for a person"
+ELSEWHERE = ("late", "no date", "stopped", "unreturned", "contradicted", "breach")
+"""What has an invariant of its own, or is as a person wants it."""
 AGREES = "charge and gateway agree"
 
 
@@ -28,7 +33,17 @@ class Finding:
 
 
 def audit(context: Context) -> list[Finding]:
-    """Check every invariant; an empty list means that all of them hold."""
+    """Check every invariant, and look for what waits for a person; an empty list means neither."""
+    found = [
+        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
+                f" ({item.why or 'no reason is known'}); {attention.command(item)}")
+        for item in dead_ends(context)
+    ]  # fmt: skip
+    return broken(context) + found
+
+
+def broken(context: Context) -> list[Finding]:
+    """The invariants that do not hold, and where."""
     overdue = context.clock.now() - LEEWAY
     findings = []
     with context.database.transaction() as connection:
@@ -36,6 +51,14 @@ def audit(context: Context) -> list[Finding]:
             details = statements.broken(connection, name, overdue)
             findings += [Finding(name, detail) for detail in details]
     return findings
+
+
+def dead_ends(context: Context) -> list[Item]:
+    """What waits for a person, but for what has an invariant of its own."""
+    ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
+    with context.database.transaction() as connection:
+        waiting = statements_of_dead_ends.items(connection, ages, limit=PAGE)
+    return [item for item in waiting if item.alarm and item.cause not in ELSEWHERE]
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:

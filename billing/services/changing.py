@@ -75,8 +75,7 @@ def change(
         wanted = _wanted(connection, row, plan_code, quantity, amount)
         if _is(row, wanted):
             return _withdraw(connection, row, by, now)
-        largest = wanted.amount + sum(line["amount"] for line in row["extras"])
-        checked_amount(largest, "the next invoice, with its extra lines,")
+        pricing.check_largest((wanted.amount,), row["extras"])
         if at == PERIOD_END and row["next_due_at"] is not None:
             return _plan(connection, row, wanted, by, now)
         _check_dates(row, wanted.plan, row["next_period_index"])

@@ -5,9 +5,8 @@ nothing left to claim. Here is also where a runaway is stopped: by customer and 
 hour.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from os import getpid
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,9 +23,10 @@ from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import guarding, moving, operating
+from billing.services import guarding, isolating, moving, operating
 from billing.services.context import LEASE_SECONDS, Context
 from billing.store.queries import claims, events, invoices
+from billing.store.queries.holding import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -47,25 +47,31 @@ def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPaym
     """Commit the charges that are about to be sent, and return what to send.
 
     `seen` maps each invoice to the last charge that was looked at. An invoice with a newer one
-    is passed over: somebody else was here in between.
+    is passed over: somebody else was here in between. One that cannot be claimed is held.
     """
     if not seen:
         return []
 
-    def act(connection: Connection) -> list[SealedPayment]:
-        allowed = guarding.charges_at_once(context, connection, len(seen))
-        passed_over = list(seen)[allowed:]
+    def work(part: Sequence[UUID]) -> list[SealedPayment]:
+        return _committed(context, lambda connection: act(connection, part), part) or []
+
+    def act(connection: Connection, part: Sequence[UUID]) -> list[SealedPayment]:
+        allowed = guarding.charges_at_once(context, connection, len(part))
+        passed_over = part[allowed:]
         if passed_over:
             invoices.end_leases(connection, passed_over)
-        return _claim(context, connection, dict(islice(seen.items(), allowed)))
+        chosen = {key: seen[key] for key in part[:allowed]}
+        return _claim(context, connection, chosen, leased=True)
 
-    return _committed(context, act) or []
+    parts = isolating.isolate(list(seen), work, isolating.holder(context, Kind.INVOICE))
+    return [payment for payments in parts for payment in payments]
 
 
 def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
     """Claim of what is due, which needs no lease then; return what to send, and what to look at.
 
-    The latter are invoices that were charged before; they are leased meanwhile.
+    The latter are invoices that were charged before; they are leased meanwhile. What cannot be
+    claimed now, because its subscription is locked, stays due, without a lease.
     """
 
     def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
@@ -78,28 +84,62 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
         charged = claims.charged_before(connection, due)
         return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
 
-    return _committed(context, act) or ([], [])
+    try:
+        return _committed(context, act) or ([], [])
+    except Exception as error:
+        if not isolating.is_about_a_row(error):
+            raise
+    return _claim_leased(context, most), []
 
 
-def _committed(context: Context, act: Callable[[Connection], T]) -> T | None:
-    """What a transaction returns; None, and charging is stopped, when it would be too much."""
+def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
+    """Claim of what is due after a batch of it failed; those that make it fail are held.
+
+    What was charged before keeps its lease for a moment only, and is looked at in its turn.
+    """
+    with context.database.transaction() as connection:
+        due = invoices.lease_due(
+            connection, context.clock.now(), lease_seconds=LEASE_SECONDS, limit=most
+        )
+    new = claim(context, dict.fromkeys(due))
+    with context.database.transaction() as connection:
+        invoices.end_leases(connection, due)
+    return new
+
+
+def _committed(
+    context: Context, act: Callable[[Connection], T], leased: Sequence[UUID] = ()
+) -> T | None:
+    """What a transaction returns; None, and charging is stopped, when it would be too much.
+
+    What was `leased` for it is then due again as soon as charging goes on.
+    """
     try:
         with context.database.transaction() as connection:
             return act(connection)
     except TooMuch as reason:
         log.error("charging.stopped", why=str(reason))  # noqa: TRY400 - no bug, a guard
         operating.stop_charging(context, Actor("guard", str(reason)))
-        return None
+    with context.database.transaction() as connection:
+        invoices.end_leases(connection, leased)
+    return None
 
 
 def _claim(
-    context: Context, connection: Connection, seen: Mapping[UUID, UUID | None]
+    context: Context,
+    connection: Connection,
+    seen: Mapping[UUID, UUID | None],
+    *,
+    leased: bool = False,
 ) -> list[SealedPayment]:
+    """Claim invoices; those that were `leased` and whose subscription is locked are due again."""
     if not seen:
         return []
     now = context.clock.now()
     locked = claims.lock_subscriptions_of(connection, list(seen))
     found = claims.candidates(connection, list(seen), now, locked=locked)
+    if leased and len(found) < len(seen):
+        invoices.pass_over(connection, list(seen), locked)
     rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]
     charged = claims.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
     ready: list[Ready] = []

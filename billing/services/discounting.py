@@ -11,7 +11,7 @@ from billing.domain import pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.intents import Action
-from billing.domain.money import MAX_AMOUNT, checked_amount, rupiah
+from billing.domain.money import checked_amount
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import checked_id, checked_name
 from billing.services import intents
@@ -137,9 +137,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         if begun and row["next_due_at"] is None and row["status"] != SubscriptionStatus.PAUSED:
             raise IllegalMove("no further invoice will come for this subscription")
         extras = [*row["extras"], line]
-        highest = max(row["amount"], row["next_amount"] or 0)
-        if highest + sum(each["amount"] for each in extras) > MAX_AMOUNT:
-            raise InvalidValue(f"its next invoice would exceed {rupiah(MAX_AMOUNT)}")
+        pricing.check_largest((row["amount"], row["next_amount"]), extras)
         subscriptions.change(connection, subscription_id, extras=extras)
         told = event(
             "subscription.extra_added", at=now, by=by, customer_id=row["customer_id"],

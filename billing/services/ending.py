@@ -19,9 +19,10 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
 from billing.domain.periods import next_period, unused_days, zone
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import intents, moving, returns
+from billing.services import intents, isolating, moving, returns
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
+from billing.store.queries.holding import Kind
 
 BATCH = 200
 NOW, PERIOD_END = "now", "period-end"
@@ -98,16 +99,19 @@ def cancel_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_cancel(connection, now, BATCH)
-    for subscription_id in due:
+
+    def cancel_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             subscriptions.lock_with_siblings(connection, subscription_id)
             row = subscriptions.lock_one(connection, subscription_id)
             if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
-                continue
+                return
             by = Actor(SCHEDULER.name, row["reason"])
             policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
             unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
             _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, RowMapping
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Unknown
-from billing.services import pacing
+from billing.services import keys, pacing
 from billing.services.context import Context
-from billing.store.queries import engine, wallets
+from billing.store.queries import engine
 
 log = structlog.get_logger(__name__)
 
@@ -20,16 +20,22 @@ KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
 
 
 def check_keys(context: Context) -> None:
-    """Raise NotConfigured when the token key does not fit the rows, or the gateway refuses ours.
+    """Raise NotConfigured when the token key opens nothing, or the gateway refuses ours.
 
-    The gateway is asked about a payment that does not exist, which moves nothing. One that does
-    not answer is no reason not to start.
+    A key that opens some of what the database holds is no reason not to start: new work can be
+    done, and what cannot be opened is told loudly. One that opens nothing is taken for a mistake:
+    every customer would have to link anew. When it is lost for good, `billing wallet bind` makes
+    the first token that it opens. The gateway is asked about a payment that does not exist, which
+    moves nothing. One that does not answer is no reason not to start.
     """
     with context.database.transaction() as connection:
-        sealed = wallets.any_token(connection)
         elsewhere = _elsewhere(context, connection)
-    if sealed is not None:
-        context.vault.open(sealed)
+    tried = keys.try_all(context.database, context.vault)
+    shut = keys.trouble(tried)
+    if shut and keys.none_opens(tried):
+        raise NotConfigured(shut)
+    if shut:
+        log.error("keys.missing", why=shut)
     if elsewhere is not None:
         return
     answer = context.gateway.check_status("key-check", "key-check", 1)

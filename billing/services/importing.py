@@ -21,7 +21,7 @@ from billing.domain.identity import from_outside, named
 from billing.domain.imports import Fate, Known, Verdict, sort_out
 from billing.domain.text import is_line
 from billing.domain.wallet import LIVE
-from billing.services import import_rows, subscribing
+from billing.services import import_rows, isolating, subscribing
 from billing.services.context import Context
 from billing.services.import_rows import Row
 from billing.store.queries import engine, events
@@ -167,7 +167,7 @@ def hash_tokens(context: Context) -> None:
 def _batches(
     context: Context, lines: Iterable[Line], kind: Kind, *, dry_run: bool
 ) -> Iterator[Report]:
-    """Check a batch while the one before it is written; each is written whole, or not at all."""
+    """Check a batch while the one before it is written; a row that cannot be is a bad one."""
     report = Report()
     # A dry run has to remember what it did not write.
     memory = Known() if dry_run else None
@@ -237,11 +237,36 @@ def _settled(
         return Settled()
     for _ in range(TRIES):
         try:
-            with context.database.transaction() as connection:
-                return _sorted(connection, kind, rows, now, memory)
+            return _isolated(context, kind, rows, now, memory)
         except Overtaken:
             continue
     raise IllegalMove("something else adds the same rows at the same time; import the file again")
+
+
+def _isolated(
+    context: Context, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
+) -> Settled:
+    """Settle a batch; where that fails, the rows that make it fail are bad ones, and left out."""
+    rejected: Rejected = []
+
+    def work(part: Sequence[Row]) -> Settled:
+        with context.database.transaction() as connection:
+            return _sorted(connection, kind, part, now, memory)
+
+    def reject(row: Row, error: Exception) -> None:
+        why = f"it cannot be written: {isolating.one_line(error)}"
+        rejected.append((row.incoming.line, why))
+
+    parts = isolating.isolate(rows, work, reject, held_max=len(rows))
+    charged_now = backdating.NOTHING
+    for part in parts:
+        charged_now = charged_now.plus(part.charged_now)
+    return Settled(
+        sum(part.added for part in parts),
+        sum(part.there for part in parts),
+        sorted([*rejected, *(bad for part in parts for bad in part.bad)]),
+        charged_now,
+    )
 
 
 def _sorted(

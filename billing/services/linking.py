@@ -1,7 +1,7 @@
 """Linking: a customer's wallet from the first link to the token, and the token's year."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,19 +13,12 @@ from sqlalchemy import Connection
 from billing.domain import subscription, wallet
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import SCHEDULER, Actor, event
-from billing.domain.outcomes import (
-    Balance,
-    Binding,
-    BindingStarted,
-    BindOutcome,
-    Token,
-    Tokens,
-)
+from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
 from billing.domain.periods import begin, wished_start
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services import guarding, moving, unbinding
+from billing.services import guarding, isolating, keys, moving, unbinding
 from billing.services.context import (
     LEASE_SECONDS,
     Context,
@@ -35,6 +28,7 @@ from billing.services.context import (
     once,
 )
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
+from billing.store.queries.holding import Kind
 from schedules.durations import add, parse_duration
 
 log = structlog.get_logger(__name__)
@@ -80,6 +74,7 @@ def bind(
             return {"wallet": str(wallet_id)}
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        _close_unopenable(context, connection, customer_id, by, now)
         added = wallets.add(
             connection,
             id=wallet_id,
@@ -103,6 +98,27 @@ def bind(
     return begun
 
 
+def _close_unopenable(
+    context: Context, connection: Connection, customer_id: str, by: Actor, now: datetime
+) -> None:
+    """End a wallet whose token no key opens: it can neither be charged nor be deleted."""
+    live = wallets.live_of(connection, customer_id)
+    if live is None or live["token_sealed"] is None or keys.opens(context, live["token_sealed"]):
+        return
+    row = wallets.lock(connection, live["id"])
+    if row is None or row["token_sealed"] != live["token_sealed"]:
+        return
+    if row["status"] == WalletStatus.ACTIVE:
+        moving.lose_wallet(connection, row["id"], now, keys.UNOPENABLE)
+    elif row["status"] == WalletStatus.UNBINDING:
+        status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
+        unbinding.close(connection, row, status, keys.UNOPENABLE, now)
+        # It is told apart from a token that the gateway has deleted by being kept.
+        wallets.change(connection, row["id"], token_sealed=row["token_sealed"])
+    told = event("wallet.replaced", at=now, by=by, customer_id=customer_id)
+    events.record(connection, [told | {"data": {"wallet": str(row["id"])}}])
+
+
 def _already(live: Mapping[Any, Any] | None) -> str:
     if live is None or live["status"] == WalletStatus.PENDING:
         return "the customer has a link that is still open; finish it, or: billing wallet unbind"
@@ -117,6 +133,7 @@ def _ask_for_link(
         customer = catalog.customer(connection, row["customer_id"]) if row else None
     if customer is None:
         return
+    _delete_lost_tokens(context, customer)
     binding = Binding(
         request_id=str(wallet_id),
         payer=unbinding.payer(customer),
@@ -142,6 +159,20 @@ def _ask_for_link(
         )
 
 
+def _delete_lost_tokens(context: Context, customer: Mapping[Any, Any]) -> None:
+    """Delete tokens that the gateway lists and that we cannot use, because no key opens ours.
+
+    The gateway links nobody who has a live token.
+    """
+    with context.database.transaction() as connection:
+        sealed = wallets.earlier_tokens(connection, customer["id"])
+    if all(keys.opens(context, token) for token in sealed):
+        return
+    answer = context.gateway.list_tokens(customer["id"])
+    for token in answer.tokens if isinstance(answer, Tokens) else ():
+        context.gateway.unbind(unbinding.payer(customer), token.token, str(uuid4()))
+
+
 def _why(outcome: BindOutcome) -> str:
     code = getattr(outcome, "code", "") or getattr(outcome, "reason", "")
     message = getattr(outcome, "message", "")
@@ -163,10 +194,13 @@ def expire_due(context: Context, limit: int) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = wallets.expiring(connection, now, limit)
-    for wallet_id in due:
+
+    def expire(wallet_id: UUID) -> None:
         # One at a time: whoever holds several wallets may take them in another order.
         with context.database.transaction() as connection:
             moving.lose_wallet(connection, wallet_id, now, "the token's year has ended")
+
+    isolating.each(context, Kind.WALLET, due, expire)
     return len(due)
 
 
@@ -174,7 +208,17 @@ def give_notice(context: Context, limit: int) -> int:
     """Say of tokens whose year ends soon that it does, and whom that concerns."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        due = wallets.to_notify(connection, now, limit)
+        due = wallets.due_to_notify(connection, now, limit)
+    if due:
+        isolating.isolate(
+            due, lambda part: _tell(context, part, now), isolating.holder(context, Kind.WALLET)
+        )
+    return len(due)
+
+
+def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
+    with context.database.transaction() as connection:
+        due = wallets.to_notify(connection, now, ids)
         for row in due:
             following = wallet.next_notice(row["expires_at"], now)
             wallets.change(connection, row["id"], next_notice_at=following)
@@ -187,7 +231,6 @@ def give_notice(context: Context, limit: int) -> int:
             for row in due
         ]  # fmt: skip
         events.record(connection, told)
-    return len(due)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
@@ -201,15 +244,24 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def attend(context: Context, wallet_id: UUID) -> None:
-    """Do what is due for one wallet: poll its link, or delete its token."""
+    """Do what is due for one wallet: poll its link, or delete its token. One that fails is held."""
+    isolating.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), tries=1)
+
+
+def _attend(context: Context, wallet_id: UUID) -> None:
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-        if row is None or not guarding.is_ours(context, connection):
+        if row is None or row["held_at"] is not None:
+            return
+        if not guarding.is_ours(context, connection):
             return
     if row["status"] == WalletStatus.PENDING:
         _poll(context, row)
     elif row["unbind_wanted_at"] is not None:
         unbinding.delete_token(context, row)
+    elif row["next_attempt_at"] is not None:
+        with context.database.transaction() as connection:
+            wallets.nothing_to_do(connection, wallet_id)
 
 
 def refresh(context: Context, customer_id: str) -> None:
@@ -267,10 +319,9 @@ def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token
     A customer whose token expired still has it in the list until the new link is finished.
     """
     with context.database.transaction() as connection:
-        old = {
-            context.vault.open(sealed).decode()
-            for sealed in wallets.earlier_tokens(connection, row["customer_id"])
-        }
+        sealed = wallets.earlier_tokens(connection, row["customer_id"])
+    # One that no key opens cannot be compared; the gateway was asked to delete it before.
+    old = {context.vault.open(token).decode() for token in sealed if keys.opens(context, token)}
     digits = row["masked_phone"][-4:]
     for token in answer.tokens:
         if token.token not in old and token.masked_phone[-4:] in {digits, ""}:
@@ -307,6 +358,8 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
             registration_url=None,
             next_attempt_at=None,
             leased_until=None,
+            held_at=None,
+            held_why=None,
         )
         told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
         events.record(connection, [told])

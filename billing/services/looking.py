@@ -21,10 +21,11 @@ from billing.domain.invoice import Blocked
 from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import guarding, moving, recalling, settling
+from billing.services import guarding, isolating, moving, recalling, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, claims, events, invoices
+from billing.store.queries.holding import Kind
 
 ASK_AGAIN = (
     *(timedelta(minutes=5),) * 3,
@@ -45,6 +46,7 @@ class Sight:
     paid: bool = False
     blind: str = ""
     shortfall: int = 0
+    error: Exception | None = None
 
 
 def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
@@ -59,23 +61,40 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
         if not charged:
             return fresh
         if not guarding.may_charge(context, connection):
+            invoices.end_leases(connection, invoice_ids)
             return {}
         again = claims.candidates(connection, list(charged), now)
-    sights = list(context.pool.map(lambda row: _look(context, row, now), again))
+    sights = list(context.pool.map(lambda row: _seen(context, row, now), again))
     paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
     if paid:
         settling.settle(context, paid, Source.STATUS)
-    for sight in sights:
-        if sight.blind:
-            _postpone(context, sight, now)
-        if sight.shortfall:
-            _wait_for_money(context, sight, now)
+    unclear = {s.row["invoice_id"]: s for s in sights if s.blind or s.shortfall or s.error}
+    isolating.each(
+        context, Kind.INVOICE, list(unclear), lambda key: _put_off(context, unclear[key], now)
+    )
     clear = {
         s.row["invoice_id"]: s.row["last_charge_id"]
         for s in sights
-        if not (s.paid or s.blind or s.shortfall)
+        if not s.paid and s.row["invoice_id"] not in unclear
     }
     return fresh | clear
+
+
+def _seen(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
+    """Look at one invoice; what fails there is about that one."""
+    try:
+        return _look(context, row, now)
+    except Exception as error:  # noqa: BLE001 - raised again where only this one is worked on
+        return Sight(row, error=error)
+
+
+def _put_off(context: Context, sight: Sight, now: datetime) -> None:
+    if sight.error is not None:
+        raise sight.error
+    if sight.blind:
+        _postpone(context, sight, now)
+    else:
+        _wait_for_money(context, sight, now)
 
 
 def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
@@ -111,11 +130,16 @@ def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
 def _seen_again(
     connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> Mapping[Any, Any] | None:
-    """Lock what was looked at, and return it as it is now; None when somebody else was here."""
+    """Lock what was looked at, and return it as it is now; None when somebody else was here.
+
+    Then it is due again at once, and is looked at anew.
+    """
     locked = claims.lock_subscriptions_of(connection, [row["invoice_id"]])
     fresh = claims.candidates(connection, [row["invoice_id"]], now, locked=locked)
-    same = fresh and fresh[0]["last_charge_id"] == row["last_charge_id"]
-    return fresh[0] if same else None
+    if fresh and fresh[0]["last_charge_id"] == row["last_charge_id"]:
+        return fresh[0]
+    invoices.end_leases(connection, [row["invoice_id"]])
+    return None
 
 
 def _postpone(context: Context, sight: Sight, now: datetime) -> None:

@@ -67,6 +67,7 @@ def move(
     if after in subscription.ENDED:
         values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
         values |= _left_unopened(connection, row, at, now, by)
+        values |= {"held_at": None, "held_why": None}
     elif after not in subscription.OPENING:
         values |= {"next_due_at": None}
         if before is SubscriptionStatus.TRIALING:

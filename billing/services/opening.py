@@ -6,7 +6,7 @@ a planned change of plan, a coupon, lines of its own, and what the customer's ba
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -14,18 +14,16 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import charge, intents, periods, pricing, subscription
 from billing.domain.events import event
 from billing.domain.intents import COLUMNS, Action, Intent
 from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
+from billing.services import isolating
 from billing.services.context import Context
 from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
-from schedules.walltime import ScheduleError
-
-log = structlog.get_logger(__name__)
+from billing.store.queries.holding import Kind
 
 BATCH = 1_000
 BATCHES_LISTED = 10
@@ -101,9 +99,9 @@ def _open(
 ) -> tuple[int, Place | None]:
     """Open what is due behind a place; how many that made, and where it stopped if time was up.
 
-    It never looks back: those that cannot be opened keep nobody waiting. A subscription that
-    missed several periods gets one of them in each transaction, so that memory stays bounded
-    after an outage of any length.
+    It never looks back: those that cannot be opened are held, and keep nobody waiting. A
+    subscription that missed several periods gets one of them in each transaction, so that memory
+    stays bounded after an outage of any length.
     """
     opened, most = 0, BATCH * BATCHES_LISTED
     while True:
@@ -162,16 +160,26 @@ def _open_rest(
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each of some subscriptions that still are due and that nobody holds.
+    """Open one period of each of some subscriptions; those that cannot be opened are held.
 
     Return how many invoices that made, and which subscriptions are due even then.
     """
+    parts = isolating.isolate(
+        ids,
+        lambda part: _open_together(context, part),
+        isolating.holder(context, Kind.SUBSCRIPTION),
+    )
+    return sum(new for new, _ in parts), [key for _, due in parts for key in due]
+
+
+def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+    """Open one period of each that still is due and that nobody has locked, in one transaction."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.lock_due_to_open(connection, ids, now)
         owing = subscriptions.owing(connection, [row["id"] for row in due])
         left = _credits(connection, due)
-        plans = list(_plans(connection, due, owing, left, now))
+        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
         new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
         # First what is planned: a subscription that ends by this has nothing planned any more.
         for plan in plans:
@@ -183,24 +191,6 @@ def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]
         facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
         events.record(connection, facts)
     return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
-
-
-def _plans(
-    connection: Connection,
-    due: Iterable[Mapping[Any, Any]],
-    owing: Collection[UUID],
-    left: "_Balance",
-    now: datetime,
-) -> Iterator[_Plan]:
-    """What opening writes; a subscription whose dates make no sense keeps nobody else waiting.
-
-    It stays due, which the audit finds.
-    """
-    for row in due:
-        try:
-            yield _plan(connection, row, now, left, owes=row["id"] in owing)
-        except (ScheduleError, ValueError):
-            log.exception("opening.failed", subscription=str(row["id"]))
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:
@@ -340,6 +330,7 @@ def _invoice(
 ) -> dict[str, Any]:  # fmt: skip
     identity = charge.invoice_id(row["id"], index)
     price = pricing.price(row)
+    pricing.check_largest((price.amount,))
     credited = left.cover(row["customer_id"], identity, price.amount)
     free = credited == price.amount
     return {

@@ -19,9 +19,10 @@ from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import next_period
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import cutting, intents, moving
+from billing.services import cutting, intents, isolating, moving
 from billing.services.context import Context, Request, once
 from billing.store.queries import invoices, subscriptions
+from billing.store.queries.holding import Kind
 
 BATCH = 200
 NOW, PERIOD_END, ANCHOR = "now", "period-end", "anchor"
@@ -104,18 +105,21 @@ def pause_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_pause(connection, now, BATCH)
-    for subscription_id in due:
+
+    def pause_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
             status = SubscriptionStatus(row["status"])
             may = SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]
             if not may or row["pause_at"] is None or row["pause_at"] > now:
-                continue
+                return
             begun = row["pause_at"]
             moving.move(
                 connection, subscription_id, SubscriptionMove.PAUSE, now,
                 action=Action.PAUSE_DUE, at=begun,
             )  # fmt: skip
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, pause_one)
     return len(due)
 
 
@@ -124,12 +128,15 @@ def resume_due(context: Context) -> int:
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_resume(connection, now, BATCH)
-    for subscription_id in due:
+
+    def resume_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
             paused = row["status"] == SubscriptionStatus.PAUSED
             if paused and row["resume_at"] is not None and row["resume_at"] <= now:
                 _go_on(connection, row, now, SCHEDULER, ANCHOR, as_of=row["resume_at"])
+
+    isolating.each(context, Kind.SUBSCRIPTION, due, resume_one)
     return len(due)
 
 

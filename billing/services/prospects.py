@@ -53,6 +53,8 @@ def of_subscription(
 
 
 def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Shown]) -> str | None:
+    if row["held_why"] is not None:
+        return f"a person, because it is held: {row['held_why']}"
     if row["status"] == SubscriptionStatus.PENDING:
         return "a linked wallet"
     first = next((each for each in invoices if each["status"] == InvoiceStatus.OPEN), None)

@@ -22,9 +22,10 @@ from billing.domain.money import checked_amount, rupiah
 from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
-from billing.services import guarding, refund_resolution, returns
+from billing.services import guarding, isolating, refund_resolution, returns
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.store.queries.holding import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,14 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def send_due(context: Context, refund_id: UUID) -> None:
-    """Send one refund, or ask about it, if that is still due, and record what is known then."""
+    """Send one refund, or ask about it, if that is still due, and record what is known then.
+
+    One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
+    """
+    isolating.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
+
+
+def _attempt(context: Context, refund_id: UUID) -> None:
     step = _take(context, refund_id)
     if isinstance(step, _Question):
         step = _ask(context, step)
@@ -163,6 +171,8 @@ def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
     with context.database.transaction() as connection:
         row = refunds.lock(connection, refund_id)
         if row is None or row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+            return None
+        if row["held_at"] is not None:
             return None
         if not guarding.is_ours(context, connection):
             return None

@@ -21,10 +21,11 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
-from billing.services import breaker, moving, pacing, returns
+from billing.services import breaker, isolating, moving, pacing, returns
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices
+from billing.store.queries.holding import Kind
 from billing.store.session import is_lost
 
 log = structlog.get_logger(__name__)
@@ -50,13 +51,30 @@ def settle(
     again: list[SealedPayment] = []
     left = list(news)
     while left:
-        resend, left = _settle_or_retry(context, left, source, by)
-        again += resend
+        left, parts = [], _settled(context, left, source, by)
+        for resend, rest in parts:
+            again += resend
+            left += rest
     return again
 
 
 Settled = tuple[list[SealedPayment], list[News]]
 Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
+
+
+def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
+    """Settle a group; a charge whose news cannot be recorded is held, and the others are settled.
+
+    It stays unresolved, and blocks its subscription. A person who resolves it is told the error.
+    """
+
+    def hold(item: News, error: Exception) -> None:
+        if source is Source.OPERATOR:
+            raise error
+        said = type(item.outcome).__name__
+        isolating.set_aside(context, Kind.CHARGE, item.charge_id, error, said=said)
+
+    return isolating.isolate(news, lambda part: _settle_or_retry(context, part, source, by), hold)
 
 
 def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:

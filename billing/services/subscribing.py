@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from billing.domain import backdating, dunning
+from billing.domain import backdating, dunning, pricing
 from billing.domain.backdating import AtOnce
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
@@ -188,7 +188,7 @@ def subscribe(
         extras = []
         if setup_fee is not None:
             extras.append(discounting.extra_line("setup fee", setup_fee))
-            checked_amount(cost + setup_fee, "the first invoice")
+            pricing.check_largest((cost,), extras)
         start_at, begins = _beginning(plan, start, local_start, now)
         reduced = discounting.known_coupon(connection, coupon) if coupon is not None else None
         new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)

@@ -42,6 +42,8 @@ def close(
         token_sealed=None,
         next_attempt_at=None,
         leased_until=None,
+        held_at=None,
+        held_why=None,
     )
     kind = "wallet.unlinked" if status is WalletStatus.UNLINKED else "wallet.link_failed"
     told = event(kind, at=now, customer_id=row["customer_id"], wallet=str(row["id"]), why=why)
@@ -51,7 +53,10 @@ def close(
 def unbind(
     context: Context, customer_id: str, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Ask for the customer's token to be deleted; a link that is still open is dropped at once."""
+    """Ask for the customer's token to be deleted; a link that is still open is dropped at once.
+
+    Asked again, it is tried again at once.
+    """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         live = wallets.latest_of(connection, customer_id)
@@ -63,8 +68,13 @@ def unbind(
             close(connection, row, status, by.reason or "unbound before it was linked", now)
         elif row is not None and row["status"] == WalletStatus.UNBINDING:
             # A person who asks again does not wait for the next of ever longer waits.
-            wallets.change(connection, row["id"], next_attempt_at=now, leased_until=None, tries=0)
-        elif wallets.want_unbind(connection, customer_id, now):
+            wallets.change(
+                connection, row["id"], next_attempt_at=now, leased_until=None, tries=0,
+                held_at=None, held_why=None,
+            )  # fmt: skip
+        elif wallets.want_unbind(connection, customer_id, now) or wallets.unbind_now(
+            connection, live["id"], now
+        ):
             told = event("wallet.unbind_requested", at=now, by=by, customer_id=customer_id)
             events.record(connection, [told])
         return {"wallet": str(live["id"]), "customer": customer_id}
@@ -85,7 +95,10 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
         live = wallets.live_of(connection, row["customer_id"])
         if live is not None and live["id"] != row["id"]:
             # A new link has replaced this token, which had expired.
-            wallets.change(connection, row["id"], unbind_wanted_at=None, next_attempt_at=None)
+            wallets.change(
+                connection, row["id"], unbind_wanted_at=None, next_attempt_at=None,
+                leased_until=None,
+            )  # fmt: skip
             return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
             # Refunds first, and nothing unknown may be left: then the token goes.

@@ -65,6 +65,11 @@ def flag() -> Any:
     return field(Boolean, server_default=text("false"))
 
 
+def held() -> CheckConstraint:
+    """A row that was set aside has the instant and the reason, any other has neither."""
+    return CheckConstraint("(held_at IS NULL) = (held_why IS NULL)", name="held")
+
+
 def dated(name: str, column: str) -> Index:
     """An index of the rows that have a date in `column`: the few a tick has to look at."""
     return Index(name, column, postgresql_where=text(f"{column} IS NOT NULL"))

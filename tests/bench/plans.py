@@ -53,7 +53,7 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
         "due-to-ask": lambda c: charges.lease_to_ask(c, now, **lease),
         "due-to-refund": lambda c: refunds.lease_due(c, now, **lease),
         "due-wallets": lambda c: wallets.lease_due(c, now, **lease),
-        "wallets-to-notify": lambda c: wallets.to_notify(c, now, 500),
+        "wallets-to-notify": lambda c: wallets.due_to_notify(c, now, 500),
         "expiring-wallets": lambda c: wallets.expiring(c, now, 500),
         "candidates": lambda c: claims.candidates(c, unpaid, now, locked=members),
         "charged-before": lambda c: claims.charged_before(c, unpaid),

@@ -14,6 +14,7 @@ import pytest
 from billing.sandbox.process import SandboxFailed, SandboxProcess, start
 from tests.contract import sandbox_client as client
 from tests.contract.sandbox_client import Customer, Merchant
+from tests.waits import Lines
 
 COMMAND = (sys.executable, "-m", "billing.sandbox")
 KEYS = {"SANDBOX_CLIENT_ID": "MCH-1", "SANDBOX_SECRET_KEY": "made-up"}
@@ -202,14 +203,17 @@ def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path, name: signal.
         text=True,
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
+    said = Lines(process.stdout)
+    said.await_line(lambda line: "listening" in line, "where it listens", 30)
     port = int(port_file.read_text())
-    assert line == f"sandbox listening on http://127.0.0.1:{port}\n"
+    assert said.lines == [f"sandbox listening on http://127.0.0.1:{port}"]
 
     with socket.create_connection(("127.0.0.1", port)):
         process.send_signal(name)
-        rest, errors = process.communicate(timeout=10)
-    assert (process.returncode, rest, errors) == (0, "", "")
+        assert len(said.await_end(30)) == 1
+    with process:
+        assert process.stderr is not None
+        assert (process.wait(30), process.stderr.read()) == (0, "")
 
 
 @pytest.mark.parametrize(("opened", "status"), [("", b"404"), ("open", b"200")])
@@ -222,16 +226,21 @@ def test_control_is_closed_where_others_can_reach_it(
         [*COMMAND, "--host", "0.0.0.0", "--port", "0", "--port-file", str(port_file)],
         env=os.environ | KEYS | {"SANDBOX_CONTROL": opened},
         stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None
-        process.stdout.readline()
-        with socket.create_connection(("127.0.0.1", int(port_file.read_text()))) as connection:
+        said = Lines(process.stdout)
+        said.await_line(lambda line: "listening" in line, "where it listens", 30)
+        address = ("127.0.0.1", int(port_file.read_text()))
+        with socket.create_connection(address, timeout=30) as connection:
             connection.sendall(b"GET /_sandbox/health HTTP/1.0\r\n\r\n")
             assert connection.recv(1_000).split()[1] == status
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        said.await_end(30)
+        with process:
+            process.wait(30)
 
 
 def test_the_sandbox_imports_nothing_of_the_engine() -> None:

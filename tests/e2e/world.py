@@ -17,12 +17,12 @@ from billing import bootstrap
 from billing.domain.events import Actor
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
-from billing.local.processes import until
 from billing.local.stack import Stack
 from billing.services import advancing, auditing, linking, operating, subscribing
 from billing.store import migrate
 from tests.commands import command
 from tests.integration.kept import Kept
+from tests.waits import WAIT_SECONDS, state_of, wait_until
 
 BY = Actor("test")
 BEGIN = datetime.fromisoformat("2026-01-31T09:00:00+07:00")
@@ -93,10 +93,17 @@ class World:
         """The one value a query gives."""
         return self.rows(statement, **parameters)[0][0]
 
-    def eventually(self, statement: str, expected: object, seconds: float = 20) -> None:
+    def eventually(self, statement: str, expected: object, seconds: float = WAIT_SECONDS) -> None:
         """Wait, boundedly, until a query gives a value."""
-        reached = until(lambda: self.value(statement) == expected, seconds)
-        assert reached, f"{statement}: {self.value(statement)!r}, not {expected!r}"
+
+        def state() -> str:
+            rows = state_of(self.context.database, self.stack.settings.redis)
+            return f"it is {self.value(statement)!r}\n{rows}"
+
+        wait_until(
+            lambda: bool(self.value(statement) == expected), f"{statement} is {expected!r}",
+            seconds=seconds, state=state,
+        )  # fmt: skip
 
     def billing(self, *arguments: str) -> Any:
         """Run `billing … --json` in this process and return the document it prints."""

@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 
 from billing.config import Settings
 from billing.local import programs
-from billing.local.processes import Child, Crew, running, until
+from billing.local.processes import Child, Crew, running
 from billing.local.stack import Stack
+from tests.waits import wait_until
 
 READY_SECONDS = 60.0
 
@@ -82,7 +83,10 @@ class Fleet:
                     return set()
                 return {node.partition("@")[0] for answer in answers for node in answer}
 
-            assert until(lambda: wanted <= answering(), READY_SECONDS), self.words()
+            wait_until(
+                lambda: wanted <= answering(), f"{sorted(wanted)} answer a ping",
+                seconds=READY_SECONDS, state=self.words,
+            )  # fmt: skip
 
     def words(self) -> str:
         """The last line of every process's log, for a message."""

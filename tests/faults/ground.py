@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 import redis as redis_client
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing.local import servers
-from billing.local.processes import Crew, until
+from billing.local.processes import Crew
 from billing.local.servers import Server
 from billing.local.stack import Stack
 from billing.services import linking, subscribing
@@ -27,8 +29,10 @@ from schedules.beat import TICKS
 from tests.e2e.world import BY, World
 from tests.faults.fleet import Fleet, kill
 from tests.servers import fast_place
+from tests.waits import WAIT_SECONDS, state_of, wait_until
 
 HOUR = timedelta(hours=1)
+TICK_SECONDS = 2.0
 SETTINGS = {
     "BILLING_TEST_CLOCK": "1",
     "BILLING_TICK_SECONDS": "0.5",
@@ -90,7 +94,7 @@ class Ground(World):
 
     def await_met(self, script: int, times: int = 1) -> None:
         """Wait until a misfortune has happened so often."""
-        self.poll(lambda: self.met(script) >= times, f"script {script} met nobody")
+        self.poll(lambda: self.met(script) >= times, f"script {script} met {times}")
 
     def debits(self, customers: Sequence[str]) -> list[int]:
         """How many times each customer's money moved, as the gateway's ledger has it."""
@@ -139,23 +143,35 @@ class Ground(World):
                 (seconds,),
             )
 
-    def poll(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    def poll(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait, boundedly, until something is so."""
-        assert until(condition, seconds), f"{what}; {self.fleet.words()}"
+        wait_until(condition, what, seconds=seconds, state=self.state)
 
-    def work_off(self, delta: timedelta = timedelta(0), seconds: float = 20) -> None:
-        """Move the clock, send ticks, and wait until nothing more is due at that instant."""
+    def state(self) -> str:
+        """What is due, leased and queued, and the last words of every process, for a message."""
+        try:
+            rows = state_of(self.context.database, self.redis.url)
+        except SQLAlchemyError as away:
+            rows = f"the database says {away!r}"
+        return f"{rows}\n{self.fleet.words()}"
+
+    def work_off(self, delta: timedelta = timedelta(0), seconds: float = WAIT_SECONDS) -> None:
+        """Move the clock, and send ticks as beat does until nothing is due at that instant."""
         if delta:
             self.jump(delta)
+        now, sent_at = self.now, monotonic()
         self.tick()
-        now = self.now
 
         def quiet() -> bool:
+            nonlocal sent_at
+            if monotonic() - sent_at > TICK_SECONDS:
+                self.tick()
+                sent_at = monotonic()
             with self.context.database.transaction() as connection:
                 due = engine.next_due(connection)
                 return (due is None or due > now) and not engine.in_flight(connection)
 
-        self.poll(quiet, "work was due and nobody did it", seconds)
+        self.poll(quiet, "what was due is done", seconds)
 
     def ticked(self) -> None:
         """Wait until beat has had the sweep of charges run twice, from its begin to its end."""
@@ -165,13 +181,13 @@ class Ground(World):
             seen.add(self.value("SELECT at FROM heartbeats WHERE tick = 'sweep_charges'"))
             return len(seen) > 3
 
-        self.poll(often, "no tick ran")
+        self.poll(often, "the sweep of charges ran")
 
     def ticked_out(self) -> None:
         """Wait until ticks have failed for want of a database."""
         log = self.fleet.workers["one"].program.log
         before = log.read_text().count("OperationalError")
-        self.poll(lambda: log.read_text().count("OperationalError") > before + 5, "no tick failed")
+        self.poll(lambda: log.read_text().count("OperationalError") > before + 5, "ticks failed")
 
     # --- the servers -------------------------------------------------------------------------
 
@@ -193,19 +209,19 @@ class Ground(World):
     def start_redis(self) -> None:
         """Give the message server back."""
         self.redis.child.start()
-        assert until(lambda: servers.redis_problem(self.redis.url) is None, 20)
+        self.poll(lambda: servers.redis_problem(self.redis.url) is None, "Redis answers")
 
     def stop_postgres(self, *, crash: bool = False) -> None:
         """Shut PostgreSQL down: fast, or at once as after a crash, leaving recovery to do."""
         if crash:
             self.postgres.child._process.send_signal(signal.SIGQUIT)  # "immediate shutdown"
-            assert until(lambda: not self.postgres.child.running, 20)
+            self.poll(lambda: not self.postgres.child.running, "PostgreSQL is gone")
         self.postgres.child.end()
 
     def start_postgres(self) -> None:
         """Start PostgreSQL again on the same data."""
         self.postgres.child.start()
-        assert until(lambda: servers.postgres_problem(self.postgres.url) is None, 30)
+        self.poll(lambda: servers.postgres_problem(self.postgres.url) is None, "PostgreSQL answers")
 
     def close(self) -> None:
         """End everything that was started for it."""

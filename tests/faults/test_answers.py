@@ -18,7 +18,7 @@ from tests.integration.engine import Engine
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "refused": ("refuse", {}),
     "dropped": ("drop_after", {}),
-    "too slow": ("hold", {"seconds": 0.6, "work": "done"}),
+    "too slow": ("hold", {"seconds": 1.6, "work": "done"}),
     "http 500": ("http_500", {"work": "done"}),
     "unreadable": ("garbage", {}),
     "forged": ("wrong_signature", {}),

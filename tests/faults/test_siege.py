@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from billing.local.processes import family, until
+from billing.local.processes import family
 from tests.faults.siege import verdict
 from tests.faults.siege.people import AMOUNT, People
+from tests.waits import Lines, wait_until
 
 ROOT = Path(__file__).parents[2]
 SHORT = [sys.executable, "-m", "tests.faults.siege", "--short"]
@@ -29,6 +30,7 @@ def _in_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.timeout(300)  # 42 s on an idle machine, and its own bound is 240 s
 def test_a_short_siege_is_held() -> None:
     """
     300 charges, 6 SIGKILLs, Redis flushed and killed, PostgreSQL crashed: nobody pays twice.
@@ -44,6 +46,7 @@ def test_a_short_siege_is_held() -> None:
     assert int(payments[1]) >= 290, "the few who left pay less"
 
 
+@pytest.mark.timeout(300)  # 9 s, and three bounds of which each says more
 def test_a_siege_that_is_given_up_leaves_no_process() -> None:
     """Ctrl-C in the middle of it ends servers, gateway, workers and beats."""
     siege = subprocess.Popen(
@@ -52,15 +55,17 @@ def test_a_siege_that_is_given_up_leaves_no_process() -> None:
     )  # fmt: skip
     assert siege.stdout is not None
     assert siege.stderr is not None
-    with siege, siege.stdout as said:
-        assert any("subscribers" in line for line in said), siege.stderr.read()
+    with siege:
+        said, complained = Lines(siege.stdout), Lines(siege.stderr)
+        said.await_line(lambda line: "subscribers" in line, "the first month", 120)
         others = [process for process in family(siege.pid) if process.pid != siege.pid]
         assert len(others) > 8
         os.kill(siege.pid, signal.SIGINT)
-        rest = said.read()
+        rest = said.await_end(60)
+        complained.await_end(60)
         assert siege.wait(60) == 130
-    assert "every process is ended" in rest
-    assert until(lambda: not any(map(psutil.Process.is_running, others)), 10)
+    assert any("every process is ended" in line for line in rest), complained
+    wait_until(lambda: not any(map(psutil.Process.is_running, others)), "every process is gone")
 
 
 def payment(who: str, period: int, ordinal: int = 1, **fields: Any) -> dict[str, Any]:

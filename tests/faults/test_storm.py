@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.faults.storm.combinations import ACTS
 from tests.faults.storm.play import Result, run_seed
 from tests.servers import Servers
 
@@ -40,6 +41,18 @@ def test_every_promise_holds_after_a_storm(
 
     assert not result.findings, told(result)
     assert result.met["charges sent"] >= CHARGES_MIN
+    assert result.crashes >= CRASHES_MIN
+
+
+def test_a_wide_storm_has_nearly_every_act(
+    shared_servers: Servers, admin: psycopg.Connection
+) -> None:
+    """Combinations, pages of proxies and spoilt rows are met, and the storm goes on to its end."""
+    result = run_seed(FIXED[0], shared_servers, admin, wide=True)
+
+    acts = {name for name in ACTS if result.met[f"act {name}"]}
+    assert len(acts) >= len(ACTS) - 3, told(result)
+    assert any(what.startswith("page ") for what in result.met)
     assert result.crashes >= CRASHES_MIN
 
 

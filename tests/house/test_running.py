@@ -22,6 +22,7 @@ from billing.local.processes import until
 from billing.local.servers import free_port
 from tests.house.test_production import SERVICES
 from tests.house.tree import PACKAGES, ROOT, modules
+from tests.servers import Servers
 
 LOGIN = "operator:correct horse"
 GUARDED = ("/", "/metrics", "/healthcheck", "/api/workers")
@@ -63,9 +64,10 @@ def status(port: int, path: str, method: str = "GET", login: str = "") -> int:
         connection.close()
 
 
-@pytest.fixture
-def flower(redis_url: str) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def flower(shared_servers: Servers) -> Iterator[int]:
     """Flower as docker-compose.yml starts it, on a free port; its port."""
+    redis_url = shared_servers.own_redis()
     port = free_port()
     words = [
         word.replace("--port=5555", f"--port={port}") for word in SERVICES["flower"]["command"]

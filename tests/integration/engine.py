@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from threading import Event
-from time import monotonic
+from random import sample
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,6 +41,7 @@ from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
 from tests.integration import checks
 from tests.integration.kept import Kept
+from tests.waits import WAIT_SECONDS, state_of, wait_until
 
 START = datetime(2026, 1, 31, 2, tzinfo=UTC)
 """09:00 in Jakarta, on a day that February does not have."""
@@ -61,6 +61,7 @@ class Engine:
         self.gateway = gateway
         self.url = where if isinstance(where, str) else where.url
         self.audited = True
+        self.dead_ends: set[str] = set()
         values: dict[str, Any] = {
             "database_url": self.url,
             "doku_base_url": gateway.url,
@@ -111,16 +112,16 @@ class Engine:
             case "open_periods":
                 opening.open_due(c)
             case "sweep_charges":
-                charging.collect(c, charging.lease_due(c, 1000))
+                charging.collect(c, in_any_order(charging.lease_due(c, 1000)))
             case "reconcile":
-                reconciling.ask(c, reconciling.lease_due(c, 1000))
+                reconciling.ask(c, in_any_order(reconciling.lease_due(c, 1000)))
             case "sweep_refunds":
-                for refund in refunding.lease_due(c, 100):
+                for refund in in_any_order(refunding.lease_due(c, 100)):
                     refunding.send_due(c, refund)
             case "attend_wallets":
                 linking.expire_due(c, 100)
                 linking.give_notice(c, 100)
-                for wallet in linking.lease_due(c, 100):
+                for wallet in in_any_order(linking.lease_due(c, 100)):
                     linking.attend(c, wallet)
 
     def run(self) -> None:
@@ -132,7 +133,7 @@ class Engine:
             if rounds > 1:
                 self.forget_leases()
             self.tick(due)
-        raise AssertionError(f"due at {self.now}, and still due after 50 rounds: {self.overdue()}")
+        raise AssertionError(f"due at {self.now}, and still due after 50 rounds:\n{self.state()}")
 
     def due_ticks(self) -> Sequence[str]:
         """The first tick that has something to do now, and all that come after it."""
@@ -143,19 +144,6 @@ class Engine:
         """When something is due next."""
         with self.context.database.transaction() as connection:
             return engine_rows.next_due(connection)
-
-    def overdue(self) -> list[str]:
-        """What is due, for a message."""
-        return [
-            f"{table} {row['id']} since {row['at']}"
-            for table, column in (
-                ("subscriptions", "next_due_at"), ("subscriptions", "cancel_at"),
-                ("invoices", "next_attempt_at"), ("charges", "next_check_at"),
-                ("refunds", "next_attempt_at"), ("wallets", "next_attempt_at"),
-            )
-            for row in self.rows(f"SELECT id, {column} AS at FROM {table} WHERE {column} <= :now",
-                                 now=self.now)
-        ]  # fmt: skip
 
     def advance(self, to: datetime | timedelta) -> None:
         """Do everything that is due up to an instant, stopping wherever something is."""
@@ -169,12 +157,16 @@ class Engine:
             self.set_clock(due)
         raise AssertionError(f"more than {STEPS_MAX} stops; at {self.now}: next {self.next_due()}")
 
-    def until(self, holds: Callable[[], bool], seconds: float = 10) -> None:
+    def until(
+        self, holds: Callable[[], bool], what: str = "what another thread does",
+        seconds: float = WAIT_SECONDS,
+    ) -> None:  # fmt: skip
         """Wait in real time for something another thread does."""
-        pause, deadline = Event(), monotonic() + seconds
-        while not holds():
-            assert monotonic() < deadline, "it did not happen"
-            pause.wait(0.005)
+        wait_until(holds, what, seconds=seconds, state=self.state, pause_seconds=0.005)
+
+    def state(self) -> str:
+        """What is due, leased and on the wire, for a message."""
+        return state_of(self.context.database)
 
     def forget_leases(self) -> None:
         """Let every lease end, as real time would after a lost message."""
@@ -336,12 +328,17 @@ class Engine:
 
     def refunds(self, customer: str) -> list[Row]:
         """A customer's refunds, oldest first."""
-        statement = "SELECT * FROM refunds WHERE customer_id = :id ORDER BY created_at, ordinal"
+        statement = (
+            "SELECT r.* FROM refunds r JOIN charges c ON c.id = r.charge_id"
+            " WHERE r.customer_id = :id ORDER BY r.created_at, c.gateway_number, r.ordinal"
+        )
         return self.rows(statement, id=customer)
 
     def wallets(self, customer: str) -> list[Row]:
         """A customer's wallets, oldest first."""
-        statement = "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at"
+        statement = (
+            "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at, id"
+        )
         return self.rows(statement, id=customer)
 
     def told(self, kind: str) -> list[Row]:
@@ -353,18 +350,31 @@ class Engine:
         return {table: self.one(f"SELECT count(*) FROM {table}") for table in TABLES}
 
 
+def in_any_order(ids: Sequence[UUID]) -> list[UUID]:
+    """Shuffle what comes in no promised order, so that no test comes to depend on one.
+
+    pytest-randomly seeds it for each test; `--randomly-seed` with a printed seed repeats a run.
+    """
+    return sample(list(ids), len(ids))
+
+
 _DUE = f"""
 WITH now AS (SELECT clock_at AS at FROM engine)
-SELECT EXISTS (SELECT 1 FROM subscriptions s, now WHERE ended_at IS NULL AND (cancel_at <= at
+SELECT EXISTS (SELECT 1 FROM subscriptions s, now WHERE ended_at IS NULL
+               AND held_at IS NULL AND (cancel_at <= at
                OR pause_at <= at AND {MAY_PAUSE} OR resume_at <= at AND {MAY_RESUME}))
            AS "ticks.end_subscriptions",
-       EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at) AS "ticks.open_periods",
-       EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at) AS "ticks.sweep_charges",
-       EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at) AS "ticks.reconcile",
-       EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at) AS "ticks.sweep_refunds",
-       EXISTS (SELECT 1 FROM wallets, now WHERE next_attempt_at <= at
+       EXISTS (SELECT 1 FROM subscriptions, now WHERE next_due_at <= at AND held_at IS NULL)
+           AS "ticks.open_periods",
+       EXISTS (SELECT 1 FROM invoices, now WHERE next_attempt_at <= at AND held_at IS NULL)
+           AS "ticks.sweep_charges",
+       EXISTS (SELECT 1 FROM charges, now WHERE next_check_at <= at AND held_at IS NULL)
+           AS "ticks.reconcile",
+       EXISTS (SELECT 1 FROM refunds, now WHERE next_attempt_at <= at AND held_at IS NULL)
+           AS "ticks.sweep_refunds",
+       EXISTS (SELECT 1 FROM wallets, now WHERE held_at IS NULL AND (next_attempt_at <= at
                OR (expires_at <= at AND status = 'active')
-               OR (next_notice_at <= at AND status = 'active')) AS "ticks.attend_wallets"
+               OR (next_notice_at <= at AND status = 'active'))) AS "ticks.attend_wallets"
 """
 
 

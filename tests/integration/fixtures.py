@@ -52,8 +52,8 @@ def engine(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
 
 @pytest.fixture
 def impatient(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
-    """The same, with a client that waits a third of a second for an answer."""
-    with running(emptied, gateway, doku_timeout_seconds="0.3") as made:
+    """The same, with a client that waits a second for an answer, which is long for most."""
+    with running(emptied, gateway, doku_timeout_seconds="1") as made:
         yield made
 
 

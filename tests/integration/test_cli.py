@@ -277,12 +277,16 @@ def checks(document: dict[str, Any]) -> dict[str, bool]:
 def test_the_doctor_says_what_is_wrong_and_when_all_is_well(
     billing: Billing, engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a beat the workers are the only wrong line; with one, everything is ok."""
+    """Without a beat the workers are the only wrong line; one that succeeded makes all well."""
     monkeypatch.setenv("BILLING_REDIS_URL", redis_url)
     sick = billing("doctor", code=1)
     assert [name for name, ok in checks(sick).items() if not ok] == ["workers"]
     with engine.context.database.transaction() as connection:
         engine_rows.beat(connection, "sweep_charges", real_now())
+    begun = billing("doctor", code=1)
+    assert [name for name, ok in checks(begun).items() if not ok] == ["ticks succeed"]
+    with engine.context.database.transaction() as connection:
+        engine_rows.tick_succeeded(connection, "sweep_charges", real_now())
 
     well = billing("doctor")
     assert well["ok"] is True

@@ -5,7 +5,7 @@ import json
 from datetime import datetime, timedelta
 from itertools import count as counter
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -276,7 +276,7 @@ def test_an_exported_reason_is_no_formula(
 
 
 def test_an_import_is_quick(shell: Engine, tmp_path: Path) -> None:
-    """At least 2,000 customers and 1,000 subscriptions a second, on however busy a machine."""
+    """At least 2,000 customers and 1,000 subscriptions in a second of CPU, on any busy machine."""
     shell.audited = False  # the gateway has no such tokens
     shell.plan()
     many = 5_000
@@ -291,9 +291,9 @@ def test_an_import_is_quick(shell: Engine, tmp_path: Path) -> None:
         ("subscriptions", 1_000, f"{SUBSCRIPTIONS}\n{running}"),
     ):
         file = written(tmp_path, "many.csv", text)
-        begun = perf_counter()
+        begun = process_time()
         assert cli.run(["import", kind, file, "--json"]) == 0
-        seconds = perf_counter() - begun
+        seconds = process_time() - begun
         assert shell.counts()[kind] == many
         assert many / seconds > least, f"{many / seconds:,.0f} {kind} a second"
 

@@ -13,12 +13,13 @@ import pytest
 
 from billing import config
 from billing.domain.errors import NotConfigured
-from billing.local import servers, watch
-from billing.local.processes import running, until
+from billing.local import programs, servers, watch
+from billing.local.processes import running
 from billing.local.stack import Stack
 from billing.local.watch import Status
 from tests.processes import FAIL, NAP, STUBBORN, Up
 from tests.servers import Servers
+from tests.waits import wait_until
 
 ORDER = ["postgres", "redis", "sandbox", "worker", "beat", "flower"]
 SAYS = [
@@ -186,8 +187,8 @@ def test_a_child_that_dies_is_started_again(
     with Stack(state_folder, environment=outside, any_ports=True, stand_ins=naps()) as stack:
         killed = of(stack, "worker")
         os.kill(killed.pid, signal.SIGKILL)
-        assert until(lambda: of(stack, "worker").restarts == 1, 10)
-        assert until(lambda: of(stack, "worker").state == "running", 10)
+        wait_until(lambda: of(stack, "worker").restarts == 1, "the worker is started again")
+        wait_until(lambda: of(stack, "worker").state == "running", "the worker runs")
         assert of(stack, "worker").pid != killed.pid
 
 
@@ -199,9 +200,10 @@ def test_an_embedded_server_that_dies_comes_back_where_it_was(
     with Stack(state_folder, parts=(), any_ports=True) as stack:
         for name in ("postgres", "redis", "sandbox"):
             os.kill(of(stack, name).pid, signal.SIGKILL)
-        assert until(lambda: all(status.restarts for status in stack.status()), 10)
-        assert until(lambda: servers.postgres_problem(stack.settings.database) is None, 20)
-        assert until(lambda: servers.redis_problem(stack.settings.redis) is None, 20)
+        wait_until(lambda: all(status.restarts for status in stack.status()), "all are started")
+        database, broker = stack.settings.database, stack.settings.redis
+        wait_until(lambda: servers.postgres_problem(database) is None, "PostgreSQL answers")
+        wait_until(lambda: servers.redis_problem(broker) is None, "Redis answers")
 
 
 def test_a_child_that_keeps_dying_is_given_up(
@@ -215,7 +217,7 @@ def test_a_child_that_keeps_dying_is_given_up(
     with Stack(
         state_folder, environment=outside, any_ports=True, stand_ins=stand_ins, say=said.append
     ) as stack:
-        assert until(lambda: of(stack, "beat").state == "given up", 30)
+        wait_until(lambda: of(stack, "beat").state == "given up", "beat is given up")
         assert of(stack, "worker").state == "running"
     assert sum(line == "beat died and is started again: tired" for line in said) == 5
     assert any(re.match("beat died 5 times in a minute and is left alone: tired", x) for x in said)
@@ -228,7 +230,7 @@ def test_children_of_children_are_ended_too(state_folder: Path, outside: dict[st
     )
     with stack:
         leader = psutil.Process(of(stack, "worker").pid)
-        assert until(lambda: len(leader.children(recursive=True)) == 3, 10)
+        wait_until(lambda: len(leader.children(recursive=True)) == 3, "the pool is full")
         pool = leader.children(recursive=True)
         stack.hurry()
     assert not any(map(running, pool))
@@ -279,7 +281,7 @@ def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, 
         up.send(signal.SIGINT)
         up.until_it_says("ending flower")
         up.send(signal.SIGINT)
-        assert up.end(seconds=4) == 0
+        assert up.end(seconds=0.8 * programs.WARM_SECONDS) == 0, "before the worker's grace ends"
         assert up.left() == []
 
 

@@ -124,6 +124,7 @@ def test_one_token_that_does_not_open_spoils_no_batch(engine: Engine) -> None:
     assert "BILLING_TOKEN_KEY" in waiting["reason"]
     assert engine.debits(spoilt) == []
     assert len(engine.debits(healthy)) == 1
+    engine.dead_ends = {"unsendable"}
 
 
 def test_the_gateway_is_asked_about_a_window(engine: Engine) -> None:

@@ -18,7 +18,7 @@ FULL, PRORATED, NONE = RefundPolicy.FULL, RefundPolicy.PRORATED, RefundPolicy.NO
 def given_back(engine: Engine, customer: str) -> list[int]:
     """The amounts that the gateway gave back, each as often as it did."""
     rows = engine.ledger(customer, "refund")
-    return [row["amount"] for row in rows for _ in range(row["moves"])]
+    return sorted(row["amount"] for row in rows for _ in range(row["moves"]))
 
 
 def cancel(engine: Engine, subscription: UUID, **options: object) -> dict[str, object]:
@@ -219,7 +219,7 @@ def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> No
     engine.run()
 
     assert told["refunded"] == 30_000
-    assert sorted(given_back(engine, customer)) == [20_000, 30_000]
+    assert given_back(engine, customer) == [20_000, 30_000]
 
 
 def test_what_cannot_be_canceled_is_refused(engine: Engine) -> None:

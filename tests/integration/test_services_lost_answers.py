@@ -62,10 +62,10 @@ def test_the_request_was_lost(engine: Engine, kind: str) -> None:
 def test_an_answer_that_takes_longer_than_the_timeout(impatient: Engine, work: str) -> None:
     """Whether the money moved at once or after we stopped waiting: asked, and booked once."""
     customer, subscription = impatient.begun()
-    impatient.script("hold", customer, seconds=0.5, work=work)
+    impatient.script("hold", customer, seconds=1.6, work=work)
     impatient.run()
     assert impatient.charges(subscription)[0]["status"] == "unknown"
-    impatient.until(lambda: bool(impatient.debits(customer)))
+    impatient.until(lambda: bool(impatient.debits(customer)), "the money moves")
 
     impatient.advance(2 * MINUTE)
 
@@ -257,3 +257,24 @@ def test_what_is_unknown_in_one_period_does_not_make_the_next_the_first(engine: 
     engine.advance(timedelta(days=4))
 
     assert [row["first_payment"] for row in engine.debits(customer)] == [True] + [False] * 4
+
+
+def test_a_retry_books_a_payment_that_was_declared_failed(engine: Engine) -> None:
+    """
+    FAILED twice, so that the charge is declined; and yet the money had moved.
+
+    Before the invoice is charged again the gateway is asked about the charge before, and that
+    pays it: nobody is debited a second time.
+    """
+    customer, subscription = engine.begun(every="1 year", retries="1d")
+    engine.script("drop_after", customer)
+    engine.script("status_says", customer, "status", status="FAILED", times=2)
+    engine.advance(HOUR)
+    assert [c["status"] for c in engine.charges(subscription)] == ["declined"]
+
+    engine.advance(2 * 24 * HOUR)
+
+    [charge] = engine.charges(subscription)
+    assert charge["status"] == "succeeded"
+    assert engine.invoices(subscription)[0]["status"] == "paid"
+    assert len(engine.debits(customer)) == 1

@@ -83,12 +83,18 @@ def unreadable(engine: Engine, count: int) -> None:
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("count", [3, 4, 7])
 def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int) -> None:
-    """However many are due and cannot be opened, more than are listed too, the others are."""
+    """However many are due and cannot be opened, more than are listed too, the others are.
+
+    Those are held, each with the reason and an event.
+    """
     subscribed(engine)
     unreadable(engine, count)
 
     assert opening.open_due(engine.context) == 2 * (MANY - count)
     assert opening.open_due(engine.context) == 0
+    held = engine.rows("SELECT id, held_why FROM subscriptions WHERE held_at IS NOT NULL")
+    assert len(held) == len(engine.told("subscription.held")) == count
+    assert {row["held_why"].partition(":")[0] for row in held} == {"ScheduleError"}
 
 
 @pytest.mark.usefixtures("small_batches")

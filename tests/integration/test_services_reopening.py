@@ -12,6 +12,8 @@ from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
 
 DAY = timedelta(days=1)
+ASKED_ABOUT = timedelta(minutes=10)
+"""Within that a decline that gives up was asked about once more."""
 
 
 def given_up(engine: Engine, periods: int = 1, **plan: object) -> tuple[str, UUID]:
@@ -60,6 +62,7 @@ def test_a_try_that_fails_gives_the_debt_up_again_and_acts_no_second_time(
 
     for tries in (1, 2):
         retry(engine, subscription)
+        engine.advance(ASKED_ABOUT)
         assert engine.invoices(subscription)[0]["status"] == "uncollectible"
         assert len(engine.charges(subscription)) == before + tries
     engine.advance(60 * DAY)
@@ -128,6 +131,7 @@ def test_a_newer_invoice_keeps_its_date_while_an_older_debt_is_tried(
     operating.retry_invoice(engine.context, older["id"], OPERATOR)
     assert engine.invoices(subscription)[1]["next_attempt_at"] is None
     engine.run()
+    engine.advance(ASKED_ABOUT)
 
     older, newer = engine.invoices(subscription)
     assert older["status"] == ("paid" if paid else "uncollectible")

@@ -44,6 +44,7 @@ def test_one_that_never_is_confirmed_raises_an_alarm(engine: Engine) -> None:
 
     assert statuses(engine, customer) == ["unbinding"]
     assert len(engine.told("wallet.unbind_stuck")) == 1
+    engine.dead_ends = {"unlink stuck"}
 
 
 def test_after_a_token_was_replaced_the_present_one_is_unbound(engine: Engine) -> None:
@@ -120,3 +121,4 @@ def test_waiting_for_an_obstacle_is_not_hectic(engine: Engine) -> None:
     stops = engine.one("SELECT count(*) FROM events WHERE kind = 'clock.set'") - before
     assert stops < 60
     assert statuses(engine, customer) == ["active"]
+    engine.dead_ends = {"parked", "unlink stuck"}

@@ -4,8 +4,7 @@ Each deed is a pair of a name and its arguments, so that a life that fails reads
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -26,8 +25,8 @@ from billing.services import (
     refunding,
     subscribing,
 )
-from billing.store.queries import audit
 from tests.integration.engine import Engine, Row
+from tests.property.money_engine import Quick, broken_rules
 from tests.property.money_model import Model
 from tests.property.money_till import Till
 
@@ -358,43 +357,3 @@ class Life:
         )
         whole, unused = (end - start).days, (end - now).days
         return int((amount * unused * 2 + whole) // (whole * 2)) if whole else 0
-
-
-MONEY = (
-    "what invoices took of credits adds up", "what is left of a credit adds up",
-    "what is paid out of a credit adds up", "what was taken is kept, refunded or credited",
-    "a credit is of the charge that paid its invoice", "no charge gave back more than it took",
-    "a surplus payment is given back", "refunded money adds up",
-    "no refund is contradicted by the gateway",
-)  # fmt: skip
-"""The invariants about money, without the one that lists what waits for a person."""
-
-
-def broken_rules(engine: Engine) -> list[str]:
-    """What the audit says about money."""
-    with engine.context.database.transaction() as connection:
-        return [found for name in MONEY for found in audit.broken(connection, name, engine.now)]
-
-
-@dataclass
-class _Watch:
-    """The test clock, read without a statement: nobody else moves it in a life."""
-
-    at: datetime
-
-    def now(self) -> datetime:
-        return self.at
-
-
-class Quick(Engine):
-    """An engine that knows where its clock stands; it shares everything else with another one."""
-
-    def __init__(self, engine: Engine, till: Till) -> None:
-        self.gateway, self.url, self.audited = engine.gateway, engine.url, False
-        self.watch = _Watch(engine.now)
-        self.context = replace(engine.context, gateway=till, clock=self.watch)
-
-    def set_clock(self, at: datetime) -> None:
-        """Put the clock somewhere later."""
-        super().set_clock(at)
-        self.watch.at = at

@@ -65,3 +65,17 @@ def test_a_dated_id_tells_its_time_and_keeps_what_was_drawn(since: int, chance: 
     assert (identity.version, identity.variant) == (7, RFC_4122)
     assert identity.int >> 64 & 0xFFF == chance.int >> 64 & 0xFFF
     assert identity.int & (1 << 62) - 1 == chance.int & (1 << 62) - 1
+
+
+@given(keys)
+@example((UUID(int=0), 0, 1))
+def test_ids_and_numbers_are_derived_and_never_drawn(key: Key) -> None:
+    """A database restored from a backup makes its earlier charges again under the same ids."""
+    subscription, period, ordinal = key
+
+    def made() -> tuple[UUID, UUID, UUID, str]:
+        invoice = charge.invoice_id(subscription, period)
+        one = charge.charge_id(invoice, ordinal)
+        return invoice, one, charge.refund_id(one, 1), charge.gateway_number(*key)
+
+    assert made() == made()

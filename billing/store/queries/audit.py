@@ -199,8 +199,9 @@ INVARIANTS = {
     "nothing that is due waits": f"""
         SELECT what || ' is due since ' || at FROM (
             SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
-            UNION ALL SELECT 'charge ' || id, next_check_at FROM charges
-            UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds
+                WHERE held_at IS NULL
+            UNION ALL SELECT 'charge ' || id, next_check_at FROM charges WHERE held_at IS NULL
+            UNION ALL SELECT 'refund ' || id, next_attempt_at FROM refunds WHERE held_at IS NULL
             UNION ALL SELECT 'period of ' || s.id, s.next_due_at FROM subscriptions s
                 WHERE {MAY_OPEN}
             UNION ALL SELECT 'end of ' || s.id, s.cancel_at FROM subscriptions s WHERE {MAY_END}

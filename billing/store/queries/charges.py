@@ -90,7 +90,7 @@ _SETTLED = text(f"""
         UPDATE charges c SET status = n.status, surplus = n.surplus,
             next_check_at = n.next_check_at, failed_seen_at = n.failed_seen_at,
             parked_at = n.parked_at, settled_at = n.settled_at, sent_at = n.sent_at,
-            leased_until = NULL,
+            leased_until = NULL, held_at = NULL, held_why = NULL,
             fault = CASE WHEN NOT n.succeeded THEN coalesce(n.fault, c.fault) END,
             code = CASE WHEN NOT n.succeeded THEN coalesce(n.code, c.code) END,
             message = CASE WHEN NOT n.succeeded THEN coalesce(n.message, c.message) END,
@@ -118,7 +118,7 @@ _SETTLED = text(f"""
     ), paid AS (
         UPDATE invoices SET status = 'paid', paid_at = :now, closed_at = :now,
             next_attempt_at = NULL, blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL,
-            planned_at = NULL, leased_until = NULL, reason = NULL
+            planned_at = NULL, leased_until = NULL, reason = NULL, held_at = NULL, held_why = NULL
         WHERE id = ANY(CAST(:invoices AS uuid[]))
     ), counted AS ({COUNT})
     UPDATE subscriptions SET first_paid_at = :now
@@ -204,6 +204,12 @@ def note_recheck(
     connection.execute(statement, parameters)
 
 
+def see_to(connection: Connection, charge_id: UUID) -> None:
+    """Note that a person has seen to a charge whose outcome was contradicted."""
+    statement = text("UPDATE charges SET contradicted_at = NULL WHERE id = :id")
+    connection.execute(statement, {"id": charge_id})
+
+
 def contradicted(connection: Connection) -> list[RowMapping]:
     """Charges that a person booked as succeeded and whose money did not move, says the gateway."""
     statement = text(
@@ -221,7 +227,7 @@ def lease_to_ask(
         UPDATE charges SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
             SELECT id FROM charges
-            WHERE next_check_at <= :now
+            WHERE next_check_at <= :now AND held_at IS NULL
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
             ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
@@ -234,9 +240,21 @@ def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[R
     """The charges among `ids` whose status query is still due."""
     statement = text(
         "SELECT id, gateway_number, amount FROM charges"
-        " WHERE id = ANY(:ids) AND next_check_at <= :now ORDER BY next_check_at, id"
+        " WHERE id = ANY(:ids) AND next_check_at <= :now AND held_at IS NULL"
+        " ORDER BY next_check_at, id"
     )
     return list(connection.execute(statement, {"ids": list(ids), "now": now}).mappings().all())
+
+
+def end_leases(connection: Connection, charge_ids: Sequence[UUID]) -> None:
+    """Let charges be leased again at once: nobody asks about them now."""
+    connection.execute(
+        text(
+            "UPDATE charges SET leased_until = NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL"
+        ),
+        {"ids": as_array(charge_ids)},
+    )
 
 
 def one(connection: Connection, charge_id: UUID) -> RowMapping | None:

@@ -63,7 +63,7 @@ def candidates(
         LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number, ch.status,
                 ch.never_received FROM charges ch
             WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
-        WHERE i.status = 'open' AND i.next_attempt_at <= :now
+        WHERE i.status = 'open' AND i.next_attempt_at <= :now AND i.held_at IS NULL
           AND (:any OR i.subscription_id = ANY(CAST(:locked AS uuid[])))
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
               AND u.status IN ('in_flight', 'pending', 'unknown') OFFSET 0)
@@ -123,7 +123,7 @@ _CLAIM = text("""
         FROM charges WHERE id = ANY(CAST(:again AS uuid[]))
     ), off_schedule AS (
         UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL, blocked_on = NULL,
-            shortfall = NULL, next_trigger = 'scheduled',
+            shortfall = NULL, reason = NULL, next_trigger = 'scheduled',
             -- A person's try goes before what the ladder has planned, which then goes on.
             step_deadline_at = CASE WHEN i.next_trigger <> 'scheduled'
                 THEN i.step_deadline_at END,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
@@ -147,8 +147,18 @@ def take_turn(connection: Connection, count: int, per_second: int) -> float:
     return max(float(seconds), 0.0)
 
 
+class Heartbeat(NamedTuple):
+    """When a tick last began, last succeeded and last failed, in real time, and with what."""
+
+    tick: str
+    at: datetime
+    succeeded_at: datetime | None
+    failed_at: datetime | None
+    error: str | None
+
+
 def beat(connection: Connection, tick: str, at: datetime) -> None:
-    """Note that a tick ran."""
+    """Note that a tick has begun."""
     connection.execute(
         text(
             "INSERT INTO heartbeats (tick, at) VALUES (:tick, :at)"
@@ -158,10 +168,28 @@ def beat(connection: Connection, tick: str, at: datetime) -> None:
     )
 
 
-def heartbeats(connection: Connection) -> dict[str, datetime]:
-    """When each tick last ran, in real time."""
-    rows: Any = connection.execute(text("SELECT tick, at FROM heartbeats ORDER BY tick"))
-    return {row.tick: row.at for row in rows}
+def tick_succeeded(connection: Connection, tick: str, at: datetime) -> None:
+    """Note that a tick did its work."""
+    connection.execute(
+        text("UPDATE heartbeats SET succeeded_at = :at, error = NULL WHERE tick = :tick"),
+        {"tick": tick, "at": at},
+    )
+
+
+def tick_failed(connection: Connection, tick: str, at: datetime, error: str) -> None:
+    """Note that a tick ended with an error."""
+    connection.execute(
+        text("UPDATE heartbeats SET failed_at = :at, error = :error WHERE tick = :tick"),
+        {"tick": tick, "at": at, "error": error},
+    )
+
+
+def heartbeats(connection: Connection) -> list[Heartbeat]:
+    """How each tick stands."""
+    rows = connection.execute(
+        text("SELECT tick, at, succeeded_at, failed_at, error FROM heartbeats ORDER BY tick")
+    )
+    return [Heartbeat(*row) for row in rows]
 
 
 NEXT_DUE = text(f"""
@@ -172,12 +200,16 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(s.pause_at) FROM subscriptions s WHERE {MAY_PAUSE}
     UNION ALL SELECT min(s.resume_at) FROM subscriptions s WHERE {MAY_RESUME}
     UNION ALL SELECT min(next_notice_at) FROM wallets
-        WHERE next_notice_at IS NOT NULL AND status = 'active'
-    UNION ALL SELECT min(next_attempt_at) FROM invoices WHERE next_attempt_at IS NOT NULL
-    UNION ALL SELECT min(next_check_at) FROM charges WHERE next_check_at IS NOT NULL
-    UNION ALL SELECT min(next_attempt_at) FROM refunds WHERE next_attempt_at IS NOT NULL
-    UNION ALL SELECT min(next_attempt_at) FROM wallets WHERE next_attempt_at IS NOT NULL
-    UNION ALL SELECT min(expires_at) FROM wallets WHERE status = 'active'
+        WHERE next_notice_at IS NOT NULL AND status = 'active' AND held_at IS NULL
+    UNION ALL SELECT min(next_attempt_at) FROM invoices
+        WHERE next_attempt_at IS NOT NULL AND held_at IS NULL
+    UNION ALL SELECT min(next_check_at) FROM charges
+        WHERE next_check_at IS NOT NULL AND held_at IS NULL
+    UNION ALL SELECT min(next_attempt_at) FROM refunds
+        WHERE next_attempt_at IS NOT NULL AND held_at IS NULL
+    UNION ALL SELECT min(next_attempt_at) FROM wallets
+        WHERE next_attempt_at IS NOT NULL AND held_at IS NULL
+    UNION ALL SELECT min(expires_at) FROM wallets WHERE status = 'active' AND held_at IS NULL
 ) AS due
 """)  # noqa: S608 - a constant of ours is put in, nothing from outside
 

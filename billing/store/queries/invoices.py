@@ -46,7 +46,7 @@ def lease_due(
         UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
             SELECT id FROM invoices
-            WHERE next_attempt_at <= :now
+            WHERE next_attempt_at <= :now AND held_at IS NULL
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
             ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
@@ -61,7 +61,7 @@ def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     The subscription is locked after its invoice here: whoever does that may wait for no lock.
     """
     statement = text(
-        "SELECT id FROM invoices WHERE next_attempt_at <= :now"
+        "SELECT id FROM invoices WHERE next_attempt_at <= :now AND held_at IS NULL"
         " AND (leased_until IS NULL OR leased_until < clock_timestamp())"
         " ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED"
     )
@@ -90,6 +90,18 @@ def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     connection.execute(statement, {"ids": list(invoice_ids)})
 
 
+def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Sequence[UUID]) -> None:
+    """End the leases of invoices whose subscription is not among `locked`: nobody works on them."""
+    statement = text("""
+        UPDATE invoices SET leased_until = NULL
+        WHERE id IN (SELECT id FROM invoices WHERE id = ANY(CAST(:ids AS uuid[]))
+            AND subscription_id <> ALL(CAST(:locked AS uuid[]))
+            AND next_attempt_at IS NOT NULL AND leased_until IS NOT NULL FOR UPDATE SKIP LOCKED)
+    """)
+    parameters = {"ids": as_array(invoice_ids), "locked": as_array(locked)}
+    connection.execute(statement, parameters)
+
+
 def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write the same columns of several open invoices; each row has `key` and new values."""
     if rows:
@@ -110,7 +122,7 @@ def close(
         text(
             "UPDATE invoices SET status = :status, closed_at = :at, next_attempt_at = NULL,"
             " blocked_on = NULL, shortfall = NULL, step_deadline_at = NULL, planned_at = NULL,"
-            " leased_until = NULL,"
+            " leased_until = NULL, held_at = NULL, held_why = NULL,"
             " reason = CAST(:reason AS text),"
             " paid_at = CASE WHEN :status = 'paid' THEN CAST(:at AS timestamptz) END"
             " WHERE id = ANY(CAST(:ids AS uuid[]))"
@@ -131,17 +143,20 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
     """Let the oldest open invoice of each subscription be charged now, if it has no date.
 
-    One whose date was set aside for an older one has it back. Unless a charge is unresolved: then
-    it follows when that one is settled.
+    One whose date was set aside for an older one has it back; one that has a date, and was leased
+    in vain while another stood before it, is due again. Unless a charge is unresolved: then it
+    follows when that one is settled.
     """
     connection.execute(
         text("""
-            UPDATE invoices i SET leased_until = NULL, planned_at = NULL,
-                next_attempt_at = greatest(:now, coalesce(i.planned_at, :now))
+            UPDATE invoices i SET leased_until = NULL,
+                planned_at = CASE WHEN i.next_attempt_at IS NOT NULL THEN i.planned_at END,
+                next_attempt_at = coalesce(i.next_attempt_at,
+                    greatest(:now, coalesce(i.planned_at, :now)))
             FROM (SELECT DISTINCT ON (subscription_id) id FROM invoices
                   WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'
                   ORDER BY subscription_id, period_index, change_index) AS oldest
-            WHERE i.id = oldest.id AND i.next_attempt_at IS NULL
+            WHERE i.id = oldest.id AND (i.next_attempt_at IS NULL OR i.leased_until IS NOT NULL)
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
                               AND c.status IN ('in_flight', 'pending', 'unknown'))
@@ -187,18 +202,19 @@ def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
 def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
     """Let what a customer owes be charged now, once, from a wallet that is new.
 
-    What waited for it, and what failed from the one before: that goes before the ladder's next
-    date, and leaves it where it is.
+    What waited for it, what could not be sent from the one before, and what failed from it: that
+    goes before the ladder's next date, and leaves it where it is.
     """
     statement = text("""
         UPDATE invoices i SET next_attempt_at = :now, blocked_on = NULL, shortfall = NULL,
-               leased_until = NULL, planned_at = due.planned_at,
+               reason = NULL, leased_until = NULL, planned_at = due.planned_at,
                next_trigger = CASE WHEN due.planned_at > :now THEN 'customer'
                                    ELSE 'scheduled' END
-        FROM (SELECT id, CASE WHEN blocked_on = 'wallet' THEN planned_at
+        FROM (SELECT id, CASE WHEN blocked_on = 'wallet'
+                                OR first_failed_at IS NULL THEN planned_at
                               ELSE coalesce(planned_at, next_attempt_at) END AS planned_at
               FROM invoices WHERE customer_id = :customer AND status = 'open'
-                AND (blocked_on = 'wallet'
+                AND (blocked_on = 'wallet' OR reason IS NOT NULL AND next_attempt_at IS NOT NULL
                      OR first_failed_at IS NOT NULL AND next_attempt_at > :now)) AS due
         WHERE i.id = due.id RETURNING i.id, i.subscription_id
     """)

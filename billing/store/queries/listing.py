@@ -32,7 +32,7 @@ FROM customers c LEFT JOIN LATERAL (
 
 _WALLETS = """
 SELECT id, customer_id AS customer, status, masked_phone, registration_url, bound_at, expires_at,
-       created_at, closed_at, unbind_wanted_at, next_attempt_at, tries, reason
+       created_at, closed_at, unbind_wanted_at, next_attempt_at, tries, reason, held_at, held_why
 FROM wallets"""
 
 _SUBSCRIPTIONS = """
@@ -42,6 +42,7 @@ SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantit
        s.pause_at, s.resume_at, s.cancel_at, s.cancel_refund, s.cancel_unbind,
        s.reason, p.timezone,
        s.anchor_local AS anchor, s.start_at, s.first_paid_at, s.created_at, s.ended_at,
+       s.held_at, s.held_why,
        w.status AS wallet_status
 FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
     SELECT status FROM wallets WHERE customer_id = s.customer_id
@@ -55,8 +56,9 @@ SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.per
        (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r WHERE r.invoice_id = i.id
         AND r.status IN ('requested', 'in_flight', 'unknown')) AS amount_refunding,
        i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
-       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.reopened_at, i.steps_short,
-       i.step_deadline_at, i.planned_at, p.retries, p.retries_for, p.declines_max,
+       i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.reopened_at, i.held_at,
+       i.held_why, i.steps_short, i.step_deadline_at, i.planned_at,
+       p.retries, p.retries_for, p.declines_max,
        p.attempts_max, p.days_max, p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
@@ -69,6 +71,7 @@ SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        c.credited AS amount_credited, c.kept AS amount_kept,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
        c.settled_at, c.next_check_at, c.parked_at, c.resolved_at, c.contradicted_at,
+       c.held_at, c.held_why,
        i.status AS invoice_status, p.timezone
 FROM charges c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
@@ -79,7 +82,8 @@ CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returne
 _REFUNDS = """
 SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.customer_id AS customer, r.amount,
        r.status, r.purpose, r.source, r.credit_id AS credit, r.replaces, r.reason, r.code,
-       r.message, r.tries, r.created_at, r.settled_at, r.next_attempt_at, r.parked_at, p.timezone
+       r.message, r.tries, r.created_at, r.settled_at, r.next_attempt_at, r.parked_at, r.held_at,
+       r.held_why, p.timezone
 FROM refunds r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""
 

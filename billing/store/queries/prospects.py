@@ -28,6 +28,9 @@ def standings(
                        < (i.period_index, i.change_index)) AS older_open,
                EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
                    AND c.status IN ('in_flight', 'pending', 'unknown')) AS unresolved,
+               coalesce(i.held_why, (SELECT max(c.held_why) FROM charges c
+                   WHERE c.subscription_id = i.subscription_id
+                   AND c.status IN ('in_flight', 'pending', 'unknown'))) AS held_why,
                e.stopped_at IS NOT NULL AS stopped, e.stopped_reason,
                coalesce(e.resting_until > clock_timestamp(), false) AS resting
         FROM invoices i CROSS JOIN engine e WHERE i.id = ANY(:ids) AND i.status = 'open'

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, update
 
+from billing.store.rows import as_array
 from billing.store.statements import text
 from billing.store.tables import REFUNDS
 
@@ -22,13 +23,24 @@ def lease_due(
         UPDATE refunds SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
             SELECT id FROM refunds
-            WHERE next_attempt_at <= :now
+            WHERE next_attempt_at <= :now AND held_at IS NULL
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
             ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
     return list(connection.execute(statement, parameters).scalars())
+
+
+def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let refunds be leased again at once: nobody works on them now."""
+    connection.execute(
+        text(
+            "UPDATE refunds SET leased_until = NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL"
+        ),
+        {"ids": as_array(ids)},
+    )
 
 
 def lock(connection: Connection, refund_id: UUID) -> RowMapping | None:
@@ -49,10 +61,12 @@ def lock(connection: Connection, refund_id: UUID) -> RowMapping | None:
 
 
 def change(connection: Connection, refund_id: UUID, **values: Any) -> None:
-    """Write some columns of one refund, whose subscription's lock the caller holds."""
-    connection.execute(
-        update(REFUNDS).where(REFUNDS.c.id == refund_id).values(leased_until=None, **values)
-    )
+    """Write some columns of one refund, whose subscription's lock the caller holds.
+
+    One that was held moves again thereby.
+    """
+    free = dict.fromkeys(("leased_until", "held_at", "held_why"))
+    connection.execute(update(REFUNDS).where(REFUNDS.c.id == refund_id).values(**free, **values))
 
 
 def of_invoice(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:

@@ -100,7 +100,7 @@ def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> Non
 
 
 MAY_OPEN = f"""
-    {listed("s.status", OPENING)}
+    {listed("s.status", OPENING)} AND s.held_at IS NULL
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
 """
@@ -163,7 +163,7 @@ def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
 
 
 MAY_END = """
-    s.cancel_at IS NOT NULL AND s.ended_at IS NULL
+    s.cancel_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
     AND NOT (s.status IN ('trialing', 'active', 'past_due')
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.pause_at >= s.cancel_at)
@@ -192,14 +192,14 @@ def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUI
 
 
 MAY_PAUSE = """
-    s.pause_at IS NOT NULL AND s.ended_at IS NULL
+    s.pause_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
     AND NOT (s.next_due_at IS NOT NULL AND s.next_due_at < s.pause_at)
     AND (s.cancel_at IS NULL OR s.pause_at < s.cancel_at)
 """
 """A pause begins once every period before it is opened; an end that comes no later goes first."""
 
 MAY_RESUME = """
-    s.resume_at IS NOT NULL AND s.status = 'paused'
+    s.resume_at IS NOT NULL AND s.status = 'paused' AND s.held_at IS NULL
     AND (s.cancel_at IS NULL OR s.resume_at < s.cancel_at)
 """
 """A subscription goes on unless it ends first."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.rows import as_array
 from billing.store.statements import text
 from billing.store.tables import WALLETS
 
@@ -16,6 +17,17 @@ def add(connection: Connection, **values: Any) -> bool:
     """Insert a wallet; False when the customer has a live one."""
     statement = insert(WALLETS).values(**values).on_conflict_do_nothing()
     return connection.execute(statement.returning(WALLETS.c.id)).first() is not None
+
+
+def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let wallets be leased again at once: nobody works on them now."""
+    connection.execute(
+        text(
+            "UPDATE wallets SET leased_until = NULL"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL"
+        ),
+        {"ids": as_array(ids)},
+    )
 
 
 def lock(connection: Connection, wallet_id: UUID) -> RowMapping | None:
@@ -78,7 +90,8 @@ def expire(
     """Expire active wallets among `ids`, and return those that were."""
     statement = text(
         "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"
-        " next_attempt_at = CASE WHEN unbind_wanted_at IS NOT NULL THEN next_attempt_at END"
+        " next_attempt_at = CASE WHEN unbind_wanted_at IS NOT NULL THEN next_attempt_at END,"
+        " held_at = NULL, held_why = NULL"
         " WHERE id = ANY(:ids) AND status = 'active'"
         " RETURNING id, customer_id"
     )
@@ -89,7 +102,7 @@ def expire(
 def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     """Active wallets whose token's year has ended."""
     statement = text(
-        "SELECT id FROM wallets WHERE status = 'active' AND expires_at <= :now"
+        "SELECT id FROM wallets WHERE status = 'active' AND expires_at <= :now AND held_at IS NULL"
         " ORDER BY expires_at LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
@@ -103,7 +116,7 @@ def lease_due(
         UPDATE wallets SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
             SELECT id FROM wallets
-            WHERE next_attempt_at <= :now
+            WHERE next_attempt_at <= :now AND held_at IS NULL
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
             ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
         RETURNING id, status
@@ -125,6 +138,16 @@ def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list
         " ORDER BY status = 'active' DESC, created_at DESC LIMIT 1) RETURNING id"
     )
     return list(connection.execute(statement, {"customer": customer_id, "now": now}).mappings())
+
+
+def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
+    """Try an unbind that was asked for before again at once; False when none was."""
+    statement = text(
+        "UPDATE wallets SET next_attempt_at = :now, tries = 0, leased_until = NULL,"
+        " held_at = NULL, held_why = NULL WHERE id = :id AND unbind_wanted_at IS NOT NULL"
+        " AND token_sealed IS NOT NULL AND next_attempt_at > :now"
+    )
+    return connection.execute(statement, {"id": wallet_id, "now": now}).rowcount == 1
 
 
 def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
@@ -165,22 +188,33 @@ def keep(connection: Connection, customer_id: str) -> None:
     )
 
 
-def any_token(connection: Connection) -> bytes | None:
-    """The newest sealed token there is, to try a key on."""
-    statement = text(
-        "SELECT token_sealed FROM wallets WHERE token_sealed IS NOT NULL"
-        " ORDER BY created_at DESC LIMIT 1"
+def nothing_to_do(connection: Connection, wallet_id: UUID) -> None:
+    """Take a date off a wallet that has neither a link to poll nor a token to delete."""
+    connection.execute(
+        text(
+            "UPDATE wallets SET next_attempt_at = NULL, leased_until = NULL WHERE id = :id"
+            " AND status <> 'pending' AND unbind_wanted_at IS NULL"
+        ),
+        {"id": wallet_id},
     )
-    return connection.execute(statement).scalar_one_or_none()
 
 
-def to_notify(connection: Connection, now: datetime, limit: int) -> list[RowMapping]:
-    """Lock wallets whose token ends soon and whose customer is to be told, with what needs them."""
+def due_to_notify(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Wallets whose token ends soon and whose customer is to be told."""
+    statement = text(
+        "SELECT id FROM wallets WHERE next_notice_at <= :now AND status = 'active'"
+        " AND held_at IS NULL ORDER BY next_notice_at LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
+
+
+def to_notify(connection: Connection, now: datetime, ids: Sequence[UUID]) -> list[RowMapping]:
+    """Lock those that are still to be told of, with the subscriptions that need them."""
     statement = text(
         "SELECT w.id, w.customer_id, w.expires_at, ARRAY(SELECT CAST(s.id AS text)"
         " FROM subscriptions s WHERE s.customer_id = w.customer_id AND s.ended_at IS NULL"
         " ORDER BY s.id) AS subscriptions FROM wallets w"
-        " WHERE w.next_notice_at <= :now AND w.status = 'active'"
-        " ORDER BY w.next_notice_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED"
+        " WHERE w.id = ANY(CAST(:ids AS uuid[])) AND w.next_notice_at <= :now"
+        " AND w.status = 'active' ORDER BY w.next_notice_at FOR UPDATE OF w SKIP LOCKED"
     )
-    return list(connection.execute(statement, {"now": now, "limit": limit}).mappings())
+    return list(connection.execute(statement, {"now": now, "ids": as_array(ids)}).mappings())

@@ -31,7 +31,17 @@ from billing.domain.subscription import (
     RefundPolicy,
     SubscriptionStatus,
 )
-from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
+from billing.store.columns import (
+    amount,
+    count,
+    dated,
+    field,
+    flag,
+    held,
+    instant,
+    listed,
+    one_of,
+)
 
 
 class Subscription(SQLModel, table=True):
@@ -85,6 +95,9 @@ class Subscription(SQLModel, table=True):
             "trial_left_seconds IS NULL OR trial_left_seconds >= 0 AND status = 'paused'",
             name="trial_left",
         ),
+        held(),
+        dated("subscriptions_held", "held_at"),
+        Index("subscriptions_unpaid", "id", postgresql_where=text("status = 'unpaid'")),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -120,6 +133,8 @@ class Subscription(SQLModel, table=True):
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     ended_at: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Invoice(SQLModel, table=True):
@@ -159,6 +174,12 @@ class Invoice(SQLModel, table=True):
             "customer_id",
             postgresql_where=text("status = 'open' AND blocked_on IS NOT NULL"),
         ),
+        Index(
+            "invoices_uncollectible",
+            "closed_at",
+            postgresql_where=text("status = 'uncollectible'"),
+        ),
+        held(),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -187,6 +208,8 @@ class Invoice(SQLModel, table=True):
     closed_at: datetime | None = instant()
     reopened_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Charge(SQLModel, table=True):
@@ -222,6 +245,7 @@ class Charge(SQLModel, table=True):
         CheckConstraint("fault IS NULL OR " + listed("fault", Fault), name="fault"),
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
         CheckConstraint(listed("trigger", Trigger), name="trigger"),
+        held(),
         # The two that promise 1 rests on.  A subscription's invoices are charged one at a time,
         # so the first is one for each subscription, which is stricter than one an invoice.
         Index(
@@ -274,6 +298,8 @@ class Charge(SQLModel, table=True):
     never_received: bool = flag()
     resolved_at: datetime | None = instant()
     contradicted_at: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Refund(SQLModel, table=True):
@@ -294,6 +320,7 @@ class Refund(SQLModel, table=True):
             + " AND (source = 'credited') = (credit_id IS NOT NULL)",
             name="source",
         ),
+        held(),
         dated("refunds_due", "next_attempt_at"),
         Index(
             "refunds_unreturned",
@@ -334,6 +361,8 @@ class Refund(SQLModel, table=True):
     next_attempt_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)
 
 
 class Event(SQLModel, table=True):

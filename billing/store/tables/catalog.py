@@ -22,7 +22,17 @@ from billing.domain.subscription import (
 )
 from billing.domain.wallet import LIVE as LIVE_WALLETS
 from billing.domain.wallet import WalletStatus
-from billing.store.columns import amount, count, dated, field, flag, instant, listed, one_of
+from billing.store.columns import (
+    amount,
+    count,
+    dated,
+    field,
+    flag,
+    held,
+    instant,
+    listed,
+    one_of,
+)
 
 
 class Plan(SQLModel, table=True):
@@ -88,6 +98,8 @@ class Wallet(SQLModel, table=True):
             unique=True,
             postgresql_where=text(listed("status", LIVE_WALLETS)),
         ),
+        held(),
+        dated("wallets_held", "held_at"),
         dated("wallets_due", "next_attempt_at"),
         Index("wallets_customer", "customer_id"),
         dated("wallets_to_notify", "next_notice_at"),
@@ -119,3 +131,5 @@ class Wallet(SQLModel, table=True):
     next_notice_at: datetime | None = instant()
     closed_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    held_at: datetime | None = instant()
+    held_why: str | None = field(Text, null=True)

@@ -65,12 +65,18 @@ class Import(SQLModel, table=True):
 
 
 class Heartbeat(SQLModel, table=True):
-    """When a tick was last seen to run, in real time."""
+    """When a tick last began, and how it ended, in real time.
+
+    `error` is of the last failure, and empty while the last run is a success.
+    """
 
     __tablename__ = "heartbeats"
 
     tick: str = field(Text, primary_key=True)
     at: datetime = instant(null=False)
+    succeeded_at: datetime | None = instant()
+    failed_at: datetime | None = instant()
+    error: str | None = field(Text, null=True)
 
 
 class Hour(SQLModel, table=True):

@@ -37,6 +37,7 @@ from billing.domain.outcomes import (
     Unsent,
     Waiting,
 )
+from tests.faults.storm import pages
 from tests.faults.storm.ledger import EXPIRED, FAILED, PENDING, SUCCESS, Fate, Ledger
 
 MINUTE = timedelta(minutes=1)
@@ -59,6 +60,7 @@ FAULTS: Mapping[Fault, int] = {
 }  # fmt: skip
 ASKED: Mapping[str, int] = {"plain": 84, "lost": 8, "nonsense": 4, "wrong": 4}
 BALANCES: Mapping[str, int] = {"plain": 60, "short": 12, "rich": 10, "lost": 10, "refused": 8}
+PAGE_SHARE = 0.04
 Point = Callable[[str], None]
 
 
@@ -69,6 +71,8 @@ class StormGateway:
                  name: Callable[[str], str]) -> None:  # fmt: skip
         self.ledger = ledger
         self.calm = False
+        self.pages: Random | None = None
+        """Chances of a page of a proxy in the place of an answer; None: there is no proxy."""
         self.met: Counter[str] = Counter()
         self.point: Point = lambda _place: None
         self.first_sent: dict[str, int] = {}
@@ -104,6 +108,10 @@ class StormGateway:
 
     def _pay(self, payment: SealedPayment) -> Outcome:
         self.arrive()
+        if (proxy := self._meets_a_page("pay")) is not None:
+            if proxy.random() < 0.5:
+                self.ledger.pay(payment, Fate())
+            return pages.payment(proxy, payment)
         way = self._draw("way", WAYS)
         kind = self._draw("pay", PAY_FATES)
         if way == "refused":
@@ -171,6 +179,8 @@ class StormGateway:
 
     def _status(self, number: str, amount: int) -> StatusOutcome:
         self.arrive()
+        if (proxy := self._meets_a_page("status")) is not None:
+            return pages.status(proxy, number, amount)
         how = self._draw("status", ASKED)
         payment = self.ledger.payments.get(number)
         if how in {"lost", "nonsense"}:
@@ -218,12 +228,16 @@ class StormGateway:
         return outcome
 
     def _refund(self, order: RefundOrder) -> RefundOutcome:
+        if (proxy := self._meets_a_page("refund")) is not None:
+            if proxy.random() < 0.5:
+                self.ledger.refund(order, decline=False)
+            return pages.refund(proxy, order)
         way = self._draw("way", WAYS)
         if way == "refused":
             return Unsent("connection refused")
         if way == "lost before":
             return Unknown("connection reset")
-        declined = not self.calm and self._rng.random() < 0.03
+        declined = not self.calm and self._rng.random() < (0.03 if self.pages is None else 0.2)
         outcome = self.ledger.refund(order, decline=declined)
         if way == "doubled":
             outcome = self.ledger.refund(order, decline=False)
@@ -294,6 +308,13 @@ class StormGateway:
         self._note(f"unbind {token}: {_said(outcome)}")
         self.point("after call")
         return outcome
+
+    def _meets_a_page(self, call: str) -> Random | None:
+        """The proxy's chances, when it answers in the gateway's place."""
+        if self.pages is None or self.calm or self.pages.random() >= PAGE_SHARE:
+            return None
+        self.met[f"page {call}"] += 1
+        return self.pages
 
     def _draw(self, call: str, odds: Mapping[str, int]) -> str:
         if self.calm:

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 from time import monotonic
 from typing import cast
 
@@ -19,7 +20,9 @@ from schedules.beat import TICKS
 from tests.faults.storm import databases, verdict
 from tests.faults.storm.acts import People
 from tests.faults.storm.bugs import BUGS
+from tests.faults.storm.combinations import Combinations
 from tests.faults.storm.databases import Databases
+from tests.faults.storm.oracle import Oracle
 from tests.faults.storm.work import NEXT_DUE, NEXT_PERIOD, Message, Work
 from tests.faults.storm.world import World, determined
 from tests.servers import Servers
@@ -56,10 +59,15 @@ class Result:
 class Storm:
     """One seed, being played."""
 
-    def __init__(self, seed: int, place: Databases) -> None:
+    def __init__(self, seed: int, place: Databases, *, wide: bool = False) -> None:
         self.world = World(seed, place)
         self.work = Work(self.world)
         self.people = People(self.world)
+        self.oracle = Oracle(self.world)
+        self.combinations = Combinations(self.world, self.people, self.oracle) if wide else None
+        if wide:
+            self.world.failed = self.oracle.failed
+            self.world.gateway.pages = Random(f"pages {seed}")
         self.world.meanwhile = self._meanwhile
         self.work.alarm = self._alarm
         self._rng = self.world.rng
@@ -72,11 +80,13 @@ class Storm:
                 break
             self._round()
         stuck = self._calm()
-        return stuck + verdict.findings(self.world)
+        return [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
 
     def _begin(self) -> None:
         self.world.gateway.calm = True
         self.people.begin()
+        if self.combinations is not None:
+            self.combinations.begin()
         self.world.gateway.calm = False
         self.world.chaos.on = True
 
@@ -99,6 +109,9 @@ class Storm:
         self.work.deliver(0.85)
         if rng.random() < 0.6:
             self.people.act()
+        if self.combinations is not None:
+            self.oracle.look()
+            self.combinations.act()
         if rng.random() < 0.6:
             self.work.end_leases()
         roll = rng.random()
@@ -157,6 +170,8 @@ class Storm:
         world.clock.skew = timedelta(0)
         world.note("CALM")
         self.people.make_peace()
+        if self.combinations is not None:
+            self.combinations.heal()
         until = world.clock.now() + timedelta(days=CALM_DAYS)
         while True:
             if stuck := self._work_off():
@@ -188,15 +203,23 @@ class Storm:
 
 
 def run_seed(
-    seed: int, servers: Servers, admin: psycopg.Connection, bug: str | None = None
+    seed: int,
+    servers: Servers,
+    admin: psycopg.Connection,
+    bug: str | None = None,
+    *,
+    wide: bool = False,
 ) -> Result:
-    """Play one seed in a database of its own, with a bug put in if one is named."""
+    """Play one seed in a database of its own, with a bug put in if one is named.
+
+    A wide storm also has combinations of acts, pages of proxies, and rows that were spoilt.
+    """
     began, result = monotonic(), Result(seed)
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with databases.fresh(servers, admin) as place, ExitStack() as undo:
-            storm = Storm(seed, place)
+            storm = Storm(seed, place, wide=wide)
             undo.callback(storm.world.close)
             undo.enter_context(determined(storm.world))
             if bug is not None:

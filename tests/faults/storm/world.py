@@ -65,6 +65,8 @@ class World:
         self.chaos.meddle = self._meddle
         self.meanwhile: Callable[[], None] = lambda: None
         self.rewrite: Callable[[str], str] = lambda statement: statement
+        self.failed: Callable[[str, Exception], None] | None = None
+        """Told of an error that nobody expected, where the storm is to go on all the same."""
         self.met: Counter[str] = Counter()
         self.trace: list[str] = []
         self.canceled: dict[UUID, int] = {}
@@ -106,6 +108,12 @@ class World:
         except BillingError as refused:
             end = "refused"
             self.note(f"{what}: {type(refused).__name__}")
+        except Exception as error:
+            if self.failed is None:
+                raise
+            end = "failed"
+            self.note(f"{what}: {type(error).__name__}")
+            self.failed(what, error)
         finally:
             self._depth = depth
             self.chaos.heat = heat

@@ -1,0 +1,76 @@
+"""`billing attention` and `billing release`: what waits for a person, and letting it go on."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain.errors import InvalidValue
+
+ATTENTION = options.example("billing attention --json")
+RELEASE = options.example(
+    'billing release charge 7d2a… --reason "key restored"',
+    'billing release subscription --all --reason "price mended"',
+)
+COLUMNS = ("", "kind", "id", "customer", "age", "amount", "cause", "why", "command")
+
+
+class Holdable(StrEnum):
+    """What can be held, and released."""
+
+    SUBSCRIPTION = "subscription"
+    INVOICE = "invoice"
+    CHARGE = "charge"
+    REFUND = "refund"
+    WALLET = "wallet"
+
+
+def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
+    """List what will not move by itself or is too old, with the command that moves it.
+
+    What needs a person comes first. billing doctor exits 1 while there is any of that.
+    """
+    most = arguments.page(limit)
+    with engine.rows_and_clock() as (database, clock):
+        from billing.services import attention as services
+
+        tick = engine.settings().tick_seconds
+        found = services.listed(database, clock.now(), tick, most)
+        rows = [_row(each.item._asdict(), each.age_seconds, each.command) for each in found]
+        shown = [
+            row | {"": "alarm" if row["alarm"] else "", "age": services.span(row["age_seconds"])}
+            for row in rows
+        ]
+    output.answer(
+        rows,
+        as_json=as_json,
+        people=lambda: output.table(shown, COLUMNS, empty="nothing waits for a person"),
+    )
+
+
+def _row(item: dict[str, Any], age_seconds: int, command: str) -> dict[str, Any]:
+    return item | {"age_seconds": age_seconds, "command": command}
+
+
+def release(
+    kind: Annotated[Holdable, typer.Argument(help="What is held.")],
+    row: Annotated[str | None, typer.Argument(metavar="ID", help="Its id.")] = None,
+    reason: options.Reason = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of this kind that are held.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Let a held row go on: what is due of it is done by the next tick."""
+    by = arguments.operator(reason)
+    if (row is None) != every:
+        raise InvalidValue("say which one by its id, or --all")
+    with engine.engine() as context:
+        from billing.services import isolating
+        from billing.store.queries.holding import Kind
+
+        wanted = None if row is None else arguments.identity(row, kind.value)
+        released = isolating.release(context, Kind(kind.value), wanted, by)
+    document = {"kind": kind.value, "released": [str(each) for each in released]}
+    words = f"{len(released)} {kind.value}{'' if len(released) == 1 else 's'} released"
+    output.answer(document, as_json=as_json, people=lambda: output.say(words))

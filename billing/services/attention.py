@@ -1,0 +1,107 @@
+"""What needs a person: everything that will not move by itself, or is older than it should be.
+
+Each item comes with its cause and the command that moves it. An alarm needs somebody; the others
+are worth knowing, and end by themselves or by a decision that has time. It changes nothing and asks
+no gateway.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from billing.store.queries import attention
+from billing.store.queries.attention import Ages, Count, Item
+from billing.store.session import Database
+
+LATE_MIN = timedelta(seconds=5)
+"""However short the ticks are, work is not late before this."""
+QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
+
+START_A_WORKER = "celery -A workers.app worker"
+_BIND = "billing wallet bind {customer} --phone 62…"
+_COMMANDS = {
+    ("charge", "parked"): 'billing charge resolve {id} --as declined --reason "…"',
+    ("charge", "contradicted"): 'billing release charge {id} --reason "…"',
+    ("charge", "late"): START_A_WORKER,
+    ("charge", "breach"): 'billing charge acknowledge {id} --reason "…"',
+    ("refund", "parked"): "billing refunds retry {id}",
+    ("refund", "unreturned"): "billing refunds retry {id}",
+    ("refund", "contradicted"): 'billing refunds acknowledge {id} --reason "…"',
+    ("wallet", "link open"): "billing wallet refresh {customer}",
+    ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
+    ("invoice", "waits for wallet"): _BIND,
+    ("subscription", "unpaid"): "billing subscription resume {id}",
+    ("engine", "stopped"): 'billing start-charging --reason "…"',
+}
+"""By kind and cause; what is not here is looked at with `show`, or tried again."""
+_LOOK = {
+    "charge": "billing charge show {id}",
+    "refund": "billing refunds show {id}",
+    "invoice": "billing invoice retry {id}",
+    "wallet": "billing wallet refresh {customer}",
+    "subscription": "billing subscription show {id}",
+}
+
+
+class Attention(NamedTuple):
+    """An item, how old it is in whole seconds, and the command that moves it."""
+
+    item: Item
+    age_seconds: int
+    command: str
+
+
+def ages(now: datetime, tick_seconds: Decimal) -> Ages:
+    """When something is too old; work is late when it was due before the last two ticks."""
+    two_ticks = timedelta(milliseconds=int(2000 * tick_seconds))
+    late = now - max(two_ticks, LATE_MIN)
+    return Ages(late, now - QUARTER_HOUR, now - HOUR, now - DAY)
+
+
+def listed(
+    database: Database, now: datetime, tick_seconds: Decimal, limit: int, after: Item | None = None
+) -> list[Attention]:
+    """A page of what needs attention: alarms first, and the oldest first."""
+    with database.transaction() as connection:
+        found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)
+    return [Attention(item, _age(item.since_at, now), command(item)) for item in found]
+
+
+def counted(database: Database, now: datetime, tick_seconds: Decimal) -> list[Count]:
+    """How many there are of each kind and cause."""
+    with database.transaction() as connection:
+        return attention.counts(connection, ages(now, tick_seconds))
+
+
+def _age(since: datetime, now: datetime) -> int:
+    return max(int((now - since).total_seconds()), 0)
+
+
+def command(item: Item) -> str:
+    """The command that moves an item, or shows why it does not move."""
+    if item.cause == "held":
+        return f'billing release {item.kind} {item.id} --reason "…"'
+    if item.cause == "late":
+        return START_A_WORKER
+    told = _COMMANDS.get((item.kind, item.cause), _LOOK.get(item.kind, "billing doctor"))
+    if item.cause == "unsendable" and "BILLING_TOKEN_KEY" in (item.why or ""):
+        told = _BIND
+    return told.format(**item._asdict())
+
+
+def in_words(counts: Sequence[Count], now: datetime) -> str:
+    """Counts as one line: `2 subscriptions held (for 3 min), 1 refund unknown (for 20 s)`."""
+    return ", ".join(
+        f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {each.cause}"
+        f" (for {span(_age(each.since_at, now))})"
+        for each in counts
+    )
+
+
+def span(seconds: int) -> str:
+    """A number of seconds as people read it, in the largest unit of which there are two."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

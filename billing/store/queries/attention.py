@@ -1,0 +1,233 @@
+"""One statement that finds whatever will not move by itself, or is older than it should be.
+
+Each row it returns has a kind and an id, whom it concerns, since when, how much money, a cause in
+one word, and what is known of why. It reads small indexes and no table from end to end, and
+decides nothing: which command moves a row is for `billing.services.attention`.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from billing.domain.refund import RETURNED, TRIES_MAX
+from billing.store.columns import listed
+from billing.store.queries.refunds import BREACHES, CONTRADICTED
+from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
+from billing.store.statements import text
+
+
+class Item(NamedTuple):
+    """One thing that needs a person, or that a person may want to know of (`alarm` is false)."""
+
+    kind: str
+    id: str
+    customer: str | None
+    invoice: str | None
+    """The invoice of a refund, which its commands name."""
+    since_at: datetime
+    amount: int | None
+    cause: str
+    why: str | None
+    alarm: bool
+
+
+class Ages(NamedTuple):
+    """Instants before which something is too old. `late` is two ticks ago."""
+
+    late: datetime
+    quarter_hour: datetime
+    hour: datetime
+    day: datetime
+
+
+class Count(NamedTuple):
+    """How many rows of a kind there are for one cause, and since when the oldest."""
+
+    kind: str
+    cause: str
+    alarm: bool
+    rows: int
+    since_at: datetime
+
+
+_UNRESOLVED = "status IN ('in_flight', 'pending', 'unknown')"
+_UNSETTLED = "status IN ('requested', 'in_flight', 'unknown')"
+
+_HELD = f"""
+    SELECT 'subscription' AS kind, CAST(id AS text) AS id, customer_id AS customer,
+           CAST(NULL AS text) AS invoice, held_at AS since_at, amount, 'held' AS cause,
+           held_why AS why, true AS alarm
+    FROM subscriptions WHERE held_at IS NOT NULL
+    UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL, held_at, amount - credited,
+           'held', held_why, true
+    FROM invoices WHERE status = 'open' AND held_at IS NOT NULL
+    UNION ALL SELECT 'charge', CAST(id AS text), customer_id, NULL, held_at, amount, 'held',
+           held_why, true
+    FROM charges WHERE {_UNRESOLVED} AND held_at IS NOT NULL
+    UNION ALL SELECT 'refund', CAST(id AS text), customer_id, CAST(invoice_id AS text), held_at,
+           amount, 'held', held_why, true
+    FROM refunds WHERE status <> 'succeeded' AND held_at IS NOT NULL
+    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, held_at, NULL, 'held',
+           held_why, true
+    FROM wallets WHERE held_at IS NOT NULL
+"""  # noqa: S608 - constants of ours
+
+_CHARGES = f"""
+    SELECT 'charge', CAST(id AS text), customer_id, NULL, coalesce(parked_at, created_at), amount,
+           CASE WHEN parked_at IS NOT NULL THEN 'parked' ELSE status END,
+           coalesce(message, waiting), parked_at IS NOT NULL
+               OR status = 'unknown' AND created_at < :hour
+               OR status = 'pending' AND created_at < :day
+               OR status = 'in_flight' AND sent_at < :quarter_hour
+    FROM charges WHERE {_UNRESOLVED} AND held_at IS NULL
+        AND (parked_at IS NOT NULL OR status <> 'in_flight' OR sent_at < :quarter_hour)
+    UNION ALL SELECT 'charge', CAST(e.charge_id AS text), e.customer_id, NULL, e.at,
+           (SELECT amount FROM charges c WHERE c.id = e.charge_id), 'contradicted', e.data->>'why',
+           true
+    FROM events e WHERE e.kind = 'charge.contradicted' AND NOT EXISTS (
+        SELECT 1 FROM events seen WHERE seen.subscription_id = e.subscription_id
+            AND seen.charge_id = e.charge_id AND seen.id > e.id
+            AND seen.kind IN ('charge.released', 'charge.confirmed'))
+"""  # noqa: S608 - constants of ours
+
+_ENDS = listed("r.status", RETURNED) + " OR r.status IN ('declined', 'waived')"
+# A refund in a status that this page does not know is one that somebody has to see to.
+_REFUNDS = f"""
+    SELECT 'refund', CAST(r.id AS text), r.customer_id, CAST(r.invoice_id AS text),
+           coalesce(r.parked_at, r.settled_at, r.created_at), r.amount,
+           CASE WHEN r.parked_at IS NOT NULL THEN 'parked' ELSE r.status END,
+           coalesce(r.message, r.code), r.parked_at IS NOT NULL OR r.created_at < :hour
+               OR NOT {_UNSETTLED.replace("status", "r.status")}
+    FROM refunds r WHERE r.held_at IS NULL AND NOT ({_ENDS})
+        AND NOT (r.status IN ('requested', 'in_flight') AND r.parked_at IS NULL
+                 AND r.created_at >= :hour)
+    UNION ALL SELECT 'refund', CAST(r.id AS text), r.customer_id, CAST(r.invoice_id AS text), e.at,
+           r.amount, 'contradicted', 'the gateway says ' || (e.data->>'gateway'), true
+    {CONTRADICTED}
+    UNION ALL SELECT 'charge', CAST(c.id AS text), c.customer_id, NULL, e.at, c.amount, 'breach',
+           'more was given back than it took', true
+    {BREACHES}
+"""  # noqa: S608 - constants of ours
+
+_WALLETS = """
+    SELECT 'wallet', CAST(id AS text), customer_id, NULL, created_at, NULL, 'link open', NULL,
+           false
+    FROM wallets WHERE next_attempt_at IS NOT NULL AND status = 'pending' AND created_at < :day
+        AND held_at IS NULL
+    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, unbind_wanted_at, NULL,
+           CASE WHEN tries >= :tries_max OR unbind_wanted_at < :day THEN 'unlink stuck'
+                ELSE 'unlinking' END,
+           'tried ' || tries || ' times', tries >= :tries_max OR unbind_wanted_at < :day
+    FROM wallets WHERE next_attempt_at IS NOT NULL AND unbind_wanted_at IS NOT NULL
+        AND held_at IS NULL
+"""
+
+_INVOICES = f"""
+    SELECT 'invoice', CAST(id AS text), customer_id, NULL, closed_at, amount - credited,
+           'uncollectible', reason, false
+    FROM invoices WHERE status = 'uncollectible'
+    UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
+           coalesce(first_failed_at, created_at), amount - credited, 'unsendable', reason, true
+    FROM invoices WHERE status = 'open' AND held_at IS NULL AND reason IS NOT NULL
+    UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
+           coalesce(first_failed_at, created_at), amount - credited, 'waits for ' || blocked_on,
+           'short by ' || shortfall, false
+    FROM invoices WHERE status = 'open' AND held_at IS NULL AND blocked_on IS NOT NULL
+        AND reason IS NULL
+    UNION ALL SELECT 'invoice', CAST(i.id AS text), i.customer_id, NULL, i.created_at,
+           i.amount - i.credited, 'no date', NULL, true
+    FROM invoices i WHERE i.status = 'open' AND i.held_at IS NULL AND i.next_attempt_at IS NULL
+        AND i.created_at < :quarter_hour
+        AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+            AND c.{_UNRESOLVED} OFFSET 0)
+        AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
+            AND o.status = 'open' AND (o.period_index, o.change_index)
+                < (i.period_index, i.change_index) OFFSET 0)
+    UNION ALL SELECT 'subscription', CAST(id AS text), customer_id, NULL,
+           coalesce((SELECT max(at) FROM events e WHERE e.subscription_id = s.id
+               AND e.kind = 'subscription.marked_unpaid'), created_at), amount, 'unpaid', reason,
+           false
+    FROM subscriptions s WHERE status = 'unpaid'
+    UNION ALL SELECT 'engine', 'charging', NULL, NULL, stopped_at,
+           (SELECT CAST(sum(amount - credited) AS bigint) FROM invoices
+            WHERE next_attempt_at < :late AND held_at IS NULL), 'stopped', stopped_reason, true
+    FROM engine WHERE stopped_at IS NOT NULL AND EXISTS (
+        SELECT 1 FROM invoices WHERE next_attempt_at < :late AND held_at IS NULL)
+"""  # noqa: S608 - constants of ours
+
+_LATE = f"""
+    SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.next_due_at, s.amount,
+           'late', 'its period has begun and is not open', true
+    FROM subscriptions s WHERE s.next_due_at < :late AND {MAY_OPEN}
+    UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.cancel_at, NULL,
+           'late', 'its end has come', true
+    FROM subscriptions s WHERE s.cancel_at < :late AND {MAY_END}
+    UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.pause_at, NULL,
+           'late', 'its pause has come', true
+    FROM subscriptions s WHERE s.pause_at < :late AND {MAY_PAUSE}
+    UNION ALL SELECT 'subscription', CAST(s.id AS text), s.customer_id, NULL, s.resume_at, NULL,
+           'late', 'the end of its pause has come', true
+    FROM subscriptions s WHERE s.resume_at < :late AND {MAY_RESUME}
+    UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL, next_attempt_at,
+           amount - credited, 'late', 'it is due to be charged', true
+    FROM invoices WHERE next_attempt_at < :late AND held_at IS NULL
+        AND (SELECT stopped_at IS NULL FROM engine)
+    UNION ALL SELECT 'charge', CAST(id AS text), customer_id, NULL, next_check_at, amount, 'late',
+           'it is due to be asked about', true
+    FROM charges WHERE next_check_at < :late AND held_at IS NULL
+    UNION ALL SELECT 'refund', CAST(id AS text), customer_id, CAST(invoice_id AS text),
+           next_attempt_at, amount, 'late', 'it is due to be sent', true
+    FROM refunds WHERE next_attempt_at < :late AND held_at IS NULL
+    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, next_attempt_at, NULL, 'late',
+           'its link or unlink is due', true
+    FROM wallets WHERE next_attempt_at < :late AND held_at IS NULL
+    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, expires_at, NULL, 'late',
+           'the year of its token has ended', true
+    FROM wallets WHERE expires_at < :late AND status = 'active' AND held_at IS NULL
+"""  # noqa: S608 - constants of ours
+
+_PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE)
+_ALL = f"""
+    SELECT DISTINCT ON (kind, id) kind, id, customer, invoice, since_at, amount, cause, why, alarm
+    FROM ({" UNION ALL ".join(_PARTS)}) AS found
+    ORDER BY kind, id, alarm DESC, cause = 'late', since_at
+"""  # noqa: S608 - constants of ours
+"""Of a row that has several causes the gravest is told; that it is late as well says less."""
+
+
+def items(
+    connection: Connection, ages: Ages, *, limit: int, after: Item | None = None
+) -> list[Item]:
+    """What needs a person first, the oldest of it first; then what is worth knowing.
+
+    `after` is the last item of the page before.
+    """
+    statement = text(f"""
+        SELECT * FROM ({_ALL}) AS item
+        WHERE :first OR (NOT alarm, since_at, kind, id)
+            > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)
+        ORDER BY NOT alarm, since_at, kind, id LIMIT :limit
+    """)  # noqa: S608 - constants of ours
+    last = {
+        "first": after is None,
+        "alarm": after is None or after.alarm,
+        "since_at": after.since_at if after else None,
+        "kind": after.kind if after else "",
+        "id": after.id if after else "",
+    }
+    rows = connection.execute(statement, {**_parameters(ages), **last, "limit": limit})
+    return [Item(*row) for row in rows]
+
+
+def counts(connection: Connection, ages: Ages) -> list[Count]:
+    """The same, counted by kind and cause."""
+    statement = text(f"""
+        SELECT kind, cause, alarm, count(*), min(since_at) FROM ({_ALL}) AS item
+        GROUP BY kind, cause, alarm ORDER BY NOT alarm, min(since_at), kind, cause
+    """)  # noqa: S608 - constants of ours
+    return [Count(*row) for row in connection.execute(statement, _parameters(ages))]
+
+
+def _parameters(ages: Ages) -> dict[str, object]:
+    return {**ages._asdict(), "tries_max": TRIES_MAX}

@@ -1,0 +1,42 @@
+"""Statements that take samples of what is sealed, to try a key on. They know no key."""
+
+from sqlalchemy import Connection
+
+from billing.store.statements import text
+
+# Ids of wallets are drawn, so that a walk along the key from a random place is a random sample;
+# with the ends of the index of expiry, which is nearly that of age, old rows are among it.
+_TOKENS = text("""
+    WITH place AS MATERIALIZED (SELECT gen_random_uuid() AS id),
+    oldest AS (SELECT id, token_sealed, phone_sealed FROM wallets WHERE status = 'active'
+               ORDER BY expires_at LIMIT :part),
+    newest AS (SELECT id, token_sealed, phone_sealed FROM wallets WHERE status = 'active'
+               ORDER BY expires_at DESC LIMIT :part),
+    behind AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
+               WHERE w.id >= (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
+               ORDER BY w.id LIMIT :part),
+    before AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
+               WHERE w.id < (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
+               ORDER BY w.id DESC LIMIT :part)
+    SELECT token_sealed, phone_sealed FROM (
+        SELECT * FROM oldest UNION SELECT * FROM newest
+        UNION SELECT * FROM behind UNION SELECT * FROM before) AS tokens
+""")
+_BODIES = text("""
+    SELECT body_sealed FROM charges WHERE status IN ('in_flight', 'pending', 'unknown')
+        AND body_sealed IS NOT NULL LIMIT :most
+""")
+
+
+def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
+    """At most so many sealed values of each kind that the engine still needs, by what they are.
+
+    Tokens of linked wallets with their phones, and bodies of charges that may be sent again.
+    """
+    wallets = connection.execute(_TOKENS, {"part": most // 4}).all()
+    bodies = connection.execute(_BODIES, {"most": most}).scalars()
+    return {
+        "tokens": [bytes(row[0]) for row in wallets],
+        "phones": [bytes(row[1]) for row in wallets],
+        "bodies": [bytes(body) for body in bodies],
+    }

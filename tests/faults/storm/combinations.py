@@ -1,0 +1,294 @@
+"""What people do in combination: planned things that meet other plans, amounts, coupons, starts.
+
+These are the acts of wide storms, which draw from chances of their own: the seeds of the others
+stay as they were. Each act asks the oracle to look at what it may have broken.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from billing.domain.events import Actor
+from billing.services import (
+    changing,
+    crediting,
+    discounting,
+    ending,
+    operating,
+    pausing,
+    refunding,
+    subscribing,
+)
+from billing.services.context import Context, Request
+from tests.faults.storm.acts import BY, People
+from tests.faults.storm.oracle import Oracle
+from tests.faults.storm.world import World
+
+ACTS: Mapping[str, int] = {
+    "part of a refund": 8, "another plan": 9, "cancel at the end": 5, "withdraw": 3,
+    "pause to the due date": 6, "resume now": 8, "pay out": 8, "coupon": 4, "extra": 3,
+    "backdated": 1, "resolve unasked": 3, "poison": 1, "price": 5,
+}  # fmt: skip
+COUPONS: Mapping[str, Mapping[str, Any]] = {
+    "TENTH": {"percent": 10, "cycles": 2},
+    "WHOLE": {"percent": 100, "cycles": 1},
+    "SOME": {"rupiah_off": 7_500},
+}
+BACKDATED_DAYS = (36, 200)
+"""Beyond what is started without a person's explicit word (BILLING_BACKDATE_DAYS_MAX)."""
+POISONED_MAX = 2
+TOO_MUCH = 9_999_999_999
+GARBAGE = b"\x01\x00"
+RUNNING = "status IN ('active', 'past_due', 'trialing')"
+
+
+class Combinations:
+    """The acts of a wide storm."""
+
+    def __init__(self, world: World, people: People, oracle: Oracle) -> None:
+        self._world = world
+        self._people = people
+        self._oracle = oracle
+        self._rng = Random(f"combinations {world.seed}")
+        self._keys = 0
+        self._healing: list[tuple[str, dict[str, Any]]] = []
+
+    def begin(self) -> None:
+        """Offer coupons."""
+        for code, options in COUPONS.items():
+            self._do(
+                f"coupon {code}",
+                lambda c, a=code, o=options: discounting.create_coupon(c, a, BY, **o),
+            )
+
+    def act(self) -> None:
+        """Let somebody do one of these things."""
+        [name] = self._rng.choices(list(ACTS), list(ACTS.values()))
+        deeds: dict[str, Callable[[], None]] = {
+            "part of a refund": self._refund,
+            "another plan": self._change_plan,
+            "price": self._change_price,
+            "cancel at the end": self._cancel,
+            "withdraw": self._withdraw,
+            "pause to the due date": self._pause,
+            "resume now": self._resume,
+            "pay out": self._pay_out,
+            "coupon": self._coupon,
+            "extra": self._extra,
+            "backdated": self._start_long_ago,
+            "resolve unasked": self._resolve,
+            "poison": self._poison,
+        }
+        self._world.met[f"act {name}"] += 1
+        deeds[name]()
+        self._oracle.look()
+
+    # --- tools -------------------------------------------------------------------------------
+
+    def _do(self, what: str, deed: Callable[[Context], Any]) -> str:
+        self._world.note(f"({what})")
+        return self._world.run(what, deed)
+
+    def _request(self, task: str) -> Request:
+        self._keys += 1
+        return Request(f"wide-{self._keys}", task, {})
+
+    def _some(self, statement: str, **parameters: Any) -> Mapping[str, Any] | None:
+        rows = self._world.databases.rows(statement, **parameters)
+        return self._rng.choice(rows) if rows else None
+
+    def _one(self, where: str) -> Mapping[str, Any] | None:
+        return self._some(f"SELECT * FROM subscriptions WHERE {where} ORDER BY id")
+
+    # --- money -------------------------------------------------------------------------------
+
+    def _refund(self) -> None:
+        """Give back the whole of a paid invoice, what was credited of it, or a part."""
+        row = self._some("""
+            SELECT i.id, i.amount, coalesce((SELECT sum(c.amount) FROM credits c
+                WHERE c.invoice_id = i.id), 0)::bigint AS given
+            FROM invoices i WHERE i.status = 'paid' AND i.amount > 0
+            ORDER BY (i.amount > 0 AND EXISTS (SELECT 1 FROM credits c
+                WHERE c.invoice_id = i.id)) DESC, i.id LIMIT 12""")
+        if row is None:
+            return
+        amount = self._rng.choice([row["amount"], row["amount"], row["given"], row["amount"] // 3])
+        if amount:
+            request = self._request("refund")
+            by = Actor("storm", f"refund {request.key}")
+            self._do(
+                f"refund {amount} of {self._world.name(row['id'])}",
+                lambda c: refunding.refund_invoice(c, row["id"], amount, by, request),
+            )
+
+    def _pay_out(self) -> None:
+        """Pay out a balance that a payment stands behind."""
+        row = self._some(
+            "SELECT id FROM credits WHERE remaining > 0 AND invoice_id IS NOT NULL ORDER BY id"
+        )
+        if row is not None:
+            self._do(f"pay out {row['id']}", lambda c: crediting.refund(c, row["id"], BY))
+
+    def _coupon(self) -> None:
+        row, code = self._one("ended_at IS NULL"), self._rng.choice(list(COUPONS))
+        if row is not None:
+            what = f"{code} for {self._world.name(row['id'])}"
+            self._do(what, lambda c: discounting.apply(c, code, row["id"], BY))
+
+    def _extra(self) -> None:
+        row, amount = self._one("ended_at IS NULL"), self._rng.choice([500, 12_000])
+        if row is not None:
+            what = f"an extra of {amount} for {self._world.name(row['id'])}"
+            self._do(what, lambda c: discounting.add_extra(c, row["id"], "towel", amount, BY))
+
+    # --- time --------------------------------------------------------------------------------
+
+    def _change_plan(self) -> None:
+        """Change to another plan, which mostly has another interval."""
+        row = self._one(RUNNING)
+        plan = self._some("SELECT code FROM plans WHERE archived_at IS NULL ORDER BY code")
+        if row is None or plan is None or plan["code"] == row["plan_code"]:
+            return
+        at = self._rng.choice([changing.NOW, changing.NOW, changing.PERIOD_END])
+        self._change(row, f"{plan['code']} {at}", plan_code=plan["code"], at=at)
+
+    def _change_price(self) -> None:
+        """Give a running subscription a price of its own, mostly a lower one."""
+        row = self._one(RUNNING)
+        if row is None:
+            return
+        amount = max(row["amount"] * self._rng.choice([30, 50, 120]) // 100, 1_000)
+        at = self._rng.choice([changing.NOW, changing.PERIOD_END])
+        self._change(row, f"{amount} {at}", amount=amount, at=at)
+
+    def _change(self, row: Mapping[str, Any], what: str, **options: Any) -> None:
+        self._oracle.expects_no_resume_of(row["id"])
+        with self._oracle.plans_are_kept(row["id"]):
+            self._do(
+                f"change {self._world.name(row['id'])} to {what}",
+                lambda c: changing.change(c, row["id"], BY, request=self._request("change"),
+                                          **options),
+            )  # fmt: skip
+
+    def _cancel(self) -> None:
+        """Plan a cancellation for the end of what is paid."""
+        row = self._one(f"{RUNNING} AND cancel_at IS NULL")
+        if row is None:
+            return
+        end = self._do(
+            f"cancel {self._world.name(row['id'])} at the end",
+            lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
+        )
+        if end == "done":
+            self._oracle.ends_with_a_period.add(row["id"])
+
+    def _withdraw(self) -> None:
+        row = self._one("cancel_at IS NOT NULL AND ended_at IS NULL")
+        if row is not None:
+            what = f"withdraw the cancellation of {self._world.name(row['id'])}"
+            self._do(what, lambda c: ending.withdraw(c, row["id"], BY))
+            self._oracle.ends_with_a_period.discard(row["id"])
+
+    def _pause(self) -> None:
+        """Pause until the very instant at which the next period begins."""
+        row = self._one("status = 'active' AND next_due_at IS NOT NULL AND cancel_at IS NULL")
+        if row is None or row["next_due_at"] <= self._world.clock.now():
+            return
+        until = row["next_due_at"]
+        end = self._do(
+            f"pause {self._world.name(row['id'])} until {until}",
+            lambda c: pausing.pause(c, row["id"], BY, until=until),
+        )
+        if end == "done":
+            self._oracle.resumes_on(row["id"], until)
+
+    def _resume(self) -> None:
+        """Go on at once, with a period that begins now; pause first if nobody is paused."""
+        row = self._one("status = 'paused'")
+        if row is None:
+            row = self._one("status = 'active' AND next_due_at IS NOT NULL")
+            if row is None:
+                return
+            self._do(
+                f"pause {self._world.name(row['id'])}",
+                lambda c: pausing.pause(c, row["id"], BY),
+            )
+            self._world.pass_time(timedelta(days=self._rng.randint(0, 4)))
+        self._oracle.expects_no_resume_of(row["id"])
+        self._do(
+            f"resume {self._world.name(row['id'])} from now",
+            lambda c: pausing.resume(c, row["id"], BY, start=pausing.NOW),
+        )
+
+    def _start_long_ago(self) -> None:
+        """Mistype the year of a start: nobody asked for what would be charged at once."""
+        who = self._some("SELECT id FROM customers ORDER BY id")
+        plan = self._some("SELECT code FROM plans ORDER BY code")
+        if who is None or plan is None:
+            return
+        days = self._rng.randint(*BACKDATED_DAYS)
+        start = self._world.clock.now() - timedelta(days=days)
+        name = f"B{self._keys}"
+
+        def deed(context: Context) -> None:
+            made = subscribing.subscribe(
+                context, who["id"], plan["code"], BY, start=start,
+                request=self._request("subscribe"),
+            )  # fmt: skip
+            self._world.call(UUID(made["id"]), name)
+
+        if self._do(f"{who['id']} starts {days} days ago as {name}", deed) == "done":
+            self._oracle.tell(f"BACKDATED: {name} began {days} days ago, and nobody confirmed it")
+
+    # --- what should not be possible ---------------------------------------------------------
+
+    def _resolve(self) -> None:
+        """Say of a charge that nobody has asked about for long that it was declined."""
+        row = self._some("""
+            SELECT id, gateway_number FROM charges WHERE parked_at IS NULL
+            AND status IN ('in_flight', 'unknown') ORDER BY id""")
+        if row is not None:
+            self._do(
+                f"resolve {self._world.name(row['gateway_number'])}, unasked",
+                lambda c: operating.resolve_charge(c, row["id"], False, BY),
+            )
+
+    def _poison(self) -> None:
+        """Spoil one row, as a bad import or a lost key would; the others go on all the same."""
+        if len(self._healing) >= POISONED_MAX:
+            return
+        table, column = self._rng.choice(
+            [("charges", "body_sealed"), ("wallets", "token_sealed"), ("subscriptions", "amount")]
+        )
+        where = {
+            "charges": "status IN ('pending', 'unknown') AND body_sealed IS NOT NULL",
+            "wallets": "status = 'active'",
+            "subscriptions": f"{RUNNING} AND next_due_at IS NOT NULL",
+        }[table]
+        row = self._some(f"SELECT id, {column} AS value FROM {table} WHERE {where} ORDER BY id")
+        if row is None:
+            return
+        spoilt: Any = TOO_MUCH if column == "amount" else GARBAGE
+        self._world.note(f"({table}.{column} of {self._world.name(row['id'])} is spoilt)")
+        extras = (
+            """, extras = '[{"kind": "extra", "title": "x", "amount": 9999999999}]'"""
+            if column == "amount" else ""
+        )  # fmt: skip
+        self._world.databases.write(
+            f"UPDATE {table} SET {column} = %(spoilt)s{extras} WHERE id = %(id)s",
+            spoilt=spoilt, id=row["id"],
+        )  # fmt: skip
+        healed = ", extras = '[]'" if extras else ""
+        heal = (
+            f"UPDATE {table} SET {column} = %(value)s{healed}"
+            f" WHERE id = %(id)s AND {column} = %(spoilt)s"
+        )
+        self._healing.append((heal, {"value": row["value"], "id": row["id"], "spoilt": spoilt}))
+
+    def heal(self) -> None:
+        """Put spoilt rows right; what was set aside for them is for a command to release."""
+        for statement, parameters in self._healing:
+            self._world.databases.write(statement, **parameters)
+        self._healing.clear()
