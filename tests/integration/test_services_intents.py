@@ -96,8 +96,7 @@ def test_a_resumption_from_now_gives_the_paid_days_back_and_moves_the_end(
     assert engine.subscription(subscription)["cancel_at"] == second["period_end"]
     assert [e["data"]["why"] for e in engine.told("subscription.cancel_moved")]
     engine.advance(40 * DAY)
-    row = engine.subscription(subscription)
-    assert (row["status"], row["ended_at"]) == ("canceled", second["period_end"])
+    assert engine.subscription(subscription)["ended_at"] == second["period_end"]
 
 
 def test_a_resumption_from_now_is_refused_while_the_running_period_is_not_paid(
@@ -297,6 +296,7 @@ def test_a_trial_that_is_over_is_billed_before_it_is_changed(engine: Engine) -> 
     engine.set_clock(START + 20 * DAY)
     with pytest.raises(IllegalMove, match="is not paid yet"):
         change(engine, subscription, quantity=3)
+    engine.run()
 
 
 def test_an_unpaid_subscription_resumes_and_says_what_it_left_out(engine: Engine) -> None:
