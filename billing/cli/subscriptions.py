@@ -218,7 +218,7 @@ def resume(
     subscription: Subscription,
     start: Annotated[
         str,
-        typer.Option("--from", metavar="anchor|now", help="The next period: as ever, or from now."),
+        typer.Option("--from", metavar="anchor|now", help="Resume on the original schedule, or with a new period from now."),
     ] = "anchor",
     reason: options.Reason = None,
     *,
