@@ -397,5 +397,4 @@ def test_plans_meet_archived_plans_as_promised(engine: Engine, march: tuple[str,
     change(engine, subscription, plan_code="B", at="period-end")
     subscribing.archive_plan(engine.context, "B", OPERATOR)
     engine.advance(31 * DAY)
-
     assert paid(engine, customer) == [31_000, 62_000]
