@@ -78,6 +78,7 @@ def play(engine: Engine, emptied: Kept, story: list[Deed]) -> None:
     Life(engine).play(story)
 
 
+@pytest.mark.timeout(120 + 6 * EXAMPLES)
 @many
 @given(story=lives)
 def test_every_rupiah_is_kept_refunded_or_credited(
