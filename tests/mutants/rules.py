@@ -51,7 +51,7 @@ CONSERVATION = (
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_refund_resolution.py",
+        f"{_INTEGRATION}services_returns.py",
     ),
 )  # fmt: skip
 
@@ -103,13 +103,14 @@ PAID_TIME = (
     ),
     bug(
         "a_pause_in_a_trial_loses_its_days", f"{_DOMAIN}/periods.py",
-        'if row["trial_left_seconds"] is not None:', "if False:",
+        'if row["trial_left_seconds"] is not None:\n        anchor', "if False:\n        anchor",
         f"{_INTENTS}a_pause_in_a_trial_keeps_its_days",
     ),
     bug(
         "a_planned_change_outlasts_the_term", f"{_SERVICES}/changing.py",
         '    if row["cycles"] is not None and place.period >= row["cycles"]:\n', "    if False:\n",
-        f"{_INTENTS}a_planned_change_is_checked_against_what_will_be_then",
+        f"{_INTEGRATION}services_changing.py::"
+        "test_nothing_is_planned_for_after_the_last_period",
     ),
     bug(
         "skipped_periods_are_not_recorded", f"{_SERVICES}/moving.py",
@@ -192,7 +193,7 @@ TRUST = (
         "a_charge_on_the_wire_is_resolved", f"{_DOMAIN}/settlement.py",
         "return facts.charge_status is not ChargeStatus.IN_FLIGHT and (facts.parked or is_old)",
         "return facts.parked or is_old",
-        f"{_UNIT}settlement_trust.py", f"{_INTEGRATION}services_resolving.py",
+        f"{_UNIT}settlement_exhaustive.py",
     ),
     bug(
         "nobody_asks_before_a_person_decides", f"{_SERVICES}/resolving.py",
@@ -260,19 +261,28 @@ ISOLATION = (
     bug(
         "a_held_row_is_no_alarm", f"{_QUERIES}/attention.py",
         "held_why AS why, true AS alarm", "held_why AS why, false AS alarm",
-        f"{_ISOLATING}a_held_row_is_in_every_list_and_is_released_from_the_command_line",
-        f"{_INTEGRATION}services_attention.py::test_whatever_waits_is_listed_with_what_moves_it",
+        f"{_INTEGRATION}services_attention.py::test_a_held_row_of_any_kind_is_an_alarm",
     ),
     bug(
         "a_passed_over_row_keeps_its_lease", f"{_SERVICES}/claiming.py",
         "        invoices.pass_over(connection, list(seen), locked)\n", "        pass\n",
         f"{_INTEGRATION}services_leases.py", f"{_INTEGRATION}services_claiming.py",
     ),
-    bug(
-        "a_held_charge_is_asked_about", f"{_QUERIES}/charges.py",
-        "            WHERE next_check_at <= :now AND held_at IS NULL\n",
-        "            WHERE next_check_at <= :now\n",
-        f"{_INTEGRATION}services_isolating.py",
+    Bug(
+        "a_held_charge_is_asked_about",
+        [
+            Edit(
+                f"{_QUERIES}/charges.py",
+                "            WHERE next_check_at <= :now AND held_at IS NULL\n",
+                "            WHERE next_check_at <= :now\n",
+            ),
+            Edit(
+                f"{_QUERIES}/charges.py",
+                "id = ANY(:ids) AND next_check_at <= :now AND held_at IS NULL",
+                "id = ANY(:ids) AND next_check_at <= :now",
+            ),
+        ],
+        [f"{_ISOLATING}a_held_charge_is_asked_about_when_it_is_released"],
     ),
 )  # fmt: skip
 
