@@ -37,8 +37,7 @@ CONSERVATION = (
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/cutting.py",
         'part = min(left, source["kept"])', 'part = min(left, source["amount"])',
-        f"{_INTEGRATION}services_returns.py", f"{_INTEGRATION}services_changing.py",
-        f"{_INTEGRATION}services_intents.py",
+        f"{_INTENTS}a_given_up_period_is_void_when_a_new_one_takes_its_place",
     ),
     bug(
         "money_that_must_go_back_is_kept_in_silence", f"{_DOMAIN}/refund.py",
@@ -51,7 +50,7 @@ CONSERVATION = (
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_returns.py",
+        f"{_INTEGRATION}services_returns.py::test_a_person_decides",
     ),
 )  # fmt: skip
 
