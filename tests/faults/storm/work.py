@@ -32,18 +32,21 @@ SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.cancel_at <= %(now)s AND {M
                OR s.pause_at <= %(now)s AND {MAY_PAUSE}
                OR s.resume_at <= %(now)s AND {MAY_RESUME})
            AS "ticks.end_subscriptions",
-       EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s
+       EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s AND held_at IS NULL
                AND (cancel_at IS NULL OR next_due_at < cancel_at)
                AND (pause_at IS NULL OR next_due_at < pause_at)) AS "ticks.open_periods",
-       EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_charges",
-       EXISTS (SELECT 1 FROM charges WHERE next_check_at <= %(now)s) AS "ticks.reconcile",
-       EXISTS (SELECT 1 FROM refunds WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_refunds",
-       EXISTS (SELECT 1 FROM wallets WHERE next_attempt_at <= %(now)s
+       EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.sweep_charges",
+       EXISTS (SELECT 1 FROM charges WHERE next_check_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.reconcile",
+       EXISTS (SELECT 1 FROM refunds WHERE next_attempt_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.sweep_refunds",
+       EXISTS (SELECT 1 FROM wallets WHERE held_at IS NULL AND (next_attempt_at <= %(now)s
                OR (expires_at <= %(now)s AND status = 'active')
-               OR (next_notice_at <= %(now)s AND status = 'active')) AS "ticks.attend_wallets"
+               OR (next_notice_at <= %(now)s AND status = 'active'))) AS "ticks.attend_wallets"
 """
 NEXT_DUE = str(engine.NEXT_DUE)
-NEXT_PERIOD = "SELECT min(next_due_at) FROM subscriptions"
+NEXT_PERIOD = "SELECT min(next_due_at) FROM subscriptions WHERE held_at IS NULL"
 LEASED = ("invoices", "charges", "refunds", "wallets")
 
 

@@ -51,7 +51,7 @@ class StormClock:
 class World:
     """Everything that one seed needs."""
 
-    def __init__(self, seed: int, databases: Databases) -> None:
+    def __init__(self, seed: int, databases: Databases, **settings: Any) -> None:
         self.seed = seed
         self.rng = Random(f"storm {seed}")
         self.databases = databases
@@ -78,6 +78,7 @@ class World:
             token_key=KEY,
             wallet_wait_days=5,
             balance_recheck_seconds=86_400,
+            **settings,
         )
         self._vault = Vault([KEY])
         self._ids = Random(f"ids {seed}")
@@ -168,6 +169,10 @@ class World:
     def restored_seq(self) -> int:
         """When the last restore was, in the ledger's count; 0 for never."""
         return self.restores[-1] if self.restores else 0
+
+    def configure(self, **settings: Any) -> None:
+        """Give every process that starts from now on other settings."""
+        self._settings = self._settings.model_copy(update=settings)
 
     def take_snapshot(self) -> None:
         """Back the database up; an older backup is not kept."""
