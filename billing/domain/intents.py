@@ -320,6 +320,8 @@ def _move_one(
     if place is None:
         _drop_one(meeting, planned, "no further period begins")
         return
+    if planned.intent is Intent.CANCEL and place.period < row["cancel_period"]:
+        return  # it ends with a later period than the next one
     meeting.columns |= {f"{noun}_period": place.period}
     if place.at != planned.at:
         meeting.columns |= {f"{noun}_at": place.at}

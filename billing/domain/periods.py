@@ -137,6 +137,8 @@ def next_period(row: Mapping[Any, Any], now: datetime) -> Place:
     if due is not None and due > now:
         return Place(row["next_period_index"], due)
     index, start = next_start(row, row["anchor_local"], now)
+    if row["trial_left_seconds"] is not None:
+        return Place(row["next_period_index"], start)  # the rest of the trial comes first
     return Place(index + row["anchor_index"], start)
 
 

@@ -108,7 +108,7 @@ def _rechecked(
     """
     late = _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
     if late is not None:
-        late.events.insert(0, ("charge.contradicted", {"word": "declined", "gateway": "succeeded"}))
+        late.events.insert(0, ("charge.contradicted", _contradiction("declined", "succeeded")))
         return late
     if source is not Source.STATUS:
         return None
@@ -117,10 +117,15 @@ def _rechecked(
     if denied and facts.charge_status is ChargeStatus.SUCCEEDED:
         said = "not found" if isinstance(outcome, NotFound) else "failed"
         decision.contradicted = True
-        decision.tell("charge.contradicted", word="succeeded", gateway=said)
+        decision.tell("charge.contradicted", **_contradiction("succeeded", said))
     elif not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
         decision.next_check_at = now + charge.ASK_DAILY
     return decision
+
+
+def _contradiction(word: str, gateway: str) -> dict[str, str]:
+    why = f"a person said {word}, the gateway says {gateway}"
+    return {"word": word, "gateway": gateway, "why": why}
 
 
 def _declined(

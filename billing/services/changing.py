@@ -233,13 +233,13 @@ def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
     Raises IllegalMove while something is owed: days that were not paid cannot be credited.
     """
     status = SubscriptionStatus(row["status"])
-    if status in UNBILLED:
+    late = row["next_due_at"] is not None and row["next_due_at"] <= now
+    if status in UNBILLED and not late:
         return None
     if status not in subscription.OPENING:
         raise IllegalMove(
             f"subscription {row['id']} is {status}; it can be changed when it runs again"
         )
-    late = row["next_due_at"] is not None and row["next_due_at"] <= now
     if late or subscriptions.owing(connection, [row["id"]]):
         raise IllegalMove(
             f"an invoice of subscription {row['id']} is not paid yet; try again when it is, or"

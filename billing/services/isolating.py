@@ -17,7 +17,7 @@ from billing.domain.errors import BillingError, IllegalMove, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.logs import scrub
 from billing.services.context import Context
-from billing.store.queries import events, holding
+from billing.store.queries import charges, events, holding
 from billing.store.queries.holding import Kind, Owner
 from schedules.walltime import ScheduleError
 
@@ -188,6 +188,7 @@ def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> lis
                 raise NotKnown(f"no {kind} has the id {row_id}; see: billing attention")
             if kind is not Kind.CHARGE or not holding.is_contradicted(connection, row_id):
                 raise IllegalMove(f"{kind} {row_id} is not held; see: billing attention")
+            charges.see_to(connection, row_id)
             owners = [owner]
         told = [_event(f"{kind}.released", kind, owner, by, now) for owner in owners]
         events.record(connection, told)

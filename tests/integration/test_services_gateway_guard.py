@@ -75,6 +75,10 @@ class World:
         self.wanted = engine.customer()
         unbinding.unbind(engine.context, self.wanted, OPERATOR)
         self.unlinked = engine.customer(linked=False)
+        self.unopened = engine.customer()
+        engine.execute(
+            "UPDATE wallets SET token_sealed = '\\x00' WHERE customer_id = :id", id=self.unopened
+        )
         engine.set_clock(START + 3 * 24 * HOUR)
         engine.execute(
             "UPDATE charges SET contradicted_at = now() WHERE id = :id", id=self.charges["paid"]
@@ -92,7 +96,7 @@ SITES: dict[str, Drive] = {
     "calling._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
     "looking._look": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
     "looking._shortfall": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
-    "reconciling.ask": lambda c, w, _e: reconciling.ask(c, [w.charges["lost"]]),
+    "reconciling._answer": lambda c, w, _e: reconciling.ask(c, [w.charges["lost"]]),
     "refunding._send": lambda c, w, _e: refunding.send_due(c, w.refunds["paid"]),
     "refunding._ask": lambda c, w, _e: refunding.send_due(c, w.refunds["asked"]),
     "refund_resolution.resolve_refund": lambda c, w, _e: refund_resolution.resolve_refund(
@@ -101,6 +105,9 @@ SITES: dict[str, Drive] = {
     "unbinding.delete_token": lambda c, w, e: unbinding.delete_token(c, e.wallets(w.wanted)[0]),
     "linking._ask_for_link": lambda c, w, _e: linking.bind(
         c, w.unlinked, "6281234567890", OPERATOR
+    ),
+    "linking._delete_lost_tokens": lambda c, w, _e: linking.bind(
+        c, w.unopened, "6281234567891", OPERATOR
     ),
     "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),
     "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
@@ -115,7 +122,8 @@ SITES: dict[str, Drive] = {
 }
 """Each function of a service that calls the gateway, and what leads to it."""
 SAID = {
-    "linking._ask_for_link", "linking._poll", "linking.balance", "auditing.audit_gateway",
+    "linking._ask_for_link", "linking._delete_lost_tokens", "linking._poll", "linking.balance",
+    "auditing.audit_gateway",
     "resolving.resolve_charge", "resolving._kept", "refund_resolution.resolve_refund",
 }  # fmt: skip
 """Those that a person waits for: they say why nobody was called."""

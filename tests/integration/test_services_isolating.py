@@ -125,6 +125,22 @@ def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine:
     assert [c["status"] for c in engine.charges(a)] == ["succeeded"]
 
 
+def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> None:
+    """Until then nobody asks about it, however long it is due; the other is asked and booked."""
+    a, b = lost(engine, arrived=True)
+    [charge] = engine.charges(a)
+    isolating.set_aside(engine.context, Kind.CHARGE, charge["id"], ValueError("odd"))
+    engine.advance(DAY)
+
+    [held], [other] = engine.charges(a), engine.charges(b)
+    assert (held["status"], held["asks"]) == ("unknown", 0)
+    assert other["status"] == "succeeded"
+    release(engine, Kind.CHARGE, charge["id"])
+    engine.run()
+    assert engine.charges(a)[0]["asks"] > 0
+    engine.advance(DAY)
+
+
 def test_news_of_a_group_is_recorded_though_one_of_it_cannot_be(engine: Engine) -> None:
     """Answers that came together: money that moved is booked for everybody else."""
     (_, a), (_, b) = two(engine, every="1 year")
@@ -180,17 +196,17 @@ def test_a_refund_that_cannot_be_recorded_is_held_and_sent_once_in_all(
     """Before it is sent or after: under its own Request-Id the gateway pays it once."""
     (first, a), (second, b) = two(engine, every="1 year")
     engine.run()
-    plain = refunding._settle if after_sending else refunding._take
+    plain: Any = refunding._write if after_sending else refunding._take
     for subscription in (a, b):
         refunding.refund_invoice(
             engine.context, engine.invoices(subscription)[0]["id"], 1_000, OPERATOR
         )
     [bad] = [refund["id"] for refund in engine.refunds(first)]
 
-    def broken(context: Any, refund: UUID, *more: Any) -> Any:
-        if refund == bad:
+    def broken(where: Any, refund: Any, *more: Any) -> Any:
+        if bad == (refund if isinstance(refund, UUID) else refund["id"]):
             raise ValueError("no such word")
-        return plain(context, refund, *more)
+        return plain(where, refund, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(refunding, plain.__name__, broken)

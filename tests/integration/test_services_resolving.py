@@ -8,9 +8,10 @@ import pytest
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Outcome, SealedPayment
-from billing.services import auditing, charging, ending, operating
+from billing.services import auditing, charging, ending, isolating, operating
 from billing.services.resolving import Resolution
 from billing.store.queries import charges as charge_rows
+from billing.store.queries.holding import Kind
 from tests.integration.answering import Answering, answer_as_before, answer_with, status_with
 from tests.integration.engine import START, Engine
 
@@ -149,8 +150,10 @@ def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -
     assert row["status"] == "succeeded"
     assert engine.status(subscription) == "active"
     [told] = engine.told("charge.contradicted")
-    assert told["data"] == {"word": "declined", "gateway": "succeeded"}
+    assert told["data"]["why"] == "a person said declined, the gateway says succeeded"
     assert len(engine.debits(customer)) == 1
+    assert [item.cause for item in auditing.dead_ends(engine.context)] == ["contradicted"]
+    isolating.release(engine.context, Kind.CHARGE, charge, OPERATOR)
 
 
 def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine: Engine) -> None:
@@ -165,10 +168,10 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     engine.advance(8 * DAY)
 
     [told] = engine.told("charge.contradicted")
-    assert told["data"] == {"word": "succeeded", "gateway": "not found"}
+    assert told["data"]["why"] == "a person said succeeded, the gateway says not found"
     with engine.context.database.transaction() as connection:
         assert [row["id"] for row in charge_rows.contradicted(connection)] == [charge]
-    [finding] = auditing.audit(engine.context)
+    [finding] = auditing.broken(engine.context)
     assert finding.name == "the gateway does not deny what a person booked"
     assert engine.charges(subscription)[0]["status"] == "succeeded"
 
@@ -176,6 +179,7 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
         resolve(engine, charge, succeeded=False)
     resolve(engine, charge, succeeded=True)
     assert auditing.audit(engine.context) == []
+    assert auditing.dead_ends(engine.context) == []
     assert len(engine.told("charge.confirmed")) == 1
     engine.audited = False  # the ledger knows no such payment
 

@@ -79,7 +79,7 @@ def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Dr
         f"2026-03-31 09:00 ┬ period 2   Rp 50,000  paid  {ids[2]}",
         "                 │ ✓ charged, known 2026-03-31 09:01",
         "2026-04-08 09:00 ‖ paused, by operator (on holiday)",
-        "2026-05-18 09:00 ● period skipped, 3",
+        "2026-05-18 09:00 ● period skipped, 3, paused",
         "                 ▶ resumed",
         f"2026-05-31 09:00 ┬ period 4   Rp 50,000  paid  {ids[3]}",
         "                 │ ✓ charged",
@@ -232,8 +232,8 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
     """The date of an end that has come is history, and so is a pause that never began."""
     _, subscription = engine.begun()
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
     pausing.pause(engine.context, subscription, OPERATOR, at="period-end")
+    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
     engine.advance(10 * DAY)
 
     lines = drawn(subscription)

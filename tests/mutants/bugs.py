@@ -1,19 +1,15 @@
 """The bugs to plant: mistakes that were made, or nearly made, in systems like this one.
 
-Each names the tests that have to find it. The first seven passed the suite once. An edit whose
-text is gone has to be written anew for the code that took its place, not removed.
+Each names the tests that have to find it. The first seven passed the suite once; those that break
+one of the four rules are in `rules`. An edit whose text is gone has to be written anew for the
+code that took its place, not removed.
 """
 
-from tests.mutants.planting import SECONDS, Bug, Edit
+from tests.mutants.planting import bug
+from tests.mutants.rules import RULES
 
 INTEGRATION = "tests/integration/test_"
 UNIT = "tests/unit/test_"
-
-
-def bug(name: str, file: str, old: str, new: str, *tests: str, seconds: float = SECONDS) -> Bug:
-    """A bug of one edit."""
-    return Bug(name, [Edit(file, old, new)], tests, seconds)
-
 
 _QUERIES = "billing/store/queries"
 _SERVICES = "billing/services"
@@ -100,8 +96,8 @@ MONEY = (
     ),
     bug(
         "credit_for_more_than_was_paid", f"{_DOMAIN}/pricing.py",
-        "Change(min(prorate(before, unused, whole), paid), prorate(after, unused, whole))",
-        "Change(prorate(before, unused, whole), prorate(after, unused, whole))",
+        "credit, charge = min(prorate(before, unused, whole), paid),",
+        "credit, charge = prorate(before, unused, whole),",
         f"{UNIT}pricing.py", "tests/property/test_pricing.py",
     ),
     bug(
@@ -134,20 +130,10 @@ PAID_TIME = (
         "unused, whole = unused_days(start, end, now, zone(row[\"timezone\"]))",
         f"{INTEGRATION}services_ending.py",
     ),
-    Bug(
-        "catch_up_latest_bills_everything",
-        [
-            Edit(
-                f"{_SERVICES}/opening.py",
-                'return row["catch_up"] == CatchUp.LATEST and end <= now and not changes',
-                "return False",
-            ),
-            Edit(
-                f"{_SERVICES}/opening.py",
-                'not (row["catch_up"] == CatchUp.LATEST and end <= now)', "start",
-            ),
-        ],
-        [f"{INTEGRATION}services_charging.py"],
+    bug(
+        "catch_up_latest_bills_everything", f"{_SERVICES}/opening.py",
+        '        row["catch_up"] == CatchUp.LATEST\n', "        False\n",
+        f"{INTEGRATION}services_charging.py",
     ),
     bug(
         "all_missed_periods_are_charged_at_once", f"{_SERVICES}/opening.py",
@@ -166,8 +152,8 @@ PAID_TIME = (
 TRUST = (
     bug(
         "unsigned_answer_is_believed", f"{_GATEWAY}/answers.py",
-        "    if answer.trust is not Trust.VERIFIED:\n        return Unknown(answer.trust)\n",
-        "    if answer.trust is Trust.WRONG:\n        return Unknown(answer.trust)\n",
+        "    if answer.trust is not Trust.VERIFIED:\n        return _strange(answer.trust)\n",
+        "    if answer.trust is Trust.WRONG:\n        return _strange(answer.trust)\n",
         f"{UNIT}answers.py",
     ),
     bug(
@@ -176,14 +162,14 @@ TRUST = (
         f"{UNIT}signing.py",
     ),
     bug(
-        "server_error_is_a_decline", f"{_GATEWAY}/refusals.py",
-        "if not 400 <= answer.status < 500 or", "if",
+        "server_error_is_a_decline", f"{_GATEWAY}/trust.py",
+        "    if http_status >= 500 or http_status == 408:\n", "    if http_status == 408:\n",
         f"{UNIT}answers_envelopes.py", f"{UNIT}answers.py",
     ),
     bug(
-        "repeated_request_is_a_decline", f"{_GATEWAY}/refusals.py",
-        "if moves_money and said is not None and _SEEN_BEFORE.search(said.words):",
-        "if False and said is not None:",
+        "repeated_request_is_a_decline", f"{_GATEWAY}/trust.py",
+        "if _UNDECIDED.search(said.words) or (moves_money and _SEEN_BEFORE.search(said.words)):",
+        "if _UNDECIDED.search(said.words):",
         f"{UNIT}answers_envelopes.py", f"{UNIT}answers.py",
     ),
     bug(
@@ -198,7 +184,7 @@ TRUST = (
     ),
     bug(
         "first_failed_is_final", f"{_DOMAIN}/settlement.py",
-        "if source is Source.STATUS and not _confirmed(facts, now):", "if False:",
+        "    if not is_certain:\n", "    if source is Source.LIVE:\n",
         f"{UNIT}settlement_asking.py",
     ),
     bug(
@@ -213,8 +199,8 @@ TRUST = (
     ),
     bug(
         "late_success_is_dropped", f"{_DOMAIN}/settlement.py",
-        "if facts.charge_status not in charge.UNRESOLVED and not isinstance(outcome, Succeeded):",
-        "if facts.charge_status not in charge.UNRESOLVED:",
+        "return _succeeded(facts, source) if isinstance(outcome, Succeeded) else None\n    if",
+        "return None\n    if",
         f"{UNIT}settlement.py", "tests/property/test_settlement.py",
     ),
     bug(
@@ -306,4 +292,4 @@ DUNNING_AND_PACE = (
     ),
 )  # fmt: skip
 
-BUGS = (*PASSED_ONCE, *MONEY, *PAID_TIME, *TRUST, *IDENTITY, *DUNNING_AND_PACE)
+BUGS = (*PASSED_ONCE, *MONEY, *PAID_TIME, *TRUST, *IDENTITY, *DUNNING_AND_PACE, *RULES)

@@ -74,6 +74,7 @@ def lived(_kept: Kept, gateway: SandboxProcess) -> Iterator[Lived]:
     engine.close()
 
 
+@pytest.mark.timeout(120 + 6 * EXAMPLES)
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans, life=lives)
 def test_no_day_is_paid_twice_and_none_is_free_without_a_reason(
@@ -107,6 +108,7 @@ def fails_within(engine: Lived, examples: int) -> bool:
     return False
 
 
+@pytest.mark.timeout(120 + 6 * WITHOUT_A_RULE)
 def test_without_the_table_the_property_fails(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +121,7 @@ def test_without_the_table_the_property_fails(
     assert fails_within(lived, WITHOUT_A_RULE)
 
 
+@pytest.mark.timeout(120 + 6 * WITHOUT_A_RULE)
 def test_without_the_settling_of_unused_days_the_property_fails(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +131,7 @@ def test_without_the_settling_of_unused_days_the_property_fails(
     assert fails_within(lived, WITHOUT_A_RULE)
 
 
+@pytest.mark.timeout(120 + 6 * WITHOUT_A_RULE)
 def test_effects_at_the_tick_instead_of_the_date_fail_the_property(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,3 +137,12 @@ def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
     assert met.columns == carried
     assert met.facts == [("subscription.change_moved", {"plan": "A", "quantity": 2, "amount": 2})]
     assert (same.columns, same.facts) == ({}, [])
+
+
+def test_an_end_that_is_planned_for_a_later_period_stays_where_it_is() -> None:
+    """A return at the very start of a period does not end the subscription with that period."""
+    row = EMPTY | PLANNED[Intent.CANCEL]
+
+    met = intents.meet(row, Action.RESUME, starts=Place(2, NOW - 31 * DAY))
+
+    assert (met.columns, met.facts) == ({}, [])

@@ -87,8 +87,8 @@ _CHARGES = f"""
            true
     FROM events e WHERE e.kind = 'charge.contradicted' AND NOT EXISTS (
         SELECT 1 FROM events seen WHERE seen.subscription_id = e.subscription_id
-            AND seen.charge_id = e.charge_id AND seen.kind = 'charge.released'
-            AND seen.id > e.id)
+            AND seen.charge_id = e.charge_id AND seen.id > e.id
+            AND seen.kind IN ('charge.released', 'charge.confirmed'))
 """  # noqa: S608 - constants of ours
 
 _ENDS = listed("r.status", RETURNED) + " OR r.status IN ('declined', 'waived')"

@@ -204,6 +204,12 @@ def note_recheck(
     connection.execute(statement, parameters)
 
 
+def see_to(connection: Connection, charge_id: UUID) -> None:
+    """Note that a person has seen to a charge whose outcome was contradicted."""
+    statement = text("UPDATE charges SET contradicted_at = NULL WHERE id = :id")
+    connection.execute(statement, {"id": charge_id})
+
+
 def contradicted(connection: Connection) -> list[RowMapping]:
     """Charges that a person booked as succeeded and whose money did not move, says the gateway."""
     statement = text(

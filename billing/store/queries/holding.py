@@ -46,7 +46,7 @@ _FINAL = {
     Kind.SUBSCRIPTION: "ended_at IS NOT NULL",
     Kind.INVOICE: "status <> 'open'",
     Kind.CHARGE: "status NOT IN ('in_flight', 'pending', 'unknown')",
-    Kind.REFUND: "status IN ('succeeded', 'declined')",
+    Kind.REFUND: "status NOT IN ('requested', 'in_flight', 'unknown') AND next_attempt_at IS NULL",
     Kind.WALLET: "status IN ('unlinked', 'failed')",
 }
 """In these states nothing works on a row any more, so that there is nothing to hold."""
@@ -93,6 +93,6 @@ def is_contradicted(connection: Connection, charge_id: UUID) -> bool:
             c.subscription_id AND e.charge_id = c.id AND e.kind = 'charge.contradicted'
         WHERE c.id = :id AND NOT EXISTS (SELECT 1 FROM events seen
             WHERE seen.subscription_id = c.subscription_id AND seen.charge_id = c.id
-              AND seen.kind = 'charge.released' AND seen.id > e.id))
+              AND seen.kind IN ('charge.released', 'charge.confirmed') AND seen.id > e.id))
     """)
     return bool(connection.execute(statement, {"id": charge_id}).scalar_one())
