@@ -84,14 +84,25 @@ def _transaction(
         return Unknown("other_amount")
     if trust is Trust.MISSING and (not stated_number or stated_amount is None):
         return Unknown(trust)
-    # A refund is asked about by its own Request-Id. The payment's own record in its place must
-    # not pass for the refund.
-    original = text(transaction, "original_request_id")
-    is_refund = bool(refund) or fold(text(transaction, "type")) == "refund"
-    if by_request and original not in {"", identifier} and not is_refund:
-        return Unknown("other_request")
     said = fold(text(transaction, "status"))
+    if by_request and not _answers_request(transaction, identifier, said, has_block=bool(refund)):
+        return Unknown("other_request")
     return _OUTCOMES.get(said) or odd_status(said)
+
+
+def _answers_request(transaction: Block, identifier: str, said: str, *, has_block: bool) -> bool:
+    """
+    Tell whether a record is what was asked about by a Request-Id, which is a refund's.
+
+    The payment's own record in its place must not pass for the refund, even over the same amount:
+    so it has to say that it is a refund, or to name the Request-Id. REFUNDED is what a payment
+    becomes, by whichever refund, so that it counts only with the Request-Id.
+    """
+    if text(transaction, "original_request_id") == identifier:
+        return True
+    kind = fold(text(transaction, "type"))
+    is_refund = kind == "refund" or (has_block and not kind)
+    return is_refund and said != "refunded"
 
 
 def _without_transaction(document: Block, answer: Answer, number: str) -> StatusOutcome:
