@@ -30,7 +30,7 @@ def refunded(engine: Engine) -> tuple[str, Mapping[Any, Any]]:
 def test_the_payments_own_record_does_not_pass_for_the_refund(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]], said: bytes
 ) -> None:
-    """Asked about by the refund's Request-Id, it names nothing of it: no money is booked as sent."""
+    """Asked about by the refund's Request-Id, it names nothing of it: it is not paid."""
     customer, charge = refunded
     engine.script("drop_before", customer, "refund")
     engine.tick()

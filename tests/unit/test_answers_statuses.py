@@ -277,3 +277,18 @@ def test_refunded_is_what_a_payment_is(
 ) -> None:
     """DOKU lists it as a payment's status: another refund may be why, unless ours is named."""
     assert judge(known("REFUNDED", **transaction), identifier=MINE) == outcome
+
+
+@pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.MISSING])
+@pytest.mark.parametrize("said", ["SUCCESS", "PENDING", "FAILED", "EXPIRED", "REFUNDED", "VOIDED"])
+def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trust: Trust) -> None:
+    """A person has to know the amount, and when the gateway holds none of it any more."""
+    document = known(said)
+    document["order"]["amount"] = 30_000
+
+    found = judge(document, trust=trust)
+
+    assert isinstance(found, Unknown)
+    ends = {"FAILED", "EXPIRED", "REFUNDED"}
+    assert found.reason == f"other_amount_{said.lower()}" if said in ends else "other_amount"
+    assert found.amount == 30_000
