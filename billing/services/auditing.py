@@ -19,8 +19,8 @@ LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
 WAITS = "nothing waits for a person"
-ELSEWHERE = ("late", "no date", "stopped", "unreturned", "refund contradicted", "breach")
-"""Causes, or a kind and its cause: what has an invariant of its own, or is as a person wants it."""
+ELSEWHERE = ("late", "no date", "stopped", "unreturned", "breach")
+"""What has an invariant of its own, or is as a person wants it; so is a refund's contradiction."""
 AGREES = "charge and gateway agree"
 
 
@@ -61,7 +61,9 @@ def dead_ends(context: Context) -> list[Item]:
     return [
         item
         for item in waiting
-        if item.alarm and not {item.cause, f"{item.kind} {item.cause}"}.intersection(ELSEWHERE)
+        if item.alarm
+        and item.cause not in ELSEWHERE
+        and (item.kind, item.cause) != ("refund", "contradicted")
     ]
 
 
