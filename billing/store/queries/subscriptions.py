@@ -30,6 +30,15 @@ def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str]
     return None if row is None else (row.customer_id, row.plan)
 
 
+def is_backdated(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether a person said, when it was made, that it begins in the past."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id"
+        " AND kind = 'subscription.created' AND data->>'backdated_to' IS NOT NULL)"
+    )
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())
+
+
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
     statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
