@@ -112,15 +112,17 @@ def tell(
 def check_nothing_is_late(row: Row, now: datetime) -> None:
     """Refuse while something planned is overdue: it comes first, as of its own date.
 
-    Raises IllegalMove.
+    Nothing is done for one that is held until a person lets it go on. Raises IllegalMove.
     """
+    then = "which is being done; try again in a moment, or see: billing attention"
+    if row["held_at"] is not None:
+        then = f"and is held; first: billing release subscription {row['id']}"
     paused = row["status"] == SubscriptionStatus.PAUSED
     for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on")):
         at = row[column]
         if at is not None and at <= now and (paused or column != "resume_at"):
             raise IllegalMove(
-                f"subscription {row['id']} is to {what} as of {at.isoformat()}, which is being"
-                " done; try again in a moment"
+                f"subscription {row['id']} is to {what} as of {at.isoformat()}, {then}"
             )
 
 
