@@ -20,12 +20,12 @@ Row = Mapping[str, Any]
 ROUNDING = timedelta(hours=1)
 """A trial that went on after a pause ends on a whole second, and on a wall that exists."""
 PLANNED = {
-    "change_at": ("change_dropped", "change_withdrawn", "changed"),
-    "cancel_at": ("cancel_dropped", "cancel_withdrawn", "canceled"),
-    "pause_at": ("pause_dropped", "pause_withdrawn", "paused"),
-    "resume_at": ("resume_dropped", "pause_withdrawn", "resumed"),
+    "change_at": ("change_dropped", "change_withdrawn"),
+    "cancel_at": ("cancel_dropped", "cancel_withdrawn"),
+    "pause_at": ("pause_dropped", "pause_withdrawn"),
+    "resume_at": ("resume_dropped", "pause_withdrawn"),
 }
-"""What may be planned, and the events that tell what became of it."""
+"""What may be planned, and the events that tell why it was not done on its date."""
 
 
 class Oracle:

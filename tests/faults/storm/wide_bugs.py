@@ -11,9 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from billing.domain.intents import Meeting
-from billing.domain.outcomes import Declined, Fault, Outcome, Unknown
 from billing.domain.periods import Return
-from billing.gateway import answers
 from billing.services import cutting, intents, isolating, moving, subscribing
 from billing.store.queries import conservation, subscriptions
 from tests.faults.storm.bugs import Bug
@@ -67,17 +65,6 @@ def pause_takes_the_period_it_ends_with(_world: World, undo: ExitStack) -> None:
     put(undo, moving, "resumed", resumed)
 
 
-def any_page_is_a_no(_world: World, undo: ExitStack) -> None:
-    """What a proxy says in the gateway's place is taken for the gateway's word."""
-    right = answers.payment
-
-    def payment(*args: Any) -> Outcome:
-        outcome = right(*args)
-        return Declined(Fault.OTHER, "page") if isinstance(outcome, Unknown) else outcome
-
-    put(undo, answers, "payment", payment)
-
-
 def any_start_is_meant(_world: World, undo: ExitStack) -> None:
     """A start of long ago is billed at once without a person's word."""
 
@@ -95,7 +82,6 @@ WIDE_BUGS: Mapping[str, Bug] = {
         one_row_stops_all,
         plans_vanish,
         pause_takes_the_period_it_ends_with,
-        any_page_is_a_no,
         any_start_is_meant,
     )
 }

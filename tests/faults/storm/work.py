@@ -92,7 +92,7 @@ class Work:
 
     def tick(self, name: str) -> None:
         """Let beat's message be worked on."""
-        self._world.run(name, lambda context: self._tick(context, name), TICK_HEAT)
+        self._world.run(name, lambda context: self._tick(context, name), TICK_HEAT, asked=False)
 
     def _tick(self, context: Context, name: str) -> None:
         match name:
@@ -160,7 +160,7 @@ class Work:
         names = " ".join(self._world.name(item) for item in message.ids)
         what = f"{message.task} {names}"
         self._world.note(what)
-        end = self._world.run(what, lambda context: task(context, message), TASK_HEAT)
+        end = self._world.run(what, lambda context: task(context, message), TASK_HEAT, asked=False)
         if end == "killed" and self._world.rng.random() < 0.5:
             self._world.met["message delivered again"] += 1
             self.mail.append(message)

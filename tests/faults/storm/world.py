@@ -90,8 +90,13 @@ class World:
 
     # --- processes ---------------------------------------------------------------------------
 
-    def run(self, what: str, deed: Callable[[Context], Any], heat: float = 1.0) -> str:
-        """Let a process do something; returns done, killed, cut or refused."""
+    def run(
+        self, what: str, deed: Callable[[Context], Any], heat: float = 1.0, *, asked: bool = True
+    ) -> str:
+        """Let a process do something; returns done, killed, cut, refused or failed.
+
+        Only what somebody `asked` for can be refused: for a worker a refusal is an error.
+        """
         if self._depth == 0:
             self._dawdled = timedelta(0)
         heat, self.chaos.heat = self.chaos.heat, heat
@@ -109,6 +114,8 @@ class World:
         except BillingError as refused:
             end = "refused"
             self.note(f"{what}: {type(refused).__name__}")
+            if not asked and self.failed is not None:
+                self.failed(what, refused)
         except Exception as error:
             if self.failed is None:
                 raise
