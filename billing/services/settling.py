@@ -121,7 +121,7 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
-    answered, odd = breaker.answers(said), breaker.suspicious(said)
+    answered, odd = breaker.counted(source, rows, outcomes, decided)
     _write(connection, decided, source, by, now, answered=0 if odd else answered)
     if said:
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
