@@ -54,8 +54,8 @@ advisories: ## ask the package index whether a pinned version has known holes; 2
 		|| { echo "advisories: cannot say: pip-audit cannot be installed from the package index" >&2; exit 2; }
 	@$(VENV)/advisories/bin/python .ci/advisories.py
 
-storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=200 fresh ones; LONG=1: and make properties)
-	@$(BIN)/python -m tests.faults.storm $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+storm: setup ## simulated faults, seed after seed (SEED=… replays one; SEEDS=200; NARROW=1: fewer acts; LONG=1: properties too)
+	@$(BIN)/python -m tests.faults.storm $(if $(NARROW),,--wide) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 	@$(if $(LONG),$(MAKE) --no-print-directory properties)
 
 properties: setup ## random lives of money and of paid time against independent models (LIVES=2000 of each)

@@ -161,6 +161,56 @@ def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | No
     assert decision.first_failed_at is None
 
 
+@pytest.mark.parametrize(
+    "known",
+    [facts(UNKNOWN, policy=Policy(())), facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)],
+    ids=["last step", "expired token"],
+)
+def test_what_only_questions_say_waits_for_the_breakers_window(known: Facts) -> None:
+    """An end that no live answer announced is counted at once, and final after the window."""
+    limits = replace(LIMITS, confirm_after=6 * MINUTE)
+
+    first = decide(known, FAILED, STATUS, now=NOW, limits=limits)
+    assert first is not None
+    assert first.odd
+    assert first.next_check_at == NOW + 6 * MINUTE
+    known = applied(known, first, NOW)
+    early = decide(known, FAILED, STATUS, now=NOW + 5 * MINUTE, limits=limits)
+    assert early is not None
+    assert early.status in UNRESOLVED
+    assert not early.odd
+    assert early.next_check_at == NOW + 6 * MINUTE
+    last = decide(known, FAILED, STATUS, now=NOW + 6 * MINUTE, limits=limits)
+    assert last is not None
+    assert last.gives_up or last.wallet_lost
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_want_of_money_on_the_last_step_is_not_odd(fault: Fault) -> None:
+    """It is what the last step mostly meets; every other end counts for the breaker."""
+    decision = settle(facts(policy=Policy(())), Declined(fault, "E1"))
+
+    usual = {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
+    no_end = {Fault.TECHNICAL}
+    assert decision.odd == (fault not in usual | no_end)
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+@pytest.mark.parametrize("waiting", list(Waiting))
+def test_a_person_who_started_charging_again_keeps_the_wallets(
+    waiting: Waiting, answer: Outcome | NotFound
+) -> None:
+    """What was denied while the breaker had stopped charging is technical, and ends no wallet."""
+    disbelieved = Declined(Fault.TECHNICAL, "")
+    known = facts(PENDING, waiting=waiting, failed_seen_at=SENT, suspected=disbelieved)
+
+    decision = settle(known, answer, STATUS, now=SENT + HORIZON)
+
+    assert (decision.status, decision.fault) == (ChargeStatus.DECLINED, Fault.TECHNICAL)
+    assert not decision.wallet_lost
+    assert not decision.gives_up
+
+
 def test_only_our_own_marker_says_that_the_gateway_never_had_it() -> None:
     """A gateway's code may be the very text; the same charge is not sent again for it."""
     live = settle(facts(), Declined(Fault.OTHER, "not_found"))
