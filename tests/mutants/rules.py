@@ -50,7 +50,7 @@ CONSERVATION = (
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_returns.py::test_a_person_decides",
+        f"{_INTEGRATION}services_returns.py::TestMoneyThatMustGoBack::test_a_person_decides",
     ),
 )  # fmt: skip
 
