@@ -116,7 +116,7 @@ MONEY = (
             ),
             Edit(
                 f"{_SERVICES}/isolating.py",
-                "        if not ids or not is_about_a_row(error):\n            raise\n        log",
+                "        if not ids or not may_be_a_row(error):\n            raise\n        log",
                 "        if ids is not None:\n            raise\n        log",
             ),
         ],
@@ -202,7 +202,8 @@ TRUST = (
     ),
     bug(
         "first_failed_is_final", f"{_DOMAIN}/settlement.py",
-        "    if not is_certain:\n", "    if source is Source.LIVE:\n",
+        "    if is_certain or _seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):\n",
+        "    if source is not Source.LIVE:\n",
         f"{UNIT}settlement_asking.py",
     ),
     bug(
