@@ -50,7 +50,7 @@ CONSERVATION = (
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_returns.py::test_a_person_decides",
+        f"{_INTEGRATION}services_returns.py::TestMoneyThatMustGoBack::test_a_person_decides",
     ),
 )  # fmt: skip
 
@@ -152,14 +152,20 @@ TRUST = (
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
+        "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",
+        "    if loses and not _is_suspected(facts) and not _seen_for(facts, _window(limits)",
+        "    if not loses and not _seen_for(facts, _window(limits)",
+        f"{_UNIT}settlement_trust.py", f"{_UNIT}settlement_not_found.py",
+    ),
+    bug(
         "an_expired_token_spends_a_step", f"{_DOMAIN}/settlement.py",
-        "    if facts.waiting is Waiting.TOKEN_EXPIRED:\n", "    if False:\n",
+        "    if facts.waiting is Waiting.TOKEN_EXPIRED and not _is_disbelieved(facts):\n",
+        "    if False:\n",
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
         "a_tripped_breaker_ends_customers", f"{_DOMAIN}/settlement.py",
-        "if source is Source.STATUS and is_for_good and facts.tripped:",
-        "if source is Source.OPERATOR and is_for_good and facts.tripped:",
+        "    if facts.tripped:\n", "    if facts.tripped and not is_for_good:\n",
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
@@ -216,7 +222,7 @@ TRUST = (
 ISOLATION = (
     bug(
         "a_batch_is_not_halved", f"{_SERVICES}/isolating.py",
-        "        if not ids or not is_about_a_row(error):\n            raise\n        log",
+        "        if not ids or not may_be_a_row(error):\n            raise\n        log",
         "        if ids is not None:\n            raise\n        log",
         f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
     ),
@@ -236,14 +242,14 @@ ISOLATION = (
     ),
     bug(
         "settling_does_not_isolate", f"{_SERVICES}/settling.py",
-        "isolating.isolate(news, lambda part: _settle_or_retry(context, part, source, by), hold)",
-        "[_settle_or_retry(context, news, source, by)] if hold else []",
+        "isolating.isolate(news, work, hold, locked)",
+        "[work(news)]",
         f"{_ISOLATING}a_sealed_body_that_does_not_open_stops_no_question_of_its_batch",
         f"{_ISOLATING}news_of_a_group_is_recorded_though_one_of_it_cannot_be",
     ),
     bug(
         "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/isolating.py",
-        "            hold(part[0], error)\n", "",
+        "            (locked if is_locked(error) else hold)(part[0], error)\n", "",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
     ),
     bug(

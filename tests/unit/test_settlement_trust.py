@@ -1,5 +1,7 @@
 """What ends something for good is asked about once more, and a person's word is looked after."""
 
+from dataclasses import replace
+
 import pytest
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
@@ -15,11 +17,12 @@ from billing.domain.outcomes import (
     Unknown,
     Waiting,
 )
-from billing.domain.settlement import Facts, Source
+from billing.domain.settlement import Facts, Source, decide
 from tests.unit.settlement_world import (
     DAY,
     DEFAULT_STEPS,
     HORIZON,
+    LIMITS,
     MINUTE,
     NOW,
     SENT,
