@@ -22,7 +22,7 @@ from billing.domain.subscription import (
     SubscriptionMove,
     SubscriptionStatus,
 )
-from billing.services import intents
+from billing.services import intents, opening
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -231,6 +231,11 @@ def give_up(
         close_all(connection, given_up[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
         invoices.release_oldest(connection, [subscription_id], now)
         return
+    if row["next_due_at"] is not None and row["next_due_at"] <= now:
+        # What began before this moment is owed, and given up with the others.
+        opening.open_begun(connection, subscription_id, now)
+        row = subscriptions.lock_one(connection, subscription_id) or row
+        given_up = invoices.open_of(connection, subscription_id)
     close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
     step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
