@@ -242,8 +242,7 @@ ISOLATION = (
     ),
     bug(
         "settling_does_not_isolate", f"{_SERVICES}/settling.py",
-        "isolating.isolate(news, work, hold, locked)",
-        "[work(news)]",
+        "isolating.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
         f"{_ISOLATING}a_sealed_body_that_does_not_open_stops_no_question_of_its_batch",
         f"{_ISOLATING}news_of_a_group_is_recorded_though_one_of_it_cannot_be",
     ),
@@ -251,6 +250,27 @@ ISOLATION = (
         "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/isolating.py",
         "            (locked if is_locked(error) else hold)(part[0], error)\n", "",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
+    ),
+    bug(
+        "a_locked_row_stops_everybody", f"{_SERVICES}/isolating.py",
+        "return is_locked(error) or is_about_a_row(error)", "return is_about_a_row(error)",
+        f"{_INTEGRATION}services_locked_rows.py",
+    ),
+    bug(
+        "time_without_a_wallet_is_billed", f"{_SERVICES}/starting.py",
+        "    if late and not", "    if late and now is None and not",
+        f"{_INTEGRATION}services_starting.py::test_time_without_a_wallet_is_not_billed",
+    ),
+    bug(
+        "an_end_falls_inside_a_changed_period", f"{_SERVICES}/intents.py",
+        "    if same_schedule(row, plan):\n        return\n    due", "    return\n    due",
+        f"{_INTEGRATION}services_intent_pairs.py",
+    ),
+    bug(
+        "an_overdue_end_is_replaced", f"{_SERVICES}/ending.py",
+        'if row["cancel_at"] is not None and row["cancel_at"] <= now:',
+        'if row["cancel_at"] is not None and row["cancel_at"] is now:',
+        f"{_INTEGRATION}services_overdue_ends.py",
     ),
     bug(
         "a_database_that_is_away_holds_rows", f"{_SERVICES}/isolating.py",
