@@ -95,10 +95,15 @@ def command(item: Item) -> str:
 def in_words(counts: Sequence[Count], now: datetime) -> str:
     """Counts as one line: `2 subscriptions held (for 3 min), 1 refund unknown (for 20 s)`."""
     return ", ".join(
-        f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {each.cause}"
+        f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {_plural(each)}"
         f" (for {span(_age(each.since_at, now))})"
         for each in counts
     )
+
+
+def _plural(each: Count) -> str:
+    """The cause as it reads after a number."""
+    return each.cause.replace("waits for", "wait for") if each.rows > 1 else each.cause
 
 
 def span(seconds: int) -> str:

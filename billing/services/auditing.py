@@ -20,8 +20,8 @@ LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
 WAITS = "nothing waits for a person"
-ELSEWHERE = ("late", "no date", "stopped", "unreturned", "contradicted", "breach")
-"""What has an invariant of its own, or is as a person wants it."""
+ELSEWHERE = ("late", "no date", "stopped", "unreturned", "refund contradicted", "breach")
+"""Causes, or a kind and its cause: what has an invariant of its own, or is as a person wants it."""
 AGREES = "charge and gateway agree"
 
 
@@ -59,7 +59,11 @@ def dead_ends(context: Context) -> list[Item]:
     ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
     with context.database.transaction() as connection:
         waiting = statements_of_dead_ends.items(connection, ages, limit=PAGE)
-    return [item for item in waiting if item.alarm and item.cause not in ELSEWHERE]
+    return [
+        item
+        for item in waiting
+        if item.alarm and not {item.cause, f"{item.kind} {item.cause}"}.intersection(ELSEWHERE)
+    ]
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:

@@ -57,6 +57,30 @@ def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     assert engine.debits(customer) == []
 
 
+@pytest.mark.parametrize(
+    ("action", "ends"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("pause", "paused")]
+)
+def test_a_late_tick_makes_no_period_free_that_began_before_dunning_gave_up(
+    engine: Engine, action: str, ends: str
+) -> None:
+    """A period that began while it ran is owed, though it was not open yet when it stopped."""
+    customer, subscription = engine.begun(every="1 week", on_exhausted=action, retries="8d")
+    engine.script("decline", customer, times=None)
+    engine.run()
+
+    engine.set_clock(START + 8 * DAY)
+    engine.tick(["ticks.sweep_charges"])
+    engine.set_clock(engine.now + 10 * MINUTE)
+    engine.tick(["ticks.reconcile"])
+    assert engine.status(subscription) == ends
+    engine.run()
+
+    assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"] * 2
+    assert len(engine.told("invoice.given_up")) == 2
+    assert engine.told("period.skipped") == []
+    assert engine.debits(customer) == []
+
+
 def test_the_last_cycle_given_up_completes_the_subscription(engine: Engine) -> None:
     """With no period left there is nothing to cancel or to pause: it is completed."""
     customer, subscription = engine.begun(cycles=1, on_exhausted="pause")
