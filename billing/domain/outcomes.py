@@ -37,11 +37,15 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The money did not move, and the gateway said why. `code` is its own word for it."""
+    """The money did not move, and the gateway said why. `code` is its own word for it.
+
+    `is_signed` is false of an answer to a question that only TLS vouches for.
+    """
 
     fault: Fault
     code: str
     message: str = ""
+    is_signed: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ rows and no gateway: facts in, a `Decision` out, and whoever calls it writes tha
 transaction.
 """
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
-from billing.domain import charge, dunning, invoice
+from billing.domain import charge, doubts, dunning, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.decisions import Decision, Facts, Limits, Source
 from billing.domain.dunning import Cap
@@ -135,26 +136,17 @@ def _declined(
         return _ended(facts, outcome, source, now, limits)
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
     # when the gateway has declined the charge before.
-    if facts.waiting is Waiting.TOKEN_EXPIRED and not _is_disbelieved(facts):
+    if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):
         # The token needs the customer, whatever the payment failed for.
-        outcome = Declined(Fault.WALLET, "token_expired")
+        outcome = Declined(Fault.WALLET, "token_expired", is_signed=outcome.is_signed)
     elif facts.suspected is not None and source is Source.STATUS:
-        outcome = facts.suspected
-    is_certain = source is Source.OPERATOR or _is_suspected(facts)
-    if is_certain or _seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):
+        is_signed = outcome.is_signed or doubts.is_suspected(facts)
+        outcome = replace(facts.suspected, is_signed=is_signed)
+    is_certain = source is Source.OPERATOR or doubts.is_suspected(facts)
+    if is_certain or doubts.seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):
         return _ended(facts, outcome, source, now, limits)
     would = _collect_later(facts, outcome, source, now, limits)
     return _doubted(facts, would, now, limits, "a first FAILED is not final")
-
-
-def _is_suspected(facts: Facts) -> bool:
-    """Whether a decline was read live; a PENDING after it takes that back."""
-    return facts.suspected is not None and facts.charge_status is not ChargeStatus.PENDING
-
-
-def _is_disbelieved(facts: Facts) -> bool:
-    """Whether a person started charging after the breaker, so that it says nothing of customers."""
-    return facts.suspected is not None and facts.suspected.fault is Fault.TECHNICAL
 
 
 def _ended(
@@ -172,18 +164,31 @@ def _ended(
     is_for_good = decision.gives_up or decision.wallet_lost
     if source is Source.LIVE and (is_for_good or facts.sends > 1):
         held = _suspected(facts, outcome, now, limits)
-        held.odd = _is_odd(decision)
+        held.odd = doubts.is_odd(decision)
         return held
     if source is not Source.STATUS or not is_for_good:
         return decision
     loses = decision.gives_up or facts.wallet_active
-    if loses and not _is_suspected(facts) and not _seen_for(facts, _window(limits), now):
+    if (
+        loses
+        and not doubts.is_suspected(facts)
+        and not doubts.seen_for(facts, doubts.window(limits), now)
+    ):
         return _doubted(facts, decision, now, limits, "it would end more than this charge")
     if facts.tripped:
         held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
         held.next_check_at = now + charge.HOLD_FOR
         _tell_if_lost(held, facts, "the breaker has stopped charging")
         return held
+    return decision if outcome.is_signed else _parked_unsigned(facts)
+
+
+def _parked_unsigned(facts: Facts) -> Decision:
+    """Leave to a person what would end for good, and what only unsigned answers say."""
+    decision = Decision(_open_status(facts), asked=True, parked=True)
+    decision.failed_seen_at = facts.failed_seen_at
+    decision.message = "failed, by unsigned answers only"
+    decision.tell("charge.parked", asks=facts.asks + 1, why=decision.message)
     return decision
 
 
@@ -212,31 +217,12 @@ def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: 
     """
     decision = Decision(_open_status(facts), asked=True)
     _tell_if_lost(decision, facts, why)
-    decision.odd = facts.failed_seen_at is None and _is_odd(would)
+    decision.odd = facts.failed_seen_at is None and doubts.is_odd(would)
     decision.failed_seen_at = facts.failed_seen_at or now
     is_for_good = would.gives_up or would.wallet_lost
-    wait = _window(limits) if is_for_good else charge.CONFIRM_FAILED_AFTER
+    wait = doubts.window(limits) if is_for_good else charge.CONFIRM_FAILED_AFTER
     decision.next_check_at = decision.failed_seen_at + wait
     return decision
-
-
-def _is_odd(would: Decision) -> bool:
-    """Whether many such ends at once are more likely a gateway's doing than the customers'.
-
-    Want of money and limits are what the last step of a ladder mostly meets: no fault of anybody's.
-    """
-    return would.wallet_lost or (
-        would.gives_up and would.fault not in {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
-    )
-
-
-def _window(limits: Limits) -> timedelta:
-    return max(limits.confirm_after, charge.CONFIRM_FAILED_AFTER)
-
-
-def _seen_for(facts: Facts, span: timedelta, now: datetime) -> bool:
-    """Whether a question was answered with "no" so long ago, and with no PENDING since."""
-    return facts.failed_seen_at is not None and now - facts.failed_seen_at >= span
 
 
 def _collect_later(
@@ -346,7 +332,7 @@ def _tell_if_lost(decision: Decision, facts: Facts, why: str) -> None:
 
 
 def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
-    if facts.suspected is not None and _is_suspected(facts):
+    if facts.suspected is not None and doubts.is_suspected(facts):
         return _ended(facts, facts.suspected, Source.STATUS, now, limits)
     believed_at = facts.sent_at + limits.not_found_horizon
     if now < believed_at:
@@ -358,7 +344,7 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
     if facts.charge_status is ChargeStatus.PENDING:
         # The customer did not do what was waited for: no decline, and no step is spent.
         missed = Declined(Fault.WALLET, "not_completed")
-        if facts.suspected is not None and _is_disbelieved(facts):
+        if facts.suspected is not None and doubts.is_disbelieved(facts):
             missed = facts.suspected
         return _ended(facts, missed, Source.STATUS, now, limits)
     if facts.invoice_status is not InvoiceStatus.OPEN or not facts.wallet_active:

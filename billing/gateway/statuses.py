@@ -4,6 +4,8 @@ Apart from the other answers because it is a GET: its signature, its 404 and its
 follow other rules. It sends nothing and decides nothing about when to ask again.
 """
 
+from dataclasses import replace
+
 from billing.domain.outcomes import (
     OTHER_AMOUNT,
     OTHER_AMOUNT_GONE,
@@ -38,7 +40,8 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
 
     Whether DOKU signs this GET, and over what, is not documented. So a wrong signature is never
     believed, and a missing one only when the answer names both our number and our amount: TLS
-    says who is speaking, and those two say about what.
+    says who is speaking, and those two say about what. A failure says whether it was signed: one
+    that was not ends nothing that cannot be undone.
     """
     if answer.status == 404:
         return _no_such_order(answer)
@@ -91,7 +94,10 @@ def _transaction(
         return Unknown(trust)
     if by_request and not _answers_request(transaction, identifier, said, has_block=bool(refund)):
         return Unknown("other_request")
-    return _OUTCOMES.get(said) or odd_status(said)
+    outcome = _OUTCOMES.get(said) or odd_status(said)
+    if isinstance(outcome, Declined):
+        return replace(outcome, is_signed=trust is Trust.VERIFIED)
+    return outcome
 
 
 def _answers_request(transaction: Block, identifier: str, said: str, *, has_block: bool) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Pending, Unknown, Waiting
-from billing.services import refunding
+from billing.services import operating, refund_resolution, refunding
 from tests.integration.answering import answer_as_before, answer_with, status_with
 from tests.integration.engine import Engine
 
@@ -73,3 +73,45 @@ def test_a_decline_that_pending_takes_back_does_not_end_at_the_first_failed(
     answer_as_before(engine, page)
     engine.advance(24 * HOUR)
     assert engine.refunds(customer)[0]["status"] == "succeeded"
+
+
+def test_unsigned_answers_set_no_refunds_money_free(
+    engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
+) -> None:
+    """The refund was paid, its answer was lost, and a page says FAILED: a person decides."""
+    customer, charge = refunded
+    engine.script("drop_after", customer, "refund")
+    engine.tick()
+    body = (
+        b'{"order":{"invoice_number":"%s","amount":50000},'
+        b'"transaction":{"status":"FAILED","type":"REFUND"}}'
+    )
+    page = status_with(200, body % charge["gateway_number"].encode())
+    answering = answer_with(engine, check_status=page)
+    engine.advance(2 * HOUR)
+
+    [refund] = engine.refunds(customer)
+    assert (refund["status"], refund["parked_at"] is None) == ("unknown", False)
+    assert refund["message"] == "failed, by unsigned answers only"
+    answer_as_before(engine, answering)
+    refund_resolution.retry_refund(engine.context, refund["id"], OPERATOR)
+    engine.run()
+    assert engine.refunds(customer)[0]["status"] == "succeeded"
+
+
+def test_unsigned_answers_expire_no_wallet(engine: Engine) -> None:
+    """TOKEN_EXPIRED, and FAILED without a signature: a person's word ends the wallet, no page."""
+    customer, subscription = engine.begun(every="1 year")
+    engine.script("token_expired", customer)
+    engine.run()
+    [charge] = engine.charges(subscription)
+    body = b'{"order":{"invoice_number":"%s","amount":50000},"transaction":{"status":"FAILED"}}'
+    page = status_with(200, body % charge["gateway_number"].encode())
+    answer_with(engine, check_status=page)
+    engine.advance(2 * HOUR)
+
+    [charge] = engine.charges(subscription)
+    assert (charge["status"], charge["parked_at"] is None) == ("pending", False)
+    assert [wallet["status"] for wallet in engine.wallets(customer)] == ["active"]
+    operating.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+    assert [wallet["status"] for wallet in engine.wallets(customer)] == ["expired"]

@@ -292,3 +292,12 @@ def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trus
     ends = {"FAILED", "EXPIRED", "REFUNDED"}
     assert found.reason == f"other_amount_{said.lower()}" if said in ends else "other_amount"
     assert found.amount == 30_000
+
+
+@pytest.mark.parametrize("said", ["FAILED", "EXPIRED"])
+def test_a_failure_says_whether_it_was_signed(said: str) -> None:
+    """What cannot be undone needs a signature, so that it must not get lost on the way."""
+    for trust, is_signed in ((Trust.VERIFIED, True), (Trust.MISSING, False)):
+        found = judge(known(said), trust=trust)
+        assert isinstance(found, Declined)
+        assert found.is_signed is is_signed

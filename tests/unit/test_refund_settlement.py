@@ -104,6 +104,19 @@ def test_a_decline_that_pending_takes_back_asks_for_two_reads_again() -> None:
         assert not decide_asked(afterwards, answer, SENT + 2 * MINUTE, HORIZON).is_final
 
 
+def test_unsigned_answers_alone_set_no_money_free() -> None:
+    """FAILED twice, and nobody signs it: it is parked. A signed decline before it is enough."""
+    unsigned = replace(FAILED, is_signed=False)
+    seen = replace(UNKNOWN, failed_seen_at=SENT)
+
+    parked = decide_asked(seen, unsigned, SENT + HOUR, HORIZON)
+
+    assert (parked.status, parked.parked) == (RefundStatus.UNKNOWN, True)
+    assert (parked.next_attempt_at, parked.failed_seen_at) == (None, SENT)
+    declined = replace(UNKNOWN, declined_seen_at=SENT)
+    assert decide_asked(declined, unsigned, SENT + HOUR, HORIZON).is_final
+
+
 def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
     """The dates of a refund that nobody answers about, to its end."""
     facts, now, dates = UNKNOWN, SENT + MINUTE, []

@@ -188,6 +188,43 @@ def test_what_only_questions_say_waits_for_the_breakers_window(known: Facts) -> 
     assert last.gives_up or last.wallet_lost
 
 
+UNSIGNED = replace(FAILED, is_signed=False)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(UNKNOWN, failed_seen_at=SENT, policy=Policy(())),
+        facts(PENDING, failed_seen_at=SENT, waiting=Waiting.TOKEN_EXPIRED),
+        facts(PENDING, failed_seen_at=SENT, suspected=Declined(Fault.HARD, "E9")),
+    ],
+    ids=["last step", "expired token", "a decline that was taken back"],
+)
+def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
+    """Nobody signs FAILED: a person decides, and the person's word ends it then."""
+    now = SENT + HORIZON
+
+    decision = settle(known, UNSIGNED, STATUS, now=now)
+
+    assert decision.parked
+    assert decision.status in UNRESOLVED
+    assert not decision.gives_up
+    assert not decision.wallet_lost
+    assert kinds(decision) == ["charge.parked"]
+    assert_not_stuck(known, decision, now)
+    parked = replace(applied(known, decision, now), parked=True)
+    by_word = settle(parked, FAILED, Source.OPERATOR, now=now)
+    assert by_word.gives_up or by_word.wallet_lost or by_word.retry_at is not None
+
+
+def test_unsigned_answers_end_what_is_tried_again() -> None:
+    """A plain decline, read twice; and one that a live answer gave, which is asked about once."""
+    plain = facts(UNKNOWN, failed_seen_at=SENT)
+    assert settle(plain, UNSIGNED, STATUS, now=SENT + HORIZON).retry_at is not None
+
+    assert settle(suspected(Fault.HARD), UNSIGNED, STATUS, now=ASKED).gives_up
+
+
 @pytest.mark.parametrize("fault", list(Fault))
 def test_want_of_money_on_the_last_step_is_not_odd(fault: Fault) -> None:
     """It is what the last step mostly meets; every other end counts for the breaker."""
