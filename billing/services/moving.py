@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import subscription
+from billing.domain import segments, subscription
 from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
@@ -225,6 +225,16 @@ def give_up(
         move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
 
 
+def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """The running period costs again what it did before invoices that are void now."""
+    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
+        owner = subscriptions.lock_one(connection, row["subscription_id"])
+        newest = invoices.is_newest(connection, row)
+        if owner is not None and newest and owner["period_amount"] is not None:
+            price = segments.price_before(row, owner["period_amount"])
+            subscriptions.change(connection, owner["id"], period_amount=price)
+
+
 def close_all(
     connection: Connection,
     rows: Sequence[Mapping[Any, Any]],
@@ -240,8 +250,10 @@ def close_all(
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)
-    if status is InvoiceStatus.VOID and any(row["credited"] for row in rows):
-        balances.put_back(connection, ids)
+    if status is InvoiceStatus.VOID:
+        if any(row["credited"] for row in rows):
+            balances.put_back(connection, ids)
+        _fall_back(connection, rows)
     told: dict[str, Any] = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(

@@ -160,11 +160,12 @@ class Life:
         left = -made.get("net", 0) if made is not None else 0
         if left <= 0:
             return
+        most = self._most(period)
         known = set(self.model.credits)
         new = [row["id"] for row in self._rows("SELECT id FROM credits ORDER BY id")]
         fresh = [number for number in new if number not in known]
         for invoice in period:
-            part = min(left, self.model.kept_of(invoice))
+            part = min(left, most[invoice])
             left -= part
             if part and self.model.credit_back(invoice, part, fresh[0] if fresh else None):
                 fresh.pop(0)
@@ -175,13 +176,18 @@ class Life:
         self.till.refund_fates = list(fates)
         [before] = self._rows("SELECT * FROM subscriptions", own="id")
         period = self._period()
-        kept = sum(self.model.kept_of(invoice) for invoice in period)
+        most = {invoice: self.model.kept_of(invoice) for invoice in period}
         left = 0
         if policy == "full":
-            left = kept
+            left = sum(most.values())
         elif policy == "prorated" and period:
             [first] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[-1])
-            left = min(kept, self._share(before["period_amount"], first))
+            [newest] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[0])
+            price = before["period_amount"]
+            if newest["status"] in {"open", "uncollectible"}:
+                price = newest["lines"][0]["price"] if newest["change_index"] else 0
+            most = self._most(period)
+            left = min(sum(most.values()), self._share(price, first))
         made = self._try(
             lambda: ending.cancel(
                 self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
@@ -191,7 +197,7 @@ class Life:
             return
         self._learn_invoices(self._read()["invoices"])
         for invoice in period:
-            part = min(left, self.model.kept_of(invoice))
+            part = min(left, most[invoice])
             left -= part
             money = self.model.cancel_back(invoice, part)
             charge = self.model.invoices[invoice].charge
@@ -348,6 +354,16 @@ class Life:
         index = [r["period_index"] for r in running if r["change_index"] == 0]
         mine = [r for r in rows if r["period_index"] in index]
         return [r["id"] for r in sorted(mine, key=lambda r: -r["change_index"])]
+
+    def _most(self, period: list[UUID]) -> dict[UUID, int]:
+        """What the days that are left are worth of each invoice, as far as it is kept."""
+        rows = {row["id"]: row for row in self._rows("SELECT * FROM invoices")}
+        return {
+            invoice: min(
+                self.model.kept_of(invoice), self._share(rows[invoice]["amount"], rows[invoice])
+            )
+            for invoice in period
+        }
 
     def _share(self, amount: int, period: Row) -> int:
         """The unused days' part of a period, rounded half up."""
