@@ -25,7 +25,7 @@ class Segment(NamedTuple):
 
 def cost(invoice: Mapping[Any, Any]) -> int:
     """What an invoice asks for days: all of it but its extra lines."""
-    extras = sum(line["amount"] for line in invoice["lines"] if line["kind"] == _EXTRA)
+    extras: int = sum(line["amount"] for line in invoice["lines"] if line["kind"] == _EXTRA)
     return int(invoice["amount"]) - extras
 
 

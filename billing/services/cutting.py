@@ -15,7 +15,7 @@ from billing.domain.events import Actor
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import unused_days, zone_of
 from billing.services import crediting, moving
-from billing.store.queries import invoices
+from billing.store.queries import invoices, subscriptions
 
 
 def unused(
@@ -41,10 +41,19 @@ def unused(
 
 
 def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str) -> int:
-    """End the running period at an instant, and return the rupiah of its unused days.
+    """End the running period at an instant, and return the rupiah of its unused days."""
+    credited = give_unused(connection, row, at, by, why)
+    invoices.cut_short(connection, row["id"], at)
+    return credited
 
-    They become the customer's credit, as far as they were paid. An invoice of the period that
-    was given up is void: it would be for days that nobody had.
+
+def give_unused(
+    connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str
+) -> int:
+    """Credit the unused days of the running period, as far as they were paid; return the rupiah.
+
+    From then on its days are worth nothing. An invoice of the period that was given up is void:
+    it would be for days that nobody had.
     """
     current = invoices.current_of(connection, row["id"], at)
     if current is None:
@@ -54,7 +63,7 @@ def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor,
     of_it = invoices.of_period(connection, row["id"], current["period_index"])
     given_up = [each for each in of_it if each["status"] == InvoiceStatus.UNCOLLECTIBLE]
     moving.close_all(connection, given_up, InvoiceStatus.VOID, why, by, at)
-    invoices.cut_short(connection, row["id"], at)
+    subscriptions.change(connection, row["id"], period_amount=0)
     return credited
 
 

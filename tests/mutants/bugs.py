@@ -100,8 +100,8 @@ MONEY = (
     ),
     bug(
         "credit_for_more_than_was_paid", f"{_DOMAIN}/pricing.py",
-        "Change(min(prorate(before, unused, whole), paid), prorate(after, unused, whole))",
-        "Change(prorate(before, unused, whole), prorate(after, unused, whole))",
+        "Change(min(prorate(before, unused, whole), charge + paid), charge, before, after)",
+        "Change(prorate(before, unused, whole), charge, before, after)",
         f"{UNIT}pricing.py", "tests/property/test_pricing.py",
     ),
     bug(
@@ -130,8 +130,8 @@ PAID_TIME = (
     ),
     bug(
         "late_tick_shortens_what_is_given_back", f"{_SERVICES}/ending.py",
-        "unused, whole = unused_days(start, end, used_until, zone(row[\"timezone\"]))",
-        "unused, whole = unused_days(start, end, now, zone(row[\"timezone\"]))",
+        "cutting.unused(connection, fresh, current, used_until)",
+        "cutting.unused(connection, fresh, current, now)",
         f"{INTEGRATION}services_ending.py",
     ),
     Bug(
