@@ -18,7 +18,7 @@ from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import next_period
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import cutting, intents, isolating, moving, returns
+from billing.services import cutting, intents, isolating, moving, returns, unserved
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
@@ -136,6 +136,12 @@ def _end(
     owed = invoices.open_of(connection, row["id"])
     moving.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
+    if row["status"] == SubscriptionStatus.UNPAID:
+        why = by.reason or "subscription canceled"
+        for invoice in invoices.given_up_with_credit(connection, row["id"]):
+            # It was withheld since then.
+            since = invoice["closed_at"]
+            unserved.return_credits(connection, row, [invoice], since, why, by, now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
         if others:

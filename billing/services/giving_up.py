@@ -18,7 +18,7 @@ from billing.domain.events import SCHEDULER
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
-from billing.services import cutting, moving
+from billing.services import cutting, moving, unserved
 from billing.store.queries import invoices, subscriptions
 
 _GIVEN_UP = {
@@ -73,6 +73,8 @@ def give_up(
         running = invoices.current_of(connection, subscription_id, now)
         if running is not None and running["status"] == InvoiceStatus.PAID:
             cutting.give_unused(connection, row, now, SCHEDULER, reason)
+    if step is SubscriptionMove.CANCEL:
+        unserved.return_credits(connection, row, given_up, now, reason, SCHEDULER, now)
     moving.move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
 
 

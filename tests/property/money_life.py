@@ -4,7 +4,7 @@ Each deed is a pair of a name and its arguments, so that a life that fails reads
 """
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -262,6 +262,8 @@ class Life:
                 if back is not None:
                     amount, purpose = back
                     self.model.refund(self._new_refund(row["id"]), row["id"], amount, purpose)
+                elif share := self._unserved(row["invoice_id"], row["amount"]):
+                    self.model.refund(self._new_refund(row["id"]), row["id"], share, "cancel")
         for row in seen["refunds"]:
             known = self.model.refunds[row["id"]]
             if known.state == "on its way" and row["settled_at"] is not None:
@@ -275,6 +277,18 @@ class Life:
                 self.model.opened(row)
             if row["status"] == "void" and self.model.invoices[row["id"]].status != "void":
                 self.model.voided(row["id"])
+            known = self.model.invoices[row["id"]]
+            if row["status"] == "uncollectible" and known.status == "open":
+                used = sum(part for _, part in known.uses)
+                self.model.unserved(row["id"], self._unserved(row["id"], used))
+
+    def _unserved(self, invoice: UUID, amount: int) -> int:
+        """What of `amount` is for the days of an invoice after its subscription was canceled."""
+        [owner] = self._rows("SELECT status, ended_at FROM subscriptions", own="id")
+        if owner["status"] != "canceled":
+            return 0
+        [row] = self._rows("SELECT * FROM invoices WHERE id = :id", id=invoice)
+        return self._share(amount, row, owner["ended_at"])
 
     def _read(self) -> dict[str, list[Row]]:
         """The rows about money, at one instant."""
@@ -365,11 +379,12 @@ class Life:
             for invoice in period
         }
 
-    def _share(self, amount: int, period: Row) -> int:
+    def _share(self, amount: int, period: Row, ended: datetime | None = None) -> int:
         """The unused days' part of a period, rounded half up."""
         start, end, now = (
             at.astimezone(PLACE).date()
-            for at in (period["period_start"], period["period_end"], self.engine.now)
+            for at in (period["period_start"], period["period_end"], ended or self.engine.now)
         )
-        whole, unused = (end - start).days, (end - now).days
+        whole = (end - start).days
+        unused = min(max((end - now).days, 0), whole)
         return int((amount * unused * 2 + whole) // (whole * 2)) if whole else 0

@@ -174,6 +174,15 @@ def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 
 
+def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
+    """The uncollectible invoices of a subscription that used the customer's balance."""
+    statement = text(
+        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
+        " AND credited > 0 ORDER BY period_index, change_index"
+    )
+    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+
+
 def set_aside(connection: Connection, subscription_id: UUID) -> None:
     """Let the open invoices of a subscription wait, with their dates, for an older one."""
     connection.execute(
