@@ -16,10 +16,9 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.money import prorate
-from billing.domain.periods import next_period, unused_days, zone
+from billing.domain.periods import next_period
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import intents, isolating, moving, returns
+from billing.services import cutting, intents, isolating, moving, returns, unserved
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
@@ -153,6 +152,12 @@ def _end(
     owed = invoices.open_of(connection, row["id"])
     moving.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
+    if row["status"] == SubscriptionStatus.UNPAID:
+        why = by.reason or "subscription canceled"
+        for invoice in invoices.given_up_with_credit(connection, row["id"]):
+            # It was withheld since then.
+            since = invoice["closed_at"]
+            unserved.return_credits(connection, row, [invoice], since, why, by, now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
         if others:
@@ -183,17 +188,14 @@ def _refund_running_period(
     if policy is RefundPolicy.NONE or current is None:
         return 0
     paid = invoices.of_period(connection, row["id"], current["period_index"])
-    left = sum(invoice["kept"] for invoice in paid)
+    parts = [invoice["kept"] for invoice in paid]
     if policy is RefundPolicy.PRORATED:
-        start, end = current["period_start"], current["period_end"]
-        unused, whole = unused_days(start, end, used_until, zone(row["timezone"]))
-        share = prorate(row["period_amount"], unused, whole) if whole else 0
-        left = min(left, share)
+        fresh = subscriptions.lock_one(connection, row["id"]) or row
+        left = cutting.unused(connection, fresh, current, used_until)
+        parts = left.spread(left.worth)
     refunded = 0
     why = by.reason or "subscription canceled"
-    for invoice in paid:
-        back = min(left, invoice["kept"])
-        left -= back
+    for invoice, back in zip(paid, parts, strict=True):
         if back:
             refunded += returns.refund(connection, invoice, back, why, by, now)
     return refunded

@@ -29,7 +29,7 @@ from billing.domain.outcomes import (
 )
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import guarding, isolating, moving, recalling, settling
+from billing.services import giving_up, guarding, isolating, recalling, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, claims, events, invoices
@@ -201,7 +201,7 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
             timedelta(seconds=context.settings.balance_recheck_seconds),
         )
         if isinstance(wait, dunning.Cap):
-            moving.give_up(connection, row["subscription_id"], now, wait)
+            giving_up.give_up(connection, row["subscription_id"], now, wait)
             return
         plan = {
             "key": row["invoice_id"],

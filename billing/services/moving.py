@@ -10,19 +10,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import subscription
+from billing.domain import segments, subscription
 from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import Return, begun_anew, calendar, resumed
 from billing.domain.subscription import (
-    OnExhausted,
     Skipped,
     SubscriptionMove,
     SubscriptionStatus,
 )
-from billing.services import intents, opening
+from billing.services import intents
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -187,61 +186,16 @@ _MET = {
     SubscriptionMove.CANCEL: Action.CANCEL_NOW,
     SubscriptionMove.COMPLETE: Action.COMPLETE,
 }
-_GIVEN_UP = {
-    SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
-    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
-    SubscriptionMove.PAUSE: Action.GIVE_UP_PAUSE,
-    SubscriptionMove.COMPLETE: Action.COMPLETE,
-}
-_FINAL_MOVES = {
-    OnExhausted.CANCEL: SubscriptionMove.CANCEL,
-    OnExhausted.UNPAID: SubscriptionMove.MARK_UNPAID,
-    OnExhausted.PAUSE: SubscriptionMove.PAUSE,
-}
 
 
-_GAVE_UP = {
-    Cap.RETRIES: "no retry is left",
-    Cap.DECLINES: "the most declines were met",
-    Cap.ATTEMPTS: "the most attempts were made",
-    Cap.DAYS: "the most days have gone by",
-}
-
-
-def give_up(
-    connection: Connection,
-    subscription_id: UUID,
-    now: datetime,
-    cap: Cap | None,
-    why: str = "it will never be paid",
-) -> None:
-    """End dunning: every open invoice is uncollectible, and the plan's final action follows.
-
-    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
-    person had tried once more is given up alone: the final action was taken the first time.
-    """
-    row = subscriptions.lock_one(connection, subscription_id)
-    if row is None:
-        return
-    given_up = invoices.open_of(connection, subscription_id)
-    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
-    # Only the oldest is ever charged, so that it is the one that failed.
-    if given_up and given_up[0]["reopened_at"] is not None:
-        why = "given up again: a person's try was not paid"
-        close_all(connection, given_up[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
-        invoices.release_oldest(connection, [subscription_id], now)
-        return
-    if row["next_due_at"] is not None and row["next_due_at"] <= now:
-        # What began before this moment is owed, and given up with the others.
-        opening.open_begun(connection, subscription_id, now)
-        row = subscriptions.lock_one(connection, subscription_id) or row
-        given_up = invoices.open_of(connection, subscription_id)
-    close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
-    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
-    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
-        step = SubscriptionMove.COMPLETE
-    if step in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
-        move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """The running period costs again what it did before invoices that are void now."""
+    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
+        owner = subscriptions.lock_one(connection, row["subscription_id"])
+        newest = invoices.is_newest(connection, row)
+        if owner is not None and newest and owner["period_amount"] is not None:
+            price = segments.price_before(row, owner["period_amount"])
+            subscriptions.change(connection, owner["id"], period_amount=price)
 
 
 def close_all(
@@ -259,8 +213,10 @@ def close_all(
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)
-    if status is InvoiceStatus.VOID and any(row["credited"] for row in rows):
-        balances.put_back(connection, ids)
+    if status is InvoiceStatus.VOID:
+        if any(row["credited"] for row in rows):
+            balances.put_back(connection, ids)
+        _fall_back(connection, rows)
     told: dict[str, Any] = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(

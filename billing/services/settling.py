@@ -21,7 +21,8 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
-from billing.services import breaker, isolating, moving, pacing, returns
+from billing.domain.subscription import SubscriptionStatus
+from billing.services import breaker, giving_up, isolating, moving, pacing, returns, unserved
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices
@@ -285,9 +286,11 @@ def _follow_up(
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
         order = returns.Order(row["amount"], purpose, decision.give_back)
         returns.request_refund(connection, returns.Taken.by(row), order, SCHEDULER, now)
+    if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
+        unserved.refund_late(connection, row, now)
     if decision.wallet_lost:
         moving.lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
     if decision.gives_up:
-        moving.give_up(connection, row["subscription_id"], now, decision.cap)
+        giving_up.give_up(connection, row["subscription_id"], now, decision.cap)
     elif decision.move is not None:
         moving.move(connection, row["subscription_id"], decision.move, now)

@@ -103,8 +103,8 @@ MONEY = (
     ),
     bug(
         "credit_for_more_than_was_paid", f"{_DOMAIN}/pricing.py",
-        "credit, charge = min(prorate(before, unused, whole), paid),",
-        "credit, charge = prorate(before, unused, whole),",
+        "Change(min(prorate(before, unused, whole), charge + paid), charge, before, after)",
+        "Change(prorate(before, unused, whole), charge, before, after)",
         f"{UNIT}pricing.py", "tests/property/test_pricing.py",
     ),
     Bug(  # the database refuses it, and then one after the other is opened alone
@@ -143,10 +143,9 @@ PAID_TIME = (
     ),
     bug(
         "late_tick_shortens_what_is_given_back", f"{_SERVICES}/ending.py",
-        "unused, whole = unused_days(start, end, used_until, zone(row[\"timezone\"]))",
-        "unused, whole = unused_days(start, end, now, zone(row[\"timezone\"]))",
-        f"{INTEGRATION}services_ending.py::"
-        "test_a_cancel_that_is_carried_out_late_gives_back_what_was_promised",
+        "cutting.unused(connection, fresh, current, used_until)",
+        "cutting.unused(connection, fresh, current, now)",
+        f"{INTEGRATION}services_ending.py",
     ),
     bug(
         "catch_up_latest_bills_everything", f"{_SERVICES}/opening.py",
