@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import attention, auditing, linking, operating
+from billing.services import auditing, linking, operating
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -181,10 +181,7 @@ def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     [found] = auditing.dead_ends(engine.context)
     [invoice] = engine.invoices(subscription)
     assert (found.kind, found.why) == ("invoice", invoice["reason"])
-    number = charge["gateway_number"]
-    assert f"its charge {number} is unclear (pending: customer)" in invoice["reason"]
-    assert attention.command(found).startswith(f"billing invoice void {invoice['id']}")
-    assert invoice["next_attempt_at"] > engine.now
+    assert f"{charge['gateway_number']} is unclear (pending: customer)" in invoice["reason"]
 
 
 def test_an_operators_retry_spends_no_step_and_shifts_no_date(engine: Engine) -> None:

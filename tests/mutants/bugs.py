@@ -201,7 +201,7 @@ TRUST = (
     ),
     bug(
         "first_failed_is_final", f"{_DOMAIN}/settlement.py",
-        "    if is_certain or _seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):\n",
+        "    if is_certain or doubts.seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):\n",
         "    if source is not Source.LIVE:\n",
         f"{UNIT}settlement_asking.py",
     ),

@@ -153,13 +153,13 @@ TRUST = (
     ),
     bug(
         "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",
-        "    if loses and not _is_suspected(facts) and not _seen_for(facts, _window(limits)",
-        "    if not loses and not _seen_for(facts, _window(limits)",
+        "        and not doubts.is_suspected(facts)\n",
+        "        and not facts.wallet_active\n",
         f"{_UNIT}settlement_trust.py", f"{_UNIT}settlement_not_found.py",
     ),
     bug(
         "an_expired_token_spends_a_step", f"{_DOMAIN}/settlement.py",
-        "    if facts.waiting is Waiting.TOKEN_EXPIRED and not _is_disbelieved(facts):\n",
+        "    if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):\n",
         "    if False:\n",
         f"{_UNIT}settlement_trust.py",
     ),
