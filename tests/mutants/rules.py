@@ -36,7 +36,7 @@ CONSERVATION = (
     ),
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/cutting.py",
-        'part = min(left, source["kept"])', 'part = min(left, source["amount"])',
+        '            each["kept"],\n', '            each["amount"],\n',
         f"{_INTENTS}a_given_up_period_is_void_when_a_new_one_takes_its_place",
     ),
     bug(
@@ -97,7 +97,8 @@ PAID_TIME = (
     ),
     bug(
         "a_downgrade_after_a_refund_charges", f"{_DOMAIN}/pricing.py",
-        "min(charge, credit) if after <= before else charge", "charge",
+        "Change(min(prorate(before, unused, whole), charge + paid), charge",
+        "Change(min(prorate(before, unused, whole), paid), charge",
         f"{_UNIT}pricing.py", f"{_INTENTS}a_downgrade_after_a_goodwill_refund_charges_nothing",
     ),
     bug(

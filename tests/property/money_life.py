@@ -27,18 +27,12 @@ from billing.services import (
     subscribing,
 )
 from tests.integration.engine import Engine, Row
-from tests.property.money_engine import Quick, broken_rules
+from tests.property.money_engine import READ, Quick, broken_rules
 from tests.property.money_model import Model
 from tests.property.money_till import Till
 
 DAY = timedelta(days=1)
 LOOKS_EVERY_DAYS = 12
-READ = {
-    "invoices": "SELECT * FROM invoices ORDER BY created_at, period_index, change_index",
-    "charges": "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id",
-    "refunds": "SELECT * FROM refunds",
-    "credits": "SELECT id, remaining FROM credits",
-}
 WHY, PLACE = Actor("test", "a reason"), ZoneInfo("Asia/Jakarta")
 Deed = tuple[Any, ...]
 
