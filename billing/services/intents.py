@@ -14,7 +14,7 @@ from billing.domain import intents
 from billing.domain.errors import IllegalMove
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action, Meeting, Place
-from billing.domain.periods import following_place
+from billing.domain.periods import change_is_late, following_place
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 from billing.store.queries import events, subscriptions
 
@@ -81,13 +81,18 @@ def check_nothing_is_late(row: Row, now: datetime) -> None:
     Raises IllegalMove.
     """
     paused = row["status"] == SubscriptionStatus.PAUSED
-    for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on")):
-        at = row[column]
-        if at is not None and at <= now and (paused or column != "resume_at"):
-            raise IllegalMove(
-                f"subscription {row['id']} is to {what} as of {at.isoformat()}, which is being"
-                " done; try again in a moment"
-            )
+    late = [
+        (row[column], what)
+        for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on"))
+        if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
+    ]
+    if change_is_late(row, now):
+        late.append((row["change_at"], "change"))
+    for at, what in late:
+        raise IllegalMove(
+            f"subscription {row['id']} is to {what} as of {at.isoformat()}, which is being"
+            " done; try again in a moment"
+        )
 
 
 def plan_cancel(

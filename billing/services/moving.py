@@ -22,7 +22,7 @@ from billing.domain.subscription import (
     SubscriptionMove,
     SubscriptionStatus,
 )
-from billing.services import intents
+from billing.services import intents, opening
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -99,6 +99,7 @@ def _left_unopened(
     due, first = row["next_due_at"], row["next_period_index"]
     if due is None or due >= at:
         return {}
+    row = opening.as_changed(connection, row, at)
     dates = calendar(row, row["anchor_local"])
     last = dates.index_at(at)
     last += row["anchor_index"] - (dates.due(last) == at)
