@@ -18,6 +18,7 @@ from billing.domain import charge, periods, pricing, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor
 from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import MAX_AMOUNT, checked_amount
 from billing.domain.subscription import SubscriptionStatus
 from billing.services import cutting, intents, subscribing
@@ -199,6 +200,8 @@ def _change_now(
     settled = pricing.Change(0, 0)
     current = _paid_up(connection, row, now)
     same = periods.same_schedule(row, wanted.plan)
+    if current is not None and same:
+        _check_not_given_up(connection, row, current)
     intents.meet(
         connection, row, _action(row, wanted, same=same), now, by,
         carried=lambda: _carried(connection, row, wanted),
@@ -248,6 +251,20 @@ def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
     if row["next_due_at"] is None:
         raise IllegalMove("its last period has been billed; there is nothing to change")
     return invoices.current_of(connection, row["id"], now)
+
+
+def _check_not_given_up(connection: Connection, row: Row, current: Row) -> None:
+    """Refuse while a debt of the running period was given up, and may still be paid.
+
+    It is for days whose price the change settles: they would be paid twice.
+    """
+    for invoice in invoices.of_period(connection, row["id"], current["period_index"]):
+        if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE:
+            raise IllegalMove(
+                f"invoice {invoice['id']} of the running period was given up; pay it (billing"
+                f" invoice retry {invoice['id']}) or void it (billing invoice void"
+                f" {invoice['id']}) first, or change --at period-end"
+            )
 
 
 def _again(connection: Connection, current: Row, amount: int) -> int:

@@ -217,6 +217,8 @@ def give_up(
         why = "given up again: a person's try was not paid"
         close_all(connection, given_up[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
         invoices.release_oldest(connection, [subscription_id], now)
+        if len(given_up) == 1:
+            owes_no_more(connection, row, SCHEDULER, now)
         return
     close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
     step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
@@ -224,6 +226,17 @@ def give_up(
         step = SubscriptionMove.COMPLETE
     if step in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
         move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+
+
+def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+    """What follows for a subscription when its last open invoice is closed, and not paid."""
+    status = SubscriptionStatus(row["status"])
+    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
+        return
+    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+        move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+    elif status is SubscriptionStatus.PAST_DUE:
+        move(connection, row["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def close_all(

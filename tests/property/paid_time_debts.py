@@ -65,8 +65,8 @@ class Debtor(Life):
             return
         bill.state = "uncollectible"
         if bill.again:  # it was given up before, and nothing follows from that a second time
-            if not self._open_bills() and self.status == "past_due":
-                self.status = "active"
+            if self.status != "unpaid":
+                self._owes_less(at)
             return
         for other in self._open_bills():
             other.state = "uncollectible"

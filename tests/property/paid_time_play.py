@@ -89,6 +89,8 @@ class Play:
 
     def _leap(self, span: timedelta) -> bool:
         """The clock moves past everything, and then one tick works it all off."""
+        if self._may_end_two_ways():
+            return self._wait(span)
         self._tick_once_if_latest()
         self.engine.set_clock(self.engine.now + span)
         self.life.until(self.engine.now, late=True)
@@ -96,10 +98,19 @@ class Play:
 
     def _late(self, span: timedelta) -> bool:
         """The same, but the next deed comes before the tick."""
+        if self._may_end_two_ways():
+            return self._wait(span)
         self._tick_once_if_latest()
         self.engine.set_clock(self.engine.now + span + HOUR)
         self.life.until(self.engine.now, late=True)
         return False
+
+    def _may_end_two_ways(self) -> bool:
+        """A term whose last payment and another end go by in one outage ends by either."""
+        life = self.life
+        planned = (life.cancel_at, life.pause_at, life.change)
+        terms = [life.offer.cycles, life.change and FOUND[life.change.plan or life.plan].cycles]
+        return any(terms) and any(planned)
 
     def _tick_once_if_latest(self) -> None:
         """What such a plan leaves out depends on the ticks: no outage is two for the oracle."""
