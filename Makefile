@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
 JOBS ?= 3
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm siege flaky mutants bench bench-scale bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants bench bench-scale bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,8 +54,12 @@ advisories: ## ask the package index whether a pinned version has known holes; 2
 		|| { echo "advisories: cannot say: pip-audit cannot be installed from the package index" >&2; exit 2; }
 	@$(VENV)/advisories/bin/python .ci/advisories.py
 
-storm: setup ## simulated faults, seed after seed (SEED=… replays one, SEEDS=200 fresh ones)
-	@$(BIN)/python -m tests.faults.storm $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+storm: setup ## simulated faults, seed after seed (SEED=… replays one; SEEDS=200; NARROW=1: fewer acts; LONG=1: properties too)
+	@$(BIN)/python -m tests.faults.storm $(if $(NARROW),,--wide) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+	@$(if $(LONG),$(MAKE) --no-print-directory properties)
+
+properties: setup ## random lives of money and of paid time against independent models (LIVES=2000 of each)
+	@STATEFUL_EXAMPLES=$(or $(LIVES),2000) $(BIN)/pytest -q -n 2 --dist loadfile tests/property/test_conservation.py tests/property/test_paid_time.py
 
 siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     )
     batch_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=32,
-        description="Charges in one message; who has it goes on with what else is due",
+        description="Charges in one message; a worker keeps claiming due invoices after it",
     )
     batch_threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=32, description="Calls to the gateway at once in one worker process"

@@ -91,7 +91,7 @@ def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:
     output.say(f"{report.added} {would}, {report.there} were there already")
     if kind == "subscriptions":
         output.say(
-            f"{report.charged_now} {'would be' if dry_run else 'are'} charged now, as far as"
+            f"{report.charged_now} {'would be' if dry_run else 'to be'} charged now, as far as"
             " there are wallets"
         )
     if report.bad:

@@ -218,7 +218,11 @@ def resume(
     subscription: Subscription,
     start: Annotated[
         str,
-        typer.Option("--from", metavar="anchor|now", help="The next period: as ever, or from now."),
+        typer.Option(
+            "--from",
+            metavar="anchor|now",
+            help="On the original schedule, or as a new period from now.",
+        ),
     ] = "anchor",
     reason: options.Reason = None,
     *,

@@ -155,6 +155,14 @@ def following_place(row: Mapping[Any, Any], place: Place) -> Place:
     return Place(place.period + 1, end)
 
 
+def changed_end(row: Mapping[Any, Any], plan: Mapping[Any, Any], first: Place) -> Place:
+    """The end of a planned change's first period, which begins at `first`, and `plan` then has."""
+    if same_schedule(row, plan):
+        return following_place(row, first)
+    end = calendar(plan, anchor_from(row, plan, first.at)).due(1)
+    return Place(first.period + 1, end)
+
+
 @dataclass(frozen=True, slots=True)
 class Return:
     """Where a subscription goes on after a pause, and what was left out meanwhile.

@@ -119,8 +119,9 @@ def decide_asked(
         case NotFound():
             return _not_found(facts, now, not_found_horizon)
         case Pending():
-            # A FAILED that does not last is none.
-            return _later(replace(facts, failed_seen_at=None), now, message="pending")
+            # A "no" that does not last is none, whether it was read live or asked for.
+            forgotten = replace(facts, declined_seen_at=None, failed_seen_at=None)
+            return _later(forgotten, now, message="pending")
         case Unknown(reason=reason):
             return _later(facts, now, message=reason)
 

@@ -5,7 +5,7 @@ rows and no gateway: facts in, a `Decision` out, and whoever calls it writes tha
 transaction.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing.domain import charge, dunning, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
@@ -135,24 +135,26 @@ def _declined(
         return _ended(facts, outcome, source, now, limits)
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
     # when the gateway has declined the charge before.
-    is_certain = source is Source.OPERATOR or _confirmed(facts, now) or _is_suspected(facts)
-    if not is_certain:
-        decision = Decision(_open_status(facts), asked=True)
-        _tell_if_lost(decision, facts, "a first FAILED is not final")
-        decision.failed_seen_at = facts.failed_seen_at or now
-        decision.next_check_at = decision.failed_seen_at + charge.CONFIRM_FAILED_AFTER
-        return decision
-    if facts.waiting is Waiting.TOKEN_EXPIRED:
+    if facts.waiting is Waiting.TOKEN_EXPIRED and not _is_disbelieved(facts):
         # The token needs the customer, whatever the payment failed for.
         outcome = Declined(Fault.WALLET, "token_expired")
     elif facts.suspected is not None and source is Source.STATUS:
         outcome = facts.suspected
-    return _ended(facts, outcome, source, now, limits)
+    is_certain = source is Source.OPERATOR or _is_suspected(facts)
+    if is_certain or _seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):
+        return _ended(facts, outcome, source, now, limits)
+    would = _collect_later(facts, outcome, source, now, limits)
+    return _doubted(facts, would, now, limits, "a first FAILED is not final")
 
 
 def _is_suspected(facts: Facts) -> bool:
     """Whether a decline was read live; a PENDING after it takes that back."""
     return facts.suspected is not None and facts.charge_status is not ChargeStatus.PENDING
+
+
+def _is_disbelieved(facts: Facts) -> bool:
+    """Whether a person started charging after the breaker, so that it says nothing of customers."""
+    return facts.suspected is not None and facts.suspected.fault is Fault.TECHNICAL
 
 
 def _ended(
@@ -162,14 +164,22 @@ def _ended(
     End a charge as declined, unless that would end more for good and is not certain yet.
 
     A live decline that cancels, expires a wallet or gives up is asked about first, and so is the
-    answer to a second sending, which may be about the repeat. While the breaker has stopped
+    answer to a second sending, which may be about the repeat. What only a question brought to
+    light waits as long between its first and its last reading. While the breaker has stopped
     charging nobody's decline is believed that far.
     """
     decision = _collect_later(facts, outcome, source, now, limits)
     is_for_good = decision.gives_up or decision.wallet_lost
     if source is Source.LIVE and (is_for_good or facts.sends > 1):
-        return _suspected(facts, outcome, now, limits)
-    if source is Source.STATUS and is_for_good and facts.tripped:
+        held = _suspected(facts, outcome, now, limits)
+        held.odd = _is_odd(decision)
+        return held
+    if source is not Source.STATUS or not is_for_good:
+        return decision
+    loses = decision.gives_up or facts.wallet_active
+    if loses and not _is_suspected(facts) and not _seen_for(facts, _window(limits), now):
+        return _doubted(facts, decision, now, limits, "it would end more than this charge")
+    if facts.tripped:
         held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
         held.next_check_at = now + charge.HOLD_FOR
         _tell_if_lost(held, facts, "the breaker has stopped charging")
@@ -195,9 +205,38 @@ def _suspected(facts: Facts, outcome: Declined, now: datetime, limits: Limits) -
     return decision
 
 
-def _confirmed(facts: Facts, now: datetime) -> bool:
-    seen = facts.failed_seen_at
-    return seen is not None and now - seen >= charge.CONFIRM_FAILED_AFTER
+def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: str) -> Decision:
+    """Note the first answer that there is no payment, and ask again before what it `would` do.
+
+    The breaker counts it once: of many such answers the last must not be believed as the first.
+    """
+    decision = Decision(_open_status(facts), asked=True)
+    _tell_if_lost(decision, facts, why)
+    decision.odd = facts.failed_seen_at is None and _is_odd(would)
+    decision.failed_seen_at = facts.failed_seen_at or now
+    is_for_good = would.gives_up or would.wallet_lost
+    wait = _window(limits) if is_for_good else charge.CONFIRM_FAILED_AFTER
+    decision.next_check_at = decision.failed_seen_at + wait
+    return decision
+
+
+def _is_odd(would: Decision) -> bool:
+    """Whether many such ends at once are more likely a gateway's doing than the customers'.
+
+    Want of money and limits are what the last step of a ladder mostly meets: no fault of anybody's.
+    """
+    return would.wallet_lost or (
+        would.gives_up and would.fault not in {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
+    )
+
+
+def _window(limits: Limits) -> timedelta:
+    return max(limits.confirm_after, charge.CONFIRM_FAILED_AFTER)
+
+
+def _seen_for(facts: Facts, span: timedelta, now: datetime) -> bool:
+    """Whether a question was answered with "no" so long ago, and with no PENDING since."""
+    return facts.failed_seen_at is not None and now - facts.failed_seen_at >= span
 
 
 def _collect_later(
@@ -318,7 +357,10 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         return decision
     if facts.charge_status is ChargeStatus.PENDING:
         # The customer did not do what was waited for: no decline, and no step is spent.
-        return _ended(facts, Declined(Fault.WALLET, "not_completed"), Source.STATUS, now, limits)
+        missed = Declined(Fault.WALLET, "not_completed")
+        if facts.suspected is not None and _is_disbelieved(facts):
+            missed = facts.suspected
+        return _ended(facts, missed, Source.STATUS, now, limits)
     if facts.invoice_status is not InvoiceStatus.OPEN or not facts.wallet_active:
         is_open = facts.invoice_status is InvoiceStatus.OPEN
         fault = Fault.WALLET if is_open else Fault.OTHER

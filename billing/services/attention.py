@@ -22,6 +22,7 @@ START_A_WORKER = "celery -A workers.app worker"
 _BIND = "billing wallet bind {customer} --phone 62…"
 _COMMANDS = {
     ("charge", "parked"): 'billing charge resolve {id} --as declined --reason "…"',
+    ("charge", "other amount"): 'billing charge resolve {id} --as succeeded --reason "…"',
     ("charge", "contradicted"): 'billing release charge {id} --reason "…"',
     ("charge", "late"): START_A_WORKER,
     ("charge", "breach"): 'billing charge acknowledge {id} --reason "…"',
@@ -31,6 +32,7 @@ _COMMANDS = {
     ("wallet", "link open"): "billing wallet refresh {customer}",
     ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
     ("invoice", "waits for wallet"): _BIND,
+    ("invoice", "postponed"): 'billing invoice void {id} --reason "…"',
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
@@ -93,10 +95,15 @@ def command(item: Item) -> str:
 def in_words(counts: Sequence[Count], now: datetime) -> str:
     """Counts as one line: `2 subscriptions held (for 3 min), 1 refund unknown (for 20 s)`."""
     return ", ".join(
-        f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {each.cause}"
+        f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {_plural(each)}"
         f" (for {span(_age(each.since_at, now))})"
         for each in counts
     )
+
+
+def _plural(each: Count) -> str:
+    """The cause as it reads after a number."""
+    return each.cause.replace("waits for", "wait for") if each.rows > 1 else each.cause
 
 
 def span(seconds: int) -> str:

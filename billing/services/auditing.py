@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
+from billing.domain.money import rupiah
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
 from billing.services import attention, guarding
 from billing.services.context import Context
@@ -19,8 +20,8 @@ LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
 WAITS = "nothing waits for a person"
-ELSEWHERE = ("late", "no date", "stopped", "unreturned", "contradicted", "breach")
-"""What has an invariant of its own, or is as a person wants it."""
+ELSEWHERE = ("late", "no date", "stopped", "unreturned", "refund contradicted", "breach")
+"""Causes, or a kind and its cause: what has an invariant of its own, or is as a person wants it."""
 AGREES = "charge and gateway agree"
 
 
@@ -58,7 +59,11 @@ def dead_ends(context: Context) -> list[Item]:
     ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
     with context.database.transaction() as connection:
         waiting = statements_of_dead_ends.items(connection, ages, limit=PAGE)
-    return [item for item in waiting if item.alarm and item.cause not in ELSEWHERE]
+    return [
+        item
+        for item in waiting
+        if item.alarm and not {item.cause, f"{item.kind} {item.cause}"}.intersection(ELSEWHERE)
+    ]
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:
@@ -80,7 +85,7 @@ def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterato
             page,
         )
         for row, answer in zip(page, answers, strict=True):
-            problem = _disagreement(ChargeStatus(row["status"]), answer)
+            problem = _disagreement(row, answer)
             if problem is not None:
                 yield Finding(AGREES, f"{row['gateway_number']} {_named(row)}: {problem}")
         after = page[-1]["id"]
@@ -90,9 +95,19 @@ def _named(row: Mapping[Any, Any]) -> str:
     return f"(charge {row['id']}) is {row['status']}"
 
 
-def _disagreement(status: ChargeStatus, answer: StatusOutcome) -> str | None:
-    """What is wrong between our status and the gateway's answer; None when they agree."""
+def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
+    """What is wrong between our charge and the gateway's answer; None when they agree.
+
+    A refund that was forgotten (by a restore) shows when the gateway gave everything back; what it
+    says of a part is not known.
+    """
+    status = ChargeStatus(row["status"])
     match answer:
+        case Succeeded(is_refunded=True) if (
+            status is ChargeStatus.SUCCEEDED and row["refunded"] < row["amount"]
+        ):
+            ours = f"{rupiah(row['refunded'])} of {rupiah(row['amount'])}"
+            return f"the gateway gave all of it back, and our refunds are {ours}"
         case Succeeded():
             fits = status is ChargeStatus.SUCCEEDED
             return None if fits else "the gateway says the money moved"

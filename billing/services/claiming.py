@@ -87,7 +87,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
     try:
         return _committed(context, act) or ([], [])
     except Exception as error:
-        if not isolating.is_about_a_row(error):
+        if not isolating.may_be_a_row(error):
             raise
     return _claim_leased(context, most), []
 

@@ -40,7 +40,9 @@ def cancel(
 ) -> dict[str, Any]:
     """Cancel now, at the end of the running period, or at an instant.
 
-    Raises NotKnown, IllegalMove (ended already) or InvalidValue (an instant gone by).
+    An end that was planned and is overdue comes first, as of its own date and with what was
+    planned for it. Raises NotKnown, IllegalMove (ended already, or not yet what is overdue) or
+    InvalidValue (an instant gone by).
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -52,6 +54,11 @@ def cancel(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
+        if row["cancel_at"] is not None and row["cancel_at"] <= now:
+            if not subscriptions.may_end(connection, subscription_id):
+                intents.check_nothing_is_late(row, now)
+            refunded = _end_as_planned(connection, row, now)
+            return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
         period, when = _when(connection, row, at, now)
         if when <= now:
             refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
@@ -66,7 +73,8 @@ def cancel(
 def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
     """Take a cancellation back that has not taken effect.
 
-    Raises NotKnown, or IllegalMove when none is planned or the subscription has ended.
+    Raises NotKnown, or IllegalMove when none is planned, when its date has come, or when the
+    subscription has ended.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -75,6 +83,8 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
             raise NotKnown(f"no subscription has the id {subscription_id}")
         if row["ended_at"] is not None or row["cancel_at"] is None:
             raise IllegalMove(f"subscription {subscription_id} has no cancellation to take back")
+        if row["cancel_at"] <= now:
+            intents.check_nothing_is_late(row, now)
         intents.withdraw_cancel(connection, row, now, by)
     return {"id": str(subscription_id), "status": row["status"]}
 
@@ -108,13 +118,19 @@ def cancel_due(context: Context) -> int:
             row = subscriptions.lock_one(connection, subscription_id)
             if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
                 return
-            by = Actor(SCHEDULER.name, row["reason"])
-            policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
-            unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
-            _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+            if row["cancel_at"] <= now:
+                _end_as_planned(connection, row, now)
 
     isolating.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
+
+
+def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> int:
+    """End a subscription as of the date that was set, with the refund that was asked for then."""
+    by = Actor(SCHEDULER.name, row["reason"])
+    policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
+    unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
+    return _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
 
 
 def _end(

@@ -67,6 +67,7 @@ def move(
     if after in subscription.ENDED:
         values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
         values |= _left_unopened(connection, row, at, now, by)
+        values |= _never_billed(connection, row, now, by)
         values |= {"held_at": None, "held_why": None}
     elif after not in subscription.OPENING:
         values |= {"next_due_at": None}
@@ -108,6 +109,19 @@ def _left_unopened(
         return {}
     _skip(connection, row, (first, last), Skipped.CANCELED, now, by)
     return {"next_period_index": last + 1}
+
+
+def _never_billed(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Record the lines that were for a next invoice, which does not come any more."""
+    told = [
+        {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
+        for line in row["extras"]
+    ]
+    facts = [("subscription.extra_dropped", data) for data in told]
+    intents.tell(connection, row, now, by, facts)
+    return {"extras": []} if told else {}
 
 
 def _schedule_again(
@@ -220,6 +234,11 @@ def give_up(
         if len(given_up) == 1:
             owes_no_more(connection, row, SCHEDULER, now)
         return
+    if row["next_due_at"] is not None and row["next_due_at"] <= now:
+        # What began before this moment is owed, and given up with the others.
+        opening.open_begun(connection, subscription_id, now)
+        row = subscriptions.lock_one(connection, subscription_id) or row
+        given_up = invoices.open_of(connection, subscription_id)
     close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
     step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:

@@ -176,20 +176,34 @@ def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUI
     """Open one period of each that still is due and that nobody has locked, in one transaction."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        due = subscriptions.lock_due_to_open(connection, ids, now)
-        owing = subscriptions.owing(connection, [row["id"] for row in due])
-        left = _credits(connection, due)
-        plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
-        new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
-        # First what is planned: a subscription that ends by this has nothing planned any more.
-        for plan in plans:
-            if plan.more:
-                subscriptions.change(connection, plan.change["key"], **plan.more)
-        subscriptions.change_opened(connection, [p.change for p in plans])
-        balances.use(connection, [use for use in left.used if use[1] in new])
-        told = {None, *new}
-        facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
-        events.record(connection, facts)
+        return _open_in(connection, ids, now)
+
+
+def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> None:
+    """Open all periods of one subscription that have begun, which is about to stand still.
+
+    The caller holds its lock. A late tick makes no period free that began while it ran.
+    """
+    due = [subscription_id]
+    while due:
+        _new, due = _open_in(connection, due, now)
+
+
+def _open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> tuple[int, list[UUID]]:
+    due = subscriptions.lock_due_to_open(connection, ids, now)
+    owing = subscriptions.owing(connection, [row["id"] for row in due])
+    left = _credits(connection, due)
+    plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
+    new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
+    # First what is planned: a subscription that ends by this has nothing planned any more.
+    for plan in plans:
+        if plan.more:
+            subscriptions.change(connection, plan.change["key"], **plan.more)
+    subscriptions.change_opened(connection, [p.change for p in plans])
+    balances.use(connection, [use for use in left.used if use[1] in new])
+    told = {None, *new}
+    facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
+    events.record(connection, facts)
     return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
 
 

@@ -9,7 +9,8 @@ from tests.faults.storm.combinations import ACTS
 from tests.faults.storm.play import Result, run_seed
 from tests.servers import Servers
 
-FIXED = range(1, 11)
+FIXED = range(1, 5)
+WIDE = range(1, 5)
 ONCE_FAILED = [
     int(line.partition("#")[0])
     for line in (Path(__file__).parent / "storm_seeds.txt").read_text().splitlines()
@@ -44,14 +45,19 @@ def test_every_promise_holds_after_a_storm(
     assert result.crashes >= CRASHES_MIN
 
 
-def test_a_wide_storm_has_nearly_every_act(
-    shared_servers: Servers, admin: psycopg.Connection
+@pytest.mark.parametrize("seed", WIDE)
+def test_every_rule_holds_after_a_wide_storm(
+    shared_servers: Servers, admin: psycopg.Connection, seed: int
 ) -> None:
-    """Combinations, pages of proxies and spoilt rows are met, and the storm goes on to its end."""
-    result = run_seed(FIXED[0], shared_servers, admin, wide=True)
+    """Whatever people combine, money and paid days are kept, no plan is lost, no row stops all.
 
+    Nearly every combination, pages of proxies and spoilt rows are met by the way.
+    """
+    result = run_seed(seed, shared_servers, admin, wide=True)
+
+    assert not result.findings, told(result)
     acts = {name for name in ACTS if result.met[f"act {name}"]}
-    assert len(acts) >= len(ACTS) - 3, told(result)
+    assert len(acts) >= len(ACTS) - 4, told(result)
     assert any(what.startswith("page ") for what in result.met)
     assert result.crashes >= CRASHES_MIN
 

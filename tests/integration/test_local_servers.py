@@ -237,7 +237,7 @@ def test_a_missing_extra_is_one_line_with_the_remedy(state_folder: Path, module:
         "from billing.domain.errors import NotConfigured\n"
         "try:\n"
         "    from billing.local.stack import Stack\n"
-        "    with Stack(parts=()): pass\n"
+        "    with Stack(parts=(), any_ports=True): pass\n"
         "except NotConfigured as refused: print(refused)"
     )
     done = subprocess.run(

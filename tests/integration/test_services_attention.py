@@ -9,6 +9,7 @@ import pytest
 from billing.domain.events import OPERATOR, Actor, event
 from billing.services import auditing, isolating, operating, refunding, unbinding
 from billing.services.attention import Attention, listed
+from billing.services.isolating import Kind
 from billing.store.queries import attention as statements
 from billing.store.queries import events
 from tests.integration.command import Billing
@@ -179,6 +180,31 @@ def test_whatever_waits_is_listed_with_what_moves_it(
         assert each.command.startswith(command)
         assert each.item.since_at <= engine.now
         assert each.age_seconds >= 0
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_held_row_of_any_kind_is_an_alarm(engine: Engine, kind: Kind) -> None:
+    """It waits for a person, so that the doctor and the audit fail by it."""
+    customer, subscription = engine.begun(every="1 year")
+    if kind is Kind.INVOICE:
+        engine.tick(["ticks.open_periods"])
+    elif kind is Kind.CHARGE:
+        engine.script("drop_after", customer)
+        engine.run()
+    elif kind is Kind.REFUND:
+        engine.run()
+        invoice = engine.invoices(subscription)[0]["id"]
+        refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
+    [row] = engine.rows(f"SELECT id FROM {kind.value}s")
+    isolating.set_aside(engine.context, kind, row["id"], ValueError("odd"))
+
+    [found] = waiting(engine)
+    assert found.item[:3] == (kind.value, str(row["id"]), customer)
+    assert (found.item.cause, found.item.why, found.item.alarm) == ("held", "ValueError: odd", True)
+    assert found.command.startswith(f"billing release {kind.value} {row['id']}")
+    assert [item.id for item in auditing.dead_ends(engine.context)] == [str(row["id"])]
+    isolating.release(engine.context, kind, row["id"], OPERATOR)
+    engine.advance(DAY)
 
 
 LATE = {

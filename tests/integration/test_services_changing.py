@@ -277,3 +277,20 @@ def test_what_is_owed_comes_first(engine: Engine, april: tuple[str, UUID]) -> No
     assert "is paused" in refused(engine, subscription, IllegalMove, quantity=2)
     ending.cancel(engine.context, subscription, OPERATOR)
     assert "nothing to change" in refused(engine, subscription, IllegalMove, quantity=2)
+
+
+def test_nothing_is_planned_for_after_the_last_period(engine: Engine) -> None:
+    """While the last one opens late, what follows it is no period that could be changed."""
+    engine.set_clock(APRIL)
+    engine.plan("BIG", amount=30_000)
+    engine.plan("TWICE", amount=10_000, cycles=2)
+    subscription = engine.subscribe(engine.customer(), "TWICE")
+    engine.run()
+    engine.set_clock(APRIL + 35 * DAY)
+
+    why = refused(engine, subscription, IllegalMove, plan_code="BIG", at="period-end")
+
+    assert "its term of 2 periods ends" in why
+    engine.run()
+    assert engine.status(subscription) == "completed"
+    assert engine.told("subscription.change_dropped") == []

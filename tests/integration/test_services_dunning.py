@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import linking, operating
+from billing.services import attention, auditing, linking, operating
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -54,6 +54,30 @@ def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     assert engine.status(subscription) == ends
     assert len(engine.told("invoice.given_up")) == 2
     assert engine.next_due() == engine.wallets(customer)[0]["next_notice_at"]
+    assert engine.debits(customer) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "ends"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("pause", "paused")]
+)
+def test_a_late_tick_makes_no_period_free_that_began_before_dunning_gave_up(
+    engine: Engine, action: str, ends: str
+) -> None:
+    """A period that began while it ran is owed, though it was not open yet when it stopped."""
+    customer, subscription = engine.begun(every="1 week", on_exhausted=action, retries="8d")
+    engine.script("decline", customer, times=None)
+    engine.run()
+
+    engine.set_clock(START + 8 * DAY)
+    engine.tick(["ticks.sweep_charges"])
+    engine.set_clock(engine.now + 10 * MINUTE)
+    engine.tick(["ticks.reconcile"])
+    assert engine.status(subscription) == ends
+    engine.run()
+
+    assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"] * 2
+    assert len(engine.told("invoice.given_up")) == 2
+    assert engine.told("period.skipped") == []
     assert engine.debits(customer) == []
 
 
@@ -139,7 +163,10 @@ def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
 def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     engine: Engine,
 ) -> None:
-    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows."""
+    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows.
+
+    After a week of daily questions it is listed for a person, and is still asked about.
+    """
     customer, subscription = engine.begun(every="1 year")
     engine.script("pending", customer)
     engine.advance(10 * DAY)
@@ -150,6 +177,14 @@ def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
 
     assert len(engine.charges(subscription)) == 1
     assert 5 < len(engine.told("invoice.postponed")) < 200
+    engine.dead_ends = {"postponed"}
+    [found] = auditing.dead_ends(engine.context)
+    [invoice] = engine.invoices(subscription)
+    assert (found.kind, found.why) == ("invoice", invoice["reason"])
+    number = charge["gateway_number"]
+    assert f"its charge {number} is unclear (pending: customer)" in invoice["reason"]
+    assert attention.command(found).startswith(f"billing invoice void {invoice['id']}")
+    assert invoice["next_attempt_at"] > engine.now
 
 
 def test_an_operators_retry_spends_no_step_and_shifts_no_date(engine: Engine) -> None:

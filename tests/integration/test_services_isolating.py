@@ -125,6 +125,22 @@ def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine:
     assert [c["status"] for c in engine.charges(a)] == ["succeeded"]
 
 
+def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> None:
+    """Until then nobody asks about it, however long it is due; the other is asked and booked."""
+    a, b = lost(engine, arrived=True)
+    [charge] = engine.charges(a)
+    isolating.set_aside(engine.context, Kind.CHARGE, charge["id"], ValueError("odd"))
+    engine.advance(DAY)
+
+    [held], [other] = engine.charges(a), engine.charges(b)
+    assert (held["status"], held["asks"]) == ("unknown", 0)
+    assert other["status"] == "succeeded"
+    release(engine, Kind.CHARGE, charge["id"])
+    engine.run()
+    assert engine.charges(a)[0]["asks"] > 0
+    engine.advance(DAY)
+
+
 def test_news_of_a_group_is_recorded_though_one_of_it_cannot_be(engine: Engine) -> None:
     """Answers that came together: money that moved is booked for everybody else."""
     (_, a), (_, b) = two(engine, every="1 year")

@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not all(tree.holds_what_runs() for tree in trees):
         console.print("the copies are not what Python imports; nothing was planted", style="red")
         return 2
-    if not _healthy(console, trees[0], chosen):
+    if not _healthy(console, trees, chosen):
         return 2
     findings = []
     for finding in judged(trees, chosen):
@@ -61,14 +61,24 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if missed else 0
 
 
-def _healthy(console: Console, tree: Tree, chosen: Sequence[Bug]) -> bool:
+def _healthy(console: Console, trees: Sequence[Tree], chosen: Sequence[Bug]) -> bool:
     """Whether all named tests pass without a bug: a failure would prove nothing."""
-    named = sorted({test for bug in chosen for test in bug.tests})
-    result = tree.run("without-a-bug", named, WHOLE_SECONDS)
-    console.print(f"without a bug: {result.tests} tests, {result.seconds:.0f} s")
-    if not result.is_clean:
-        console.print(f"they do not pass: {', '.join(result.failed)}; {result.log}", style="red")
-    return result.is_clean
+    named, began = sorted({test for bug in chosen for test in bug.tests}), monotonic()
+    parts = [(tree, named[number :: len(trees)]) for number, tree in enumerate(trees)]
+    with ThreadPoolExecutor(len(trees)) as pool:
+        results = list(
+            pool.map(
+                lambda part: part[0].run("without-a-bug", part[1], WHOLE_SECONDS),
+                [part for part in parts if part[1]],
+            )
+        )
+    tests = sum(result.tests for result in results)
+    console.print(f"without a bug: {tests} tests, {monotonic() - began:.0f} s")
+    for result in results:
+        if not result.is_clean:
+            failed = ", ".join(result.failed) or "not ended in time"
+            console.print(f"they do not pass: {failed}; {result.log}", style="red")
+    return all(result.is_clean for result in results)
 
 
 def judged(trees: Sequence[Tree], bugs: Sequence[Bug]) -> Iterator[Finding]:

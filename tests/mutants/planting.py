@@ -53,6 +53,11 @@ class Bug:
     seconds: float = SECONDS
 
 
+def bug(name: str, file: str, old: str, new: str, *tests: str, seconds: float = SECONDS) -> Bug:
+    """A bug of one edit."""
+    return Bug(name, [Edit(file, old, new)], tests, seconds)
+
+
 class Verdict(StrEnum):
     """What became of a planted bug."""
 

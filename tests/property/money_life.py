@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR, Actor
+from billing.domain.money import MAX_AMOUNT
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
 from billing.services import (
@@ -55,6 +56,19 @@ class Life:
         linking.bind(engine.context, self.customer, "6281234567890", OPERATOR)
         linking.refresh(engine.context, self.customer)
         self.subscription = engine.subscribe(self.customer, "MONTH")
+        self._poisoned_neighbour()
+
+    def _poisoned_neighbour(self) -> None:
+        """Somebody else of whom no period can be opened, which must not be noticed."""
+        neighbour = f"N{uuid4().hex[:12]}"
+        subscribing.create_customer(self.engine.context, neighbour, name="Budi", by=OPERATOR)
+        linking.bind(self.engine.context, neighbour, "6281234567890", OPERATOR)
+        linking.refresh(self.engine.context, neighbour)
+        self.engine.execute(
+            "UPDATE subscriptions SET amount = :most, extras = :extras WHERE id = :id",
+            most=MAX_AMOUNT, extras='[{"kind": "extra", "title": "x", "amount": 1}]',
+            id=self.engine.subscribe(neighbour, "MONTH"),
+        )  # fmt: skip
 
     def play(self, deeds: Sequence[Deed]) -> None:
         """Do one thing after the other, and compare after each; a gift may come first."""

@@ -5,6 +5,7 @@ and the judge is a model that knows none of the engine's code.
 """
 
 import os
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,13 +13,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from billing.domain.conservation import Part, Split
-from billing.services import returns
+from billing.domain.errors import InvalidValue
+from billing.domain.outcomes import RefundOutcome, Unknown
+from billing.domain.refund import RefundStatus
+from billing.domain.refund_settlement import Decision, Facts
+from billing.services import isolating, refunding, returns
 from tests.integration.engine import START, Engine
 from tests.integration.kept import Kept
 from tests.property.money_life import Deed, Life
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "100"))
-"""How many lives are played; `make storm` plays 2,000."""
+"""How many lives are played; `make properties` plays 2,000."""
 WITHOUT_A_RULE = 50
 
 which = st.integers(0, 3)
@@ -104,8 +109,20 @@ def move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(returns, "move", forget)
 
 
+def believe_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule of trust is gone: an answer that says nothing is a decline."""
+    plain = refunding.decide_live
+
+    def decide(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision:
+        if isinstance(outcome, Unknown):
+            return Decision(RefundStatus.DECLINED, facts.waits)
+        return plain(facts, outcome, now)
+
+    monkeypatch.setattr(refunding, "decide_live", decide)
+
+
 @pytest.mark.timeout(120 + 6 * WITHOUT_A_RULE)
-@pytest.mark.parametrize("disable", [move_nothing, lose_payouts, spend_gifts])
+@pytest.mark.parametrize("disable", [move_nothing, lose_payouts, spend_gifts, believe_anything])
 def test_without_the_rule_the_property_fails(
     engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch, disable: Any
 ) -> None:
@@ -118,6 +135,21 @@ def test_without_the_rule_the_property_fails(
         play(engine, emptied, story)
 
     with pytest.raises((AssertionError, ValueError, KeyError)):
+        played()
+
+
+def test_without_isolation_the_neighbour_stops_the_life(
+    engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that fails as one fails for everybody, and the property with it."""
+    monkeypatch.setattr(isolating, "isolate", lambda ids, work, *_, **__: [work(ids)])
+
+    @fifty
+    @given(story=lives)
+    def played(story: list[Deed]) -> None:
+        play(engine, emptied, story)
+
+    with pytest.raises(InvalidValue, match="would exceed"):
         played()
 
 

@@ -178,6 +178,25 @@ def test_conflict_says_what_it_is_about() -> None:
 def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes) -> None:
     """What is "already used" at any status is asked about, never charged anew."""
     assert isinstance(judge(body, http_status, Trust.MISSING), Unknown)
+    assert isinstance(judge(body, http_status, Trust.VERIFIED), Unknown)
+
+
+@pytest.mark.parametrize("trust", [Trust.MISSING, Trust.VERIFIED])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("duplicate_transaction", "because"),
+        ("E1", "invoice_number has already been paid"),
+        ("insufficient_funds", "INVOICE ALREADY USED"),
+    ],
+)
+def test_what_would_be_a_decline_is_none_of_a_request_seen_before(
+    code: str, message: str, trust: Trust
+) -> None:
+    """A signature, our own order beside it, or a known code: the first one may have paid."""
+    assert isinstance(judge(error(code, message, about=NUMBER), 400, trust), Unknown)
+    repeated = error(code, message, about=REFUND.number)
+    assert isinstance(judge_refund(repeated, 400, trust), Unknown)
 
 
 @pytest.mark.parametrize(

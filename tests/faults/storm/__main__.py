@@ -6,6 +6,7 @@ It starts a PostgreSQL of its own in memory and ends it. Exit code 1 when a seed
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from time import monotonic
 
 from rich.console import Console
@@ -14,13 +15,14 @@ from tests import servers
 from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.many import results
 from tests.faults.storm.play import Result
+from tests.faults.storm.wide_bugs import WIDE_BUGS
 
 GROUPS = (
     "killed ", "cut ", "page ", "way ", "pay ", "fault ", "status ", "balance ", "message ",
     "act ", "process ",
 )  # fmt: skip
 
-COUNTED = {
+COUNTED: Mapping[str, str | tuple[str, ...]] = {
     "doubles": "DOUBLE", "lost": ("LOST:", "LOST BALANCE"), "over-refunds": "OVER-REFUND",
     "unpaid served days": "UNPAID", "paid days taken": "PAID DAYS", "plans lost": "INTENT",
     "not isolated": "ISOLATION", "not confirmed": "BACKDATED",
@@ -36,7 +38,7 @@ def main() -> int:
     ask.add_argument("--seed", type=int, help="this seed only, with its trace")
     ask.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
     ask.add_argument("--wide", action="store_true", help="combinations, proxies, spoilt rows too")
-    ask.add_argument("--bug", choices=sorted(BUGS), help="put a deliberate bug in")
+    ask.add_argument("--bug", choices=sorted({**BUGS, **WIDE_BUGS}), help="put a deliberate bug in")
     asked = ask.parse_args()
     seeds = list(range(asked.first, asked.first + asked.seeds))
     if asked.seed is not None:
@@ -61,8 +63,9 @@ def main() -> int:
         for line in result.trace:
             console.print(line, markup=False)
     _totals(console, done, monotonic() - began)
+    again = f"make storm {'' if asked.wide else 'NARROW=1 '}SEED="
     for result in failed:
-        console.print(f"\nseed {result.seed} FAILED: make storm SEED={result.seed}", style="red")
+        console.print(f"\nseed {result.seed} FAILED: {again}{result.seed}", style="red")
         for finding in result.findings:
             console.print(f"  {finding}", markup=False)
     return 1 if failed else 0

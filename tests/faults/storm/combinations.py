@@ -16,12 +16,14 @@ from billing.services import (
     crediting,
     discounting,
     ending,
+    isolating,
     operating,
     pausing,
     refunding,
     subscribing,
 )
 from billing.services.context import Context, Request
+from billing.store.queries.holding import Kind
 from tests.faults.storm.acts import BY, People
 from tests.faults.storm.oracle import Oracle
 from tests.faults.storm.world import World
@@ -29,7 +31,7 @@ from tests.faults.storm.world import World
 ACTS: Mapping[str, int] = {
     "part of a refund": 8, "another plan": 9, "cancel at the end": 5, "withdraw": 3,
     "pause to the due date": 6, "resume now": 8, "pay out": 8, "coupon": 4, "extra": 3,
-    "backdated": 1, "resolve unasked": 3, "poison": 1, "price": 5,
+    "backdated": 1, "resolve unasked": 3, "poison": 2, "release": 1, "price": 5,
 }  # fmt: skip
 COUPONS: Mapping[str, Mapping[str, Any]] = {
     "TENTH": {"percent": 10, "cycles": 2},
@@ -39,6 +41,8 @@ COUPONS: Mapping[str, Mapping[str, Any]] = {
 BACKDATED_DAYS = (36, 200)
 """Beyond what is started without a person's explicit word (BILLING_BACKDATE_DAYS_MAX)."""
 POISONED_MAX = 2
+TOO_EARLY = timedelta(minutes=5)
+"""With what a process may dawdle this stays under the horizon before which nobody is believed."""
 TOO_MUCH = 9_999_999_999
 GARBAGE = b"\x01\x00"
 RUNNING = "status IN ('active', 'past_due', 'trialing')"
@@ -80,6 +84,7 @@ class Combinations:
             "backdated": self._start_long_ago,
             "resolve unasked": self._resolve,
             "poison": self._poison,
+            "release": self._release,
         }
         self._world.met[f"act {name}"] += 1
         deeds[name]()
@@ -147,21 +152,27 @@ class Combinations:
 
     def _change_plan(self) -> None:
         """Change to another plan, which mostly has another interval."""
-        row = self._one(RUNNING)
+        row = self._one_to_change()
         plan = self._some("SELECT code FROM plans WHERE archived_at IS NULL ORDER BY code")
         if row is None or plan is None or plan["code"] == row["plan_code"]:
             return
         at = self._rng.choice([changing.NOW, changing.NOW, changing.PERIOD_END])
         self._change(row, f"{plan['code']} {at}", plan_code=plan["code"], at=at)
 
+    def _one_to_change(self) -> Mapping[str, Any] | None:
+        """A running subscription; rather one for which something is planned already."""
+        planned = f"{RUNNING} AND coalesce(change_at, cancel_at, pause_at) IS NOT NULL"
+        return (self._one(planned) if self._rng.random() < 0.5 else None) or self._one(RUNNING)
+
     def _change_price(self) -> None:
         """Give a running subscription a price of its own, mostly a lower one."""
-        row = self._one(RUNNING)
+        row = self._one_to_change()
         if row is None:
             return
         amount = max(row["amount"] * self._rng.choice([30, 50, 120]) // 100, 1_000)
         at = self._rng.choice([changing.NOW, changing.PERIOD_END])
-        self._change(row, f"{amount} {at}", amount=amount, at=at)
+        with self._oracle.costs_nothing(row["id"], below=row["amount"]):
+            self._change(row, f"{amount} {at}", amount=amount, at=at)
 
     def _change(self, row: Mapping[str, Any], what: str, **options: Any) -> None:
         self._oracle.expects_no_resume_of(row["id"])
@@ -177,10 +188,11 @@ class Combinations:
         row = self._one(f"{RUNNING} AND cancel_at IS NULL")
         if row is None:
             return
-        end = self._do(
-            f"cancel {self._world.name(row['id'])} at the end",
-            lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            end = self._do(
+                f"cancel {self._world.name(row['id'])} at the end",
+                lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
+            )
         if end == "done":
             self._oracle.ends_with_a_period.add(row["id"])
 
@@ -193,14 +205,17 @@ class Combinations:
 
     def _pause(self) -> None:
         """Pause until the very instant at which the next period begins."""
-        row = self._one("status = 'active' AND next_due_at IS NOT NULL AND cancel_at IS NULL")
+        row = self._one(
+            "status IN ('active', 'trialing') AND next_due_at IS NOT NULL AND cancel_at IS NULL"
+        )
         if row is None or row["next_due_at"] <= self._world.clock.now():
             return
         until = row["next_due_at"]
-        end = self._do(
-            f"pause {self._world.name(row['id'])} until {until}",
-            lambda c: pausing.pause(c, row["id"], BY, until=until),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            end = self._do(
+                f"pause {self._world.name(row['id'])} until {until}",
+                lambda c: pausing.pause(c, row["id"], BY, until=until),
+            )
         if end == "done":
             self._oracle.resumes_on(row["id"], until)
 
@@ -208,7 +223,7 @@ class Combinations:
         """Go on at once, with a period that begins now; pause first if nobody is paused."""
         row = self._one("status = 'paused'")
         if row is None:
-            row = self._one("status = 'active' AND next_due_at IS NOT NULL")
+            row = self._one("status IN ('active', 'trialing') AND next_due_at IS NOT NULL")
             if row is None:
                 return
             self._do(
@@ -217,10 +232,11 @@ class Combinations:
             )
             self._world.pass_time(timedelta(days=self._rng.randint(0, 4)))
         self._oracle.expects_no_resume_of(row["id"])
-        self._do(
-            f"resume {self._world.name(row['id'])} from now",
-            lambda c: pausing.resume(c, row["id"], BY, start=pausing.NOW),
-        )
+        with self._oracle.plans_are_kept(row["id"]):
+            self._do(
+                f"resume {self._world.name(row['id'])} from now",
+                lambda c: pausing.resume(c, row["id"], BY, start=pausing.NOW),
+            )
 
     def _start_long_ago(self) -> None:
         """Mistype the year of a start: nobody asked for what would be charged at once."""
@@ -228,27 +244,32 @@ class Combinations:
         plan = self._some("SELECT code FROM plans ORDER BY code")
         if who is None or plan is None:
             return
-        days = self._rng.randint(*BACKDATED_DAYS)
+        days, meant = self._rng.randint(*BACKDATED_DAYS), self._rng.random() < 0.3
         start = self._world.clock.now() - timedelta(days=days)
         name = f"B{self._keys}"
 
         def deed(context: Context) -> None:
             made = subscribing.subscribe(
-                context, who["id"], plan["code"], BY, start=start,
+                context, who["id"], plan["code"], BY, start=start, backdate=meant,
                 request=self._request("subscribe"),
             )  # fmt: skip
             self._world.call(UUID(made["id"]), name)
 
-        if self._do(f"{who['id']} starts {days} days ago as {name}", deed) == "done":
+        end = self._do(f"{who['id']} starts {days} days ago as {name}", deed)
+        if end == "done" and not meant:
             self._oracle.tell(f"BACKDATED: {name} began {days} days ago, and nobody confirmed it")
 
     # --- what should not be possible ---------------------------------------------------------
 
     def _resolve(self) -> None:
-        """Say of a charge that nobody has asked about for long that it was declined."""
-        row = self._some("""
+        """Say of a charge that was sent just now that it was declined, which nobody can know."""
+        row = self._some(
+            """
             SELECT id, gateway_number FROM charges WHERE parked_at IS NULL
-            AND status IN ('in_flight', 'unknown') ORDER BY id""")
+            AND status IN ('in_flight', 'pending', 'unknown') AND sent_at > %(recently)s
+            ORDER BY id""",
+            recently=self._world.clock.now() - TOO_EARLY,
+        )
         if row is not None:
             self._do(
                 f"resolve {self._world.name(row['gateway_number'])}, unasked",
@@ -287,8 +308,15 @@ class Combinations:
         )
         self._healing.append((heal, {"value": row["value"], "id": row["id"], "spoilt": spoilt}))
 
+    def _release(self) -> None:
+        """Let go on what was set aside; what is spoilt still is set aside anew."""
+        for kind in Kind:
+            if self._world.databases.rows(f"SELECT 1 FROM {kind}s WHERE held_at IS NOT NULL"):
+                self._do(f"release {kind}s", lambda c, k=kind: isolating.release(c, k, None, BY))
+
     def heal(self) -> None:
-        """Put spoilt rows right; what was set aside for them is for a command to release."""
+        """Put spoilt rows right, and let go on what was set aside for them."""
         for statement, parameters in self._healing:
             self._world.databases.write(statement, **parameters)
         self._healing.clear()
+        self._release()

@@ -23,6 +23,7 @@ from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.combinations import Combinations
 from tests.faults.storm.databases import Databases
 from tests.faults.storm.oracle import Oracle
+from tests.faults.storm.wide_bugs import WIDE_BUGS
 from tests.faults.storm.work import NEXT_DUE, NEXT_PERIOD, Message, Work
 from tests.faults.storm.world import World, determined
 from tests.servers import Servers
@@ -37,6 +38,12 @@ CALM_STEP = timedelta(minutes=20)
 STUCK_ROUNDS = 80
 """A subscription that missed many periods is charged for one of them in each round."""
 HOUR = timedelta(hours=1)
+STOPPED = "SELECT count(*) FROM events WHERE kind = 'charging.stopped' AND actor = 'guard'"
+WATCHFUL = {
+    "breaker_answers_min": 6, "breaker_share_percent": 20, "breaker_window_seconds": 3_000,
+}  # fmt: skip
+"""A wide storm trips the breaker now and then. It counts in real time, and a seed plays the same
+again: its window is longer than any seed takes."""
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Storm:
     """One seed, being played."""
 
     def __init__(self, seed: int, place: Databases, *, wide: bool = False) -> None:
-        self.world = World(seed, place)
+        self.world = World(seed, place, **(WATCHFUL if wide else {}))
         self.work = Work(self.world)
         self.people = People(self.world)
         self.oracle = Oracle(self.world)
@@ -169,6 +176,8 @@ class Storm:
         world.chaos.on, world.gateway.calm, self.work.orderly = False, True, True
         world.clock.skew = timedelta(0)
         world.note("CALM")
+        # The breaker has spoken: somebody looked, and found that the gateway means what it says.
+        world.configure(breaker_share_percent=0)
         self.people.make_peace()
         if self.combinations is not None:
             self.combinations.heal()
@@ -223,7 +232,7 @@ def run_seed(
             undo.callback(storm.world.close)
             undo.enter_context(determined(storm.world))
             if bug is not None:
-                BUGS[bug](storm.world, undo)
+                {**BUGS, **WIDE_BUGS}[bug](storm.world, undo)
             try:
                 result.findings = storm.play()
             except Exception:  # noqa: BLE001 - whatever the engine raises is a finding
@@ -240,6 +249,8 @@ def _met(storm: Storm) -> Counter[str]:
     world = storm.world
     met = world.met + world.chaos.met + world.gateway.met
     payments = world.ledger.payments.values()
+    [row] = world.databases.rows(STOPPED)
+    met["breaker tripped"] = row["count"]
     met["charges sent"] = len(world.gateway.first_sent)
     met["debits"] = sum(payment.moves for payment in payments)
     met["refunds"] = sum(refund.status == "SUCCESS" for refund in world.ledger.refunds.values())

@@ -114,7 +114,7 @@ def _debits_booked(world: World, records: Records) -> Iterator[str]:
             if not (unknown_to_us or _forgotten(world, payment)):
                 status = charge["status"] if charge else "nowhere"
                 yield f"LOST: {world.name(payment.number)}: money moved, our charge is {status}"
-        elif charge["id"] in records.resolved and _forgotten(world, payment):
+        elif charge["id"] in records.resolved and _sent_before_restore(world, payment):
             # A restore may have forgotten a change of price: the number is met again with another
             # amount and stays unknown. A person resolved it; the engine itself never may.
             continue

@@ -32,18 +32,21 @@ SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.cancel_at <= %(now)s AND {M
                OR s.pause_at <= %(now)s AND {MAY_PAUSE}
                OR s.resume_at <= %(now)s AND {MAY_RESUME})
            AS "ticks.end_subscriptions",
-       EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s
+       EXISTS (SELECT 1 FROM subscriptions WHERE next_due_at <= %(now)s AND held_at IS NULL
                AND (cancel_at IS NULL OR next_due_at < cancel_at)
                AND (pause_at IS NULL OR next_due_at < pause_at)) AS "ticks.open_periods",
-       EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_charges",
-       EXISTS (SELECT 1 FROM charges WHERE next_check_at <= %(now)s) AS "ticks.reconcile",
-       EXISTS (SELECT 1 FROM refunds WHERE next_attempt_at <= %(now)s) AS "ticks.sweep_refunds",
-       EXISTS (SELECT 1 FROM wallets WHERE next_attempt_at <= %(now)s
+       EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.sweep_charges",
+       EXISTS (SELECT 1 FROM charges WHERE next_check_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.reconcile",
+       EXISTS (SELECT 1 FROM refunds WHERE next_attempt_at <= %(now)s AND held_at IS NULL)
+           AS "ticks.sweep_refunds",
+       EXISTS (SELECT 1 FROM wallets WHERE held_at IS NULL AND (next_attempt_at <= %(now)s
                OR (expires_at <= %(now)s AND status = 'active')
-               OR (next_notice_at <= %(now)s AND status = 'active')) AS "ticks.attend_wallets"
+               OR (next_notice_at <= %(now)s AND status = 'active'))) AS "ticks.attend_wallets"
 """
 NEXT_DUE = str(engine.NEXT_DUE)
-NEXT_PERIOD = "SELECT min(next_due_at) FROM subscriptions"
+NEXT_PERIOD = "SELECT min(next_due_at) FROM subscriptions WHERE held_at IS NULL"
 LEASED = ("invoices", "charges", "refunds", "wallets")
 
 
@@ -89,7 +92,7 @@ class Work:
 
     def tick(self, name: str) -> None:
         """Let beat's message be worked on."""
-        self._world.run(name, lambda context: self._tick(context, name), TICK_HEAT)
+        self._world.run(name, lambda context: self._tick(context, name), TICK_HEAT, asked=False)
 
     def _tick(self, context: Context, name: str) -> None:
         match name:
@@ -157,7 +160,7 @@ class Work:
         names = " ".join(self._world.name(item) for item in message.ids)
         what = f"{message.task} {names}"
         self._world.note(what)
-        end = self._world.run(what, lambda context: task(context, message), TASK_HEAT)
+        end = self._world.run(what, lambda context: task(context, message), TASK_HEAT, asked=False)
         if end == "killed" and self._world.rng.random() < 0.5:
             self._world.met["message delivered again"] += 1
             self.mail.append(message)

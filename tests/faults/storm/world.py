@@ -51,7 +51,7 @@ class StormClock:
 class World:
     """Everything that one seed needs."""
 
-    def __init__(self, seed: int, databases: Databases) -> None:
+    def __init__(self, seed: int, databases: Databases, **settings: Any) -> None:
         self.seed = seed
         self.rng = Random(f"storm {seed}")
         self.databases = databases
@@ -78,6 +78,7 @@ class World:
             token_key=KEY,
             wallet_wait_days=5,
             balance_recheck_seconds=86_400,
+            **settings,
         )
         self._vault = Vault([KEY])
         self._ids = Random(f"ids {seed}")
@@ -89,8 +90,13 @@ class World:
 
     # --- processes ---------------------------------------------------------------------------
 
-    def run(self, what: str, deed: Callable[[Context], Any], heat: float = 1.0) -> str:
-        """Let a process do something; returns done, killed, cut or refused."""
+    def run(
+        self, what: str, deed: Callable[[Context], Any], heat: float = 1.0, *, asked: bool = True
+    ) -> str:
+        """Let a process do something; returns done, killed, cut, refused or failed.
+
+        Only what somebody `asked` for can be refused: for a worker a refusal is an error.
+        """
         if self._depth == 0:
             self._dawdled = timedelta(0)
         heat, self.chaos.heat = self.chaos.heat, heat
@@ -108,6 +114,8 @@ class World:
         except BillingError as refused:
             end = "refused"
             self.note(f"{what}: {type(refused).__name__}")
+            if not asked and self.failed is not None:
+                self.failed(what, refused)
         except Exception as error:
             if self.failed is None:
                 raise
@@ -168,6 +176,10 @@ class World:
     def restored_seq(self) -> int:
         """When the last restore was, in the ledger's count; 0 for never."""
         return self.restores[-1] if self.restores else 0
+
+    def configure(self, **settings: Any) -> None:
+        """Give every process that starts from now on other settings."""
+        self._settings = self._settings.model_copy(update=settings)
 
     def take_snapshot(self) -> None:
         """Back the database up; an older backup is not kept."""

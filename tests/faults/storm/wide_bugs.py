@@ -1,0 +1,87 @@
+"""Deliberate bugs that only a wide storm meets: one for each rule that combinations may break.
+
+They are mistakes that passed every test of one feature alone. Nothing here is used by the engine.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain.intents import Meeting
+from billing.domain.periods import Return
+from billing.services import cutting, intents, isolating, moving, subscribing
+from billing.store.queries import conservation, subscriptions
+from tests.faults.storm.bugs import Bug
+from tests.faults.storm.world import World, put
+
+
+def cut_days_are_kept(_world: World, undo: ExitStack) -> None:
+    """A paid period that is cut ends, and its unused days are nobody's."""
+
+    def give(*_args: Any) -> int:
+        return 0
+
+    put(undo, cutting, "give", give)
+
+
+def declined_payout_loses_the_balance(_world: World, undo: ExitStack) -> None:
+    """A payout that the gateway declines does not go back to its credit."""
+
+    def undo_pay_out(*_args: Any) -> None:
+        return
+
+    put(undo, conservation, "undo_pay_out", undo_pay_out)
+
+
+def one_row_stops_all(_world: World, undo: ExitStack) -> None:
+    """A batch in which one row fails fails as a whole."""
+
+    def isolate(ids: Sequence[Any], work: Callable[[Any], Any], *_rest: Any) -> list[Any]:
+        return [work(ids)]
+
+    put(undo, isolating, "isolate", isolate)
+
+
+def plans_vanish(_world: World, undo: ExitStack) -> None:
+    """What something else makes impossible is forgotten, and no event tells."""
+
+    def write(connection: Connection, row: Any, meeting: Meeting, *_rest: Any) -> None:
+        if meeting.columns:
+            subscriptions.change(connection, row["id"], **meeting.columns)
+
+    put(undo, intents, "_write", write)
+
+
+def pause_takes_the_period_it_ends_with(_world: World, undo: ExitStack) -> None:
+    """A pause that ends exactly on a due date leaves out the period which begins there."""
+    right = moving.resumed
+
+    def resumed(row: Mapping[Any, Any], at: datetime) -> Return:
+        return right(row, at + timedelta(seconds=1))
+
+    put(undo, moving, "resumed", resumed)
+
+
+def any_start_is_meant(_world: World, undo: ExitStack) -> None:
+    """A start of long ago is billed at once without a person's word."""
+
+    def check_start(*_args: Any, **_options: Any) -> dict[str, Any]:
+        return {}
+
+    put(undo, subscribing, "_check_start", check_start)
+
+
+WIDE_BUGS: Mapping[str, Bug] = {
+    bug.__name__: bug
+    for bug in (
+        cut_days_are_kept,
+        declined_payout_loses_the_balance,
+        one_row_stops_all,
+        plans_vanish,
+        pause_takes_the_period_it_ends_with,
+        any_start_is_meant,
+    )
+}

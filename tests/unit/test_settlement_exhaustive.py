@@ -1,0 +1,215 @@
+"""Every combination of facts and news is decided, and the rules hold in each of them.
+
+The facts are walked in groups that belong together; a fact that is added later and is in no group
+fails a test here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from itertools import product
+from typing import Any
+
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.dunning import History, Policy
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.outcomes import (
+    Declined,
+    Fault,
+    NotFound,
+    Outcome,
+    Pending,
+    Succeeded,
+    Unknown,
+    Unsent,
+    Waiting,
+)
+from billing.domain.settlement import Decision, Facts, Source, decide
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from tests.unit.settlement_world import (
+    DAY,
+    DEFAULT_STEPS,
+    HORIZON,
+    IN_FLIGHT,
+    LIMITS,
+    NOW,
+    SENT,
+    applied,
+    assert_not_stuck,
+)
+
+STATUS = Source.STATUS
+PENDING = ChargeStatus.PENDING
+MAY_BE_SUSPECTED = {ChargeStatus.UNKNOWN, PENDING}
+OLD = SENT + HORIZON
+NEWS: Sequence[Outcome | NotFound] = (
+    Succeeded(), Unsent("refused"), Unknown("timeout"), NotFound(),
+    *(Pending(waiting) for waiting in Waiting), *(Declined(fault, "E1") for fault in Fault),
+)  # fmt: skip
+BOTH = (False, True)
+DATES = (None, SENT - DAY, SENT + DAY)
+
+OF_THE_CHARGE: Mapping[str, Sequence[Any]] = {
+    "sends": (1, 2),
+    "asks": (0, 99),
+    "failed_seen_at": (None, SENT - DAY),
+    "waiting": (None, *Waiting),
+    "suspected": (
+        None,
+        *(Declined(fault, "E9") for fault in (Fault.HARD, Fault.OTHER, Fault.TECHNICAL)),
+    ),
+    "tripped": BOTH,
+    "wallet_active": BOTH,
+    "charging": BOTH,
+    "policy": (Policy(DEFAULT_STEPS), Policy(())),
+    "resolved_at": (None, SENT),
+}
+"""What decides whether the charge has ended."""
+OF_THE_TERM: Mapping[str, Sequence[Any]] = {
+    "subscription_status": tuple(SubscriptionStatus),
+    "last_cycle": BOTH,
+    "other_open": BOTH,
+    "parked": BOTH,
+    "reopened": BOTH,
+    "resolved_at": (None, SENT),
+}
+"""What decides what follows for invoice and subscription."""
+OF_THE_LADDER: Mapping[str, Sequence[Any]] = {
+    "trigger": tuple(Trigger),
+    "first_failed_at": (None, SENT - DAY),
+    "planned_at": DATES,
+    "step_deadline_at": DATES,
+    "relinked": BOTH,
+    "reopened": BOTH,
+    "history": (History(), History(4, 0, 9, 1, 13, Fault.LIMIT)),
+}
+"""What decides when an open invoice is tried again."""
+GROUPS = (OF_THE_CHARGE, OF_THE_TERM, OF_THE_LADDER)
+GIVEN = {"charge_status", "invoice_status", "sent_at", "zone"}
+"""The first two are in every walk; the instants of news stand around `sent_at`."""
+
+
+def combined(group: Mapping[str, Sequence[Any]]) -> Iterator[Facts]:
+    """Every combination of a group that rows can hold, for every status of charge and invoice."""
+    for status, invoice in product(ChargeStatus, InvoiceStatus):
+        if status is ChargeStatus.SUCCEEDED and invoice is not InvoiceStatus.PAID:
+            continue
+        running = invoice in {InvoiceStatus.OPEN, InvoiceStatus.PAID}
+        base = replace(
+            IN_FLIGHT, charge_status=status, invoice_status=invoice,
+            subscription_status=SubscriptionStatus.ACTIVE if running
+            else SubscriptionStatus.CANCELED,
+        )  # fmt: skip
+        domains = [
+            values if _may_vary(name, base) else values[:1] for name, values in group.items()
+        ]
+        for values in product(*domains):
+            yield replace(base, **dict(zip(group, values, strict=True)))
+
+
+def _may_vary(name: str, base: Facts) -> bool:
+    """Whether rows in this state have the fact, and may have any value of it."""
+    status, is_open = base.charge_status, base.charge_status in UNRESOLVED
+    match name:
+        case "waiting":
+            return status is PENDING
+        case "suspected":
+            return status in MAY_BE_SUSPECTED
+        case "failed_seen_at" | "parked":
+            return is_open
+        case "resolved_at":
+            return not is_open
+        case "reopened" | "relinked" | "planned_at" | "step_deadline_at" | "history":
+            return base.invoice_status is InvoiceStatus.OPEN
+    return True
+
+
+def walked(group: Mapping[str, Sequence[Any]]) -> int:
+    """Decide every piece of news about every combination, and look at what was decided."""
+    count = 0
+    for known in combined(group):
+        for news, source, now in product(NEWS, Source, (NOW, OLD)):
+            if isinstance(news, NotFound) and source is not STATUS:
+                continue  # only an answer to a question says so
+            decision = decide(known, news, source, now=now, limits=LIMITS)
+            count += 1
+            if decision is None:
+                assert _is_no_news(known, news, source, now)
+                continue
+            assert not _is_no_news(known, news, source, now)
+            _assert_trustworthy(known, decision, news, source)
+            if not decision.rechecked:
+                _assert_it_goes_on(known, decision, now)
+    return count
+
+
+def test_every_fact_is_in_a_walk() -> None:
+    """Whoever adds a fact says here which values it has, and meets every piece of news."""
+    walked_facts = {name for group in GROUPS for name in group}
+
+    assert walked_facts | GIVEN == {field.name for field in fields(Facts)}
+
+
+def test_every_combination_that_ends_a_charge_is_decided() -> None:
+    """Nothing raises, nothing is stuck, and each rule of trust holds everywhere."""
+    assert walked(OF_THE_CHARGE) > 100_000
+
+
+def test_every_combination_of_invoice_and_subscription_is_decided() -> None:
+    """Every move that is decided is possible, and the term ends when nothing else is owed."""
+    assert walked(OF_THE_TERM) > 100_000
+
+
+def test_every_combination_of_dates_is_decided() -> None:
+    """A try by hand, a new wallet and a debt that was given up leave nothing without a date."""
+    assert walked(OF_THE_LADDER) > 50_000
+
+
+def _is_no_news(known: Facts, news: Outcome | NotFound, source: Source, now: datetime) -> bool:
+    """Whether news decides nothing, by the design's words."""
+    status = known.charge_status
+    if status in UNRESOLVED:
+        if source is Source.OPERATOR and (
+            status is ChargeStatus.IN_FLIGHT or not (known.parked or now >= OLD)
+        ):
+            return True
+        return isinstance(news, Unsent) and status is not ChargeStatus.IN_FLIGHT
+    if isinstance(news, Succeeded) and status is not ChargeStatus.SUCCEEDED:
+        return False
+    return known.resolved_at is None or source is not STATUS
+
+
+def _assert_trustworthy(
+    known: Facts, decision: Decision, news: Outcome | NotFound, source: Source
+) -> None:
+    for_good = decision.gives_up or decision.wallet_lost
+    if source is Source.LIVE or (source is STATUS and known.tripped):
+        assert not for_good
+    if source is STATUS and (decision.gives_up or (decision.wallet_lost and known.wallet_active)):
+        announced = known.suspected is not None and known.charge_status is not PENDING
+        assert announced or known.failed_seen_at is not None, "one answer alone"
+    if decision.rechecked:
+        signs = (for_good, decision.pays, decision.surplus, decision.resend)
+        assert not any(signs)
+        return
+    assert (decision.status is ChargeStatus.SUCCEEDED) == isinstance(news, Succeeded)
+    if decision.resend or decision.never_received:
+        assert isinstance(news, NotFound)
+        assert known.suspected is None or known.charge_status is PENDING
+    if decision.status is ChargeStatus.UNSENT:
+        assert known.sends == 1
+    if decision.status is ChargeStatus.DECLINED:
+        assert isinstance(news, Declined | NotFound)
+        assert known.sends == 1 or source is not Source.LIVE
+
+
+def _assert_it_goes_on(known: Facts, decision: Decision, now: datetime) -> None:
+    assert_not_stuck(known, decision, now)
+    after = applied(known, decision, now)  # every move that was decided is possible
+    if decision.move is SubscriptionMove.COMPLETE:
+        assert known.last_cycle
+        assert not known.other_open
+    if decision.move is SubscriptionMove.RECOVER:
+        assert not known.other_open
+    if known.reopened and decision.status is ChargeStatus.DECLINED:
+        assert after.invoice_status is not InvoiceStatus.OPEN, "one try, and no ladder"
