@@ -69,6 +69,12 @@ def turns(row: Mapping[Any, Any], start: datetime) -> bool:
     return row["change_at"] is not None and start >= row["change_at"]
 
 
+def change_is_late(row: Mapping[Any, Any], now: datetime) -> bool:
+    """Whether a period that has begun, and is not open yet, is to open with a planned change."""
+    due, change_at = row["next_due_at"], row["change_at"]
+    return due is not None and due <= now and change_at is not None and change_at <= now
+
+
 def goes_by(row: Mapping[Any, Any], end: datetime, now: datetime) -> bool:
     """Whether a plan that bills the latest period leaves out one that ends at `end`.
 

@@ -200,12 +200,13 @@ def _change_now(
     settled = pricing.Change(0, 0)
     current = _paid_up(connection, row, now)
     same = periods.same_schedule(row, wanted.plan)
+    if current is not None and same:
+        _check_nothing_given_up(connection, current)
     intents.meet(
         connection, row, _action(row, wanted, same=same), now, by,
         carried=lambda: _carried(connection, row, wanted),
     )  # fmt: skip
     if current is not None and same:
-        _check_nothing_given_up(connection, current)
         left = cutting.unused(connection, row, current, now)
         settled = _settled(row, wanted, _again(connection, current, wanted.amount), left)
         columns["period_amount"] = settled.after

@@ -18,7 +18,7 @@ from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import next_period
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import cutting, intents, isolating, moving, returns, unserved
+from billing.services import cutting, intents, isolating, moving, opening, returns, unserved
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
@@ -58,7 +58,7 @@ def cancel(
                 intents.check_nothing_is_late(row, now)
             refunded = _end_as_planned(connection, row, now)
             return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
-        period, when = _when(row, at, now)
+        period, when = _when(connection, row, at, now)
         if when <= now:
             refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
             return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
@@ -88,7 +88,9 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
     return {"id": str(subscription_id), "status": row["status"]}
 
 
-def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> tuple[int | None, datetime]:
+def _when(
+    connection: Connection, row: Mapping[Any, Any], at: str | datetime, now: datetime
+) -> tuple[int | None, datetime]:
     """When it ends, and with which period if it is for the end of the running one."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
@@ -100,7 +102,7 @@ def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> tuple[in
         return None, now
     if at != PERIOD_END:
         raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
-    return next_period(row, now)
+    return next_period(opening.as_changed(connection, row, now), now)
 
 
 def cancel_due(context: Context) -> int:

@@ -93,7 +93,5 @@ def _give_up_again(
     why = "given up again: a person's try was not paid"
     moving.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
     invoices.release_oldest(connection, [row["id"]], now)
-    if len(owed) == 1 and row["status"] == SubscriptionStatus.PAST_DUE:
-        over = row["next_due_at"] is None
-        step = SubscriptionMove.COMPLETE if over else SubscriptionMove.RECOVER
-        moving.move(connection, row["id"], step, now)
+    if len(owed) == 1:
+        moving.owes_no_more(connection, row, SCHEDULER, now)

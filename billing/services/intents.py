@@ -14,7 +14,13 @@ from billing.domain import intents
 from billing.domain.errors import IllegalMove
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action, Meeting, Place
-from billing.domain.periods import changed_end, following_place, next_period, same_schedule
+from billing.domain.periods import (
+    change_is_late,
+    changed_end,
+    following_place,
+    next_period,
+    same_schedule,
+)
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 from billing.store.queries import catalog, events, subscriptions
 
@@ -118,12 +124,15 @@ def check_nothing_is_late(row: Row, now: datetime) -> None:
     if row["held_at"] is not None:
         then = f"and is held; first: billing release subscription {row['id']}"
     paused = row["status"] == SubscriptionStatus.PAUSED
-    for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on")):
-        at = row[column]
-        if at is not None and at <= now and (paused or column != "resume_at"):
-            raise IllegalMove(
-                f"subscription {row['id']} is to {what} as of {at.isoformat()}, {then}"
-            )
+    late = [
+        (row[column], what)
+        for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on"))
+        if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
+    ]
+    if change_is_late(row, now):
+        late.append((row["change_at"], "change"))
+    for at, what in late:
+        raise IllegalMove(f"subscription {row['id']} is to {what} as of {at.isoformat()}, {then}")
 
 
 def plan_cancel(

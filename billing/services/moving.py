@@ -21,7 +21,7 @@ from billing.domain.subscription import (
     SubscriptionMove,
     SubscriptionStatus,
 )
-from billing.services import intents
+from billing.services import intents, opening
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -99,6 +99,7 @@ def _left_unopened(
     due, first = row["next_due_at"], row["next_period_index"]
     if due is None or due >= at:
         return {}
+    row = opening.as_changed(connection, row, at)
     dates = calendar(row, row["anchor_local"])
     last = dates.index_at(at)
     last += row["anchor_index"] - (dates.due(last) == at)
@@ -196,6 +197,17 @@ def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> Non
         if owner is not None and newest and owner["period_amount"] is not None:
             price = segments.price_before(row, owner["period_amount"])
             subscriptions.change(connection, owner["id"], period_amount=price)
+
+
+def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+    """What follows for a subscription when its last open invoice is closed, and not paid."""
+    status = SubscriptionStatus(row["status"])
+    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
+        return
+    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+        move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+    elif status is SubscriptionStatus.PAST_DUE:
+        move(connection, row["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def close_all(

@@ -174,7 +174,7 @@ def _go_on(
     if any(invoice["first_failed_at"] is not None for invoice in owed):
         moving.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
     elif fresh["next_due_at"] is None and not owed:
-        moving.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+        moving.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by, at=as_of)
     return str(_locked(connection, row["id"])["status"])
 
 

@@ -116,6 +116,19 @@ def test_a_pause_that_outlasts_the_term_completes_it(engine: Engine) -> None:
     assert engine.subscription(subscription)["status"] == "completed"
 
 
+def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engine) -> None:
+    """Not when the tick came to it: the effects of a return are as of the day it was set for."""
+    _customer, subscription = engine.begun(cycles=2)
+    engine.advance(DAY)
+    back = engine.now + 90 * DAY
+    pausing.pause(engine.context, subscription, OPERATOR, until=back)
+    engine.set_clock(back + 40 * DAY)
+    engine.run()
+
+    row = engine.subscription(subscription)
+    assert (row["status"], row["ended_at"]) == ("completed", back)
+
+
 @pytest.mark.parametrize(
     ("error", "act"),
     [
