@@ -35,7 +35,7 @@ REFUNDS = {
 }
 AT_ITS_BEGINNING = (
     "subscription.created", "subscription.imported", "subscription.trial_started",
-    "subscription.activated", "subscription.resumed", "period.skipped",
+    "subscription.activated", "subscription.resumed", "period.skipped", "subscription.start_moved",
 )  # fmt: skip
 """Events that stand before the period that begins at the same instant."""
 MARKS = {

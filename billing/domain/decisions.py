@@ -32,7 +32,8 @@ class Limits:
     not_found_horizon: timedelta
     wallet_wait: timedelta
     confirm_after: timedelta = charge.ASK_AFTER[0]
-    """How long a decline that would end something for good waits before it is asked about."""
+    """How long a decline that would end something for good waits before it is asked about: the
+    breaker's window, so that the share of all answers in it is seen first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Decision:
     wallet_lost: bool = False
     never_received: bool = False  # the gateway never had it: the same charge may be sent again
     rechecked: bool = False  # a settled charge was asked about: only its next question changes
+    odd: bool = False  # the breaker counts it: many of these at once are no customers' doing
     contradicted: bool = False  # ... and the gateway says otherwise than the person did
     move: SubscriptionMove | None = None
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

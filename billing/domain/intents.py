@@ -2,7 +2,8 @@
 
 An intent is a cancellation, pause, return from a pause, change, or the end of a coupon that is
 still to come. Whatever touches the timeline decides about each of them by `TABLE`, which has a
-cell for every pair. It knows no rows of a database, no clock, and not how an action is done.
+cell for every pair of action and intent, and then about those that are pending together by
+`PAIRS`. It knows no rows of a database, no clock, and not how an action is done.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -182,6 +183,32 @@ TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
     Action.CANCEL_DUE: _ended("canceled before that", cancel=FULFIL, cancel_on_date=FULFIL),
 }  # fmt: skip
 
+
+class Pairing(StrEnum):
+    """How two intents that are pending together stand to each other."""
+
+    ALONE = "never both"
+    FREE = "each by itself"
+    BY_DATE = "in the order of their dates"
+    WHOLE = "no end inside the first period"
+
+
+_ENDS = (Intent.CANCEL, Intent.CANCEL_ON_DATE)
+_DATED = (*_ENDS, Intent.PAUSE, Intent.RESUME)
+PAIRS: Mapping[frozenset[Intent], Pairing] = (
+    {frozenset((one, other)): Pairing.FREE for one in Intent for other in Intent}
+    | {frozenset((one, other)): Pairing.BY_DATE for one in _DATED for other in _DATED}
+    | {frozenset((one, Intent.CHANGE)): Pairing.WHOLE for one in _ENDS}
+    | {frozenset((one,)): Pairing.ALONE for one in Intent}
+    | {frozenset(_ENDS): Pairing.ALONE}
+)
+BY_ITSELF = frozenset({Action.RESUME_DUE, Action.RECOVER})
+"""Of the actions that move a pair, these cannot be refused: nobody asked for them."""
+PAIRING = BY_ITSELF | {
+    Action.CHANGE_PLANNED, Action.CANCEL_PLANNED, Action.RESUME, Action.RESUME_FROM_NOW
+}  # fmt: skip
+"""After these, what is pending may stand in another order or distance than before."""
+
 COLUMNS: Mapping[Intent, Mapping[str, Any]] = {
     Intent.CANCEL: {
         "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
@@ -267,6 +294,8 @@ def meet(
     meeting = Meeting()
     for planned in pending(row):
         cell = TABLE[action][planned.intent]
+        if planned.intent is Intent.CHANGE and cell.target is Target.NEXT_START and is_moot(row):
+            cell = _drop("it ends before that")
         match cell.verdict:
             case Verdict.KEEP:
                 continue
@@ -279,6 +308,47 @@ def meet(
             case Verdict.MOVE:
                 _move_one(meeting, row, planned, cell, starts, ends, carried)
     return meeting
+
+
+def is_moot(row: Mapping[Any, Any]) -> bool:
+    """Whether an end comes no later than the planned change, which then never takes effect."""
+    return row["cancel_at"] is not None and row["cancel_at"] <= row["change_at"]
+
+
+def beside(row: Mapping[Any, Any], action: Action, first: tuple[Place, Place]) -> Meeting:
+    """Decide about an end beside a change to other due dates; `row` is as after the action.
+
+    `first` is the start and the end of the change's first period. Somebody who pays for it gets
+    it: an end inside of it is refused, or moves to its end when it is for a period's end; after
+    an action that nobody asked for, the change is dropped. Raises IllegalMove.
+    """
+    start, end = first
+    meeting = Meeting()
+    for planned in pending(row):
+        pairing = PAIRS[frozenset((planned.intent, Intent.CHANGE))]
+        inside = planned.at is not None and start.at < planned.at < end.at
+        if pairing is not Pairing.WHOLE or planned.at is None or not inside:
+            continue
+        if planned.intent is Intent.CANCEL:
+            meeting.columns |= {"cancel_at": end.at, "cancel_period": end.period}
+            told = {"why": "the change begins a longer period", "cancel_at": end.at.isoformat()}
+            meeting.facts.append(("subscription.cancel_moved", told))
+        elif action in BY_ITSELF:
+            _drop_one(meeting, Planned(Intent.CHANGE, row["change_at"]), "it ends inside of it")
+        else:
+            from_to = f"{start.at.isoformat()} to {end.at.isoformat()}"
+            raise IllegalMove(_inside(row, action, planned.at, from_to))
+    return meeting
+
+
+def _inside(row: Mapping[Any, Any], action: Action, at: datetime, from_to: str) -> str:
+    if action is Action.CANCEL_PLANNED:
+        return (
+            f"the planned change begins a period from {from_to}; let it end before or after that,"
+            f" or take it back: billing subscription change {row['id']} --plan {row['plan_code']}"
+        )
+    back = _TAKE_CANCEL_BACK.format(id=row["id"])
+    return f"it ends at {at.isoformat()}, inside the change's first period, {from_to}; {back}"
 
 
 def _refuse(row: Mapping[Any, Any], planned: Planned, cell: Cell, at: datetime | None) -> None:

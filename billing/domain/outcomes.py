@@ -30,16 +30,22 @@ class Waiting(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The money moved."""
+    """The money moved. `is_refunded`: all of it went back since, as a status question told."""
+
+    is_refunded: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The money did not move, and the gateway said why. `code` is its own word for it."""
+    """The money did not move, and the gateway said why. `code` is its own word for it.
+
+    `is_signed` is false of an answer to a question that only TLS vouches for.
+    """
 
     fault: Fault
     code: str
     message: str = ""
+    is_signed: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,20 @@ class Unknown:
     """
     Nobody can tell yet whether the money moved; only asking the gateway resolves it.
 
-    `unrecognised`: an answer came, in no form that the gateway is known to have.
+    `unrecognised`: an answer came, in no form that the gateway is known to have. `amount` is what
+    it says of our number when that is not our amount.
     """
 
     reason: str
     unrecognised: bool = field(default=False, compare=False)
+    amount: int | None = field(default=None, compare=False)
+
+
+OTHER_AMOUNT = "other_amount"
+"""The reason of an Unknown whose answer is about our number and another amount: after a restore an
+earlier charge may have had it, and its money may have moved."""
+OTHER_AMOUNT_GONE = frozenset(f"{OTHER_AMOUNT}_{end}" for end in ("failed", "expired", "refunded"))
+"""... and the same when the gateway holds none of that amount (any more)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,12 @@ def turns(row: Mapping[Any, Any], start: datetime) -> bool:
     return row["change_at"] is not None and start >= row["change_at"]
 
 
+def change_is_late(row: Mapping[Any, Any], now: datetime) -> bool:
+    """Whether a period that has begun, and is not open yet, is to open with a planned change."""
+    due, change_at = row["next_due_at"], row["change_at"]
+    return due is not None and due <= now and change_at is not None and change_at <= now
+
+
 def goes_by(row: Mapping[Any, Any], end: datetime, now: datetime) -> bool:
     """Whether a plan that bills the latest period leaves out one that ends at `end`.
 
@@ -147,6 +153,14 @@ def following_place(row: Mapping[Any, Any], place: Place) -> Place:
     dates = calendar(row, row["anchor_local"])
     end = dates.following(place.period - row["anchor_index"], place.at)
     return Place(place.period + 1, end)
+
+
+def changed_end(row: Mapping[Any, Any], plan: Mapping[Any, Any], first: Place) -> Place:
+    """The end of a planned change's first period, which begins at `first`, and `plan` then has."""
+    if same_schedule(row, plan):
+        return following_place(row, first)
+    end = calendar(plan, anchor_from(row, plan, first.at)).due(1)
+    return Place(first.period + 1, end)
 
 
 @dataclass(frozen=True, slots=True)

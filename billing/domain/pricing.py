@@ -71,10 +71,15 @@ def cycles_left(left: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The money of a change within a period: what was paid too much, and what is to be paid."""
+    """The money of a change within a period: what was paid too much, and what is to be paid.
+
+    `before` and `after` are the prices of the whole period.
+    """
 
     credit: int
     charge: int
+    before: int = 0
+    after: int = 0
 
     @property
     def net(self) -> int:
@@ -83,23 +88,24 @@ class Change:
 
     @property
     def lines(self) -> list[Line]:
-        """The change as lines of an invoice."""
+        """The change as lines of an invoice, each with the whole period's price that it is of."""
         return [
-            {"kind": "credit", "amount": -self.credit},
-            {"kind": "charge", "amount": self.charge},
+            {"kind": "credit", "amount": -self.credit, "price": self.before},
+            {"kind": "charge", "amount": self.charge, "price": self.after},
         ]
 
 
 def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Change:
     """Prorate by days: credit `unused` of `whole` days of `before`, charge them of `after`.
 
-    No more is credited than was `paid`, and a change to something that costs no more never
-    charges, whatever was given back before. A period shorter than a day is not prorated.
+    `before` is the whole period's price that was paid. No more than `paid` comes back, but days
+    that were paid once are credited against a charge whatever was given back of them since: a
+    dearer price charges the difference only. A period shorter than a day is not prorated.
     """
     if whole == 0:
-        return Change(0, 0)
-    credit, charge = min(prorate(before, unused, whole), paid), prorate(after, unused, whole)
-    return Change(credit, min(charge, credit) if after <= before else charge)
+        return Change(0, 0, before, after)
+    charge = prorate(after, unused, whole)
+    return Change(min(prorate(before, unused, whole), charge + paid), charge, before, after)
 
 
 def allocate(credits_: Sequence[Mapping[Any, Any]], amount: int) -> list[tuple[int, int]]:

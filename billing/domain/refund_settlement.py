@@ -110,8 +110,10 @@ def decide_asked(
             return _succeeded(facts)
         case Declined() | NotFound() if facts.declined_seen_at is not None:
             return _declined(facts)
-        case Declined(code=code, message=message):
+        case Declined(code=code, message=message, is_signed=is_signed):
             seen = facts.failed_seen_at or now
+            if now - seen >= CONFIRM_FAILED_AFTER and not is_signed:
+                return _parked_unsigned(facts)
             if now - seen >= CONFIRM_FAILED_AFTER:
                 return _declined(facts, code, message)
             due = seen + CONFIRM_FAILED_AFTER
@@ -119,8 +121,9 @@ def decide_asked(
         case NotFound():
             return _not_found(facts, now, not_found_horizon)
         case Pending():
-            # A FAILED that does not last is none.
-            return _later(replace(facts, failed_seen_at=None), now, message="pending")
+            # A "no" that does not last is none, whether it was read live or asked for.
+            forgotten = replace(facts, declined_seen_at=None, failed_seen_at=None)
+            return _later(forgotten, now, message="pending")
         case Unknown(reason=reason):
             return _later(facts, now, message=reason)
 
@@ -133,6 +136,17 @@ def _not_found(facts: Facts, now: datetime, horizon: timedelta) -> Decision:
     if facts.waits > SENT_AGAIN_WAITS_MAX:
         return _later(facts, now, message="not found")
     return Decision(facts.status, facts.waits, resend=True, message="not found")
+
+
+def _parked_unsigned(facts: Facts) -> Decision:
+    """Money that unsigned answers alone would set free is left to a person."""
+    return Decision(
+        facts.status,
+        facts.waits + 1,
+        message="failed, by unsigned answers only",
+        failed_seen_at=facts.failed_seen_at,
+        parked=True,
+    )
 
 
 def _succeeded(facts: Facts) -> Decision:

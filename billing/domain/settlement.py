@@ -5,9 +5,10 @@ rows and no gateway: facts in, a `Decision` out, and whoever calls it writes tha
 transaction.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
-from billing.domain import charge, dunning, invoice
+from billing.domain import charge, doubts, dunning, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.decisions import Decision, Facts, Limits, Source
 from billing.domain.dunning import Cap
@@ -135,24 +136,17 @@ def _declined(
         return _ended(facts, outcome, source, now, limits)
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
     # when the gateway has declined the charge before.
-    is_certain = source is Source.OPERATOR or _confirmed(facts, now) or _is_suspected(facts)
-    if not is_certain:
-        decision = Decision(_open_status(facts), asked=True)
-        _tell_if_lost(decision, facts, "a first FAILED is not final")
-        decision.failed_seen_at = facts.failed_seen_at or now
-        decision.next_check_at = decision.failed_seen_at + charge.CONFIRM_FAILED_AFTER
-        return decision
-    if facts.waiting is Waiting.TOKEN_EXPIRED:
+    if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):
         # The token needs the customer, whatever the payment failed for.
-        outcome = Declined(Fault.WALLET, "token_expired")
+        outcome = Declined(Fault.WALLET, "token_expired", is_signed=outcome.is_signed)
     elif facts.suspected is not None and source is Source.STATUS:
-        outcome = facts.suspected
-    return _ended(facts, outcome, source, now, limits)
-
-
-def _is_suspected(facts: Facts) -> bool:
-    """Whether a decline was read live; a PENDING after it takes that back."""
-    return facts.suspected is not None and facts.charge_status is not ChargeStatus.PENDING
+        is_signed = outcome.is_signed or doubts.is_suspected(facts)
+        outcome = replace(facts.suspected, is_signed=is_signed)
+    is_certain = source is Source.OPERATOR or doubts.is_suspected(facts)
+    if is_certain or doubts.seen_for(facts, charge.CONFIRM_FAILED_AFTER, now):
+        return _ended(facts, outcome, source, now, limits)
+    would = _collect_later(facts, outcome, source, now, limits)
+    return _doubted(facts, would, now, limits, "a first FAILED is not final")
 
 
 def _ended(
@@ -162,18 +156,39 @@ def _ended(
     End a charge as declined, unless that would end more for good and is not certain yet.
 
     A live decline that cancels, expires a wallet or gives up is asked about first, and so is the
-    answer to a second sending, which may be about the repeat. While the breaker has stopped
+    answer to a second sending, which may be about the repeat. What only a question brought to
+    light waits as long between its first and its last reading. While the breaker has stopped
     charging nobody's decline is believed that far.
     """
     decision = _collect_later(facts, outcome, source, now, limits)
     is_for_good = decision.gives_up or decision.wallet_lost
     if source is Source.LIVE and (is_for_good or facts.sends > 1):
-        return _suspected(facts, outcome, now, limits)
-    if source is Source.STATUS and is_for_good and facts.tripped:
+        held = _suspected(facts, outcome, now, limits)
+        held.odd = doubts.is_odd(decision)
+        return held
+    if source is not Source.STATUS or not is_for_good:
+        return decision
+    loses = decision.gives_up or facts.wallet_active
+    if (
+        loses
+        and not doubts.is_suspected(facts)
+        and not doubts.seen_for(facts, doubts.window(limits), now)
+    ):
+        return _doubted(facts, decision, now, limits, "it would end more than this charge")
+    if facts.tripped:
         held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
         held.next_check_at = now + charge.HOLD_FOR
         _tell_if_lost(held, facts, "the breaker has stopped charging")
         return held
+    return decision if outcome.is_signed else _parked_unsigned(facts)
+
+
+def _parked_unsigned(facts: Facts) -> Decision:
+    """Leave to a person what would end for good, and what only unsigned answers say."""
+    decision = Decision(_open_status(facts), asked=True, parked=True)
+    decision.failed_seen_at = facts.failed_seen_at
+    decision.message = "failed, by unsigned answers only"
+    decision.tell("charge.parked", asks=facts.asks + 1, why=decision.message)
     return decision
 
 
@@ -195,9 +210,19 @@ def _suspected(facts: Facts, outcome: Declined, now: datetime, limits: Limits) -
     return decision
 
 
-def _confirmed(facts: Facts, now: datetime) -> bool:
-    seen = facts.failed_seen_at
-    return seen is not None and now - seen >= charge.CONFIRM_FAILED_AFTER
+def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: str) -> Decision:
+    """Note the first answer that there is no payment, and ask again before what it `would` do.
+
+    The breaker counts it once: of many such answers the last must not be believed as the first.
+    """
+    decision = Decision(_open_status(facts), asked=True)
+    _tell_if_lost(decision, facts, why)
+    decision.odd = facts.failed_seen_at is None and doubts.is_odd(would)
+    decision.failed_seen_at = facts.failed_seen_at or now
+    is_for_good = would.gives_up or would.wallet_lost
+    wait = doubts.window(limits) if is_for_good else charge.CONFIRM_FAILED_AFTER
+    decision.next_check_at = decision.failed_seen_at + wait
+    return decision
 
 
 def _collect_later(
@@ -307,7 +332,7 @@ def _tell_if_lost(decision: Decision, facts: Facts, why: str) -> None:
 
 
 def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
-    if facts.suspected is not None and _is_suspected(facts):
+    if facts.suspected is not None and doubts.is_suspected(facts):
         return _ended(facts, facts.suspected, Source.STATUS, now, limits)
     believed_at = facts.sent_at + limits.not_found_horizon
     if now < believed_at:
@@ -318,7 +343,10 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         return decision
     if facts.charge_status is ChargeStatus.PENDING:
         # The customer did not do what was waited for: no decline, and no step is spent.
-        return _ended(facts, Declined(Fault.WALLET, "not_completed"), Source.STATUS, now, limits)
+        missed = Declined(Fault.WALLET, "not_completed")
+        if facts.suspected is not None and doubts.is_disbelieved(facts):
+            missed = facts.suspected
+        return _ended(facts, missed, Source.STATUS, now, limits)
     if facts.invoice_status is not InvoiceStatus.OPEN or not facts.wallet_active:
         is_open = facts.invoice_status is InvoiceStatus.OPEN
         fault = Fault.WALLET if is_open else Fault.OTHER

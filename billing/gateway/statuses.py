@@ -4,7 +4,11 @@ Apart from the other answers because it is a GET: its signature, its 404 and its
 follow other rules. It sends nothing and decides nothing about when to ask again.
 """
 
+from dataclasses import replace
+
 from billing.domain.outcomes import (
+    OTHER_AMOUNT,
+    OTHER_AMOUNT_GONE,
     Declined,
     Fault,
     NotFound,
@@ -22,7 +26,7 @@ from billing.gateway.trust import NO_SUCH_ORDER, Ending, Trust, ending
 # TIMEOUT are left out on purpose: they are no ends that money may be booked on without a person.
 _OUTCOMES: dict[str, StatusOutcome] = {
     "success": Succeeded(),
-    "refunded": Succeeded(),
+    "refunded": Succeeded(is_refunded=True),
     "pending": Pending(Waiting.CUSTOMER),
     "redirect": Pending(Waiting.CUSTOMER),
     "failed": Declined(Fault.OTHER, "failed"),
@@ -36,7 +40,8 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
 
     Whether DOKU signs this GET, and over what, is not documented. So a wrong signature is never
     believed, and a missing one only when the answer names both our number and our amount: TLS
-    says who is speaking, and those two say about what.
+    says who is speaking, and those two say about what. A failure says whether it was signed: one
+    that was not ends nothing that cannot be undone.
     """
     if answer.status == 404:
         return _no_such_order(answer)
@@ -80,18 +85,34 @@ def _transaction(
     stated_amount = refund.get("amount", stated_amount)
     if stated_number and stated_number != number:
         return Unknown("other_number")
+    said = fold(text(transaction, "status"))
     if stated_amount is not None and whole(stated_amount) != amount:
-        return Unknown("other_amount")
+        ended = f"{OTHER_AMOUNT}_{said}"
+        is_gone = ended in OTHER_AMOUNT_GONE and not by_request
+        return Unknown(ended if is_gone else OTHER_AMOUNT, amount=whole(stated_amount))
     if trust is Trust.MISSING and (not stated_number or stated_amount is None):
         return Unknown(trust)
-    # A refund is asked about by its own Request-Id. The payment's own record in its place must
-    # not pass for the refund.
-    original = text(transaction, "original_request_id")
-    is_refund = bool(refund) or fold(text(transaction, "type")) == "refund"
-    if by_request and original not in {"", identifier} and not is_refund:
+    if by_request and not _answers_request(transaction, identifier, said, has_block=bool(refund)):
         return Unknown("other_request")
-    said = fold(text(transaction, "status"))
-    return _OUTCOMES.get(said) or odd_status(said)
+    outcome = _OUTCOMES.get(said) or odd_status(said)
+    if isinstance(outcome, Declined):
+        return replace(outcome, is_signed=trust is Trust.VERIFIED)
+    return outcome
+
+
+def _answers_request(transaction: Block, identifier: str, said: str, *, has_block: bool) -> bool:
+    """
+    Tell whether a record is what was asked about by a Request-Id, which is a refund's.
+
+    The payment's own record in its place must not pass for the refund, even over the same amount:
+    so it has to say that it is a refund, or to name the Request-Id. REFUNDED is what a payment
+    becomes, by whichever refund, so that it counts only with the Request-Id.
+    """
+    if text(transaction, "original_request_id") == identifier:
+        return True
+    kind = fold(text(transaction, "type"))
+    is_refund = kind == "refund" or (has_block and not kind)
+    return is_refund and said != "refunded"
 
 
 def _without_transaction(document: Block, answer: Answer, number: str) -> StatusOutcome:

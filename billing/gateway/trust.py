@@ -3,6 +3,11 @@
 DOKU is not the only one who answers: proxies, firewalls and load balancers have pages of their own,
 with the same HTTP statuses. So an answer ends something only in the gateway's own documented error
 envelope, and by its code; words never end anything. This module knows no payment and no row.
+
+Whether DOKU signs its answers to Check Status is not documented. One without a signature that names
+our number and our amount is read by `statuses`; its FAILED, read twice, ends a charge that is
+merely tried again. What cannot be undone (a cancellation, a wallet, giving up, a refund's money set
+free) it never ends: a person decides then.
 """
 
 import re

@@ -22,6 +22,7 @@ START_A_WORKER = "celery -A workers.app worker"
 _BIND = "billing wallet bind {customer} --phone 62…"
 _COMMANDS = {
     ("charge", "parked"): 'billing charge resolve {id} --as declined --reason "…"',
+    ("charge", "other amount"): 'billing charge resolve {id} --as succeeded --reason "…"',
     ("charge", "contradicted"): 'billing release charge {id} --reason "…"',
     ("charge", "late"): START_A_WORKER,
     ("charge", "breach"): 'billing charge acknowledge {id} --reason "…"',
@@ -31,6 +32,7 @@ _COMMANDS = {
     ("wallet", "link open"): "billing wallet refresh {customer}",
     ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
     ("invoice", "waits for wallet"): _BIND,
+    ("invoice", "postponed"): 'billing invoice void {id} --reason "…"',
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
+from billing.domain.money import rupiah
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
 from billing.services import attention, guarding
 from billing.services.context import Context
@@ -84,7 +85,7 @@ def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterato
             page,
         )
         for row, answer in zip(page, answers, strict=True):
-            problem = _disagreement(ChargeStatus(row["status"]), answer)
+            problem = _disagreement(row, answer)
             if problem is not None:
                 yield Finding(AGREES, f"{row['gateway_number']} {_named(row)}: {problem}")
         after = page[-1]["id"]
@@ -94,9 +95,19 @@ def _named(row: Mapping[Any, Any]) -> str:
     return f"(charge {row['id']}) is {row['status']}"
 
 
-def _disagreement(status: ChargeStatus, answer: StatusOutcome) -> str | None:
-    """What is wrong between our status and the gateway's answer; None when they agree."""
+def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
+    """What is wrong between our charge and the gateway's answer; None when they agree.
+
+    A refund that was forgotten (by a restore) shows when the gateway gave everything back; what it
+    says of a part is not known.
+    """
+    status = ChargeStatus(row["status"])
     match answer:
+        case Succeeded(is_refunded=True) if (
+            status is ChargeStatus.SUCCEEDED and row["refunded"] < row["amount"]
+        ):
+            ours = f"{rupiah(row['refunded'])} of {rupiah(row['amount'])}"
+            return f"the gateway gave all of it back, and our refunds are {ours}"
         case Succeeded():
             fits = status is ChargeStatus.SUCCEEDED
             return None if fits else "the gateway says the money moved"

@@ -1,17 +1,20 @@
 """The breaker: a gateway that answers unusually is not charged, and nothing is ended on its word.
 
-A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers
-for all workers, in real time. It decides nothing about a single charge.
+A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers,
+and what questions end, for all workers, in real time. It decides nothing about a single charge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from os import getpid
+from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection
 
 from billing.config import Settings
+from billing.domain.charge import UNRESOLVED
 from billing.domain.events import Actor, event
 from billing.domain.outcomes import (
     Declined,
@@ -21,7 +24,9 @@ from billing.domain.outcomes import (
     Pending,
     Succeeded,
     Unknown,
+    Waiting,
 )
+from billing.domain.settlement import Decision, Source
 from billing.store.queries import breaker, engine, events
 
 log = structlog.get_logger(__name__)
@@ -35,23 +40,39 @@ def shard() -> int:
     return getpid() % SHARDS
 
 
-def answers(outcomes: Sequence[Outcome | NotFound]) -> int:
-    """How many of some outcomes are answers, the gateway's or somebody else's in its place."""
-    return sum(
-        isinstance(outcome, Succeeded | Declined | Pending) or _is_suspicious(outcome)
-        for outcome in outcomes
-    )
+def counted(
+    source: Source,
+    rows: Sequence[Mapping[Any, Any]],
+    outcomes: Mapping[UUID, Outcome | NotFound],
+    decided: Sequence[tuple[Mapping[Any, Any], Decision]],
+) -> tuple[int, int]:
+    """How many answers about charges count, and how many of them are odd.
 
-
-def suspicious(outcomes: Sequence[Outcome | NotFound]) -> int:
-    """How many of some answers would end something for good, or are none of the gateway's."""
-    return sum(_is_suspicious(outcome) for outcome in outcomes)
+    Odd is what says hard or wallet, what is none of the gateway's, and what would end something
+    for good. A question is repeated until it is answered, so that of those only the ends count.
+    """
+    if source is Source.OPERATOR:
+        return 0, 0
+    made = {row["id"]: decision for row, decision in decided}
+    answered = odd = 0
+    for row in rows:
+        outcome, decision = outcomes[row["id"]], made.get(row["id"])
+        is_odd = (decision is not None and decision.odd) or _is_suspicious(outcome)
+        if source is Source.LIVE:
+            is_answer = isinstance(outcome, Succeeded | Declined | Pending)
+        else:
+            is_answer = decision is not None and decision.status not in UNRESOLVED
+        odd += is_odd
+        answered += is_odd or is_answer
+    return answered, odd
 
 
 def _is_suspicious(outcome: Outcome | NotFound) -> bool:
     match outcome:
         case Declined(fault=fault):
             return fault in {Fault.HARD, Fault.WALLET}
+        case Pending(waiting=waiting):
+            return waiting is Waiting.TOKEN_EXPIRED
         case Unknown(unrecognised=unrecognised):
             return unrecognised
     return False
@@ -76,8 +97,8 @@ def watch(
         f" declines, or none of its own; the limit is {share} % (BILLING_BREAKER_SHARE_PERCENT)"
     )
     log.error("charging.stopped", why=why)
-    if engine.set_stopped(connection, now, why):
-        events.record(connection, [event("charging.stopped", at=now, by=Actor("guard", why))])
+    engine.set_stopped(connection, now, why, again=True)
+    events.record(connection, [event("charging.stopped", at=now, by=Actor("guard", why))])
 
 
 def reset(connection: Connection, now: datetime, by: Actor) -> None:

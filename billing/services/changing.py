@@ -14,10 +14,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import charge, periods, pricing, subscription
+from billing.domain import charge, periods, pricing, segments, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor
 from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import MAX_AMOUNT, checked_amount
 from billing.domain.subscription import SubscriptionStatus
 from billing.services import cutting, intents, subscribing
@@ -199,14 +200,17 @@ def _change_now(
     settled = pricing.Change(0, 0)
     current = _paid_up(connection, row, now)
     same = periods.same_schedule(row, wanted.plan)
+    if current is not None and same:
+        _check_nothing_given_up(connection, current)
     intents.meet(
         connection, row, _action(row, wanted, same=same), now, by,
         carried=lambda: _carried(connection, row, wanted),
     )  # fmt: skip
     if current is not None and same:
-        columns["period_amount"] = _again(connection, current, wanted.amount)
-        settled = _settled(connection, row, columns, current, now)
-        _collect(connection, row, current, settled, by, now)
+        left = cutting.unused(connection, row, current, now)
+        settled = _settled(row, wanted, _again(connection, current, wanted.amount), left)
+        columns["period_amount"] = settled.after
+        _collect(connection, row, current, left, settled, by, now)
     elif current is not None:
         columns |= _from_now(row, wanted, current, now)
         settled = pricing.Change(cutting.cut(connection, row, now, by, "change of plan"), 0)
@@ -250,6 +254,21 @@ def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
     return invoices.current_of(connection, row["id"], now)
 
 
+def _check_nothing_given_up(connection: Connection, current: Row) -> None:
+    """Raise IllegalMove where an invoice of the running period was given up.
+
+    It may still be paid, and a change would charge or credit the same days a second time.
+    """
+    of_it = invoices.of_period(connection, current["subscription_id"], current["period_index"])
+    for each in of_it:
+        if each["status"] == InvoiceStatus.UNCOLLECTIBLE:
+            raise IllegalMove(
+                f"invoice {each['id']} of the running period was given up; pay it (billing invoice"
+                f" retry {each['id']}) or void it (billing invoice void {each['id']}) first, or"
+                " change --at period-end"
+            )
+
+
 def _again(connection: Connection, current: Row, amount: int) -> int:
     """What the running period would cost whole at another price, with the coupon it had."""
     for line in current["lines"]:
@@ -273,23 +292,20 @@ def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[st
     }
 
 
-def _settled(
-    connection: Connection, row: Row, columns: Row, current: Row, now: datetime
-) -> pricing.Change:
-    place = periods.zone(row["timezone"])
-    unused, whole = periods.unused_days(current["period_start"], current["period_end"], now, place)
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
-    before, after = row["period_amount"], columns["period_amount"]
-    return pricing.change(before, after, unused, whole, paid=sum(i["kept"] for i in paid))
+def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pricing.Change:
+    """What the days that are left cost more or less; `after` is the new price of the period."""
+    if left.price == 0 and wanted.amount <= row["amount"]:
+        return pricing.Change(0, 0)  # a free period, or one whose invoice is void, stays free
+    return pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
 
 
 def _collect(
-    connection: Connection, row: Row, current: Row, settled: pricing.Change, by: Actor,
-    now: datetime,
+    connection: Connection, row: Row, current: Row, left: segments.Unused,
+    settled: pricing.Change, by: Actor, now: datetime,
 ) -> None:  # fmt: skip
     """Charge a change that costs something; keep what it brings as the customer's balance."""
     if settled.net < 0:
-        cutting.give(connection, row, current, -settled.net, "change of plan", by, now)
+        cutting.give(connection, row, current, left, -settled.net, "change of plan", by, now)
     if settled.net <= 0:
         return
     paid = invoices.of_period(connection, row["id"], current["period_index"])

@@ -23,7 +23,7 @@ from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
-from billing.services import guarding, isolating, moving, operating
+from billing.services import giving_up, guarding, isolating, moving, operating
 from billing.services.context import LEASE_SECONDS, Context
 from billing.store.queries import claims, events, invoices
 from billing.store.queries.holding import Kind
@@ -87,7 +87,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
     try:
         return _committed(context, act) or ([], [])
     except Exception as error:
-        if not isolating.is_about_a_row(error):
+        if not isolating.may_be_a_row(error):
             raise
     return _claim_leased(context, most), []
 
@@ -254,7 +254,7 @@ def _wait_for_wallet(
     if waited or isinstance(until, dunning.Cap) or _is_reopened(connection, row["invoice_id"]):
         cap = until if isinstance(until, dunning.Cap) else None
         why = "no wallet was linked in time"
-        moving.give_up(connection, row["subscription_id"], now, cap, why)
+        giving_up.give_up(connection, row["subscription_id"], now, cap, why)
         return
     waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
     # A step that waited for money waits anew once there is a wallet.

@@ -1,7 +1,7 @@
 """Cutting: a paid period that ends early, and its unused days, which become the customer's credit.
 
-Whatever begins a new period before the running one is over comes through here. It decides
-nothing about the new period.
+Whatever begins a new period before the running one is over comes through here, and whatever asks
+what the days that are left are worth. It decides nothing about the new period.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,60 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from billing.domain import segments
 from billing.domain.events import Actor
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.money import prorate
 from billing.domain.periods import unused_days, zone_of
 from billing.services import crediting, moving
-from billing.store.queries import invoices
+from billing.store.queries import invoices, subscriptions
+
+
+def unused(
+    connection: Connection, row: Mapping[Any, Any], current: Mapping[Any, Any], at: datetime
+) -> segments.Unused:
+    """What is left of the running period at an instant, and what was paid for it.
+
+    `row` is the subscription as it is now, `current` the period's first invoice.
+    """
+    start, end, place = current["period_start"], current["period_end"], zone_of(row)
+    days, whole = unused_days(start, end, at, place)
+    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    price = segments.price_paid(row["period_amount"] or 0, of_it[0])
+    parts = [
+        segments.Segment(
+            segments.cost(each),
+            unused_days(start, end, each["period_start"], place)[0],
+            each["kept"],
+        )
+        for each in of_it
+    ]
+    return segments.unused(days, whole, price, parts)
 
 
 def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str) -> int:
-    """End the running period at an instant, and return the rupiah of its unused days.
+    """End the running period at an instant, and return the rupiah of its unused days."""
+    credited = give_unused(connection, row, at, by, why)
+    invoices.cut_short(connection, row["id"], at)
+    return credited
 
-    They become the customer's credit, as far as they were paid. An invoice of the period that
-    was given up is void: it would be for days that nobody had.
+
+def give_unused(
+    connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str
+) -> int:
+    """Credit the unused days of the running period, as far as they were paid; return the rupiah.
+
+    From then on its days are worth nothing. An invoice of the period that was given up is void:
+    it would be for days that nobody had.
     """
     current = invoices.current_of(connection, row["id"], at)
     if current is None:
         return 0
-    unused, whole = unused_days(current["period_start"], current["period_end"], at, zone_of(row))
-    worth = prorate(row["period_amount"] or 0, unused, whole) if whole else 0
-    credited = give(connection, row, current, worth, why, by, at)
+    left = unused(connection, row, current, at)
+    credited = give(connection, row, current, left, left.worth, why, by, at)
     of_it = invoices.of_period(connection, row["id"], current["period_index"])
     given_up = [each for each in of_it if each["status"] == InvoiceStatus.UNCOLLECTIBLE]
     moving.close_all(connection, given_up, InvoiceStatus.VOID, why, by, at)
-    invoices.cut_short(connection, row["id"], at)
+    subscriptions.change(connection, row["id"], period_amount=0)
     return credited
 
 
@@ -41,16 +71,16 @@ def give(
     connection: Connection,
     row: Mapping[Any, Any],
     current: Mapping[Any, Any],
+    left: segments.Unused,
     amount: int,
     why: str,
     by: Actor,
     now: datetime,
 ) -> int:
-    """Credit up to `amount` of what is kept of a period, from its newest invoice to its oldest."""
-    left = amount
-    for source in invoices.of_period(connection, row["id"], current["period_index"]):
-        part = min(left, source["kept"])
+    """Credit up to `amount` of what a period's unused days are worth, from the newest invoice."""
+    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    parts = left.spread(amount)
+    for source, part in zip(of_it, parts, strict=True):
         if part > 0:
             crediting.give(connection, source, part, why, by, now)
-            left -= part
-    return amount - left
+    return sum(parts)

@@ -108,6 +108,10 @@ def redeem(
     row = subscriptions.lock_one(connection, subscription_id)
     if row is not None:
         intents.meet(connection, row, Action.COUPON_APPLIED, now, by)
+        if row["coupon_code"] is not None and row["coupon_left"] is None:
+            # One for ever has no end that could be planned.
+            which = {"why": "replaced by another coupon", "coupon": row["coupon_code"]}
+            intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
     subscriptions.change(
         connection, subscription_id, coupon_code=code, coupon_left=coupon["cycles"]
     )

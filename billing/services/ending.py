@@ -16,10 +16,9 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.money import prorate
-from billing.domain.periods import next_period, unused_days, zone
+from billing.domain.periods import next_period
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
-from billing.services import intents, isolating, moving, returns
+from billing.services import cutting, intents, isolating, moving, opening, returns, unserved
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
@@ -40,7 +39,9 @@ def cancel(
 ) -> dict[str, Any]:
     """Cancel now, at the end of the running period, or at an instant.
 
-    Raises NotKnown, IllegalMove (ended already) or InvalidValue (an instant gone by).
+    An end that was planned and is overdue comes first, as of its own date and with what was
+    planned for it. Raises NotKnown, IllegalMove (ended already, or not yet what is overdue) or
+    InvalidValue (an instant gone by).
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -52,7 +53,12 @@ def cancel(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
-        period, when = _when(row, at, now)
+        if row["cancel_at"] is not None and row["cancel_at"] <= now:
+            if not subscriptions.may_end(connection, subscription_id):
+                intents.check_nothing_is_late(row, now)
+            refunded = _end_as_planned(connection, row, now)
+            return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
+        period, when = _when(connection, row, at, now)
         if when <= now:
             refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
             return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
@@ -66,7 +72,8 @@ def cancel(
 def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
     """Take a cancellation back that has not taken effect.
 
-    Raises NotKnown, or IllegalMove when none is planned or the subscription has ended.
+    Raises NotKnown, or IllegalMove when none is planned, when its date has come, or when the
+    subscription has ended.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -75,11 +82,15 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
             raise NotKnown(f"no subscription has the id {subscription_id}")
         if row["ended_at"] is not None or row["cancel_at"] is None:
             raise IllegalMove(f"subscription {subscription_id} has no cancellation to take back")
+        if row["cancel_at"] <= now:
+            intents.check_nothing_is_late(row, now)
         intents.withdraw_cancel(connection, row, now, by)
     return {"id": str(subscription_id), "status": row["status"]}
 
 
-def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> tuple[int | None, datetime]:
+def _when(
+    connection: Connection, row: Mapping[Any, Any], at: str | datetime, now: datetime
+) -> tuple[int | None, datetime]:
     """When it ends, and with which period if it is for the end of the running one."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
@@ -91,7 +102,7 @@ def _when(row: Mapping[Any, Any], at: str | datetime, now: datetime) -> tuple[in
         return None, now
     if at != PERIOD_END:
         raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
-    return next_period(row, now)
+    return next_period(opening.as_changed(connection, row, now), now)
 
 
 def cancel_due(context: Context) -> int:
@@ -106,13 +117,19 @@ def cancel_due(context: Context) -> int:
             row = subscriptions.lock_one(connection, subscription_id)
             if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
                 return
-            by = Actor(SCHEDULER.name, row["reason"])
-            policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
-            unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
-            _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+            if row["cancel_at"] <= now:
+                _end_as_planned(connection, row, now)
 
     isolating.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
+
+
+def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> int:
+    """End a subscription as of the date that was set, with the refund that was asked for then."""
+    by = Actor(SCHEDULER.name, row["reason"])
+    policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
+    unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
+    return _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
 
 
 def _end(
@@ -137,6 +154,12 @@ def _end(
     owed = invoices.open_of(connection, row["id"])
     moving.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
+    if row["status"] == SubscriptionStatus.UNPAID:
+        why = by.reason or "subscription canceled"
+        for invoice in invoices.given_up_with_credit(connection, row["id"]):
+            # It was withheld since then.
+            since = invoice["closed_at"]
+            unserved.return_credits(connection, row, [invoice], since, why, by, now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
         if others:
@@ -167,17 +190,14 @@ def _refund_running_period(
     if policy is RefundPolicy.NONE or current is None:
         return 0
     paid = invoices.of_period(connection, row["id"], current["period_index"])
-    left = sum(invoice["kept"] for invoice in paid)
+    parts = [invoice["kept"] for invoice in paid]
     if policy is RefundPolicy.PRORATED:
-        start, end = current["period_start"], current["period_end"]
-        unused, whole = unused_days(start, end, used_until, zone(row["timezone"]))
-        share = prorate(row["period_amount"], unused, whole) if whole else 0
-        left = min(left, share)
+        fresh = subscriptions.lock_one(connection, row["id"]) or row
+        left = cutting.unused(connection, fresh, current, used_until)
+        parts = left.spread(left.worth)
     refunded = 0
     why = by.reason or "subscription canceled"
-    for invoice in paid:
-        back = min(left, invoice["kept"])
-        left -= back
+    for invoice, back in zip(paid, parts, strict=True):
         if back:
             refunded += returns.refund(connection, invoice, back, why, by, now)
     return refunded

@@ -14,11 +14,19 @@ from billing.domain import intents
 from billing.domain.errors import IllegalMove
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action, Meeting, Place
-from billing.domain.periods import following_place
+from billing.domain.periods import (
+    change_is_late,
+    changed_end,
+    following_place,
+    next_period,
+    same_schedule,
+)
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
-from billing.store.queries import events, subscriptions
+from billing.store.queries import catalog, events, subscriptions
 
 Row = Mapping[Any, Any]
+_RETURNS = intents.PAIRING - {Action.CHANGE_PLANNED, Action.CANCEL_PLANNED}
+"""What these move is pending already; what is planned is paired when it is there."""
 
 
 def meet(
@@ -36,15 +44,47 @@ def meet(
     """Let an action meet everything planned, and write what becomes of it.
 
     `starts` is where the next period begins after the action. `but` names intents for which the
-    caller tells the event itself. Raises IllegalMove where the table refuses.
+    caller tells the event itself. Raises IllegalMove where the tables refuse.
     """
     planned = intents.pending(row)
     if not planned:
         return
-    ends = following_place(row, starts) if starts is not None else None
+    ends = _ends(connection, row, action, starts) if starts is not None else None
     meeting = intents.meet(row, action, at=at, starts=starts, ends=ends, carried=carried)
     quiet = {f"subscription.{intents.NOUNS[intent]}_dropped" for intent in but}
     _write(connection, row, meeting, now, by, quiet)
+    if action in _RETURNS:
+        _pair(connection, {**row, **meeting.columns}, action, now, by)
+
+
+def _ends(connection: Connection, row: Row, action: Action, starts: Place) -> Place:
+    """Where the period that begins at `starts` ends, by the calendar that is then in force."""
+    turns = row["change_at"] is not None and not intents.is_moot(row)
+    moved = intents.TABLE[action][intents.Intent.CHANGE].verdict is intents.Verdict.MOVE
+    if turns and (moved or row["change_at"] <= starts.at):
+        return changed_end(row, _next_plan(connection, row), starts)
+    return following_place(row, starts)
+
+
+def _next_plan(connection: Connection, row: Row) -> Row:
+    plan = catalog.plan(connection, row["next_plan_code"])
+    assert plan is not None  # noqa: S101 - plans are never deleted
+    return plan
+
+
+def _pair(connection: Connection, row: Row, action: Action, now: datetime, by: Actor) -> None:
+    """Decide about an end that is planned beside a change; `row` is as after the action."""
+    if row["change_at"] is None or row["cancel_at"] is None or intents.is_moot(row):
+        return
+    plan = _next_plan(connection, row)
+    if same_schedule(row, plan):
+        return
+    due = row["next_due_at"]
+    coming = next_period(row, now) if due is None else Place(row["next_period_index"], due)
+    planned = Place(row["change_period"] or coming.period, row["change_at"])
+    start = max(planned, coming, key=lambda each: each.at)
+    meeting = intents.beside(row, action, (start, changed_end(row, plan, start)))
+    _write(connection, row, meeting, now, by, set())
 
 
 def _write(
@@ -78,16 +118,21 @@ def tell(
 def check_nothing_is_late(row: Row, now: datetime) -> None:
     """Refuse while something planned is overdue: it comes first, as of its own date.
 
-    Raises IllegalMove.
+    Nothing is done for one that is held until a person lets it go on. Raises IllegalMove.
     """
+    then = "which is being done; try again in a moment, or see: billing attention"
+    if row["held_at"] is not None:
+        then = f"and is held; first: billing release subscription {row['id']}"
     paused = row["status"] == SubscriptionStatus.PAUSED
-    for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on")):
-        at = row[column]
-        if at is not None and at <= now and (paused or column != "resume_at"):
-            raise IllegalMove(
-                f"subscription {row['id']} is to {what} as of {at.isoformat()}, which is being"
-                " done; try again in a moment"
-            )
+    late = [
+        (row[column], what)
+        for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on"))
+        if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
+    ]
+    if change_is_late(row, now):
+        late.append((row["change_at"], "change"))
+    for at, what in late:
+        raise IllegalMove(f"subscription {row['id']} is to {what} as of {at.isoformat()}, {then}")
 
 
 def plan_cancel(
@@ -107,6 +152,8 @@ def plan_cancel(
         connection, row["id"], cancel_at=at, cancel_period=period, cancel_refund=policy,
         cancel_unbind=unbind, reason=by.reason,
     )  # fmt: skip
+    after = {**row, "cancel_at": at, "cancel_period": period}
+    _pair(connection, after, Action.CANCEL_PLANNED, now, by)
     told = {"cancel_at": at.isoformat()}
     tell(connection, row, now, by, [("subscription.cancel_scheduled", told)])
 
@@ -167,6 +214,11 @@ def plan_change(
         next_plan_code=wanted["plan"], next_quantity=wanted["quantity"],
         next_amount=wanted["amount"],
     )  # fmt: skip
+    after = {
+        **row, "change_at": place.at, "change_period": place.period,
+        "next_plan_code": wanted["plan"],
+    }  # fmt: skip
+    _pair(connection, after, Action.CHANGE_PLANNED, now, by)
     told = {"change_at": place.at.isoformat(), **wanted}
     tell(connection, row, now, by, [("subscription.change_planned", told)])
 

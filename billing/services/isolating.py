@@ -3,9 +3,12 @@
 A batch that fails is halved until the row that fails is alone. It is held: set aside with the
 error and an event, passed over by every tick, listed by `billing attention`, and released by a
 person. Nothing here costs anything until something fails. It knows no kind of work.
+
+A row that somebody else's session has locked is no bad row: it is passed over, and stays due.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,6 +22,7 @@ from billing.logs import scrub
 from billing.services.context import Context
 from billing.store.queries import charges, events, holding
 from billing.store.queries.holding import Kind, Owner
+from billing.store.session import brief_locks, is_deadlock, is_locked
 from schedules.walltime import ScheduleError
 
 log = structlog.get_logger(__name__)
@@ -28,7 +32,8 @@ R = TypeVar("R")
 
 WHY_MAX = 300
 HELD_AT_ONCE_MAX = 20
-"""When so many fail and fewer do not, it is not about rows: a bug, a wrong key, a full disk."""
+"""When so many fail and fewer do not, it is not about rows: a bug, a wrong key, a full disk, a
+locked table."""
 
 
 _OF_A_ROW = (
@@ -72,10 +77,21 @@ def one_line(error: BaseException) -> str:
     return scrub(printable)[:WHY_MAX]
 
 
+def may_be_a_row(error: BaseException) -> bool:
+    """Whether others may succeed: a bad row, or one that somebody else's session has locked."""
+    return is_locked(error) or is_about_a_row(error)
+
+
+def pass_over(row: object, error: Exception) -> None:
+    """Leave a locked row as it is: a later tick does what is due."""
+    log.warning("row.locked", row=str(row), why=one_line(error))
+
+
 def isolate(
     ids: Sequence[T],
     work: Callable[[Sequence[T]], R],
     hold: Callable[[T, Exception], object],
+    locked: Callable[[T, Exception], object] = pass_over,
     *,
     held_max: int = HELD_AT_ONCE_MAX,
 ) -> list[R]:
@@ -83,15 +99,27 @@ def isolate(
 
     `work` is one transaction, or safe to repeat. What it returns is returned, once for each part
     that succeeded. A row is held when it fails alone, after it failed among others or alone
-    before. An error that is not about a row is raised, and so is the next one when `held_max` are
-    held and fewer rows succeeded.
+    before. One that is locked by somebody else is given to `locked` instead. An error that is not
+    about a row is raised, and so is the next one when `held_max` are held or locked and fewer
+    rows succeeded.
     """
     try:
         return [work(ids)]
     except Exception as error:
-        if not ids or not is_about_a_row(error):
+        if not ids or not may_be_a_row(error):
             raise
         log.warning("batch.failed", rows=len(ids), why=one_line(error))
+    with brief_locks():
+        return _by_halves(ids, work, hold, locked, held_max)
+
+
+def _by_halves(
+    ids: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    hold: Callable[[T, Exception], object],
+    locked: Callable[[T, Exception], object],
+    held_max: int,
+) -> list[R]:
     done, held, good = [], 0, 0
     waiting = _halves(ids)
     while waiting:
@@ -100,14 +128,14 @@ def isolate(
             done.append(work(part))
             good += len(part)
         except Exception as error:
-            if not is_about_a_row(error):
+            if not may_be_a_row(error):
                 raise
             if len(part) > 1:
                 waiting += _halves(part)
                 continue
             if held >= held_max and held > good:
                 raise
-            hold(part[0], error)
+            (locked if is_locked(error) else hold)(part[0], error)
             held += 1
     return done
 
@@ -128,17 +156,22 @@ def each(
 ) -> None:
     """Do `work` with one row after another, each in its own transaction; those that fail are held.
 
-    One that fails is tried once more first, unless `work` calls the gateway. When many fail and
-    fewer do not, the last error is raised instead: it is not about rows.
+    One that fails is tried once more first, unless `work` calls the gateway. One that is locked
+    by somebody else is waited for shortly, again unless `work` calls the gateway, and passed
+    over. When many fail and fewer do not, the last error is raised instead: it is not about rows.
     """
     held = 0
     for number, row_id in enumerate(ids):
         try:
-            _done(work, row_id, tries)
+            with brief_locks() if tries > 1 else nullcontext():
+                _done(work, row_id, tries)
         except Exception as error:
-            if not is_about_a_row(error) or held >= max(HELD_AT_ONCE_MAX, number - held + 1):
+            if not may_be_a_row(error) or held >= max(HELD_AT_ONCE_MAX, number - held + 1):
                 raise
-            set_aside(context, kind, row_id, error)
+            if is_locked(error):
+                pass_over(row_id, error)
+            else:
+                set_aside(context, kind, row_id, error)
             held += 1
 
 
@@ -148,7 +181,7 @@ def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
             work(row_id)
             return
         except Exception as error:
-            if not left or not is_about_a_row(error):
+            if not left or not (is_about_a_row(error) or is_deadlock(error)):
                 raise
 
 

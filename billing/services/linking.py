@@ -10,15 +10,14 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection
 
-from billing.domain import subscription, wallet
+from billing.domain import wallet
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import Actor, event
 from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
-from billing.domain.periods import begin, wished_start
-from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services import guarding, isolating, keys, moving, unbinding
+from billing.services import guarding, isolating, keys, moving, starting, unbinding
 from billing.services.context import (
     LEASE_SECONDS,
     Context,
@@ -365,32 +364,5 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         events.record(connection, [told])
         for pending in waiting:
             if pending["status"] == SubscriptionStatus.PENDING:
-                start(connection, pending, now)
+                starting.start(connection, pending, now, waited=True)
         invoices.try_new_wallet(connection, customer_id, now)
-
-
-def start(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor = SCHEDULER
-) -> None:
-    """Begin a pending subscription, whose customer has a wallet now."""
-    beginning = begin(row, wished_start(row) or now)
-    step = (
-        SubscriptionMove.START_TRIAL
-        if beginning.status is SubscriptionStatus.TRIALING
-        else SubscriptionMove.ACTIVATE
-    )
-    status = subscription.advance(SubscriptionStatus(row["status"]), step)
-    subscriptions.change(
-        connection,
-        row["id"],
-        status=status,
-        anchor_local=beginning.anchor_local,
-        next_due_at=beginning.next_due_at,
-    )
-    told = event(
-        "subscription.activated" if step is SubscriptionMove.ACTIVATE
-        else "subscription.trial_started",
-        at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
-        due_at=beginning.next_due_at.isoformat(),
-    )  # fmt: skip
-    events.record(connection, [told])

@@ -18,10 +18,18 @@ from billing.domain.charge import Trigger
 from billing.domain.errors import NotConfigured
 from billing.domain.events import event
 from billing.domain.invoice import Blocked
-from billing.domain.outcomes import Balance, Declined, NotFound, Pending, Succeeded, Unknown
+from billing.domain.outcomes import (
+    OTHER_AMOUNT_GONE,
+    Balance,
+    Declined,
+    NotFound,
+    Pending,
+    Succeeded,
+    Unknown,
+)
 from billing.domain.periods import zone
 from billing.domain.settlement import Source
-from billing.services import guarding, isolating, moving, recalling, settling
+from billing.services import giving_up, guarding, isolating, recalling, settling
 from billing.services.context import Context
 from billing.services.settling import News
 from billing.store.queries import charges, claims, events, invoices
@@ -36,6 +44,8 @@ ASK_AGAIN = (
 )
 """How long a retry waits, each time, when the gateway cannot say what became of the charge before;
 the last one repeats."""
+POSTPONED_MAX = len(ASK_AGAIN) + 6
+"""After a week of daily questions a person has to look; it is still asked, daily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,8 @@ def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
             pass
         case Pending(waiting=waiting):
             return Sight(row, blind=f"pending: {waiting}")
+        case Unknown(reason=reason) if reason in OTHER_AMOUNT_GONE:
+            pass  # nothing of ours moved under that number, and what did is not there any more
         case Unknown(reason=reason):
             return Sight(row, blind=reason or "unknown")
     by_schedule = row["next_trigger"] == Trigger.SCHEDULED and row["first_failed_at"] is not None
@@ -152,7 +164,13 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
             connection, "invoice.postponed", row["subscription_id"], row["last_charge_id"]
         )
         later = now + ASK_AGAIN[min(before, len(ASK_AGAIN) - 1)]
-        invoices.plan_attempts(connection, [{"key": row["invoice_id"], "next_attempt_at": later}])
+        plan: dict[str, Any] = {"key": row["invoice_id"], "next_attempt_at": later}
+        if before + 1 >= POSTPONED_MAX:
+            plan["reason"] = (
+                f"postponed {before + 1} times: what became of its charge {row['last_number']} is"
+                f" unclear ({sight.blind})"
+            )
+        invoices.plan_attempts(connection, [plan])
         told = event(
             "invoice.postponed",
             at=now,
@@ -183,12 +201,13 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
             timedelta(seconds=context.settings.balance_recheck_seconds),
         )
         if isinstance(wait, dunning.Cap):
-            moving.give_up(connection, row["subscription_id"], now, wait)
+            giving_up.give_up(connection, row["subscription_id"], now, wait)
             return
         plan = {
             "key": row["invoice_id"],
             "next_attempt_at": wait.asked_again_at,
             "blocked_on": Blocked.BALANCE,
+            "reason": None,
             "shortfall": sight.shortfall,
             "steps_short": row["steps_short"] + wait.missed,
             "step_deadline_at": wait.deadline_at,

@@ -10,14 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import subscription
+from billing.domain import segments, subscription
 from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import Return, begun_anew, calendar, resumed
 from billing.domain.subscription import (
-    OnExhausted,
     Skipped,
     SubscriptionMove,
     SubscriptionStatus,
@@ -67,6 +66,7 @@ def move(
     if after in subscription.ENDED:
         values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
         values |= _left_unopened(connection, row, at, now, by)
+        values |= _never_billed(connection, row, now, by)
         values |= {"held_at": None, "held_why": None}
     elif after not in subscription.OPENING:
         values |= {"next_due_at": None}
@@ -99,6 +99,7 @@ def _left_unopened(
     due, first = row["next_due_at"], row["next_period_index"]
     if due is None or due >= at:
         return {}
+    row = opening.as_changed(connection, row, at)
     dates = calendar(row, row["anchor_local"])
     last = dates.index_at(at)
     last += row["anchor_index"] - (dates.due(last) == at)
@@ -107,6 +108,19 @@ def _left_unopened(
         return {}
     _skip(connection, row, (first, last), Skipped.CANCELED, now, by)
     return {"next_period_index": last + 1}
+
+
+def _never_billed(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Record the lines that were for a next invoice, which does not come any more."""
+    told = [
+        {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
+        for line in row["extras"]
+    ]
+    facts = [("subscription.extra_dropped", data) for data in told]
+    intents.tell(connection, row, now, by, facts)
+    return {"extras": []} if told else {}
 
 
 def _schedule_again(
@@ -173,61 +187,27 @@ _MET = {
     SubscriptionMove.CANCEL: Action.CANCEL_NOW,
     SubscriptionMove.COMPLETE: Action.COMPLETE,
 }
-_GIVEN_UP = {
-    SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
-    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
-    SubscriptionMove.PAUSE: Action.GIVE_UP_PAUSE,
-    SubscriptionMove.COMPLETE: Action.COMPLETE,
-}
-_FINAL_MOVES = {
-    OnExhausted.CANCEL: SubscriptionMove.CANCEL,
-    OnExhausted.UNPAID: SubscriptionMove.MARK_UNPAID,
-    OnExhausted.PAUSE: SubscriptionMove.PAUSE,
-}
 
 
-_GAVE_UP = {
-    Cap.RETRIES: "no retry is left",
-    Cap.DECLINES: "the most declines were met",
-    Cap.ATTEMPTS: "the most attempts were made",
-    Cap.DAYS: "the most days have gone by",
-}
+def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """The running period costs again what it did before invoices that are void now."""
+    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
+        owner = subscriptions.lock_one(connection, row["subscription_id"])
+        newest = invoices.is_newest(connection, row)
+        if owner is not None and newest and owner["period_amount"] is not None:
+            price = segments.price_before(row, owner["period_amount"])
+            subscriptions.change(connection, owner["id"], period_amount=price)
 
 
-def give_up(
-    connection: Connection,
-    subscription_id: UUID,
-    now: datetime,
-    cap: Cap | None,
-    why: str = "it will never be paid",
-) -> None:
-    """End dunning: every open invoice is uncollectible, and the plan's final action follows.
-
-    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
-    person had tried once more is given up alone: the final action was taken the first time.
-    """
-    row = subscriptions.lock_one(connection, subscription_id)
-    if row is None:
+def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+    """What follows for a subscription when its last open invoice is closed, and not paid."""
+    status = SubscriptionStatus(row["status"])
+    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
         return
-    given_up = invoices.open_of(connection, subscription_id)
-    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
-    # Only the oldest is ever charged, so that it is the one that failed.
-    if given_up and given_up[0]["reopened_at"] is not None:
-        why = "given up again: a person's try was not paid"
-        close_all(connection, given_up[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
-        invoices.release_oldest(connection, [subscription_id], now)
-        return
-    if row["next_due_at"] is not None and row["next_due_at"] <= now:
-        # What began before this moment is owed, and given up with the others.
-        opening.open_begun(connection, subscription_id, now)
-        row = subscriptions.lock_one(connection, subscription_id) or row
-        given_up = invoices.open_of(connection, subscription_id)
-    close_all(connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap)
-    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
     if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
-        step = SubscriptionMove.COMPLETE
-    if step in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
-        move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+        move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+    elif status is SubscriptionStatus.PAST_DUE:
+        move(connection, row["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def close_all(
@@ -245,8 +225,10 @@ def close_all(
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)
-    if status is InvoiceStatus.VOID and any(row["credited"] for row in rows):
-        balances.put_back(connection, ids)
+    if status is InvoiceStatus.VOID:
+        if any(row["credited"] for row in rows):
+            balances.put_back(connection, ids)
+        _fall_back(connection, rows)
     told: dict[str, Any] = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(

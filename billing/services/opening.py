@@ -294,6 +294,16 @@ def _plan(
     return _Plan(change, more, invoice, facts)
 
 
+def as_changed(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Mapping[Any, Any]:
+    """The subscription with the due dates that a late tick is about to give it, if it is late."""
+    due, change_at = row["next_due_at"], row["change_at"]
+    if not periods.change_is_late(row, now):
+        return row
+    if change_at > due:
+        row = {**row, "next_period_index": row["change_period"], "next_due_at": change_at}
+    return _turn(connection, row)[0]
+
+
 def _turn(
     connection: Connection, row: Mapping[Any, Any]
 ) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, dict[str, Any]]]:

@@ -11,7 +11,6 @@ from billing.domain.charge import Trigger
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
-from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 from billing.services import breaker, guarding, moving, reopening
 from billing.services.context import Context, Request, once
@@ -116,23 +115,10 @@ def void_invoice(
         moving.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
         invoices.release_oldest(connection, [owner["id"]], now)
         if not invoices.open_of(connection, owner["id"]):
-            _owes_no_more(connection, owner, by, now)
+            moving.owes_no_more(connection, owner, by, now)
         return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
 
     return once(context, request, act)
-
-
-def _owes_no_more(
-    connection: Connection, owner: Mapping[Any, Any], by: Actor, now: datetime
-) -> None:
-    """What follows for a subscription when its last open invoice is void."""
-    status = SubscriptionStatus(owner["status"])
-    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
-        return
-    if owner["cycles"] is not None and owner["next_period_index"] >= owner["cycles"]:
-        moving.move(connection, owner["id"], SubscriptionMove.COMPLETE, now, by)
-    elif status is SubscriptionStatus.PAST_DUE:
-        moving.move(connection, owner["id"], SubscriptionMove.RECOVER, now, by)
 
 
 def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:

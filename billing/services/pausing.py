@@ -174,19 +174,27 @@ def _go_on(
     if any(invoice["first_failed_at"] is not None for invoice in owed):
         moving.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
     elif fresh["next_due_at"] is None and not owed:
-        moving.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+        moving.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by, at=as_of)
     return str(_locked(connection, row["id"])["status"])
 
 
 def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetime) -> bool:
     """Whether a period may begin at this instant; not where one has just begun.
 
-    Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid).
+    Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid, or
+    was paid to another system).
     """
     if row["cron"] is not None:
         raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
     running = invoices.current_of(connection, row["id"], now)
     if running is None:
+        paid_until = row["start_at"] if row["first_paid_at"] is not None else None
+        if paid_until is not None and paid_until > now:
+            # It was imported: no invoice of ours stands behind the days that are left.
+            raise IllegalMove(
+                f"the period that runs until {paid_until.isoformat()} was paid before the import,"
+                " and its days cannot be credited; use --from anchor"
+            )
         return True
     if running["period_start"] >= now.replace(microsecond=0):
         return False  # a second one at the same instant would bill it twice

@@ -285,7 +285,9 @@ def _write(
         "waits": decision.waits,
         "next_attempt_at": decision.next_attempt_at,
         "turned_away": row["turned_away"] + decision.turned_away,
-        "declined_seen_at": decision.declined_seen_at or row["declined_seen_at"],
+        "declined_seen_at": row["declined_seen_at"]
+        if decision.is_final
+        else decision.declined_seen_at,
         "failed_seen_at": decision.failed_seen_at,
         "parked_at": now if decision.parked else None,
     }

@@ -13,7 +13,9 @@ from uuid import UUID
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import Actor, event
+from billing.domain.money import rupiah
 from billing.domain.outcomes import (
+    OTHER_AMOUNT,
     Declined,
     Fault,
     NotFound,
@@ -69,11 +71,24 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
                 f"the gateway says {said}; that counts when it still says so some minutes from now,"
                 " and it is asked by itself"
             )
+    if not succeeded and isinstance(answer, Unknown) and answer.reason == OTHER_AMOUNT:
+        raise IllegalMove(_of_another_amount(row, answer.amount))
     word = Succeeded() if succeeded else Declined(Fault.OTHER, "operator")
     after = _settled(context, charge_id, word, Source.OPERATOR, by)
     if after in UNRESOLVED:
         raise IllegalMove(f"charge {charge_id} was sent again meanwhile; it is asked about first")
     return Resolution(said, OPERATOR)
+
+
+def _of_another_amount(row: Mapping[Any, Any], amount: int | None) -> str:
+    """Say what to do about a number under which the gateway has another payment."""
+    has = "an amount that cannot be read" if amount is None else rupiah(amount)
+    return (
+        f"the gateway has {has} under our number {row['gateway_number']}, and charge {row['id']} is"
+        f" over {rupiah(row['amount'])}: the customer may have paid (before a restore?). If that"
+        " money was taken and stays, resolve it --as succeeded; else give it back at DOKU, and say"
+        " --as declined when the gateway shows it as refunded or failed"
+    )
 
 
 def _check(context: Context, row: Mapping[Any, Any], now: datetime) -> None:

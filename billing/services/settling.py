@@ -21,12 +21,13 @@ from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
-from billing.services import breaker, isolating, moving, pacing, returns
+from billing.domain.subscription import SubscriptionStatus
+from billing.services import breaker, giving_up, isolating, moving, pacing, returns, unserved
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices
 from billing.store.queries.holding import Kind
-from billing.store.session import is_lost
+from billing.store.session import is_deadlock, is_locked, is_lost
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,9 @@ Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
 def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
     """Settle a group; a charge whose news cannot be recorded is held, and the others are settled.
 
-    It stays unresolved, and blocks its subscription. A person who resolves it is told the error.
+    It stays unresolved, and blocks its subscription. One whose subscription somebody else's
+    session has locked stays unresolved too, and is asked about later. A person who resolves it is
+    told the error.
     """
 
     def hold(item: News, error: Exception) -> None:
@@ -74,7 +77,15 @@ def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) 
         said = type(item.outcome).__name__
         isolating.set_aside(context, Kind.CHARGE, item.charge_id, error, said=said)
 
-    return isolating.isolate(news, lambda part: _settle_or_retry(context, part, source, by), hold)
+    def locked(item: News, error: Exception) -> None:
+        if source is Source.OPERATOR:
+            raise error
+        isolating.pass_over(item.charge_id, error)
+
+    def work(part: Sequence[News]) -> Settled:
+        return _settle_or_retry(context, part, source, by)
+
+    return isolating.isolate(news, work, hold, locked)
 
 
 def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:
@@ -82,7 +93,7 @@ def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by:
         with context.database.transaction() as connection:
             return _settle(context, connection, news, source, by)
     except DBAPIError as error:
-        if not is_lost(error):
+        if not is_lost(error) or (is_locked(error) and not is_deadlock(error)):
             raise
         log.warning("settling.connection_lost", charges=len(news))
     # What the gateway said is known here and nowhere else: it is worth a switchover's time.
@@ -111,7 +122,7 @@ def _settle(
         if decision is not None:
             decided.append((row, decision))
     said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
-    answered, odd = breaker.answers(said), breaker.suspicious(said)
+    answered, odd = breaker.counted(source, rows, outcomes, decided)
     _write(connection, decided, source, by, now, answered=0 if odd else answered)
     if said:
         pacing.heed(connection, said, troubled=rows[0]["troubled"])
@@ -275,9 +286,11 @@ def _follow_up(
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
         order = returns.Order(row["amount"], purpose, decision.give_back)
         returns.request_refund(connection, returns.Taken.by(row), order, SCHEDULER, now)
+    if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
+        unserved.refund_late(connection, row, now)
     if decision.wallet_lost:
         moving.lose_wallet(connection, row["wallet_id"], now, "the gateway asks for a new link")
     if decision.gives_up:
-        moving.give_up(connection, row["subscription_id"], now, decision.cap)
+        giving_up.give_up(connection, row["subscription_id"], now, decision.cap)
     elif decision.move is not None:
         moving.move(connection, row["subscription_id"], decision.move, now)

@@ -18,7 +18,7 @@ from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
 from billing.domain.text import checked_id, checked_name
 from billing.domain.wallet import WalletStatus
-from billing.services import discounting, linking
+from billing.services import discounting, starting
 from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
@@ -162,7 +162,8 @@ def subscribe(
     """Put a customer on a plan; it begins now or at its start, once there is a wallet.
 
     `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
-    accepts one that lies further back than BILLING_BACKDATE_DAYS_MAX. `amount` is what a period
+    accepts one that lies further back than BILLING_BACKDATE_DAYS_MAX, and holds to it also when
+    the wallet comes later: else the time without one is not billed. `amount` is what a period
     costs instead of the plan's amount times the quantity; the setup fee is a line of the first
     invoice. A customer who has the plan already gets it once more only with `again`, or by a
     request of its own.
@@ -251,13 +252,13 @@ def _check_start(
     context: Context, start_at: datetime | None, now: datetime, would: AtOnce, *, backdate: bool
 ) -> dict[str, Any]:
     """Refuse a start of long ago without a person's word; with it, return what to record of it."""
-    if start_at is None:
+    if start_at is None or start_at >= now:
         return {}
     why = backdating.refusal("start", start_at, now, context.settings.backdate_days_max, would)
-    if why is None:
-        return {}
-    if not backdate:
+    if why is not None and not backdate:
         raise InvalidValue(why)
+    if not backdate:
+        return {}
     return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
 
 
@@ -269,4 +270,4 @@ def _begin_if_linked(
     if live is not None and live["status"] == WalletStatus.ACTIVE:
         row = subscriptions.lock_one(connection, subscription_id)
         if row is not None:
-            linking.start(connection, row, now, by)
+            starting.start(connection, row, now, by)

@@ -6,6 +6,7 @@ or takes no writes any more, is decided here and nowhere else. It knows no table
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Event
 from time import monotonic
 from typing import Any
@@ -32,6 +33,38 @@ _DEMOTED = ("default_transaction_read_only", "in_hot_standby")
 """Since 14 a server tells these by itself, with any answer, when they change."""
 _READ_WRITE = "read-write"
 _PAUSE_SECONDS = 0.25
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
+"""PostgreSQL, appendix A: somebody else's session holds a lock for too long, or wants ours."""
+BRIEFLY = "1s"
+_BRIEFLY: ContextVar[bool] = ContextVar("briefly", default=False)
+
+
+@contextmanager
+def brief_locks() -> Iterator[None]:
+    """Have the transactions that begin inside wait for a lock for a second only.
+
+    For work on one of many rows, which comes again by itself: whoever holds that row for long
+    must not keep the others waiting.
+    """
+    token = _BRIEFLY.set(True)
+    try:
+        yield
+    finally:
+        _BRIEFLY.reset(token)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a transaction failed because somebody else's session holds what it needs."""
+    return is_deadlock(error) or _state(error) == LOCK_NOT_AVAILABLE
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether a transaction was ended for a deadlock; the next try mostly succeeds."""
+    return _state(error) == DEADLOCK
+
+
+def _state(error: BaseException) -> str | None:
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
 
 def is_lost(error: BaseException) -> bool:
@@ -43,7 +76,7 @@ def is_lost(error: BaseException) -> bool:
     """
     if not isinstance(error, DBAPIError):
         return False
-    code = getattr(error.orig, "sqlstate", None)
+    code = _state(error)
     return isinstance(error, OperationalError) or error.connection_invalidated or code in LOST
 
 
@@ -134,6 +167,8 @@ class Database:
         that moved money read again instead of assuming.
         """
         with self._engine.begin() as connection:
+            if _BRIEFLY.get():
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
             yield connection
 
     def await_server(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ Write it anew with `python -m tests.house.intents_page > docs/intents.md`.
 
 import sys
 
-from billing.domain.intents import TABLE, Action, Cell, Intent, Target, Verdict
+from billing.domain.intents import PAIRS, TABLE, Action, Cell, Intent, Target, Verdict
 
 HEAD = """# Intents
 
@@ -32,10 +32,26 @@ TARGETS = {
     Target.NEXT_END: "to the end of the new period",
     Target.CARRIED: "what it does not name follows the change; dropped when nothing is left of it",
 }
+TOGETHER = """
+## Intents that are pending together
+
+This table says how two of them stand to each other; it is decided after every action that plans
+one or moves them.
+
+- **never both**: the new one replaces the other.
+- **each by itself**: they do not concern each other.
+- **in the order of their dates**: of one instant, the end goes first.
+- **no end inside the first period**: a change to other due dates begins a period that is paid and
+  had in full. An end on a date inside of it is refused, whichever of both is planned first; an end
+  for a period's end moves to the end of that period. A return that comes by itself drops the
+  change instead. A change for the same instant as the end, or a later one, never takes effect; a
+  resumption from now drops it.
+
+"""
 FOOT = """
-A planned pause and a planned cancellation of one instant: the end goes first. An action that
-comes while something planned is overdue (a late tick) is refused until that is done, except a
-cancellation and its withdrawal.
+An action that comes while something planned is overdue (a late tick) is refused until that is
+done. Only a cancellation goes on: an end that is overdue takes effect first, as of its own date
+and with its own refund, and the new one has nothing left to cancel.
 
 ## Periods that are not billed
 
@@ -59,7 +75,13 @@ def page() -> str:
         "|---" * (len(intents) + 1) + "|",
         *(_line(action) for action in Action),
     ]
-    return HEAD + "\n".join(lines) + "\n" + FOOT
+    pairs = [*lines[:2], *(_pairs(intent) for intent in Intent)]
+    return HEAD + "\n".join(lines) + "\n" + TOGETHER + "\n".join(pairs) + "\n" + FOOT
+
+
+def _pairs(intent: Intent) -> str:
+    cells = (PAIRS[frozenset((intent, other))] for other in Intent)
+    return f"| {intent} | " + " | ".join(cells) + " |"
 
 
 def _line(action: Action) -> str:

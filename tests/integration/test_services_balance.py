@@ -162,6 +162,37 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
         discounting.add_extra(engine.context, subscription, "late", 1, OPERATOR)
 
 
+def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
+    """A line is not lost without a word when the subscription ends first."""
+    _, subscription = begun(engine)
+    engine.run()
+    for title, amount in (("a towel", 700), ("a bag", 900)):
+        discounting.add_extra(engine.context, subscription, title, amount, OPERATOR)
+
+    ending.cancel(engine.context, subscription, Actor("operator", "left"))
+    engine.run()
+
+    told = [(e["data"]["title"], e["data"]["amount"], e["reason"])
+            for e in engine.told("subscription.extra_dropped")]  # fmt: skip
+    assert told == [("a towel", 700, "left"), ("a bag", 900, "left")]
+    assert engine.subscription(subscription)["extras"] == []
+
+
+def test_a_coupon_for_ever_that_is_replaced_is_told(engine: Engine) -> None:
+    """Whoever took it away, and which one it was; once."""
+    for code in ("ever", "new"):
+        coupon(engine, code, percent=10)
+    _, subscription = begun(engine, coupon="ever")
+    engine.run()
+    assert engine.told("subscription.coupon_dropped") == []
+
+    discounting.apply(engine.context, "new", subscription, Actor("operator", "promised"))
+
+    [told] = engine.told("subscription.coupon_dropped")
+    assert told["data"] == {"why": "replaced by another coupon", "coupon": "ever"}
+    assert told["reason"] == "promised"
+
+
 def test_a_price_of_its_own(engine: Engine) -> None:
     """A subscription's amount overrides the plan's, and stays."""
     customer, _ = begun(engine, quantity=2, amount=15_000)

@@ -6,15 +6,16 @@ from uuid import UUID
 
 import pytest
 
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.outcomes import Declined, Fault, Outcome, SealedPayment, Unknown
 from billing.sandbox.process import SandboxProcess
-from billing.services import charging, opening, operating
-from tests.integration.answering import answer_as_before, answer_with, paid_with
+from billing.services import charging, claiming, opening, operating
+from tests.integration.answering import answer_as_before, answer_with, paid_with, status_with
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+NOT_FOUND = b'{"error":{"code":"not_found","message":"no such order","type":"x"}}'
 
 
 def people(engine: Engine, count: int) -> tuple[Sequence[str], Sequence[UUID]]:
@@ -58,6 +59,69 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     assert {engine.status(s) for s in subscriptions} == {"active"}
     assert {len(engine.debits(customer)) for customer in customers} == {1}
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
+
+
+@pytest.mark.parametrize("kind", ["pending", "token_expired"])
+def test_a_status_page_that_ends_every_wait_expires_no_wallet(engine: Engine, kind: str) -> None:
+    """Everybody is PENDING, and then not found: it stops charging, and a person may start again."""
+    customers, subscriptions = people(engine, 30)
+    for customer in customers:
+        engine.script(kind, customer, end="SUCCESS", after_queries=0)
+    engine.tick()
+    page = answer_with(engine, check_status=status_with(404, NOT_FOUND))
+    for step in (MINUTE, 20 * MINUTE, 2 * HOUR, 2 * HOUR):
+        engine.set_clock(engine.now + step)
+        engine.forget_leases()
+        engine.tick()
+
+    assert [told["actor"] for told in engine.told("charging.stopped")] == ["guard"]
+    assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
+    assert {c["status"] for s in subscriptions for c in engine.charges(s)} == {"pending"}
+    answer_as_before(engine, page)
+    engine.no_more_scripts()
+    operating.start_charging(engine.context, OPERATOR)
+    engine.advance(2 * DAY)
+    assert {len(engine.debits(customer)) for customer in customers} == {1}
+    assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
+
+
+def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
+    """TOKEN_EXPIRED and then FAILED for all: nobody has to link anew for a gateway's fault."""
+    customers, subscriptions = people(engine, 30)
+    for customer in customers:
+        engine.script("token_expired", customer, end="FAILED", after_queries=0)
+    engine.tick()
+    for step in (MINUTE, 10 * MINUTE, 2 * HOUR, 2 * HOUR):
+        engine.set_clock(engine.now + step)
+        engine.forget_leases()
+        engine.tick()
+
+    assert [told["actor"] for told in engine.told("charging.stopped")] == ["guard"]
+    assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
+    engine.no_more_scripts()
+    operating.start_charging(engine.context, OPERATOR)
+    engine.advance(2 * HOUR)
+    assert {len(engine.debits(customer)) for customer in customers} == {1}
+    assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
+    assert {engine.status(s) for s in subscriptions} == {"active"}
+
+
+def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) -> None:
+    """A person has stopped charging, and the answers on their way are odd: both reasons show."""
+    people(engine, 25)
+    opening.open_due(engine.context)
+    due = charging.lease_due(engine.context, 100)
+    payments = claiming.claim(engine.context, dict.fromkeys(due))
+    operating.stop_charging(engine.context, Actor("operator", "lunch"))
+    stopped_at = engine.one("SELECT stopped_at FROM engine")
+    answer_with(engine, pay=lambda _payment: declined_as(Fault.HARD))
+    charging.send(engine.context, [payments])
+
+    [by_hand, by_guard] = engine.told("charging.stopped")
+    assert (by_hand["actor"], by_guard["actor"]) == ("operator", "guard")
+    reason = engine.one("SELECT stopped_reason FROM engine")
+    assert reason == f"lunch; {by_guard['reason']}"
+    assert engine.one("SELECT stopped_at FROM engine") == stopped_at
 
 
 def test_pages_of_a_proxy_stop_charging(engine: Engine) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import linking, operating
+from billing.services import auditing, linking, operating
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -163,7 +163,10 @@ def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
 def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     engine: Engine,
 ) -> None:
-    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows."""
+    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows.
+
+    After a week of daily questions it is listed for a person, and is still asked about.
+    """
     customer, subscription = engine.begun(every="1 year")
     engine.script("pending", customer)
     engine.advance(10 * DAY)
@@ -174,6 +177,11 @@ def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
 
     assert len(engine.charges(subscription)) == 1
     assert 5 < len(engine.told("invoice.postponed")) < 200
+    engine.dead_ends = {"postponed"}
+    [found] = auditing.dead_ends(engine.context)
+    [invoice] = engine.invoices(subscription)
+    assert (found.kind, found.why) == ("invoice", invoice["reason"])
+    assert f"{charge['gateway_number']} is unclear (pending: customer)" in invoice["reason"]
 
 
 def test_an_operators_retry_spends_no_step_and_shifts_no_date(engine: Engine) -> None:

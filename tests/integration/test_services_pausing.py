@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import BillingError, IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
-from billing.services import ending, pausing
+from billing.services import ending, importing, pausing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -116,6 +116,19 @@ def test_a_pause_that_outlasts_the_term_completes_it(engine: Engine) -> None:
     assert engine.subscription(subscription)["status"] == "completed"
 
 
+def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engine) -> None:
+    """Not when the tick came to it: the effects of a return are as of the day it was set for."""
+    _customer, subscription = engine.begun(cycles=2)
+    engine.advance(DAY)
+    back = engine.now + 90 * DAY
+    pausing.pause(engine.context, subscription, OPERATOR, until=back)
+    engine.set_clock(back + 40 * DAY)
+    engine.run()
+
+    row = engine.subscription(subscription)
+    assert (row["status"], row["ended_at"]) == ("completed", back)
+
+
 @pytest.mark.parametrize(
     ("error", "act"),
     [
@@ -175,3 +188,28 @@ def test_going_on_at_the_second_a_period_begins_bills_it_once(engine: Engine) ->
 
     assert len(engine.invoices(subscription)) == len(engine.debits(customer)) == 1
     assert engine.subscription(subscription)["next_due_at"] == START + timedelta(days=10)
+
+
+@pytest.mark.parametrize("paid_before", ["yes", "no"])
+def test_days_that_were_paid_before_an_import_are_not_thrown_away(
+    engine: Engine, paid_before: str
+) -> None:
+    """No invoice of ours could credit them: a new period from now on is refused until their end."""
+    engine.plan(timezone="UTC")
+    customer = engine.customer()
+    due = (engine.now + 25 * DAY).isoformat()
+    cells = {"id": "1", "customer": customer, "plan": "P", "anchor": due, "next_due_at": due,
+             "paid_before": paid_before}  # fmt: skip
+    list(importing.subscriptions(engine.context, [(2, cells)], OPERATOR))
+    subscription = engine.one("SELECT id FROM subscriptions")
+    pausing.pause(engine.context, subscription, OPERATOR)
+    engine.advance(DAY)
+
+    if paid_before == "yes":
+        with pytest.raises(IllegalMove, match="use --from anchor"):
+            pausing.resume(engine.context, subscription, OPERATOR, start=pausing.NOW)
+        engine.advance(24 * DAY)
+    pausing.resume(engine.context, subscription, OPERATOR, start=pausing.NOW)
+    engine.run()
+
+    assert len(engine.debits(customer)) == 1

@@ -134,6 +134,7 @@ def test_a_persons_word_counts_when_the_gateway_says_nothing(engine: Engine) -> 
     assert asks == [1, 2, 3, 4, 5, 6, 7, 7, 7]
     assert engine.charges(subscription)[0]["next_check_at"] is None
     assert engine.told("charge.contradicted") == []
+    engine.dead_ends = {"postponed"}  # the retry waits for an answer about it, and is listed
 
 
 def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -> None:
@@ -182,6 +183,29 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     assert auditing.dead_ends(engine.context) == []
     assert len(engine.told("charge.confirmed")) == 1
     engine.audited = False  # the ledger knows no such payment
+
+
+def test_another_amount_that_went_back_may_be_said_to_be_declined(engine: Engine) -> None:
+    """The gateway holds none of it any more: the word counts, and the next try goes out."""
+    customer, subscription = engine.begun(every="1 year", retries="1d")
+    engine.script("drop_before", customer)
+    engine.run()
+    [charge] = engine.charges(subscription)
+    body = b'{"order":{"invoice_number":"%s","amount":30000},"transaction":{"status":"%s"}}'
+    number = charge["gateway_number"].encode()
+    page = answer_with(engine, check_status=status_with(200, body % (number, b"SUCCESS")))
+    engine.set_clock(START + HOUR)
+    with pytest.raises(IllegalMove, match=r"Rp 30,000 under our number .*refunded or failed"):
+        resolve(engine, charge["id"], succeeded=False)
+    answer_as_before(engine, page)
+
+    answer_with(engine, check_status=status_with(200, body % (number, b"REFUNDED")))
+    done = resolve(engine, charge["id"], succeeded=False)
+    engine.advance(2 * DAY)
+
+    assert done.gateway == "nothing certain (other_amount_refunded)"
+    assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
+    engine.audited = False  # the page speaks of a payment that the ledger does not know
 
 
 def test_a_charge_that_nobody_knows_is_not_resolved(engine: Engine) -> None:

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import refunding
+from billing.services import attention, auditing, discounting, operating, refunding
 from tests.integration import checks
 from tests.integration.engine import START, Engine
 
@@ -165,3 +166,63 @@ def test_another_refund_than_the_forgotten_one_is_not_guessed_about(
 
     assert (row["status"], row["parked_at"] is not None) == ("unknown", True)
     assert [r["amount"] for r in engine.ledger(customer, "refund")] == [20_000]
+
+
+def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """The forgotten renewal was paid, and its number is met with another price: no word undoes it.
+
+    Said to be declined, the period would be charged again under the next number.
+    """
+    customer, subscription = engine.begun()
+    engine.advance(27 * DAY)
+    before = snapshot()
+    engine.advance(2 * DAY)
+    paid = engine.debits(customer)
+    assert [row["amount"] for row in paid] == [50_000] * 2
+
+    copy = Engine(before, gateway)
+    discounting.add_extra(copy.context, subscription, "a towel", 5_000, OPERATOR)
+    copy.advance(3 * DAY)
+    [_, charge] = copy.charges(subscription)
+    assert (charge["status"], charge["message"]) == ("unknown", "other_amount")
+    tick = copy.context.settings.tick_seconds
+    [found] = attention.listed(copy.context.database, copy.now, tick, 50)
+    assert (found.item.cause, found.item.alarm) == ("other amount", True)
+    assert str(found.item.why).endswith(charge["gateway_number"])
+    assert [item.cause for item in auditing.dead_ends(copy.context)] == ["other amount"]
+    with pytest.raises(IllegalMove, match=r"Rp 50,000 under our number .* is over Rp 55,000"):
+        operating.resolve_charge(copy.context, charge["id"], False, OPERATOR)
+    copy.advance(40 * DAY)
+    debits = copy.debits(customer)
+    copy.close()
+
+    assert debits == paid
+
+
+def test_a_refund_after_the_snapshot_is_found_by_the_audit(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """All of a charge went back, and the restored rows know of none: money could go back twice."""
+    customer, subscription = engine.begun()
+    engine.run()
+    [invoice], [charge] = engine.invoices(subscription), engine.charges(subscription)
+    before = snapshot()
+    refunding.refund_invoice(engine.context, invoice["id"], None, OPERATOR)
+    engine.run()
+    agreed = list(auditing.audit_gateway(engine.context, START, engine.now + DAY))
+    assert agreed == []
+
+    copy = Engine(before, gateway)
+    found = list(auditing.audit_gateway(copy.context, START, copy.now + DAY))
+    refunding.refund_invoice(copy.context, invoice["id"], None, OPERATOR)
+    copy.run()
+    repaired = list(auditing.audit_gateway(copy.context, START, copy.now + DAY))
+    copy.close()
+
+    [finding] = found
+    assert charge["gateway_number"] in finding.detail
+    assert "gave all of it back, and our refunds are Rp 0 of Rp 50,000" in finding.detail
+    assert repaired == []
+    assert [row["amount"] for row in engine.ledger(customer, "refund") if row["moves"]] == [50_000]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.integration.races import at_once
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
+JAKARTA = ZoneInfo("Asia/Jakarta")
 
 
 def refused(engine: Engine, act: Callable[[], Any], kind: type[Exception]) -> str:
@@ -191,3 +193,62 @@ def test_a_change_before_the_wallet_leaves_a_wished_start_as_it_was(engine: Engi
     row = engine.subscription(subscription)
     assert row["next_due_at"] == datetime(2026, 3, 8, 7, tzinfo=UTC)
     assert row["anchor_local"] == datetime(2026, 3, 8, 7)  # noqa: DTZ001 - a wall time
+
+
+@pytest.mark.parametrize(
+    ("to_start", "waits", "plan"),
+    [
+        (timedelta(0), 100 * DAY, {}),
+        (DAY, 800 * DAY, {}),
+        (DAY, 90 * DAY, {"trial": "14 days"}),
+        (-3 * DAY, 5 * DAY, {"every": "1 day"}),
+        (timedelta(0), 100 * DAY, {"cron": "0 9 1 * *"}),
+    ],
+)
+def test_time_without_a_wallet_is_not_billed(
+    engine: Engine, to_start: timedelta, waits: timedelta, plan: dict[str, Any]
+) -> None:
+    """Nothing was served before the link: it begins then, and an event says what was left out."""
+    engine.plan(**plan)
+    customer = engine.customer(linked=False)
+    start = engine.now + to_start
+    subscription = engine.subscribe(customer, start=start)
+    engine.advance(waits)
+    linked_at = engine.now
+
+    engine.link(customer)
+    engine.run()
+
+    once = plan.keys() <= {"every"}
+    assert len(engine.debits(customer)) == once
+    assert [row["period_start"] for row in engine.invoices(subscription)] == [linked_at] * once
+    due = engine.subscription(subscription)["next_due_at"]
+    assert due > linked_at
+    assert "cron" not in plan or (due.day, due.astimezone(JAKARTA).hour) == (1, 9)
+    [told] = engine.told("subscription.start_moved")
+    assert told["data"] == {
+        "why": "no wallet was linked before",
+        "start_at": start.isoformat(),
+        "begins_at": linked_at.isoformat(),
+    }
+
+
+def test_a_start_to_come_is_kept_and_so_is_one_that_was_backdated(engine: Engine) -> None:
+    """A date ahead is not moved by the link, nor is a past one that a person insisted on."""
+    engine.plan(every="10 days")
+    soon, past = engine.customer(linked=False), engine.customer(linked=False)
+    ahead = engine.subscribe(soon, start=engine.now + 9 * DAY)
+    begun = engine.now - DAY
+    early = subscribing.subscribe(
+        engine.context, past, "P", OPERATOR, start=begun, backdate=True
+    )["id"]  # fmt: skip
+    engine.advance(5 * DAY)
+
+    for customer in (soon, past):
+        engine.link(customer)
+    engine.advance(10 * DAY)
+
+    starts = [row["period_start"] for row in engine.invoices(early)]
+    assert starts == [begun, begun + 10 * DAY]
+    assert [row["period_start"] for row in engine.invoices(ahead)] == [START + 9 * DAY]
+    assert engine.told("subscription.start_moved") == []

@@ -213,13 +213,19 @@ class TestWithoutAWallet:
         assert len(engine.debits(customer)) == 1
 
     def test_token_expired_is_asked_about_and_then_needs_the_customer(self, engine: Engine) -> None:
-        """TOKEN_EXPIRED with no payment behind it: blocked after the horizon, paid when linked."""
+        """TOKEN_EXPIRED with no payment behind it: blocked in the end, and paid when linked.
+
+        It is asked after the horizon, and once more when the breaker's window is over.
+        """
         customer, subscription = engine.begun()
         engine.script("token_expired", customer)
         engine.run()
         assert engine.charges(subscription)[0]["waiting"] == "token_expired"
 
         engine.advance(timedelta(minutes=20))
+        assert engine.charges(subscription)[0]["status"] == "pending"
+        assert {wallet["status"] for wallet in engine.wallets(customer)} == {"active"}
+        engine.advance(timedelta(minutes=5))
         assert engine.charges(subscription)[0]["status"] == "declined"
         assert engine.invoices(subscription)[0]["blocked_on"] == "wallet"
         engine.link(customer)

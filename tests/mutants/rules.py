@@ -36,7 +36,7 @@ CONSERVATION = (
     ),
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/cutting.py",
-        'part = min(left, source["kept"])', 'part = min(left, source["amount"])',
+        '            each["kept"],\n', '            each["amount"],\n',
         f"{_INTENTS}a_given_up_period_is_void_when_a_new_one_takes_its_place",
     ),
     bug(
@@ -50,7 +50,7 @@ CONSERVATION = (
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_returns.py::test_a_person_decides",
+        f"{_INTEGRATION}services_returns.py::TestMoneyThatMustGoBack::test_a_person_decides",
     ),
 )  # fmt: skip
 
@@ -97,7 +97,8 @@ PAID_TIME = (
     ),
     bug(
         "a_downgrade_after_a_refund_charges", f"{_DOMAIN}/pricing.py",
-        "min(charge, credit) if after <= before else charge", "charge",
+        "Change(min(prorate(before, unused, whole), charge + paid), charge",
+        "Change(min(prorate(before, unused, whole), paid), charge",
         f"{_UNIT}pricing.py", f"{_INTENTS}a_downgrade_after_a_goodwill_refund_charges_nothing",
     ),
     bug(
@@ -152,14 +153,20 @@ TRUST = (
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
+        "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",
+        "        and not doubts.is_suspected(facts)\n",
+        "        and not facts.wallet_active\n",
+        f"{_UNIT}settlement_trust.py", f"{_UNIT}settlement_not_found.py",
+    ),
+    bug(
         "an_expired_token_spends_a_step", f"{_DOMAIN}/settlement.py",
-        "    if facts.waiting is Waiting.TOKEN_EXPIRED:\n", "    if False:\n",
+        "    if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):\n",
+        "    if False:\n",
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
         "a_tripped_breaker_ends_customers", f"{_DOMAIN}/settlement.py",
-        "if source is Source.STATUS and is_for_good and facts.tripped:",
-        "if source is Source.OPERATOR and is_for_good and facts.tripped:",
+        "    if facts.tripped:\n", "    if facts.tripped and not is_for_good:\n",
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
@@ -216,7 +223,7 @@ TRUST = (
 ISOLATION = (
     bug(
         "a_batch_is_not_halved", f"{_SERVICES}/isolating.py",
-        "        if not ids or not is_about_a_row(error):\n            raise\n        log",
+        "        if not ids or not may_be_a_row(error):\n            raise\n        log",
         "        if ids is not None:\n            raise\n        log",
         f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
     ),
@@ -236,15 +243,35 @@ ISOLATION = (
     ),
     bug(
         "settling_does_not_isolate", f"{_SERVICES}/settling.py",
-        "isolating.isolate(news, lambda part: _settle_or_retry(context, part, source, by), hold)",
-        "[_settle_or_retry(context, news, source, by)] if hold else []",
+        "isolating.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
         f"{_ISOLATING}a_sealed_body_that_does_not_open_stops_no_question_of_its_batch",
         f"{_ISOLATING}news_of_a_group_is_recorded_though_one_of_it_cannot_be",
     ),
     bug(
         "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/isolating.py",
-        "            hold(part[0], error)\n", "",
+        "            (locked if is_locked(error) else hold)(part[0], error)\n", "",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
+    ),
+    bug(
+        "a_locked_row_stops_everybody", f"{_SERVICES}/isolating.py",
+        "return is_locked(error) or is_about_a_row(error)", "return is_about_a_row(error)",
+        f"{_INTEGRATION}services_locked_rows.py",
+    ),
+    bug(
+        "time_without_a_wallet_is_billed", f"{_SERVICES}/starting.py",
+        "    if late and not", "    if late and now is None and not",
+        f"{_INTEGRATION}services_starting.py::test_time_without_a_wallet_is_not_billed",
+    ),
+    bug(
+        "an_end_falls_inside_a_changed_period", f"{_SERVICES}/intents.py",
+        "    if same_schedule(row, plan):\n        return\n    due", "    return\n    due",
+        f"{_INTEGRATION}services_intent_pairs.py",
+    ),
+    bug(
+        "an_overdue_end_is_replaced", f"{_SERVICES}/ending.py",
+        'if row["cancel_at"] is not None and row["cancel_at"] <= now:',
+        'if row["cancel_at"] is not None and row["cancel_at"] is now:',
+        f"{_INTEGRATION}services_overdue_ends.py",
     ),
     bug(
         "a_database_that_is_away_holds_rows", f"{_SERVICES}/isolating.py",

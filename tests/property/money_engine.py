@@ -15,6 +15,13 @@ MONEY = (
     "no refund is contradicted by the gateway",
 )  # fmt: skip
 """The invariants about money, without the one that lists what waits for a person."""
+READ = {
+    "invoices": "SELECT * FROM invoices ORDER BY created_at, period_index, change_index",
+    "charges": "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id",
+    "refunds": "SELECT * FROM refunds",
+    "credits": "SELECT id, remaining FROM credits",
+}
+"""What a life looks at after each deed."""
 
 
 def broken_rules(engine: Engine) -> list[str]:

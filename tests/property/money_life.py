@@ -4,7 +4,7 @@ Each deed is a pair of a name and its arguments, so that a life that fails reads
 """
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -27,18 +27,12 @@ from billing.services import (
     subscribing,
 )
 from tests.integration.engine import Engine, Row
-from tests.property.money_engine import Quick, broken_rules
+from tests.property.money_engine import READ, Quick, broken_rules
 from tests.property.money_model import Model
 from tests.property.money_till import Till
 
 DAY = timedelta(days=1)
 LOOKS_EVERY_DAYS = 12
-READ = {
-    "invoices": "SELECT * FROM invoices ORDER BY created_at, period_index, change_index",
-    "charges": "SELECT * FROM charges WHERE status = 'succeeded' ORDER BY settled_at, id",
-    "refunds": "SELECT * FROM refunds",
-    "credits": "SELECT id, remaining FROM credits",
-}
 WHY, PLACE = Actor("test", "a reason"), ZoneInfo("Asia/Jakarta")
 Deed = tuple[Any, ...]
 
@@ -174,11 +168,12 @@ class Life:
         left = -made.get("net", 0) if made is not None else 0
         if left <= 0:
             return
+        most = self._most(period)
         known = set(self.model.credits)
         new = [row["id"] for row in self._rows("SELECT id FROM credits ORDER BY id")]
         fresh = [number for number in new if number not in known]
         for invoice in period:
-            part = min(left, self.model.kept_of(invoice))
+            part = min(left, most[invoice])
             left -= part
             if part and self.model.credit_back(invoice, part, fresh[0] if fresh else None):
                 fresh.pop(0)
@@ -189,13 +184,18 @@ class Life:
         self.till.refund_fates = list(fates)
         [before] = self._rows("SELECT * FROM subscriptions", own="id")
         period = self._period()
-        kept = sum(self.model.kept_of(invoice) for invoice in period)
+        most = {invoice: self.model.kept_of(invoice) for invoice in period}
         left = 0
         if policy == "full":
-            left = kept
+            left = sum(most.values())
         elif policy == "prorated" and period:
             [first] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[-1])
-            left = min(kept, self._share(before["period_amount"], first))
+            [newest] = self._rows("SELECT * FROM invoices WHERE id = :id", id=period[0])
+            price = before["period_amount"]
+            if newest["status"] in {"open", "uncollectible"}:
+                price = newest["lines"][0]["price"] if newest["change_index"] else 0
+            most = self._most(period)
+            left = min(sum(most.values()), self._share(price, first))
         made = self._try(
             lambda: ending.cancel(
                 self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
@@ -205,7 +205,7 @@ class Life:
             return
         self._learn_invoices(self._read()["invoices"])
         for invoice in period:
-            part = min(left, self.model.kept_of(invoice))
+            part = min(left, most[invoice])
             left -= part
             money = self.model.cancel_back(invoice, part)
             charge = self.model.invoices[invoice].charge
@@ -270,6 +270,8 @@ class Life:
                 if back is not None:
                     amount, purpose = back
                     self.model.refund(self._new_refund(row["id"]), row["id"], amount, purpose)
+                elif share := self._unserved(row["invoice_id"], row["amount"]):
+                    self.model.refund(self._new_refund(row["id"]), row["id"], share, "cancel")
         for row in seen["refunds"]:
             known = self.model.refunds[row["id"]]
             if known.state == "on its way" and row["settled_at"] is not None:
@@ -283,6 +285,18 @@ class Life:
                 self.model.opened(row)
             if row["status"] == "void" and self.model.invoices[row["id"]].status != "void":
                 self.model.voided(row["id"])
+            known = self.model.invoices[row["id"]]
+            if row["status"] == "uncollectible" and known.status == "open":
+                used = sum(part for _, part in known.uses)
+                self.model.unserved(row["id"], self._unserved(row["id"], used))
+
+    def _unserved(self, invoice: UUID, amount: int) -> int:
+        """What of `amount` is for the days of an invoice after its subscription was canceled."""
+        [owner] = self._rows("SELECT status, ended_at FROM subscriptions", own="id")
+        if owner["status"] != "canceled":
+            return 0
+        [row] = self._rows("SELECT * FROM invoices WHERE id = :id", id=invoice)
+        return self._share(amount, row, owner["ended_at"])
 
     def _read(self) -> dict[str, list[Row]]:
         """The rows about money, at one instant."""
@@ -363,11 +377,22 @@ class Life:
         mine = [r for r in rows if r["period_index"] in index]
         return [r["id"] for r in sorted(mine, key=lambda r: -r["change_index"])]
 
-    def _share(self, amount: int, period: Row) -> int:
+    def _most(self, period: list[UUID]) -> dict[UUID, int]:
+        """What the days that are left are worth of each invoice, as far as it is kept."""
+        rows = {row["id"]: row for row in self._rows("SELECT * FROM invoices")}
+        return {
+            invoice: min(
+                self.model.kept_of(invoice), self._share(rows[invoice]["amount"], rows[invoice])
+            )
+            for invoice in period
+        }
+
+    def _share(self, amount: int, period: Row, ended: datetime | None = None) -> int:
         """The unused days' part of a period, rounded half up."""
         start, end, now = (
             at.astimezone(PLACE).date()
-            for at in (period["period_start"], period["period_end"], self.engine.now)
+            for at in (period["period_start"], period["period_end"], ended or self.engine.now)
         )
-        whole, unused = (end - start).days, (end - now).days
+        whole = (end - start).days
+        unused = min(max((end - now).days, 0), whole)
         return int((amount * unused * 2 + whole) // (whole * 2)) if whole else 0

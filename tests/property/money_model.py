@@ -87,6 +87,11 @@ class Model:
         self._return_uses(made, sum(part for _, part in made.uses))
         made.status = "void"
 
+    def unserved(self, invoice: UUID, amount: int) -> None:
+        """A given-up invoice of an ended subscription returns credits for days nobody had."""
+        self._return_uses(self.invoices[invoice], amount)
+        self.invoices[invoice].status = "uncollectible"
+
     def took(self, charge: UUID, invoice: UUID, amount: int) -> tuple[int, str] | None:
         """Money moved; what has to go back of it at once, and why."""
         made = self.invoices[invoice]

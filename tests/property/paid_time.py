@@ -7,28 +7,41 @@ planned happens as of its date, and a life with late ticks has to come out the s
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 HERE = timedelta(hours=7)
 """Asia/Jakarta, which has no daylight saving."""
 
 
 class Offer(NamedTuple):
-    """A plan: rupiah, and so many days or months."""
+    """A plan: rupiah, and so many days or months; or each first of a month, at nine."""
 
     amount: int
     days: int = 0
     months: int = 0
     trial_days: int = 0
+    first_of_month: bool = False
+    cycles: int | None = None
+    latest: bool = False
+    gives_up: str = "unpaid"
 
 
 OFFERS = {
     "MONTH": Offer(31_000, months=1),
-    "MONTH2": Offer(62_500, months=1),
-    "QUARTER": Offer(91_000, months=3),
+    "MONTH2": Offer(62_500, months=1, gives_up="pause"),
+    "QUARTER": Offer(91_000, months=3, gives_up="cancel"),
     "TEN": Offer(9_900, days=10),
-    "TRIAL": Offer(31_000, months=1, trial_days=12),
+    "TRIAL": Offer(31_000, months=1, trial_days=12, gives_up="pause"),
 }
+MORE = {
+    "TERM": Offer(30_100, months=1, cycles=4),
+    "SHORT": Offer(8_800, days=10, cycles=3, gives_up="cancel"),
+    "LATEST": Offer(31_000, months=1, latest=True),
+    "LATEST10": Offer(10_100, days=10, latest=True, gives_up="pause"),
+    "FIRST": Offer(29_900, months=1, first_of_month=True),
+}
+"""Plans with an end, with gaps after an outage, and with dates of their own."""
+FOUND = OFFERS | MORE
 
 
 def day_of(instant: datetime) -> date:
@@ -38,6 +51,8 @@ def day_of(instant: datetime) -> date:
 
 def due(anchor: datetime, offer: Offer, count: int) -> datetime:
     """The start of the period `count` after the anchor; short months end it on their last day."""
+    if offer.first_of_month:
+        anchor = _first_of_month(anchor)
     if offer.days:
         return anchor + count * timedelta(days=offer.days)
     wall = anchor + HERE
@@ -48,6 +63,15 @@ def due(anchor: datetime, offer: Offer, count: int) -> datetime:
     return wall.replace(year=year, month=month, day=min(wall.day, last)) - HERE
 
 
+def _first_of_month(at: datetime) -> datetime:
+    """The first of a month, nine o'clock, at an instant or after it."""
+    wall = at + HERE
+    first = wall.replace(day=1, hour=9, minute=0, second=0, microsecond=0)
+    if first < wall:
+        first = (first + timedelta(days=31)).replace(day=1)
+    return first - HERE
+
+
 @dataclass
 class Period:
     """A period that was opened. `prices` is what it costs whole, from which day on."""
@@ -55,6 +79,7 @@ class Period:
     start: datetime
     full_end: datetime
     percent: int
+    index: int
     prices: list[tuple[date, int]]
     end: datetime = field(init=False)
     given_back: str = "none"
@@ -97,6 +122,7 @@ class Life:
     status: str = "active"
     next_at: datetime | None = None
     count: int = 0  # periods since the anchor, up to next_at
+    before: int = 0  # periods before the anchor
     trial_left: timedelta | None = None
     periods: list[Period] = field(default_factory=list)
     paused: list[list[datetime]] = field(default_factory=list)
@@ -110,28 +136,33 @@ class Life:
     change: Change | None = None
     coupon: tuple[int, int] | None = None  # percent, invoices left
     ended_at: datetime | None = None
+    late_until: datetime | None = None
 
     @classmethod
-    def begin(cls, plan: str, at: datetime) -> "Life":
+    def begin(cls, plan: str, at: datetime) -> Self:
         """Subscribe."""
-        days = OFFERS[plan].trial_days
-        life = cls(plan, at + timedelta(days=days))
-        life.next_at = life.anchor
-        if days:
+        offer = FOUND[plan]
+        life = cls(plan, at + timedelta(days=offer.trial_days))
+        life.next_at = due(life.anchor, offer, 0)
+        life.trials.append([at, life.next_at])
+        if offer.trial_days:
             life.status = "trialing"
-            life.trials.append([at, life.anchor])
         return life
 
     # --- what comes by itself ------------------------------------------------------------------
 
-    def until(self, now: datetime) -> None:
-        """Let everything happen that is due by an instant, in order."""
+    def until(self, now: datetime, *, late: bool = False) -> None:
+        """Let everything happen that is due by an instant, in order; `late`, all of it only then.
+
+        That matters to plans which bill the latest period, and to nothing else.
+        """
+        self.late_until = now if late else None
         while coming := min(self._coming(now), default=None):
             at, _, what = coming
             getattr(self, f"_{what}")(at)
 
     def _coming(self, now: datetime) -> Iterator[tuple[datetime, int, str]]:
-        runs = self.status in {"active", "trialing"}
+        runs = self.status in {"active", "trialing", "past_due"}
         planned = (
             (self.cancel_at, self.ended_at is None, "end"),
             (self.pause_at, runs, "pause"),
@@ -144,20 +175,43 @@ class Life:
 
     def _open(self, at: datetime) -> None:
         if self.change is not None and at >= self.change.at:
-            before = OFFERS[self.plan]
-            self.plan = self.change.plan or self.plan
-            self.quantity = self.change.quantity or self.quantity
-            self.change = None
-            if not same_dates(before, OFFERS[self.plan]):
-                self.anchor, self.count = at, 0
+            self._turn(at)
+        self.count += 1
+        start, self.next_at = at, due(self.anchor, self.offer, self.count)
+        if self.status == "trialing":
+            self.status = "active"
+        if self._goes_by(self.next_at):
+            self.gaps.append((start, self.next_at))
+            return
         percent = 0
         if self.coupon is not None:
             percent, left = self.coupon
             self.coupon = (percent, left - 1) if left > 1 else None
-        self.count += 1
-        self.next_at = due(self.anchor, OFFERS[self.plan], self.count)
-        self.periods.append(Period(at, self.next_at, percent, [(day_of(at), self.price)]))
-        self.status = "active"
+        prices = [(day_of(start), self.price)]
+        self.periods.append(Period(start, self.next_at, percent, self.index - 1, prices))
+        self.next_at = None if self.is_over else self.next_at
+
+    def _turn(self, at: datetime) -> None:
+        """Fulfil the change that was planned; one to a term that is over by now is dropped."""
+        change, self.change = self.change, None
+        assert change is not None
+        offer = FOUND[change.plan or self.plan]
+        if offer.cycles is not None and self.index >= offer.cycles:
+            return
+        if not same_dates(self.offer, offer):
+            self._move_anchor(at)
+        self.plan = change.plan or self.plan
+        self.quantity = change.quantity or self.quantity
+
+    def _goes_by(self, end: datetime) -> bool:
+        """Whether a plan that bills the latest period leaves one out that ends at an instant."""
+        if not self.offer.latest or self.late_until is None or end > self.late_until:
+            return False
+        planned = (self.cancel_at, self.pause_at)
+        return not any(at is not None and end >= at for at in planned)
+
+    def _move_anchor(self, at: datetime) -> None:
+        self.anchor, self.before, self.count = at, self.index, 0
 
     def _pause(self, at: datetime) -> None:
         self.pause_at = None
@@ -171,7 +225,8 @@ class Life:
         self.resume_at = None
         self.paused[-1][1] = at
         if self.trial_left is not None:
-            self.status, self.anchor, self.count = "trialing", at + self.trial_left, 0
+            self._move_anchor(at + self.trial_left)
+            self.status = "trialing"
             self.next_at, self.trial_left = self.anchor, None
             self.trials.append([at, self.anchor])
             if self.cancel_by_period:
@@ -179,9 +234,19 @@ class Life:
             return
         self.status = "active"
         self.count = max(self.count, self._first_due(at, or_later=True))
-        self.next_at = due(self.anchor, OFFERS[self.plan], self.count)
+        self.next_at = due(self.anchor, self.offer, self.count)
         running = self.running(at)
         self.gaps.append((at if running is None else running.end, self.next_at))
+        self._stop_if_over()
+
+    def _stop_if_over(self) -> bool:
+        """No period begins any more when the term is over, and so none is waited for."""
+        if not self.is_over or self.offer.cycles is None:
+            return False
+        self.next_at, self.count = None, self.offer.cycles - self.before
+        if self.cancel_by_period:
+            self.cancel_at, self.cancel_by_period = None, False
+        return True
 
     def _end(self, at: datetime) -> None:
         running = self.running(at)
@@ -203,7 +268,7 @@ class Life:
 
     def resume(self, now: datetime, *, anew: bool) -> None:
         """Resume, or withdraw the pause that is planned."""
-        if self.status != "paused":
+        if self.status not in {"paused", "unpaid"}:
             self.pause_at = self.resume_at = None
             return
         running = self.running(now)
@@ -214,6 +279,10 @@ class Life:
         self.resume_at = None
         self.paused[-1][1] = now
         self._cut(now)
+        self.count = max(self.count, self._first_due(now, or_later=True))
+        if self._stop_if_over():
+            self.status, self.change = "active", None
+            return
         if self.change is not None:
             self.change.at = now
         self._open_anew(now)
@@ -222,9 +291,9 @@ class Life:
 
     def change_now(self, now: datetime, plan: str | None, quantity: int | None) -> None:
         """Change at once: the days that are left cost another price, or a new period begins."""
-        before = OFFERS[self.plan]
+        before = self.offer
         self.plan, self.quantity = plan or self.plan, quantity or self.quantity
-        same = same_dates(before, OFFERS[self.plan])
+        same = same_dates(before, self.offer)
         running = None if self.status == "trialing" else self.running(now)
         if same and running is not None:
             running.prices.append((day_of(now), self.price))
@@ -237,7 +306,7 @@ class Life:
             return
         self.change = None
         if running is None:
-            self.anchor, self.count = self.next_at or self.anchor, 0
+            self._move_anchor(self.next_at or self.anchor)
             return
         self._cut(now)
         self._open_anew(now)
@@ -255,17 +324,31 @@ class Life:
         if at == "now":
             self._end(now)
         elif at == "period-end":
-            offer = OFFERS[self.plan]
-            ahead = due(self.anchor, offer, self._first_due(now, or_later=False))
+            ahead = due(self.anchor, self.offer, self._first_due(now, or_later=False))
             self.cancel_at = self.next_at or ahead
         else:
             assert isinstance(at, datetime)
             self.cancel_at = at
 
     @property
+    def offer(self) -> Offer:
+        """Its plan."""
+        return FOUND[self.plan]
+
+    @property
     def price(self) -> int:
         """What a period costs now."""
-        return OFFERS[self.plan].amount * self.quantity
+        return self.offer.amount * self.quantity
+
+    @property
+    def index(self) -> int:
+        """The index of the next period: how many were billed or left out."""
+        return self.before + self.count
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its term has no further period."""
+        return self.offer.cycles is not None and self.index >= self.offer.cycles
 
     def running(self, at: datetime) -> Period | None:
         """The period that runs at an instant."""
@@ -277,11 +360,12 @@ class Life:
             running.end = at
 
     def _open_anew(self, at: datetime) -> None:
-        self.anchor, self.count, self.next_at, self.status = at, 0, at, "active"
+        self._move_anchor(at)
+        self.next_at, self.status = at, "active"
         self._open(at)
 
     def _first_due(self, at: datetime, *, or_later: bool) -> int:
-        count, offer = 0, OFFERS[self.plan]
+        count, offer = 0, self.offer
         while due(self.anchor, offer, count) < at or (
             not or_later and due(self.anchor, offer, count) == at
         ):
@@ -291,4 +375,6 @@ class Life:
 
 def same_dates(one: Offer, other: Offer) -> bool:
     """Whether two plans have the same length of period."""
-    return (one.days, one.months) == (other.days, other.months)
+    return (one.days, one.months, one.first_of_month) == (
+        other.days, other.months, other.first_of_month,
+    )  # fmt: skip

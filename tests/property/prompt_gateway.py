@@ -1,4 +1,4 @@
-"""A gateway inside the process: it says yes to everything, at once.
+"""A gateway inside the process: it says yes to everything at once, unless the purse is empty.
 
 For tests about time, which make thousands of charges; what a gateway may do wrong is other tests'.
 """
@@ -9,6 +9,8 @@ from billing.domain.outcomes import (
     Binding,
     BindingStarted,
     BindOutcome,
+    Declined,
+    Fault,
     Outcome,
     Payer,
     Payment,
@@ -23,9 +25,15 @@ from billing.domain.outcomes import (
     UnbindOutcome,
 )
 
+DECLINED = Declined(Fault.OTHER, "failed")
+
 
 class PromptGateway:
     """Implements `Gateway`."""
+
+    def __init__(self) -> None:
+        self.is_empty = False
+        self._declined: set[str] = set()
 
     def bind(self, binding: Binding) -> BindOutcome:
         """A page to confirm on."""
@@ -44,7 +52,10 @@ class PromptGateway:
         return b"{}"
 
     def pay(self, payment: SealedPayment) -> Outcome:
-        """The money moves."""
+        """The money moves, if there is any."""
+        if self.is_empty:
+            self._declined.add(payment.number)
+            return DECLINED
         return Succeeded()
 
     def refund(self, order: RefundOrder) -> RefundOutcome:
@@ -56,5 +67,7 @@ class PromptGateway:
         return Succeeded()
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """The money moved."""
+        """What became of a payment; one that was declined stays so."""
+        if number in self._declined:
+            return DECLINED
         return Succeeded()

@@ -24,6 +24,7 @@ from tests.property.money_life import Deed, Life
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "100"))
 """How many lives are played; `make properties` plays 2,000."""
+WITHOUT_A_RULE = 50
 
 which = st.integers(0, 3)
 amounts = st.sampled_from([1, 700, 4_999, 15_000, 29_999, 30_000, 45_000])
@@ -65,7 +66,7 @@ QUICKLY = (Phase.explicit, Phase.generate)
 """A life is short enough to be read as it is; to look for a shorter one would take minutes."""
 many = settings(max_examples=EXAMPLES, phases=QUICKLY, suppress_health_check=list(HealthCheck))
 fifty = settings(
-    max_examples=50, phases=QUICKLY, suppress_health_check=list(HealthCheck),
+    max_examples=WITHOUT_A_RULE, phases=QUICKLY, suppress_health_check=list(HealthCheck),
     derandomize=True, report_multiple_bugs=False,
 )  # fmt: skip
 
@@ -120,6 +121,7 @@ def believe_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refunding, "decide_live", decide)
 
 
+@pytest.mark.timeout(120 + 6 * WITHOUT_A_RULE)
 @pytest.mark.parametrize("disable", [move_nothing, lose_payouts, spend_gifts, believe_anything])
 def test_without_the_rule_the_property_fails(
     engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch, disable: Any

@@ -23,11 +23,14 @@ from billing.sandbox.process import SandboxProcess
 from billing.services import cutting
 from tests.integration.kept import Kept
 from tests.property.lived import Lived
-from tests.property.paid_time import OFFERS
+from tests.property.paid_time import MORE, OFFERS
 from tests.property.paid_time_play import Play
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "100"))
 WITHOUT_A_RULE = 50
+QUICKLY = (Phase.explicit, Phase.generate)
+"""A life is short enough to be read as it is; to look for a shorter one takes many minutes."""
+many = settings(max_examples=EXAMPLES, phases=QUICKLY, suppress_health_check=list(HealthCheck))
 
 days = st.integers(1, 50).map(lambda n: timedelta(days=n))
 waits = st.tuples(st.just("wait"), days | days.map(lambda span: span + timedelta(hours=13)))
@@ -61,6 +64,28 @@ late_plans = st.tuples(
 bouts = st.one_of(acts.map(lambda act: (act,)), acts.map(lambda act: (act,)), late_plans)
 lives = st.lists(bouts, min_size=1, max_size=7).map(lambda life: list(chain.from_iterable(life)))
 
+hard_plans = st.sampled_from(["MONTH", "TEN", *OFFERS, *MORE, *MORE])
+to_another = st.tuples(
+    st.just("change"),
+    st.tuples(hard_plans, st.none()) | st.tuples(st.none(), st.integers(1, 3)),
+    st.sampled_from(["now", "now", "period-end"]),
+)
+purses = st.tuples(st.just("purse"), st.booleans())
+by_hand = st.tuples(st.sampled_from(["retry", "retry", "void"]), st.integers(0, 2))
+hardships: st.SearchStrategy[Sequence[Any]] = st.one_of(acts, waits, purses, by_hand, to_another)
+# A period that nobody can pay, until dunning has given up; and what is done about it then.
+broke = st.tuples(
+    st.just(("purse", False)),
+    st.tuples(st.just("to_due"), st.just(1)),
+    st.sampled_from([("wait", timedelta(days=n)) for n in (0, 1, 2, 5)]),
+    purses,
+    st.one_of(by_hand, resumes, resumes, hardships),
+)
+hard_bouts = st.one_of(broke, broke, hardships.map(lambda act: (act,)), late_plans)
+hard_lives = st.tuples(
+    st.one_of(broke, late_plans, st.just(())), st.lists(hard_bouts, min_size=1, max_size=4)
+).map(lambda life: [*life[0], *chain.from_iterable(life[1])])
+
 
 @pytest.fixture
 def lived(_kept: Kept, gateway: SandboxProcess) -> Iterator[Lived]:
@@ -75,7 +100,7 @@ def lived(_kept: Kept, gateway: SandboxProcess) -> Iterator[Lived]:
 
 
 @pytest.mark.timeout(120 + 6 * EXAMPLES)
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@many
 @given(plan=plans, life=lives)
 def test_no_day_is_paid_twice_and_none_is_free_without_a_reason(
     lived: Lived, plan: str, life: Sequence[Sequence[Any]]
@@ -84,6 +109,19 @@ def test_no_day_is_paid_twice_and_none_is_free_without_a_reason(
     By day: at most one paid period, one for each day served, and the money of exactly these days.
 
     And every plan is fulfilled as of its date, or ended by an event. Late ticks change nothing.
+    """
+    Play(lived, plan).through(life)
+
+
+@pytest.mark.timeout(120 + 6 * EXAMPLES)
+@many
+@given(plan=hard_plans, life=hard_lives)
+def test_debts_terms_and_outages_cost_nobody_a_day(
+    lived: Lived, plan: str, life: Sequence[Sequence[Any]]
+) -> None:
+    """The same, of customers who cannot pay, plans with an end, and plans that leave periods out.
+
+    A day is not paid twice by paying an old debt, and what waives a debt waives nothing else.
     """
     Play(lived, plan).through(life)
 

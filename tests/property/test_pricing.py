@@ -48,14 +48,17 @@ def test_no_more_is_credited_than_was_paid(
     """
     Both parts are no less than nothing, and the invoice's lines are the net.
 
-    A change to something that costs no more never charges: not after a goodwill refund either.
+    No more comes back than is kept, and no more than the dearer days is charged, whatever was
+    given back as goodwill; a change to something that costs no more never charges.
     """
     whole, unused, _ = left
 
     change = pricing.change(before, after, unused, whole, paid=paid)
 
-    assert 0 <= change.credit <= min(paid, before)
+    assert 0 <= change.credit <= before
+    assert -change.net <= paid
     assert 0 <= change.charge <= after
+    assert change.net <= max(after - before, 0)
     assert change.net <= 0 or after > before
     assert sum(line["amount"] for line in change.lines) == change.net
 

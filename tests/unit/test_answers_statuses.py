@@ -230,3 +230,74 @@ def test_question_by_request_id_gets_its_own_answer() -> None:
     assert judge(known(original_request_id=mine), identifier=mine) == Succeeded()
     assert judge(refund, identifier=mine) == Succeeded()
     assert judge(partial, identifier=mine) == Unknown("other_amount")
+
+
+MINE = "refund-request-1"
+
+
+@pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.MISSING])
+@pytest.mark.parametrize("said", ["SUCCESS", "REFUNDED", "FAILED", "PENDING", "EXPIRED"])
+@pytest.mark.parametrize(
+    "transaction",
+    [
+        {"original_request_id": None},
+        {"original_request_id": ""},
+        {"original_request_id": None, "type": None},
+        {"type": "SALE"},
+        {"type": "PAYMENT", "original_request_id": None},
+    ],
+)
+def test_a_record_that_does_not_say_that_it_is_the_refund_is_none(
+    trust: Trust, said: str, transaction: dict[str, object]
+) -> None:
+    """It may be the payment's own, over the same amount: nothing of the refund is known."""
+    assert judge(known(said, **transaction), trust=trust, identifier=MINE) == Unknown(
+        "other_request"
+    )
+
+
+def test_a_sale_that_tells_of_its_refunds_is_not_the_refund() -> None:
+    """A block about money given back does not make the payment's record another one."""
+    record = {**known(), "refund": {"amount": 100000}}
+
+    assert judge(record, identifier=MINE) == Unknown("other_request")
+
+
+@pytest.mark.parametrize(
+    ("transaction", "outcome"),
+    [
+        ({"type": "REFUND"}, Unknown("other_request")),
+        ({"type": "REFUND", "original_request_id": None}, Unknown("other_request")),
+        ({"type": "REFUND", "original_request_id": MINE}, Succeeded()),
+        ({"original_request_id": MINE}, Succeeded()),
+    ],
+)
+def test_refunded_is_what_a_payment_is(
+    transaction: dict[str, object], outcome: StatusOutcome
+) -> None:
+    """DOKU lists it as a payment's status: another refund may be why, unless ours is named."""
+    assert judge(known("REFUNDED", **transaction), identifier=MINE) == outcome
+
+
+@pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.MISSING])
+@pytest.mark.parametrize("said", ["SUCCESS", "PENDING", "FAILED", "EXPIRED", "REFUNDED", "VOIDED"])
+def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trust: Trust) -> None:
+    """A person has to know the amount, and when the gateway holds none of it any more."""
+    document = known(said)
+    document["order"]["amount"] = 30_000
+
+    found = judge(document, trust=trust)
+
+    assert isinstance(found, Unknown)
+    ends = {"FAILED", "EXPIRED", "REFUNDED"}
+    assert found.reason == f"other_amount_{said.lower()}" if said in ends else "other_amount"
+    assert found.amount == 30_000
+
+
+@pytest.mark.parametrize("said", ["FAILED", "EXPIRED"])
+def test_a_failure_says_whether_it_was_signed(said: str) -> None:
+    """What cannot be undone needs a signature, so that it must not get lost on the way."""
+    for trust, is_signed in ((Trust.VERIFIED, True), (Trust.MISSING, False)):
+        found = judge(known(said), trust=trust)
+        assert isinstance(found, Declined)
+        assert found.is_signed is is_signed

@@ -20,6 +20,13 @@ def item(kind: str, cause: str, why: str | None = None) -> Item:
     ("kind", "cause", "why", "command"),
     [
         ("charge", "held", "x", 'billing release charge ID --reason "…"'),
+        (
+            "charge",
+            "other amount",
+            None,
+            'billing charge resolve ID --as succeeded --reason "…"',
+        ),
+        ("invoice", "postponed", None, 'billing invoice void ID --reason "…"'),
         ("charge", "parked", None, 'billing charge resolve ID --as declined --reason "…"'),
         ("charge", "unknown", None, "billing charge show ID"),
         ("refund", "parked", None, "billing refunds retry ID"),

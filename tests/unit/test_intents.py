@@ -9,7 +9,7 @@ import pytest
 
 from billing.domain import intents
 from billing.domain.errors import IllegalMove
-from billing.domain.intents import Action, Intent, Place, Verdict
+from billing.domain.intents import Action, Intent, Pairing, Place, Verdict
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
@@ -146,3 +146,64 @@ def test_an_end_that_is_planned_for_a_later_period_stays_where_it_is() -> None:
     met = intents.meet(row, Action.RESUME, starts=Place(2, NOW - 31 * DAY))
 
     assert (met.columns, met.facts) == ({}, [])
+
+
+TOGETHER = {"-": Pairing.ALONE, "F": Pairing.FREE, "D": Pairing.BY_DATE, "W": Pairing.WHOLE}
+EXPECTED_PAIRS = {
+    "cancel at period end": "- - D D W F",
+    "cancel on a date":     "- - D D W F",
+    "pause":                "D D - D F F",
+    "resume on a date":     "D D D - F F",
+    "change at period end": "W W F F - F",
+    "coupon end":           "F F F F F -",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), list(product(Intent, Intent)))
+def test_every_intent_has_a_decision_about_every_other(one: Intent, other: Intent) -> None:
+    """A new intent cannot be added without saying how it stands beside each that is there."""
+    letters = EXPECTED_PAIRS[one].split()
+
+    assert len(letters) == len(Intent)
+    assert intents.PAIRS[frozenset((one, other))] is TOGETHER[letters[ORDER.index(other)]]
+
+
+FIRST = (Place(4, NOW), Place(5, NOW + 365 * DAY))
+TURNS = EMPTY | {"change_at": NOW, "plan_code": "A"}
+
+
+@pytest.mark.parametrize("action", sorted(intents.PAIRING))
+@pytest.mark.parametrize("days", [-1, 0, 1, 364, 365, 366])
+def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, days: int) -> None:
+    """Refused with what to do, or, where nobody asked, the change is dropped with an event."""
+    row = TURNS | {"cancel_at": NOW + days * DAY}
+    if not 0 < days < 365:
+        assert intents.beside(row, action, FIRST).facts == []
+    elif action in intents.BY_ITSELF:
+        met = intents.beside(row, action, FIRST)
+        assert met.columns == intents.COLUMNS[Intent.CHANGE]
+        assert [kind for kind, _ in met.facts] == ["subscription.change_dropped"]
+    else:
+        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|change) {row['id']}"):
+            intents.beside(row, action, FIRST)
+
+
+def test_an_end_for_a_periods_end_moves_to_the_end_of_the_changed_period() -> None:
+    """It was meant for a whole period, and the period is a longer one now."""
+    row = TURNS | {"cancel_at": NOW + 31 * DAY, "cancel_period": 5}
+
+    met = intents.beside(row, Action.RESUME, FIRST)
+
+    assert met.columns == {"cancel_at": NOW + 365 * DAY, "cancel_period": 5}
+    assert [kind for kind, _ in met.facts] == ["subscription.cancel_moved"]
+
+
+def test_a_change_that_the_end_comes_before_does_not_move_in_front_of_it() -> None:
+    """Both were for one instant: it would have ended; it does not begin a year by a resumption."""
+    row = TURNS | PLANNED[Intent.CANCEL]
+
+    met = intents.meet(row, Action.RESUME_FROM_NOW, starts=FIRST[0], ends=Place(5, NOW + 31 * DAY))
+
+    assert (met.columns["change_at"], met.columns["cancel_at"]) == (None, NOW + 31 * DAY)
+    kinds = [kind for kind, _ in met.facts]
+    assert kinds == ["subscription.cancel_moved", "subscription.change_dropped"]

@@ -159,3 +159,23 @@ def test_of_rows_worked_on_one_by_one_each_that_fails_is_held_and_a_bug_is_raise
     with pytest.raises(ValueError, match="bad"):
         isolating.each(None, None, range(100), work)  # type: ignore[arg-type]
     assert len(held) == isolating.HELD_AT_ONCE_MAX
+
+
+class Away(Exception):
+    """What the driver says of a row that somebody else's session holds."""
+
+    sqlstate = "55P03"
+
+
+def test_a_locked_row_is_passed_over_and_a_locked_table_is_raised() -> None:
+    """Nobody is held for a lock; when all are locked, it is not about rows."""
+    work = Work({3, 7}, of_database(OperationalError, Away("canceled")))
+    passed: list[int] = []
+    isolating.isolate(range(10), work, work.hold, lambda row, _error: passed.append(row))
+
+    assert (passed, work.held) == ([3, 7], [])
+    assert sorted(work.done) == [0, 1, 2, 4, 5, 6, 8, 9]
+
+    work.bad = set(range(100))
+    with pytest.raises(OperationalError):
+        isolating.isolate(range(100), work, work.hold)

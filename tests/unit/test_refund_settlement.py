@@ -92,6 +92,31 @@ def test_every_answer_in_every_state(answer: StatusOutcome, purpose: RefundPurpo
             assert declined is None
 
 
+def test_a_decline_that_pending_takes_back_asks_for_two_reads_again() -> None:
+    """The gateway contradicts itself, so that one FAILED or "not found" is not enough any more."""
+    declined = replace(UNKNOWN, declined_seen_at=SENT)
+
+    taken_back = decide_asked(declined, Pending(Waiting.CUSTOMER), SENT + MINUTE, HORIZON)
+    assert (taken_back.declined_seen_at, taken_back.failed_seen_at) == (None, None)
+
+    afterwards = replace(UNKNOWN, waits=taken_back.waits)
+    for answer in (FAILED, NotFound()):
+        assert not decide_asked(afterwards, answer, SENT + 2 * MINUTE, HORIZON).is_final
+
+
+def test_unsigned_answers_alone_set_no_money_free() -> None:
+    """FAILED twice, and nobody signs it: it is parked. A signed decline before it is enough."""
+    unsigned = replace(FAILED, is_signed=False)
+    seen = replace(UNKNOWN, failed_seen_at=SENT)
+
+    parked = decide_asked(seen, unsigned, SENT + HOUR, HORIZON)
+
+    assert (parked.status, parked.parked) == (RefundStatus.UNKNOWN, True)
+    assert (parked.next_attempt_at, parked.failed_seen_at) == (None, SENT)
+    declined = replace(UNKNOWN, declined_seen_at=SENT)
+    assert decide_asked(declined, unsigned, SENT + HOUR, HORIZON).is_final
+
+
 def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
     """The dates of a refund that nobody answers about, to its end."""
     facts, now, dates = UNKNOWN, SENT + MINUTE, []

@@ -54,7 +54,10 @@ OF_THE_CHARGE: Mapping[str, Sequence[Any]] = {
     "asks": (0, 99),
     "failed_seen_at": (None, SENT - DAY),
     "waiting": (None, *Waiting),
-    "suspected": (None, Declined(Fault.HARD, "E9"), Declined(Fault.OTHER, "E9")),
+    "suspected": (
+        None,
+        *(Declined(fault, "E9") for fault in (Fault.HARD, Fault.OTHER, Fault.TECHNICAL)),
+    ),
     "tripped": BOTH,
     "wallet_active": BOTH,
     "charging": BOTH,
@@ -182,6 +185,9 @@ def _assert_trustworthy(
     for_good = decision.gives_up or decision.wallet_lost
     if source is Source.LIVE or (source is STATUS and known.tripped):
         assert not for_good
+    if source is STATUS and (decision.gives_up or (decision.wallet_lost and known.wallet_active)):
+        announced = known.suspected is not None and known.charge_status is not PENDING
+        assert announced or known.failed_seen_at is not None, "one answer alone"
     if decision.rechecked:
         signs = (for_good, decision.pays, decision.surplus, decision.resend)
         assert not any(signs)

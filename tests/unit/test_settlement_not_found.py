@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.charge import ChargeStatus
 from billing.domain.invoice import Blocked, InvoiceStatus
-from billing.domain.outcomes import Fault, NotFound, Outcome, Unknown, Unsent, Waiting
+from billing.domain.outcomes import Fault, NotFound, Outcome, Pending, Unknown, Unsent, Waiting
 from billing.domain.settlement import Decision, Facts, Source
 from tests.unit.settlement_world import (
     HORIZON,
@@ -143,30 +143,55 @@ def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> 
 
 
 def test_pending_that_is_not_found_has_not_been_completed() -> None:
-    """The customer did not confirm: no step is spent, and the wallet needs the customer."""
+    """The customer did not confirm: no step is spent, and the wallet needs the customer.
+
+    It is asked once more before the wallet ends: one page could say that of everybody.
+    """
     known = facts(PENDING, waiting=Waiting.CUSTOMER)
 
-    decision = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
+    first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
 
+    assert first.status is PENDING
+    assert first.odd
+    assert not first.wallet_lost
+    later = first.next_check_at
+    assert later == AFTER_HORIZON + 5 * MINUTE
+    decision = settle(applied(known, first, AFTER_HORIZON), NotFound(), STATUS, now=later)
     assert decision.status is ChargeStatus.DECLINED
     assert decision.code == "not_completed"
     assert not decision.resend
     assert decision.wallet_lost
     assert decision.blocked_on is Blocked.WALLET
-    assert_not_stuck(known, decision, AFTER_HORIZON)
+    assert_not_stuck(known, decision, later)
+
+
+def test_pending_that_is_not_found_once_and_then_pending_waits_on() -> None:
+    """A "not found" that does not last is none: the next one is the first again."""
+    known = facts(PENDING, waiting=Waiting.CUSTOMER)
+    first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
+    known = applied(known, first, AFTER_HORIZON)
+    still = settle(known, Pending(Waiting.CUSTOMER), STATUS, now=AFTER_HORIZON + MINUTE)
+    known = applied(known, still, AFTER_HORIZON + MINUTE)
+
+    again = settle(known, NotFound(), STATUS, now=AFTER_HORIZON + 20 * MINUTE)
+
+    assert (again.status, again.wallet_lost) == (PENDING, False)
 
 
 def test_expired_token_that_is_not_found_needs_a_new_link() -> None:
-    """TOKEN_EXPIRED is asked about first; when no payment shows, the wallet needs the customer."""
+    """TOKEN_EXPIRED is asked about; when twice no payment shows, the wallet needs the customer."""
     known = facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)
+    first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
+    later = AFTER_HORIZON + 5 * MINUTE
 
-    decision = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
+    decision = settle(applied(known, first, AFTER_HORIZON), NotFound(), STATUS, now=later)
 
+    assert not first.wallet_lost
     assert decision.fault is Fault.WALLET
     assert decision.wallet_lost
     assert decision.blocked_on is Blocked.WALLET
     assert decision.first_failed_at is None
-    assert decision.retry_at == AFTER_HORIZON + LIMITS.wallet_wait
+    assert decision.retry_at == later + LIMITS.wallet_wait
 
 
 def test_a_charge_that_is_always_lost_is_parked_in_the_end() -> None:

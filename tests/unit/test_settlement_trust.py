@@ -1,5 +1,7 @@
 """What ends something for good is asked about once more, and a person's word is looked after."""
 
+from dataclasses import replace
+
 import pytest
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
@@ -15,11 +17,12 @@ from billing.domain.outcomes import (
     Unknown,
     Waiting,
 )
-from billing.domain.settlement import Facts, Source
+from billing.domain.settlement import Facts, Source, decide
 from tests.unit.settlement_world import (
     DAY,
     DEFAULT_STEPS,
     HORIZON,
+    LIMITS,
     MINUTE,
     NOW,
     SENT,
@@ -159,6 +162,93 @@ def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | No
     assert decision.wallet_lost
     assert decision.blocked_on is Blocked.WALLET
     assert decision.first_failed_at is None
+
+
+@pytest.mark.parametrize(
+    "known",
+    [facts(UNKNOWN, policy=Policy(())), facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)],
+    ids=["last step", "expired token"],
+)
+def test_what_only_questions_say_waits_for_the_breakers_window(known: Facts) -> None:
+    """An end that no live answer announced is counted at once, and final after the window."""
+    limits = replace(LIMITS, confirm_after=6 * MINUTE)
+
+    first = decide(known, FAILED, STATUS, now=NOW, limits=limits)
+    assert first is not None
+    assert first.odd
+    assert first.next_check_at == NOW + 6 * MINUTE
+    known = applied(known, first, NOW)
+    early = decide(known, FAILED, STATUS, now=NOW + 5 * MINUTE, limits=limits)
+    assert early is not None
+    assert early.status in UNRESOLVED
+    assert not early.odd
+    assert early.next_check_at == NOW + 6 * MINUTE
+    last = decide(known, FAILED, STATUS, now=NOW + 6 * MINUTE, limits=limits)
+    assert last is not None
+    assert last.gives_up or last.wallet_lost
+
+
+UNSIGNED = replace(FAILED, is_signed=False)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(UNKNOWN, failed_seen_at=SENT, policy=Policy(())),
+        facts(PENDING, failed_seen_at=SENT, waiting=Waiting.TOKEN_EXPIRED),
+        facts(PENDING, failed_seen_at=SENT, suspected=Declined(Fault.HARD, "E9")),
+    ],
+    ids=["last step", "expired token", "a decline that was taken back"],
+)
+def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
+    """Nobody signs FAILED: a person decides, and the person's word ends it then."""
+    now = SENT + HORIZON
+
+    decision = settle(known, UNSIGNED, STATUS, now=now)
+
+    assert decision.parked
+    assert decision.status in UNRESOLVED
+    assert not decision.gives_up
+    assert not decision.wallet_lost
+    assert kinds(decision) == ["charge.parked"]
+    assert_not_stuck(known, decision, now)
+    parked = replace(applied(known, decision, now), parked=True)
+    by_word = settle(parked, FAILED, Source.OPERATOR, now=now)
+    assert by_word.gives_up or by_word.wallet_lost or by_word.retry_at is not None
+
+
+def test_unsigned_answers_end_what_is_tried_again() -> None:
+    """A plain decline, read twice; and one that a live answer gave, which is asked about once."""
+    plain = facts(UNKNOWN, failed_seen_at=SENT)
+    assert settle(plain, UNSIGNED, STATUS, now=SENT + HORIZON).retry_at is not None
+
+    assert settle(suspected(Fault.HARD), UNSIGNED, STATUS, now=ASKED).gives_up
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_want_of_money_on_the_last_step_is_not_odd(fault: Fault) -> None:
+    """It is what the last step mostly meets; every other end counts for the breaker."""
+    decision = settle(facts(policy=Policy(())), Declined(fault, "E1"))
+
+    usual = {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
+    no_end = {Fault.TECHNICAL}
+    assert decision.odd == (fault not in usual | no_end)
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+@pytest.mark.parametrize("waiting", list(Waiting))
+def test_a_person_who_started_charging_again_keeps_the_wallets(
+    waiting: Waiting, answer: Outcome | NotFound
+) -> None:
+    """What was denied while the breaker had stopped charging is technical, and ends no wallet."""
+    disbelieved = Declined(Fault.TECHNICAL, "")
+    known = facts(PENDING, waiting=waiting, failed_seen_at=SENT, suspected=disbelieved)
+
+    decision = settle(known, answer, STATUS, now=SENT + HORIZON)
+
+    assert (decision.status, decision.fault) == (ChargeStatus.DECLINED, Fault.TECHNICAL)
+    assert not decision.wallet_lost
+    assert not decision.gives_up
 
 
 def test_only_our_own_marker_says_that_the_gateway_never_had_it() -> None:

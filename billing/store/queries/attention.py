@@ -73,10 +73,15 @@ _HELD = f"""
     FROM wallets WHERE held_at IS NOT NULL
 """  # noqa: S608 - constants of ours
 
+_OTHER_AMOUNT = "coalesce(message, '') = 'other_amount' AND asks > 0"
 _CHARGES = f"""
     SELECT 'charge', CAST(id AS text), customer_id, NULL, coalesce(parked_at, created_at), amount,
-           CASE WHEN parked_at IS NOT NULL THEN 'parked' ELSE status END,
-           coalesce(message, waiting), parked_at IS NOT NULL
+           CASE WHEN {_OTHER_AMOUNT} THEN 'other amount'
+                WHEN parked_at IS NOT NULL THEN 'parked' ELSE status END,
+           CASE WHEN {_OTHER_AMOUNT}
+                THEN 'the gateway has another amount under its number ' || gateway_number
+                ELSE coalesce(message, waiting) END,
+           {_OTHER_AMOUNT} OR parked_at IS NOT NULL
                OR status = 'unknown' AND created_at < :hour
                OR status = 'pending' AND created_at < :day
                OR status = 'in_flight' AND sent_at < :quarter_hour
@@ -128,7 +133,9 @@ _INVOICES = f"""
            'uncollectible', reason, false
     FROM invoices WHERE status = 'uncollectible'
     UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
-           coalesce(first_failed_at, created_at), amount - credited, 'unsendable', reason, true
+           coalesce(first_failed_at, created_at), amount - credited,
+           CASE WHEN starts_with(reason, 'postponed') THEN 'postponed' ELSE 'unsendable' END,
+           reason, true
     FROM invoices WHERE status = 'open' AND held_at IS NULL AND reason IS NOT NULL
     UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
            coalesce(first_failed_at, created_at), amount - credited, 'waits for ' || blocked_on,

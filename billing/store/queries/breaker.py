@@ -1,4 +1,4 @@
-"""Statements of the breaker: how many live answers came lately, and how many were suspicious.
+"""Statements of the breaker: how many answers came lately, and how many were suspicious.
 
 By the database's clock, in real time, for all workers: it is about the gateway, not about billing.
 """
@@ -58,14 +58,17 @@ def reset(connection: Connection) -> bool:
 
 
 def disbelieve(connection: Connection, now: datetime, by: Actor, why: str) -> int:
-    """Let suspected declines of a stopped time count as technical ones, and ask about them now.
+    """Let suspected declines of a stopped time count as technical ones, and ask about them.
 
-    Returns how many.
+    So does what a question was answered with "no" once. Returns how many.
     """
     statement = text("""
         WITH changed AS (
-            UPDATE charges SET fault = 'technical', next_check_at = :now, leased_until = NULL
-            WHERE status IN ('pending', 'unknown') AND fault IN ('hard', 'wallet')
+            UPDATE charges SET fault = 'technical', leased_until = NULL, next_check_at = CASE
+                WHEN fault IS NULL THEN greatest(:now, failed_seen_at + interval '5 minutes')
+                ELSE :now END
+            WHERE status IN ('pending', 'unknown')
+                AND (fault IN ('hard', 'wallet') OR failed_seen_at IS NOT NULL)
             RETURNING id, customer_id, subscription_id, invoice_id, status, code
         )
         INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,

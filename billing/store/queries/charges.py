@@ -297,7 +297,7 @@ def page_of_window(
 ) -> list[RowMapping]:
     """Charges made from `since` to before `until`, by id, after the last one of the page before."""
     statement = text(
-        "SELECT id, gateway_number, amount, status FROM charges"
+        "SELECT id, gateway_number, amount, status, refunded FROM charges"
         " WHERE created_at >= :since AND created_at < :until AND id > :after"
         " ORDER BY id LIMIT :limit"
     )

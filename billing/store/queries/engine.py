@@ -30,13 +30,21 @@ def is_stopped(connection: Connection) -> bool:
     return bool(connection.execute(text("SELECT stopped_at IS NOT NULL FROM engine")).scalar_one())
 
 
-def set_stopped(connection: Connection, at: datetime | None, reason: str | None) -> bool:
-    """Set or clear the kill switch; False when it was like that already."""
+def set_stopped(
+    connection: Connection, at: datetime | None, reason: str | None, *, again: bool = False
+) -> bool:
+    """Set or clear the kill switch; False when it was like that already.
+
+    With `again` a second reason to stop is added to the first, whose time stays.
+    """
     statement = text(
-        "UPDATE engine SET stopped_at = :at, stopped_reason = :reason"
-        " WHERE (stopped_at IS NULL) <> (CAST(:at AS timestamptz) IS NULL)"
+        "UPDATE engine SET stopped_at = coalesce(CASE WHEN :again THEN stopped_at END, :at),"
+        " stopped_reason = nullif(concat_ws('; ', CASE WHEN :again THEN stopped_reason END,"
+        " CAST(:reason AS text)), '')"
+        " WHERE :again OR (stopped_at IS NULL) <> (CAST(:at AS timestamptz) IS NULL)"
     )
-    return connection.execute(statement, {"at": at, "reason": reason}).rowcount == 1
+    parameters = {"at": at, "reason": reason, "again": again}
+    return connection.execute(statement, parameters).rowcount == 1
 
 
 def clock_at(connection: Connection) -> datetime | None:

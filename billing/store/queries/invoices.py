@@ -1,6 +1,6 @@
 """Statements about invoices: opening, leasing, blocking and closing them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -174,6 +174,15 @@ def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 
 
+def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
+    """The uncollectible invoices of a subscription that used the customer's balance."""
+    statement = text(
+        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
+        " AND credited > 0 ORDER BY period_index, change_index"
+    )
+    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+
+
 def set_aside(connection: Connection, subscription_id: UUID) -> None:
     """Let the open invoices of a subscription wait, with their dates, for an older one."""
     connection.execute(
@@ -266,6 +275,17 @@ def of_period(connection: Connection, subscription_id: UUID, period_index: int) 
     """)
     parameters = {"id": subscription_id, "index": period_index}
     return list(connection.execute(statement, parameters).mappings())
+
+
+def is_newest(connection: Connection, invoice: Mapping[Any, Any]) -> bool:
+    """Whether a subscription has no invoice of a later period or change that is not void."""
+    statement = text(
+        "SELECT NOT EXISTS (SELECT 1 FROM invoices WHERE subscription_id = :id"
+        " AND status <> 'void' AND (period_index, change_index) > (:period, :change))"
+    )
+    place = {"period": invoice["period_index"], "change": invoice["change_index"]}
+    found = connection.execute(statement, {"id": invoice["subscription_id"], **place})
+    return bool(found.scalar_one())
 
 
 def cut_short(connection: Connection, subscription_id: UUID, at: datetime) -> None:

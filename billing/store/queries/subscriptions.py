@@ -30,6 +30,15 @@ def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str]
     return None if row is None else (row.customer_id, row.plan)
 
 
+def is_backdated(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether a person said, when it was made, that it begins in the past."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id"
+        " AND kind = 'subscription.created' AND data->>'backdated_to' IS NOT NULL)"
+    )
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())
+
+
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
     statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
@@ -173,13 +182,21 @@ MAY_END = """
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
              AND i.status = 'open' AND i.next_attempt_at IS NOT NULL
              AND i.blocked_on IS NULL AND i.reason IS NULL
-             AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id)
-             AND (SELECT stopped_at IS NULL FROM engine) OFFSET 0)
+             AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id) OFFSET 0)
 """
 """An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: an outage must not turn owed periods into free ones. A pause and a return
+is not unknown any more: neither an outage nor stopped charging turns owed periods into free ones.
+A pause and a return
 that were planned for an earlier date go first. OFFSET 0 has each
 one's own invoices and charges looked up; joined instead, every end read all open invoices."""
+
+
+def may_end(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether nothing has to be done before one subscription's planned end."""
+    statement = text(
+        f"SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = :id AND {MAY_END})"  # noqa: S608 - a constant of ours
+    )
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:

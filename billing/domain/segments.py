@@ -1,0 +1,92 @@
+"""Segments: what was paid for the days of a running period, and what those that are left are worth.
+
+A period is paid by its first invoice and by one for each change that cost something; each of them
+paid for its own days. What was never paid adds nothing. It knows no rows, and not why a period
+ends early.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.money import prorate
+
+_CHANGE, _EXTRA = "credit", "extra"
+
+
+class Segment(NamedTuple):
+    """An invoice of a period: rupiah for so many days until its end, and what is kept of them."""
+
+    cost: int
+    days: int
+    kept: int
+
+
+def cost(invoice: Mapping[Any, Any]) -> int:
+    """What an invoice asks for days: all of it but its extra lines."""
+    extras: int = sum(line["amount"] for line in invoice["lines"] if line["kind"] == _EXTRA)
+    return int(invoice["amount"]) - extras
+
+
+def price_before(invoice: Mapping[Any, Any], price: int) -> int:
+    """What the whole period cost until this invoice; nothing, if it is the first one.
+
+    `price` is the answer for a change whose lines do not say it.
+    """
+    if invoice["change_index"] == 0:
+        return 0
+    said = [line.get("price") for line in invoice["lines"] if line["kind"] == _CHANGE]
+    return price if not said or said[0] is None else int(said[0])
+
+
+def price_paid(price: int, newest: Mapping[Any, Any]) -> int:
+    """What of the whole period's `price` is paid, given the period's newest invoice.
+
+    A change that is still owed or was given up does not count. (A void one was taken out of the
+    price when it became void.)
+    """
+    unpaid = newest["status"] in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
+    return price_before(newest, price) if unpaid else price
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """The days of a period that are left: how many, at which paid price, and what can go back.
+
+    `most` is the part of each invoice that its days are worth, the newest change first.
+    """
+
+    days: int
+    whole: int
+    price: int
+    most: Sequence[int]
+
+    @property
+    def returnable(self) -> int:
+        """What of all invoices can be given back for these days."""
+        return sum(self.most)
+
+    @property
+    def worth(self) -> int:
+        """What was paid for these days and is still kept."""
+        if self.whole == 0:
+            return 0
+        return min(prorate(self.price, self.days, self.whole), self.returnable)
+
+    def spread(self, amount: int) -> list[int]:
+        """How `amount` that goes back is taken from the invoices, the newest change first."""
+        parts = []
+        for most in self.most:
+            parts.append(min(amount, most))
+            amount -= parts[-1]
+        return parts
+
+
+def unused(days: int, whole: int, price: int, segments: Sequence[Segment]) -> Unused:
+    """Value the `days` that are left of `whole` days; `segments` come newest change first."""
+    most = [
+        min(part.kept, prorate(part.cost, min(days, part.days), part.days)) if part.days else 0
+        for part in segments
+    ]
+    return Unused(days, whole, price, most)
