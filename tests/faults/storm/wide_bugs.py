@@ -74,6 +74,13 @@ def any_start_is_meant(_world: World, undo: ExitStack) -> None:
     put(undo, subscribing, "_check_start", check_start)
 
 
+def no_rule_of_time(world: World, undo: ExitStack) -> None:
+    """Four of them at once, each of which has a kind of finding of its own."""
+    for bug in (cut_days_are_kept, plans_vanish, pause_takes_the_period_it_ends_with,
+                any_start_is_meant):  # fmt: skip
+        bug(world, undo)
+
+
 WIDE_BUGS: Mapping[str, Bug] = {
     bug.__name__: bug
     for bug in (
@@ -83,5 +90,6 @@ WIDE_BUGS: Mapping[str, Bug] = {
         plans_vanish,
         pause_takes_the_period_it_ends_with,
         any_start_is_meant,
+        no_rule_of_time,
     )
 }
