@@ -276,7 +276,7 @@ def _unresolved(world: World, records: Records) -> Iterator[str]:
             yield f"{world.name(row['id'])}: was to end at {row['cancel_at']}, and did not"
 
 
-LEFT_TO_A_PERSON = ("parked", "unlink stuck", "owed")
+LEFT_TO_A_PERSON = ("parked", "other amount", "postponed", "unlink stuck", "unreturned")
 """What a storm may end with: asked or tried as often as is right, in a state that has a name."""
 
 
