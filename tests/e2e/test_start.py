@@ -117,4 +117,5 @@ def test_a_token_key_that_opens_nothing_is_named(good: dict[str, str], database_
         )
     done = start(good | {"BILLING_TOKEN_KEY": Fernet.generate_key().decode()})
     assert done.returncode == 1
-    assert "BILLING_TOKEN_KEY does not open what the database holds" in done.stderr
+    assert "BILLING_TOKEN_KEY does not open 1 of 1 tokens" in done.stderr
+    assert done.stderr.count("\n") == 1
