@@ -20,11 +20,12 @@ from tests.servers import Host, Servers
 _HOST = pytest.StashKey[Host]()
 _STDERR = pytest.StashKey[int]()
 _LONGEST = (
-    "test_storm", "test_up", "test_processes", "test_stories", "test_siege", "test_start",
+    "test_conservation", "test_storm", "test_up", "test_paid_time", "test_settlement_exhaustive",
+    "test_processes", "test_stories", "test_siege", "test_start",
     "test_storm_bugs", "test_demo", "test_restore", "test_local_stack", "test_secrets",
     "test_redis", "test_postgres", "test_flower", "test_running", "test_answers",
 )  # fmt: skip
-_LONG = {"faults", "e2e", "integration"}
+_LONG = {"faults", "e2e", "integration", "property"}
 _TIMEOUT_SECONDS = {"faults": 180, "e2e": 180, "bench": 120, "property": 120}
 """By folder, where it is not pyproject.toml's: on an idle machine the longest without a marker
 took 20, 15, 13 and 12 s, and a busy one may need five times as long. With several waits in a test
