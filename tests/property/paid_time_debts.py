@@ -75,11 +75,22 @@ class Debtor(Life):
             self._complete_if_over(at)
         elif not self.is_over and self.offer.gives_up == "cancel":
             self.cancel_refund = "none"
+            self._paid_days_go_back(at)
             self._end(at)
         elif not self.is_over and live:
+            self._paid_days_go_back(at)
             self.pause_at = self.resume_at = None
             self._pause(at)
             self.status = {"pause": "paused"}.get(self.offer.gives_up, "unpaid")
+
+    def _paid_days_go_back(self, at: datetime) -> None:
+        """A change of the running period that was given up is void, if the period itself is paid."""
+        running = self.running(at)
+        of_it = [b for b in self.bills.values() if running is not None and b.index == running.index]
+        if any(bill.change == 0 and bill.state == "paid" for bill in of_it):
+            for bill in of_it:
+                if bill.state == "uncollectible":
+                    bill.state = "void"
 
     # --- what a person does --------------------------------------------------------------------
 

@@ -82,6 +82,8 @@ def test_a_run_under_nohup_beside_a_burning_core(
     monkeypatch.setattr(flaky, "BURNERS", 1)
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_two.py").write_text(SUITE)
+    # Names are from here, wherever this tree lies.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
     code = flaky.main([
         "--runs", "1", "--jobs", "1", "--seconds", "50", "--out", str(tmp_path / "logs"),
