@@ -84,7 +84,7 @@ class Debtor(Life):
             self.status = {"pause": "paused"}.get(self.offer.gives_up, "unpaid")
 
     def _paid_days_go_back(self, at: datetime) -> None:
-        """A change of the running period that was given up is void, if the period itself is paid."""
+        """A given-up change of the running period is void, if the period itself is paid."""
         running = self.running(at)
         of_it = [b for b in self.bills.values() if running is not None and b.index == running.index]
         if any(bill.change == 0 and bill.state == "paid" for bill in of_it):
