@@ -307,9 +307,12 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]
+    assert refund["ways_out"] == []  # it is sent by itself, and a person's word is refused
+    engine.execute("UPDATE refunds SET parked_at = :now", now=engine.now)
+    [refund] = billing("invoice", "show", invoice)["refunds"]
     assert [way["command"] for way in refund["ways_out"]] == [
         f"billing refunds retry {refund['id']}",
-        f"billing refunds resolve {refund['id']} --as …",
+        f'billing refunds resolve {refund["id"]} --as … --reason "…"',
     ]
     told = billing("invoice", "show", invoice, people=True)
     assert f"billing refunds retry {refund['id']}" in told
