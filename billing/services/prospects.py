@@ -109,9 +109,8 @@ def of_subscription(
     """The same of a subscription, whose `invoices` are shown beside it; and how much befell it."""
     outlook = prospects.outlook(connection, row["id"])
     debt = outlook.oldest_debt
-    accepted = prospects.chargeable(connection, [debt] if debt else [])
     facts = {
-        Need.CHARGEABLE: any(each.is_accepted for each in accepted.values()),
+        Need.CHARGEABLE: debt is not None and _is_accepted(connection, debt, invoices),
         Need.NO_WALLET: outlook.live_wallet is None,
         Need.LINK_OPEN: outlook.live_wallet == WalletStatus.PENDING,
         Need.NOTHING_LATE: not outlook.late,
@@ -125,6 +124,14 @@ def of_subscription(
         ),
         "events": outlook.events,
     }  # fmt: skip
+
+
+def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Shown]) -> bool:
+    """Whether a retry of a debt is accepted; of one that is shown that is known already."""
+    for each in invoices:
+        if each["id"] == debt:
+            return any(" retry " in way["command"] for way in each["ways_out"])
+    return prospects.chargeable(connection, [debt])[debt].is_accepted
 
 
 def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Shown]) -> str | None:
