@@ -138,7 +138,8 @@ def subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
         coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
-    return {"subscription": made["id"], "charged_now": made.get("charged_now")}
+    told = {name: made.get(name) for name in ("charged_now", "waits_for")}
+    return {"subscription": made["id"], **told}
 
 
 @admin_task("admin.change_subscription")

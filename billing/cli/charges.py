@@ -15,7 +15,7 @@ COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created
 FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
-    "surplus", "fault", "code", "message", "waiting", "trigger",
+    "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
     "contradicted_at", "held_at", "held_why", "refunds",
 )  # fmt: skip

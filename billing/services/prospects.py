@@ -14,7 +14,7 @@ from billing.domain import ways_out
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import zone
 from billing.domain.subscription import OPENING, SubscriptionStatus
-from billing.domain.waiting import waits_for
+from billing.domain.waiting import WALLET, waits_for
 from billing.domain.wallet import LIVE, WalletStatus
 from billing.domain.ways_out import Facts, Need, State, Ways
 from billing.store.queries import prospects
@@ -138,7 +138,7 @@ def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Show
     if row["held_why"] is not None:
         return f"a person, because it is held: {row['held_why']}"
     if row["status"] == SubscriptionStatus.PENDING:
-        return "a linked wallet"
+        return WALLET
     first = next((each for each in invoices if each["status"] == InvoiceStatus.OPEN), None)
     if first is not None:
         return None if first["waits_for"] is None else str(first["waits_for"])

@@ -18,6 +18,7 @@ from billing.domain import dunning
 from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.periods import zone
+from billing.domain.waiting import CONFIRMING
 from billing.services import discounting, prospects, recalling
 from billing.services.verdicts import verdict
 from billing.store.queries import balances, engine, listing, twins
@@ -255,7 +256,7 @@ def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> 
     ids = [row["id"] for row in rows]
     failed = [row["id"] for row in rows if row["first_failed_at"] is not None]
     history = charging.history(connection, failed) if failed else {}
-    charges = _by_invoice(map(_local, listing.charges_of(connection, ids) if ids else []))
+    charges = _by_invoice(map(_charge, listing.charges_of(connection, ids) if ids else []))
     refunds = _by_invoice(_refunds(connection, listing.refunds_of(connection, ids) if ids else []))
     ahead = prospects.of_invoices(connection, rows)
     return [
@@ -311,7 +312,12 @@ def charges(
         if invoice_id is not None:
             _known_invoice(connection, invoice_id)
         rows = listing.charges(connection, invoice_id=invoice_id, status=status, limit=limit)
-    return [_local(row) for row in rows]
+    return [_charge(row) for row in rows]
+
+
+def _charge(row: Mapping[Any, Any]) -> Shown:
+    shown = _local(row)
+    return shown | {"waits_for": CONFIRMING if shown.pop("confirming") else None}
 
 
 def charge(database: Database, name: str, horizon: timedelta | None = None) -> Shown:
@@ -327,7 +333,7 @@ def charge(database: Database, name: str, horizon: timedelta | None = None) -> S
         mine = [refund for refund in refunds if refund["charge"] == row["id"]]
         back = _refunds(connection, mine, horizon)
         ways = prospects.of_charge(connection, row, horizon)
-    return _local(row) | {"ways_out": ways, "refunds": back}
+    return _charge(row) | {"ways_out": ways, "refunds": back}
 
 
 def refunds(

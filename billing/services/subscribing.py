@@ -17,8 +17,9 @@ from billing.domain.money import checked_amount
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
 from billing.domain.text import checked_id, checked_name
+from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
-from billing.services import discounting, starting
+from billing.services import discounting, keys, starting
 from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
@@ -208,8 +209,12 @@ def subscribe(
         events.record(connection, [told])
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
-        _begin_if_linked(connection, customer_id, subscription_id, now, by)
-        return {"id": str(subscription_id), "charged_now": would._asdict()}
+        linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
+        return {
+            "id": str(subscription_id),
+            "charged_now": (would if linked else backdating.NOTHING)._asdict(),
+            "waits_for": None if linked else WALLET,
+        }
 
     return once(context, request, act)
 
@@ -263,11 +268,15 @@ def _check_start(
 
 
 def _begin_if_linked(
-    connection: Connection, customer_id: str, subscription_id: UUID, now: datetime, by: Actor
-) -> None:
+    context: Context, connection: Connection, customer_id: str, subscription_id: UUID,
+    now: datetime, by: Actor,
+) -> bool:  # fmt: skip
+    """Begin if there is a wallet, and return whether it can be charged."""
     wallets.keep(connection, customer_id)
     live = wallets.live_of(connection, customer_id)
-    if live is not None and live["status"] == WalletStatus.ACTIVE:
-        row = subscriptions.lock_one(connection, subscription_id)
-        if row is not None:
-            starting.start(connection, row, now, by)
+    if live is None or live["status"] != WalletStatus.ACTIVE:
+        return False
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is not None:
+        starting.start(connection, row, now, by)
+    return live["expires_at"] > now and keys.opens(context, live["token_sealed"])

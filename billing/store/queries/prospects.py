@@ -13,6 +13,9 @@ from sqlalchemy import Connection
 from billing.domain.waiting import Brakes, Standing
 from billing.store.statements import text
 
+CONFIRMING = """(c.status IN ('pending', 'unknown') AND c.parked_at IS NULL
+    AND (c.failed_seen_at IS NOT NULL OR c.status = 'unknown' AND c.fault IS NOT NULL))"""
+"""A charge whose end was read, and is asked about once more."""
 _NOW = "coalesce((SELECT clock_at FROM engine), clock_timestamp())"
 
 
@@ -32,6 +35,8 @@ def standings(
                coalesce(i.held_why, (SELECT max(c.held_why) FROM charges c
                    WHERE c.subscription_id = i.subscription_id
                    AND c.status IN ('in_flight', 'pending', 'unknown'))) AS held_why,
+               EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+                   AND {CONFIRMING}) AS confirming,
                e.stopped_at IS NOT NULL AS stopped, e.stopped_reason,
                coalesce(e.resting_until > clock_timestamp(), false) AS resting
         FROM invoices i CROSS JOIN engine e WHERE i.id = ANY(:ids) AND i.status = 'open'
