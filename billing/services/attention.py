@@ -134,8 +134,6 @@ def _ids(items: Sequence[Item], kind: str) -> list[UUID]:
 def _of_debt(item: Item, told: str, debt: Chargeable) -> str:
     """What moves an owed invoice: a retry is accepted of the oldest one that has a wallet."""
     plain = _BIND.format(**item._asdict())
-    if told == plain and item.cause == "unsendable":
-        return told  # a wallet that no key opens is replaced
     if told != plain and not told.startswith("billing invoice retry"):
         return told
     if debt.unresolved:
@@ -163,7 +161,7 @@ def command(item: Item) -> str:
         return START_A_WORKER
     told = _COMMANDS.get((item.kind, item.cause), _LOOK.get(item.kind, "billing doctor"))
     if item.cause == "unsendable" and "BILLING_TOKEN_KEY" in (item.why or ""):
-        told = _BIND
+        told = f"{_BIND} --replace"
     return told.format(**item._asdict())
 
 

@@ -22,7 +22,7 @@ from billing.domain.identity import from_outside, named
 from billing.domain.imports import Fate, Known, Verdict, sort_out
 from billing.domain.text import is_line
 from billing.domain.wallet import LIVE
-from billing.services import import_rows, isolating, subscribing
+from billing.services import import_rows, isolating, keys, subscribing
 from billing.services.context import Context
 from billing.services.import_rows import Row
 from billing.store.queries import engine, events
@@ -138,6 +138,7 @@ def subscriptions(
         ]  # fmt: skip
         events.record(connection, told)
 
+    keys.check(context)
     hash_tokens(context)
     yield from _batches(context, lines, Kind(prepare, read, write), dry_run=dry_run)
 
