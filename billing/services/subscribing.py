@@ -210,11 +210,7 @@ def subscribe(
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
         linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
-        return {
-            "id": str(subscription_id),
-            "charged_now": (would if linked else backdating.NOTHING)._asdict(),
-            "waits_for": None if linked else WALLET,
-        }
+        return {"id": str(subscription_id), **_told(would, linked=linked)}
 
     return once(context, request, act)
 
@@ -265,6 +261,13 @@ def _check_start(
     if not backdate:
         return {}
     return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
+
+
+def _told(would: AtOnce, *, linked: bool) -> dict[str, Any]:
+    """What is charged now, and what the first charge waits for."""
+    if not linked:
+        return {"charged_now": backdating.NOTHING._asdict(), "waits_for": WALLET}
+    return {"charged_now": would._asdict(), "waits_for": None}
 
 
 def _begin_if_linked(
