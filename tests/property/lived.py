@@ -15,10 +15,18 @@ from tests.integration.engine import _DUE, START, STEPS_MAX, Engine, Row
 from tests.integration.kept import Kept
 from tests.property.prompt_gateway import PromptGateway
 
-_DUE_AT = _DUE.replace("clock_at AS at FROM engine", "CAST(:now AS timestamptz) AS at").replace(
-    "cancel_at <= at", f"cancel_at <= at AND {MAY_END}"
-)
-"""What is due, and may happen: an end waits for a charge whose outcome is not known."""
+_DUE_AT = _DUE
+for _before, _after in (
+    ("clock_at AS at FROM engine", "CAST(:now AS timestamptz) AS at"),
+    ("cancel_at <= at", f"cancel_at <= at AND {MAY_END}"),
+    ("next_due_at <= at", "next_due_at <= at AND (cancel_at IS NULL OR next_due_at < cancel_at)"),
+):
+    assert _before in _DUE
+    _DUE_AT = _DUE_AT.replace(_before, _after)
+"""What is due, and may happen: an end waits for a charge whose outcome is not known.
+
+What would be billed after that end never is.
+"""
 _FAR = START + timedelta(days=9_999)
 
 
