@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.subscription import RefundPolicy
 from billing.services import ending, linking, refunding, watching
 from billing.services.context import Request
@@ -48,14 +49,20 @@ class People:
             )
 
     def link_again(self) -> None:
-        """Whoever reads that the wallet is gone links another one."""
+        """Whoever reads that the wallet is gone links another one; the gateway forgets the dead."""
+        context = self.ground.context
         for row in self.ground.rows(
-            "SELECT id FROM customers c WHERE NOT EXISTS (SELECT 1 FROM wallets w"
-            " WHERE w.customer_id = c.id AND w.status IN ('active', 'pending')) ORDER BY id"
+            "SELECT DISTINCT ON (customer_id) customer_id, token_sealed FROM wallets w"
+            " WHERE token_sealed IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wallets o WHERE"
+            " o.customer_id = w.customer_id AND o.status IN ('active', 'pending'))"
+            " ORDER BY customer_id, created_at DESC"
         ):
+            who, token = row.customer_id, context.vault.open(row.token_sealed).decode()
+            request = UUID(int=self.random.getrandbits(128), version=4)
+            assert context.gateway.unbind(Payer(who, who), token, str(request)) == Succeeded()
             self.linked_again += 1
-            linking.bind(self.ground.context, row.id, str(PHONES + self.linked_again), BY)
-            linking.refresh(self.ground.context, row.id)
+            linking.bind(context, who, str(PHONES + self.linked_again), BY)
+            linking.refresh(context, who)
 
     def complain(self, month: int) -> None:
         """One of a hundred gets a part of a paid month back."""
