@@ -149,13 +149,15 @@ def test_a_message_that_cannot_be_acknowledged_holds_no_place(ground: Ground) ->
     Redis lets it read and refuses to take a message out: no error ends the connection, so that a
     place which is not given back would be lost until somebody starts the worker anew.
     """
+    left_over = in_hand(ground, "charges")  # by a Redis that was restarted, of other tests
     people = begin_a_wave(ground, "unacknowledged", seconds=2)
     log = ground.fleet.workers["one"].program.log
-    connected, [first] = len(RECONNECTS.findall(log.read_text())), in_hand(ground, "charges")
+    connected = len(RECONNECTS.findall(log.read_text()))
+    [first] = in_hand(ground, "charges") - left_over
     ground.broker().execute_command("ACL", "SETUSER", "default", "-zrem", "-hdel")
     try:
         end_of_the_wave(ground, people)
-        tags = in_hand(ground, "charges")
+        tags = in_hand(ground, "charges") - left_over
         assert first in tags
         assert len(tags) == 3, "none of the three batches was taken out"
         ground.poll(
