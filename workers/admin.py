@@ -101,13 +101,14 @@ def bind_wallet(
     phone: str,
     success_url: str | None = None,
     failure_url: str | None = None,
+    replace: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> None:
-    """Begin to link a customer's OVO account."""
+    """Begin to link a customer's OVO account; `replace` ends a wallet that no key opens."""
     # The phone is not kept with the key: commands are not encrypted.
     kept = Request(request.key, request.task, {"customer": customer})
     linking.bind(
         context(), customer, phone, by,
-        success_url=success_url, failure_url=failure_url, request=kept,
+        success_url=success_url, failure_url=failure_url, replace=replace, request=kept,
     )  # fmt: skip
 
 
@@ -138,7 +139,8 @@ def subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
         coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
-    return {"subscription": made["id"], "charged_now": made.get("charged_now")}
+    told = {name: made.get(name) for name in ("charged_now", "waits_for")}
+    return {"subscription": made["id"], **told}
 
 
 @admin_task("admin.change_subscription")

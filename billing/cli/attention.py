@@ -36,7 +36,7 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
         from billing.services import attention as services
 
         tick = engine.settings().tick_seconds
-        found = services.listed(database, clock.now(), tick, most)
+        found = services.listed(database, clock.now(), tick, most, horizon=engine.horizon())
         rows = [_row(each.item._asdict(), each.age_seconds, each.command) for each in found]
         shown = [
             row | {"": "alarm" if row["alarm"] else "", "age": services.span(row["age_seconds"])}

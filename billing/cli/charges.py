@@ -15,7 +15,7 @@ COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created
 FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
-    "surplus", "fault", "code", "message", "waiting", "trigger",
+    "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
     "contradicted_at", "held_at", "held_why", "refunds",
 )  # fmt: skip
@@ -57,7 +57,7 @@ def show(charge: Charge, *, as_json: options.Json = False) -> None:
     with engine.rows() as database:
         from billing.services import showing
 
-        found = showing.charge(database, charge)
+        found = showing.charge(database, charge, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
@@ -78,7 +78,7 @@ def resolve(
 
         wanted = showing.charge(context.database, charge)["id"]
         done = operating.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
-        found = showing.charge(context.database, charge)
+        found = showing.charge(context.database, charge, engine.horizon())
 
     def people() -> None:
         output.say(f"the gateway was asked, and says: {done.gateway}")
@@ -102,7 +102,7 @@ def acknowledge(
 
         wanted = showing.charge(context.database, charge)["id"]
         refund_resolution.acknowledge_breach(context, wanted, by)
-        found = showing.charge(context.database, charge)
+        found = showing.charge(context.database, charge, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: output.say(f"charge {wanted} is seen to"))
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def settings() -> "Settings":
     level = loaded.log_level if "BILLING_LOG_LEVEL" in os.environ else "warning"
     logs.configure(loaded.log_format, level, sys.stderr)
     return loaded
+
+
+def horizon() -> timedelta:
+    """How old a charge or a refund must be before a person's word about it is believed."""
+    return timedelta(seconds=settings().not_found_horizon_seconds)
 
 
 @contextmanager

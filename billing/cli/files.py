@@ -4,13 +4,14 @@ import csv
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from billing.cli import arguments, engine, options, output, records, rejects
-from billing.domain.errors import InvalidValue
+from billing.cli import arguments, engine, options, output, records, refusals, rejects
+from billing.domain.errors import BrokenOff, InvalidValue
 
 if TYPE_CHECKING:
     from billing.services.importing import Report
@@ -56,9 +57,12 @@ def import_(
             reports = importing.customers(context, rows, by, dry_run=dry_run)
         else:
             reports = importing.subscriptions(context, rows, by, dry_run=dry_run, backdate=backdate)
-        with output.progress("importing", count, quiet=as_json) as advance:
-            for report in reports:
-                advance(report.added + report.there + len(report.bad))
+        try:
+            with output.progress("importing", count, quiet=as_json) as advance, closing(reports):
+                for report in reports:
+                    advance(report.added + report.there + len(report.bad))
+        except (Exception, KeyboardInterrupt) as broken:
+            raise _broken_off(broken, report, dry_run=dry_run) from broken
     found: dict[str, Any] = {
         "added": report.added, "there": report.there, "rejected": len(report.bad),
         "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
@@ -76,13 +80,25 @@ def import_(
     try:
         rejects.write(rejected, report.bad)
     except InvalidValue as failed:
-        would = "would be added" if dry_run else "added"
-        raise InvalidValue(
-            f"{failed}; {report.added} {would}, {report.there} were there already,"
-            f" {len(report.bad)} rejected"
-        ) from None
+        raise InvalidValue(f"{failed}; {_counted(report, dry_run=dry_run)}") from None
     output.answer(found, as_json=as_json, people=people)
     raise typer.Exit(1)
+
+
+def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> BaseException:
+    """What ends the command in place of what broke it off, with what was done until then."""
+    interrupted = isinstance(broken, KeyboardInterrupt)
+    why = refusals.one_line(broken) if isinstance(broken, Exception) else "interrupted"
+    told = f"{why}; {_counted(report, dry_run=dry_run)} before it broke off; import the file again"
+    if interrupted:
+        sys.stderr.write(f"billing: {told}\n")
+        return KeyboardInterrupt()
+    return BrokenOff(told)
+
+
+def _counted(report: "Report", *, dry_run: bool) -> str:
+    would = "would be added" if dry_run else "added"
+    return f"{report.added} {would}, {report.there} were there already, {len(report.bad)} rejected"
 
 
 def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.cli.arguments import HOME_TIMEZONE
 
 EXAMPLE = options.example("billing forecast --until 2026-12-31T23:59")
 
@@ -36,4 +37,5 @@ def forecast(
         output.say(
             f"{count} charges, {output.written('amount', total)}"
             + (f"; {output.written('amount', unlinked)} of it need a wallet" if unlinked else "")
+            + f"; times are {HOME_TIMEZONE}"
         )

@@ -144,10 +144,17 @@ def ways(found: Mapping[str, Any]) -> None:
     known = found["ways_out"]
     if not known:
         return
-    width = max(len(way["command"]) for way in known)
+    commands = [command(way) for way in known]
+    width = max(map(len, commands))
     say("you can")
-    for way in known:
-        say(f"  {way['command']:{width}}  {way['does']}")
+    for told, way in zip(commands, known, strict=True):
+        say(f"  {told:{width}}  {way['does']}")
+
+
+def command(way: Mapping[str, Any]) -> str:
+    """A way out as people read it: the command, and from when if it is refused until then."""
+    at = way["from_at"]
+    return f"from {written('from_at', at)}: {way['command']}" if at else str(way["command"])
 
 
 def written(key: str, value: object) -> str:

@@ -55,7 +55,7 @@ def show(refund: Refund, *, as_json: options.Json = False) -> None:
     with engine.rows() as database:
         from billing.services import showing
 
-        found = showing.refund(database, wanted)
+        found = showing.refund(database, wanted, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
@@ -85,7 +85,7 @@ def resolve(
         from billing.services import refund_resolution, showing
 
         told = refund_resolution.resolve_refund(context, wanted, verdict, by)
-        found = showing.refund(context.database, wanted)
+        found = showing.refund(context.database, wanted, engine.horizon())
 
     def people() -> None:
         if told["gateway"] is not None:
@@ -103,7 +103,9 @@ def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Jso
         from billing.services import refund_resolution, showing
 
         tried = refund_resolution.retry_refund(context, wanted, by)["refund"]
-        found = showing.refund(context.database, arguments.identity(tried, "refund"))
+        found = showing.refund(
+            context.database, arguments.identity(tried, "refund"), engine.horizon()
+        )
     output.answer(
         found,
         as_json=as_json,
@@ -121,7 +123,7 @@ def acknowledge(
         from billing.services import refund_resolution, showing
 
         refund_resolution.acknowledge_contradiction(context, wanted, by)
-        found = showing.refund(context.database, wanted)
+        found = showing.refund(context.database, wanted, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: output.say(f"refund {wanted} is seen to"))
 
 

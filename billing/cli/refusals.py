@@ -34,13 +34,17 @@ def _of_database(error: Exception) -> str | None:
         return None
     from sqlalchemy.exc import DBAPIError, NoResultFound, ProgrammingError
 
-    from billing.store.session import is_lost
+    from billing.store.session import is_locked, is_lost, took_too_long
 
     if isinstance(error, NoResultFound):  # the engine's one row is written by the migration
         return MIGRATE
     if isinstance(error, ProgrammingError):
         names = {"UndefinedTable", "UndefinedColumn", "InvalidSchemaName"}
         return MIGRATE if type(error.orig).__name__ in names else None
+    if is_locked(error):
+        return "another transaction holds this row; try again"
+    if took_too_long(error):
+        return "PostgreSQL took too long over a statement; try again"
     if isinstance(error, DBAPIError) and is_lost(error):
         return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
     return None

@@ -85,8 +85,11 @@ def subscribe(
         due = AtOnce(**made["charged_now"])
         if start is not None and due.periods:
             output.say(f"charged at once: {due}")
-        if shown["status"] == SubscriptionStatus.PENDING:
-            output.say(f"it begins with a wallet: billing wallet bind {customer} --phone 62…")
+        if made["waits_for"] is not None:
+            bind = f"billing wallet bind {customer} --phone 62…"
+            commands = [way["command"] for way in shown["ways_out"]]
+            brings = next((each for each in commands if " wallet " in each), bind)
+            output.say(f"nothing is charged until a wallet is linked: {brings}")
 
     output.answer(made, as_json=as_json, people=people)
 

@@ -298,9 +298,10 @@ def _stands(found: Shown) -> str:
     status, commands = str(found["status"]), [way["command"] for way in found["ways_out"]]
     match status:
         case "pending":
-            return f"a wallet: {commands[0]}"
+            return ": ".join(["a wallet", *(each for each in commands if " wallet " in each)])
         case "paused" | "unpaid":
-            return f"it stays {status} until: {', or: '.join(commands[:-1])}"
+            ways = ", or: ".join(each for each in commands if " cancel " not in each)
+            return f"it stays {status} until: {ways}" if ways else f"it stays {status}"
         case _:
             return f"nothing: it is {status}"
 

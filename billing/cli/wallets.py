@@ -27,6 +27,9 @@ def bind(
     ] = None,
     reason: options.Reason = None,
     *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="End a wallet whose token no key opens any more.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Begin to link an account; the customer opens the link that this prints."""
@@ -34,7 +37,10 @@ def bind(
     with engine.engine() as context:
         from billing.services import linking, showing
 
-        linking.bind(context, customer, phone, by, success_url=success_url, failure_url=failure_url)
+        linking.bind(
+            context, customer, phone, by, success_url=success_url, failure_url=failure_url,
+            replace=replace,
+        )  # fmt: skip
         wallet = showing.wallet_of(context.database, customer)
 
     def people() -> None:

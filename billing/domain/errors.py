@@ -37,5 +37,9 @@ class GatewayRefused(BillingError):
     """The gateway declined or could not be reached for something a person is waiting for."""
 
 
+class BrokenOff(BillingError):
+    """A long command ended early; what it had done until then stays, and is counted here."""
+
+
 class NotConfigured(BillingError):
     """A setting is missing or makes no sense, or a server it names cannot be reached."""

@@ -10,6 +10,12 @@ State = TypeVar("State", bound=StrEnum)
 Move = TypeVar("Move", bound=StrEnum)
 
 
+def check(table: Mapping[State, Mapping[Move, State]], what: str, state: State, move: Move) -> None:
+    """Raise IllegalMove unless `move` is possible, in words for whoever asked for it."""
+    if move not in table[state]:
+        raise IllegalMove(f"{what} is {state}; nothing to {move}")
+
+
 def advance(
     table: Mapping[State, Mapping[Move, State]], what: str, state: State, move: Move
 ) -> State:

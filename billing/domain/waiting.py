@@ -9,6 +9,9 @@ from typing import NamedTuple
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 
+WALLET = "a linked wallet"
+CONFIRMING = "the gateway, which is asked once more: an answer that ends the charge is confirmed"
+
 
 class Standing(NamedTuple):
     """What is known of an open invoice and of the engine; a date that is to come is no `due`."""
@@ -22,6 +25,8 @@ class Standing(NamedTuple):
     unresolved: bool
     held_why: str | None = None
     """Why it is held, or its subscription's unresolved charge is."""
+    confirming: bool = False
+    """Whether the unresolved charge has an answer that is asked about once more."""
 
 
 class Brakes(NamedTuple):
@@ -38,7 +43,7 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
     if before is not None:
         return before
     if standing.blocked_on == Blocked.WALLET:
-        return "a linked wallet"
+        return WALLET
     if standing.blocked_on == Blocked.BALANCE:
         short = f": {rupiah(standing.shortfall)} short" if standing.shortfall else ""
         return f"money in the wallet{short}"
@@ -60,6 +65,8 @@ def _stands_before(standing: Standing) -> str | None:
     """What has to end before the invoice itself is looked at."""
     if standing.held_why is not None:
         return f"a person, because it is held: {standing.held_why}"
+    if standing.confirming:
+        return CONFIRMING
     if standing.unresolved:
         return "the outcome of a charge that is on its way"
     return "an older invoice, which is charged first" if standing.older_open else None

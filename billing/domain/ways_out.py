@@ -5,6 +5,7 @@ another does not know. It knows commands by name, and nothing of how they are ca
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -15,11 +16,36 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 
 
+class Need(StrEnum):
+    """What has to hold for a command to be accepted; one without a need always is."""
+
+    CHARGEABLE = "chargeable"
+    """Its invoice comes first, nothing of its subscription is unresolved, and there is a wallet."""
+    NO_WALLET = "no_wallet"
+    LINK_OPEN = "link_open"
+    NOTHING_LATE = "nothing_late"
+    """Nothing that was planned for the subscription is overdue."""
+    NO_END_DUE = "no_end_due"
+    DECIDABLE = "decidable"
+    """Parked, or older than the horizon: a person's word is believed."""
+    WAITS = "waits"
+    """A refund waits for a person, and there is money for it."""
+    KEPT = "kept"
+    """Money of the charge is left to give back."""
+
+
+Facts = Mapping[Need, bool | datetime]
+"""Whether a need is met, or from when it will be; what is not told is not met."""
+
+
 class Way(NamedTuple):
     """A command with names in capitals where ids go, and what it brings."""
 
     command: str
     does: str
+    need: Need | None = None
+    from_at: datetime | None = None
+    """When it is accepted from, if that is not yet."""
 
     def named(self, names: Mapping[str, object]) -> "Way | None":
         """The same with ids; None when one is not known: there is nothing that it could do."""
@@ -27,31 +53,55 @@ class Way(NamedTuple):
         if any(word.isupper() and names.get(word.lower()) is None for word in words):
             return None
         filled = (str(names[word.lower()]) if word.isupper() else word for word in words)
-        return Way(" ".join(filled), self.does)
+        return self._replace(command=" ".join(filled))
+
+    def among(self, facts: Facts) -> "Way | None":
+        """The same with the date from which it is accepted; None when nobody knows one."""
+        met = True if self.need is None else facts.get(self.need, False)
+        if isinstance(met, datetime):
+            return self._replace(from_at=met)
+        return self if met else None
 
 
-_BIND = Way("billing wallet bind CUSTOMER --phone 62…", "link a wallet")
-_RETRY = Way("billing invoice retry INVOICE", "charge what is owed once more, at once")
+_BIND = Way("billing wallet bind CUSTOMER --phone 62…", "link a wallet", Need.NO_WALLET)
+_REFRESH = Way(
+    "billing wallet refresh CUSTOMER", "look whether the customer has finished the link",
+    Need.LINK_OPEN,
+)  # fmt: skip
+_RETRY = Way(
+    "billing invoice retry INVOICE", "charge what is owed once more, at once", Need.CHARGEABLE
+)
 _VOID = Way("billing invoice void INVOICE", "owe it no more")
-_CANCEL = Way("billing subscription cancel SUBSCRIPTION", "end it")
-_PAUSE = Way("billing subscription pause SUBSCRIPTION", "open no period for a while")
-_RESUME = Way("billing subscription resume SUBSCRIPTION", "go on with the next period")
+_CANCEL = Way("billing subscription cancel SUBSCRIPTION", "end it", Need.NO_END_DUE)
+_PAUSE = Way(
+    "billing subscription pause SUBSCRIPTION", "open no period for a while", Need.NOTHING_LATE
+)
+_RESUME = Way(
+    "billing subscription resume SUBSCRIPTION", "go on with the next period", Need.NOTHING_LATE
+)
 _UNBIND = Way("billing wallet unbind CUSTOMER", "delete the token")
 _RESOLVE = Way(
-    "billing charge resolve CHARGE --as …", "say what became of it, when the gateway will not tell"
+    "billing charge resolve CHARGE --as …", "say what became of it, when the gateway will not tell",
+    Need.DECIDABLE,
+)  # fmt: skip
+_LOOK = Way("billing charge show CHARGE", "see what became of it; it is asked about by itself")
+_AGAIN = Way(
+    "billing refunds retry REFUND", "ask about a parked refund, or send it, once more", Need.WAITS
 )
-_AGAIN = Way("billing refunds retry REFUND", "ask about a parked refund, or send it, once more")
-_REFUND = Way("billing refund INVOICE", "request another refund of what is kept")
-_DECIDE = Way("billing refunds resolve REFUND --as …", "say what became of a parked refund")
+_REFUND = Way("billing refund INVOICE", "request another refund of what is kept", Need.KEPT)
+_DECIDE = Way(
+    'billing refunds resolve REFUND --as … --reason "…"', "say what became of a parked refund",
+    Need.DECIDABLE,
+)  # fmt: skip
 
 Ways = tuple[Way, ...]
 State = TypeVar("State", bound=StrEnum)
 
 SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
-    SubscriptionStatus.PENDING: (_BIND, _CANCEL),
+    SubscriptionStatus.PENDING: (_BIND, _REFRESH, _CANCEL),
     SubscriptionStatus.TRIALING: (_PAUSE, _CANCEL),
     SubscriptionStatus.ACTIVE: (_PAUSE, _CANCEL),
-    SubscriptionStatus.PAST_DUE: (_RETRY, _BIND, _CANCEL),
+    SubscriptionStatus.PAST_DUE: (_RETRY, _BIND, _REFRESH, _CANCEL),
     SubscriptionStatus.PAUSED: (_RESUME, _CANCEL),
     SubscriptionStatus.UNPAID: (_RETRY, _RESUME, _CANCEL),
 }
@@ -60,7 +110,7 @@ INVOICE: Mapping[InvoiceStatus, Ways] = {
     InvoiceStatus.UNCOLLECTIBLE: (_RETRY, _VOID),
 }
 CHARGE: Mapping[ChargeStatus, Ways] = {
-    ChargeStatus.IN_FLIGHT: (_RESOLVE,),
+    ChargeStatus.IN_FLIGHT: (_LOOK,),
     ChargeStatus.PENDING: (_RESOLVE,),
     ChargeStatus.UNKNOWN: (_RESOLVE,),
     ChargeStatus.DECLINED: (_RETRY,),
@@ -73,16 +123,16 @@ REFUND: Mapping[RefundStatus, Ways] = {
     RefundStatus.DECLINED: (_REFUND,),
     RefundStatus.WAIVED: (_REFUND,),
     RefundStatus.UNRETURNED: (
-        Way("billing refunds retry REFUND", "replace it by a new refund"),
+        Way("billing refunds retry REFUND", "replace it by a new refund", Need.WAITS),
         Way(
-            "billing refunds resolve REFUND --as …",
+            'billing refunds resolve REFUND --as … --reason "…"',
             "say that the money went back by other means, or is kept",
         ),
     ),
 }
 WALLET: Mapping[WalletStatus, Ways] = {
     WalletStatus.PENDING: (
-        Way("billing wallet refresh CUSTOMER", "look whether the customer has finished the link"),
+        _REFRESH,
         Way("billing wallet unbind CUSTOMER", "drop the link"),
     ),
     WalletStatus.ACTIVE: (_UNBIND,),

@@ -5,21 +5,32 @@ are worth knowing, and end by themselves or by a decision that has time. It chan
 no gateway.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
-from billing.store.queries import attention
+from sqlalchemy import Connection
+
+from billing.domain.periods import zone
+from billing.domain.wallet import WalletStatus
+from billing.services.showing import HOME_TIMEZONE
+from billing.store.queries import attention, prospects
 from billing.store.queries.attention import Ages, Count, Item
+from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
+_HOME = zone(HOME_TIMEZONE)
 LATE_MIN = timedelta(seconds=5)
 """However short the ticks are, work is not late before this."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"
 _BIND = "billing wallet bind {customer} --phone 62…"
+_REFRESH = "billing wallet refresh {customer}"
+_RETRY = "billing invoice retry {id}"
+_SEE = "billing invoice show {id}"
 _COMMANDS = {
     ("charge", "parked"): 'billing charge resolve {id} --as declined --reason "…"',
     ("charge", "other amount"): 'billing charge resolve {id} --as succeeded --reason "…"',
@@ -29,7 +40,8 @@ _COMMANDS = {
     ("refund", "parked"): "billing refunds retry {id}",
     ("refund", "unreturned"): "billing refunds retry {id}",
     ("refund", "contradicted"): 'billing refunds acknowledge {id} --reason "…"',
-    ("wallet", "link open"): "billing wallet refresh {customer}",
+    ("wallet", "link open"): _REFRESH,
+    ("wallet", "unlinking"): "billing wallet unbind {customer}",
     ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
     ("invoice", "waits for wallet"): _BIND,
     ("invoice", "postponed"): 'billing invoice void {id} --reason "…"',
@@ -40,10 +52,18 @@ _COMMANDS = {
 _LOOK = {
     "charge": "billing charge show {id}",
     "refund": "billing refunds show {id}",
-    "invoice": "billing invoice retry {id}",
-    "wallet": "billing wallet refresh {customer}",
+    "invoice": _RETRY,
+    "wallet": _REFRESH,
     "subscription": "billing subscription show {id}",
 }
+
+
+_LINK: Mapping[str | None, str] = {
+    None: _BIND,
+    WalletStatus.PENDING: _REFRESH,
+    WalletStatus.UNBINDING: "billing wallet unbind {customer}",
+}
+"""What brings a wallet that can be charged nearer, by the status of the live one."""
 
 
 class Attention(NamedTuple):
@@ -62,12 +82,65 @@ def ages(now: datetime, tick_seconds: Decimal) -> Ages:
 
 
 def listed(
-    database: Database, now: datetime, tick_seconds: Decimal, limit: int, after: Item | None = None
+    database: Database,
+    now: datetime,
+    tick_seconds: Decimal,
+    limit: int,
+    after: Item | None = None,
+    *,
+    horizon: timedelta | None = None,
 ) -> list[Attention]:
-    """A page of what needs attention: alarms first, and the oldest first."""
+    """A page of what needs attention: alarms first, and the oldest first.
+
+    `horizon` is how old a charge must be before a person's word about it is believed.
+    """
     with database.transaction() as connection:
         found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)
-    return [Attention(item, _age(item.since_at, now), command(item)) for item in found]
+        commands = commands_of(connection, found, horizon)
+    found = [item._replace(since_at=item.since_at.astimezone(_HOME)) for item in found]
+    return [
+        Attention(item, _age(item.since_at, now), told)
+        for item, told in zip(found, commands, strict=True)
+    ]  # fmt: skip
+
+
+def commands_of(
+    connection: Connection, items: Sequence[Item], horizon: timedelta | None
+) -> list[str]:
+    """The command that moves each of some items, as far as it is accepted now."""
+    owed = prospects.chargeable(connection, _ids(items, "invoice"))
+    charges = prospects.charges(connection, _ids(items, "charge"))
+    refunds = prospects.refunds(connection, _ids(items, "refund"))
+
+    def of(item: Item) -> str:
+        told = command(item)
+        if item.kind == "invoice" and (debt := owed.get(UUID(item.id))) is not None:
+            return _of_debt(item, told, debt)
+        if item.kind == "charge" and " resolve " in told:
+            at = charges[UUID(item.id)].decidable(horizon)
+            if isinstance(at, datetime):
+                return f"from {at.astimezone(_HOME).isoformat(' ', 'minutes')}: {told}"
+            return told if at else f"billing charge show {item.id}"
+        is_spent = item.kind == "refund" and " retry " in told and not refunds[UUID(item.id)].waits
+        return f'billing refunds resolve {item.id} --as kept --reason "…"' if is_spent else told
+
+    return [of(item) for item in items]
+
+
+def _ids(items: Sequence[Item], kind: str) -> list[UUID]:
+    return [UUID(item.id) for item in items if item.kind == kind]
+
+
+def _of_debt(item: Item, told: str, debt: Chargeable) -> str:
+    """What moves an owed invoice: a retry is accepted of the oldest one that has a wallet."""
+    plain = _BIND.format(**item._asdict())
+    if told != plain and not told.startswith("billing invoice retry"):
+        return told
+    if debt.unresolved:
+        return _SEE.format(**item._asdict())
+    if debt.wallet_good:
+        return f"billing invoice retry {debt.first}"
+    return _LINK.get(debt.wallet, _SEE).format(**item._asdict())
 
 
 def counted(database: Database, now: datetime, tick_seconds: Decimal) -> list[Count]:
@@ -88,7 +161,7 @@ def command(item: Item) -> str:
         return START_A_WORKER
     told = _COMMANDS.get((item.kind, item.cause), _LOOK.get(item.kind, "billing doctor"))
     if item.cause == "unsendable" and "BILLING_TOKEN_KEY" in (item.why or ""):
-        told = _BIND
+        told = f"{_BIND} --replace"
     return told.format(**item._asdict())
 
 

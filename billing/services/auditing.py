@@ -35,10 +35,14 @@ class Finding:
 
 def audit(context: Context) -> list[Finding]:
     """Check every invariant, and look for what waits for a person; an empty list means neither."""
+    ends = dead_ends(context)
+    with context.database.transaction() as connection:
+        horizon = context.limits.not_found_horizon
+        commands = attention.commands_of(connection, ends, horizon)
     found = [
         Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
-                f" ({item.why or 'no reason is known'}); {attention.command(item)}")
-        for item in dead_ends(context)
+                f" ({item.why or 'no reason is known'}); {command}")
+        for item, command in zip(ends, commands, strict=True)
     ]  # fmt: skip
     return broken(context) + found
 

@@ -7,24 +7,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
-from billing.domain.events import Actor, event
+from billing.domain.events import Actor
 from billing.domain.money import checked_amount
 from billing.domain.refund import RefundPurpose
 from billing.services import returns
 from billing.services.context import Context, Request, once
-from billing.store.queries import balances, catalog, charges, events, subscriptions
-
-
-def give(
-    connection: Connection,
-    invoice: Mapping[Any, Any],
-    amount: int,
-    reason: str,
-    by: Actor,
-    now: datetime,
-) -> None:
-    """Make a part of what an invoice was paid the customer's; its subscription is locked."""
-    returns.credit(connection, invoice, amount, reason, by, now)
+from billing.store.queries import balances, catalog, charges, subscriptions
 
 
 def grant(
@@ -74,12 +62,9 @@ def refund(
         why = by.reason or "credit paid out"
         order = returns.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
         made = returns.request_refund(connection, taken, order, by, now)
-        told = event(
-            "credit.paid_out", at=now, by=by, customer_id=credit["customer_id"],
-            invoice_id=paid["invoice_id"], charge_id=paid["id"], credit=credit_id, amount=amount,
-            refund=str(made),
-        )  # fmt: skip
-        events.record(connection, [told])
+        changed = returns.CreditChange("paid_out", credit_id, amount, why)
+        about = {**taken._asdict(), "refund": str(made)}
+        returns.record_credits(connection, [changed], by, now, **about)
         return {"credit": credit_id, "refund": str(made), "amount": amount}
 
     return once(context, request, act)

@@ -14,7 +14,7 @@ from billing.domain import segments
 from billing.domain.events import Actor
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import unused_days, zone_of
-from billing.services import crediting, moving
+from billing.services import moving, returns
 from billing.store.queries import invoices, subscriptions
 
 
@@ -82,5 +82,5 @@ def give(
     parts = left.spread(amount)
     for source, part in zip(of_it, parts, strict=True):
         if part > 0:
-            crediting.give(connection, source, part, why, by, now)
+            returns.credit(connection, source, part, why, by, now)
     return sum(parts)

@@ -6,8 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from billing.domain.forecast import Expected, Reason, periods
+from billing.domain.periods import zone
+from billing.services.showing import HOME_TIMEZONE
 from billing.store.queries import forecast as statements
 from billing.store.session import Database
+
+_HOME = zone(HOME_TIMEZONE)
 
 
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
@@ -17,6 +21,7 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dic
     ordered by the first due instant of its invoice or subscription; a subscription
     with several periods has them one after the other. It assumes that every charge succeeds. A
     customer's balance covers the first lines of theirs; what it covers whole is no charge.
+    All dates are in HOME_TIMEZONE, whatever zones the plans have.
     `wallet` is `needs_link` when the customer has no wallet that can be charged by then.
     """
     balances: dict[str, int] = {}
@@ -49,7 +54,7 @@ def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
 def _shown(row: Any, expected: Expected) -> dict[str, Any]:
     until: datetime | None = row["wallet_until"]
     return {
-        "due_at": expected.due_at,
+        "due_at": expected.due_at.astimezone(_HOME),
         "customer": row["customer_id"],
         "subscription": row["subscription_id"],
         "period_index": expected.period_index,

@@ -24,16 +24,13 @@ def check_keys(context: Context) -> None:
 
     A key that opens some of what the database holds is no reason not to start: new work can be
     done, and what cannot be opened is told loudly. One that opens nothing is taken for a mistake:
-    every customer would have to link anew. When it is lost for good, `billing wallet bind` makes
-    the first token that it opens. The gateway is asked about a payment that does not exist, which
-    moves nothing. One that does not answer is no reason not to start.
+    every customer would have to link anew. When it is lost for good, the first token that it
+    opens is made by `billing wallet bind --replace`. The gateway is asked about a payment that does
+    not exist, which moves nothing. One that does not answer is no reason not to start.
     """
     with context.database.transaction() as connection:
         elsewhere = _elsewhere(context, connection)
-    tried = keys.try_all(context.database, context.vault)
-    shut = keys.trouble(tried)
-    if shut and keys.none_opens(tried):
-        raise NotConfigured(shut)
+    shut = keys.check(context)
     if shut:
         log.error("keys.missing", why=shut)
     if elsewhere is not None:

@@ -4,7 +4,8 @@ The same row twice is the same as once; the same id with other content is reject
 that somebody has already. A bad row is reported and loses no other. It reads no file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -21,7 +22,7 @@ from billing.domain.identity import from_outside, named
 from billing.domain.imports import Fate, Known, Verdict, sort_out
 from billing.domain.text import is_line
 from billing.domain.wallet import LIVE
-from billing.services import import_rows, isolating, subscribing
+from billing.services import import_rows, isolating, keys, subscribing
 from billing.services.context import Context
 from billing.services.import_rows import Row
 from billing.store.queries import engine, events
@@ -63,7 +64,7 @@ class Overtaken(Exception):
 
 def customers(
     context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Add customers, and yield the report after each batch."""
 
     def prepare(_: Connection, line: int, cells: Mapping[str, str], now: datetime) -> Row:
@@ -87,7 +88,7 @@ def customers(
 def subscriptions(
     context: Context, lines: Iterable[Line], by: Actor, *, dry_run: bool = False,
     backdate: bool = False,
-) -> Iterator[Report]:  # fmt: skip
+) -> Generator[Report, None, None]:  # fmt: skip
     """Add running subscriptions with their anchor, next due date and token; yield reports.
 
     A new one that is due since more than BILLING_BACKDATE_DAYS_MAX days is rejected unless
@@ -137,6 +138,7 @@ def subscriptions(
         ]  # fmt: skip
         events.record(connection, told)
 
+    keys.check(context)
     hash_tokens(context)
     yield from _batches(context, lines, Kind(prepare, read, write), dry_run=dry_run)
 
@@ -166,22 +168,36 @@ def hash_tokens(context: Context) -> None:
 
 def _batches(
     context: Context, lines: Iterable[Line], kind: Kind, *, dry_run: bool
-) -> Iterator[Report]:
-    """Check a batch while the one before it is written; a row that cannot be is a bad one."""
+) -> Generator[Report, None, None]:
+    """Check a batch while the one before it is written; a row that cannot be is a bad one.
+
+    The report is yielded before the first batch as well: whoever has it sees what was done when
+    something breaks off.
+    """
     report = Report()
     # A dry run has to remember what it did not write.
     memory = Known() if dry_run else None
     written = None
-    for batch in _parts(lines):
-        now = context.clock.now()
-        good, bad = _checked(context, batch, kind, now)
+    yield report
+    try:
+        for batch in _parts(lines):
+            now = context.clock.now()
+            good, bad = _checked(context, batch, kind, now)
+            if written is not None:
+                settled, written = written.result(), None
+                _count(report, settled)
+                yield report
+            report.bad += bad
+            written = context.desk.submit(_settled, context, kind, good, now, memory)
         if written is not None:
-            _count(report, written.result())
-            yield report
-        report.bad += bad
-        written = context.desk.submit(_settled, context, kind, good, now, memory)
-    if written is not None:
-        _count(report, written.result())
+            settled, written = written.result(), None
+            _count(report, settled)
+    except BaseException:
+        # What is being written goes on meanwhile, and is part of what was added.
+        if written is not None:
+            with suppress(Exception, KeyboardInterrupt):
+                _count(report, written.result())
+        raise
     yield report
 
 

@@ -57,8 +57,18 @@ def trouble(tried: Iterable[Opened]) -> str:
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
     return (
         f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were sealed"
-        " with, separated by a comma, or link the wallets anew: billing wallet bind CUSTOMER"
+        " with, separated by a comma, or link the wallets anew:"
+        " billing wallet bind CUSTOMER --replace"
     )
+
+
+def check(context: Context) -> str:
+    """What cannot be opened, in one line. Raises NotConfigured when nothing can."""
+    tried = try_all(context.database, context.vault)
+    shut = trouble(tried)
+    if shut and none_opens(tried):
+        raise NotConfigured(shut)
+    return shut
 
 
 def none_opens(tried: Iterable[Opened]) -> bool:

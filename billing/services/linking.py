@@ -47,10 +47,12 @@ def bind(
     *,
     success_url: str | None = None,
     failure_url: str | None = None,
+    replace: bool = False,
     request: Request | None = None,
 ) -> UUID:
     """Begin to link a customer's OVO account, and return the wallet's id.
 
+    `replace` ends a wallet whose token no key opens; one that opens has to be unbound first.
     The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
     WalletAlreadyLinked, InvalidValue or GatewayRefused.
     """
@@ -73,7 +75,7 @@ def bind(
             return {"wallet": str(wallet_id)}
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
-        _close_unopenable(context, connection, customer_id, by, now)
+        _close_unopenable(context, connection, customer_id, by, now, replace=replace)
         added = wallets.add(
             connection,
             id=wallet_id,
@@ -98,12 +100,22 @@ def bind(
 
 
 def _close_unopenable(
-    context: Context, connection: Connection, customer_id: str, by: Actor, now: datetime
-) -> None:
-    """End a wallet whose token no key opens: it can neither be charged nor be deleted."""
+    context: Context, connection: Connection, customer_id: str, by: Actor, now: datetime,
+    *, replace: bool,
+) -> None:  # fmt: skip
+    """End a wallet whose token no key opens: it can neither be charged nor be deleted.
+
+    By a person's word only: with the right key it may be a good one. Raises WalletAlreadyLinked.
+    """
     live = wallets.live_of(connection, customer_id)
     if live is None or live["token_sealed"] is None or keys.opens(context, live["token_sealed"]):
         return
+    if not replace:
+        raise WalletAlreadyLinked(
+            f"the customer's wallet {live['masked_phone']} is {live['status']}, and"
+            " BILLING_TOKEN_KEY does not open its token: add the key it was sealed with, or end"
+            " that wallet and link anew with --replace (task: replace=true)"
+        )
     row = wallets.lock(connection, live["id"])
     if row is None or row["token_sealed"] != live["token_sealed"]:
         return

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain import machine
 from billing.domain.charge import Trigger
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
-from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
+from billing.domain.invoice import TRANSITIONS, InvoiceMove, InvoiceStatus
 from billing.domain.wallet import WalletStatus
 from billing.services import breaker, guarding, moving, reopening
 from billing.services.context import Context, Request, once
@@ -110,7 +111,8 @@ def void_invoice(
         invoice = invoices.one(connection, invoice_id)
         if invoice is None or owner is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        advance(InvoiceStatus(invoice["status"]), InvoiceMove.VOID)
+        status = InvoiceStatus(invoice["status"])
+        machine.check(TRANSITIONS, f"invoice {invoice_id}", status, InvoiceMove.VOID)
         why = by.reason or "voided"
         moving.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
         invoices.release_oldest(connection, [owner["id"]], now)

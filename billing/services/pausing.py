@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import subscription
+from billing.domain import machine, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor
 from billing.domain.intents import Action
@@ -47,7 +47,7 @@ def pause(
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         row = _locked(connection, subscription_id)
         status = SubscriptionStatus(row["status"])
-        subscription.advance(status, SubscriptionMove.PAUSE)
+        _check(row, SubscriptionMove.PAUSE)
         intents.check_nothing_is_late(row, now)
         place = _begins(row, at, now)
         begins = place[1]
@@ -147,6 +147,12 @@ def _locked(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
     return row
 
 
+def _check(row: Mapping[Any, Any], move: SubscriptionMove) -> None:
+    """Raise IllegalMove when it stands where there is nothing to pause, or to resume."""
+    what, status = f"subscription {row['id']}", SubscriptionStatus(row["status"])
+    machine.check(subscription.TRANSITIONS, what, status, move)
+
+
 def _go_on(
     connection: Connection,
     row: Mapping[Any, Any],
@@ -158,7 +164,7 @@ def _go_on(
 ) -> str:
     """Resume now, or as of the date that was set for it."""
     trial = row["trial_left_seconds"] is not None
-    subscription.advance(SubscriptionStatus(row["status"]), SubscriptionMove.RESUME)
+    _check(row, SubscriptionMove.RESUME)
     anew = start == NOW and not trial and _may_begin_anew(connection, row, now)
     action = Action.RESUME_DUE if as_of is not None else Action.RESUME
     if anew:

@@ -6,7 +6,7 @@ covered by the customer's balance goes back to the credits it came from, so that
 becomes money that can be paid out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -52,6 +52,15 @@ class Order:
     def source(self) -> Part:
         """Which part of the charge it is taken from."""
         return Part.KEPT if self.credit_id is None else Part.CREDITED
+
+
+class CreditChange(NamedTuple):
+    """What became of a part of a credit: it was given, returned or paid out."""
+
+    became: str
+    credit_id: int
+    amount: int
+    why: str
 
 
 def move(connection: Connection, charge_id: UUID, amount: int, source: Part, target: Part) -> Split:
@@ -152,7 +161,8 @@ def credit(
             connection, taken.customer_id, money, reason, now,
             invoice_id=taken.invoice_id, charge_id=taken.charge_id,
         )  # fmt: skip
-        _record(connection, "credit.given", taken, by, now, credit=made, amount=money, why=reason)
+        changed = CreditChange("given", made, money, reason)
+        record_credits(connection, [changed], by, now, **taken._asdict())
     if rest:
         return_to_credits(connection, invoice, rest, reason, by, now)
 
@@ -205,17 +215,9 @@ def return_to_credits(
             f" {rupiah(amount)} cannot be"
         )
     conservation.return_uses(connection, invoice["id"], back)
+    changes = [CreditChange("returned", use.credit_id, use.amount, reason) for use in back]
     about = {name: invoice[name] for name in ("customer_id", "subscription_id")}
-    events.record(
-        connection,
-        [
-            event(
-                "credit.returned", at=now, by=by, **about, invoice_id=invoice["id"],
-                credit=use.credit_id, amount=use.amount, why=reason,
-            )
-            for use in back
-        ],
-    )  # fmt: skip
+    record_credits(connection, changes, by, now, **about, invoice_id=invoice["id"])
 
 
 def give(
@@ -223,9 +225,25 @@ def give(
 ) -> int:
     """Give a customer credit that no payment stands behind, and return its id."""
     made = conservation.add_credit(connection, customer_id, amount, reason, now)
-    told = event("credit.given", at=now, by=by, customer_id=customer_id, credit=made, amount=amount)
-    events.record(connection, [told])
+    changed = CreditChange("given", made, amount, reason)
+    record_credits(connection, [changed], by, now, customer_id=customer_id)
     return made
+
+
+def record_credits(
+    connection: Connection, changes: Sequence[CreditChange], by: Actor, now: datetime, **about: Any
+) -> None:
+    """Record what became of some credits; `about` has the ids that the events name."""
+    events.record(
+        connection,
+        [
+            event(
+                f"credit.{each.became}", at=now, by=by, credit=each.credit_id, amount=each.amount,
+                why=each.why, **about,
+            )
+            for each in changes
+        ],
+    )  # fmt: skip
 
 
 def _record(

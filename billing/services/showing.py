@@ -7,17 +7,18 @@ that a database is all it needs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from billing.domain import dunning, ways_out
+from billing.domain import dunning
 from billing.domain.errors import NotKnown
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.periods import zone
+from billing.domain.waiting import CONFIRMING
 from billing.services import discounting, prospects, recalling
 from billing.services.verdicts import verdict
 from billing.store.queries import balances, engine, listing, twins
@@ -135,8 +136,7 @@ def wallet_of(database: Database, customer_id: str) -> Shown:
 
 
 def _wallet(row: Mapping[Any, Any]) -> Shown:
-    ways = prospects.ways(ways_out.WALLET, row["status"], customer=row["customer"])
-    return _local(row) | {"ways_out": ways}
+    return _local(row) | {"ways_out": prospects.of_wallet(row)}
 
 
 def subscriptions(database: Database, status: str | None, limit: int) -> list[Shown]:
@@ -256,8 +256,8 @@ def _with_charges(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> 
     ids = [row["id"] for row in rows]
     failed = [row["id"] for row in rows if row["first_failed_at"] is not None]
     history = charging.history(connection, failed) if failed else {}
-    charges = _by_invoice(map(_local, listing.charges_of(connection, ids) if ids else []))
-    refunds = _by_invoice(map(_refund, listing.refunds_of(connection, ids) if ids else []))
+    charges = _by_invoice(map(_charge, listing.charges_of(connection, ids) if ids else []))
+    refunds = _by_invoice(_refunds(connection, listing.refunds_of(connection, ids) if ids else []))
     ahead = prospects.of_invoices(connection, rows)
     return [
         {
@@ -312,26 +312,28 @@ def charges(
         if invoice_id is not None:
             _known_invoice(connection, invoice_id)
         rows = listing.charges(connection, invoice_id=invoice_id, status=status, limit=limit)
-    return [_local(row) for row in rows]
+    return [_charge(row) for row in rows]
 
 
-def charge(database: Database, name: str) -> Shown:
-    """One charge with its refunds; `name` is its id or its gateway number."""
+def _charge(row: Mapping[Any, Any]) -> Shown:
+    shown = _local(row)
+    return shown | {"waits_for": CONFIRMING if shown.pop("confirming") else None}
+
+
+def charge(database: Database, name: str, horizon: timedelta | None = None) -> Shown:
+    """One charge with its refunds; `name` is its id or its gateway number.
+
+    `horizon` is how old it must be before a person's word about it is believed.
+    """
     with database.transaction() as connection:
         row = listing.charge(connection, name)
         if row is None:
             raise NotKnown(f"no charge has the id or gateway number {name!r}")
         refunds = listing.refunds_of(connection, [row["invoice"]])
-    mine = [_refund(refund) for refund in refunds if refund["charge"] == row["id"]]
-    ways = prospects.ways(ways_out.CHARGE, row["status"], charge=row["id"], invoice=_if_owed(row))
-    return _local(row) | {"ways_out": ways, "refunds": mine}
-
-
-def _if_owed(charge: Mapping[Any, Any]) -> UUID | None:
-    """The invoice of a charge, if it may be charged once more."""
-    owed = {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
-    invoice: UUID = charge["invoice"]
-    return invoice if charge["invoice_status"] in owed else None
+        mine = [refund for refund in refunds if refund["charge"] == row["id"]]
+        back = _refunds(connection, mine, horizon)
+        ways = prospects.of_charge(connection, row, horizon)
+    return _charge(row) | {"ways_out": ways, "refunds": back}
 
 
 def refunds(
@@ -352,18 +354,20 @@ def refunds_waiting(database: Database, limit: int) -> list[Shown]:
     return [_local(row._asdict()) for row in rows]
 
 
-def refund(database: Database, refund_id: UUID) -> Shown:
-    """One refund."""
+def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None) -> Shown:
+    """One refund; `horizon` is as it is for a charge."""
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
-    if row is None:
-        raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
-    return _refund(row)
+        if row is None:
+            raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+        return _refunds(connection, [row], horizon)[0]
 
 
-def _refund(row: Mapping[Any, Any]) -> Shown:
-    ways = prospects.ways(ways_out.REFUND, row["status"], refund=row["id"], invoice=row["invoice"])
-    return _local(row) | {"ways_out": ways}
+def _refunds(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]], horizon: timedelta | None = None
+) -> list[Shown]:
+    ways = prospects.of_refunds(connection, rows, horizon)
+    return [_local(row) | {"ways_out": ways[row["id"]]} for row in rows]
 
 
 def events(database: Database, subscription_id: UUID | None, limit: int) -> list[Shown]:

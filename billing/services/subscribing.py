@@ -17,8 +17,9 @@ from billing.domain.money import checked_amount
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
 from billing.domain.text import checked_id, checked_name
+from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
-from billing.services import discounting, starting
+from billing.services import discounting, keys, starting
 from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.store.queries import catalog, events, subscriptions, wallets
 from schedules.calendar import check_cron
@@ -208,8 +209,8 @@ def subscribe(
         events.record(connection, [told])
         if coupon is not None:
             discounting.redeem(connection, coupon, customer_id, subscription_id, by, now)
-        _begin_if_linked(connection, customer_id, subscription_id, now, by)
-        return {"id": str(subscription_id), "charged_now": would._asdict()}
+        linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
+        return {"id": str(subscription_id), **_told(would, linked=linked)}
 
     return once(context, request, act)
 
@@ -262,12 +263,23 @@ def _check_start(
     return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
 
 
+def _told(would: AtOnce, *, linked: bool) -> dict[str, Any]:
+    """What is charged now, and what the first charge waits for."""
+    if not linked:
+        return {"charged_now": backdating.NOTHING._asdict(), "waits_for": WALLET}
+    return {"charged_now": would._asdict(), "waits_for": None}
+
+
 def _begin_if_linked(
-    connection: Connection, customer_id: str, subscription_id: UUID, now: datetime, by: Actor
-) -> None:
+    context: Context, connection: Connection, customer_id: str, subscription_id: UUID,
+    now: datetime, by: Actor,
+) -> bool:  # fmt: skip
+    """Begin if there is a wallet, and return whether it can be charged."""
     wallets.keep(connection, customer_id)
     live = wallets.live_of(connection, customer_id)
-    if live is not None and live["status"] == WalletStatus.ACTIVE:
-        row = subscriptions.lock_one(connection, subscription_id)
-        if row is not None:
-            starting.start(connection, row, now, by)
+    if live is None or live["status"] != WalletStatus.ACTIVE:
+        return False
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is not None:
+        starting.start(connection, row, now, by)
+    return live["expires_at"] > now and keys.opens(context, live["token_sealed"])

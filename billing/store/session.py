@@ -35,6 +35,8 @@ _READ_WRITE = "read-write"
 _PAUSE_SECONDS = 0.25
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 """PostgreSQL, appendix A: somebody else's session holds a lock for too long, or wants ours."""
+QUERY_CANCELED = "57014"
+"""PostgreSQL, appendix A: a statement was ended, mostly for `statement_timeout`."""
 BRIEFLY = "1s"
 _BRIEFLY: ContextVar[bool] = ContextVar("briefly", default=False)
 
@@ -61,6 +63,11 @@ def is_locked(error: BaseException) -> bool:
 def is_deadlock(error: BaseException) -> bool:
     """Whether a transaction was ended for a deadlock; the next try mostly succeeds."""
     return _state(error) == DEADLOCK
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether a transaction was ended because a statement ran into its limit."""
+    return _state(error) == QUERY_CANCELED
 
 
 def _state(error: BaseException) -> str | None:

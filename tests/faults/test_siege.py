@@ -44,6 +44,9 @@ def test_a_short_siege_is_held() -> None:
     payments = re.search(r"the ledger: (\d+) payments", done.stdout)
     assert payments is not None
     assert int(payments[1]) >= 290, "the few who left pay less"
+    ended = re.search(r"(\d+) subscriptions ended .* (\d+) wallets linked anew", done.stdout)
+    assert ended is not None
+    assert int(ended[1]) + int(ended[2]) >= 1, done.stdout
 
 
 @pytest.mark.timeout(300)  # 9 s, and three bounds of which each says more
@@ -72,15 +75,16 @@ def payment(who: str, period: int, ordinal: int = 1, **fields: Any) -> dict[str,
     """A line of the gateway's ledger."""
     number = f"0000000000000000000000-{period}-{ordinal}"
     made = {"kind": "payment", "customer_id": who, "number": number, "status": "SUCCESS"}
-    return {**made, "moves": 1, "amount": AMOUNT, "refunded": 0, **fields}
+    return {**made, "moves": 1, "amount": AMOUNT, "refunded": 0, "code": None, **fields}
 
 
 def complaints(people: People, ledger: list[dict[str, Any]]) -> list[str]:
     """What the verdict says of a ledger, after three months."""
-    paid = verdict.by_period(ledger, people)
+    paid, ended = verdict.by_period(ledger, people), verdict.ended_by(ledger)
     found = [
-        *verdict.doubles(paid), *verdict.lost(paid, people, 3),
-        *verdict.open_there(ledger), *verdict.refunds(ledger, paid, people),
+        *verdict.doubles(paid), *verdict.lost(paid, people, 3, ended),
+        *verdict.open_there(ledger), *verdict.refused(ledger, people),
+        *verdict.refunds(ledger, paid, people),
     ]  # fmt: skip
     return [line.partition(" (")[0] for line in found]
 
@@ -90,7 +94,8 @@ def test_the_verdict_sees_what_it_is_there_for() -> None:
     people = People(None, Random(1), ["stays", "leaves"])  # type: ignore[arg-type]  # asks nobody
     people.left_in["leaves"] = 1
     people.refunds["stays"] = 700
-    back = {"kind": "refund", "customer_id": "leaves", "moves": 1, "amount": AMOUNT, "status": "ok"}
+    back = {"kind": "refund", "customer_id": "leaves", "moves": 1, "amount": AMOUNT, "status": "ok",
+            "code": None}  # fmt: skip
     some = {**back, "customer_id": "stays", "amount": 700}
     whole: dict[str, Any] = {"status": "REFUNDED", "refunded": AMOUNT}
     last = payment("leaves", 1, **whole)
@@ -112,5 +117,31 @@ def test_the_verdict_sees_what_it_is_there_for() -> None:
         ([*right[:4], payment("leaves", 1), *right[6:]],
          "leaves: left in period 1, and did not get all of it back"),
         ([*right, back], f"leaves: got {2 * AMOUNT} for 1 payments"),
+    ):  # fmt: skip
+        assert complaints(people, wrong) == [said]
+
+
+def test_the_verdict_knows_whom_a_hard_decline_ended() -> None:
+    """Who was told pays no more; whose answer was lost goes on; nobody else meets such a word."""
+    people = People(None, Random(1), ["ends", "stays"])  # type: ignore[arg-type]  # asks nobody
+    people.refused, people.dormant = ["ends"], ["stays"]
+    lost: dict[str, Any] = {"status": "FAILED", "moves": 0}
+    hard = payment("ends", 1, code="suspected_fraud", **lost)
+    dead = payment("stays", 1, code="dormant_account", **lost)
+    stays = [payment("stays", 0), dead, payment("stays", 1, 2), payment("stays", 2)]
+    right = [*stays, payment("ends", 0), hard]
+    assert complaints(people, right) == []
+    went_on = [payment("ends", 1, ordinal=2), payment("ends", 2)]
+    assert complaints(people, [*right, *went_on]) == []
+
+    for wrong, said in (
+        ([*right, went_on[1]], "ends: never debited for [1]"),
+        ([*stays, hard], "ends: never debited for [0]"),
+        ([*right, {**went_on[0], **lost}], "ends: never debited for [1, 2]"),
+        ([went_on[1], *right], "ends: debited for [2], which were not to be billed"),
+        ([*right, payment("stays", 3, code="dormant_account", **lost)],
+         "stays: dormant_account 2 times"),
+        ([*right[:3], payment("stays", 2, code="suspected_fraud", **lost), *right[3:]],
+         "stays: suspected_fraud 1 times"),
     ):  # fmt: skip
         assert complaints(people, wrong) == [said]

@@ -51,7 +51,8 @@ def test_every_rule_holds_after_a_wide_storm(
 ) -> None:
     """Whatever people combine, money and paid days are kept, no plan is lost, no row stops all.
 
-    Nearly every combination, pages of proxies and spoilt rows are met by the way.
+    Nearly every combination, payouts of a balance, pages of proxies and spoilt rows are met by the
+    way.
     """
     result = run_seed(seed, shared_servers, admin, wide=True)
 
@@ -59,6 +60,7 @@ def test_every_rule_holds_after_a_wide_storm(
     acts = {name for name in ACTS if result.met[f"act {name}"]}
     assert len(acts) >= len(ACTS) - 4, told(result)
     assert any(what.startswith("page ") for what in result.met)
+    assert result.met["paid out"], told(result)
     assert result.crashes >= CRASHES_MIN
 
 

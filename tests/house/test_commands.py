@@ -14,7 +14,7 @@ from tests.house.tree import commands
 
 def groups() -> Iterator[tuple[str, ...]]:
     """The nouns that have commands of their own."""
-    yield from {words[:1] for words in commands() if len(words) > 1}
+    yield from dict.fromkeys(words[:1] for words in commands() if len(words) > 1)
 
 
 def epilogs(command: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

@@ -193,9 +193,9 @@ class Engine:
             self.link(customer)
         return customer
 
-    def link(self, customer: str) -> None:
+    def link(self, customer: str, **options: Any) -> None:
         """Link a wallet: bind, the customer's yes, and a look."""
-        self.bind(customer)
+        self.bind(customer, **options)
         self.gateway.control("POST", f"wallets/{customer}/confirm")
         linking.refresh(self.context, customer)
 

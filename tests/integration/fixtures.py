@@ -33,7 +33,7 @@ def _kept(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Kept]
     with shared_servers.fresh_database(_admin) as url:
         kept = Kept(url, Database(url))
         yield kept
-        kept.database.dispose()
+        kept.close()
 
 
 @pytest.fixture

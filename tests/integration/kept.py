@@ -1,8 +1,10 @@
 """A test process's own database, which its tests meet empty one after another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from billing.store.session import Database
+from tests.integration.reader import Reader
 
 _EMPTY = """
 DO $$ DECLARE name text; BEGIN
@@ -17,16 +19,63 @@ DO $$ DECLARE name text; BEGIN
     END LOOP;
     INSERT INTO engine (id) VALUES (1);
 END $$"""
+_SAVE = """
+DO $$ DECLARE name text; BEGIN
+    DROP SCHEMA IF EXISTS saved CASCADE;
+    CREATE SCHEMA saved;
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    LOOP
+        EXECUTE 'CREATE TABLE saved.' || quote_ident(name)
+            || ' AS TABLE public.' || quote_ident(name);
+    END LOOP;
+END $$"""
+_RESTORE = """
+DO $$ DECLARE name text; BEGIN
+    PERFORM set_config('session_replication_role', 'replica', true);  -- in no order
+    DELETE FROM engine;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'saved'
+    LOOP
+        EXECUTE 'INSERT INTO public.' || quote_ident(name)
+            || ' OVERRIDING SYSTEM VALUE TABLE saved.' || quote_ident(name);
+    END LOOP;
+END $$"""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kept:
     """A database with its connections, which engines use one after another."""
 
     url: str
     database: Database
+    saved: object = None
+    _reader: Reader | None = None
+
+    def reader(self) -> Reader:
+        """A connection for those who look very often."""
+        self._reader = self._reader or Reader(self.url)
+        return self._reader
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._reader is not None:
+            self._reader.close()
+        self.database.dispose()
 
     def empty(self) -> None:
         """Leave what a new database has; whoever is still in a transaction is thrown out."""
         with self.database.transaction() as connection:
             connection.exec_driver_sql(_EMPTY)
+
+    def begin_with(self, key: object, set_up: Callable[[], None]) -> None:
+        """Leave what `set_up` writes into an empty database; for the key before, it is a copy."""
+        if self.saved == key:
+            with self.database.transaction() as connection:
+                connection.exec_driver_sql(_EMPTY)
+                connection.exec_driver_sql(_RESTORE)
+            return
+        self.empty()
+        set_up()
+        with self.database.transaction() as connection:
+            connection.exec_driver_sql(_SAVE)
+        self.saved = key

@@ -32,7 +32,8 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
     assert wallet["status"] == "pending"
     assert wallet["registration_url"].startswith(engine.gateway.url)
     made = billing("subscribe", "cli-1", "gym", "--quantity", 2)
-    assert made["charged_now"] == {"periods": 1, "amount": 300_000, "more": False}
+    assert made["charged_now"] == {"periods": 0, "amount": 0, "more": False}
+    assert made["waits_for"] == "a linked wallet"
 
     engine.gateway.control("POST", "wallets/cli-1/confirm")
     wallet = billing("wallet", "refresh", "cli-1")

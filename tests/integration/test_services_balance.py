@@ -8,6 +8,7 @@ import pytest
 from billing.domain.errors import AlreadyExists, BillingError, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
+from billing.domain.subscription import RefundPolicy
 from billing.services import crediting, discounting, ending, operating, refunding
 from tests.integration.engine import Engine
 
@@ -293,6 +294,32 @@ def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:
         crediting.refund(engine.context, gift["id"], OPERATOR)
     with pytest.raises(NotKnown, match="no credit has the id 77"):
         crediting.refund(engine.context, 77, OPERATOR)
+
+
+def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
+    """A gift, a credit for unused days, its return and its payout: which, how much, and why.
+
+    A payout belongs to the subscription whose payment it gives back, and shows in its life.
+    """
+    from billing.services import changing
+
+    customer, subscription = begun(engine)
+    engine.plan("LESS", amount=1_000)
+    give(engine, customer, 500)
+    engine.run()
+    changing.change(engine.context, subscription, OPERATOR, plan_code="LESS")
+    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
+    [_, credit] = engine.rows("SELECT * FROM credits ORDER BY id")
+    crediting.refund(engine.context, credit["id"], OPERATOR)
+    engine.run()
+
+    told = engine.rows("SELECT * FROM events WHERE kind LIKE 'credit.%' ORDER BY id")
+    kinds = {"credit.given", "credit.paid_out", "credit.returned"}
+    assert {each["kind"] for each in told} == kinds
+    assert all({"credit", "amount", "why"} <= each["data"].keys() for each in told)
+    [gift, *others] = told
+    assert gift["subscription_id"] is None
+    assert {each["subscription_id"] for each in others} == {subscription}
 
 
 def test_a_refund_does_not_give_back_what_was_credited(engine: Engine) -> None:

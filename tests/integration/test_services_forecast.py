@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from billing.domain.events import OPERATOR, Actor
 from billing.services import changing, crediting, discounting, ending, forecasting, pausing
+from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -110,3 +111,27 @@ def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
     assert [line["due_at"] for line in lines] == made
     assert made[0] == back
     assert len(engine.debits(customer)) == len(made) + 1
+
+
+def test_a_forecast_has_one_zone_and_names_it(engine: Engine, billing: Billing) -> None:
+    """What is overdue and what is to come, of plans in several zones: hours can be compared."""
+    engine.plan(every="1 week", timezone="Asia/Jayapura", retries="3d")
+    engine.plan("Q", every="1 week")
+    engine.subscribe(engine.customer(cash=0))
+    engine.run()
+    engine.subscribe(engine.customer(), "Q")
+
+    rows = billing("forecast", "--until", "2026-03-01T00:00")
+    told = billing("forecast", "--until", "2026-03-01T00:00", people=True)
+
+    assert len(rows) > 2
+    assert {row["due_at"][-6:] for row in rows} == {"+07:00"}
+    assert told.splitlines()[-1].endswith("; times are Asia/Jakarta")
+
+
+def test_attention_has_the_same_zone(engine: Engine, billing: Billing) -> None:
+    """`since` is told in the hours that the other pages have."""
+    engine.begun(cash=0, retries="1d", on_exhausted="unpaid", every="1 year")
+    engine.advance(timedelta(days=5))
+
+    assert {item["since_at"][-6:] for item in billing("attention")} == {"+07:00"}

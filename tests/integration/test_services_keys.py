@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from billing.domain.errors import NotConfigured, WalletAlreadyLinked
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import auditing, guarding, keys, unbinding
+from billing.services import attention, auditing, guarding, importing, keys, unbinding
 from tests.integration.command import Billing
 from tests.integration.engine import KEY, Engine
 
@@ -36,7 +36,7 @@ def test_a_lost_key_every_customer_can_link_again(engine: Engine, lost: Engine) 
     [waiting] = auditing.dead_ends(lost.context)
     assert (waiting.cause, waiting.customer) == ("unsendable", customer)
 
-    lost.link(customer)
+    lost.link(customer, replace=True)
     assert [w["status"] for w in lost.wallets(customer)] == ["expired", "active"]
     assert [told["customer_id"] for told in lost.told("wallet.replaced")] == [customer]
     lost.run()
@@ -64,7 +64,7 @@ def test_an_unlink_that_no_key_allows_is_held_until_the_customer_links_anew(
     [wallet] = lost.wallets(customer)
     assert (wallet["status"], wallet["held_at"]) == ("unbinding", lost.now)
 
-    lost.link(customer)
+    lost.link(customer, replace=True)
     assert [w["status"] for w in lost.wallets(customer)] == ["unlinked", "active"]
     assert lost.wallets(customer)[0]["reason"] == keys.UNOPENABLE
     assert auditing.audit(lost.context) == []
@@ -79,6 +79,59 @@ def test_a_wallet_whose_year_has_ended_is_linked_anew_without_its_key(
     engine.advance(DAY)
     lost.link(customer)
     assert [w["status"] for w in lost.wallets(customer)] == ["expired", "active"]
+
+
+def test_a_wallet_is_replaced_by_word_only(
+    engine: Engine, lost: Engine, billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell with another key ends no good wallet: it says what --replace would end."""
+    customer, subscription = engine.begun(every="1 year")
+    phone = engine.wallets(customer)[0]["masked_phone"]
+    monkeypatch.setenv("BILLING_TOKEN_KEY", NEW)
+    words = ("wallet", "bind", customer, "--phone", "6281234567890")
+
+    told = billing(*words, code=1)
+
+    assert f"the customer's wallet {phone} is active, and BILLING_TOKEN_KEY does not open" in told
+    assert "--replace" in told
+    assert [w["status"] for w in engine.wallets(customer)] == ["active"]
+    assert engine.told("wallet.replaced") == []
+    engine.run()
+    assert [i["status"] for i in engine.invoices(subscription)] == ["paid"]
+
+    billing(*words, "--replace")
+    assert [w["status"] for w in engine.wallets(customer)] == ["expired", "pending"]
+    assert len(engine.told("wallet.replaced")) == 1
+
+
+def test_replace_ends_no_wallet_that_opens(engine: Engine, billing: Billing) -> None:
+    """The word is about a token that nobody can use; a good one is unbound first, as ever."""
+    customer = engine.customer()
+    words = ("wallet", "bind", customer, "--phone", "6281234567890", "--replace")
+    assert "unbind it first" in billing(*words, code=1)
+    assert [w["status"] for w in engine.wallets(customer)] == ["active"]
+
+
+def test_what_waits_for_a_lost_key_names_the_word(engine: Engine, lost: Engine) -> None:
+    """`attention` lists the command with --replace: without it, it would be refused."""
+    engine.begun(every="1 year")
+    lost.run()
+    tick = lost.context.settings.tick_seconds
+    [waiting] = attention.listed(lost.context.database, lost.now, tick, 10)
+    assert waiting.command.endswith(" --replace")
+    lost.audited = engine.audited = False
+
+
+def test_an_import_with_a_key_that_opens_nothing_is_refused(engine: Engine, lost: Engine) -> None:
+    """Its tokens would be sealed with a key that the workers do not have."""
+    engine.plan()
+    customer = engine.customer()
+    at = "2026-01-31T09:00"
+    row = {"id": "1", "customer": customer, "plan": "P", "anchor": at, "next_due_at": at}
+    before = engine.counts()
+    with pytest.raises(NotConfigured, match="does not open 1 of 1 tokens"):
+        list(importing.subscriptions(lost.context, [(2, row)], OPERATOR))
+    assert engine.counts() == before
 
 
 def test_a_wallet_that_opens_is_not_replaced(engine: Engine) -> None:

@@ -72,6 +72,39 @@ def test_a_recent_start_is_accepted_and_says_what_is_charged(
     refused(engine, early, InvalidValue)
 
 
+@pytest.mark.parametrize("wallet", ["none", "link", "expired", "unopenable"])
+def test_without_a_wallet_that_can_be_charged_nothing_is_charged_and_that_is_said(
+    engine: Engine, billing: Billing, wallet: str
+) -> None:
+    """For people and programs: no sum as if it began now, and the command that brings a wallet."""
+    engine.plan()
+    customer = engine.customer(linked=wallet in {"expired", "unopenable"})
+    if wallet == "link":
+        engine.bind(customer)
+    elif wallet == "expired":
+        engine.lose_wallet(customer)
+    elif wallet == "unopenable":
+        engine.execute("UPDATE wallets SET token_sealed = 'x' WHERE customer_id = :c", c=customer)
+    engine.audited = False
+
+    words = ("subscribe", customer, "P", "--start", "2026-01-15T09:00", "--again")
+    made, told = billing(*words), billing(*words, people=True)
+
+    assert made["charged_now"] == {"periods": 0, "amount": 0, "more": False}
+    assert made["waits_for"] == "a linked wallet"
+    assert "charged at once" not in told
+    command = "refresh" if wallet == "link" else "bind"
+    assert f"nothing is charged until a wallet is linked: billing wallet {command}" in told
+
+
+def test_a_wallet_that_can_be_charged_waits_for_nothing(engine: Engine, billing: Billing) -> None:
+    """What begins at once says so."""
+    engine.plan()
+    made = billing("subscribe", engine.customer(), "P")
+    assert made["charged_now"] == {"periods": 1, "amount": 50_000, "more": False}
+    assert made["waits_for"] is None
+
+
 def test_a_task_needs_the_word_as_well(engine: Engine) -> None:
     """By whatever door: without `backdate` nothing is written, also not the key."""
     engine.plan(catch_up="latest")

@@ -290,6 +290,25 @@ def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn:
     assert waits(engine, drawn, subscription).startswith("money in the wallet")
 
 
+def test_an_answer_that_is_confirmed_first_says_so(
+    engine: Engine, drawn: Drawn, billing: Billing
+) -> None:
+    """The last decline of a ladder is asked about once more: not merely unknown, for everybody."""
+    customer, subscription = engine.begun(retries="6h", on_exhausted="unpaid")
+    engine.script("decline", customer, times=None)
+    engine.run()
+    engine.advance(timedelta(hours=6))
+    charge = engine.charges(subscription)[-1]
+    assert (charge["status"], charge["fault"] is None) == ("unknown", False)
+
+    told = "the gateway, which is asked once more: an answer that ends the charge is confirmed"
+    assert waits(engine, drawn, subscription) == told
+    assert billing("charge", "show", charge["id"])["waits_for"] == told
+    assert told in billing("charge", "show", charge["id"], people=True)
+    engine.advance(DAY)
+    assert billing("charge", "show", charge["id"])["waits_for"] is None
+
+
 def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
     """Of a subscription, an invoice, a charge, a refund and a wallet, for people and programs."""
     customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="unpaid")
@@ -307,9 +326,12 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]
+    assert refund["ways_out"] == []  # it is sent by itself, and a person's word is refused
+    engine.execute("UPDATE refunds SET parked_at = :now", now=engine.now)
+    [refund] = billing("invoice", "show", invoice)["refunds"]
     assert [way["command"] for way in refund["ways_out"]] == [
         f"billing refunds retry {refund['id']}",
-        f"billing refunds resolve {refund['id']} --as …",
+        f'billing refunds resolve {refund["id"]} --as … --reason "…"',
     ]
     told = billing("invoice", "show", invoice, people=True)
     assert f"billing refunds retry {refund['id']}" in told

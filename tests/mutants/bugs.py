@@ -314,6 +314,16 @@ DUNNING_AND_PACE = (
         f"{INTEGRATION}services_wallets.py::"
         "TestWithoutAWallet::test_a_year_after_linking_the_token_is_expired_and_a_new_one_goes_on",
     ),
+    bug(
+        "a_lost_acknowledgement_keeps_its_place", "workers/broker.py",
+        "            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has few\n"
+        "        except self.channel.connection_errors:\n"
+        "            self._quick_ack(delivery_tag)\n            raise\n",
+        "            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has few\n"
+        "        except self.channel.connection_errors:\n            raise\n",
+        "tests/faults/test_redis.py::test_a_message_that_cannot_be_acknowledged_holds_no_place",
+        seconds=120,
+    ),
 )  # fmt: skip
 
 BUGS = (*PASSED_ONCE, *MONEY, *PAID_TIME, *TRUST, *IDENTITY, *DUNNING_AND_PACE, *RULES)

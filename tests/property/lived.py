@@ -11,14 +11,22 @@ from billing.sandbox.process import SandboxProcess
 from billing.services import discounting, linking, subscribing
 from billing.store.queries.subscriptions import MAY_END
 from schedules.beat import TICKS
-from tests.integration.engine import _DUE, START, STEPS_MAX, Engine
+from tests.integration.engine import _DUE, START, STEPS_MAX, Engine, Row
 from tests.integration.kept import Kept
 from tests.property.prompt_gateway import PromptGateway
 
-_DUE_AT = _DUE.replace("clock_at AS at FROM engine", "CAST(:now AS timestamptz) AS at").replace(
-    "cancel_at <= at", f"cancel_at <= at AND {MAY_END}"
-)
-"""What is due, and may happen: an end waits for a charge whose outcome is not known."""
+_DUE_AT = _DUE
+for _before, _after in (
+    ("clock_at AS at FROM engine", "CAST(:now AS timestamptz) AS at"),
+    ("cancel_at <= at", f"cancel_at <= at AND {MAY_END}"),
+    ("next_due_at <= at", "next_due_at <= at AND (cancel_at IS NULL OR next_due_at < cancel_at)"),
+):
+    assert _before in _DUE
+    _DUE_AT = _DUE_AT.replace(_before, _after)
+"""What is due, and may happen: an end waits for a charge whose outcome is not known.
+
+What would be billed after that end never is.
+"""
 _FAR = START + timedelta(days=9_999)
 
 
@@ -31,6 +39,10 @@ class Lived(Engine):
         self.purse = PromptGateway()
         clock = TestClock(lambda: self.at)
         self.context = replace(self.context, gateway=self.purse, clock=clock)
+
+    def rows(self, statement: str, **parameters: Any) -> list[Row]:
+        """Read rows, over a connection that does nothing else."""
+        return self.kept.reader().rows(statement, parameters)
 
     def set_clock(self, at: datetime) -> None:
         """Put the clock somewhere, without doing what is due."""
@@ -50,8 +62,13 @@ class Lived(Engine):
         self, offers: Mapping[str, dict[str, Any]], coupons: Mapping[str, tuple[int, int]]
     ) -> str:
         """Begin anew with these plans and coupons, and a customer with a wallet."""
-        self.kept.empty()
         self.at, self.purse.is_empty = START, False
+        self.kept.begin_with((offers, coupons), lambda: self._set_up(offers, coupons))
+        return "C1"
+
+    def _set_up(
+        self, offers: Mapping[str, dict[str, Any]], coupons: Mapping[str, tuple[int, int]]
+    ) -> None:
         for code, options in offers.items():
             self.plan(code, **options)
         for code, (percent, cycles) in coupons.items():
@@ -60,4 +77,3 @@ class Lived(Engine):
         linking.bind(self.context, "C1", "628123456789", OPERATOR)
         linking.refresh(self.context, "C1")
         self.execute("UPDATE wallets SET expires_at = :at, next_notice_at = NULL", at=_FAR)
-        return "C1"

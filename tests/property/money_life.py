@@ -6,10 +6,8 @@ Each deed is a pair of a name and its arguments, so that a life that fails reads
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import text
 
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR, Actor
@@ -26,7 +24,8 @@ from billing.services import (
     refunding,
     subscribing,
 )
-from tests.integration.engine import Engine, Row
+from tests.integration.engine import START, Engine, Row
+from tests.integration.kept import Kept
 from tests.property.money_engine import READ, Quick, broken_rules
 from tests.property.money_model import Model
 from tests.property.money_till import Till
@@ -40,29 +39,30 @@ Deed = tuple[Any, ...]
 class Life:
     """A customer with a subscription, in an engine whose gateway is a till."""
 
-    def __init__(self, shared: Engine) -> None:
+    def __init__(self, shared: Engine, kept: Kept) -> None:
         self.till, self.model = Till(), Model()
-        self.engine = engine = Quick(shared, self.till)
-        engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
-        engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
-        self.customer = f"C{uuid4().hex[:12]}"
-        subscribing.create_customer(engine.context, self.customer, name="Ani", by=OPERATOR)
-        linking.bind(engine.context, self.customer, "6281234567890", OPERATOR)
-        linking.refresh(engine.context, self.customer)
-        self.subscription = engine.subscribe(self.customer, "MONTH")
-        self._poisoned_neighbour()
+        self.engine = Quick(shared, self.till, kept.reader())
+        kept.begin_with("a life in money", self._set_up)
+        [row] = self.engine.rows("SELECT id FROM subscriptions WHERE customer_id = 'C1'")
+        self.customer, self.subscription = "C1", row["id"]
 
-    def _poisoned_neighbour(self) -> None:
-        """Somebody else of whom no period can be opened, which must not be noticed."""
-        neighbour = f"N{uuid4().hex[:12]}"
-        subscribing.create_customer(self.engine.context, neighbour, name="Budi", by=OPERATOR)
-        linking.bind(self.engine.context, neighbour, "6281234567890", OPERATOR)
-        linking.refresh(self.engine.context, neighbour)
+    def _set_up(self) -> None:
+        self.engine.set_clock(START)
+        self.engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
+        self.engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
+        self._subscribed("C1", "Ani")
+        # Somebody else of whom no period can be opened, which must not be noticed.
         self.engine.execute(
             "UPDATE subscriptions SET amount = :most, extras = :extras WHERE id = :id",
             most=MAX_AMOUNT, extras='[{"kind": "extra", "title": "x", "amount": 1}]',
-            id=self.engine.subscribe(neighbour, "MONTH"),
+            id=self._subscribed("C2", "Budi"),
         )  # fmt: skip
+
+    def _subscribed(self, customer: str, name: str) -> UUID:
+        subscribing.create_customer(self.engine.context, customer, name=name, by=OPERATOR)
+        linking.bind(self.engine.context, customer, "6281234567890", OPERATOR)
+        linking.refresh(self.engine.context, customer)
+        return self.engine.subscribe(customer, "MONTH")
 
     def play(self, deeds: Sequence[Deed]) -> None:
         """Do one thing after the other, and compare after each; a gift may come first."""
@@ -160,6 +160,7 @@ class Life:
     def change(self, plan: str | None, amount: int | None) -> None:
         """Another plan or price, now."""
         period = self._period()
+        most = self._most(period)  # a change of interval shortens the period
         made = self._try(
             lambda: changing.change(
                 self.engine.context, self.subscription, WHY, plan_code=plan, amount=amount
@@ -168,7 +169,6 @@ class Life:
         left = -made.get("net", 0) if made is not None else 0
         if left <= 0:
             return
-        most = self._most(period)
         known = set(self.model.credits)
         new = [row["id"] for row in self._rows("SELECT id FROM credits ORDER BY id")]
         fresh = [number for number in new if number not in known]
@@ -299,12 +299,8 @@ class Life:
         return self._share(amount, row, owner["ended_at"])
 
     def _read(self) -> dict[str, list[Row]]:
-        """The rows about money, at one instant."""
-        with self.engine.context.database.transaction() as connection:
-            return {
-                name: [dict(row) for row in connection.execute(text(query)).mappings()]
-                for name, query in READ.items()
-            }
+        """The rows about money."""
+        return {name: self._rows(query) for name, query in READ.items()}
 
     def _new_refund(self, charge: UUID) -> UUID:
         known = set(self.model.refunds)

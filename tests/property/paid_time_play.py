@@ -12,10 +12,9 @@ from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
 from billing.services import auditing, changing, discounting, ending, operating, pausing
-from billing.store.queries import invoices
 from tests.integration.engine import START
 from tests.property.lived import Lived
-from tests.property.paid_time import FOUND, Offer, Period, day_of, due
+from tests.property.paid_time import FOUND, Offer, day_of, due
 from tests.property.paid_time_debts import Debtor
 
 Row = Mapping[str, Any]
@@ -43,6 +42,15 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 TOLD = ("invoice.opened", "invoice.paid", "invoice.given_up", "invoice.reopened", "charge.declined")
 """What became of invoices, which the oracle is told."""
+KEPT = """
+SELECT i.period_index, CAST(sum(CASE WHEN i.status = 'paid' THEN coalesce(c.kept, 0)
+    + (SELECT coalesce(sum(amount - returned), 0) FROM credit_uses WHERE invoice_id = i.id)
+    ELSE 0 END) AS bigint) AS kept
+FROM invoices i
+LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
+WHERE i.subscription_id = :id GROUP BY 1
+"""
+"""What of each period was paid, by charge or credit, and neither given back nor credited."""
 ENDS_OF = {
     "cancel_at": {"canceled", "cancel_withdrawn", "cancel_dropped", "cancel_moved"},
     "pause_at": {"paused", "pause_withdrawn", "pause_dropped"},
@@ -346,19 +354,15 @@ class Play:
 
     def _compare_money(self) -> None:
         """What is kept of each period is what its days are worth, but for roundings."""
-        with self.engine.context.database.transaction() as connection:
-            for index, period in self._by_index():
-                of_it = invoices.of_period(connection, self.id, index)
-                kept = sum(invoice["kept"] for invoice in of_it)
-                roundings = 2 * len(period.prices) + 2
-                worth = period.worth()
-                assert kept <= worth + roundings, (kept, worth, period)
-                if self.life.paid_for(index):
-                    assert kept >= worth - roundings, (kept, worth, period)
-
-    def _by_index(self) -> list[tuple[int, Period]]:
-        made = [i for i in self.engine.invoices(self.id) if not i["change_index"]]
-        return list(zip([i["period_index"] for i in made], self.life.periods, strict=True))
+        kept_of = {row["period_index"]: row["kept"] for row in self.engine.rows(KEPT, id=self.id)}
+        assert sorted(kept_of) == [period.index for period in self.life.periods]
+        for period in self.life.periods:
+            kept = kept_of[period.index]
+            roundings = 2 * len(period.prices) + 2
+            worth = period.worth()
+            assert kept <= worth + roundings, (kept, worth, period)
+            if self.life.paid_for(period.index):
+                assert kept >= worth - roundings, (kept, worth, period)
 
 
 _FAR = datetime(9000, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ from billing.domain.outcomes import RefundOutcome, Unknown
 from billing.domain.refund import RefundStatus
 from billing.domain.refund_settlement import Decision, Facts
 from billing.services import isolating, refunding, returns
-from tests.integration.engine import START, Engine
+from tests.integration.engine import Engine
 from tests.integration.kept import Kept
 from tests.property.money_life import Deed, Life
 
@@ -74,9 +74,7 @@ fifty = settings(
 def play(engine: Engine, emptied: Kept, story: list[Deed]) -> None:
     """Play one life in an empty database."""
     engine.audited = False  # refunds that wait for a person are findings, and part of the story
-    emptied.empty()
-    engine.set_clock(START)
-    Life(engine).play(story)
+    Life(engine, emptied).play(story)
 
 
 @pytest.mark.timeout(120 + 6 * EXAMPLES)
@@ -174,6 +172,10 @@ STORIES: dict[str, list[Deed]] = {
         ("void_unknown", ["failed"]), ("refund", 1, None), ("renew", [], 1),
     ],
     "a second payment": [("renew", ["late"], 33), ("speak", ["failed"]), ("decide", 0, "kept")],
+    "another interval in the middle of a period": [
+        ("renew", ["late"], 33), ("speak", []), ("change", "FORTNIGHT", None),
+        ("cancel", "none", []), ("decide", 0, "returned-elsewhere"),
+    ],
     "a second sending refused": [("refund", 0, 700, ["refused again"]), ("renew", [], 1)],
 }  # fmt: skip
 

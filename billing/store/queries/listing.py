@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
+from billing.store.queries.prospects import CONFIRMING
 from billing.store.statements import text
 
 _PLANS = """
@@ -63,7 +64,7 @@ SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.per
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""
 
-_CHARGES = """
+_CHARGES = f"""
 SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        c.customer_id AS customer, c.ordinal, c.gateway_number, CAST(c.id AS text) AS request_id,
        c.first_payment, c.trigger, c.amount,
@@ -72,12 +73,13 @@ SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
        c.status, c.surplus, c.fault, c.code, c.message, c.waiting, c.sends, c.asks, c.created_at,
        c.settled_at, c.next_check_at, c.parked_at, c.resolved_at, c.contradicted_at,
        c.held_at, c.held_why,
+       {CONFIRMING} AS confirming,
        i.status AS invoice_status, p.timezone
 FROM charges c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code
 CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returned FROM refunds r
-    WHERE r.charge_id = c.id AND r.status IN ('succeeded', 'returned_elsewhere')) AS b"""
+    WHERE r.charge_id = c.id AND r.status IN ('succeeded', 'returned_elsewhere')) AS b"""  # noqa: S608 - a constant of ours
 
 _REFUNDS = """
 SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.customer_id AS customer, r.amount,

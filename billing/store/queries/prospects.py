@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from sqlalchemy import Connection
 from billing.domain.waiting import Brakes, Standing
 from billing.store.statements import text
 
+CONFIRMING = """(c.status IN ('pending', 'unknown') AND c.parked_at IS NULL
+    AND (c.failed_seen_at IS NOT NULL OR c.status = 'unknown' AND c.fault IS NOT NULL))"""
+"""A charge whose end was read, and is asked about once more."""
 _NOW = "coalesce((SELECT clock_at FROM engine), clock_timestamp())"
 
 
@@ -31,6 +35,8 @@ def standings(
                coalesce(i.held_why, (SELECT max(c.held_why) FROM charges c
                    WHERE c.subscription_id = i.subscription_id
                    AND c.status IN ('in_flight', 'pending', 'unknown'))) AS held_why,
+               EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+                   AND {CONFIRMING}) AS confirming,
                e.stopped_at IS NOT NULL AS stopped, e.stopped_reason,
                coalesce(e.resting_until > clock_timestamp(), false) AS resting
         FROM invoices i CROSS JOIN engine e WHERE i.id = ANY(:ids) AND i.status = 'open'
@@ -47,6 +53,10 @@ class Outlook(NamedTuple):
     oldest_debt: UUID | None
     due_to_open: bool
     due_to_end: bool
+    late: bool
+    """Whether something that was planned is overdue."""
+    live_wallet: str | None
+    """The status of the customer's live wallet."""
 
 
 def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
@@ -62,7 +72,102 @@ def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
                 ORDER BY status <> 'open', period_index, change_index LIMIT 1) AS oldest_debt,
                coalesce(next_due_at <= {_NOW} AND (cancel_at IS NULL OR next_due_at < cancel_at)
                    AND (pause_at IS NULL OR next_due_at < pause_at), false) AS due_to_open,
-               coalesce(cancel_at <= {_NOW} AND ended_at IS NULL, false) AS due_to_end
+               coalesce(cancel_at <= {_NOW} AND ended_at IS NULL, false) AS due_to_end,
+               coalesce(least(cancel_at, pause_at, change_at,
+                   CASE WHEN status = 'paused' THEN resume_at END) <= {_NOW}, false) AS late,
+               (SELECT w.status FROM wallets w WHERE w.customer_id = s.customer_id
+                   AND w.status IN ('pending', 'active', 'unbinding')) AS live_wallet
         FROM subscriptions s WHERE id = :id
     """)  # noqa: S608 - a constant of ours
     return Outlook(*connection.execute(statement, {"id": subscription_id}).one())
+
+
+class Chargeable(NamedTuple):
+    """What stands between an invoice and a person's retry."""
+
+    invoice: UUID
+    first: UUID | None
+    """The invoice of its subscription that has to be paid first; it may be itself."""
+    unresolved: bool
+    wallet: str | None
+    """The status of the customer's live wallet."""
+    wallet_good: bool
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether a retry is accepted now."""
+        return self.first == self.invoice and not self.unresolved and self.wallet_good
+
+
+def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Chargeable]:
+    """What stands between some owed invoices and a retry.
+
+    An older open one comes first, and of those that were given up the oldest.
+    """
+    statement = text(f"""
+        SELECT i.id, coalesce(
+                   (SELECT o.id FROM invoices o WHERE o.subscription_id = i.subscription_id
+                        AND o.status = 'open' AND (o.period_index, o.change_index)
+                            < (i.period_index, i.change_index)
+                    ORDER BY o.period_index, o.change_index LIMIT 1),
+                   CASE i.status WHEN 'open' THEN i.id ELSE
+                   (SELECT o.id FROM invoices o WHERE o.subscription_id = i.subscription_id
+                        AND o.status = 'uncollectible'
+                    ORDER BY o.period_index, o.change_index LIMIT 1) END),
+               EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+                   AND c.status IN ('in_flight', 'pending', 'unknown')),
+               w.status, coalesce(w.status = 'active' AND w.expires_at > {_NOW}, false)
+        FROM invoices i LEFT JOIN wallets w ON w.customer_id = i.customer_id
+            AND w.status IN ('pending', 'active', 'unbinding')
+        WHERE i.id = ANY(:ids) AND i.status IN ('open', 'uncollectible')
+    """)  # noqa: S608 - a constant of ours
+    rows = connection.execute(statement, {"ids": list(invoice_ids)})
+    return {row[0]: Chargeable(*row) for row in rows}
+
+
+class Undecided(NamedTuple):
+    """What a person's word about a charge or a refund depends on."""
+
+    status: str
+    sent_at: datetime | None
+    parked_at: datetime | None
+    kept: int
+    """Rupiah of the charge that are left."""
+    now: datetime
+
+    def decidable(self, horizon: timedelta | None) -> bool | datetime:
+        """Whether a person's word is believed, or from when."""
+        if self.parked_at is not None:
+            return self.status != "in_flight"
+        if self.status not in {"pending", "unknown"} or self.sent_at is None or horizon is None:
+            return False
+        at = self.sent_at + horizon
+        return at if self.now < at else True
+
+    @property
+    def waits(self) -> bool:
+        """Whether a refund waits for a person, and there is money for it."""
+        if self.status == "unreturned":
+            return self.kept > 0
+        return self.parked_at is not None
+
+
+def charges(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
+    """What a person's word about some charges depends on."""
+    return _undecided(connection, "charges c", "c", ids)
+
+
+def refunds(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
+    """The same of refunds; `kept` is of the charge that a refund gives back."""
+    return _undecided(connection, "refunds r JOIN charges c ON c.id = r.charge_id", "r", ids)
+
+
+def _undecided(
+    connection: Connection, source: str, row: str, ids: Sequence[UUID]
+) -> dict[UUID, Undecided]:
+    statement = text(
+        f"SELECT {row}.id, {row}.status, {row}.sent_at, {row}.parked_at, coalesce(c.kept, 0),"  # noqa: S608 - constants of ours
+        f" {_NOW} FROM {source} WHERE {row}.id = ANY(:ids)"
+    )
+    rows = connection.execute(statement, {"ids": list(ids)})
+    return {each[0]: Undecided(*each[1:]) for each in rows}

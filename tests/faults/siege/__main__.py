@@ -49,6 +49,10 @@ def _report(console: Console, siege: Siege, verdict: Verdict) -> None:
         console.print(f"ended by themselves and started again: {_listed(struck.revived)}")
     console.print(f"the gateway's misfortunes: {_listed(siege.met)}")
     console.print(f"the ledger: {verdict.payments:,} payments, {verdict.refunds} refunds")
+    console.print(
+        f"declines for good: {verdict.ended} subscriptions ended by a hard one,"
+        f" {verdict.linked_again} wallets linked anew"
+    )
     for what, lines in verdict.complaints.items():
         console.print(f"{what}: {len(lines)}", style="bold red" if lines else "")
         for line in lines[:LINES_MAX]:

@@ -5,16 +5,22 @@ What they ought to have paid in the end is written down here, apart from the eng
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from uuid import UUID
 
+from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.subscription import RefundPolicy
-from billing.services import ending, refunding, watching
+from billing.services import ending, linking, refunding, watching
 from billing.services.context import Request
 from tests.e2e.world import BY
 from tests.faults.ground import Ground
 
 AMOUNT = 50_000
 PLAN = "siege"
+HARD: dict[str, Any] = {"kind": "decline", "http_status": 403, "code": "suspected_fraud"}
+DEAD: dict[str, Any] = {"kind": "decline", "code": "dormant_account"}
+"""Declines after which nobody tries again, and of a wallet that has to be linked anew."""
+PHONES = 62_813_0000_0000
 
 
 @dataclass
@@ -26,6 +32,37 @@ class People:
     names: list[str]
     refunds: dict[str, int] = field(default_factory=dict)  # in rupiah, in all
     left_in: dict[str, int] = field(default_factory=dict)  # the last period that had begun
+    refused: list[str] = field(default_factory=list)  # for good, by a payment of theirs
+    dormant: list[str] = field(default_factory=list)  # whose wallets the gateway gives up
+    linked_again: int = 0
+
+    def meet_declines(self, months: int) -> None:
+        """Two of a hundred meet a hard decline once, two that of a wallet: far from the breaker."""
+        few = max(2, len(self.names) // 50)
+        drawn = self.random.sample(self.names, 2 * few)
+        self.refused, self.dormant = drawn[:few], drawn[few:]
+        meets = [(who, HARD) for who in self.refused] + [(who, DEAD) for who in self.dormant]
+        for who, action in meets:
+            match, skip = {"call": "pay", "customer_id": who}, self.random.randrange(months - 1)
+            self.ground.pretend.call(
+                "POST", "scripts", {"match": match, "skip": skip, "action": action}
+            )
+
+    def link_again(self) -> None:
+        """Whoever reads that the wallet is gone links another one; the gateway forgets the dead."""
+        context = self.ground.context
+        for row in self.ground.rows(
+            "SELECT DISTINCT ON (customer_id) customer_id, token_sealed FROM wallets w"
+            " WHERE token_sealed IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wallets o WHERE"
+            " o.customer_id = w.customer_id AND o.status IN ('active', 'pending'))"
+            " ORDER BY customer_id, created_at DESC"
+        ):
+            who, token = row.customer_id, context.vault.open(row.token_sealed).decode()
+            request = UUID(int=self.random.getrandbits(128), version=4)
+            assert context.gateway.unbind(Payer(who, who), token, str(request)) == Succeeded()
+            self.linked_again += 1
+            linking.bind(context, who, str(PHONES + self.linked_again), BY)
+            linking.refresh(context, who)
 
     def complain(self, month: int) -> None:
         """One of a hundred gets a part of a paid month back."""
@@ -51,7 +88,7 @@ class People:
             self.left_in[who] = month
 
     def _some(self, count: int) -> list[str]:
-        here = [name for name in self.names if name not in self.left_in]
+        here = [name for name in self.names if name not in {*self.left_in, *self.refused}]
         return self.random.sample(here, count)
 
     def _subscription(self, who: str) -> UUID:

@@ -18,7 +18,7 @@ from tests.faults.siege.verdict import Verdict, judge
 
 FIRST = datetime.fromisoformat("2026-02-15T09:00:00+07:00")
 """The first month; the others follow on the same day, for no month is without a 15th."""
-MONTH_ENDS = timedelta(days=27)
+MONTH_ENDS, DAY = timedelta(days=27), timedelta(days=1)
 RUNGS = (
     timedelta(seconds=61),
     timedelta(minutes=5),
@@ -110,6 +110,7 @@ class Siege:
         names = ground.members(self.size.subscribers, PLAN, amount=AMOUNT)
         self.people = People(ground, self.random, names)
         ground.pretend.call("PUT", "defaults", {"delay_ms": WALLET_MILLISECONDS})
+        self.people.meet_declines(self.size.months)
         misfortunes.bring_about(ground.pretend, self.random, self.size.charges)
         self._rows_before = self._rows()
         ground.fleet.man(WORKERS, BEATS)
@@ -118,7 +119,8 @@ class Siege:
     def _month(self, month: int) -> None:
         """A month begins; then the clock leaps on, whether or not the work is done."""
         self.ground.set_clock(FIRST.replace(month=FIRST.month + month))
-        wanted = (self.size.subscribers - len(self.people.left_in)) * 0.97
+        gone = len(self.people.left_in) + len(self.people.refused)
+        wanted = (self.size.subscribers - gone) * 0.97
         before = self._progress()
         self._until(lambda: self._progress() - before >= wanted, self.size.month_seconds)
         self.people.complain(month)
@@ -127,6 +129,7 @@ class Siege:
         for rung in RUNGS:
             self.ground.jump(rung)
             self._until(self._nothing_is_due, self.size.rung_seconds)
+        self.people.link_again()
         done = f"{self._progress():,} lines in the ledger, {self.strikes.kills} kills"
         self.say(f"month {month + 1}: {done}; {self.seconds:.0f} s")
 
@@ -160,6 +163,8 @@ class Siege:
             ground.forget_leases()
         last = FIRST.replace(month=FIRST.month + self.size.months - 1)
         try:
+            ground.until(last + MONTH_ENDS - DAY)
+            self.people.link_again()
             ground.until(last + MONTH_ENDS)
         except advancing.NothingMoves as stuck:
             self.say(f"stuck: {stuck}")  # the verdict tells what

@@ -12,7 +12,7 @@ from typing import Any
 from billing.local.compare import compare
 from billing.services import auditing
 from tests.faults.ground import Ground
-from tests.faults.siege.people import AMOUNT, People
+from tests.faults.siege.people import AMOUNT, DEAD, HARD, People
 
 Row = Mapping[str, Any]
 
@@ -23,9 +23,14 @@ class Verdict:
 
     payments: int
     refunds: int
+    ended: int
+    """Subscriptions that a hard decline ended, as it has to."""
+    linked_again: int
+    """Wallets that a decline ended, and that their customers linked anew."""
     double_charges: Sequence[str]
     lost_periods: Sequence[str]
     unresolved: Sequence[str]
+    wrong_ends: Sequence[str]
     wrong_refunds: Sequence[str]
     differences: Sequence[str]
     audit: Sequence[str]
@@ -37,6 +42,7 @@ class Verdict:
             "double charges": self.double_charges,
             "lost periods": self.lost_periods,
             "unresolved after the last horizon": self.unresolved,
+            "wrong ends": self.wrong_ends,
             "wrong refunds": self.wrong_refunds,
             "differences between ledger and rows": self.differences,
             "findings of the audit": self.audit,
@@ -51,13 +57,16 @@ class Verdict:
 def judge(ground: Ground, people: People, months: int) -> Verdict:
     """Read the ledger, then the rows."""
     ledger = ground.pretend.ledger()
-    paid = by_period(ledger, people)
+    paid, ended = by_period(ledger, people), ended_by(ledger)
     return Verdict(
         payments=sum(row["moves"] for row in ledger if row["kind"] == "payment"),
         refunds=sum(row["moves"] for row in ledger if row["kind"] == "refund"),
+        ended=len(ended),
+        linked_again=people.linked_again,
         double_charges=list(doubles(paid)),
-        lost_periods=list(lost(paid, people, months)),
-        unresolved=[*open_there(ledger), *open_here(ground)],
+        lost_periods=list(lost(paid, people, months, ended)),
+        unresolved=[*open_there(ledger), *open_here(ground, ended)],
+        wrong_ends=[*refused(ledger, people), *ends(ground, people, ended)],
         wrong_refunds=list(refunds(ledger, paid, people)),
         differences=compare(ground.context, ledger).differences,
         audit=[f"{found.name}: {found.detail}" for found in auditing.audit(ground.context)],
@@ -87,17 +96,50 @@ def doubles(paid: Paid) -> Iterator[str]:
                 yield f"{who}, period {period}: debited {moves} times ({numbers})"
 
 
-def lost(paid: Paid, people: People, months: int) -> Iterator[str]:
+def ended_by(ledger: Iterable[Row]) -> dict[str, int]:
+    """Whom a hard decline was the last word to, and in which period.
+
+    Whoever was sent another charge had not been told it: the answer was lost on its way, and the
+    gateway says nothing more of it later than that it failed.
+    """
+    ended = {}
+    for row in ledger:
+        if row["kind"] == "payment":
+            ended.pop(row["customer_id"], None)
+            if row["code"] == HARD["code"]:
+                ended[row["customer_id"]] = int(row["number"].split("-")[1])
+    return ended
+
+
+def lost(paid: Paid, people: People, months: int, ended: Mapping[str, int]) -> Iterator[str]:
     """Whoever did not pay what was due, or paid what was not."""
     for who, periods in paid.items():
         left = people.left_in.get(who)
         if left is None:
-            missing = set(range(months)) - periods.keys()
+            missing = set(range(ended.get(who, months))) - periods.keys()
             if missing:
                 yield f"{who}: never debited for {sorted(missing)}"
-        surplus = periods.keys() - set(range(months if left is None else left + 1))
+        last = ended.get(who, months) if left is None else left + 1
+        surplus = periods.keys() - set(range(last))
         if surplus:
             yield f"{who}: debited for {sorted(surplus)}, which were not to be billed"
+
+
+def refused(ledger: Iterable[Row], people: People) -> Iterator[str]:
+    """Declines that ended something and were never drawn, or that came more than once."""
+    for code, whom in ((HARD["code"], people.refused), (DEAD["code"], people.dormant)):
+        met = Counter(row["customer_id"] for row in ledger if row["code"] == code)
+        for who, count in met.items():
+            if who not in whom or count > 1:
+                yield f"{who}: {code} {count} times"
+
+
+def ends(ground: Ground, people: People, ended: Mapping[str, int]) -> Iterator[str]:
+    """Subscriptions that ended though nobody wanted it, or did not though somebody did."""
+    rows = ground.rows("SELECT customer_id FROM subscriptions WHERE ended_at IS NOT NULL")
+    for who in {row.customer_id for row in rows} ^ {*people.left_in, *ended}:
+        wanted = who in people.left_in or who in ended
+        yield f"{who}: {'was to end, and goes on' if wanted else 'has ended for no reason'}"
 
 
 def open_there(ledger: Iterable[Row]) -> Iterator[str]:
@@ -107,16 +149,19 @@ def open_there(ledger: Iterable[Row]) -> Iterator[str]:
             yield f"{row['number']}: {row['status']} at the gateway"
 
 
-def open_here(ground: Ground) -> Iterator[str]:
-    """Rows of ours that wait for something."""
+def open_here(ground: Ground, ended: Mapping[str, int]) -> Iterator[str]:
+    """Rows of ours that wait for something; what a hard decline ended is never to be paid."""
     for table, settled in (
         ("charges", "('succeeded', 'declined', 'unsent')"),
         ("invoices", "('paid', 'void')"),
         ("refunds", "('succeeded')"),
         ("subscriptions", "('active', 'canceled')"),
     ):
-        for row in ground.rows(f"SELECT id, status FROM {table} WHERE status NOT IN {settled}"):
-            yield f"{table}: {row.id} is {row.status}"
+        for row in ground.rows(
+            f"SELECT id, status, customer_id FROM {table} WHERE status NOT IN {settled}"
+        ):
+            if row.status != "uncollectible" or row.customer_id not in ended:
+                yield f"{table}: {row.id} is {row.status}"
 
 
 def refunds(ledger: Iterable[Row], paid: Paid, people: People) -> Iterator[str]:

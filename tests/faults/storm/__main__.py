@@ -19,7 +19,7 @@ from tests.faults.storm.wide_bugs import WIDE_BUGS
 
 GROUPS = (
     "killed ", "cut ", "page ", "way ", "pay ", "fault ", "status ", "balance ", "message ",
-    "act ", "process ",
+    "act ", "process ", "payout ",
 )  # fmt: skip
 
 COUNTED: Mapping[str, str | tuple[str, ...]] = {

@@ -198,7 +198,9 @@ class Oracle:
             if not unused:
                 continue
             name = self._world.name(row["id"])
-            if not row["settled"]:
+            # What a coupon paid is nobody's to get back, and neither are extras.
+            days = max(row["amount"] - row["extras"], 0)
+            if not row["settled"] and prorate(days, unused, whole):
                 yield f"PAID DAYS: {name}: {unused} of {whole} days were cut, and nothing came back"
             # A refund that was declined after the cut is kept again; then a person has to look.
             most = row["extras"] + prorate(row["amount"] - row["extras"], whole - unused, whole)

@@ -39,6 +39,7 @@ STUCK_ROUNDS = 80
 """A subscription that missed many periods is charged for one of them in each round."""
 HOUR = timedelta(hours=1)
 STOPPED = "SELECT count(*) FROM events WHERE kind = 'charging.stopped' AND actor = 'guard'"
+PAYOUTS = "SELECT status, count(*) FROM refunds WHERE credit_id IS NOT NULL GROUP BY 1 ORDER BY 1"
 WATCHFUL = {
     "breaker_answers_min": 6, "breaker_share_percent": 20, "breaker_window_seconds": 3_000,
 }  # fmt: skip
@@ -251,6 +252,8 @@ def _met(storm: Storm) -> Counter[str]:
     payments = world.ledger.payments.values()
     [row] = world.databases.rows(STOPPED)
     met["breaker tripped"] = row["count"]
+    for row in world.databases.rows(PAYOUTS):
+        met[f"payout {row['status']}"] = row["count"]
     met["charges sent"] = len(world.gateway.first_sent)
     met["debits"] = sum(payment.moves for payment in payments)
     met["refunds"] = sum(refund.status == "SUCCESS" for refund in world.ledger.refunds.values())

@@ -11,8 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from billing.domain.intents import Meeting
+from billing.domain.outcomes import Declined, Fault, Unknown
 from billing.domain.periods import Return
-from billing.services import cutting, intents, isolating, moving, subscribing
+from billing.gateway import refusals
+from billing.services import cutting, intents, isolating, looking, moving, subscribing
+from billing.services.context import Context
 from billing.store.queries import conservation, subscriptions
 from tests.faults.storm.bugs import Bug
 from tests.faults.storm.world import World, put
@@ -74,6 +77,22 @@ def any_start_is_meant(_world: World, undo: ExitStack) -> None:
     put(undo, subscribing, "_check_start", check_start)
 
 
+def pages_are_final(_world: World, undo: ExitStack) -> None:
+    """A page of whoever stands before the gateway is a decline, and nobody asks before a retry."""
+    right = refusals.judged
+
+    def judged(*args: Any, **options: Any) -> Any:
+        said = right(*args, **options)
+        foreign = isinstance(said, Unknown) and said.unrecognised
+        return Declined(Fault.OTHER, said.reason) if foreign else said
+
+    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> looking.Sight:
+        return looking.Sight(row)
+
+    put(undo, refusals, "judged", judged)
+    put(undo, looking, "_look", look)
+
+
 def no_rule_of_time(world: World, undo: ExitStack) -> None:
     """Four of them at once, each of which has a kind of finding of its own."""
     for bug in (cut_days_are_kept, plans_vanish, pause_takes_the_period_it_ends_with,
@@ -90,6 +109,7 @@ WIDE_BUGS: Mapping[str, Bug] = {
         plans_vanish,
         pause_takes_the_period_it_ends_with,
         any_start_is_meant,
+        pages_are_final,
         no_rule_of_time,
     )
 }
