@@ -12,10 +12,12 @@ import typer
 
 from billing.cli import arguments, engine, options, output, records, refusals, rejects
 from billing.domain.errors import BrokenOff, InvalidValue
+from billing.domain.text import one_of
 
 if TYPE_CHECKING:
     from billing.services.importing import Report
 
+KINDS = ("customers", "subscriptions")
 IMPORT = options.example("billing import customers customers.csv --dry-run")
 EXPORT = options.example("billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv")
 
@@ -42,8 +44,8 @@ def import_(
     KIND.rejected.csv in the working folder. Exit code 1 when there is one.
     """
     by = arguments.operator(reason)
-    if kind not in {"customers", "subscriptions"}:
-        raise InvalidValue(f"{kind!r} cannot be imported; choose customers or subscriptions")
+    if kind not in KINDS:
+        raise InvalidValue(one_of("the kind of an import", KINDS, kind))
     count = records.checked(file)
     rejected = rejects.place(file, kind)
     with engine.engine() as context, records.opened(file) as text:
@@ -118,15 +120,29 @@ def export(
     kind: Annotated[str, typer.Argument(metavar="invoices|charges|refunds")],
     since: Annotated[str, typer.Option("--from", metavar="ISO", help="From this instant on.")],
     until: Annotated[str, typer.Option("--to", metavar="ISO", help="To before this instant.")],
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="created|paid", help="Which of its instants is in the span."),
+    ] = "created",
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Print what was made in a span of time as CSV, oldest first."""
+    """Print what was created, or paid, in a span of time as CSV, oldest first.
+
+    The span selects by created_at. With --by paid: invoices by paid_at, charges that succeeded and
+    refunds that were returned by settled_at, when the engine learned of it.
+
+    Every instant has its offset: the CSV's are local time (Asia/Jakarta, +07:00), and so is a
+    --from or --to without an offset. Amounts are whole rupiah. Of a charge that succeeded, amount =
+    kept + refunded + credited: refunded includes refunds on their way, credited went to the
+    customer's balance. Of an invoice, kept and refunded are the sums over its charges, and credited
+    is what the balance paid.
+    """
     begin, end = arguments.instant(since), arguments.instant(until)
     with engine.rows() as database:
         from billing.services import exporting
 
-        rows = exporting.export(database, kind, begin, end)
+        rows = exporting.export(database, kind, begin, end, by)
         if as_json:
             output.stream(rows)
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from billing.domain.escaping import escape
+from billing.domain.instants import spoken, spoken_text
 from billing.domain.money import rupiah
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ STYLES = {
     "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
     "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
 }  # fmt: skip
+INSTANT_ENDINGS = ("_at", "_to", "_until")
+"""Keys of an event's data whose text is an instant."""
 NOTHING = "–"
 WIDE = 1000
 """Columns where there is no terminal: more than any row has."""
@@ -167,7 +170,9 @@ def written(key: str, value: object) -> str:
         case int() if key in MONEY:
             return rupiah(value)
         case datetime():
-            return value.isoformat(" ", "seconds" if value.second else "minutes")
+            return spoken(value)
+        case str() if key.endswith(INSTANT_ENDINGS):
+            return escape(spoken_text(value))
         case list():
             return ", ".join(written(key, item) for item in value)
         case dict():

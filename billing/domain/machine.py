@@ -27,3 +27,9 @@ def advance(
         raise IllegalMove(
             f"{what} is {state}: {move} is not possible (possible: {possible})"
         ) from None
+
+
+def stands(status: StrEnum) -> str:
+    """Say where something stands, after its name: `has already succeeded`, `is open`."""
+    ended = {"succeeded": "has already succeeded", "declined": "was declined"}
+    return ended.get(status.value, f"is {status.value.replace('_', ' ')}")

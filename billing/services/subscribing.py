@@ -13,6 +13,7 @@ from billing.domain.backdating import AtOnce
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.identity import dated
+from billing.domain.instants import spoken
 from billing.domain.money import checked_amount
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
@@ -227,7 +228,7 @@ def _beginning(
 ) -> tuple[datetime | None, Beginning]:
     """The instant of the start that was asked for, if any, and how the subscription begins."""
     if start is not None and start.tzinfo is None:
-        raise InvalidValue(f"start: {start.isoformat()} needs an offset, such as +07:00")
+        raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
     try:
         start_at = start if local is None else place(local, zone(plan["timezone"]))
         return start_at, begin(plan, local or start or now)
