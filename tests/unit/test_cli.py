@@ -85,7 +85,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["plan", "list", "--limit", "0"], "--limit must be a whole number"),
     (["plan", "list"], "BILLING_DATABASE_URL is not set"),
     ([*PLAN, "--amount", "5"], "BILLING_DOKU_CLIENT_ID"),
-    (["subscription", "show", "42"], '"42" is not the id of any subscription'),
+    (["subscription", "resume", "42"], '"42" is not the id of any subscription'),
     (["invoice", "void", "x\ny"], '"x y" is not the id of any invoice'),
     (["event", "list", "--subscription", "x"], "see: billing subscription list"),
     (["clock", "set", "tomorrow"], "is not an ISO 8601 instant"),
