@@ -15,7 +15,7 @@ import structlog
 
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
-from billing.domain.subscription import RefundPolicy
+from billing.domain.subscription import RefundPolicy, check_refund
 from billing.services import (
     changing,
     ending,
@@ -169,6 +169,7 @@ def cancel_subscription(
 ) -> None:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
+    check_refund(at, refund)
     if at not in {ending.NOW, ending.PERIOD_END}:
         try:
             when = arguments.instant("at", at)

@@ -8,7 +8,7 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
-from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
@@ -135,11 +135,13 @@ def show(
 def cancel(
     subscription: Subscription,
     at: Annotated[
-        str, typer.Option("--at", metavar="now|period-end|ISO", help="When it ends.")
-    ] = "now",
+        str | None,
+        typer.Option("--at", metavar="now|period-end|ISO", help="When it ends [default: now]"),
+    ] = None,
     refund: Annotated[
-        RefundPolicy, typer.Option("--refund", help="What is given back of the running period.")
-    ] = RefundPolicy.NONE,
+        RefundPolicy | None,
+        typer.Option("--refund", help="What goes back of the running period [default: none]"),
+    ] = None,
     reason: options.Reason = None,
     *,
     unbind: Annotated[
@@ -152,17 +154,20 @@ def cancel(
 ) -> None:
     """Cancel a subscription, now or later."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    policy = refund or RefundPolicy.NONE
+    check_refund(at, policy)
     if withdraw:
+        arguments.not_both("--withdraw", at=at, refund=refund, unbind=unbind)
         _withdraw(wanted, by, as_json=as_json)
         return
     with engine.engine() as context:
         from billing.services import ending, showing
 
-        when: str | datetime = at
-        if at not in {ending.NOW, ending.PERIOD_END}:
+        when: str | datetime = at or ending.NOW
+        if at not in {None, ending.NOW, ending.PERIOD_END}:
             timezone = showing.subscription(context.database, wanted)["timezone"]
-            when = arguments.instant(at, timezone, "now, period-end or an ISO 8601 instant")
-        done = ending.cancel(context, wanted, by, at=when, refund=refund, unbind=unbind)
+            when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
+        done = ending.cancel(context, wanted, by, at=when, refund=policy, unbind=unbind)
         found = showing.subscription(context.database, wanted)
     found["refunded"] = done.get("refunded", 0)
 

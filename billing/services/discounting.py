@@ -39,7 +39,8 @@ def create_coupon(
     """
     checked_id("coupon code", code, CODE_MAX)
     if (percent is None) == (rupiah_off is None):
-        raise InvalidValue("a coupon takes off either --percent or --amount")
+        both = "" if percent is None else ", not both"
+        raise InvalidValue(f"a coupon takes off either --percent or --amount{both}")
     if percent is not None and not 1 <= percent <= pricing.PERCENT_MAX:
         raise InvalidValue(f"percent must be 1 to {pricing.PERCENT_MAX}, not {percent:,}")
     if rupiah_off is not None:

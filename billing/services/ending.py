@@ -24,7 +24,7 @@ from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
 
 BATCH = 200
-NOW, PERIOD_END = "now", "period-end"
+NOW, PERIOD_END = "now", subscription.PERIOD_END
 
 
 def cancel(

@@ -42,7 +42,8 @@ def of_customer(connection: Connection, customer_id: str) -> list[Twins]:
             SELECT id, plan_code, ended_at, created_at FROM subscriptions
             WHERE customer_id = :customer
         ), named AS (
-            SELECT e.subscription_id, e.id, e.at, coalesce(e.data->>'plan', m.plan_code) AS plan_code,
+            SELECT e.subscription_id, e.id, e.at,
+                   coalesce(e.data->>'plan', m.plan_code) AS plan_code,
                    lead(e.id) OVER later AS left_id, lead(e.at) OVER later AS left_at
             FROM mine m JOIN events e ON e.subscription_id = m.id
             WHERE e.kind IN (
