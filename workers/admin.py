@@ -221,12 +221,12 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 
 
 @admin_task("admin.stop_charging")
-def stop_charging(by: Actor, request: Request) -> None:
+def stop_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Send no new charge from this moment on."""
-    operating.stop_charging(context(), by, request)
+    return operating.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
-def start_charging(by: Actor, request: Request) -> None:
+def start_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Charge again what has become due."""
-    operating.start_charging(context(), by, request)
+    return operating.start_charging(context(), by, request)

@@ -379,7 +379,7 @@ def events(database: Database, subscription_id: UUID | None, limit: int) -> list
 def engine_state(database: Database) -> Shown:
     """Test clock, kill switch, and the gateway that the database belongs to."""
     with database.transaction() as connection:
-        return _local(engine.state(connection))
+        return {**_local(engine.state(connection)), "stopped_by": engine.who_stopped(connection)}
 
 
 def _local(row: Mapping[Any, Any], without: Sequence[str] = ()) -> Shown:
