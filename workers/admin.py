@@ -166,7 +166,7 @@ def cancel_subscription(
     at: str = ending.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
-) -> None:
+) -> dict[str, Any]:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
     check_refund(at, refund)
@@ -175,7 +175,7 @@ def cancel_subscription(
             when = arguments.instant("at", at)
         except InvalidValue as wrong:
             raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
-    ending.cancel(
+    return ending.cancel(
         context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
     )
 

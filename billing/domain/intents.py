@@ -109,29 +109,18 @@ def _move(target: Target, why: str) -> Cell:
     return Cell(Verdict.MOVE, why, target)
 
 
-def _row(
-    *, cancel: Cell, cancel_on_date: Cell, pause: Cell, resume: Cell, change: Cell, coupon_end: Cell
-) -> Mapping[Intent, Cell]:
-    return {
-        Intent.CANCEL: cancel,
-        Intent.CANCEL_ON_DATE: cancel_on_date,
-        Intent.PAUSE: pause,
-        Intent.RESUME: resume,
-        Intent.CHANGE: change,
-        Intent.COUPON_END: coupon_end,
-    }
+def _row(usual: Cell, others: Mapping[str, Cell]) -> Mapping[Intent, Cell]:
+    return {intent: others.get(intent.name.lower(), usual) for intent in Intent}
 
 
 def _kept(**others: Cell) -> Mapping[Intent, Cell]:
     """A row that keeps all intents but those it names."""
-    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
-    return _row(**(dict.fromkeys(names, KEEP) | others))
+    return _row(KEEP, others)
 
 
 def _ended(why: str, **others: Cell) -> Mapping[Intent, Cell]:
     """A row that drops all intents but those it names: the subscription ends."""
-    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
-    return _row(**(dict.fromkeys(names, _drop(why)) | others))
+    return _row(_drop(why), others)
 
 
 _CARRIED = _move(Target.CARRIED, "a change made now names the same")
