@@ -256,7 +256,10 @@ def _gateway(settings: "Settings") -> Check:
     except (OSError, ValueError) as wrong:
         remedy = "check BILLING_DOKU_BASE_URL, BILLING_DOKU_PROXY and the network"
         return Check("gateway", ok=False, detail=f"cannot reach {where}: {wrong}; {remedy}")
+    who = "the proxy on the way there" if settings.doku_proxy else "it"
     shaken = "its certificate is good; " if secure else ""
     return Check(
-        "gateway", ok=True, detail=f"{where} accepts connections; {shaken}no request was sent"
+        "gateway",
+        ok=True,
+        detail=f"{where}: {who} accepts connections; {shaken}no request was sent",
     )

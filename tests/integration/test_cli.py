@@ -301,7 +301,12 @@ def test_the_doctor_says_what_is_wrong_and_when_all_is_well(
     well = billing("doctor")
     assert well["ok"] is True
     [gateway] = [each["detail"] for each in well["checks"] if each["name"] == "gateway"]
-    assert gateway.endswith("accepts connections; no request was sent")
+    assert gateway.endswith("): it accepts connections; no request was sent")
+    monkeypatch.setenv("BILLING_DOKU_PROXY", engine.gateway.url)
+    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")
+    [gateway] = [each for each in billing("doctor")["checks"] if each["name"] == "gateway"]
+    assert gateway["ok"]
+    assert "the proxy on the way there accepts connections" in gateway["detail"]
     assert not {engine.gateway.secret_key, KEY} & set(re.findall(r"[\w=-]+", json.dumps(well)))
 
 
