@@ -59,7 +59,8 @@ _TWINS = text("""
                    coalesce(sum(amount) FILTER (
                        WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS on_its_way
             FROM refunds WHERE charge_id = c.id) AS r
-        WHERE (SELECT count(*) FROM mine) > 1
+        WHERE n.plan_code IN (
+            SELECT plan_code FROM named GROUP BY 1 HAVING count(DISTINCT subscription_id) > 1)
     ), pairs AS (
         SELECT l.plan_code, l.id, l.charge_id, l.came_id, l.amount, l.returned, l.on_its_way,
                e.id AS other_id, e.charge_id AS other_charge, e.returned AS other_returned,
