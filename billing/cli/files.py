@@ -75,18 +75,15 @@ def import_(
     by = arguments.operator(reason)
     if kind not in KINDS:
         raise InvalidValue(one_of("the kind of an import", KINDS, kind))
+    if kind == "customers" and backdate:
+        raise InvalidValue("--backdate is for subscriptions; customers have no due dates")
     count = records.checked(file)
     rejected = rejects.place(file, kind)
     with engine.engine() as context, records.opened(file) as text:
-        from billing.services import import_rows, importing
+        from billing.services import importing
 
         numbered = enumerate(text, 1)
-        names = records.header(numbered)
-        if not names:
-            raise InvalidValue(f"{file} is empty; {import_rows.expected(kind)}")
-        passed_over = len(rejects.HEADER) if tuple(names[:2]) == rejects.HEADER else 0
-        names = names[passed_over:]
-        import_rows.checked_header(kind, names)
+        names, passed_over = _columns(file, kind, numbered)
         memory = records.Memory(numbered, LINES_KEPT * importing.BATCH)
         rows, report = records.rows(memory, names, passed_over), importing.Report()
         if kind == "customers":
@@ -120,6 +117,18 @@ def import_(
         raise InvalidValue(f"{failed}; {_counted(report, dry_run=dry_run)}") from None
     output.answer(found, as_json=as_json, people=people)
     raise typer.Exit(1)
+
+
+def _columns(file: Path, kind: str, numbered: Iterator[tuple[int, str]]) -> tuple[list[str], int]:
+    """The names of a file's columns, after how many that only a reject file has."""
+    from billing.services import import_rows
+
+    names = records.header(numbered)
+    if not names:
+        raise InvalidValue(f"{file} is empty; {import_rows.expected(kind)}")
+    passed_over = len(rejects.HEADER) if tuple(names[:2]) == rejects.HEADER else 0
+    import_rows.checked_header(kind, names[passed_over:])
+    return names[passed_over:], passed_over
 
 
 def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> BaseException:
