@@ -107,7 +107,7 @@ SITES: dict[str, Drive] = {
         c, w.unlinked, "6281234567890", OPERATOR
     ),
     "linking._delete_lost_tokens": lambda c, w, _e: linking.bind(
-        c, w.unopened, "6281234567891", OPERATOR
+        c, w.unopened, "6281234567891", OPERATOR, replace=True
     ),
     "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),
     "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
