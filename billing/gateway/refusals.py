@@ -73,7 +73,8 @@ def judged(
         moves_money=moves_money,
     )
     if found is Ending.UNSENT:
-        return Unsent(_rate_limited(answer) if answer.status == 429 or said is None else said.code)
+        is_limited = answer.status == 429 or said is None
+        return Unsent(_rate_limited(answer) if is_limited else said.code, by_answer=True)
     if found is Ending.ABSENT:
         return Absent()
     if found is Ending.DECLINED and said is not None:
