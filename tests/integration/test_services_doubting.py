@@ -9,7 +9,7 @@ import pytest
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Unsent
 from billing.domain.settlement import Source
-from billing.services import claiming, ending, operating, settling
+from billing.services import claiming, ending, operating, pausing, settling
 from tests.integration.answering import answer_as_before, answer_with
 from tests.integration.engine import START, Engine
 from tests.integration.test_services_reopening import given_up
@@ -84,10 +84,9 @@ def test_money_behind_a_429_of_an_invoice_that_is_given_up_pays_it(
     engine: Engine, action: str
 ) -> None:
     """Late money counts, as it does of any other charge: paid, and unserved days go back."""
-    customer, subscription = limited(engine, on_exhausted=action)
+    customer, subscription = limited(engine, on_exhausted=action, every="2 months")
     # The question before the next sending finds nothing yet, and then there is no wallet.
-    says = {"times": None, "status": "NOT_FOUND"}
-    engine.script("status_says", customer, "status", **says)
+    engine.script("status_says", customer, "status", times=None, status="NOT_FOUND")
     engine.execute("UPDATE wallets SET expires_at = :now", now=engine.now + MINUTE)
     engine.advance(2 * MINUTE)
     [invoice] = engine.invoices(subscription)
@@ -196,16 +195,18 @@ def test_a_429_that_arrives_after_the_invoice_is_void_is_asked_about(engine: Eng
 
 def test_a_payment_by_an_earlier_charge_leaves_the_later_one_asked_about(engine: Engine) -> None:
     """Both moved money: the invoice is paid by one of them, and the other is given back."""
-    customer, subscription = engine.begun(cash=0, retries="2d")
-    engine.run()
-    [first] = engine.charges(subscription)
-    engine.put_cash(customer, 1_000_000)
+    customer, subscription = engine.begun(retries="2d")
+    engine.script("drop_after", customer)
+    engine.script("status_says", customer, "status", times=3, status="FAILED")
+    engine.advance(HOUR)
+    assert statuses(engine, subscription) == ["declined"]
     engine.script("rate_limited", customer, work="done")
-    engine.advance(START + 2 * DAY)
-    assert statuses(engine, subscription) == ["declined", "unsent"]
-    succeeded = settling.News(first["id"], engine.context.gateway.pay(_of(engine, first)))
+    engine.set_clock(START + 3 * DAY)
+    engine.tick(["ticks.sweep_charges"])
+    first, second = engine.charges(subscription)
+    assert (first["status"], second["status"]) == ("declined", "unsent")
 
-    settling.settle(engine.context, [succeeded], Source.STATUS)
+    engine.late_success(first["id"])
 
     assert statuses(engine, subscription) == ["succeeded", "unknown"]
     engine.run()
@@ -220,9 +221,6 @@ class TestTwoOfOneSubscription:
         """A newer open invoice with a 429, and an older one that a person has tried, with one."""
         customer, subscription = given_up(engine)
         engine.put_cash(customer, 1_000_000)
-        operating.retry_invoice
-        from billing.services import pausing  # noqa: PLC0415
-
         pausing.resume(engine.context, subscription, OPERATOR)
         engine.script("rate_limited", customer, work="done", times=2)
         engine.advance(START + 7 * DAY)
