@@ -3,7 +3,7 @@
 Who limits a rate has read no body, but a load balancer may have sent the same request before, and
 that one may have been executed. While the invoice is open this needs nothing: the gateway is asked
 before the charge is sent again, under the same Request-Id. When it is closed no sending follows, so
-the charge becomes unknown and is asked about as any other. A connection that was refused is certain.
+the charge becomes unknown and is asked about as any other. A refused connection is certain.
 The caller holds the subscription's lock.
 """
 
