@@ -32,10 +32,11 @@ def build(settings: Settings) -> "Context":
     from billing.services.context import Context
     from billing.store.vault import Vault
 
-    if not settings.doku_client_id or not settings.doku_secret_key.get_secret_value():
+    if missing := settings.doku_missing:
+        names, them = (" and ".join(missing), "it" if len(missing) == 1 else "them")
         raise NotConfigured(
-            "BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY are not set; take them from"
-            " DOKU's back office, or start the local stack with: billing up"
+            f"{names} {'is' if len(missing) == 1 else 'are'} not set; take {them} from DOKU's back"
+            " office, or start the local stack with: billing up"
         )
     threads = settings.batch_threads
     database = Database(settings.database, pooler=settings.database_pooler)

@@ -237,6 +237,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def doku_missing(self) -> list[str]:
+        """The names of those settings of the gateway's access that are not set."""
+        access = {
+            "BILLING_DOKU_CLIENT_ID": self.doku_client_id,
+            "BILLING_DOKU_SECRET_KEY": self.doku_secret_key.get_secret_value(),
+        }
+        return [name for name, value in access.items() if not value]
+
+    @property
     def gateway_host(self) -> str:
         """Whose gateway it is; a port is not part of that."""
         return (urlsplit(self.doku_base_url).hostname or "").rstrip(".")

@@ -15,7 +15,7 @@ import structlog
 
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
-from billing.domain.subscription import RefundPolicy
+from billing.domain.subscription import RefundPolicy, check_refund
 from billing.services import (
     changing,
     ending,
@@ -168,15 +168,16 @@ def cancel_subscription(
     at: str = ending.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
-) -> None:
+) -> dict[str, Any]:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
+    check_refund(at, refund)
     if at not in {ending.NOW, ending.PERIOD_END}:
         try:
             when = arguments.instant("at", at)
         except InvalidValue as wrong:
             raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
-    ending.cancel(
+    return ending.cancel(
         context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
     )
 
@@ -222,12 +223,12 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 
 
 @admin_task("admin.stop_charging")
-def stop_charging(by: Actor, request: Request) -> None:
+def stop_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Send no new charge from this moment on."""
-    operating.stop_charging(context(), by, request)
+    return operating.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
-def start_charging(by: Actor, request: Request) -> None:
+def start_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Charge again what has become due."""
-    operating.start_charging(context(), by, request)
+    return operating.start_charging(context(), by, request)

@@ -66,6 +66,16 @@ def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
     return found
 
 
+def not_both(option: str, **others: object) -> None:
+    """Refuse options that mean nothing beside `option`; those not given are None or False.
+
+    To do one and leave the other out in silence is worse than a refusal: somebody meant it.
+    """
+    given = [f"--{name}" for name, value in others.items() if value not in {None, False}]
+    if given:
+        raise InvalidValue(f"{option} or {given[0]}, not both; together they mean nothing")
+
+
 def page(text: str) -> int:
     """How many rows a list may have."""
     return whole(text, "--limit", PAGE_MAX)

@@ -63,7 +63,9 @@ def release(
 ) -> None:
     """Let a held row go on: what is due of it is done by the next tick."""
     by = arguments.operator(reason)
-    if (row is None) != every:
+    if row is not None and every:
+        raise InvalidValue("an id or --all, not both")
+    if row is None and not every:
         raise InvalidValue("say which one by its id, or --all")
     with engine.engine() as context:
         from billing.services import isolating

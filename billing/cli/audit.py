@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.errors import InvalidValue
 
 EXAMPLE = options.example(
     "billing audit --json", "billing audit --gateway --since 2026-11-01T00:00+07:00"
@@ -29,6 +30,8 @@ def audit(
     as_json: options.Json = False,
 ) -> None:
     """Check every invariant; exit 1 with a list when one does not hold."""
+    if not gateway and (since or until):
+        raise InvalidValue("--since and --until are the window of --gateway; give that as well")
     with engine.engine() as context:
         from billing.services import auditing
 

@@ -117,7 +117,8 @@ def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
         yield Check("test clock stands at", ok=True, detail=stands)
     stopped = state["stopped_at"]
     why = f" ({state['stopped_reason']})" if state["stopped_reason"] else ""
-    since = f"since {output.written('at', stopped)}{why}"
+    who = f" by {state['stopped_by']}" if state["stopped_by"] else ""
+    since = f"since {output.written('at', stopped)}{who}{why}"
     yield Check(
         "charging",
         ok=stopped is None,
@@ -255,4 +256,10 @@ def _gateway(settings: "Settings") -> Check:
     except (OSError, ValueError) as wrong:
         remedy = "check BILLING_DOKU_BASE_URL, BILLING_DOKU_PROXY and the network"
         return Check("gateway", ok=False, detail=f"cannot reach {where}: {wrong}; {remedy}")
-    return Check("gateway", ok=True, detail=f"{where} answers")
+    who = "the proxy on the way there" if settings.doku_proxy else "it"
+    shaken = "its certificate is good; " if secure else ""
+    return Check(
+        "gateway",
+        ok=True,
+        detail=f"{where}: {who} accepts connections; {shaken}no request was sent",
+    )

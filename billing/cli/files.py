@@ -44,6 +44,8 @@ def import_(
     by = arguments.operator(reason)
     if kind not in {"customers", "subscriptions"}:
         raise InvalidValue(f"{kind!r} cannot be imported; choose customers or subscriptions")
+    if kind == "customers" and backdate:
+        raise InvalidValue("--backdate is for subscriptions; customers have no due dates")
     count = records.checked(file)
     rejected = rejects.place(file, kind)
     with engine.engine() as context, records.opened(file) as text:

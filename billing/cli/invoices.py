@@ -119,6 +119,7 @@ def refund(
     """Give back what is kept of a paid invoice, or a part of it."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     if again:
+        arguments.not_both("--again", amount=amount)
         _send_again(wanted, by, as_json=as_json)
         return
     rupiah = None if amount is None else arguments.amount(amount)

@@ -67,6 +67,8 @@ def preview(
 def one_schedule(every: str | None, cron: str | None) -> None:
     """Demand exactly one of the two; anything else is a wrong usage."""
     if (every is None) == (cron is None):
+        both = "not both; " if every is not None else ""
         raise typer.BadParameter(
-            'give one of --every "1 month" and --cron "0 9 1 * *"', param_hint="--every / --cron"
+            f'{both}give one of --every "1 month" and --cron "0 9 1 * *"',
+            param_hint="--every / --cron",
         )

@@ -36,6 +36,8 @@ def list_(
 ) -> None:
     """List refunds, the newest first, or what of them waits for a person."""
     most = arguments.page(limit)
+    if waiting:
+        arguments.not_both("--waiting", status=status, customer=customer)
     with engine.rows() as database:
         from billing.services import showing
 

@@ -8,7 +8,7 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
-from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
@@ -27,6 +27,7 @@ FACTS = (
     "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
     "held_at", "held_why",
 )  # fmt: skip
+ENDED = ("refunded", "invoices_voided", "wallet", "wallet_used_by")
 NEWEST = 12
 """Periods that people are shown at once."""
 
@@ -138,11 +139,13 @@ def show(
 def cancel(
     subscription: Subscription,
     at: Annotated[
-        str, typer.Option("--at", metavar="now|period-end|ISO", help="When it ends.")
-    ] = "now",
+        str | None,
+        typer.Option("--at", metavar="now|period-end|ISO", help="When it ends [default: now]"),
+    ] = None,
     refund: Annotated[
-        RefundPolicy, typer.Option("--refund", help="What is given back of the running period.")
-    ] = RefundPolicy.NONE,
+        RefundPolicy | None,
+        typer.Option("--refund", help="What goes back of the running period [default: none]"),
+    ] = None,
     reason: options.Reason = None,
     *,
     unbind: Annotated[
@@ -155,31 +158,48 @@ def cancel(
 ) -> None:
     """Cancel a subscription, now or later."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    policy = refund or RefundPolicy.NONE
+    check_refund(at, policy)
     if withdraw:
+        arguments.not_both("--withdraw", at=at, refund=refund, unbind=unbind)
         _withdraw(wanted, by, as_json=as_json)
         return
     with engine.engine() as context:
         from billing.services import ending, showing
 
-        when: str | datetime = at
-        if at not in {ending.NOW, ending.PERIOD_END}:
+        when: str | datetime = at or ending.NOW
+        if at not in {None, ending.NOW, ending.PERIOD_END}:
             timezone = showing.subscription(context.database, wanted)["timezone"]
-            when = arguments.instant(at, timezone, "now, period-end or an ISO 8601 instant")
-        done = ending.cancel(context, wanted, by, at=when, refund=refund, unbind=unbind)
+            when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
+        done = ending.cancel(context, wanted, by, at=when, refund=policy, unbind=unbind)
         found = showing.subscription(context.database, wanted)
-    found["refunded"] = done.get("refunded", 0)
+    found |= {"refunded": 0} | {name: done[name] for name in ENDED if name in done}
+    output.answer(found, as_json=as_json, people=lambda: _say_ended(found, policy))
 
-    def people() -> None:
+
+def _say_ended(found: dict[str, Any], policy: RefundPolicy) -> None:
+    if not found["ended_at"]:
         ends = output.written("cancel_at", found["cancel_at"])
-        output.say(
-            f"subscription {wanted} is canceled"
-            if found["ended_at"]
-            else f"subscription {wanted} is {found['status']} and ends at {ends}"
-        )
-        if found["refunded"]:
-            output.say(f"{output.written('amount', found['refunded'])} will be given back")
-
-    output.answer(found, as_json=as_json, people=people)
+        output.say(f"subscription {found['id']} is {found['status']} and ends at {ends}")
+        if policy is not RefundPolicy.NONE:
+            output.say(f"what goes back ({policy}) is worked out then")
+        return
+    output.say(f"subscription {found['id']} is canceled")
+    if found["refunded"] or policy is not RefundPolicy.NONE:
+        output.say(f"{output.written('amount', found['refunded'])} will be given back")
+    count = found["invoices_voided"]
+    output.say("1 open invoice became void" if count == 1 else f"{count} open invoices became void")
+    users = found["wallet_used_by"]
+    output.say(
+        {
+            "none": "there is no linked wallet",
+            "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
+            "stays": "the wallet stays linked: nobody asked to unlink it;"
+            f" billing wallet unbind {found['customer']}",
+        }[found["wallet"]]
+        if not users
+        else f"the wallet stays linked: subscription {', '.join(users)} uses it"
+    )
 
 
 def _withdraw(wanted: UUID, by: "Actor", *, as_json: bool) -> None:

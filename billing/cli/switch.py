@@ -1,5 +1,7 @@
 """`billing stop-charging` and `billing start-charging`: the kill switch."""
 
+from datetime import datetime
+
 from billing.cli import arguments, engine, options, output
 
 STOP = options.example('billing stop-charging --reason "double charges reported"')
@@ -13,7 +15,14 @@ def stop_charging(reason: options.Reason = None, *, as_json: options.Json = Fals
         from billing.services import operating
 
         done = operating.stop_charging(context, by)
-    words = "charging is stopped; again with: billing start-charging"
+    words = "charging is stopped"
+    if done["already"]:
+        since = output.written("at", datetime.fromisoformat(done["stopped_at"]))
+        who = done["stopped_by"] or "somebody"
+        words += (
+            f" already, since {since}, by {who} ({done['stopped_reason'] or 'no reason given'})"
+        )
+    words += "; again with: billing start-charging"
     output.answer(done, as_json=as_json, people=lambda: output.say(words))
 
 
@@ -27,4 +36,5 @@ def start_charging(reason: options.Reason = None, *, as_json: options.Json = Fal
         from billing.services import operating
 
         done = operating.start_charging(context, by)
-    output.answer(done, as_json=as_json, people=lambda: output.say("charging goes on"))
+    words = "charging was on already; it goes on" if done["already"] else "charging goes on"
+    output.answer(done, as_json=as_json, people=lambda: output.say(words))

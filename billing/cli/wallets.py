@@ -111,7 +111,9 @@ def list_(
     """List wallets, the newest first; with --expiring those that end soon, the earliest first."""
     most = arguments.page(limit)
     if status is not None and expiring is not None:
-        raise InvalidValue("choose --status or --expiring; only an active wallet's token can end")
+        raise InvalidValue(
+            "--status or --expiring, not both: only an active wallet's token can end"
+        )
     with engine.rows_and_clock() as (database, clock):
         from billing.services import showing
 

@@ -43,6 +43,7 @@ class Action(StrEnum):
     CANCEL_PLANNED = "plan a cancellation"
     CANCEL_WITHDRAWN = "withdraw a cancellation"
     COUPON_APPLIED = "apply a coupon"
+    LINE_ADDED = "add a line to the next invoice"
     GIVE_UP_CANCEL = "dunning gives up: cancel"
     GIVE_UP_UNPAID = "dunning gives up: unpaid"
     GIVE_UP_PAUSE = "dunning gives up: pause"
@@ -94,6 +95,10 @@ _REFUSE_PAUSE = Cell(Verdict.REFUSE, f"it pauses at {{at}}; {_TAKE_PAUSE_BACK}")
 _ENDS_BEFORE = Cell(
     Verdict.REFUSE, f"it ends at {{at}}, before that; {_TAKE_CANCEL_BACK}", unless_earlier=True
 )
+_NO_INVOICE = Cell(
+    Verdict.REFUSE, f"it ends at {{at}}, and no invoice comes before that; {_TAKE_CANCEL_BACK}",
+    unless_earlier=True,
+)  # fmt: skip
 
 
 def _drop(why: str) -> Cell:
@@ -104,29 +109,18 @@ def _move(target: Target, why: str) -> Cell:
     return Cell(Verdict.MOVE, why, target)
 
 
-def _row(
-    *, cancel: Cell, cancel_on_date: Cell, pause: Cell, resume: Cell, change: Cell, coupon_end: Cell
-) -> Mapping[Intent, Cell]:
-    return {
-        Intent.CANCEL: cancel,
-        Intent.CANCEL_ON_DATE: cancel_on_date,
-        Intent.PAUSE: pause,
-        Intent.RESUME: resume,
-        Intent.CHANGE: change,
-        Intent.COUPON_END: coupon_end,
-    }
+def _row(usual: Cell, others: Mapping[str, Cell]) -> Mapping[Intent, Cell]:
+    return {intent: others.get(intent.name.lower(), usual) for intent in Intent}
 
 
 def _kept(**others: Cell) -> Mapping[Intent, Cell]:
     """A row that keeps all intents but those it names."""
-    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
-    return _row(**(dict.fromkeys(names, KEEP) | others))
+    return _row(KEEP, others)
 
 
 def _ended(why: str, **others: Cell) -> Mapping[Intent, Cell]:
     """A row that drops all intents but those it names: the subscription ends."""
-    names = ("cancel", "cancel_on_date", "pause", "resume", "change", "coupon_end")
-    return _row(**(dict.fromkeys(names, _drop(why)) | others))
+    return _row(_drop(why), others)
 
 
 _CARRIED = _move(Target.CARRIED, "a change made now names the same")
@@ -166,7 +160,11 @@ TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
     Action.CANCEL_NOW: _ended("canceled before that"),
     Action.CANCEL_PLANNED: _kept(cancel=_NEW_CANCEL, cancel_on_date=_NEW_CANCEL),
     Action.CANCEL_WITHDRAWN: _kept(cancel=_WITHDRAWN, cancel_on_date=_WITHDRAWN),
-    Action.COUPON_APPLIED: _kept(coupon_end=_drop("replaced by another coupon")),
+    Action.COUPON_APPLIED: _kept(
+        cancel=_NO_INVOICE, cancel_on_date=_NO_INVOICE,
+        coupon_end=_drop("replaced by another coupon"),
+    ),
+    Action.LINE_ADDED: _kept(cancel=_NO_INVOICE, cancel_on_date=_NO_INVOICE),
     Action.GIVE_UP_CANCEL: _ended("dunning gave up"),
     Action.GIVE_UP_UNPAID: _kept(pause=_UNPAID, resume=_UNPAID),
     Action.GIVE_UP_PAUSE: _kept(pause=_UNPAID, resume=_UNPAID),

@@ -1,8 +1,8 @@
 """The one shape of every state machine: a table of moves, and a function that looks a move up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from billing.domain.errors import IllegalMove
 
@@ -23,7 +23,18 @@ def advance(
     try:
         return table[state][move]
     except KeyError:
-        possible = ", ".join(sorted(table.get(state, {}))) or "none"
         raise IllegalMove(
-            f"{what} is {state}: {move} is not possible (possible: {possible})"
+            f"{what} is {state}: {move.replace('_', ' ')} is not possible"
+            f" (possible: {_commands(state)})"
         ) from None
+
+
+def _commands(state: StrEnum) -> str:
+    """What a person can do in a state, as commands; moves that nobody can ask for are left out."""
+    from billing.domain import ways_out  # it knows the machines, which are built on this
+
+    tables: Iterable[Mapping[Any, ways_out.Ways]] = (
+        ways_out.SUBSCRIPTION, ways_out.INVOICE, ways_out.CHARGE, ways_out.REFUND, ways_out.WALLET
+    )  # fmt: skip
+    ways = next((table[state] for table in tables if state in table), ())
+    return ", ".join(dict.fromkeys(way.command for way in ways)) or "none"

@@ -8,6 +8,7 @@ every live one can be canceled; the last cycle, once settled, completes it
 from enum import StrEnum
 
 from billing.domain import machine
+from billing.domain.errors import InvalidValue
 
 
 class SubscriptionStatus(StrEnum):
@@ -111,3 +112,15 @@ OPENING = (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionS
 def advance(status: SubscriptionStatus, move: SubscriptionMove) -> SubscriptionStatus:
     """Return the status after `move`, or raise IllegalMove."""
     return machine.advance(TRANSITIONS, "the subscription", status, move)
+
+
+PERIOD_END = "period-end"
+
+
+def check_refund(at: object, policy: RefundPolicy) -> None:
+    """Refuse a refund with an end at which nothing is left of the period to be given back."""
+    if at == PERIOD_END and policy is not RefundPolicy.NONE:
+        raise InvalidValue(
+            f"a refund ({policy}) or an end at period-end, not both: nothing of the period is left"
+            " by then; end it now, or leave the refund out"
+        )

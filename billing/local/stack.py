@@ -117,6 +117,12 @@ class Stack:
                 self._tell(text)
 
     def _start(self) -> None:
+        missing = self.settings.doku_missing
+        if len(missing) == 1:
+            raise NotConfigured(
+                f"{missing[0]} is not set, but the other half of the gateway's access is; set it,"
+                " or leave both out to have a gateway started here"
+            )
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = self._lock.take()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import pricing, subscription
+from billing.domain import periods, pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.intents import Action
@@ -39,7 +39,8 @@ def create_coupon(
     """
     checked_id("coupon code", code, CODE_MAX)
     if (percent is None) == (rupiah_off is None):
-        raise InvalidValue("a coupon takes off either --percent or --amount")
+        both = "" if percent is None else ", not both"
+        raise InvalidValue(f"a coupon takes off either --percent or --amount{both}")
     if percent is not None and not 1 <= percent <= pricing.PERCENT_MAX:
         raise InvalidValue(f"percent must be 1 to {pricing.PERCENT_MAX}, not {percent:,}")
     if rupiah_off is not None:
@@ -85,7 +86,8 @@ def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = _locked(connection, subscription_id)
-        redeem(connection, code, row["customer_id"], subscription_id, by, now)
+        at = _next_invoice_at(row, now)
+        redeem(connection, code, row["customer_id"], subscription_id, by, now, counts_from=at)
 
 
 def redeem(
@@ -95,8 +97,13 @@ def redeem(
     subscription_id: UUID,
     by: Actor,
     now: datetime,
+    *,
+    counts_from: datetime | None = None,
 ) -> None:
-    """Use a coupon once more, for a subscription whose lock the caller holds."""
+    """Use a coupon once more, for a subscription whose lock the caller holds.
+
+    `counts_from` is when the next invoice comes, where that is known: not before a wallet is.
+    """
     coupon = known_coupon(connection, code)
     if not coupons.redeem(connection, code):
         why = (
@@ -107,7 +114,7 @@ def redeem(
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
     row = subscriptions.lock_one(connection, subscription_id)
     if row is not None:
-        intents.meet(connection, row, Action.COUPON_APPLIED, now, by)
+        intents.meet(connection, row, Action.COUPON_APPLIED, now, by, at=counts_from)
         if row["coupon_code"] is not None and row["coupon_left"] is None:
             # One for ever has no end that could be planned.
             which = {"why": "replaced by another coupon", "coupon": row["coupon_code"]}
@@ -137,9 +144,12 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = _locked(connection, subscription_id)
-        begun = row["status"] != SubscriptionStatus.PENDING
-        if begun and row["next_due_at"] is None and row["status"] != SubscriptionStatus.PAUSED:
-            raise IllegalMove("no further invoice will come for this subscription")
+        if row["status"] == SubscriptionStatus.UNPAID:
+            raise IllegalMove(
+                "it is unpaid, and no invoice comes before it goes on; first:"
+                f" billing subscription resume {subscription_id}"
+            )
+        intents.meet(connection, row, Action.LINE_ADDED, now, by, at=_next_invoice_at(row, now))
         extras = [*row["extras"], line]
         pricing.check_largest((row["amount"], row["next_amount"]), extras)
         subscriptions.change(connection, subscription_id, extras=extras)
@@ -148,6 +158,28 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
             subscription_id=subscription_id, title=title, amount=amount,
         )  # fmt: skip
         events.record(connection, [told])
+
+
+def _next_invoice_at(row: Any, now: datetime) -> datetime | None:
+    """When the next invoice comes at the earliest; None when that hangs on a wallet.
+
+    Raises IllegalMove when the last period of its term has been billed.
+    """
+    if row["status"] == SubscriptionStatus.PENDING or row["anchor_local"] is None:
+        return None
+    at: datetime | None = row["next_due_at"]
+    if SubscriptionStatus(row["status"]) in subscription.OPENING:
+        is_over = at is None
+    else:
+        place = periods.next_period(row, max(now, row["resume_at"] or now))
+        at, is_over = place.at, row["cycles"] is not None and place.period >= row["cycles"]
+    if is_over:
+        raise IllegalMove(
+            f"no further invoice will come for this subscription: its term of {row['cycles']}"
+            f" periods has been billed; charge it by a new one: billing subscribe"
+            f" {row['customer_id']} PLAN"
+        )
+    return at
 
 
 def _locked(connection: Connection, subscription_id: UUID) -> Any:

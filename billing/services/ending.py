@@ -6,7 +6,7 @@ first happens here; the others follow from rows, and `unbinding` waits for them.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -18,13 +18,27 @@ from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import next_period
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
+from billing.domain.wallet import WalletStatus
 from billing.services import cutting, intents, isolating, moving, opening, returns, unserved
 from billing.services.context import Context, Request, once
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
 
 BATCH = 200
-NOW, PERIOD_END = "now", "period-end"
+NOW, PERIOD_END = "now", subscription.PERIOD_END
+
+
+class Ended(NamedTuple):
+    """What became of money and wallet with an end. `refunded` is the rupiah that go back.
+
+    `wallet` is `none`, `unlinks` (as soon as no charge or refund needs it) or `stays`, and
+    `wallet_used_by` names the live subscriptions that use it then.
+    """
+
+    refunded: int
+    invoices_voided: int
+    wallet: str
+    wallet_used_by: list[str]
 
 
 def cancel(
@@ -56,12 +70,11 @@ def cancel(
         if row["cancel_at"] is not None and row["cancel_at"] <= now:
             if not subscriptions.may_end(connection, subscription_id):
                 intents.check_nothing_is_late(row, now)
-            refunded = _end_as_planned(connection, row, now)
-            return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
+            return _told(row, _end_as_planned(connection, row, now))
         period, when = _when(connection, row, at, now)
         if when <= now:
-            refunded = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
-            return {"id": str(subscription_id), "status": "canceled", "refunded": refunded}
+            ended = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
+            return _told(row, ended)
         policy = RefundPolicy(refund)
         intents.plan_cancel(connection, row, (period, when), policy, now, by, unbind=unbind)
         return {"id": str(subscription_id), "status": status, "cancel_at": when.isoformat()}
@@ -124,7 +137,7 @@ def cancel_due(context: Context) -> int:
     return len(due)
 
 
-def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> int:
+def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Ended:
     """End a subscription as of the date that was set, with the refund that was asked for then."""
     by = Actor(SCHEDULER.name, row["reason"])
     policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
@@ -141,8 +154,8 @@ def _end(
     *,
     unbind: bool,
     used_until: datetime | None = None,
-) -> int:
-    """End a subscription whose lock the caller holds, and return the rupiah to be given back.
+) -> Ended:
+    """End a subscription whose lock the caller holds, and say what became of money and wallet.
 
     Open invoices are void. A charge that is still unresolved stays so: if its money turns out
     to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
@@ -171,7 +184,24 @@ def _end(
         elif wallets.want_unbind(connection, row["customer_id"], now):
             asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row["customer_id"])
             events.record(connection, [asked])
-    return refunded
+    return Ended(refunded, len(owed), *_wallet_left(connection, row))
+
+
+def _wallet_left(connection: Connection, row: Mapping[Any, Any]) -> tuple[str, list[str]]:
+    """What the wallet does after an end, and the ids of the subscriptions that use it."""
+    wallet = wallets.latest_of(connection, row["customer_id"])
+    if wallet is None or wallet["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        return "none", []
+    if wallet["unbind_wanted_at"] is not None or wallet["status"] == WalletStatus.UNBINDING:
+        return "unlinks", []
+    if wallet["status"] == WalletStatus.EXPIRED:
+        return "none", []
+    others = subscriptions.lock_of_customer(connection, row["customer_id"])
+    return "stays", [str(other["id"]) for other in others]
+
+
+def _told(row: Mapping[Any, Any], ended: Ended) -> dict[str, Any]:
+    return {"id": str(row["id"]), "status": "canceled", **ended._asdict()}
 
 
 def _refund_running_period(

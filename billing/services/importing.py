@@ -131,7 +131,7 @@ def subscriptions(
         told = [
             event(
                 "subscription.imported", at=now, by=by, customer_id=row.incoming.customer,
-                subscription_id=identity, reference=row.incoming.id,
+                subscription_id=identity, reference=row.incoming.id, plan=row.values["plan_code"],
                 paid_before=row.values["first_paid_at"] is not None,
             )
             for identity, row, _ in new

@@ -111,6 +111,11 @@ def void_invoice(
         invoice = invoices.one(connection, invoice_id)
         if invoice is None or owner is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
+        if invoice["status"] == InvoiceStatus.PAID:
+            remedy = f"give its money back: billing refund {invoice_id}"
+            raise IllegalMove(f"invoice {invoice_id} is paid and cannot be voided; {remedy}")
+        if invoice["status"] == InvoiceStatus.VOID:
+            raise IllegalMove(f"invoice {invoice_id} is void already; nothing is owed of it")
         status = InvoiceStatus(invoice["status"])
         machine.check(TRANSITIONS, f"invoice {invoice_id}", status, InvoiceMove.VOID)
         why = by.reason or "voided"
@@ -124,12 +129,21 @@ def void_invoice(
 
 
 def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
-    """Send no new charge from this moment on; everything else goes on."""
+    """Send no new charge from this moment on; everything else goes on.
+
+    `already` says that it was so before, since when, by whom and why; nothing is written then.
+    """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        if engine.set_stopped(connection, now, by.reason):
+        is_new = engine.set_stopped(connection, now, by.reason)
+        if is_new:
             events.record(connection, [event("charging.stopped", at=now, by=by)])
-        return {"charging": "stopped"}
+        row = engine.state(connection)
+        return {
+            "charging": "stopped", "already": not is_new,
+            "stopped_at": row["stopped_at"].isoformat(),
+            "stopped_by": engine.who_stopped(connection), "stopped_reason": row["stopped_reason"],
+        }  # fmt: skip
 
     return once(context, request, act)
 
@@ -141,13 +155,15 @@ def start_charging(context: Context, by: Actor, request: Request | None = None) 
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        if guarding.claim_gateway(context, connection):
+        is_new = guarding.claim_gateway(context, connection)
+        if is_new:
             host = context.settings.gateway_host
             events.record(connection, [event("gateway.changed", at=now, by=by, gateway=host)])
         if engine.set_stopped(connection, None, None):
+            is_new = True
             events.record(connection, [event("charging.started", at=now, by=by)])
         breaker.reset(connection, now, by)
-        return {"charging": "started"}
+        return {"charging": "started", "already": not is_new}
 
     return once(context, request, act)
 

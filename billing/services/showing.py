@@ -20,7 +20,7 @@ from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
 from billing.services import discounting, prospects, recalling
-from billing.services.verdicts import verdict
+from billing.services.verdicts import given_back_in_full, verdict
 from billing.store.queries import balances, engine, listing, twins
 from billing.store.queries import charges as charging
 from billing.store.queries import coupons as discounts
@@ -82,12 +82,14 @@ def customer(database: Database, customer_id: str, limit: int) -> Shown:
         payments = [_local(paid) for paid in listing.payments_of(connection, customer_id, limit)]
         totals = listing.totals_of(connection, customer_id)
         doubles = twins.of_customer(connection, customer_id)
+    twice = totals["charged_twice"] or any(each.periods for each in doubles)
     return {
         **_masked(row),
         "wallet": _wallet(wallet) if wallet else None,
         "subscriptions": [_local(each) for each in subscribed],
         **totals,
-        "charged_twice": totals["charged_twice"] or any(each.periods for each in doubles),
+        "charged_twice": twice,
+        "given_back_in_full": twice and given_back_in_full(totals, doubles),
         "twins": [each._asdict() for each in doubles],
         "verdict": verdict(totals, payments, doubles),
         "invoices": payments,
@@ -381,7 +383,7 @@ def events(database: Database, subscription_id: UUID | None, limit: int) -> list
 def engine_state(database: Database) -> Shown:
     """Test clock, kill switch, and the gateway that the database belongs to."""
     with database.transaction() as connection:
-        return _local(engine.state(connection))
+        return {**_local(engine.state(connection)), "stopped_by": engine.who_stopped(connection)}
 
 
 def _local(row: Mapping[Any, Any], without: Sequence[str] = ()) -> Shown:

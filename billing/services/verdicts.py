@@ -11,6 +11,7 @@ from billing.domain.money import rupiah
 from billing.store.queries.twins import Twins
 
 NO, YES = "charged twice: no", "charged twice: yes: "
+WAS = "was charged twice; given back in full: "
 
 
 def verdict(
@@ -19,7 +20,8 @@ def verdict(
     """Answer in one line whether the customer was charged twice."""
     told = [_paid_again(paid) for paid in payments if paid["payments"] > 1]
     told += [_both(each) for each in twins if each.periods]
-    answer = YES + "; ".join(told) if told else NO
+    heading = WAS if given_back_in_full(totals, twins) else YES
+    answer = heading + "; ".join(told) if told else NO
     waiting = [_live(each) for each in twins if not each.periods]
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
@@ -28,6 +30,11 @@ def verdict(
     if totals["unresolved_refunds"]:
         answer += f" (unresolved refunds: {totals['unresolved_refunds']}; billing refunds list)"
     return answer
+
+
+def given_back_in_full(totals: Mapping[Any, Any], twins: Sequence[Twins]) -> bool:
+    """Whether nothing that was paid twice is kept twice; what is on its way is still kept."""
+    return not totals["kept_twice"] and not any(each.periods_kept for each in twins)
 
 
 def _paid_again(paid: Mapping[str, Any]) -> str:

@@ -72,6 +72,12 @@ def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World)
     log = (engine.stack.logs / "worker.log").read_text()
     assert log.count("admin.refused") == 6
     assert "Traceback" not in log
+    [ended] = [
+        line for line in log.splitlines()
+        if "admin.done" in line and "admin.cancel_subscription" in line
+    ]  # fmt: skip
+    for told in ("refunded", "invoices_voided", "wallet", "stays"):
+        assert told in ended
     names = {task["name"] for task in get(engine, "/api/tasks?limit=500").values()}
     assert {"admin.refund_invoice", "admin.cancel_subscription", "ticks.open_periods"} <= names
     engine.reckon()

@@ -170,10 +170,20 @@ def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: E
 def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine) -> None:
     """Stopped, nothing is charged; started, it follows."""
     customer, subscription = engine.begun()
-    assert billing("stop-charging", "--reason", "fire") == {"charging": "stopped"}
+    stopped = billing("stop-charging", "--reason", "fire")
+    assert (stopped["charging"], stopped["already"]) == ("stopped", False)
+    again = billing("stop-charging", "--reason", "smoke")
+    assert again == {**stopped, "already": True}
+    assert (again["stopped_by"], again["stopped_reason"]) == ("operator", "fire")
+    told = billing("stop-charging", people=True)
+    assert "stopped already, since " in told
+    assert "by operator (fire)" in " ".join(told.split())
+    assert [fact["reason"] for fact in engine.told("charging.stopped")] == ["fire"]
     engine.tick()
     assert engine.debits(customer) == []
-    assert billing("start-charging") == {"charging": "started"}
+    assert billing("start-charging") == {"charging": "started", "already": False}
+    assert billing("start-charging") == {"charging": "started", "already": True}
+    assert "on already" in billing("start-charging", people=True)
     engine.forget_leases()
     engine.run()
     assert engine.status(subscription) == "active"
@@ -291,6 +301,13 @@ def test_the_doctor_says_what_is_wrong_and_when_all_is_well(
 
     well = billing("doctor")
     assert well["ok"] is True
+    [gateway] = [each["detail"] for each in well["checks"] if each["name"] == "gateway"]
+    assert gateway.endswith("): it accepts connections; no request was sent")
+    monkeypatch.setenv("BILLING_DOKU_PROXY", engine.gateway.url)
+    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")
+    [gateway] = [each for each in billing("doctor")["checks"] if each["name"] == "gateway"]
+    assert gateway["ok"]
+    assert "the proxy on the way there accepts connections" in gateway["detail"]
     assert not {engine.gateway.secret_key, KEY} & set(re.findall(r"[\w=-]+", json.dumps(well)))
 
 
@@ -304,7 +321,10 @@ def test_the_doctor_names_a_copied_database_and_a_stopped_engine(
     operating.stop_charging(engine.context, Actor("operator", "fire"))
     monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")
 
-    found = checks(billing("doctor", code=1))
+    said = billing("doctor", code=1)
+    [charging] = [each["detail"] for each in said["checks"] if each["name"] == "charging"]
+    assert "by operator (fire)" in charging
+    found = checks(said)
     assert not found["database belongs to"]
     assert not found["charging"]
     assert not found["gateway"]

@@ -51,7 +51,7 @@ def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: 
     assert "until 2026-02-01 09:00" in billing("wallet", "list", "--expiring", "1d", people=True)
     assert "2 days" in billing("wallet", "list", "--expiring", "2 dyas", code=1)
     both = ("wallet", "list", "--expiring", "1d", "--status", "expired")
-    assert "choose --status or --expiring" in billing(*both, code=1)
+    assert "--status or --expiring, not both" in billing(*both, code=1)
 
 
 def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> None:

@@ -54,25 +54,27 @@ def test_a_statement_that_took_too_long_is_no_matter_of_the_settings(
 
 
 @pytest.mark.parametrize(
-    ("words", "nothing"),
+    ("words", "why"),
     [
-        (("subscription", "resume"), "nothing to resume"),
-        (("invoice", "void"), "nothing to void"),
+        (("subscription", "resume"), "is active; nothing to resume"),
+        (
+            ("invoice", "void"),
+            "is paid and cannot be voided; give its money back: billing refund {row}",
+        ),
     ],
 )
 def test_a_refused_command_lists_no_inner_moves(
-    engine: Engine, billing: Billing, words: tuple[str, str], nothing: str
+    engine: Engine, billing: Billing, words: tuple[str, str], why: str
 ) -> None:
     """Where it stands, and that there is nothing to do; not which moves the machine knows."""
     _, subscription = engine.begun()
     engine.run()
     [invoice] = engine.invoices(subscription)
     row = {"subscription": subscription, "invoice": invoice["id"]}[words[0]]
-    stands = {"subscription": "active", "invoice": "paid"}[words[0]]
 
     told = billing(*words, row, code=1)
 
-    assert told == f"billing: {words[0]} {row} is {stands}; {nothing}\n"
+    assert told == f"billing: {words[0]} {row} {why.format(row=row)}\n"
 
 
 def test_a_pause_of_what_bills_nothing_says_so(engine: Engine, billing: Billing) -> None:

@@ -154,6 +154,29 @@ def test_a_lock_file_of_the_dead_is_no_obstacle(
         assert (state_folder / "lock").read_text() == str(os.getpid())
 
 
+@pytest.mark.parametrize("missing", ["BILLING_DOKU_CLIENT_ID", "BILLING_DOKU_SECRET_KEY"])
+def test_half_of_the_gateways_access_is_refused_before_anything_is_started(
+    state_folder: Path, missing: str, outside: dict[str, str]
+) -> None:
+    """Only the setting that is missing is named, and no server is started, nor a pretend one."""
+    said: list[str] = []
+    stack = Stack(
+        state_folder, environment={**outside, missing: ""}, any_ports=True, stand_ins=naps(),
+        say=said.append,
+    )  # fmt: skip
+    with pytest.raises(NotConfigured, match=f"{missing} is not set") as refused, stack:
+        pass
+    assert (
+        len(
+            {"BILLING_DOKU_CLIENT_ID", "BILLING_DOKU_SECRET_KEY"}
+            & set(re.findall(r"BILLING_\w+", str(refused.value)))
+        )
+        == 1
+    )
+    assert said == []
+    assert stack.status() == []
+
+
 def test_a_port_in_use_is_refused_before_anything_is_started(
     state_folder: Path, outside: dict[str, str]
 ) -> None:

@@ -375,3 +375,16 @@ def test_a_subscription_whose_dates_make_no_sense_keeps_nobody_waiting(engine: E
     [finding] = auditing.audit(engine.context)
     assert finding.name == "nothing waits for a person"
     assert str(bent) in finding.detail
+
+
+def test_a_paid_invoice_is_refunded_and_not_voided(engine: Engine) -> None:
+    """The refusal says what to do instead, by the command's name; a void one is said to be void."""
+    _, subscription = engine.begun()
+    engine.run()
+    paid = engine.invoices(subscription)[0]["id"]
+    with pytest.raises(IllegalMove) as refused:
+        operating.void_invoice(engine.context, paid, OPERATOR)
+    assert str(refused.value) == (
+        f"invoice {paid} is paid and cannot be voided; give its money back: billing refund {paid}"
+    )
+    assert engine.invoices(subscription)[0]["status"] == "paid"

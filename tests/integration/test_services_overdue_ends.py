@@ -51,7 +51,10 @@ def test_a_second_cancellation_carries_the_overdue_one_out(
     told = cancel(engine, subscription, at=when)
     engine.advance(100 * DAY)
 
-    assert told == {"id": str(subscription), "status": "canceled", "refunded": 20_000}
+    assert told == {
+        "id": str(subscription), "status": "canceled", "refunded": 20_000, "invoices_voided": 0,
+        "wallet": "stays", "wallet_used_by": [],
+    }  # fmt: skip
     assert engine.subscription(subscription)["ended_at"] == ended_at
     assert paid(engine, customer) == [30_000]
     assert [row["amount"] for row in engine.refunds(customer)] == [20_000]

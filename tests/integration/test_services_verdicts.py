@@ -3,8 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from billing.domain.events import OPERATOR
-from billing.services import ending, refunding, showing
+from billing.services import changing, ending, refunding, showing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -87,3 +89,98 @@ def test_two_plans_and_two_customers_are_not_twice(engine: Engine) -> None:
 
     assert shown(engine, one)["verdict"] == "charged twice: no"
     assert shown(engine, two)["verdict"] == "charged twice: no"
+
+
+def twice(engine: Engine) -> tuple[str, Any, Any]:
+    """A customer with two live subscriptions to plan gold, both charged for the same time."""
+    engine.plan("gold", every="10 days")
+    engine.plan("gold-plus", every="10 days", amount=80_000)
+    customer = engine.customer()
+    first = engine.subscribe(customer, "gold")
+    engine.advance(timedelta(minutes=1))  # they are told in the order in which they were made
+    second = engine.subscribe(customer, "gold", again=True)
+    engine.run()
+    return customer, first, second
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("waits", [timedelta(0), DAY])
+@pytest.mark.parametrize("then_cancel", [False, True])
+def test_a_change_of_plan_takes_no_double_payment_back(
+    engine: Engine, which: int, waits: timedelta, then_cancel: bool
+) -> None:
+    """No money moved: an invoice is for the plan that it was opened for, whatever comes later."""
+    customer, *both = twice(engine)
+    assert shown(engine, customer)["charged_twice"]
+    engine.advance(waits)
+
+    changing.change(engine.context, both[which], OPERATOR, plan_code="gold-plus")
+    engine.run()
+    engine.advance(DAY)
+    if then_cancel:
+        ending.cancel(engine.context, both[which], OPERATOR)
+
+    found = shown(engine, customer)
+    assert found["charged_twice"]
+    assert found["verdict"] == (
+        f"charged twice: yes: two subscriptions to plan gold: {both[0]}, {both[1]};"
+        " charged for both: 1 period, Rp 50,000; given back: Rp 0"
+    )
+
+
+def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
+    """One period was paid twice, and not one for each plan that it had."""
+    customer, *both = twice(engine)
+    for each in both:
+        changing.change(engine.context, each, OPERATOR, plan_code="gold-plus")
+    engine.run()
+
+    found = shown(engine, customer)
+    assert [(each["plan"], each["periods"]) for each in found["twins"]] == [
+        ("gold", 1), ("gold-plus", 0),
+    ]  # fmt: skip
+    assert found["verdict"].count("charged for both") == 1
+
+
+def test_who_changed_plan_before_the_other_one_began_paid_once(engine: Engine) -> None:
+    """The days that are left went over to another plan; it is the plan of both from then on."""
+    engine.plan("gold", every="10 days")
+    engine.plan("gold-plus", every="10 days", amount=80_000)
+    customer = engine.customer()
+    first = engine.subscribe(customer, "gold")
+    engine.advance(DAY)
+    changing.change(engine.context, first, OPERATOR, plan_code="gold-plus")
+    engine.run()
+    engine.advance(DAY)
+    engine.subscribe(customer, "gold")
+    engine.run()
+    assert shown(engine, customer)["verdict"] == "charged twice: no"
+
+    engine.subscribe(customer, "gold-plus", again=True)
+    engine.run()
+    found = shown(engine, customer)
+    assert [(each["plan"], each["periods"]) for each in found["twins"]] == [("gold-plus", 1)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_double_payment_that_went_back_in_full_is_told_as_such(
+    engine: Engine, billing: Billing, which: int
+) -> None:
+    """It was so and is no more: whichever of the two was given back, in words and as JSON."""
+    customer, *both = twice(engine)
+    assert not shown(engine, customer)["given_back_in_full"]
+    paid = engine.invoices(both[which])[0]["id"]
+    refunding.refund_invoice(engine.context, paid, 49_999, OPERATOR)
+    engine.run()
+    assert not shown(engine, customer)["given_back_in_full"]
+    refunding.refund_invoice(engine.context, paid, 1, OPERATOR)
+    engine.run()
+
+    found = billing("customer", "show", customer)
+    assert (found["charged_twice"], found["given_back_in_full"]) == (True, True)
+    told = (
+        f"was charged twice; given back in full: two live subscriptions to plan gold: {both[0]},"
+        f" {both[1]}; charged for both: 1 period, Rp 50,000; given back: Rp 50,000"
+    )
+    assert found["verdict"] == told
+    assert told in " ".join(billing("customer", "show", customer, people=True).split())

@@ -96,6 +96,31 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*PREVIEW, "--every", "1 month", "--timezone", "Jakarta"], "did you mean"),
     ([*PREVIEW, "--every", "1 month", "--count", "0"], "--count must be a whole number"),
     ([*PREVIEW[:3], "31-01-2026", "--every", "1 month"], "is not an ISO 8601 instant"),
+    *[
+        (
+            ["subscription", "cancel", UUID, "--withdraw", *more],
+            f"--withdraw or {more[0]}, not both",
+        )
+        for more in (
+            ["--at", "now"],
+            ["--at", "period-end"],
+            ["--refund", "full"],
+            ["--refund", "none"],
+            ["--unbind"],
+        )
+    ],
+    *[
+        (["subscription", "cancel", UUID, "--at", "period-end", "--refund", policy], "not both")
+        for policy in ("full", "prorated")
+    ],
+    (["refunds", "list", "--waiting", "--status", "succeeded"], "--waiting or --status, not both"),
+    (["refunds", "list", "--waiting", "--customer", "c"], "--waiting or --customer, not both"),
+    (["refund", UUID, "--again", "--amount", "5"], "--again or --amount, not both"),
+    (["release", "charge", UUID, "--all"], "an id or --all, not both"),
+    (["release", "charge"], "say which one by its id, or --all"),
+    (["wallet", "list", "--status", "active", "--expiring", "3d"], "not both"),
+    (["audit", "--since", "2026-01-31T09:00"], "--gateway"),
+    (["import", "customers", "x.csv", "--backdate"], "--backdate is for subscriptions"),
     ([*PREVIEW[:3], "0001-01-01", "--every", "1 month"], "is not an ISO 8601 instant"),
 ]
 
@@ -120,7 +145,7 @@ USAGE = [
     (["invoice", "list", "--status", "late"], "uncollectible"),
     (["schedule", "preview", "--every", "1 month"], "Missing option '--start'"),
     (PREVIEW, "--every / --cron"),
-    ([*PREVIEW, "--every", "1 month", "--cron", "0 9 1 * *"], "--every / --cron"),
+    ([*PREVIEW, "--every", "1 month", "--cron", "0 9 1 * *"], "not both"),
     (["plan", "create", "x", "--amount", "5"], "--every / --cron"),
 ]
 

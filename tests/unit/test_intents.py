@@ -35,7 +35,8 @@ EXPECTED = {
     "cancel now":                           "D D D D D D",
     "plan a cancellation":                  "D D K K K K",
     "withdraw a cancellation":              "D D K K K K",
-    "apply a coupon":                       "K K K K K D",
+    "apply a coupon":                       "R R K K K D",
+    "add a line to the next invoice":       "R R K K K K",
     "dunning gives up: cancel":             "D D D D D D",
     "dunning gives up: unpaid":             "K K D D K K",
     "dunning gives up: pause":              "K K D D K K",
@@ -104,7 +105,9 @@ def test_no_intent_ends_without_a_word(action: Action, intent: Intent) -> None:
 def test_a_plan_that_comes_after_the_end_is_refused_and_one_before_it_is_not() -> None:
     """A pause or change is planned beside an end only when it comes first."""
     row = EMPTY | {"cancel_at": NOW + 10 * DAY, "cancel_period": 4}
-    for action in (Action.PAUSE_PLANNED, Action.CHANGE_PLANNED):
+    for action in (
+        Action.PAUSE_PLANNED, Action.CHANGE_PLANNED, Action.COUPON_APPLIED, Action.LINE_ADDED
+    ):  # fmt: skip
         assert intents.meet(row, action, at=NOW + 9 * DAY).facts == []
         with pytest.raises(IllegalMove, match="ends at 2026-03-11"):
             intents.meet(row, action, at=NOW + 10 * DAY)

@@ -229,9 +229,24 @@ def test_a_refused_move_says_where_it_stands_and_what_would_be_possible() -> Non
         subscription.advance(SubscriptionStatus.PAUSED, SubscriptionMove.RECOVER)
 
     assert str(refused.value) == (
-        "the subscription is paused: recover is not possible (possible: cancel, resume,"
-        " resume_trial)"
+        "the subscription is paused: recover is not possible (possible: billing subscription"
+        " resume SUBSCRIPTION, billing subscription cancel SUBSCRIPTION)"
     )
+
+
+@each_machine
+def test_a_refused_move_names_commands_and_no_moves_of_ours(machine: Machine) -> None:
+    """What only the scheduler does is nothing that a person could ask for."""
+    for state in machine.states:
+        for move in machine.moves:
+            if (state.value, move.value) in machine.listed:
+                continue
+            with pytest.raises(IllegalMove) as refused:
+                machine.advance(state, move)
+            possible = str(refused.value).partition("(possible: ")[2].removesuffix(")")
+            assert all(
+                each == "none" or each.startswith("billing ") for each in possible.split(", ")
+            )
 
 
 def test_a_refused_move_from_a_final_state_says_none_is_possible() -> None:

@@ -30,6 +30,17 @@ def is_stopped(connection: Connection) -> bool:
     return bool(connection.execute(text("SELECT stopped_at IS NOT NULL FROM engine")).scalar_one())
 
 
+def who_stopped(connection: Connection) -> str | None:
+    """Who turned the kill switch on; None while it is off."""
+    statement = text(
+        "SELECT actor FROM events WHERE kind = 'charging.stopped'"
+        " AND at = (SELECT stopped_at FROM engine) ORDER BY id DESC LIMIT 1"
+    )
+    if not is_stopped(connection):
+        return None
+    return connection.execute(statement).scalar_one_or_none()
+
+
 def set_stopped(
     connection: Connection, at: datetime | None, reason: str | None, *, again: bool = False
 ) -> bool:

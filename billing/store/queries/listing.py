@@ -314,7 +314,10 @@ def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Ro
 
 
 def totals_of(connection: Connection, customer_id: str) -> RowMapping:
-    """All the money that moved between a customer and us, and whether any of it moved twice."""
+    """All the money that moved between a customer and us, and whether any of it moved twice.
+
+    `kept_twice` says that more of an invoice is kept than it was to be paid once.
+    """
     columns = """SELECT CAST(coalesce(sum(c.taken), 0) AS bigint) AS amount_taken,
         CAST(coalesce(sum(r.returned), 0) AS bigint) AS amount_refunded,
         CAST(coalesce(sum(r.on_its_way), 0) AS bigint) AS amount_refunding,
@@ -322,6 +325,8 @@ def totals_of(connection: Connection, customer_id: str) -> RowMapping:
         CAST(coalesce(sum(c.kept), 0) AS bigint) AS amount_kept,
         CAST(coalesce(sum(c.unresolved), 0) AS bigint) AS unresolved,
         CAST(coalesce(sum(r.unresolved), 0) AS bigint) AS unresolved_refunds,
-        coalesce(bool_or(c.payments > 1), false) AS charged_twice"""
+        coalesce(bool_or(c.payments > 1), false) AS charged_twice,
+        coalesce(bool_or(c.payments > 1 AND (c.taken - r.returned) * c.payments > c.taken), false)
+            AS kept_twice"""
     parameters = {"customer": customer_id}
     return connection.execute(text(f"{columns} {_PAYMENTS}"), parameters).mappings().one()

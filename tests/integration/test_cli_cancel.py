@@ -1,0 +1,84 @@
+"""What a cancellation says of money and wallet, to people, as JSON and in the task's log alike."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.command import Billing
+from tests.integration.engine import Engine
+
+DAY = timedelta(days=1)
+CANCEL = ("subscription", "cancel")
+
+
+def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: Billing) -> None:
+    """How many go back, that no invoice became void, and how the wallet is unlinked."""
+    customer, subscription = engine.begun()
+    engine.run()
+
+    said = billing(*CANCEL, subscription, "--refund", "full", people=True)
+    assert "Rp 50,000 will be given back" in said
+    assert "0 open invoices became void" in said
+    assert f"the wallet stays linked: nobody asked to unlink it; billing wallet unbind {customer}" \
+        in " ".join(said.split())  # fmt: skip
+
+
+def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -> None:
+    """An unpaid period has nothing to give back; its invoice becomes void, and both are said."""
+    customer, subscription = engine.begun()
+    engine.script("decline", customer)
+    engine.run()
+
+    said = billing(*CANCEL, subscription, "--refund", "prorated", "--unbind", people=True)
+    assert "Rp 0 will be given back" in said
+    assert "1 open invoice became void" in said
+    assert "the wallet is unlinked as soon as no charge or refund needs it" in said
+
+
+def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billing) -> None:
+    """A line about Rp 0 would be noise there; the document has the number all the same."""
+    _, first = engine.begun()
+    _, second = engine.begun(code="Q")
+    engine.run()
+
+    assert "given back" not in billing(*CANCEL, first, people=True)
+    found = billing(*CANCEL, second)
+    assert (found["refunded"], found["invoices_voided"]) == (0, 0)
+    assert (found["wallet"], found["wallet_used_by"]) == ("stays", [])
+
+
+@pytest.mark.parametrize("people", [False, True])
+def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
+    engine: Engine, billing: Billing, people: bool
+) -> None:
+    """Asked to unlink it, the answer names who needs it."""
+    customer, first = engine.begun()
+    engine.plan("other")
+    second = engine.subscribe(customer, "other")
+    engine.run()
+
+    said = billing(*CANCEL, first, "--unbind", people=people)
+    if people:
+        told = f"the wallet stays linked: subscription {second} uses it"
+        assert told in " ".join(said.split())
+    else:
+        assert (said["wallet"], said["wallet_used_by"]) == ("stays", [str(second)])
+
+
+def test_what_a_later_end_gives_back_is_told_to_be_worked_out_then(
+    engine: Engine, billing: Billing
+) -> None:
+    """Nothing is promised before the date; the document has no fate of a wallet yet."""
+    _, subscription = engine.begun()
+    engine.run()
+    when = (engine.now + 3 * DAY).isoformat()
+    said = billing(*CANCEL, subscription, "--at", when, "--refund", "prorated", people=True)
+    assert "what goes back (prorated) is worked out then" in said
+
+
+def test_a_customer_without_a_wallet_is_told_to_have_none(engine: Engine, billing: Billing) -> None:
+    """Nothing was linked, so that nothing stays."""
+    engine.plan()
+    customer = engine.customer(linked=False)
+    subscription = engine.subscribe(customer)
+    assert "there is no linked wallet" in billing(*CANCEL, subscription, people=True)
