@@ -155,9 +155,11 @@ DAMAGE: dict[str, list[str]] = {
         for status in ("in_flight", "pending", "unknown")
     ],
     "what only an answer called unsent is asked about once its invoice is closed": [
-        "UPDATE charges SET status = 'unsent', unsent_by_answer = true, fault = NULL WHERE id ="
-        " (SELECT c.id FROM charges c JOIN invoices i ON i.id = c.invoice_id"
-        "  WHERE i.status <> 'open' AND c.status = 'declined' LIMIT 1)",
+        (
+            "UPDATE charges SET status = 'unsent', unsent_by_answer = true, fault = NULL WHERE id ="
+            " (SELECT c.id FROM charges c JOIN invoices i ON i.id = c.invoice_id"
+            "  WHERE i.status <> 'open' AND c.status = 'declined' LIMIT 1)"
+        ),
     ],
     "an unsettled refund is tried again, or parked": [
         f"UPDATE refunds SET status = '{status}', next_attempt_at = NULL"

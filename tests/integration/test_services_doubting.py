@@ -12,6 +12,7 @@ from billing.domain.settlement import Source
 from billing.services import claiming, ending, operating, pausing, settling
 from tests.integration.answering import answer_as_before, answer_with
 from tests.integration.engine import START, Engine
+from tests.integration.test_services_locked_rows import locked
 from tests.integration.test_services_reopening import given_up
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -255,3 +256,32 @@ class TestTwoOfOneSubscription:
         assert statuses(engine, subscription)[-2:] == ["succeeded", "succeeded"]
         assert [row["status"] for row in engine.invoices(subscription)[:2]] == ["paid", "void"]
         assert given_back(engine, customer) == [("succeeded", 50_000)]
+
+    def test_one_whose_subscription_is_locked_has_its_turn_later(self, engine: Engine) -> None:
+        """Somebody's session holds the row: nobody waits for it, and the charge stays due."""
+        customer, subscription = self.both_unsent(engine)
+        ending.cancel(engine.context, subscription, OPERATOR)
+        engine.run()
+        engine.set_clock(engine.now + 10 * MINUTE)
+
+        with locked(engine, subscription):
+            engine.tick(["ticks.reconcile"])
+            assert sorted(statuses(engine, subscription)[-2:]) == ["succeeded", "unsent"]
+
+        engine.run()
+        assert statuses(engine, subscription)[-2:] == ["succeeded", "succeeded"]
+        assert given_back(engine, customer) == [("succeeded", 50_000)] * 2
+
+
+def test_one_whose_invoice_is_open_again_is_not_asked_about_for_its_end(engine: Engine) -> None:
+    """Before it is sent again the gateway is asked anyway; until then it has no date."""
+    customer, subscription = limited(engine)
+    engine.execute("UPDATE charges SET next_check_at = :now", now=engine.now)
+
+    engine.tick(["ticks.reconcile"])
+
+    [charge] = engine.charges(subscription)
+    assert (charge["status"], charge["next_check_at"]) == ("unsent", None)
+    engine.advance(MINUTE)
+    assert statuses(engine, subscription) == ["succeeded"]
+    assert len(engine.debits(customer)) == 1
