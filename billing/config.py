@@ -5,7 +5,8 @@ the variable, what is wrong with it and what would be right.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from math import ceil
@@ -15,16 +16,19 @@ from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from cryptography.fernet import Fernet
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.domain.errors import NotConfigured
+from billing.domain.escaping import escape
 from billing.domain.outcomes import Fault
 
 DOKU_SANDBOX = "https://api-sandbox.doku.com"
 DOKU_PRODUCTION = "https://api.doku.com"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+PREFIX = "BILLING_"
 ROUNDS_MAX = 6
 """A charge is claimed while at most so many for each thread are claimed and not yet answered."""
 
@@ -33,7 +37,7 @@ class Settings(BaseSettings):
     """Everything that can be set from outside; the README's table is checked against it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BILLING_", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     database_url: SecretStr | None = Field(
@@ -337,6 +341,29 @@ def load(env_files: Sequence[Path] | None = None) -> Settings:
         raise NotConfigured(_one_line(invalid)) from None
     except (OSError, UnicodeDecodeError) as unreadable:
         raise NotConfigured(f"cannot read .env or stack.env: {unreadable}") from None
+
+
+def unknown(names: Iterable[str] | None = None) -> list[str]:
+    """Say of each variable that begins like ours and is none what was meant; no value is shown.
+
+    By default the names are those of the environment and of `.env` in the working folder.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    given = {name.upper() for name in (_given() if names is None else names)}
+    ours = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
+    told = []
+    for name in sorted(ours - known):
+        near = get_close_matches(name, known, n=1)
+        meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+        told.append(f"{PREFIX}{escape(name)} is no setting{meant}")
+    return told
+
+
+def _given() -> set[str]:
+    try:
+        return {*os.environ, *dotenv_values(Path(".env"), interpolate=False)}
+    except (OSError, UnicodeDecodeError):
+        return set(os.environ)
 
 
 def _one_line(invalid: ValidationError) -> str:

@@ -210,7 +210,7 @@ def retry_invoice(by: Actor, request: Request, invoice: UUID) -> None:
 
 @admin_task("admin.void_invoice")
 def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
-    """Owe an invoice no more."""
+    """Write the invoice off: it is not charged."""
     operating.void_invoice(context(), invoice, by, request)
 
 

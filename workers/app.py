@@ -18,7 +18,7 @@ from celery import Celery, Task, signals
 from redis import Redis
 from redis.exceptions import RedisError
 
-from billing import bootstrap, logs
+from billing import bootstrap, config, logs
 from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
 from billing.services import guarding
@@ -113,6 +113,8 @@ def _check_beat(**_: Any) -> None:
 
 def _check_or_exit() -> None:
     """End with one line when a server is away, the tables are not there, or a key is missing."""
+    for wrong in config.unknown():
+        sys.stderr.write(f"billing: warning: {wrong}\n")
     try:
         engine = bootstrap.build(settings)
         engine.database.check()

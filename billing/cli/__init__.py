@@ -1,7 +1,7 @@
 """The `billing` command: parse, call a service, print.
 
-Exit code 0 is done, 1 refused with one line on stderr, 2 wrong usage. No traceback reaches a
-person. Services, drivers and Rich are imported inside the commands that need them.
+Exit code 0 is done, 1 refused, 2 typed wrong: each with one line on stderr. No traceback reaches
+a person. Services, drivers and Rich are imported inside the commands that need them.
 """
 
 import gc
@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from billing.cli import (
     attention,
@@ -37,6 +38,7 @@ from billing.cli import (
     simulate,
     subscriptions,
     switch,
+    usage,
     wallets,
 )
 from billing.domain.errors import InvalidValue, NotConfigured
@@ -143,11 +145,17 @@ def _drop_output() -> None:
 def _command(words: Sequence[str]) -> int:
     if any(not word.isascii() and word != word.encode(errors="replace").decode() for word in words):
         raise InvalidValue("the arguments are not all UTF-8 text")
+    command = typer.main.get_command(app)
     try:
-        typer.main.get_command(app).main(list(words), prog_name="billing")
+        code = command.main(list(words), prog_name=usage.PROGRAM, standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+    except TyperException as wrong:
+        line = usage.one_line(command, words, wrong)
+        if line:  # else the help was asked for, and is printed
+            sys.stderr.write(f"billing: {line}\n")
+        return usage.CODE
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:

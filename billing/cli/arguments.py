@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from billing.domain.errors import InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
+from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import checked_amount
 from schedules.durations import add, parse_duration
 from schedules.walltime import ScheduleError, place, quoted
 
-HOME_TIMEZONE = "Asia/Jakarta"
 REASON_MAX = 255
 """The gateway's limit for a refund's reason."""
 PAGE_MAX = 10_000

@@ -13,7 +13,10 @@ RELEASE = options.example(
     'billing release charge 7d2a… --reason "key restored"',
     'billing release subscription --all --reason "price mended"',
 )
-COLUMNS = ("", "kind", "id", "customer", "age", "amount", "cause", "why", "command")
+COLUMNS = (
+    "alarm", "kind", "id", "customer", "age", "amount", "cause", "why", "moves_by_itself_at",
+    "command",
+)  # fmt: skip
 
 
 class Holdable(StrEnum):
@@ -27,9 +30,10 @@ class Holdable(StrEnum):
 
 
 def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List what will not move by itself or is too old, with the command that moves it.
+    """List what needs a person or waits for something, with the command that moves it.
 
-    What needs a person comes first. billing doctor exits 1 while there is any of that.
+    An alarm will not end well by itself, and comes first: billing doctor exits 1 while there is
+    one. The others are worth knowing; some are worked on again by themselves at the time shown.
     """
     most = arguments.page(limit)
     with engine.rows_and_clock() as (database, clock):
@@ -39,7 +43,7 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
         found = services.listed(database, clock.now(), tick, most, horizon=engine.horizon())
         rows = [_row(each.item._asdict(), each.age_seconds, each.command) for each in found]
         shown = [
-            row | {"": "alarm" if row["alarm"] else "", "age": services.span(row["age_seconds"])}
+            row | {"age": services.span(row["age_seconds"]), "moves_by_itself_at": row["moves_at"]}
             for row in rows
         ]
     output.answer(

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.instants import HOME_TIMEZONE
 
 if TYPE_CHECKING:
     from billing.services.context import Context
@@ -82,7 +83,7 @@ def _tell(instant: datetime) -> None:
 
 
 def _at_home(instant: datetime) -> datetime:
-    return instant.astimezone(ZoneInfo(arguments.HOME_TIMEZONE))
+    return instant.astimezone(ZoneInfo(HOME_TIMEZONE))
 
 
 def _document(context: "Context") -> dict[str, Any]:

@@ -12,7 +12,9 @@ COLUMNS = ("code", "percent", "amount", "cycles", "redeemed", "redeemed_max", "a
 
 
 @app.command(
-    epilog=options.example("billing coupon create WELCOME --percent 50 --cycles 3 --most 1000")
+    epilog=options.example(
+        "billing coupon create WELCOME --percent 50 --cycles 3 --max-redemptions 1000"
+    )
 )
 def create(
     code: Code,
@@ -26,7 +28,8 @@ def create(
         str | None, typer.Option("--cycles", metavar="N", help="For N invoices [default: for ever]")
     ] = None,
     most: Annotated[
-        str | None, typer.Option("--most", metavar="N", help="How often it may be redeemed.")
+        str | None,
+        typer.Option("--max-redemptions", metavar="N", help="How often it may be redeemed."),
     ] = None,
     reason: options.Reason = None,
     *,
@@ -37,7 +40,7 @@ def create(
     off = None if percent is None else arguments.whole(percent, "--percent", 100)
     rupiah = None if amount is None else arguments.amount(amount)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
-    uses = None if most is None else arguments.whole(most, "--most")
+    uses = None if most is None else arguments.whole(most, "--max-redemptions")
     with engine.engine() as context:
         from billing.services import discounting, showing
 

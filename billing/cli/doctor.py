@@ -32,6 +32,13 @@ class Check:
     name: str
     ok: bool
     detail: str
+    warns: bool = False
+    """It is worth knowing, and nothing fails of it."""
+
+    @property
+    def mark(self) -> str:
+        """How it begins its line."""
+        return "wrong" if not self.ok else "warning" if self.warns else "ok"
 
 
 def doctor(*, as_json: options.Json = False) -> None:
@@ -41,10 +48,7 @@ def doctor(*, as_json: options.Json = False) -> None:
     """
     checks = list(_checks())
     ok = all(check.ok for check in checks)
-    rows = [
-        {"": "ok" if check.ok else "wrong", "what": check.name, "is": check.detail}
-        for check in checks
-    ]
+    rows = [{"": check.mark, "what": check.name, "is": check.detail} for check in checks]
     output.answer(
         {"ok": ok, "checks": [asdict(check) for check in checks]},
         as_json=as_json,
@@ -79,6 +83,10 @@ def _configured(settings: "Settings") -> Iterator[Check]:
     for name, value in needed.items():
         detail = "set" if value else "not set; set it, or start the local stack with: billing up"
         yield Check(name, ok=bool(value), detail=detail)
+    from billing.config import unknown
+
+    for wrong in unknown():
+        yield Check("unknown setting", ok=True, detail=wrong, warns=True)
     clock = "on" if settings.test_clock else "off"
     yield Check("test clock", ok=True, detail=clock)
 
@@ -200,7 +208,7 @@ def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
     for kind in ("subscription", "invoice", "charge", "refund", "wallet"):
         found = [each for each in counts if each.kind == kind and each.cause != "late"]
         alarms = [each for each in found if each.alarm]
-        detail = attention.in_words(found, now) or "none waits for anybody"
+        detail = attention.in_words(found, now) or "none needs attention"
         more = "; see: billing attention" if alarms else ""
         yield Check(f"{kind}s", ok=not alarms, detail=detail + more)
 

@@ -11,13 +11,43 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from billing.cli import arguments, engine, options, output, records, refusals, rejects
+from billing.cli.formulas import safe
 from billing.domain.errors import BrokenOff, InvalidValue
+from billing.domain.text import one_of
 
 if TYPE_CHECKING:
     from billing.services.importing import Report
 
-IMPORT = options.example("billing import customers customers.csv --dry-run")
-EXPORT = options.example("billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv")
+LINES_KEPT = 4
+"""Batches whose lines are kept: a row is known to be bad at most two batches after it was read."""
+KINDS = ("customers", "subscriptions")
+COLUMNS = (
+    "Columns of customers: id (the gateway's customer.id) and name; optional: phone (digits),"
+    " email.\n\n"
+    "Columns of subscriptions: id (your reference: the same again is added once, and billing"
+    " subscription show finds it), customer, plan (its code), anchor (the first start, from which"
+    " dates are counted) and next_due_at (the first date that is charged here, one of the"
+    " anchor's).\n\n"
+    "Optional, and what an empty cell means: quantity (1), amount (rupiah a period; the plan's"
+    " price times quantity), paid_before (yes or no: no, and the next charge is a first payment;"
+    " yes), token (of OVO; the first charge waits for a wallet), masked_phone (its last four digits"
+    " are shown; none), bound_at (when the token was linked, it ends a year later; now).\n\n"
+    "Instants are ISO 8601; without an offset they are local time of the plan.\n\n"
+)
+SPAN = (
+    "The span selects by created_at. With --by paid: invoices by paid_at, charges that succeeded"
+    " and refunds that were returned by settled_at, when the engine learned of it.\n\n"
+    "A --from or --to without an offset is local time (Asia/Jakarta), and so is every instant that"
+    " is printed, with its offset: 2026-12-01T03:00:00+07:00.\n\n"
+    "Amounts are whole rupiah. Of a charge that succeeded, amount = kept + refunded + credited:"
+    " refunded includes refunds on their way, credited went to the customer's balance. Of an"
+    " invoice, kept and refunded are the sums over its charges; credited is what the balance"
+    " paid, and amount_refunded what the customer has back.\n\n"
+)
+IMPORT = COLUMNS + options.example("billing import customers customers.csv --dry-run")
+EXPORT = SPAN + options.example(
+    "billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv"
+)
 
 
 def import_(
@@ -38,23 +68,24 @@ def import_(
 ) -> None:
     """Add customers or running subscriptions of another system; the same file twice is once.
 
-    A bad row is written to FILE.rejected.csv with its line number and the reason; for a pipe to
-    KIND.rejected.csv in the working folder. Exit code 1 when there is one.
+    A bad row is written to FILE.rejected.csv (for a pipe: KIND.rejected.csv in the working folder)
+    with its line number, the reason and its own cells; mend it there and import that file. It is
+    readable by its owner only, because rows hold phones and tokens. Exit code 1 when there is one.
     """
     by = arguments.operator(reason)
-    if kind not in {"customers", "subscriptions"}:
-        raise InvalidValue(f"{kind!r} cannot be imported; choose customers or subscriptions")
+    if kind not in KINDS:
+        raise InvalidValue(one_of("the kind of an import", KINDS, kind))
     if kind == "customers" and backdate:
         raise InvalidValue("--backdate is for subscriptions; customers have no due dates")
     count = records.checked(file)
     rejected = rejects.place(file, kind)
     with engine.engine() as context, records.opened(file) as text:
-        from billing.services import import_rows, importing
+        from billing.services import importing
 
         numbered = enumerate(text, 1)
-        names = records.header(numbered)
-        import_rows.checked_header(kind, names)
-        rows, report = records.rows(numbered, names), importing.Report()
+        names, passed_over = _columns(file, kind, numbered)
+        memory = records.Memory(numbered, LINES_KEPT * importing.BATCH)
+        rows, report = records.rows(memory, names, passed_over), importing.Report()
         if kind == "customers":
             reports = importing.customers(context, rows, by, dry_run=dry_run)
         else:
@@ -62,6 +93,7 @@ def import_(
         try:
             with output.progress("importing", count, quiet=as_json) as advance, closing(reports):
                 for report in reports:
+                    memory.keep(report.bad)
                     advance(report.added + report.there + len(report.bad))
         except (Exception, KeyboardInterrupt) as broken:
             raise _broken_off(broken, report, dry_run=dry_run) from broken
@@ -80,11 +112,23 @@ def import_(
         output.answer(found, as_json=as_json, people=people)
         return
     try:
-        rejects.write(rejected, report.bad)
+        rejects.write(rejected, report.bad, names, memory.cells(passed_over))
     except InvalidValue as failed:
         raise InvalidValue(f"{failed}; {_counted(report, dry_run=dry_run)}") from None
     output.answer(found, as_json=as_json, people=people)
     raise typer.Exit(1)
+
+
+def _columns(file: Path, kind: str, numbered: Iterator[tuple[int, str]]) -> tuple[list[str], int]:
+    """The names of a file's columns, after how many that only a reject file has."""
+    from billing.services import import_rows
+
+    names = records.header(numbered)
+    if not names:
+        raise InvalidValue(f"{file} is empty; {import_rows.expected(kind)}")
+    passed_over = len(rejects.HEADER) if tuple(names[:2]) == rejects.HEADER else 0
+    import_rows.checked_header(kind, names[passed_over:])
+    return names[passed_over:], passed_over
 
 
 def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> BaseException:
@@ -120,15 +164,19 @@ def export(
     kind: Annotated[str, typer.Argument(metavar="invoices|charges|refunds")],
     since: Annotated[str, typer.Option("--from", metavar="ISO", help="From this instant on.")],
     until: Annotated[str, typer.Option("--to", metavar="ISO", help="To before this instant.")],
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="created|paid", help="Which of its instants is in the span."),
+    ] = "created",
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Print what was made in a span of time as CSV, oldest first."""
+    """Print what was created, or paid, in a span of time as CSV, oldest first."""
     begin, end = arguments.instant(since), arguments.instant(until)
     with engine.rows() as database:
         from billing.services import exporting
 
-        rows = exporting.export(database, kind, begin, end)
+        rows = exporting.export(database, kind, begin, end, by)
         if as_json:
             output.stream(rows)
         else:
@@ -159,4 +207,4 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else rejects.safe(output.plain(value))
+    return str(value) if isinstance(value, int) else safe(output.plain(value))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
-from billing.cli.arguments import HOME_TIMEZONE
+from billing.domain.instants import HOME_TIMEZONE
 
 EXAMPLE = options.example("billing forecast --until 2026-12-31T23:59")
 

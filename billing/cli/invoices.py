@@ -91,7 +91,7 @@ def retry(
 
 @app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
 def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Owe an invoice no more."""
+    """Write the invoice off: it is not charged."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
         from billing.services import operating, showing
@@ -112,7 +112,7 @@ def refund(
     reason: options.Reason = None,
     *,
     again: Annotated[
-        bool, typer.Option("--again", help="Go on with its refunds that wait for you.")
+        bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from billing.domain.escaping import escape
+from billing.domain.instants import spoken, spoken_text
 from billing.domain.money import rupiah
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ STYLES = {
     "pending": "yellow", "trialing": "cyan", "open": "cyan", "in_flight": "yellow",
     "requested": "yellow", "unbinding": "yellow", "paused": "yellow",
     "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
-    "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
+    "warning": "yellow", "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
     "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
     "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
 }  # fmt: skip
+INSTANT_ENDINGS = ("_at", "_to", "_until")
+"""Keys of an event's data whose text is an instant."""
 NOTHING = "–"
 WIDE = 1000
 """Columns where there is no terminal: more than any row has."""
@@ -167,7 +170,9 @@ def written(key: str, value: object) -> str:
         case int() if key in MONEY:
             return rupiah(value)
         case datetime():
-            return value.isoformat(" ", "seconds" if value.second else "minutes")
+            return spoken(value)
+        case str() if key.endswith(INSTANT_ENDINGS):
+            return escape(spoken_text(value))
         case list():
             return ", ".join(written(key, item) for item in value)
         case dict():

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli import arguments, engine, options, output, preview
+from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.subscription import CatchUp, OnExhausted
 
 app = options.noun("Plans: a price and a schedule; never changed, only archived.")
@@ -44,7 +45,7 @@ def create(
     every: preview.Every = None,
     cron: preview.Cron = None,
     name: Annotated[str | None, typer.Option("--name", help="What customers read.")] = None,
-    timezone: preview.Timezone = arguments.HOME_TIMEZONE,
+    timezone: preview.Timezone = HOME_TIMEZONE,
     trial: Annotated[
         str | None, typer.Option("--trial", metavar="DURATION", help='Free at first: "7 days"')
     ] = None,

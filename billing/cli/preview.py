@@ -6,6 +6,7 @@ import typer
 
 from billing.cli import arguments, options, output
 from billing.domain.errors import InvalidValue
+from billing.domain.instants import HOME_TIMEZONE
 
 app = options.noun("Try out a schedule before it is a plan.")
 COUNT_MAX = 10_000
@@ -34,7 +35,7 @@ def preview(
     ],
     every: Every = None,
     cron: Cron = None,
-    timezone: Timezone = arguments.HOME_TIMEZONE,
+    timezone: Timezone = HOME_TIMEZONE,
     count: Annotated[str, typer.Option("--count", metavar="N", help="How many dates.")] = "12",
     *,
     as_json: options.Json = False,

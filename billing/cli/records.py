@@ -10,11 +10,12 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from billing.cli.formulas import original
 from billing.domain.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -65,6 +66,41 @@ def opened(file: Path) -> Iterator[TextIO]:
         yield text
 
 
+class Memory:
+    """The lines that were read last, so that a bad one can be given back as it was written."""
+
+    def __init__(self, numbered: Iterator[tuple[int, str]], most: int) -> None:
+        self._numbered, self._most = numbered, most
+        self._last: dict[int, str] = {}
+        self._kept: dict[int, str] = {}
+        self._seen = 0
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for number, line in self._numbered:
+            self._last[number] = line
+            if len(self._last) > self._most:
+                del self._last[next(iter(self._last))]
+            yield number, line
+
+    def keep(self, bad: Sequence[tuple[int, str]]) -> None:
+        """Keep what was written on the lines that are new among the bad ones."""
+        new, self._seen = bad[self._seen :], len(bad)
+        self._kept |= {number: self._last[number] for number, _ in new if number in self._last}
+
+    def cells(self, passed_over: int = 0) -> dict[int, list[str]]:
+        """The cells of the bad lines; of one that cannot be taken apart the whole line is one."""
+        found = {}
+        for number, line in self._kept.items():
+            told = _cells(line)
+            if isinstance(told, InvalidValue):
+                cells = [line.rstrip("\r\n")]
+            else:
+                cells = [original(each) for each in told[passed_over:]] if passed_over else told
+            # Bytes that are no UTF-8 were read as halves of letters, which no file can hold.
+            found[number] = [cell.encode(errors="replace").decode() for cell in cells]
+        return found
+
+
 def header(numbered: Iterator[tuple[int, str]]) -> list[str]:
     """The names in the first line that is not empty."""
     for _, line in numbered:
@@ -76,8 +112,13 @@ def header(numbered: Iterator[tuple[int, str]]) -> list[str]:
     return []
 
 
-def rows(numbered: Iterator[tuple[int, str]], names: list[str]) -> Iterator["Line"]:
-    """Each row with its line's number; cells that no column is for are under the name ""."""
+def rows(
+    numbered: Iterable[tuple[int, str]], names: list[str], passed_over: int = 0
+) -> Iterator["Line"]:
+    """Each row with its line's number; cells that no column is for are under the name "".
+
+    Of a reject file the first cells are passed over, and the others made what they were.
+    """
     for number, line in numbered:
         if line == "\n" or not line:
             continue
@@ -85,6 +126,8 @@ def rows(numbered: Iterator[tuple[int, str]], names: list[str]) -> Iterator["Lin
         if isinstance(cells, InvalidValue):
             yield number, cells
             continue
+        if passed_over:
+            cells = [original(cell) for cell in cells[passed_over:]]
         row = dict(zip(names, cells, strict=False))
         for name in names[len(cells) :]:
             row[name] = ""

@@ -81,7 +81,7 @@ def resolve(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Settle a refund by a person's word; the gateway is asked first."""
+    """Settle a refund by hand; the gateway is asked first."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
         from billing.services import refund_resolution, showing
@@ -119,7 +119,7 @@ def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Jso
 def acknowledge(
     refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
-    """Say that you have seen to a refund about which the gateway said the opposite."""
+    """Mark a contradicted refund as handled."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
         from billing.services import refund_resolution, showing

@@ -1,29 +1,26 @@
-"""The reject file: a bad row's line number and reason, beside the file that was imported.
+"""The reject file: a bad row's line number, the reason and the row, beside the file it is from.
 
-It is made anew at each import, for its owner alone, and replaces nothing but an earlier one of
-its kind. It knows no rows.
+Mended, it can be imported itself: its first two columns are passed over. It holds what the row
+held, a token or a phone among it, and nothing else of an import does. It is made anew at each
+import, for its owner alone, and replaces nothing but an earlier one of its kind. It does not know
+what columns mean.
 """
 
 import csv
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from billing.cli import records
+from billing.cli.formulas import safe
 from billing.domain.errors import InvalidValue
 
 HEADER = ("line", "reason")
 SUFFIX = ".rejected.csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
-
-
-def safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def place(file: Path, kind: str) -> Path:
@@ -43,13 +40,25 @@ def place(file: Path, kind: str) -> Path:
         begins = os.read(descriptor, 64) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
-    if begins is None or begins.partition(b"\n")[0].strip() not in {b"", ",".join(HEADER).encode()}:
+    if begins is None or not _is_ours(begins):
         raise InvalidValue(_in_the_way(path))
     return path
 
 
-def write(path: Path, bad: Iterable[tuple[int, str]]) -> None:
+def _is_ours(begins: bytes) -> bool:
+    first = begins.partition(b"\n")[0].strip()
+    return not first or first.split(b",")[:2] == [name.encode() for name in HEADER]
+
+
+def write(
+    path: Path,
+    bad: Iterable[tuple[int, str]],
+    names: Sequence[str] = (),
+    cells: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Write the reject file whole or not at all. Raises InvalidValue with the reason.
+
+    `names` are the file's columns, and `cells` those of its bad lines.
 
     A file of its own is written first and takes the place: nothing is written through a link.
     """
@@ -60,8 +69,10 @@ def write(path: Path, bad: Iterable[tuple[int, str]]) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as text:  # noqa: PTH123 - a descriptor
             writer = csv.writer(text)
-            writer.writerow(HEADER)
-            writer.writerows((line, safe(why)) for line, why in sorted(bad))
+            writer.writerow((*HEADER, *names))
+            writer.writerows(
+                (line, safe(why), *map(safe, cells.get(line, ()))) for line, why in sorted(bad)
+            )
         os.replace(name, path)  # noqa: PTH105 - by name
     except OSError as failed:
         with suppress(OSError):

@@ -93,6 +93,8 @@ def _lives(wallets: str, seed: int) -> "tuple[int, Iterator[Life]]":
     if wallets.isascii() and wallets.isdigit():
         count = arguments.whole(wallets, "--wallets", WALLETS_MAX)
         return count, comparing.population(count, seed)
+    if wallets.removeprefix("-").replace(".", "", 1).isdecimal():
+        raise InvalidValue(f"--wallets must be a whole number above 0, or a file, not {wallets}")
     try:
         with Path(wallets).open(encoding="utf-8-sig", newline="") as lines:
             profiles = read(lines)

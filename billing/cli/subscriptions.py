@@ -123,11 +123,15 @@ def show(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Draw a subscription's life: periods, all that was tried to collect them, what comes next."""
-    wanted = arguments.identity(subscription, "subscription")
-    with engine.rows() as database:
-        from billing.services import showing
+    """Draw a subscription's life: periods, all that was tried to collect them, what comes next.
 
+    One that was imported is also found by its reference, the id of its row.
+    """
+    with engine.rows() as database:
+        from billing.services import importing, showing
+
+        imported = importing.imported_as(database, subscription)
+        wanted = imported or arguments.identity(subscription, "subscription")
         if as_json:
             found = showing.subscription(database, wanted)
         else:

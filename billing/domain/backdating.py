@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from billing.domain import forecast, pricing
+from billing.domain.instants import spoken
 from billing.domain.money import rupiah
 from billing.domain.periods import Beginning, calendar
 from billing.domain.pricing import Line
@@ -107,7 +108,7 @@ def refusal(
         return None
     days = (now - at).days
     return (
-        f"{what} {at.isoformat()} is {days:,} days ago: {would} would be charged at once;"
+        f"{what} {spoken(at)} is {days:,} days ago: {would} would be charged at once;"
         f" with --backdate (task: backdate=true) it is accepted, without it at most"
         f" {days_max} days back (BILLING_BACKDATE_DAYS_MAX)"
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from billing.domain.errors import IllegalMove
+from billing.domain.instants import spoken
 
 
 class Intent(StrEnum):
@@ -334,7 +335,7 @@ def beside(row: Mapping[Any, Any], action: Action, first: tuple[Place, Place]) -
         elif action in BY_ITSELF:
             _drop_one(meeting, Planned(Intent.CHANGE, row["change_at"]), "it ends inside of it")
         else:
-            from_to = f"{start.at.isoformat()} to {end.at.isoformat()}"
+            from_to = f"{spoken(start.at)} to {spoken(end.at)}"
             raise IllegalMove(_inside(row, action, planned.at, from_to))
     return meeting
 
@@ -346,14 +347,14 @@ def _inside(row: Mapping[Any, Any], action: Action, at: datetime, from_to: str) 
             f" or take it back: billing subscription change {row['id']} --plan {row['plan_code']}"
         )
     back = _TAKE_CANCEL_BACK.format(id=row["id"])
-    return f"it ends at {at.isoformat()}, inside the change's first period, {from_to}; {back}"
+    return f"it ends at {spoken(at)}, inside the change's first period, {from_to}; {back}"
 
 
 def _refuse(row: Mapping[Any, Any], planned: Planned, cell: Cell, at: datetime | None) -> None:
     later = at is not None and planned.at is not None and planned.at > at
     if cell.unless_earlier and later:
         return
-    when = "" if planned.at is None else planned.at.isoformat()
+    when = "" if planned.at is None else spoken(planned.at)
     raise IllegalMove(cell.why.format(at=when, id=row["id"]))
 
 

@@ -29,6 +29,12 @@ def advance(
         ) from None
 
 
+def stands(status: StrEnum) -> str:
+    """Say where something stands, after its name: `has already succeeded`, `is open`."""
+    ended = {"succeeded": "has already succeeded", "declined": "was declined"}
+    return ended.get(status.value, f"is {status.value.replace('_', ' ')}")
+
+
 def _commands(state: StrEnum) -> str:
     """What a person can do in a state, as commands; moves that nobody can ask for are left out."""
     from billing.domain import ways_out  # it knows the machines, which are built on this

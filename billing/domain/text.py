@@ -4,6 +4,8 @@ It knows characters and lengths, not what a text is for. A line is shown on term
 the gateway, so it has no control characters, no line breaks and nothing that turns its direction.
 """
 
+from collections.abc import Sequence
+
 from billing.domain.errors import InvalidValue
 
 ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
@@ -34,6 +36,13 @@ def checked_id(what: str, value: str, longest: int) -> str:
     if not value.isprintable():
         raise InvalidValue(f"{what} must be printable text on one line")
     return value
+
+
+def one_of(what: str, choices: Sequence[str], given: str) -> str:
+    """Say which words are accepted: `--as must be succeeded or declined, not 'lost'`."""
+    *most, last = choices
+    accepted = f"{', '.join(most)} or {last}" if most else last
+    return f"{what} must be {accepted}, not {given!r}"
 
 
 def _check_length(what: str, value: str, longest: int) -> None:

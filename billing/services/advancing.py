@@ -11,6 +11,7 @@ from threading import Event
 from billing.clock import real_now
 from billing.domain.errors import BillingError
 from billing.domain.events import Actor
+from billing.domain.instants import spoken
 from billing.services import operating
 from billing.services.context import Context
 from billing.store.queries import engine
@@ -90,5 +91,5 @@ def _stuck(context: Context, now: datetime) -> str:
     with context.database.transaction() as connection:
         stopped = engine.is_stopped(connection)
     if stopped:
-        return f"invoices are due at {now.isoformat()}, but charging is stopped"
-    return f"work is due at {now.isoformat()}, but no worker does it; is one running?"
+        return f"invoices are due at {spoken(now)}, but charging is stopped"
+    return f"work is due at {spoken(now)}, but no worker does it; is one running?"

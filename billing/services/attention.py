@@ -13,15 +13,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain.periods import zone
+from billing.domain.instants import at_home, spoken
 from billing.domain.wallet import WalletStatus
-from billing.services.showing import HOME_TIMEZONE
 from billing.store.queries import attention, prospects
 from billing.store.queries.attention import Ages, Count, Item
 from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
-_HOME = zone(HOME_TIMEZONE)
 LATE_MIN = timedelta(seconds=5)
 """However short the ticks are, work is not late before this."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
@@ -97,11 +95,16 @@ def listed(
     with database.transaction() as connection:
         found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)
         commands = commands_of(connection, found, horizon)
-    found = [item._replace(since_at=item.since_at.astimezone(_HOME)) for item in found]
+    found = [_with_local_times(item) for item in found]
     return [
         Attention(item, _age(item.since_at, now), told)
         for item, told in zip(found, commands, strict=True)
     ]  # fmt: skip
+
+
+def _with_local_times(item: Item) -> Item:
+    moves = None if item.moves_at is None else at_home(item.moves_at)
+    return item._replace(since_at=at_home(item.since_at), moves_at=moves)
 
 
 def commands_of(
@@ -119,7 +122,7 @@ def commands_of(
         if item.kind == "charge" and " resolve " in told:
             at = charges[UUID(item.id)].decidable(horizon)
             if isinstance(at, datetime):
-                return f"from {at.astimezone(_HOME).isoformat(' ', 'minutes')}: {told}"
+                return f"from {spoken(at)}: {told}"
             return told if at else f"billing charge show {item.id}"
         is_spent = item.kind == "refund" and " retry " in told and not refunds[UUID(item.id)].waits
         return f'billing refunds resolve {item.id} --as kept --reason "…"' if is_spent else told

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
+from billing.domain.instants import spoken
 from billing.domain.money import rupiah
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded
 from billing.services import attention, guarding
@@ -40,7 +41,7 @@ def audit(context: Context) -> list[Finding]:
         horizon = context.limits.not_found_horizon
         commands = attention.commands_of(connection, ends, horizon)
     found = [
-        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {item.since_at}"
+        Finding(WAITS, f"{item.kind} {item.id} is {item.cause} since {spoken(item.since_at)}"
                 f" ({item.why or 'no reason is known'}); {command}")
         for item, command in zip(ends, commands, strict=True)
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from billing.domain import charge, periods, pricing, segments, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor
+from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import MAX_AMOUNT, checked_amount
@@ -142,7 +143,7 @@ def _plan(
     _check_dates(row, wanted.plan, place.period)
     if row["cycles"] is not None and place.period >= row["cycles"]:
         raise IllegalMove(
-            f"its term of {row['cycles']} periods ends on {place.at.isoformat()}; change it --at"
+            f"its term of {row['cycles']} periods ends on {spoken(place.at)}; change it --at"
             " now, or subscribe anew from then on"
         )
     intents.plan_change(connection, row, place, _told(wanted), now, by)

@@ -18,6 +18,7 @@ from billing.domain import charge, dunning
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.errors import BillingError, InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.instants import spoken
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
@@ -161,7 +162,7 @@ def _claim(
     limit = context.settings.rupiah_an_hour_max
     if total > limit:
         raise TooMuch(
-            f"{rupiah(total)} would be charged in the hour from {hour.isoformat()}; the limit is"
+            f"{rupiah(total)} would be charged in the hour from {spoken(hour)}; the limit is"
             f" {rupiah(limit)} (BILLING_RUPIAH_AN_HOUR_MAX)"
         )
     return [payment for columns, payment in ready if columns["id"] in new]

@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from billing.domain.forecast import Expected, Reason, periods
-from billing.domain.periods import zone
-from billing.services.showing import HOME_TIMEZONE
+from billing.domain.instants import HOME
 from billing.store.queries import forecast as statements
 from billing.store.session import Database
-
-_HOME = zone(HOME_TIMEZONE)
 
 
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
@@ -54,7 +51,7 @@ def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
 def _shown(row: Any, expected: Expected) -> dict[str, Any]:
     until: datetime | None = row["wallet_until"]
     return {
-        "due_at": expected.due_at.astimezone(_HOME),
+        "due_at": expected.due_at.astimezone(HOME),
         "customer": row["customer_id"],
         "subscription": row["subscription_id"],
         "period_index": expected.period_index,

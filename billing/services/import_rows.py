@@ -4,7 +4,7 @@ A row either becomes values for its tables or raises the reason why it cannot be
 no database and decides nothing about rows that are there already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ from billing.domain.imports import Incoming
 from billing.domain.money import checked_amount
 from billing.domain.periods import calendar, zone
 from billing.domain.subscription import SubscriptionStatus
-from billing.domain.text import checked_id
+from billing.domain.text import checked_id, one_of
 from billing.domain.wallet import WalletStatus
 from billing.services import subscribing
 from billing.services.linking import TOKEN_LIFE
 from billing.services.linking import UTC as UTC_ZONE
 from billing.store.vault import Vault
 from schedules.durations import add
-from schedules.walltime import asked_wall, place
+from schedules.walltime import ScheduleError, asked_wall, place
 
 CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
 SUBSCRIPTION_COLUMNS = (
@@ -32,7 +32,9 @@ SUBSCRIPTION_COLUMNS = (
 )  # fmt: skip
 REQUIRED = {"customers": ("id", "name"), "subscriptions": ("id", "customer", "plan", "anchor",
                                                            "next_due_at")}  # fmt: skip
+COLUMNS = {"customers": CUSTOMER_COLUMNS, "subscriptions": SUBSCRIPTION_COLUMNS}
 REFERENCE_MAX = 255
+YES_OR_NO = ("yes", "no")
 
 Cells = Mapping[str, str]
 
@@ -49,12 +51,19 @@ class Row(NamedTuple):
 
 def checked_header(kind: str, header: list[str]) -> None:
     """Raise InvalidValue unless a file's first line names columns of this kind of file."""
-    known = CUSTOMER_COLUMNS if kind == "customers" else SUBSCRIPTION_COLUMNS
+    known = COLUMNS[kind]
     missing = [name for name in REQUIRED[kind] if name not in header]
     unknown = [name for name in header if name not in known]
     if missing or unknown or len(set(header)) != len(header):
         wrong = f"lacks {missing[0]!r}" if missing else f"has {(unknown or header)[0]!r}"
-        raise InvalidValue(f"the first line {wrong}; the columns of {kind} are {', '.join(known)}")
+        raise InvalidValue(f"the first line {wrong}; {expected(kind)}")
+
+
+def expected(kind: str) -> str:
+    """Name the columns of a kind of file, those that must be there first."""
+    needed, known = REQUIRED[kind], COLUMNS[kind]
+    optional = [name for name in known if name not in needed]
+    return f"the columns of {kind} are {', '.join(needed)}; optional: {', '.join(optional)}"
 
 
 def customer(line: int, cells: Cells, now: datetime) -> Row:
@@ -68,24 +77,47 @@ def customer(line: int, cells: Cells, now: datetime) -> Row:
 def subscription(
     line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
 ) -> Row:
-    """Read a running subscription's row. Raises InvalidValue or another ValueError.
+    """Read a running subscription's row. Raises InvalidValue with every fault of it."""
+    try:
+        return _subscription(line, cells, plan, vault, now)
+    except (InvalidValue, ScheduleError, ValueError, OverflowError) as wrong:
+        raise InvalidValue("; ".join(_faults(cells, plan, str(wrong)))) from None
 
-    Its periods are counted from the next one that is due, which keeps the anchor's dates.
-    """
+
+def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
+    """What is wrong with each cell that can be judged by itself; `first` is known already."""
+    checks: Sequence[Callable[[], object]] = (
+        lambda: checked_id("id", _cell(cells, "id"), REFERENCE_MAX),
+        lambda: _anchor(cells, plan),
+        lambda: _instant(cells, "next_due_at", plan),
+        lambda: _quantity(cells),
+        lambda: checked_amount(_whole(_cell(cells, "amount") or "1", "amount")),
+        lambda: _paid_before(cells),
+        lambda: _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else None,
+    )
+    found = [first]
+    for check in checks:
+        try:
+            check()
+        except (InvalidValue, ValueError, OverflowError) as wrong:
+            found.append(str(wrong))
+    return list(dict.fromkeys(found))
+
+
+def _subscription(
+    line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
+) -> Row:
+    """Its periods are counted from the next one that is due, which keeps the anchor's dates."""
     reference = checked_id("id", _cell(cells, "id"), REFERENCE_MAX)
     anchor = _anchor(cells, plan)
     due = _instant(cells, "next_due_at", plan)
     index = calendar(plan, anchor).index_of(due)
     if index is None:
         raise InvalidValue(f"next_due_at {cells['next_due_at']} is no due date of that anchor")
-    quantity = _whole(_cell(cells, "quantity") or "1", "quantity")
-    if quantity > subscribing.COUNT_MAX:
-        raise InvalidValue(f"quantity must be 1 to {subscribing.COUNT_MAX:,}, not {quantity:,}")
+    quantity = _quantity(cells)
     amount = _whole(_cell(cells, "amount") or str(plan["amount"] * quantity), "amount")
     payer, token = _cell(cells, "customer"), _cell(cells, "token")
-    paid = (_cell(cells, "paid_before") or "yes").lower()
-    if paid not in {"yes", "no"}:
-        raise InvalidValue(f"paid_before must be yes or no, not {paid!r}")
+    paid = _paid_before(cells)
     values = {
         "customer_id": payer,
         "plan_code": plan["code"],
@@ -146,6 +178,20 @@ def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, A
         "expires_at": expires,
         "next_notice_at": _next_notice(expires, now),
     }
+
+
+def _quantity(cells: Cells) -> int:
+    quantity = _whole(_cell(cells, "quantity") or "1", "quantity")
+    if quantity > subscribing.COUNT_MAX:
+        raise InvalidValue(f"quantity must be 1 to {subscribing.COUNT_MAX:,}, not {quantity:,}")
+    return quantity
+
+
+def _paid_before(cells: Cells) -> str:
+    paid = (_cell(cells, "paid_before") or "yes").lower()
+    if paid not in YES_OR_NO:
+        raise InvalidValue(one_of("paid_before", YES_OR_NO, paid))
+    return paid
 
 
 def _cell(cells: Cells, column: str) -> str:

@@ -27,6 +27,7 @@ from billing.services.context import Context
 from billing.services.import_rows import Row
 from billing.store.queries import engine, events
 from billing.store.queries import importing as statements
+from billing.store.session import Database
 from billing.store.vault import Vault
 from schedules.walltime import ScheduleError
 
@@ -143,6 +144,12 @@ def subscriptions(
     yield from _batches(context, lines, Kind(prepare, read, write), dry_run=dry_run)
 
 
+def imported_as(database: Database, reference: str) -> UUID | None:
+    """The subscription that was imported with this reference, if there is one."""
+    with database.transaction() as connection:
+        return statements.of_reference(connection, reference)
+
+
 def hash_tokens(context: Context) -> None:
     """Hash tokens that were stored before there were hashes, or under an earlier key.
 
@@ -228,12 +235,30 @@ def _checked(
                     raise InvalidValue("the row has more cells than there are columns")
                 if not is_line("".join(cells.values())):
                     raise InvalidValue("a cell has characters that cannot be printed")
-                if "customer" in cells and cells["customer"].strip() not in known:
-                    raise InvalidValue(f"no customer has the id {cells['customer']!r}")
-                good.append(kind.prepare(connection, number, cells, now))
+                nobody = "customer" in cells and cells["customer"].strip() not in known
+                stranger = [f"no customer has the id {cells['customer']!r}"] if nobody else []
+                row = _prepared(kind, connection, (number, cells), now, stranger)
+                good.append(row)
             except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
                 bad.append((number, str(wrong)))
     return good, bad
+
+
+def _prepared(
+    kind: Kind,
+    connection: Connection,
+    line: tuple[int, Mapping[str, str]],
+    now: datetime,
+    faults: Sequence[str],
+) -> Row:
+    """The row of a line that has no faults; else raise InvalidValue with all of them."""
+    try:
+        row = kind.prepare(connection, *line, now)
+    except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
+        raise InvalidValue("; ".join([*faults, str(wrong)])) from None
+    if faults:
+        raise InvalidValue("; ".join(faults))
+    return row
 
 
 class Settled(NamedTuple):

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from billing.domain import intents
 from billing.domain.errors import IllegalMove
 from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.instants import spoken
 from billing.domain.intents import Action, Meeting, Place
 from billing.domain.periods import (
     change_is_late,
@@ -132,7 +133,7 @@ def check_nothing_is_late(row: Row, now: datetime) -> None:
     if change_is_late(row, now):
         late.append((row["change_at"], "change"))
     for at, what in late:
-        raise IllegalMove(f"subscription {row['id']} is to {what} as of {at.isoformat()}, {then}")
+        raise IllegalMove(f"subscription {row['id']} is to {what} as of {spoken(at)}, {then}")
 
 
 def plan_cancel(

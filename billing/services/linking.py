@@ -286,6 +286,13 @@ def refresh(context: Context, customer_id: str) -> None:
         _poll(context, row)
 
 
+_NO_BALANCE = {
+    "read_timeout": "did not answer in time; try again",
+    "connection_lost": "broke the connection off; try again",
+}
+"""What a balance question that was not answered is told as, by the transport's reason."""
+
+
 def balance(context: Context, customer_id: str) -> Balance:
     """Ask for what the customer's wallet holds, in whole rupiah."""
     with context.database.transaction() as connection:
@@ -296,7 +303,8 @@ def balance(context: Context, customer_id: str) -> Balance:
     answer = context.gateway.balance(customer_id, context.vault.open(row["token_sealed"]).decode())
     if not isinstance(answer, Balance):
         code = getattr(answer, "code", "") or getattr(answer, "reason", "")
-        raise GatewayRefused(f"the gateway gave no balance: {code}")
+        why = _NO_BALANCE.get(code, f"gave no balance: {code}")
+        raise GatewayRefused(f"the gateway {why}")
     return answer
 
 

@@ -11,6 +11,7 @@ from billing.domain import machine
 from billing.domain.charge import Trigger
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
+from billing.domain.instants import spoken
 from billing.domain.invoice import TRANSITIONS, InvoiceMove, InvoiceStatus
 from billing.domain.wallet import WalletStatus
 from billing.services import breaker, guarding, moving, reopening
@@ -180,8 +181,8 @@ def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
         stands = engine.clock_at(connection)
         if stands is not None and at < stands:
             raise InvalidValue(
-                f"the clock stands at {stands.isoformat()} and goes forward only;"
-                f" {at.isoformat()} is earlier"
+                f"the clock stands at {spoken(stands)} and goes forward only;"
+                f" {spoken(at)} is earlier"
             )
         engine.set_clock(connection, at)
         events.record(connection, [event("clock.set", at=at, by=by)])

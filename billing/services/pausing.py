@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from billing.domain import machine, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import SCHEDULER, Actor
+from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import next_period
@@ -52,7 +53,7 @@ def pause(
         place = _begins(row, at, now)
         begins = place[1]
         if until is not None and until <= max(begins, now):
-            raise InvalidValue(f"it cannot go on at {until.isoformat()}, before the pause begins")
+            raise InvalidValue(f"it cannot go on at {spoken(until)}, before the pause begins")
         # A period that has begun and is not open yet is opened first: it is no free one.
         if begins <= now and not (row["next_due_at"] is not None and row["next_due_at"] < now):
             moving.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
@@ -198,7 +199,7 @@ def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetim
         if paid_until is not None and paid_until > now:
             # It was imported: no invoice of ours stands behind the days that are left.
             raise IllegalMove(
-                f"the period that runs until {paid_until.isoformat()} was paid before the import,"
+                f"the period that runs until {spoken(paid_until)} was paid before the import,"
                 " and its days cannot be credited; use --from anchor"
             )
         return True
@@ -207,7 +208,7 @@ def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetim
     of_it = invoices.of_period(connection, row["id"], running["period_index"])
     if any(invoice["status"] == InvoiceStatus.OPEN for invoice in of_it):
         raise IllegalMove(
-            f"the period that runs until {running['period_end'].isoformat()} is not paid yet; pay"
+            f"the period that runs until {spoken(running['period_end'])} is not paid yet; pay"
             " or void its invoice first, or resume --from anchor"
         )
     return True

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import refund
+from billing.domain import machine, refund
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
-from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus, RefundVerdict
+from billing.domain.refund import UNSETTLED, RefundMove, RefundPurpose, RefundStatus, RefundVerdict
 from billing.services import guarding, returns
 from billing.services.context import Context
 from billing.store.queries import charges, events, invoices, refunds
@@ -32,7 +32,7 @@ REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 def resolve_refund(
     context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
 ) -> dict[str, Any]:
-    """Settle a refund by a person's word, and return what the gateway said before.
+    """Settle a refund by hand, and return what the gateway said before.
 
     `succeeded` and `declined` are for one that is parked, or unknown for longer than the horizon;
     the gateway is asked first, and may not say the opposite. `returned-elsewhere` and `kept` are
@@ -167,13 +167,16 @@ def _count_returned(connection: Connection, row: Mapping[Any, Any]) -> None:
 def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> UUID:
     """Go on with a refund that waits for a person; return the refund that is tried now.
 
-    The caller holds its subscription's lock. Raises IllegalMove when it waits for nobody.
+    The caller holds its subscription's lock. Raises IllegalMove when there is
+    nothing to retry, or when it is tried again by itself.
     """
     row = _locked(connection, refund_id)
     if row["status"] == RefundStatus.UNRETURNED:
         return _replace(connection, row, by, now)
     if row["parked_at"] is None:
-        raise IllegalMove(f"refund {refund_id} is {row['status']}; it waits for nobody")
+        status = RefundStatus(row["status"])
+        why = "it is tried again by itself" if status in UNSETTLED else "there is nothing to retry"
+        raise IllegalMove(f"refund {refund_id} {machine.stands(status)}; {why}")
     refunds.change(connection, refund_id, next_attempt_at=now, parked_at=None, waits=0)
     _tell(connection, "refund.retry_requested", row, by, now)
     return refund_id

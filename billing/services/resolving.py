@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from billing.domain import machine
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import Actor, event
+from billing.domain.instants import spoken
 from billing.domain.money import rupiah
 from billing.domain.outcomes import (
     OTHER_AMOUNT,
@@ -95,14 +97,16 @@ def _check(context: Context, row: Mapping[Any, Any], now: datetime) -> None:
     """Refuse what a person cannot know yet; the decision itself looks again, under the lock."""
     status = ChargeStatus(row["status"])
     if status not in UNRESOLVED:
-        raise IllegalMove(f"charge {row['id']} is {status}; only an open one is resolved")
+        raise IllegalMove(
+            f"charge {row['id']} {machine.stands(status)}; only an open charge can be resolved"
+        )
     if status is ChargeStatus.IN_FLIGHT:
         raise IllegalMove(f"charge {row['id']} is on the wire; it is asked about by itself")
     horizon = timedelta(seconds=context.settings.not_found_horizon_seconds)
     if row["parked_at"] is None and now < row["sent_at"] + horizon:
         after = context.settings.not_found_horizon_seconds
         raise IllegalMove(
-            f"charge {row['id']} was sent at {row['sent_at'].isoformat()}; it is asked about by"
+            f"charge {row['id']} was sent at {spoken(row['sent_at'])}; it is asked about by"
             f" itself, and can be resolved {after} s after that"
         )
 

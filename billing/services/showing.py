@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from billing.domain import dunning
 from billing.domain.errors import NotKnown
+from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
@@ -27,7 +28,6 @@ from billing.store.queries import coupons as discounts
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
 
-HOME_TIMEZONE = "Asia/Jakarta"
 """For what belongs to no plan."""
 PERIODS_MAX = 10_000
 """Periods of one subscription in one answer; the newest are kept."""

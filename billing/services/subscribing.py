@@ -13,6 +13,7 @@ from billing.domain.backdating import AtOnce
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.identity import dated
+from billing.domain.instants import spoken
 from billing.domain.money import checked_amount
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
@@ -119,13 +120,22 @@ def create_customer(
 
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
-    """Raise InvalidValue unless the gateway would take these."""
-    checked_id("customer id", customer_id, ID_MAX)
-    checked_name("name", name, NAME_MAX)
+    """Raise InvalidValue with every fault, unless the gateway would take these."""
+    faults = []
+    try:
+        checked_id("customer id", customer_id, ID_MAX)
+    except InvalidValue as wrong:
+        faults.append(str(wrong))
+    try:
+        checked_name("name", name, NAME_MAX)
+    except InvalidValue as wrong:
+        faults.append(str(wrong))
     if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
-        raise InvalidValue(f"phone must be digits only, at most {PHONE_MAX}")
+        faults.append(f"phone must be digits only, at most {PHONE_MAX}")
     if email and ("@" not in email or len(email) > EMAIL_MAX or not email.isprintable()):
-        raise InvalidValue(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
+        faults.append(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
+    if faults:
+        raise InvalidValue("; ".join(faults))
 
 
 def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
@@ -227,7 +237,7 @@ def _beginning(
 ) -> tuple[datetime | None, Beginning]:
     """The instant of the start that was asked for, if any, and how the subscription begins."""
     if start is not None and start.tzinfo is None:
-        raise InvalidValue(f"start: {start.isoformat()} needs an offset, such as +07:00")
+        raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
     try:
         start_at = start if local is None else place(local, zone(plan["timezone"]))
         return start_at, begin(plan, local or start or now)

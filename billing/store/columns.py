@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import MAX_AMOUNT
 
 SQLModel.metadata.naming_convention = {
@@ -73,3 +74,13 @@ def held() -> CheckConstraint:
 def dated(name: str, column: str) -> Index:
     """An index of the rows that have a date in `column`: the few a tick has to look at."""
     return Index(name, column, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
+def spoken(column: str) -> str:
+    """SQL for an instant as people read it, as `billing.domain.instants.spoken` writes it.
+
+    The engine's time zone has one offset all year, and lies east of UTC.
+    """
+    local = f"{column} AT TIME ZONE '{HOME_TIMEZONE}'"
+    offset = f"to_char(({local}) - ({column} AT TIME ZONE 'UTC'), 'HH24:MI')"
+    return f"to_char({local}, 'YYYY-MM-DD HH24:MI') || '+' || {offset}"

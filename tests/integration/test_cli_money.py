@@ -84,7 +84,9 @@ def test_coupons_and_lines_from_the_command_line(billing: Billing, engine: Engin
     """Offered, redeemed with a subscription, applied to a running one, archived."""
     engine.plan("P", amount=10_000)
     customer = engine.customer()
-    made = billing("coupon", "create", "HALF", "--percent", 50, "--cycles", 2, "--most", 1)
+    made = billing(
+        "coupon", "create", "HALF", "--percent", 50, "--cycles", 2, "--max-redemptions", 1
+    )
     assert (made["percent"], made["cycles"], made["redeemed_max"]) == (50, 2, 1)
     billing("coupon", "create", "OFF", "--amount", 3_000)
     assert "--percent must be" in billing("coupon", "create", "X", "--percent", 101, code=1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing import cli
-from billing.cli.rejects import safe
+from billing.cli.formulas import original, safe
 from billing.domain.events import OPERATOR, Actor
 from billing.services import importing, refunding, subscribing
 from tests.integration.engine import KEY, Engine
@@ -157,6 +157,8 @@ def test_an_export_is_what_happened(shell: Engine, capsys: pytest.CaptureFixture
 def test_a_cell_is_no_formula(cell: str) -> None:
     """What a spreadsheet would execute is shown instead."""
     assert safe(cell) == f"'{cell}"
+    assert [original(safe(each)) for each in (cell, f"'{cell}")] == [cell, f"'{cell}"]
+    assert original("'quoted") == "'quoted"
     assert safe("plain = text") == "plain = text"
 
 
@@ -233,7 +235,9 @@ def test_a_row_that_comes_twice_in_a_file_is_once(
     told = json.loads(capsys.readouterr().out)
     assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
     reason = "id 'S' is there already with another amount"
-    assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [f"4,{reason}"]
+    assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [
+        f"4,{reason},{rows[2]}"
+    ]
     assert [row["amount"] for row in shell.rows("SELECT amount FROM subscriptions")] == [45_000]
     assert [row["masked_phone"] for row in shell.wallets("C1")] == ["****7890"]
     assert len(shell.told("subscription.imported")) == 1

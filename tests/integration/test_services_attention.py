@@ -296,3 +296,20 @@ def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
         [item] = statements.items(connection, ages, limit=10)
     assert (item.kind, item.cause, item.alarm) == ("refund", "to_be_paid_by_hand", True)
     assert customer == item.customer
+
+
+def test_what_moves_by_itself_says_when(engine: Engine, billing: Billing) -> None:
+    """An invoice that was short is asked about at a date that is shown."""
+    engine.plan(amount=150_000)
+    short = engine.customer(cash=50_000)
+    engine.subscribe(short)
+    engine.advance(3 * DAY)  # the first decline, and a step that waits for money
+    [item] = [each.item for each in waiting(engine)]
+    assert item.cause == "waits for balance"
+    assert item.moves_at is not None
+    assert item.moves_at > engine.now
+    assert item.moves_at.utcoffset() == timedelta(hours=7)
+    assert item.why == "short by Rp 100,000"
+    shown = billing("attention", people=True)
+    assert "moves by itself" in shown
+    assert shown.startswith("alarm")

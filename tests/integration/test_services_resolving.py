@@ -176,7 +176,9 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     assert finding.name == "the gateway does not deny what a person booked"
     assert engine.charges(subscription)[0]["status"] == "succeeded"
 
-    with pytest.raises(IllegalMove, match="is succeeded"):
+    with pytest.raises(
+        IllegalMove, match="has already succeeded; only an open charge can be resolved"
+    ):
         resolve(engine, charge, succeeded=False)
     resolve(engine, charge, succeeded=True)
     assert auditing.audit(engine.context) == []

@@ -263,7 +263,7 @@ class TestMoneyThatMustGoBack:
         for verdict in RefundVerdict:
             with pytest.raises(IllegalMove, match="succeeded"):
                 refund_resolution.resolve_refund(engine.context, refund["id"], verdict, WHY)
-        with pytest.raises(IllegalMove, match="waits for nobody"):
+        with pytest.raises(IllegalMove, match="has already succeeded; there is nothing to retry"):
             refund_resolution.retry_refund(engine.context, refund["id"], WHY)
 
     @pytest.mark.parametrize("policy", [RefundPolicy.FULL, RefundPolicy.PRORATED])

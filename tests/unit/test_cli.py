@@ -85,7 +85,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["plan", "list", "--limit", "0"], "--limit must be a whole number"),
     (["plan", "list"], "BILLING_DATABASE_URL is not set"),
     ([*PLAN, "--amount", "5"], "BILLING_DOKU_CLIENT_ID"),
-    (["subscription", "show", "42"], '"42" is not the id of any subscription'),
+    (["subscription", "resume", "42"], '"42" is not the id of any subscription'),
     (["invoice", "void", "x\ny"], '"x y" is not the id of any invoice'),
     (["event", "list", "--subscription", "x"], "see: billing subscription list"),
     (["clock", "set", "tomorrow"], "is not an ISO 8601 instant"),
@@ -134,16 +134,31 @@ def test_a_wrong_value_is_refused_in_one_line(
 
 
 USAGE = [
-    (["plna", "list"], "Did you mean 'plan'?"),
-    (["plan", "lsit"], "Did you mean 'list'?"),
-    (["plan", "list", "--jsno"], "--json"),
-    (["plan", "create", "x"], "Missing option '--amount'"),
-    (["wallet", "bind", "c"], "Missing option '--phone'"),
-    (["charge", "resolve", UUID], "Missing option '--as'"),
-    (["charge", "resolve", UUID, "--as", "maybe"], "succeeded"),
-    (["subscription", "cancel", UUID, "--refund", "half"], "prorated"),
+    (["plna", "list"], "no such command 'plna'; did you mean 'plan'? see: billing --help"),
+    (["plan", "lsit"], "no such command 'lsit'; did you mean 'list'? see: billing plan --help"),
+    (["bogus"], "no such command 'bogus'; see: billing --help"),
+    (["plan", "list", "--jsno"], "no such option: --jsno (possible options: --json); see: billing"),
+    (["plan", "list", "--limit"], "option '--limit' requires an argument; see: billing plan list"),
+    (["plan", "list", "x\ny"], "extra argument(s) (x\\x0ay); see: billing plan list --help"),
+    (["refund"], "missing argument 'INVOICE'; see: billing refund --help"),
+    (["plan", "create", "x"], "missing option '--amount'; see: billing plan create --help"),
+    (["wallet", "bind", "c"], "missing option '--phone'"),
+    (["charge", "resolve", UUID], "missing option '--as'"),
+    (
+        ["charge", "resolve", UUID, "--as", "lost"],
+        "--as must be succeeded or declined, not 'lost'; see: billing charge resolve --help",
+    ),
+    (
+        ["charge", "resolve", UUID, "--as", "it's"],
+        '--as must be succeeded or declined, not "it\'s"; see:',
+    ),
+    (
+        ["subscription", "cancel", UUID, "--refund", "half"],
+        "--refund must be none, full or prorated, not 'half'",
+    ),
+    (["release", "lost", UUID], "KIND must be subscription, invoice, charge, refund or wallet"),
     (["invoice", "list", "--status", "late"], "uncollectible"),
-    (["schedule", "preview", "--every", "1 month"], "Missing option '--start'"),
+    (["schedule", "preview", "--every", "1 month"], "missing option '--start'"),
     (PREVIEW, "--every / --cron"),
     ([*PREVIEW, "--every", "1 month", "--cron", "0 9 1 * *"], "not both"),
     (["plan", "create", "x", "--amount", "5"], "--every / --cron"),
@@ -154,11 +169,23 @@ USAGE = [
 def test_a_wrong_usage_exits_2_with_a_hint(
     words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A typo is answered with a suggestion, a missing option with its name."""
+    """A typo gets a suggestion, a missing option its name: one line, as a refusal is."""
     assert cli.run(words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert hint in " ".join(printed.err.split())
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("billing: ")
+    assert printed.err.endswith("--help\n")
+    assert "Value error" not in printed.err
+    assert hint in printed.err
+
+
+def test_a_noun_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody who types `billing plan` sees what there is; nothing was done, so exit 2."""
+    assert cli.run(["plan"]) == 2
+    printed = capsys.readouterr()
+    assert "archive" in printed.out
+    assert "billing: " not in printed.err
 
 
 def test_preview_prints_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:

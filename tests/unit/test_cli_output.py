@@ -108,3 +108,10 @@ def test_json_is_escaped_as_json_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.isascii()
     assert "\x1b" not in said
     assert json.loads(said) == evil
+
+
+def test_an_instant_in_an_events_data_is_read_like_any_other() -> None:
+    """Events keep UTC; a person reads local time, and only where the key says it is an instant."""
+    data = {"due_at": "2026-12-01T02:00:00.957949+00:00", "why": "2026-12-01T02:00:00+00:00"}
+    told = output.written("data", data)
+    assert told == "due_at=2026-12-01 09:00+07:00 why=2026-12-01T02:00:00+00:00"

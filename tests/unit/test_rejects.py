@@ -65,3 +65,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """The reason is the system's own."""
     with pytest.raises(InvalidValue, match="No such file or directory"):
         rejects.write(tmp_path / "gone" / "c.rejected.csv", [(2, "bad")])
+
+
+def test_a_bad_row_keeps_its_cells(source: Path) -> None:
+    """They stand after line and reason, and a later import may replace such a file."""
+    path = rejects.place(source, "customers")
+    rejects.write(path, [(5, "bad")], ("id", "name"), {5: ["A", "=1"]})
+    assert path.read_bytes() == b"line,reason,id,name\r\n5,bad,A,'=1\r\n"
+    assert rejects.place(source, "customers") == path

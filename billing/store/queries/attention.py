@@ -30,6 +30,8 @@ class Item(NamedTuple):
     cause: str
     why: str | None
     alarm: bool
+    moves_at: datetime | None = None
+    """When it is worked on by itself, if it is."""
 
 
 class Ages(NamedTuple):
@@ -139,7 +141,7 @@ _INVOICES = f"""
     FROM invoices WHERE status = 'open' AND held_at IS NULL AND reason IS NOT NULL
     UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
            coalesce(first_failed_at, created_at), amount - credited, 'waits for ' || blocked_on,
-           'short by ' || shortfall, false
+           'short by Rp ' || to_char(shortfall, 'FM9,999,999,999,999'), false
     FROM invoices WHERE status = 'open' AND held_at IS NULL AND blocked_on IS NOT NULL
         AND reason IS NULL
     UNION ALL SELECT 'invoice', CAST(i.id AS text), i.customer_id, NULL, i.created_at,
@@ -203,6 +205,21 @@ _ALL = f"""
 """Of a row that has several causes the gravest is told; that it is late as well says less."""
 
 
+# Only what is neither held nor late has a date ahead of it.
+_MOVES_AT = """
+    CASE WHEN cause IN ('held', 'late') THEN NULL
+         WHEN kind = 'invoice' THEN
+            (SELECT next_attempt_at FROM invoices i WHERE i.id = CAST(item.id AS uuid))
+         WHEN kind = 'charge' THEN
+            (SELECT next_check_at FROM charges c WHERE c.id = CAST(item.id AS uuid))
+         WHEN kind = 'refund' THEN
+            (SELECT next_attempt_at FROM refunds r WHERE r.id = CAST(item.id AS uuid))
+         WHEN kind = 'wallet' THEN
+            (SELECT next_attempt_at FROM wallets w WHERE w.id = CAST(item.id AS uuid))
+    END
+"""
+
+
 def items(
     connection: Connection, ages: Ages, *, limit: int, after: Item | None = None
 ) -> list[Item]:
@@ -211,7 +228,7 @@ def items(
     `after` is the last item of the page before.
     """
     statement = text(f"""
-        SELECT * FROM ({_ALL}) AS item
+        SELECT item.*, {_MOVES_AT} FROM ({_ALL}) AS item
         WHERE :first OR (NOT alarm, since_at, kind, id)
             > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)
         ORDER BY NOT alarm, since_at, kind, id LIMIT :limit

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.domain.refund import COUNTED
-from billing.store.columns import listed
+from billing.store.columns import listed, spoken
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -197,12 +197,13 @@ INVARIANTS = {
           AND e.kind <> 'refund.' || r.status
            OR e.kind IN ('refund.declined', 'refund.unreturned', 'refund.waived')
           AND r.status IN ('requested', 'in_flight', 'unknown')""",
-    "nothing stays unknown beyond the alarm": """
-        SELECT id || ' is ' || status || ' since ' || created_at || ' and not parked' FROM charges
+    "nothing stays unknown beyond the alarm": f"""
+        SELECT id || ' is ' || status || ' since ' || {spoken("created_at")} || ' and not parked'
+        FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown') AND parked_at IS NULL
-          AND created_at < CAST(:overdue AS timestamptz) - interval '9 days'""",
+          AND created_at < CAST(:overdue AS timestamptz) - interval '9 days'""",  # noqa: S608 - constants of ours
     "nothing that is due waits": f"""
-        SELECT what || ' is due since ' || at FROM (
+        SELECT what || ' is due since ' || {spoken("at")} FROM (
             SELECT 'invoice ' || id AS what, next_attempt_at AS at FROM invoices
                 WHERE held_at IS NULL
             UNION ALL SELECT 'charge ' || id, next_check_at FROM charges WHERE held_at IS NULL

@@ -54,6 +54,13 @@ def known_references(connection: Connection, references: Sequence[str]) -> dict[
     return {row.reference: row.content for row in rows}
 
 
+def of_reference(connection: Connection, reference: str) -> UUID | None:
+    """The subscription that was added by the row with this reference."""
+    statement = text("SELECT subscription_id FROM imports WHERE reference = :reference")
+    found: UUID | None = connection.execute(statement, {"reference": reference}).scalar()
+    return found
+
+
 def holders(
     connection: Connection, customers: Sequence[str], token_hashes: Sequence[bytes]
 ) -> list[Holder]:

@@ -1,0 +1,66 @@
+"""Wrong usage: what a person is told who typed a command that cannot be understood.
+
+One line in the form of a refusal, with the help that shows what is right. It knows Typer's errors
+and the tree of commands, and no command.
+"""
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from typer.exceptions import TyperException
+
+from billing.domain.escaping import escape
+from billing.domain.text import one_of
+
+PROGRAM = "billing"
+CODE = 2
+_CHOICE = re.compile(
+    r"(?:Value error, )?(?P<given>.+) is not one of (?P<accepted>'.+')\.?", re.DOTALL
+)
+
+
+def one_line(command: Any, words: Sequence[str], wrong: TyperException) -> str:
+    """Say what is wrong with a command line; empty when its help was printed instead."""
+    told = " ".join(_told(wrong).split()).removesuffix(".")
+    if not told:
+        return ""
+    told = told.replace(". Did you mean", "; did you mean").replace("(Possible", "(possible")
+    first, _, _ = told.partition(" ")
+    told = told if first.isupper() else told[0].lower() + told[1:]
+    between = " " if told.endswith("?") else "; "
+    return escape(f"{told}{between}see: {_path(command, words)} --help")
+
+
+def _told(wrong: Any) -> str:
+    parameter = getattr(wrong, "param", None)
+    choice = _CHOICE.fullmatch(getattr(wrong, "message", ""))
+    if parameter is not None and choice is not None:
+        accepted = re.findall("'([^']+)'", choice["accepted"])
+        option = next((name for name in parameter.opts if name.startswith("-")), None)
+        return one_of(option or _named(parameter), accepted, _given(choice["given"]))
+    return str(wrong.format_message()).replace("Value error, ", "")
+
+
+def _named(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _given(written: str) -> str:
+    """What was typed, from how Python writes it."""
+    try:
+        return str(ast.literal_eval(written))
+    except (ValueError, SyntaxError):
+        return written
+
+
+def _path(command: Any, words: Sequence[str]) -> str:
+    """The command that was meant, as far as its words are known."""
+    path = PROGRAM
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path = f"{path} {word}"
+    return path

@@ -1,0 +1,40 @@
+"""An instant as people read it: local time with its offset, to the second at most.
+
+Rows are in UTC and JSON is ISO 8601; this is for sentences, tables and files for people. It knows
+the engine's time zone, and no row.
+"""
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+HOME_TIMEZONE = "Asia/Jakarta"
+HOME = ZoneInfo(HOME_TIMEZONE)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def at_home(at: datetime) -> datetime:
+    """The same instant in the engine's time zone."""
+    return at.astimezone(HOME)
+
+
+def spoken(at: datetime) -> str:
+    """Write an instant for people: `2026-12-01 09:00+07:00`.
+
+    What is in UTC is shown in the engine's time zone; an instant in a plan's own zone stays there.
+    A time without an offset stays as it was given.
+    """
+    if at.tzinfo is not None and at.tzname() == "UTC":
+        at = at_home(at)
+    at = at.replace(microsecond=0)
+    return at.isoformat(" ", "seconds" if at.second else "minutes")
+
+
+def spoken_text(text: str) -> str:
+    """Write a text for people: an ISO 8601 instant with its offset as `spoken`, others as given."""
+    if _ISO.fullmatch(text) is None:
+        return text
+    try:
+        return spoken(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return text
