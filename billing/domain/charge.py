@@ -6,6 +6,7 @@
     declined ──> succeeded         late news: a gateway's FAILED is not final
     unsent ──> in_flight           the same charge is sent when its invoice is due again; so is
                                    one that was declined because the gateway never had it
+    unsent ──> unknown             only an answer said so, and its invoice is closed
 
 Numbers and ids are derived, never drawn: a database restored from a backup meets its own
 earlier charges at the gateway instead of making new ones.
@@ -43,6 +44,7 @@ class ChargeMove(StrEnum):
     WAIT = "wait"
     LOSE_SIGHT = "lose_sight"
     RESEND = "resend"
+    DOUBT = "doubt"
 
 
 class Trigger(StrEnum):
@@ -70,7 +72,11 @@ TRANSITIONS: dict[ChargeStatus, dict[ChargeMove, ChargeStatus]] = {
         _M.RESEND: _S.IN_FLIGHT,
     },
     _S.DECLINED: {_M.SUCCEED: _S.SUCCEEDED, _M.RESEND: _S.IN_FLIGHT},
-    _S.UNSENT: {_M.SUCCEED: _S.SUCCEEDED, _M.RESEND: _S.IN_FLIGHT},
+    _S.UNSENT: {
+        _M.SUCCEED: _S.SUCCEEDED,
+        _M.RESEND: _S.IN_FLIGHT,
+        _M.DOUBT: _S.UNKNOWN,
+    },
     _S.SUCCEEDED: {},
 }
 

@@ -68,6 +68,7 @@ class Facts:
     history: History = field(default_factory=History)
     suspected: Declined | None = None  # a live decline that is asked about once more
     tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
+    unsent_by_answer: bool = False  # a sending before this one may have arrived after all
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ class Decision:
     gives_up: bool = False
     cap: Cap | None = None  # what dunning met, when it gives up by one
     wallet_lost: bool = False
+    by_answer: bool = False  # only an answer says that it was not sent
     never_received: bool = False  # the gateway never had it: the same charge may be sent again
     rechecked: bool = False  # a settled charge was asked about: only its next question changes
     odd: bool = False  # the breaker counts it: many of these at once are no customers' doing

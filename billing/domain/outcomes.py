@@ -50,9 +50,15 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """The money cannot have moved: refused connection, or turned away before the body was read."""
+    """
+    The money cannot have moved: refused connection, or turned away before the body was read.
+
+    `by_answer`: an answer said the latter. That is no certainty: whoever sent it may have passed
+    on the same request before.
+    """
 
     reason: str
+    by_answer: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

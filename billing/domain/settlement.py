@@ -162,7 +162,8 @@ def _ended(
     """
     decision = _collect_later(facts, outcome, source, now, limits)
     is_for_good = decision.gives_up or decision.wallet_lost
-    if source is Source.LIVE and (is_for_good or facts.sends > 1):
+    is_repeated = facts.sends > 1 or facts.unsent_by_answer
+    if source is Source.LIVE and (is_for_good or is_repeated):
         held = _suspected(facts, outcome, now, limits)
         held.odd = doubts.is_odd(decision)
         return held
@@ -294,8 +295,14 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
     if facts.sends > 1:
         # This sending cannot have moved money, but an earlier one of the same charge may have.
         return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
+    by_answer = outcome.by_answer or facts.unsent_by_answer
+    if by_answer and facts.invoice_status is not InvoiceStatus.OPEN:
+        # No other sending will follow, and none before it is certain.
+        return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
     decision = Decision(
-        charge.advance(facts.charge_status, ChargeMove.TURN_AWAY), message=outcome.reason
+        charge.advance(facts.charge_status, ChargeMove.TURN_AWAY),
+        message=outcome.reason,
+        by_answer=outcome.by_answer,
     )
     decision.tell("charge.unsent", why=outcome.reason)
     if facts.invoice_status is InvoiceStatus.OPEN:

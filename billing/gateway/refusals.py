@@ -73,7 +73,8 @@ def judged(
         moves_money=moves_money,
     )
     if found is Ending.UNSENT:
-        return Unsent(_rate_limited(answer) if answer.status == 429 or said is None else said.code)
+        reason = _rate_limited(answer) if answer.status == 429 or said is None else said.code
+        return Unsent(reason, by_answer=True)
     if found is Ending.ABSENT:
         return Absent()
     if found is Ending.DECLINED and said is not None:

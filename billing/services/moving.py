@@ -21,7 +21,7 @@ from billing.domain.subscription import (
     SubscriptionMove,
     SubscriptionStatus,
 )
-from billing.services import intents, opening
+from billing.services import doubting, intents, opening
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 
 
@@ -221,10 +221,12 @@ def close_all(
 ) -> None:
     """Close invoices that are not going to be paid; `cap` is what dunning met, if it did.
 
-    What a void one took of the customer's balance goes back there.
+    What a void one took of the customer's balance goes back there. A charge of theirs that may
+    have been sent is asked about.
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)
+    doubting.ask_about(connection, ids, now)
     if status is InvoiceStatus.VOID:
         if any(row["credited"] for row in rows):
             balances.put_back(connection, ids)

@@ -53,6 +53,7 @@ def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datet
         charging=row["charging"],
         suspected=_suspected(row),
         tripped=row["tripped"],
+        unsent_by_answer=row["unsent_by_answer"],
         history=history(past, row["steps_short"]),
     )
 

@@ -8,7 +8,7 @@ import structlog
 
 from billing.domain.outcomes import StatusOutcome, Unknown
 from billing.domain.settlement import Source
-from billing.services import charging, guarding, settling
+from billing.services import charging, doubting, guarding, settling
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.settling import News
 from billing.store.queries import charges
@@ -32,7 +32,7 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
         if not guarding.is_ours(context, connection):
             charges.end_leases(connection, charge_ids)
             return
-        due = charges.to_ask(connection, charge_ids, now)
+        due = doubting.unresolved(connection, charges.to_ask(connection, charge_ids, now), now)
     answers = context.pool.map(lambda row: _answer(context, row), due)
     news = [News(row["id"], answer) for row, answer in zip(due, answers, strict=True)]
     charging.send(context, [settling.settle(context, news, Source.STATUS)])

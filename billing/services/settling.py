@@ -22,7 +22,16 @@ from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.domain.subscription import SubscriptionStatus
-from billing.services import breaker, giving_up, isolating, moving, pacing, returns, unserved
+from billing.services import (
+    breaker,
+    doubting,
+    giving_up,
+    isolating,
+    moving,
+    pacing,
+    returns,
+    unserved,
+)
 from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.recalling import facts, facts_of_trouble
 from billing.store.queries import charges, events, invoices
@@ -249,6 +258,7 @@ def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -
         "asked": int(decision.asked),
         "resent": int(decision.resend),
         "unsent": int(decision.status is ChargeStatus.UNSENT),
+        "by_answer": decision.by_answer,
         "final": final,
         "succeeded": decision.status is ChargeStatus.SUCCEEDED,
     }
@@ -286,6 +296,8 @@ def _follow_up(
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
         order = returns.Order(row["amount"], purpose, decision.give_back)
         returns.request_refund(connection, returns.Taken.by(row), order, SCHEDULER, now)
+    if decision.pays and row["status"] not in UNRESOLVED:
+        doubting.ask_about(connection, [row["invoice_id"]], now)
     if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
         unserved.refund_late(connection, row, now)
     if decision.wallet_lost:

@@ -95,7 +95,8 @@ def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:
     """A charge's columns when it has succeeded."""
     counted = dict.fromkeys(("asked", "resent", "unsent"), 0)
     said = {"status": "succeeded", "surplus": False, "final": True, "succeeded": True}
-    return {"key": charge, **said, **counted, "sent_at": now, "settled_at": now}
+    times = {"sent_at": now, "settled_at": now}
+    return {"key": charge, **said, **counted, **times, "by_answer": False}
 
 
 def _explained(connection: Connection, act: Act) -> list[list[str]]:

@@ -154,6 +154,13 @@ DAMAGE: dict[str, list[str]] = {
         "  WHERE i.status = 'open' LIMIT 1)"
         for status in ("in_flight", "pending", "unknown")
     ],
+    "what only an answer called unsent is asked about once its invoice is closed": [
+        (
+            "UPDATE charges SET status = 'unsent', unsent_by_answer = true, fault = NULL WHERE id ="
+            " (SELECT c.id FROM charges c JOIN invoices i ON i.id = c.invoice_id"
+            "  WHERE i.status <> 'open' AND c.status = 'declined' LIMIT 1)"
+        ),
+    ],
     "an unsettled refund is tried again, or parked": [
         f"UPDATE refunds SET status = '{status}', next_attempt_at = NULL"
         for status in ("requested", "in_flight", "unknown")

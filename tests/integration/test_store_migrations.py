@@ -369,3 +369,30 @@ def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
     with psycopg.connect(plain) as connection:
         rows = connection.execute("SELECT gateway_number, never_received FROM charges").fetchall()
     assert dict(rows) == {"N-status": True, "N-live": False}
+
+
+def test_what_an_answer_called_unsent_is_told_from_what_was_never_handed_over(
+    empty_url: str,
+) -> None:
+    """A 429 is marked, and asked about when its invoice is closed; a refused connection is not."""
+    migrate.upgrade(empty_url)
+    command.downgrade(migrate._config(empty_url), "0010")
+    plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    reasons = {"1": "rate_limited", "2": "invalid_signature", "3": "not_connected"}
+    with psycopg.connect(plain) as connection:
+        connection.execute("SET session_replication_role = 'replica'")  # no keys to other tables
+        for last, reason in reasons.items():
+            charge = "0" * 31 + last
+            connection.execute(
+                OLD_CHARGE.format(id=charge).replace(f"N-{charge}", f"N-{reason}")
+                .replace("'declined', 'other', 'not_found'", "'unsent', NULL, NULL")
+            )  # fmt: skip
+        connection.execute("UPDATE charges SET message = substr(gateway_number, 3)")
+
+    migrate.upgrade(empty_url)
+
+    with psycopg.connect(plain) as connection:
+        rows = connection.execute("SELECT message, unsent_by_answer FROM charges").fetchall()
+    assert dict(rows) == {
+        "rate_limited": True, "invalid_signature": True, "not_connected": False
+    }  # fmt: skip

@@ -142,15 +142,25 @@ TRUST = (
     ),
     bug(
         "a_live_decline_cancels_at_once", f"{_DOMAIN}/settlement.py",
-        "if source is Source.LIVE and (is_for_good or facts.sends > 1):",
-        "if source is Source.LIVE and facts.sends > 1:",
+        "if source is Source.LIVE and (is_for_good or is_repeated):",
+        "if source is Source.LIVE and is_repeated:",
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
         "the_answer_to_a_second_sending_is_final", f"{_DOMAIN}/settlement.py",
-        "if source is Source.LIVE and (is_for_good or facts.sends > 1):",
+        "if source is Source.LIVE and (is_for_good or is_repeated):",
         "if source is Source.LIVE and is_for_good:",
         f"{_UNIT}settlement_trust.py",
+    ),
+    bug(
+        "a_429_is_certain", "billing/gateway/refusals.py",
+        "by_answer=True", "by_answer=False",
+        f"{_INTEGRATION}services_doubting.py",
+    ),
+    bug(
+        "nobody_asks_about_a_429_of_a_closed_invoice", f"{_SERVICES}/moving.py",
+        "    doubting.ask_about(connection, ids, now)\n", "",
+        f"{_INTEGRATION}services_doubting.py",
     ),
     bug(
         "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",

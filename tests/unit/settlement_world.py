@@ -107,6 +107,7 @@ def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
         first_failed_at=decision.first_failed_at or known.first_failed_at,
         subscription_status=status,
         wallet_active=known.wallet_active and not decision.wallet_lost,
+        unsent_by_answer=known.unsent_by_answer or decision.by_answer,
     )
 
 

@@ -55,6 +55,8 @@ CHARGE = Machine(
         # What the gateway never had is sent again under its own number, never under another.
         ("declined", "resend"): "in_flight",
         ("unsent", "resend"): "in_flight",
+        # Only an answer said so, and nothing is sent any more by which it could show.
+        ("unsent", "doubt"): "unknown",
     },
 )
 INVOICE = Machine(

@@ -160,6 +160,7 @@ def test_no_page_of_a_proxy_ends_anything(
 
         may_wait = http_status == 429 and call != "status" and trust is Trust.MISSING
         assert isinstance(outcome, Unsent if may_wait else Unknown), (who, call)
+        assert not isinstance(outcome, Unsent) or outcome.by_answer, (who, call)
 
 
 @pytest.mark.parametrize(

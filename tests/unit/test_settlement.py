@@ -225,6 +225,36 @@ def test_unsent_charge_of_a_closed_invoice_is_not_tried_again() -> None:
     assert decision.retry_at is None
 
 
+@pytest.mark.parametrize("invoice", set(InvoiceStatus) - {InvoiceStatus.OPEN})
+@pytest.mark.parametrize("now_by_answer", [True, False])
+def test_what_only_an_answer_called_unsent_is_unknown_when_its_invoice_is_closed(
+    invoice: InvoiceStatus, *, now_by_answer: bool
+) -> None:
+    """No sending follows by which it could show that the money moved behind a 429."""
+    known = facts(invoice_status=invoice, unsent_by_answer=not now_by_answer)
+
+    decision = settle(known, Unsent("rate_limited", by_answer=now_by_answer))
+
+    assert decision.status is ChargeStatus.UNKNOWN
+    assert_not_stuck(known, decision, NOW)
+
+
+def test_a_decline_after_an_answer_that_it_was_unsent_is_asked_about() -> None:
+    """It is the answer to a second sending, as far as anybody can tell."""
+    known = facts(unsent_by_answer=True)
+
+    decision = settle(known, declined())
+
+    assert decision.status is ChargeStatus.UNKNOWN
+    assert decision.next_check_at is not None
+
+
+def test_the_row_keeps_that_only_an_answer_said_so() -> None:
+    """A refused connection afterwards does not take it back."""
+    assert settle(facts(), Unsent("rate_limited", by_answer=True)).by_answer
+    assert not settle(facts(), Unsent("not_connected")).by_answer
+
+
 @pytest.mark.parametrize("sends", [2, 3, 9])
 def test_unsent_on_a_resent_charge_is_unknown(sends: int) -> None:
     """This sending moved nothing, but an earlier one of the same charge may have."""

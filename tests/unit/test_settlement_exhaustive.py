@@ -43,7 +43,8 @@ PENDING = ChargeStatus.PENDING
 MAY_BE_SUSPECTED = {ChargeStatus.UNKNOWN, PENDING}
 OLD = SENT + HORIZON
 NEWS: Sequence[Outcome | NotFound] = (
-    Succeeded(), Unsent("refused"), Unknown("timeout"), NotFound(),
+    Succeeded(), Unsent("refused"), Unsent("limited", by_answer=True), Unknown("timeout"),
+    NotFound(),
     *(Pending(waiting) for waiting in Waiting), *(Declined(fault, "E1") for fault in Fault),
 )  # fmt: skip
 BOTH = (False, True)
@@ -63,6 +64,7 @@ OF_THE_CHARGE: Mapping[str, Sequence[Any]] = {
     "charging": BOTH,
     "policy": (Policy(DEFAULT_STEPS), Policy(())),
     "resolved_at": (None, SENT),
+    "unsent_by_answer": BOTH,
 }
 """What decides whether the charge has ended."""
 OF_THE_TERM: Mapping[str, Sequence[Any]] = {
@@ -198,9 +200,14 @@ def _assert_trustworthy(
         assert known.suspected is None or known.charge_status is PENDING
     if decision.status is ChargeStatus.UNSENT:
         assert known.sends == 1
+        by_answer = isinstance(news, Unsent) and news.by_answer
+        assert decision.by_answer == by_answer
+        is_open = known.invoice_status is InvoiceStatus.OPEN
+        assert is_open or not (by_answer or known.unsent_by_answer), "no sending follows"
     if decision.status is ChargeStatus.DECLINED:
         assert isinstance(news, Declined | NotFound)
-        assert known.sends == 1 or source is not Source.LIVE
+        is_first = known.sends == 1 and not known.unsent_by_answer
+        assert is_first or source is not Source.LIVE
 
 
 def _assert_it_goes_on(known: Facts, decision: Decision, now: datetime) -> None:

@@ -207,15 +207,21 @@ def test_refusals_carry_the_settings_fault() -> None:
 
 
 def test_rate_limit_carries_the_wait() -> None:
-    """The header reaches the outcome's reason."""
+    """The header reaches the outcome's reason; that nobody has read the body is a word only."""
     with peer_that(unsigned({}, 429, Retry_After="7")) as peer, gateway(peer.url) as made:
-        assert made.pay(sealed(made)) == Unsent("rate_limited retry_after=7")
+        limited = made.pay(sealed(made))
+    assert limited == Unsent("rate_limited retry_after=7")
+    assert isinstance(limited, Unsent)
+    assert limited.by_answer
 
 
 def test_dead_and_deaf_gateways_are_told_apart() -> None:
-    """A refused connection charged nobody; a silent one may have."""
+    """A refused connection charged nobody, for certain; a silent one may have."""
     with gateway(f"http://127.0.0.1:{unused_port()}") as made:
-        assert made.pay(sealed(made)) == Unsent("not_connected")
+        refused = made.pay(sealed(made))
+        assert refused == Unsent("not_connected")
+        assert isinstance(refused, Unsent)
+        assert not refused.by_answer
         assert made.list_tokens("c1") == Unsent("not_connected")
         assert made.check_status(NUMBER, NUMBER, 100000) == Unknown("connection_lost")
 

@@ -142,6 +142,11 @@ INVARIANTS = {
         SELECT id || ' is ' || status || ' and nobody asks' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown')
           AND next_check_at IS NULL AND parked_at IS NULL""",
+    "what only an answer called unsent is asked about once its invoice is closed": """
+        SELECT c.id || ' is unsent by an answer, its invoice is ' || i.status
+        FROM charges c JOIN invoices i ON i.id = c.invoice_id
+        WHERE c.status = 'unsent' AND c.unsent_by_answer AND c.next_check_at IS NULL
+          AND i.status <> 'open'""",
     "the gateway does not deny what a person booked": """
         SELECT id || ' of ' || customer_id || ' was booked by a person, and the gateway denies it;'
                || ' see: billing charge show ' || id

@@ -46,7 +46,7 @@ def circumstances(connection: Connection, charge_ids: Sequence[UUID]) -> dict[UU
     """What else a decision needs about charges that did not simply succeed, by charge."""
     statement = text("""
         SELECT ch.id, ch.gateway_number, ch.wallet_id, ch.trigger, ch.sends, ch.asks,
-               ch.failed_seen_at, ch.waiting, ch.fault, ch.code, ch.message,
+               ch.failed_seen_at, ch.waiting, ch.fault, ch.code, ch.message, ch.unsent_by_answer,
                i.first_failed_at, i.steps_short, i.planned_at, i.step_deadline_at,
                i.reopened_at IS NOT NULL AS reopened,
                p.retries, p.retries_for, p.declines_max, p.attempts_max, p.days_max,
@@ -96,14 +96,15 @@ _SETTLED = text(f"""
             message = CASE WHEN NOT n.succeeded THEN coalesce(n.message, c.message) END,
             waiting = CASE WHEN NOT n.succeeded THEN coalesce(n.waiting, c.waiting) END,
             asks = c.asks + n.asked, turned_away = c.turned_away + n.unsent,
+            unsent_by_answer = c.unsent_by_answer OR n.by_answer,
             sends = c.sends + n.resent,
             kept = CASE WHEN n.succeeded THEN c.amount ELSE 0 END,
             body_sealed = CASE WHEN NOT n.final THEN c.body_sealed END
         FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, status text, surplus boolean,
             fault text, code text, message text, waiting text, next_check_at timestamptz,
             failed_seen_at timestamptz, parked_at timestamptz, settled_at timestamptz,
-            sent_at timestamptz, asked int, resent int, unsent int, final boolean,
-            succeeded boolean)
+            sent_at timestamptz, asked int, resent int, unsent int,
+            by_answer boolean, final boolean, succeeded boolean)
         WHERE c.id = ANY(CAST(:keys AS uuid[])) AND c.id = n.key
         RETURNING c.id, c.customer_id, c.subscription_id, c.invoice_id, c.amount
     ), told AS (
@@ -177,6 +178,46 @@ def mark_never_received(connection: Connection, charge_ids: Sequence[UUID]) -> N
     connection.execute(statement, {"ids": as_array(charge_ids)})
 
 
+def doubt(
+    connection: Connection,
+    invoice_ids: Sequence[UUID],
+    status: str,
+    now: datetime,
+    later: datetime,
+) -> list[RowMapping]:
+    """
+    Move what only an answer called unsent to `status`, asked about now, if its invoice is closed.
+
+    Only one charge of a subscription may be unresolved: another one has its turn `later`. One
+    whose invoice is open again has no turn: the gateway is asked before it is sent. Returns what
+    was moved.
+    """
+    statement = text("""
+        WITH doubtful AS (
+            SELECT c.id, i.status = 'open' AS is_open, i.status <> 'open'
+                AND row_number() OVER (PARTITION BY c.subscription_id
+                    ORDER BY i.status = 'open', c.sent_at, c.id) = 1
+                AND NOT EXISTS (SELECT 1 FROM charges u
+                    WHERE u.subscription_id = c.subscription_id
+                    AND u.status IN ('in_flight', 'pending', 'unknown')) AS has_turn
+            FROM charges c JOIN invoices i ON i.id = c.invoice_id
+            WHERE c.invoice_id = ANY(CAST(:ids AS uuid[]))
+              AND c.status = 'unsent' AND c.unsent_by_answer
+        ), changed AS (
+            UPDATE charges c SET leased_until = NULL,
+                status = CASE WHEN d.has_turn THEN :status ELSE c.status END,
+                settled_at = CASE WHEN NOT d.has_turn THEN c.settled_at END,
+                next_check_at = CASE WHEN d.has_turn THEN CAST(:now AS timestamptz)
+                    WHEN NOT d.is_open THEN CAST(:later AS timestamptz) END
+            FROM doubtful d WHERE c.id = d.id
+            RETURNING c.id, c.customer_id, c.subscription_id, c.invoice_id, c.message, d.has_turn
+        )
+        SELECT * FROM changed WHERE has_turn
+    """)
+    parameters = {"ids": as_array(invoice_ids), "status": status, "now": now, "later": later}
+    return list(connection.execute(statement, parameters).mappings().all())
+
+
 def mark_resolved(
     connection: Connection, charge_ids: Sequence[UUID], at: datetime, ask_at: datetime
 ) -> None:
@@ -239,7 +280,7 @@ def lease_to_ask(
 def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[RowMapping]:
     """The charges among `ids` whose status query is still due."""
     statement = text(
-        "SELECT id, gateway_number, amount FROM charges"
+        "SELECT id, gateway_number, amount, status, invoice_id, subscription_id FROM charges"
         " WHERE id = ANY(:ids) AND next_check_at <= :now AND held_at IS NULL"
         " ORDER BY next_check_at, id"
     )

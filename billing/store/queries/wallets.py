@@ -154,7 +154,8 @@ def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, i
     """What must be over before the customer's token goes."""
     statement = text("""
         SELECT (SELECT count(*) FROM charges WHERE customer_id = :customer
-                AND status IN ('in_flight', 'pending', 'unknown')) AS unresolved_charges,
+                AND (status IN ('in_flight', 'pending', 'unknown')
+                     OR status = 'unsent' AND next_check_at IS NOT NULL)) AS unresolved_charges,
                (SELECT count(*) FROM refunds WHERE customer_id = :customer
                 AND status IN ('requested', 'in_flight', 'unknown')
                 AND parked_at IS NULL) AS unsettled_refunds
@@ -168,7 +169,8 @@ def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) 
     statement = text("""
         SELECT min(CASE status WHEN 'in_flight' THEN :soon ELSE at END) FROM (
             SELECT status, next_check_at AS at FROM charges WHERE customer_id = :customer
-                AND status IN ('in_flight', 'pending', 'unknown')
+                AND (status IN ('in_flight', 'pending', 'unknown')
+                     OR status = 'unsent' AND next_check_at IS NOT NULL)
             UNION ALL SELECT status, next_attempt_at FROM refunds WHERE customer_id = :customer
                 AND status IN ('requested', 'in_flight', 'unknown')) AS obstacles
     """)

@@ -216,7 +216,8 @@ class Charge(SQLModel, table=True):
     """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext.
 
     An unresolved one with a `fault` was declined once and is asked about before that counts.
-    `never_received` is our own marker: the gateway never had it. `resolved_at` is a person's word,
+    `never_received` is our own marker: the gateway never had it. `unsent_by_answer` is another: an
+    answer said once that it was not sent, which is no certainty. `resolved_at` is a person's word,
     and `contradicted_at` when the gateway denied money that was booked by it.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
@@ -295,6 +296,7 @@ class Charge(SQLModel, table=True):
     failed_seen_at: datetime | None = instant()
     parked_at: datetime | None = instant()
     leased_until: datetime | None = instant()
+    unsent_by_answer: bool = flag()
     never_received: bool = flag()
     resolved_at: datetime | None = instant()
     contradicted_at: datetime | None = instant()
