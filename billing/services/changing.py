@@ -73,6 +73,7 @@ def change(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to change")
+        now = invoices.not_before_period(connection, subscription_id, now)
         intents.check_nothing_is_late(row, now)
         wanted = _wanted(connection, row, plan_code, quantity, amount)
         if _is(row, wanted):

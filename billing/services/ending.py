@@ -67,6 +67,7 @@ def cancel(
         status = SubscriptionStatus(row["status"])
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
+        now = invoices.not_before_period(connection, subscription_id, now)
         if row["cancel_at"] is not None and row["cancel_at"] <= now:
             if not subscriptions.may_end(connection, subscription_id):
                 intents.check_nothing_is_late(row, now)

@@ -57,6 +57,7 @@ def give_up(
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         return
+    now = invoices.not_before_period(connection, subscription_id, now)
     given_up = invoices.open_of(connection, subscription_id)
     reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
     # Only the oldest is ever charged, so that it is the one that failed.

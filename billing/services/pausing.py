@@ -47,6 +47,7 @@ def pause(
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         row = _locked(connection, subscription_id)
+        now = invoices.not_before_period(connection, subscription_id, now)
         status = SubscriptionStatus(row["status"])
         _check(row, SubscriptionMove.PAUSE)
         intents.check_nothing_is_late(row, now)
@@ -92,6 +93,7 @@ def resume(
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         row = _locked(connection, subscription_id)
+        now = invoices.not_before_period(connection, subscription_id, now)
         intents.check_nothing_is_late(row, now)
         if row["pause_at"] is not None and row["status"] != SubscriptionStatus.PAUSED:
             intents.withdraw_pause(connection, row, now, by)

@@ -256,6 +256,19 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
     )
 
 
+def not_before_period(connection: Connection, subscription_id: UUID, now: datetime) -> datetime:
+    """`now`, or the beginning of the newest period when the clock of this host is behind it.
+
+    What is opened has begun. A second period at an instant before it would be for the same days.
+    """
+    statement = text(
+        "SELECT max(period_start) FROM invoices WHERE subscription_id = :id AND change_index = 0"
+        " AND period_start > :now AND period_end > period_start"
+    )
+    begun = connection.execute(statement, {"id": subscription_id, "now": now}).scalar_one()
+    return now if begun is None else begun
+
+
 def of_period(connection: Connection, subscription_id: UUID, period_index: int) -> list[RowMapping]:
     """All invoices of a period, the newest change first, each with its charge and what is kept.
 
