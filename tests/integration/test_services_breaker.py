@@ -53,6 +53,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} <= {"unknown"}
 
+    engine.no_more_scripts()  # whom the breaker spared would be declined now
     operating.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
 
