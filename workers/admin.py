@@ -16,17 +16,11 @@ import structlog
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.subscription import RefundPolicy, check_refund
-from billing.services import (
-    changing,
-    ending,
-    linking,
-    operating,
-    pausing,
-    refunding,
-    subscribing,
-    unbinding,
-)
 from billing.services.context import Request
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, changing, pausing, subscribing
+from billing.services.wallets import linking, unlinking
 from workers import arguments
 from workers.app import app, context
 
@@ -115,7 +109,7 @@ def bind_wallet(
 @admin_task("admin.unbind_wallet")
 def unbind_wallet(by: Actor, request: Request, customer: str) -> None:
     """Delete a customer's token as soon as nothing needs it."""
-    unbinding.unbind(context(), customer, by, request)
+    unlinking.unbind(context(), customer, by, request)
 
 
 @admin_task("admin.subscribe")
@@ -165,19 +159,19 @@ def cancel_subscription(
     by: Actor,
     request: Request,
     subscription: UUID,
-    at: str = ending.NOW,
+    at: str = canceling.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> dict[str, Any]:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
     check_refund(at, refund)
-    if at not in {ending.NOW, ending.PERIOD_END}:
+    if at not in {canceling.NOW, canceling.PERIOD_END}:
         try:
             when = arguments.instant("at", at)
         except InvalidValue as wrong:
             raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
-    return ending.cancel(
+    return canceling.cancel(
         context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
     )
 
@@ -205,13 +199,13 @@ def resume_subscription(
 @admin_task("admin.retry_invoice")
 def retry_invoice(by: Actor, request: Request, invoice: UUID) -> None:
     """Try an open invoice at once."""
-    operating.retry_invoice(context(), invoice, by, request)
+    operations.retry_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.void_invoice")
 def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
     """Write the invoice off: it is not charged."""
-    operating.void_invoice(context(), invoice, by, request)
+    operations.void_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.refund_invoice")
@@ -225,10 +219,10 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 @admin_task("admin.stop_charging")
 def stop_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Send no new charge from this moment on."""
-    return operating.stop_charging(context(), by, request)
+    return operations.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
 def start_charging(by: Actor, request: Request) -> dict[str, Any]:
     """Charge again what has become due."""
-    return operating.start_charging(context(), by, request)
+    return operations.start_charging(context(), by, request)

@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 from billing import bootstrap, config, logs
 from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
-from billing.services import guarding
 from billing.services.context import Context
+from billing.services.operating import safety
 from billing.store import migrate
 from schedules import beat
 from workers import broker
@@ -124,7 +124,7 @@ def _check_or_exit() -> None:
                 f"the database is at revision {has}, this code wants {wants}:"
                 " run billing db upgrade"
             )
-        guarding.check_keys(engine)
+        safety.check_keys(engine)
         engine.pool.shutdown()
         engine.database.dispose()
         _check_redis()

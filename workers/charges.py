@@ -8,8 +8,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from billing.services import charging, linking, reconciling, refunding
+from billing.services.collecting import charging, reconciling
 from billing.services.context import SWITCHOVER_SECONDS
+from billing.services.money import refunding
+from billing.services.wallets import linking
 from billing.store.session import is_lost
 from workers.app import app, context
 

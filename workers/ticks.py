@@ -15,18 +15,13 @@ from celery import Task
 from sqlalchemy import Connection
 
 from billing.clock import real_now
-from billing.services import (
-    auditing,
-    charging,
-    ending,
-    isolating,
-    linking,
-    opening,
-    pausing,
-    reconciling,
-    refunding,
-)
+from billing.services.collecting import charging, opening, reconciling
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.operating import isolation
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import linking
 from billing.store.queries import charges, engine, invoices, refunds, wallets
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
@@ -58,7 +53,7 @@ def ticking(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except Exception as error:
             with suppress(Exception), context().database.transaction() as connection:
-                engine.tick_failed(connection, tick, real_now(), isolating.one_line(error))
+                engine.tick_failed(connection, tick, real_now(), isolation.one_line(error))
             raise
         with context().database.transaction() as connection:
             engine.tick_succeeded(connection, tick, real_now())
@@ -115,7 +110,7 @@ def _end(end_leases: Callable[[Connection, Sequence[UUID]], None], batches: list
 @ticking
 def end_subscriptions() -> None:
     """Cancel, pause and resume subscriptions whose date has come."""
-    ending.cancel_due(context())
+    canceling.cancel_due(context())
     pausing.pause_due(context())
     pausing.resume_due(context())
 

@@ -19,27 +19,27 @@ from typer.exceptions import TyperException
 from billing.cli import (
     attention,
     audit,
-    balances,
-    charges,
+    charge,
     clock,
-    coupons,
-    customers,
-    database,
+    coupon,
+    credit,
+    customer,
+    db,
     doctor,
-    events,
-    files,
+    event,
     forecast,
-    invoices,
+    import_export,
+    invoice,
     options,
-    plans,
-    preview,
+    plan,
     refunds,
     refusals,
+    schedule,
     simulate,
-    subscriptions,
-    switch,
+    stop_charging,
+    subscription,
     usage,
-    wallets,
+    wallet,
 )
 from billing.domain.errors import InvalidValue, NotConfigured
 
@@ -86,31 +86,31 @@ def up(
     local.run(plain=plain)
 
 
-app.add_typer(preview.app, name="schedule")
-app.add_typer(plans.app, name="plan")
-app.add_typer(customers.app, name="customer")
-app.add_typer(wallets.app, name="wallet")
-app.command("subscribe", epilog=subscriptions.SUBSCRIBE)(subscriptions.subscribe)
-app.add_typer(subscriptions.app, name="subscription")
-app.add_typer(invoices.app, name="invoice")
-app.add_typer(charges.app, name="charge")
-app.command("refund", epilog=invoices.REFUND)(invoices.refund)
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(plan.app, name="plan")
+app.add_typer(customer.app, name="customer")
+app.add_typer(wallet.app, name="wallet")
+app.command("subscribe", epilog=subscription.SUBSCRIBE)(subscription.subscribe)
+app.add_typer(subscription.app, name="subscription")
+app.add_typer(invoice.app, name="invoice")
+app.add_typer(charge.app, name="charge")
+app.command("refund", epilog=invoice.REFUND)(invoice.refund)
 app.add_typer(refunds.app, name="refunds")
-app.add_typer(coupons.app, name="coupon")
-app.add_typer(balances.app, name="credit")
-app.add_typer(events.app, name="event")
+app.add_typer(coupon.app, name="coupon")
+app.add_typer(credit.app, name="credit")
+app.add_typer(event.app, name="event")
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)
 app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
-app.command("import", epilog=files.IMPORT)(files.import_)
-app.command("export", epilog=files.EXPORT)(files.export)
+app.command("import", epilog=import_export.IMPORT)(import_export.import_)
+app.command("export", epilog=import_export.EXPORT)(import_export.export)
 app.command("forecast", epilog=forecast.EXAMPLE)(forecast.forecast)
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(clock.app, name="clock")
-app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)
-app.command("start-charging", epilog=switch.START)(switch.start_charging)
+app.command("stop-charging", epilog=stop_charging.STOP)(stop_charging.stop_charging)
+app.command("start-charging", epilog=stop_charging.START)(stop_charging.start_charging)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
-app.add_typer(database.app, name="db")
+app.add_typer(db.app, name="db")
 
 
 GARBAGE_THRESHOLD = 50_000

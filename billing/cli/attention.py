@@ -37,7 +37,7 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
     """
     most = arguments.page(limit)
     with engine.rows_and_clock() as (database, clock):
-        from billing.services import attention as services
+        from billing.services.reading import attention as services
 
         tick = engine.settings().tick_seconds
         found = services.listed(database, clock.now(), tick, most, horizon=engine.horizon())
@@ -72,11 +72,11 @@ def release(
     if row is None and not every:
         raise InvalidValue("say which one by its id, or --all")
     with engine.engine() as context:
-        from billing.services import isolating
+        from billing.services.operating import isolation
         from billing.store.queries.holding import Kind
 
         wanted = None if row is None else arguments.identity(row, kind.value)
-        released = isolating.release(context, Kind(kind.value), wanted, by)
+        released = isolation.release(context, Kind(kind.value), wanted, by)
     document = {"kind": kind.value, "released": [str(each) for each in released]}
     words = f"{len(released)} {kind.value}{'' if len(released) == 1 else 's'} released"
     output.answer(document, as_json=as_json, people=lambda: output.say(words))

@@ -33,7 +33,7 @@ def audit(
     if not gateway and (since or until):
         raise InvalidValue("--since and --until are the window of --gateway; give that as well")
     with engine.engine() as context:
-        from billing.services import auditing
+        from billing.services.reading import auditing
 
         findings = [asdict(finding) for finding in auditing.audit(context)]
         if gateway:

@@ -34,9 +34,9 @@ def set_(
     """Put the test clock to an instant."""
     instant, by = arguments.instant(at), arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services import operating
+        from billing.services.operating import operations
 
-        operating.set_clock(context, instant, by)
+        operations.set_clock(context, instant, by)
         document = _document(context)
     _print(document, as_json=as_json)
 
@@ -54,14 +54,14 @@ def advance(
     """Move the test clock forward; with --wait, everything due on the way is done in order."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services import advancing, operating
+        from billing.services.operating import operations, test_clock
 
         until = arguments.later(context.clock.now(), duration)
         if wait:
             tell = None if as_json else _tell
-            advancing.advance(context, _ticks(context), until, by, tell)
+            test_clock.advance(context, _ticks(context), until, by, tell)
         else:
-            operating.set_clock(context, until, by)
+            operations.set_clock(context, until, by)
         document = _document(context)
     _print(document, as_json=as_json)
 

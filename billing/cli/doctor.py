@@ -116,9 +116,9 @@ def _tables(settings: "Settings") -> Iterator[Check]:
 
 
 def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
-    from billing.services import showing
+    from billing.services.reading import read_models
 
-    state = showing.engine_state(database)
+    state = read_models.engine_state(database)
     yield _owner(settings, state["gateway_host"], state["gateway_client_id"])
     if settings.test_clock:
         stands = output.written("at", state["clock_at"])
@@ -194,7 +194,7 @@ def _failure(beat: "Heartbeat") -> str:
 def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
     """What is due and not done, and what waits for a person, by the kind of row."""
     from billing import bootstrap
-    from billing.services import attention
+    from billing.services.reading import attention
 
     now = bootstrap.clock(settings, database).now()
     counts = attention.counted(database, now, settings.tick_seconds)
@@ -214,11 +214,11 @@ def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
 
 
 def _keys(settings: "Settings", database: "Database") -> Check:
-    from billing.services import keys
+    from billing.services.operating import token_keys
     from billing.store.vault import Vault
 
-    tried = keys.try_all(database, Vault(settings.token_keys))
-    shut = keys.trouble(tried)
+    tried = token_keys.try_all(database, Vault(settings.token_keys))
+    shut = token_keys.trouble(tried)
     counts = ", ".join(f"{each.tried} {each.what}" for each in tried)
     return Check("token key opens", ok=not shut, detail=shut or f"all that was tried: {counts}")
 

@@ -20,7 +20,7 @@ def forecast(
     """Print every charge that will be made, if each succeeds and nobody changes anything."""
     end = arguments.instant(until)
     with engine.rows_and_clock() as (database, clock):
-        from billing.services import forecasting
+        from billing.services.reading import forecasting
 
         rows = forecasting.forecast(database, clock.now(), end)
         if as_json:

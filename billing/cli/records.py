@@ -19,7 +19,7 @@ from billing.cli.formulas import original
 from billing.domain.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from billing.services.importing import Line
+    from billing.services.operating.importing import Line
 
 STDIN = Path("-")
 ENCODING = "utf-8-sig"

@@ -39,12 +39,12 @@ def list_(
     if waiting:
         arguments.not_both("--waiting", status=status, customer=customer)
     with engine.rows() as database:
-        from billing.services import showing
+        from billing.services.reading import read_models
 
         found = (
-            showing.refunds_waiting(database, most)
+            read_models.refunds_waiting(database, most)
             if waiting
-            else showing.refunds(database, customer, status, most)
+            else read_models.refunds(database, customer, status, most)
         )
     columns, empty = (WAITING, "nothing waits") if waiting else (COLUMNS, "no refunds")
     output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
@@ -55,9 +55,9 @@ def show(refund: Refund, *, as_json: options.Json = False) -> None:
     """Show one refund."""
     wanted = arguments.identity(refund, "refund")
     with engine.rows() as database:
-        from billing.services import showing
+        from billing.services.reading import read_models
 
-        found = showing.refund(database, wanted, engine.horizon())
+        found = read_models.refund(database, wanted, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
@@ -84,10 +84,11 @@ def resolve(
     """Settle a refund by hand; the gateway is asked first."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         told = refund_resolution.resolve_refund(context, wanted, verdict, by)
-        found = showing.refund(context.database, wanted, engine.horizon())
+        found = read_models.refund(context.database, wanted, engine.horizon())
 
     def people() -> None:
         if told["gateway"] is not None:
@@ -102,10 +103,11 @@ def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Jso
     """Go on with a parked refund, or replace an unreturned one by a new one."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         tried = refund_resolution.retry_refund(context, wanted, by)["refund"]
-        found = showing.refund(
+        found = read_models.refund(
             context.database, arguments.identity(tried, "refund"), engine.horizon()
         )
     output.answer(
@@ -122,10 +124,11 @@ def acknowledge(
     """Mark a contradicted refund as handled."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         refund_resolution.acknowledge_contradiction(context, wanted, by)
-        found = showing.refund(context.database, wanted, engine.horizon())
+        found = read_models.refund(context.database, wanted, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: output.say(f"refund {wanted} is seen to"))
 
 

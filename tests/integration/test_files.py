@@ -13,7 +13,9 @@ import pytest
 from billing import cli
 from billing.cli.formulas import original, safe
 from billing.domain.events import OPERATOR, Actor
-from billing.services import importing, refunding, subscribing
+from billing.services.money import refunding
+from billing.services.operating import importing
+from billing.services.subscriptions import subscribing
 from tests.integration.engine import KEY, Engine
 
 DAY = timedelta(days=1)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from billing import cli
-from billing.services import importing
+from billing.services.operating import importing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 

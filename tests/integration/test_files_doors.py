@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import importing, subscribing
+from billing.services.operating import importing
+from billing.services.subscriptions import subscribing
 from tests.integration.command import Billing, environment
 from tests.integration.engine import Engine
 

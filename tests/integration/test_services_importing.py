@@ -10,8 +10,10 @@ from cryptography.fernet import Fernet
 from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import changing, importing, linking, subscribing, unbinding
-from billing.services.importing import Report
+from billing.services.operating import importing
+from billing.services.operating.importing import Report
+from billing.services.subscriptions import changing, subscribing
+from billing.services.wallets import linking, unlinking
 from billing.store.vault import Vault
 from tests.integration.engine import KEY, Engine, running
 from tests.integration.kept import Kept
@@ -172,7 +174,7 @@ def test_a_token_of_a_linked_wallet_is_known(shop: Engine) -> None:
         (5, f"customer {waiting!r} has a link that is still open"),
     ])  # fmt: skip
 
-    unbinding.unbind(shop.context, linked, OPERATOR)
+    unlinking.unbind(shop.context, linked, OPERATOR)
     shop.run()
     assert [row["token_sealed"] for row in shop.wallets(linked)] == [None]
     assert both(shop, cells("1", "A", token), cells("3", linked, token)) == (

@@ -11,15 +11,11 @@ from rich.console import Console
 from billing import cli
 from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
-from billing.services import (
-    charging,
-    ending,
-    isolating,
-    operating,
-    pausing,
-    refunding,
-    showing,
-)
+from billing.services.collecting import charging
+from billing.services.money import refunding
+from billing.services.operating import isolation, operations
+from billing.services.reading import read_models
+from billing.services.subscriptions import canceling, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
 
@@ -33,7 +29,7 @@ def drawn(engine: Engine, capsys: pytest.CaptureFixture[str]) -> Drawn:
 
     def draw(subscription: UUID, periods: int = 12) -> list[str]:
         capsys.readouterr()
-        timeline.draw(showing.life(engine.context.database, subscription, periods))
+        timeline.draw(read_models.life(engine.context.database, subscription, periods))
         return capsys.readouterr().out.splitlines()
 
     return draw
@@ -53,7 +49,7 @@ def hard_life(engine: Engine) -> UUID:
         engine.context, subscription, Actor("operator", "on holiday"), until=engine.now + 40 * DAY
     )
     engine.advance(60 * DAY)
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 70 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 70 * DAY)
     return subscription
 
 
@@ -119,7 +115,7 @@ def test_a_long_life_shows_its_newest_periods(engine: Engine, drawn: Drawn) -> N
     assert lines[1] == "18 earlier invoices, Rp 18,000 paid; see all of it with --all"
     assert "created" not in "\n".join(lines)
     assert sum("┬" in line for line in lines) == 12
-    everything = drawn(subscription, showing.PERIODS_MAX)
+    everything = drawn(subscription, read_models.PERIODS_MAX)
     assert sum("┬" in line for line in everything) == 30
     assert "created" in everything[1]
 
@@ -188,7 +184,7 @@ def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: 
     ("end", "words"),
     [
         (lambda e, s: pausing.pause(e.context, s, OPERATOR), "it stays paused until: billing "),
-        (lambda e, s: ending.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
+        (lambda e, s: canceling.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
     ],
 )
 def test_what_stands_still_says_so(
@@ -233,7 +229,7 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
     _, subscription = engine.begun()
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at="period-end")
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
     engine.advance(10 * DAY)
 
     lines = drawn(subscription)
@@ -244,7 +240,7 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
 def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
     """What the timeline says that a subscription waits for; programs are told the same."""
     said = [line for line in drawn(subscription) if line.startswith("it waits for ")]
-    told = showing.subscription(engine.context.database, subscription)["waits_for"]
+    told = read_models.subscription(engine.context.database, subscription)["waits_for"]
     assert said == ([f"it waits for {told}"] if told else [])
     return told or ""
 
@@ -257,14 +253,14 @@ def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn
     assert waits(engine, drawn, subscription) == "the next tick"
     assert len(charging.lease_due(engine.context, 10)) == 1
     assert waits(engine, drawn, subscription).startswith("a worker, which was told of it")
-    operating.stop_charging(engine.context, Actor("operator", "an audit"))
+    operations.stop_charging(engine.context, Actor("operator", "an audit"))
     assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     engine.forget_leases()
     [invoice] = engine.invoices(subscription)
-    isolating.set_aside(engine.context, isolating.Kind.INVOICE, invoice["id"], ValueError("odd"))
+    isolation.set_aside(engine.context, isolation.Kind.INVOICE, invoice["id"], ValueError("odd"))
     assert waits(engine, drawn, subscription) == ("a person, because it is held: ValueError: odd")
-    isolating.release(engine.context, isolating.Kind.INVOICE, invoice["id"], OPERATOR)
+    isolation.release(engine.context, isolation.Kind.INVOICE, invoice["id"], OPERATOR)
     engine.script("drop_after", customer)
     engine.tick()
     assert waits(engine, drawn, subscription) == "the outcome of a charge that is on its way"
@@ -280,7 +276,7 @@ def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn:
     engine.advance(START + DAY)
     older, newer = (row["id"] for row in engine.invoices(subscription))
 
-    told = {each: showing.invoice(engine.context.database, each) for each in (older, newer)}
+    told = {each: read_models.invoice(engine.context.database, each) for each in (older, newer)}
 
     assert told[older]["waits_for"] == "money in the wallet: Rp 40,000 short"
     assert told[newer]["waits_for"] == "an older invoice, which is charged first"
@@ -322,7 +318,7 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
         ways = billing(words[0], "show", words[1])["ways_out"]
         assert retry in [way["command"] for way in ways]
     engine.put_cash(customer, 1_000_000)
-    operating.retry_invoice(engine.context, invoice, OPERATOR)
+    operations.retry_invoice(engine.context, invoice, OPERATOR)
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from billing.domain.periods import calendar
 from billing.domain.subscription import OPENING
-from billing.services import auditing
+from billing.services.reading import auditing
 from tests.faults.storm.ledger import SUCCESS, Payment
 from tests.faults.storm.world import World
 

@@ -1,0 +1,165 @@
+"""`billing invoice` and `billing refund`: what is owed, and money given back."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from billing.cli import arguments, charge, engine, options, output
+from billing.domain import ways_out
+from billing.domain.invoice import InvoiceStatus
+
+if TYPE_CHECKING:
+    from billing.domain.events import Actor
+
+app = options.noun("Invoices: what is owed for one period.", ways_out.INVOICE)
+REFUND = "\n\n".join(
+    (
+        options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
+        ways_out.told(ways_out.REFUND),
+    )
+)
+Invoice = Annotated[str, typer.Argument(metavar="ID", help="The invoice's id.")]
+COLUMNS = (
+    "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
+    "next_attempt_at",
+)  # fmt: skip
+FACTS = (
+    "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
+    "credited", "amount_refunded", "amount_refunding", "status", "blocked_on", "shortfall",
+    "reason", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
+    "held_at", "held_why",
+)  # fmt: skip
+REFUNDS = (
+    "id", "amount", "status", "purpose", "reason", "created_at", "settled_at", "parked_at",
+)  # fmt: skip
+
+
+@app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
+def list_(
+    subscription: Annotated[
+        str | None, typer.Option("--subscription", metavar="ID", help="Only of this one.")
+    ] = None,
+    status: Annotated[InvoiceStatus | None, typer.Option("--status", help="Only these.")] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List invoices, the newest first."""
+    most = arguments.page(limit)
+    of = None if subscription is None else arguments.identity(subscription, "subscription")
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.invoices(database, of, status, most)
+    output.answer(
+        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no invoices")
+    )
+
+
+@app.command(epilog=options.example("billing invoice show 0b9e…"))
+def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
+    """Show an invoice, what was tried, and when it will be tried again."""
+    wanted = arguments.identity(invoice, "invoice")
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.invoice(database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(epilog=options.example('billing invoice retry 0b9e… --reason "asked by phone"'))
+def retry(
+    invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Try an open or a given-up invoice at once; it spends no retry of the plan's.
+
+    One that was given up gets this one try: if it is declined, it is uncollectible again.
+    """
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services.operating import operations
+        from billing.services.reading import read_models
+
+        operations.retry_invoice(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)
+    output.answer(
+        found,
+        as_json=as_json,
+        people=lambda: output.say(f"invoice {wanted} is tried with the next tick"),
+    )
+
+
+@app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
+def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+    """Write the invoice off: it is not charged."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services.operating import operations
+        from billing.services.reading import read_models
+
+        operations.void_invoice(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
+
+
+def refund(
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The paid invoice's id.")],
+    amount: Annotated[
+        str | None,
+        typer.Option(
+            "--amount", metavar="RUPIAH", help="Amount to refund; default: all that is kept."
+        ),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Give back what is kept of a paid invoice, or a part of it."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    if again:
+        arguments.not_both("--again", amount=amount)
+        _send_again(wanted, by, as_json=as_json)
+        return
+    rupiah = None if amount is None else arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services.money import refunding
+        from billing.services.reading import read_models
+
+        made = refunding.refund_invoice(context, wanted, rupiah, by)
+        found = read_models.refund(context.database, UUID(made["refund"]))
+
+    def people() -> None:
+        back = output.written("amount", found["amount"])
+        output.say(f"{back} will be given back; see: billing invoice show {wanted}")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
+    with engine.engine() as context:
+        from billing.services.money import refunding
+        from billing.services.reading import read_models
+
+        count = refunding.send_again(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)["refunds"]
+    output.answer(
+        found, as_json=as_json, people=lambda: output.say(f"going on with {count} refund(s)")
+    )
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    if found["retries_at"]:
+        output.say("it will be tried, as long as it is not paid:")
+        for date in found["retries_at"]:
+            output.say(f"  {date:%a}  {output.written('at', date)}")
+    output.table(found["charges"], charge.COLUMNS, empty="no charges yet")
+    if found["refunds"]:
+        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
+    output.ways(found)
+    for refund in found["refunds"]:
+        output.ways(refund)

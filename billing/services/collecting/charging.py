@@ -1,0 +1,131 @@
+"""Charging: claim, call, settle. Safe to call twice, late, or at the same time as itself.
+
+The claim decides who acts. It is committed before the first byte is sent, so that whatever
+happens afterwards leaves a row that says a payment may exist. Claims, calls and settlements
+overlap: while some wallets think, others are claimed, and the answers of others written down.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from itertools import islice
+from time import monotonic
+from uuid import UUID
+
+from billing.domain.outcomes import SealedPayment
+from billing.domain.settlement import Source
+from billing.services.collecting import backpressure, claiming, prechecks, settling
+from billing.services.collecting.backpressure import Pace
+from billing.services.collecting.dispatch import Wire
+from billing.services.context import LEASE_SECONDS, Context
+from billing.services.operating import safety
+from billing.store.queries import invoices
+
+LOOK_SECONDS = 0.05
+LOOKS = 3
+"""So many looks at the calls an answer waits for others to be settled with: a transaction costs
+as much for one. Between two looks more may be claimed."""
+GROUP = 128
+"""So many are settled without waiting for more."""
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease invoices that are due to be charged; none while charging may not be."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        allowed = safety.charges_at_once(context, connection, limit)
+        if not allowed:
+            return []
+        return invoices.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=allowed)
+
+
+def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
+    """Try once to collect each invoice, and record what is known afterwards."""
+    pace = Pace(context.settings)
+    send(context, _claimed(context, iter(invoice_ids), pace), pace)
+
+
+def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> None:
+    """Collect, and go on with whatever else is due, until so much time has gone by.
+
+    A worker that has begun needs no message for each batch, and the queue stays short.
+    """
+    until = monotonic() + seconds
+    pace = Pace(context.settings)
+
+    def portions() -> Iterator[list[SealedPayment]]:
+        yield from _claimed(context, iter(invoice_ids), pace)
+        while monotonic() < until:
+            most = pace.portion
+            backpressure.await_turn(context, most)
+            new, charged = claiming.claim_due(context, most)
+            if not new and not charged:
+                return
+            yield new
+            if charged:
+                yield claiming.claim(context, prechecks.look(context, charged))
+
+    send(context, portions(), pace)
+
+
+def _claimed(
+    context: Context, invoice_ids: Iterator[UUID], pace: Pace
+) -> Iterator[list[SealedPayment]]:
+    """Claim in portions, each when it is asked for, so that none waits long for its call.
+
+    Most were never charged and are claimed at once; only then the others are looked at.
+    """
+    while portion := list(islice(invoice_ids, pace.portion)):
+        backpressure.await_turn(context, len(portion))
+        new = claiming.claim(context, dict.fromkeys(portion))
+        yield new
+        if len(new) < len(portion):
+            yield claiming.claim(context, prechecks.look(context, portion))
+
+
+def send(
+    context: Context, portions: Iterable[Sequence[SealedPayment]], pace: Pace | None = None
+) -> None:
+    """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
+
+    Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
+    faster answers come, the more is claimed ahead. No transaction is open while a wallet thinks.
+    When claiming fails, what is on the wire is still settled before the failure goes on.
+    """
+    supply, failure = iter(portions), None
+    pace, wire = pace or Pace(context.settings), Wire(context)
+    begun: Future[bool] | None = None
+    more, looks = True, 0
+    try:
+        while more or wire.unsettled:
+            if more and begun is None and pace.may_claim(wire.unanswered):
+                begun = context.desk.submit(_begin, wire, supply)
+            if begun is not None and (begun.done() or not wire.unsettled):
+                try:
+                    more = begun.result()
+                except Exception as error:  # noqa: BLE001 - raised again below
+                    more, failure = False, error
+                begun = None
+            elif wire.unsettled:
+                answered = wire.wait(GROUP, LOOK_SECONDS) if looks else wire.wait(1)
+                looks += 1
+                if wire.unanswered and answered < GROUP and looks < LOOKS:
+                    continue
+                looks, news = 0, wire.take()
+                pace.settled(len(news), unanswered=wire.unanswered)
+                again = settling.settle(context, news, Source.LIVE)
+                # A live answer never asks for a resend; only "not found" from a status query does.
+                assert not again  # noqa: S101
+    finally:
+        if begun is not None:
+            wait([begun])
+    if failure is not None:
+        raise failure
+
+
+def _begin(wire: Wire, supply: Iterator[Sequence[SealedPayment]]) -> bool:
+    """Claim a portion and put it on the wire; False when there is no more."""
+    payments = next(supply, None)
+    if payments is None:
+        return False
+    wire.put(payments)
+    return True

@@ -1,0 +1,102 @@
+"""Uncollectible: what follows when dunning ends without money.
+
+The open invoices are uncollectible, and the plan's final action is taken. Days of the running
+period that were paid are not thrown away for a debt of another kind: they become the customer's
+credit. The caller holds the subscription's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import subscription
+from billing.domain.dunning import Cap
+from billing.domain.events import SCHEDULER
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
+from billing.services.collecting import opening
+from billing.services.money import unserved_days
+from billing.services.subscriptions import proration, transitions
+from billing.store.queries import invoices, subscriptions
+
+_GIVEN_UP = {
+    SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
+    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
+    SubscriptionMove.PAUSE: Action.GIVE_UP_PAUSE,
+    SubscriptionMove.COMPLETE: Action.COMPLETE,
+}
+_FINAL_MOVES = {
+    OnExhausted.CANCEL: SubscriptionMove.CANCEL,
+    OnExhausted.UNPAID: SubscriptionMove.MARK_UNPAID,
+    OnExhausted.PAUSE: SubscriptionMove.PAUSE,
+}
+
+
+_GAVE_UP = {
+    Cap.RETRIES: "no retry is left",
+    Cap.DECLINES: "the most declines were met",
+    Cap.ATTEMPTS: "the most attempts were made",
+    Cap.DAYS: "the most days have gone by",
+}
+
+
+def give_up(
+    connection: Connection,
+    subscription_id: UUID,
+    now: datetime,
+    cap: Cap | None,
+    why: str = "it will never be paid",
+) -> None:
+    """End dunning: every open invoice is uncollectible, and the plan's final action follows.
+
+    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
+    person had tried once more is given up alone: the final action was taken the first time.
+    """
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is None:
+        return
+    now = invoices.not_before_period(connection, subscription_id, now)
+    given_up = invoices.open_of(connection, subscription_id)
+    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
+    # Only the oldest is ever charged, so that it is the one that failed.
+    if given_up and given_up[0]["reopened_at"] is not None:
+        _give_up_again(connection, row, given_up, now)
+        return
+    if row["next_due_at"] is not None and row["next_due_at"] <= now:
+        # What began before this moment is owed, and given up with the others.
+        opening.open_begun(connection, subscription_id, now)
+        row = subscriptions.lock_one(connection, subscription_id) or row
+        given_up = invoices.open_of(connection, subscription_id)
+    transitions.close_all(
+        connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap
+    )
+    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
+    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+        step = SubscriptionMove.COMPLETE
+    if step not in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
+        return
+    if step is not SubscriptionMove.COMPLETE:
+        running = invoices.current_of(connection, subscription_id, now)
+        if running is not None and running["status"] == InvoiceStatus.PAID:
+            proration.give_unused(connection, row, now, SCHEDULER, reason)
+    if step is SubscriptionMove.CANCEL:
+        unserved_days.return_credits(connection, row, given_up, now, reason, SCHEDULER, now)
+    transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+
+
+def _give_up_again(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    owed: Sequence[Mapping[Any, Any]],
+    now: datetime,
+) -> None:
+    """Give up a person's try alone; a subscription that owes nothing else is behind no more."""
+    why = "given up again: a person's try was not paid"
+    transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
+    invoices.release_oldest(connection, [row["id"]], now)
+    if len(owed) == 1:
+        transitions.owes_no_more(connection, row, SCHEDULER, now)

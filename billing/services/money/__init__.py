@@ -1,0 +1,1 @@
+"""Money that goes back, and what lowers an invoice: refunds, credits, discounts."""

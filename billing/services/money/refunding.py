@@ -1,0 +1,324 @@
+"""Refunding: money goes back from one succeeded charge, once, and never more than was taken.
+
+A refund is a row before it is a request. What its answer means is decided in
+`domain.refund_settlement`: a refund that is not known to have ended is asked about under its own
+Request-Id, and sent again under it only when the gateway says that it never had it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import refund
+from billing.domain.errors import IllegalMove, NotKnown, RefundTooLarge
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.money import checked_amount, rupiah
+from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
+from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
+from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
+from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.services.money import refund_resolution, returns
+from billing.services.operating import isolation, safety
+from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.store.queries.holding import Kind
+
+log = structlog.get_logger(__name__)
+
+ANSWER_WAIT = timedelta(seconds=120)
+"""How long a refund on the wire is left alone; longer than any call to the gateway may take."""
+REASON_MAX = 255
+"""What the gateway takes of a reason (DOKU, Refund); a person's longer one stays on record."""
+
+
+def refund_invoice(
+    context: Context,
+    invoice_id: UUID,
+    amount: int | None,
+    by: Actor,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Give back `amount` rupiah that are kept of a paid invoice, or all that is kept.
+
+    What became the customer's credit is not part of it. Raises NotKnown, IllegalMove (not paid)
+    or RefundTooLarge, with nothing written.
+    """
+    if amount is not None:
+        checked_amount(amount)
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        invoice = invoices.one(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice["subscription_id"]])
+        paid = charges.refundable(connection, invoice_id)
+        if paid is None:
+            free = invoice["status"] == InvoiceStatus.PAID
+            raise IllegalMove(
+                f"invoice {invoice_id} was covered by credits; no money was taken for it"
+                if free
+                else f"invoice {invoice_id} is {invoice['status']}; only a paid one can be refunded"
+            )
+        wanted = paid["kept"] if amount is None else amount
+        if not 0 < wanted <= paid["kept"]:
+            raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
+        why = by.reason or "refund"
+        order = returns.Order(wanted, _purpose(paid, invoice), why)
+        made = refund_resolution.request_in_place_of(
+            connection, returns.Taken.by(paid), order, by, now
+        )
+        return {"refund": str(made), "invoice": str(invoice_id), "amount": wanted}
+
+    return once(context, request, act)
+
+
+def _purpose(paid: Mapping[Any, Any], invoice: Mapping[Any, Any]) -> RefundPurpose:
+    """A surplus payment must go back, also when a person asks for it."""
+    if not paid["surplus"]:
+        return RefundPurpose.OPERATOR
+    is_paid = invoice["status"] == InvoiceStatus.PAID
+    return RefundPurpose.SURPLUS if is_paid else RefundPurpose.VOID
+
+
+def _too_large(paid: Mapping[Any, Any], invoice_id: UUID, wanted: int) -> str:
+    said = f"{rupiah(paid['kept'])} is left of invoice {invoice_id}"
+    if paid["credited"]:
+        said += f", {rupiah(paid['credited'])} was credited to the customer's balance"
+    if paid["kept"]:
+        return f"{said}; {rupiah(wanted)} cannot be given back"
+    if paid["credited"]:
+        return f"{said}; pay a credit out with: billing credit refund ID"
+    return f"{said}; it is refunded already"
+
+
+def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
+    """Go on with the refunds of an invoice that wait for a person, and return how many.
+
+    A parked one is asked about, and sent again under its own Request-Id if the gateway never had
+    it. One that was declined although its money must go back is replaced by a new one. Raises
+    NotKnown, or IllegalMove when there is none.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        invoice = invoices.one(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice["subscription_id"]])
+        waiting = [
+            row
+            for row in refunds.of_invoice(connection, [invoice_id])
+            if row["parked_at"] is not None or row["status"] == RefundStatus.UNRETURNED
+        ]
+        if not waiting:
+            raise IllegalMove(f"no refund of invoice {invoice_id} is parked or unreturned")
+        for row in waiting:
+            refund_resolution.go_on(connection, row["id"], by, now)
+    return len(waiting)
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease refunds that are due to be sent or asked about."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        if not safety.is_ours(context, connection):
+            return []
+        return refunds.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+
+
+def send_due(context: Context, refund_id: UUID) -> None:
+    """Send one refund, or ask about it, if that is still due, and record what is known then.
+
+    One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
+    """
+    isolation.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
+
+
+def _attempt(context: Context, refund_id: UUID) -> None:
+    step = _take(context, refund_id)
+    if isinstance(step, _Question):
+        step = _ask(context, step)
+    if step is not None:
+        _send(context, step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One sending of a refund; `tries` says which."""
+
+    refund_id: UUID
+    order: RefundOrder
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One question about a refund, and what it was asked in view of."""
+
+    refund_id: UUID
+    number: str
+    amount: int
+    status: RefundStatus
+    tries: int
+    waits: int
+
+
+def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, refund_id)
+        if row is None or row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+            return None
+        if row["held_at"] is not None:
+            return None
+        if not safety.is_ours(context, connection):
+            return None
+        status = RefundStatus(row["status"])
+        if status is RefundStatus.REQUESTED:
+            return _taken_to_send(connection, row, now)
+        if status is RefundStatus.IN_FLIGHT:
+            # Whoever sent it is gone; what became of it is not known.
+            status = refund.advance(status, RefundMove.LOSE_SIGHT)
+        refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
+        return _Question(
+            refund_id, row["gateway_number"], row["amount"], status, row["tries"], row["waits"]
+        )
+
+
+def _taken_to_send(connection: Connection, row: Mapping[Any, Any], now: datetime) -> _Sending:
+    tries = row["tries"] + 1
+    refunds.change(
+        connection,
+        row["id"],
+        status=refund.advance(RefundStatus(row["status"]), RefundMove.SEND),
+        tries=tries,
+        sent_at=now,
+        next_attempt_at=now + ANSWER_WAIT,
+    )
+    events.record(connection, [_told("refund.sent", row, now, tries=tries)])
+    order = RefundOrder(
+        request_id=str(row["id"]),
+        charge_request_id=str(row["charge_id"]),
+        number=row["gateway_number"],
+        amount=row["amount"],
+        reason=row["reason"][:REASON_MAX],
+    )
+    return _Sending(row["id"], order, tries)
+
+
+def _send(context: Context, sending: _Sending) -> None:
+    outcome: RefundOutcome
+    try:
+        outcome = context.gateway.refund(sending.order)
+    except Exception:
+        log.exception("refund.call_failed", refund=str(sending.refund_id))
+        outcome = Unknown("the client failed")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, sending.refund_id)
+        if row is None:
+            return
+        is_newest = row["tries"] == sending.tries and row["status"] == RefundStatus.IN_FLIGHT
+        if is_newest:
+            _write(connection, row, decide_live(_facts(row), outcome, now), now)
+        elif isinstance(outcome, Succeeded):
+            # Late, but it proves that the money went back: each sending has the one Request-Id.
+            _accept_late_success(connection, row, now)
+
+
+def _ask(context: Context, question: _Question) -> _Sending | None:
+    """Ask about a refund and record the answer; what has to be sent again, if it does."""
+    answer: StatusOutcome
+    try:
+        answer = context.gateway.check_status(
+            str(question.refund_id), question.number, question.amount
+        )
+    except Exception:
+        log.exception("refund.question_failed", refund=str(question.refund_id))
+        answer = Unknown("the client failed")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, question.refund_id)
+        asked_of = (question.status, question.tries, question.waits)
+        if row is None or asked_of != (row["status"], row["tries"], row["waits"]):
+            return None
+        if question.status not in refund.UNSETTLED:
+            refund_resolution.look_back(connection, row, answer, now)
+            return None
+        horizon = context.limits.not_found_horizon
+        decision = decide_asked(_facts(row), answer, now, horizon)
+        if decision.resend:
+            return _taken_to_send(connection, row, now)
+        _write(connection, row, decision, now)
+    return None
+
+
+def _accept_late_success(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
+    status = RefundStatus(row["status"])
+    if status in {RefundStatus.IN_FLIGHT, RefundStatus.UNKNOWN}:
+        _write(connection, row, decide_live(_facts(row), Succeeded(), now), now)
+    elif status not in refund.COUNTED:
+        refund_resolution.look_back(connection, row, Succeeded(), now)
+
+
+def _facts(row: Mapping[Any, Any]) -> Facts:
+    return Facts(
+        status=RefundStatus(row["status"]),
+        purpose=RefundPurpose(row["purpose"]),
+        sent_at=row["sent_at"] or row["created_at"],
+        tries=row["tries"],
+        turned_away=row["turned_away"],
+        waits=row["waits"],
+        declined_seen_at=row["declined_seen_at"],
+        failed_seen_at=row["failed_seen_at"],
+    )
+
+
+def _write(
+    connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
+) -> None:
+    values: dict[str, Any] = {
+        "status": decision.status,
+        "waits": decision.waits,
+        "next_attempt_at": decision.next_attempt_at,
+        "turned_away": row["turned_away"] + decision.turned_away,
+        "declined_seen_at": row["declined_seen_at"]
+        if decision.is_final
+        else decision.declined_seen_at,
+        "failed_seen_at": decision.failed_seen_at,
+        "parked_at": now if decision.parked else None,
+    }
+    if row["declined_seen_at"] is None:  # what a decline said stays on record
+        values |= {"code": decision.code or row["code"], "message": decision.message}
+    facts: dict[str, Any] = {"amount": row["amount"]}
+    if decision.is_final:
+        values["settled_at"] = now
+    if decision.status is RefundStatus.SUCCEEDED:
+        values["message"] = None
+        if not row["surplus"]:
+            invoices.add_refunded(connection, row["invoice_id"], row["amount"])
+    elif decision.is_final:
+        facts["back_to"] = returns.put_back(connection, row)
+    refunds.change(connection, row["id"], **values)
+    why = decision.message or decision.code or row["message"] or row["code"]
+    kind = "refund.parked" if decision.parked else f"refund.{_TOLD[decision.status]}"
+    events.record(connection, [_told(kind, row, now, **facts, why=why)])
+    log.info("refund.settled", refund=str(row["id"]), status=decision.status.value)
+
+
+_TOLD = {
+    RefundStatus.SUCCEEDED: "succeeded",
+    RefundStatus.DECLINED: "declined",
+    RefundStatus.UNRETURNED: "unreturned",
+    RefundStatus.REQUESTED: "unsent",
+    RefundStatus.UNKNOWN: "unknown",
+}
+
+
+def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:
+    about = {name: row[name] for name in refunds.ABOUT}
+    return event(kind, at=now, by=SCHEDULER, **about, refund=str(row["id"]), **data)

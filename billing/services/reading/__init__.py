@@ -1,0 +1,1 @@
+"""What commands, tasks and pages show; nothing here writes."""

@@ -1,0 +1,1 @@
+"""Subscriptions: begin, change, pause, cancel, and what each of their steps brings with it."""

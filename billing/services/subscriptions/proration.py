@@ -1,0 +1,87 @@
+"""Proration: a paid period that ends early, and the credit for its unused days.
+
+Whatever begins a new period before the running one is over comes through here, and whatever asks
+what the days that are left are worth. It decides nothing about the new period.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain import segments
+from billing.domain.events import Actor
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import unused_days, zone_of
+from billing.services.money import returns
+from billing.services.subscriptions import transitions
+from billing.store.queries import invoices, subscriptions
+
+
+def unused(
+    connection: Connection, row: Mapping[Any, Any], current: Mapping[Any, Any], at: datetime
+) -> segments.Unused:
+    """What is left of the running period at an instant, and what was paid for it.
+
+    `row` is the subscription as it is now, `current` the period's first invoice.
+    """
+    start, end, place = current["period_start"], current["period_end"], zone_of(row)
+    days, whole = unused_days(start, end, at, place)
+    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    price = segments.price_paid(row["period_amount"] or 0, of_it[0])
+    parts = [
+        segments.Segment(
+            segments.cost(each),
+            unused_days(start, end, each["period_start"], place)[0],
+            each["kept"],
+        )
+        for each in of_it
+    ]
+    return segments.unused(days, whole, price, parts)
+
+
+def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str) -> int:
+    """End the running period at an instant, and return the rupiah of its unused days."""
+    credited = give_unused(connection, row, at, by, why)
+    invoices.cut_short(connection, row["id"], at)
+    return credited
+
+
+def give_unused(
+    connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str
+) -> int:
+    """Credit the unused days of the running period, as far as they were paid; return the rupiah.
+
+    From then on its days are worth nothing. An invoice of the period that was given up is void:
+    it would be for days that nobody had.
+    """
+    current = invoices.current_of(connection, row["id"], at)
+    if current is None:
+        return 0
+    left = unused(connection, row, current, at)
+    credited = give(connection, row, current, left, left.worth, why, by, at)
+    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    given_up = [each for each in of_it if each["status"] == InvoiceStatus.UNCOLLECTIBLE]
+    transitions.close_all(connection, given_up, InvoiceStatus.VOID, why, by, at)
+    subscriptions.change(connection, row["id"], period_amount=0)
+    return credited
+
+
+def give(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    current: Mapping[Any, Any],
+    left: segments.Unused,
+    amount: int,
+    why: str,
+    by: Actor,
+    now: datetime,
+) -> int:
+    """Credit up to `amount` of what a period's unused days are worth, from the newest invoice."""
+    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    parts = left.spread(amount)
+    for source, part in zip(of_it, parts, strict=True):
+        if part > 0:
+            returns.credit(connection, source, part, why, by, now)
+    return sum(parts)

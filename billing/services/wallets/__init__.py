@@ -1,0 +1,1 @@
+"""Customers' wallets: link, keep and unlink."""
