@@ -1,4 +1,4 @@
-"""The reject file: a bad row's line number, the reason and the row, beside the file it is from.
+"""Write the reject file: line number, reason and cells of each bad row, beside the source file.
 
 Mended, it can be imported itself: its first two columns are passed over. It holds what the row
 held, a token or a phone among it, and nothing else of an import does. It is made anew at each
@@ -24,7 +24,7 @@ SUFFIX = ".rejected.csv"
 
 
 def place(file: Path, kind: str) -> Path:
-    """Where the rejects of a file go; those of a pipe go into the working folder.
+    """Return the path of the reject file; for a pipe it is in the working folder.
 
     Raises InvalidValue when something else is there: a link, a folder, or another file.
     """
@@ -56,7 +56,7 @@ def write(
     names: Sequence[str] = (),
     cells: Mapping[int, Sequence[str]] = MappingProxyType({}),
 ) -> None:
-    """Write the reject file whole or not at all. Raises InvalidValue with the reason.
+    """Write the whole reject file or nothing. Raises InvalidValue with the reason.
 
     `names` are the file's columns, and `cells` those of its bad lines.
 
@@ -81,4 +81,4 @@ def write(
 
 
 def _in_the_way(path: Path) -> str:
-    return f"{path} is there and is no reject file of an import; move it away"
+    return f"{path} exists and is not a reject file of an import; move it away"

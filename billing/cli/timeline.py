@@ -1,4 +1,4 @@
-"""A subscription's life, drawn for people: what was, line by line, and what comes next.
+"""Print a subscription's timeline: past periods, charges and events, and what comes next.
 
 It knows how a period, a charge and an event look, and decides nothing about them. Lines are
 wrapped to the terminal; where there is none, each moment is one line.
@@ -57,7 +57,7 @@ Shown = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line: when, what stands on the line of time, the words, and their style."""
+    """One line of the timeline: instant, mark, text and style."""
 
     at: datetime
     rank: int
@@ -68,7 +68,7 @@ class Moment:
 
 
 def draw(found: Shown) -> None:
-    """Print the past of a subscription, and what comes next."""
+    """Print a subscription's past and what comes next."""
     place = ZoneInfo(found["timezone"])
     earlier = found["earlier"]
     if earlier["invoices"]:
@@ -92,7 +92,7 @@ def draw(found: Shown) -> None:
 
 
 def _print(moment: Moment, place: ZoneInfo, before: str) -> str:
-    """Print one moment; its time is left out when the line above has the same."""
+    """Print one moment; omit its time when the line above has the same."""
     from rich.text import Text
 
     console = output.console()
@@ -178,7 +178,7 @@ def _refund(refund: Shown) -> Moment:
 
 
 def _events(life: Sequence[Shown]) -> Iterator[Moment]:
-    """Each event; looks at a wallet that follow each other become one line."""
+    """Yield a line for each event; consecutive wallet checks become one line."""
     looks: list[Shown] = []
     for event in life:
         if event["kind"] == "dunning.fell_short":
@@ -247,7 +247,7 @@ def _wallet(wallet: Shown, since: datetime) -> Iterator[Moment]:
 
 
 def _coming(found: Shown) -> Iterator[Moment]:
-    """What will happen by itself; rank 0 is what happens beside the subscription."""
+    """Yield upcoming steps; rank 0 is for those outside the subscription itself."""
     for invoice in found["invoices"]:
         yield from _attempts(invoice)
     if found["ended_at"] is not None:
@@ -294,7 +294,7 @@ def _attempts(invoice: Shown) -> Iterator[Moment]:
 
 
 def _stands(found: Shown) -> str:
-    """Why nothing comes by itself, and what a person can do first."""
+    """Say why nothing is scheduled, and what an operator can do first."""
     status, commands = str(found["status"]), [way["command"] for way in found["ways_out"]]
     match status:
         case "pending":

@@ -72,7 +72,7 @@ def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> Non
     assert "Rp 20,000 is charged for the days that are left" in told
     engine.run()
     told = billing("subscription", "change", subscription, "--amount", 9_000, people=True)
-    assert "Rp 21,000 is the customer's, for the next invoices" in told
+    assert "Rp 21,000 is the customer's, for future invoices" in told
     assert billing("customer", "show", customer)["balance"] == 21_000
     assert "say what to change" in billing("subscription", "change", subscription, code=1)
     assert "--quantity must be" in billing(

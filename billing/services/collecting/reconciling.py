@@ -47,5 +47,5 @@ def _answer(context: Context, row: Mapping[Any, Any]) -> StatusOutcome:
     try:
         return context.gateway.check_status(number, number, row["amount"])
     except Exception as error:
-        log.exception("charge.question_failed", charge=str(row["id"]))
+        log.exception("charge.status_query_failed", charge=str(row["id"]))
         return Unknown(f"the client failed: {type(error).__name__}")

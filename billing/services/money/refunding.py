@@ -238,7 +238,7 @@ def _ask(context: Context, question: _Question) -> _Sending | None:
             str(question.refund_id), question.number, question.amount
         )
     except Exception:
-        log.exception("refund.question_failed", refund=str(question.refund_id))
+        log.exception("refund.status_query_failed", refund=str(question.refund_id))
         answer = Unknown("the client failed")
     now = context.clock.now()
     with context.database.transaction() as connection:
