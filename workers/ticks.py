@@ -32,13 +32,13 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 
 BATCHES_WAITING = 16
-"""At most this many batches wait to be collected; the rest stays due, in the database. A worker
-that has begun goes on by itself, so that these are for those that have nothing to do."""
+"""At most this many batches wait to be collected; the rest stays due in the database. A running
+worker keeps claiming due invoices without a message; these batches are for idle workers."""
 QUESTIONS_WAITING = BATCHES_WAITING + 8
-"""The same with those that ask: a flood of renewals leaves them room."""
+"""The same, including status queries: many due renewals leave room for them."""
 SINGLES_A_TICK = 500
 OPENING_SECONDS = 1
-"""A refund that is asked for meanwhile waits for the end of such a turn."""
+"""The longest time that a refund requested meanwhile waits for this process."""
 
 
 def ticking(function: Callable[P, None]) -> Callable[P, None]:

@@ -48,7 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Recurring OVO charges: no invoice paid twice, no period lost, nothing guessed.",
-    epilog="Try it without an account: [bold]billing up[/bold]."
+    epilog="Run a demo without an account: [bold]billing up[/bold]."
     " Check the installation: [bold]billing doctor[/bold].",
 )
 

@@ -42,8 +42,8 @@ def dunning(
         typer.Option(
             "--policy",
             metavar="NAME:STEPS",
-            help='"payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30"; with "| blind" it charges'
-            " on each date whatever the wallet holds; repeatable.",
+            help='"payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30"; "| blind" charges'
+            " on each date without checking the balance; repeatable.",
         ),
     ] = None,
     wallets: Annotated[

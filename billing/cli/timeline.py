@@ -21,23 +21,23 @@ CHARGES = {
     "succeeded": ("✓", "charged"),
     "declined": ("✗", "declined"),
     "unsent": ("·", "not sent"),
-    "in_flight": ("…", "on its way"),
+    "in_flight": ("…", "in flight"),
     "pending": ("…", "waits for the customer"),
-    "unknown": ("?", "nobody knows yet"),
+    "unknown": ("?", "outcome unknown"),
 }
 REFUNDS = {
-    "succeeded": "given back",
-    "declined": "could not be given back",
-    "unknown": "on its way back, nobody knows yet",
-    "unreturned": "could not be given back, and must be: billing refunds retry",
-    "returned_elsewhere": "given back by other means",
-    "waived": "could not be given back, and is kept",
+    "succeeded": "refunded",
+    "declined": "refund declined",
+    "unknown": "refund sent, outcome unknown",
+    "unreturned": "refund declined, must be returned: billing refunds retry",
+    "returned_elsewhere": "returned by other means",
+    "waived": "refund declined, amount kept",
 }
 AT_ITS_BEGINNING = (
     "subscription.created", "subscription.imported", "subscription.trial_started",
     "subscription.activated", "subscription.resumed", "period.skipped", "subscription.start_moved",
 )  # fmt: skip
-"""Events that stand before the period that begins at the same instant."""
+"""Events shown before the period that begins at the same instant."""
 MARKS = {
     "subscription.paused": ("‖", "yellow"),
     "subscription.resumed": ("▶", "green"),
@@ -50,7 +50,7 @@ MARKS = {
     "wallet.lost": ("●", "red"),
 }
 LATE = timedelta(minutes=1)
-"""An answer that took longer is said to be late."""
+"""An answer that took longer than this is shown as late."""
 
 Shown = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def draw(found: Shown) -> None:
     if earlier["invoices"]:
         output.say(
             f"\n{earlier['invoices']} earlier invoices, {rupiah(earlier['amount'])} paid;"
-            " see all of it with --all"
+            " show all with --all"
         )
     output.say("")
     before = ""
@@ -155,10 +155,10 @@ def _charge(charge: Shown, of: str) -> Moment:
         words += f" ({charge['code']})"
     extras = [
         "first payment" if charge["first_payment"] and status == "succeeded" else "",
-        f"try {charge['ordinal']}" if charge["ordinal"] > 1 else "",
-        "asked for by the operator" if charge["trigger"] == "operator" else "",
+        f"attempt {charge['ordinal']}" if charge["ordinal"] > 1 else "",
+        "requested by the operator" if charge["trigger"] == "operator" else "",
         "a second payment" if charge["surplus"] else "",
-        f"known {_when(charge['settled_at'])}" if _was_late(charge) else "",
+        f"settled {_when(charge['settled_at'])}" if _was_late(charge) else "",
         f"parked: billing charge resolve {charge['id']}" if charge["parked_at"] else "",
     ]
     words = ", ".join([words, *filter(None, extras)])
@@ -172,7 +172,7 @@ def _was_late(charge: Shown) -> bool:
 
 def _refund(refund: Shown) -> Moment:
     status = str(refund["status"])
-    words = REFUNDS.get(status, "is being given back")
+    words = REFUNDS.get(status, "is being refunded")
     why = f" ({refund['reason']})" if refund["reason"] else ""
     return Moment(refund["created_at"], 3, "↩", f"{rupiah(refund['amount'])} {words}{why}")
 
@@ -199,7 +199,7 @@ def _short(looks: Sequence[Shown]) -> Moment:
     first, last = looks[0], looks[-1]
     words = f"{rupiah(last['data']['shortfall'])} short"
     if len(looks) > 1:
-        words += f", looked at {len(looks)} times until {_when(last['at'])}"
+        words += f", checked {len(looks)} times until {_when(last['at'])}"
     return Moment(first["at"], 3, "◌", words, "yellow")
 
 
@@ -263,14 +263,14 @@ def _coming(found: Shown) -> Iterator[Moment]:
         yield Moment(due, 1, "○", words, "cyan")
     for at, words in (
         (found["pause_at"], "paused"),
-        (resumes, "goes on"),
+        (resumes, "resumes"),
         (found["cancel_at"], "canceled"),
     ):
         if at is not None:
             yield Moment(at, 1, "○", words, "yellow")
     for wallet in found["wallets"]:
         if wallet["status"] == "active":
-            words = "the wallet's token ends; a new link is needed"
+            words = "the wallet's token expires; link it again"
             yield Moment(wallet["expires_at"], 0, "○", words, "dim")
 
 
@@ -279,15 +279,15 @@ def _attempts(invoice: Shown) -> Iterator[Moment]:
     period = f"period {invoice['period_index']}"
     for charge in invoice["charges"]:
         if charge["next_check_at"] is not None:
-            words = f"the gateway is asked about the charge of {period}"
+            words = f"status query for the charge of {period}"
             yield Moment(charge["next_check_at"], 1, "○", words, "yellow")
     planned, upcoming = invoice["retries_at"], invoice["next_attempt_at"]
     if planned:
         for at, following in pairwise([*planned, None]):
-            last = "" if following else ", the last try"
-            yield Moment(at, 1, "○", f"{amount} for {period} is tried again{last}", "yellow")
+            last = "" if following else ", the last attempt"
+            yield Moment(at, 1, "○", f"{amount} for {period} is attempted again{last}", "yellow")
     elif upcoming is not None and invoice["blocked_on"] == "wallet":
-        words = f"{period} is given up, {amount}, unless a wallet is linked before"
+        words = f"{period} becomes uncollectible, {amount}, unless a wallet is linked before"
         yield Moment(upcoming, 1, "○", words, "red")
     elif upcoming is not None:
         yield Moment(upcoming, 1, "○", f"{amount} for {period} is charged", "cyan")

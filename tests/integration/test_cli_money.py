@@ -66,7 +66,7 @@ def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> Non
     assert (done["next_plan"], done["next_amount"]) == ("Q", 30_000)
     assert done["change_at"] == "2026-02-28T09:00:00+07:00"
     told = billing("subscription", "change", subscription, "--plan", "P", people=True)
-    assert "the planned change is taken back" in told
+    assert "the planned change is withdrawn" in told
     told = billing("subscription", "change", subscription, "--quantity", 3, people=True)
     assert "is P now, Rp 30,000 a period" in told
     assert "Rp 20,000 is charged for the days that are left" in told
@@ -139,7 +139,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
     told = billing("customer", "show", customer, people=True)
     assert "on its way back Rp 20,000" in told
     assert billing("invoice", "show", invoice)["amount_refunding"] == 20_000
-    assert "nobody knows yet" in billing("subscription", "show", subscription, people=True)
+    assert "outcome unknown" in billing("subscription", "show", subscription, people=True)
     assert "neither parked" in billing(
         "refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket", code=1
     )
@@ -152,7 +152,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
     told = billing(
         *["refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket"], people=True
     )
-    assert "the gateway says: not found" in told
+    assert "the gateway's answer: not found" in told
     engine.no_more_scripts()
     engine.advance(timedelta(days=2))
     assert billing("customer", "show", customer)["amount_kept"] == 50_000

@@ -29,7 +29,7 @@ GROUP = 128
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease invoices that are due to be charged; none while charging may not be."""
+    """Lease invoices that are due; none while charging is stopped."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         allowed = safety.charges_at_once(context, connection, limit)
@@ -39,15 +39,15 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
-    """Try once to collect each invoice, and record what is known afterwards."""
+    """Attempt each invoice once, and record the outcomes."""
     pace = Pace(context.settings)
     send(context, _claimed(context, iter(invoice_ids), pace), pace)
 
 
 def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> None:
-    """Collect, and go on with whatever else is due, until so much time has gone by.
+    """Collect, then keep claiming other due invoices until a time limit.
 
-    A worker that has begun needs no message for each batch, and the queue stays short.
+    A running worker needs no message per batch, and the queue stays short.
     """
     until = monotonic() + seconds
     pace = Pace(context.settings)
@@ -70,7 +70,7 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
 def _claimed(
     context: Context, invoice_ids: Iterator[UUID], pace: Pace
 ) -> Iterator[list[SealedPayment]]:
-    """Claim in portions, each when it is asked for, so that none waits long for its call.
+    """Claim in portions, each on demand, so that no charge waits long for its call.
 
     Most were never charged and are claimed at once; only then the others are looked at.
     """
@@ -85,7 +85,7 @@ def _claimed(
 def send(
     context: Context, portions: Iterable[Sequence[SealedPayment]], pace: Pace | None = None
 ) -> None:
-    """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
+    """Send payments whose charges are committed, and settle the answers in groups as they arrive.
 
     Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
     faster answers come, the more is claimed ahead. No transaction is open while a wallet thinks.
@@ -123,7 +123,7 @@ def send(
 
 
 def _begin(wire: Wire, supply: Iterator[Sequence[SealedPayment]]) -> bool:
-    """Claim a portion and put it on the wire; False when there is no more."""
+    """Claim a portion and send it; False when there is no more."""
     payments = next(supply, None)
     if payments is None:
         return False

@@ -1,4 +1,4 @@
-"""Reopening: a debt that was given up is tried once more, because a person says so.
+"""Reopening: attempt an uncollectible invoice again at an operator's request.
 
 It gets one charge, without a ladder: paid, it counts as any other payment; declined, it is
 uncollectible again, and the plan's final action is not taken a second time. That also holds for
@@ -19,7 +19,7 @@ from billing.store.queries import events, invoices
 
 
 def reopen(connection: Connection, invoice: Mapping[Any, Any], by: Actor, now: datetime) -> None:
-    """Have an uncollectible invoice charged now; newer open ones wait, with their dates.
+    """Reopen an uncollectible invoice and charge it now; newer open ones wait, with their dates.
 
     Raises IllegalMove when an older one was given up too: the oldest debt is paid first.
     """

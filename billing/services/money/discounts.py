@@ -146,7 +146,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         row = _locked(connection, subscription_id)
         if row["status"] == SubscriptionStatus.UNPAID:
             raise IllegalMove(
-                "it is unpaid, and no invoice comes before it goes on; first:"
+                "it is unpaid, and no invoice comes before it resumes; first:"
                 f" billing subscription resume {subscription_id}"
             )
         intents.meet(connection, row, Action.LINE_ADDED, now, by, at=_next_invoice_at(row, now))

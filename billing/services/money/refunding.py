@@ -90,7 +90,7 @@ def _too_large(paid: Mapping[Any, Any], invoice_id: UUID, wanted: int) -> str:
     if paid["credited"]:
         said += f", {rupiah(paid['credited'])} was credited to the customer's balance"
     if paid["kept"]:
-        return f"{said}; {rupiah(wanted)} cannot be given back"
+        return f"{said}; {rupiah(wanted)} cannot be refunded"
     if paid["credited"]:
         return f"{said}; pay a credit out with: billing credit refund ID"
     return f"{said}; it is refunded already"

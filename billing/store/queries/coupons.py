@@ -22,19 +22,19 @@ def add(connection: Connection, **values: Any) -> bool:
 
 
 def one(connection: Connection, code: str) -> RowMapping | None:
-    """One coupon."""
+    """Read one coupon."""
     statement = text(f"{_COUPONS} WHERE code = :code")
     return connection.execute(statement, {"code": code}).mappings().one_or_none()
 
 
 def page(connection: Connection, limit: int) -> list[RowMapping]:
-    """Coupons, those on offer first."""
+    """Read coupons, active ones first."""
     statement = text(f"{_COUPONS} ORDER BY archived_at IS NOT NULL, code LIMIT :limit")
     return list(connection.execute(statement, {"limit": limit}).mappings())
 
 
 def redeem(connection: Connection, code: str) -> bool:
-    """Count one more use of a coupon; False when it is exhausted or archived."""
+    """Count one redemption of a coupon; False when it is exhausted or archived."""
     statement = text(
         "UPDATE coupons SET redeemed = redeemed + 1 WHERE code = :code AND archived_at IS NULL"
         " AND (redeemed_max IS NULL OR redeemed < redeemed_max)"
