@@ -168,7 +168,7 @@ def test_a_refund_that_must_go_back_is_seen_to(billing: Billing, engine: Engine)
     [waiting] = billing("refunds", "list", "--waiting")
     assert (waiting["kind"], waiting["amount"]) == ("unreturned", 50_000)
     assert billing("audit", code=1)["findings"][0]["name"] == "money that must go back went back"
-    assert "must be: billing refunds retry" in billing(
+    assert "must be returned: billing refunds retry" in billing(
         "subscription", "show", subscription, people=True
     )
 

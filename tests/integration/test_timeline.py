@@ -252,7 +252,7 @@ def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn
     engine.tick(["ticks.open_periods"])
     assert waits(engine, drawn, subscription) == "the next tick"
     assert len(charging.lease_due(engine.context, 10)) == 1
-    assert waits(engine, drawn, subscription).startswith("a worker, which was told of it")
+    assert waits(engine, drawn, subscription).startswith("a worker, which has its message")
     operations.stop_charging(engine.context, Actor("operator", "an audit"))
     assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
     operations.start_charging(engine.context, OPERATOR)
