@@ -284,7 +284,7 @@ def test_a_price_that_is_not_raised_charges_nothing_after_a_void_upgrade(engine:
     changing.change(engine.context, subscription, OPERATOR, plan_code="SIXTY")
     engine.run()
     [upgrade] = [i for i in engine.invoices(subscription) if i["change_index"]]
-    operating.void_invoice(engine.context, upgrade["id"], WHY)
+    operations.void_invoice(engine.context, upgrade["id"], WHY)
     engine.put_cash(customer, 1_000_000)
 
     made = change(engine, subscription, amount=45_000)
