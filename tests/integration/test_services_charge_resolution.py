@@ -60,7 +60,7 @@ def test_a_charge_on_the_wire_is_not_resolved(engine: Engine, other: Engine) -> 
 
     def pay(payment: SealedPayment) -> Outcome:
         other.set_clock(START + HOUR)
-        with pytest.raises(IllegalMove, match="on the wire") as caught:
+        with pytest.raises(IllegalMove, match="is in flight") as caught:
             resolve(other, UUID(payment.request_id), succeeded=False)
         refused.append(caught)
         invoice = engine.invoices(subscription)[0]["id"]

@@ -204,7 +204,7 @@ def test_a_token_that_two_wallets_had_before_the_hashes_stops_nothing(shop: Engi
     )
     for _ in range(2):
         [(line, reason)] = bring(shop, cells("3", "C", "t1")).bad
-        assert (line, "known already" in reason) == (2, True)
+        assert (line, "already belongs to" in reason) == (2, True)
         assert shop.one("SELECT count(token_hash) FROM wallets") == 1
 
 

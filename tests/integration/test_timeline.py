@@ -134,7 +134,7 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
     ]
     engine.advance(8 * DAY)
     lines = drawn(subscription)
-    tried = [line[:16] for line in lines if ", try " in line]
+    tried = [line[:16] for line in lines if ", attempt " in line]
     assert tried == [line[:16] for line in coming[:2]]
     invoice = engine.invoices(subscription)[0]["id"]
     assert lines[-1] == (
