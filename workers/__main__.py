@@ -1,7 +1,7 @@
 """Start a worker or the beat: `python -m workers worker …` and `python -m workers beat …`.
 
-`celery -A workers.app` does the same after importing Flower, a shell and a dozen other commands,
-which is a quarter of a start; the local stack and the tests start many.
+`celery -A workers.app` does the same, but first imports Flower, a shell and other commands, which
+takes a quarter of the start time; the local stack and the tests start many processes.
 """
 
 import gc

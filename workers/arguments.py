@@ -1,7 +1,7 @@
 """Convert a task's JSON arguments to typed values, or raise one line that says what is valid.
 
-JSON has text, whole numbers, yes and no, and each of them is one thing: `true` is no 1, "5" is no
-number, and 0 is no date in 1970. What a task does with them is not known here.
+Types are strict: `true` is not accepted as 1, "5" is not accepted as a number, and 0 is not
+accepted as a date in 1970. This module does not know what a task does with its arguments.
 """
 
 import inspect

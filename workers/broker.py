@@ -1,8 +1,8 @@
 """Drop unreadable messages with an alarm, so that they cannot crash the worker.
 
-kombu 5.7 reads what lies in a Redis list without looking; garbage there raises out of the
-worker's event loop and ends the process. An error reply of Redis does the same; here it means to
-connect again. And a worker that serves every queue keeps a process for those that are not a flood.
+kombu 5.7 does not validate what it reads from a Redis list; an unreadable entry raises out of the
+worker's event loop and ends the process. An error reply of Redis does the same; here it causes a
+reconnect. A worker that serves every queue also reserves one process for queues other than charges.
 It knows no task.
 """
 
@@ -45,8 +45,8 @@ class _Cycle(round_robin_cycle):
 class QoS(redis.QoS):
     """Track what one channel has fetched; release a message that cannot be acknowledged.
 
-    Celery notes that and goes on. A worker all of whose places are taken would fetch nothing, meet
-    no error, and never connect again. The message comes back later, and meets the claim.
+    Celery logs that and continues. A worker with no free slots would fetch nothing, get no
+    error, and never reconnect. The message is redelivered later; the claim makes that safe.
     """
 
     def ack(self, delivery_tag: Any) -> None:
@@ -69,7 +69,7 @@ class QoS(redis.QoS):
 class Channel(redis.Channel):
     """A channel that survives unreadable messages, and leaves charges in Redis when it has enough.
 
-    Otherwise slow wallets would occupy every process, and ticks and refunds would wait for them.
+    Otherwise slow wallets would occupy every process, and delay ticks and refunds.
     """
 
     QoS = QoS
@@ -104,8 +104,8 @@ class Channel(redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - as kombu calls it
         """Report a closed connection with the error kombu expects instead of AttributeError.
 
-        It acknowledges and restores messages of a connection to a Redis that has left; that ended
-        the whole worker.
+        kombu acknowledges and restores messages of a closed connection; an AttributeError there
+        ended the whole worker.
         """
         if self.connection.client is None:
             raise ConnectionError("the connection to Redis is closed")
@@ -134,9 +134,9 @@ class Channel(redis.Channel):
 class Transport(redis.Transport):
     """The Redis transport with that channel; any error reply closes the connection.
 
-    A server that became a replica answers with errors, as does one that loads its data or whose
-    master is away. Celery's worker ends on them (Celery #8030, #10096); on an error of the
-    connection it connects again, until another server is found there.
+    A server that became a replica answers with errors, as does one that is loading its data or
+    whose master is unreachable. Celery's worker exits on them (Celery #8030, #10096); on a
+    connection error it reconnects until another server answers at that address.
     """
 
     Channel = Channel

@@ -1,7 +1,7 @@
 """Access control for Flower: who may connect, from which pages, and which paths are disabled.
 
 Flower can start any admin task. Basic auth alone is not enough: a browser that knows the password
-sends it along with whatever a foreign page asks for, and a foreign name can be made to lead to this
+sends it with every request that another site triggers, and another host name can resolve to this
 machine. Flower's basic auth also leaves `/metrics` and `/healthcheck` open (2.2: handlers without
 `authenticated`). It knows nothing of tasks.
 """
@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from billing.config import LOOPBACK
 
 READ_BY_A_FORM = "/tasks/datatable"
-"""Flower's own page asks for its table with a form; it changes nothing."""
+"""Flower's own page requests its table with a form; that changes nothing."""
 NO_LOGIN = "FLOWER_BASIC_AUTH must be name:password, or several, comma-separated"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

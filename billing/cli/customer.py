@@ -84,7 +84,7 @@ def _people(found: dict[str, Any]) -> None:
     output.table(found["invoices"], PAID, empty="no invoices")
     output.say(
         f"taken {output.written('amount', found['amount_taken'])},"
-        f" given back {output.written('amount', found['amount_refunded'])},"
+        f" refunded {output.written('amount', found['amount_refunded'])},"
         + _more(found)
         + f" kept {output.written('amount', found['amount_kept'])}"
     )

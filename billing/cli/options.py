@@ -20,7 +20,7 @@ LIMIT = "100"
 def noun(text: str, ways: Mapping[State, Ways] | None = None) -> typer.Typer:
     """Create a group of commands for one noun; without a command it prints its help.
 
-    `ways` are the ways out of its states, which stand at the end of the help.
+    `ways` are the commands that each state allows, printed at the end of the help.
     """
     epilog = ways_out.told(ways) if ways else None
     return typer.Typer(help=text, epilog=epilog, no_args_is_help=True, rich_markup_mode="rich")

@@ -1,7 +1,7 @@
 """Print one JSON document for programs, or short tables and lines for people.
 
-It knows how an amount, an instant and a status look, by key and type, and nothing about billing.
-Rich is imported when something is printed for people. Where stdout is no terminal there is no
+It formats amounts, instants and statuses by key and type, and contains no billing logic.
+Rich is imported when something is printed for people. When stdout is not a terminal there is no
 colour, and nothing is cut or wrapped.
 """
 
@@ -42,7 +42,7 @@ INSTANT_ENDINGS = ("_at", "_to", "_until")
 """Keys of an event's data whose text is an instant."""
 NOTHING = "–"
 WIDE = 1000
-"""Columns where there is no terminal: more than any row has."""
+"""Width without a terminal: more than any row needs."""
 
 
 def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> None:
@@ -93,8 +93,8 @@ def table(
 ) -> None:
     """Print rows as a table; a column is a key, its heading the key in words.
 
-    Where a row does not fit the terminal's width, each becomes a block of lines: an id that is
-    broken in two cannot be copied.
+    If a row does not fit the terminal's width, each row becomes a block of lines: an id that is
+    wrapped cannot be copied.
     """
     if not rows:
         say(empty)

@@ -1,7 +1,7 @@
 """Reading CSV: a file or a pipe, one record a line.
 
-A cell holds no line break, so a quote that is opened on a line ends on it: a line with an open
-quote is a bad row by itself, and the lines after it are rows of their own. It knows no columns.
+A cell cannot contain a line break, so a quote must be closed on its own line: a line with an open
+quote is one bad row, and the next lines are separate rows. It knows no columns.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Turn an error into one line for people, without a traceback and without secrets.
 
-It looks at what an error is, imports nothing heavy to do so, and passes no secret on.
+It recognises errors by type, imports nothing heavy to do so, and prints no secret.
 """
 
 import errno

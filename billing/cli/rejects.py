@@ -1,8 +1,8 @@
 """Write the reject file: line number, reason and cells of each bad row, beside the source file.
 
-Mended, it can be imported itself: its first two columns are passed over. It holds what the row
-held, a token or a phone among it, and nothing else of an import does. It is made anew at each
-import, for its owner alone, and replaces nothing but an earlier one of its kind. It does not know
+Once corrected, it can be imported: its first two columns are skipped. It contains the whole
+row, including tokens and phones; no other output of an import does. It is rewritten by each
+import, readable by its owner only, and replaces only an earlier reject file. It does not know
 what columns mean.
 """
 
@@ -60,7 +60,7 @@ def write(
 
     `names` are the file's columns, and `cells` those of its bad lines.
 
-    A file of its own is written first and takes the place: nothing is written through a link.
+    A temporary file is written first and then renamed: nothing is written through a link.
     """
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

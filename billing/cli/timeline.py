@@ -1,7 +1,7 @@
 """Print a subscription's timeline: past periods, charges and events, and what comes next.
 
-It knows how a period, a charge and an event look, and decides nothing about them. Lines are
-wrapped to the terminal; where there is none, each moment is one line.
+It formats periods, charges and events, and decides nothing about them. Lines are
+wrapped to the terminal; without one, each moment is one line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

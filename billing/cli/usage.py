@@ -1,7 +1,7 @@
 """Report wrong usage in one line.
 
-One line in the form of a refusal, with the help that shows what is right. It knows Typer's errors
-and the tree of commands, and no command.
+The line has the form of a refusal and names the help that applies. It knows Typer's errors
+and the command tree, but no single command.
 """
 
 import ast

@@ -50,7 +50,7 @@ class Action(StrEnum):
     GIVE_UP_PAUSE = "dunning gives up: pause"
     COMPLETE = "last period settled"
     FALL_BEHIND = "charge declined"
-    RECOVER = "debt paid"
+    RECOVER = "unpaid invoice paid"
     OPEN_PERIOD = "a period opens"
     END_TRIAL = "the trial ends"
     VOID_INVOICE = "void an invoice"

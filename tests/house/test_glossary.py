@@ -23,6 +23,8 @@ NOUNS = {
     "refund", "subscription", "wallet",
 }  # fmt: skip
 """With what events and log lines begin."""
+SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
+"""Where messages are written."""
 QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
 """With what the names of tasks begin."""
 
@@ -92,6 +94,28 @@ def helps(command: object = None, words: tuple[str, ...] = ("billing",)) -> Iter
             yield from helps(inner, (*words, name))
 
 
+def messages() -> Iterator[str]:
+    """Every text of several words that the commands, tasks and rules may show, as it is written."""
+    for module in modules(*SPEAKING):
+        written = list(ast.walk(module.tree))
+        silent = {id(each.value) for each in written if isinstance(each, ast.Expr)}
+        for each in written:
+            if isinstance(each, ast.JoinedStr):
+                silent.update(id(part) for part in each.values)
+        for each in written:
+            if isinstance(each, ast.JoinedStr):
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else " "
+                    for part in each.values
+                )
+            elif isinstance(each, ast.Constant) and id(each) not in silent:
+                text = str(each.value)
+            else:
+                continue
+            if " " in text.strip():
+                yield module.at(each, text)
+
+
 def test_each_row_of_the_glossary_is_complete() -> None:
     """A row has a word, a meaning that is a sentence, and words that are not used for it."""
     found = rows()
@@ -127,6 +151,14 @@ def test_help_texts_use_the_words_of_the_glossary() -> None:
     found = list(helps())
 
     assert len(found) > 200
+    assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
+
+
+def test_messages_use_the_words_of_the_glossary() -> None:
+    """No error message, printed line or description of a setting has a word of the "not" column."""
+    found = [*messages(), *(field.description or "" for field in Settings.model_fields.values())]
+
+    assert len(found) > 500
     assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
 
 

@@ -48,8 +48,8 @@ def resolve_refund(
             return _end_unreturned(connection, row, verdict, by, now)
         if not safety.is_ours(context, connection):
             raise IllegalMove(
-                "this database belongs to another gateway than the settings name, so nobody can"
-                " be asked; if they are right: billing start-charging"
+                "this database belongs to another gateway than the settings name, so it cannot"
+                " be queried; if they are right: billing start-charging"
             )
     horizon = context.limits.not_found_horizon
     _check_resolvable(row, horizon, now)

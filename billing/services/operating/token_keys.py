@@ -56,8 +56,8 @@ def trouble(tried: Iterable[Opened]) -> str:
         return ""
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
     return (
-        f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were sealed"
-        " with, separated by a comma, or link the wallets anew:"
+        f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were encrypted"
+        " with, separated by a comma, or link the wallets again:"
         " billing wallet bind CUSTOMER --replace"
     )
 

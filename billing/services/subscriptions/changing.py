@@ -265,9 +265,9 @@ def _check_nothing_given_up(connection: Connection, current: Row) -> None:
     for each in of_it:
         if each["status"] == InvoiceStatus.UNCOLLECTIBLE:
             raise IllegalMove(
-                f"invoice {each['id']} of the running period was given up; pay it (billing invoice"
-                f" retry {each['id']}) or void it (billing invoice void {each['id']}) first, or"
-                " change --at period-end"
+                f"invoice {each['id']} of the current period is uncollectible; pay it (billing"
+                f" invoice retry {each['id']}) or void it (billing invoice void {each['id']})"
+                " first, or change --at period-end"
             )
 
 

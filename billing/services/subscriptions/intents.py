@@ -127,7 +127,11 @@ def check_nothing_is_late(row: Row, now: datetime) -> None:
     paused = row["status"] == SubscriptionStatus.PAUSED
     late = [
         (row[column], what)
-        for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on"))
+        for column, what in (
+            ("cancel_at", "cancel"),
+            ("pause_at", "pause"),
+            ("resume_at", "resume"),
+        )
         if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
     ]
     if change_is_late(row, now):

@@ -119,8 +119,8 @@ def _close_unopenable(
     if not replace:
         raise WalletAlreadyLinked(
             f"the customer's wallet {live['masked_phone']} is {live['status']}, and"
-            " BILLING_TOKEN_KEY does not open its token: add the key it was sealed with, or end"
-            " that wallet and link anew with --replace (task: replace=true)"
+            " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
+            " or replace that wallet with --replace (task: replace=true)"
         )
     row = wallets.lock(connection, live["id"])
     if row is None or row["token_sealed"] != live["token_sealed"]:
