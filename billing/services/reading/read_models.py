@@ -217,7 +217,9 @@ def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
-        return [_local(row) for row in balances.of_customer(connection, customer_id, limit)]
+        return [
+            _local(row._asdict()) for row in balances.of_customer(connection, customer_id, limit)
+        ]
 
 
 def _known_subscription(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
