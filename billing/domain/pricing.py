@@ -24,6 +24,15 @@ class Price:
     lines: Sequence[Line]
 
 
+class Reduction(NamedTuple):
+    """A coupon, as prices see it; `cycles` is None when it counts for ever."""
+
+    code: str
+    percent: int | None
+    rupiah: int | None
+    cycles: int | None
+
+
 def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
     """What a coupon takes off `amount`: a percentage, or rupiah; never more than there is."""
     if percent is not None:

@@ -17,6 +17,7 @@ from billing.domain.text import checked_id, checked_name
 from billing.services.context import Context
 from billing.services.subscriptions import intents
 from billing.store.queries import coupons, events, subscriptions
+from billing.store.queries.coupons import Coupon
 
 CODE_MAX, TITLE_MAX = 50, 50
 COUNT_MAX = 1_000_000
@@ -68,11 +69,11 @@ def archive_coupon(context: Context, code: str, by: Actor) -> None:
             events.record(connection, [event("coupon.archived", at=now, by=by, coupon=code)])
 
 
-def known_coupon(connection: Connection, code: str) -> Any:
+def known_coupon(connection: Connection, code: str) -> Coupon:
     """The coupon with this code, or NotKnown with a suggestion."""
     coupon = coupons.one(connection, code)
     if coupon is None:
-        near = get_close_matches(code, [c["code"] for c in coupons.page(connection, 1000)], n=1)
+        near = get_close_matches(code, [each.code for each in coupons.page(connection, 1000)], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; see: billing coupon list"
         raise NotKnown(f"no coupon has the code {code!r}{hint}")
     return coupon
@@ -108,8 +109,8 @@ def redeem(
     if not coupons.redeem(connection, code):
         why = (
             "is archived"
-            if coupon["archived_at"] is not None
-            else f"has been redeemed {coupon['redeemed_max']:,} times, which is all it may be"
+            if coupon.archived_at is not None
+            else f"has been redeemed {coupon.redeemed_max:,} times, which is all it may be"
         )
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
     row = subscriptions.lock_one(connection, subscription_id)
@@ -119,9 +120,7 @@ def redeem(
             # One for ever has no end that could be planned.
             which = {"why": "replaced by another coupon", "coupon": row["coupon_code"]}
             intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
-    subscriptions.change(
-        connection, subscription_id, coupon_code=code, coupon_left=coupon["cycles"]
-    )
+    subscriptions.change(connection, subscription_id, coupon_code=code, coupon_left=coupon.cycles)
     told = event(
         "coupon.redeemed", at=now, by=by, customer_id=customer_id,
         subscription_id=subscription_id, coupon=code,

@@ -203,13 +203,13 @@ def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
 def coupons(database: Database, limit: int) -> list[Shown]:
     """Coupons, those on offer first."""
     with database.transaction() as connection:
-        return [_local(row) for row in coupon_rows.page(connection, limit)]
+        return [_local(row._asdict()) for row in coupon_rows.page(connection, limit)]
 
 
 def coupon(database: Database, code: str) -> Shown:
     """One coupon, or NotKnown."""
     with database.transaction() as connection:
-        return _local(discounts.known_coupon(connection, code))
+        return _local(discounts.known_coupon(connection, code)._asdict())
 
 
 def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
