@@ -217,9 +217,8 @@ def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
-        return [
-            _local(row._asdict()) for row in balances.of_customer(connection, customer_id, limit)
-        ]
+        held = balances.of_customer(connection, customer_id, limit)
+    return [_local(each._asdict()) for each in held]
 
 
 def _known_subscription(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
