@@ -1,8 +1,7 @@
 """Read models: plans, customers, wallets, subscriptions and money as people and programs read them.
 
 Every answer is a dict or a list of them, ready for JSON but for instants and ids, which are
-still values; an instant is in the plan's timezone. It changes nothing and asks no gateway, so
-that a database is all it needs.
+still values; an instant is in the plan's timezone. It changes nothing and asks no gateway.
 """
 
 from collections import defaultdict
