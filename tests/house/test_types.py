@@ -1,5 +1,6 @@
-"""Mistakes about rows on the path that moves money, which mypy must find."""
+"""Rows on the path that moves money have types, and mypy finds mistakes about them."""
 
+import ast
 import subprocess
 import sys
 from hashlib import sha256
@@ -7,8 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT
+from tests.house.tree import PACKAGES, ROOT, modules
 
+TYPED = {
+    *(f"billing/domain/{name}.py" for name in ("conservation", "refund", "refund_settlement")),
+    *(
+        f"billing/store/queries/{name}.py"
+        for name in ("balances", "conservation", "coupons", "refunds")
+    ),
+    *(
+        f"billing/services/money/{name}.py"
+        for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")
+    ),
+}
+"""Modules in which no row has names of strings any more."""
 RIGHT = """
 from datetime import datetime
 from uuid import UUID
@@ -64,3 +77,24 @@ def test_mypy_finds_a_mistake_about_a_row(
     [error] = errors(RIGHT.replace(right, wrong), tmp_path)
 
     assert said in error
+
+
+def test_no_row_has_names_of_strings_where_money_moves() -> None:
+    """In modules whose rows have types, nothing reads a mapping by a name that mypy cannot see."""
+    typed = [module for module in modules(*PACKAGES) if module.name in TYPED]
+    found = [
+        module.at(node, ast.unparse(node))
+        for module in typed
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Name) and node.id in {"Mapping", "RowMapping"})
+        or (isinstance(node, ast.Attribute) and node.attr == "mappings")
+        or (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.slice, ast.Constant)
+            and isinstance(node.slice.value, str)
+        )
+    ]
+
+    assert {module.name for module in typed} == TYPED
+    assert found == []

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from billing.domain import periods, pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
@@ -159,7 +158,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         events.record(connection, [told])
 
 
-def _next_invoice_at(row: Any, now: datetime) -> datetime | None:
+def _next_invoice_at(row: RowMapping, now: datetime) -> datetime | None:
     """When the next invoice comes at the earliest; None when that hangs on a wallet.
 
     Raises IllegalMove when the last period of its term has been billed.
@@ -181,7 +180,7 @@ def _next_invoice_at(row: Any, now: datetime) -> datetime | None:
     return at
 
 
-def _locked(connection: Connection, subscription_id: UUID) -> Any:
+def _locked(connection: Connection, subscription_id: UUID) -> RowMapping:
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         raise NotKnown(f"no subscription has the id {subscription_id}")
