@@ -135,7 +135,9 @@ def test_named_functions_exist(name: str) -> None:
         (what, file)
         for what, file in places
         if not re.search(
-            rf"^\s*(?:def |class )?{what.rpartition('.')[2]}\b", (ROOT / file).read_text(), re.M
+            rf"^\s*(?:def |class )?{what.rpartition('.')[2]}\b",
+            (ROOT / file).read_text(),
+            re.MULTILINE,
         )
     ] == []
 
@@ -156,3 +158,13 @@ def test_named_tests_exist(name: str) -> None:
         for file, test in named
         if not any(test == known and file in {"", place} for place, known in there)
     } == set()
+
+
+def test_security_page_names_a_test_for_each_threat() -> None:
+    """A defence without a test is a claim."""
+    _, _, section = (ROOT / "SECURITY.md").read_text().partition("## Threats")
+    lines = section.partition("\n## ")[0].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| threat")]
+
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"`test_\w+`", row)] == []

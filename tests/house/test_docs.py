@@ -103,7 +103,7 @@ def test_make_alone_lists_the_targets() -> None:
     assert set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) >= TARGETS
 
 
-@pytest.mark.parametrize("name", ["CHANGELOG.md", "DECISIONS.md"])
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md"])
 def test_the_papers_of_the_house_exist(name: str) -> None:
-    """Operators read what changed, and developers why."""
+    """Operators read what changed, developers why and how, and who finds a hole whom to tell."""
     assert (ROOT / name).read_text().startswith("# ")
