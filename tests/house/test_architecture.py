@@ -11,7 +11,7 @@ from tests.house.charge_path import STEPS, STEPS_MAX, Step
 from tests.house.tree import ROOT
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md")
 TEXT = architecture_page.PAGE.read_text()
 
 

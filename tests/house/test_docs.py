@@ -107,3 +107,23 @@ def test_make_alone_lists_the_targets() -> None:
 def test_the_papers_of_the_house_exist(name: str) -> None:
     """Operators read what changed, developers why and how, and who finds a hole whom to tell."""
     assert (ROOT / name).read_text().startswith("# ")
+
+
+def test_index_of_decisions_equals_records() -> None:
+    """Each record has its line at the top, with its title; numbers have no gap."""
+    text = (ROOT / "DECISIONS.md").read_text()
+    records = re.findall(r"(?<=\n\n)## (\d+)\. (.+)\n\n", text)
+    listed = re.findall(r"^\| (\d+) \| (.+?) \| \S.* \|$", text, re.MULTILINE)
+
+    assert listed == records
+    assert [int(number) for number, _ in records] == list(range(1, text.count("\n## ")))
+
+
+def test_references_between_decisions_lead_to_a_record() -> None:
+    """`(41)`, or `record 41`, is the number of a record."""
+    text = (ROOT / "DECISIONS.md").read_text()
+    groups = re.findall(r"\((\d+(?:, \d+)*)\)|[Rr]ecord (\d+)", text)
+    named = {int(number) for pair in groups for number in re.findall(r"\d+", "".join(pair))}
+
+    assert named
+    assert max(named) < text.count("\n## ")
