@@ -22,6 +22,11 @@ def pages() -> str:
     return "\n".join(page.read_text() for page in found)
 
 
+def papers() -> str:
+    """The pages, and what stands beside the README."""
+    return "\n".join([pages(), *(path.read_text() for path in sorted(ROOT.glob("[A-Z]*.md")))])
+
+
 def in_writing(default: object) -> str:
     """A setting's default as the README shows it."""
     if isinstance(default, SecretStr):
@@ -72,7 +77,7 @@ def test_no_page_names_a_command_that_is_not_there() -> None:
 
     wrong = {
         words
-        for words in commands_named_in(pages())
+        for words in commands_named_in(papers())
         if not any(words[: len(command)] == command for command in known)
         and not (len(words) == 1 and words in groups)
     }
@@ -101,6 +106,16 @@ def test_make_alone_lists_the_targets() -> None:
 
     assert {line.split()[0] for line in listed.splitlines() if line.strip()} >= TARGETS
     assert set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) >= TARGETS
+
+
+def test_no_page_names_a_make_target_that_is_not_there() -> None:
+    """A `make` line in the pages can be typed as it stands."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lines = (re.match(r"make ([a-z-]+)\b", line) for line in code_lines(papers()))
+    named = {line[1] for line in lines if line}
+
+    assert len(named) > 10
+    assert named <= set(targets)
 
 
 @pytest.mark.parametrize("name", ["CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md"])
