@@ -23,7 +23,7 @@ from billing.services.wallets import linking, unlinking
 from billing.store.queries import engine as engine_rows
 from tests.integration.answering import answer_with
 from tests.integration.engine import START, Engine
-from tests.integration.test_services_resolving import HOUR
+from tests.integration.test_services_charge_resolution import HOUR
 
 CALLS = {
     name for name, member in vars(Gateway).items() if callable(member) and not name.startswith("_")

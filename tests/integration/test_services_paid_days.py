@@ -276,3 +276,21 @@ def test_nobody_is_past_due_who_owes_nothing(
 
     assert engine.status(subscription) == status
     assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"]
+
+
+def test_a_price_that_is_not_raised_charges_nothing_after_a_void_upgrade(engine: Engine) -> None:
+    """The upgrade was written off for this period; a lower price than its own does not debit."""
+    customer, subscription = begin(engine, cash=30_000)
+    changing.change(engine.context, subscription, OPERATOR, plan_code="SIXTY")
+    engine.run()
+    [upgrade] = [i for i in engine.invoices(subscription) if i["change_index"]]
+    operations.void_invoice(engine.context, upgrade["id"], WHY)
+    engine.put_cash(customer, 1_000_000)
+
+    made = change(engine, subscription, amount=45_000)
+
+    assert (made["net"], made["charge"]) == (0, 0)
+    assert len(engine.debits(customer)) == 1
+    assert change(engine, subscription, amount=15_000)["net"] == -15_000, "30,000 were paid"
+    engine.advance(APRIL + 31 * DAY)
+    assert engine.invoices(subscription)[-1]["amount"] == 15_000

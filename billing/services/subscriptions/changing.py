@@ -296,9 +296,12 @@ def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[st
 
 def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pricing.Change:
     """What the days that are left cost more or less; `after` is the new price of the period."""
-    if left.price == 0 and wanted.amount <= row["amount"]:
-        return pricing.Change(0, 0)  # a free period, or one whose invoice is void, stays free
-    return pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
+    made = pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
+    if made.net > 0 and wanted.amount <= row["amount"]:
+        # A free period, or one that was paid at a lower price before a change whose invoice is
+        # void, stays what it was: a price that is not raised charges nothing.
+        return pricing.Change(0, 0, left.price, left.price)
+    return made
 
 
 def _collect(
