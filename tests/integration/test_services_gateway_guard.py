@@ -85,16 +85,16 @@ class World:
 Drive = Callable[[Context, World, Engine], Any]
 
 SITES: dict[str, Drive] = {
-    "calling._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
-    "looking._look": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
-    "looking._shortfall": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
+    "dispatch._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
+    "prechecks._look": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
+    "prechecks._shortfall": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
     "reconciling._answer": lambda c, w, _e: reconciling.ask(c, [w.charges["lost"]]),
     "refunding._send": lambda c, w, _e: refunding.send_due(c, w.refunds["paid"]),
     "refunding._ask": lambda c, w, _e: refunding.send_due(c, w.refunds["asked"]),
     "refund_resolution.resolve_refund": lambda c, w, _e: refund_resolution.resolve_refund(
         c, w.refunds["unsure"], RefundVerdict.SUCCEEDED, replace(OPERATOR, reason="seen")
     ),
-    "unbinding.delete_token": lambda c, w, e: unlinking.delete_token(c, e.wallets(w.wanted)[0]),
+    "unlinking.delete_token": lambda c, w, e: unlinking.delete_token(c, e.wallets(w.wanted)[0]),
     "linking._ask_for_link": lambda c, w, _e: linking.bind(
         c, w.unlinked, "6281234567890", OPERATOR
     ),
@@ -104,11 +104,11 @@ SITES: dict[str, Drive] = {
     "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),
     "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
     "auditing.audit_gateway": lambda c, _w, e: list(auditing.audit_gateway(c, START, e.now)),
-    "guarding.check_keys": lambda c, _w, _e: safety.check_keys(c),
-    "resolving.resolve_charge": lambda c, w, _e: operations.resolve_charge(
+    "safety.check_keys": lambda c, _w, _e: safety.check_keys(c),
+    "charge_resolution.resolve_charge": lambda c, w, _e: operations.resolve_charge(
         c, w.charges["parked"], False, OPERATOR
     ),
-    "resolving._kept": lambda c, w, _e: operations.resolve_charge(
+    "charge_resolution._kept": lambda c, w, _e: operations.resolve_charge(
         c, w.charges["paid"], True, OPERATOR
     ),
 }
@@ -116,7 +116,7 @@ SITES: dict[str, Drive] = {
 SAID = {
     "linking._ask_for_link", "linking._delete_lost_tokens", "linking._poll", "linking.balance",
     "auditing.audit_gateway",
-    "resolving.resolve_charge", "resolving._kept", "refund_resolution.resolve_refund",
+    "charge_resolution.resolve_charge", "charge_resolution._kept", "refund_resolution.resolve_refund",
 }  # fmt: skip
 """Those that a person waits for: they say why nobody was called."""
 

@@ -200,7 +200,7 @@ def test_a_refund_that_cannot_be_recorded_is_held_and_sent_once_in_all(
     [bad] = [refund["id"] for refund in engine.refunds(first)]
 
     def broken(where: Any, refund: Any, *more: Any) -> Any:
-        if bad == (refund if isinstance(refund, UUID) else refund["id"]):
+        if bad == (refund if isinstance(refund, UUID) else refund.id):
             raise ValueError("no such word")
         return plain(where, refund, *more)
 

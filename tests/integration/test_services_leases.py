@@ -129,7 +129,7 @@ def test_what_is_more_than_may_be_charged_now_is_given_back(
     opening.open_due(engine.context)
     due = charging.lease_due(engine.context, 10)
     with monkeypatch.context() as patch:
-        patch.setattr(claiming.guarding, "charges_at_once", lambda *_: 1)
+        patch.setattr(claiming.safety, "charges_at_once", lambda *_: 1)
         new = claiming.claim(engine.context, dict.fromkeys(due))
     assert (len(new), leased(engine)) == (1, 0)
     charging.send(engine.context, [new])

@@ -46,8 +46,8 @@ PASSED_ONCE = (
     ),
     bug(
         "late_answer_of_an_older_refund_sending", f"{_SERVICES}/money/refunding.py",
-        'is_newest = row["tries"] == sending.tries and row["status"] == RefundStatus.IN_FLIGHT',
-        'is_newest = row["status"] == RefundStatus.IN_FLIGHT',
+        "is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT",
+        "is_newest = row.status is RefundStatus.IN_FLIGHT",
         f"{INTEGRATION}services_refund_sendings.py::"
         "test_a_late_answer_of_an_older_sending_does_not_speak_for_the_newer_one",
     ),
@@ -81,12 +81,12 @@ MONEY = (
     ),
     bug(
         "declined_refund_keeps_its_money", f"{_SERVICES}/money/returns.py",
-        '    move(connection, refund["charge_id"], refund["amount"], Part.REFUNDED, source)\n', "",
+        "    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)\n", "",
         f"{INTEGRATION}services_refunds.py::test_what_was_refused_does_not_use_its_key_up",
     ),
     bug(
         "declined_payout_loses_the_balance", f"{_SERVICES}/money/returns.py",
-        '        conservation.undo_pay_out(connection, refund["credit_id"], refund["amount"])\n',
+        "        conservation.undo_pay_out(connection, refund.credit_id, refund.amount)\n",
         "        pass\n",
         f"{INTEGRATION}services_returns.py::test_a_declined_payout_goes_back_to_the_balance",
     ),
@@ -98,7 +98,7 @@ MONEY = (
     ),
     bug(
         "refund_is_sent_under_a_new_id", f"{_SERVICES}/money/refunding.py",
-        'request_id=str(row["id"]),', "request_id=str(row['id'])[:-4] + f\"{tries:04d}\",",
+        "request_id=str(row.id),", "request_id=str(row.id)[:-4] + f\"{tries:04d}\",",
         f"{INTEGRATION}services_refunds.py::test_all_of_it_goes_back_once",
     ),
     bug(
@@ -112,7 +112,7 @@ MONEY = (
         [
             Edit(
                 f"{_SERVICES}/collecting/opening.py",
-                'credit["remaining"] -= taken.get(credit["id"], 0)', 'taken.get(credit["id"], 0)',
+                "credit.remaining - taken.get(credit.id, 0)", "credit.remaining",
             ),
             Edit(
                 f"{_SERVICES}/operating/isolation.py",

@@ -177,6 +177,10 @@ STORIES: dict[str, list[Deed]] = {
         ("renew", ["late"], 33), ("speak", []), ("change", "FORTNIGHT", None),
         ("cancel", "none", []), ("decide", 0, "returned-elsewhere"),
     ],
+    "a declined payout is used by the next invoice": [
+        ("change", None, 900), ("renew", [], 9), ("refund", 3, 15_000, ["failed"]),
+        ("give", 15_000), ("renew", [], 9), ("change", None, 12_000), ("pay_out", 0, ["failed"]),
+    ],
     "a second sending refused": [("refund", 0, 700, ["refused again"]), ("renew", [], 1)],
 }  # fmt: skip
 

@@ -216,7 +216,7 @@ def _is_due(plan: _Plan, now: datetime) -> bool:
 class _Balance:
     """The remaining credits of customers in this transaction, and which invoice uses them."""
 
-    left: Mapping[str, list[dict[str, Any]]]
+    left: dict[str, list[pricing.CreditLeft]]
     used: list[tuple[int, UUID, int]] = field(default_factory=list)
 
     def cover(self, customer_id: str, invoice_id: UUID, amount: int) -> int:
@@ -226,16 +226,17 @@ class _Balance:
             return 0
         parts = pricing.allocate(mine, amount)
         taken = dict(parts)
-        for credit in mine:
-            credit["remaining"] -= taken.get(credit["id"], 0)
+        self.left[customer_id] = [
+            credit._replace(remaining=credit.remaining - taken.get(credit.id, 0)) for credit in mine
+        ]
         self.used += [(credit_id, invoice_id, part) for credit_id, part in parts]
         return sum(taken.values())
 
 
 def _credits(connection: Connection, due: Iterable[Mapping[Any, Any]]) -> _Balance:
-    left = defaultdict(list)
+    left = defaultdict[str, list[pricing.CreditLeft]](list)
     for row in balances.lock_left(connection, list({row["customer_id"] for row in due})):
-        left[row["customer_id"]].append(dict(row))
+        left[row.customer_id].append(row)
     return _Balance(left)
 
 

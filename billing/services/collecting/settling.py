@@ -289,11 +289,11 @@ def _follow_up(
         paid_twice = row["invoice_status"] == InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
         order = returns.Order(row["amount"], purpose, decision.give_back)
-        returns.request_refund(connection, returns.Taken.by(row), order, SCHEDULER, now)
+        returns.request_refund(connection, _taken(row), order, SCHEDULER, now)
     if decision.pays and row["status"] not in UNRESOLVED:
         doubtful_charges.ask_about(connection, [row["invoice_id"]], now)
     if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
-        unserved_days.refund_late(connection, row, now)
+        unserved_days.refund_late(connection, _taken(row), row["amount"], now)
     if decision.wallet_lost:
         transitions.lose_wallet(
             connection, row["wallet_id"], now, "the gateway asks for a new link"
@@ -302,3 +302,7 @@ def _follow_up(
         uncollectible.give_up(connection, row["subscription_id"], now, decision.cap)
     elif decision.move is not None:
         transitions.move(connection, row["subscription_id"], decision.move, now)
+
+
+def _taken(row: Mapping[Any, Any]) -> returns.Taken:
+    return returns.Taken(row["id"], row["invoice_id"], row["subscription_id"], row["customer_id"])

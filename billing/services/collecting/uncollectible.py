@@ -17,11 +17,14 @@ from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import zone_of
 from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
 from billing.services.collecting import opening
 from billing.services.money import unserved_days
 from billing.services.subscriptions import proration, transitions
 from billing.store.queries import invoices, subscriptions
+from billing.store.queries.invoices import GivenUp
+from billing.store.selecting import part
 
 _GIVEN_UP = {
     SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
@@ -84,7 +87,9 @@ def give_up(
         if running is not None and running["status"] == InvoiceStatus.PAID:
             proration.give_unused(connection, row, now, SCHEDULER, reason)
     if step is SubscriptionMove.CANCEL:
-        unserved_days.return_credits(connection, row, given_up, now, reason, SCHEDULER, now)
+        covered = [part(GivenUp, {**each, "closed_at": now}) for each in given_up]
+        place = zone_of(row)
+        unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
     transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
 
 

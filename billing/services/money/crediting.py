@@ -1,6 +1,5 @@
 """Crediting: the customer's balance, made of credits that the next invoices use, oldest first."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from billing.domain.refund import RefundPurpose
 from billing.services.context import Context, Request, once
 from billing.services.money import returns
 from billing.store.queries import balances, catalog, charges, subscriptions
+from billing.store.queries.charges import Money
 
 
 def grant(
@@ -48,10 +48,11 @@ def refund(
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         paid = _charge_behind(connection, credit_id)
-        subscriptions.lock(connection, [paid["subscription_id"]])
-        [credit] = balances.lock_one(connection, credit_id)
-        amount = min(credit["remaining"], credit["from_charge"] - credit["paid_out"])
-        if not credit["remaining"]:
+        subscriptions.lock(connection, [paid.subscription_id])
+        credit = balances.lock_one(connection, credit_id)
+        assert credit is not None  # noqa: S101 - credits are never deleted
+        amount = min(credit.remaining, credit.from_charge - credit.paid_out)
+        if not credit.remaining:
             raise IllegalMove(f"nothing is left of credit {credit_id}; it was used or paid out")
         if not amount:
             raise IllegalMove(
@@ -70,12 +71,12 @@ def refund(
     return once(context, request, act)
 
 
-def _charge_behind(connection: Connection, credit_id: int) -> Mapping[Any, Any]:
+def _charge_behind(connection: Connection, credit_id: int) -> Money:
     """The charge whose money a credit is."""
     credit = balances.one(connection, credit_id)
     if credit is None:
         raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")
-    paid = credit["charge_id"] and charges.one(connection, credit["charge_id"])
+    paid = credit.charge_id and charges.money_of(connection, credit.charge_id)
     if not paid:
         raise IllegalMove(f"no payment stands behind credit {credit_id}; only an invoice uses it")
     return paid

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from billing.domain import periods, pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
@@ -17,6 +16,7 @@ from billing.domain.text import checked_id, checked_name
 from billing.services.context import Context
 from billing.services.subscriptions import intents
 from billing.store.queries import coupons, events, subscriptions
+from billing.store.queries.coupons import Coupon
 
 CODE_MAX, TITLE_MAX = 50, 50
 COUNT_MAX = 1_000_000
@@ -68,11 +68,11 @@ def archive_coupon(context: Context, code: str, by: Actor) -> None:
             events.record(connection, [event("coupon.archived", at=now, by=by, coupon=code)])
 
 
-def known_coupon(connection: Connection, code: str) -> Any:
+def known_coupon(connection: Connection, code: str) -> Coupon:
     """The coupon with this code, or NotKnown with a suggestion."""
     coupon = coupons.one(connection, code)
     if coupon is None:
-        near = get_close_matches(code, [c["code"] for c in coupons.page(connection, 1000)], n=1)
+        near = get_close_matches(code, [each.code for each in coupons.page(connection, 1000)], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; see: billing coupon list"
         raise NotKnown(f"no coupon has the code {code!r}{hint}")
     return coupon
@@ -108,8 +108,8 @@ def redeem(
     if not coupons.redeem(connection, code):
         why = (
             "is archived"
-            if coupon["archived_at"] is not None
-            else f"has been redeemed {coupon['redeemed_max']:,} times, which is all it may be"
+            if coupon.archived_at is not None
+            else f"has been redeemed {coupon.redeemed_max:,} times, which is all it may be"
         )
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
     row = subscriptions.lock_one(connection, subscription_id)
@@ -119,9 +119,7 @@ def redeem(
             # One for ever has no end that could be planned.
             which = {"why": "replaced by another coupon", "coupon": row["coupon_code"]}
             intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
-    subscriptions.change(
-        connection, subscription_id, coupon_code=code, coupon_left=coupon["cycles"]
-    )
+    subscriptions.change(connection, subscription_id, coupon_code=code, coupon_left=coupon.cycles)
     told = event(
         "coupon.redeemed", at=now, by=by, customer_id=customer_id,
         subscription_id=subscription_id, coupon=code,
@@ -160,7 +158,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         events.record(connection, [told])
 
 
-def _next_invoice_at(row: Any, now: datetime) -> datetime | None:
+def _next_invoice_at(row: RowMapping, now: datetime) -> datetime | None:
     """When the next invoice comes at the earliest; None when that hangs on a wallet.
 
     Raises IllegalMove when the last period of its term has been billed.
@@ -182,7 +180,7 @@ def _next_invoice_at(row: Any, now: datetime) -> datetime | None:
     return at
 
 
-def _locked(connection: Connection, subscription_id: UUID) -> Any:
+def _locked(connection: Connection, subscription_id: UUID) -> RowMapping:
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         raise NotKnown(f"no subscription has the id {subscription_id}")

@@ -5,7 +5,6 @@ although its money must go back is replaced by another refund, was returned by o
 waived. What the gateway says later against a person's word is recorded as a contradiction.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +16,12 @@ from billing.domain import machine, refund
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
-from billing.domain.refund import UNSETTLED, RefundMove, RefundPurpose, RefundStatus, RefundVerdict
+from billing.domain.refund import UNSETTLED, RefundMove, RefundStatus, RefundVerdict
 from billing.services.context import Context
 from billing.services.money import returns
 from billing.services.operating import safety
 from billing.store.queries import charges, events, invoices, refunds
+from billing.store.queries.refunds import LockedRefund
 
 LOOK_BACK_AFTER = timedelta(days=1)
 LOOKS_BACK_MAX = 7
@@ -53,7 +53,7 @@ def resolve_refund(
             )
     horizon = context.limits.not_found_horizon
     _check_resolvable(row, horizon, now)
-    answer = context.gateway.check_status(str(refund_id), row["gateway_number"], row["amount"])
+    answer = context.gateway.check_status(str(refund_id), row.gateway_number, row.amount)
     _check_agrees(answer, verdict)
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -84,21 +84,21 @@ def said(answer: StatusOutcome) -> str:
             return f"unknown ({reason})"
 
 
-def _locked(connection: Connection, refund_id: UUID) -> Mapping[Any, Any]:
+def _locked(connection: Connection, refund_id: UUID) -> LockedRefund:
     row = refunds.lock(connection, refund_id)
     if row is None:
         raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
     return row
 
 
-def _check_resolvable(row: Mapping[Any, Any], horizon: timedelta, now: datetime) -> None:
-    status, sent_at = RefundStatus(row["status"]), row["sent_at"]
+def _check_resolvable(row: LockedRefund, horizon: timedelta, now: datetime) -> None:
+    status, sent_at = row.status, row.sent_at
     if status not in refund.UNSETTLED:
-        raise IllegalMove(f"refund {row['id']} is {status}; only an unsettled one is resolved")
+        raise IllegalMove(f"refund {row.id} is {status}; only an unsettled one is resolved")
     is_old = status is RefundStatus.UNKNOWN and sent_at is not None and now >= sent_at + horizon
-    if row["parked_at"] is None and not is_old:
+    if row.parked_at is None and not is_old:
         raise IllegalMove(
-            f"refund {row['id']} is {status} and neither parked nor older than"
+            f"refund {row.id} is {status} and neither parked nor older than"
             f" {int(horizon.total_seconds()) // 60} minutes; the gateway is still being asked"
         )
 
@@ -112,39 +112,38 @@ def _check_agrees(answer: StatusOutcome, verdict: RefundVerdict) -> None:
 
 def _settle_by_word(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: LockedRefund,
     verdict: RefundVerdict,
     answer: StatusOutcome,
     by: Actor,
     now: datetime,
 ) -> None:
     if verdict is RefundVerdict.SUCCEEDED:
-        if row["status"] == RefundStatus.REQUESTED:
-            raise IllegalMove(f"refund {row['id']} was never received; resolve it --as declined")
-        status = refund.advance(RefundStatus(row["status"]), RefundMove.SUCCEED)
+        if row.status is RefundStatus.REQUESTED:
+            raise IllegalMove(f"refund {row.id} was never received; resolve it --as declined")
+        status = refund.advance(row.status, RefundMove.SUCCEED)
     else:
-        step = refund.declining(RefundPurpose(row["purpose"]))
-        status = refund.advance(RefundStatus(row["status"]), step)
-    facts: dict[str, Any] = {"amount": row["amount"], "gateway": said(answer)}
+        status = refund.advance(row.status, refund.declining(row.purpose))
+    facts: dict[str, Any] = {"amount": row.amount, "gateway": said(answer)}
     if status is RefundStatus.SUCCEEDED:
         _count_returned(connection, row)
     else:
         facts["back_to"] = returns.put_back(connection, row)
     refunds.change(
-        connection, row["id"], status=status, settled_at=now, parked_at=None, resolved_at=now,
+        connection, row.id, status=status, settled_at=now, parked_at=None, resolved_at=now,
         waits=0, next_attempt_at=now + LOOK_BACK_AFTER,
     )  # fmt: skip
     _tell(connection, f"refund.{status}", row, by, now, **facts)
 
 
 def _end_unreturned(
-    connection: Connection, row: Mapping[Any, Any], verdict: RefundVerdict, by: Actor, now: datetime
+    connection: Connection, row: LockedRefund, verdict: RefundVerdict, by: Actor, now: datetime
 ) -> dict[str, Any]:
     """End a refund whose money must go back, and was declined: by other means, or not at all."""
-    status = RefundStatus(row["status"])
+    status = row.status
     if status is not RefundStatus.UNRETURNED:
         raise IllegalMove(
-            f"refund {row['id']} is {status}; only an unreturned one is resolved --as {verdict}"
+            f"refund {row.id} is {status}; only an unreturned one is resolved --as {verdict}"
         )
     if verdict is RefundVerdict.KEPT:
         status = refund.advance(status, RefundMove.WAIVE)
@@ -153,16 +152,16 @@ def _end_unreturned(
         returns.take_out_again(connection, row)
         _count_returned(connection, row)
     refunds.change(
-        connection, row["id"], status=status, resolved_at=now, waits=0,
+        connection, row.id, status=status, resolved_at=now, waits=0,
         next_attempt_at=now + LOOK_BACK_AFTER,
     )  # fmt: skip
-    _tell(connection, f"refund.{status}", row, by, now, amount=row["amount"])
-    return {"refund": str(row["id"]), "status": status.value, "gateway": None}
+    _tell(connection, f"refund.{status}", row, by, now, amount=row.amount)
+    return {"refund": str(row.id), "status": status.value, "gateway": None}
 
 
-def _count_returned(connection: Connection, row: Mapping[Any, Any]) -> None:
-    if not row["surplus"]:
-        invoices.add_refunded(connection, row["invoice_id"], row["amount"])
+def _count_returned(connection: Connection, row: LockedRefund) -> None:
+    if not row.surplus:
+        invoices.add_refunded(connection, row.invoice_id, row.amount)
 
 
 def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> UUID:
@@ -172,12 +171,12 @@ def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> 
     nothing to retry, or when it is tried again by itself.
     """
     row = _locked(connection, refund_id)
-    if row["status"] == RefundStatus.UNRETURNED:
+    if row.status is RefundStatus.UNRETURNED:
         return _replace(connection, row, by, now)
-    if row["parked_at"] is None:
-        status = RefundStatus(row["status"])
-        why = "it is tried again by itself" if status in UNSETTLED else "there is nothing to retry"
-        raise IllegalMove(f"refund {refund_id} {machine.stands(status)}; {why}")
+    if row.parked_at is None:
+        is_tried = row.status in UNSETTLED
+        why = "it is tried again by itself" if is_tried else "there is nothing to retry"
+        raise IllegalMove(f"refund {refund_id} {machine.stands(row.status)}; {why}")
     refunds.change(connection, refund_id, next_attempt_at=now, parked_at=None, waits=0)
     _tell(connection, "refund.retry_requested", row, by, now)
     return refund_id
@@ -194,16 +193,16 @@ def retry_refund(context: Context, refund_id: UUID, by: Actor) -> dict[str, Any]
         return {"refund": str(go_on(connection, refund_id, by, now))}
 
 
-def _replace(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> UUID:
+def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime) -> UUID:
     """Send the money of an unreturned refund under a new Request-Id."""
-    paid = charges.one(connection, row["charge_id"])
+    paid = charges.money_of(connection, row.charge_id)
     assert paid is not None  # noqa: S101 - a foreign key holds it
-    amount = min(row["amount"], paid["kept"])
+    amount = min(row.amount, paid.kept)
     if not amount:
         raise IllegalMove(
-            f"nothing is kept of the charge of refund {row['id']} any more; resolve it --as kept"
+            f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
         )
-    order = returns.Order(amount, RefundPurpose(row["purpose"]), row["reason"], replaces=row["id"])
+    order = returns.Order(amount, row.purpose, row.reason, replaces=row.id)
     made = returns.request_refund(connection, returns.Taken.by(paid), order, by, now)
     _end_as_replaced(connection, row, made, by, now)
     return made
@@ -213,14 +212,13 @@ def request_in_place_of(
     connection: Connection, taken: returns.Taken, order: returns.Order, by: Actor, now: datetime
 ) -> UUID:
     """Request a refund that a person asks for; it replaces unreturned ones that it covers."""
-    left, covered = order.amount, []
+    left, covered = order.amount, list[LockedRefund]()
     for row in refunds.unreturned_of(connection, taken.charge_id):
-        if row["amount"] <= left:
-            left -= row["amount"]
+        if row.amount <= left:
+            left -= row.amount
             covered.append(row)
     if covered:
-        purpose, replaces = RefundPurpose(covered[0]["purpose"]), covered[0]["id"]
-        order = replace(order, purpose=purpose, replaces=replaces)
+        order = replace(order, purpose=covered[0].purpose, replaces=covered[0].id)
     made = returns.request_refund(connection, taken, order, by, now)
     for row in covered:
         _end_as_replaced(connection, row, made, by, now)
@@ -228,41 +226,41 @@ def request_in_place_of(
 
 
 def _end_as_replaced(
-    connection: Connection, row: Mapping[Any, Any], made: UUID, by: Actor, now: datetime
+    connection: Connection, row: LockedRefund, made: UUID, by: Actor, now: datetime
 ) -> None:
-    status = refund.advance(RefundStatus(row["status"]), RefundMove.DECLINE)
-    refunds.change(connection, row["id"], status=status)
+    status = refund.advance(row.status, RefundMove.DECLINE)
+    refunds.change(connection, row.id, status=status)
     _tell(connection, "refund.replaced", row, by, now, replaced_by=str(made))
 
 
 def look_back(
-    connection: Connection, row: Mapping[Any, Any], answer: StatusOutcome, now: datetime
+    connection: Connection, row: LockedRefund, answer: StatusOutcome, now: datetime
 ) -> None:
     """Compare what a person said of a refund, or a decline, with what the gateway says later.
 
     Money that did go back is booked if it is still there; a contradiction is recorded anyway.
     """
     if isinstance(answer, Pending | Unknown):
-        looks = row["waits"] + 1
+        looks = row.waits + 1
         due = now + LOOK_BACK_AFTER if looks < LOOKS_BACK_MAX else None
-        refunds.change(connection, row["id"], waits=looks, next_attempt_at=due)
+        refunds.change(connection, row.id, waits=looks, next_attempt_at=due)
         return
-    status, values = RefundStatus(row["status"]), dict[str, Any](next_attempt_at=None)
+    status, changes = row.status, refunds.Changes(next_attempt_at=None)
     if isinstance(answer, Succeeded) != (status is RefundStatus.SUCCEEDED):
         is_booked = status not in refund.RETURNED and _book_late(connection, row)
         _tell(
-            connection, "refund.contradicted", row, SCHEDULER, now, amount=row["amount"],
+            connection, "refund.contradicted", row, SCHEDULER, now, amount=row.amount,
             booked=is_booked, ours=status, gateway=said(answer),
         )  # fmt: skip
         if is_booked:
             status = refund.advance(status, RefundMove.SUCCEED)
-            values |= {"status": status, "settled_at": now}
-            told = {"amount": row["amount"], "late": True}
+            changes |= {"status": status, "settled_at": now}
+            told = {"amount": row.amount, "late": True}
             _tell(connection, "refund.succeeded", row, SCHEDULER, now, **told)
-    refunds.change(connection, row["id"], **values)
+    refunds.change(connection, row.id, **changes)
 
 
-def _book_late(connection: Connection, row: Mapping[Any, Any]) -> bool:
+def _book_late(connection: Connection, row: LockedRefund) -> bool:
     """Count money that went back after we had put it back; False when it is gone by now."""
     try:
         returns.take_out_again(connection, row)
@@ -296,19 +294,27 @@ def acknowledge_breach(context: Context, charge_id: UUID, by: Actor) -> None:
         raise InvalidValue(REASON_NEEDED)
     now = context.clock.now()
     with context.database.transaction() as connection:
-        row = charges.one(connection, charge_id)
-        if row is None:
+        paid = charges.money_of(connection, charge_id)
+        if paid is None:
             raise NotKnown(f"no charge has the id {charge_id}")
         if not refunds.has_breach(connection, charge_id):
             raise IllegalMove(f"nothing is wrong with the money of charge {charge_id}")
-        names = ("customer_id", "subscription_id", "invoice_id")
-        about = {name: row[name] for name in names}
-        told = event("charge.breach_acknowledged", at=now, by=by, **about, charge_id=charge_id)
+        told = event(
+            "charge.breach_acknowledged", at=now, by=by, customer_id=paid.customer_id,
+            subscription_id=paid.subscription_id, invoice_id=paid.invoice_id, charge_id=charge_id,
+        )  # fmt: skip
         events.record(connection, [told])
 
 
 def _tell(
-    connection: Connection, kind: str, row: Mapping[Any, Any], by: Actor, now: datetime, **data: Any
+    connection: Connection, kind: str, row: LockedRefund, by: Actor, now: datetime, **data: Any
 ) -> None:
-    about = {name: row[name] for name in refunds.ABOUT}
-    events.record(connection, [event(kind, at=now, by=by, **about, refund=str(row["id"]), **data)])
+    events.record(connection, [told_of(row, kind, by, now, **data)])
+
+
+def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: Any) -> dict[str, Any]:
+    """An event about a refund, with the ids of all that it belongs to."""
+    return event(
+        kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.subscription_id,
+        invoice_id=row.invoice_id, charge_id=row.charge_id, refund=str(row.id), **data,
+    )  # fmt: skip

@@ -5,7 +5,6 @@ A refund is a row before it is a request. What its answer means is decided in
 Request-Id, and sent again under it only when the gateway says that it never had it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import Connection
 
 from billing.domain import refund
 from billing.domain.errors import IllegalMove, NotKnown, RefundTooLarge
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import checked_amount, rupiah
 from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
@@ -24,9 +23,12 @@ from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.services.money import refund_resolution, returns
+from billing.services.money.refund_resolution import told_of
 from billing.services.operating import isolation, safety
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.store.queries.charges import Money
 from billing.store.queries.holding import Kind
+from billing.store.queries.refunds import LockedRefund
 
 log = structlog.get_logger(__name__)
 
@@ -52,23 +54,23 @@ def refund_invoice(
         checked_amount(amount)
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        invoice = invoices.one(connection, invoice_id)
+        invoice = invoices.standing(connection, invoice_id)
         if invoice is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        subscriptions.lock(connection, [invoice["subscription_id"]])
+        subscriptions.lock(connection, [invoice.subscription_id])
         paid = charges.refundable(connection, invoice_id)
         if paid is None:
-            free = invoice["status"] == InvoiceStatus.PAID
+            free = invoice.status is InvoiceStatus.PAID
             raise IllegalMove(
                 f"invoice {invoice_id} was covered by credits; no money was taken for it"
                 if free
-                else f"invoice {invoice_id} is {invoice['status']}; only a paid one can be refunded"
+                else f"invoice {invoice_id} is {invoice.status}; only a paid one can be refunded"
             )
-        wanted = paid["kept"] if amount is None else amount
-        if not 0 < wanted <= paid["kept"]:
+        wanted = paid.kept if amount is None else amount
+        if not 0 < wanted <= paid.kept:
             raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
         why = by.reason or "refund"
-        order = returns.Order(wanted, _purpose(paid, invoice), why)
+        order = returns.Order(wanted, _purpose(paid, invoice.status), why)
         made = refund_resolution.request_in_place_of(
             connection, returns.Taken.by(paid), order, by, now
         )
@@ -77,21 +79,20 @@ def refund_invoice(
     return once(context, request, act)
 
 
-def _purpose(paid: Mapping[Any, Any], invoice: Mapping[Any, Any]) -> RefundPurpose:
+def _purpose(paid: Money, status: InvoiceStatus) -> RefundPurpose:
     """A surplus payment must go back, also when a person asks for it."""
-    if not paid["surplus"]:
+    if not paid.surplus:
         return RefundPurpose.OPERATOR
-    is_paid = invoice["status"] == InvoiceStatus.PAID
-    return RefundPurpose.SURPLUS if is_paid else RefundPurpose.VOID
+    return RefundPurpose.SURPLUS if status is InvoiceStatus.PAID else RefundPurpose.VOID
 
 
-def _too_large(paid: Mapping[Any, Any], invoice_id: UUID, wanted: int) -> str:
-    said = f"{rupiah(paid['kept'])} is left of invoice {invoice_id}"
-    if paid["credited"]:
-        said += f", {rupiah(paid['credited'])} was credited to the customer's balance"
-    if paid["kept"]:
+def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
+    said = f"{rupiah(paid.kept)} is left of invoice {invoice_id}"
+    if paid.credited:
+        said += f", {rupiah(paid.credited)} was credited to the customer's balance"
+    if paid.kept:
         return f"{said}; {rupiah(wanted)} cannot be refunded"
-    if paid["credited"]:
+    if paid.credited:
         return f"{said}; pay a credit out with: billing credit refund ID"
     return f"{said}; it is refunded already"
 
@@ -105,19 +106,19 @@ def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
-        invoice = invoices.one(connection, invoice_id)
+        invoice = invoices.standing(connection, invoice_id)
         if invoice is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        subscriptions.lock(connection, [invoice["subscription_id"]])
+        subscriptions.lock(connection, [invoice.subscription_id])
         waiting = [
             row
             for row in refunds.of_invoice(connection, [invoice_id])
-            if row["parked_at"] is not None or row["status"] == RefundStatus.UNRETURNED
+            if row.parked_at is not None or row.status is RefundStatus.UNRETURNED
         ]
         if not waiting:
             raise IllegalMove(f"no refund of invoice {invoice_id} is parked or unreturned")
         for row in waiting:
-            refund_resolution.go_on(connection, row["id"], by, now)
+            refund_resolution.go_on(connection, row.id, by, now)
     return len(waiting)
 
 
@@ -171,43 +172,41 @@ def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = refunds.lock(connection, refund_id)
-        if row is None or row["next_attempt_at"] is None or row["next_attempt_at"] > now:
+        if row is None or row.next_attempt_at is None or row.next_attempt_at > now:
             return None
-        if row["held_at"] is not None:
+        if row.held_at is not None:
             return None
         if not safety.is_ours(context, connection):
             return None
-        status = RefundStatus(row["status"])
+        status = row.status
         if status is RefundStatus.REQUESTED:
             return _taken_to_send(connection, row, now)
         if status is RefundStatus.IN_FLIGHT:
             # Whoever sent it is gone; what became of it is not known.
             status = refund.advance(status, RefundMove.LOSE_SIGHT)
         refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
-        return _Question(
-            refund_id, row["gateway_number"], row["amount"], status, row["tries"], row["waits"]
-        )
+        return _Question(refund_id, row.gateway_number, row.amount, status, row.tries, row.waits)
 
 
-def _taken_to_send(connection: Connection, row: Mapping[Any, Any], now: datetime) -> _Sending:
-    tries = row["tries"] + 1
+def _taken_to_send(connection: Connection, row: LockedRefund, now: datetime) -> _Sending:
+    tries = row.tries + 1
     refunds.change(
         connection,
-        row["id"],
-        status=refund.advance(RefundStatus(row["status"]), RefundMove.SEND),
+        row.id,
+        status=refund.advance(row.status, RefundMove.SEND),
         tries=tries,
         sent_at=now,
         next_attempt_at=now + ANSWER_WAIT,
     )
-    events.record(connection, [_told("refund.sent", row, now, tries=tries)])
+    events.record(connection, [told_of(row, "refund.sent", SCHEDULER, now, tries=tries)])
     order = RefundOrder(
-        request_id=str(row["id"]),
-        charge_request_id=str(row["charge_id"]),
-        number=row["gateway_number"],
-        amount=row["amount"],
-        reason=row["reason"][:REASON_MAX],
+        request_id=str(row.id),
+        charge_request_id=str(row.charge_id),
+        number=row.gateway_number,
+        amount=row.amount,
+        reason=row.reason[:REASON_MAX],
     )
-    return _Sending(row["id"], order, tries)
+    return _Sending(row.id, order, tries)
 
 
 def _send(context: Context, sending: _Sending) -> None:
@@ -222,7 +221,7 @@ def _send(context: Context, sending: _Sending) -> None:
         row = refunds.lock(connection, sending.refund_id)
         if row is None:
             return
-        is_newest = row["tries"] == sending.tries and row["status"] == RefundStatus.IN_FLIGHT
+        is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT
         if is_newest:
             _write(connection, row, decide_live(_facts(row), outcome, now), now)
         elif isinstance(outcome, Succeeded):
@@ -244,7 +243,7 @@ def _ask(context: Context, question: _Question) -> _Sending | None:
     with context.database.transaction() as connection:
         row = refunds.lock(connection, question.refund_id)
         asked_of = (question.status, question.tries, question.waits)
-        if row is None or asked_of != (row["status"], row["tries"], row["waits"]):
+        if row is None or asked_of != (row.status, row.tries, row.waits):
             return None
         if question.status not in refund.UNSETTLED:
             refund_resolution.look_back(connection, row, answer, now)
@@ -257,57 +256,54 @@ def _ask(context: Context, question: _Question) -> _Sending | None:
     return None
 
 
-def _accept_late_success(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
-    status = RefundStatus(row["status"])
-    if status in {RefundStatus.IN_FLIGHT, RefundStatus.UNKNOWN}:
+def _accept_late_success(connection: Connection, row: LockedRefund, now: datetime) -> None:
+    if row.status in {RefundStatus.IN_FLIGHT, RefundStatus.UNKNOWN}:
         _write(connection, row, decide_live(_facts(row), Succeeded(), now), now)
-    elif status not in refund.COUNTED:
+    elif row.status not in refund.COUNTED:
         refund_resolution.look_back(connection, row, Succeeded(), now)
 
 
-def _facts(row: Mapping[Any, Any]) -> Facts:
+def _facts(row: LockedRefund) -> Facts:
     return Facts(
-        status=RefundStatus(row["status"]),
-        purpose=RefundPurpose(row["purpose"]),
-        sent_at=row["sent_at"] or row["created_at"],
-        tries=row["tries"],
-        turned_away=row["turned_away"],
-        waits=row["waits"],
-        declined_seen_at=row["declined_seen_at"],
-        failed_seen_at=row["failed_seen_at"],
+        status=row.status,
+        purpose=row.purpose,
+        sent_at=row.sent_at or row.created_at,
+        tries=row.tries,
+        turned_away=row.turned_away,
+        waits=row.waits,
+        declined_seen_at=row.declined_seen_at,
+        failed_seen_at=row.failed_seen_at,
     )
 
 
-def _write(
-    connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
-) -> None:
-    values: dict[str, Any] = {
+def _write(connection: Connection, row: LockedRefund, decision: Decision, now: datetime) -> None:
+    changes: refunds.Changes = {
         "status": decision.status,
         "waits": decision.waits,
         "next_attempt_at": decision.next_attempt_at,
-        "turned_away": row["turned_away"] + decision.turned_away,
-        "declined_seen_at": row["declined_seen_at"]
+        "turned_away": row.turned_away + decision.turned_away,
+        "declined_seen_at": row.declined_seen_at
         if decision.is_final
         else decision.declined_seen_at,
         "failed_seen_at": decision.failed_seen_at,
         "parked_at": now if decision.parked else None,
     }
-    if row["declined_seen_at"] is None:  # what a decline said stays on record
-        values |= {"code": decision.code or row["code"], "message": decision.message}
-    facts: dict[str, Any] = {"amount": row["amount"]}
+    if row.declined_seen_at is None:  # what a decline said stays on record
+        changes |= {"code": decision.code or row.code, "message": decision.message}
+    facts: dict[str, Any] = {"amount": row.amount}
     if decision.is_final:
-        values["settled_at"] = now
+        changes["settled_at"] = now
     if decision.status is RefundStatus.SUCCEEDED:
-        values["message"] = None
-        if not row["surplus"]:
-            invoices.add_refunded(connection, row["invoice_id"], row["amount"])
+        changes["message"] = None
+        if not row.surplus:
+            invoices.add_refunded(connection, row.invoice_id, row.amount)
     elif decision.is_final:
         facts["back_to"] = returns.put_back(connection, row)
-    refunds.change(connection, row["id"], **values)
-    why = decision.message or decision.code or row["message"] or row["code"]
+    refunds.change(connection, row.id, **changes)
+    why = decision.message or decision.code or row.message or row.code
     kind = "refund.parked" if decision.parked else f"refund.{_TOLD[decision.status]}"
-    events.record(connection, [_told(kind, row, now, **facts, why=why)])
-    log.info("refund.settled", refund=str(row["id"]), status=decision.status.value)
+    events.record(connection, [told_of(row, kind, SCHEDULER, now, **facts, why=why)])
+    log.info("refund.settled", refund=str(row.id), status=decision.status.value)
 
 
 _TOLD = {
@@ -317,8 +313,3 @@ _TOLD = {
     RefundStatus.REQUESTED: "unsent",
     RefundStatus.UNKNOWN: "unknown",
 }
-
-
-def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:
-    about = {name: row[name] for name in refunds.ABOUT}
-    return event(kind, at=now, by=SCHEDULER, **about, refund=str(row["id"]), **data)

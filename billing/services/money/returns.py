@@ -6,7 +6,7 @@ covered by the customer's balance goes back to the credits it came from, so that
 becomes money that can be paid out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,7 +21,9 @@ from billing.domain.events import Actor, event
 from billing.domain.money import rupiah
 from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.store.queries import charges, conservation, events
-from billing.store.queries.conservation import CreditUse
+from billing.store.queries.charges import Money
+from billing.store.queries.conservation import CreditUse, NewRefund
+from billing.store.queries.refunds import LockedRefund
 
 
 class Taken(NamedTuple):
@@ -33,9 +35,17 @@ class Taken(NamedTuple):
     customer_id: str
 
     @classmethod
-    def by(cls, row: Mapping[Any, Any]) -> "Taken":
-        """The charge whose row this is."""
-        return cls(row["id"], row["invoice_id"], row["subscription_id"], row["customer_id"])
+    def by(cls, paid: Money) -> "Taken":
+        """The charge whose money this is."""
+        return cls(paid.id, paid.invoice_id, paid.subscription_id, paid.customer_id)
+
+
+class InvoiceIds(NamedTuple):
+    """An invoice, with what an event about its money names."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +96,7 @@ def request_refund(
     _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
     ordinal = conservation.next_ordinal(connection, taken.charge_id)
     refund_id = charge.refund_id(taken.charge_id, ordinal)
-    conservation.add_refund(
-        connection,
+    new = NewRefund(
         id=refund_id,
         charge_id=taken.charge_id,
         invoice_id=taken.invoice_id,
@@ -103,6 +112,7 @@ def request_refund(
         created_at=now,
         next_attempt_at=now,
     )
+    conservation.add_refund(connection, new)
     _record(
         connection, "refund.requested", taken, by, now, refund=str(refund_id),
         amount=order.amount, why=order.reason, purpose=order.purpose, source=order.source,
@@ -118,30 +128,26 @@ def _take_out(
         raise RefundTooLarge(f"less than {rupiah(amount)} of credit {credit_id} can be paid out")
 
 
-def put_back(connection: Connection, refund: Mapping[Any, Any]) -> Part:
+def put_back(connection: Connection, refund: LockedRefund) -> Part:
     """Put the money of a refund that was declined back where it came from, and say where."""
-    source = Part(refund["source"])
-    move(connection, refund["charge_id"], refund["amount"], Part.REFUNDED, source)
-    if refund["credit_id"] is not None:
-        conservation.undo_pay_out(connection, refund["credit_id"], refund["amount"])
-    return source
+    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)
+    if refund.credit_id is not None:
+        conservation.undo_pay_out(connection, refund.credit_id, refund.amount)
+    return refund.source
 
 
-def take_out_again(connection: Connection, refund: Mapping[Any, Any]) -> None:
+def take_out_again(connection: Connection, refund: LockedRefund) -> None:
     """Count the money of a declined refund as refunded after all: it did go back.
 
     Raises RefundTooLarge when it was used for something else meanwhile, with nothing written.
     """
     with connection.begin_nested():
-        _take_out(
-            connection, refund["charge_id"], refund["amount"], Part(refund["source"]),
-            refund["credit_id"],
-        )  # fmt: skip
+        _take_out(connection, refund.charge_id, refund.amount, refund.source, refund.credit_id)
 
 
 def credit(
     connection: Connection,
-    invoice: Mapping[Any, Any],
+    invoice: InvoiceIds,
     amount: int,
     reason: str,
     by: Actor,
@@ -151,8 +157,8 @@ def credit(
 
     Raises RefundTooLarge when less of it is kept.
     """
-    paid = charges.paying(connection, invoice["id"])
-    kept = 0 if paid is None else paid["kept"]
+    paid = charges.paying(connection, invoice.id)
+    kept = 0 if paid is None else paid.kept
     money, rest = from_charge_first(amount, kept)
     if paid is not None and money:
         taken = Taken.by(paid)
@@ -169,7 +175,7 @@ def credit(
 
 def refund(
     connection: Connection,
-    invoice: Mapping[Any, Any],
+    invoice: InvoiceIds,
     amount: int,
     reason: str,
     by: Actor,
@@ -180,8 +186,8 @@ def refund(
     Return the rupiah that go back to the wallet; the rest goes back to the credits it came from.
     Raises RefundTooLarge when less of it is kept.
     """
-    paid = charges.paying(connection, invoice["id"])
-    kept = 0 if paid is None else paid["kept"]
+    paid = charges.paying(connection, invoice.id)
+    kept = 0 if paid is None else paid.kept
     money, rest = from_charge_first(amount, kept)
     if paid is not None and money:
         order = Order(money, RefundPurpose.CANCEL, reason)
@@ -193,7 +199,7 @@ def refund(
 
 def return_to_credits(
     connection: Connection,
-    invoice: Mapping[Any, Any],
+    invoice: InvoiceIds,
     amount: int,
     reason: str,
     by: Actor,
@@ -204,20 +210,22 @@ def return_to_credits(
     Raises RefundTooLarge when it took less.
     """
     left, back = amount, list[CreditUse]()
-    for use in reversed(conservation.lock_uses(connection, invoice["id"])):
+    for use in reversed(conservation.lock_uses(connection, invoice.id)):
         part = min(left, use.amount)
         left -= part
         if part:
             back.append(CreditUse(use.credit_id, part))
     if left:
         raise RefundTooLarge(
-            f"{rupiah(amount - left)} of invoice {invoice['id']} is left to be returned;"
+            f"{rupiah(amount - left)} of invoice {invoice.id} is left to be returned;"
             f" {rupiah(amount)} cannot be"
         )
-    conservation.return_uses(connection, invoice["id"], back)
+    conservation.return_uses(connection, invoice.id, back)
     changes = [CreditChange("returned", use.credit_id, use.amount, reason) for use in back]
-    about = {name: invoice[name] for name in ("customer_id", "subscription_id")}
-    record_credits(connection, changes, by, now, **about, invoice_id=invoice["id"])
+    record_credits(
+        connection, changes, by, now, customer_id=invoice.customer_id,
+        subscription_id=invoice.subscription_id, invoice_id=invoice.id,
+    )  # fmt: skip
 
 
 def give(

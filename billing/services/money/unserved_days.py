@@ -5,59 +5,63 @@ paid late, when the subscription has ended. Nobody pays for time they do not get
 holds the subscription's lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from billing.domain import segments
 from billing.domain.events import SCHEDULER, Actor
 from billing.domain.money import prorate
-from billing.domain.periods import unused_days, zone_of
+from billing.domain.periods import unused_days, zone
 from billing.domain.refund import RefundPurpose
 from billing.services.money import returns
 from billing.store.queries import conservation, invoices, subscriptions
+from billing.store.queries.invoices import BilledDays, GivenUp
 
 
 def return_credits(
     connection: Connection,
-    row: Mapping[Any, Any],
-    given_up: Sequence[Mapping[Any, Any]],
+    place: ZoneInfo,
+    given_up: Sequence[GivenUp],
     at: datetime,
     why: str,
     by: Actor,
     now: datetime,
 ) -> None:
-    """Return what invoices that were given up took of credits for the days from `at` on."""
+    """Return what invoices that were given up took of credits for the days from `at` on.
+
+    `place` is the time zone of the subscription's days.
+    """
     for invoice in given_up:
-        if invoice["credited"] == 0:
+        if invoice.credited == 0:
             continue
-        used = sum(use.amount for use in conservation.lock_uses(connection, invoice["id"]))
-        share = _share(row, invoice, used, at)
+        used = sum(use.amount for use in conservation.lock_uses(connection, invoice.id))
+        share = _share(place, invoice, used, at)
         if share:
-            returns.return_to_credits(connection, invoice, share, why, by, now)
+            whose = returns.InvoiceIds(invoice.id, invoice.subscription_id, invoice.customer_id)
+            returns.return_to_credits(connection, whose, share, why, by, now)
 
 
-def refund_late(connection: Connection, paid: Mapping[Any, Any], now: datetime) -> None:
+def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: datetime) -> None:
     """Give back, of a charge that paid after the cancellation, the days after it.
 
-    The invoice stays paid. Its extra lines are for no days, and are kept.
+    `amount` is what it took. The invoice stays paid. Its extra lines are for no days, and are kept.
     """
-    owner = subscriptions.lock_one(connection, paid["subscription_id"])
-    invoice = invoices.one(connection, paid["invoice_id"])
-    if owner is None or invoice is None or owner["ended_at"] is None:
+    owner = subscriptions.lock_end(connection, taken.subscription_id)
+    invoice = invoices.billed_days(connection, taken.invoice_id)
+    if owner is None or invoice is None or owner.ended_at is None:
         return
-    cost = min(paid["amount"], segments.cost(invoice))
-    share = _share(owner, invoice, cost, owner["ended_at"])
+    cost = min(amount, segments.cost(invoice.amount, invoice.lines))
+    share = _share(zone(owner.timezone), invoice, cost, owner.ended_at)
     if share:
         why = "paid after the cancellation: days that were not served"
         order = returns.Order(share, RefundPurpose.CANCEL, why)
-        returns.request_refund(connection, returns.Taken.by(paid), order, SCHEDULER, now)
+        returns.request_refund(connection, taken, order, SCHEDULER, now)
 
 
-def _share(row: Mapping[Any, Any], invoice: Mapping[Any, Any], amount: int, at: datetime) -> int:
+def _share(place: ZoneInfo, invoice: BilledDays | GivenUp, amount: int, at: datetime) -> int:
     """What of `amount` is for the invoice's days from an instant on."""
-    start, end = invoice["period_start"], invoice["period_end"]
-    days, whole = unused_days(start, end, at, zone_of(row))
+    days, whole = unused_days(invoice.period_start, invoice.period_end, at, place)
     return prorate(amount, days, whole) if whole else 0

@@ -1,8 +1,7 @@
 """Read models: plans, customers, wallets, subscriptions and money as people and programs read them.
 
 Every answer is a dict or a list of them, ready for JSON but for instants and ids, which are
-still values; an instant is in the plan's timezone. It changes nothing and asks no gateway, so
-that a database is all it needs.
+still values; an instant is in the plan's timezone. It changes nothing and asks no gateway.
 """
 
 from collections import defaultdict
@@ -202,13 +201,13 @@ def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
 def coupons(database: Database, limit: int) -> list[Shown]:
     """Return coupons, active ones first."""
     with database.transaction() as connection:
-        return [_local(row) for row in coupon_rows.page(connection, limit)]
+        return [_local(row._asdict()) for row in coupon_rows.page(connection, limit)]
 
 
 def coupon(database: Database, code: str) -> Shown:
     """Return one coupon, or raise NotKnown."""
     with database.transaction() as connection:
-        return _local(discounts.known_coupon(connection, code))
+        return _local(discounts.known_coupon(connection, code)._asdict())
 
 
 def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
@@ -216,7 +215,8 @@ def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
-        return [_local(row) for row in balances.of_customer(connection, customer_id, limit)]
+        held = balances.of_customer(connection, customer_id, limit)
+    return [_local(each._asdict()) for each in held]
 
 
 def _known_subscription(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:

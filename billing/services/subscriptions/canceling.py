@@ -17,7 +17,7 @@ from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.periods import next_period
+from billing.domain.periods import next_period, zone_of
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 from billing.services.collecting import opening
@@ -27,6 +27,7 @@ from billing.services.operating import isolation
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
+from billing.store.selecting import part
 
 BATCH = 200
 NOW, PERIOD_END = "now", subscription.PERIOD_END
@@ -176,8 +177,9 @@ def _end(
         why = by.reason or "subscription canceled"
         for invoice in invoices.given_up_with_credit(connection, row["id"]):
             # It was withheld since then.
-            since = invoice["closed_at"]
-            unserved_days.return_credits(connection, row, [invoice], since, why, by, now)
+            since = invoice.closed_at
+            place = zone_of(row)
+            unserved_days.return_credits(connection, place, [invoice], since, why, by, now)
     if unbind:
         others = subscriptions.lock_of_customer(connection, row["customer_id"])
         if others:
@@ -234,5 +236,7 @@ def _refund_running_period(
     why = by.reason or "subscription canceled"
     for invoice, back in zip(paid, parts, strict=True):
         if back:
-            refunded += returns.refund(connection, invoice, back, why, by, now)
+            refunded += returns.refund(
+                connection, part(returns.InvoiceIds, invoice), back, why, by, now
+            )
     return refunded

@@ -277,7 +277,7 @@ def _again(connection: Connection, current: Row, amount: int) -> int:
         if line["kind"] == "coupon":
             coupon = coupons.one(connection, line["code"])
             assert coupon is not None  # noqa: S101 - coupons are never deleted
-            amount -= pricing.discount(amount, coupon["percent"], coupon["rupiah"])
+            amount -= pricing.discount(amount, coupon.percent, coupon.rupiah)
     return amount
 
 

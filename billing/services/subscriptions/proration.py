@@ -17,6 +17,7 @@ from billing.domain.periods import unused_days, zone_of
 from billing.services.money import returns
 from billing.services.subscriptions import transitions
 from billing.store.queries import invoices, subscriptions
+from billing.store.selecting import part
 
 
 def unused(
@@ -32,7 +33,7 @@ def unused(
     price = segments.price_paid(row["period_amount"] or 0, of_it[0])
     parts = [
         segments.Segment(
-            segments.cost(each),
+            segments.cost(each["amount"], each["lines"]),
             unused_days(start, end, each["period_start"], place)[0],
             each["kept"],
         )
@@ -81,7 +82,8 @@ def give(
     """Credit up to `amount` of a period's unused days, from the newest invoice."""
     of_it = invoices.of_period(connection, row["id"], current["period_index"])
     parts = left.spread(amount)
-    for source, part in zip(of_it, parts, strict=True):
-        if part > 0:
-            returns.credit(connection, source, part, why, by, now)
+    for invoice, share in zip(of_it, parts, strict=True):
+        if share > 0:
+            source = part(returns.InvoiceIds, invoice)
+            returns.credit(connection, source, share, why, by, now)
     return sum(parts)

@@ -204,7 +204,8 @@ def subscribe(
             extras.append(discounts.extra_line("setup fee", setup_fee))
             pricing.check_largest((cost,), extras)
         start_at, begins = _beginning(plan, start, local_start, now)
-        reduced = discounts.known_coupon(connection, coupon) if coupon is not None else None
+        known = discounts.known_coupon(connection, coupon) if coupon is not None else None
+        reduced = None if known is None else known.reduction
         new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)
         would = backdating.at_once(new, now)
         backdated = _check_start(context, start_at, now, would, backdate=backdate)

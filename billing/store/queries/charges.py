@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
@@ -10,7 +10,23 @@ from sqlalchemy import Connection, RowMapping
 from billing.domain.events import Actor
 from billing.store.queries.breaker import COUNT
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
+
+
+class Money(NamedTuple):
+    """A charge and the split of its money; the parts are zero unless it succeeded."""
+
+    id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+    surplus: bool
+    kept: int
+    credited: int
+
+
+_MONEY = f"SELECT {columns(Money)} FROM charges"  # noqa: S608 - a constant of ours
 
 
 def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
@@ -303,6 +319,12 @@ def one(connection: Connection, charge_id: UUID) -> RowMapping | None:
     return connection.execute(statement, {"id": charge_id}).mappings().one_or_none()
 
 
+def money_of(connection: Connection, charge_id: UUID) -> Money | None:
+    """Read the split of one charge's money."""
+    statement = text(f"{_MONEY} WHERE id = :id")
+    return at_most_one(Money, connection.execute(statement, {"id": charge_id}))
+
+
 def unresolved_of(connection: Connection, subscription_id: UUID) -> int:
     """Count the unresolved charges of a subscription: zero or one."""
     statement = text(
@@ -312,24 +334,22 @@ def unresolved_of(connection: Connection, subscription_id: UUID) -> int:
     return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
-def paying(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+def paying(connection: Connection, invoice_id: UUID) -> Money | None:
     """Read the charge that paid an invoice."""
-    statement = text(
-        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus"
-    )
-    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+    statement = text(f"{_MONEY} WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus")
+    return at_most_one(Money, connection.execute(statement, {"id": invoice_id}))
 
 
-def refundable(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+def refundable(connection: Connection, invoice_id: UUID) -> Money | None:
     """Read the charge to refund an invoice from: a surplus one with money left, or the paying one.
 
-    A surplus payment gives itself back; what is left of one is there because that was declined.
+    A surplus payment is refunded automatically; money is left of it only if that was declined.
     """
     statement = text(
-        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded'"
+        f"{_MONEY} WHERE invoice_id = :id AND status = 'succeeded'"
         " ORDER BY (surplus AND kept > 0) DESC, surplus LIMIT 1"
     )
-    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+    return at_most_one(Money, connection.execute(statement, {"id": invoice_id}))
 
 
 def page_of_window(

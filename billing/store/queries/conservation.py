@@ -6,12 +6,14 @@ the CHECK on the row has the last word.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
-from billing.domain.conservation import Split
+from billing.domain.conservation import Part, Split
+from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.store.selecting import columns, every
 from billing.store.statements import text
 from billing.store.tables import CREDITS, REFUNDS
 
@@ -21,6 +23,32 @@ class CreditUse(NamedTuple):
 
     credit_id: int
     amount: int
+
+
+_USES = text(
+    f"SELECT {columns(CreditUse, 'u', amount='u.amount - u.returned')} FROM credit_uses u"  # noqa: S608 - a constant of ours
+    " JOIN credits c ON c.id = u.credit_id WHERE u.invoice_id = :id AND u.returned < u.amount"
+    " ORDER BY c.id FOR UPDATE OF c"
+)
+
+
+class NewRefund(NamedTuple):
+    """A refund that is requested; the others of its columns begin at nothing."""
+
+    id: UUID
+    charge_id: UUID
+    invoice_id: UUID
+    customer_id: str
+    ordinal: int
+    amount: int
+    source: Part
+    credit_id: int | None
+    purpose: RefundPurpose
+    replaces: UUID | None
+    reason: str
+    status: RefundStatus
+    created_at: datetime
+    next_attempt_at: datetime
 
 
 def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
@@ -48,9 +76,9 @@ def next_ordinal(connection: Connection, charge_id: UUID) -> int:
     return int(connection.execute(statement, {"id": charge_id}).scalar_one())
 
 
-def add_refund(connection: Connection, **values: Any) -> None:
+def add_refund(connection: Connection, new: NewRefund) -> None:
     """Insert a refund."""
-    connection.execute(insert(REFUNDS).values(**values))
+    connection.execute(insert(REFUNDS).values(**new._asdict()))
 
 
 def add_credit(
@@ -98,13 +126,7 @@ def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
 
 def lock_uses(connection: Connection, invoice_id: UUID) -> list[CreditUse]:
     """Lock the credits that an invoice used, and return what it could return, the oldest first."""
-    statement = text(
-        "SELECT u.credit_id, u.amount - u.returned AS amount FROM credit_uses u"
-        " JOIN credits c ON c.id = u.credit_id WHERE u.invoice_id = :id AND u.returned < u.amount"
-        " ORDER BY c.id FOR UPDATE OF c"
-    )
-    rows = connection.execute(statement, {"id": invoice_id})
-    return [CreditUse(row.credit_id, row.amount) for row in rows]
+    return every(CreditUse, connection.execute(_USES, {"id": invoice_id}))
 
 
 def return_uses(connection: Connection, invoice_id: UUID, uses: Sequence[CreditUse]) -> None:

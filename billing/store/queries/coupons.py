@@ -1,18 +1,37 @@
 """Statements about coupons."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.pricing import Reduction
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import COUPONS
 
-_COUPONS = (
-    "SELECT code, percent, rupiah, rupiah AS amount, cycles, redeemed, redeemed_max, created_at,"
-    " archived_at FROM coupons"
-)
+
+class Coupon(NamedTuple):
+    """A coupon that is or was on offer."""
+
+    code: str
+    percent: int | None
+    rupiah: int | None
+    amount: int | None  # the same, by the name that people read
+    cycles: int | None
+    redeemed: int
+    redeemed_max: int | None
+    created_at: datetime
+    archived_at: datetime | None
+
+    @property
+    def reduction(self) -> Reduction:
+        """What it does to a price."""
+        return Reduction(self.code, self.percent, self.rupiah, self.cycles)
+
+
+_COUPONS = f"SELECT {columns(Coupon, amount='rupiah')} FROM coupons"  # noqa: S608 - a constant of ours
 
 
 def add(connection: Connection, **values: Any) -> bool:
@@ -21,16 +40,16 @@ def add(connection: Connection, **values: Any) -> bool:
     return connection.execute(statement.returning(COUPONS.c.code)).first() is not None
 
 
-def one(connection: Connection, code: str) -> RowMapping | None:
+def one(connection: Connection, code: str) -> Coupon | None:
     """Read one coupon."""
     statement = text(f"{_COUPONS} WHERE code = :code")
-    return connection.execute(statement, {"code": code}).mappings().one_or_none()
+    return at_most_one(Coupon, connection.execute(statement, {"code": code}))
 
 
-def page(connection: Connection, limit: int) -> list[RowMapping]:
+def page(connection: Connection, limit: int) -> list[Coupon]:
     """Read coupons, active ones first."""
     statement = text(f"{_COUPONS} ORDER BY archived_at IS NOT NULL, code LIMIT :limit")
-    return list(connection.execute(statement, {"limit": limit}).mappings())
+    return every(Coupon, connection.execute(statement, {"limit": limit}))
 
 
 def redeem(connection: Connection, code: str) -> bool:

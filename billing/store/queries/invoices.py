@@ -2,14 +2,46 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, update
 
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.pricing import Line
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import INVOICES
+
+
+class Standing(NamedTuple):
+    """Where an invoice stands, and whose lock guards it."""
+
+    subscription_id: UUID
+    status: InvoiceStatus
+
+
+class BilledDays(NamedTuple):
+    """What an invoice asks for, and for which days."""
+
+    amount: int
+    lines: Sequence[Line]
+    period_start: datetime
+    period_end: datetime
+
+
+class GivenUp(NamedTuple):
+    """An invoice that is given up: what it took of the customer's balance, for which days."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: str
+    credited: int
+    period_start: datetime
+    period_end: datetime
+    closed_at: datetime
+
 
 _OPEN = text("""
     INSERT INTO invoices (id, subscription_id, customer_id, period_index, change_index,
@@ -174,13 +206,14 @@ def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 
 
-def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
+def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[GivenUp]:
     """Read the uncollectible invoices of a subscription that used credit."""
     statement = text(
-        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
+        f"SELECT {columns(GivenUp)} FROM invoices"  # noqa: S608 - a constant of ours
+        " WHERE subscription_id = :id AND status = 'uncollectible'"
         " AND credited > 0 ORDER BY period_index, change_index"
     )
-    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+    return every(GivenUp, connection.execute(statement, {"id": subscription_id}))
 
 
 def set_aside(connection: Connection, subscription_id: UUID) -> None:
@@ -235,6 +268,18 @@ def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:
     """Read one invoice."""
     statement = text("SELECT * FROM invoices WHERE id = :id")
     return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+
+
+def standing(connection: Connection, invoice_id: UUID) -> Standing | None:
+    """Read the status of one invoice."""
+    statement = text(f"SELECT {columns(Standing)} FROM invoices WHERE id = :id")  # noqa: S608 - a constant of ours
+    return at_most_one(Standing, connection.execute(statement, {"id": invoice_id}))
+
+
+def billed_days(connection: Connection, invoice_id: UUID) -> BilledDays | None:
+    """Read the amount of one invoice, and the days that it bills."""
+    statement = text(f"SELECT {columns(BilledDays)} FROM invoices WHERE id = :id")  # noqa: S608 - a constant of ours
+    return at_most_one(BilledDays, connection.execute(statement, {"id": invoice_id}))
 
 
 def add_refunded(connection: Connection, invoice_id: UUID, amount: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, insert, update
 from billing.domain.subscription import OPENING
 from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 from billing.store.tables import SUBSCRIPTIONS
 
@@ -53,6 +54,24 @@ def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None
         " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
     )
     return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
+
+
+class End(NamedTuple):
+    """When a subscription ended, if it did, and the time zone of its days."""
+
+    ended_at: datetime | None
+    timezone: str
+
+
+_END = text(
+    f"SELECT {columns(End, 's', timezone='p.timezone')} FROM subscriptions s"  # noqa: S608 - a constant of ours
+    " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
+)
+
+
+def lock_end(connection: Connection, subscription_id: UUID) -> End | None:
+    """Lock one subscription and return when it ended."""
+    return at_most_one(End, connection.execute(_END, {"id": subscription_id}))
 
 
 def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
