@@ -116,7 +116,8 @@ SITES: dict[str, Drive] = {
 SAID = {
     "linking._ask_for_link", "linking._delete_lost_tokens", "linking._poll", "linking.balance",
     "auditing.audit_gateway",
-    "charge_resolution.resolve_charge", "charge_resolution._kept", "refund_resolution.resolve_refund",
+    "charge_resolution.resolve_charge", "charge_resolution._kept",
+    "refund_resolution.resolve_refund",
 }  # fmt: skip
 """Those that a person waits for: they say why nobody was called."""
 

@@ -13,7 +13,7 @@ from billing.store.tables import COUPONS
 
 
 class Coupon(NamedTuple):
-    """A coupon that is or was on offer."""
+    """A coupon, active or archived."""
 
     code: str
     percent: int | None
@@ -27,7 +27,7 @@ class Coupon(NamedTuple):
 
     @property
     def reduction(self) -> Reduction:
-        """What it does to a price."""
+        """Return the reduction of a price by this coupon."""
         return Reduction(self.code, self.percent, self.rupiah, self.cycles)
 
 

@@ -16,14 +16,14 @@ from billing.store.tables import INVOICES
 
 
 class Standing(NamedTuple):
-    """Where an invoice stands, and whose lock guards it."""
+    """An invoice's status, and the subscription whose lock guards it."""
 
     subscription_id: UUID
     status: InvoiceStatus
 
 
 class BilledDays(NamedTuple):
-    """What an invoice asks for, and for which days."""
+    """The amount of an invoice, and the days that it bills."""
 
     amount: int
     lines: Sequence[Line]
@@ -32,7 +32,7 @@ class BilledDays(NamedTuple):
 
 
 class GivenUp(NamedTuple):
-    """An invoice that is given up: what it took of the customer's balance, for which days."""
+    """An uncollectible invoice: the credit that it used, and the days that it bills."""
 
     id: UUID
     subscription_id: UUID
