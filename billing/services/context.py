@@ -21,11 +21,11 @@ from billing.store.session import Database
 from billing.store.vault import Vault
 
 LEASE_SECONDS = 45
-"""Real seconds before a tick enqueues the same work again; a lost message costs this much, and
-what a killed worker had not begun is begun again within a minute."""
+"""Real seconds before a tick enqueues the same work again; a lost message costs this delay, and
+work that a killed worker had not started is started again within a minute."""
 
 SWITCHOVER_SECONDS = 8
-"""How long a worker that lost the database waits for a server that takes writes."""
+"""How long a worker that lost the database waits for a server that accepts writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Context:
     clock: Clock
     vault: Vault
     pool: Executor
-    """Calls to the gateway, many at a time."""
+    """Threads for concurrent gateway calls."""
     desk: Executor
-    """What is written beside other work, one after the other: claims, a batch of an import."""
+    """A thread for writes beside other work: claims, a batch of an import."""
 
     @property
     def limits(self) -> Limits:

@@ -1,7 +1,7 @@
 """Back-pressure: limit how fast all workers together call the gateway.
 
 When it refuses requests or cannot be reached, all workers pause, longer each time; afterwards
-single charges probe it until it answers again. A contract may also allow only so many charges a
+single charges probe it until it answers again. A contract may also limit the charges per
 second. Both are kept in PostgreSQL, in real time: Redis may vanish, and workers are independent.
 """
 
@@ -30,7 +30,7 @@ TROUBLE_MIN = 8
 PROBES = 1
 """Charges of one portion while it is unknown whether the gateway has recovered."""
 SPREAD = 5
-"""With a limit of charges a second, portions of a fifth of a second's worth are claimed."""
+"""With a limit of charges per second, a portion is what may be sent in a fifth of a second."""
 
 PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
 """Without one, so many for each thread; more where answers come faster than claims are made: to

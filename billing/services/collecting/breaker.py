@@ -48,8 +48,8 @@ def counted(
 ) -> tuple[int, int]:
     """Count the answers about charges, and how many of them are suspicious.
 
-    Odd is what says hard or wallet, what is none of the gateway's, and what would end something
-    for good. A question is repeated until it is answered, so that of those only the ends count.
+    Suspicious are hard and wallet declines, answers not from the gateway, and answers that would
+    end a subscription or wallet. Status queries are repeated, so only their final answers count.
     """
     if source is Source.OPERATOR:
         return 0, 0

@@ -2,7 +2,7 @@
 
 The claim decides who acts. It is committed before the first byte is sent, so that whatever
 happens afterwards leaves a row that says a payment may exist. Claims, calls and settlements
-overlap: while some wallets think, others are claimed, and the answers of others written down.
+overlap: while some wallets answer slowly, other invoices are claimed and other answers settled.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ LOOKS = 3
 """So many looks at the calls an answer waits for others to be settled with: a transaction costs
 as much for one. Between two looks more may be claimed."""
 GROUP = 128
-"""So many are settled without waiting for more."""
+"""This many answers are settled without waiting for more."""
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
@@ -72,7 +72,7 @@ def _claimed(
 ) -> Iterator[list[SealedPayment]]:
     """Claim in portions, each on demand, so that no charge waits long for its call.
 
-    Most were never charged and are claimed at once; only then the others are looked at.
+    Invoices that were never charged are claimed first; the others are checked after them.
     """
     while portion := list(islice(invoice_ids, pace.portion)):
         backpressure.await_turn(context, len(portion))
@@ -87,9 +87,9 @@ def send(
 ) -> None:
     """Send payments whose charges are committed, and settle the answers in groups as they arrive.
 
-    Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
-    faster answers come, the more is claimed ahead. No transaction is open while a wallet thinks.
-    When claiming fails, what is on the wire is still settled before the failure goes on.
+    Portions are claimed at the same time, one by one, so that no call waits for a claim: the
+    faster answers arrive, the more is claimed ahead. No transaction is open during a call.
+    When claiming fails, sent payments are still settled before the error is raised.
     """
     supply, failure = iter(portions), None
     pace, wire = pace or Pace(context.settings), Wire(context)

@@ -49,7 +49,7 @@ class TooMuch(BillingError):
 def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPayment]:
     """Claim invoices: commit their charges, and return what to send.
 
-    `seen` maps each invoice to the last charge that was looked at. An invoice with a newer one
+    `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
     is skipped: another worker has charged it. One that cannot be claimed is held.
     """
     if not seen:
@@ -73,7 +73,7 @@ def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPaym
 def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
     """Claim due invoices without a lease; return what to send, and what to check first.
 
-    The latter are invoices that were charged before; they are leased meanwhile. What cannot be
+    The latter are invoices that were charged before; they are leased. An invoice that cannot be
     claimed now, because its subscription is locked, stays due, without a lease.
     """
 
@@ -98,7 +98,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
     """Claim due invoices after a batch failed; those that make it fail are held.
 
-    What was charged before keeps its lease for a moment only, and is looked at in its turn.
+    An invoice that was charged before keeps a short lease, and is checked later.
     """
     with context.database.transaction() as connection:
         due = invoices.lease_due(
@@ -115,7 +115,7 @@ def _committed(
 ) -> T | None:
     """Run a transaction; when it would exceed the hour's limit, stop charging and return None.
 
-    What was `leased` for it is then due again as soon as charging goes on.
+    Invoices `leased` for it are then due again as soon as charging starts.
     """
     try:
         with context.database.transaction() as connection:

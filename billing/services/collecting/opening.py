@@ -162,7 +162,7 @@ def _open_rest(
 def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
     """Open one period of each subscription; those that cannot be opened are held.
 
-    Return how many invoices that made, and which subscriptions are due even then.
+    Return the number of new invoices, and the subscriptions that are still due.
     """
     parts = isolation.isolate(
         ids,

@@ -48,9 +48,9 @@ def settle(
 ) -> list[SealedPayment]:
     """Record the outcomes of charges, and return the charges that have to be sent again.
 
-    A connection that breaks at the commit leaves open whether it happened; the decision is
-    made again from the rows as they are then, which is safe because news that is on record
-    already decides nothing.
+    If the connection breaks at the commit, it is unknown whether it happened; the decision is
+    made again from the current rows, which is safe because an outcome that is already on record
+    changes nothing.
     """
     again: list[SealedPayment] = []
     left = list(news)
@@ -70,7 +70,7 @@ def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) 
     """Settle a group; hold a charge that cannot be settled, and settle the others.
 
     It stays unresolved, and blocks its subscription. One whose subscription another
-    session has locked stays unresolved too, and is asked about later. A person who resolves it is
+    session has locked stays unresolved too, and is queried later. An operator who resolves it gets
     told the error.
     """
 
@@ -110,8 +110,8 @@ def _settle(
 ) -> Settled:
     """Settle one charge of each subscription; leave the others for another transaction.
 
-    A decision is made from what was on record before the transaction, so that two of one
-    subscription must not meet in it.
+    A decision uses what was on record before the transaction, so two charges of one
+    subscription must not be settled in it.
     """
     now = context.clock.now()
     outcomes = {item.charge_id: item.outcome for item in news}

@@ -1,8 +1,8 @@
 """Uncollectible: end dunning when an invoice was not paid.
 
-The open invoices become uncollectible, and the plan's final action is taken. Paid days of the
-period that were paid are not thrown away for a debt of another kind: they become the customer's
-credit. The caller holds the subscription's lock.
+The open invoices become uncollectible, and the plan's final action is taken. The paid
+days of the current period are not lost because of another unpaid invoice: they become the
+customer's credit. The caller holds the subscription's lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,8 +56,8 @@ def give_up(
 ) -> None:
     """Mark every open invoice uncollectible, and apply the plan's final action.
 
-    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
-    person had tried once more is given up alone: the final action was taken the first time.
+    `cap` is the dunning cap that was reached; without one, `why` says what ended it. An invoice
+    that an operator reopened is closed alone: the final action was taken the first time.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:

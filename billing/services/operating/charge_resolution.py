@@ -50,7 +50,7 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
     """Settle an unresolved charge as an operator says, unless the gateway knows its outcome.
 
     Raises NotKnown; IllegalMove when the charge is settled, on the wire, or younger than the
-    horizon, or when the gateway says otherwise and only has to say so once more.
+    horizon, or when the gateway says otherwise and a second query must confirm it.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:

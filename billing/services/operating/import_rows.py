@@ -1,7 +1,7 @@
 """Import rows: check each row and convert it to the values that are written.
 
-A row either becomes values for its tables or raises the reason why it cannot be added. It reads
-no database and decides nothing about rows that are there already.
+A row is converted to values for its tables, or rejected with the reason. It reads
+no database and decides nothing about rows that exist already.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Isolation: a row that fails does not stop the others.
 
 A batch that fails is halved until the failing row is alone. That row is held: set aside with the
-error and an event, passed over by every tick, listed by `billing attention`, and released by a
-person. Nothing here costs anything until something fails. It knows no kind of work.
+error and an event, skipped by every tick, listed by `billing attention`, and released by an
+operator. Nothing here costs anything until something fails. It knows no kind of work.
 
 A row that another session has locked is not a bad row: it is skipped, and stays due.
 """
@@ -99,7 +99,7 @@ def isolate(
 
     `work` is one transaction, or safe to repeat. What it returns is returned, once for each part
     that succeeded. A row is held when it fails alone, after it failed among others or alone
-    before. One that is locked by somebody else is given to `locked` instead. An error that is not
+    before. One that another session has locked is given to `locked` instead. An error that is not
     about a row is raised, and so is the next one when `held_max` are held or locked and fewer
     rows succeeded.
     """
@@ -156,9 +156,9 @@ def each(
 ) -> None:
     """Do `work` with each row in its own transaction; rows that fail are held.
 
-    One that fails is tried once more first, unless `work` calls the gateway. One that is locked
-    by somebody else is waited for shortly, again unless `work` calls the gateway, and passed
-    over. When many fail and fewer do not, the last error is raised instead: it is not about rows.
+    A row that fails is attempted a second time, unless `work` calls the gateway. A row that is
+    locked by another session is waited for briefly, unless `work` calls the gateway, and then
+    skipped. When many fail and fewer succeed, the last error is raised: rows are not the cause.
     """
     held = 0
     for number, row_id in enumerate(ids):

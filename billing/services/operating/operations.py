@@ -32,7 +32,7 @@ def retry_invoice(
 ) -> dict[str, Any]:
     """Attempt an open invoice immediately; no dunning step is used and no date moves.
 
-    One that was given up is opened again for this one try. Raises NotKnown, or IllegalMove when
+    An uncollectible invoice is reopened for one attempt. Raises NotKnown, or IllegalMove when
     nothing is owed, an older one comes first, one is being charged, or there is no wallet.
     """
 
@@ -134,7 +134,7 @@ def void_invoice(
 def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
     """Stop sending new charges immediately; everything else continues.
 
-    `already` says that it was so before, since when, by whom and why; nothing is written then.
+    If charging was stopped before, `already` says since when, by whom and why; nothing is written.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:

@@ -23,11 +23,11 @@ KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
 def check_keys(context: Context) -> None:
     """Raise NotConfigured when the token key decrypts nothing, or the gateway refuses our keys.
 
-    A key that opens some of what the database holds is no reason not to start: new work can be
-    done, and what cannot be opened is told loudly. One that opens nothing is taken for a mistake:
-    every customer would have to link anew. When it is lost for good, the first token that it
-    opens is made by `billing wallet bind --replace`. The gateway is asked about a payment that does
-    not exist, which moves nothing. One that does not answer is no reason not to start.
+    A key that decrypts some values does not prevent the start: new work can be done, and the rest
+    is logged as an error. A key that decrypts nothing is treated as a mistake: every customer would
+    have to link again. If the old key is lost, the first token for the new key is made by `billing
+    wallet bind --replace`. The gateway is queried for a payment that does not exist, which moves no
+    money. A gateway that does not answer does not prevent the start.
     """
     with context.database.transaction() as connection:
         elsewhere = _elsewhere(context, connection)

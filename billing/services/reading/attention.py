@@ -1,7 +1,7 @@
 """Attention: list everything that will not move by itself, or is late.
 
-Each item comes with its cause and the command that moves it. An alarm needs somebody; the others
-are worth knowing, and end by themselves or by a decision that has time. It changes nothing and asks
+Each item has its cause and the command that moves it. An alarm needs an operator; the others are
+for information, and end by themselves or by a decision that can wait. It changes nothing and calls
 no gateway.
 """
 
@@ -21,7 +21,7 @@ from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
 LATE_MIN = timedelta(seconds=5)
-"""However short the ticks are, work is not late before this."""
+"""Work is not late before this, however short the tick interval is."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"
@@ -46,7 +46,7 @@ _COMMANDS = {
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
-"""By kind and cause; what is not here is looked at with `show`, or tried again."""
+"""By kind and cause; other items are shown with `show`, or retried."""
 _LOOK = {
     "charge": "billing charge show {id}",
     "refund": "billing refunds show {id}",
@@ -90,7 +90,7 @@ def listed(
 ) -> list[Attention]:
     """Return a page of what needs attention: alarms first, oldest first.
 
-    `horizon` is how old a charge must be before a person's word about it is believed.
+    `horizon` is the age from which an operator may resolve a charge.
     """
     with database.transaction() as connection:
         found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)

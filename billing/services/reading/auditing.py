@@ -75,7 +75,7 @@ def dead_ends(context: Context) -> list[Item]:
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:
     """Query the gateway for every charge made from `since` to before `until`, and compare.
 
-    It changes nothing: what is found is for a person to look at.
+    It changes nothing: findings are for an operator.
     """
     after = UUID(int=0)
     while True:
@@ -104,7 +104,7 @@ def _named(row: Mapping[Any, Any]) -> str:
 def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
     """Describe how our charge and the gateway's answer differ; None when they agree.
 
-    A refund that was forgotten (by a restore) shows when the gateway gave everything back; what it
+    A refund lost by a restore is found when the gateway refunded everything; what the gateway
     says of a part is not known.
     """
     status = ChargeStatus(row["status"])

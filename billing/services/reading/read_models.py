@@ -1,6 +1,6 @@
 """Read models: plans, customers, wallets, subscriptions and money as people and programs read them.
 
-Every answer is a dict or a list of them, ready for JSON but for instants and ids, which are
+Every answer is a dict or a list of dicts, ready for JSON except for instants and ids, which are
 still values; an instant is in the plan's timezone. It changes nothing and asks no gateway.
 """
 
@@ -283,7 +283,7 @@ def _by_invoice(rows: Iterable[Shown]) -> dict[UUID, list[Shown]]:
 def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) -> list[datetime]:
     """Return the next attempts of a declined open invoice, if each is declined like the last.
 
-    Empty while a charge of it is unresolved or it waits for a wallet: then no date is certain.
+    Empty while a charge is unresolved or the invoice waits for a wallet: then no date is certain.
     """
     upcoming = invoice["next_attempt_at"]
     if (
@@ -324,7 +324,7 @@ def _charge(row: Mapping[Any, Any]) -> Shown:
 def charge(database: Database, name: str, horizon: timedelta | None = None) -> Shown:
     """Return one charge with its refunds; `name` is its id or its gateway number.
 
-    `horizon` is how old it must be before a person's word about it is believed.
+    `horizon` is the age from which an operator may resolve it.
     """
     with database.transaction() as connection:
         row = listing.charge(connection, name)

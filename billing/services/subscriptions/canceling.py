@@ -163,8 +163,8 @@ def _end(
 ) -> Ended:
     """Cancel a subscription whose lock the caller holds; return the effect on money and wallet.
 
-    Open invoices are void. A charge that is still unresolved stays so: if its money turns out
-    to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
+    Open invoices are voided. An unresolved charge stays unresolved: if its money turns out
+    to have moved, settling refunds it. `used_until` is the planned end, if that has passed.
     """
     action = Action.CANCEL_NOW if used_until is None else Action.CANCEL_DUE
     transitions.move(
@@ -221,7 +221,7 @@ def _refund_running_period(
 ) -> int:
     """Refund the value of the current period, from its newest payment to its oldest.
 
-    Money goes back as far as money was taken; what came from the balance goes back there.
+    Charged money is refunded; what credit paid is returned to the credit.
     """
     current = invoices.current_of(connection, row["id"], used_until)
     if policy is RefundPolicy.NONE or current is None:

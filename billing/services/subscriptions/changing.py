@@ -1,8 +1,8 @@
 """Changing: another plan, quantity or price for a running subscription, now or at period end.
 
-Within a period the days that are left are settled: those of the old price are credited, those of
+Within a period the remaining days are prorated: those of the old price are credited, those of
 the new one charged, by one invoice over the difference. A plan with other due dates begins a new
-period at once, and what is left of the old one is the customer's. What is planned meets the change
+period at once, and the rest of the old one is credited. Planned intents are decided
 by the table of intents.
 """
 
@@ -29,7 +29,7 @@ from schedules.walltime import local_anchor
 
 NOW, PERIOD_END = "now", "period-end"
 UNBILLED = (SubscriptionStatus.PENDING, SubscriptionStatus.TRIALING)
-"""Nothing has been charged in these, so that nothing is settled."""
+"""Nothing was charged in these states, so nothing is prorated."""
 Row = Mapping[Any, Any]
 
 
@@ -121,7 +121,7 @@ def _withdraw(connection: Connection, row: Row, by: Actor, now: datetime) -> dic
 def _check_dates(row: Row, plan: Row, index: int) -> None:
     """Refuse a change that leaves a gap between periods, or whose term is over already.
 
-    `index` is the first period of the plan that it goes to.
+    `index` is the first period on the new plan.
     """
     begun = row["anchor_local"] is not None
     if begun and plan["cron"] is not None and not periods.same_schedule(row, plan):
@@ -156,8 +156,8 @@ def _plan(
 def _carried(connection: Connection, row: Row, wanted: _Wanted) -> dict[str, Any] | None:
     """Return the planned change after an immediate one: it keeps what it names.
 
-    None when nothing of it is left, or when it has a price of its own and something else of it
-    changes: then nobody can say what is meant.
+    None when nothing of it is left, or when it names a price and another of its terms
+    changes: then its meaning is ambiguous.
     """
     planned = subscribing.known_plan(connection, row["next_plan_code"])
     plan = wanted.plan if planned["code"] == row["plan_code"] else planned

@@ -45,7 +45,7 @@ def meet(
     """Apply the table of intents to an action, and write what happens to each intent.
 
     `starts` is where the next period begins after the action. `but` names intents for which the
-    caller tells the event itself. Raises IllegalMove where the tables refuse.
+    caller records the event itself. Raises IllegalMove where the tables refuse.
     """
     planned = intents.pending(row)
     if not planned:

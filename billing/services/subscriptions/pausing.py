@@ -1,8 +1,8 @@
 """Pausing: open no period for a time; open invoices stay owed.
 
 A pause begins now or at the end of the current period, and ends by a command or on a date.
-The anchor does not move, unless going on is to begin a new period at once; then the unused days
-of the running one are the customer's credit. A pause in a trial keeps the days that are left.
+The anchor does not move, unless resuming begins a new period at once; then the unused days
+of the current one become credit. A pause in a trial keeps the remaining trial days.
 """
 
 from collections.abc import Mapping

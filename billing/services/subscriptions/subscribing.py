@@ -175,10 +175,10 @@ def subscribe(
     """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
 
     `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
-    accepts one that lies further back than BILLING_BACKDATE_DAYS_MAX, and holds to it also when
-    the wallet comes later: else the time without one is not billed. `amount` is what a period
+    accepts one further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when
+    the wallet is linked later: otherwise the time before is not billed. `amount` is what a period
     costs instead of the plan's amount times the quantity; the setup fee is a line of the first
-    invoice. A customer who has the plan already gets it once more only with `again`, or by a
+    invoice. A customer who has the plan already gets a second one only with `again`, or by a
     request of its own.
 
     Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.

@@ -222,8 +222,8 @@ def close_all(
 ) -> None:
     """Close invoices that will not be paid; `cap` is the dunning cap that was reached, if any.
 
-    What a void one took of the customer's balance goes back there. A charge of theirs that may
-    have been sent is asked about.
+    Credit that a void invoice used is returned. A charge that may
+    have been sent is queried.
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)
