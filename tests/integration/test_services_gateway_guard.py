@@ -115,8 +115,7 @@ SITES: dict[str, Drive] = {
 """Each function of a service that calls the gateway, and what leads to it."""
 SAID = {
     "linking._ask_for_link", "linking._delete_lost_tokens", "linking._poll", "linking.balance",
-    "auditing.audit_gateway",
-    "charge_resolution.resolve_charge", "charge_resolution._kept",
+    "auditing.audit_gateway", "charge_resolution.resolve_charge", "charge_resolution._kept",
     "refund_resolution.resolve_refund",
 }  # fmt: skip
 """Those that a person waits for: they say why nobody was called."""

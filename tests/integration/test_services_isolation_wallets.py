@@ -53,7 +53,7 @@ def test_of_wallets_that_end_one_that_fails_keeps_nobody_else_waiting(
     engine.execute("UPDATE wallets SET expires_at = expires_at + interval '1 s' WHERE id = :id",
                    id=row["id"])  # fmt: skip
     [row] = engine.wallets(bad)
-    module = linking.moving if statement == "lose_wallet" else linking.wallet
+    module = linking.transitions if statement == "lose_wallet" else linking.wallet
     plain: Callable[..., Any] = getattr(module, statement)
 
     def broken(*given: Any) -> Any:
