@@ -1,6 +1,6 @@
 """The `billing` command: parse, call a service, print.
 
-Exit code 0 is done, 1 refused, 2 typed wrong: each with one line on stderr. No traceback reaches
+Exit codes: 0 done, 1 refused, 2 wrong usage; errors print one line on stderr. No traceback reaches
 a person. Services, drivers and Rich are imported inside the commands that need them.
 """
 
@@ -48,8 +48,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Recurring OVO charges: no invoice paid twice, no period lost, nothing guessed.",
-    epilog="Try it without an account: [bold]billing up[/bold]."
-    " Something is wrong: [bold]billing doctor[/bold].",
+    epilog="Run a demo without an account: [bold]billing up[/bold]."
+    " Check the installation: [bold]billing doctor[/bold].",
 )
 
 
@@ -73,9 +73,12 @@ def _root(
 
 @app.command(epilog=options.example("billing up --plain"))
 def up(
-    *, plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False
+    *,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print plain lines instead of a live view.")
+    ] = False,
 ) -> None:
-    """Run everything on this machine in the foreground; Ctrl-C ends it."""
+    """Run the whole stack on this machine in the foreground; Ctrl-C stops it."""
     # By name: the local stack is a door beside this one, and an extra that may be missing.
     try:
         local = importlib.import_module("billing.local.up")
@@ -135,7 +138,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _drop_output() -> None:
-    """Drop what cannot be written: Python would try again, and complain, when the process ends."""
+    """Discard unwritten output; otherwise Python retries at exit and prints an error."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -159,7 +162,7 @@ def _command(words: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Be the program `billing`."""
+    """Run the `billing` program."""
     # Rows by the thousand are no garbage: looking through them was a quarter of an import.
     gc.set_threshold(GARBAGE_THRESHOLD)
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""`billing charge`: single tries to collect an invoice."""
+"""`billing charge`: attempts to collect an invoice."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -9,8 +9,8 @@ from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
 
-app = options.noun("Charges: single tries to collect an invoice.", ways_out.CHARGE)
-Charge = Annotated[str, typer.Argument(metavar="ID", help="The charge's id or gateway number.")]
+app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
+Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
 COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
 FACTS = (
     "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
@@ -23,7 +23,7 @@ REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "park
 
 
 class Verdict(StrEnum):
-    """What a person says of a charge that the gateway will not tell about."""
+    """The outcome that an operator sets for a charge that the gateway cannot resolve."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -32,14 +32,16 @@ class Verdict(StrEnum):
 @app.command("list", epilog=options.example("billing charge list --status unknown"))
 def list_(
     invoice: Annotated[
-        str | None, typer.Option("--invoice", metavar="ID", help="Only of this one.")
+        str | None, typer.Option("--invoice", metavar="ID", help="Only charges of this invoice.")
     ] = None,
-    status: Annotated[ChargeStatus | None, typer.Option("--status", help="Only these.")] = None,
+    status: Annotated[
+        ChargeStatus | None, typer.Option("--status", help="Only charges with this status.")
+    ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List charges, the newest first."""
+    """List charges, newest first."""
     most = arguments.page(limit)
     of = None if invoice is None else arguments.identity(invoice, "invoice")
     with engine.rows() as database:
@@ -66,12 +68,12 @@ def show(charge: Charge, *, as_json: options.Json = False) -> None:
 )
 def resolve(
     charge: Charge,
-    verdict: Annotated[Verdict, typer.Option("--as", help="What became of the money.")],
+    verdict: Annotated[Verdict, typer.Option("--as", help="Outcome of the charge.")],
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Settle a parked or old charge: by the gateway's word when it has one, else by yours."""
+    """Settle a parked or old charge: with the gateway's outcome if it has one, else with yours."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.operating import operations
@@ -82,8 +84,8 @@ def resolve(
         found = read_models.charge(context.database, charge, engine.horizon())
 
     def people() -> None:
-        output.say(f"the gateway was asked, and says: {done.gateway}")
-        output.say(f"settled by the word of the {done.settled_by}")
+        output.say(f"the gateway's answer: {done.gateway}")
+        output.say(f"settled by the {done.settled_by}")
         _people(found)
 
     document = found | {"gateway": done.gateway, "settled_by": done.settled_by}
@@ -96,7 +98,7 @@ def resolve(
 def acknowledge(
     charge: Charge, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
-    """Say that you have seen to a charge of which more was given back than it took."""
+    """Mark a contradicted charge, or one with more refunded than charged, as handled."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.money import refund_resolution
@@ -105,7 +107,9 @@ def acknowledge(
         wanted = read_models.charge(context.database, charge)["id"]
         refund_resolution.acknowledge_breach(context, wanted, by)
         found = read_models.charge(context.database, charge, engine.horizon())
-    output.answer(found, as_json=as_json, people=lambda: output.say(f"charge {wanted} is seen to"))
+    output.answer(
+        found, as_json=as_json, people=lambda: output.say(f"charge {wanted} is marked as handled")
+    )
 
 
 def _people(found: dict[str, Any]) -> None:

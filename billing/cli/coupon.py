@@ -1,4 +1,4 @@
-"""`billing coupon`: percent or rupiah off, for some invoices or for ever."""
+"""`billing coupon`: discounts in percent or rupiah, for a number of invoices or permanently."""
 
 from typing import Annotated
 
@@ -6,8 +6,10 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 
-app = options.noun("Coupons: percent or rupiah off; never changed, only archived.")
-Code = Annotated[str, typer.Argument(metavar="CODE", help="The coupon's code.")]
+app = options.noun(
+    "Coupons: discounts in percent or rupiah; a coupon never changes, it can only be archived."
+)
+Code = Annotated[str, typer.Argument(metavar="CODE", help="Coupon code.")]
 COLUMNS = ("code", "percent", "amount", "cycles", "redeemed", "redeemed_max", "archived_at")
 
 
@@ -19,23 +21,28 @@ COLUMNS = ("code", "percent", "amount", "cycles", "redeemed", "redeemed_max", "a
 def create(
     code: Code,
     percent: Annotated[
-        str | None, typer.Option("--percent", metavar="P", help="1 to 100, of the period's price.")
+        str | None,
+        typer.Option("--percent", metavar="P", help="Percent off the period's price, 1 to 100."),
     ] = None,
     amount: Annotated[
-        str | None, typer.Option("--amount", metavar="RUPIAH", help="Off each period's price.")
+        str | None,
+        typer.Option("--amount", metavar="RUPIAH", help="Rupiah off the period's price."),
     ] = None,
     cycles: Annotated[
-        str | None, typer.Option("--cycles", metavar="N", help="For N invoices [default: for ever]")
+        str | None,
+        typer.Option(
+            "--cycles", metavar="N", help="Number of invoices it applies to [default: all]"
+        ),
     ] = None,
     most: Annotated[
         str | None,
-        typer.Option("--max-redemptions", metavar="N", help="How often it may be redeemed."),
+        typer.Option("--max-redemptions", metavar="N", help="Maximum number of redemptions."),
     ] = None,
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Offer a coupon."""
+    """Create a coupon."""
     by = arguments.operator(reason)
     off = None if percent is None else arguments.whole(percent, "--percent", 100)
     rupiah = None if amount is None else arguments.amount(amount)
@@ -54,13 +61,13 @@ def create(
 
 @app.command("list", epilog=options.example("billing coupon list --json"))
 def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List coupons, those on offer first."""
+    """List coupons, active ones first."""
     most = arguments.page(limit)
     with engine.rows() as database:
         from billing.services.reading import read_models
 
         coupons = read_models.coupons(database, most)
-    empty = "no coupons yet; offer one: billing coupon create WELCOME --percent 50 --cycles 3"
+    empty = "no coupons yet; create one: billing coupon create WELCOME --percent 50 --cycles 3"
 
     def people() -> None:
         output.table(coupons, COLUMNS, empty=empty)
@@ -70,7 +77,7 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
 
 @app.command(epilog=options.example("billing coupon archive WELCOME"))
 def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Offer a coupon no more; subscriptions that have it keep it."""
+    """Archive a coupon; subscriptions that already use it keep it."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.money import discounts
@@ -78,21 +85,19 @@ def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json 
 
         discounts.archive_coupon(context, code, by)
         coupon = read_models.coupon(context.database, code)
-    said = f"coupon {code} is archived; who has it keeps it"
+    said = f"coupon {code} is archived; subscriptions that use it keep it"
     output.answer(coupon, as_json=as_json, people=lambda: output.say(said))
 
 
 @app.command(epilog=options.example("billing coupon apply WELCOME 6f1c…"))
 def apply(
     code: Code,
-    subscription: Annotated[
-        str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's id.")
-    ],
+    subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Subscription id.")],
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Put a coupon on a running subscription, from its next invoice on."""
+    """Apply a coupon to a running subscription, starting with its next invoice."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services.money import discounts

@@ -1,4 +1,4 @@
-"""`billing customer`: persons at the merchant, and what moved between them and us."""
+"""`billing customer`: customers, their wallets, and all payments and refunds."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,8 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 
-app = options.noun("Customers; `show` answers whether one was charged twice.")
-Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
+app = options.noun("Customers; `show` says whether a customer was charged twice.")
+Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
 COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "created_at")
 FACTS = ("id", "name", "masked_phone", "masked_email", "created_at")
 SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
@@ -20,14 +20,14 @@ PAID = (
 @app.command(epilog=options.example('billing customer create cust-1 --name "Siti Rahma"'))
 def create(
     customer: Customer,
-    name: Annotated[str, typer.Option("--name", help="As the gateway shall know it.")],
-    phone: Annotated[str, typer.Option("--phone", help="Digits only.")] = "",
-    email: Annotated[str, typer.Option("--email", help="An e-mail address.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name sent to the gateway.")],
+    phone: Annotated[str, typer.Option("--phone", help="Phone number, digits only.")] = "",
+    email: Annotated[str, typer.Option("--email", help="E-mail address.")] = "",
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Add a customer."""
+    """Create a customer."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -38,7 +38,7 @@ def create(
 
     def people() -> None:
         output.say(
-            f"customer {customer} is there; next: billing wallet bind {customer} --phone 62…"
+            f"customer {customer} is created; next: billing wallet bind {customer} --phone 62…"
         )
 
     output.answer(made, as_json=as_json, people=people)
@@ -46,13 +46,13 @@ def create(
 
 @app.command("list", epilog=options.example("billing customer list --limit 20"))
 def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List customers, the newest first."""
+    """List customers, newest first."""
     most = arguments.page(limit)
     with engine.rows() as database:
         from billing.services.reading import read_models
 
         found = read_models.customers(database, most)
-    empty = 'no customers yet; add one: billing customer create cust-1 --name "Siti Rahma"'
+    empty = 'no customers yet; create one: billing customer create cust-1 --name "Siti Rahma"'
     output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
 
 
@@ -60,7 +60,7 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
 def show(
     customer: Customer, limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
 ) -> None:
-    """Show a customer, and for each invoice how often money moved."""
+    """Show a customer, with the number of payments of each invoice."""
     most = arguments.page(limit)
     with engine.rows() as database:
         from billing.services.reading import read_models
@@ -75,7 +75,7 @@ def _people(found: dict[str, Any]) -> None:
     output.say(
         f"wallet: {wallet['status']} {wallet['masked_phone']}"
         if wallet
-        else f"wallet: none; begin with: billing wallet bind {found['id']} --phone 62…"
+        else f"wallet: none; link one with: billing wallet bind {found['id']} --phone 62…"
     )
     output.table(found["subscriptions"], SUBSCRIBED, empty="no subscriptions", title="")
     for twins in found["twins"]:
@@ -84,19 +84,17 @@ def _people(found: dict[str, Any]) -> None:
     output.table(found["invoices"], PAID, empty="no invoices")
     output.say(
         f"taken {output.written('amount', found['amount_taken'])},"
-        f" given back {output.written('amount', found['amount_refunded'])},"
+        f" refunded {output.written('amount', found['amount_refunded'])},"
         + _more(found)
         + f" kept {output.written('amount', found['amount_kept'])}"
     )
     if found["balance"]:
-        output.say(
-            f"balance {output.written('amount', found['balance'])}: used by the next invoices"
-        )
+        output.say(f"balance {output.written('amount', found['balance'])}: used by future invoices")
     output.say(found["verdict"])
 
 
 def _more(found: dict[str, Any]) -> str:
-    """What is on its way back, and what became credit, if anything did."""
+    """Describe refunds in progress and credited amounts, if any."""
     parts = {"amount_refunding": "on its way back", "amount_credited": "credited"}
     said = [
         f" {words} {output.written('amount', found[key])},"

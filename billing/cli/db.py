@@ -1,4 +1,4 @@
-"""`billing db`: the tables, brought to the present and looked at."""
+"""`billing db`: create, upgrade and check the database tables."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ app = options.noun("The database's tables.")
 
 @app.command(epilog=options.example("billing db upgrade"))
 def upgrade(*, as_json: options.Json = False) -> None:
-    """Make the tables, or bring them to this version; safe to repeat."""
+    """Create the tables, or migrate them to this version; safe to repeat."""
     settings = engine.settings()
     _reachable(settings)
     from billing.store import migrate
@@ -24,7 +24,7 @@ def upgrade(*, as_json: options.Json = False) -> None:
 
 @app.command(epilog=options.example("billing db status"))
 def status(*, as_json: options.Json = False) -> None:
-    """Say whether the tables are those of this version; exit 1 when not."""
+    """Check that the tables match this version; exit 1 when they do not."""
     settings = engine.settings()
     _reachable(settings)
     if not _show(settings, as_json=as_json):

@@ -1,4 +1,4 @@
-"""`billing event`: the audit trail, as it was written."""
+"""`billing event`: the audit trail."""
 
 from typing import Annotated
 
@@ -12,19 +12,20 @@ COLUMNS = ("created_at", "kind", "actor", "reason", "customer", "subscription", 
 
 @app.callback()
 def _group() -> None:
-    """Keep `list` a command of a group, although it is the only one."""
+    """Keep `list` a subcommand although it is the only one."""
 
 
 @app.command("list", epilog=options.example("billing event list --subscription 6f1c… --limit 20"))
 def list_(
     subscription: Annotated[
-        str | None, typer.Option("--subscription", metavar="ID", help="Only of this one.")
+        str | None,
+        typer.Option("--subscription", metavar="ID", help="Only events of this subscription."),
     ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List the last events, the oldest of them first."""
+    """List the latest events in chronological order."""
     most = arguments.page(limit)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
     with engine.rows() as database:

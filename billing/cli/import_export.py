@@ -19,30 +19,31 @@ if TYPE_CHECKING:
     from billing.services.operating.importing import Report
 
 LINES_KEPT = 4
-"""Batches whose lines are kept: a row is known to be bad at most two batches after it was read."""
+"""Batches whose lines are kept: a bad row is detected at most two batches after it was read."""
 KINDS = ("customers", "subscriptions")
 COLUMNS = (
     "Columns of customers: id (the gateway's customer.id) and name; optional: phone (digits),"
     " email.\n\n"
-    "Columns of subscriptions: id (your reference: the same again is added once, and billing"
+    "Columns of subscriptions: id (your reference: a repeated one is added once, and billing"
     " subscription show finds it), customer, plan (its code), anchor (the first start, from which"
-    " dates are counted) and next_due_at (the first date that is charged here, one of the"
-    " anchor's).\n\n"
-    "Optional, and what an empty cell means: quantity (1), amount (rupiah a period; the plan's"
-    " price times quantity), paid_before (yes or no: no, and the next charge is a first payment;"
-    " yes), token (of OVO; the first charge waits for a wallet), masked_phone (its last four digits"
-    " are shown; none), bound_at (when the token was linked, it ends a year later; now).\n\n"
-    "Instants are ISO 8601; without an offset they are local time of the plan.\n\n"
+    " due dates are computed) and next_due_at (the first date that is charged here; it must be a"
+    " due date of the anchor).\n\n"
+    "Optional columns, with the default of an empty cell: quantity (1), amount (rupiah per period;"
+    " the plan's price times quantity), paid_before (yes or no: with no, the next charge is a first"
+    " payment; yes), token (of OVO; the first charge waits for a wallet), masked_phone (only its"
+    " last four digits are shown; none), bound_at (when the token was linked, it expires one year"
+    " later; now).\n\n"
+    "Instants are ISO 8601; without an offset they are in the plan's time zone.\n\n"
 )
 SPAN = (
-    "The span selects by created_at. With --by paid: invoices by paid_at, charges that succeeded"
-    " and refunds that were returned by settled_at, when the engine learned of it.\n\n"
-    "A --from or --to without an offset is local time (Asia/Jakarta), and so is every instant that"
-    " is printed, with its offset: 2026-12-01T03:00:00+07:00.\n\n"
+    "Rows are selected by created_at. With --by paid: invoices by paid_at; succeeded charges and"
+    " refunds by settled_at, the instant at which the engine recorded it.\n\n"
+    "A --from or --to without an offset is local time (Asia/Jakarta). Instants are printed in that"
+    " time zone with their offset: 2026-12-01T03:00:00+07:00.\n\n"
     "Amounts are whole rupiah. Of a charge that succeeded, amount = kept + refunded + credited:"
-    " refunded includes refunds on their way, credited went to the customer's balance. Of an"
-    " invoice, kept and refunded are the sums over its charges; credited is what the balance"
-    " paid, and amount_refunded what the customer has back.\n\n"
+    " refunded includes refunds in progress, credited was added to the customer's credit. Of an"
+    " invoice, kept and refunded are the sums over its charges, credited is what credit paid, and"
+    " amount_refunded is what was returned to the customer.\n\n"
 )
 IMPORT = COLUMNS + options.example("billing import customers customers.csv --dry-run")
 EXPORT = SPAN + options.example(
@@ -58,18 +59,21 @@ def import_(
     reason: options.Reason = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every row, add nothing.")
+        bool, typer.Option("--dry-run", help="Check every row without importing.")
     ] = False,
     backdate: Annotated[
         bool,
-        typer.Option("--backdate", help="Accept due dates of long ago; see --dry-run first."),
+        typer.Option(
+            "--backdate",
+            help="Accept due dates further back than the limit; check with --dry-run first.",
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Add customers or running subscriptions of another system; the same file twice is once.
+    """Import customers or running subscriptions of another system; repeating a file adds nothing.
 
     A bad row is written to FILE.rejected.csv (for a pipe: KIND.rejected.csv in the working folder)
-    with its line number, the reason and its own cells; mend it there and import that file. It is
+    with its line number, the reason and its own cells; correct it there and import that file. It is
     readable by its owner only, because rows hold phones and tokens. Exit code 1 when there is one.
     """
     by = arguments.operator(reason)
@@ -120,7 +124,7 @@ def import_(
 
 
 def _columns(file: Path, kind: str, numbered: Iterator[tuple[int, str]]) -> tuple[list[str], int]:
-    """The names of a file's columns, after how many that only a reject file has."""
+    """Return a file's column names, after the columns that only a reject file has."""
     from billing.services.operating import import_rows
 
     names = records.header(numbered)
@@ -132,10 +136,11 @@ def _columns(file: Path, kind: str, numbered: Iterator[tuple[int, str]]) -> tupl
 
 
 def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> BaseException:
-    """What ends the command in place of what broke it off, with what was done until then."""
+    """Replace an error that interrupts the import by one that says how far it got."""
     interrupted = isinstance(broken, KeyboardInterrupt)
     why = refusals.one_line(broken) if isinstance(broken, Exception) else "interrupted"
-    told = f"{why}; {_counted(report, dry_run=dry_run)} before it broke off; import the file again"
+    done = _counted(report, dry_run=dry_run)
+    told = f"{why}; {done} before the import stopped; import the file again"
     if interrupted:
         sys.stderr.write(f"billing: {told}\n")
         return KeyboardInterrupt()
@@ -144,17 +149,17 @@ def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> Ba
 
 def _counted(report: "Report", *, dry_run: bool) -> str:
     would = "would be added" if dry_run else "added"
-    return f"{report.added} {would}, {report.there} were there already, {len(report.bad)} rejected"
+    return f"{report.added} {would}, {report.there} existed already, {len(report.bad)} rejected"
 
 
 def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:
-    """Tell a person what came of a file."""
+    """Print the result of an import."""
     would = "would be added" if dry_run else "added"
-    output.say(f"{report.added} {would}, {report.there} were there already")
+    output.say(f"{report.added} {would}, {report.there} existed already")
     if kind == "subscriptions":
         output.say(
-            f"{report.charged_now} {'would be' if dry_run else 'to be'} charged now, as far as"
-            " there are wallets"
+            f"{report.charged_now} {'would be' if dry_run else 'to be'} charged now, if their"
+            " wallets are linked"
         )
     if report.bad:
         output.say(f"{len(report.bad)} rejected; see {rejected}")
@@ -162,16 +167,18 @@ def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:
 
 def export(
     kind: Annotated[str, typer.Argument(metavar="invoices|charges|refunds")],
-    since: Annotated[str, typer.Option("--from", metavar="ISO", help="From this instant on.")],
-    until: Annotated[str, typer.Option("--to", metavar="ISO", help="To before this instant.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="ISO", help="Start of the span (inclusive).")
+    ],
+    until: Annotated[str, typer.Option("--to", metavar="ISO", help="End of the span (exclusive).")],
     by: Annotated[
         str,
-        typer.Option("--by", metavar="created|paid", help="Which of its instants is in the span."),
+        typer.Option("--by", metavar="created|paid", help="Which instant selects a row."),
     ] = "created",
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Print what was created, or paid, in a span of time as CSV, oldest first."""
+    """Export rows created, or paid, in a time span as CSV, oldest first."""
     begin, end = arguments.instant(since), arguments.instant(until)
     with engine.rows() as database:
         from billing.services.reading import exporting
@@ -196,7 +203,7 @@ def _write(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
 
 
 def _utf8(out: TextIO) -> TextIO:
-    """Names keep their letters in a file, whatever the terminal can show."""
+    """Write UTF-8 regardless of the terminal's encoding."""
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(encoding="utf-8", errors="strict", newline="")
     return out

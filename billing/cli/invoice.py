@@ -1,4 +1,4 @@
-"""`billing invoice` and `billing refund`: what is owed, and money given back."""
+"""`billing invoice` and `billing refund`: invoices, retries and refunds."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -12,14 +12,14 @@ from billing.domain.invoice import InvoiceStatus
 if TYPE_CHECKING:
     from billing.domain.events import Actor
 
-app = options.noun("Invoices: what is owed for one period.", ways_out.INVOICE)
+app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
 REFUND = "\n\n".join(
     (
         options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
         ways_out.told(ways_out.REFUND),
     )
 )
-Invoice = Annotated[str, typer.Argument(metavar="ID", help="The invoice's id.")]
+Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
 COLUMNS = (
     "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
     "next_attempt_at",
@@ -38,14 +38,17 @@ REFUNDS = (
 @app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
 def list_(
     subscription: Annotated[
-        str | None, typer.Option("--subscription", metavar="ID", help="Only of this one.")
+        str | None,
+        typer.Option("--subscription", metavar="ID", help="Only invoices of this subscription."),
     ] = None,
-    status: Annotated[InvoiceStatus | None, typer.Option("--status", help="Only these.")] = None,
+    status: Annotated[
+        InvoiceStatus | None, typer.Option("--status", help="Only invoices with this status.")
+    ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List invoices, the newest first."""
+    """List invoices, newest first."""
     most = arguments.page(limit)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
     with engine.rows() as database:
@@ -59,7 +62,7 @@ def list_(
 
 @app.command(epilog=options.example("billing invoice show 0b9e…"))
 def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
-    """Show an invoice, what was tried, and when it will be tried again."""
+    """Show an invoice with its charges and its next attempts."""
     wanted = arguments.identity(invoice, "invoice")
     with engine.rows() as database:
         from billing.services.reading import read_models
@@ -72,9 +75,9 @@ def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
 def retry(
     invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
-    """Try an open or a given-up invoice at once; it spends no retry of the plan's.
+    """Attempt an open or uncollectible invoice immediately; it does not count as a dunning step.
 
-    One that was given up gets this one try: if it is declined, it is uncollectible again.
+    An uncollectible invoice gets one attempt: if declined, it is uncollectible again.
     """
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
@@ -86,13 +89,13 @@ def retry(
     output.answer(
         found,
         as_json=as_json,
-        people=lambda: output.say(f"invoice {wanted} is tried with the next tick"),
+        people=lambda: output.say(f"invoice {wanted} is attempted at the next tick"),
     )
 
 
 @app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
 def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Write the invoice off: it is not charged."""
+    """Void the invoice: it will not be charged."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
         from billing.services.operating import operations
@@ -104,11 +107,13 @@ def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Js
 
 
 def refund(
-    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The paid invoice's id.")],
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="Id of the paid invoice.")],
     amount: Annotated[
         str | None,
         typer.Option(
-            "--amount", metavar="RUPIAH", help="Amount to refund; default: all that is kept."
+            "--amount",
+            metavar="RUPIAH",
+            help="Amount to refund; default: everything not yet refunded.",
         ),
     ] = None,
     reason: options.Reason = None,
@@ -118,7 +123,7 @@ def refund(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Give back what is kept of a paid invoice, or a part of it."""
+    """Refund a paid invoice, in full or in part."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     if again:
         arguments.not_both("--again", amount=amount)
@@ -134,7 +139,7 @@ def refund(
 
     def people() -> None:
         back = output.written("amount", found["amount"])
-        output.say(f"{back} will be given back; see: billing invoice show {wanted}")
+        output.say(f"{back} will be refunded; see: billing invoice show {wanted}")
 
     output.answer(found, as_json=as_json, people=people)
 
@@ -146,15 +151,13 @@ def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
 
         count = refunding.send_again(context, wanted, by)
         found = read_models.invoice(context.database, wanted)["refunds"]
-    output.answer(
-        found, as_json=as_json, people=lambda: output.say(f"going on with {count} refund(s)")
-    )
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"retrying {count} refund(s)"))
 
 
 def _people(found: dict[str, Any]) -> None:
     output.facts(found, FACTS)
     if found["retries_at"]:
-        output.say("it will be tried, as long as it is not paid:")
+        output.say("attempts until it is paid:")
         for date in found["retries_at"]:
             output.say(f"  {date:%a}  {output.written('at', date)}")
     output.table(found["charges"], charge.COLUMNS, empty="no charges yet")

@@ -1,4 +1,4 @@
-"""`billing plan`: what is offered."""
+"""`billing plan`: create, list, show and archive plans."""
 
 from typing import Annotated, Any
 
@@ -8,27 +8,29 @@ from billing.cli import arguments, engine, options, output, schedule
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.subscription import CatchUp, OnExhausted
 
-app = options.noun("Plans: a price and a schedule; never changed, only archived.")
-Code = Annotated[str, typer.Argument(metavar="CODE", help="The plan's code.")]
+app = options.noun("Plans: a price and a schedule; a plan never changes, it can only be archived.")
+Code = Annotated[str, typer.Argument(metavar="CODE", help="Plan code.")]
 Ladders = Annotated[
     list[str] | None,
     typer.Option(
         "--retries-for",
         metavar="CLASS=STEPS",
-        help='A ladder for one class of fault: "insufficient_funds=0 10 25 * *"; repeatable.',
+        help='Retry steps for one fault class: "insufficient_funds=0 10 25 * *"; repeatable.',
     ),
 ]
 Declines = Annotated[
     str | None,
-    typer.Option("--max-declines", metavar="N", help="Give up after so many spent tries."),
+    typer.Option("--max-declines", metavar="N", help="Give up after N scheduled declines."),
 ]
 Attempts = Annotated[
     str | None,
-    typer.Option("--max-attempts", metavar="N", help="Give up after so many charges, by anyone."),
+    typer.Option(
+        "--max-attempts", metavar="N", help="Give up after N charges, including manual retries."
+    ),
 ]
 Days = Annotated[
     str | None,
-    typer.Option("--max-days", metavar="N", help="Give up so many days after the first failure."),
+    typer.Option("--max-days", metavar="N", help="Give up N days after the first decline."),
 ]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (
@@ -41,16 +43,20 @@ FACTS = (
 @app.command(epilog=options.example('billing plan create gym --amount 150000 --every "1 month"'))
 def create(
     code: Code,
-    amount: Annotated[str, typer.Option("--amount", metavar="RUPIAH", help="For each period.")],
+    amount: Annotated[
+        str, typer.Option("--amount", metavar="RUPIAH", help="Price per period in whole rupiah.")
+    ],
     every: schedule.Every = None,
     cron: schedule.Cron = None,
-    name: Annotated[str | None, typer.Option("--name", help="What customers read.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name shown to customers.")] = None,
     timezone: schedule.Timezone = HOME_TIMEZONE,
     trial: Annotated[
-        str | None, typer.Option("--trial", metavar="DURATION", help='Free at first: "7 days"')
+        str | None,
+        typer.Option("--trial", metavar="DURATION", help='Free trial, such as "7 days".'),
     ] = None,
     cycles: Annotated[
-        str | None, typer.Option("--cycles", metavar="N", help="End after so many periods.")
+        str | None,
+        typer.Option("--cycles", metavar="N", help="Complete the subscription after N periods."),
     ] = None,
     retries: Annotated[
         str | None,
@@ -63,19 +69,19 @@ def create(
     max_attempts: Attempts = None,
     max_days: Days = None,
     on_exhausted: Annotated[
-        OnExhausted, typer.Option("--on-exhausted", help="What follows the last retry.")
+        OnExhausted, typer.Option("--on-exhausted", help="Final action after the last retry.")
     ] = OnExhausted.CANCEL,
     catch_up: Annotated[
-        CatchUp, typer.Option("--catch-up", help="What is billed after an outage.")
+        CatchUp, typer.Option("--catch-up", help="Which missed periods are billed after an outage.")
     ] = CatchUp.ALL,
     reason: options.Reason = None,
     *,
     use_points: Annotated[
-        bool, typer.Option("--use-points", help="Let OVO points pay as well.")
+        bool, typer.Option("--use-points", help="Allow payment with OVO points.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Offer a plan."""
+    """Create a plan."""
     schedule.one_schedule(every, cron)
     rupiah, by = arguments.amount(amount), arguments.operator(reason)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
@@ -109,7 +115,7 @@ def create(
 def _policy(
     ladders: list[str] | None, declines: str | None, attempts: str | None, days: str | None
 ) -> dict[str, Any]:
-    """What a plan says of dunning beside its steps."""
+    """Describe a plan's dunning policy other than its steps."""
 
     def cap(text: str | None, option: str) -> int | None:
         return None if text is None else arguments.whole(text, option)
@@ -124,13 +130,13 @@ def _policy(
 
 @app.command("list", epilog=options.example("billing plan list --json"))
 def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List plans, those on offer first."""
+    """List plans, active ones first."""
     most = arguments.page(limit)
     with engine.rows() as database:
         from billing.services.reading import read_models
 
         plans = read_models.plans(database, most)
-    empty = 'no plans yet; offer one: billing plan create gym --amount 150000 --every "1 month"'
+    empty = 'no plans yet; create one: billing plan create gym --amount 150000 --every "1 month"'
     output.answer(plans, as_json=as_json, people=lambda: output.table(plans, COLUMNS, empty=empty))
 
 
@@ -146,7 +152,7 @@ def show(code: Code, *, as_json: options.Json = False) -> None:
 
 @app.command(epilog=options.example('billing plan archive gym --reason "new prices"'))
 def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Offer a plan no more; its subscriptions go on."""
+    """Archive a plan; its subscriptions continue."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -157,5 +163,5 @@ def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json 
     output.answer(
         plan,
         as_json=as_json,
-        people=lambda: output.say(f"plan {code} is archived; its subscriptions go on"),
+        people=lambda: output.say(f"plan {code} is archived; its subscriptions continue"),
     )

@@ -1,4 +1,4 @@
-"""`billing schedule`: due dates without a database, a gateway or any setting."""
+"""`billing schedule`: compute due dates without a database, a gateway or settings."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from billing.cli import arguments, options, output
 from billing.domain.errors import InvalidValue
 from billing.domain.instants import HOME_TIMEZONE
 
-app = options.noun("Try out a schedule before it is a plan.")
+app = options.noun("Preview a schedule before creating a plan with it.")
 COUNT_MAX = 10_000
 
 Every = Annotated[
@@ -17,12 +17,14 @@ Every = Annotated[
 Cron = Annotated[
     str | None, typer.Option("--cron", metavar="EXPR", help="Five fields, or six with seconds last")
 ]
-Timezone = Annotated[str, typer.Option("--timezone", metavar="TZ", help="Where the dates are.")]
+Timezone = Annotated[
+    str, typer.Option("--timezone", metavar="TZ", help="Time zone of the due dates.")
+]
 
 
 @app.callback()
 def _group() -> None:
-    """Keep `preview` a command of a group, although it is the only one."""
+    """Keep `preview` a subcommand although it is the only one."""
 
 
 @app.command(
@@ -36,7 +38,7 @@ def preview(
     every: Every = None,
     cron: Cron = None,
     timezone: Timezone = HOME_TIMEZONE,
-    count: Annotated[str, typer.Option("--count", metavar="N", help="How many dates.")] = "12",
+    count: Annotated[str, typer.Option("--count", metavar="N", help="Number of due dates.")] = "12",
     *,
     as_json: options.Json = False,
 ) -> None:
@@ -66,7 +68,7 @@ def preview(
 
 
 def one_schedule(every: str | None, cron: str | None) -> None:
-    """Demand exactly one of the two; anything else is a wrong usage."""
+    """Require exactly one of --every and --cron; anything else is wrong usage."""
     if (every is None) == (cron is None):
         both = "not both; " if every is not None else ""
         raise typer.BadParameter(

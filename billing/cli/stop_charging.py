@@ -9,7 +9,7 @@ START = options.example('billing start-charging --reason "all clear"')
 
 
 def stop_charging(reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Send no new charge from this moment on; everything else goes on."""
+    """Stop sending new charges immediately; everything else continues."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.operating import operations
@@ -22,19 +22,19 @@ def stop_charging(reason: options.Reason = None, *, as_json: options.Json = Fals
         words += (
             f" already, since {since}, by {who} ({done['stopped_reason'] or 'no reason given'})"
         )
-    words += "; again with: billing start-charging"
+    words += "; start again with: billing start-charging"
     output.answer(done, as_json=as_json, people=lambda: output.say(words))
 
 
 def start_charging(reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Charge again what has become due, at the gateway that the settings name.
+    """Start charging what is due, at the gateway named in the settings.
 
-    A copy of a database that belongs to another gateway charges nothing until this is said.
+    A database copied from another gateway charges nothing until this command is run.
     """
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.operating import operations
 
         done = operations.start_charging(context, by)
-    words = "charging was on already; it goes on" if done["already"] else "charging goes on"
+    words = "charging was not stopped" if done["already"] else "charging is started"
     output.answer(done, as_json=as_json, people=lambda: output.say(words))

@@ -1,4 +1,4 @@
-"""`billing subscription` and `billing subscribe`: customers on plans."""
+"""`billing subscription` and `billing subscribe`: subscriptions of customers to plans."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +13,14 @@ from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_
 if TYPE_CHECKING:
     from billing.domain.events import Actor
 
-app = options.noun("Subscriptions: customers on plans.", ways_out.SUBSCRIPTION)
+app = options.noun("Subscriptions of customers to plans.", ways_out.SUBSCRIPTION)
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
-Subscription = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.")]
+Subscription = Annotated[str, typer.Argument(metavar="ID", help="Subscription id.")]
 Amount = Annotated[
     str | None,
-    typer.Option("--amount", metavar="RUPIAH", help="A period's price, in place of the plan's."),
+    typer.Option(
+        "--amount", metavar="RUPIAH", help="Price per period, instead of the plan's price."
+    ),
 ]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 FACTS = (
@@ -29,37 +31,38 @@ FACTS = (
 )  # fmt: skip
 ENDED = ("refunded", "invoices_voided", "wallet", "wallet_used_by")
 NEWEST = 12
-"""Periods that people are shown at once."""
+"""Number of periods shown by default."""
 
 
 def subscribe(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")],
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan's code.")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")],
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Plan code.")],
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="ISO", help="The anchor; local time without an offset."),
     ] = None,
     quantity: Annotated[
-        str, typer.Option("--quantity", metavar="N", help="How many times the plan's amount.")
+        str, typer.Option("--quantity", metavar="N", help="Multiple of the plan's amount.")
     ] = "1",
     amount: Amount = None,
     coupon: Annotated[
         str | None, typer.Option("--coupon", metavar="CODE", help="Redeem a coupon.")
     ] = None,
     setup_fee: Annotated[
-        str | None, typer.Option("--setup-fee", metavar="RUPIAH", help="On the first invoice.")
+        str | None,
+        typer.Option("--setup-fee", metavar="RUPIAH", help="Amount added to the first invoice."),
     ] = None,
     reason: options.Reason = None,
     *,
     backdate: Annotated[
-        bool, typer.Option("--backdate", help="Accept a --start of long ago.")
+        bool, typer.Option("--backdate", help="Accept a --start further back than the limit.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="One more of a plan that the customer has already.")
+        bool, typer.Option("--again", help="Allow a second subscription to the same plan.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Put a customer on a plan; it begins once there is a wallet."""
+    """Subscribe a customer to a plan; it starts once a wallet is linked."""
     by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
     fee = None if setup_fee is None else arguments.amount(setup_fee)
@@ -99,19 +102,20 @@ def subscribe(
 @app.command("list", epilog=options.example("billing subscription list --status past_due"))
 def list_(
     status: Annotated[
-        SubscriptionStatus | None, typer.Option("--status", help="Only these.")
+        SubscriptionStatus | None,
+        typer.Option("--status", help="Only subscriptions with this status."),
     ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List subscriptions, the newest first."""
+    """List subscriptions, newest first."""
     most = arguments.page(limit)
     with engine.rows() as database:
         from billing.services.reading import read_models
 
         found = read_models.subscriptions(database, status, most)
-    empty = "no subscriptions; make one: billing subscribe CUSTOMER PLAN"
+    empty = "no subscriptions; create one: billing subscribe CUSTOMER PLAN"
     output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
 
 
@@ -120,13 +124,13 @@ def show(
     subscription: Subscription,
     *,
     whole: Annotated[
-        bool, typer.Option("--all", help=f"Draw every period, not the newest {NEWEST} only.")
+        bool, typer.Option("--all", help=f"Show every period, not only the newest {NEWEST}.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Draw a subscription's life: periods, all that was tried to collect them, what comes next.
+    """Show a subscription's timeline: periods, charges, refunds, and upcoming dates.
 
-    One that was imported is also found by its reference, the id of its row.
+    An imported subscription is also found by its reference, the id in the imported row.
     """
     with engine.rows() as database:
         from billing.services.operating import importing
@@ -146,19 +150,23 @@ def cancel(
     subscription: Subscription,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="now|period-end|ISO", help="When it ends [default: now]"),
+        typer.Option(
+            "--at",
+            metavar="now|period-end|ISO",
+            help="When the cancellation takes effect [default: now]",
+        ),
     ] = None,
     refund: Annotated[
         RefundPolicy | None,
-        typer.Option("--refund", help="What goes back of the running period [default: none]"),
+        typer.Option("--refund", help="How much of the current period is refunded [default: none]"),
     ] = None,
     reason: options.Reason = None,
     *,
     unbind: Annotated[
-        bool, typer.Option("--unbind", help="Delete the token too, if nothing else needs it.")
+        bool, typer.Option("--unbind", help="Also unlink the wallet if nothing else needs it.")
     ] = False,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Take back a cancellation that is still to come.")
+        bool, typer.Option("--withdraw", help="Withdraw a scheduled cancellation.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -189,19 +197,19 @@ def _say_ended(found: dict[str, Any], policy: RefundPolicy) -> None:
         ends = output.written("cancel_at", found["cancel_at"])
         output.say(f"subscription {found['id']} is {found['status']} and ends at {ends}")
         if policy is not RefundPolicy.NONE:
-            output.say(f"what goes back ({policy}) is worked out then")
+            output.say(f"the refund ({policy}) is computed then")
         return
     output.say(f"subscription {found['id']} is canceled")
     if found["refunded"] or policy is not RefundPolicy.NONE:
-        output.say(f"{output.written('amount', found['refunded'])} will be given back")
+        output.say(f"{output.written('amount', found['refunded'])} will be refunded")
     count = found["invoices_voided"]
-    output.say("1 open invoice became void" if count == 1 else f"{count} open invoices became void")
+    output.say("1 open invoice was voided" if count == 1 else f"{count} open invoices were voided")
     users = found["wallet_used_by"]
     output.say(
         {
             "none": "there is no linked wallet",
             "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
-            "stays": "the wallet stays linked: nobody asked to unlink it;"
+            "stays": "the wallet stays linked; unlink it with:"
             f" billing wallet unbind {found['customer']}",
         }[found["wallet"]]
         if not users
@@ -226,13 +234,14 @@ def pause(
         str, typer.Option("--at", metavar="now|period-end", help="When the pause begins.")
     ] = "now",
     until: Annotated[
-        str | None, typer.Option("--until", metavar="ISO", help="When it goes on by itself.")
+        str | None,
+        typer.Option("--until", metavar="ISO", help="When the subscription resumes automatically."),
     ] = None,
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Open no period for a while; what is owed already stays owed."""
+    """Pause a subscription; open invoices stay owed."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -260,7 +269,7 @@ def resume(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Go on after a pause or from unpaid, or withdraw a pause that is still to come."""
+    """Resume a paused or unpaid subscription, or withdraw a scheduled pause."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -275,20 +284,25 @@ def resume(
 def change(
     subscription: Subscription,
     plan: Annotated[
-        str | None, typer.Option("--plan", metavar="CODE", help="The plan it goes to.")
+        str | None, typer.Option("--plan", metavar="CODE", help="Code of the new plan.")
     ] = None,
     quantity: Annotated[
-        str | None, typer.Option("--quantity", metavar="N", help="How many from then on.")
+        str | None, typer.Option("--quantity", metavar="N", help="New quantity.")
     ] = None,
     amount: Amount = None,
     at: Annotated[
-        str, typer.Option("--at", metavar="now|period-end", help="Now settles the days left.")
+        str,
+        typer.Option(
+            "--at",
+            metavar="now|period-end",
+            help="When the change takes effect; now prorates the current period.",
+        ),
     ] = "now",
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Change plan, quantity or price; naming what it is already takes a planned change back."""
+    """Change plan, quantity or price; repeating the current terms withdraws a planned change."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     times = None if quantity is None else arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
@@ -307,7 +321,7 @@ def change(
 
 def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
     if not done["changed"]:
-        output.say(f"subscription {found['id']} stays as it is; the planned change is taken back")
+        output.say(f"subscription {found['id']} is unchanged; the planned change is withdrawn")
     elif "net" not in done:
         begins = output.written("change_at", found["change_at"])
         cost = output.written("amount", found["next_amount"])
@@ -318,7 +332,7 @@ def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
         if net > 0:
             output.say(f"{output.written('amount', net)} is charged for the days that are left")
         elif net < 0:
-            output.say(f"{output.written('amount', -net)} is the customer's, for the next invoices")
+            output.say(f"{output.written('amount', -net)} is the customer's, for future invoices")
 
 
 @app.command(
@@ -326,13 +340,15 @@ def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
 )
 def extra(
     subscription: Subscription,
-    amount: Annotated[str, typer.Option("--amount", metavar="RUPIAH", help="How much.")],
-    title: Annotated[str, typer.Option("--title", help="What it is for.")],
+    amount: Annotated[
+        str, typer.Option("--amount", metavar="RUPIAH", help="Amount in whole rupiah.")
+    ],
+    title: Annotated[str, typer.Option("--title", help="Text of the line.")],
     reason: options.Reason = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Add a line to the next invoice, and to that one only."""
+    """Add a line to the next invoice only."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     rupiah = arguments.amount(amount)
     with engine.engine() as context:

@@ -1,4 +1,4 @@
-"""`billing wallet`: linking a customer's OVO account, and letting it go."""
+"""`billing wallet`: link and unlink customers' OVO accounts."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from billing.domain.errors import InvalidValue
 from billing.domain.wallet import WalletStatus
 
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
-Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
 ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
 
@@ -18,21 +18,25 @@ ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
 @app.command(epilog=options.example("billing wallet bind cust-1 --phone 6281234567890"))
 def bind(
     customer: Customer,
-    phone: Annotated[str, typer.Option("--phone", metavar="62…", help="The OVO account's number.")],
+    phone: Annotated[
+        str, typer.Option("--phone", metavar="62…", help="Phone number of the OVO account.")
+    ],
     success_url: Annotated[
-        str | None, typer.Option("--success-url", metavar="URL", help="Where OVO leads afterwards.")
+        str | None,
+        typer.Option("--success-url", metavar="URL", help="Page that OVO opens after success."),
     ] = None,
     failure_url: Annotated[
-        str | None, typer.Option("--failure-url", metavar="URL", help="The same after a failure.")
+        str | None,
+        typer.Option("--failure-url", metavar="URL", help="Page that OVO opens after a failure."),
     ] = None,
     reason: options.Reason = None,
     *,
     replace: Annotated[
-        bool, typer.Option("--replace", help="End a wallet whose token no key opens any more.")
+        bool, typer.Option("--replace", help="Replace a wallet whose token no key decrypts.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Begin to link an account; the customer opens the link that this prints."""
+    """Start linking an OVO account; prints the link that the customer must open."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -47,14 +51,17 @@ def bind(
     def people() -> None:
         output.say(f"the customer links the account {wallet['masked_phone']} here:")
         output.say(wallet["registration_url"] or output.NOTHING)
-        output.say(f"then it shows by itself, or at once with: billing wallet refresh {customer}")
+        output.say(
+            "linking is detected automatically, or immediately with:"
+            f" billing wallet refresh {customer}"
+        )
 
     output.answer(wallet, as_json=as_json, people=people)
 
 
 @app.command(epilog=options.example("billing wallet refresh cust-1"))
 def refresh(customer: Customer, *, as_json: options.Json = False) -> None:
-    """Look at once whether the customer has finished the link."""
+    """Check now whether the customer has finished linking."""
     with engine.engine() as context:
         from billing.services.reading import read_models
         from billing.services.wallets import linking
@@ -67,7 +74,7 @@ def refresh(customer: Customer, *, as_json: options.Json = False) -> None:
 
 @app.command(epilog=options.example("billing wallet balance cust-1"))
 def balance(customer: Customer, *, as_json: options.Json = False) -> None:
-    """Ask the gateway what a wallet holds."""
+    """Query the gateway for a wallet's OVO balance."""
     with engine.engine() as context:
         from billing.services.wallets import linking
 
@@ -80,7 +87,7 @@ def balance(customer: Customer, *, as_json: options.Json = False) -> None:
 def unbind(
     customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
-    """Delete a customer's token, as soon as no refund or charge needs it."""
+    """Unlink a wallet: delete its token once no charge or refund needs it."""
     by = arguments.operator(reason)
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -98,20 +105,22 @@ def unbind(
     ),
 )
 def list_(
-    status: Annotated[WalletStatus | None, typer.Option("--status", help="Only these.")] = None,
+    status: Annotated[
+        WalletStatus | None, typer.Option("--status", help="Only wallets with this status.")
+    ] = None,
     expiring: Annotated[
         str | None,
         typer.Option(
             "--expiring",
             metavar="DURATION",
-            help="Only tokens that end within so long, with the subscriptions that lose them.",
+            help="Only wallets whose token expires within this time, and their subscriptions.",
         ),
     ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List wallets, the newest first; with --expiring those that end soon, the earliest first."""
+    """List wallets, newest first; with --expiring those that expire soon, earliest first."""
     most = arguments.page(limit)
     if status is not None and expiring is not None:
         raise InvalidValue(
@@ -127,7 +136,7 @@ def list_(
             empty = f"no subscription loses its token until {output.written('at', until)}"
         else:
             found = read_models.wallets(database, status, most)
-            empty = "no wallets; begin with: billing wallet bind CUSTOMER --phone 62…"
+            empty = "no wallets; link one with: billing wallet bind CUSTOMER --phone 62…"
     output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
 
 

@@ -236,7 +236,7 @@ def test_a_row_that_comes_twice_in_a_file_is_once(
 
     told = json.loads(capsys.readouterr().out)
     assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
-    reason = "id 'S' is there already with another amount"
+    reason = "id 'S' exists already with another amount"
     assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [
         f"4,{reason},{rows[2]}"
     ]

@@ -60,7 +60,7 @@ def test_a_charge_on_the_wire_is_not_resolved(engine: Engine, other: Engine) -> 
 
     def pay(payment: SealedPayment) -> Outcome:
         other.set_clock(START + HOUR)
-        with pytest.raises(IllegalMove, match="on the wire") as caught:
+        with pytest.raises(IllegalMove, match="is in flight") as caught:
             resolve(other, UUID(payment.request_id), succeeded=False)
         refused.append(caught)
         invoice = engine.invoices(subscription)[0]["id"]
@@ -154,7 +154,7 @@ def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -
     assert row["status"] == "succeeded"
     assert engine.status(subscription) == "active"
     [told] = engine.told("charge.contradicted")
-    assert told["data"]["why"] == "a person said declined, the gateway says succeeded"
+    assert told["data"]["why"] == "an operator said declined, the gateway says succeeded"
     assert len(engine.debits(customer)) == 1
     assert [item.cause for item in auditing.dead_ends(engine.context)] == ["contradicted"]
     isolation.release(engine.context, Kind.CHARGE, charge, OPERATOR)
@@ -172,7 +172,7 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     engine.advance(8 * DAY)
 
     [told] = engine.told("charge.contradicted")
-    assert told["data"]["why"] == "a person said succeeded, the gateway says not found"
+    assert told["data"]["why"] == "an operator said succeeded, the gateway says not found"
     with engine.context.database.transaction() as connection:
         assert [row["id"] for row in charge_rows.contradicted(connection)] == [charge]
     [finding] = auditing.broken(engine.context)

@@ -388,6 +388,6 @@ def test_a_paid_invoice_is_refunded_and_not_voided(engine: Engine) -> None:
     with pytest.raises(IllegalMove) as refused:
         operations.void_invoice(engine.context, paid, OPERATOR)
     assert str(refused.value) == (
-        f"invoice {paid} is paid and cannot be voided; give its money back: billing refund {paid}"
+        f"invoice {paid} is paid and cannot be voided; refund it with: billing refund {paid}"
     )
     assert engine.invoices(subscription)[0]["status"] == "paid"

@@ -52,15 +52,15 @@ def test_both_charged_for_the_same_time_is_charged_twice(engine: Engine) -> None
     assert found["charged_twice"]
     assert found["verdict"] == (
         f"charged twice: yes: two live subscriptions to plan gold: {first}, {second};"
-        " charged for both: 1 period, Rp 50,000; given back: Rp 0"
+        " charged for both: 1 period, Rp 50,000; refunded: Rp 0"
     )
     refunding.refund_invoice(engine.context, engine.invoices(second)[0]["id"], 20_000, OPERATOR)
-    assert shown(engine, customer)["verdict"].endswith("given back: Rp 0, Rp 20,000 on its way")
+    assert shown(engine, customer)["verdict"].endswith("refunded: Rp 0, Rp 20,000 on its way")
     engine.run()
     canceling.cancel(engine.context, second, OPERATOR)
     assert shown(engine, customer)["verdict"] == (
         f"charged twice: yes: two subscriptions to plan gold: {first}, {second};"
-        " charged for both: 1 period, Rp 50,000; given back: Rp 20,000"
+        " charged for both: 1 period, Rp 50,000; refunded: Rp 20,000"
     )
 
 
@@ -126,7 +126,7 @@ def test_a_change_of_plan_takes_no_double_payment_back(
     assert found["charged_twice"]
     assert found["verdict"] == (
         f"charged twice: yes: two subscriptions to plan gold: {both[0]}, {both[1]};"
-        " charged for both: 1 period, Rp 50,000; given back: Rp 0"
+        " charged for both: 1 period, Rp 50,000; refunded: Rp 0"
     )
 
 
@@ -181,8 +181,8 @@ def test_a_double_payment_that_went_back_in_full_is_told_as_such(
     found = billing("customer", "show", customer)
     assert (found["charged_twice"], found["given_back_in_full"]) == (True, True)
     told = (
-        f"was charged twice; given back in full: two live subscriptions to plan gold: {both[0]},"
-        f" {both[1]}; charged for both: 1 period, Rp 50,000; given back: Rp 50,000"
+        f"was charged twice; refunded in full: two live subscriptions to plan gold: {both[0]},"
+        f" {both[1]}; charged for both: 1 period, Rp 50,000; refunded: Rp 50,000"
     )
     assert found["verdict"] == told
     assert told in " ".join(billing("customer", "show", customer, people=True).split())

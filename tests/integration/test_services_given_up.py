@@ -36,7 +36,9 @@ def test_a_period_that_was_given_up_is_paid_or_void_before_its_price_changes(
     pausing.resume(engine.context, subscription, OPERATOR)
     [owed] = engine.invoices(subscription)
 
-    with pytest.raises(IllegalMove, match=f"given up; pay it .*invoice retry {owed['id']}.* void"):
+    with pytest.raises(
+        IllegalMove, match=f"uncollectible; pay it .*invoice retry {owed['id']}.* void"
+    ):
         changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
     operations.retry_invoice(engine.context, owed["id"], OPERATOR)
     engine.run()

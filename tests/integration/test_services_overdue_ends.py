@@ -69,7 +69,7 @@ def test_a_second_cancellation_waits_for_what_is_owed_before_the_overdue_one(
     cancel(engine, subscription, at=engine.now + 40 * DAY)
     engine.set_clock(engine.now + 45 * DAY)
 
-    with pytest.raises(IllegalMove, match=r"is to end as of .* try again in a moment"):
+    with pytest.raises(IllegalMove, match=r"is to cancel as of .* try again in a moment"):
         cancel(engine, subscription)
     engine.run()
 
@@ -87,7 +87,7 @@ def test_an_overdue_cancellation_cannot_be_withdrawn(
     cancel(engine, subscription, at="period-end")
     engine.set_clock(engine.now + 40 * DAY)
 
-    with pytest.raises(IllegalMove, match="is to end as of"):
+    with pytest.raises(IllegalMove, match="is to cancel as of"):
         canceling.withdraw(engine.context, subscription, OPERATOR)
     engine.run()
 

@@ -201,7 +201,9 @@ def test_a_change_over_an_invoice_that_was_given_up_is_refused(engine: Engine, p
     [base] = engine.invoices(subscription)
     before = engine.counts()
 
-    with pytest.raises(IllegalMove, match=f"given up; pay it .*retry {base['id']}.* or void it"):
+    with pytest.raises(
+        IllegalMove, match=f"uncollectible; pay it .*retry {base['id']}.* or void it"
+    ):
         changing.change(engine.context, subscription, OPERATOR, plan_code=plan)
 
     assert engine.counts() == before

@@ -82,7 +82,7 @@ def test_parts_add_up_to_the_whole_and_not_beyond(engine: Engine, paid: tuple[st
 def test_an_amount_that_makes_no_sense_is_refused(
     engine: Engine, paid: tuple[str, UUID], amount: int
 ) -> None:
-    """Nothing is written for what cannot be given back."""
+    """Nothing is written for what cannot be refunded."""
     before = engine.counts()
 
     with pytest.raises((InvalidValue, RefundTooLarge)) as refused:

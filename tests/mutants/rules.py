@@ -339,8 +339,8 @@ IDENTITY = (
     ),
     bug(
         "a_known_token_is_linked_to_another_customer", f"{_DOMAIN}/imports.py",
-        'customer != row.customer:\n        return _rejected(f"the token is known already',
-        'customer == "":\n        return _rejected(f"the token is known already',
+        'customer != row.customer:\n        return _rejected(f"the token already belongs to',
+        'customer == "":\n        return _rejected(f"the token already belongs to',
         f"{_UNIT}imports.py", "tests/property/test_imports.py",
     ),
     bug(

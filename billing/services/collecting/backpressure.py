@@ -1,8 +1,8 @@
-"""Back-pressure: how fast the gateway is called, by all workers together.
+"""Back-pressure: limit how fast all workers together call the gateway.
 
-When it turns requests away or cannot be reached, everybody rests, longer each time; afterwards
-single charges probe it until it answers again. A contract may also allow only so many charges a
-second. Both are kept in PostgreSQL, in real time: Redis may vanish, and no worker knows another.
+When it refuses requests or cannot be reached, all workers pause, longer each time; afterwards
+single charges probe it until it answers again. A contract may also limit the charges per
+second. Both are kept in PostgreSQL, in real time: Redis may vanish, and workers are independent.
 """
 
 import re
@@ -22,15 +22,15 @@ from billing.store.queries import engine
 log = structlog.get_logger(__name__)
 
 RESTS_SECONDS = (1, 2, 5, 10, 20, 30, 60)
-"""How long everybody rests, each time in a row; the last one repeats."""
+"""Pauses of all workers after consecutive refusals; the last one repeats."""
 REST_MAX_SECONDS = 600
-"""The longest rest that the gateway's Retry-After can ask for."""
+"""The longest pause that the gateway's Retry-After can request."""
 TROUBLE_MIN = 8
-"""So many refused at once are trouble with the gateway; a few are trouble with their charges."""
+"""This many refusals at once are a problem of the gateway; fewer concern only their charges."""
 PROBES = 1
-"""Charges of one portion while nobody knows whether the trouble is over."""
+"""Charges of one portion while it is unknown whether the gateway has recovered."""
 SPREAD = 5
-"""With a limit of charges a second, portions of a fifth of a second's worth are claimed."""
+"""With a limit of charges per second, a portion is what may be sent in a fifth of a second."""
 
 PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
 """Without one, so many for each thread; more where answers come faster than claims are made: to
@@ -41,14 +41,14 @@ _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
 
 
 def limit(row: Mapping[Any, Any]) -> int | None:
-    """How many charges may be claimed at once now, by the engine's row; None: any number."""
+    """Return how many charges may be claimed at once now; None: no limit."""
     if row["resting"]:
         return 0
     return PROBES if row["troubles"] else None
 
 
 def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, troubled: bool) -> None:
-    """Rest when the gateway refuses, go on when it answers. `troubled`: it refused before."""
+    """Pause when the gateway refuses, continue when it answers. `troubled`: it refused before."""
     refused = [outcome for outcome in outcomes if _is_refusal(outcome)]
     answered = sum(isinstance(item, Succeeded | Declined | Pending) for item in outcomes)
     if len(refused) > answered and (troubled or len(refused) >= TROUBLE_MIN):
@@ -61,7 +61,7 @@ def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, trou
 
 
 class Pace:
-    """How much one worker claims at a time, and how far ahead, by how fast answers come."""
+    """How much one worker claims at a time, and how far ahead, by the rate of answers."""
 
     def __init__(self, settings: Settings) -> None:
         self._threads = self._answered = settings.batch_threads
@@ -69,27 +69,27 @@ class Pace:
         self._rounds = PORTION_ROUNDS
 
     def settled(self, answered: int, *, unanswered: int) -> None:
-        """Take note that so many answers were settled while so many calls went on."""
+        """Record that `answers` were settled while a number of calls were open."""
         self._answered = answered
         self._rounds = PORTION_ROUNDS if unanswered else PORTION_ROUNDS_FAST
 
     @property
     def portion(self) -> int:
-        """How many charges are claimed together."""
+        """Return how many charges are claimed together."""
         most = self._rounds * self._threads
         return min(most, ceil(self._rate / SPREAD)) if self._rate else most
 
     def may_claim(self, unanswered: int) -> bool:
-        """Whether another portion may be claimed, while so many calls are unanswered.
+        """Whether another portion may be claimed at this number of unanswered calls.
 
-        Never so much that a charge waited for its call longer than ROUNDS_MAX allows.
+        No charge may wait for its call longer than ROUNDS_MAX allows.
         """
         most = (ROUNDS_MAX - self._rounds) * self._threads
         return unanswered < min(self._threads + 2 * self._answered, most)
 
 
 def await_turn(context: Context, count: int) -> None:
-    """Wait until `count` charges may be sent, when a contract limits them; all workers queue up."""
+    """Wait until `count` charges may be sent under the rate limit; all workers share it."""
     rate = context.settings.charges_per_second
     if rate:
         with context.database.transaction() as connection:

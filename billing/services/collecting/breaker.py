@@ -1,7 +1,7 @@
-"""The breaker: a gateway that answers unusually is not charged, and nothing is ended on its word.
+"""Breaker: stop charging when the gateway's answers are unusual.
 
-A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers,
-and what questions end, for all workers, in real time. It decides nothing about a single charge.
+A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers
+and final status queries of all workers, in real time. It decides nothing about a single charge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ from billing.store.queries import breaker, engine, events
 log = structlog.get_logger(__name__)
 
 SHARDS = 16
-"""So many rows count a minute's answers, so that processes do not wait there."""
+"""Number of counter rows per minute, so that processes do not wait for each other."""
 
 
 def shard() -> int:
-    """The row of this process."""
+    """Return the counter row of this process."""
     return getpid() % SHARDS
 
 
@@ -46,10 +46,10 @@ def counted(
     outcomes: Mapping[UUID, Outcome | NotFound],
     decided: Sequence[tuple[Mapping[Any, Any], Decision]],
 ) -> tuple[int, int]:
-    """How many answers about charges count, and how many of them are odd.
+    """Count the answers about charges, and how many of them are suspicious.
 
-    Odd is what says hard or wallet, what is none of the gateway's, and what would end something
-    for good. A question is repeated until it is answered, so that of those only the ends count.
+    Suspicious are hard and wallet declines, answers not from the gateway, and answers that would
+    end a subscription or wallet. Status queries are repeated, so only their final answers count.
     """
     if source is Source.OPERATOR:
         return 0, 0
@@ -81,7 +81,7 @@ def _is_suspicious(outcome: Outcome | NotFound) -> bool:
 def watch(
     connection: Connection, settings: Settings, *, answered: int, odd: int, now: datetime
 ) -> None:
-    """Count answers of which some are odd, and stop charging when their share is unusual."""
+    """Count answers, and stop charging when the share of suspicious ones is too high."""
     breaker.count(connection, shard=shard(), answered=answered, suspicious=odd)
     share = settings.breaker_share_percent
     if not share:
@@ -93,8 +93,9 @@ def watch(
     if not breaker.trip(connection, now):
         return
     why = (
-        f"{strange} of the gateway's last {came} answers within {seconds} s are hard or wallet"
-        f" declines, or none of its own; the limit is {share} % (BILLING_BREAKER_SHARE_PERCENT)"
+        f"{strange} of the gateway's last {came} answers within {seconds} s are hard or"
+        f" wallet declines, or not from the gateway; the limit is {share} %"
+        " (BILLING_BREAKER_SHARE_PERCENT)"
     )
     log.error("charging.stopped", why=why)
     engine.set_stopped(connection, now, why, again=True)
@@ -102,11 +103,10 @@ def watch(
 
 
 def reset(connection: Connection, now: datetime, by: Actor) -> None:
-    """
-    Count anew, as a person who starts charging wants it.
+    """Reset the counters when an operator starts charging.
 
-    What was declined in the time that the breaker stopped says nothing about the customers: it
-    counts as a fault of the gateway's, and is tried again without spending a step.
+    Declines from the window that tripped the breaker count as the gateway's fault, not as the
+    customers': they are attempted again without using a dunning step.
     """
     if breaker.reset(connection):
         why = "declined while the gateway's answers were unusual"

@@ -1,4 +1,4 @@
-"""Charge facts: rows of a charge and its invoice, as the domain's decisions need them."""
+"""Charge facts: build the domain's inputs from rows of a charge and its invoice."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from billing.domain.wallet import WalletStatus
 
 
 def facts(row: Mapping[Any, Any]) -> Facts:
-    """What a decision about a charge that succeeded needs, from `charges.lock_for_settling`."""
+    """Build what the decision about a plain success needs, from `charges.lock_for_settling`."""
     cycles = row["cycles"]
     return Facts(
         charge_status=ChargeStatus(row["status"]),
@@ -33,7 +33,7 @@ def facts(row: Mapping[Any, Any]) -> Facts:
 
 
 def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datetime) -> Facts:
-    """What any other decision needs: `row` has a charge's circumstances too."""
+    """Build what any other decision needs: `row` has the charge's circumstances too."""
     waiting = row["waiting"]
     return replace(
         facts(row),
@@ -59,14 +59,14 @@ def facts_of_trouble(row: Mapping[Any, Any], past: Mapping[Any, Any], now: datet
 
 
 def _suspected(row: Mapping[Any, Any]) -> Declined | None:
-    """The decline that an open charge was answered with once, and is asked about."""
+    """Return the decline of an unresolved charge that is being confirmed."""
     if row["fault"] is None or ChargeStatus(row["status"]) not in UNRESOLVED:
         return None
     return Declined(Fault(row["fault"]), row["code"] or "", row["message"] or "")
 
 
 def history(past: Mapping[Any, Any], steps_short: int) -> History:
-    """What became of an invoice's earlier charges, from what `charges.history` counted."""
+    """Build the history of an invoice's earlier charges from the counts of `charges.history`."""
     return History(
         scheduled_declines=past["scheduled_declines"],
         steps_short=steps_short,

@@ -2,7 +2,7 @@
 
 The claim decides who acts. It is committed before the first byte is sent, so that whatever
 happens afterwards leaves a row that says a payment may exist. Claims, calls and settlements
-overlap: while some wallets think, others are claimed, and the answers of others written down.
+overlap: while some wallets answer slowly, other invoices are claimed and other answers settled.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,11 +25,11 @@ LOOKS = 3
 """So many looks at the calls an answer waits for others to be settled with: a transaction costs
 as much for one. Between two looks more may be claimed."""
 GROUP = 128
-"""So many are settled without waiting for more."""
+"""This many answers are settled without waiting for more."""
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease invoices that are due to be charged; none while charging may not be."""
+    """Lease invoices that are due; none while charging is stopped."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         allowed = safety.charges_at_once(context, connection, limit)
@@ -39,15 +39,15 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def collect(context: Context, invoice_ids: Sequence[UUID]) -> None:
-    """Try once to collect each invoice, and record what is known afterwards."""
+    """Attempt each invoice once, and record the outcomes."""
     pace = Pace(context.settings)
     send(context, _claimed(context, iter(invoice_ids), pace), pace)
 
 
 def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> None:
-    """Collect, and go on with whatever else is due, until so much time has gone by.
+    """Collect, then keep claiming other due invoices until a time limit.
 
-    A worker that has begun needs no message for each batch, and the queue stays short.
+    A running worker needs no message per batch, and the queue stays short.
     """
     until = monotonic() + seconds
     pace = Pace(context.settings)
@@ -70,9 +70,9 @@ def collect_on(context: Context, invoice_ids: Sequence[UUID], seconds: int) -> N
 def _claimed(
     context: Context, invoice_ids: Iterator[UUID], pace: Pace
 ) -> Iterator[list[SealedPayment]]:
-    """Claim in portions, each when it is asked for, so that none waits long for its call.
+    """Claim in portions, each on demand, so that no charge waits long for its call.
 
-    Most were never charged and are claimed at once; only then the others are looked at.
+    Invoices that were never charged are claimed first; the others are checked after them.
     """
     while portion := list(islice(invoice_ids, pace.portion)):
         backpressure.await_turn(context, len(portion))
@@ -85,11 +85,11 @@ def _claimed(
 def send(
     context: Context, portions: Iterable[Sequence[SealedPayment]], pace: Pace | None = None
 ) -> None:
-    """Send payments whose charges are on disk, and settle the answers in groups as they arrive.
+    """Send payments whose charges are committed, and settle the answers in groups as they arrive.
 
-    Portions are claimed beside that, one at a time, so that no wallet waits for a claim: the
-    faster answers come, the more is claimed ahead. No transaction is open while a wallet thinks.
-    When claiming fails, what is on the wire is still settled before the failure goes on.
+    Portions are claimed at the same time, one by one, so that no call waits for a claim: the
+    faster answers arrive, the more is claimed ahead. No transaction is open during a call.
+    When claiming fails, sent payments are still settled before the error is raised.
     """
     supply, failure = iter(portions), None
     pace, wire = pace or Pace(context.settings), Wire(context)
@@ -123,7 +123,7 @@ def send(
 
 
 def _begin(wire: Wire, supply: Iterator[Sequence[SealedPayment]]) -> bool:
-    """Claim a portion and put it on the wire; False when there is no more."""
+    """Claim a portion and send it; False when there is no more."""
     payments = next(supply, None)
     if payments is None:
         return False

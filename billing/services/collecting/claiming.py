@@ -1,7 +1,7 @@
-"""Claiming: the charges that are about to be sent, committed before the first byte is.
+"""Claiming: commit the charges of a batch before the first byte is sent.
 
 The claim decides who acts: a message that comes twice, late, or at the same time as itself finds
-nothing left to claim. Here is also where a runaway is stopped: by customer and day, and in all by
+nothing left to claim. Runaway charging is stopped here too: per customer and day, and in total per
 hour.
 """
 
@@ -36,21 +36,21 @@ log = structlog.get_logger(__name__)
 UNSENDABLE_WAIT = timedelta(days=1)
 CUSTOMER_WAIT = timedelta(hours=6)
 HOUR_SHARDS = 16
-"""So many rows count what an hour's charges come to, so that processes do not wait there."""
+"""Number of counter rows per hour, so that processes do not wait for each other."""
 DAY = timedelta(days=1)
 Ready = tuple[dict[str, Any], SealedPayment]
 T = TypeVar("T")
 
 
 class TooMuch(BillingError):
-    """More would be charged in this hour than the settings allow; nothing of it is claimed."""
+    """The hour's charges would exceed the limit; nothing is claimed."""
 
 
 def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPayment]:
-    """Commit the charges that are about to be sent, and return what to send.
+    """Claim invoices: commit their charges, and return what to send.
 
-    `seen` maps each invoice to the last charge that was looked at. An invoice with a newer one
-    is passed over: somebody else was here in between. One that cannot be claimed is held.
+    `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
+    is skipped: another worker has charged it. One that cannot be claimed is held.
     """
     if not seen:
         return []
@@ -71,9 +71,9 @@ def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPaym
 
 
 def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
-    """Claim of what is due, which needs no lease then; return what to send, and what to look at.
+    """Claim due invoices without a lease; return what to send, and what to check first.
 
-    The latter are invoices that were charged before; they are leased meanwhile. What cannot be
+    The latter are invoices that were charged before; they are leased. An invoice that cannot be
     claimed now, because its subscription is locked, stays due, without a lease.
     """
 
@@ -96,9 +96,9 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
 
 
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
-    """Claim of what is due after a batch of it failed; those that make it fail are held.
+    """Claim due invoices after a batch failed; those that make it fail are held.
 
-    What was charged before keeps its lease for a moment only, and is looked at in its turn.
+    An invoice that was charged before keeps a short lease, and is checked later.
     """
     with context.database.transaction() as connection:
         due = invoices.lease_due(
@@ -113,9 +113,9 @@ def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
 def _committed(
     context: Context, act: Callable[[Connection], T], leased: Sequence[UUID] = ()
 ) -> T | None:
-    """What a transaction returns; None, and charging is stopped, when it would be too much.
+    """Run a transaction; when it would exceed the hour's limit, stop charging and return None.
 
-    What was `leased` for it is then due again as soon as charging goes on.
+    Invoices `leased` for it are then due again as soon as charging starts.
     """
     try:
         with context.database.transaction() as connection:
@@ -135,7 +135,7 @@ def _claim(
     *,
     leased: bool = False,
 ) -> list[SealedPayment]:
-    """Claim invoices; those that were `leased` and whose subscription is locked are due again."""
+    """Claim invoices; `leased` ones whose subscription is locked are due again."""
     if not seen:
         return []
     now = context.clock.now()
@@ -171,7 +171,7 @@ def _claim(
 
 
 def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
-    """A customer who was charged too often in a day is left alone for a while, visibly."""
+    """Delay a customer who was charged too often in a day, and record it."""
     why = "the customer was charged too often within a day"
     later = {"key": row["invoice_id"], "next_attempt_at": now + CUSTOMER_WAIT, "reason": why}
     invoices.plan_attempts(connection, [later])
@@ -181,7 +181,7 @@ def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) ->
 def _composed(
     context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> list[Ready]:
-    """The charge of one invoice as a row and as bytes; nothing when it cannot be put in words."""
+    """Build the charge of one invoice as a row and as bytes; None when it cannot be encoded."""
     ordinal, status = row["last_ordinal"] or 0, ChargeStatus.IN_FLIGHT
     if row["unused"]:
         # The gateway never had it.  Another number would leave this one unused, and a database
@@ -229,7 +229,7 @@ def _composed(
 
 
 def _trigger(row: Mapping[Any, Any], now: datetime) -> Trigger:
-    """Who asked for a charge; a try by hand after the ladder's date has come is that step."""
+    """Return who requested a charge; a manual retry after the dunning date counts as that step."""
     date_there_was = row["step_deadline_at"] or row["planned_at"]
     if row["first_failed_at"] is None or (date_there_was is not None and date_there_was <= now):
         return Trigger.SCHEDULED
@@ -237,7 +237,7 @@ def _trigger(row: Mapping[Any, Any], now: datetime) -> Trigger:
 
 
 def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: datetime) -> None:
-    """A charge the gateway would refuse as malformed is not sent; the invoice says so."""
+    """Mark an invoice whose charge the gateway would refuse as malformed."""
     later = {"key": row["invoice_id"], "next_attempt_at": now + UNSENDABLE_WAIT, "reason": why}
     invoices.plan_attempts(connection, [later])
     events.record(connection, [_told("invoice.unsendable", row, now, why=why)])
@@ -246,9 +246,9 @@ def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: d
 def _wait_for_wallet(
     context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> None:
-    """Without a live token nothing is sent and no step is spent; the wait has an end."""
+    """Make an invoice wait for a wallet, with a deadline; no dunning step is used."""
     if row["wallet_id"] is not None:
-        transitions.lose_wallet(connection, row["wallet_id"], now, "the token's year has ended")
+        transitions.lose_wallet(connection, row["wallet_id"], now, "the token has expired")
     waited = row["blocked_on"] == Blocked.WALLET
     until = dunning.wallet_awaited_until(
         dunning.policy(row), context.limits.wallet_wait, row["first_failed_at"], now,
@@ -268,7 +268,7 @@ def _wait_for_wallet(
 
 
 def _is_reopened(connection: Connection, invoice_id: UUID) -> bool:
-    """Whether a person has it tried once more: such a try waits for no wallet."""
+    """Whether an operator reopened the invoice: such an attempt does not wait for a wallet."""
     invoice = invoices.one(connection, invoice_id)
     return invoice is not None and invoice["reopened_at"] is not None
 

@@ -1,7 +1,7 @@
-"""Dispatch: payments on the wire, and their answers as they arrive.
+"""Dispatch: send payments to the gateway, and collect their answers as they arrive.
 
-A payment is put on the wire only when its charge is on disk. Queues stand between the threads,
-not a future for each call, which costs ten times as much as both queues.
+A payment is sent only after its charge is committed. Queues connect the threads,
+because a future for each call costs ten times as much as both queues.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Wire:
-    """The calls of one task: one thread puts payments on it, another takes the answers off."""
+    """The open calls of one task: one thread adds payments, another takes the answers."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -33,16 +33,16 @@ class Wire:
 
     @property
     def unsettled(self) -> int:
-        """How many calls were put on the wire whose answers were not taken off yet."""
+        """Return how many calls were sent whose answers were not taken yet."""
         return self._put - self._taken
 
     @property
     def unanswered(self) -> int:
-        """How many of them have no answer yet."""
+        """Return how many calls have no answer yet."""
         return self.unsettled - len(self._answers)
 
     def put(self, payments: Sequence[SealedPayment]) -> None:
-        """Let these be paid by the threads of the pool, as many as a task may have."""
+        """Send these payments with the threads of the pool, up to the limit of a task."""
         self._put += len(payments)
         for payment in payments:
             self._payments.put(payment)
@@ -50,7 +50,7 @@ class Wire:
             self._context.pool.submit(self._work)
 
     def wait(self, most: int, seconds: float | None = None) -> int:
-        """Wait until so many calls are answered, or all, or so long; how many are."""
+        """Wait until a number of calls are answered, or all, or a timeout; return how many are."""
         self._wanted = min(most, self.unsettled)
         self._enough.clear()
         if len(self._answers) < self._wanted and self._end is None:
@@ -60,7 +60,7 @@ class Wire:
         return len(self._answers)
 
     def take(self) -> list[News]:
-        """Take off all answers that have come."""
+        """Take all answers that have arrived."""
         news = [self._answers.popleft() for _ in range(len(self._answers))]
         self._taken += len(news)
         return news

@@ -1,10 +1,10 @@
-"""Doubtful charges: a charge that only an answer called unsent, when its invoice is closed.
+"""Doubtful charges: query charges that only an answer called unsent, on closed invoices.
 
-Who limits a rate has read no body, but a load balancer may have sent the same request before, and
-that one may have been executed. While the invoice is open this needs nothing: the gateway is asked
-before the charge is sent again, under the same Request-Id. When it is closed no sending follows, so
-the charge becomes unknown and is asked about as any other. A refused connection is certain.
-The caller holds the subscription's lock.
+A rate limiter has not read the body, but a load balancer may have sent the same request before, and
+that one may have been executed. While the invoice is open this needs nothing: the gateway is
+queried before the charge is resent under the same Request-Id. When it is closed nothing is resent,
+so the charge becomes unknown and is queried like any other. A refused connection is certain. The
+caller holds the subscription's lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,13 @@ from billing.domain.events import event
 from billing.store.queries import charges, claims, events, invoices
 
 NEXT_TURN = charge.ASK_AFTER[1]
-"""How soon it is looked again whether the subscription's other charge has ended."""
+"""Wait between checks whether the subscription's other charge has ended."""
 
 
 def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime) -> None:
-    """
-    Have the doubtful charges of closed invoices asked about, one of a subscription at a time.
+    """Make the doubtful charges of closed invoices unknown, one per subscription at a time.
 
-    What the subscription still owes waits meanwhile, with its dates.
+    The subscription's open invoices wait meanwhile, with their dates.
     """
     status = charge.advance(ChargeStatus.UNSENT, ChargeMove.DOUBT)
     for row in charges.doubt(connection, invoice_ids, status, now, now + NEXT_TURN):
@@ -43,7 +42,7 @@ def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime
 def unresolved(
     connection: Connection, due: Sequence[Mapping[Any, Any]], now: datetime
 ) -> list[Mapping[Any, Any]]:
-    """Those of some charges that may be asked about: of the doubtful ones whose turn it is."""
+    """Return the charges that may be queried: of the doubtful ones, only the next in turn."""
     doubtful = [row for row in due if row["status"] == ChargeStatus.UNSENT]
     if not doubtful:
         return list(due)

@@ -1,8 +1,8 @@
-"""Opening: a period that has begun gets its invoice, once, and the next due date is set.
+"""Opening: create the invoice of each period that has begun, and set the next due date.
 
 Both happen in one transaction, and an invoice is unique for its subscription and period index,
-so that doing it twice is the same as doing it once. What the invoice comes to is settled here:
-a planned change of plan, a coupon, lines of its own, and what the customer's balance covers.
+so that opening twice is the same as opening once. The amount of the invoice is computed here:
+a planned change of plan, a coupon, extra lines, and what the customer's credit covers.
 """
 
 from collections import defaultdict, deque
@@ -31,18 +31,18 @@ OPENERS = 3
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
 LEASE_SECONDS = 10
-"""For so long nobody begins anew while what is left waits for its turn; a lost message costs it."""
+"""How long no second chain starts while work is left; a lost message costs this delay."""
 
 Place = tuple[datetime, UUID]
-"""In the order in which periods are opened: when one is due, and whose it is."""
+"""A position in the opening order: due instant and subscription id."""
 BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is left to be opened: all that is due behind a place.
+    """The work that is left: everything due after a position.
 
-    The lease, which is named by its end, keeps others from beginning anew.
+    The lease, identified by its end, keeps others from starting a second chain.
     """
 
     behind: Place
@@ -60,9 +60,9 @@ class _Plan:
 
 
 def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
-    """Open every period that has begun, oldest first, and return how many invoices that made.
+    """Open every period that has begun, oldest first, and return the number of new invoices.
 
-    `first_opened` is called when some are open and more are to come: they need not wait.
+    `first_opened` is called after the first batch, so that its invoices need not wait for the rest.
     """
     opened, _place = _open(context, BEGINNING, inf, first_opened)
     return opened
@@ -74,10 +74,10 @@ def open_for(
     rest: Rest | None = None,
     first_opened: Callable[[], object] | None = None,
 ) -> tuple[int, Rest | None]:
-    """Do as `open_due` for some seconds, and return what is then left for another call.
+    """Open periods for a number of seconds, and return the work that is left for another call.
 
-    However many begin, and however often one rest comes: one goes on. While there is a rest
-    nobody begins, and a rest is exchanged for the next one once.
+    Only one opening chain runs at a time, also when a message is repeated. While work is left
+    no second chain starts, and each lease is exchanged for the next one only once.
     """
     leased = rest.leased_until if rest else None
     with context.database.transaction() as connection:
@@ -97,9 +97,9 @@ def open_for(
 def _open(
     context: Context, place: Place, until: float, first_opened: Callable[[], object] | None
 ) -> tuple[int, Place | None]:
-    """Open what is due behind a place; how many that made, and where it stopped if time was up.
+    """Open what is due after a position; return the number of invoices, and where time ran out.
 
-    It never looks back: those that cannot be opened are held, and keep nobody waiting. A
+    It never goes back: subscriptions that cannot be opened are held, and do not delay others. A
     subscription that missed several periods gets one of them in each transaction, so that memory
     stays bounded after an outage of any length.
     """
@@ -123,9 +123,9 @@ def _open(
 def _open_listed(
     context: Context, ids: Sequence[UUID], until: float, first_opened: Callable[[], object] | None
 ) -> tuple[int, int]:
-    """Open in batches; how many invoices that made, and how many of the ids are done with.
+    """Open in batches; return the number of invoices, and how many ids are done.
 
-    When there is more than one batch, the database works on one while another is thought out.
+    With more than one batch, the database writes one while the next is computed.
     """
     batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
     if not batches:
@@ -143,7 +143,7 @@ def _open_listed(
 def _open_rest(
     context: Context, batches: Iterator[tuple[int, Sequence[UUID]]], until: float
 ) -> tuple[int, float]:
-    """Open batches that nobody else has taken; how many that made, and where time was up."""
+    """Open unlocked batches; return the number of invoices, and where time ran out."""
     opened = 0
     try:
         for number, batch in batches:
@@ -160,9 +160,9 @@ def _open_rest(
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each of some subscriptions; those that cannot be opened are held.
+    """Open one period of each subscription; those that cannot be opened are held.
 
-    Return how many invoices that made, and which subscriptions are due even then.
+    Return the number of new invoices, and the subscriptions that are still due.
     """
     parts = isolation.isolate(
         ids,
@@ -173,16 +173,16 @@ def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]
 
 
 def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each that still is due and that nobody has locked, in one transaction."""
+    """Open one period of each due, unlocked subscription in one transaction."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         return _open_in(connection, ids, now)
 
 
 def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> None:
-    """Open all periods of one subscription that have begun, which is about to stand still.
+    """Open all begun periods of one subscription that is about to pause or end.
 
-    The caller holds its lock. A late tick makes no period free that began while it ran.
+    The caller holds its lock. A late tick bills every period that began before.
     """
     due = [subscription_id]
     while due:
@@ -214,13 +214,13 @@ def _is_due(plan: _Plan, now: datetime) -> bool:
 
 @dataclass(slots=True)
 class _Balance:
-    """What is left of customers' credits in this transaction, and which invoice uses what."""
+    """The remaining credits of customers in this transaction, and which invoice uses them."""
 
     left: dict[str, list[pricing.CreditLeft]]
     used: list[tuple[int, UUID, int]] = field(default_factory=list)
 
     def cover(self, customer_id: str, invoice_id: UUID, amount: int) -> int:
-        """Use credits for an invoice, the oldest first, and return how much they cover."""
+        """Use credits for an invoice, oldest first, and return how much they cover."""
         mine = self.left.get(customer_id)
         if not mine:
             return 0
@@ -296,7 +296,7 @@ def _plan(
 
 
 def as_changed(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Mapping[Any, Any]:
-    """The subscription with the due dates that a late tick is about to give it, if it is late."""
+    """Return the subscription with the due dates that a planned change gives it."""
     due, change_at = row["next_due_at"], row["change_at"]
     if not periods.change_is_late(row, now):
         return row
@@ -308,9 +308,9 @@ def as_changed(connection: Connection, row: Mapping[Any, Any], now: datetime) ->
 def _turn(
     connection: Connection, row: Mapping[Any, Any]
 ) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, dict[str, Any]]]:
-    """Fulfil a planned change: the subscription from then on, its new columns, and the event.
+    """Apply a planned change: return the changed subscription, its new columns, and the event.
 
-    A plan whose term would be over by now is dropped instead: nobody chose to end for it.
+    A change to a plan whose term would be over is dropped: it must not end the subscription.
     """
     plan = catalog.plan(connection, row["next_plan_code"])
     assert plan is not None  # noqa: S101 - a foreign key holds it
@@ -329,7 +329,7 @@ _OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
 
 
 def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetime) -> bool:
-    """Whether the period from `start` to `end` went by and is not billed any more."""
+    """Whether the period from `start` to `end` has passed and is not billed."""
     return (
         row["catch_up"] == CatchUp.LATEST
         and periods.goes_by(row, end, now)
@@ -338,7 +338,7 @@ def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetim
 
 
 def _used_up(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """What an invoice takes off its subscription: lines for one invoice, a cycle of a coupon."""
+    """Return what an invoice consumes of its subscription: extra lines, a cycle of a coupon."""
     more: dict[str, Any] = {}
     if row["extras"]:
         more["extras"] = []

@@ -1,8 +1,8 @@
-"""Pre-retry checks: what the gateway is asked before an invoice is charged again.
+"""Pre-retry checks: query the gateway before an invoice is charged again.
 
-The charge before this one is asked about once more: a payment that was taken after all is
-booked instead of made again. Then the wallet's balance, which is advice: when it is short,
-nothing is sent and no step is spent.
+The status of the previous charge is queried again: a payment that did succeed is
+settled instead of repeated. Then the wallet's balance is queried: when it is short,
+nothing is sent and no dunning step is used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,15 +43,15 @@ ASK_AGAIN = (
     timedelta(hours=6),
     timedelta(days=1),
 )
-"""How long a retry waits, each time, when the gateway cannot say what became of the charge before;
+"""How long a retry waits, each time, when the gateway cannot resolve the previous charge;
 the last one repeats."""
 POSTPONED_MAX = len(ASK_AGAIN) + 6
-"""After a week of daily questions a person has to look; it is still asked, daily."""
+"""After a week of daily queries an operator is needed; the daily queries continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look at one invoice showed."""
+    """The result of the checks of one invoice."""
 
     row: Mapping[Any, Any]
     paid: bool = False
@@ -61,9 +61,9 @@ class Sight:
 
 
 def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-    """Return the invoices that may be charged, each with the last charge that was looked at.
+    """Return the invoices that may be charged, each with the previous charge that was checked.
 
-    One that was never charged has nothing to look at; whether it may be is seen by the claim.
+    An invoice that was never charged needs no check; the claim decides whether it may be charged.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -92,7 +92,7 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
 
 
 def _seen(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
-    """Look at one invoice; what fails there is about that one."""
+    """Check one invoice; an error concerns only that invoice."""
     try:
         return _look(context, row, now)
     except Exception as error:  # noqa: BLE001 - raised again where only this one is worked on
@@ -128,7 +128,7 @@ def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
 
 
 def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
-    """How much the wallet is short of the amount; nought when it suffices or cannot be asked."""
+    """Return how much the wallet is short; zero when it suffices or cannot be queried."""
     try:
         token = context.vault.open(row["token_sealed"]).decode()
     except NotConfigured:
@@ -143,9 +143,9 @@ def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
 def _seen_again(
     connection: Connection, row: Mapping[Any, Any], now: datetime
 ) -> Mapping[Any, Any] | None:
-    """Lock what was looked at, and return it as it is now; None when somebody else was here.
+    """Lock a checked invoice and reload it; None when it changed meanwhile.
 
-    Then it is due again at once, and is looked at anew.
+    Then it is due again immediately, and is checked again.
     """
     locked = claims.lock_subscriptions_of(connection, [row["invoice_id"]])
     fresh = claims.candidates(connection, [row["invoice_id"]], now, locked=locked)
@@ -156,7 +156,7 @@ def _seen_again(
 
 
 def _postpone(context: Context, sight: Sight, now: datetime) -> None:
-    """Record that the charge before is still unclear, and when it is asked about again."""
+    """Record that the previous charge is still unclear, and when it is queried again."""
     with context.database.transaction() as connection:
         row = _seen_again(connection, sight.row, now)
         if row is None:
@@ -168,7 +168,7 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
         plan: dict[str, Any] = {"key": row["invoice_id"], "next_attempt_at": later}
         if before + 1 >= POSTPONED_MAX:
             plan["reason"] = (
-                f"postponed {before + 1} times: what became of its charge {row['last_number']} is"
+                f"postponed {before + 1} times: the outcome of its charge {row['last_number']} is"
                 f" unclear ({sight.blind})"
             )
         invoices.plan_attempts(connection, [plan])
@@ -186,7 +186,7 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
 
 
 def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
-    """Record that the wallet is short, and when it is asked again or the step counts."""
+    """Record that the wallet is short, and when it is checked again or the step counts."""
     with context.database.transaction() as connection:
         row = _seen_again(connection, sight.row, now)
         if row is None:

@@ -1,4 +1,4 @@
-"""Reconciling: asking the gateway about charges whose outcome nobody knows yet."""
+"""Reconciling: query the gateway for the status of unresolved charges."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease unresolved charges that are due to be asked about."""
+    """Lease unresolved charges whose status query is due."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):
@@ -27,7 +27,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
-    """Ask about each charge once, record the answers, and send again what was never received."""
+    """Query each charge's status once, settle the answers, and resend what was never received."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):
@@ -42,10 +42,10 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
 
 
 def _answer(context: Context, row: Mapping[Any, Any]) -> StatusOutcome:
-    """What the gateway says of one charge; an answer that our client fails on says nothing."""
+    """Query one charge; a bug in our client counts as no answer."""
     number = row["gateway_number"]
     try:
         return context.gateway.check_status(number, number, row["amount"])
     except Exception as error:
-        log.exception("charge.question_failed", charge=str(row["id"]))
+        log.exception("charge.status_query_failed", charge=str(row["id"]))
         return Unknown(f"the client failed: {type(error).__name__}")

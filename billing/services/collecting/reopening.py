@@ -1,8 +1,8 @@
-"""Reopening: a debt that was given up is tried once more, because a person says so.
+"""Reopening: attempt an uncollectible invoice again at an operator's request.
 
-It gets one charge, without a ladder: paid, it counts as any other payment; declined, it is
+It gets one charge without retries: if paid, it counts as any other payment; if declined, it is
 uncollectible again, and the plan's final action is not taken a second time. That also holds for
-a subscription that has ended: its debt may be paid, and nothing else of it comes back to life.
+a subscription that has ended: its invoice may be paid, and nothing else of it changes.
 The caller holds the subscription's lock.
 """
 
@@ -19,9 +19,9 @@ from billing.store.queries import events, invoices
 
 
 def reopen(connection: Connection, invoice: Mapping[Any, Any], by: Actor, now: datetime) -> None:
-    """Have an uncollectible invoice charged now; newer open ones wait, with their dates.
+    """Reopen an uncollectible invoice and charge it now; newer open ones wait, with their dates.
 
-    Raises IllegalMove when an older one was given up too: the oldest debt is paid first.
+    Raises IllegalMove when an older one is uncollectible too: the oldest is paid first.
     """
     advance(InvoiceStatus(invoice["status"]), InvoiceMove.REOPEN)
     first = invoices.first_given_up(connection, invoice["subscription_id"])

@@ -1,7 +1,7 @@
-"""Settling: the one place where news of a charge becomes rows, whatever its source.
+"""Settling: the one place that writes the outcome of a charge, whatever its source.
 
-A live answer, a status query and an operator's word go through the same decision and the same
-transaction. Settling the same news twice changes nothing the second time.
+A live answer, a status query and an operator's decision use the same decision and the same
+transaction. Settling the same outcome twice changes nothing the second time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What somebody says of a charge."""
+    """An outcome of a charge, and its source."""
 
     charge_id: UUID
     outcome: Outcome | NotFound
@@ -46,11 +46,11 @@ class News:
 def settle(
     context: Context, news: Sequence[News], source: Source, by: Actor = SCHEDULER
 ) -> list[SealedPayment]:
-    """Record what is now known of charges, and return those that have to be sent again.
+    """Record the outcomes of charges, and return the charges that have to be sent again.
 
-    A connection that breaks at the commit leaves open whether it happened; the decision is
-    made again from the rows as they are then, which is safe because news that is on record
-    already decides nothing.
+    If the connection breaks at the commit, it is unknown whether it happened; the decision is
+    made again from the current rows, which is safe because an outcome that is already on record
+    changes nothing.
     """
     again: list[SealedPayment] = []
     left = list(news)
@@ -67,10 +67,10 @@ Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
 
 
 def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
-    """Settle a group; a charge whose news cannot be recorded is held, and the others are settled.
+    """Settle a group; hold a charge that cannot be settled, and settle the others.
 
-    It stays unresolved, and blocks its subscription. One whose subscription somebody else's
-    session has locked stays unresolved too, and is asked about later. A person who resolves it is
+    It stays unresolved, and blocks its subscription. One whose subscription another
+    session has locked stays unresolved too, and is queried later. An operator who resolves it gets
     told the error.
     """
 
@@ -108,10 +108,10 @@ def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by:
 def _settle(
     context: Context, connection: Connection, news: Sequence[News], source: Source, by: Actor
 ) -> Settled:
-    """Settle one charge of each subscription; the others are left for another transaction.
+    """Settle one charge of each subscription; leave the others for another transaction.
 
-    A decision is made from what was on record before the transaction, so that two of one
-    subscription must not meet in it.
+    A decision uses what was on record before the transaction, so two charges of one
+    subscription must not be settled in it.
     """
     now = context.clock.now()
     outcomes = {item.charge_id: item.outcome for item in news}
@@ -142,7 +142,7 @@ def _known(
     outcomes: Mapping[UUID, Outcome | NotFound],
     now: datetime,
 ) -> Iterator[tuple[Mapping[Any, Any], Facts]]:
-    """What is on record about each charge; more of those that did not simply succeed."""
+    """Load the state of each charge; more columns for those that did not simply succeed."""
     troubled = []
     for row in rows:
         if isinstance(outcomes[row["id"]], Succeeded):
@@ -158,7 +158,7 @@ def _known(
 
 
 def _log(decided: Decided, source: Source) -> None:
-    """One line for all that simply succeeded, and one for each charge of which more is to say."""
+    """Log one line for all plain successes, and one line for each other charge."""
     paid = [row for row, decision in decided if decision.status is ChargeStatus.SUCCEEDED]
     if paid:
         log.info("charges.succeeded", count=len(paid), source=source.value)
@@ -212,7 +212,7 @@ def _write(
 
 
 def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
-    """When an invoice is tried again; a date that a person's try went before waits for a wallet."""
+    """Return the next attempt; a date that a manual retry preceded waits for a wallet."""
     aside = row["planned_at"] if decision.wallet_lost else None
     return {
         "key": row["invoice_id"],
@@ -227,7 +227,7 @@ def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[
 
 
 def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
-    """Whether the next open invoice may be charged: this one is paid, or owed no more."""
+    """Whether the next open invoice may be charged: this one is paid or not owed any more."""
     closed = row["invoice_status"] != InvoiceStatus.OPEN
     if not row["other_open"]:
         return False
@@ -279,7 +279,7 @@ def _facts_told(decided: Decided, by: Actor, now: datetime) -> list[dict[str, An
 def _follow_up(
     connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
 ) -> None:
-    """What follows for one subscription; a charge that simply succeeded has nothing here."""
+    """Apply what follows for one subscription; a plain success has nothing here."""
     if decision.rechecked:
         denied_at = now if decision.contradicted else None
         charges.note_recheck(connection, row["id"], decision.next_check_at, denied_at)

@@ -1,8 +1,8 @@
-"""Uncollectible: what follows when dunning ends without money.
+"""Uncollectible: end dunning when an invoice was not paid.
 
-The open invoices are uncollectible, and the plan's final action is taken. Days of the running
-period that were paid are not thrown away for a debt of another kind: they become the customer's
-credit. The caller holds the subscription's lock.
+The open invoices become uncollectible, and the plan's final action is taken. The paid
+days of the current period are not lost because of another unpaid invoice: they become the
+customer's credit. The caller holds the subscription's lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,9 +41,9 @@ _FINAL_MOVES = {
 
 _GAVE_UP = {
     Cap.RETRIES: "no retry is left",
-    Cap.DECLINES: "the most declines were met",
-    Cap.ATTEMPTS: "the most attempts were made",
-    Cap.DAYS: "the most days have gone by",
+    Cap.DECLINES: "the maximum number of declines was reached",
+    Cap.ATTEMPTS: "the maximum number of attempts was reached",
+    Cap.DAYS: "the maximum number of days has elapsed",
 }
 
 
@@ -54,10 +54,10 @@ def give_up(
     cap: Cap | None,
     why: str = "it will never be paid",
 ) -> None:
-    """End dunning: every open invoice is uncollectible, and the plan's final action follows.
+    """Mark every open invoice uncollectible, and apply the plan's final action.
 
-    `cap` is what dunning met; without one, `why` says what else ended it. An invoice that a
-    person had tried once more is given up alone: the final action was taken the first time.
+    `cap` is the dunning cap that was reached; without one, `why` says what ended it. An invoice
+    that an operator reopened is closed alone: the final action was taken the first time.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
@@ -99,8 +99,8 @@ def _give_up_again(
     owed: Sequence[Mapping[Any, Any]],
     now: datetime,
 ) -> None:
-    """Give up a person's try alone; a subscription that owes nothing else is behind no more."""
-    why = "given up again: a person's try was not paid"
+    """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""
+    why = "given up again: the manual retry was not paid"
     transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
     invoices.release_oldest(connection, [row["id"]], now)
     if len(owed) == 1:

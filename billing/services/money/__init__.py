@@ -1,1 +1,1 @@
-"""Money that goes back, and what lowers an invoice: refunds, credits, discounts."""
+"""Refunds, credits and discounts: money that is returned, and reductions of invoices."""

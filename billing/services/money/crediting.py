@@ -1,4 +1,4 @@
-"""Crediting: the customer's balance, made of credits that the next invoices use, oldest first."""
+"""Crediting: add credit to a customer, and refund it; invoices use the oldest credit first."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from billing.store.queries.charges import Money
 def grant(
     context: Context, customer_id: str, amount: int, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Give a customer `amount` rupiah that no payment stands behind, for a reason.
+    """Add `amount` rupiah of credit without a payment; a reason is required.
 
     Raises InvalidValue (no reason) or NotKnown.
     """
@@ -39,7 +39,7 @@ def grant(
 def refund(
     context: Context, credit_id: int, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Pay what is left of a credit back through the gateway, from the payment it came from.
+    """Refund what is left of a credit through the gateway, to the payment it came from.
 
     A declined payout puts the money back on the credit.
 
@@ -72,7 +72,7 @@ def refund(
 
 
 def _charge_behind(connection: Connection, credit_id: int) -> Money:
-    """The charge whose money a credit is."""
+    """Return the charge from which a credit was made."""
     credit = balances.one(connection, credit_id)
     if credit is None:
         raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")

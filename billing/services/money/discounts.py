@@ -1,4 +1,4 @@
-"""Discounts: coupons that are offered, a coupon on a subscription, and lines for one invoice."""
+"""Discounts: create and apply coupons, and add extra lines to invoices."""
 
 from datetime import datetime
 from difflib import get_close_matches
@@ -33,7 +33,7 @@ def create_coupon(
     cycles: int | None = None,
     redeemed_max: int | None = None,
 ) -> None:
-    """Offer a coupon: percent or rupiah off, for `cycles` invoices or for ever.
+    """Create a coupon: percent or rupiah off, for `cycles` invoices or for all.
 
     Raises InvalidValue or AlreadyExists.
     """
@@ -60,7 +60,7 @@ def create_coupon(
 
 
 def archive_coupon(context: Context, code: str, by: Actor) -> None:
-    """Offer a coupon no more; subscriptions that have it keep it."""
+    """Archive a coupon; subscriptions that use it keep it."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         known_coupon(connection, code)
@@ -69,7 +69,7 @@ def archive_coupon(context: Context, code: str, by: Actor) -> None:
 
 
 def known_coupon(connection: Connection, code: str) -> Coupon:
-    """The coupon with this code, or NotKnown with a suggestion."""
+    """Return the coupon with this code, or raise NotKnown with a suggestion."""
     coupon = coupons.one(connection, code)
     if coupon is None:
         near = get_close_matches(code, [each.code for each in coupons.page(connection, 1000)], n=1)
@@ -79,7 +79,7 @@ def known_coupon(connection: Connection, code: str) -> Coupon:
 
 
 def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None:
-    """Put a coupon on a subscription, from its next invoice on, in place of one it has.
+    """Apply a coupon to a subscription from its next invoice, replacing an earlier one.
 
     Raises NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
     """
@@ -100,7 +100,7 @@ def redeem(
     *,
     counts_from: datetime | None = None,
 ) -> None:
-    """Use a coupon once more, for a subscription whose lock the caller holds.
+    """Count a redemption of a coupon, for a subscription whose lock the caller holds.
 
     `counts_from` is when the next invoice comes, where that is known: not before a wallet is.
     """
@@ -128,13 +128,13 @@ def redeem(
 
 
 def extra_line(title: str, amount: int) -> pricing.Line:
-    """A line for one invoice. Raises InvalidValue."""
+    """Build an extra line for one invoice. Raises InvalidValue."""
     checked_name("what it is for", title, TITLE_MAX)
     return {"kind": "extra", "title": title, "amount": checked_amount(amount)}
 
 
 def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, by: Actor) -> None:
-    """Add a line to the next invoice of a subscription, and to that one only.
+    """Add an extra line to the next invoice of a subscription only.
 
     Raises InvalidValue, NotKnown, or IllegalMove when no invoice will come.
     """
@@ -144,7 +144,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         row = _locked(connection, subscription_id)
         if row["status"] == SubscriptionStatus.UNPAID:
             raise IllegalMove(
-                "it is unpaid, and no invoice comes before it goes on; first:"
+                "it is unpaid, and no invoice comes before it resumes; first:"
                 f" billing subscription resume {subscription_id}"
             )
         intents.meet(connection, row, Action.LINE_ADDED, now, by, at=_next_invoice_at(row, now))
@@ -159,7 +159,7 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
 
 
 def _next_invoice_at(row: RowMapping, now: datetime) -> datetime | None:
-    """When the next invoice comes at the earliest; None when that hangs on a wallet.
+    """Return when the next invoice opens at the earliest; None if that depends on a wallet.
 
     Raises IllegalMove when the last period of its term has been billed.
     """

@@ -1,4 +1,4 @@
-"""Refund resolution: what a person decides about a refund that ended nowhere.
+"""Refund resolution: an operator decides about a refund that needs one.
 
 A parked refund is settled by a person's word, after the gateway was asked. One that was declined
 although its money must go back is replaced by another refund, was returned by other means, or is
@@ -33,7 +33,7 @@ REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 def resolve_refund(
     context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
 ) -> dict[str, Any]:
-    """Settle a refund by hand, and return what the gateway said before.
+    """Settle a refund by hand, and return what the gateway answered before.
 
     `succeeded` and `declined` are for one that is parked, or unknown for longer than the horizon;
     the gateway is asked first, and may not say the opposite. `returned-elsewhere` and `kept` are
@@ -48,8 +48,8 @@ def resolve_refund(
             return _end_unreturned(connection, row, verdict, by, now)
         if not safety.is_ours(context, connection):
             raise IllegalMove(
-                "this database belongs to another gateway than the settings name, so nobody can"
-                " be asked; if they are right: billing start-charging"
+                "this database belongs to another gateway than the settings name, so it cannot"
+                " be queried; if they are right: billing start-charging"
             )
     horizon = context.limits.not_found_horizon
     _check_resolvable(row, horizon, now)
@@ -70,7 +70,7 @@ _WORD = {
 
 
 def said(answer: StatusOutcome) -> str:
-    """What the gateway answered, in one word or two."""
+    """Format the gateway's answer in a word or two."""
     match answer:
         case Succeeded():
             return "succeeded"
@@ -139,7 +139,7 @@ def _settle_by_word(
 def _end_unreturned(
     connection: Connection, row: LockedRefund, verdict: RefundVerdict, by: Actor, now: datetime
 ) -> dict[str, Any]:
-    """End a refund whose money must go back, and was declined: by other means, or not at all."""
+    """Close an unreturned refund: returned by other means, or not returned at all."""
     status = row.status
     if status is not RefundStatus.UNRETURNED:
         raise IllegalMove(
@@ -165,7 +165,7 @@ def _count_returned(connection: Connection, row: LockedRefund) -> None:
 
 
 def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> UUID:
-    """Go on with a refund that waits for a person; return the refund that is tried now.
+    """Retry a refund that needs an operator; return the refund that is attempted now.
 
     The caller holds its subscription's lock. Raises IllegalMove when there is
     nothing to retry, or when it is tried again by itself.
@@ -183,7 +183,7 @@ def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> 
 
 
 def retry_refund(context: Context, refund_id: UUID, by: Actor) -> dict[str, Any]:
-    """Ask about or send a parked refund again, or replace an unreturned one by a new one.
+    """Query or resend a parked refund, or replace an unreturned one with a new one.
 
     Raises NotKnown or IllegalMove.
     """
@@ -211,7 +211,7 @@ def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime
 def request_in_place_of(
     connection: Connection, taken: returns.Taken, order: returns.Order, by: Actor, now: datetime
 ) -> UUID:
-    """Request a refund that a person asks for; it replaces unreturned ones that it covers."""
+    """Request an operator's refund; it replaces unreturned ones that it covers."""
     left, covered = order.amount, list[LockedRefund]()
     for row in refunds.unreturned_of(connection, taken.charge_id):
         if row.amount <= left:
@@ -236,7 +236,7 @@ def _end_as_replaced(
 def look_back(
     connection: Connection, row: LockedRefund, answer: StatusOutcome, now: datetime
 ) -> None:
-    """Compare what a person said of a refund, or a decline, with what the gateway says later.
+    """Compare an operator's decision, or a decline, with the gateway's later answer.
 
     Money that did go back is booked if it is still there; a contradiction is recorded anyway.
     """
@@ -261,7 +261,7 @@ def look_back(
 
 
 def _book_late(connection: Connection, row: LockedRefund) -> bool:
-    """Count money that went back after we had put it back; False when it is gone by now."""
+    """Record a late refund whose money was put back; False when that money is gone."""
     try:
         returns.take_out_again(connection, row)
     except RefundTooLarge:
@@ -271,7 +271,7 @@ def _book_late(connection: Connection, row: LockedRefund) -> bool:
 
 
 def acknowledge_contradiction(context: Context, refund_id: UUID, by: Actor) -> None:
-    """Record that a person has seen to a refund about which the gateway said the opposite.
+    """Mark a contradicted refund as handled by an operator.
 
     Raises NotKnown, InvalidValue (no reason) or IllegalMove (nothing was contradicted).
     """
@@ -286,7 +286,7 @@ def acknowledge_contradiction(context: Context, refund_id: UUID, by: Actor) -> N
 
 
 def acknowledge_breach(context: Context, charge_id: UUID, by: Actor) -> None:
-    """Record that a person has seen to a charge whose parts did not add up when they were filled.
+    """Mark a charge whose parts did not add up as handled by an operator.
 
     Raises NotKnown, InvalidValue (no reason) or IllegalMove (nothing was found).
     """
@@ -313,7 +313,7 @@ def _tell(
 
 
 def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: Any) -> dict[str, Any]:
-    """An event about a refund, with the ids of all that it belongs to."""
+    """Build an event about a refund, with the ids of everything it belongs to."""
     return event(
         kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.subscription_id,
         invoice_id=row.invoice_id, charge_id=row.charge_id, refund=str(row.id), **data,

@@ -1,4 +1,4 @@
-"""Refunding: money goes back from one succeeded charge, once, and never more than was taken.
+"""Refunding: refund one succeeded charge, once, and never more than was charged.
 
 A refund is a row before it is a request. What its answer means is decided in
 `domain.refund_settlement`: a refund that is not known to have ended is asked about under its own
@@ -45,7 +45,7 @@ def refund_invoice(
     by: Actor,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Give back `amount` rupiah that are kept of a paid invoice, or all that is kept.
+    """Refund `amount` rupiah of a paid invoice, or everything that is kept of it.
 
     What became the customer's credit is not part of it. Raises NotKnown, IllegalMove (not paid)
     or RefundTooLarge, with nothing written.
@@ -80,7 +80,7 @@ def refund_invoice(
 
 
 def _purpose(paid: Money, status: InvoiceStatus) -> RefundPurpose:
-    """A surplus payment must go back, also when a person asks for it."""
+    """Return the purpose of a refund: a surplus payment must be returned in any case."""
     if not paid.surplus:
         return RefundPurpose.OPERATOR
     return RefundPurpose.SURPLUS if status is InvoiceStatus.PAID else RefundPurpose.VOID
@@ -91,14 +91,14 @@ def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
     if paid.credited:
         said += f", {rupiah(paid.credited)} was credited to the customer's balance"
     if paid.kept:
-        return f"{said}; {rupiah(wanted)} cannot be given back"
+        return f"{said}; {rupiah(wanted)} cannot be refunded"
     if paid.credited:
         return f"{said}; pay a credit out with: billing credit refund ID"
     return f"{said}; it is refunded already"
 
 
 def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
-    """Go on with the refunds of an invoice that wait for a person, and return how many.
+    """Retry the refunds of an invoice that need an operator, and return how many.
 
     A parked one is asked about, and sent again under its own Request-Id if the gateway never had
     it. One that was declined although its money must go back is replaced by a new one. Raises
@@ -123,7 +123,7 @@ def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease refunds that are due to be sent or asked about."""
+    """Lease refunds that are due to be sent or queried."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):
@@ -132,7 +132,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def send_due(context: Context, refund_id: UUID) -> None:
-    """Send one refund, or ask about it, if that is still due, and record what is known then.
+    """Send or query one refund if it is still due, and record the outcome.
 
     One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
     """
@@ -149,7 +149,7 @@ def _attempt(context: Context, refund_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """One sending of a refund; `tries` says which."""
+    """One request of a refund; `tries` counts them."""
 
     refund_id: UUID
     order: RefundOrder
@@ -158,7 +158,7 @@ class _Sending:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """One question about a refund, and what it was asked in view of."""
+    """One status query of a refund, and the state in which it was sent."""
 
     refund_id: UUID
     number: str
@@ -230,14 +230,14 @@ def _send(context: Context, sending: _Sending) -> None:
 
 
 def _ask(context: Context, question: _Question) -> _Sending | None:
-    """Ask about a refund and record the answer; what has to be sent again, if it does."""
+    """Query a refund and record the answer; return what has to be resent, if anything."""
     answer: StatusOutcome
     try:
         answer = context.gateway.check_status(
             str(question.refund_id), question.number, question.amount
         )
     except Exception:
-        log.exception("refund.question_failed", refund=str(question.refund_id))
+        log.exception("refund.status_query_failed", refund=str(question.refund_id))
         answer = Unknown("the client failed")
     now = context.clock.now()
     with context.database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Returns: the one place where money of a charge changes hands after it was taken.
+"""Returns: the one place that moves a charge's money after it was collected.
 
 Whatever gives money back (refund, cancellation, downgrade, surplus, void, payout of a credit, a
 refund that was declined) goes through here. The caller holds the subscription's lock. What was
@@ -27,7 +27,7 @@ from billing.store.queries.refunds import LockedRefund
 
 
 class Taken(NamedTuple):
-    """A succeeded charge, with what an event about its money names."""
+    """A succeeded charge, with the ids that an event about its money needs."""
 
     charge_id: UUID
     invoice_id: UUID
@@ -36,12 +36,12 @@ class Taken(NamedTuple):
 
     @classmethod
     def by(cls, paid: Money) -> "Taken":
-        """The charge whose money this is."""
+        """Return the charge whose money this is."""
         return cls(paid.id, paid.invoice_id, paid.subscription_id, paid.customer_id)
 
 
 class InvoiceIds(NamedTuple):
-    """An invoice, with what an event about its money names."""
+    """An invoice, with the ids that an event about its money needs."""
 
     id: UUID
     subscription_id: UUID
@@ -50,7 +50,7 @@ class InvoiceIds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A refund that is wanted: how much, why, and from which credit if it is a payout."""
+    """A refund to request: how much, why, and from which credit if it is a payout."""
 
     amount: int
     purpose: RefundPurpose
@@ -60,12 +60,12 @@ class Order:
 
     @property
     def source(self) -> Part:
-        """Which part of the charge it is taken from."""
+        """Return the part of the charge from which it is taken."""
         return Part.KEPT if self.credit_id is None else Part.CREDITED
 
 
 class CreditChange(NamedTuple):
-    """What became of a part of a credit: it was given, returned or paid out."""
+    """A change of a credit: given, returned or paid out."""
 
     became: str
     credit_id: int
@@ -74,7 +74,7 @@ class CreditChange(NamedTuple):
 
 
 def move(connection: Connection, charge_id: UUID, amount: int, source: Part, target: Part) -> Split:
-    """Move rupiah of a succeeded charge from one part to another, and return what it is then.
+    """Move rupiah of a succeeded charge from one part to another, and return the new parts.
 
     Raises IllegalMove or RefundTooLarge, with nothing written.
     """
@@ -89,7 +89,7 @@ def move(connection: Connection, charge_id: UUID, amount: int, source: Part, tar
 def request_refund(
     connection: Connection, taken: Taken, order: Order, by: Actor, now: datetime
 ) -> UUID:
-    """Set money of a charge aside for a refund, and write the refund down to be sent.
+    """Reserve money of a charge for a refund, and insert the refund to be sent.
 
     Raises IllegalMove or RefundTooLarge, with nothing written.
     """
@@ -129,7 +129,7 @@ def _take_out(
 
 
 def put_back(connection: Connection, refund: LockedRefund) -> Part:
-    """Put the money of a refund that was declined back where it came from, and say where."""
+    """Return the money of a declined refund to the part it came from, and say which."""
     move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)
     if refund.credit_id is not None:
         conservation.undo_pay_out(connection, refund.credit_id, refund.amount)
@@ -137,7 +137,7 @@ def put_back(connection: Connection, refund: LockedRefund) -> Part:
 
 
 def take_out_again(connection: Connection, refund: LockedRefund) -> None:
-    """Count the money of a declined refund as refunded after all: it did go back.
+    """Count the money of a declined refund as refunded after all: it was returned.
 
     Raises RefundTooLarge when it was used for something else meanwhile, with nothing written.
     """
@@ -153,7 +153,7 @@ def credit(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Make a part of what a paid invoice was paid the customer's balance.
+    """Move part of what paid an invoice to the customer's credit.
 
     Raises RefundTooLarge when less of it is kept.
     """
@@ -181,7 +181,7 @@ def refund(
     by: Actor,
     now: datetime,
 ) -> int:
-    """Give a part of what a canceled subscription's invoice was paid back, as it was paid.
+    """Refund part of a canceled subscription's invoice to where it was paid from.
 
     Return the rupiah that go back to the wallet; the rest goes back to the credits it came from.
     Raises RefundTooLarge when less of it is kept.
@@ -205,7 +205,7 @@ def return_to_credits(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Undo a part of what an invoice took of the customer's credits, the newest first.
+    """Return part of the credit that an invoice used, newest credit first.
 
     Raises RefundTooLarge when it took less.
     """
@@ -231,7 +231,7 @@ def return_to_credits(
 def give(
     connection: Connection, customer_id: str, amount: int, reason: str, by: Actor, now: datetime
 ) -> int:
-    """Give a customer credit that no payment stands behind, and return its id."""
+    """Add credit that no payment made, and return its id."""
     made = conservation.add_credit(connection, customer_id, amount, reason, now)
     changed = CreditChange("given", made, amount, reason)
     record_credits(connection, [changed], by, now, customer_id=customer_id)
@@ -241,7 +241,7 @@ def give(
 def record_credits(
     connection: Connection, changes: Sequence[CreditChange], by: Actor, now: datetime, **about: Any
 ) -> None:
-    """Record what became of some credits; `about` has the ids that the events name."""
+    """Record events about changed credits; `about` has the ids that they name."""
     events.record(
         connection,
         [

@@ -1,4 +1,4 @@
-"""Unserved days: what was taken for days after a cancellation, and goes back.
+"""Unserved days: return what was charged for days after a cancellation.
 
 An invoice may be given up while the customer's balance had covered a part of it, and it may be
 paid late, when the subscription has ended. Nobody pays for time they do not get. The caller
@@ -30,7 +30,7 @@ def return_credits(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Return what invoices that were given up took of credits for the days from `at` on.
+    """Return credit that uncollectible invoices used for the days from `at` on.
 
     `place` is the time zone of the subscription's days.
     """
@@ -45,7 +45,7 @@ def return_credits(
 
 
 def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: datetime) -> None:
-    """Give back, of a charge that paid after the cancellation, the days after it.
+    """Refund the unserved days of a charge that succeeded after the cancellation.
 
     `amount` is what it took. The invoice stays paid. Its extra lines are for no days, and are kept.
     """
@@ -62,6 +62,6 @@ def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: 
 
 
 def _share(place: ZoneInfo, invoice: BilledDays | GivenUp, amount: int, at: datetime) -> int:
-    """What of `amount` is for the invoice's days from an instant on."""
+    """Return the part of `amount` for the invoice's days from an instant on."""
     days, whole = unused_days(invoice.period_start, invoice.period_end, at, place)
     return prorate(amount, days, whole) if whole else 0

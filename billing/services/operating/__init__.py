@@ -1,1 +1,1 @@
-"""What operators and the engine's own upkeep need: limits, import, held rows, the test clock."""
+"""Operator commands and upkeep: limits, import, held rows, the test clock."""

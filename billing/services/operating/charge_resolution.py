@@ -1,7 +1,7 @@
-"""Charge resolution: an operator decides a charge for which the gateway gives no outcome.
+"""Charge resolution: an operator sets the outcome of a charge that the gateway cannot resolve.
 
-The gateway is asked first, and what it says for certain is settled instead. It is asked for a week
-afterwards as well: a word may be wrong.
+The gateway is queried first, and a certain answer is settled instead. It is queried for a week
+afterwards as well: an operator may be wrong.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from billing.store.queries import charges, events
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the gateway said when it was asked, and whose word was settled."""
+    """What the gateway answered, and whether its outcome or the operator's was settled."""
 
     gateway: str
     settled_by: str
@@ -47,11 +47,10 @@ GATEWAY, OPERATOR = "gateway", "operator"
 
 
 def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> Resolution:  # noqa: FBT001 - named at every call
-    """
-    Settle an unresolved charge by a person's word, unless the gateway says what became of it.
+    """Settle an unresolved charge as an operator says, unless the gateway knows its outcome.
 
     Raises NotKnown; IllegalMove when the charge is settled, on the wire, or younger than the
-    horizon, or when the gateway says otherwise and only has to say so once more.
+    horizon, or when the gateway says otherwise and a second query must confirm it.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -71,20 +70,22 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
             return Resolution(said, GATEWAY)
         if succeeded:
             raise IllegalMove(
-                f"the gateway says {said}; that counts when it still says so some minutes from now,"
-                " and it is asked by itself"
+                f"the gateway says {said}; this must be confirmed by a second query, which is sent"
+                " automatically some minutes from now"
             )
     if not succeeded and isinstance(answer, Unknown) and answer.reason == OTHER_AMOUNT:
         raise IllegalMove(_of_another_amount(row, answer.amount))
     word = Succeeded() if succeeded else Declined(Fault.OTHER, "operator")
     after = _settled(context, charge_id, word, Source.OPERATOR, by)
     if after in UNRESOLVED:
-        raise IllegalMove(f"charge {charge_id} was sent again meanwhile; it is asked about first")
+        raise IllegalMove(
+            f"charge {charge_id} was sent again meanwhile; the gateway is queried first"
+        )
     return Resolution(said, OPERATOR)
 
 
 def _of_another_amount(row: Mapping[Any, Any], amount: int | None) -> str:
-    """Say what to do about a number under which the gateway has another payment."""
+    """Say what to do when the gateway has another payment under this number."""
     has = "an amount that cannot be read" if amount is None else rupiah(amount)
     return (
         f"the gateway has {has} under our number {row['gateway_number']}, and charge {row['id']} is"
@@ -95,20 +96,20 @@ def _of_another_amount(row: Mapping[Any, Any], amount: int | None) -> str:
 
 
 def _check(context: Context, row: Mapping[Any, Any], now: datetime) -> None:
-    """Refuse what a person cannot know yet; the decision itself looks again, under the lock."""
+    """Refuse an outcome that an operator cannot know yet; settling checks again under the lock."""
     status = ChargeStatus(row["status"])
     if status not in UNRESOLVED:
         raise IllegalMove(
             f"charge {row['id']} {machine.stands(status)}; only an open charge can be resolved"
         )
     if status is ChargeStatus.IN_FLIGHT:
-        raise IllegalMove(f"charge {row['id']} is on the wire; it is asked about by itself")
+        raise IllegalMove(f"charge {row['id']} is in flight; it is queried automatically")
     horizon = timedelta(seconds=context.settings.not_found_horizon_seconds)
     if row["parked_at"] is None and now < row["sent_at"] + horizon:
         after = context.settings.not_found_horizon_seconds
         raise IllegalMove(
-            f"charge {row['id']} was sent at {spoken(row['sent_at'])}; it is asked about by"
-            f" itself, and can be resolved {after} s after that"
+            f"charge {row['id']} was sent at {spoken(row['sent_at'])}; it is queried"
+            f" automatically, and can be resolved {after} s after that"
         )
 
 
@@ -122,7 +123,7 @@ def _settled(
 
 
 def _kept(context: Context, row: Mapping[Any, Any], by: Actor, now: datetime) -> Resolution:
-    """Keep a charge as succeeded that the gateway denies: a person has looked at it."""
+    """Keep a charge as succeeded although the gateway denies it: an operator has checked it."""
     number = row["gateway_number"]
     answer = context.gateway.check_status(number, number, row["amount"])
     with context.database.transaction() as connection:

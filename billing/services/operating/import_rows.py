@@ -1,7 +1,7 @@
-"""Rows of an import, checked one by one and turned into what is written.
+"""Import rows: check each row and convert it to the values that are written.
 
-A row either becomes values for its tables or raises the reason why it cannot be added. It reads
-no database and decides nothing about rows that are there already.
+A row is converted to values for its tables, or rejected with the reason. It reads
+no database and decides nothing about rows that exist already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ Cells = Mapping[str, str]
 
 
 class Row(NamedTuple):
-    """A row that could be written: what is compared, and the values of its tables."""
+    """A valid row: what is compared with earlier imports, and the values of its tables."""
 
     incoming: Incoming
     values: dict[str, Any]
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 def checked_header(kind: str, header: list[str]) -> None:
-    """Raise InvalidValue unless a file's first line names columns of this kind of file."""
+    """Raise InvalidValue unless the first line names the columns of this kind of file."""
     known = COLUMNS[kind]
     missing = [name for name in REQUIRED[kind] if name not in header]
     unknown = [name for name in header if name not in known]
@@ -60,14 +60,14 @@ def checked_header(kind: str, header: list[str]) -> None:
 
 
 def expected(kind: str) -> str:
-    """Name the columns of a kind of file, those that must be there first."""
+    """Name the columns of a kind of file, required ones first."""
     needed, known = REQUIRED[kind], COLUMNS[kind]
     optional = [name for name in known if name not in needed]
     return f"the columns of {kind} are {', '.join(needed)}; optional: {', '.join(optional)}"
 
 
 def customer(line: int, cells: Cells, now: datetime) -> Row:
-    """Read a customer's row. Raises InvalidValue."""
+    """Parse a customer's row. Raises InvalidValue."""
     values = {name: (cells.get(name) or "").strip() for name in CUSTOMER_COLUMNS}
     subscribing.check_customer(values["id"], values["name"], values["phone"], values["email"])
     content = {name: values[name] for name in ("name", "phone", "email")}
@@ -77,7 +77,7 @@ def customer(line: int, cells: Cells, now: datetime) -> Row:
 def subscription(
     line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
 ) -> Row:
-    """Read a running subscription's row. Raises InvalidValue with every fault of it."""
+    """Parse a running subscription's row. Raises InvalidValue with every error of it."""
     try:
         return _subscription(line, cells, plan, vault, now)
     except (InvalidValue, ScheduleError, ValueError, OverflowError) as wrong:
@@ -85,7 +85,7 @@ def subscription(
 
 
 def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
-    """What is wrong with each cell that can be judged by itself; `first` is known already."""
+    """Return the errors of cells that can be checked alone; `first` is known already."""
     checks: Sequence[Callable[[], object]] = (
         lambda: checked_id("id", _cell(cells, "id"), REFERENCE_MAX),
         lambda: _anchor(cells, plan),
@@ -107,7 +107,7 @@ def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
 def _subscription(
     line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
 ) -> Row:
-    """Its periods are counted from the next one that is due, which keeps the anchor's dates."""
+    """Build the subscription's values; periods are counted from the next due date."""
     reference = checked_id("id", _cell(cells, "id"), REFERENCE_MAX)
     anchor = _anchor(cells, plan)
     due = _instant(cells, "next_due_at", plan)
@@ -155,7 +155,7 @@ def _subscription(
 
 
 def not_too_old(row: Row, now: datetime, days_max: int) -> Row:
-    """Object to a new subscription whose due date lies further back than `days_max` days."""
+    """Describe why a subscription due more than `days_max` days ago is rejected."""
     if row.incoming.objection:
         return row
     due = row.values["next_due_at"]
@@ -167,7 +167,7 @@ def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, A
     digits = _cell(cells, "masked_phone")
     bound = _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else now
     if bound > now:
-        raise InvalidValue(f"bound_at {cells['bound_at']} is still to come")
+        raise InvalidValue(f"bound_at {cells['bound_at']} is in the future")
     expires = _token_ends(bound)
     return {
         "customer_id": _cell(cells, "customer"),
@@ -199,7 +199,7 @@ def _cell(cells: Cells, column: str) -> str:
 
 
 def _written(moment: datetime) -> str:
-    """An instant as it is compared, in whatever zone it was given."""
+    """Format an instant for comparison, independent of its time zone."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -221,7 +221,7 @@ def _instant(cells: Cells, column: str, plan: Mapping[Any, Any]) -> datetime:
 
 
 def _anchor(cells: Cells, plan: Mapping[Any, Any]) -> datetime:
-    """The wall time that was written: inside a spring gap its instant does not tell it."""
+    """Return the local time as written: inside a spring gap the instant does not determine it."""
     at = _instant(cells, "anchor", plan)
     written = datetime.fromisoformat(_cell(cells, "anchor"))
     return asked_wall(at if written.tzinfo else written, zone(plan["timezone"]))

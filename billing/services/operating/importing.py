@@ -1,7 +1,7 @@
-"""Importing: customers and running subscriptions of another system, row by row and in batches.
+"""Importing: add customers and running subscriptions of another system, in batches of rows.
 
-The same row twice is the same as once; the same id with other content is rejected, as is a token
-that somebody has already. A bad row is reported and loses no other. It reads no file.
+A repeated row changes nothing; a known id with other content is rejected, as is a token
+that another customer has. A bad row is reported and does not affect others. It reads no file.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from schedules.walltime import ScheduleError
 
 BATCH = 2_500
 TRIES = 5
-"""How often a batch is sorted again because somebody else wrote the same rows meanwhile."""
+"""How often a batch is compared again because another session wrote the same rows."""
 
 Line = tuple[int, Mapping[str, str] | InvalidValue]
 """A line's number with its cells, or with the reason why they cannot be read."""
@@ -43,12 +43,12 @@ Rejected = list[tuple[int, str]]
 
 @dataclass(slots=True)
 class Report:
-    """What came of a file: counts, and each bad row with its line number and the reason."""
+    """The result of a file: counts, and each bad row with its line number and the reason."""
 
     added: int = 0
     there: int = 0
     charged_now: AtOnce = backdating.NOTHING
-    """What is due already of the subscriptions that are added."""
+    """The amount that is due already for added subscriptions."""
     bad: Rejected = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ class Kind(NamedTuple):
 
 
 class Overtaken(Exception):
-    """Somebody else has written some of the same rows since they were read."""
+    """Another session has written some of the same rows since they were read."""
 
 
 def customers(
@@ -93,7 +93,7 @@ def subscriptions(
 ) -> Generator[Report, None, None]:  # fmt: skip
     """Add running subscriptions with their anchor, next due date and token; yield reports.
 
-    A new one that is due since more than BILLING_BACKDATE_DAYS_MAX days is rejected unless
+    A new one that was due more than BILLING_BACKDATE_DAYS_MAX days ago is rejected unless
     `backdate`.
     """
     days_max = None if backdate else context.settings.backdate_days_max
@@ -146,15 +146,15 @@ def subscriptions(
 
 
 def imported_as(database: Database, reference: str) -> UUID | None:
-    """The subscription that was imported with this reference, if there is one."""
+    """Return the subscription that was imported with this reference, or None."""
     with database.transaction() as connection:
         return statements.of_reference(connection, reference)
 
 
 def hash_tokens(context: Context) -> None:
-    """Hash tokens that were stored before there were hashes, or under an earlier key.
+    """Hash tokens that were stored without a hash, or with a hash under an earlier key.
 
-    A token that no key opens stays without: an import cannot tell whether it brings that one.
+    A token that no key decrypts gets no hash, so an import cannot recognise it.
     """
     after, full = UUID(int=0), True
     while full:
@@ -177,10 +177,10 @@ def hash_tokens(context: Context) -> None:
 def _batches(
     context: Context, lines: Iterable[Line], kind: Kind, *, dry_run: bool
 ) -> Generator[Report, None, None]:
-    """Check a batch while the one before it is written; a row that cannot be is a bad one.
+    """Check a batch while the previous one is written; a row that cannot be written is a bad row.
 
-    The report is yielded before the first batch as well: whoever has it sees what was done when
-    something breaks off.
+    The report is also yielded before the first batch, so that the caller knows what was done when
+    the import is interrupted.
     """
     report = Report()
     # A dry run has to remember what it did not write.
@@ -218,7 +218,7 @@ def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _checked(
     context: Context, batch: Sequence[Line], kind: Kind, now: datetime
 ) -> tuple[list[Row], Rejected]:
-    """The rows of a batch that could be written, and the others with the reason."""
+    """Split a batch into valid rows, and bad rows with the reason."""
     good: list[Row] = []
     bad: Rejected = []
     with context.database.transaction() as connection:
@@ -252,7 +252,7 @@ def _prepared(
     now: datetime,
     faults: Sequence[str],
 ) -> Row:
-    """The row of a line that has no faults; else raise InvalidValue with all of them."""
+    """Return the parsed row of a line; raise InvalidValue with all its errors."""
     try:
         row = kind.prepare(connection, *line, now)
     except (BillingError, ScheduleError, ValueError, OverflowError) as wrong:
@@ -263,7 +263,7 @@ def _prepared(
 
 
 class Settled(NamedTuple):
-    """What became of a batch."""
+    """The result of a batch."""
 
     added: int = 0
     there: int = 0
@@ -274,7 +274,7 @@ class Settled(NamedTuple):
 def _settled(
     context: Context, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
 ) -> Settled:
-    """Compare a batch with what is there and write what is new, unless there is a `memory`."""
+    """Compare a batch with existing rows and write the new ones, unless there is a `memory`."""
     if not rows:
         return Settled()
     for _ in range(TRIES):
@@ -282,13 +282,13 @@ def _settled(
             return _isolated(context, kind, rows, now, memory)
         except Overtaken:
             continue
-    raise IllegalMove("something else adds the same rows at the same time; import the file again")
+    raise IllegalMove("another import adds the same rows at the same time; import the file again")
 
 
 def _isolated(
     context: Context, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
 ) -> Settled:
-    """Settle a batch; where that fails, the rows that make it fail are bad ones, and left out."""
+    """Write a batch; if that fails, find the rows that fail and report them as bad."""
     rejected: Rejected = []
 
     def work(part: Sequence[Row]) -> Settled:
@@ -358,9 +358,9 @@ def _reference(identity: UUID, row: Row) -> dict[str, Any]:
 
 
 def _sealed(vault: Vault, rows: Sequence[tuple[UUID, Row]]) -> list[dict[str, Any]]:
-    """The wallets of new subscriptions, with their ids and sealed tokens.
+    """Build the wallets of new subscriptions, with ids and encrypted tokens.
 
-    One after another here takes half the time that it takes among a row's other checks.
+    Encrypting them together here takes half the time of doing so in each row's checks.
     """
     no_phone = vault.seal(b"")
     tokens = [vault.seal(row.token.encode()) for _, row in rows]

@@ -1,10 +1,10 @@
-"""Isolation: a row that fails stops nobody else.
+"""Isolation: a row that fails does not stop the others.
 
-A batch that fails is halved until the row that fails is alone. It is held: set aside with the
-error and an event, passed over by every tick, listed by `billing attention`, and released by a
-person. Nothing here costs anything until something fails. It knows no kind of work.
+A batch that fails is halved until the failing row is alone. That row is held: set aside with the
+error and an event, skipped by every tick, listed by `billing attention`, and released by an
+operator. Nothing here costs anything until something fails. It knows no kind of work.
 
-A row that somebody else's session has locked is no bad row: it is passed over, and stays due.
+A row that another session has locked is not a bad row: it is skipped, and stays due.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 WHY_MAX = 300
 HELD_AT_ONCE_MAX = 20
-"""When so many fail and fewer do not, it is not about rows: a bug, a wrong key, a full disk, a
+"""When this many fail and fewer succeed, rows are not the cause: a bug, a wrong key, a full disk, a
 locked table."""
 
 
@@ -50,11 +50,11 @@ _OF_A_ROW = (
 
 
 def is_about_a_row(error: BaseException) -> bool:
-    """Whether the work may succeed without the row that failed.
+    """Whether the error is caused by one row, so that the others may succeed without it.
 
-    What a constraint or a type refuses is about a row, and so is a value that makes no sense or
-    that no key opens. A database that is away, a deadlock, a missing table, a full disk and the
-    end of the process are about everybody, and so is whatever is not known here.
+    A violated constraint or type is caused by a row, and so is a value that is invalid or
+    that no key decrypts. An unreachable database, a deadlock, a missing table, a full disk and the
+    end of the process concern every row, and so does any error that is not known here.
     """
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated
@@ -62,7 +62,7 @@ def is_about_a_row(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's type and text for a person, without values of the row or anything secret.
+    """Format an error's type and text for people, without values of the row and secrets.
 
     Of the database's errors only the primary message is kept: the detail has the row in it.
     """
@@ -78,12 +78,12 @@ def one_line(error: BaseException) -> str:
 
 
 def may_be_a_row(error: BaseException) -> bool:
-    """Whether others may succeed: a bad row, or one that somebody else's session has locked."""
+    """Whether other rows may succeed: a bad row, or one that another session has locked."""
     return is_locked(error) or is_about_a_row(error)
 
 
 def pass_over(row: object, error: Exception) -> None:
-    """Leave a locked row as it is: a later tick does what is due."""
+    """Leave a locked row unchanged: a later tick does what is due."""
     log.warning("row.locked", row=str(row), why=one_line(error))
 
 
@@ -95,11 +95,11 @@ def isolate(
     *,
     held_max: int = HELD_AT_ONCE_MAX,
 ) -> list[R]:
-    """Do `work` with all of `ids` at once; where that fails, hold the rows that make it fail.
+    """Do `work` with all of `ids` together; if that fails, hold the rows that make it fail.
 
     `work` is one transaction, or safe to repeat. What it returns is returned, once for each part
     that succeeded. A row is held when it fails alone, after it failed among others or alone
-    before. One that is locked by somebody else is given to `locked` instead. An error that is not
+    before. One that another session has locked is given to `locked` instead. An error that is not
     about a row is raised, and so is the next one when `held_max` are held or locked and fewer
     rows succeeded.
     """
@@ -141,7 +141,7 @@ def _by_halves(
 
 
 def _halves(ids: Sequence[T]) -> list[Sequence[T]]:
-    """The second half and the first, which is taken first; one alone is tried once more."""
+    """Return the second half and the first, which is taken first; a single id is retried once."""
     middle = len(ids) // 2
     return [ids[middle:], ids[:middle]] if middle else [ids]
 
@@ -154,11 +154,11 @@ def each(
     *,
     tries: int = 2,
 ) -> None:
-    """Do `work` with one row after another, each in its own transaction; those that fail are held.
+    """Do `work` with each row in its own transaction; rows that fail are held.
 
-    One that fails is tried once more first, unless `work` calls the gateway. One that is locked
-    by somebody else is waited for shortly, again unless `work` calls the gateway, and passed
-    over. When many fail and fewer do not, the last error is raised instead: it is not about rows.
+    A row that fails is attempted a second time, unless `work` calls the gateway. A row that is
+    locked by another session is waited for briefly, unless `work` calls the gateway, and then
+    skipped. When many fail and fewer succeed, the last error is raised: rows are not the cause.
     """
     held = 0
     for number, row_id in enumerate(ids):
@@ -186,7 +186,7 @@ def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
 
 
 def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Exception], None]:
-    """What `isolate` calls to hold a row of this kind; `data` goes into its event."""
+    """Return the function that holds a row of this kind; `data` goes into its event."""
 
     def hold(row_id: UUID, error: Exception) -> None:
         set_aside(context, kind, row_id, error, **data)
@@ -195,7 +195,7 @@ def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Excepti
 
 
 def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **data: Any) -> None:
-    """Hold one row, in a transaction of its own: with the reason, the instant and an event."""
+    """Hold one row in a transaction of its own, with the reason, the instant and an event."""
     why, now = one_line(error), context.clock.now()
     log.error("row.held", kind=kind.value, id=str(row_id), why=why, exc_info=error)
     with context.database.transaction() as connection:
@@ -206,9 +206,9 @@ def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **da
 
 
 def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> list[UUID]:
-    """Let a held row go on, or all of a kind: what is due of it is done by the next tick.
+    """Release one held row, or all of a kind; the next tick does what is due.
 
-    Of a charge whose outcome was contradicted it says that a person has seen to it. Raises
+    A contradicted charge is also marked as handled by an operator. Raises
     NotKnown, or IllegalMove when the row is not held.
     """
     now = context.clock.now()

@@ -1,4 +1,4 @@
-"""Operations: what a person on call does to invoices, charges, the clock and the kill switch."""
+"""Operations: an operator's commands for invoices, the clock and the kill switch."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,9 +30,9 @@ __all__ = [
 def retry_invoice(
     context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Try an open invoice at once; it spends no dunning step and shifts no date.
+    """Attempt an open invoice immediately; no dunning step is used and no date moves.
 
-    One that was given up is opened again for this one try. Raises NotKnown, or IllegalMove when
+    An uncollectible invoice is reopened for one attempt. Raises NotKnown, or IllegalMove when
     nothing is owed, an older one comes first, one is being charged, or there is no wallet.
     """
 
@@ -46,7 +46,7 @@ def retry_invoice(
         older = [row for row in owed if _place(row) < _place(invoice)]
         if invoice["status"] not in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}:
             is_now = f"invoice {invoice_id} is {invoice['status']}"
-            raise IllegalMove(f"{is_now}, not open: nothing is owed of it")
+            raise IllegalMove(f"{is_now}, not open: nothing is owed")
         if older:
             raise IllegalMove(f"an older invoice has to be paid first: {older[0]['id']}")
         _check_chargeable(connection, invoice, now)
@@ -76,13 +76,13 @@ def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
 
 
 def _check_chargeable(connection: Connection, invoice: Mapping[Any, Any], now: datetime) -> None:
-    """Raise IllegalMove while a charge of the subscription is unresolved, or without a wallet."""
+    """Raise IllegalMove if a charge of the subscription is unresolved or no wallet is linked."""
     if charges.unresolved_of(connection, invoice["subscription_id"]):
-        raise IllegalMove("a charge of this subscription is unresolved; it has to end first")
+        raise IllegalMove("a charge of this subscription is unresolved; it must be resolved first")
     wallet = wallets.live_of(connection, invoice["customer_id"])
     if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
         follows = "" if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE else (
-            "; the charge follows by itself as soon as there is one"
+            "; it is charged automatically once one is linked"
         )  # fmt: skip
         raise IllegalMove(
             f"customer {invoice['customer_id']!r} has no linked wallet{follows}"
@@ -91,7 +91,7 @@ def _check_chargeable(connection: Connection, invoice: Mapping[Any, Any], now: d
 
 
 def _aside(invoice: Mapping[Any, Any]) -> datetime | None:
-    """The ladder's date that a person's try goes before; a second try keeps the first one's."""
+    """Return the dunning date that a manual retry precedes; a second retry keeps it."""
     if invoice["first_failed_at"] is None:
         return None
     planned: datetime | None = invoice["planned_at"] or invoice["next_attempt_at"]
@@ -101,9 +101,9 @@ def _aside(invoice: Mapping[Any, Any]) -> datetime | None:
 def void_invoice(
     context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Owe an open or uncollectible invoice no more.
+    """Void an open or uncollectible invoice.
 
-    Money that a charge still on its way collects is given back.
+    If an unresolved charge succeeds later, it is refunded.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -115,10 +115,10 @@ def void_invoice(
         if invoice is None or owner is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
         if invoice["status"] == InvoiceStatus.PAID:
-            remedy = f"give its money back: billing refund {invoice_id}"
+            remedy = f"refund it with: billing refund {invoice_id}"
             raise IllegalMove(f"invoice {invoice_id} is paid and cannot be voided; {remedy}")
         if invoice["status"] == InvoiceStatus.VOID:
-            raise IllegalMove(f"invoice {invoice_id} is void already; nothing is owed of it")
+            raise IllegalMove(f"invoice {invoice_id} is void already")
         status = InvoiceStatus(invoice["status"])
         machine.check(TRANSITIONS, f"invoice {invoice_id}", status, InvoiceMove.VOID)
         why = by.reason or "voided"
@@ -132,9 +132,9 @@ def void_invoice(
 
 
 def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
-    """Send no new charge from this moment on; everything else goes on.
+    """Stop sending new charges immediately; everything else continues.
 
-    `already` says that it was so before, since when, by whom and why; nothing is written then.
+    If charging was stopped before, `already` says since when, by whom and why; nothing is written.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -152,9 +152,9 @@ def stop_charging(context: Context, by: Actor, request: Request | None = None) -
 
 
 def start_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
-    """Charge again what has become due, at the gateway that the settings name from now on.
+    """Start charging what is due, at the gateway named in the settings.
 
-    This is how a person says that a copied database may call another gateway.
+    With this an operator confirms that a copied database may call another gateway.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def start_charging(context: Context, by: Actor, request: Request | None = None) 
 
 
 def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
-    """Move the test clock forward, and return where it stands.
+    """Move the test clock forward, and return its new time.
 
     Raises InvalidValue without a test clock, or when it would go back: what was recorded
     cannot be undone by the clock.
@@ -183,7 +183,7 @@ def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
         stands = engine.clock_at(connection)
         if stands is not None and at < stands:
             raise InvalidValue(
-                f"the clock stands at {spoken(stands)} and goes forward only;"
+                f"the test clock is at {spoken(stands)} and moves forward only;"
                 f" {spoken(at)} is earlier"
             )
         engine.set_clock(connection, at)

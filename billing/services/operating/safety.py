@@ -1,7 +1,7 @@
-"""Safety: whether this process may move money at all.
+"""Safety: decide whether this process may move money at all.
 
 The database remembers which gateway and Client-Id it belongs to. A copy of it that is pointed
-elsewhere (a staging copy of production, or the reverse) calls nobody until a person says so.
+elsewhere (a staging copy of production, or the reverse) sends nothing until an operator confirms.
 """
 
 import structlog
@@ -21,13 +21,13 @@ KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
 
 
 def check_keys(context: Context) -> None:
-    """Raise NotConfigured when the token key opens nothing, or the gateway refuses ours.
+    """Raise NotConfigured when the token key decrypts nothing, or the gateway refuses our keys.
 
-    A key that opens some of what the database holds is no reason not to start: new work can be
-    done, and what cannot be opened is told loudly. One that opens nothing is taken for a mistake:
-    every customer would have to link anew. When it is lost for good, the first token that it
-    opens is made by `billing wallet bind --replace`. The gateway is asked about a payment that does
-    not exist, which moves nothing. One that does not answer is no reason not to start.
+    A key that decrypts some values does not prevent the start: new work can be done, and the rest
+    is logged as an error. A key that decrypts nothing is treated as a mistake: every customer would
+    have to link again. If the old key is lost, the first token for the new key is made by `billing
+    wallet bind --replace`. The gateway is queried for a payment that does not exist, which moves no
+    money. A gateway that does not answer does not prevent the start.
     """
     with context.database.transaction() as connection:
         elsewhere = _elsewhere(context, connection)
@@ -46,15 +46,14 @@ def check_keys(context: Context) -> None:
 
 
 def is_ours(context: Context, connection: Connection) -> bool:
-    """Whether the database belongs to the gateway that the settings name; the first one decides."""
+    """Whether the database belongs to the gateway of the settings; the first use decides."""
     return _own_row(context, connection) is not None
 
 
 def require_ours(context: Context, connection: Connection) -> None:
-    """
-    Raise NotConfigured when the database belongs to another gateway: nobody is called then.
+    """Raise NotConfigured when the database belongs to another gateway: nothing is sent then.
 
-    It decides nothing: a database that belongs to nobody yet is a worker's to claim.
+    It does not claim a database that belongs to no gateway yet: a worker does.
     """
     row = _elsewhere(context, connection)
     if row is None:
@@ -62,13 +61,13 @@ def require_ours(context: Context, connection: Connection) -> None:
     settings = context.settings
     raise NotConfigured(
         f"this database belongs to {row['gateway_host']} as {row['gateway_client_id']}, but the"
-        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nobody was called;"
+        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent;"
         " if the settings are right: billing start-charging"
     )
 
 
 def _elsewhere(context: Context, connection: Connection) -> RowMapping | None:
-    """The engine's row when it belongs to another gateway."""
+    """Return the engine's row if it belongs to another gateway."""
     row = engine.state(connection)
     ours = (context.settings.gateway_host, context.settings.doku_client_id)
     owner = (row["gateway_host"], row["gateway_client_id"])
@@ -76,13 +75,13 @@ def _elsewhere(context: Context, connection: Connection) -> RowMapping | None:
 
 
 def may_charge(context: Context, connection: Connection) -> bool:
-    """Whether new charges may be sent: the gateway is ours, and nobody stopped charging."""
+    """Whether new charges may be sent: the gateway is ours, and charging is not stopped."""
     row = _own_row(context, connection)
     return row is not None and row["stopped_at"] is None
 
 
 def charges_at_once(context: Context, connection: Connection, most: int) -> int:
-    """How many of `most` charges may be claimed now: none where charging may not be."""
+    """Return how many of `most` charges may be claimed now: zero while charging is stopped."""
     row = _own_row(context, connection)
     if row is None or row["stopped_at"] is not None:
         return 0
@@ -91,7 +90,7 @@ def charges_at_once(context: Context, connection: Connection, most: int) -> int:
 
 
 def _own_row(context: Context, connection: Connection) -> RowMapping | None:
-    """The engine's row; None when it belongs to another gateway."""
+    """Return the engine's row; None when it belongs to another gateway."""
     host, client_id = context.settings.gateway_host, context.settings.doku_client_id
     row = engine.bind_gateway(connection, host, client_id, force=False)
     if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):
@@ -101,7 +100,7 @@ def _own_row(context: Context, connection: Connection) -> RowMapping | None:
 
 
 def claim_gateway(context: Context, connection: Connection) -> bool:
-    """Let the database belong to the gateway of the settings; True when that is new."""
+    """Record the gateway of the settings as the database's own; True when that is new."""
     before = engine.state(connection)
     host, client_id = context.settings.gateway_host, context.settings.doku_client_id
     engine.bind_gateway(connection, host, client_id, force=True)

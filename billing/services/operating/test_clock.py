@@ -1,7 +1,7 @@
-"""Test clock: moving it from one stretch of due work to the next, in order.
+"""Test clock: move it from one due instant to the next, in order.
 
-It sends the ticks itself instead of waiting for beat, and looks at rows to see that the work
-is done. Real time passes only while workers work.
+It sends the ticks itself instead of waiting for beat, and checks the rows to see that the work
+is done. Real time passes only while workers are busy.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from billing.store.queries import engine
 from schedules.beat import TICKS
 
 LOOKS_SECONDS = (0.004, 0.006, 0.009, 0.013, 0.02)
-"""Waits between looks at the rows; the last one repeats. Each look costs workers some CPU."""
+"""Waits between checks of the rows; the last one repeats. Each check costs some CPU."""
 SEND_AGAIN_AFTER = timedelta(seconds=2)
-"""A message may be lost, and a tick may have looked just too early."""
+"""A message may be lost, or a tick may have run just too early."""
 PATIENCE = timedelta(seconds=60)
-"""How long one stretch may take without any worker answering; a slow call is waited for apart."""
+"""How long work at one instant may take without progress; slow calls are waited for separately."""
 
 Tell = Callable[[datetime], None]
 
@@ -38,7 +38,7 @@ def advance(
     by: Actor,
     tell: Tell | None = None,
 ) -> None:
-    """Move the clock to `until`, stopping wherever work is due, and end when nothing more is.
+    """Move the clock to `until`, stopping at each due instant until its work is done.
 
     `send` publishes a tick by its task name; `tell` is called with each instant reached.
     Raises InvalidValue (no test clock, or backwards) or NothingMoves.
@@ -58,7 +58,7 @@ def advance(
 
 
 def _work_off(context: Context, send: Callable[[str], None]) -> None:
-    """Send ticks until nothing is due at the instant the clock stands at."""
+    """Send ticks until nothing is due at the current clock time."""
     now = context.clock.now()
     if _is_quiet(context, now, wait_for_calls=True):
         return

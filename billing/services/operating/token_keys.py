@@ -1,7 +1,7 @@
-"""Token keys: whether BILLING_TOKEN_KEY opens what the database holds, in old rows and new ones.
+"""Token keys: check whether BILLING_TOKEN_KEY decrypts the values in the database.
 
-A key that was removed too early, or lost, shows here and not at the next charge. It looks at a
-bounded sample, opens values only to see that they open, and keeps nothing of them.
+A key that was lost or removed too early is noticed here and not at the next charge. It reads a
+bounded sample, decrypts values only to test the key, and stores nothing of them.
 """
 
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from billing.store.vault import Vault
 
 UNOPENABLE = "BILLING_TOKEN_KEY does not open its token any more"
 SAMPLE_MAX = 500
-"""So many of each kind are tried, which takes some milliseconds."""
+"""Sample size of each kind; decrypting it takes some milliseconds."""
 
 
 class Opened(NamedTuple):
-    """How many sealed values of one kind were tried, and how many no key opens."""
+    """How many encrypted values of one kind were sampled, and how many no key decrypts."""
 
     what: str
     tried: int
@@ -27,7 +27,7 @@ class Opened(NamedTuple):
 
 
 def opens(context: Context, value: bytes) -> bool:
-    """Whether a key of the settings opens one sealed value."""
+    """Whether a key of the settings decrypts one value."""
     return _opens(context.vault, value)
 
 
@@ -40,7 +40,7 @@ def _opens(vault: Vault, value: bytes) -> bool:
 
 
 def try_all(database: Database, vault: Vault) -> list[Opened]:
-    """Try the oldest, the newest and others of the tokens, phones and bodies there are."""
+    """Sample the oldest, the newest and other tokens, phones and bodies."""
     with database.transaction() as connection:
         samples = sealed.samples(connection, SAMPLE_MAX)
     return [
@@ -50,20 +50,20 @@ def try_all(database: Database, vault: Vault) -> list[Opened]:
 
 
 def trouble(tried: Iterable[Opened]) -> str:
-    """One line about what cannot be opened, and what would be right; empty when all can."""
+    """Describe in one line what cannot be decrypted, and how to fix it; empty when all can."""
     shut = [each for each in tried if each.shut]
     if not shut:
         return ""
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
     return (
-        f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were sealed"
-        " with, separated by a comma, or link the wallets anew:"
+        f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were encrypted"
+        " with, separated by a comma, or link the wallets again:"
         " billing wallet bind CUSTOMER --replace"
     )
 
 
 def check(context: Context) -> str:
-    """What cannot be opened, in one line. Raises NotConfigured when nothing can."""
+    """Describe what cannot be decrypted. Raises NotConfigured when nothing can."""
     tried = try_all(context.database, context.vault)
     shut = trouble(tried)
     if shut and none_opens(tried):
@@ -72,6 +72,6 @@ def check(context: Context) -> str:
 
 
 def none_opens(tried: Iterable[Opened]) -> bool:
-    """Whether there are sealed values, and none of them can be opened: the key is a wrong one."""
+    """Whether there are encrypted values and none can be decrypted: the key is wrong."""
     found = [each for each in tried if each.tried]
     return bool(found) and all(each.shut == each.tried for each in found)

@@ -1,1 +1,1 @@
-"""What commands, tasks and pages show; nothing here writes."""
+"""Read models for commands, tasks and pages; nothing here writes."""

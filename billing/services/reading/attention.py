@@ -1,7 +1,7 @@
-"""What needs a person: everything that will not move by itself, or is older than it should be.
+"""Attention: list everything that will not move by itself, or is late.
 
-Each item comes with its cause and the command that moves it. An alarm needs somebody; the others
-are worth knowing, and end by themselves or by a decision that has time. It changes nothing and asks
+Each item has its cause and the command that moves it. An alarm needs an operator; the others are
+for information, and end by themselves or by a decision that can wait. It changes nothing and calls
 no gateway.
 """
 
@@ -21,7 +21,7 @@ from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
 LATE_MIN = timedelta(seconds=5)
-"""However short the ticks are, work is not late before this."""
+"""Work is not late before this, however short the tick interval is."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"
@@ -46,7 +46,7 @@ _COMMANDS = {
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
-"""By kind and cause; what is not here is looked at with `show`, or tried again."""
+"""By kind and cause; other items are shown with `show`, or retried."""
 _LOOK = {
     "charge": "billing charge show {id}",
     "refund": "billing refunds show {id}",
@@ -65,7 +65,7 @@ _LINK: Mapping[str | None, str] = {
 
 
 class Attention(NamedTuple):
-    """An item, how old it is in whole seconds, and the command that moves it."""
+    """An item, its age in whole seconds, and the command that moves it."""
 
     item: Item
     age_seconds: int
@@ -73,7 +73,7 @@ class Attention(NamedTuple):
 
 
 def ages(now: datetime, tick_seconds: Decimal) -> Ages:
-    """When something is too old; work is late when it was due before the last two ticks."""
+    """Return the instants before which rows are too old; work is late after two ticks."""
     two_ticks = timedelta(milliseconds=int(2000 * tick_seconds))
     late = now - max(two_ticks, LATE_MIN)
     return Ages(late, now - QUARTER_HOUR, now - HOUR, now - DAY)
@@ -88,9 +88,9 @@ def listed(
     *,
     horizon: timedelta | None = None,
 ) -> list[Attention]:
-    """A page of what needs attention: alarms first, and the oldest first.
+    """Return a page of what needs attention: alarms first, oldest first.
 
-    `horizon` is how old a charge must be before a person's word about it is believed.
+    `horizon` is the age from which an operator may resolve a charge.
     """
     with database.transaction() as connection:
         found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)
@@ -110,7 +110,7 @@ def _with_local_times(item: Item) -> Item:
 def commands_of(
     connection: Connection, items: Sequence[Item], horizon: timedelta | None
 ) -> list[str]:
-    """The command that moves each of some items, as far as it is accepted now."""
+    """Return the command that moves each item, if it is accepted now."""
     owed = prospects.chargeable(connection, _ids(items, "invoice"))
     charges = prospects.charges(connection, _ids(items, "charge"))
     refunds = prospects.refunds(connection, _ids(items, "refund"))
@@ -135,7 +135,7 @@ def _ids(items: Sequence[Item], kind: str) -> list[UUID]:
 
 
 def _of_debt(item: Item, told: str, debt: Chargeable) -> str:
-    """What moves an owed invoice: a retry is accepted of the oldest one that has a wallet."""
+    """Return the command for an unpaid invoice: only the oldest with a wallet can be retried."""
     plain = _BIND.format(**item._asdict())
     if told != plain and not told.startswith("billing invoice retry"):
         return told
@@ -147,7 +147,7 @@ def _of_debt(item: Item, told: str, debt: Chargeable) -> str:
 
 
 def counted(database: Database, now: datetime, tick_seconds: Decimal) -> list[Count]:
-    """How many there are of each kind and cause."""
+    """Count the items of each kind and cause."""
     with database.transaction() as connection:
         return attention.counts(connection, ages(now, tick_seconds))
 
@@ -157,7 +157,7 @@ def _age(since: datetime, now: datetime) -> int:
 
 
 def command(item: Item) -> str:
-    """The command that moves an item, or shows why it does not move."""
+    """Return the command that moves an item, or shows why it does not move."""
     if item.cause == "held":
         return f'billing release {item.kind} {item.id} --reason "…"'
     if item.cause == "late":
@@ -169,7 +169,7 @@ def command(item: Item) -> str:
 
 
 def in_words(counts: Sequence[Count], now: datetime) -> str:
-    """Counts as one line: `2 subscriptions held (for 3 min), 1 refund unknown (for 20 s)`."""
+    """Format counts as one line: `2 charges held (for 3 min), 1 refund unknown (for 20 s)`."""
     return ", ".join(
         f"{each.rows} {each.kind}{'s' if each.rows > 1 else ''} {_plural(each)}"
         f" (for {span(_age(each.since_at, now))})"
@@ -178,12 +178,12 @@ def in_words(counts: Sequence[Count], now: datetime) -> str:
 
 
 def _plural(each: Count) -> str:
-    """The cause as it reads after a number."""
+    """Format the cause as it reads after a number."""
     return each.cause.replace("waits for", "wait for") if each.rows > 1 else each.cause
 
 
 def span(seconds: int) -> str:
-    """A number of seconds as people read it, in the largest unit of which there are two."""
+    """Format seconds in the largest unit of which there are at least two."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

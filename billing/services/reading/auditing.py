@@ -1,4 +1,4 @@
-"""Auditing: the promises, checked against the rows as they are, and against the gateway's word."""
+"""Auditing: check the invariants against the rows, and charges against the gateway."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ AGREES = "charge and gateway agree"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An invariant that does not hold, and where."""
+    """A broken invariant, and where it is broken."""
 
     name: str
     detail: str
 
 
 def audit(context: Context) -> list[Finding]:
-    """Check every invariant, and look for what waits for a person; an empty list means neither."""
+    """Check every invariant and look for rows that need an operator; empty when all is well."""
     ends = dead_ends(context)
     with context.database.transaction() as connection:
         horizon = context.limits.not_found_horizon
@@ -50,7 +50,7 @@ def audit(context: Context) -> list[Finding]:
 
 
 def broken(context: Context) -> list[Finding]:
-    """The invariants that do not hold, and where."""
+    """Return the broken invariants, and where they are broken."""
     overdue = context.clock.now() - LEEWAY
     findings = []
     with context.database.transaction() as connection:
@@ -61,7 +61,7 @@ def broken(context: Context) -> list[Finding]:
 
 
 def dead_ends(context: Context) -> list[Item]:
-    """What waits for a person, but for what has an invariant of its own."""
+    """Return rows that need an operator, except those with an invariant of their own."""
     ages = attention.ages(context.clock.now(), context.settings.tick_seconds)
     with context.database.transaction() as connection:
         waiting = statements_of_dead_ends.items(connection, ages, limit=PAGE)
@@ -73,9 +73,9 @@ def dead_ends(context: Context) -> list[Item]:
 
 
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:
-    """Ask the gateway about every charge made from `since` to before `until`, and compare.
+    """Query the gateway for every charge made from `since` to before `until`, and compare.
 
-    It changes nothing: what is found is for a person to look at.
+    It changes nothing: findings are for an operator.
     """
     after = UUID(int=0)
     while True:
@@ -102,9 +102,9 @@ def _named(row: Mapping[Any, Any]) -> str:
 
 
 def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
-    """What is wrong between our charge and the gateway's answer; None when they agree.
+    """Describe how our charge and the gateway's answer differ; None when they agree.
 
-    A refund that was forgotten (by a restore) shows when the gateway gave everything back; what it
+    A refund lost by a restore is found when the gateway refunded everything; what the gateway
     says of a part is not known.
     """
     status = ChargeStatus(row["status"])

@@ -1,6 +1,6 @@
-"""Double charges: whether a customer was charged twice, in one line for whoever is on the phone.
+"""Double charges: say in one line whether a customer was charged twice.
 
-Money moved twice in two ways: one invoice was paid more than once, or two subscriptions to one
+There are two cases: one invoice was paid more than once, or two subscriptions to one
 plan were charged for the same time. It reads rows that were selected elsewhere.
 """
 
@@ -11,13 +11,13 @@ from billing.domain.money import rupiah
 from billing.store.queries.twins import Twins
 
 NO, YES = "charged twice: no", "charged twice: yes: "
-WAS = "was charged twice; given back in full: "
+WAS = "was charged twice; refunded in full: "
 
 
 def verdict(
     totals: Mapping[Any, Any], payments: Sequence[Mapping[str, Any]], twins: Sequence[Twins]
 ) -> str:
-    """Answer in one line whether the customer was charged twice."""
+    """Say in one line whether the customer was charged twice."""
     told = [_paid_again(paid) for paid in payments if paid["payments"] > 1]
     told += [_both(each) for each in twins if each.periods]
     heading = WAS if given_back_in_full(totals, twins) else YES
@@ -26,14 +26,14 @@ def verdict(
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
     if totals["unresolved"]:
-        answer += f" (unresolved charges, of which nobody knows yet: {totals['unresolved']})"
+        answer += f" (unresolved charges: {totals['unresolved']})"
     if totals["unresolved_refunds"]:
         answer += f" (unresolved refunds: {totals['unresolved_refunds']}; billing refunds list)"
     return answer
 
 
 def given_back_in_full(totals: Mapping[Any, Any], twins: Sequence[Twins]) -> bool:
-    """Whether nothing that was paid twice is kept twice; what is on its way is still kept."""
+    """Whether every double payment was refunded; refunds in progress do not count."""
     return not totals["kept_twice"] and not any(each.periods_kept for each in twins)
 
 
@@ -59,5 +59,5 @@ def _both(twins: Twins) -> str:
 
 
 def _back(refunded: int, on_its_way: int) -> str:
-    told = f"given back: {rupiah(refunded)}"
+    told = f"refunded: {rupiah(refunded)}"
     return f"{told}, {rupiah(on_its_way)} on its way" if on_its_way else told

@@ -1,4 +1,4 @@
-"""Exporting: invoices, charges and refunds of a span of time, for finance, as a stream of rows."""
+"""Exporting: stream invoices, charges and refunds of a time span, for finance."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,7 +18,7 @@ CREATED = "created"
 def export(
     database: Database, kind: str, since: datetime, until: datetime, by: str = CREATED
 ) -> Iterator[dict[str, Any]]:
-    """Stream what was created, or paid, from `since` to before `until`, oldest first.
+    """Stream rows created, or paid, from `since` to before `until`, oldest first.
 
     `kind` is invoices, charges or refunds. Instants are in the engine's time zone, by which the
     span's days are counted. Raises InvalidValue for another, or dates in the wrong order.

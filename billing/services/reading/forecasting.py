@@ -1,4 +1,4 @@
-"""Forecasting: every charge that will be made by an instant, without making it."""
+"""Forecasting: compute every charge that will be made by an instant, without making it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from billing.store.session import Database
 
 
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
-    """Stream what will be charged by `until`: open invoices first, then coming periods.
+    """Stream future charges until `until`: open invoices first, then future periods.
 
     Open invoices behind others come after all that have a date. Each part is
     ordered by the first due instant of its invoice or subscription; a subscription
@@ -39,7 +39,7 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dic
 
 
 def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
-    """What the customer's balance covers of an amount; only those that have one are kept."""
+    """Return how much of an amount the customer's credit covers."""
     if row["balance"] is None:
         return 0
     left = balances.setdefault(row["customer_id"], row["balance"])

@@ -1,4 +1,4 @@
-"""Live view: how things stand right now, for a live view."""
+"""Live view: the current state in a few figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Overview:
 
 
 def watch(context: Context, after_event: int, limit: int) -> Overview:
-    """How things stand; `after_event` is the id of the last event that was seen."""
+    """Return the current figures; `after_event` is the id of the last event already seen."""
     now = context.clock.now()
     today = datetime.combine(now.astimezone(zone(PLACE)).date(), time(), zone(PLACE))
     with context.database.transaction() as connection:
@@ -45,24 +45,24 @@ def is_unused(context: Context) -> bool:
 
 
 def by_month(context: Context) -> list[dict[str, Any]]:
-    """What happened, month by month."""
+    """Return the monthly figures."""
     with context.database.transaction() as connection:
         return overview.months(connection, PLACE)
 
 
 def last_paid_invoice(context: Context, subscription_id: UUID) -> UUID | None:
-    """The newest invoice of a subscription that is paid."""
+    """Return the newest paid invoice of a subscription."""
     with context.database.transaction() as connection:
         return overview.last_paid_invoice(connection, subscription_id)
 
 
 def booked(context: Context) -> tuple[dict[str, RowMapping], dict[str, RowMapping]]:
-    """Every charge by gateway number, and every refund by Request-Id."""
+    """Return every charge by gateway number, and every refund by Request-Id."""
     with context.database.transaction() as connection:
         return overview.charges_by_number(connection), overview.refunds_by_id(connection)
 
 
 def count_of(context: Context, customer_id: str, kind: str) -> int:
-    """How often something was recorded of a customer."""
+    """Count the events of one kind of a customer."""
     with context.database.transaction() as connection:
         return overview.count_events(connection, customer_id, kind)

@@ -1,6 +1,6 @@
-"""Next steps: what a thing waits for, and what a person can do about it.
+"""Next steps: what a row waits for, and what an operator can do about it.
 
-The read side's part that looks ahead. It changes nothing and asks no gateway.
+It changes nothing and sends nothing to the gateway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def ways(
     table: Mapping[State, Ways], status: str, facts: Facts, place: str | None = None,
     **names: object,
 ) -> list[Shown]:  # fmt: skip
-    """What a person can do now, or from when, as programs read it; `place` is a timezone."""
+    """Return the commands that are accepted now, or from when; `place` is a timezone."""
     named = ways_out.of(table, status, **names)
     possible = [known for way in named if (known := way.among(facts)) is not None]
     return [
@@ -43,7 +43,7 @@ def ways(
 def of_charge(
     connection: Connection, row: Mapping[Any, Any], horizon: timedelta | None
 ) -> list[Shown]:
-    """What a person can do about a charge; without a horizon an older one is not judged."""
+    """Return what an operator can do about a charge; without a horizon its age is not checked."""
     owed = row["invoice_status"] in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
     known = prospects.chargeable(connection, [row["invoice"]]) if owed else {}
     standing = prospects.charges(connection, [row["id"]])[row["id"]]
@@ -60,7 +60,7 @@ def of_charge(
 def of_refunds(
     connection: Connection, rows: Sequence[Mapping[Any, Any]], horizon: timedelta | None
 ) -> dict[UUID, list[Shown]]:
-    """What a person can do about each of some refunds."""
+    """Return what an operator can do about each refund."""
     standings = prospects.refunds(connection, [row["id"] for row in rows])
     return {
         row["id"]: ways(
@@ -77,7 +77,7 @@ def of_refunds(
 
 
 def of_wallet(row: Mapping[Any, Any]) -> list[Shown]:
-    """What a person can do about a wallet: the live one, or else the last."""
+    """Return what an operator can do about a wallet: the live one, or else the latest."""
     facts = {
         Need.NO_WALLET: row["status"] not in LIVE,
         Need.LINK_OPEN: row["status"] == WalletStatus.PENDING,
@@ -86,7 +86,7 @@ def of_wallet(row: Mapping[Any, Any]) -> list[Shown]:
 
 
 def of_invoices(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> dict[UUID, Shown]:
-    """What each of some invoices waits for, if it is open, and the ways out of its state."""
+    """Return what each open invoice waits for, and the commands that its state allows."""
     ids = [row["id"] for row in rows]
     known = prospects.standings(connection, ids) if rows else {}
     accepted = prospects.chargeable(connection, ids) if rows else {}
@@ -106,7 +106,7 @@ def of_invoices(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> di
 def of_subscription(
     connection: Connection, row: Mapping[Any, Any], invoices: Sequence[Shown]
 ) -> Shown:
-    """The same of a subscription, whose `invoices` are shown beside it; and how much befell it."""
+    """Return the same for a subscription with its `invoices`, and its number of events."""
     outlook = prospects.outlook(connection, row["id"])
     debt = outlook.oldest_debt
     facts = {
@@ -127,7 +127,7 @@ def of_subscription(
 
 
 def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Shown]) -> bool:
-    """Whether a retry of a debt is accepted; of one that is shown that is known already."""
+    """Whether a retry of an invoice is accepted; use the invoices already read if possible."""
     for each in invoices:
         if each["id"] == debt:
             return any(" retry " in way["command"] for way in each["ways_out"])
@@ -136,7 +136,7 @@ def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Shown]) 
 
 def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Shown]) -> str | None:
     if row["held_why"] is not None:
-        return f"a person, because it is held: {row['held_why']}"
+        return f"an operator, because it is held: {row['held_why']}"
     if row["status"] == SubscriptionStatus.PENDING:
         return WALLET
     first = next((each for each in invoices if each["status"] == InvoiceStatus.OPEN), None)
@@ -144,4 +144,4 @@ def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Show
         return None if first["waits_for"] is None else str(first["waits_for"])
     if row["status"] in OPENING and outlook.due_to_open:
         return "the next tick, which opens the period that has begun"
-    return "its end, once what began before it is settled" if outlook.due_to_end else None
+    return "its end, after earlier charges are settled" if outlook.due_to_end else None

@@ -1,6 +1,6 @@
 """Read models: plans, customers, wallets, subscriptions and money as people and programs read them.
 
-Every answer is a dict or a list of them, ready for JSON but for instants and ids, which are
+Every answer is a dict or a list of dicts, ready for JSON except for instants and ids, which are
 still values; an instant is in the plan's timezone. It changes nothing and asks no gateway.
 """
 
@@ -30,28 +30,28 @@ from billing.store.queries import refunds as returning
 from billing.store.session import Database
 
 PERIODS_MAX = 10_000
-"""Periods of one subscription in one answer; the newest are kept."""
+"""Maximum number of periods of one subscription; the newest are returned."""
 LIFE_MAX = 20_000
-"""Events of one life; the newest are kept."""
+"""Maximum number of events of one subscription; the newest are returned."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 DUNNING = (
     "steps_short", "step_deadline_at", "planned_at", "retries", "retries_for",
     "declines_max", "attempts_max", "days_max",
 )  # fmt: skip
-"""What an invoice's dates follow from, and nobody needs to see."""
+"""Columns from which an invoice's dates are computed; they are not shown."""
 
 Shown = dict[str, Any]
 
 
 def plans(database: Database, limit: int) -> list[Shown]:
-    """Plans, those on offer first."""
+    """Return plans, active ones first."""
     with database.transaction() as connection:
         return [_plan(row) for row in listing.plans(connection, limit)]
 
 
 def plan(database: Database, code: str) -> Shown:
-    """One plan, or NotKnown."""
+    """Return one plan, or raise NotKnown."""
     with database.transaction() as connection:
         row = listing.plan(connection, code)
     if row is None:
@@ -64,13 +64,13 @@ def _plan(row: Mapping[Any, Any]) -> Shown:
 
 
 def customers(database: Database, limit: int) -> list[Shown]:
-    """Customers, the newest first."""
+    """Return customers, newest first."""
     with database.transaction() as connection:
         return [_masked(row) for row in listing.customers(connection, limit)]
 
 
 def customer(database: Database, customer_id: str, limit: int) -> Shown:
-    """One customer, its wallet and subscriptions, and every rupiah that moved, by invoice."""
+    """Return one customer with wallet, subscriptions, and all payments and refunds by invoice."""
     with database.transaction() as connection:
         row = listing.customer(connection, customer_id)
         if row is None:
@@ -110,13 +110,13 @@ def _masked(row: Mapping[Any, Any]) -> Shown:
 
 
 def wallets(database: Database, status: str | None, limit: int) -> list[Shown]:
-    """Wallets, the newest first."""
+    """Return wallets, newest first."""
     with database.transaction() as connection:
         return [_local(row) for row in listing.wallets(connection, status, limit)]
 
 
 def wallets_ending(database: Database, until: datetime, limit: int) -> list[Shown]:
-    """Wallets whose token ends by an instant, the earliest first, with the subscriptions it hits.
+    """Return wallets whose token expires by an instant, with the affected subscriptions.
 
     A wallet that no live subscription needs is left out.
     """
@@ -125,15 +125,14 @@ def wallets_ending(database: Database, until: datetime, limit: int) -> list[Show
 
 
 def wallet_of(database: Database, customer_id: str) -> Shown:
-    """A customer's live wallet, or else the last one; NotKnown when there never was one."""
+    """Return a customer's live wallet, or else the latest; raise NotKnown when there is none."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
         row = listing.wallet_of(connection, customer_id)
     if row is None:
-        raise NotKnown(
-            f"customer {customer_id!r} has no wallet; begin with: billing wallet bind {customer_id}"
-        )
+        remedy = f"link one with: billing wallet bind {customer_id}"
+        raise NotKnown(f"customer {customer_id!r} has no wallet; {remedy}")
     return _wallet(row)
 
 
@@ -142,20 +141,20 @@ def _wallet(row: Mapping[Any, Any]) -> Shown:
 
 
 def subscriptions(database: Database, status: str | None, limit: int) -> list[Shown]:
-    """Subscriptions, the newest first, without their invoices."""
+    """Return subscriptions, newest first, without their invoices."""
     with database.transaction() as connection:
         rows = listing.subscriptions(connection, status=status, customer_id=None, limit=limit)
     return [_local(row) for row in rows]
 
 
 def subscription(database: Database, subscription_id: UUID) -> Shown:
-    """One subscription with its invoices, oldest first, and all that was tried to collect them."""
+    """Return one subscription with its invoices, oldest first, and their charges and refunds."""
     with database.transaction() as connection:
         return _subscription(connection, subscription_id, PERIODS_MAX)
 
 
 def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> Shown:
-    """A subscription with its newest invoices, and what befell it and its wallets meanwhile.
+    """Return a subscription with its newest invoices, and the events of it and its wallets.
 
     `earlier` counts the invoices that are left out, and what was paid of them.
     """
@@ -200,19 +199,19 @@ def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
 
 
 def coupons(database: Database, limit: int) -> list[Shown]:
-    """Coupons, those on offer first."""
+    """Return coupons, active ones first."""
     with database.transaction() as connection:
         return [_local(row._asdict()) for row in coupon_rows.page(connection, limit)]
 
 
 def coupon(database: Database, code: str) -> Shown:
-    """One coupon, or NotKnown."""
+    """Return one coupon, or raise NotKnown."""
     with database.transaction() as connection:
         return _local(discounts.known_coupon(connection, code)._asdict())
 
 
 def credits_of(database: Database, customer_id: str, limit: int) -> list[Shown]:
-    """A customer's credits, the oldest first."""
+    """Return a customer's credits, oldest first."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
@@ -232,7 +231,7 @@ def _known_subscription(connection: Connection, subscription_id: UUID) -> Mappin
 def invoices(
     database: Database, subscription_id: UUID | None, status: str | None, limit: int
 ) -> list[Shown]:
-    """Invoices, the newest first, with their charges and refunds."""
+    """Return invoices, newest first, with their charges and refunds."""
     with database.transaction() as connection:
         if subscription_id is not None:
             _known_subscription(connection, subscription_id)
@@ -243,7 +242,7 @@ def invoices(
 
 
 def invoice(database: Database, invoice_id: UUID) -> Shown:
-    """One invoice with its charges and refunds, and the dates on which it will be tried."""
+    """Return one invoice with its charges, refunds and next attempts."""
     with database.transaction() as connection:
         return _with_charges(connection, [_known_invoice(connection, invoice_id)])[0]
 
@@ -282,9 +281,9 @@ def _by_invoice(rows: Iterable[Shown]) -> dict[UUID, list[Shown]]:
 
 
 def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) -> list[datetime]:
-    """The dates on which a failed open invoice will be tried, should each try fail as the last.
+    """Return the next attempts of a declined open invoice, if each is declined like the last.
 
-    Empty while a charge of it is unresolved or it waits for a wallet: then no date is certain.
+    Empty while a charge is unresolved or the invoice waits for a wallet: then no date is certain.
     """
     upcoming = invoice["next_attempt_at"]
     if (
@@ -309,7 +308,7 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
 def charges(
     database: Database, invoice_id: UUID | None, status: str | None, limit: int
 ) -> list[Shown]:
-    """Charges, the newest first."""
+    """Return charges, newest first."""
     with database.transaction() as connection:
         if invoice_id is not None:
             _known_invoice(connection, invoice_id)
@@ -323,9 +322,9 @@ def _charge(row: Mapping[Any, Any]) -> Shown:
 
 
 def charge(database: Database, name: str, horizon: timedelta | None = None) -> Shown:
-    """One charge with its refunds; `name` is its id or its gateway number.
+    """Return one charge with its refunds; `name` is its id or its gateway number.
 
-    `horizon` is how old it must be before a person's word about it is believed.
+    `horizon` is the age from which an operator may resolve it.
     """
     with database.transaction() as connection:
         row = listing.charge(connection, name)
@@ -341,7 +340,7 @@ def charge(database: Database, name: str, horizon: timedelta | None = None) -> S
 def refunds(
     database: Database, customer_id: str | None, status: str | None, limit: int
 ) -> list[Shown]:
-    """Refunds, the newest first."""
+    """Return refunds, newest first."""
     with database.transaction() as connection:
         if customer_id is not None and listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
@@ -350,14 +349,14 @@ def refunds(
 
 
 def refunds_waiting(database: Database, limit: int) -> list[Shown]:
-    """Refunds and charges whose money waits for a person, the oldest first, with the command."""
+    """Return refunds and charges whose money needs an operator, with the command for each."""
     with database.transaction() as connection:
         rows = returning.waiting_for_a_person(connection, limit)
     return [_local(row._asdict()) for row in rows]
 
 
 def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None) -> Shown:
-    """One refund; `horizon` is as it is for a charge."""
+    """Return one refund; `horizon` is as for `charge`."""
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
         if row is None:
@@ -373,7 +372,7 @@ def _refunds(
 
 
 def events(database: Database, subscription_id: UUID | None, limit: int) -> list[Shown]:
-    """The last events, the oldest of them first."""
+    """Return the latest events in chronological order."""
     with database.transaction() as connection:
         if subscription_id is not None:
             _known_subscription(connection, subscription_id)
@@ -381,13 +380,13 @@ def events(database: Database, subscription_id: UUID | None, limit: int) -> list
 
 
 def engine_state(database: Database) -> Shown:
-    """Test clock, kill switch, and the gateway that the database belongs to."""
+    """Return test clock, kill switch, and the gateway that the database belongs to."""
     with database.transaction() as connection:
         return {**_local(engine.state(connection)), "stopped_by": engine.who_stopped(connection)}
 
 
 def _local(row: Mapping[Any, Any], without: Sequence[str] = ()) -> Shown:
-    """A row as a dict, its instants in the timezone beside them."""
+    """Convert a row to a dict with instants in its timezone."""
     place: ZoneInfo = zone(row.get("timezone") or HOME_TIMEZONE)
     return {
         name: value.astimezone(place) if _is_instant(value) else value

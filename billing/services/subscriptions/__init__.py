@@ -1,1 +1,1 @@
-"""Subscriptions: begin, change, pause, cancel, and what each of their steps brings with it."""
+"""Subscriptions: subscribe, change, pause, resume, cancel, and what each of these causes."""

@@ -1,4 +1,4 @@
-"""Canceling: ending a subscription, now or on a date, and what is given back.
+"""Canceling: end a subscription, now or on a date, and refund what is due.
 
 The order is: stop the schedule, resolve what is unknown, refund, then delete the token. The
 first happens here; the others follow from rows, and `unlinking` waits for them.
@@ -34,7 +34,7 @@ NOW, PERIOD_END = "now", subscription.PERIOD_END
 
 
 class Ended(NamedTuple):
-    """What became of money and wallet with an end. `refunded` is the rupiah that go back.
+    """The effect of a cancellation on money and wallet. `refunded` is in rupiah.
 
     `wallet` is `none`, `unlinks` (as soon as no charge or refund needs it) or `stays`, and
     `wallet_used_by` names the live subscriptions that use it then.
@@ -56,11 +56,11 @@ def cancel(
     unbind: bool = False,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Cancel now, at the end of the running period, or at an instant.
+    """Cancel now, at the end of the current period, or at an instant.
 
-    An end that was planned and is overdue comes first, as of its own date and with what was
+    A planned cancellation that is overdue is applied first, as of its own date and with what was
     planned for it. Raises NotKnown, IllegalMove (ended already, or not yet what is overdue) or
-    InvalidValue (an instant gone by).
+    InvalidValue (an instant in the past).
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def cancel(
 
 
 def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
-    """Take a cancellation back that has not taken effect.
+    """Withdraw a planned cancellation.
 
     Raises NotKnown, or IllegalMove when none is planned, when its date has come, or when the
     subscription has ended.
@@ -100,7 +100,7 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
         if row["ended_at"] is not None or row["cancel_at"] is None:
-            raise IllegalMove(f"subscription {subscription_id} has no cancellation to take back")
+            raise IllegalMove(f"subscription {subscription_id} has no cancellation to withdraw")
         if row["cancel_at"] <= now:
             intents.check_nothing_is_late(row, now)
         intents.withdraw_cancel(connection, row, now, by)
@@ -110,12 +110,12 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
 def _when(
     connection: Connection, row: Mapping[Any, Any], at: str | datetime, now: datetime
 ) -> tuple[int | None, datetime]:
-    """When it ends, and with which period if it is for the end of the running one."""
+    """Return when it ends, and with which period if at the current period's end."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00")
         if at <= now:
-            raise InvalidValue(f"{spoken(at)} has gone by; use --at now, or a later instant")
+            raise InvalidValue(f"{spoken(at)} is in the past; use --at now, or a later instant")
         return None, at
     if at == NOW or row["anchor_local"] is None:
         return None, now
@@ -144,7 +144,7 @@ def cancel_due(context: Context) -> int:
 
 
 def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Ended:
-    """End a subscription as of the date that was set, with the refund that was asked for then."""
+    """Cancel a subscription as of its planned date, with the planned refund."""
     by = Actor(SCHEDULER.name, row["reason"])
     policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
     unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
@@ -161,10 +161,10 @@ def _end(
     unbind: bool,
     used_until: datetime | None = None,
 ) -> Ended:
-    """End a subscription whose lock the caller holds, and say what became of money and wallet.
+    """Cancel a subscription whose lock the caller holds; return the effect on money and wallet.
 
-    Open invoices are void. A charge that is still unresolved stays so: if its money turns out
-    to have moved, settling gives it back. `used_until` is when it was to end, if that has gone by.
+    Open invoices are voided. An unresolved charge stays unresolved: if its money turns out
+    to have moved, settling refunds it. `used_until` is the planned end, if that has passed.
     """
     action = Action.CANCEL_NOW if used_until is None else Action.CANCEL_DUE
     transitions.move(
@@ -195,7 +195,7 @@ def _end(
 
 
 def _wallet_left(connection: Connection, row: Mapping[Any, Any]) -> tuple[str, list[str]]:
-    """What the wallet does after an end, and the ids of the subscriptions that use it."""
+    """Return what happens to the wallet, and the ids of subscriptions that still use it."""
     wallet = wallets.latest_of(connection, row["customer_id"])
     if wallet is None or wallet["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
         return "none", []
@@ -219,9 +219,9 @@ def _refund_running_period(
     now: datetime,
     used_until: datetime,
 ) -> int:
-    """Give back what the running period is worth, from its newest payment to its oldest.
+    """Refund the value of the current period, from its newest payment to its oldest.
 
-    Money goes back as far as money was taken; what came from the balance goes back there.
+    Charged money is refunded; what credit paid is returned to the credit.
     """
     current = invoices.current_of(connection, row["id"], used_until)
     if policy is RefundPolicy.NONE or current is None:

@@ -1,8 +1,8 @@
 """Changing: another plan, quantity or price for a running subscription, now or at period end.
 
-Within a period the days that are left are settled: those of the old price are credited, those of
+Within a period the remaining days are prorated: those of the old price are credited, those of
 the new one charged, by one invoice over the difference. A plan with other due dates begins a new
-period at once, and what is left of the old one is the customer's. What is planned meets the change
+period at once, and the rest of the old one is credited. Planned intents are decided
 by the table of intents.
 """
 
@@ -29,13 +29,13 @@ from schedules.walltime import local_anchor
 
 NOW, PERIOD_END = "now", "period-end"
 UNBILLED = (SubscriptionStatus.PENDING, SubscriptionStatus.TRIALING)
-"""Nothing has been charged in these, so that nothing is settled."""
+"""Nothing was charged in these states, so nothing is prorated."""
 Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a subscription is to become. `amount` is rupiah a period."""
+    """The target of a change. `amount` is rupiah per period."""
 
     plan: Row
     quantity: int
@@ -53,10 +53,10 @@ def change(
     at: str = NOW,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Change plan, quantity or price; what is not named stays as it is.
+    """Change plan, quantity or price; what is not named stays unchanged.
 
-    `amount` is what a period costs instead of the plan's amount times the quantity. Naming what
-    the subscription is already takes a planned change back. Raises NotKnown, IllegalMove
+    `amount` is the price per period instead of the plan's amount times the quantity. Naming
+    the current terms withdraws a planned change. Raises NotKnown, IllegalMove
     (archived plan, ended or not paid up) or InvalidValue.
     """
     if at not in {NOW, PERIOD_END}:
@@ -101,7 +101,7 @@ def _wanted(
         # The price of a running subscription is its own; the plan's may differ by now.
         cost, rest = divmod(row["amount"] * times, row["quantity"])
         if rest and amount is None:
-            raise InvalidValue(f"its own price is no whole rupiah for {times:,}; say --amount")
+            raise InvalidValue(f"its own price is not whole rupiah for {times:,}; give --amount")
     cost = cost if amount is None else amount
     return _Wanted(plan, times, checked_amount(cost, "the amount of a period"))
 
@@ -113,15 +113,15 @@ def _is(row: Row, wanted: _Wanted) -> bool:
 
 def _withdraw(connection: Connection, row: Row, by: Actor, now: datetime) -> dict[str, Any]:
     if row["change_at"] is None:
-        raise IllegalMove(f"subscription {row['id']} is what you name already; nothing to change")
+        raise IllegalMove(f"subscription {row['id']} already has these terms; nothing to change")
     intents.withdraw_change(connection, row, now, by)
     return {"id": str(row["id"]), "changed": False}
 
 
 def _check_dates(row: Row, plan: Row, index: int) -> None:
-    """Refuse what would leave a gap between periods, or be over before it begins.
+    """Refuse a change that leaves a gap between periods, or whose term is over already.
 
-    `index` is the first period of the plan that it goes to.
+    `index` is the first period on the new plan.
     """
     begun = row["anchor_local"] is not None
     if begun and plan["cron"] is not None and not periods.same_schedule(row, plan):
@@ -139,13 +139,13 @@ def _check_dates(row: Row, plan: Row, index: int) -> None:
 def _plan(
     connection: Connection, row: Row, wanted: _Wanted, by: Actor, now: datetime
 ) -> dict[str, Any]:
-    """Let the change take effect with the first period that begins after this moment."""
+    """Plan the change for the first period that begins after now."""
     place = periods.next_period(row, now)
     _check_dates(row, wanted.plan, place.period)
     if row["cycles"] is not None and place.period >= row["cycles"]:
         raise IllegalMove(
             f"its term of {row['cycles']} periods ends on {spoken(place.at)}; change it --at"
-            " now, or subscribe anew from then on"
+            " now, or create a new subscription from then on"
         )
     intents.plan_change(connection, row, place, _told(wanted), now, by)
     return {
@@ -154,10 +154,10 @@ def _plan(
 
 
 def _carried(connection: Connection, row: Row, wanted: _Wanted) -> dict[str, Any] | None:
-    """The planned change after a change that is made now: what it does not name follows.
+    """Return the planned change after an immediate one: it keeps what it names.
 
-    None when nothing of it is left, or when it has a price of its own and something else of it
-    changes: then nobody can say what is meant.
+    None when nothing of it is left, or when it names a price and another of its terms
+    changes: then its meaning is ambiguous.
     """
     planned = subscribing.known_plan(connection, row["next_plan_code"])
     plan = wanted.plan if planned["code"] == row["plan_code"] else planned
@@ -182,7 +182,7 @@ def _with_code(row: Row) -> Row:
 
 
 def _usual(now: _Wanted, plan: Row, quantity: int) -> int | None:
-    """What a period costs after a change that names no price; None if that is no whole rupiah."""
+    """Return the price per period after a change without a price; None if not whole rupiah."""
     if plan["code"] != now.plan["code"]:
         return int(plan["amount"]) * quantity
     cost, rest = divmod(now.amount * quantity, now.quantity)
@@ -234,7 +234,7 @@ def _action(row: Row, wanted: _Wanted, *, same: bool) -> Action:
 
 
 def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
-    """The invoice of the running period; None when there is nothing to settle.
+    """Return the invoice of the current period; None when there is nothing to prorate.
 
     Raises IllegalMove while something is owed: days that were not paid cannot be credited.
     """
@@ -257,7 +257,7 @@ def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
 
 
 def _check_nothing_given_up(connection: Connection, current: Row) -> None:
-    """Raise IllegalMove where an invoice of the running period was given up.
+    """Raise IllegalMove if an invoice of the current period is uncollectible.
 
     It may still be paid, and a change would charge or credit the same days a second time.
     """
@@ -265,14 +265,14 @@ def _check_nothing_given_up(connection: Connection, current: Row) -> None:
     for each in of_it:
         if each["status"] == InvoiceStatus.UNCOLLECTIBLE:
             raise IllegalMove(
-                f"invoice {each['id']} of the running period was given up; pay it (billing invoice"
-                f" retry {each['id']}) or void it (billing invoice void {each['id']}) first, or"
-                " change --at period-end"
+                f"invoice {each['id']} of the current period is uncollectible; pay it (billing"
+                f" invoice retry {each['id']}) or void it (billing invoice void {each['id']})"
+                " first, or change --at period-end"
             )
 
 
 def _again(connection: Connection, current: Row, amount: int) -> int:
-    """What the running period would cost whole at another price, with the coupon it had."""
+    """Return the current period's full price on other terms, with the same coupon."""
     for line in current["lines"]:
         if line["kind"] == "coupon":
             coupon = coupons.one(connection, line["code"])
@@ -282,7 +282,7 @@ def _again(connection: Connection, current: Row, amount: int) -> int:
 
 
 def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[str, Any]:
-    """The columns of a subscription whose next period begins at this instant."""
+    """Return the columns of a subscription whose next period begins at this instant."""
     begins = now.replace(microsecond=0)
     if begins <= current["period_start"]:
         raise IllegalMove("its period has only just begun; try again in a second")
@@ -295,7 +295,7 @@ def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[st
 
 
 def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pricing.Change:
-    """What the days that are left cost more or less; `after` is the new price of the period."""
+    """Return the price difference of the remaining days; `after` is the new price."""
     made = pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
     if made.net > 0 and wanted.amount <= row["amount"]:
         # A free period, or one that was paid at a lower price before a change whose invoice is
@@ -308,7 +308,7 @@ def _collect(
     connection: Connection, row: Row, current: Row, left: segments.Unused,
     settled: pricing.Change, by: Actor, now: datetime,
 ) -> None:  # fmt: skip
-    """Charge a change that costs something; keep what it brings as the customer's balance."""
+    """Charge the price difference of a change, or add it to the customer's credit."""
     if settled.net < 0:
         proration.give(connection, row, current, left, -settled.net, "change of plan", by, now)
     if settled.net <= 0:

@@ -42,10 +42,10 @@ def meet(
     carried: Callable[[], Mapping[str, Any] | None] | None = None,
     but: Iterable[intents.Intent] = (),
 ) -> None:
-    """Let an action meet everything planned, and write what becomes of it.
+    """Apply the table of intents to an action, and write what happens to each intent.
 
     `starts` is where the next period begins after the action. `but` names intents for which the
-    caller tells the event itself. Raises IllegalMove where the tables refuse.
+    caller records the event itself. Raises IllegalMove where the tables refuse.
     """
     planned = intents.pending(row)
     if not planned:
@@ -59,7 +59,7 @@ def meet(
 
 
 def _ends(connection: Connection, row: Row, action: Action, starts: Place) -> Place:
-    """Where the period that begins at `starts` ends, by the calendar that is then in force."""
+    """Return the end of the period that begins at `starts`, by the calendar in force then."""
     turns = row["change_at"] is not None and not intents.is_moot(row)
     moved = intents.TABLE[action][intents.Intent.CHANGE].verdict is intents.Verdict.MOVE
     if turns and (moved or row["change_at"] <= starts.at):
@@ -74,7 +74,7 @@ def _next_plan(connection: Connection, row: Row) -> Row:
 
 
 def _pair(connection: Connection, row: Row, action: Action, now: datetime, by: Actor) -> None:
-    """Decide about an end that is planned beside a change; `row` is as after the action."""
+    """Decide about a cancellation planned beside a change; `row` is as after the action."""
     if row["change_at"] is None or row["cancel_at"] is None or intents.is_moot(row):
         return
     plan = _next_plan(connection, row)
@@ -117,9 +117,9 @@ def tell(
 
 
 def check_nothing_is_late(row: Row, now: datetime) -> None:
-    """Refuse while something planned is overdue: it comes first, as of its own date.
+    """Refuse while an intent is overdue: it is applied first, as of its own date.
 
-    Nothing is done for one that is held until a person lets it go on. Raises IllegalMove.
+    A held subscription must be released first. Raises IllegalMove.
     """
     then = "which is being done; try again in a moment, or see: billing attention"
     if row["held_at"] is not None:
@@ -127,7 +127,11 @@ def check_nothing_is_late(row: Row, now: datetime) -> None:
     paused = row["status"] == SubscriptionStatus.PAUSED
     late = [
         (row[column], what)
-        for column, what in (("cancel_at", "end"), ("pause_at", "pause"), ("resume_at", "go on"))
+        for column, what in (
+            ("cancel_at", "cancel"),
+            ("pause_at", "pause"),
+            ("resume_at", "resume"),
+        )
         if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
     ]
     if change_is_late(row, now):
@@ -146,7 +150,7 @@ def plan_cancel(
     *,
     unbind: bool,
 ) -> None:
-    """Plan a cancellation, for the end of a period or for a date."""
+    """Plan a cancellation for a period's end or for a date."""
     period, at = place
     meet(connection, row, Action.CANCEL_PLANNED, now, by, at=at)
     subscriptions.change(
@@ -160,7 +164,7 @@ def plan_cancel(
 
 
 def withdraw_cancel(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
-    """Take a planned cancellation back."""
+    """Withdraw a planned cancellation."""
     but = (intents.Intent.CANCEL,)
     meet(connection, row, Action.CANCEL_WITHDRAWN, now, by, but=but)
     subscriptions.change(connection, row["id"], reason=None)
@@ -175,7 +179,7 @@ def plan_pause(
     now: datetime,
     by: Actor,
 ) -> None:
-    """Plan a pause, and the date on which it ends by itself. Raises IllegalMove."""
+    """Plan a pause, and optionally the date of its end. Raises IllegalMove."""
     period, at = place
     meet(connection, row, Action.PAUSE_PLANNED, now, by, at=at)
     subscriptions.change(
@@ -188,14 +192,14 @@ def plan_pause(
 
 
 def withdraw_pause(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
-    """Take a planned pause back."""
+    """Withdraw a planned pause."""
     but = (intents.Intent.PAUSE, intents.Intent.RESUME)
     meet(connection, row, Action.PAUSE_WITHDRAWN, now, by, but=but)
     tell(connection, row, now, by, [("subscription.pause_withdrawn", {})])
 
 
 def plan_resume(connection: Connection, row: Row, until: datetime | None) -> None:
-    """Set the date on which a pause that has just begun ends by itself."""
+    """Set the date on which a pause that has just begun ends."""
     if until is not None:
         subscriptions.change(connection, row["id"], resume_at=until)
 
@@ -225,6 +229,6 @@ def plan_change(
 
 
 def withdraw_change(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
-    """Take a planned change back."""
+    """Withdraw a planned change."""
     meet(connection, row, Action.CHANGE_WITHDRAWN, now, by, but=(intents.Intent.CHANGE,))
     tell(connection, row, now, by, [("subscription.change_withdrawn", {})])

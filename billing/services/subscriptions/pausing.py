@@ -1,8 +1,8 @@
-"""Pausing: no period opens for a while; what is owed already stays owed.
+"""Pausing: open no period for a time; open invoices stay owed.
 
-A pause begins now or at the end of the running period, and ends by a person's word or on a date.
-The anchor does not move, unless going on is to begin a new period at once; then the unused days
-of the running one are the customer's credit. A pause in a trial keeps the days that are left.
+A pause begins now or at the end of the current period, and ends by a command or on a date.
+The anchor does not move, unless resuming begins a new period at once; then the unused days
+of the current one become credit. A pause in a trial keeps the remaining trial days.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def pause(
     until: datetime | None = None,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Pause now or at the end of the running period; `until` is when it goes on by itself.
+    """Pause now or at the end of the current period; `until` is when it resumes automatically.
 
     Raises NotKnown, IllegalMove (not one that bills) or InvalidValue (a date in the wrong order).
     """
@@ -55,7 +55,7 @@ def pause(
         place = _begins(row, at, now)
         begins = place[1]
         if until is not None and until <= max(begins, now):
-            raise InvalidValue(f"it cannot go on at {spoken(until)}, before the pause begins")
+            raise InvalidValue(f"it cannot resume at {spoken(until)}, before the pause begins")
         # A period that has begun and is not open yet is opened first: it is no free one.
         if begins <= now and not (row["next_due_at"] is not None and row["next_due_at"] < now):
             transitions.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
@@ -68,7 +68,7 @@ def pause(
 
 
 def _begins(row: Mapping[Any, Any], at: str, now: datetime) -> tuple[int | None, datetime]:
-    """When a pause begins, and with which period if that is what it waits for."""
+    """Return when a pause begins, and with which period if it waits for one."""
     if at == NOW:
         return None, now
     if row["next_due_at"] is None:
@@ -84,10 +84,10 @@ def resume(
     start: str = ANCHOR,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Go on with the next anchored period, or with a new one that begins now.
+    """Resume with the next anchored period, or with a new one that begins now.
 
-    A pause that has only been scheduled is withdrawn. Raises NotKnown, or IllegalMove when there
-    is nothing to go on with.
+    A scheduled pause is withdrawn. Raises NotKnown, or IllegalMove when there
+    is nothing to resume.
     """
     if start not in {ANCHOR, NOW}:
         raise InvalidValue(f"--from must be anchor or now, not {start!r}")
@@ -128,7 +128,7 @@ def pause_due(context: Context) -> int:
 
 
 def resume_due(context: Context) -> int:
-    """Let every paused subscription go on whose date has come, and return how many."""
+    """Resume every paused subscription whose date has come, and return how many."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = subscriptions.due_to_resume(connection, now, BATCH)
@@ -152,7 +152,7 @@ def _locked(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
 
 
 def _check(row: Mapping[Any, Any], move: SubscriptionMove) -> None:
-    """Raise IllegalMove when it stands where there is nothing to pause, or to resume."""
+    """Raise IllegalMove when the status does not allow a pause, or a resume."""
     what, status = f"subscription {row['id']}", SubscriptionStatus(row["status"])
     machine.check(subscription.TRANSITIONS, what, status, move)
 
@@ -166,7 +166,7 @@ def _go_on(
     *,
     as_of: datetime | None = None,
 ) -> str:
-    """Resume now, or as of the date that was set for it."""
+    """Resume now, or as of the planned date."""
     trial = row["trial_left_seconds"] is not None
     _check(row, SubscriptionMove.RESUME)
     anew = start == NOW and not trial and _may_begin_anew(connection, row, now)
@@ -189,7 +189,7 @@ def _go_on(
 
 
 def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetime) -> bool:
-    """Whether a period may begin at this instant; not where one has just begun.
+    """Whether a new period may begin now; not right after one has begun.
 
     Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid, or
     was paid to another system).

@@ -1,7 +1,7 @@
-"""Proration: a paid period that ends early, and the credit for its unused days.
+"""Proration: end a paid period early, and credit its unused days.
 
-Whatever begins a new period before the running one is over comes through here, and whatever asks
-what the days that are left are worth. It decides nothing about the new period.
+Everything that begins a new period before the current one is over uses this module, and everything
+that needs the value of the remaining days. It decides nothing about the new period.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from billing.store.selecting import part
 def unused(
     connection: Connection, row: Mapping[Any, Any], current: Mapping[Any, Any], at: datetime
 ) -> segments.Unused:
-    """What is left of the running period at an instant, and what was paid for it.
+    """Return what is left of the current period at an instant, and what was paid for it.
 
     `row` is the subscription as it is now, `current` the period's first invoice.
     """
@@ -43,7 +43,7 @@ def unused(
 
 
 def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str) -> int:
-    """End the running period at an instant, and return the rupiah of its unused days."""
+    """End the current period at an instant, and return the rupiah of its unused days."""
     credited = give_unused(connection, row, at, by, why)
     invoices.cut_short(connection, row["id"], at)
     return credited
@@ -52,10 +52,10 @@ def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor,
 def give_unused(
     connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str
 ) -> int:
-    """Credit the unused days of the running period, as far as they were paid; return the rupiah.
+    """Credit the paid unused days of the current period; return the rupiah.
 
-    From then on its days are worth nothing. An invoice of the period that was given up is void:
-    it would be for days that nobody had.
+    Afterwards its days have no value. An uncollectible invoice of the period becomes void:
+    it would be for days that were not served.
     """
     current = invoices.current_of(connection, row["id"], at)
     if current is None:
@@ -79,7 +79,7 @@ def give(
     by: Actor,
     now: datetime,
 ) -> int:
-    """Credit up to `amount` of what a period's unused days are worth, from the newest invoice."""
+    """Credit up to `amount` of a period's unused days, from the newest invoice."""
     of_it = invoices.of_period(connection, row["id"], current["period_index"])
     parts = left.spread(amount)
     for invoice, share in zip(of_it, parts, strict=True):

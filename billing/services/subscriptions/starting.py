@@ -1,4 +1,4 @@
-"""Starting: a pending subscription begins once its customer has a wallet.
+"""Starting: begin a pending subscription once its customer has a wallet.
 
 The caller holds the subscription's lock. It knows nothing of how a wallet is linked.
 """
@@ -24,10 +24,10 @@ def start(
     *,
     waited: bool = False,
 ) -> None:
-    """Begin a pending subscription, whose customer has a wallet now.
+    """Start a pending subscription whose customer has just linked a wallet.
 
-    The time in which it `waited` for the wallet was not served and is not billed, unless a person
-    backdated it: it begins now, or at a start that is still to come.
+    The time in which it `waited` for the wallet was not served and is not billed, unless an
+    operator backdated it: it begins now, or at a future start.
     """
     late = waited and row["start_at"] is not None and row["start_at"] < now
     if late and not subscriptions.is_backdated(connection, row["id"]):

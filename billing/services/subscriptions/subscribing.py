@@ -1,4 +1,4 @@
-"""Subscribing: plans that are offered, customers, and a customer on a plan."""
+"""Subscribing: create plans, customers and subscriptions."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -55,7 +55,7 @@ def create_plan(
     catch_up: CatchUp = CatchUp.ALL,
     use_points: bool = False,
 ) -> None:
-    """Offer a plan. `amount` is whole rupiah a period. Raises InvalidValue or AlreadyExists."""
+    """Create a plan. `amount` is whole rupiah per period. Raises InvalidValue or AlreadyExists."""
     checked_id("plan code", code, ID_MAX)
     checked_amount(amount)
     if (every is None) == (cron is None):
@@ -98,7 +98,7 @@ def create_plan(
 
 
 def archive_plan(context: Context, code: str, by: Actor) -> None:
-    """Offer a plan no more; its subscriptions go on."""
+    """Archive a plan; its subscriptions continue."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         known_plan(connection, code)
@@ -109,7 +109,7 @@ def archive_plan(context: Context, code: str, by: Actor) -> None:
 def create_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
-    """Add a customer. Raises InvalidValue or AlreadyExists."""
+    """Create a customer. Raises InvalidValue or AlreadyExists."""
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     values = {"id": customer_id, "name": name, "phone": phone, "email": email}
@@ -122,7 +122,7 @@ def create_customer(
 
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
-    """Raise InvalidValue with every fault, unless the gateway would take these."""
+    """Raise InvalidValue with every error, unless the gateway accepts these values."""
     faults = []
     try:
         checked_id("customer id", customer_id, ID_MAX)
@@ -141,7 +141,7 @@ def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
 
 
 def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
-    """The plan with this code, or NotKnown with a suggestion."""
+    """Return the plan with this code, or raise NotKnown with a suggestion."""
     plan = catalog.plan(connection, code)
     if plan is None:
         near = get_close_matches(code, catalog.near_codes(connection), n=1)
@@ -151,7 +151,7 @@ def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
 
 
 def check_quantity(quantity: int) -> None:
-    """Raise InvalidValue unless somebody could mean so many."""
+    """Raise InvalidValue unless the quantity is plausible."""
     if not 1 <= quantity <= COUNT_MAX:
         raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
 
@@ -172,13 +172,13 @@ def subscribe(
     again: bool = False,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Put a customer on a plan; it begins now or at its start, once there is a wallet.
+    """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
 
     `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
-    accepts one that lies further back than BILLING_BACKDATE_DAYS_MAX, and holds to it also when
-    the wallet comes later: else the time without one is not billed. `amount` is what a period
+    accepts one further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when
+    the wallet is linked later: otherwise the time before is not billed. `amount` is what a period
     costs instead of the plan's amount times the quantity; the setup fee is a line of the first
-    invoice. A customer who has the plan already gets it once more only with `again`, or by a
+    invoice. A customer who has the plan already gets a second one only with `again`, or by a
     request of its own.
 
     Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.
@@ -238,7 +238,7 @@ def _offered(connection: Connection, code: str) -> Mapping[Any, Any]:
 def _beginning(
     plan: Mapping[Any, Any], start: datetime | None, local: datetime | None, now: datetime
 ) -> tuple[datetime | None, Beginning]:
-    """The instant of the start that was asked for, if any, and how the subscription begins."""
+    """Return the requested start, if any, and the columns with which the subscription begins."""
     if start is not None and start.tzinfo is None:
         raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
     try:
@@ -251,21 +251,21 @@ def _beginning(
 def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
     """Raise AlreadyExists when the customer has a live subscription to this plan.
 
-    Under the customer's lock: of two clicks at the same moment the second one sees the first.
+    Under the customer's lock, so that the second of two simultaneous requests sees the first.
     """
     live = subscriptions.live_to_plan(connection, customer_id, plan_code)
     if live:
         known = ", ".join(f"{row.id} ({row.status})" for row in live)
         raise AlreadyExists(
             f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
-            " with --again they get one more"
+            " use --again for another one"
         )
 
 
 def _check_start(
     context: Context, start_at: datetime | None, now: datetime, would: AtOnce, *, backdate: bool
 ) -> dict[str, Any]:
-    """Refuse a start of long ago without a person's word; with it, return what to record of it."""
+    """Refuse a start too far back unless backdated; return what to record of it."""
     if start_at is None or start_at >= now:
         return {}
     why = backdating.refusal("start", start_at, now, context.settings.backdate_days_max, would)
@@ -277,7 +277,7 @@ def _check_start(
 
 
 def _told(would: AtOnce, *, linked: bool) -> dict[str, Any]:
-    """What is charged now, and what the first charge waits for."""
+    """Return what is charged now, and what the first charge waits for."""
     if not linked:
         return {"charged_now": backdating.NOTHING._asdict(), "waits_for": WALLET}
     return {"charged_now": would._asdict(), "waits_for": None}
@@ -287,7 +287,7 @@ def _begin_if_linked(
     context: Context, connection: Connection, customer_id: str, subscription_id: UUID,
     now: datetime, by: Actor,
 ) -> bool:  # fmt: skip
-    """Begin if there is a wallet, and return whether it can be charged."""
+    """Start the subscription if there is a wallet, and return whether it can be charged."""
     wallets.keep(connection, customer_id)
     live = wallets.live_of(connection, customer_id)
     if live is None or live["status"] != WalletStatus.ACTIVE:

@@ -1,4 +1,4 @@
-"""Transitions: what a subscription's step brings with it, and the end of invoices and wallets.
+"""Transitions: apply a subscription's step, and close its invoices and wallets.
 
 The caller holds the subscription's lock.
 """
@@ -27,7 +27,7 @@ from billing.store.queries import balances, events, invoices, subscriptions, wal
 
 
 def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: str) -> None:
-    """A wallet that can no longer be charged: expired, and the customer has to link anew."""
+    """Close a wallet that can no longer be charged; the customer has to link again."""
     for wallet in wallets.expire(connection, [wallet_id], now, reason):
         fact = event(
             "wallet.link_needed", at=now, customer_id=wallet["customer_id"],
@@ -96,7 +96,7 @@ def move(
 def _left_unopened(
     connection: Connection, row: Mapping[Any, Any], at: datetime, now: datetime, by: Actor
 ) -> dict[str, Any]:
-    """Record the periods that began before the end and were not opened; they are owed by nobody."""
+    """Record the periods that began before the end and were not opened; they are not owed."""
     due, first = row["next_due_at"], row["next_period_index"]
     if due is None or due >= at:
         return {}
@@ -114,7 +114,7 @@ def _left_unopened(
 def _never_billed(
     connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
 ) -> dict[str, Any]:
-    """Record the lines that were for a next invoice, which does not come any more."""
+    """Record extra lines that are dropped because no further invoice comes."""
     told = [
         {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
         for line in row["extras"]
@@ -127,7 +127,7 @@ def _never_billed(
 def _schedule_again(
     connection: Connection, row: Mapping[Any, Any], returned: Return, now: datetime, by: Actor
 ) -> dict[str, Any]:
-    """Continue with the next anchored period; the reason for those left out is on record."""
+    """Continue with the next anchored period; the reason for skipped ones is on record."""
     first = row["next_period_index"]
     if returned.next_index > first:
         unpaid = row["status"] == SubscriptionStatus.UNPAID
@@ -157,7 +157,7 @@ def _skip(
 
 
 def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
-    """What was to be unbound at a later end is unbound at an earlier one, too."""
+    """Unlink the wallet if that was requested for a later cancellation."""
     others = subscriptions.live_of(connection, customer_id)
     if not others and wallets.want_unbind(connection, customer_id, now):
         asked = event("wallet.unbind_requested", at=now, customer_id=customer_id)
@@ -191,7 +191,7 @@ _MET = {
 
 
 def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """The running period costs again what it did before invoices that are void now."""
+    """Restore the current period's price from before invoices that are void now."""
     for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
         owner = subscriptions.lock_one(connection, row["subscription_id"])
         newest = invoices.is_newest(connection, row)
@@ -201,7 +201,7 @@ def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> Non
 
 
 def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
-    """What follows for a subscription when its last open invoice is closed, and not paid."""
+    """Move a subscription whose last open invoice was closed without payment."""
     status = SubscriptionStatus(row["status"])
     if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
         return
@@ -220,10 +220,10 @@ def close_all(
     now: datetime,
     cap: Cap | None = None,
 ) -> None:
-    """Close invoices that are not going to be paid; `cap` is what dunning met, if it did.
+    """Close invoices that will not be paid; `cap` is the dunning cap that was reached, if any.
 
-    What a void one took of the customer's balance goes back there. A charge of theirs that may
-    have been sent is asked about.
+    Credit that a void invoice used is returned. A charge that may
+    have been sent is queried.
     """
     ids = [row["id"] for row in rows]
     invoices.close(connection, ids, status, now, reason)

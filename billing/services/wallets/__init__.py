@@ -1,1 +1,1 @@
-"""Customers' wallets: link, keep and unlink."""
+"""Customers' wallets: link, poll, expire and unlink."""

@@ -1,4 +1,4 @@
-"""Linking: a customer's wallet from the first link to the token, and the token's year."""
+"""Linking: a customer's wallet from the first link until its token expires."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_POLL = timedelta(seconds=5)
 NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)
-"""A wallet without a registration URL this old was left by a process that died."""
+"""A wallet without a registration URL after this time was left by a process that died."""
 UTC = ZoneInfo("UTC")
 TOKEN_LIFE = parse_duration(f"{wallet.TOKEN_LIFE_YEARS} year")
 
@@ -52,7 +52,7 @@ def bind(
     replace: bool = False,
     request: Request | None = None,
 ) -> UUID:
-    """Begin to link a customer's OVO account, and return the wallet's id.
+    """Start linking a customer's OVO account, and return the wallet's id.
 
     `replace` ends a wallet whose token no key opens; one that opens has to be unbound first.
     The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
@@ -64,7 +64,7 @@ def bind(
         )
     for url in filter(None, (success_url, failure_url)):
         if not is_url(url):
-            raise InvalidValue("the customer's way back must be an http(s) URL without blanks")
+            raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")
     made = False
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -105,9 +105,9 @@ def _close_unopenable(
     context: Context, connection: Connection, customer_id: str, by: Actor, now: datetime,
     *, replace: bool,
 ) -> None:  # fmt: skip
-    """End a wallet whose token no key opens: it can neither be charged nor be deleted.
+    """Close a wallet whose token no key decrypts: it can be neither charged nor unlinked.
 
-    By a person's word only: with the right key it may be a good one. Raises WalletAlreadyLinked.
+    Only on an operator's request: with the right key it may be usable. Raises WalletAlreadyLinked.
     """
     live = wallets.live_of(connection, customer_id)
     if (
@@ -119,8 +119,8 @@ def _close_unopenable(
     if not replace:
         raise WalletAlreadyLinked(
             f"the customer's wallet {live['masked_phone']} is {live['status']}, and"
-            " BILLING_TOKEN_KEY does not open its token: add the key it was sealed with, or end"
-            " that wallet and link anew with --replace (task: replace=true)"
+            " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
+            " or replace that wallet with --replace (task: replace=true)"
         )
     row = wallets.lock(connection, live["id"])
     if row is None or row["token_sealed"] != live["token_sealed"]:
@@ -177,9 +177,9 @@ def _ask_for_link(
 
 
 def _delete_lost_tokens(context: Context, customer: Mapping[Any, Any]) -> None:
-    """Delete tokens that the gateway lists and that we cannot use, because no key opens ours.
+    """Delete tokens that the gateway lists but that no key of ours decrypts.
 
-    The gateway links nobody who has a live token.
+    The gateway refuses to link a customer who has a live token.
     """
     with context.database.transaction() as connection:
         sealed = wallets.earlier_tokens(connection, customer["id"])
@@ -207,7 +207,7 @@ def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
 
 
 def expire_due(context: Context, limit: int) -> int:
-    """Expire wallets whose token's year has ended, and ask for new links."""
+    """Expire wallets whose token is one year old, and request new links."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = wallets.expiring(connection, now, limit)
@@ -215,14 +215,14 @@ def expire_due(context: Context, limit: int) -> int:
     def expire(wallet_id: UUID) -> None:
         # One at a time: whoever holds several wallets may take them in another order.
         with context.database.transaction() as connection:
-            transitions.lose_wallet(connection, wallet_id, now, "the token's year has ended")
+            transitions.lose_wallet(connection, wallet_id, now, "the token has expired")
 
     isolation.each(context, Kind.WALLET, due, expire)
     return len(due)
 
 
 def give_notice(context: Context, limit: int) -> int:
-    """Say of tokens whose year ends soon that it does, and whom that concerns."""
+    """Record an event for tokens that expire soon, with the affected subscriptions."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         due = wallets.due_to_notify(connection, now, limit)
@@ -251,7 +251,7 @@ def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease wallets whose link is to be polled or whose token is to be deleted."""
+    """Lease wallets whose link must be polled or whose token must be deleted."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):
@@ -261,7 +261,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def attend(context: Context, wallet_id: UUID) -> None:
-    """Do what is due for one wallet: poll its link, or delete its token. One that fails is held."""
+    """Poll one wallet's link or delete its token. On an error the wallet is held."""
     isolation.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), tries=1)
 
 
@@ -282,25 +282,27 @@ def _attend(context: Context, wallet_id: UUID) -> None:
 
 
 def refresh(context: Context, customer_id: str) -> None:
-    """Look at once whether the customer has finished the link."""
+    """Check now whether the customer has finished linking."""
     with context.database.transaction() as connection:
         safety.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None:
-        raise NotKnown(f"customer {customer_id!r} has no wallet; begin with: billing wallet bind")
+        raise NotKnown(
+            f"customer {customer_id!r} has no wallet; link one with: billing wallet bind"
+        )
     if row["status"] == WalletStatus.PENDING:
         _poll(context, row)
 
 
 _NO_BALANCE = {
     "read_timeout": "did not answer in time; try again",
-    "connection_lost": "broke the connection off; try again",
+    "connection_lost": "closed the connection; try again",
 }
-"""What a balance question that was not answered is told as, by the transport's reason."""
+"""How an unanswered balance query is reported, by the transport's reason."""
 
 
 def balance(context: Context, customer_id: str) -> Balance:
-    """Ask for what the customer's wallet holds, in whole rupiah."""
+    """Query the gateway for the customer's OVO balance, in whole rupiah."""
     with context.database.transaction() as connection:
         safety.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
@@ -339,7 +341,7 @@ def _poll(context: Context, row: Mapping[Any, Any]) -> None:
 
 
 def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token | None:
-    """The token of this link: the right phone, and not one that an earlier wallet had.
+    """Find the token of this link: the right phone, and not a token of an earlier wallet.
 
     A customer whose token expired still has it in the list until the new link is finished.
     """
@@ -369,7 +371,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         other = wallets.other_holder(connection, customer_id, hashes)
         if other is not None:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
-            why = f"its token is that of customer {other!r} already; unbind that wallet first"
+            why = f"its token already belongs to customer {other!r}; unbind that wallet first"
             unlinking.close(connection, row, status, why, now)
             return
         expires_at = add(TOKEN_LIFE, now, UTC)

@@ -1,4 +1,4 @@
-"""Unlinking: the customer's token is deleted, last of all, and until the gateway confirms it."""
+"""Unlinking: delete the customer's token after everything else, and retry until confirmed."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -20,18 +20,18 @@ from billing.store.queries import catalog, events, subscriptions, wallets
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = timedelta(seconds=10)
-"""How soon it is looked again whether refunds and unknown charges are over."""
+"""Wait between checks whether refunds and unknown charges are finished."""
 
 
 def payer(customer: Mapping[Any, Any]) -> Payer:
-    """The customer as the gateway sees it."""
+    """Return the customer as the gateway sees it."""
     return Payer(customer["id"], customer["name"], customer["phone"], customer["email"])
 
 
 def close(
     connection: Connection, row: Mapping[Any, Any], status: WalletStatus, why: str, now: datetime
 ) -> None:
-    """End a wallet, and forget its token."""
+    """Close a wallet and delete its stored token."""
     wallets.change(
         connection,
         row["id"],
@@ -53,15 +53,15 @@ def close(
 def unbind(
     context: Context, customer_id: str, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Ask for the customer's token to be deleted; a link that is still open is dropped at once.
+    """Request deletion of the customer's token; an unfinished link is dropped immediately.
 
-    Asked again, it is tried again at once.
+    A repeated request triggers an immediate attempt.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         live = wallets.latest_of(connection, customer_id)
         if live is None or live["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
-            raise NotKnown(f"customer {customer_id!r} has no wallet that could be unbound")
+            raise NotKnown(f"customer {customer_id!r} has no wallet to unbind")
         row = wallets.lock(connection, live["id"])
         if row is not None and row["status"] == WalletStatus.PENDING:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
@@ -83,7 +83,7 @@ def unbind(
 
 
 def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
-    """Delete the token of a wallet as soon as nothing needs it; retried until confirmed."""
+    """Delete a wallet's token once nothing needs it; retry until confirmed."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         subscriptions.lock_of_customer(connection, seen["customer_id"])

@@ -1,4 +1,4 @@
-"""Statements about balances: the credits that are the customer's, and what invoices took of them.
+"""Statements about credits: what remains of them, and what invoices used.
 
 Credits are locked after subscriptions, in the order of their ids, which is that of their age.
 """
@@ -27,7 +27,7 @@ class Credit(NamedTuple):
 
 
 class ShownCredit(NamedTuple):
-    """A credit as people read it."""
+    """A credit as it is shown to people."""
 
     id: int
     customer: str
@@ -54,12 +54,12 @@ _OF_CUSTOMER = text(
 
 
 def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[CreditLeft]:
-    """Lock what is left of the credits of customers, the oldest first."""
+    """Lock the remaining credits of customers, oldest first."""
     return every(CreditLeft, connection.execute(_LEFT, {"ids": list(customer_ids)}))
 
 
 def use(connection: Connection, rows: Sequence[tuple[int, UUID, int]]) -> None:
-    """Take from credits, whose locks the caller holds: credit, invoice and rupiah."""
+    """Use credits, whose locks the caller holds: credit, invoice and rupiah."""
     if not rows:
         return
     used = [dict(zip(("credit_id", "invoice_id", "amount"), row, strict=True)) for row in rows]
@@ -69,7 +69,7 @@ def use(connection: Connection, rows: Sequence[tuple[int, UUID, int]]) -> None:
 
 
 def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
-    """Undo what invoices that are owed no more took; the caller holds their subscription."""
+    """Return the credits that void invoices used; the caller holds the subscription's lock."""
     ids = {"ids": list(invoice_ids)}
     connection.execute(
         text(
@@ -91,7 +91,7 @@ def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
 
 
 def one(connection: Connection, credit_id: int) -> Credit | None:
-    """One credit."""
+    """Read one credit."""
     return at_most_one(Credit, connection.execute(text(_ONE), {"id": credit_id}))
 
 
@@ -102,6 +102,6 @@ def lock_one(connection: Connection, credit_id: int) -> Credit | None:
 
 
 def of_customer(connection: Connection, customer_id: str, limit: int) -> list[ShownCredit]:
-    """A customer's credits, the oldest first."""
+    """Read a customer's credits, oldest first."""
     parameters = {"customer": customer_id, "limit": limit}
     return every(ShownCredit, connection.execute(_OF_CUSTOMER, parameters))

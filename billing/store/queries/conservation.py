@@ -1,4 +1,4 @@
-"""Statements that move rupiah: the three parts of a charge, refunds, credits and what used them.
+"""Statements that move rupiah between a charge's parts, refunds, credits and their uses.
 
 Only `services.returns` calls those that write. A charge's row is locked while its parts change;
 the CHECK on the row has the last word.
@@ -19,7 +19,7 @@ from billing.store.tables import CREDITS, REFUNDS
 
 
 class CreditUse(NamedTuple):
-    """What an invoice took of a credit and did not return yet."""
+    """What an invoice used of a credit and has not returned."""
 
     credit_id: int
     amount: int
@@ -33,7 +33,7 @@ _USES = text(
 
 
 class NewRefund(NamedTuple):
-    """A refund that is requested; the others of its columns begin at nothing."""
+    """A requested refund; its other columns have their defaults."""
 
     id: UUID
     charge_id: UUID
@@ -52,7 +52,7 @@ class NewRefund(NamedTuple):
 
 
 def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
-    """Lock a succeeded charge and return what became of it; None if it did not succeed."""
+    """Lock a succeeded charge and read its three parts; None if it did not succeed."""
     statement = text(
         "SELECT kept, refunded, credited FROM charges WHERE id = :id AND status = 'succeeded'"
         " FOR NO KEY UPDATE"
@@ -62,7 +62,7 @@ def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
 
 
 def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
-    """Write what became of a charge, whose lock the caller holds."""
+    """Write the three parts of a charge whose lock the caller holds."""
     statement = text(
         "UPDATE charges SET kept = :kept, refunded = :refunded, credited = :credited WHERE id = :id"
     )
@@ -71,7 +71,7 @@ def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
 
 
 def next_ordinal(connection: Connection, charge_id: UUID) -> int:
-    """The ordinal of a charge's next refund, from 1."""
+    """Read the ordinal of a charge's next refund, from 1."""
     statement = text("SELECT coalesce(max(ordinal), 0) + 1 FROM refunds WHERE charge_id = :id")
     return int(connection.execute(statement, {"id": charge_id}).scalar_one())
 
@@ -91,7 +91,7 @@ def add_credit(
     invoice_id: UUID | None = None,
     charge_id: UUID | None = None,
 ) -> int:
-    """Add a credit, of a charge's money or a gift, and return its id."""
+    """Insert a credit, of a charge's money or without a payment, and return its id."""
     values = {
         "customer_id": customer_id,
         "amount": amount,
@@ -107,7 +107,7 @@ def add_credit(
 
 
 def pay_out(connection: Connection, credit_id: int, amount: int) -> bool:
-    """Take money that goes back through the gateway off a credit; False when less is left of it."""
+    """Reserve part of a credit for a payout; False when less is left of it."""
     statement = text(
         "UPDATE credits SET remaining = remaining - :amount, paid_out = paid_out + :amount"
         " WHERE id = :id AND remaining >= :amount AND paid_out + :amount <= from_charge"
@@ -116,7 +116,7 @@ def pay_out(connection: Connection, credit_id: int, amount: int) -> bool:
 
 
 def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
-    """Put money whose payout was declined back on its credit."""
+    """Return a declined payout to its credit."""
     statement = text(
         "UPDATE credits SET remaining = remaining + :amount, paid_out = paid_out - :amount"
         " WHERE id = :id"
@@ -125,12 +125,12 @@ def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
 
 
 def lock_uses(connection: Connection, invoice_id: UUID) -> list[CreditUse]:
-    """Lock the credits that an invoice used, and return what it could return, the oldest first."""
+    """Lock the credits that an invoice used, and read what can be returned, oldest first."""
     return every(CreditUse, connection.execute(_USES, {"id": invoice_id}))
 
 
 def return_uses(connection: Connection, invoice_id: UUID, uses: Sequence[CreditUse]) -> None:
-    """Put back on credits, whose locks the caller holds, what an invoice took of them."""
+    """Return what an invoice used to credits whose locks the caller holds."""
     if not uses:
         return
     parameters = [{**use._asdict(), "invoice_id": invoice_id} for use in uses]

@@ -13,7 +13,7 @@ from billing.store.tables import COUPONS
 
 
 class Coupon(NamedTuple):
-    """A coupon that is or was on offer."""
+    """A coupon, active or archived."""
 
     code: str
     percent: int | None
@@ -27,7 +27,7 @@ class Coupon(NamedTuple):
 
     @property
     def reduction(self) -> Reduction:
-        """What it does to a price."""
+        """Return the reduction of a price by this coupon."""
         return Reduction(self.code, self.percent, self.rupiah, self.cycles)
 
 
@@ -41,19 +41,19 @@ def add(connection: Connection, **values: Any) -> bool:
 
 
 def one(connection: Connection, code: str) -> Coupon | None:
-    """One coupon."""
+    """Read one coupon."""
     statement = text(f"{_COUPONS} WHERE code = :code")
     return at_most_one(Coupon, connection.execute(statement, {"code": code}))
 
 
 def page(connection: Connection, limit: int) -> list[Coupon]:
-    """Coupons, those on offer first."""
+    """Read coupons, active ones first."""
     statement = text(f"{_COUPONS} ORDER BY archived_at IS NOT NULL, code LIMIT :limit")
     return every(Coupon, connection.execute(statement, {"limit": limit}))
 
 
 def redeem(connection: Connection, code: str) -> bool:
-    """Count one more use of a coupon; False when it is exhausted or archived."""
+    """Count one redemption of a coupon; False when it is exhausted or archived."""
     statement = text(
         "UPDATE coupons SET redeemed = redeemed + 1 WHERE code = :code AND archived_at IS NULL"
         " AND (redeemed_max IS NULL OR redeemed < redeemed_max)"

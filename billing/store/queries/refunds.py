@@ -1,4 +1,4 @@
-"""Statements about refunds on their way; `conservation` has those that move the money."""
+"""Statements about refunds in progress; `conservation` has those that move the money."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from billing.store.tables import REFUNDS
 
 
 class LockedRefund(NamedTuple):
-    """A refund whose subscription is locked, with what is to be known of its charge."""
+    """A refund whose subscription is locked, with the columns of its charge that are needed."""
 
     id: UUID
     charge_id: UUID
@@ -46,7 +46,7 @@ class LockedRefund(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a refund has come."""
+    """The progress of a refund."""
 
     id: UUID
     status: RefundStatus
@@ -54,7 +54,7 @@ class Progress(NamedTuple):
 
 
 class Changes(TypedDict, total=False):
-    """The columns of a refund that change while it is on its way."""
+    """The columns of a refund that change while it is in progress."""
 
     status: RefundStatus
     code: str | None
@@ -85,7 +85,7 @@ _OF_INVOICE = text(
 def lease_due(
     connection: Connection, now: datetime, *, lease_seconds: int, limit: int
 ) -> list[UUID]:
-    """Lease refunds that are due to be sent, asked about or sent again."""
+    """Lease refunds that are due to be sent, queried or resent."""
     statement = text("""
         UPDATE refunds SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
@@ -100,7 +100,7 @@ def lease_due(
 
 
 def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Let refunds be leased again at once: nobody works on them now."""
+    """End the leases of refunds that are not worked on."""
     connection.execute(
         text(
             "UPDATE refunds SET leased_until = NULL"
@@ -111,7 +111,7 @@ def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
 
 
 def lock(connection: Connection, refund_id: UUID) -> LockedRefund | None:
-    """Lock the subscription of a refund and return the refund with its charge."""
+    """Lock the subscription of a refund, and read the refund with its charge."""
     parameters = {"id": refund_id}
     connection.execute(
         text(
@@ -134,12 +134,12 @@ def change(connection: Connection, refund_id: UUID, **values: Unpack[Changes]) -
 
 
 def of_invoice(connection: Connection, invoice_ids: Sequence[UUID]) -> list[Progress]:
-    """The refunds of invoices, oldest first."""
+    """Read the refunds of invoices, oldest first."""
     return every(Progress, connection.execute(_OF_INVOICE, {"ids": list(invoice_ids)}))
 
 
 def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]:
-    """The refunds of a charge that were declined although their money must go back.
+    """Read the declined refunds of a charge whose money must be returned.
 
     The caller holds their subscription's lock.
     """
@@ -150,7 +150,7 @@ def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]
 
 
 class Waiting(NamedTuple):
-    """A refund that will not move by itself, or a charge whose money needs a person."""
+    """A refund that will not move by itself, or a charge whose money needs an operator."""
 
     kind: str  # parked, unreturned, contradicted or breach
     id: UUID  # the refund's; of a breach the charge's
@@ -164,7 +164,7 @@ class Waiting(NamedTuple):
 
 
 def waiting_for_a_person(connection: Connection, limit: int) -> list[Waiting]:
-    """Every refund that waits for a person, and every charge whose parts were found not to add up.
+    """Read refunds that need an operator, and charges whose parts do not add up.
 
     The oldest first.
     """
@@ -208,12 +208,12 @@ _WAITING = text(f"""
 
 
 def is_contradicted(connection: Connection, refund_id: UUID) -> bool:
-    """Whether the gateway said the opposite of a refund, and no person has seen to it."""
+    """Whether a refund was contradicted and no operator has acknowledged it."""
     statement = text(f"SELECT EXISTS (SELECT 1 {CONTRADICTED} AND r.id = :id)")
     return bool(connection.execute(statement, {"id": refund_id}).scalar_one())
 
 
 def has_breach(connection: Connection, charge_id: UUID) -> bool:
-    """Whether a charge's parts were found not to add up, and no person has seen to it."""
+    """Whether a charge's parts do not add up and no operator has acknowledged it."""
     statement = text(f"SELECT EXISTS (SELECT 1 {BREACHES} AND c.id = :id)")
     return bool(connection.execute(statement, {"id": charge_id}).scalar_one())
