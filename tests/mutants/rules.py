@@ -37,7 +37,7 @@ CONSERVATION = (
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/subscriptions/proration.py",
         '            each["kept"],\n', '            each["amount"],\n',
-        f"{_INTENTS}a_given_up_period_is_void_when_a_new_one_takes_its_place",
+        f"{_INTEGRATION}services_paid_days.py::test_an_upgrade_that_was_not_paid_is_worth_nothing",
     ),
     bug(
         "money_that_must_go_back_is_kept_in_silence", f"{_DOMAIN}/refund.py",
