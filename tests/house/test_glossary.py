@@ -155,7 +155,7 @@ def test_help_texts_use_the_words_of_the_glossary() -> None:
 
 
 def test_help_texts_are_printed_whole() -> None:
-    """No help text has square brackets but for bold examples: Rich takes them for markup and drops them."""
+    """Rich drops square brackets as markup: no help text has any, except around bold examples."""
     found = [re.sub(r"\[/?bold\]", "", text) for text in helps()]
 
     assert len(found) > 200
