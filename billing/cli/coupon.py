@@ -31,7 +31,7 @@ def create(
     cycles: Annotated[
         str | None,
         typer.Option(
-            "--cycles", metavar="N", help="Number of invoices it applies to [default: all]"
+            "--cycles", metavar="N", help="Number of invoices it applies to; default: all"
         ),
     ] = None,
     most: Annotated[

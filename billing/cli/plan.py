@@ -61,7 +61,7 @@ def create(
     retries: Annotated[
         str | None,
         typer.Option(
-            "--retries", metavar="STEPS", help='Waits after a decline [default: "2d 5d 7d 7d"]'
+            "--retries", metavar="STEPS", help='Waits after a decline; default: "2d 5d 7d 7d"'
         ),
     ] = None,
     retries_for: Ladders = None,

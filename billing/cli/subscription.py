@@ -153,12 +153,12 @@ def cancel(
         typer.Option(
             "--at",
             metavar="now|period-end|ISO",
-            help="When the cancellation takes effect [default: now]",
+            help="When the cancellation takes effect; default: now",
         ),
     ] = None,
     refund: Annotated[
         RefundPolicy | None,
-        typer.Option("--refund", help="How much of the current period is refunded [default: none]"),
+        typer.Option("--refund", help="How much of the current period is refunded; default: none"),
     ] = None,
     reason: options.Reason = None,
     *,

@@ -154,6 +154,14 @@ def test_help_texts_use_the_words_of_the_glossary() -> None:
     assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
 
 
+def test_help_texts_are_printed_whole() -> None:
+    """Rich drops square brackets as markup: no help text has any, except around bold examples."""
+    found = [re.sub(r"\[/?bold\]", "", text) for text in helps()]
+
+    assert len(found) > 200
+    assert [text for text in found if "[" in text] == []
+
+
 def test_messages_use_the_words_of_the_glossary() -> None:
     """No error message, printed line or description of a setting has a word of the "not" column."""
     found = [*messages(), *(field.description or "" for field in Settings.model_fields.values())]
