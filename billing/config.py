@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         description="`transaction` behind a pooler in that mode, such as PgBouncer",
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis: redis://host:6379/0")
-    doku_base_url: str = Field(default=DOKU_SANDBOX, description="Where the gateway listens")
+    doku_base_url: str = Field(default=DOKU_SANDBOX, description="Base URL of the gateway")
     doku_client_id: str = Field(default="", description="Client-Id from DOKU's back office")
     doku_secret_key: SecretStr = Field(
         default=SecretStr(""), description="Secret key from DOKU's back office"
@@ -77,21 +77,21 @@ class Settings(BaseSettings):
         description="Charges in one message; a worker keeps claiming due invoices after it",
     )
     batch_threads: Annotated[int, Field(ge=1, le=256)] = Field(
-        default=32, description="Calls to the gateway at once in one worker process"
+        default=32, description="Concurrent gateway calls in one worker process"
     )
     worker_processes: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2,
-        description="Processes of one worker that charge at once; it has one more for the rest",
+        description="Charging processes of one worker; it has one more for other tasks",
     )
     charges_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        default=0, description="The most charges a second that all workers send together; 0: any"
+        default=0, description="Maximum charges per second of all workers together; 0: no limit"
     )
     not_found_horizon_seconds: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=900,
-        description='How old a charge must be before the gateway\'s "not found" is believed',
+        description='Age from which the gateway\'s "not found" for a charge is believed',
     )
     customer_charges_a_day_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=24, description="A customer charged this often within a day is left alone"
+        default=24, description="A customer is not charged more often than this within a day"
     )
     rupiah_an_hour_max: Annotated[int, Field(ge=1, le=10**15)] = Field(
         default=100_000_000_000,
@@ -100,25 +100,26 @@ class Settings(BaseSettings):
     breaker_window_seconds: Annotated[int, Field(ge=60, le=3000)] = Field(
         default=300,
         description="Charging stops, with an alarm, when within this time an unusual share of the"
-        " gateway's answers is odd: a hard or wallet decline, or no answer of its own",
+        " gateway's answers are hard or wallet declines, or not from the gateway",
     )
     breaker_answers_min: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=20, description="... but not before so many answers came within that time"
+        default=20, description="... but only after at least this many answers within that time"
     )
     breaker_share_percent: Annotated[int, Field(ge=0, le=100)] = Field(
         default=50,
-        description="The share that is unusual: this many per cent or more; 0: never stop",
+        description="The unusual share in per cent; 0: never stop",
     )
     wallet_wait_days: Annotated[int, Field(ge=1, le=366)] = Field(
         default=30,
-        description="How long an unpaid invoice waits for a wallet before it is given up",
+        description="How long an unpaid invoice waits for a wallet before it becomes uncollectible",
     )
     backdate_days_max: Annotated[int, Field(ge=0, le=3_660)] = Field(
         default=35,
-        description="How many days back a start or an imported due date may lie without --backdate",
+        description="How many days back a start or imported date may lie without --backdate",
     )
     balance_recheck_seconds: Annotated[int, Field(ge=1, le=2_678_400)] = Field(
-        default=21600, description="How often a wallet that was short is asked again"
+        default=21600,
+        description="Wait before the balance of a wallet that was short is queried again",
     )
     link_success_url: str = Field(
         default="https://example.com/linked", description="Where OVO sends a customer who linked"
@@ -129,7 +130,7 @@ class Settings(BaseSettings):
     )
     flower_hosts: str = Field(
         default="",
-        description="Names under which Flower is called besides 127.0.0.1 and localhost,"
+        description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"
         " comma-separated",
     )
     test_clock: bool = Field(default=False, description="Billing time is set by `billing clock`")
@@ -137,11 +138,9 @@ class Settings(BaseSettings):
         default="console", description="Log lines for people or for machines"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least serious log line that is written"
+        default="info", description="Lowest log level that is written"
     )
-    home: Path = Field(
-        default=Path(".local"), description="The folder where `billing up` keeps everything"
-    )
+    home: Path = Field(default=Path(".local"), description="Folder for all data of `billing up`")
     up_port: Annotated[int, Field(ge=1024, le=65000)] = Field(
         default=5555, description="Flower's port under `billing up`; the sandbox takes the next"
     )

@@ -1,1 +1,1 @@
-"""Where the engine runs: Celery tasks, each a thin door to one service."""
+"""Run the engine in Celery: every task validates its arguments and calls one service."""

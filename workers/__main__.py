@@ -1,7 +1,7 @@
-"""`python -m workers worker …` and `… beat …`: Celery's own two commands, and their options.
+"""Start a worker or the beat: `python -m workers worker …` and `python -m workers beat …`.
 
-`celery -A workers.app` does the same after importing Flower, a shell and a dozen other commands,
-which is a quarter of a start; the local stack and the tests start many.
+`celery -A workers.app` does the same, but first imports Flower, a shell and other commands, which
+takes a quarter of the start time; the local stack and the tests start many processes.
 """
 
 import gc
@@ -9,7 +9,7 @@ import sys
 
 
 def main(words: list[str]) -> None:
-    """Be a worker or a beat."""
+    """Run Celery's `worker` or `beat` command."""
     gc.disable()  # what is imported stays: looking through it again and again is a tenth of it
     from workers.app import app  # first: it refuses mistaken settings
 

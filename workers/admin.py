@@ -1,7 +1,7 @@
-"""Tasks that a person starts, from Flower, the CLI or another program.
+"""Tasks that an operator starts from Flower, the CLI or another program.
 
 Arguments are JSON. Each takes `reason` and `idempotency_key`, whose default is the task's id, so
-that a message delivered twice acts once. What makes no sense is refused in one line.
+that a message delivered twice acts once. Invalid arguments are refused with one line.
 """
 
 import inspect
@@ -16,17 +16,11 @@ import structlog
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.subscription import RefundPolicy, check_refund
-from billing.services import (
-    changing,
-    ending,
-    linking,
-    operating,
-    pausing,
-    refunding,
-    subscribing,
-    unbinding,
-)
 from billing.services.context import Request
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, changing, pausing, subscribing
+from billing.services.wallets import linking, unlinking
 from workers import arguments
 from workers.app import app, context
 
@@ -38,7 +32,7 @@ REASON_MAX = 255
 
 
 def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
-    """Make an admin task of a function `(by, request, **arguments)` that calls one service."""
+    """Register `(by, request, **arguments)`, which calls one service, as an admin task."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         kinds = arguments.names(function, frozenset({"by", "request"}))
@@ -103,7 +97,7 @@ def bind_wallet(
     failure_url: str | None = None,
     replace: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> None:
-    """Begin to link a customer's OVO account; `replace` ends a wallet that no key opens."""
+    """Start linking a customer's OVO account; `replace` ends a wallet that no key decrypts."""
     # The phone is not kept with the key: commands are not encrypted.
     kept = Request(request.key, request.task, {"customer": customer})
     linking.bind(
@@ -114,8 +108,8 @@ def bind_wallet(
 
 @admin_task("admin.unbind_wallet")
 def unbind_wallet(by: Actor, request: Request, customer: str) -> None:
-    """Delete a customer's token as soon as nothing needs it."""
-    unbinding.unbind(context(), customer, by, request)
+    """Delete a customer's token once no charge or refund needs it."""
+    unlinking.unbind(context(), customer, by, request)
 
 
 @admin_task("admin.subscribe")
@@ -131,9 +125,9 @@ def subscribe(
     setup_fee: int | None = None,
     backdate: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> dict[str, Any]:
-    """Put a customer on a plan. `start` is an ISO 8601 instant with offset.
+    """Subscribe a customer to a plan. `start` is an ISO 8601 instant with offset.
 
-    Another idempotency key is another subscription, also to a plan that the customer has.
+    A new idempotency key creates a new subscription, even to a plan that the customer already has.
     """
     made = subscribing.subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
@@ -153,7 +147,7 @@ def change_subscription(
     amount: int | None = None,
     at: str = changing.NOW,
 ) -> None:
-    """Change plan, quantity or the price of a period, `now` or at `period-end`."""
+    """Change plan, quantity or price per period, `now` or at `period-end`."""
     changing.change(
         context(), subscription, by, plan_code=plan, quantity=quantity, amount=amount, at=at,
         request=request,
@@ -165,19 +159,19 @@ def cancel_subscription(
     by: Actor,
     request: Request,
     subscription: UUID,
-    at: str = ending.NOW,
+    at: str = canceling.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> dict[str, Any]:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
     check_refund(at, refund)
-    if at not in {ending.NOW, ending.PERIOD_END}:
+    if at not in {canceling.NOW, canceling.PERIOD_END}:
         try:
             when = arguments.instant("at", at)
         except InvalidValue as wrong:
             raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
-    return ending.cancel(
+    return canceling.cancel(
         context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
     )
 
@@ -190,7 +184,7 @@ def pause_subscription(
     at: str = pausing.NOW,
     until: datetime | None = None,
 ) -> None:
-    """Open no period from `now` or `period-end` on; `until` is an ISO 8601 instant, if any."""
+    """Pause from `now` or `period-end`; `until` is an optional ISO 8601 instant."""
     pausing.pause(context(), subscription, by, at=at, until=until, request=request)
 
 
@@ -198,25 +192,25 @@ def pause_subscription(
 def resume_subscription(
     by: Actor, request: Request, subscription: UUID, start: str = pausing.ANCHOR
 ) -> None:
-    """Go on with the next period of the `anchor`, or with a new one that begins `now`."""
+    """Resume with the next period of the `anchor`, or with a new period from `now`."""
     pausing.resume(context(), subscription, by, start=start, request=request)
 
 
 @admin_task("admin.retry_invoice")
 def retry_invoice(by: Actor, request: Request, invoice: UUID) -> None:
-    """Try an open invoice at once."""
-    operating.retry_invoice(context(), invoice, by, request)
+    """Attempt an open invoice immediately."""
+    operations.retry_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.void_invoice")
 def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
-    """Write the invoice off: it is not charged."""
-    operating.void_invoice(context(), invoice, by, request)
+    """Void the invoice: it will not be charged."""
+    operations.void_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.refund_invoice")
 def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | None = None) -> None:
-    """Give back `amount` rupiah of a paid invoice, or all that is left."""
+    """Refund `amount` rupiah of a paid invoice; default: everything not yet refunded."""
     made = refunding.refund_invoice(context(), invoice, amount, by, request)
     # A tick would do it too; a message would wait once more behind what this process has to do.
     refunding.send_due(context(), UUID(made["refund"]))
@@ -224,11 +218,11 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 
 @admin_task("admin.stop_charging")
 def stop_charging(by: Actor, request: Request) -> dict[str, Any]:
-    """Send no new charge from this moment on."""
-    return operating.stop_charging(context(), by, request)
+    """Stop sending new charges immediately."""
+    return operations.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
 def start_charging(by: Actor, request: Request) -> dict[str, Any]:
-    """Charge again what has become due."""
-    return operating.start_charging(context(), by, request)
+    """Resume charging of everything that is due."""
+    return operations.start_charging(context(), by, request)

@@ -1,6 +1,6 @@
-"""The Celery app: its few settings, its logs, and what is checked before it starts.
+"""Create the Celery app: settings, logs, and checks before start.
 
-Started as `celery -A workers.app worker`, `… beat` and `… flower`. It decides nothing.
+Started as `celery -A workers.app worker`, `… beat` and `… flower`. It contains no billing logic.
 """
 
 from workers.settings import settings  # first: see there
@@ -21,21 +21,21 @@ from redis.exceptions import RedisError
 from billing import bootstrap, config, logs
 from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
-from billing.services import guarding
 from billing.services.context import Context
+from billing.services.operating import safety
 from billing.store import migrate
 from schedules import beat
 from workers import broker
 
 SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 GARBAGE_THRESHOLD = 50_000
-"""Rows by the thousand are dicts, and no cycles: looking for those took a quarter of opening."""
+"""Rows are many dicts without cycles; garbage collection took a quarter of opening's time."""
 
 broker.install()
 
 
 class BillingTask(Task):  # type: ignore[misc]  # celery has no types
-    """A task whose arguments are not shown to whoever watches: they may be personal."""
+    """A task that hides its arguments from monitoring, because they may be personal data."""
 
     Request = "workers.requests:DiscreetRequest"
 
@@ -84,7 +84,7 @@ def _context_of(_pid: int) -> Context:
 
 
 def context() -> Context:
-    """The engine of this process, made after the fork."""
+    """Return the engine of this process, created after the fork."""
     return _context_of(os.getpid())
 
 
@@ -112,7 +112,7 @@ def _check_beat(**_: Any) -> None:
 
 
 def _check_or_exit() -> None:
-    """End with one line when a server is away, the tables are not there, or a key is missing."""
+    """Exit with one line when a server is unreachable, tables are missing, or a key is missing."""
     for wrong in config.unknown():
         sys.stderr.write(f"billing: warning: {wrong}\n")
     try:
@@ -121,10 +121,10 @@ def _check_or_exit() -> None:
         has, wants = migrate.status(settings.database, pooler=settings.database_pooler)
         if has != wants:
             raise NotConfigured(
-                f"the database is at revision {has}, this code wants {wants}:"
+                f"the database is at revision {has}, this version needs {wants}:"
                 " run billing db upgrade"
             )
-        guarding.check_keys(engine)
+        safety.check_keys(engine)
         engine.pool.shutdown()
         engine.database.dispose()
         _check_redis()

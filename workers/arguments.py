@@ -1,7 +1,7 @@
-"""JSON arguments of a task as values, or one line that says what would be right.
+"""Convert a task's JSON arguments to typed values, or raise one line that says what is valid.
 
-JSON has text, whole numbers, yes and no, and each of them is one thing: `true` is no 1, "5" is no
-number, and 0 is no date in 1970. What a task does with them is not known here.
+Types are strict: `true` is not accepted as 1, "5" is not accepted as a number, and 0 is not
+accepted as a date in 1970. This module does not know what a task does with its arguments.
 """
 
 import inspect
@@ -19,26 +19,26 @@ from schedules.walltime import quoted
 EXAMPLE = "2026-01-31T09:00:00+07:00"
 YEARS = range(2000, 2200)
 WHOLE_MAX = 2**63 - 1
-"""The largest that PostgreSQL's BIGINT holds."""
+"""The largest value of PostgreSQL's BIGINT."""
 # To the minute at least; Python also reads weeks, days alone and commas.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:?\d\d)?")
 _IDENTITY = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def names(function: Callable[..., Any], given_by_us: frozenset[str]) -> dict[str, Any]:
-    """The arguments that a task takes from outside, and the type of each."""
+    """Return the arguments that a task accepts, with the type of each."""
     kinds = get_type_hints(function)
     taken = inspect.signature(function).parameters
     return {name: kinds[name] for name in taken if name not in given_by_us}
 
 
 def read(kinds: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Each argument as its type wants it; InvalidValue names the first that cannot be."""
+    """Convert each argument to its type; InvalidValue names the first invalid one."""
     return {name: _one(name, kinds[name], value) for name, value in given.items()}
 
 
 def text(name: str, value: object, keep: str = "") -> str:
-    """Text without characters that act; those in `keep` may be in it."""
+    """Accept text without control characters; those in `keep` are allowed."""
     if not isinstance(value, str):
         raise InvalidValue(f"{name} must be text, not {_seen(value)}")
     if escape(value, keep) != value:
@@ -47,7 +47,7 @@ def text(name: str, value: object, keep: str = "") -> str:
 
 
 def instant(name: str, value: object) -> datetime:
-    """An ISO 8601 instant with its offset, in a year that a subscription can have."""
+    """Parse an ISO 8601 instant with offset, in a year that a subscription can have."""
     written = text(name, value)
     wrong = InvalidValue(f"{name} must be an instant such as {EXAMPLE}, not {quoted(written)}")
     if not _INSTANT.fullmatch(written):

@@ -1,8 +1,8 @@
-"""Messages that are none: dropped with an alarm, instead of taking the worker down with them.
+"""Drop unreadable messages with an alarm, so that they cannot crash the worker.
 
-kombu 5.7 reads what lies in a Redis list without looking; garbage there raises out of the
-worker's event loop and ends the process. An error reply of Redis does the same; here it means to
-connect again. And a worker that serves every queue keeps a process for those that are not a flood.
+kombu 5.7 does not validate what it reads from a Redis list; an unreadable entry raises out of the
+worker's event loop and ends the process. An error reply of Redis does the same; here it causes a
+reconnect. A worker that serves every queue also reserves one process for queues other than charges.
 It knows no task.
 """
 
@@ -26,13 +26,13 @@ CHARGES = "charges"
 
 
 class _Spare:
-    """How many charge messages one worker works on at once, if it serves other queues too."""
+    """Limit how many charge messages one worker handles at once if it also serves other queues."""
 
     charges_max: int | None = None
 
 
 class _Cycle(round_robin_cycle):
-    """The queues in turn, without that of the charges while enough of them are worked on."""
+    """Rotate the queues, skipping the charges queue while enough charge messages are in work."""
 
     channel: "Channel"
 
@@ -43,14 +43,14 @@ class _Cycle(round_robin_cycle):
 
 
 class QoS(redis.QoS):
-    """What one channel has fetched; a message that cannot be acknowledged leaves its place.
+    """Track what one channel has fetched; release a message that cannot be acknowledged.
 
-    Celery notes that and goes on. A worker all of whose places are taken would fetch nothing, meet
-    no error, and never connect again. The message comes back later, and meets the claim.
+    Celery logs that and continues. A worker with no free slots would fetch nothing, get no
+    error, and never reconnect. The message is redelivered later; the claim makes that safe.
     """
 
     def ack(self, delivery_tag: Any) -> None:
-        """Take a message that is worked off out of Redis."""
+        """Remove a completed message from Redis."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has few
         except self.channel.connection_errors:
@@ -58,7 +58,7 @@ class QoS(redis.QoS):
             raise
 
     def reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - as kombu calls it
-        """Take a message that will not be worked on out of Redis, or give it back."""
+        """Remove a message that will not be handled from Redis, or requeue it."""
         try:
             super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]  # as above
         except self.channel.connection_errors:
@@ -67,9 +67,9 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel that survives what it reads, and leaves charges where they are when it has enough.
+    """A channel that survives unreadable messages, and leaves charges in Redis when it has enough.
 
-    Otherwise slow wallets would occupy every process, and ticks and refunds would wait for them.
+    Otherwise slow wallets would occupy every process, and delay ticks and refunds.
     """
 
     QoS = QoS
@@ -82,7 +82,7 @@ class Channel(redis.Channel):
         self._queue_cycle.channel = self
 
     def has_enough_charges(self) -> bool:
-        """Whether as many charge messages are held, and not yet worked off, as there may be."""
+        """Whether the number of unfinished charge messages has reached the limit."""
         qos = self.qos
         charges = sum(
             message.delivery_info.get("routing_key") == CHARGES
@@ -92,7 +92,7 @@ class Channel(redis.Channel):
         return _Spare.charges_max is not None and charges >= _Spare.charges_max
 
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 - as kombu calls it
-        """Note that a message is worked off; and listen for charges again if that makes room."""
+        """Acknowledge a completed message, and consume charges again if that frees capacity."""
         super().basic_ack(delivery_tag, multiple)  # type: ignore[no-untyped-call]
         if self.spares and self._in_poll and not self.has_enough_charges():
             self.spares = False
@@ -102,10 +102,10 @@ class Channel(redis.Channel):
                     client.client_unblock(self._listener[1])
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - as kombu calls it
-        """Say that a connection is closed in the way that kombu expects, and not by AttributeError.
+        """Report a closed connection with the error kombu expects instead of AttributeError.
 
-        It acknowledges and restores messages of a connection to a Redis that has left; that ended
-        the whole worker.
+        kombu acknowledges and restores messages of a closed connection; an AttributeError there
+        ended the whole worker.
         """
         if self.connection.client is None:
             raise ConnectionError("the connection to Redis is closed")
@@ -132,11 +132,11 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The Redis transport with that channel, for which any error reply ends the connection.
+    """The Redis transport with that channel; any error reply closes the connection.
 
-    A server that became a replica answers with errors, as does one that loads its data or whose
-    master is away. Celery's worker ends on them (Celery #8030, #10096); on an error of the
-    connection it connects again, until another server is found there.
+    A server that became a replica answers with errors, as does one that is loading its data or
+    whose master is unreachable. Celery's worker exits on them (Celery #8030, #10096); on a
+    connection error it reconnects until another server answers at that address.
     """
 
     Channel = Channel
@@ -144,11 +144,11 @@ class Transport(redis.Transport):
 
 
 def spare_a_process(concurrency: int) -> None:
-    """Keep one of a worker's processes for other queues than charges, if it has two or more."""
+    """Reserve one worker process for queues other than charges, if there are two or more."""
     _Spare.charges_max = concurrency - 1 if concurrency > 1 else None
 
 
 def install() -> None:
-    """Let redis:// and rediss:// URLs mean this transport, in this process."""
+    """Use this transport for redis:// and rediss:// URLs in this process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

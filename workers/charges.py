@@ -1,6 +1,6 @@
-"""Charge, reconcile and refund tasks: ids in, one service call, nothing out.
+"""Charge, reconcile and refund tasks: each takes ids, calls one service and returns nothing.
 
-Each may come twice, late or not at all: rows decide, a later tick finds what is left.
+A message may arrive twice, late or never: rows decide, and a later tick finds what is still due.
 """
 
 from uuid import UUID
@@ -8,20 +8,22 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from billing.services import charging, linking, reconciling, refunding
+from billing.services.collecting import charging, reconciling
 from billing.services.context import SWITCHOVER_SECONDS
+from billing.services.money import refunding
+from billing.services.wallets import linking
 from billing.store.session import is_lost
 from workers.app import app, context
 
 log = structlog.get_logger(__name__)
 
 GO_ON_SECONDS = 4
-"""Short beside the time that a shutdown is given, and what waits in the queue for its turn."""
+"""Short compared with the shutdown timeout, so that other queued messages are not delayed."""
 
 
 @app.task(name="charges.collect")  # type: ignore[untyped-decorator]
 def collect(invoice_ids: list[str]) -> None:
-    """Try once to collect each invoice, and others that are due for a few seconds more."""
+    """Attempt each invoice once, then keep claiming other due invoices for a few seconds."""
     ids = [UUID(item) for item in invoice_ids]
     try:
         charging.collect_on(context(), ids, GO_ON_SECONDS)
@@ -37,7 +39,7 @@ def collect(invoice_ids: list[str]) -> None:
 
 @app.task(name="charges.ask")  # type: ignore[untyped-decorator]
 def ask(charge_ids: list[str]) -> None:
-    """Ask the gateway about each unresolved charge."""
+    """Query the gateway for the status of each unresolved charge."""
     reconciling.ask(context(), [UUID(item) for item in charge_ids])
 
 

@@ -1,7 +1,7 @@
-"""The doors of Flower: who may come in, from where, and which of them stay shut.
+"""Access control for Flower: who may connect, from which pages, and which paths are disabled.
 
 Flower can start any admin task. Basic auth alone is not enough: a browser that knows the password
-sends it along with whatever a foreign page asks for, and a foreign name can be made to lead to this
+sends it with every request that another site triggers, and another host name can resolve to this
 machine. Flower's basic auth also leaves `/metrics` and `/healthcheck` open (2.2: handlers without
 `authenticated`). It knows nothing of tasks.
 """
@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from billing.config import LOOPBACK
 
 READ_BY_A_FORM = "/tasks/datatable"
-"""Flower's own page asks for its table with a form; it changes nothing."""
+"""Flower's own page requests its table with a form; that changes nothing."""
 NO_LOGIN = "FLOWER_BASIC_AUTH must be name:password, or several, comma-separated"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -33,15 +33,15 @@ HEADERS = {
 
 
 def check_logins(logins: Sequence[str]) -> None:
-    """End with one line when an empty name or password, or a comma too many, lets strangers in."""
+    """Exit with one line when a login has an empty name or password, or there is an extra comma."""
     if not logins or not all(re.fullmatch("[^:]+:.+", login) for login in logins):
         sys.exit(f"billing: {NO_LOGIN}")
 
 
 def close(hosts: Collection[str] = ()) -> None:
-    """Close every Flower of this process to all but who has the password and comes directly.
+    """Restrict every Flower of this process to authenticated, same-origin requests.
 
-    `hosts` are names under which it may be called besides those of this machine.
+    `hosts` are allowed host names in addition to those of this machine.
     """
     for page in (monitor.Metrics, monitor.Healthcheck):
         page.get = authenticated(page.get)
@@ -54,16 +54,16 @@ def close(hosts: Collection[str] = ()) -> None:
 
 
 def why_refused(request: HTTPServerRequest, hosts: Collection[str] = ()) -> tuple[int, str] | None:
-    """What a request is answered instead of being handled, if it is; status and reason."""
+    """Return the status and reason with which a request is refused, or None."""
     if _name(f"//{request.host}") not in LOOPBACK | set(hosts):
-        return 403, "this name is not known here; allow it with BILLING_FLOWER_HOSTS"
+        return 403, "host name not allowed; add it to BILLING_FLOWER_HOSTS"
     origin = request.headers.get("Origin")
     if origin is not None and not _is_own(origin, request.host, hosts):
-        return 403, "no other page may ask"
+        return 403, "cross-origin requests are not allowed"
     site, mode = (request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode"))
     looks = request.method in {"GET", "HEAD"} and mode == "navigate"
     if site not in {None, "same-origin", "none"} and not looks:
-        return 403, "no other page may ask"
+        return 403, "cross-origin requests are not allowed"
     if request.method in {"GET", "HEAD", "OPTIONS"} or _reads(request):
         return None
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -91,17 +91,17 @@ def _name(url: str) -> str | None:
 
 
 class Refusal(RequestHandler):
-    """Answers a request that is not let in."""
+    """Handler that answers a refused request."""
 
     def initialize(self, status: int, why: str) -> None:
-        """Remember what to say."""
+        """Store the status and the reason."""
         self._status, self._why = status, why
 
     def check_xsrf_cookie(self) -> None:
-        """Ask for no cookie: nothing is done."""
+        """Skip the XSRF check: nothing is executed."""
 
     def prepare(self) -> None:
-        """Say why, whatever the method."""
+        """Send the reason, for every HTTP method."""
         _set_headers(self)
         self.set_status(self._status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")

@@ -1,7 +1,7 @@
-"""Flower, closed: `celery -A workers.flower flower`, with the message server and nothing else.
+"""Run Flower with access control: `celery -A workers.flower flower`; it needs only Redis.
 
 It knows the admin tasks by name and sends them; what they do, the database, the gateway and the
-keys are the workers'. Its doors are next to it.
+keys belong to the workers. `doors` restricts who may connect.
 """
 
 import os
@@ -32,7 +32,7 @@ ADMIN_TASKS = (
 
 
 class Sender(Celery):  # type: ignore[misc]  # celery has no types
-    """A client that only sends, and shows no arguments to whoever watches."""
+    """A Celery client that only sends, and hides arguments from monitoring."""
 
     def send_task(
         self, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
@@ -64,7 +64,7 @@ def _app(settings: config.Settings) -> Celery:
 
 
 def _elsewhere(*_: Any, **__: Any) -> None:
-    raise NotImplementedError("workers do this")
+    raise NotImplementedError("only workers run this task")
 
 
 doors.check_logins(os.environ.get("FLOWER_BASIC_AUTH", "").split(","))

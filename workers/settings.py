@@ -1,6 +1,6 @@
-"""The settings of a worker or beat, or the one line that says what is wrong with them.
+"""Load the settings of a worker or beat, or exit with one line that says what is wrong.
 
-Whoever needs them imports this first: a mistake is told before anything heavy is imported.
+Import this module first, so that a wrong setting is reported before heavy modules are imported.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""What beat calls: ask the database what is due, lease it, and enqueue batches of ids.
+"""Ticks that beat sends: query what is due, lease it, and enqueue batches of ids.
 
-A tick that fails is logged, and noted for `billing doctor`; the next one asks the same question.
+A failed tick is logged and recorded for `billing doctor`; the next tick runs the same query.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,18 +15,13 @@ from celery import Task
 from sqlalchemy import Connection
 
 from billing.clock import real_now
-from billing.services import (
-    auditing,
-    charging,
-    ending,
-    isolating,
-    linking,
-    opening,
-    pausing,
-    reconciling,
-    refunding,
-)
+from billing.services.collecting import charging, opening, reconciling
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.operating import isolation
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import linking
 from billing.store.queries import charges, engine, invoices, refunds, wallets
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
@@ -37,17 +32,17 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 
 BATCHES_WAITING = 16
-"""At most this many batches wait to be collected; the rest stays due, in the database. A worker
-that has begun goes on by itself, so that these are for those that have nothing to do."""
+"""At most this many batches wait to be collected; the rest stays due in the database. A running
+worker keeps claiming due invoices without a message; these batches are for idle workers."""
 QUESTIONS_WAITING = BATCHES_WAITING + 8
-"""The same with those that ask: a flood of renewals leaves them room."""
+"""The same, including status queries: many due renewals leave room for them."""
 SINGLES_A_TICK = 500
 OPENING_SECONDS = 1
-"""A refund that is asked for meanwhile waits for the end of such a turn."""
+"""The longest time that a refund requested meanwhile waits for this process."""
 
 
 def ticking(function: Callable[P, None]) -> Callable[P, None]:
-    """Note when a tick begins, and whether it succeeded: `billing doctor` tells both."""
+    """Record when a tick starts and whether it succeeded, for `billing doctor`."""
     tick = function.__name__
 
     @wraps(function)
@@ -58,7 +53,7 @@ def ticking(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except Exception as error:
             with suppress(Exception), context().database.transaction() as connection:
-                engine.tick_failed(connection, tick, real_now(), isolating.one_line(error))
+                engine.tick_failed(connection, tick, real_now(), isolation.one_line(error))
             raise
         with context().database.transaction() as connection:
             engine.tick_succeeded(connection, tick, real_now())
@@ -83,7 +78,7 @@ def _fill(
     task: Task,
     end_leases: Callable[[Connection, Sequence[UUID]], None],
 ) -> None:
-    """Enqueue what is due until so many batches wait; one tick at a time, or both would."""
+    """Enqueue due rows up to the limit of waiting batches; only one tick does so at a time."""
     with context().database.transaction() as connection:
         # Who went away instead of waiting would leave what has just become due to the next tick.
         engine.be_alone(connection)
@@ -94,7 +89,7 @@ def _fill(
 
 
 def _send(messages: Sequence[Any], task: Task, give_back: Callable[[list[Any]], None]) -> None:
-    """Enqueue messages; those that could not be sent are given back, to be due again at once."""
+    """Enqueue messages; leases of messages that could not be sent end immediately."""
     sent = 0
     try:
         for message in messages:
@@ -115,7 +110,7 @@ def _end(end_leases: Callable[[Connection, Sequence[UUID]], None], batches: list
 @ticking
 def end_subscriptions() -> None:
     """Cancel, pause and resume subscriptions whose date has come."""
-    ending.cancel_due(context())
+    canceling.cancel_due(context())
     pausing.pause_due(context())
     pausing.resume_due(context())
 
@@ -123,10 +118,10 @@ def end_subscriptions() -> None:
 @app.task(name="ticks.open_periods")  # type: ignore[untyped-decorator]
 @ticking
 def open_periods(*rest: str) -> None:
-    """Open every period that has begun, and charge at once what that made due.
+    """Open every period that has begun, and enqueue the invoices for charging.
 
-    What is left after a second goes on in a message of its own, behind those that wait:
-    refunds and admin tasks are done by the same process.
+    After one second the rest is continued by a new message behind those already queued, because
+    refunds and admin tasks run in the same process.
     """
     tell = None if rest else sweep_charges
     opened, left = opening.open_for(context(), OPENING_SECONDS, _read(rest), tell)
@@ -148,14 +143,14 @@ def _read(rest: Sequence[str]) -> opening.Rest | None:
 @app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]
 @ticking
 def sweep_charges() -> None:
-    """Enqueue invoices that are due to be charged, unless enough of them wait already."""
+    """Enqueue invoices that are due, unless enough batches are waiting already."""
     _fill(BATCHES_WAITING, charging.lease_due, collect, invoices.end_leases)
 
 
 @app.task(name="ticks.reconcile")  # type: ignore[untyped-decorator]
 @ticking
 def reconcile() -> None:
-    """Enqueue unresolved charges that are due to be asked about."""
+    """Enqueue unresolved charges whose status query is due."""
     _fill(QUESTIONS_WAITING, reconciling.lease_due, ask, charges.end_leases)
 
 
@@ -170,7 +165,7 @@ def sweep_refunds() -> None:
 @app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
 @ticking
 def attend_wallets() -> None:
-    """Expire tokens, tell of those that soon do, and enqueue links and unbinds that are due."""
+    """Expire tokens, give expiry notices, and enqueue due links and unbinds."""
     linking.expire_due(context(), SINGLES_A_TICK)
     linking.give_notice(context(), SINGLES_A_TICK)
     due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]
@@ -180,6 +175,6 @@ def attend_wallets() -> None:
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
 @ticking
 def audit() -> None:
-    """Check every invariant, and log loudly what does not hold."""
+    """Check every invariant, and log an alarm for each one that is broken."""
     for finding in auditing.audit(context()):
         log.error("audit.failed", invariant=finding.name, detail=finding.detail)

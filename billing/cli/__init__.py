@@ -1,6 +1,6 @@
 """The `billing` command: parse, call a service, print.
 
-Exit code 0 is done, 1 refused, 2 typed wrong: each with one line on stderr. No traceback reaches
+Exit codes: 0 done, 1 refused, 2 wrong usage; errors print one line on stderr. No traceback reaches
 a person. Services, drivers and Rich are imported inside the commands that need them.
 """
 
@@ -19,27 +19,27 @@ from typer.exceptions import TyperException
 from billing.cli import (
     attention,
     audit,
-    balances,
-    charges,
+    charge,
     clock,
-    coupons,
-    customers,
-    database,
+    coupon,
+    credit,
+    customer,
+    db,
     doctor,
-    events,
-    files,
+    event,
     forecast,
-    invoices,
+    import_export,
+    invoice,
     options,
-    plans,
-    preview,
+    plan,
     refunds,
     refusals,
+    schedule,
     simulate,
-    subscriptions,
-    switch,
+    stop_charging,
+    subscription,
     usage,
-    wallets,
+    wallet,
 )
 from billing.domain.errors import InvalidValue, NotConfigured
 
@@ -48,8 +48,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Recurring OVO charges: no invoice paid twice, no period lost, nothing guessed.",
-    epilog="Try it without an account: [bold]billing up[/bold]."
-    " Something is wrong: [bold]billing doctor[/bold].",
+    epilog="Run a demo without an account: [bold]billing up[/bold]."
+    " Check the installation: [bold]billing doctor[/bold].",
 )
 
 
@@ -73,9 +73,12 @@ def _root(
 
 @app.command(epilog=options.example("billing up --plain"))
 def up(
-    *, plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False
+    *,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print plain lines instead of a live view.")
+    ] = False,
 ) -> None:
-    """Run everything on this machine in the foreground; Ctrl-C ends it."""
+    """Run the whole stack on this machine in the foreground; Ctrl-C stops it."""
     # By name: the local stack is a door beside this one, and an extra that may be missing.
     try:
         local = importlib.import_module("billing.local.up")
@@ -86,31 +89,31 @@ def up(
     local.run(plain=plain)
 
 
-app.add_typer(preview.app, name="schedule")
-app.add_typer(plans.app, name="plan")
-app.add_typer(customers.app, name="customer")
-app.add_typer(wallets.app, name="wallet")
-app.command("subscribe", epilog=subscriptions.SUBSCRIBE)(subscriptions.subscribe)
-app.add_typer(subscriptions.app, name="subscription")
-app.add_typer(invoices.app, name="invoice")
-app.add_typer(charges.app, name="charge")
-app.command("refund", epilog=invoices.REFUND)(invoices.refund)
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(plan.app, name="plan")
+app.add_typer(customer.app, name="customer")
+app.add_typer(wallet.app, name="wallet")
+app.command("subscribe", epilog=subscription.SUBSCRIBE)(subscription.subscribe)
+app.add_typer(subscription.app, name="subscription")
+app.add_typer(invoice.app, name="invoice")
+app.add_typer(charge.app, name="charge")
+app.command("refund", epilog=invoice.REFUND)(invoice.refund)
 app.add_typer(refunds.app, name="refunds")
-app.add_typer(coupons.app, name="coupon")
-app.add_typer(balances.app, name="credit")
-app.add_typer(events.app, name="event")
+app.add_typer(coupon.app, name="coupon")
+app.add_typer(credit.app, name="credit")
+app.add_typer(event.app, name="event")
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)
 app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)
-app.command("import", epilog=files.IMPORT)(files.import_)
-app.command("export", epilog=files.EXPORT)(files.export)
+app.command("import", epilog=import_export.IMPORT)(import_export.import_)
+app.command("export", epilog=import_export.EXPORT)(import_export.export)
 app.command("forecast", epilog=forecast.EXAMPLE)(forecast.forecast)
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(clock.app, name="clock")
-app.command("stop-charging", epilog=switch.STOP)(switch.stop_charging)
-app.command("start-charging", epilog=switch.START)(switch.start_charging)
+app.command("stop-charging", epilog=stop_charging.STOP)(stop_charging.stop_charging)
+app.command("start-charging", epilog=stop_charging.START)(stop_charging.start_charging)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
-app.add_typer(database.app, name="db")
+app.add_typer(db.app, name="db")
 
 
 GARBAGE_THRESHOLD = 50_000
@@ -135,7 +138,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _drop_output() -> None:
-    """Drop what cannot be written: Python would try again, and complain, when the process ends."""
+    """Discard unwritten output; otherwise Python retries at exit and prints an error."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -159,7 +162,7 @@ def _command(words: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Be the program `billing`."""
+    """Run the `billing` program."""
     # Rows by the thousand are no garbage: looking through them was a quarter of an import.
     gc.set_threshold(GARBAGE_THRESHOLD)
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Words from the command line to values, or one line that says what would be right.
+"""Convert command-line words to values, or raise one line that says what is valid.
 
 Numbers are read here and not by Typer: a wrong value is a refusal (exit 1), and only a wrong
 usage is Typer's (exit 2).
@@ -23,14 +23,14 @@ MANY = 1_000_000
 
 
 def operator(reason: str | None) -> Actor:
-    """A person at the command line, and why."""
+    """Return the operator of this command, with the reason."""
     if reason is not None and len(reason) > REASON_MAX:
         raise InvalidValue(f"--reason must have at most {REASON_MAX} characters, not {len(reason)}")
     return Actor(OPERATOR.name, reason)
 
 
 def identity(text: str, what: str) -> UUID:
-    """The id of a subscription or an invoice; NotKnown when it is none."""
+    """Parse the id of a subscription or an invoice; raise NotKnown when it is not an id."""
     try:
         return UUID(text)
     except ValueError:
@@ -40,21 +40,21 @@ def identity(text: str, what: str) -> UUID:
 
 
 def amount(text: str) -> int:
-    """Whole rupiah, digits only."""
+    """Parse whole rupiah, digits only."""
     if not _is_digits(text):
         raise InvalidValue(f"amount must be whole rupiah, digits only, not {quoted(text)}")
     return checked_amount(int(text))
 
 
 def whole(text: str, what: str, most: int = MANY) -> int:
-    """A whole number from 1 to `most`."""
+    """Parse a whole number from 1 to `most`."""
     if not _is_digits(text) or not 1 <= int(text) <= most:
         raise InvalidValue(f"{what} must be a whole number from 1 to {most}, not {quoted(text)}")
     return int(text)
 
 
 def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
-    """Options such as NAME=VALUE, each name once."""
+    """Parse options in the form NAME=VALUE; each name may appear once."""
     found: dict[str, str] = {}
     for text in texts:
         name, sign, value = (part.strip() for part in text.partition("="))
@@ -67,17 +67,17 @@ def pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
 
 
 def not_both(option: str, **others: object) -> None:
-    """Refuse options that mean nothing beside `option`; those not given are None or False.
+    """Refuse options that cannot be combined with `option`; unset ones are None or False.
 
-    To do one and leave the other out in silence is worse than a refusal: somebody meant it.
+    Silently ignoring an option would be worse than a refusal: the operator set it on purpose.
     """
     given = [f"--{name}" for name, value in others.items() if value not in {None, False}]
     if given:
-        raise InvalidValue(f"{option} or {given[0]}, not both; together they mean nothing")
+        raise InvalidValue(f"{option} or {given[0]}, not both")
 
 
 def page(text: str) -> int:
-    """How many rows a list may have."""
+    """Parse the maximum number of rows of a list."""
     return whole(text, "--limit", PAGE_MAX)
 
 
@@ -88,7 +88,7 @@ def _is_digits(text: str) -> bool:
 def instant(
     text: str, timezone: str = HOME_TIMEZONE, what: str = "an ISO 8601 instant"
 ) -> datetime:
-    """An ISO 8601 instant; without an offset it is local time in `timezone`."""
+    """Parse an ISO 8601 instant; without an offset it is local time in `timezone`."""
     zone = ZoneInfo(timezone)
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -103,7 +103,7 @@ def instant(
 
 
 def moment(text: str, timezone: str = HOME_TIMEZONE) -> datetime:
-    """A start: an instant, or a wall time without an offset, which stays naive.
+    """Parse a start: an instant, or a local time without an offset, which stays naive.
 
     The engine places it in the plan's timezone; inside a spring gap only this form keeps the hour.
     """
@@ -113,7 +113,7 @@ def moment(text: str, timezone: str = HOME_TIMEZONE) -> datetime:
 
 
 def later(now: datetime, duration: str) -> datetime:
-    """The instant after a duration such as "30d", with days as they are at home."""
+    """Return the instant after a duration such as "30d", counted in local days."""
     zone = ZoneInfo(HOME_TIMEZONE)
     try:
         return add(parse_duration(duration), now, zone).astimezone(zone)

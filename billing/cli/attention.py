@@ -1,4 +1,4 @@
-"""`billing attention` and `billing release`: what waits for a person, and letting it go on."""
+"""`billing attention` lists rows that need an operator; `billing release` releases held rows."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 class Holdable(StrEnum):
-    """What can be held, and released."""
+    """The kinds of rows that can be held and released."""
 
     SUBSCRIPTION = "subscription"
     INVOICE = "invoice"
@@ -30,14 +30,14 @@ class Holdable(StrEnum):
 
 
 def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List what needs a person or waits for something, with the command that moves it.
+    """List rows that need an operator or are waiting, with the command that moves each.
 
-    An alarm will not end well by itself, and comes first: billing doctor exits 1 while there is
-    one. The others are worth knowing; some are worked on again by themselves at the time shown.
+    Alarms come first: they do not resolve by themselves, and billing doctor exits 1 while there is
+    one. The others are for information; some are retried automatically at the time shown.
     """
     most = arguments.page(limit)
     with engine.rows_and_clock() as (database, clock):
-        from billing.services import attention as services
+        from billing.services.reading import attention as services
 
         tick = engine.settings().tick_seconds
         found = services.listed(database, clock.now(), tick, most, horizon=engine.horizon())
@@ -49,7 +49,7 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
     output.answer(
         rows,
         as_json=as_json,
-        people=lambda: output.table(shown, COLUMNS, empty="nothing waits for a person"),
+        people=lambda: output.table(shown, COLUMNS, empty="nothing needs an operator"),
     )
 
 
@@ -58,25 +58,27 @@ def _row(item: dict[str, Any], age_seconds: int, command: str) -> dict[str, Any]
 
 
 def release(
-    kind: Annotated[Holdable, typer.Argument(help="What is held.")],
-    row: Annotated[str | None, typer.Argument(metavar="ID", help="Its id.")] = None,
+    kind: Annotated[Holdable, typer.Argument(help="Kind of the held row.")],
+    row: Annotated[str | None, typer.Argument(metavar="ID", help="Id of the held row.")] = None,
     reason: options.Reason = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All of this kind that are held.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Release all held rows of this kind.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Let a held row go on: what is due of it is done by the next tick."""
+    """Release a held row; the next tick does what is due."""
     by = arguments.operator(reason)
     if row is not None and every:
-        raise InvalidValue("an id or --all, not both")
+        raise InvalidValue("give an id or --all, not both")
     if row is None and not every:
-        raise InvalidValue("say which one by its id, or --all")
+        raise InvalidValue("give an id, or --all")
     with engine.engine() as context:
-        from billing.services import isolating
+        from billing.services.operating import isolation
         from billing.store.queries.holding import Kind
 
         wanted = None if row is None else arguments.identity(row, kind.value)
-        released = isolating.release(context, Kind(kind.value), wanted, by)
+        released = isolation.release(context, Kind(kind.value), wanted, by)
     document = {"kind": kind.value, "released": [str(each) for each in released]}
     words = f"{len(released)} {kind.value}{'' if len(released) == 1 else 's'} released"
     output.answer(document, as_json=as_json, people=lambda: output.say(words))

@@ -1,4 +1,4 @@
-"""`billing audit`: the promises, checked against the rows, and against the gateway's word."""
+"""`billing audit`: check the invariants against the database rows and the gateway."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,12 +14,13 @@ EXAMPLE = options.example(
 )
 
 Gateway = Annotated[
-    bool, typer.Option("--gateway", help="Also ask the gateway about every charge of a window.")
+    bool,
+    typer.Option("--gateway", help="Also query the gateway for every charge in a time window."),
 ]
 Since = Annotated[
-    str | None, typer.Option(help="Start of the window, ISO 8601; default a day before its end.")
+    str | None, typer.Option(help="Start of the window, ISO 8601; default: one day before its end.")
 ]
-Until = Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default now.")]
+Until = Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default: now.")]
 
 
 def audit(
@@ -29,11 +30,11 @@ def audit(
     until: Until = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check every invariant; exit 1 with a list when one does not hold."""
+    """Check every invariant; exit 1 and list findings when one is broken."""
     if not gateway and (since or until):
-        raise InvalidValue("--since and --until are the window of --gateway; give that as well")
+        raise InvalidValue("--since and --until need --gateway")
     with engine.engine() as context:
-        from billing.services import auditing
+        from billing.services.reading import auditing
 
         findings = [asdict(finding) for finding in auditing.audit(context)]
         if gateway:

@@ -1,4 +1,4 @@
-"""`billing clock`: the test clock, shown and moved."""
+"""`billing clock`: show and move the test clock."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,12 +13,14 @@ from billing.domain.instants import HOME_TIMEZONE
 if TYPE_CHECKING:
     from billing.services.context import Context
 
-app = options.noun("The test clock; it goes forward only, and never with the production gateway.")
+app = options.noun(
+    "The test clock; it moves forward only, and is refused with the production gateway."
+)
 
 
 @app.command(epilog=options.example("billing clock show"))
 def show(*, as_json: options.Json = False) -> None:
-    """Say what time it is for billing."""
+    """Show the current billing time."""
     with engine.engine() as context:
         document = _document(context)
     _print(document, as_json=as_json)
@@ -31,12 +33,12 @@ def set_(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Put the test clock to an instant."""
+    """Set the test clock to an instant."""
     instant, by = arguments.instant(at), arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services import operating
+        from billing.services.operating import operations
 
-        operating.set_clock(context, instant, by)
+        operations.set_clock(context, instant, by)
         document = _document(context)
     _print(document, as_json=as_json)
 
@@ -47,27 +49,28 @@ def advance(
     reason: options.Reason = None,
     *,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Go from one stretch of due work to the next.")
+        bool,
+        typer.Option("--wait", help="Stop at each due instant and wait until its work is done."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Move the test clock forward; with --wait, everything due on the way is done in order."""
+    """Move the test clock forward; with --wait, run everything due on the way in order."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services import advancing, operating
+        from billing.services.operating import operations, test_clock
 
         until = arguments.later(context.clock.now(), duration)
         if wait:
             tell = None if as_json else _tell
-            advancing.advance(context, _ticks(context), until, by, tell)
+            test_clock.advance(context, _ticks(context), until, by, tell)
         else:
-            operating.set_clock(context, until, by)
+            operations.set_clock(context, until, by)
         document = _document(context)
     _print(document, as_json=as_json)
 
 
 def _ticks(context: "Context") -> Callable[[str], None]:
-    """Whom to tell that a tick should run now."""
+    """Return the function that sends a tick by its task name."""
     from billing.bootstrap import messenger
 
     client = messenger(context.settings)

@@ -1,6 +1,6 @@
-"""`billing doctor`: what is configured, reachable, migrated and alive, and what needs a person.
+"""`billing doctor`: check settings, connections, migrations, ticks, and what needs an operator.
 
-Each line is ok or wrong, and a wrong one says what would be right. Nothing is changed and no
+Each line is ok or wrong, and a wrong one says how to fix it. Nothing is changed and no
 request is sent to the gateway; of secrets it says only whether they are set.
 """
 
@@ -27,24 +27,24 @@ AUDIT = "audit"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
     detail: str
     warns: bool = False
-    """It is worth knowing, and nothing fails of it."""
+    """For information; it does not make the command fail."""
 
     @property
     def mark(self) -> str:
-        """How it begins its line."""
+        """Return the mark at the start of its line."""
         return "wrong" if not self.ok else "warning" if self.warns else "ok"
 
 
 def doctor(*, as_json: options.Json = False) -> None:
-    """Say what is configured, reachable, migrated and alive, and what waits for a person.
+    """Check configuration, connections, migrations and ticks, and list what needs an operator.
 
-    Exits 1 when something is wrong: a server is away, a tick fails, a row is held, work is late.
+    Exits 1 on any problem: a server is unreachable, a tick fails, a row is held, work is late.
     """
     checks = list(_checks())
     ok = all(check.ok for check in checks)
@@ -116,9 +116,9 @@ def _tables(settings: "Settings") -> Iterator[Check]:
 
 
 def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
-    from billing.services import showing
+    from billing.services.reading import read_models
 
-    state = showing.engine_state(database)
+    state = read_models.engine_state(database)
     yield _owner(settings, state["gateway_host"], state["gateway_client_id"])
     if settings.test_clock:
         stands = output.written("at", state["clock_at"])
@@ -130,7 +130,9 @@ def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
     yield Check(
         "charging",
         ok=stopped is None,
-        detail="on" if stopped is None else f"stopped {since}; again with: billing start-charging",
+        detail="on"
+        if stopped is None
+        else f"stopped {since}; start again with: billing start-charging",
     )
     yield from _ticks(settings, database)
     yield from _attention(settings, database)
@@ -162,7 +164,7 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     beats = [each for each in found if each.tick != AUDIT]  # it runs once an hour
     start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
     if not beats:
-        yield Check("workers", ok=False, detail=f"no tick was ever seen; {start}")
+        yield Check("workers", ok=False, detail=f"no tick has ever run; {start}")
         return
     now = real_now()
     stale = min(beats, key=lambda each: each.at)
@@ -178,7 +180,7 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
 
 
 def _fails(beat: "Heartbeat", now: "datetime", patience: int) -> bool:
-    """Whether a tick has not succeeded lately; of the hourly one its last run counts."""
+    """Whether a tick has not succeeded recently; for the hourly tick, if its last run failed."""
     if beat.tick == AUDIT:
         return beat.error is not None
     last = beat.succeeded_at
@@ -192,9 +194,9 @@ def _failure(beat: "Heartbeat") -> str:
 
 
 def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
-    """What is due and not done, and what waits for a person, by the kind of row."""
+    """Count late rows and rows that need an operator, by kind."""
     from billing import bootstrap
-    from billing.services import attention
+    from billing.services.reading import attention
 
     now = bootstrap.clock(settings, database).now()
     counts = attention.counted(database, now, settings.tick_seconds)
@@ -203,7 +205,7 @@ def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
         "oldest due",
         ok=not late,
         detail=f"{attention.in_words(late, now)}; see: billing attention" if late
-        else "nothing has been due for more than two ticks",
+        else "no work is late",
     )  # fmt: skip
     for kind in ("subscription", "invoice", "charge", "refund", "wallet"):
         found = [each for each in counts if each.kind == kind and each.cause != "late"]
@@ -214,13 +216,13 @@ def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:
 
 
 def _keys(settings: "Settings", database: "Database") -> Check:
-    from billing.services import keys
+    from billing.services.operating import token_keys
     from billing.store.vault import Vault
 
-    tried = keys.try_all(database, Vault(settings.token_keys))
-    shut = keys.trouble(tried)
+    tried = token_keys.try_all(database, Vault(settings.token_keys))
+    shut = token_keys.trouble(tried)
     counts = ", ".join(f"{each.tried} {each.what}" for each in tried)
-    return Check("token key opens", ok=not shut, detail=shut or f"all that was tried: {counts}")
+    return Check("token key opens", ok=not shut, detail=shut or f"all sampled values: {counts}")
 
 
 def _queues(settings: "Settings") -> Iterator[Check]:
@@ -243,7 +245,7 @@ def _queues(settings: "Settings") -> Iterator[Check]:
 
 
 def _gateway(settings: "Settings") -> Check:
-    """Connect, and shake hands where it is https; no request is sent."""
+    """Connect to the gateway, with a TLS handshake for https; send no request."""
     import socket
     import ssl
     from urllib.parse import urlsplit

@@ -1,6 +1,6 @@
-"""The engine behind a command: settings, logs and connections, opened and closed again.
+"""Open and close the settings, logs and connections that a command needs.
 
-Everything heavy is imported here when a command asks for it, so that help costs nothing.
+Heavy modules are imported here only when a command needs them, so that help stays fast.
 """
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def settings() -> "Settings":
-    """The settings; log lines go to stderr, and only warnings unless more is asked for."""
+    """Load the settings; log to stderr, only warnings unless a lower level is set."""
     from billing import config, logs
 
     loaded = config.load()
@@ -28,20 +28,20 @@ def settings() -> "Settings":
 
 
 def horizon() -> timedelta:
-    """How old a charge or a refund must be before a person's word about it is believed."""
+    """Return the age from which an operator may resolve a charge or a refund."""
     return timedelta(seconds=settings().not_found_horizon_seconds)
 
 
 @contextmanager
 def rows() -> Iterator["Database"]:
-    """The database alone: to read, no gateway has to be configured."""
+    """Open the database only: reading needs no gateway settings."""
     with _rows(settings()) as database:
         yield database
 
 
 @contextmanager
 def rows_and_clock() -> Iterator[tuple["Database", "Clock"]]:
-    """The database, and what tells the time for billing."""
+    """Open the database and the billing clock."""
     loaded = settings()
     from billing import bootstrap
 
@@ -64,7 +64,7 @@ def _rows(loaded: "Settings") -> Iterator["Database"]:
 
 @contextmanager
 def engine() -> Iterator["Context"]:
-    """The whole engine, for what changes something or asks the gateway."""
+    """Open the whole engine, to change something or to query the gateway."""
     loaded = settings()
     from billing import bootstrap
 

@@ -1,4 +1,4 @@
-"""`billing forecast`: what will be charged, when, to whom, without doing it."""
+"""`billing forecast`: list future charges without making them."""
 
 from typing import Annotated
 
@@ -11,16 +11,14 @@ EXAMPLE = options.example("billing forecast --until 2026-12-31T23:59")
 
 
 def forecast(
-    until: Annotated[
-        str, typer.Option("--until", metavar="ISO", help="The last instant that is looked at.")
-    ],
+    until: Annotated[str, typer.Option("--until", metavar="ISO", help="End of the forecast.")],
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Print every charge that will be made, if each succeeds and nobody changes anything."""
+    """List every future charge, assuming that each succeeds and nothing else changes."""
     end = arguments.instant(until)
     with engine.rows_and_clock() as (database, clock):
-        from billing.services import forecasting
+        from billing.services.reading import forecasting
 
         rows = forecasting.forecast(database, clock.now(), end)
         if as_json:

@@ -1,14 +1,14 @@
-"""Cells of CSV that a spreadsheet would execute, made harmless, and what they were."""
+"""Escape CSV cells that a spreadsheet would execute as formulas, and unescape them."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
+"""A spreadsheet treats a cell that begins with one of these as a formula."""
 
 
 def safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """Escape a cell so that no spreadsheet treats it as a formula."""
     return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
 def original(cell: str) -> str:
-    """What `safe` made a cell of."""
+    """Return the cell from which `safe` made this one."""
     return cell[1:] if cell.startswith("'") and safe(cell) != cell else cell

@@ -1,4 +1,4 @@
-"""The options that many commands share, and how a command shows its example."""
+"""Options that many commands share, and the format of a command's examples."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -10,22 +10,22 @@ from billing.domain.ways_out import State, Ways
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the event.")
+    str | None, typer.Option("--reason", metavar="TEXT", help="Reason, stored in the event.")
 ]
-Limit = Annotated[str, typer.Option("--limit", metavar="N", help="At most so many.")]
+Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of rows.")]
 
 LIMIT = "100"
 
 
 def noun(text: str, ways: Mapping[State, Ways] | None = None) -> typer.Typer:
-    """A group of commands about one noun; without a command it prints its help.
+    """Create a group of commands for one noun; without a command it prints its help.
 
-    `ways` are the ways out of its states, which stand at the end of the help.
+    `ways` are the commands that each state allows, printed at the end of the help.
     """
     epilog = ways_out.told(ways) if ways else None
     return typer.Typer(help=text, epilog=epilog, no_args_is_help=True, rich_markup_mode="rich")
 
 
 def example(*lines: str) -> str:
-    """The last lines of a command's help."""
+    """Format the examples at the end of a command's help."""
     return "Example: " + "\n\n".join(f"[bold]{line}[/bold]" for line in lines)

@@ -1,7 +1,7 @@
-"""Printing: one JSON document for programs, short tables and lines for people.
+"""Print one JSON document for programs, or short tables and lines for people.
 
-It knows how an amount, an instant and a status look, by key and type, and nothing about billing.
-Rich is imported when something is printed for people. Where stdout is no terminal there is no
+It formats amounts, instants and statuses by key and type, and contains no billing logic.
+Rich is imported when something is printed for people. When stdout is not a terminal there is no
 colour, and nothing is cut or wrapped.
 """
 
@@ -42,11 +42,11 @@ INSTANT_ENDINGS = ("_at", "_to", "_until")
 """Keys of an event's data whose text is an instant."""
 NOTHING = "–"
 WIDE = 1000
-"""Columns where there is no terminal: more than any row has."""
+"""Width without a terminal: more than any row needs."""
 
 
 def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> None:
-    """Print `document` as JSON, or let `people` print it for people."""
+    """Print `document` as JSON, or call `people` to print it as text."""
     if as_json:
         typer.echo(json.dumps(document, default=plain, indent=2))
     else:
@@ -54,12 +54,12 @@ def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> No
 
 
 def plain(value: object) -> str:
-    """A value as JSON and CSV have it: instants in ISO 8601, everything else as text."""
+    """Convert a value for JSON and CSV: instants as ISO 8601, everything else as text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def stream(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON array as it is made: a million lines take no memory."""
+    """Print a JSON array row by row, in constant memory."""
     begun = False
     typer.echo("[", nl=False)
     for row in rows:
@@ -70,13 +70,13 @@ def stream(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line for people, or several."""
+    """Print one or more lines as text."""
     typer.echo(escape(text, keep="\n"))
 
 
 @contextmanager
 def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr that is told how much is done; nothing where there is no terminal."""
+    """Show a progress bar on stderr if it is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _done: None
         return
@@ -91,10 +91,10 @@ def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[
 def table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str, title: str = ""
 ) -> None:
-    """Print rows for people; a column is a key, its head the key in words.
+    """Print rows as a table; a column is a key, its heading the key in words.
 
-    Where a row does not fit the terminal's width, each becomes a block of lines: an id that is
-    broken in two cannot be copied.
+    If a row does not fit the terminal's width, each row becomes a block of lines: an id that is
+    wrapped cannot be copied.
     """
     if not rows:
         say(empty)
@@ -131,7 +131,7 @@ def _head(key: str) -> str:
 
 
 def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Print some of a document's values for people, one a line; what is empty is left out."""
+    """Print selected values of a document, one per line; empty values are left out."""
     from rich.text import Text
 
     filled = [key for key in keys if document.get(key) not in (None, "", [])]
@@ -143,7 +143,7 @@ def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
 
 
 def ways(found: Mapping[str, Any]) -> None:
-    """Print what a person can do about what is shown, a command a line."""
+    """Print the commands that an operator can use now, one per line."""
     known = found["ways_out"]
     if not known:
         return
@@ -155,13 +155,13 @@ def ways(found: Mapping[str, Any]) -> None:
 
 
 def command(way: Mapping[str, Any]) -> str:
-    """A way out as people read it: the command, and from when if it is refused until then."""
+    """Format an available command, and from when it is accepted if it is refused until then."""
     at = way["from_at"]
     return f"from {written('from_at', at)}: {way['command']}" if at else str(way["command"])
 
 
 def written(key: str, value: object) -> str:
-    """A value as people read it."""
+    """Format a value for people."""
     match value:
         case None | "":
             return NOTHING
@@ -188,7 +188,7 @@ def _cell(key: str, value: object) -> "Text":
 
 
 def console() -> "Console":
-    """Where people read; as wide as the terminal, and very wide where there is none."""
+    """Return the console for text; very wide where stdout is not a terminal."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()

@@ -1,7 +1,7 @@
 """Reading CSV: a file or a pipe, one record a line.
 
-A cell holds no line break, so a quote that is opened on a line ends on it: a line with an open
-quote is a bad row by itself, and the lines after it are rows of their own. It knows no columns.
+A cell cannot contain a line break, so a quote must be closed on its own line: a line with an open
+quote is one bad row, and the next lines are separate rows. It knows no columns.
 """
 
 import csv
@@ -19,14 +19,14 @@ from billing.cli.formulas import original
 from billing.domain.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from billing.services.importing import Line
+    from billing.services.operating.importing import Line
 
 STDIN = Path("-")
 ENCODING = "utf-8-sig"
 
 
 def is_regular(file: Path) -> bool:
-    """Whether this is a file on a disk, which can be read twice and has a folder of its own."""
+    """Whether this is a regular file, which can be read twice and has a folder of its own."""
     if file == STDIN or file.parts[:2] in {("/", "dev"), ("/", "proc")}:
         return False
     try:
@@ -36,9 +36,9 @@ def is_regular(file: Path) -> bool:
 
 
 def checked(file: Path) -> int | None:
-    """Read a file once: it must be UTF-8; returns about how many rows it has, None for a pipe.
+    """Check that a file is UTF-8, and return its approximate number of rows; None for a pipe.
 
-    What comes through a pipe is there once, so each of its lines is judged by itself.
+    A pipe can be read only once, so each of its lines is checked separately.
     """
     try:
         if not is_regular(file):
@@ -55,7 +55,7 @@ def checked(file: Path) -> int | None:
 
 @contextmanager
 def opened(file: Path) -> Iterator[TextIO]:
-    """Open a file, a pipe, or standard input for "-". Bytes that are no UTF-8 become surrogates."""
+    """Open a file, a pipe, or standard input for "-". Invalid UTF-8 bytes become surrogates."""
     try:
         raw = os.dup(sys.stdin.fileno()) if file == STDIN else file
         text = open(raw, encoding=ENCODING, errors="surrogateescape")  # noqa: PTH123, SIM115 - a descriptor
@@ -67,7 +67,7 @@ def opened(file: Path) -> Iterator[TextIO]:
 
 
 class Memory:
-    """The lines that were read last, so that a bad one can be given back as it was written."""
+    """Keep the lines read last, so that a bad line can be reported as it was written."""
 
     def __init__(self, numbered: Iterator[tuple[int, str]], most: int) -> None:
         self._numbered, self._most = numbered, most
@@ -83,12 +83,12 @@ class Memory:
             yield number, line
 
     def keep(self, bad: Sequence[tuple[int, str]]) -> None:
-        """Keep what was written on the lines that are new among the bad ones."""
+        """Keep the text of newly rejected lines."""
         new, self._seen = bad[self._seen :], len(bad)
         self._kept |= {number: self._last[number] for number, _ in new if number in self._last}
 
     def cells(self, passed_over: int = 0) -> dict[int, list[str]]:
-        """The cells of the bad lines; of one that cannot be taken apart the whole line is one."""
+        """Return the cells of the bad lines; an unparsable line is one cell."""
         found = {}
         for number, line in self._kept.items():
             told = _cells(line)
@@ -102,7 +102,7 @@ class Memory:
 
 
 def header(numbered: Iterator[tuple[int, str]]) -> list[str]:
-    """The names in the first line that is not empty."""
+    """Return the column names in the first line that is not empty."""
     for _, line in numbered:
         if line.strip():
             cells = _cells(line)
@@ -115,9 +115,9 @@ def header(numbered: Iterator[tuple[int, str]]) -> list[str]:
 def rows(
     numbered: Iterable[tuple[int, str]], names: list[str], passed_over: int = 0
 ) -> Iterator["Line"]:
-    """Each row with its line's number; cells that no column is for are under the name "".
+    """Yield each row with its line number; cells without a column are under the name "".
 
-    Of a reject file the first cells are passed over, and the others made what they were.
+    In a reject file the first cells are skipped, and the others are unescaped.
     """
     for number, line in numbered:
         if line == "\n" or not line:

@@ -1,4 +1,4 @@
-"""`billing refunds`: money on its way back, and what a person decides about it."""
+"""`billing refunds`: list refunds, and resolve those that need an operator."""
 
 from typing import Annotated, Any
 
@@ -9,9 +9,9 @@ from billing.domain import ways_out
 from billing.domain.refund import RefundStatus, RefundVerdict
 
 app = options.noun(
-    "Refunds: money on its way back; `billing refund INVOICE` requests one.", ways_out.REFUND
+    "Refunds: money returned to customers; `billing refund INVOICE` requests one.", ways_out.REFUND
 )
-Refund = Annotated[str, typer.Argument(metavar="ID", help="The refund's id.")]
+Refund = Annotated[str, typer.Argument(metavar="ID", help="Refund id.")]
 COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
 WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
 FACTS = (
@@ -24,29 +24,36 @@ FACTS = (
 @app.command("list", epilog=options.example("billing refunds list --waiting"))
 def list_(
     customer: Annotated[
-        str | None, typer.Option("--customer", metavar="ID", help="Only of this one.")
+        str | None, typer.Option("--customer", metavar="ID", help="Only refunds of this customer.")
     ] = None,
-    status: Annotated[RefundStatus | None, typer.Option("--status", help="Only these.")] = None,
+    status: Annotated[
+        RefundStatus | None, typer.Option("--status", help="Only refunds with this status.")
+    ] = None,
     limit: options.Limit = options.LIMIT,
     *,
     waiting: Annotated[
-        bool, typer.Option("--waiting", help="Only what waits for a person, with the command.")
+        bool,
+        typer.Option(
+            "--waiting", help="Only refunds that need an operator, with the command for each."
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List refunds, the newest first, or what of them waits for a person."""
+    """List refunds, newest first, or only those that need an operator."""
     most = arguments.page(limit)
     if waiting:
         arguments.not_both("--waiting", status=status, customer=customer)
     with engine.rows() as database:
-        from billing.services import showing
+        from billing.services.reading import read_models
 
         found = (
-            showing.refunds_waiting(database, most)
+            read_models.refunds_waiting(database, most)
             if waiting
-            else showing.refunds(database, customer, status, most)
+            else read_models.refunds(database, customer, status, most)
         )
-    columns, empty = (WAITING, "nothing waits") if waiting else (COLUMNS, "no refunds")
+    columns, empty = (
+        (WAITING, "no refund needs an operator") if waiting else (COLUMNS, "no refunds")
+    )
     output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
 
 
@@ -55,9 +62,9 @@ def show(refund: Refund, *, as_json: options.Json = False) -> None:
     """Show one refund."""
     wanted = arguments.identity(refund, "refund")
     with engine.rows() as database:
-        from billing.services import showing
+        from billing.services.reading import read_models
 
-        found = showing.refund(database, wanted, engine.horizon())
+        found = read_models.refund(database, wanted, engine.horizon())
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
@@ -81,17 +88,18 @@ def resolve(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Settle a refund by hand; the gateway is asked first."""
+    """Settle a refund by hand; the gateway is queried first."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         told = refund_resolution.resolve_refund(context, wanted, verdict, by)
-        found = showing.refund(context.database, wanted, engine.horizon())
+        found = read_models.refund(context.database, wanted, engine.horizon())
 
     def people() -> None:
         if told["gateway"] is not None:
-            output.say(f"the gateway says: {told['gateway']}")
+            output.say(f"the gateway's answer: {told['gateway']}")
         _people(found)
 
     output.answer(found | {"gateway": told["gateway"]}, as_json=as_json, people=people)
@@ -99,19 +107,20 @@ def resolve(
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))
 def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
-    """Go on with a parked refund, or replace an unreturned one by a new one."""
+    """Retry a parked refund, or replace an unreturned one with a new refund."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         tried = refund_resolution.retry_refund(context, wanted, by)["refund"]
-        found = showing.refund(
+        found = read_models.refund(
             context.database, arguments.identity(tried, "refund"), engine.horizon()
         )
     output.answer(
         found,
         as_json=as_json,
-        people=lambda: output.say(f"refund {tried} is tried with the next tick"),
+        people=lambda: output.say(f"refund {tried} is attempted at the next tick"),
     )
 
 
@@ -122,11 +131,14 @@ def acknowledge(
     """Mark a contradicted refund as handled."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
-        from billing.services import refund_resolution, showing
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
 
         refund_resolution.acknowledge_contradiction(context, wanted, by)
-        found = showing.refund(context.database, wanted, engine.horizon())
-    output.answer(found, as_json=as_json, people=lambda: output.say(f"refund {wanted} is seen to"))
+        found = read_models.refund(context.database, wanted, engine.horizon())
+    output.answer(
+        found, as_json=as_json, people=lambda: output.say(f"refund {wanted} is marked as handled")
+    )
 
 
 def _people(found: dict[str, Any]) -> None:

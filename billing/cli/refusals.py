@@ -1,6 +1,6 @@
-"""What a person is told when a command did not succeed: one line, and never a traceback.
+"""Turn an error into one line for people, without a traceback and without secrets.
 
-It looks at what an error is, imports nothing heavy to do so, and passes no secret on.
+It recognises errors by type, imports nothing heavy to do so, and prints no secret.
 """
 
 import errno
@@ -15,7 +15,7 @@ MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
 
 
 def one_line(error: Exception) -> str:
-    """Say why a command did not succeed; what was not expected is shown in full at debug only."""
+    """Describe an error in one line; unexpected errors are shown in full at debug level only."""
     if isinstance(error, BillingError):
         return escape(" ".join(str(error).split()))
     expected = _of_database(error) or _of_redis(error) or _of_disk(error)
@@ -29,7 +29,7 @@ def one_line(error: Exception) -> str:
 
 
 def _of_database(error: Exception) -> str | None:
-    """A database that is away or not migrated; sqlalchemy is loaded if the error is of it."""
+    """Describe a database that is unreachable or not migrated; load sqlalchemy only if needed."""
     if "sqlalchemy" not in sys.modules:
         return None
     from sqlalchemy.exc import DBAPIError, NoResultFound, ProgrammingError
@@ -44,7 +44,7 @@ def _of_database(error: Exception) -> str | None:
     if is_locked(error):
         return "another transaction holds this row; try again"
     if took_too_long(error):
-        return "PostgreSQL took too long over a statement; try again"
+        return "a PostgreSQL statement timed out; try again"
     if isinstance(error, DBAPIError) and is_lost(error):
         return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
     return None
@@ -58,7 +58,7 @@ def _of_redis(error: Exception) -> str | None:
 
 
 def _of_disk(error: Exception) -> str | None:
-    """A disk that is full, or cannot be written; the output of a command goes to one as well."""
+    """Describe a disk that is full or cannot be written, including the command's own output."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
     if not isinstance(error, OSError) or error.errno not in full:
         return None

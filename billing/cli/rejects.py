@@ -1,8 +1,8 @@
-"""The reject file: a bad row's line number, the reason and the row, beside the file it is from.
+"""Write the reject file: line number, reason and cells of each bad row, beside the source file.
 
-Mended, it can be imported itself: its first two columns are passed over. It holds what the row
-held, a token or a phone among it, and nothing else of an import does. It is made anew at each
-import, for its owner alone, and replaces nothing but an earlier one of its kind. It does not know
+Once corrected, it can be imported: its first two columns are skipped. It contains the whole
+row, including tokens and phones; no other output of an import does. It is rewritten by each
+import, readable by its owner only, and replaces only an earlier reject file. It does not know
 what columns mean.
 """
 
@@ -24,7 +24,7 @@ SUFFIX = ".rejected.csv"
 
 
 def place(file: Path, kind: str) -> Path:
-    """Where the rejects of a file go; those of a pipe go into the working folder.
+    """Return the path of the reject file; for a pipe it is in the working folder.
 
     Raises InvalidValue when something else is there: a link, a folder, or another file.
     """
@@ -56,11 +56,11 @@ def write(
     names: Sequence[str] = (),
     cells: Mapping[int, Sequence[str]] = MappingProxyType({}),
 ) -> None:
-    """Write the reject file whole or not at all. Raises InvalidValue with the reason.
+    """Write the whole reject file or nothing. Raises InvalidValue with the reason.
 
     `names` are the file's columns, and `cells` those of its bad lines.
 
-    A file of its own is written first and takes the place: nothing is written through a link.
+    A temporary file is written first and then renamed: nothing is written through a link.
     """
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -81,4 +81,4 @@ def write(
 
 
 def _in_the_way(path: Path) -> str:
-    return f"{path} is there and is no reject file of an import; move it away"
+    return f"{path} exists and is not a reject file of an import; move it away"

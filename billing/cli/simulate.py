@@ -1,4 +1,4 @@
-"""`billing simulate`: what a policy would do, on wallets that nobody has."""
+"""`billing simulate`: compare dunning policies on simulated wallets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from billing.simulation.wallets import Life
 
-app = options.noun("Simulations: policies on made-up wallets; no database, no gateway.")
+app = options.noun("Simulations: dunning policies on simulated wallets; no database, no gateway.")
 WALLETS_MAX, MONTHS_MAX, SEED_MAX = 1_000_000, 60, 10**9
 COLUMNS = {
     "policy": "policy",
@@ -25,8 +25,8 @@ COLUMNS = {
     "lost": "customers_lost",
 }
 LEGEND = (
-    "charges: sent for invoices that failed, for each that was recovered\n"
-    "median, p90: days to recovery; lost: customers that were given up"
+    "charges: sent for declined invoices, per recovered invoice\n"
+    "median, p90: days to recovery; lost: customers whose invoice stayed unpaid"
 )
 
 
@@ -42,22 +42,33 @@ def dunning(
         typer.Option(
             "--policy",
             metavar="NAME:STEPS",
-            help='"payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30"; with "| blind" it charges'
-            " on each date whatever the wallet holds; repeatable.",
+            help='"payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30"; "| blind" charges'
+            " on each date without checking the balance; repeatable.",
         ),
     ] = None,
     wallets: Annotated[
-        str, typer.Option("--wallets", metavar="FILE|N", help="A CSV of wallets, or how many.")
+        str,
+        typer.Option(
+            "--wallets", metavar="FILE|N", help="CSV file of wallets, or a number of wallets."
+        ),
     ] = "10000",
-    seed: Annotated[str, typer.Option("--seed", metavar="S", help="The same is the same.")] = "1",
-    months: Annotated[str, typer.Option("--months", metavar="N", help="Charges of each.")] = "12",
+    seed: Annotated[
+        str,
+        typer.Option(
+            "--seed", metavar="S", help="Random seed; the same seed gives the same result."
+        ),
+    ] = "1",
+    months: Annotated[
+        str, typer.Option("--months", metavar="N", help="Number of monthly charges per wallet.")
+    ] = "12",
     chart: Annotated[
-        Path | None, typer.Option("--chart", metavar="FILE", help="Draw it: .png or .html.")
+        Path | None,
+        typer.Option("--chart", metavar="FILE", help="Write a chart to this .png or .html file."),
     ] = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Play policies on simulated wallets with the engine's own dunning, and compare them."""
+    """Simulate dunning policies with the engine's own dunning code, and compare them."""
     number = arguments.whole(seed, "--seed", SEED_MAX)
     periods = arguments.whole(months, "--months", MONTHS_MAX)
     from billing.simulation import chart as charts
@@ -110,7 +121,7 @@ def _lives(wallets: str, seed: int) -> "tuple[int, Iterator[Life]]":
 
 
 def _people(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures under short names, so that they fit a terminal."""
+    """Abbreviate the column names so that they fit a terminal."""
     shown = {name: figures[key] for name, key in COLUMNS.items()}
     share = shown["share"]
     shown["share"] = None if share is None else f"{100 * share:.1f} %"

@@ -1,7 +1,7 @@
-"""A subscription's life, drawn for people: what was, line by line, and what comes next.
+"""Print a subscription's timeline: past periods, charges and events, and what comes next.
 
-It knows how a period, a charge and an event look, and decides nothing about them. Lines are
-wrapped to the terminal; where there is none, each moment is one line.
+It formats periods, charges and events, and decides nothing about them. Lines are
+wrapped to the terminal; without one, each moment is one line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,23 +21,23 @@ CHARGES = {
     "succeeded": ("✓", "charged"),
     "declined": ("✗", "declined"),
     "unsent": ("·", "not sent"),
-    "in_flight": ("…", "on its way"),
+    "in_flight": ("…", "in flight"),
     "pending": ("…", "waits for the customer"),
-    "unknown": ("?", "nobody knows yet"),
+    "unknown": ("?", "outcome unknown"),
 }
 REFUNDS = {
-    "succeeded": "given back",
-    "declined": "could not be given back",
-    "unknown": "on its way back, nobody knows yet",
-    "unreturned": "could not be given back, and must be: billing refunds retry",
-    "returned_elsewhere": "given back by other means",
-    "waived": "could not be given back, and is kept",
+    "succeeded": "refunded",
+    "declined": "refund declined",
+    "unknown": "refund sent, outcome unknown",
+    "unreturned": "refund declined, must be returned: billing refunds retry",
+    "returned_elsewhere": "returned by other means",
+    "waived": "refund declined, amount kept",
 }
 AT_ITS_BEGINNING = (
     "subscription.created", "subscription.imported", "subscription.trial_started",
     "subscription.activated", "subscription.resumed", "period.skipped", "subscription.start_moved",
 )  # fmt: skip
-"""Events that stand before the period that begins at the same instant."""
+"""Events shown before the period that begins at the same instant."""
 MARKS = {
     "subscription.paused": ("‖", "yellow"),
     "subscription.resumed": ("▶", "green"),
@@ -50,14 +50,14 @@ MARKS = {
     "wallet.lost": ("●", "red"),
 }
 LATE = timedelta(minutes=1)
-"""An answer that took longer is said to be late."""
+"""An answer that took longer than this is shown as late."""
 
 Shown = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One line: when, what stands on the line of time, the words, and their style."""
+    """One line of the timeline: instant, mark, text and style."""
 
     at: datetime
     rank: int
@@ -68,13 +68,13 @@ class Moment:
 
 
 def draw(found: Shown) -> None:
-    """Print the past of a subscription, and what comes next."""
+    """Print a subscription's past and what comes next."""
     place = ZoneInfo(found["timezone"])
     earlier = found["earlier"]
     if earlier["invoices"]:
         output.say(
             f"\n{earlier['invoices']} earlier invoices, {rupiah(earlier['amount'])} paid;"
-            " see all of it with --all"
+            " show all with --all"
         )
     output.say("")
     before = ""
@@ -92,7 +92,7 @@ def draw(found: Shown) -> None:
 
 
 def _print(moment: Moment, place: ZoneInfo, before: str) -> str:
-    """Print one moment; its time is left out when the line above has the same."""
+    """Print one moment; omit its time when the line above has the same."""
     from rich.text import Text
 
     console = output.console()
@@ -155,10 +155,10 @@ def _charge(charge: Shown, of: str) -> Moment:
         words += f" ({charge['code']})"
     extras = [
         "first payment" if charge["first_payment"] and status == "succeeded" else "",
-        f"try {charge['ordinal']}" if charge["ordinal"] > 1 else "",
-        "asked for by the operator" if charge["trigger"] == "operator" else "",
+        f"attempt {charge['ordinal']}" if charge["ordinal"] > 1 else "",
+        "requested by the operator" if charge["trigger"] == "operator" else "",
         "a second payment" if charge["surplus"] else "",
-        f"known {_when(charge['settled_at'])}" if _was_late(charge) else "",
+        f"settled {_when(charge['settled_at'])}" if _was_late(charge) else "",
         f"parked: billing charge resolve {charge['id']}" if charge["parked_at"] else "",
     ]
     words = ", ".join([words, *filter(None, extras)])
@@ -172,13 +172,13 @@ def _was_late(charge: Shown) -> bool:
 
 def _refund(refund: Shown) -> Moment:
     status = str(refund["status"])
-    words = REFUNDS.get(status, "is being given back")
+    words = REFUNDS.get(status, "is being refunded")
     why = f" ({refund['reason']})" if refund["reason"] else ""
     return Moment(refund["created_at"], 3, "↩", f"{rupiah(refund['amount'])} {words}{why}")
 
 
 def _events(life: Sequence[Shown]) -> Iterator[Moment]:
-    """Each event; looks at a wallet that follow each other become one line."""
+    """Yield a line for each event; consecutive wallet checks become one line."""
     looks: list[Shown] = []
     for event in life:
         if event["kind"] == "dunning.fell_short":
@@ -199,7 +199,7 @@ def _short(looks: Sequence[Shown]) -> Moment:
     first, last = looks[0], looks[-1]
     words = f"{rupiah(last['data']['shortfall'])} short"
     if len(looks) > 1:
-        words += f", looked at {len(looks)} times until {_when(last['at'])}"
+        words += f", checked {len(looks)} times until {_when(last['at'])}"
     return Moment(first["at"], 3, "◌", words, "yellow")
 
 
@@ -247,7 +247,7 @@ def _wallet(wallet: Shown, since: datetime) -> Iterator[Moment]:
 
 
 def _coming(found: Shown) -> Iterator[Moment]:
-    """What will happen by itself; rank 0 is what happens beside the subscription."""
+    """Yield upcoming steps; rank 0 is for those outside the subscription itself."""
     for invoice in found["invoices"]:
         yield from _attempts(invoice)
     if found["ended_at"] is not None:
@@ -263,14 +263,14 @@ def _coming(found: Shown) -> Iterator[Moment]:
         yield Moment(due, 1, "○", words, "cyan")
     for at, words in (
         (found["pause_at"], "paused"),
-        (resumes, "goes on"),
+        (resumes, "resumes"),
         (found["cancel_at"], "canceled"),
     ):
         if at is not None:
             yield Moment(at, 1, "○", words, "yellow")
     for wallet in found["wallets"]:
         if wallet["status"] == "active":
-            words = "the wallet's token ends; a new link is needed"
+            words = "the wallet's token expires; link it again"
             yield Moment(wallet["expires_at"], 0, "○", words, "dim")
 
 
@@ -279,22 +279,22 @@ def _attempts(invoice: Shown) -> Iterator[Moment]:
     period = f"period {invoice['period_index']}"
     for charge in invoice["charges"]:
         if charge["next_check_at"] is not None:
-            words = f"the gateway is asked about the charge of {period}"
+            words = f"status query for the charge of {period}"
             yield Moment(charge["next_check_at"], 1, "○", words, "yellow")
     planned, upcoming = invoice["retries_at"], invoice["next_attempt_at"]
     if planned:
         for at, following in pairwise([*planned, None]):
-            last = "" if following else ", the last try"
-            yield Moment(at, 1, "○", f"{amount} for {period} is tried again{last}", "yellow")
+            last = "" if following else ", the last attempt"
+            yield Moment(at, 1, "○", f"{amount} for {period} is attempted again{last}", "yellow")
     elif upcoming is not None and invoice["blocked_on"] == "wallet":
-        words = f"{period} is given up, {amount}, unless a wallet is linked before"
+        words = f"{period} becomes uncollectible, {amount}, unless a wallet is linked before"
         yield Moment(upcoming, 1, "○", words, "red")
     elif upcoming is not None:
         yield Moment(upcoming, 1, "○", f"{amount} for {period} is charged", "cyan")
 
 
 def _stands(found: Shown) -> str:
-    """Why nothing comes by itself, and what a person can do first."""
+    """Say why nothing is scheduled, and what an operator can do first."""
     status, commands = str(found["status"]), [way["command"] for way in found["ways_out"]]
     match status:
         case "pending":

@@ -1,7 +1,7 @@
-"""Wrong usage: what a person is told who typed a command that cannot be understood.
+"""Report wrong usage in one line.
 
-One line in the form of a refusal, with the help that shows what is right. It knows Typer's errors
-and the tree of commands, and no command.
+The line has the form of a refusal and names the help that applies. It knows Typer's errors
+and the command tree, but no single command.
 """
 
 import ast
@@ -22,7 +22,7 @@ _CHOICE = re.compile(
 
 
 def one_line(command: Any, words: Sequence[str], wrong: TyperException) -> str:
-    """Say what is wrong with a command line; empty when its help was printed instead."""
+    """Describe a wrong command line; empty when its help was printed instead."""
     told = " ".join(_told(wrong).split()).removesuffix(".")
     if not told:
         return ""
@@ -48,7 +48,7 @@ def _named(parameter: Any) -> str:
 
 
 def _given(written: str) -> str:
-    """What was typed, from how Python writes it."""
+    """Return the typed text from Python's representation of it."""
     try:
         return str(ast.literal_eval(written))
     except (ValueError, SyntaxError):
@@ -56,7 +56,7 @@ def _given(written: str) -> str:
 
 
 def _path(command: Any, words: Sequence[str]) -> str:
-    """The command that was meant, as far as its words are known."""
+    """Return the command that was meant, as far as its words are known."""
     path = PROGRAM
     for word in words:
         command = getattr(command, "commands", {}).get(word)

@@ -50,7 +50,7 @@ def beginning(
     amount: int,
     *,
     extras: Sequence[Line] = (),
-    coupon: Mapping[Any, Any] | None = None,
+    coupon: pricing.Reduction | None = None,
     anchor_index: int = 0,
 ) -> dict[str, Any]:
     """A subscription that begins, as the forecast and this module read it."""
@@ -63,10 +63,10 @@ def beginning(
         "first_paid_at": None,
         "amount": amount,
         "extras": list(extras),
-        "coupon_code": coupon["code"] if coupon else None,
-        "coupon_percent": coupon["percent"] if coupon else None,
-        "coupon_rupiah": coupon["rupiah"] if coupon else None,
-        "coupon_left": coupon["cycles"] if coupon else None,
+        "coupon_code": coupon.code if coupon else None,
+        "coupon_percent": coupon.percent if coupon else None,
+        "coupon_rupiah": coupon.rupiah if coupon else None,
+        "coupon_left": coupon.cycles if coupon else None,
         **dict.fromkeys(("cancel_at", "pause_at", "resume_at", "change_at")),
         **{name: plan[name] for name in ("every", "cron", "timezone", "cycles", "catch_up")},
     }

@@ -64,7 +64,7 @@ class Split:
         Raises IllegalMove (there is no such move) or RefundTooLarge (less is there).
         """
         if (source, target) not in MOVES:
-            raise IllegalMove(f"money of a charge does not go from {source} to {target}")
+            raise IllegalMove(f"a charge's money cannot move from {source} to {target}")
         if amount < 1:
             raise ValueError(f"{amount} rupiah cannot be moved")
         left = self.of(source) - amount

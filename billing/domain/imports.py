@@ -99,13 +99,13 @@ def _repeated(row: Incoming, earlier: Mapping[str, str], known: Known) -> Verdic
         other = [] if holder is not None and holder.customer == row.customer else ["token"]
     if not other:
         return Verdict(Fate.THERE)
-    return _rejected(f"id {row.id!r} is there already with another {' and '.join(other)}")
+    return _rejected(f"id {row.id!r} exists already with another {' and '.join(other)}")
 
 
 def _with_token(row: Incoming, known: Known) -> Verdict:
     holder, live = _holder(row, known), known.live.get(row.customer)
     if holder is not None and holder.customer != row.customer:
-        return _rejected(f"the token is known already, of customer {holder.customer!r}")
+        return _rejected(f"the token already belongs to customer {holder.customer!r}")
     if live is None:
         if holder is not None:
             return _rejected(f"the token was of a wallet that is {holder.status}; leave it out")

@@ -50,7 +50,7 @@ class Action(StrEnum):
     GIVE_UP_PAUSE = "dunning gives up: pause"
     COMPLETE = "last period settled"
     FALL_BEHIND = "charge declined"
-    RECOVER = "debt paid"
+    RECOVER = "unpaid invoice paid"
     OPEN_PERIOD = "a period opens"
     END_TRIAL = "the trial ends"
     VOID_INVOICE = "void an invoice"
@@ -89,8 +89,8 @@ class Cell:
 
 
 KEEP, FULFIL = Cell(Verdict.KEEP), Cell(Verdict.FULFIL)
-_TAKE_CANCEL_BACK = "take that back first: billing subscription cancel {id} --withdraw"
-_TAKE_PAUSE_BACK = "take that back first: billing subscription resume {id}"
+_TAKE_CANCEL_BACK = "withdraw that first: billing subscription cancel {id} --withdraw"
+_TAKE_PAUSE_BACK = "withdraw that first: billing subscription resume {id}"
 _REFUSE_CANCEL = Cell(Verdict.REFUSE, f"it ends at {{at}}; {_TAKE_CANCEL_BACK}")
 _REFUSE_PAUSE = Cell(Verdict.REFUSE, f"it pauses at {{at}}; {_TAKE_PAUSE_BACK}")
 _ENDS_BEFORE = Cell(
@@ -344,7 +344,7 @@ def _inside(row: Mapping[Any, Any], action: Action, at: datetime, from_to: str) 
     if action is Action.CANCEL_PLANNED:
         return (
             f"the planned change begins a period from {from_to}; let it end before or after that,"
-            f" or take it back: billing subscription change {row['id']} --plan {row['plan_code']}"
+            f" or withdraw it: billing subscription change {row['id']} --plan {row['plan_code']}"
         )
     back = _TAKE_CANCEL_BACK.format(id=row["id"])
     return f"it ends at {spoken(at)}, inside the change's first period, {from_to}; {back}"

@@ -5,7 +5,7 @@ Whole rupiah, each part rounded half-up; the lines of an invoice always add up t
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing.domain.errors import InvalidValue
 from billing.domain.money import MAX_AMOUNT, prorate, rupiah
@@ -22,6 +22,15 @@ class Price:
     amount: int
     period: int
     lines: Sequence[Line]
+
+
+class Reduction(NamedTuple):
+    """A coupon, as prices see it; `cycles` is None when it counts for ever."""
+
+    code: str
+    percent: int | None
+    rupiah: int | None
+    cycles: int | None
 
 
 def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
@@ -108,12 +117,20 @@ def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Ch
     return Change(min(prorate(before, unused, whole), charge + paid), charge, before, after)
 
 
-def allocate(credits_: Sequence[Mapping[Any, Any]], amount: int) -> list[tuple[int, int]]:
-    """Cover `amount` from credits with `id` and `remaining`, oldest first: ids and what is used."""
+class CreditLeft(NamedTuple):
+    """What is left of one of a customer's credits."""
+
+    id: int
+    customer_id: str
+    remaining: int
+
+
+def allocate(credits_: Sequence[CreditLeft], amount: int) -> list[tuple[int, int]]:
+    """Cover `amount` from credits, oldest first: ids and what is used."""
     used = []
     for credit in credits_:
-        part = min(credit["remaining"], amount)
+        part = min(credit.remaining, amount)
         if part:
-            used.append((credit["id"], part))
+            used.append((credit.id, part))
             amount -= part
     return used

@@ -7,7 +7,6 @@ Check Status counts, and its FAILED when it was read twice. It knows no rows and
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from billing.domain import refund
 from billing.domain.charge import CONFIRM_FAILED_AFTER
@@ -159,9 +158,16 @@ def _declined(facts: Facts, code: str | None = None, message: str | None = None)
     return Decision(status, facts.waits, code=code, message=message)
 
 
-def _lost(facts: Facts, now: datetime, **values: Any) -> Decision:
+def _lost(
+    facts: Facts,
+    now: datetime,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    turned_away: bool = False,
+) -> Decision:
     status = refund.advance(facts.status, RefundMove.LOSE_SIGHT)
-    return _later(facts, now, status=status, **values)
+    return _later(facts, now, status=status, code=code, message=message, turned_away=turned_away)
 
 
 def _later(
@@ -172,7 +178,9 @@ def _later(
     due: datetime | None = None,
     not_after: datetime | None = None,
     failed_seen_at: datetime | None = None,
-    **values: Any,
+    code: str | None = None,
+    message: str | None = None,
+    turned_away: bool = False,
 ) -> Decision:
     """The refund stays unsettled: when it is tried again, or a visible end of trying."""
     status = status or facts.status
@@ -190,5 +198,7 @@ def _later(
         parked=at is None,
         declined_seen_at=facts.declined_seen_at,
         failed_seen_at=failed_seen_at or facts.failed_seen_at,
-        **values,
+        code=code,
+        message=message,
+        turned_away=turned_away,
     )

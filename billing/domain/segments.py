@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
+from billing.domain.pricing import Line
 
 _CHANGE, _EXTRA = "credit", "extra"
 
@@ -23,10 +24,10 @@ class Segment(NamedTuple):
     kept: int
 
 
-def cost(invoice: Mapping[Any, Any]) -> int:
-    """What an invoice asks for days: all of it but its extra lines."""
-    extras: int = sum(line["amount"] for line in invoice["lines"] if line["kind"] == _EXTRA)
-    return int(invoice["amount"]) - extras
+def cost(amount: int, lines: Sequence[Line]) -> int:
+    """What an invoice of `amount` asks for days: all of it but its extra lines."""
+    extras: int = sum(line["amount"] for line in lines if line["kind"] == _EXTRA)
+    return amount - extras
 
 
 def price_before(invoice: Mapping[Any, Any], price: int) -> int:

@@ -125,7 +125,7 @@ def _rechecked(
 
 
 def _contradiction(word: str, gateway: str) -> dict[str, str]:
-    why = f"a person said {word}, the gateway says {gateway}"
+    why = f"an operator said {word}, the gateway says {gateway}"
     return {"word": word, "gateway": gateway, "why": why}
 
 
@@ -205,7 +205,7 @@ def _suspected(facts: Facts, outcome: Declined, now: datetime, limits: Limits) -
     )
     if facts.suspected is None:
         decision.tell(
-            f"charge.{decision.status}", why="declined; asked about once more",
+            f"charge.{decision.status}", why="declined; a second query must confirm it",
             fault=outcome.fault, code=outcome.code,
         )  # fmt: skip
     return decision

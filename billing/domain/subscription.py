@@ -121,6 +121,6 @@ def check_refund(at: object, policy: RefundPolicy) -> None:
     """Refuse a refund with an end at which nothing is left of the period to be given back."""
     if at == PERIOD_END and policy is not RefundPolicy.NONE:
         raise InvalidValue(
-            f"a refund ({policy}) or an end at period-end, not both: nothing of the period is left"
-            " by then; end it now, or leave the refund out"
+            f"a refund ({policy}) or an end at period-end, not both: no unused days are left by"
+            " then; cancel now, or omit the refund"
         )

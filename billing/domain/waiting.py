@@ -10,7 +10,7 @@ from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 
 WALLET = "a linked wallet"
-CONFIRMING = "the gateway, which is asked once more: an answer that ends the charge is confirmed"
+CONFIRMING = "the gateway, which is queried again to confirm a final answer"
 
 
 class Standing(NamedTuple):
@@ -55,18 +55,18 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
         why = f" ({brakes.stopped_reason})" if brakes.stopped_reason else ""
         return f"charging, which is stopped{why}: billing start-charging"
     if brakes.resting:
-        return "the gateway, which is left alone for a short while after failures"
+        return "the gateway, which is not called for a short time after failures"
     if standing.leased:
-        return "a worker, which was told of it; within 45 seconds another one is told"
+        return "a worker, which has its message; after 45 seconds another message is sent"
     return "the next tick"
 
 
 def _stands_before(standing: Standing) -> str | None:
     """What has to end before the invoice itself is looked at."""
     if standing.held_why is not None:
-        return f"a person, because it is held: {standing.held_why}"
+        return f"an operator, because it is held: {standing.held_why}"
     if standing.confirming:
         return CONFIRMING
     if standing.unresolved:
-        return "the outcome of a charge that is on its way"
+        return "the outcome of an unresolved charge"
     return "an older invoice, which is charged first" if standing.older_open else None

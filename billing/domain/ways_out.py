@@ -65,32 +65,28 @@ class Way(NamedTuple):
 
 _BIND = Way("billing wallet bind CUSTOMER --phone 62…", "link a wallet", Need.NO_WALLET)
 _REFRESH = Way(
-    "billing wallet refresh CUSTOMER", "look whether the customer has finished the link",
+    "billing wallet refresh CUSTOMER", "check whether the customer has finished linking",
     Need.LINK_OPEN,
 )  # fmt: skip
 _RETRY = Way(
-    "billing invoice retry INVOICE", "charge what is owed once more, at once", Need.CHARGEABLE
+    "billing invoice retry INVOICE", "attempt the invoice again immediately", Need.CHARGEABLE
 )
-_VOID = Way("billing invoice void INVOICE", "owe it no more")
-_CANCEL = Way("billing subscription cancel SUBSCRIPTION", "end it", Need.NO_END_DUE)
-_PAUSE = Way(
-    "billing subscription pause SUBSCRIPTION", "open no period for a while", Need.NOTHING_LATE
-)
+_VOID = Way("billing invoice void INVOICE", "void it")
+_CANCEL = Way("billing subscription cancel SUBSCRIPTION", "cancel it", Need.NO_END_DUE)
+_PAUSE = Way("billing subscription pause SUBSCRIPTION", "pause it", Need.NOTHING_LATE)
 _RESUME = Way(
-    "billing subscription resume SUBSCRIPTION", "go on with the next period", Need.NOTHING_LATE
+    "billing subscription resume SUBSCRIPTION", "resume with the next period", Need.NOTHING_LATE
 )
 _UNBIND = Way("billing wallet unbind CUSTOMER", "delete the token")
 _RESOLVE = Way(
-    "billing charge resolve CHARGE --as …", "say what became of it, when the gateway will not tell",
+    "billing charge resolve CHARGE --as …", "set its outcome, if the gateway does not know it",
     Need.DECIDABLE,
 )  # fmt: skip
-_LOOK = Way("billing charge show CHARGE", "see what became of it; it is asked about by itself")
-_AGAIN = Way(
-    "billing refunds retry REFUND", "ask about a parked refund, or send it, once more", Need.WAITS
-)
+_LOOK = Way("billing charge show CHARGE", "show its state; the gateway is queried automatically")
+_AGAIN = Way("billing refunds retry REFUND", "query or send a parked refund again", Need.WAITS)
 _REFUND = Way("billing refund INVOICE", "request another refund of what is kept", Need.KEPT)
 _DECIDE = Way(
-    'billing refunds resolve REFUND --as … --reason "…"', "say what became of a parked refund",
+    'billing refunds resolve REFUND --as … --reason "…"', "set the outcome of a parked refund",
     Need.DECIDABLE,
 )  # fmt: skip
 
@@ -123,10 +119,10 @@ REFUND: Mapping[RefundStatus, Ways] = {
     RefundStatus.DECLINED: (_REFUND,),
     RefundStatus.WAIVED: (_REFUND,),
     RefundStatus.UNRETURNED: (
-        Way("billing refunds retry REFUND", "replace it by a new refund", Need.WAITS),
+        Way("billing refunds retry REFUND", "replace it with a new refund", Need.WAITS),
         Way(
             'billing refunds resolve REFUND --as … --reason "…"',
-            "say that the money went back by other means, or is kept",
+            "record that the money was returned otherwise, or is kept",
         ),
     ),
 }
@@ -137,7 +133,7 @@ WALLET: Mapping[WalletStatus, Ways] = {
     ),
     WalletStatus.ACTIVE: (_UNBIND,),
     WalletStatus.EXPIRED: (_BIND, _UNBIND),
-    WalletStatus.UNBINDING: (Way(_UNBIND.command, "ask the gateway again at once"),),
+    WalletStatus.UNBINDING: (Way(_UNBIND.command, "query the gateway again now"),),
 }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing.services import watching
 from billing.services.context import Context
+from billing.services.reading import live_view
 
 NOT_COMPLETED = "not_completed"
 """A decline that means just that: the gateway has no such payment any more."""
@@ -32,7 +32,7 @@ def compare(context: Context, ledger: Iterable[Mapping[str, Any]]) -> Comparison
     rows = list(ledger)
     payments = [row for row in rows if row["kind"] == "payment"]
     refunds = [row for row in rows if row["kind"] == "refund" and row["status"] == "SUCCESS"]
-    charges, ours = watching.booked(context)
+    charges, ours = live_view.booked(context)
     paid = [row for row in payments if row["status"] in MOVED]
     differences = [*_payments(charges, payments), *_refunds(ours, refunds)]
     return Comparison(

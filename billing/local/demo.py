@@ -27,21 +27,16 @@ from billing.domain.subscription import RefundPolicy
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
 from billing.local.stack import Stack
-from billing.services import (
-    advancing,
-    auditing,
-    ending,
-    linking,
-    operating,
-    refunding,
-    subscribing,
-    watching,
-)
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.operating import operations, test_clock
+from billing.services.reading import auditing, live_view
+from billing.services.subscriptions import canceling, subscribing
+from billing.services.wallets import linking
 from billing.store import migrate
 
 BY = Actor("demo")
-PLACE = zone(watching.PLACE)
+PLACE = zone(live_view.PLACE)
 BEGIN = datetime(2026, 1, 31, 9, tzinfo=PLACE)
 MONTHS = 12
 PAYDAY = 25
@@ -86,7 +81,7 @@ class Year:
 
     def begin(self) -> None:
         """Everybody subscribes within the first days; most can pay, some only after payday."""
-        operating.set_clock(self._context, BEGIN - timedelta(hours=1), BY)
+        operations.set_clock(self._context, BEGIN - timedelta(hours=1), BY)
         self._pretend.set_clock((BEGIN - timedelta(hours=1)).isoformat())
         self._pretend.defaults(cash=RICH, confirm_after_seconds=0)
         for code, amount in PLANS.items():
@@ -123,7 +118,7 @@ class Year:
         def tell(now: datetime) -> None:
             self._pretend.set_clock(now.isoformat())
 
-        advancing.advance(self._context, self._send, instant, BY, tell)
+        test_clock.advance(self._context, self._send, instant, BY, tell)
 
     def payday(self) -> None:
         """Those who live from payday to payday have money again, most of the months."""
@@ -133,14 +128,14 @@ class Year:
 
     def leave(self, month: int) -> None:
         """One subscriber leaves each month, with the unused days paid back and the token gone."""
-        ending.cancel(
+        canceling.cancel(
             self._context, self._subscriptions[month * 10 + 1], BY,
             refund=RefundPolicy.PRORATED, unbind=True,
         )  # fmt: skip
 
     def complain(self, month: int) -> None:
         """One subscriber each month gets a part of the last invoice back."""
-        invoice_id = watching.last_paid_invoice(self._context, self._subscriptions[month * 10 + 2])
+        invoice_id = live_view.last_paid_invoice(self._context, self._subscriptions[month * 10 + 2])
         if invoice_id is not None:
             refunding.refund_invoice(self._context, invoice_id, 10_000, BY)
 
@@ -207,7 +202,7 @@ def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
     table = Table(title="month by month", title_justify="left", box=SIMPLE_HEAD, padding=0)
     for column in SHOWN:
         table.add_column(column, justify="left" if column == "month" else "right")
-    for row in watching.by_month(context):
+    for row in live_view.by_month(context):
         table.add_row(*(f"{row[key]:,}" if key != "month" else row[key] for key in SHOWN.values()))
     console.print(table)
     result = compare(context, pretend.ledger())

@@ -12,8 +12,11 @@ from billing.domain.errors import BillingError
 from billing.domain.events import Actor
 from billing.domain.subscription import RefundPolicy
 from billing.local.pretend import Pretend
-from billing.services import ending, linking, refunding, subscribing, watching
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.reading import live_view
+from billing.services.subscriptions import canceling, subscribing
+from billing.services.wallets import linking
 
 DEMO = Actor("demo")
 STREAMING, GYM = "streaming", "gym"
@@ -54,7 +57,7 @@ class Scenario:
 
     def begin(self) -> bool:
         """Add plans, customers and subscriptions; False when the database is in use already."""
-        if not watching.is_unused(self._context):
+        if not live_view.is_unused(self._context):
             return False
         self._pretend.defaults(cash=RICH, confirm_after_seconds=3)
         for code, amount in PRICES.items():
@@ -95,7 +98,7 @@ class Scenario:
         return happening.what
 
     def _is_time(self, happening: Happening) -> bool:
-        seen = watching.count_of(self._context, happening.customer, happening.kind)
+        seen = live_view.count_of(self._context, happening.customer, happening.kind)
         return seen >= happening.times
 
     def _join(self, who: str, number: int) -> UUID:
@@ -110,11 +113,11 @@ class Scenario:
         return UUID(subscribing.subscribe(self._context, who, plan, DEMO)["id"])
 
     def _refund(self, subscription_id: UUID) -> None:
-        invoice_id = watching.last_paid_invoice(self._context, subscription_id)
+        invoice_id = live_view.last_paid_invoice(self._context, subscription_id)
         if invoice_id is not None:
             by = Actor(DEMO.name, "a goodwill refund")
             refunding.refund_invoice(self._context, invoice_id, PRICES[GYM] // 2, by)
 
     def _leave(self, subscription_id: UUID) -> None:
         by = Actor(DEMO.name, "moved abroad")
-        ending.cancel(self._context, subscription_id, by, refund=RefundPolicy.FULL, unbind=True)
+        canceling.cancel(self._context, subscription_id, by, refund=RefundPolicy.FULL, unbind=True)

@@ -15,8 +15,8 @@ from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
 from billing.local.stack import FLOWER_PASSWORD, Stack
 from billing.local.view import Places, View
-from billing.services import watching
 from billing.services.context import Context
+from billing.services.reading import live_view
 from billing.store import migrate
 
 LOOK_SECONDS = 0.5
@@ -84,7 +84,7 @@ def _show(
     with screen or nullcontext():
         while True:
             said = scenario.step() if scenario is not None else None
-            seen = watching.watch(context, view.last_event, limit=200)
+            seen = live_view.watch(context, view.last_event, limit=200)
             queues = {name: int(redis.llen(name)) for name in bootstrap.QUEUES}
             health = {item.name: item.state for item in stack.status()}
             if screen is not None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
-from billing.services.watching import PLACE, Overview
+from billing.services.reading.live_view import PLACE, Overview
 
 EVENTS_SHOWN = 16
 SUMMARY_EVERY = 20

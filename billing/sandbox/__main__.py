@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from billing.sandbox.journal import JournalUnusable
+from billing.sandbox.protocol.signatures import Credentials
 from billing.sandbox.server import Settings, StartRefused, serve
-from billing.sandbox.signatures import Credentials
+from billing.sandbox.state.journal import JournalUnusable
 
 
 def main(arguments: list[str] | None = None) -> int:

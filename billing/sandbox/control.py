@@ -13,14 +13,15 @@ from urllib.parse import parse_qs, unquote
 
 import orjson
 
-from billing.sandbox import linking, reports
-from billing.sandbox.answers import Answer, Json
-from billing.sandbox.book import Book
-from billing.sandbox.clock import stamp
-from billing.sandbox.events import ClockSet, WalletSet
-from billing.sandbox.misfortunes import ScriptRefused
-from billing.sandbox.scripts import Scripts
-from billing.sandbox.wire import Request
+from billing.sandbox.faults.kinds import ScriptRefused
+from billing.sandbox.faults.scripts import Scripts
+from billing.sandbox.protocol import wallet_calls
+from billing.sandbox.protocol.answers import Answer, Json
+from billing.sandbox.protocol.wire import Request
+from billing.sandbox.state import reports
+from billing.sandbox.state.book import Book
+from billing.sandbox.state.clock import stamp
+from billing.sandbox.state.events import ClockSet, WalletSet
 
 
 class Refused(Exception):
@@ -93,7 +94,7 @@ class Control:
             case "POST", "confirm" if wallet is not None:
                 if wallet.binding is None:
                     raise Refused(409, "nothing waits for this customer")
-                reason = linking.confirm(book, wallet.binding)
+                reason = wallet_calls.confirm(book, wallet.binding)
                 if reason is not None:
                     raise Refused(409, reason)
             case _:

@@ -10,12 +10,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from billing.sandbox.book import Book
-from billing.sandbox.clock import BusinessClock
-from billing.sandbox.gateway import Gateway
-from billing.sandbox.journal import Journal
-from billing.sandbox.signatures import Credentials
-from billing.sandbox.wire import Connection
+from billing.sandbox.protocol.gateway import Gateway
+from billing.sandbox.protocol.signatures import Credentials
+from billing.sandbox.protocol.wire import Connection
+from billing.sandbox.state.book import Book
+from billing.sandbox.state.clock import BusinessClock
+from billing.sandbox.state.journal import Journal
 
 
 class StartRefused(Exception):

@@ -1,4 +1,4 @@
-"""What every service is given: where the rows are, who the gateway is, what time it is."""
+"""Context that every service receives: database, gateway, clock and settings."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -21,16 +21,16 @@ from billing.store.session import Database
 from billing.store.vault import Vault
 
 LEASE_SECONDS = 45
-"""Real seconds before a tick enqueues the same work again; a lost message costs this much, and
-what a killed worker had not begun is begun again within a minute."""
+"""Real seconds before a tick enqueues the same work again; a lost message costs this delay, and
+work that a killed worker had not started is started again within a minute."""
 
 SWITCHOVER_SECONDS = 8
-"""How long a worker that lost the database waits for a server that takes writes."""
+"""How long a worker that lost the database waits for a server that accepts writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The engine's parts, put together by `billing.bootstrap`."""
+    """The engine's parts, assembled by `billing.bootstrap`."""
 
     settings: Settings
     database: Database
@@ -38,13 +38,13 @@ class Context:
     clock: Clock
     vault: Vault
     pool: Executor
-    """Calls to the gateway, many at a time."""
+    """Threads for concurrent gateway calls."""
     desk: Executor
-    """What is written beside other work, one after the other: claims, a batch of an import."""
+    """A thread for writes beside other work: claims, a batch of an import."""
 
     @property
     def limits(self) -> Limits:
-        """How long things may wait."""
+        """Return the maximum waiting times."""
         return Limits(
             not_found_horizon=timedelta(seconds=self.settings.not_found_horizon_seconds),
             wallet_wait=timedelta(days=self.settings.wallet_wait_days),
@@ -53,7 +53,7 @@ class Context:
 
     @property
     def _confirm_after(self) -> timedelta:
-        """How long a suspected decline waits: until the breaker has seen all of its window."""
+        """Return how long a suspected decline waits: the breaker's whole window."""
         if not self.settings.breaker_share_percent:
             return ASK_AFTER[0]
         return timedelta(seconds=self.settings.breaker_window_seconds) + ASK_AFTER[0]
@@ -61,7 +61,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command that may come twice: its key, its name and its JSON arguments."""
+    """A command that may arrive twice: its key, its name and its JSON arguments."""
 
     key: str
     task: str
@@ -69,9 +69,9 @@ class Request:
 
 
 def derived_id(connection: Connection, request: Request | None) -> UUID | None:
-    """The id of what a command with a key makes: the same order makes the same thing.
+    """Derive an id from an idempotency key, so that the same order makes the same row.
 
-    Also in a database that was restored from before it, which has forgotten the key.
+    This also holds in a restored database that has lost the key.
     """
     if request is None:
         return None
@@ -79,7 +79,7 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
 
 
 def check_same(request: Request | None, earlier: object, wanted: object) -> None:
-    """Raise InvalidValue when a key that was forgotten made something for another order."""
+    """Raise InvalidValue when a lost key had created something with other arguments."""
     if request is not None and earlier != wanted:
         raise InvalidValue(
             f"idempotency key {request.key} was used for {request.task} with other arguments;"
@@ -92,9 +92,9 @@ def once(
     request: Request | None,
     act: Callable[[Connection, datetime], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Run `act` in a transaction, once for each key; a repeat returns what the first one did.
+    """Run `act` in a transaction, once per key; a repeat returns the first result.
 
-    What `act` refuses is rolled back with its key, so that it may be tried again.
+    When `act` refuses, its key is rolled back too, so that the command may be repeated.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:

@@ -14,8 +14,9 @@ from billing import bootstrap
 from billing.clock import real_now
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
-from billing.services import auditing, charging, opening
+from billing.services.collecting import charging, opening
 from billing.services.context import Context
+from billing.services.reading import auditing
 from tests.bench import people
 from tests.bench.meter import MEGABYTE, metered
 from tests.bench.runs import LEAD, servers_of

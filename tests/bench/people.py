@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 
 from billing.clock import real_now
-from billing.sandbox.clock import stamp
-from billing.sandbox.events import BindingAsked, BindingConfirmed, Event, WalletSet
-from billing.sandbox.journal import Journal
+from billing.sandbox.state.clock import stamp
+from billing.sandbox.state.events import BindingAsked, BindingConfirmed, Event, WalletSet
+from billing.sandbox.state.journal import Journal
 from billing.store.vault import Vault
 
 TOKEN = "0123456789abcdef0123456789abcdef"

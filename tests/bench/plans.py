@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, event, text
 
 from billing.domain.events import SCHEDULER
+from billing.services.collecting.opening import BEGINNING
 from billing.services.context import Context
-from billing.services.opening import BEGINNING
 from billing.store.queries import charges, claims, engine, invoices, refunds, subscriptions, wallets
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)

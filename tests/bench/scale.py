@@ -26,8 +26,11 @@ from rich.console import Console
 
 from billing import bootstrap, logs
 from billing.clock import real_now
-from billing.services import charging, ending, linking, opening, pausing, reconciling, refunding
+from billing.services.collecting import charging, opening, reconciling
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import linking
 from tests.bench import payday, people
 from tests.bench.meter import MEGABYTE, metered
 from tests.bench.plans import write_plans
@@ -101,7 +104,7 @@ def _fill(connection: psycopg.Connection, context: Context, size: int) -> None:
 
 def idle_ticks(context: Context) -> None:
     """Everything that beat asks in one round, when nothing is due."""
-    ending.cancel_due(context)
+    canceling.cancel_due(context)
     pausing.pause_due(context)
     pausing.resume_due(context)
     opening.open_due(context)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from billing.clock import real_now
-from billing.services import opening
+from billing.services.collecting import opening
 from tests.bench import payday, people
 from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from billing.sandbox.process import SandboxProcess, start
-from billing.sandbox.signatures import Credentials, signature
+from billing.sandbox.protocol.signatures import Credentials, signature
 from tests.contract import sandbox_client as client
 from tests.contract.sandbox_client import Customer, Merchant
 

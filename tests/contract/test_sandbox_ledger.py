@@ -254,6 +254,6 @@ def test_the_sandbox_imports_nothing_of_the_engine() -> None:
         [sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=30
     ).stdout.split()
 
-    assert "billing.sandbox.gateway" in loaded
+    assert "billing.sandbox.protocol.gateway" in loaded
     strangers = [m for m in loaded if m != "billing" and not m.startswith("billing.sandbox")]
     assert strangers == []

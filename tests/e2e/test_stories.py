@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing.services import linking
+from billing.services.wallets import linking
 from tests.e2e.world import BY, World, world
 from tests.servers import Servers, short_folder
 

@@ -18,7 +18,10 @@ from billing.domain.events import Actor
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
 from billing.local.stack import Stack
-from billing.services import advancing, auditing, linking, operating, subscribing
+from billing.services.operating import operations, test_clock
+from billing.services.reading import auditing
+from billing.services.subscriptions import subscribing
+from billing.services.wallets import linking
 from billing.store import migrate
 from tests.commands import command
 from tests.integration.kept import Kept
@@ -56,13 +59,13 @@ class World:
 
     def set_clock(self, instant: datetime) -> None:
         """Put the engine's and the gateway's clock somewhere."""
-        operating.set_clock(self.context, instant, BY)
+        operations.set_clock(self.context, instant, BY)
         self.pretend.set_clock(instant.isoformat())
 
     def until(self, instant: str | datetime) -> None:
         """Let time pass, from one stretch of due work to the next."""
         at = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
-        advancing.advance(
+        test_clock.advance(
             self.context, self.messenger.send_task, at, BY,
             lambda now: self.pretend.set_clock(now.isoformat()),
         )  # fmt: skip

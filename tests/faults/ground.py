@@ -22,7 +22,8 @@ from billing.local import servers
 from billing.local.processes import Crew
 from billing.local.servers import Server
 from billing.local.stack import Stack
-from billing.services import linking, subscribing
+from billing.services.subscriptions import subscribing
+from billing.services.wallets import linking
 from billing.store import migrate
 from billing.store.queries import engine
 from schedules.beat import TICKS

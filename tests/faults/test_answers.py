@@ -12,7 +12,8 @@ import pytest
 
 from billing.domain.errors import GatewayRefused
 from billing.domain.events import OPERATOR
-from billing.services import linking, refunding, unbinding
+from billing.services.money import refunding
+from billing.services.wallets import linking, unlinking
 from tests.integration.engine import Engine
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -75,7 +76,7 @@ def refund(engine: Engine, customer: str, fail: Fail) -> None:
 def unbind(engine: Engine, customer: str, fail: Fail) -> None:
     """A token to be deleted."""
     fail("unbind")
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
     engine.run()
     assert engine.wallets(customer)[0]["status"] == "unbinding"
     engine.advance(DAY)
@@ -85,7 +86,7 @@ def unbind(engine: Engine, customer: str, fail: Fail) -> None:
 
 def bind(engine: Engine, customer: str, fail: Fail) -> None:
     """A second wallet, after the first was unbound."""
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
     engine.run()
     fail("bind")
     with pytest.raises(GatewayRefused):

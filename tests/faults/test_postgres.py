@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing.services import auditing
+from billing.services.reading import auditing
 from tests.faults.ground import HOUR, Ground, grounds
 
 ASKED = timedelta(seconds=61)

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from billing.local import programs, servers
-from billing.services import linking
+from billing.services.wallets import linking
 from tests.commands import command
 from tests.faults.fleet import pool_of
 from tests.faults.ground import HOUR, Ground, grounds

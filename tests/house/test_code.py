@@ -119,7 +119,7 @@ def test_the_time_is_asked_in_one_place() -> None:
     names = {"datetime.now", "datetime.utcnow", "date.today", "time.time", "time.sleep"}
     asking = {module.name for module in modules(*PACKAGES) if _uses(module, names)}
 
-    assert asking == {"billing/clock.py", "billing/sandbox/clock.py"}
+    assert asking == {"billing/clock.py", "billing/sandbox/state/clock.py"}
 
 
 def test_only_the_doors_to_people_print() -> None:

@@ -22,6 +22,11 @@ def pages() -> str:
     return "\n".join(page.read_text() for page in found)
 
 
+def papers() -> str:
+    """The pages, and what stands beside the README."""
+    return "\n".join([pages(), *(path.read_text() for path in sorted(ROOT.glob("[A-Z]*.md")))])
+
+
 def in_writing(default: object) -> str:
     """A setting's default as the README shows it."""
     if isinstance(default, SecretStr):
@@ -72,7 +77,7 @@ def test_no_page_names_a_command_that_is_not_there() -> None:
 
     wrong = {
         words
-        for words in commands_named_in(pages())
+        for words in commands_named_in(papers())
         if not any(words[: len(command)] == command for command in known)
         and not (len(words) == 1 and words in groups)
     }
@@ -103,7 +108,37 @@ def test_make_alone_lists_the_targets() -> None:
     assert set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) >= TARGETS
 
 
-@pytest.mark.parametrize("name", ["CHANGELOG.md", "DECISIONS.md"])
+def test_no_page_names_a_make_target_that_is_not_there() -> None:
+    """A `make` line in the pages can be typed as it stands."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lines = (re.match(r"make ([a-z-]+)\b", line) for line in code_lines(papers()))
+    named = {line[1] for line in lines if line}
+
+    assert len(named) > 10
+    assert named <= set(targets)
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md"])
 def test_the_papers_of_the_house_exist(name: str) -> None:
-    """Operators read what changed, and developers why."""
+    """Operators read what changed, developers why and how, and who finds a hole whom to tell."""
     assert (ROOT / name).read_text().startswith("# ")
+
+
+def test_index_of_decisions_equals_records() -> None:
+    """Each record has its line at the top, with its title; numbers have no gap."""
+    text = (ROOT / "DECISIONS.md").read_text()
+    records = re.findall(r"(?<=\n\n)## (\d+)\. (.+)\n\n", text)
+    listed = re.findall(r"^\| (\d+) \| (.+?) \| \S.* \|$", text, re.MULTILINE)
+
+    assert listed == records
+    assert [int(number) for number, _ in records] == list(range(1, text.count("\n## ")))
+
+
+def test_references_between_decisions_lead_to_a_record() -> None:
+    """`(41)`, or `record 41`, is the number of a record."""
+    text = (ROOT / "DECISIONS.md").read_text()
+    groups = re.findall(r"\((\d+(?:, \d+)*)\)|[Rr]ecord (\d+)", text)
+    named = {int(number) for pair in groups for number in re.findall(r"\d+", "".join(pair))}
+
+    assert named
+    assert max(named) < text.count("\n## ")

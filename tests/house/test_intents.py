@@ -9,7 +9,7 @@ WRITTEN = {
     "cancel_at", "cancel_period", "pause_at", "pause_period", "resume_at", "change_at",
     "change_period", "next_plan_code", "next_quantity", "next_amount",
 }  # fmt: skip
-WRITER = "billing/services/intents.py"
+WRITER = "billing/services/subscriptions/intents.py"
 
 
 def test_the_page_of_intents_is_the_table_of_the_code() -> None:

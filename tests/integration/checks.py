@@ -6,7 +6,7 @@ The gateway keeps a ledger of its own; it and our rows have to agree to the last
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from billing.services import auditing
+from billing.services.reading import auditing
 
 if TYPE_CHECKING:
     from tests.integration.engine import Engine

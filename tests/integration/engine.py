@@ -24,18 +24,11 @@ from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.settlement import Source
 from billing.sandbox.process import SandboxProcess
-from billing.services import (
-    charging,
-    ending,
-    linking,
-    opening,
-    operating,
-    pausing,
-    reconciling,
-    refunding,
-    settling,
-    subscribing,
-)
+from billing.services.collecting import charging, opening, reconciling, settling
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, pausing, subscribing
+from billing.services.wallets import linking
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
@@ -95,7 +88,7 @@ class Engine:
 
     def set_clock(self, at: datetime) -> None:
         """Put the clock somewhere later, without doing what is due."""
-        operating.set_clock(self.context, at, OPERATOR)
+        operations.set_clock(self.context, at, OPERATOR)
 
     def tick(self, ticks: Sequence[str] = TICKS) -> None:
         """Do what is due now, once, in the order of the beat table."""
@@ -106,7 +99,7 @@ class Engine:
         c = self.context
         match name.removeprefix("ticks."):
             case "end_subscriptions":
-                ending.cancel_due(c)
+                canceling.cancel_due(c)
                 pausing.pause_due(c)
                 pausing.resume_due(c)
             case "open_periods":

@@ -14,7 +14,7 @@ import pytest
 from billing import cli
 from billing.clock import real_now
 from billing.domain.events import Actor
-from billing.services import operating
+from billing.services.operating import operations
 from billing.store.queries import engine as engine_rows
 from tests.integration.command import Billing, environment
 from tests.integration.engine import KEY, START, Engine
@@ -136,7 +136,7 @@ def test_refusals_of_services_are_one_line(billing: Billing, engine: Engine) -> 
         (("invoice", "retry", unknown), "no invoice has the id"),
         (("refund", unknown, "--amount", 5), "no invoice has the id"),
         (("charge", "resolve", unknown, "--as", "declined"), "no charge has the id"),
-        (("clock", "set", "2020-01-01"), "goes forward only"),
+        (("clock", "set", "2020-01-01"), "moves forward only"),
         (("clock", "advance", "30 lightyears"), "30 lightyears"),
     ):
         assert reason in billing(*words, code=1), words
@@ -183,7 +183,7 @@ def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine)
     assert engine.debits(customer) == []
     assert billing("start-charging") == {"charging": "started", "already": False}
     assert billing("start-charging") == {"charging": "started", "already": True}
-    assert "on already" in billing("start-charging", people=True)
+    assert "was not stopped" in billing("start-charging", people=True)
     engine.forget_leases()
     engine.run()
     assert engine.status(subscription) == "active"
@@ -318,7 +318,7 @@ def test_the_doctor_names_a_copied_database_and_a_stopped_engine(
     engine.run()
     with engine.context.database.transaction() as connection:
         engine_rows.bind_gateway(connection, "127.0.0.1", "SOMEBODY-ELSE", force=True)
-    operating.stop_charging(engine.context, Actor("operator", "fire"))
+    operations.stop_charging(engine.context, Actor("operator", "fire"))
     monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")
 
     said = billing("doctor", code=1)

@@ -17,9 +17,9 @@ def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: B
     engine.run()
 
     said = billing(*CANCEL, subscription, "--refund", "full", people=True)
-    assert "Rp 50,000 will be given back" in said
-    assert "0 open invoices became void" in said
-    assert f"the wallet stays linked: nobody asked to unlink it; billing wallet unbind {customer}" \
+    assert "Rp 50,000 will be refunded" in said
+    assert "0 open invoices were voided" in said
+    assert f"the wallet stays linked; unlink it with: billing wallet unbind {customer}" \
         in " ".join(said.split())  # fmt: skip
 
 
@@ -30,8 +30,8 @@ def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -
     engine.run()
 
     said = billing(*CANCEL, subscription, "--refund", "prorated", "--unbind", people=True)
-    assert "Rp 0 will be given back" in said
-    assert "1 open invoice became void" in said
+    assert "Rp 0 will be refunded" in said
+    assert "1 open invoice was voided" in said
     assert "the wallet is unlinked as soon as no charge or refund needs it" in said
 
 
@@ -41,7 +41,7 @@ def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billin
     _, second = engine.begun(code="Q")
     engine.run()
 
-    assert "given back" not in billing(*CANCEL, first, people=True)
+    assert "refunded" not in billing(*CANCEL, first, people=True)
     found = billing(*CANCEL, second)
     assert (found["refunded"], found["invoices_voided"]) == (0, 0)
     assert (found["wallet"], found["wallet_used_by"]) == ("stays", [])
@@ -73,7 +73,7 @@ def test_what_a_later_end_gives_back_is_told_to_be_worked_out_then(
     engine.run()
     when = (engine.now + 3 * DAY).isoformat()
     said = billing(*CANCEL, subscription, "--at", when, "--refund", "prorated", people=True)
-    assert "what goes back (prorated) is worked out then" in said
+    assert "the refund (prorated) is computed then" in said
 
 
 def test_a_customer_without_a_wallet_is_told_to_have_none(engine: Engine, billing: Billing) -> None:

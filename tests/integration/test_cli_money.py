@@ -66,13 +66,13 @@ def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> Non
     assert (done["next_plan"], done["next_amount"]) == ("Q", 30_000)
     assert done["change_at"] == "2026-02-28T09:00:00+07:00"
     told = billing("subscription", "change", subscription, "--plan", "P", people=True)
-    assert "the planned change is taken back" in told
+    assert "the planned change is withdrawn" in told
     told = billing("subscription", "change", subscription, "--quantity", 3, people=True)
     assert "is P now, Rp 30,000 a period" in told
     assert "Rp 20,000 is charged for the days that are left" in told
     engine.run()
     told = billing("subscription", "change", subscription, "--amount", 9_000, people=True)
-    assert "Rp 21,000 is the customer's, for the next invoices" in told
+    assert "Rp 21,000 is the customer's, for future invoices" in told
     assert billing("customer", "show", customer)["balance"] == 21_000
     assert "say what to change" in billing("subscription", "change", subscription, code=1)
     assert "--quantity must be" in billing(
@@ -139,7 +139,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
     told = billing("customer", "show", customer, people=True)
     assert "on its way back Rp 20,000" in told
     assert billing("invoice", "show", invoice)["amount_refunding"] == 20_000
-    assert "nobody knows yet" in billing("subscription", "show", subscription, people=True)
+    assert "outcome unknown" in billing("subscription", "show", subscription, people=True)
     assert "neither parked" in billing(
         "refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket", code=1
     )
@@ -152,7 +152,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
     told = billing(
         *["refunds", "resolve", made["id"], "--as", "declined", "--reason", "ticket"], people=True
     )
-    assert "the gateway says: not found" in told
+    assert "the gateway's answer: not found" in told
     engine.no_more_scripts()
     engine.advance(timedelta(days=2))
     assert billing("customer", "show", customer)["amount_kept"] == 50_000
@@ -168,7 +168,7 @@ def test_a_refund_that_must_go_back_is_seen_to(billing: Billing, engine: Engine)
     [waiting] = billing("refunds", "list", "--waiting")
     assert (waiting["kind"], waiting["amount"]) == ("unreturned", 50_000)
     assert billing("audit", code=1)["findings"][0]["name"] == "money that must go back went back"
-    assert "must be: billing refunds retry" in billing(
+    assert "must be returned: billing refunds retry" in billing(
         "subscription", "show", subscription, people=True
     )
 

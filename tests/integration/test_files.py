@@ -13,7 +13,9 @@ import pytest
 from billing import cli
 from billing.cli.formulas import original, safe
 from billing.domain.events import OPERATOR, Actor
-from billing.services import importing, refunding, subscribing
+from billing.services.money import refunding
+from billing.services.operating import importing
+from billing.services.subscriptions import subscribing
 from tests.integration.engine import KEY, Engine
 
 DAY = timedelta(days=1)
@@ -234,7 +236,7 @@ def test_a_row_that_comes_twice_in_a_file_is_once(
 
     told = json.loads(capsys.readouterr().out)
     assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
-    reason = "id 'S' is there already with another amount"
+    reason = "id 'S' exists already with another amount"
     assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [
         f"4,{reason},{rows[2]}"
     ]

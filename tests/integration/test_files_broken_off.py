@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from billing import cli
-from billing.services import importing
+from billing.services.operating import importing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -50,7 +50,7 @@ def test_an_import_that_breaks_off_says_what_was_added(
     added = engine.counts()["customers"]
     assert added == 2 * batches
     assert said in told
-    assert f"; {added} added, 0 were there already, 0 rejected before it broke off" in told
+    assert f"; {added} added, 0 existed already, 0 rejected before the import stopped" in told
     monkeypatch.undo()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import importing, subscribing
+from billing.services.operating import importing
+from billing.services.subscriptions import subscribing
 from tests.integration.command import Billing, environment
 from tests.integration.engine import Engine
 
@@ -119,7 +120,7 @@ def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: P
     assert done.returncode == 1
     assert done.stderr.decode() == (
         f"billing: cannot write {file}.rejected.csv: File too large;"
-        " 1 added, 0 were there already, 1 rejected\n"
+        " 1 added, 0 existed already, 1 rejected\n"
     )
     assert [each.name for each in tmp_path.iterdir()] == ["c.csv"]
     assert engine.counts()["customers"] == 1
@@ -159,6 +160,6 @@ def test_a_dry_run_through_a_pipe_writes_nothing(engine: Engine, tmp_path: Path)
         engine, "import", "customers", "-", "--dry-run", cwd=tmp_path,
         input=b"id,name\nA,Ayu\nA,Ayu\n",
     )  # fmt: skip
-    assert done.stdout == b"1 would be added, 1 were there already\n"
+    assert done.stdout == b"1 would be added, 1 existed already\n"
     assert (done.returncode, done.stderr) == (0, b"")
     assert engine.counts()["customers"] == 0

@@ -7,7 +7,7 @@ import pytest
 
 from billing import cli
 from billing.domain.events import OPERATOR
-from billing.services import refunding
+from billing.services.money import refunding
 from tests.integration.engine import Engine
 from tests.integration.test_files import shell
 

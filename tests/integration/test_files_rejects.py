@@ -8,7 +8,7 @@ import pytest
 
 from billing import cli
 from billing.domain.events import OPERATOR
-from billing.services import importing
+from billing.services.operating import importing
 from tests.integration.engine import Engine
 from tests.integration.test_files import shell, written
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from billing.domain.errors import NotConfigured
 from billing.sandbox.process import SandboxProcess
-from billing.services import charging
+from billing.services.collecting import charging
 from billing.store import migrate
 from billing.store.session import TRANSACTION, Database
 from tests.commands import command

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR, Actor, event
-from billing.services import auditing, isolating, operating, refunding, unbinding
-from billing.services.attention import Attention, listed
-from billing.services.isolating import Kind
+from billing.services.money import refunding
+from billing.services.operating import isolation, operations
+from billing.services.operating.isolation import Kind
+from billing.services.reading import auditing
+from billing.services.reading.attention import Attention, listed
+from billing.services.wallets import unlinking
 from billing.store.queries import attention as statements
 from billing.store.queries import events
 from tests.integration.command import Billing
@@ -109,7 +112,7 @@ def test_a_surplus_payment_that_cannot_be_given_back_is_a_dead_end(engine: Engin
     engine.script("drop_after", customer)
     engine.run()
     [invoice] = engine.invoices(subscription)
-    operating.void_invoice(engine.context, invoice["id"], OPERATOR)
+    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
     engine.script("failed", customer, "refund")
     engine.advance(DAY)
 
@@ -132,7 +135,7 @@ def _link(engine: Engine) -> None:
 def _unlink(engine: Engine) -> None:
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
     engine.advance(2 * DAY)
     engine.dead_ends = {"unlink stuck"}
 
@@ -151,7 +154,7 @@ def _unpaid(engine: Engine) -> None:
 
 def _stopped(engine: Engine) -> None:
     engine.begun(every="1 year")
-    operating.stop_charging(engine.context, Actor("operator", "fire"))
+    operations.stop_charging(engine.context, Actor("operator", "fire"))
     engine.tick(["ticks.open_periods"])
     engine.set_clock(engine.now + timedelta(minutes=1))
 
@@ -196,14 +199,14 @@ def test_a_held_row_of_any_kind_is_an_alarm(engine: Engine, kind: Kind) -> None:
         invoice = engine.invoices(subscription)[0]["id"]
         refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [row] = engine.rows(f"SELECT id FROM {kind.value}s")
-    isolating.set_aside(engine.context, kind, row["id"], ValueError("odd"))
+    isolation.set_aside(engine.context, kind, row["id"], ValueError("odd"))
 
     [found] = waiting(engine)
     assert found.item[:3] == (kind.value, str(row["id"]), customer)
     assert (found.item.cause, found.item.why, found.item.alarm) == ("held", "ValueError: odd", True)
     assert found.command.startswith(f"billing release {kind.value} {row['id']}")
     assert [item.id for item in auditing.dead_ends(engine.context)] == [str(row["id"])]
-    isolating.release(engine.context, kind, row["id"], OPERATOR)
+    isolation.release(engine.context, kind, row["id"], OPERATOR)
     engine.advance(DAY)
 
 
@@ -254,7 +257,7 @@ def test_what_contradicts_a_persons_word_is_listed_until_somebody_has_seen_it(
     [found] = waiting(engine)
     assert (found.item.cause, found.item.why) == ("contradicted", "the gateway says otherwise")
     assert found.command.startswith(f"billing release charge {charge['id']}")
-    isolating.release(engine.context, isolating.Kind.CHARGE, charge["id"], OPERATOR)
+    isolation.release(engine.context, isolation.Kind.CHARGE, charge["id"], OPERATOR)
     assert waiting(engine) == []
 
 
@@ -264,7 +267,7 @@ def test_a_page_goes_on_where_the_one_before_ended(engine: Engine) -> None:
     for _ in range(5):
         subscription = engine.subscribe(engine.customer())
         error = ValueError("odd")
-        isolating.set_aside(engine.context, isolating.Kind.SUBSCRIPTION, subscription, error)
+        isolation.set_aside(engine.context, isolation.Kind.SUBSCRIPTION, subscription, error)
         engine.set_clock(engine.now + timedelta(seconds=1))
     _link(engine)
     whole = waiting(engine)

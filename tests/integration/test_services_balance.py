@@ -9,7 +9,9 @@ from billing.domain.errors import AlreadyExists, BillingError, IllegalMove, Inva
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.subscription import RefundPolicy
-from billing.services import crediting, discounting, ending, operating, refunding
+from billing.services.money import crediting, discounts, refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling
 from tests.integration.engine import Engine
 
 MONTH = timedelta(days=31)
@@ -18,7 +20,7 @@ WHY = Actor("operator", "an apology")
 
 def coupon(engine: Engine, code: str = "C", **values: int) -> str:
     """Offer a coupon."""
-    discounting.create_coupon(engine.context, code, OPERATOR, **values)
+    discounts.create_coupon(engine.context, code, OPERATOR, **values)
     return code
 
 
@@ -103,11 +105,11 @@ def test_a_coupon_is_used_as_often_as_it_may_be(engine: Engine) -> None:
         begun(engine, coupon=code)
     assert engine.counts()["subscriptions"] == before["subscriptions"]
 
-    discounting.archive_coupon(engine.context, coupon(engine, "OLD", percent=1), OPERATOR)
+    discounts.archive_coupon(engine.context, coupon(engine, "OLD", percent=1), OPERATOR)
     with pytest.raises(IllegalMove, match="archived"):
-        discounting.apply(engine.context, "OLD", subscription, OPERATOR)
+        discounts.apply(engine.context, "OLD", subscription, OPERATOR)
     with pytest.raises(NotKnown, match="did you mean 'OLD'"):
-        discounting.apply(engine.context, "OLDD", subscription, OPERATOR)
+        discounts.apply(engine.context, "OLDD", subscription, OPERATOR)
     with pytest.raises(AlreadyExists):
         coupon(engine, "OLD", percent=2)
 
@@ -149,18 +151,18 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
     """Added in the middle of a period, charged with the next one, and gone after it."""
     customer, subscription = begun(engine)
     engine.run()
-    discounting.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
+    discounts.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
     engine.advance(2 * MONTH)
 
     assert paid(engine, customer) == [10_000, 10_700, 10_000]
     with pytest.raises(InvalidValue, match="exceed"):
-        discounting.add_extra(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
+        discounts.add_extra(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
     for title, why in ((" ", "must not be empty"), ("a\ntowel", "printable")):
         with pytest.raises(InvalidValue, match=why):
-            discounting.add_extra(engine.context, subscription, title, 1, OPERATOR)
-    ending.cancel(engine.context, subscription, OPERATOR)
+            discounts.add_extra(engine.context, subscription, title, 1, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
     with pytest.raises(IllegalMove, match="canceled"):
-        discounting.add_extra(engine.context, subscription, "late", 1, OPERATOR)
+        discounts.add_extra(engine.context, subscription, "late", 1, OPERATOR)
 
 
 def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
@@ -168,9 +170,9 @@ def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
     _, subscription = begun(engine)
     engine.run()
     for title, amount in (("a towel", 700), ("a bag", 900)):
-        discounting.add_extra(engine.context, subscription, title, amount, OPERATOR)
+        discounts.add_extra(engine.context, subscription, title, amount, OPERATOR)
 
-    ending.cancel(engine.context, subscription, Actor("operator", "left"))
+    canceling.cancel(engine.context, subscription, Actor("operator", "left"))
     engine.run()
 
     told = [(e["data"]["title"], e["data"]["amount"], e["reason"])
@@ -187,7 +189,7 @@ def test_a_coupon_for_ever_that_is_replaced_is_told(engine: Engine) -> None:
     engine.run()
     assert engine.told("subscription.coupon_dropped") == []
 
-    discounting.apply(engine.context, "new", subscription, Actor("operator", "promised"))
+    discounts.apply(engine.context, "new", subscription, Actor("operator", "promised"))
 
     [told] = engine.told("subscription.coupon_dropped")
     assert told["data"] == {"why": "replaced by another coupon", "coupon": "ever"}
@@ -236,11 +238,11 @@ def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
     [invoice] = engine.invoices(subscription)
     assert balance(engine, customer) == [0]
 
-    operating.void_invoice(engine.context, invoice["id"], OPERATOR)
+    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
     assert balance(engine, customer) == [4_000]
     engine.advance(MONTH)
     assert balance(engine, customer) == [0]
-    ending.cancel(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
     assert balance(engine, customer) == [4_000]
 
 
@@ -263,7 +265,7 @@ def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) 
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR, refund=ending.RefundPolicy.FULL)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=canceling.RefundPolicy.FULL)
     engine.run()
 
     assert [r["amount"] for r in engine.refunds(customer)] == [6_000]
@@ -275,7 +277,7 @@ def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) 
 
 def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:
     """It goes back through the payment it came from, once; a gift cannot be paid out."""
-    from billing.services import changing
+    from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)
     give(engine, customer, 500)
@@ -301,14 +303,14 @@ def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
 
     A payout belongs to the subscription whose payment it gives back, and shows in its life.
     """
-    from billing.services import changing
+    from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)
     engine.plan("LESS", amount=1_000)
     give(engine, customer, 500)
     engine.run()
     changing.change(engine.context, subscription, OPERATOR, plan_code="LESS")
-    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
     [_, credit] = engine.rows("SELECT * FROM credits ORDER BY id")
     crediting.refund(engine.context, credit["id"], OPERATOR)
     engine.run()
@@ -324,7 +326,7 @@ def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
 
 def test_a_refund_does_not_give_back_what_was_credited(engine: Engine) -> None:
     """After a downgrade the invoice's refundable rest is less by the credit."""
-    from billing.services import changing
+    from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)
     engine.plan("LESS", amount=1_000)

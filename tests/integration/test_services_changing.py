@@ -8,7 +8,7 @@ import pytest
 from billing.domain.errors import BillingError, IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import RefundPolicy
-from billing.services import changing, ending, pausing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import Engine
 
 APRIL = datetime(2026, 4, 1, 2, tzinfo=UTC)
@@ -187,7 +187,7 @@ def test_a_prorated_cancellation_after_an_upgrade(engine: Engine, april: tuple[s
     engine.advance(15 * DAY)
     change(engine, subscription, "BIG")
 
-    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
     engine.run()
 
     # Both have one instant: only the events are in an order.
@@ -207,7 +207,7 @@ def test_a_full_refund_after_a_downgrade_gives_nothing_back_twice(
     credited = balance(engine, customer)
     assert credited > 0
 
-    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
     engine.run()
 
     assert [r["amount"] for r in engine.refunds(customer)] == [30_000 - credited]
@@ -241,7 +241,7 @@ def refused(engine: Engine, subscription: UUID, kind: type[BillingError], **opti
 
 def test_what_makes_no_sense_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
     """An archived or unknown plan, a cron's own dates, a quantity of nought, too few cycles."""
-    from billing.services import subscribing
+    from billing.services.subscriptions import subscribing
 
     _, subscription = april
     engine.plan("OLD", amount=1)
@@ -275,7 +275,7 @@ def test_what_is_owed_comes_first(engine: Engine, april: tuple[str, UUID]) -> No
 
     pausing.pause(engine.context, subscription, OPERATOR)
     assert "is paused" in refused(engine, subscription, IllegalMove, quantity=2)
-    ending.cancel(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
     assert "nothing to change" in refused(engine, subscription, IllegalMove, quantity=2)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.services import charging, claiming
+from billing.services.collecting import charging, claiming
 from billing.store.queries import claims
 from tests.integration.engine import START, Engine
 

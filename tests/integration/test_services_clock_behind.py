@@ -9,7 +9,8 @@ import pytest
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import RefundPolicy
-from billing.services import auditing, changing, ending, pausing
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import START, Engine
 
 BEHIND = timedelta(minutes=15)
@@ -71,7 +72,7 @@ def test_a_prorated_cancellation_gives_all_of_it_back(engine: Engine) -> None:
     """Nothing of the period was used."""
     subscription = behind(engine)
 
-    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
 
     later(engine)
     assert engine.one("SELECT sum(amount) FROM refunds WHERE status = 'succeeded'") == 30_000

@@ -7,7 +7,11 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR, Actor
-from billing.services import auditing, charging, crediting, ending, operating, refunding
+from billing.services.collecting import charging
+from billing.services.money import crediting, refunding
+from billing.services.operating import operations
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -17,7 +21,7 @@ def test_an_outage_before_the_end_makes_no_period_free(engine: Engine) -> None:
     """Periods that began before the date of the cancellation are billed when the engine is back."""
     customer, subscription = engine.begun(every="10 days")
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 25 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 25 * DAY)
 
     engine.set_clock(engine.now + 40 * DAY)
     engine.run()
@@ -32,7 +36,7 @@ def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
     customer, subscription = engine.begun(every="10 days")
     engine.script("drop_after", customer, times=1)
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + timedelta(seconds=30))
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + timedelta(seconds=30))
     engine.advance(DAY)
 
     assert engine.subscription(subscription)["status"] == "canceled"
@@ -48,7 +52,7 @@ def test_a_term_is_over_when_the_last_doubt_is(engine: Engine, says: str) -> Non
     engine.script("pending", customer, end=says, after_queries=2)
     engine.run()
     [first] = engine.invoices(subscription)
-    operating.void_invoice(engine.context, first["id"], OPERATOR)
+    operations.void_invoice(engine.context, first["id"], OPERATOR)
     crediting.grant(engine.context, customer, 50_000, Actor("operator", "a gift"))
     engine.set_clock(engine.now + 11 * DAY)
     engine.tick(["ticks.open_periods"])
@@ -63,7 +67,7 @@ def test_a_wish_to_unbind_survives_an_earlier_end(engine: Engine) -> None:
     """Dunning that ends the subscription before its date deletes the token as was asked."""
     customer, subscription = engine.begun(every="1 month", retries="1d")
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 80 * DAY, unbind=True)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 80 * DAY, unbind=True)
     engine.put_cash(customer, 0)
     engine.advance(40 * DAY)
 

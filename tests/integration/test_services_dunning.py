@@ -7,11 +7,12 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import auditing, linking, operating
+from billing.services.operating import operations
+from billing.services.reading import auditing
+from billing.services.wallets import linking
 from tests.integration.engine import START, Engine
 
-DAY = timedelta(days=1)
-MINUTE = timedelta(minutes=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 def tried_after(engine: Engine, subscription: UUID, period: int = 0) -> list[float]:
@@ -29,7 +30,6 @@ def test_a_decline_is_recovered_on_its_day(engine: Engine, declines: int, days: 
     assert engine.status(subscription) == "past_due"
 
     engine.advance(days * DAY)
-
     assert tried_after(engine, subscription) == [0, 2, 7, 14, 21][: declines + 1]
     assert engine.status(subscription) == "active"
     assert len(engine.debits(customer)) == 1
@@ -171,7 +171,7 @@ def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     engine.script("pending", customer)
     engine.advance(10 * DAY)
     [charge] = engine.charges(subscription)
-    operating.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+    operations.resolve_charge(engine.context, charge["id"], False, OPERATOR)
 
     engine.advance(30 * DAY)
 
@@ -192,7 +192,7 @@ def test_an_operators_retry_spends_no_step_and_shifts_no_date(engine: Engine) ->
     [invoice] = engine.invoices(subscription)
     for day in (1, 3):
         engine.advance(START + day * DAY)
-        operating.retry_invoice(engine.context, invoice["id"], OPERATOR)
+        operations.retry_invoice(engine.context, invoice["id"], OPERATOR)
         engine.run()
 
     engine.advance(START + 50 * DAY)
@@ -210,14 +210,14 @@ def test_an_operators_retry_is_refused_where_it_could_do_harm(engine: Engine) ->
     engine.run()
     invoice = engine.invoices(subscription)[0]["id"]
     with pytest.raises(IllegalMove, match="unresolved"):
-        operating.retry_invoice(engine.context, invoice, OPERATOR)
+        operations.retry_invoice(engine.context, invoice, OPERATOR)
     engine.script("decline", customer, times=2)
     engine.advance(START + 7 * DAY)
     with pytest.raises(IllegalMove, match="older"):
-        operating.retry_invoice(engine.context, engine.invoices(subscription)[1]["id"], OPERATOR)
+        operations.retry_invoice(engine.context, engine.invoices(subscription)[1]["id"], OPERATOR)
     engine.advance(START + 20 * DAY)
     with pytest.raises(IllegalMove, match="not open"):
-        operating.retry_invoice(engine.context, invoice, OPERATOR)
+        operations.retry_invoice(engine.context, invoice, OPERATOR)
 
 
 def test_a_late_success_after_dunning_gave_up_pays_the_invoice(engine: Engine) -> None:
@@ -365,7 +365,7 @@ class TestAWalletThatIsShort:
         customer, subscription = engine.begun(every="2 months", cash=0)
         engine.advance(START + 3 * DAY)
 
-        operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+        operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
         engine.run()
 
         assert len(engine.ledger(customer, "payment")) == 2

@@ -5,8 +5,8 @@ from datetime import timedelta
 from billing.domain.events import Actor
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
-from billing.services import settling
-from billing.services.settling import News
+from billing.services.collecting import settling
+from billing.services.collecting.settling import News
 from tests.integration.engine import START, Engine
 
 

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 from billing.domain.events import OPERATOR, Actor
-from billing.services import changing, crediting, discounting, ending, forecasting, pausing
+from billing.services.money import crediting, discounts
+from billing.services.reading import forecasting
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -32,14 +34,14 @@ def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
     engine.subscribe(poor, "R")
     engine.put_cash(poor, 0)
     engine.run()
-    ending.cancel(engine.context, ends, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, ends, OPERATOR, at=canceling.PERIOD_END)
     back = engine.now + 20 * DAY
     pausing.pause(engine.context, away, OPERATOR, until=back)
     engine.subscribe(people[0], start=engine.now + 5 * DAY, again=True)
     engine.put_cash(poor, 5_000_000)
     # Coupons, a line for one invoice, a balance, and two planned changes.
-    discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=2)
-    discounting.create_coupon(engine.context, "FREE", OPERATOR, percent=100, cycles=1)
+    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=2)
+    discounts.create_coupon(engine.context, "FREE", OPERATOR, percent=100, cycles=1)
     engine.subscribe(people[6], coupon="HALF", setup_fee=700)
     engine.subscribe(people[7], coupon="FREE")
     crediting.grant(engine.context, people[7], 12_000, Actor("operator", "a gift"))

@@ -14,24 +14,16 @@ from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Gateway
 from billing.domain.refund import RefundVerdict
-from billing.services import (
-    auditing,
-    charging,
-    guarding,
-    linking,
-    looking,
-    opening,
-    operating,
-    reconciling,
-    refund_resolution,
-    refunding,
-    unbinding,
-)
+from billing.services.collecting import charging, opening, prechecks, reconciling
 from billing.services.context import Context
+from billing.services.money import refund_resolution, refunding
+from billing.services.operating import operations, safety
+from billing.services.reading import auditing
+from billing.services.wallets import linking, unlinking
 from billing.store.queries import engine as engine_rows
 from tests.integration.answering import answer_with
 from tests.integration.engine import START, Engine
-from tests.integration.test_services_resolving import HOUR
+from tests.integration.test_services_charge_resolution import HOUR
 
 CALLS = {
     name for name, member in vars(Gateway).items() if callable(member) and not name.startswith("_")
@@ -73,7 +65,7 @@ class World:
         self.linking = engine.customer(linked=False)
         engine.bind(self.linking)
         self.wanted = engine.customer()
-        unbinding.unbind(engine.context, self.wanted, OPERATOR)
+        unlinking.unbind(engine.context, self.wanted, OPERATOR)
         self.unlinked = engine.customer(linked=False)
         self.unopened = engine.customer()
         engine.execute(
@@ -93,16 +85,16 @@ class World:
 Drive = Callable[[Context, World, Engine], Any]
 
 SITES: dict[str, Drive] = {
-    "calling._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
-    "looking._look": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
-    "looking._shortfall": lambda c, w, _e: looking.look(c, [w.invoices["declined"]]),
+    "dispatch._news": lambda c, w, _e: charging.collect(c, [w.invoices["due"]]),
+    "prechecks._look": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
+    "prechecks._shortfall": lambda c, w, _e: prechecks.look(c, [w.invoices["declined"]]),
     "reconciling._answer": lambda c, w, _e: reconciling.ask(c, [w.charges["lost"]]),
     "refunding._send": lambda c, w, _e: refunding.send_due(c, w.refunds["paid"]),
     "refunding._ask": lambda c, w, _e: refunding.send_due(c, w.refunds["asked"]),
     "refund_resolution.resolve_refund": lambda c, w, _e: refund_resolution.resolve_refund(
         c, w.refunds["unsure"], RefundVerdict.SUCCEEDED, replace(OPERATOR, reason="seen")
     ),
-    "unbinding.delete_token": lambda c, w, e: unbinding.delete_token(c, e.wallets(w.wanted)[0]),
+    "unlinking.delete_token": lambda c, w, e: unlinking.delete_token(c, e.wallets(w.wanted)[0]),
     "linking._ask_for_link": lambda c, w, _e: linking.bind(
         c, w.unlinked, "6281234567890", OPERATOR
     ),
@@ -112,19 +104,19 @@ SITES: dict[str, Drive] = {
     "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),
     "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
     "auditing.audit_gateway": lambda c, _w, e: list(auditing.audit_gateway(c, START, e.now)),
-    "guarding.check_keys": lambda c, _w, _e: guarding.check_keys(c),
-    "resolving.resolve_charge": lambda c, w, _e: operating.resolve_charge(
+    "safety.check_keys": lambda c, _w, _e: safety.check_keys(c),
+    "charge_resolution.resolve_charge": lambda c, w, _e: operations.resolve_charge(
         c, w.charges["parked"], False, OPERATOR
     ),
-    "resolving._kept": lambda c, w, _e: operating.resolve_charge(
+    "charge_resolution._kept": lambda c, w, _e: operations.resolve_charge(
         c, w.charges["paid"], True, OPERATOR
     ),
 }
 """Each function of a service that calls the gateway, and what leads to it."""
 SAID = {
     "linking._ask_for_link", "linking._delete_lost_tokens", "linking._poll", "linking.balance",
-    "auditing.audit_gateway",
-    "resolving.resolve_charge", "resolving._kept", "refund_resolution.resolve_refund",
+    "auditing.audit_gateway", "charge_resolution.resolve_charge", "charge_resolution._kept",
+    "refund_resolution.resolve_refund",
 }  # fmt: skip
 """Those that a person waits for: they say why nobody was called."""
 
@@ -168,7 +160,7 @@ def test_the_real_gateway_is_called_and_a_foreign_one_is_not(engine: Engine) -> 
             drive(engine.context, world, engine)
         assert set(asked.calls) & CALLS == set(), site
 
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     wanted = sites()
     for site, drive in SITES.items():
         asked.calls.clear()

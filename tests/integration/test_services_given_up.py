@@ -8,7 +8,8 @@ import pytest
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import OnExhausted
-from billing.services import changing, operating, pausing
+from billing.services.operating import operations
+from billing.services.subscriptions import changing, pausing
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -35,9 +36,11 @@ def test_a_period_that_was_given_up_is_paid_or_void_before_its_price_changes(
     pausing.resume(engine.context, subscription, OPERATOR)
     [owed] = engine.invoices(subscription)
 
-    with pytest.raises(IllegalMove, match=f"given up; pay it .*invoice retry {owed['id']}.* void"):
+    with pytest.raises(
+        IllegalMove, match=f"uncollectible; pay it .*invoice retry {owed['id']}.* void"
+    ):
         changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
-    operating.retry_invoice(engine.context, owed["id"], OPERATOR)
+    operations.retry_invoice(engine.context, owed["id"], OPERATOR)
     engine.run()
     changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
     engine.run()
@@ -52,7 +55,7 @@ def test_a_debt_that_is_given_up_again_leaves_nobody_behind(
 ) -> None:
     """It went on while the second try was not certain yet, and owes nothing that is open."""
     _customer, subscription = debtor
-    operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
     pausing.resume(engine.context, subscription, OPERATOR)
     engine.advance(DAY)
@@ -67,7 +70,7 @@ def test_a_debt_that_is_given_up_again_does_not_keep_a_term_open(
     """The same where no period is left: it is completed, and does not wait for ever."""
     _customer, subscription = debtor
     engine.advance(80 * DAY)
-    operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
     pausing.resume(engine.context, subscription, OPERATOR)
     engine.advance(DAY)

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from billing.domain.charge import ASK_AFTER
-from billing.services import charging
+from billing.services.collecting import charging
 from billing.services.context import LEASE_SECONDS
-from billing.services.isolating import Kind
+from billing.services.operating.isolation import Kind
 from billing.store.queries import claims
 from tests.integration.engine import START, Engine, in_any_order
 from tests.integration.held import is_held, release

@@ -10,8 +10,10 @@ from alembic import command
 from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import changing, importing, linking, subscribing
 from billing.services.context import Request
+from billing.services.operating import importing
+from billing.services.subscriptions import changing, subscribing
+from billing.services.wallets import linking
 from billing.store import migrate
 from tests.integration import checks
 from tests.integration.engine import START, Engine

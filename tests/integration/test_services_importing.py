@@ -10,8 +10,10 @@ from cryptography.fernet import Fernet
 from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import changing, importing, linking, subscribing, unbinding
-from billing.services.importing import Report
+from billing.services.operating import importing
+from billing.services.operating.importing import Report
+from billing.services.subscriptions import changing, subscribing
+from billing.services.wallets import linking, unlinking
 from billing.store.vault import Vault
 from tests.integration.engine import KEY, Engine, running
 from tests.integration.kept import Kept
@@ -63,10 +65,10 @@ def both(engine: Engine, *rows: Cells) -> tuple[int, int, Sequence[tuple[int, st
 def test_two_people_under_one_reference_are_not_one(shop: Engine) -> None:
     """The second is rejected with the line and the column; nothing says that it is billed."""
     assert both(shop, cells("1", "A"), cells("1", "B")) == (
-        1, 0, [(3, "id '1' is there already with another customer")],
+        1, 0, [(3, "id '1' exists already with another customer")],
     )  # fmt: skip
     assert both(shop, cells("1", "B")) == (
-        0, 0, [(2, "id '1' is there already with another customer")],
+        0, 0, [(2, "id '1' exists already with another customer")],
     )  # fmt: skip
     assert shop.rows("SELECT customer_id FROM subscriptions") == [{"customer_id": "A"}]
 
@@ -136,8 +138,8 @@ def test_a_customer_with_another_name_is_rejected(shop: Engine) -> None:
         lines = list(enumerate(rows, 2))
         [*_, report] = importing.customers(shop.context, lines, OPERATOR, dry_run=dry_run)
         assert outcome(report) == (1, 2, [
-            (4, "id 'D' is there already with another name"),
-            (6, "id 'A' is there already with another name and email"),
+            (4, "id 'D' exists already with another name"),
+            (6, "id 'A' exists already with another name and email"),
         ])  # fmt: skip
     assert shop.rows("SELECT name FROM customers WHERE id = 'D'") == [{"name": "Ani"}]
 
@@ -150,8 +152,8 @@ def test_rows_of_one_file_meet_each_other_in_two_batches(
     rows = (cells("1", "A", "t1"), cells("1", "A", "t1"), cells("1", "B"), cells("2", "B", "t1"),
             cells("3", "A", "t2"), cells("4", "A", "t1"))  # fmt: skip
     assert both(shop, *rows) == (2, 1, [
-        (4, "id '1' is there already with another customer and token"),
-        (5, "the token is known already, of customer 'A'"),
+        (4, "id '1' exists already with another customer and token"),
+        (5, "the token already belongs to customer 'A'"),
         (6, "customer 'A' has a wallet with another token"),
     ])  # fmt: skip
     assert [row["customer_id"] for row in shop.rows("SELECT * FROM wallets")] == ["A"]
@@ -167,16 +169,16 @@ def test_a_token_of_a_linked_wallet_is_known(shop: Engine) -> None:
     rows = (cells("1", "A", token), cells("2", linked, "another"), cells("3", linked, token),
             cells("4", waiting, "third"))  # fmt: skip
     assert both(shop, *rows) == (1, 0, [
-        (2, f"the token is known already, of customer {linked!r}"),
+        (2, f"the token already belongs to customer {linked!r}"),
         (3, f"customer {linked!r} has a wallet with another token"),
         (5, f"customer {waiting!r} has a link that is still open"),
     ])  # fmt: skip
 
-    unbinding.unbind(shop.context, linked, OPERATOR)
+    unlinking.unbind(shop.context, linked, OPERATOR)
     shop.run()
     assert [row["token_sealed"] for row in shop.wallets(linked)] == [None]
     assert both(shop, cells("1", "A", token), cells("3", linked, token)) == (
-        0, 1, [(2, f"the token is known already, of customer {linked!r}")],
+        0, 1, [(2, f"the token already belongs to customer {linked!r}")],
     )  # fmt: skip
 
 
@@ -187,7 +189,7 @@ def test_tokens_from_before_the_hashes_are_known(shop: Engine) -> None:
     shop.execute("UPDATE wallets SET token_hash = NULL")
 
     assert outcome(bring(shop, *rows, cells("3", "C", "t1"))) == (
-        0, 2, [(4, "the token is known already, of customer 'A'")],
+        0, 2, [(4, "the token already belongs to customer 'A'")],
     )  # fmt: skip
     assert shop.one("SELECT count(token_hash) FROM wallets") == 2
 
@@ -202,7 +204,7 @@ def test_a_token_that_two_wallets_had_before_the_hashes_stops_nothing(shop: Engi
     )
     for _ in range(2):
         [(line, reason)] = bring(shop, cells("3", "C", "t1")).bad
-        assert (line, "known already" in reason) == (2, True)
+        assert (line, "already belongs to" in reason) == (2, True)
         assert shop.one("SELECT count(token_hash) FROM wallets") == 1
 
 
@@ -247,7 +249,7 @@ def test_a_link_whose_token_another_customer_has_fails_and_says_so(engine: Engin
     [wallet] = engine.wallets(customer)
     assert wallet["status"] == "failed"
     assert wallet["reason"] == (
-        f"its token is that of customer {other!r} already; unbind that wallet first"
+        f"its token already belongs to customer {other!r}; unbind that wallet first"
     )
 
 

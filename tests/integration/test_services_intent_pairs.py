@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import changing, ending, pausing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -41,7 +41,7 @@ def test_no_year_is_planned_that_would_end_after_ten_days(
 ) -> None:
     """An end on 11 May, and a year from 1 May on: one of both has to be taken back."""
     customer, subscription = april
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
     before = engine.subscription(subscription)
 
     with pytest.raises(IllegalMove, match=f"cancel {subscription} --withdraw"):
@@ -62,11 +62,11 @@ def test_no_end_is_planned_inside_a_year_that_is_to_begin(
     before = engine.subscription(subscription)
 
     with pytest.raises(IllegalMove, match=f"change {subscription} --plan A"):
-        ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
+        canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
     assert engine.subscription(subscription) == before
 
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 400 * DAY)
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 20 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 400 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 20 * DAY)
     engine.advance(60 * DAY)
     assert paid(engine, customer) == [30_000]
 
@@ -77,7 +77,7 @@ def test_a_year_that_the_end_comes_before_is_not_charged_by_a_resumption(
     """Both were for 1 May: a new month from now on is the last one."""
     customer, subscription = april
     plan_year(engine, subscription)
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(10 * DAY)
     pausing.pause(engine.context, subscription, OPERATOR)
     engine.advance(DAY)
@@ -102,7 +102,7 @@ def test_an_end_after_the_change_moves_to_the_end_of_the_year(
     plan_year(engine, subscription)
     pausing.pause(engine.context, subscription, OPERATOR)
     engine.advance(35 * DAY)
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(DAY)
     resumed_at = engine.now
 
@@ -124,7 +124,7 @@ def test_a_return_that_brings_the_year_before_the_end(
     """The pause moves the year's start to where the end falls inside: a person is told."""
     customer, subscription = april
     plan_year(engine, subscription)
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 397 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 397 * DAY)
     until = engine.now + 40 * DAY if by_itself else None
     pausing.pause(engine.context, subscription, OPERATOR, until=until)
     engine.advance(41 * DAY)

@@ -10,14 +10,8 @@ from billing.domain.errors import IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.subscription import RefundPolicy
-from billing.services import (
-    changing,
-    discounting,
-    ending,
-    pausing,
-    refunding,
-    subscribing,
-)
+from billing.services.money import discounts, refunding
+from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -64,12 +58,12 @@ def test_another_interval_is_refused_while_an_end_is_planned(
 ) -> None:
     """No year is charged for a subscription that ends in sixteen days; the line says what to do."""
     customer, subscription = march
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(15 * DAY)
 
     with pytest.raises(IllegalMove, match=f"cancel {subscription} --withdraw"):
         change(engine, subscription, plan_code="YEAR")
-    ending.withdraw(engine.context, subscription, OPERATOR)
+    canceling.withdraw(engine.context, subscription, OPERATOR)
     change(engine, subscription, plan_code="YEAR")
 
     assert paid(engine, customer) == [31_000, 1_000_000 - credited(engine)[0]]
@@ -81,7 +75,7 @@ def test_a_resumption_from_now_gives_the_paid_days_back_and_moves_the_end(
 ) -> None:
     """Ten of thirty paid days are left: they lessen the new period; the end moves to its end."""
     customer, subscription = march
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(5 * DAY)
     pausing.pause(engine.context, subscription, OPERATOR)
     engine.advance(15 * DAY)
@@ -122,7 +116,7 @@ def test_a_return_on_a_due_date_keeps_the_end_of_that_period(
     due = engine.subscription(subscription)["next_due_at"]
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END)
     engine.advance(due)
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     planned = engine.subscription(subscription)["cancel_at"]
 
     pausing.resume(engine.context, subscription, OPERATOR)
@@ -159,7 +153,7 @@ def test_plans_that_a_late_tick_works_off_take_effect_as_of_their_dates(
     pausing.pause(
         engine.context, subscription, OPERATOR, at=pausing.PERIOD_END, until=due + 31 * DAY
     )
-    ending.cancel(engine.context, subscription, OPERATOR, at=due + 70 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=due + 70 * DAY)
 
     engine.set_clock(due + 200 * DAY)
     engine.run()
@@ -225,10 +219,10 @@ def test_a_planned_change_is_checked_against_what_will_be_then(
     engine.plan("LARGE", amount=MAX_AMOUNT, timezone="UTC")
     with pytest.raises(IllegalMove, match="ends after 1 periods"):
         change(engine, subscription, plan_code="TWICE", at="period-end")
-    discounting.add_extra(engine.context, subscription, "a towel", 999, OPERATOR)
+    discounts.add_extra(engine.context, subscription, "a towel", 999, OPERATOR)
     with pytest.raises(InvalidValue, match="extra lines"):
         change(engine, subscription, plan_code="LARGE", at="period-end")
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     for act in (
         lambda: change(engine, subscription, plan_code="B", at="period-end"),
         lambda: pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END),
@@ -333,13 +327,13 @@ def test_an_end_leaves_nothing_planned_and_tells_of_each(
 ) -> None:
     """Pause, return, change and coupon end with an event when the subscription does."""
     _, subscription = march
-    discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=3)
-    discounting.apply(engine.context, "HALF", subscription, OPERATOR)
+    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=3)
+    discounts.apply(engine.context, "HALF", subscription, OPERATOR)
     change(engine, subscription, plan_code="B", at="period-end")
     back = engine.now + 60 * DAY
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END, until=back)
 
-    ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
+    canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.PRORATED)
     engine.run()
 
     row = engine.subscription(subscription)
@@ -356,7 +350,7 @@ def test_an_end_before_the_tick_records_the_period_that_nobody_owes(
     """A period had begun and was not open yet: it is left out with its reason."""
     _, subscription = march
     engine.set_clock(engine.subscription(subscription)["next_due_at"] + DAY)
-    ending.cancel(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
 
     assert skipped(engine) == [(1, 1, "canceled")]
 

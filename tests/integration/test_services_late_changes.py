@@ -10,7 +10,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import changing, ending, pausing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -35,7 +35,7 @@ def test_an_end_is_planned_by_the_dates_of_the_plan_that_has_begun(
     engine: Engine, late: UUID
 ) -> None:
     """Not by those of the plan before it, which would bill ten days once more."""
-    ending.cancel(engine.context, late, OPERATOR, at="period-end")
+    canceling.cancel(engine.context, late, OPERATOR, at="period-end")
     engine.advance(60 * DAY)
 
     assert engine.subscription(late)["ended_at"] == TURNS + 20 * DAY
@@ -64,7 +64,7 @@ def test_an_end_at_once_records_the_periods_of_the_plan_that_had_begun(
     engine: Engine, late: UUID
 ) -> None:
     """Two periods of ten days had begun and were not opened; nobody owes them."""
-    ending.cancel(engine.context, late, OPERATOR)
+    canceling.cancel(engine.context, late, OPERATOR)
 
     [told] = engine.told("period.skipped")
     assert told["data"] == {"first": 1, "last": 2, "why": "canceled"}

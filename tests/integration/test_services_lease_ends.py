@@ -6,8 +6,10 @@ from uuid import UUID
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import charging, linking, opening, reconciling, refunding, unbinding
+from billing.services.collecting import charging, opening, reconciling
 from billing.services.context import LEASE_SECONDS, Context
+from billing.services.money import refunding
+from billing.services.wallets import linking, unlinking
 from tests.integration.engine import Engine
 
 Lease = Callable[[Context, int], Sequence[UUID]]
@@ -39,7 +41,7 @@ def due_refund(engine: Engine) -> None:
 def due_wallet(engine: Engine) -> None:
     """A wallet that is due to be unlinked."""
     customer = engine.customer()
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
 
 
 LEASES: dict[str, tuple[Callable[[Engine], None], Lease]] = {

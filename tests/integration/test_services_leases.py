@@ -10,17 +10,10 @@ from uuid import UUID
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import (
-    charging,
-    claiming,
-    linking,
-    looking,
-    opening,
-    operating,
-    reconciling,
-    refunding,
-    unbinding,
-)
+from billing.services.collecting import charging, claiming, opening, prechecks, reconciling
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.wallets import linking, unlinking
 from billing.store.queries import subscriptions
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
@@ -71,21 +64,21 @@ def test_what_was_locked_between_the_look_and_the_note_is_looked_at_again(
     engine.run()
     engine.set_clock(engine.now + DAY)
     due = charging.lease_due(engine.context, 10)
-    plain = looking._look
+    plain = prechecks._look
 
     with locked(other, subscription):
-        assert looking.look(engine.context, due) == {}
+        assert prechecks.look(engine.context, due) == {}
         assert leased(engine) == 0
 
-    def blind(_context: Any, row: Any, _now: Any) -> looking.Sight:
-        return looking.Sight(row, blind="nobody knows")
+    def blind(_context: Any, row: Any, _now: Any) -> prechecks.Sight:
+        return prechecks.Sight(row, blind="nobody knows")
 
     due = charging.lease_due(engine.context, 10)
     with locked(other, subscription), monkeypatch.context() as patch:
-        patch.setattr(looking, "_look", blind)
-        assert looking.look(engine.context, due) == {}
+        patch.setattr(prechecks, "_look", blind)
+        assert prechecks.look(engine.context, due) == {}
         assert leased(engine) == 0
-    assert plain is looking._look
+    assert plain is prechecks._look
     engine.put_cash(customer, 100_000)
     engine.run()
     assert engine.invoices(subscription)[0]["status"] == "paid"
@@ -103,10 +96,10 @@ def test_what_a_stop_meets_is_due_at_once_when_charging_goes_on(engine: Engine) 
     due = charging.lease_due(engine.context, 10)
     assert len(due) == 2
 
-    operating.stop_charging(engine.context, OPERATOR)
+    operations.stop_charging(engine.context, OPERATOR)
     charging.collect(engine.context, due)
     assert leased(engine) == 0
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     charging.collect(engine.context, charging.lease_due(engine.context, 10))
     assert [engine.invoices(each)[0]["status"] for each in (old, fresh)] == ["paid", "paid"]
 
@@ -136,7 +129,7 @@ def test_what_is_more_than_may_be_charged_now_is_given_back(
     opening.open_due(engine.context)
     due = charging.lease_due(engine.context, 10)
     with monkeypatch.context() as patch:
-        patch.setattr(claiming.guarding, "charges_at_once", lambda *_: 1)
+        patch.setattr(claiming.safety, "charges_at_once", lambda *_: 1)
         new = claiming.claim(engine.context, dict.fromkeys(due))
     assert (len(new), leased(engine)) == (1, 0)
     charging.send(engine.context, [new])
@@ -263,7 +256,7 @@ def test_what_could_not_be_sent_is_due_again_at_once(
         invoice = engine.invoices(subscription)[0]["id"]
         refunding.refund_invoice(engine.context, invoice, 1, OPERATOR)
     if tick == "attend_wallets":
-        unbinding.unbind(engine.context, engine.customer(), OPERATOR)
+        unlinking.unbind(engine.context, engine.customer(), OPERATOR)
 
     with pytest.raises(ConnectionError):
         getattr(ticks, tick)()

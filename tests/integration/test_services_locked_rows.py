@@ -14,8 +14,9 @@ from sqlalchemy.exc import OperationalError
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
-from billing.services import charging, ending, opening, pausing, settling
+from billing.services.collecting import charging, opening, settling
 from billing.services.context import Context
+from billing.services.subscriptions import canceling, pausing
 from billing.store.session import Database
 from tests.integration.engine import Engine
 
@@ -51,7 +52,7 @@ def made(engine: Engine, count: int = 4) -> list[UUID]:
 
 def cancel(engine: Engine, subscription: UUID, after: timedelta) -> None:
     """Plan an end."""
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + after)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + after)
 
 
 def pause(engine: Engine, subscription: UUID, _after: timedelta) -> None:
@@ -67,7 +68,7 @@ def pause_until(engine: Engine, subscription: UUID, after: timedelta) -> None:
 @pytest.mark.parametrize(
     ("plan", "due", "after"),
     [
-        (cancel, ending.cancel_due, "canceled"),
+        (cancel, canceling.cancel_due, "canceled"),
         (pause, pausing.pause_due, "paused"),
         (pause_until, pausing.resume_due, "active"),
     ],

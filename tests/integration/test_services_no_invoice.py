@@ -8,7 +8,8 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services import changing, discounting, ending, pausing
+from billing.services.money import discounts
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -17,12 +18,12 @@ DAY = timedelta(days=1)
 
 def extra(engine: Engine, subscription: UUID) -> None:
     """A line for the next invoice."""
-    discounting.add_extra(engine.context, subscription, "a towel", 25_000, OPERATOR)
+    discounts.add_extra(engine.context, subscription, "a towel", 25_000, OPERATOR)
 
 
 def coupon(engine: Engine, subscription: UUID) -> None:
     """A coupon that counts from the next invoice on."""
-    discounting.apply(engine.context, "HALF", subscription, OPERATOR)
+    discounts.apply(engine.context, "HALF", subscription, OPERATOR)
 
 
 def change(engine: Engine, subscription: UUID) -> None:
@@ -36,7 +37,7 @@ each_of_them = pytest.mark.parametrize("act", [extra, coupon, change])
 @pytest.fixture
 def running(engine: Engine) -> UUID:
     """A subscription every ten days, one of which is paid."""
-    discounting.create_coupon(engine.context, "HALF", OPERATOR, percent=50)
+    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50)
     _, subscription = engine.begun(every="10 days", cycles=3)
     engine.run()
     engine.advance(DAY)
@@ -61,12 +62,12 @@ def test_an_end_before_the_next_invoice_refuses_what_is_for_it(
 ) -> None:
     """The line says when it ends and how that is taken back; then it is done."""
     when = engine.now + at if isinstance(at, timedelta) else at
-    ending.cancel(engine.context, running, OPERATOR, at=when)
+    canceling.cancel(engine.context, running, OPERATOR, at=when)
 
     said = refused(engine, act, running)
     assert "it ends at 2026-02-" in said
     assert f"billing subscription cancel {running} --withdraw" in said
-    ending.withdraw(engine.context, running, OPERATOR)
+    canceling.withdraw(engine.context, running, OPERATOR)
     act(engine, running)
 
 
@@ -75,7 +76,7 @@ def test_an_end_behind_the_next_invoice_refuses_nothing(
     engine: Engine, running: UUID, act: Any
 ) -> None:
     """That invoice comes, and takes it."""
-    ending.cancel(engine.context, running, OPERATOR, at=engine.now + 12 * DAY)
+    canceling.cancel(engine.context, running, OPERATOR, at=engine.now + 12 * DAY)
     act(engine, running)
 
 
@@ -100,7 +101,7 @@ def test_a_pause_that_ends_behind_the_end_refuses_what_is_for_a_next_invoice(
     """Paused, the next invoice comes after the return at the earliest."""
     pausing.pause(engine.context, running, OPERATOR)
     act(engine, running)
-    ending.cancel(engine.context, running, OPERATOR, at=engine.now + 5 * DAY)
+    canceling.cancel(engine.context, running, OPERATOR, at=engine.now + 5 * DAY)
 
     assert "no invoice comes before that" in refused(engine, act, running)
 
@@ -109,6 +110,6 @@ def test_the_command_line_says_it_in_one_line(
     engine: Engine, billing: Billing, running: UUID
 ) -> None:
     """Nothing is promised that does not come."""
-    ending.cancel(engine.context, running, OPERATOR, at="period-end")
+    canceling.cancel(engine.context, running, OPERATOR, at="period-end")
     words = ("subscription", "extra", running, "--amount", "25000", "--title", "a towel")
     assert "no invoice comes before that" in billing(*words, code=1)

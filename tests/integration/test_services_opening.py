@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import opening, operating
+from billing.services.collecting import opening
+from billing.services.operating import operations
 from billing.store.queries import invoices
 from tests.integration.engine import Engine
 from tests.integration.races import at_once
@@ -202,7 +203,7 @@ def test_the_tick_sends_itself_again_until_all_is_open(
     sent: list[tuple[str, ...]] = []
     monkeypatch.setattr(ticks.open_periods, "delay", lambda *rest: sent.append(rest))
     subscribed(engine)
-    operating.stop_charging(engine.context, OPERATOR)
+    operations.stop_charging(engine.context, OPERATOR)
     ticks.open_periods()
     turns = 1
 
@@ -216,4 +217,4 @@ def test_the_tick_sends_itself_again_until_all_is_open(
 
     assert engine.counts()["invoices"] == 2 * MANY
     assert MANY <= turns <= 2 * MANY
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)

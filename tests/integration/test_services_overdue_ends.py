@@ -9,7 +9,8 @@ import pytest
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services import ending, operating
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -28,7 +29,7 @@ def april(engine: Engine) -> tuple[str, UUID]:
 
 def cancel(engine: Engine, subscription: UUID, **options: Any) -> dict[str, Any]:
     """Cancel, as an operator."""
-    return ending.cancel(engine.context, subscription, OPERATOR, **options)
+    return canceling.cancel(engine.context, subscription, OPERATOR, **options)
 
 
 def paid(engine: Engine, customer: str) -> list[int]:
@@ -68,7 +69,7 @@ def test_a_second_cancellation_waits_for_what_is_owed_before_the_overdue_one(
     cancel(engine, subscription, at=engine.now + 40 * DAY)
     engine.set_clock(engine.now + 45 * DAY)
 
-    with pytest.raises(IllegalMove, match=r"is to end as of .* try again in a moment"):
+    with pytest.raises(IllegalMove, match=r"is to cancel as of .* try again in a moment"):
         cancel(engine, subscription)
     engine.run()
 
@@ -82,12 +83,12 @@ def test_an_overdue_cancellation_cannot_be_withdrawn(
     """It has ended, and only the tick is late; until its date it can."""
     customer, subscription = april
     cancel(engine, subscription, at="period-end")
-    ending.withdraw(engine.context, subscription, OPERATOR)
+    canceling.withdraw(engine.context, subscription, OPERATOR)
     cancel(engine, subscription, at="period-end")
     engine.set_clock(engine.now + 40 * DAY)
 
-    with pytest.raises(IllegalMove, match="is to end as of"):
-        ending.withdraw(engine.context, subscription, OPERATOR)
+    with pytest.raises(IllegalMove, match="is to cancel as of"):
+        canceling.withdraw(engine.context, subscription, OPERATOR)
     engine.run()
 
     assert engine.status(subscription) == "canceled"
@@ -105,7 +106,7 @@ def test_what_is_overdue_and_held_names_the_way_out(
 
     for act in (
         lambda: cancel(engine, subscription),
-        lambda: ending.withdraw(engine.context, subscription, OPERATOR),
+        lambda: canceling.withdraw(engine.context, subscription, OPERATOR),
     ):
         with pytest.raises(IllegalMove, match=f"billing release subscription {subscription}"):
             act()
@@ -120,13 +121,13 @@ def test_stopped_charging_makes_no_served_days_free(
     begun, ended_at = engine.now, engine.now + 50 * DAY
     cancel(engine, subscription, at=ended_at)
     engine.advance(29 * DAY)
-    operating.stop_charging(engine.context, Actor("operator", "maintenance"))
+    operations.stop_charging(engine.context, Actor("operator", "maintenance"))
     for days in (31, 40, 51):
         engine.set_clock(begun + days * DAY)
         engine.tick()
     assert engine.status(subscription) == "active"
 
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     engine.run()
 
     row = engine.subscription(subscription)

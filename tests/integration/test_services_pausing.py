@@ -7,7 +7,8 @@ import pytest
 
 from billing.domain.errors import BillingError, IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
-from billing.services import ending, importing, pausing
+from billing.services.operating import importing
+from billing.services.subscriptions import canceling, pausing
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -71,8 +72,8 @@ def test_a_scheduled_pause_and_a_scheduled_end_can_be_withdrawn(engine: Engine) 
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END)
     pausing.resume(engine.context, subscription, OPERATOR)
-    ending.cancel(engine.context, subscription, OPERATOR, at=ending.PERIOD_END, unbind=True)
-    ending.withdraw(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END, unbind=True)
+    canceling.withdraw(engine.context, subscription, OPERATOR)
     engine.advance(35 * DAY)
 
     assert engine.subscription(subscription)["status"] == "active"
@@ -139,7 +140,7 @@ def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engin
             InvalidValue,
             lambda c, s: pausing.pause(c, s, OPERATOR, until=c.clock.now() - DAY),
         ),
-        (IllegalMove, lambda c, s: ending.withdraw(c, s, OPERATOR)),
+        (IllegalMove, lambda c, s: canceling.withdraw(c, s, OPERATOR)),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -158,7 +159,7 @@ def test_what_has_ended_is_not_paused(engine: Engine) -> None:
     """A canceled subscription is neither paused nor resumed."""
     _customer, subscription = engine.begun()
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
     for act in (pausing.pause, pausing.resume):
         with pytest.raises(IllegalMove):
             act(engine.context, subscription, OPERATOR)

@@ -8,7 +8,8 @@ import pytest
 
 from billing.domain.errors import IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
-from billing.services import operating, showing
+from billing.services.operating import operations
+from billing.services.reading import read_models
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -23,13 +24,13 @@ def tried_after(engine: Engine, subscription: UUID) -> list[float]:
 
 def foretold(engine: Engine, subscription: UUID) -> list[datetime]:
     """The dates that are shown for the first invoice."""
-    found = showing.subscription(engine.context.database, subscription)
+    found = read_models.subscription(engine.context.database, subscription)
     return list(found["invoices"][0]["retries_at"])
 
 
 def retry(engine: Engine, subscription: UUID) -> None:
     """An operator tries the first invoice at once."""
-    operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
 
 
@@ -196,7 +197,7 @@ class TestTriesByHand:
         planned = foretold(engine, subscription)
         engine.advance(START + DAY)
 
-        operating.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+        operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
         assert foretold(engine, subscription) == [START + DAY, *planned]
         engine.run()
 
@@ -240,7 +241,7 @@ class TestTriesByHand:
         engine.advance(START + DAY)
         invoice = engine.invoices(subscription)[0]["id"]
         for _ in range(2):
-            operating.retry_invoice(engine.context, invoice, OPERATOR)
+            operations.retry_invoice(engine.context, invoice, OPERATOR)
         engine.run()
 
         assert engine.invoices(subscription)[0]["next_attempt_at"] == START + 2 * DAY
@@ -315,7 +316,7 @@ class TestTriesByHand:
         assert before[0]["blocked_on"] == "wallet"
 
         with pytest.raises(IllegalMove, match="no linked wallet"):
-            operating.retry_invoice(engine.context, before[0]["id"], OPERATOR)
+            operations.retry_invoice(engine.context, before[0]["id"], OPERATOR)
 
         assert engine.invoices(subscription) == before
         engine.advance(START + 31 * DAY)

@@ -22,7 +22,8 @@ from billing.domain.outcomes import (
     Unsent,
 )
 from billing.domain.refund import RefundVerdict
-from billing.services import auditing, refund_resolution, refunding
+from billing.services.money import refund_resolution, refunding
+from billing.services.reading import auditing
 from billing.store.queries import refunds as refund_rows
 from tests.integration.engine import Engine, Row
 

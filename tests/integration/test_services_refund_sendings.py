@@ -16,8 +16,8 @@ import pytest
 from billing.domain.errors import RefundTooLarge
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import RefundOrder, RefundOutcome, Unsent
-from billing.services import refunding
 from billing.services.context import Context
+from billing.services.money import refunding
 from tests.integration.engine import Engine
 
 FAR = timedelta(minutes=20)

@@ -7,9 +7,10 @@ import pytest
 
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
 from billing.domain.events import OPERATOR, Actor
-from billing.services import isolating, operating, refunding
 from billing.services.context import Request
-from billing.services.isolating import Kind
+from billing.services.money import refunding
+from billing.services.operating import isolation, operations
+from billing.services.operating.isolation import Kind
 from tests.integration.engine import START, Engine
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -81,7 +82,7 @@ def test_parts_add_up_to_the_whole_and_not_beyond(engine: Engine, paid: tuple[st
 def test_an_amount_that_makes_no_sense_is_refused(
     engine: Engine, paid: tuple[str, UUID], amount: int
 ) -> None:
-    """Nothing is written for what cannot be given back."""
+    """Nothing is written for what cannot be refunded."""
     before = engine.counts()
 
     with pytest.raises((InvalidValue, RefundTooLarge)) as refused:
@@ -99,7 +100,7 @@ def test_only_a_paid_invoice_can_be_refunded(engine: Engine) -> None:
     invoice = engine.invoices(subscription)[0]["id"]
     with pytest.raises(IllegalMove, match="open"):
         refund(engine, invoice)
-    operating.void_invoice(engine.context, invoice, OPERATOR)
+    operations.void_invoice(engine.context, invoice, OPERATOR)
     with pytest.raises(IllegalMove, match="void"):
         refund(engine, invoice)
     with pytest.raises(NotKnown):
@@ -126,7 +127,7 @@ def test_the_same_key_for_something_else_is_refused(engine: Engine, paid: tuple[
     with pytest.raises(InvalidValue, match="other arguments"):
         refund(engine, invoice, 20_000, key="k")
     with pytest.raises(InvalidValue, match="other arguments"):
-        operating.stop_charging(engine.context, OPERATOR, Request("k", "admin.stop_charging", {}))
+        operations.stop_charging(engine.context, OPERATOR, Request("k", "admin.stop_charging", {}))
 
     assert engine.counts() == before
     engine.run()
@@ -311,7 +312,7 @@ class TestASurplusPayment:
         [first] = engine.charges(subscription)
         engine.script("status_says", customer, "status", times=None, status="FAILED")
         engine.set_clock(START + timedelta(hours=1))
-        operating.resolve_charge(engine.context, first["id"], False, OPERATOR)
+        operations.resolve_charge(engine.context, first["id"], False, OPERATOR)
         engine.advance(START + timedelta(days=3))
         assert len(engine.debits(customer)) == 2
         engine.no_more_scripts()
@@ -320,7 +321,7 @@ class TestASurplusPayment:
             engine.late_success(first["id"])
         engine.run()
         # That a person's word was wrong waits for somebody to see to it.
-        isolating.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
+        isolation.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
 
         charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
         assert charges == {1: ("succeeded", True), 2: ("succeeded", False)}

@@ -17,8 +17,11 @@ from billing.domain.errors import (
 )
 from billing.domain.events import OPERATOR
 from billing.domain.money import MAX_AMOUNT
-from billing.services import ending, linking, operating, refunding, subscribing, unbinding
 from billing.services.context import Request
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, subscribing
+from billing.services.wallets import linking, unlinking
 from tests.integration.engine import START, Engine
 
 NOBODY = UUID(int=42)
@@ -169,12 +172,12 @@ UNKNOWN: list[Callable[[Engine], object]] = [
     lambda e: e.bind("nobody"),
     lambda e: linking.refresh(e.context, "nobody"),
     lambda e: linking.balance(e.context, "nobody"),
-    lambda e: unbinding.unbind(e.context, "nobody", OPERATOR),
-    lambda e: ending.cancel(e.context, NOBODY, OPERATOR),
+    lambda e: unlinking.unbind(e.context, "nobody", OPERATOR),
+    lambda e: canceling.cancel(e.context, NOBODY, OPERATOR),
     lambda e: refunding.refund_invoice(e.context, NOBODY, 1, OPERATOR),
-    lambda e: operating.retry_invoice(e.context, NOBODY, OPERATOR),
-    lambda e: operating.void_invoice(e.context, NOBODY, OPERATOR),
-    lambda e: operating.resolve_charge(e.context, NOBODY, True, OPERATOR),
+    lambda e: operations.retry_invoice(e.context, NOBODY, OPERATOR),
+    lambda e: operations.void_invoice(e.context, NOBODY, OPERATOR),
+    lambda e: operations.resolve_charge(e.context, NOBODY, True, OPERATOR),
 ]
 
 
@@ -192,10 +195,10 @@ def test_what_is_closed_stays_closed(engine: Engine) -> None:
     engine.run()
     invoice = engine.invoices(subscription)[0]["id"]
     context = engine.context
-    refused(engine, IllegalMove, lambda: operating.retry_invoice(context, invoice, OPERATOR))
-    refused(engine, IllegalMove, lambda: operating.void_invoice(context, invoice, OPERATOR))
-    ending.cancel(context, subscription, OPERATOR)
-    refused(engine, IllegalMove, lambda: ending.cancel(context, subscription, OPERATOR))
+    refused(engine, IllegalMove, lambda: operations.retry_invoice(context, invoice, OPERATOR))
+    refused(engine, IllegalMove, lambda: operations.void_invoice(context, invoice, OPERATOR))
+    canceling.cancel(context, subscription, OPERATOR)
+    refused(engine, IllegalMove, lambda: canceling.cancel(context, subscription, OPERATOR))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from sqlalchemy import make_url
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import attention, auditing, discounting, operating, refunding
+from billing.services.money import discounts, refunding
+from billing.services.operating import operations
+from billing.services.reading import attention, auditing
 from tests.integration import checks
 from tests.integration.engine import START, Engine
 
@@ -183,7 +185,7 @@ def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     assert [row["amount"] for row in paid] == [50_000] * 2
 
     copy = Engine(before, gateway)
-    discounting.add_extra(copy.context, subscription, "a towel", 5_000, OPERATOR)
+    discounts.add_extra(copy.context, subscription, "a towel", 5_000, OPERATOR)
     copy.advance(3 * DAY)
     [_, charge] = copy.charges(subscription)
     assert (charge["status"], charge["message"]) == ("unknown", "other_amount")
@@ -193,7 +195,7 @@ def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     assert str(found.item.why).endswith(charge["gateway_number"])
     assert [item.cause for item in auditing.dead_ends(copy.context)] == ["other amount"]
     with pytest.raises(IllegalMove, match=r"Rp 50,000 under our number .* is over Rp 55,000"):
-        operating.resolve_charge(copy.context, charge["id"], False, OPERATOR)
+        operations.resolve_charge(copy.context, charge["id"], False, OPERATOR)
     copy.advance(40 * DAY)
     debits = copy.debits(customer)
     copy.close()

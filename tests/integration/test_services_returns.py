@@ -9,15 +9,10 @@ from billing.domain.errors import IllegalMove, InvalidValue, RefundTooLarge
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
-from billing.services import (
-    auditing,
-    changing,
-    crediting,
-    ending,
-    operating,
-    refund_resolution,
-    refunding,
-)
+from billing.services.money import crediting, refund_resolution, refunding
+from billing.services.operating import operations
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, changing
 from billing.store.queries import refunds as refund_rows
 from tests.integration.engine import Engine, Row
 
@@ -120,7 +115,7 @@ def test_credit_that_paid_another_invoice_comes_back_as_that_credit(engine: Engi
     engine.run()
     assert parts(engine) == [(1_000, 0, 29_000), (2_000, 0, 0)]
 
-    ending.cancel(engine.context, second, WHY, refund=RefundPolicy.FULL)
+    canceling.cancel(engine.context, second, WHY, refund=RefundPolicy.FULL)
     engine.run()
 
     assert credits_of(engine) == [credit]
@@ -176,7 +171,7 @@ class TestMoneyThatMustGoBack:
         engine.script("drop_after", customer)
         engine.run()
         [invoice] = engine.invoices(subscription)
-        operating.void_invoice(engine.context, invoice["id"], WHY)
+        operations.void_invoice(engine.context, invoice["id"], WHY)
         engine.script("failed", customer, "refund")
         engine.advance(DAY)
         [refund] = engine.refunds(customer)
@@ -276,7 +271,7 @@ class TestMoneyThatMustGoBack:
         engine.run()
         engine.advance(7 * DAY)
         engine.script("failed", customer, "refund")
-        ending.cancel(engine.context, subscription, WHY, refund=policy)
+        canceling.cancel(engine.context, subscription, WHY, refund=policy)
         engine.advance(2 * MINUTE)
         [refund] = engine.refunds(customer)
         assert (refund["status"], refund["purpose"]) == ("unreturned", "cancel")

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
-from billing.services import charging, opening, settling
-from billing.services.settling import News
+from billing.services.collecting import charging, opening, settling
+from billing.services.collecting.settling import News
 from tests.integration.engine import Engine
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from billing.domain.errors import AlreadyExists, InvalidValue
 from billing.domain.events import OPERATOR
-from billing.services import changing, ending, subscribing
 from billing.services.context import Request
+from billing.services.subscriptions import canceling, changing, subscribing
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
@@ -49,7 +49,7 @@ def test_a_mistyped_year_is_refused_with_the_sum(engine: Engine, billing: Billin
     assert made["charged_now"] == {"periods": 73, "amount": 3_650_000, "more": False}
     [created] = engine.told("subscription.created")
     assert created["data"]["charged_now"]["periods"] == 73
-    ending.cancel(engine.context, UUID(made["id"]), OPERATOR)
+    canceling.cancel(engine.context, UUID(made["id"]), OPERATOR)
 
 
 def test_a_recent_start_is_accepted_and_says_what_is_charged(
@@ -151,11 +151,11 @@ def test_a_plan_that_is_over_or_another_one_is_no_second_click(engine: Engine) -
     silver = engine.subscribe(customer, "silver")
     engine.run()
     changing.change(engine.context, silver, OPERATOR, plan_code="gold", at="period-end")
-    ending.cancel(engine.context, gold, OPERATOR)
+    canceling.cancel(engine.context, gold, OPERATOR)
 
     told = refused(engine, partial(engine.subscribe, customer, "gold"), AlreadyExists)
     assert str(silver) in told
-    ending.cancel(engine.context, silver, OPERATOR)
+    canceling.cancel(engine.context, silver, OPERATOR)
     engine.subscribe(customer, "gold")
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services import ending
+from billing.services.subscriptions import canceling
 from tests.integration.answering import answer_as_before, answer_with, paid_with, status_with
 from tests.integration.engine import START, Engine
 
@@ -50,7 +50,7 @@ def test_a_blank_status_writes_no_payment_off(engine: Engine, body: bytes) -> No
     customer, subscription = engine.begun(every="1 year")
     engine.script("drop_after", customer)
     engine.run()
-    ending.cancel(engine.context, subscription, OPERATOR)
+    canceling.cancel(engine.context, subscription, OPERATOR)
     page = answer_with(engine, check_status=status_with(200, body))
     engine.advance(30 * DAY)
 

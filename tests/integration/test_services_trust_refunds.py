@@ -8,7 +8,8 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Pending, Unknown, Waiting
-from billing.services import operating, refund_resolution, refunding
+from billing.services.money import refund_resolution, refunding
+from billing.services.operating import operations
 from tests.integration.answering import answer_as_before, answer_with, status_with
 from tests.integration.engine import Engine
 
@@ -113,5 +114,5 @@ def test_unsigned_answers_expire_no_wallet(engine: Engine) -> None:
     [charge] = engine.charges(subscription)
     assert (charge["status"], charge["parked_at"] is None) == ("pending", False)
     assert [wallet["status"] for wallet in engine.wallets(customer)] == ["active"]
-    operating.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+    operations.resolve_charge(engine.context, charge["id"], False, OPERATOR)
     assert [wallet["status"] for wallet in engine.wallets(customer)] == ["expired"]

@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import OPERATOR
-from billing.services import linking, unbinding
+from billing.services.wallets import linking, unlinking
 from tests.integration.engine import START, Engine
 
 DAY = timedelta(days=1)
@@ -73,7 +73,7 @@ class TestALink:
         customer = engine.customer(linked=False)
         engine.bind(customer)
 
-        unbinding.unbind(engine.context, customer, OPERATOR)
+        unlinking.unbind(engine.context, customer, OPERATOR)
 
         assert statuses(engine, customer) == ["unlinked"]
         engine.link(customer)
@@ -106,7 +106,7 @@ class TestALink:
             binding = pool.submit(engine.bind, customer)
             engine.until(lambda: engine.met(held) == 1)
             if way == "unbind":
-                unbinding.unbind(engine.context, customer, OPERATOR)
+                unlinking.unbind(engine.context, customer, OPERATOR)
             else:
                 engine.set_clock(START + timedelta(seconds=30))
                 linking.refresh(engine.context, customer)
@@ -149,7 +149,7 @@ class TestWithoutAWallet:
         """Unbound before the second period: blocked without a charge, and paid with the link."""
         customer, subscription = engine.begun()
         engine.run()
-        unbinding.unbind(engine.context, customer, OPERATOR)
+        unlinking.unbind(engine.context, customer, OPERATOR)
         engine.advance(START + 30 * DAY)
 
         invoice = engine.invoices(subscription)[1]
@@ -167,7 +167,7 @@ class TestWithoutAWallet:
         """Thirty days without a new link, and dunning gives up as the plan says."""
         customer, subscription = engine.begun(on_exhausted="unpaid")
         engine.run()
-        unbinding.unbind(engine.context, customer, OPERATOR)
+        unlinking.unbind(engine.context, customer, OPERATOR)
 
         engine.advance(START + 59 * DAY)
 
@@ -204,7 +204,7 @@ class TestWithoutAWallet:
         with pytest.raises(GatewayRefused, match="active OVO token"):
             engine.bind(customer)
 
-        unbinding.unbind(engine.context, customer, OPERATOR)
+        unlinking.unbind(engine.context, customer, OPERATOR)
         engine.run()
         engine.link(customer)
         engine.run()

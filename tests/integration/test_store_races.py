@@ -18,20 +18,19 @@ from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import RefundPolicy
-from billing.services import (
+from billing.services.collecting import (
     charging,
     claiming,
-    ending,
-    looking,
     opening,
-    operating,
+    prechecks,
     reconciling,
-    refunding,
-    returns,
     settling,
 )
+from billing.services.collecting.settling import News
 from billing.services.context import Request
-from billing.services.settling import News
+from billing.services.money import refunding, returns
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling
 from billing.store.queries import charges, invoices, refunds, subscriptions, wallets
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once, is_waiting
@@ -93,7 +92,7 @@ def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None
     engine.run()
     engine.set_clock(START + 2 * DAY)
     ids = due(engine)
-    sights = [looking.look(process.context, ids) for process in (engine, other)]
+    sights = [prechecks.look(process.context, ids) for process in (engine, other)]
     assert sights[0] == sights[1] != {}
 
     first = claiming.claim(engine.context, sights[0])
@@ -110,7 +109,7 @@ def test_who_looked_at_an_older_charge_does_not_leap(engine: Engine, other: Engi
     engine.script("decline", customer, times=2)
     engine.run()
     engine.set_clock(START + 2 * DAY)
-    seen = looking.look(other.context, due(engine))
+    seen = prechecks.look(other.context, due(engine))
     engine.run()
     engine.set_clock(START + 7 * DAY)
 
@@ -130,7 +129,7 @@ def test_a_look_that_is_out_of_date_moves_nothing(engine: Engine, other: Engine)
     asked = other.script("hold", customer, "status", seconds=0.3)
     other.script("status_says", customer, "status", status="PENDING")
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(looking.look, other.context, ids)
+        late = pool.submit(prechecks.look, other.context, ids)
         engine.until(lambda: engine.met(asked) == 1)
         charging.collect(engine.context, ids)
         assert late.result() == {}
@@ -175,7 +174,7 @@ def test_settling_waits_for_a_cancel_and_sees_it(engine: Engine, other: Engine) 
             assert row is not None
             settled = pool.submit(settling.settle, other.context, news, Source.STATUS)
             engine.until(lambda: is_waiting(other))
-            ending._end(connection, row, OPERATOR, RefundPolicy.NONE, START, unbind=False)
+            canceling._end(connection, row, OPERATOR, RefundPolicy.NONE, START, unbind=False)
         settled.result(10)
     engine.run()
 
@@ -363,9 +362,9 @@ def test_stop_and_collect_at_once_leave_no_doubt(engine: Engine, other: Engine) 
 
     at_once(
         lambda: charging.collect(engine.context, ids),
-        lambda: operating.stop_charging(other.context, OPERATOR),
+        lambda: operations.stop_charging(other.context, OPERATOR),
     )
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     engine.run()
 
     assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 4

@@ -1,7 +1,8 @@
 """What is due is claimed without a message and a lease: by one, whoever else looks for it."""
 
 from billing.domain.events import OPERATOR
-from billing.services import charging, claiming, operating
+from billing.services.collecting import charging, claiming
+from billing.services.operating import operations
 from billing.store.queries import subscriptions
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
@@ -56,10 +57,10 @@ def test_what_was_charged_before_is_leased_while_it_is_looked_at(
 def test_a_stop_leaves_what_is_due_without_a_lease(engine: Engine) -> None:
     """Nothing is claimed while charging is stopped; afterwards nobody waits for a lease."""
     [(customer, _)] = many(engine, 1)
-    operating.stop_charging(engine.context, OPERATOR)
+    operations.stop_charging(engine.context, OPERATOR)
     charging.collect_on(engine.context, [], 10)
     assert engine.counts()["charges"] == 0
 
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     charging.collect_on(engine.context, [], 10)
     assert len(engine.debits(customer)) == 1

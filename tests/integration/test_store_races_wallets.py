@@ -11,12 +11,9 @@ import pytest
 
 from billing.domain.errors import WalletAlreadyLinked
 from billing.domain.events import OPERATOR
-from billing.services import (
-    ending,
-    linking,
-    subscribing,
-)
 from billing.services.context import Request
+from billing.services.subscriptions import canceling, subscribing
+from billing.services.wallets import linking
 from billing.store.queries import invoices, subscriptions, wallets
 from tests.integration.engine import Engine
 from tests.integration.races import Hold, at_once, beside, is_waiting
@@ -68,7 +65,9 @@ def test_cancels_of_one_customers_subscriptions_do_not_lock_each_other_out(
         engine.run()
         told = at_once(
             *(
-                lambda p=process, s=subscription: ending.cancel(p.context, s, OPERATOR, unbind=True)
+                lambda p=process, s=subscription: canceling.cancel(
+                    p.context, s, OPERATOR, unbind=True
+                )
                 for process, subscription in zip((engine, other), pair, strict=True)
             )
         )
@@ -87,7 +86,7 @@ def test_a_cancel_that_asks_about_others_holds_them_all_in_one_order(
     with ThreadPoolExecutor(1) as pool:
         with engine.context.database.transaction() as connection:
             subscriptions.lock(connection, [first])
-            canceled = pool.submit(ending.cancel, other.context, second, OPERATOR, unbind=True)
+            canceled = pool.submit(canceling.cancel, other.context, second, OPERATOR, unbind=True)
             engine.until(lambda: is_waiting(other))
             # The cancel waits for the first one and must not hold the second one meanwhile.
             assert subscriptions.lock(connection, [second]) == [second]
@@ -144,7 +143,7 @@ def test_a_token_is_kept_for_a_subscription_made_while_the_last_one_is_canceled(
     """The cancel asks whether others need the token while a new one is about to: it is kept."""
     customer, subscription = engine.begun()
     engine.run()
-    cancel = partial(ending.cancel, engine.context, subscription, OPERATOR, unbind=True)
+    cancel = partial(canceling.cancel, engine.context, subscription, OPERATOR, unbind=True)
     subscribe = partial(other.subscribe, customer, again=True)
 
     if first == "cancel":

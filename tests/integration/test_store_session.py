@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from billing.domain.errors import NotConfigured
-from billing.services import settling
+from billing.services.collecting import settling
 from billing.store.session import LIMITS, TRANSACTION, Database, is_lost
 from tests.integration.engine import Engine
 

@@ -11,15 +11,11 @@ from rich.console import Console
 from billing import cli
 from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
-from billing.services import (
-    charging,
-    ending,
-    isolating,
-    operating,
-    pausing,
-    refunding,
-    showing,
-)
+from billing.services.collecting import charging
+from billing.services.money import refunding
+from billing.services.operating import isolation, operations
+from billing.services.reading import read_models
+from billing.services.subscriptions import canceling, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
 
@@ -33,7 +29,7 @@ def drawn(engine: Engine, capsys: pytest.CaptureFixture[str]) -> Drawn:
 
     def draw(subscription: UUID, periods: int = 12) -> list[str]:
         capsys.readouterr()
-        timeline.draw(showing.life(engine.context.database, subscription, periods))
+        timeline.draw(read_models.life(engine.context.database, subscription, periods))
         return capsys.readouterr().out.splitlines()
 
     return draw
@@ -53,7 +49,7 @@ def hard_life(engine: Engine) -> UUID:
         engine.context, subscription, Actor("operator", "on holiday"), until=engine.now + 40 * DAY
     )
     engine.advance(60 * DAY)
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 70 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 70 * DAY)
     return subscription
 
 
@@ -73,11 +69,11 @@ def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Dr
         "                 │ ✓ charged, first payment",
         f"2026-02-28 09:00 ┬ period 1   Rp 50,000  paid  {ids[1]}",
         "                 │ ✗ declined: insufficient funds",
-        "2026-03-02 09:00 │ ◌ Rp 40,000 short, looked at 9 times until 2026-03-04 09:00",
-        "2026-03-04 15:00 │ ✓ charged, try 2",
-        "2026-03-09 09:00 │ ↩ Rp 10,000 given back (complaint)",
+        "2026-03-02 09:00 │ ◌ Rp 40,000 short, checked 9 times until 2026-03-04 09:00",
+        "2026-03-04 15:00 │ ✓ charged, attempt 2",
+        "2026-03-09 09:00 │ ↩ Rp 10,000 refunded (complaint)",
         f"2026-03-31 09:00 ┬ period 2   Rp 50,000  paid  {ids[2]}",
-        "                 │ ✓ charged, known 2026-03-31 09:01",
+        "                 │ ✓ charged, settled 2026-03-31 09:01",
         "2026-04-08 09:00 ‖ paused, by operator (on holiday)",
         "2026-05-18 09:00 ● period skipped, 3, paused",
         "                 ▶ resumed",
@@ -88,7 +84,7 @@ def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Dr
         "next",
         "2026-06-30 09:00 ○ the next period begins, Rp 50,000",
         "2026-08-16 09:00 ○ canceled",
-        "2027-01-31 09:00 ○ the wallet's token ends; a new link is needed",
+        "2027-01-31 09:00 ○ the wallet's token expires; link it again",
     ]
 
 
@@ -116,10 +112,10 @@ def test_a_long_life_shows_its_newest_periods(engine: Engine, drawn: Drawn) -> N
     engine.advance(29 * DAY)
 
     lines = drawn(subscription)
-    assert lines[1] == "18 earlier invoices, Rp 18,000 paid; see all of it with --all"
+    assert lines[1] == "18 earlier invoices, Rp 18,000 paid; show all with --all"
     assert "created" not in "\n".join(lines)
     assert sum("┬" in line for line in lines) == 12
-    everything = drawn(subscription, showing.PERIODS_MAX)
+    everything = drawn(subscription, read_models.PERIODS_MAX)
     assert sum("┬" in line for line in everything) == 30
     assert "created" in everything[1]
 
@@ -133,12 +129,12 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
     lines = drawn(subscription)
     coming = lines[lines.index("next") + 1 :]
     assert coming[:2] == [
-        "2026-02-02 09:00 ○ Rp 50,000 for period 0 is tried again",
-        "2026-02-07 09:00 ○ Rp 50,000 for period 0 is tried again, the last try",
+        "2026-02-02 09:00 ○ Rp 50,000 for period 0 is attempted again",
+        "2026-02-07 09:00 ○ Rp 50,000 for period 0 is attempted again, the last attempt",
     ]
     engine.advance(8 * DAY)
     lines = drawn(subscription)
-    tried = [line[:16] for line in lines if ", try " in line]
+    tried = [line[:16] for line in lines if ", attempt " in line]
     assert tried == [line[:16] for line in coming[:2]]
     invoice = engine.invoices(subscription)[0]["id"]
     assert lines[-1] == (
@@ -153,7 +149,7 @@ def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> N
     engine.script("decline", customer)
     engine.advance(2 * DAY)
 
-    assert any(line.endswith("✓ charged for period 0, first payment, try 2")
+    assert any(line.endswith("✓ charged for period 0, first payment, attempt 2")
                for line in drawn(subscription))  # fmt: skip
 
 
@@ -164,10 +160,8 @@ def test_what_nobody_knows_says_when_it_is_asked_about(engine: Engine, drawn: Dr
     engine.tick()
 
     lines = drawn(subscription)
-    assert any("? nobody knows yet" in line for line in lines)
-    assert any(
-        line.endswith("○ the gateway is asked about the charge of period 0") for line in lines
-    )
+    assert any("? outcome unknown" in line for line in lines)
+    assert any(line.endswith("○ status query for the charge of period 0") for line in lines)
     engine.advance(DAY)
 
 
@@ -179,16 +173,18 @@ def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: 
     engine.advance(START + 29 * DAY)
 
     lines = drawn(subscription)
-    assert any("expired: the token's year has ended" in line for line in lines)
+    assert any("expired: the token has expired" in line for line in lines)
     assert any("! invoice blocked" in line for line in lines)
-    assert "period 1 is given up, Rp 50,000, unless a wallet is linked before" in lines[-2]
+    assert (
+        "period 1 becomes uncollectible, Rp 50,000, unless a wallet is linked before" in lines[-2]
+    )
 
 
 @pytest.mark.parametrize(
     ("end", "words"),
     [
         (lambda e, s: pausing.pause(e.context, s, OPERATOR), "it stays paused until: billing "),
-        (lambda e, s: ending.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
+        (lambda e, s: canceling.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
     ],
 )
 def test_what_stands_still_says_so(
@@ -233,7 +229,7 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
     _, subscription = engine.begun()
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at="period-end")
-    ending.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 5 * DAY)
     engine.advance(10 * DAY)
 
     lines = drawn(subscription)
@@ -244,7 +240,7 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
 def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
     """What the timeline says that a subscription waits for; programs are told the same."""
     said = [line for line in drawn(subscription) if line.startswith("it waits for ")]
-    told = showing.subscription(engine.context.database, subscription)["waits_for"]
+    told = read_models.subscription(engine.context.database, subscription)["waits_for"]
     assert said == ([f"it waits for {told}"] if told else [])
     return told or ""
 
@@ -256,18 +252,20 @@ def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn
     engine.tick(["ticks.open_periods"])
     assert waits(engine, drawn, subscription) == "the next tick"
     assert len(charging.lease_due(engine.context, 10)) == 1
-    assert waits(engine, drawn, subscription).startswith("a worker, which was told of it")
-    operating.stop_charging(engine.context, Actor("operator", "an audit"))
+    assert waits(engine, drawn, subscription).startswith("a worker, which has its message")
+    operations.stop_charging(engine.context, Actor("operator", "an audit"))
     assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
-    operating.start_charging(engine.context, OPERATOR)
+    operations.start_charging(engine.context, OPERATOR)
     engine.forget_leases()
     [invoice] = engine.invoices(subscription)
-    isolating.set_aside(engine.context, isolating.Kind.INVOICE, invoice["id"], ValueError("odd"))
-    assert waits(engine, drawn, subscription) == ("a person, because it is held: ValueError: odd")
-    isolating.release(engine.context, isolating.Kind.INVOICE, invoice["id"], OPERATOR)
+    isolation.set_aside(engine.context, isolation.Kind.INVOICE, invoice["id"], ValueError("odd"))
+    assert waits(engine, drawn, subscription) == (
+        "an operator, because it is held: ValueError: odd"
+    )
+    isolation.release(engine.context, isolation.Kind.INVOICE, invoice["id"], OPERATOR)
     engine.script("drop_after", customer)
     engine.tick()
-    assert waits(engine, drawn, subscription) == "the outcome of a charge that is on its way"
+    assert waits(engine, drawn, subscription) == "the outcome of an unresolved charge"
     engine.advance(DAY)
     assert waits(engine, drawn, subscription) == ""
     without = engine.subscribe(engine.customer(linked=False))
@@ -280,7 +278,7 @@ def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn:
     engine.advance(START + DAY)
     older, newer = (row["id"] for row in engine.invoices(subscription))
 
-    told = {each: showing.invoice(engine.context.database, each) for each in (older, newer)}
+    told = {each: read_models.invoice(engine.context.database, each) for each in (older, newer)}
 
     assert told[older]["waits_for"] == "money in the wallet: Rp 40,000 short"
     assert told[newer]["waits_for"] == "an older invoice, which is charged first"
@@ -301,7 +299,7 @@ def test_an_answer_that_is_confirmed_first_says_so(
     charge = engine.charges(subscription)[-1]
     assert (charge["status"], charge["fault"] is None) == ("unknown", False)
 
-    told = "the gateway, which is asked once more: an answer that ends the charge is confirmed"
+    told = "the gateway, which is queried again to confirm a final answer"
     assert waits(engine, drawn, subscription) == told
     assert billing("charge", "show", charge["id"])["waits_for"] == told
     assert told in billing("charge", "show", charge["id"], people=True)
@@ -322,7 +320,7 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
         ways = billing(words[0], "show", words[1])["ways_out"]
         assert retry in [way["command"] for way in ways]
     engine.put_cash(customer, 1_000_000)
-    operating.retry_invoice(engine.context, invoice, OPERATOR)
+    operations.retry_invoice(engine.context, invoice, OPERATOR)
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]

@@ -13,16 +13,13 @@ from sqlalchemy import Connection
 from billing import cli
 from billing.cli import engine as behind
 from billing.domain.events import OPERATOR
-from billing.services import (
-    attention,
-    claiming,
-    ending,
-    operating,
-    pausing,
-    refunding,
-    unbinding,
-)
+from billing.services.collecting import claiming
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.operating import operations
+from billing.services.reading import attention
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import unlinking
 from billing.store.session import Database
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -183,7 +180,7 @@ def _given_up_and_lost(engine: Engine) -> None:
     engine.script("drop_before", customer, "status", times=None)
     [first, *_] = engine.rows("SELECT id FROM invoices WHERE status = 'uncollectible' ORDER BY"
                               " period_index")  # fmt: skip
-    operating.retry_invoice(engine.context, first["id"], OPERATOR)
+    operations.retry_invoice(engine.context, first["id"], OPERATOR)
     engine.run()
 
 
@@ -205,7 +202,7 @@ def _paused(engine: Engine) -> None:
 def _late(engine: Engine) -> None:
     engine.plan()
     for act in (
-        lambda row: ending.cancel(engine.context, row, OPERATOR, at=engine.now + HOUR),
+        lambda row: canceling.cancel(engine.context, row, OPERATOR, at=engine.now + HOUR),
         lambda row: pausing.pause(engine.context, row, OPERATOR, until=engine.now + HOUR),
     ):
         subscription = engine.subscribe(engine.customer())
@@ -244,7 +241,7 @@ def _unreturned(engine: Engine) -> None:
     engine.script("drop_after", customer)
     engine.run()
     [invoice] = engine.invoices(subscription)
-    operating.void_invoice(engine.context, invoice["id"], OPERATOR)
+    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
     engine.script("failed", customer, "refund")
     engine.advance(2 * DAY)
     engine.audited = False
@@ -253,7 +250,7 @@ def _unreturned(engine: Engine) -> None:
 def _unlinking(engine: Engine) -> None:
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
     engine.run()
     engine.dead_ends = {"unlink stuck"}
 
@@ -262,7 +259,7 @@ def _unlink_of_an_expired_one(engine: Engine) -> None:
     customer = engine.customer()
     engine.lose_wallet(customer)
     engine.advance(MINUTE)
-    unbinding.unbind(engine.context, customer, OPERATOR)
+    unlinking.unbind(engine.context, customer, OPERATOR)
 
 
 STORIES: list[Story] = [

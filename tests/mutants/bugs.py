@@ -32,8 +32,8 @@ PASSED_ONCE = (
         "test_a_lost_charge_that_is_claimed_again_was_sent_twice",
     ),
     bug(
-        "foreign_gateway_gets_refunds", f"{_SERVICES}/refunding.py",
-        "        if not guarding.is_ours(context, connection):\n            return None\n",
+        "foreign_gateway_gets_refunds", f"{_SERVICES}/money/refunding.py",
+        "        if not safety.is_ours(context, connection):\n            return None\n",
         "",
         f"{INTEGRATION}services_refund_sendings.py::"
         "test_a_refund_is_not_sent_to_a_gateway_that_is_not_the_databases",
@@ -45,9 +45,9 @@ PASSED_ONCE = (
         f"{INTEGRATION}services_claiming.py::test_only_the_oldest_open_invoice_is_offered",
     ),
     bug(
-        "late_answer_of_an_older_refund_sending", f"{_SERVICES}/refunding.py",
-        'is_newest = row["tries"] == sending.tries and row["status"] == RefundStatus.IN_FLIGHT',
-        'is_newest = row["status"] == RefundStatus.IN_FLIGHT',
+        "late_answer_of_an_older_refund_sending", f"{_SERVICES}/money/refunding.py",
+        "is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT",
+        "is_newest = row.status is RefundStatus.IN_FLIGHT",
         f"{INTEGRATION}services_refund_sendings.py::"
         "test_a_late_answer_of_an_older_sending_does_not_speak_for_the_newer_one",
     ),
@@ -59,7 +59,7 @@ PASSED_ONCE = (
         "test_an_invoice_with_an_unresolved_charge_is_not_offered",
     ),
     bug(
-        "settlement_is_not_repeated", f"{_SERVICES}/settling.py",
+        "settlement_is_not_repeated", f"{_SERVICES}/collecting/settling.py",
         '        log.warning("settling.connection_lost", charges=len(news))\n',
         "        raise\n",
         f"{INTEGRATION}services_settling.py::"
@@ -80,13 +80,13 @@ MONEY = (
         f"{UNIT}conservation.py",
     ),
     bug(
-        "declined_refund_keeps_its_money", f"{_SERVICES}/returns.py",
-        '    move(connection, refund["charge_id"], refund["amount"], Part.REFUNDED, source)\n', "",
+        "declined_refund_keeps_its_money", f"{_SERVICES}/money/returns.py",
+        "    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)\n", "",
         f"{INTEGRATION}services_refunds.py::test_what_was_refused_does_not_use_its_key_up",
     ),
     bug(
-        "declined_payout_loses_the_balance", f"{_SERVICES}/returns.py",
-        '        conservation.undo_pay_out(connection, refund["credit_id"], refund["amount"])\n',
+        "declined_payout_loses_the_balance", f"{_SERVICES}/money/returns.py",
+        "        conservation.undo_pay_out(connection, refund.credit_id, refund.amount)\n",
         "        pass\n",
         f"{INTEGRATION}services_returns.py::test_a_declined_payout_goes_back_to_the_balance",
     ),
@@ -97,8 +97,8 @@ MONEY = (
         f"{UNIT}refund_settlement.py",
     ),
     bug(
-        "refund_is_sent_under_a_new_id", f"{_SERVICES}/refunding.py",
-        'request_id=str(row["id"]),', "request_id=str(row['id'])[:-4] + f\"{tries:04d}\",",
+        "refund_is_sent_under_a_new_id", f"{_SERVICES}/money/refunding.py",
+        "request_id=str(row.id),", "request_id=str(row.id)[:-4] + f\"{tries:04d}\",",
         f"{INTEGRATION}services_refunds.py::test_all_of_it_goes_back_once",
     ),
     bug(
@@ -111,11 +111,11 @@ MONEY = (
         "credit_is_used_twice",
         [
             Edit(
-                f"{_SERVICES}/opening.py",
-                'credit["remaining"] -= taken.get(credit["id"], 0)', 'taken.get(credit["id"], 0)',
+                f"{_SERVICES}/collecting/opening.py",
+                "credit.remaining - taken.get(credit.id, 0)", "credit.remaining",
             ),
             Edit(
-                f"{_SERVICES}/isolating.py",
+                f"{_SERVICES}/operating/isolation.py",
                 "        if not ids or not may_be_a_row(error):\n            raise\n        log",
                 "        if ids is not None:\n            raise\n        log",
             ),
@@ -123,14 +123,14 @@ MONEY = (
         [f"{INTEGRATION}services_balance.py::test_two_subscriptions_share_one_balance"],
     ),
     bug(
-        "surplus_is_kept", f"{_SERVICES}/settling.py",
+        "surplus_is_kept", f"{_SERVICES}/collecting/settling.py",
         "    if decision.give_back is not None:\n", "    if decision.give_back == row:\n",
         f"{INTEGRATION}services_refunds.py::TestASurplusPayment::test_it_goes_back_once",
     ),
     bug(
-        "canceled_invoice_stays_open", f"{_SERVICES}/ending.py",
+        "canceled_invoice_stays_open", f"{_SERVICES}/subscriptions/canceling.py",
         "    owed = invoices.open_of(connection, row[\"id\"])\n", "    owed = []\n",
-        f"{INTEGRATION}services_ending.py::test_open_invoices_are_void_and_dunning_stops",
+        f"{INTEGRATION}services_canceling.py::test_open_invoices_are_void_and_dunning_stops",
     ),
 )  # fmt: skip
 
@@ -142,18 +142,18 @@ PAID_TIME = (
         f"{UNIT}periods.py",
     ),
     bug(
-        "late_tick_shortens_what_is_given_back", f"{_SERVICES}/ending.py",
-        "cutting.unused(connection, fresh, current, used_until)",
-        "cutting.unused(connection, fresh, current, now)",
-        f"{INTEGRATION}services_ending.py",
+        "late_tick_shortens_what_is_given_back", f"{_SERVICES}/subscriptions/canceling.py",
+        "proration.unused(connection, fresh, current, used_until)",
+        "proration.unused(connection, fresh, current, now)",
+        f"{INTEGRATION}services_canceling.py",
     ),
     bug(
-        "catch_up_latest_bills_everything", f"{_SERVICES}/opening.py",
+        "catch_up_latest_bills_everything", f"{_SERVICES}/collecting/opening.py",
         '        row["catch_up"] == CatchUp.LATEST\n', "        False\n",
         f"{INTEGRATION}services_charging.py::test_catch_up_latest_skips_missed_periods_on_record",
     ),
     bug(
-        "all_missed_periods_are_charged_at_once", f"{_SERVICES}/opening.py",
+        "all_missed_periods_are_charged_at_once", f"{_SERVICES}/collecting/opening.py",
         '"next_attempt_at": None if owes or free else now,',
         '"next_attempt_at": None if free else now,',
         f"{INTEGRATION}services_charging.py::"
@@ -224,7 +224,7 @@ TRUST = (
         f"{UNIT}settlement.py", "tests/property/test_settlement.py",
     ),
     bug(
-        "charge_before_is_not_asked_about", f"{_SERVICES}/looking.py",
+        "charge_before_is_not_asked_about", f"{_SERVICES}/collecting/prechecks.py",
         "        case Succeeded():\n            return Sight(row, paid=True)\n",
         "        case Succeeded():\n            return Sight(row)\n",
         f"{INTEGRATION}services_lost_answers.py::"
@@ -250,12 +250,12 @@ IDENTITY = (
         f"{INTEGRATION}services_refunds.py::test_the_same_key_for_something_else_is_refused",
     ),
     bug(
-        "first_payment_is_the_first_try", f"{_SERVICES}/claiming.py",
+        "first_payment_is_the_first_try", f"{_SERVICES}/collecting/claiming.py",
         'first_payment = row["first_paid_at"] is None', 'first_payment = not row["last_ordinal"]',
         f"{INTEGRATION}services_charging.py::test_the_first_payment_is_the_first_one_that_succeeds",
     ),
     bug(
-        "a_copy_charges_elsewhere", f"{_SERVICES}/guarding.py",
+        "a_copy_charges_elsewhere", f"{_SERVICES}/operating/safety.py",
         '    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):\n',
         "    if row:\n",
         f"{INTEGRATION}services_dead_ends.py::test_a_message_left_over_asks_no_foreign_gateway",
@@ -281,35 +281,35 @@ DUNNING_AND_PACE = (
         f"{INTEGRATION}services_policies.py::test_a_cap_ends_dunning_and_is_named",
     ),
     bug(
-        "a_short_wallet_is_charged", f"{_SERVICES}/looking.py",
+        "a_short_wallet_is_charged", f"{_SERVICES}/collecting/prechecks.py",
         'return max(int(row["amount"]) - held, 0)', "return 0",
         f"{INTEGRATION}services_dunning.py::"
         "TestAWalletThatIsShort::test_it_is_told_and_asked_again_and_charged_after_a_top_up",
     ),
     bug(
-        "nobody_probes_after_a_rest", f"{_SERVICES}/pacing.py",
+        "nobody_probes_after_a_rest", f"{_SERVICES}/collecting/backpressure.py",
         'return PROBES if row["troubles"] else None', "return None",
-        f"{INTEGRATION}services_pacing.py::"
+        f"{INTEGRATION}services_backpressure.py::"
         "test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with",
     ),
     bug(
-        "no_limit_an_hour", f"{_SERVICES}/claiming.py",
+        "no_limit_an_hour", f"{_SERVICES}/collecting/claiming.py",
         "    if total > limit:\n", "    if total > limit * 10**9:\n",
         f"{INTEGRATION}services_limits.py::test_an_hour_beyond_the_limit_stops_charging",
     ),
     bug(
-        "kill_switch_is_ignored", f"{_SERVICES}/guarding.py",
+        "kill_switch_is_ignored", f"{_SERVICES}/operating/safety.py",
         '    if row is None or row["stopped_at"] is not None:\n        return 0\n',
         "    if row is None:\n        return 0\n",
         f"{INTEGRATION}services_charging.py::test_the_kill_switch_stops_charges_and_nothing_else",
     ),
     bug(
-        "token_goes_before_the_refund", f"{_SERVICES}/unbinding.py",
+        "token_goes_before_the_refund", f"{_SERVICES}/wallets/unlinking.py",
         'if wallets.obstacles_to_unbind(connection, row["customer_id"]):', "if False:",
-        f"{INTEGRATION}services_unbinding.py::test_a_wish_to_unbind_outlives_the_tokens_year",
+        f"{INTEGRATION}services_unlinking.py::test_a_wish_to_unbind_outlives_the_tokens_year",
     ),
     bug(
-        "expired_token_is_charged", f"{_SERVICES}/claiming.py",
+        "expired_token_is_charged", f"{_SERVICES}/collecting/claiming.py",
         'if row["wallet_id"] is None or row["expires_at"] <= now:', 'if row["wallet_id"] is None:',
         f"{INTEGRATION}services_wallets.py::"
         "TestWithoutAWallet::test_a_year_after_linking_the_token_is_expired_and_a_new_one_goes_on",

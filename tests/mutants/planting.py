@@ -16,8 +16,9 @@ from tests.pytest_runs import PytestResult, run_pytest
 
 COPIED = (
     "billing", "workers", "schedules", "tests", "docs", ".ci", "pyproject.toml",
-    "requirements.lock", "Makefile", "README.md", "CHANGELOG.md", "DECISIONS.md", "Dockerfile",
-    "docker-compose.yml", ".env.example", ".dockerignore", ".gitignore",
+    "requirements.lock", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
+    "DECISIONS.md", "SECURITY.md", "Dockerfile", "docker-compose.yml", ".env.example",
+    ".dockerignore", ".gitignore",
 )  # fmt: skip
 SECONDS = 90.0
 ONE_BY_ONE = ("-q", "-x", "-n", "0", "-p", "no:randomly", "-o", "timeout=120")

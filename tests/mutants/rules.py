@@ -9,7 +9,7 @@ from tests.mutants.planting import Bug, Edit, bug
 _INTEGRATION = "tests/integration/test_"
 _UNIT = "tests/unit/test_"
 _INTENTS = f"{_INTEGRATION}services_intents.py::test_"
-_ISOLATING = f"{_INTEGRATION}services_isolating.py::test_"
+_ISOLATING = f"{_INTEGRATION}services_isolation.py::test_"
 _QUERIES = "billing/store/queries"
 _SERVICES = "billing/services"
 _DOMAIN = "billing/domain"
@@ -28,16 +28,16 @@ CONSERVATION = (
         f"{_INTEGRATION}store_constraints.py::test_a_check_refuses_what_makes_no_sense",
     ),
     bug(
-        "a_gift_is_paid_out", f"{_SERVICES}/returns.py",
+        "a_gift_is_paid_out", f"{_SERVICES}/money/returns.py",
         "    money, rest = from_charge_first(amount, kept)\n    if paid is not None and money:\n"
         "        taken",
         "    money, rest = amount, 0\n    if paid is not None and money:\n        taken",
         f"{_INTEGRATION}services_returns.py::test_a_gift_never_becomes_money",
     ),
     bug(
-        "more_is_credited_than_is_kept", f"{_SERVICES}/cutting.py",
+        "more_is_credited_than_is_kept", f"{_SERVICES}/subscriptions/proration.py",
         '            each["kept"],\n', '            each["amount"],\n',
-        f"{_INTENTS}a_given_up_period_is_void_when_a_new_one_takes_its_place",
+        f"{_INTEGRATION}services_paid_days.py::test_an_upgrade_that_was_not_paid_is_worth_nothing",
     ),
     bug(
         "money_that_must_go_back_is_kept_in_silence", f"{_DOMAIN}/refund.py",
@@ -47,7 +47,7 @@ CONSERVATION = (
         "test_a_surplus_payment_that_cannot_be_given_back_is_a_dead_end",
     ),
     bug(
-        "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/refund_resolution.py",
+        "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/money/refund_resolution.py",
         "        returns.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
         f"{_INTEGRATION}services_returns.py::TestMoneyThatMustGoBack::test_a_person_decides",
@@ -62,31 +62,31 @@ PAID_TIME = (
         f"{_UNIT}intents.py", f"{_INTENTS}another_interval_is_refused_while_an_end_is_planned",
     ),
     bug(
-        "a_planned_change_is_lost", f"{_SERVICES}/changing.py",
+        "a_planned_change_is_lost", f"{_SERVICES}/subscriptions/changing.py",
         "        carried=lambda: _carried(connection, row, wanted),\n",
         "        carried=lambda: None,\n",
         f"{_INTENTS}a_planned_change_survives_a_change_of_quantity",
     ),
     bug(
-        "a_resumption_throws_paid_days_away", f"{_SERVICES}/pausing.py",
-        '        cutting.cut(connection, row, now, by, "resumed with a new period")\n', "",
+        "a_resumption_throws_paid_days_away", f"{_SERVICES}/subscriptions/pausing.py",
+        '        proration.cut(connection, row, now, by, "resumed with a new period")\n', "",
         f"{_INTENTS}a_resumption_from_now_gives_the_paid_days_back_and_moves_the_end",
     ),
     bug(
-        "another_interval_throws_paid_days_away", f"{_SERVICES}/changing.py",
-        'pricing.Change(cutting.cut(connection, row, now, by, "change of plan"), 0)',
+        "another_interval_throws_paid_days_away", f"{_SERVICES}/subscriptions/changing.py",
+        'pricing.Change(proration.cut(connection, row, now, by, "change of plan"), 0)',
         "pricing.Change(0, 0)",
         f"{_INTEGRATION}services_changing.py::"
         "test_another_interval_begins_a_new_period_at_once",
     ),
     bug(
-        "a_late_tick_resumes_at_its_own_time", f"{_SERVICES}/pausing.py",
+        "a_late_tick_resumes_at_its_own_time", f"{_SERVICES}/subscriptions/pausing.py",
         'ANCHOR, as_of=row["resume_at"])', "ANCHOR, as_of=now)",
         f"{_INTENTS}a_pause_that_ends_on_a_due_date_skips_nothing",
         f"{_INTENTS}plans_that_a_late_tick_works_off_take_effect_as_of_their_dates",
     ),
     bug(
-        "a_late_tick_pauses_at_its_own_time", f"{_SERVICES}/pausing.py",
+        "a_late_tick_pauses_at_its_own_time", f"{_SERVICES}/subscriptions/pausing.py",
         'begun = row["pause_at"]', "begun = now",
         f"{_INTENTS}plans_that_a_late_tick_works_off_take_effect_as_of_their_dates",
     ),
@@ -107,13 +107,13 @@ PAID_TIME = (
         f"{_INTENTS}a_pause_in_a_trial_keeps_its_days",
     ),
     bug(
-        "a_planned_change_outlasts_the_term", f"{_SERVICES}/changing.py",
+        "a_planned_change_outlasts_the_term", f"{_SERVICES}/subscriptions/changing.py",
         '    if row["cycles"] is not None and place.period >= row["cycles"]:\n', "    if False:\n",
         f"{_INTEGRATION}services_changing.py::"
         "test_nothing_is_planned_for_after_the_last_period",
     ),
     bug(
-        "skipped_periods_are_not_recorded", f"{_SERVICES}/moving.py",
+        "skipped_periods_are_not_recorded", f"{_SERVICES}/subscriptions/transitions.py",
         '    intents.tell(connection, row, now, by, [("period.skipped", told)])\n',
         "    told.clear()\n",
         f"{_INTENTS}an_end_before_the_tick_records_the_period_that_nobody_owes",
@@ -155,12 +155,12 @@ TRUST = (
     bug(
         "a_429_is_certain", "billing/gateway/refusals.py",
         "by_answer=True", "by_answer=False",
-        f"{_INTEGRATION}services_doubting.py",
+        f"{_INTEGRATION}services_doubtful_charges.py",
     ),
     bug(
-        "nobody_asks_about_a_429_of_a_closed_invoice", f"{_SERVICES}/moving.py",
-        "    doubting.ask_about(connection, ids, now)\n", "",
-        f"{_INTEGRATION}services_doubting.py",
+        "nobody_asks_about_a_429_of_a_closed_invoice", f"{_SERVICES}/subscriptions/transitions.py",
+        "    doubtful_charges.ask_about(connection, ids, now)\n", "",
+        f"{_INTEGRATION}services_doubtful_charges.py",
     ),
     bug(
         "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",
@@ -180,12 +180,12 @@ TRUST = (
         f"{_UNIT}settlement_trust.py",
     ),
     bug(
-        "the_breaker_never_trips", f"{_SERVICES}/breaker.py",
+        "the_breaker_never_trips", f"{_SERVICES}/collecting/breaker.py",
         "strange * 100 < share * came:", "strange < came + share:",
         f"{_INTEGRATION}services_breaker.py::test_pages_of_a_proxy_stop_charging",
     ),
     bug(
-        "want_of_money_trips_the_breaker", f"{_SERVICES}/breaker.py",
+        "want_of_money_trips_the_breaker", f"{_SERVICES}/collecting/breaker.py",
         "return fault in {Fault.HARD, Fault.WALLET}", "return fault is not None",
         f"{_INTEGRATION}services_breaker.py::test_want_of_money_is_not_odd",
     ),
@@ -193,7 +193,7 @@ TRUST = (
         "a_young_charge_is_resolved",
         [
             Edit(
-                f"{_SERVICES}/resolving.py",
+                f"{_SERVICES}/operating/charge_resolution.py",
                 'if row["parked_at"] is None and now < row["sent_at"] + horizon:',
                 "if horizon is None:",
             ),
@@ -203,7 +203,7 @@ TRUST = (
                 "charge_status is not ChargeStatus.IN_FLIGHT",
             ),
         ],
-        [f"{_INTEGRATION}services_resolving.py::test_a_young_charge_is_not_resolved"],
+        [f"{_INTEGRATION}services_charge_resolution.py::test_a_young_charge_is_not_resolved"],
     ),
     bug(
         "a_charge_on_the_wire_is_resolved", f"{_DOMAIN}/settlement.py",
@@ -212,13 +212,13 @@ TRUST = (
         f"{_UNIT}settlement_exhaustive.py",
     ),
     bug(
-        "nobody_asks_before_a_person_decides", f"{_SERVICES}/resolving.py",
+        "nobody_asks_before_a_person_decides", f"{_SERVICES}/operating/charge_resolution.py",
         "    if isinstance(answer, Succeeded | Declined):\n", "    if answer is row:\n",
-        f"{_INTEGRATION}services_resolving.py::"
+        f"{_INTEGRATION}services_charge_resolution.py::"
         "test_the_gateways_word_goes_before_a_persons",
     ),
     bug(
-        "a_gateways_not_found_is_our_marker", f"{_SERVICES}/settling.py",
+        "a_gateways_not_found_is_our_marker", f"{_SERVICES}/collecting/settling.py",
         "    if decision.never_received:\n",
         '    if decision.never_received or decision.code == "not_found":\n',
         f"{_INTEGRATION}services_trust.py::test_a_gateways_not_found_is_no_marker_of_ours",
@@ -232,65 +232,65 @@ TRUST = (
 
 ISOLATION = (
     bug(
-        "a_batch_is_not_halved", f"{_SERVICES}/isolating.py",
+        "a_batch_is_not_halved", f"{_SERVICES}/operating/isolation.py",
         "        if not ids or not may_be_a_row(error):\n            raise\n        log",
         "        if ids is not None:\n            raise\n        log",
         f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
     ),
     bug(
-        "opening_does_not_isolate", f"{_SERVICES}/opening.py",
-        "    parts = isolating.isolate(\n        ids,\n"
+        "opening_does_not_isolate", f"{_SERVICES}/collecting/opening.py",
+        "    parts = isolation.isolate(\n        ids,\n"
         "        lambda part: _open_together(context, part),\n"
-        "        isolating.holder(context, Kind.SUBSCRIPTION),\n    )\n",
+        "        isolation.holder(context, Kind.SUBSCRIPTION),\n    )\n",
         "    parts = [_open_together(context, ids)]\n",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
     ),
     bug(
-        "claiming_does_not_isolate", f"{_SERVICES}/claiming.py",
-        "isolating.isolate(list(seen), work, isolating.holder(context, Kind.INVOICE))",
+        "claiming_does_not_isolate", f"{_SERVICES}/collecting/claiming.py",
+        "isolation.isolate(list(seen), work, isolation.holder(context, Kind.INVOICE))",
         "[work(list(seen))]",
         f"{_ISOLATING}an_invoice_that_cannot_be_claimed_is_held_and_blocks_the_younger_ones",
     ),
     bug(
-        "settling_does_not_isolate", f"{_SERVICES}/settling.py",
-        "isolating.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
+        "settling_does_not_isolate", f"{_SERVICES}/collecting/settling.py",
+        "isolation.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
         f"{_ISOLATING}a_sealed_body_that_does_not_open_stops_no_question_of_its_batch",
         f"{_ISOLATING}news_of_a_group_is_recorded_though_one_of_it_cannot_be",
     ),
     bug(
-        "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/isolating.py",
+        "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/operating/isolation.py",
         "            (locked if is_locked(error) else hold)(part[0], error)\n", "",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
     ),
     bug(
-        "a_locked_row_stops_everybody", f"{_SERVICES}/isolating.py",
+        "a_locked_row_stops_everybody", f"{_SERVICES}/operating/isolation.py",
         "return is_locked(error) or is_about_a_row(error)", "return is_about_a_row(error)",
         f"{_INTEGRATION}services_locked_rows.py",
     ),
     bug(
-        "time_without_a_wallet_is_billed", f"{_SERVICES}/starting.py",
+        "time_without_a_wallet_is_billed", f"{_SERVICES}/subscriptions/starting.py",
         "    if late and not", "    if late and now is None and not",
         f"{_INTEGRATION}services_starting.py::test_time_without_a_wallet_is_not_billed",
     ),
     bug(
-        "an_end_falls_inside_a_changed_period", f"{_SERVICES}/intents.py",
+        "an_end_falls_inside_a_changed_period", f"{_SERVICES}/subscriptions/intents.py",
         "    if same_schedule(row, plan):\n        return\n    due", "    return\n    due",
         f"{_INTEGRATION}services_intent_pairs.py",
     ),
     bug(
-        "an_overdue_end_is_replaced", f"{_SERVICES}/ending.py",
+        "an_overdue_end_is_replaced", f"{_SERVICES}/subscriptions/canceling.py",
         'if row["cancel_at"] is not None and row["cancel_at"] <= now:',
         'if row["cancel_at"] is not None and row["cancel_at"] is now:',
         f"{_INTEGRATION}services_overdue_ends.py",
     ),
     bug(
-        "a_database_that_is_away_holds_rows", f"{_SERVICES}/isolating.py",
+        "a_database_that_is_away_holds_rows", f"{_SERVICES}/operating/isolation.py",
         "return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated",
         "return True",
         f"{_ISOLATING}a_database_that_is_away_holds_nobody",
     ),
     bug(
-        "a_bug_holds_everybody", f"{_SERVICES}/isolating.py",
+        "a_bug_holds_everybody", f"{_SERVICES}/operating/isolation.py",
         "if held >= held_max and held > good:", "if held > len(ids):",
         f"{_ISOLATING}a_bug_that_fails_for_all_holds_few_and_fails_the_tick",
     ),
@@ -300,7 +300,7 @@ ISOLATION = (
         f"{_INTEGRATION}services_attention.py::test_a_held_row_of_any_kind_is_an_alarm",
     ),
     bug(
-        "a_passed_over_row_keeps_its_lease", f"{_SERVICES}/claiming.py",
+        "a_passed_over_row_keeps_its_lease", f"{_SERVICES}/collecting/claiming.py",
         "        invoices.pass_over(connection, list(seen), locked)\n", "        pass\n",
         f"{_INTEGRATION}services_leases.py", f"{_INTEGRATION}services_claiming.py",
     ),
@@ -339,12 +339,12 @@ IDENTITY = (
     ),
     bug(
         "a_known_token_is_linked_to_another_customer", f"{_DOMAIN}/imports.py",
-        'customer != row.customer:\n        return _rejected(f"the token is known already',
-        'customer == "":\n        return _rejected(f"the token is known already',
+        'customer != row.customer:\n        return _rejected(f"the token already belongs to',
+        'customer == "":\n        return _rejected(f"the token already belongs to',
         f"{_UNIT}imports.py", "tests/property/test_imports.py",
     ),
     bug(
-        "a_second_click_is_a_second_subscription", f"{_SERVICES}/subscribing.py",
+        "a_second_click_is_a_second_subscription", f"{_SERVICES}/subscriptions/subscribing.py",
         "        if request is None and not again:\n", "        if request is None and again:\n",
         f"{_INTEGRATION}services_starting.py::test_a_second_click_makes_no_second_subscription",
     ),

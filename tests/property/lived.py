@@ -8,7 +8,9 @@ from typing import Any
 from billing.clock import TestClock
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services import discounting, linking, subscribing
+from billing.services.money import discounts
+from billing.services.subscriptions import subscribing
+from billing.services.wallets import linking
 from billing.store.queries.subscriptions import MAY_END
 from schedules.beat import TICKS
 from tests.integration.engine import _DUE, START, STEPS_MAX, Engine, Row
@@ -72,7 +74,7 @@ class Lived(Engine):
         for code, options in offers.items():
             self.plan(code, **options)
         for code, (percent, cycles) in coupons.items():
-            discounting.create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
+            discounts.create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
         subscribing.create_customer(self.context, "C1", name="Ani", by=OPERATOR)
         linking.bind(self.context, "C1", "628123456789", OPERATOR)
         linking.refresh(self.context, "C1")

@@ -14,16 +14,10 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
-from billing.services import (
-    changing,
-    crediting,
-    ending,
-    linking,
-    operating,
-    refund_resolution,
-    refunding,
-    subscribing,
-)
+from billing.services.money import crediting, refund_resolution, refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, changing, subscribing
+from billing.services.wallets import linking
 from tests.integration.engine import START, Engine, Row
 from tests.integration.kept import Kept
 from tests.property.money_engine import READ, Quick, broken_rules
@@ -197,7 +191,7 @@ class Life:
             most = self._most(period)
             left = min(sum(most.values()), self._share(price, first))
         made = self._try(
-            lambda: ending.cancel(
+            lambda: canceling.cancel(
                 self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
             )
         )
@@ -215,7 +209,7 @@ class Life:
     def void(self, which: int) -> None:
         """Owe an invoice no more."""
         invoice = self._nth(list(self.model.invoices), which)
-        self._try(lambda: operating.void_invoice(self.engine.context, invoice, WHY))
+        self._try(lambda: operations.void_invoice(self.engine.context, invoice, WHY))
 
     def go_on(self, which: int, fates: Sequence[str] = ()) -> None:
         """Retry a refund that waits for a person, the newest of them before others."""

@@ -11,7 +11,10 @@ from uuid import UUID
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
-from billing.services import auditing, changing, discounting, ending, operating, pausing
+from billing.services.money import discounts
+from billing.services.operating import operations
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import START
 from tests.property.lived import Lived
 from tests.property.paid_time import FOUND, Offer, day_of, due
@@ -142,7 +145,7 @@ class Play:
         owed = self._owed()
         if owed:
             nth = owed[which % len(owed)]
-            self._do(lambda: operating.retry_invoice(self.engine.context, nth, OPERATOR), _nothing)
+            self._do(lambda: operations.retry_invoice(self.engine.context, nth, OPERATOR), _nothing)
         return True
 
     def _void(self, which: int) -> bool:
@@ -151,7 +154,7 @@ class Play:
         if owed:
             nth = owed[which % len(owed)]
             self._do(
-                lambda: operating.void_invoice(self.engine.context, nth, OPERATOR),
+                lambda: operations.void_invoice(self.engine.context, nth, OPERATOR),
                 lambda _: self.life.void(nth, now),
             )
         return True
@@ -219,7 +222,9 @@ class Play:
             self.life.cancel(now, when, refund)
 
         return self._do(
-            lambda: ending.cancel(self.engine.context, self.id, OPERATOR, at=when, refund=refund),
+            lambda: canceling.cancel(
+                self.engine.context, self.id, OPERATOR, at=when, refund=refund
+            ),
             done,
         )
 
@@ -230,7 +235,7 @@ class Play:
         def done(_: Row) -> None:
             self.life.cancel_at, self.life.cancel_by_period = None, False
 
-        return self._do(lambda: ending.withdraw(self.engine.context, self.id, OPERATOR), done)
+        return self._do(lambda: canceling.withdraw(self.engine.context, self.id, OPERATOR), done)
 
     def _coupon(self, code: str) -> bool:
         self.engine.run()
@@ -239,7 +244,7 @@ class Play:
             self.life.coupon = COUPONS[code]
 
         return self._do(
-            lambda: discounting.apply(self.engine.context, code, self.id, OPERATOR) or {}, done
+            lambda: discounts.apply(self.engine.context, code, self.id, OPERATOR) or {}, done
         )
 
     def _do(self, act: Callable[[], Row], then: Callable[[Row], None]) -> bool:

@@ -17,7 +17,8 @@ from billing.domain.errors import InvalidValue
 from billing.domain.outcomes import RefundOutcome, Unknown
 from billing.domain.refund import RefundStatus
 from billing.domain.refund_settlement import Decision, Facts
-from billing.services import isolating, refunding, returns
+from billing.services.money import refunding, returns
+from billing.services.operating import isolation
 from tests.integration.engine import Engine
 from tests.integration.kept import Kept
 from tests.property.money_life import Deed, Life
@@ -140,7 +141,7 @@ def test_without_isolation_the_neighbour_stops_the_life(
     engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that fails as one fails for everybody, and the property with it."""
-    monkeypatch.setattr(isolating, "isolate", lambda ids, work, *_, **__: [work(ids)])
+    monkeypatch.setattr(isolation, "isolate", lambda ids, work, *_, **__: [work(ids)])
 
     @fifty
     @given(story=lives)

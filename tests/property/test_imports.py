@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billing.cli import records
 from billing.domain.events import OPERATOR
-from billing.services import import_rows, importing
+from billing.services.operating import import_rows, importing
 from tests.integration.engine import Engine
 
 NAMES = ("Ani", "Budi", "نیک\u200cآیین", "Ani \U0001f469\u200d\U0001f467", "Ny. Siti, S.H.")

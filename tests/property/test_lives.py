@@ -16,16 +16,10 @@ from hypothesis import strategies as st
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services import (
-    auditing,
-    changing,
-    crediting,
-    discounting,
-    ending,
-    operating,
-    pausing,
-    refunding,
-)
+from billing.services.money import crediting, discounts, refunding
+from billing.services.operating import operations
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -70,13 +64,13 @@ def resume(start: str) -> Deed:
 
 
 def cancel(at: str | timedelta) -> Deed:
-    return lambda engine, _, subscription: ending.cancel(
+    return lambda engine, _, subscription: canceling.cancel(
         engine.context, subscription, OPERATOR, at=at if isinstance(at, str) else engine.now + at
     )
 
 
 def withdraw(engine: Engine, _: str, subscription: UUID) -> None:
-    ending.withdraw(engine.context, subscription, OPERATOR)
+    canceling.withdraw(engine.context, subscription, OPERATOR)
 
 
 def hold(cash: int) -> Deed:
@@ -118,11 +112,11 @@ def pay_out(engine: Engine, customer: str, _: UUID) -> None:
 
 
 def redeem(code: str) -> Deed:
-    return lambda engine, _, s: discounting.apply(engine.context, code, s, OPERATOR)
+    return lambda engine, _, s: discounts.apply(engine.context, code, s, OPERATOR)
 
 
 def add_line(engine: Engine, _: str, subscription: UUID) -> None:
-    discounting.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
+    discounts.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
 
 
 def give_back(engine: Engine, _: str, subscription: UUID) -> None:
@@ -147,7 +141,7 @@ def offer(engine: Engine) -> None:
     for code, options in OFFERS.items():
         engine.plan(code, **options)
     for code, values in COUPONS.items():
-        discounting.create_coupon(engine.context, code, OPERATOR, **values)
+        discounts.create_coupon(engine.context, code, OPERATOR, **values)
 
 
 pauses = st.builds(pause, st.sampled_from(["now", "period-end"]), st.none() | days)
@@ -168,7 +162,7 @@ deeds = st.one_of(
     st.builds(cancel, st.just("period-end") | days),
     st.builds(hold, st.sampled_from([0, 15_000, 1_000_000])),
     st.sampled_from([withdraw, lose_wallet, link]),
-    st.sampled_from([operating.retry_invoice, operating.void_invoice]).map(of_an_invoice),
+    st.sampled_from([operations.retry_invoice, operations.void_invoice]).map(of_an_invoice),
 )
 
 
@@ -231,7 +225,7 @@ def test_no_more_is_given_back_than_was_taken(
     subscription = live(engine, plan | schedule, life)
     if end:
         with suppress(BillingError):
-            ending.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
+            canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy.FULL)
         engine.run()
 
     customer = engine.subscription(subscription)["customer_id"]

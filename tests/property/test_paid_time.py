@@ -20,7 +20,7 @@ from billing.domain import intents
 from billing.domain.intents import Action, Intent
 from billing.domain.subscription import RefundPolicy
 from billing.sandbox.process import SandboxProcess
-from billing.services import cutting
+from billing.services.subscriptions import proration
 from tests.integration.kept import Kept
 from tests.property.lived import Lived
 from tests.property.paid_time import MORE, OFFERS
@@ -164,7 +164,7 @@ def test_without_the_settling_of_unused_days_the_property_fails(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cut period that gives nothing back: found within fifty lives."""
-    monkeypatch.setattr(cutting, "give", lambda *_: 0)
+    monkeypatch.setattr(proration, "give", lambda *_: 0)
 
     assert fails_within(lived, WITHOUT_A_RULE)
 
@@ -174,7 +174,7 @@ def test_effects_at_the_tick_instead_of_the_date_fail_the_property(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A return as of the tick's time leaves periods out: found within fifty lives."""
-    from billing.services import pausing
+    from billing.services.subscriptions import pausing
 
     plain = pausing._go_on
 

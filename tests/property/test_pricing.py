@@ -93,7 +93,7 @@ def test_a_period_never_costs_less_than_its_cheapest_price_or_more_than_its_dear
 @given(st.lists(st.integers(1, MAX_AMOUNT), max_size=6), amounts)
 def test_a_balance_never_goes_below_nought(remaining: list[int], amount: int) -> None:
     """As much is used as is wanted or there, and a credit only when the older ones are empty."""
-    credits_ = [{"id": number, "remaining": left} for number, left in enumerate(remaining)]
+    credits_ = [pricing.CreditLeft(number, "ana", left) for number, left in enumerate(remaining)]
 
     used = pricing.allocate(credits_, amount)
 

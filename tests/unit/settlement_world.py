@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -84,6 +85,15 @@ def kinds(decision: Decision) -> list[str]:
     return [kind for kind, _ in decision.events]
 
 
+_NAMES = tuple(field.name for field in fields(Facts))
+_VALUES = attrgetter(*_NAMES)
+
+
+def changed(known: Facts, **what: Any) -> Facts:
+    """`dataclasses.replace` for a million facts: it takes half of the time."""
+    return Facts(**dict(zip(_NAMES, _VALUES(known), strict=True)) | what)
+
+
 def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
     """What is on record once a decision is written down."""
     status = known.subscription_status
@@ -94,7 +104,7 @@ def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
         invoice = InvoiceStatus.PAID
     elif decision.gives_up:
         invoice = InvoiceStatus.UNCOLLECTIBLE
-    return replace(
+    return changed(
         known,
         charge_status=decision.status,
         sends=known.sends + decision.resend,

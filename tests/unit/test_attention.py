@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.services import attention
+from billing.services.reading import attention
 from billing.store.queries.attention import Count, Item
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

@@ -8,6 +8,7 @@ import pytest
 
 from billing.domain.backdating import AtOnce, at_once, beginning, imported, refusal
 from billing.domain.periods import begin
+from billing.domain.pricing import Reduction
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,7 +30,7 @@ def counted(start: str, amount: int = 50_000, *, extra: int = 0, coupon: Any = N
     return tuple(at_once(new, NOW))
 
 
-HALF = {"code": "HALF", "percent": 50, "rupiah": None, "cycles": 2}
+HALF = Reduction("HALF", percent=50, rupiah=None, cycles=2)
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def test_a_terminal_shows_ids_whole(
 
 def test_an_empty_table_says_what_would_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
     """A newcomer is told the next command."""
-    output.table([], ("id",), empty="no plans yet; offer one: billing plan create")
-    assert capsys.readouterr().out == "no plans yet; offer one: billing plan create\n"
+    output.table([], ("id",), empty="no plans yet; create one: billing plan create")
+    assert capsys.readouterr().out == "no plans yet; create one: billing plan create\n"
 
 
 def test_a_terminal_obeys_nothing_that_it_is_shown(

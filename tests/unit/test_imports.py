@@ -36,8 +36,8 @@ def known(*wallets: Holder, there: bool = False) -> Known:
         ((Holder("C1", S.UNLINKED, TOKEN),), Fate.REJECTED, "a wallet that is unlinked"),
         ((Holder("C1", S.EXPIRED, OTHER),), Fate.LINKED, ""),
         ((Holder("C1", S.FAILED, None),), Fate.LINKED, ""),
-        ((Holder("C2", S.ACTIVE, TOKEN),), Fate.REJECTED, "known already, of customer 'C2'"),
-        ((Holder("C2", S.EXPIRED, TOKEN),), Fate.REJECTED, "known already, of customer 'C2'"),
+        ((Holder("C2", S.ACTIVE, TOKEN),), Fate.REJECTED, "already belongs to customer 'C2'"),
+        ((Holder("C2", S.EXPIRED, TOKEN),), Fate.REJECTED, "already belongs to customer 'C2'"),
         ((Holder("C2", S.ACTIVE, OTHER),), Fate.LINKED, ""),
         (
             (Holder("C1", S.ACTIVE, TOKEN), Holder("C2", S.UNLINKED, TOKEN)),
@@ -75,7 +75,7 @@ def test_a_known_id_is_a_repeat_only_with_equal_content(
     [verdict] = sort_out([incoming], known(*wallets, there=True))
 
     assert verdict.fate is (Fate.REJECTED if other else Fate.THERE)
-    assert verdict.reason == (f"id 'R1' is there already with another {other}" if other else "")
+    assert verdict.reason == (f"id 'R1' exists already with another {other}" if other else "")
 
 
 def test_an_import_from_before_the_upgrade_is_compared_as_far_as_it_is_known() -> None:

@@ -12,7 +12,7 @@ from billing.domain.instants import at_home, spoken
 
 REPOSITORY = Path(__file__).parents[2]
 READ_BY_PEOPLE = ("domain", "services", "cli")
-AS_IT_WAS_TYPED = "ending.py"
+AS_IT_WAS_TYPED = "canceling.py"
 """It repeats the date that a person gave with --at, with the offset that they wrote."""
 
 

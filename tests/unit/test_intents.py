@@ -42,7 +42,7 @@ EXPECTED = {
     "dunning gives up: pause":              "K K D D K K",
     "last period settled":                  "D D D D D D",
     "charge declined":                      "K K K K K K",
-    "debt paid":                            "K K K K K K",
+    "unpaid invoice paid":                            "K K K K K K",
     "a period opens":                       "K K K K F F",
     "the trial ends":                       "K K K K K K",
     "void an invoice":                      "K K K K K K",

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from billing.local.view import Places, View
-from billing.services.watching import Overview
+from billing.services.reading.live_view import Overview
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
 FIGURES = dict.fromkeys(

@@ -70,7 +70,7 @@ def test_credits_are_used_oldest_first(
     remaining: list[int], amount: int, used: list[tuple[int, int]]
 ) -> None:
     """As much as is wanted or there, and no credit is touched for nothing."""
-    credits_ = [{"id": i, "remaining": left} for i, left in enumerate(remaining, 1)]
+    credits_ = [pricing.CreditLeft(i, "ana", left) for i, left in enumerate(remaining, 1)]
 
     assert pricing.allocate(credits_, amount) == used
 

@@ -50,7 +50,7 @@ def test_another_file_stays(source: Path, content: str | None) -> None:
     path = source.with_name("c.csv.rejected.csv")
     path.mkdir() if content is None else path.write_text(content)
 
-    with pytest.raises(InvalidValue, match="is no reject file of an import; move it away"):
+    with pytest.raises(InvalidValue, match="is not a reject file of an import; move it away"):
         rejects.place(source, "customers")
     assert content is None or path.read_text() == content
 

@@ -74,4 +74,4 @@ def test_extra_lines_pay_for_no_days() -> None:
     """A fee in the invoice is no part of the days' worth."""
     lines = [{"kind": "period", "amount": 30_000}, {"kind": "extra", "amount": 2_500}]
 
-    assert segments.cost({"amount": 32_500, "lines": lines}) == 30_000
+    assert segments.cost(32_500, lines) == 30_000

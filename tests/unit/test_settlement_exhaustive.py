@@ -36,6 +36,7 @@ from tests.unit.settlement_world import (
     SENT,
     applied,
     assert_not_stuck,
+    changed,
 )
 
 STATUS = Source.STATUS
@@ -106,7 +107,7 @@ def combined(group: Mapping[str, Sequence[Any]]) -> Iterator[Facts]:
             values if _may_vary(name, base) else values[:1] for name, values in group.items()
         ]
         for values in product(*domains):
-            yield replace(base, **dict(zip(group, values, strict=True)))
+            yield changed(base, **dict(zip(group, values, strict=True)))
 
 
 def _may_vary(name: str, base: Facts) -> bool:

@@ -307,7 +307,7 @@ def test_the_command_prints_a_table_or_a_document(
     assert [one["customers_lost"] for one in found["policies"]] == [2, 2]
     table = run(*words, capsys=capsys)
     assert "once" in table
-    assert "charges: sent for invoices that failed" in table
+    assert "charges: sent for declined invoices" in table
 
 
 @pytest.mark.parametrize(

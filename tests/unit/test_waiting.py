@@ -18,8 +18,8 @@ USUAL: dict[str, Any] = {
     [
         ({}, FREE, "the next tick"),
         ({"due": False}, FREE, None),
-        ({"leased": True}, FREE, "a worker, which was told of it"),
-        ({"unresolved": True, "older_open": True}, FREE, "the outcome of a charge"),
+        ({"leased": True}, FREE, "a worker, which has its message"),
+        ({"unresolved": True, "older_open": True}, FREE, "the outcome of an unresolved charge"),
         ({"older_open": True, "blocked_on": "wallet"}, FREE, "an older invoice"),
         ({"blocked_on": "wallet", "due": False}, FREE, "a linked wallet"),
         (

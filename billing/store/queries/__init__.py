@@ -1,4 +1,4 @@
-"""Every statement, each with a name, by noun.
+"""All SQL statements, each in a named function, by noun.
 
 One rule keeps them free of deadlocks: whoever changes a subscription, or an invoice, charge or
 refund of it, holds the subscription's row lock first; several are locked in the order of their

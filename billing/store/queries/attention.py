@@ -1,4 +1,4 @@
-"""One statement that finds whatever will not move by itself, or is older than it should be.
+"""Find every row that will not move by itself, or is late, in one statement.
 
 Each row it returns has a kind and an id, whom it concerns, since when, how much money, a cause in
 one word, and what is known of why. It reads small indexes and no table from end to end, and
@@ -18,7 +18,7 @@ from billing.store.statements import text
 
 
 class Item(NamedTuple):
-    """One thing that needs a person, or that a person may want to know of (`alarm` is false)."""
+    """A row that needs an operator, or, when `alarm` is false, is listed for information."""
 
     kind: str
     id: str
@@ -35,7 +35,7 @@ class Item(NamedTuple):
 
 
 class Ages(NamedTuple):
-    """Instants before which something is too old. `late` is two ticks ago."""
+    """Instants before which rows are too old. `late` is two ticks ago."""
 
     late: datetime
     quarter_hour: datetime
@@ -44,7 +44,7 @@ class Ages(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many rows of a kind there are for one cause, and since when the oldest."""
+    """The number of rows of one kind and cause, and the age of the oldest."""
 
     kind: str
     cause: str
@@ -223,7 +223,7 @@ _MOVES_AT = """
 def items(
     connection: Connection, ages: Ages, *, limit: int, after: Item | None = None
 ) -> list[Item]:
-    """What needs a person first, the oldest of it first; then what is worth knowing.
+    """List rows that need an operator, oldest first, then rows for information.
 
     `after` is the last item of the page before.
     """
@@ -245,7 +245,7 @@ def items(
 
 
 def counts(connection: Connection, ages: Ages) -> list[Count]:
-    """The same, counted by kind and cause."""
+    """Count the same rows by kind and cause."""
     statement = text(f"""
         SELECT kind, cause, alarm, count(*), min(since_at) FROM ({_ALL}) AS item
         GROUP BY kind, cause, alarm ORDER BY NOT alarm, min(since_at), kind, cause

@@ -1,4 +1,4 @@
-"""Invariants, each as a statement that must return nothing; a row returned is a finding."""
+"""Invariants, each as a statement that must return nothing; a returned row is a finding."""
 
 from datetime import datetime
 
@@ -221,7 +221,7 @@ FINDINGS_MAX = 20
 
 
 def broken(connection: Connection, name: str, overdue: datetime) -> list[str]:
-    """What breaks one invariant, at most twenty lines. What was due before `overdue` is late."""
+    """Return the rows that break one invariant, at most twenty. `overdue` is when work is late."""
     # It reads whole tables, which after years takes longer than anything else may.
     connection.execute(text("SET LOCAL statement_timeout = '1h'"))
     statement = text(f"{INVARIANTS[name]} LIMIT {FINDINGS_MAX}")

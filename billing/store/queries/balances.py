@@ -1,28 +1,65 @@
-"""Statements about balances: the credits that are the customer's, and what invoices took of them.
+"""Statements about credits: what remains of them, and what invoices used.
 
 Credits are locked after subscriptions, in the order of their ids, which is that of their age.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert
+from sqlalchemy import Connection, insert
 
+from billing.domain.pricing import CreditLeft
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import CREDIT_USES
 
 
-def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[RowMapping]:
-    """Lock what is left of the credits of customers, the oldest first."""
-    statement = text(
-        "SELECT id, customer_id, remaining FROM credits"
-        " WHERE customer_id = ANY(:ids) AND remaining > 0 ORDER BY id FOR UPDATE"
-    )
-    return list(connection.execute(statement, {"ids": list(customer_ids)}).mappings())
+class Credit(NamedTuple):
+    """A credit: what is left of it, and which part of it can be paid out."""
+
+    id: int
+    charge_id: UUID | None
+    remaining: int
+    from_charge: int
+    paid_out: int
+
+
+class ShownCredit(NamedTuple):
+    """A credit as it is shown to people."""
+
+    id: int
+    customer: str
+    amount: int
+    remaining: int
+    paid_out: int
+    from_charge: int
+    invoice: UUID | None
+    charge: UUID | None
+    reason: str
+    created_at: datetime
+
+
+_LEFT = text(
+    f"SELECT {columns(CreditLeft)} FROM credits"  # noqa: S608 - a constant of ours
+    " WHERE customer_id = ANY(:ids) AND remaining > 0 ORDER BY id FOR UPDATE"
+)
+_ONE = f"SELECT {columns(Credit)} FROM credits WHERE id = :id"  # noqa: S608 - a constant of ours
+_IDS = {name: f"{name}_id" for name in ("customer", "invoice", "charge")}
+_OF_CUSTOMER = text(
+    f"SELECT {columns(ShownCredit, **_IDS)} FROM credits"  # noqa: S608 - a constant of ours
+    " WHERE customer_id = :customer ORDER BY id LIMIT :limit"
+)
+
+
+def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[CreditLeft]:
+    """Lock the remaining credits of customers, oldest first."""
+    return every(CreditLeft, connection.execute(_LEFT, {"ids": list(customer_ids)}))
 
 
 def use(connection: Connection, rows: Sequence[tuple[int, UUID, int]]) -> None:
-    """Take from credits, whose locks the caller holds: credit, invoice and rupiah."""
+    """Use credits, whose locks the caller holds: credit, invoice and rupiah."""
     if not rows:
         return
     used = [dict(zip(("credit_id", "invoice_id", "amount"), row, strict=True)) for row in rows]
@@ -32,7 +69,7 @@ def use(connection: Connection, rows: Sequence[tuple[int, UUID, int]]) -> None:
 
 
 def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
-    """Undo what invoices that are owed no more took; the caller holds their subscription."""
+    """Return the credits that void invoices used; the caller holds the subscription's lock."""
     ids = {"ids": list(invoice_ids)}
     connection.execute(
         text(
@@ -53,24 +90,18 @@ def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
     )
 
 
-def one(connection: Connection, credit_id: int) -> RowMapping | None:
-    """One credit."""
-    statement = text("SELECT * FROM credits WHERE id = :id")
-    return connection.execute(statement, {"id": credit_id}).mappings().one_or_none()
+def one(connection: Connection, credit_id: int) -> Credit | None:
+    """Read one credit."""
+    return at_most_one(Credit, connection.execute(text(_ONE), {"id": credit_id}))
 
 
-def lock_one(connection: Connection, credit_id: int) -> list[RowMapping]:
+def lock_one(connection: Connection, credit_id: int) -> Credit | None:
     """Lock one credit, if it exists."""
-    statement = text("SELECT * FROM credits WHERE id = :id FOR UPDATE")
-    return list(connection.execute(statement, {"id": credit_id}).mappings())
+    statement = text(f"{_ONE} FOR UPDATE")
+    return at_most_one(Credit, connection.execute(statement, {"id": credit_id}))
 
 
-def of_customer(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
-    """A customer's credits, the oldest first."""
-    statement = text(
-        "SELECT id, customer_id AS customer, amount, remaining, paid_out, from_charge,"
-        " invoice_id AS invoice, charge_id AS charge,"
-        " reason, created_at FROM credits WHERE customer_id = :customer ORDER BY id LIMIT :limit"
-    )
+def of_customer(connection: Connection, customer_id: str, limit: int) -> list[ShownCredit]:
+    """Read a customer's credits, oldest first."""
     parameters = {"customer": customer_id, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings())
+    return every(ShownCredit, connection.execute(_OF_CUSTOMER, parameters))

@@ -1,4 +1,4 @@
-"""Statements of the breaker: how many answers came lately, and how many were suspicious.
+"""Statements of the breaker: count recent answers, and the suspicious ones among them.
 
 By the database's clock, in real time, for all workers: it is about the gateway, not about billing.
 """
@@ -25,7 +25,7 @@ COUNT = """
 
 
 def count(connection: Connection, *, shard: int, answered: int, suspicious: int) -> None:
-    """Count answers of which some are suspicious; whoever does so at the same time waits.
+    """Count answers and suspicious answers; concurrent counters wait for each other.
 
     So that of two who make the count too high together, the second sees it.
     """
@@ -35,7 +35,7 @@ def count(connection: Connection, *, shard: int, answered: int, suspicious: int)
 
 
 def lately(connection: Connection, seconds: int) -> tuple[int, int]:
-    """How many answers came within so many seconds, to the minute, and how many are suspicious."""
+    """Count the answers within a number of seconds, to the minute, and the suspicious ones."""
     statement = text(
         "SELECT coalesce(sum(answered), 0), coalesce(sum(suspicious), 0) FROM answers"
         " WHERE minute > clock_timestamp() - make_interval(secs => :seconds) - interval '1 minute'"
@@ -45,20 +45,20 @@ def lately(connection: Connection, seconds: int) -> tuple[int, int]:
 
 
 def trip(connection: Connection, at: datetime) -> bool:
-    """Note that the breaker has stopped charging; False when it had already."""
+    """Record that the breaker has stopped charging; False when it had already."""
     statement = text("UPDATE engine SET tripped_at = :at WHERE tripped_at IS NULL")
     return connection.execute(statement, {"at": at}).rowcount == 1
 
 
 def reset(connection: Connection) -> bool:
-    """Count anew, and end what the breaker has stopped; False when it had stopped nothing."""
+    """Reset the counters and the breaker; False when it had stopped nothing."""
     connection.execute(text("DELETE FROM answers"))
     statement = text("UPDATE engine SET tripped_at = NULL WHERE tripped_at IS NOT NULL")
     return connection.execute(statement).rowcount == 1
 
 
 def disbelieve(connection: Connection, now: datetime, by: Actor, why: str) -> int:
-    """Let suspected declines of a stopped time count as technical ones, and ask about them.
+    """Reclassify suspected declines of the stopped time as technical, and query them.
 
     So does what a question was answered with "no" once. Returns how many.
     """

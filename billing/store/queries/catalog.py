@@ -17,13 +17,13 @@ def add_plan(connection: Connection, **values: Any) -> bool:
 
 
 def plan(connection: Connection, code: str) -> RowMapping | None:
-    """One plan."""
+    """Read one plan."""
     statement = select(PLANS).where(PLANS.c.code == code)
     return connection.execute(statement).mappings().one_or_none()
 
 
 def plans(connection: Connection) -> list[RowMapping]:
-    """Every plan, by code."""
+    """Read every plan, by code."""
     return list(connection.execute(select(PLANS).order_by(PLANS.c.code)).mappings())
 
 
@@ -44,13 +44,13 @@ def add_customer(connection: Connection, **values: Any) -> bool:
 
 
 def customer(connection: Connection, customer_id: str) -> RowMapping | None:
-    """One customer."""
+    """Read one customer."""
     statement = select(CUSTOMERS).where(CUSTOMERS.c.id == customer_id)
     return connection.execute(statement).mappings().one_or_none()
 
 
 def lock_customer(connection: Connection, customer_id: str) -> bool:
-    """Lock a customer, before any of its subscriptions and wallets; False when there is none.
+    """Lock a customer, before its subscriptions and wallets; False when there is none.
 
     It orders what needs both a wallet and the list of subscriptions: a new subscription, a new
     token, and the question whether a token is still needed.
@@ -60,11 +60,11 @@ def lock_customer(connection: Connection, customer_id: str) -> bool:
 
 
 def customers(connection: Connection, limit: int) -> list[RowMapping]:
-    """Customers by id."""
+    """Read customers by id."""
     statement = select(CUSTOMERS).order_by(CUSTOMERS.c.id).limit(limit)
     return list(connection.execute(statement).mappings())
 
 
 def near_codes(connection: Connection) -> list[str]:
-    """Plan codes that a typo could have meant."""
+    """Find plan codes similar to a mistyped one."""
     return list(connection.execute(text("SELECT code FROM plans LIMIT 1000")).scalars())

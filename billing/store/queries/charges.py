@@ -1,8 +1,8 @@
-"""Statements about charges: settling, asking, and what is to be known of them."""
+"""Statements about charges: settle, query status, and read what decisions need."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
@@ -10,11 +10,27 @@ from sqlalchemy import Connection, RowMapping
 from billing.domain.events import Actor
 from billing.store.queries.breaker import COUNT
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 
 
+class Money(NamedTuple):
+    """A charge and the split of its money; the parts are zero unless it succeeded."""
+
+    id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+    surplus: bool
+    kept: int
+    credited: int
+
+
+_MONEY = f"SELECT {columns(Money)} FROM charges"  # noqa: S608 - a constant of ours
+
+
 def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> list[RowMapping]:
-    """Lock the subscriptions of charges and return what a decision about them needs."""
+    """Lock the subscriptions of charges, and read what a plain success needs."""
     ids = {"ids": as_array(charge_ids)}
     connection.execute(
         text(
@@ -43,7 +59,7 @@ def lock_for_settling(connection: Connection, charge_ids: Sequence[UUID]) -> lis
 
 
 def circumstances(connection: Connection, charge_ids: Sequence[UUID]) -> dict[UUID, RowMapping]:
-    """What else a decision needs about charges that did not simply succeed, by charge."""
+    """Read what other decisions need in addition, by charge."""
     statement = text("""
         SELECT ch.id, ch.gateway_number, ch.wallet_id, ch.trigger, ch.sends, ch.asks,
                ch.failed_seen_at, ch.waiting, ch.fault, ch.code, ch.message, ch.unsent_by_answer,
@@ -67,7 +83,7 @@ def circumstances(connection: Connection, charge_ids: Sequence[UUID]) -> dict[UU
 
 
 def history(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, RowMapping]:
-    """What became of the earlier charges of invoices, counted."""
+    """Count the outcomes of the earlier charges of invoices."""
     statement = text("""
         SELECT invoice_id,
                count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'
@@ -128,7 +144,7 @@ _SETTLED = text(f"""
 
 
 def body_of(connection: Connection, charge_id: UUID) -> bytes:
-    """The sealed body of a charge that is unresolved: what to send again."""
+    """Read the encrypted body of an unresolved charge, to resend it."""
     statement = text("SELECT body_sealed FROM charges WHERE id = :id")
     return bytes(connection.execute(statement, {"id": charge_id}).scalar_one())
 
@@ -146,7 +162,7 @@ def write_outcomes(
     shard: int = 0,
     answered: int = 0,
 ) -> None:
-    """Write what decisions say about charges; each row has `key` and the columns above.
+    """Write the outcomes of charges; each row has `key` and the columns above.
 
     Close the invoices that are `paid`, remember the `first` payment of subscriptions, and record
     of the `plain` charges, which are nearly all, that they succeeded and paid their invoices.
@@ -171,7 +187,7 @@ def write_outcomes(
 
 
 def mark_never_received(connection: Connection, charge_ids: Sequence[UUID]) -> None:
-    """Note of declined charges that the gateway never had them: the same may be sent again."""
+    """Mark declined charges that the gateway never received: they may be resent."""
     statement = text(
         "UPDATE charges SET never_received = true WHERE id = ANY(CAST(:ids AS uuid[]))"
     )
@@ -185,8 +201,7 @@ def doubt(
     now: datetime,
     later: datetime,
 ) -> list[RowMapping]:
-    """
-    Move what only an answer called unsent to `status`, asked about now, if its invoice is closed.
+    """Move charges that only an answer called unsent to `status`, if their invoice is closed.
 
     Only one charge of a subscription may be unresolved: another one has its turn `later`. One
     whose invoice is open again has no turn: the gateway is asked before it is sent. Returns what
@@ -221,7 +236,7 @@ def doubt(
 def mark_resolved(
     connection: Connection, charge_ids: Sequence[UUID], at: datetime, ask_at: datetime
 ) -> None:
-    """Note that a person's word settled charges, and when the gateway is asked about them next."""
+    """Mark charges that an operator resolved, and set their next status query."""
     statement = text(
         "UPDATE charges SET resolved_at = :at, next_check_at = :ask_at, asks = 0"
         " WHERE id = ANY(CAST(:ids AS uuid[]))"
@@ -236,7 +251,7 @@ def note_recheck(
     ask_at: datetime | None,
     contradicted_at: datetime | None,
 ) -> None:
-    """Note that a settled charge was asked about, and whether the gateway denies it."""
+    """Record that a resolved charge was queried again, and whether the gateway denies it."""
     statement = text(
         "UPDATE charges SET next_check_at = :ask_at, leased_until = NULL, asks = asks + 1,"
         " contradicted_at = :contradicted_at WHERE id = :id"
@@ -246,13 +261,13 @@ def note_recheck(
 
 
 def see_to(connection: Connection, charge_id: UUID) -> None:
-    """Note that a person has seen to a charge whose outcome was contradicted."""
+    """Mark a contradicted charge as handled by an operator."""
     statement = text("UPDATE charges SET contradicted_at = NULL WHERE id = :id")
     connection.execute(statement, {"id": charge_id})
 
 
 def contradicted(connection: Connection) -> list[RowMapping]:
-    """Charges that a person booked as succeeded and whose money did not move, says the gateway."""
+    """Read charges resolved as succeeded whose money did not move, as the gateway says."""
     statement = text(
         "SELECT id, gateway_number, customer_id, subscription_id, invoice_id, amount, resolved_at,"
         " contradicted_at FROM charges WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
@@ -278,7 +293,7 @@ def lease_to_ask(
 
 
 def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[RowMapping]:
-    """The charges among `ids` whose status query is still due."""
+    """Read the charges among `ids` whose status query is still due."""
     statement = text(
         "SELECT id, gateway_number, amount, status, invoice_id, subscription_id FROM charges"
         " WHERE id = ANY(:ids) AND next_check_at <= :now AND held_at IS NULL"
@@ -288,7 +303,7 @@ def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[R
 
 
 def end_leases(connection: Connection, charge_ids: Sequence[UUID]) -> None:
-    """Let charges be leased again at once: nobody asks about them now."""
+    """End the leases of charges that are not worked on."""
     connection.execute(
         text(
             "UPDATE charges SET leased_until = NULL"
@@ -299,13 +314,19 @@ def end_leases(connection: Connection, charge_ids: Sequence[UUID]) -> None:
 
 
 def one(connection: Connection, charge_id: UUID) -> RowMapping | None:
-    """One charge."""
+    """Read one charge."""
     statement = text("SELECT * FROM charges WHERE id = :id")
     return connection.execute(statement, {"id": charge_id}).mappings().one_or_none()
 
 
+def money_of(connection: Connection, charge_id: UUID) -> Money | None:
+    """Read the split of one charge's money."""
+    statement = text(f"{_MONEY} WHERE id = :id")
+    return at_most_one(Money, connection.execute(statement, {"id": charge_id}))
+
+
 def unresolved_of(connection: Connection, subscription_id: UUID) -> int:
-    """How many charges of a subscription are unresolved: one, or none."""
+    """Count the unresolved charges of a subscription: zero or one."""
     statement = text(
         "SELECT count(*) FROM charges WHERE subscription_id = :id"
         " AND status IN ('in_flight', 'pending', 'unknown')"
@@ -313,30 +334,28 @@ def unresolved_of(connection: Connection, subscription_id: UUID) -> int:
     return int(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
-def paying(connection: Connection, invoice_id: UUID) -> RowMapping | None:
-    """The charge that paid an invoice."""
-    statement = text(
-        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus"
-    )
-    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+def paying(connection: Connection, invoice_id: UUID) -> Money | None:
+    """Read the charge that paid an invoice."""
+    statement = text(f"{_MONEY} WHERE invoice_id = :id AND status = 'succeeded' AND NOT surplus")
+    return at_most_one(Money, connection.execute(statement, {"id": invoice_id}))
 
 
-def refundable(connection: Connection, invoice_id: UUID) -> RowMapping | None:
-    """The charge of an invoice to give money back from: a surplus one that has some, or the paying.
+def refundable(connection: Connection, invoice_id: UUID) -> Money | None:
+    """Read the charge to refund an invoice from: a surplus one with money left, or the paying one.
 
-    A surplus payment gives itself back; what is left of one is there because that was declined.
+    A surplus payment is refunded automatically; money is left of it only if that was declined.
     """
     statement = text(
-        "SELECT * FROM charges WHERE invoice_id = :id AND status = 'succeeded'"
+        f"{_MONEY} WHERE invoice_id = :id AND status = 'succeeded'"
         " ORDER BY (surplus AND kept > 0) DESC, surplus LIMIT 1"
     )
-    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+    return at_most_one(Money, connection.execute(statement, {"id": invoice_id}))
 
 
 def page_of_window(
     connection: Connection, since: datetime, until: datetime, after: UUID, limit: int
 ) -> list[RowMapping]:
-    """Charges made from `since` to before `until`, by id, after the last one of the page before."""
+    """Read charges made from `since` to before `until`, by id, after the previous page."""
     statement = text(
         "SELECT id, gateway_number, amount, status, refunded FROM charges"
         " WHERE created_at >= :since AND created_at < :until AND id > :after"

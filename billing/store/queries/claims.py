@@ -1,4 +1,4 @@
-"""Statements of the claim: what may be charged, and the charges that are about to be sent."""
+"""Statements of the claim: find what may be charged, and insert the charges to send."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from billing.store.tables import CHARGES
 
 
 def lock_subscriptions_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
-    """Lock the subscriptions of invoices, passing over those that somebody else holds."""
+    """Lock the subscriptions of invoices, skipping locked ones."""
     statement = text(
         "SELECT id FROM subscriptions WHERE id IN"
         " (SELECT subscription_id FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])))"
@@ -30,7 +30,7 @@ def candidates(
     *,
     locked: Sequence[UUID] | None = None,
 ) -> list[RowMapping]:
-    """Invoices that may be charged now, with all that a charge needs.
+    """Read invoices that may be charged now, with everything that a charge needs.
 
     Open and due, the oldest open one of its subscription, and no charge of the subscription
     unresolved. With `locked`, only invoices of these subscriptions, whose locks make the
@@ -82,7 +82,7 @@ def candidates(
 
 
 def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
-    """Which of these invoices have a charge, whatever became of it."""
+    """Find which of these invoices have a charge of any status."""
     statement = text(
         "SELECT i.key FROM unnest(CAST(:ids AS uuid[])) AS i (key)"
         " WHERE EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.key)"
@@ -93,7 +93,7 @@ def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[
 def counts_since(
     connection: Connection, customer_ids: Sequence[str], since: datetime
 ) -> dict[str, int]:
-    """How many charges were made of each customer since an instant."""
+    """Count the charges of each customer since an instant."""
     statement = text(
         "SELECT customer_id, count(*) FROM charges WHERE customer_id = ANY(:ids)"
         " AND created_at > :since GROUP BY 1"
@@ -156,7 +156,7 @@ def claim(
     hour: datetime,
     shard: int,
 ) -> tuple[set[UUID], int]:
-    """Make charges `in_flight`; return the ids of those that are, and the rupiah of their hour.
+    """Insert charges as `in_flight`; return their ids, and the hour's total in rupiah.
 
     A fresh row that meets `charges_one_unresolved` or an ordinal that exists is left out:
     somebody else's charge stands there. Those of `again` exist, and the gateway never had them.
@@ -177,7 +177,7 @@ def claim(
 
 
 def _claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    """Put charges that the gateway never had on the wire again, and return their ids.
+    """Move charges that the gateway never received to `in_flight` again, and return their ids.
 
     They keep their ordinal, number and Request-Id; `rows` has the columns of a claim.
     """

@@ -1,4 +1,4 @@
-"""Statements about idempotency keys: a command that comes twice acts once."""
+"""Statements about idempotency keys: a repeated command acts once."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from billing.store.tables import COMMANDS
 def begin(
     connection: Connection, key: str, task: str, arguments: dict[str, Any], at: datetime
 ) -> bool:
-    """Take a key; False when it is taken. Waits for whoever is taking it at this moment."""
+    """Insert a key; False when it exists. Waits for a concurrent insert of the same key."""
     statement = (
         insert(COMMANDS)
         .values(key=key, task=task, arguments=arguments, created_at=at)
@@ -22,10 +22,10 @@ def begin(
 
 
 def finish(connection: Connection, key: str, result: dict[str, Any]) -> None:
-    """Keep what came of it."""
+    """Store the command's result."""
     connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
 
 
 def earlier(connection: Connection, key: str) -> RowMapping:
-    """What the key was used for."""
+    """Read what the key was used for."""
     return connection.execute(select(COMMANDS).where(COMMANDS.c.key == key)).mappings().one()

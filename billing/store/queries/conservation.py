@@ -1,4 +1,4 @@
-"""Statements that move rupiah: the three parts of a charge, refunds, credits and what used them.
+"""Statements that move rupiah between a charge's parts, refunds, credits and their uses.
 
 Only `services.returns` calls those that write. A charge's row is locked while its parts change;
 the CHECK on the row has the last word.
@@ -6,25 +6,53 @@ the CHECK on the row has the last word.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
-from billing.domain.conservation import Split
+from billing.domain.conservation import Part, Split
+from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.store.selecting import columns, every
 from billing.store.statements import text
 from billing.store.tables import CREDITS, REFUNDS
 
 
 class CreditUse(NamedTuple):
-    """What an invoice took of a credit and did not return yet."""
+    """What an invoice used of a credit and has not returned."""
 
     credit_id: int
     amount: int
 
 
+_USES = text(
+    f"SELECT {columns(CreditUse, 'u', amount='u.amount - u.returned')} FROM credit_uses u"  # noqa: S608 - a constant of ours
+    " JOIN credits c ON c.id = u.credit_id WHERE u.invoice_id = :id AND u.returned < u.amount"
+    " ORDER BY c.id FOR UPDATE OF c"
+)
+
+
+class NewRefund(NamedTuple):
+    """A requested refund; its other columns have their defaults."""
+
+    id: UUID
+    charge_id: UUID
+    invoice_id: UUID
+    customer_id: str
+    ordinal: int
+    amount: int
+    source: Part
+    credit_id: int | None
+    purpose: RefundPurpose
+    replaces: UUID | None
+    reason: str
+    status: RefundStatus
+    created_at: datetime
+    next_attempt_at: datetime
+
+
 def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
-    """Lock a succeeded charge and return what became of it; None if it did not succeed."""
+    """Lock a succeeded charge and read its three parts; None if it did not succeed."""
     statement = text(
         "SELECT kept, refunded, credited FROM charges WHERE id = :id AND status = 'succeeded'"
         " FOR NO KEY UPDATE"
@@ -34,7 +62,7 @@ def lock_split(connection: Connection, charge_id: UUID) -> Split | None:
 
 
 def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
-    """Write what became of a charge, whose lock the caller holds."""
+    """Write the three parts of a charge whose lock the caller holds."""
     statement = text(
         "UPDATE charges SET kept = :kept, refunded = :refunded, credited = :credited WHERE id = :id"
     )
@@ -43,14 +71,14 @@ def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
 
 
 def next_ordinal(connection: Connection, charge_id: UUID) -> int:
-    """The ordinal of a charge's next refund, from 1."""
+    """Read the ordinal of a charge's next refund, from 1."""
     statement = text("SELECT coalesce(max(ordinal), 0) + 1 FROM refunds WHERE charge_id = :id")
     return int(connection.execute(statement, {"id": charge_id}).scalar_one())
 
 
-def add_refund(connection: Connection, **values: Any) -> None:
+def add_refund(connection: Connection, new: NewRefund) -> None:
     """Insert a refund."""
-    connection.execute(insert(REFUNDS).values(**values))
+    connection.execute(insert(REFUNDS).values(**new._asdict()))
 
 
 def add_credit(
@@ -63,7 +91,7 @@ def add_credit(
     invoice_id: UUID | None = None,
     charge_id: UUID | None = None,
 ) -> int:
-    """Add a credit, of a charge's money or a gift, and return its id."""
+    """Insert a credit, of a charge's money or without a payment, and return its id."""
     values = {
         "customer_id": customer_id,
         "amount": amount,
@@ -79,7 +107,7 @@ def add_credit(
 
 
 def pay_out(connection: Connection, credit_id: int, amount: int) -> bool:
-    """Take money that goes back through the gateway off a credit; False when less is left of it."""
+    """Reserve part of a credit for a payout; False when less is left of it."""
     statement = text(
         "UPDATE credits SET remaining = remaining - :amount, paid_out = paid_out + :amount"
         " WHERE id = :id AND remaining >= :amount AND paid_out + :amount <= from_charge"
@@ -88,7 +116,7 @@ def pay_out(connection: Connection, credit_id: int, amount: int) -> bool:
 
 
 def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
-    """Put money whose payout was declined back on its credit."""
+    """Return a declined payout to its credit."""
     statement = text(
         "UPDATE credits SET remaining = remaining + :amount, paid_out = paid_out - :amount"
         " WHERE id = :id"
@@ -97,18 +125,12 @@ def undo_pay_out(connection: Connection, credit_id: int, amount: int) -> None:
 
 
 def lock_uses(connection: Connection, invoice_id: UUID) -> list[CreditUse]:
-    """Lock the credits that an invoice used, and return what it could return, the oldest first."""
-    statement = text(
-        "SELECT u.credit_id, u.amount - u.returned AS amount FROM credit_uses u"
-        " JOIN credits c ON c.id = u.credit_id WHERE u.invoice_id = :id AND u.returned < u.amount"
-        " ORDER BY c.id FOR UPDATE OF c"
-    )
-    rows = connection.execute(statement, {"id": invoice_id})
-    return [CreditUse(row.credit_id, row.amount) for row in rows]
+    """Lock the credits that an invoice used, and read what can be returned, oldest first."""
+    return every(CreditUse, connection.execute(_USES, {"id": invoice_id}))
 
 
 def return_uses(connection: Connection, invoice_id: UUID, uses: Sequence[CreditUse]) -> None:
-    """Put back on credits, whose locks the caller holds, what an invoice took of them."""
+    """Return what an invoice used to credits whose locks the caller holds."""
     if not uses:
         return
     parameters = [{**use._asdict(), "invoice_id": invoice_id} for use in uses]

@@ -1,18 +1,37 @@
 """Statements about coupons."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.pricing import Reduction
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import COUPONS
 
-_COUPONS = (
-    "SELECT code, percent, rupiah, rupiah AS amount, cycles, redeemed, redeemed_max, created_at,"
-    " archived_at FROM coupons"
-)
+
+class Coupon(NamedTuple):
+    """A coupon, active or archived."""
+
+    code: str
+    percent: int | None
+    rupiah: int | None
+    amount: int | None  # the same, by the name that people read
+    cycles: int | None
+    redeemed: int
+    redeemed_max: int | None
+    created_at: datetime
+    archived_at: datetime | None
+
+    @property
+    def reduction(self) -> Reduction:
+        """Return the reduction of a price by this coupon."""
+        return Reduction(self.code, self.percent, self.rupiah, self.cycles)
+
+
+_COUPONS = f"SELECT {columns(Coupon, amount='rupiah')} FROM coupons"  # noqa: S608 - a constant of ours
 
 
 def add(connection: Connection, **values: Any) -> bool:
@@ -21,20 +40,20 @@ def add(connection: Connection, **values: Any) -> bool:
     return connection.execute(statement.returning(COUPONS.c.code)).first() is not None
 
 
-def one(connection: Connection, code: str) -> RowMapping | None:
-    """One coupon."""
+def one(connection: Connection, code: str) -> Coupon | None:
+    """Read one coupon."""
     statement = text(f"{_COUPONS} WHERE code = :code")
-    return connection.execute(statement, {"code": code}).mappings().one_or_none()
+    return at_most_one(Coupon, connection.execute(statement, {"code": code}))
 
 
-def page(connection: Connection, limit: int) -> list[RowMapping]:
-    """Coupons, those on offer first."""
+def page(connection: Connection, limit: int) -> list[Coupon]:
+    """Read coupons, active ones first."""
     statement = text(f"{_COUPONS} ORDER BY archived_at IS NOT NULL, code LIMIT :limit")
-    return list(connection.execute(statement, {"limit": limit}).mappings())
+    return every(Coupon, connection.execute(statement, {"limit": limit}))
 
 
 def redeem(connection: Connection, code: str) -> bool:
-    """Count one more use of a coupon; False when it is exhausted or archived."""
+    """Count one redemption of a coupon; False when it is exhausted or archived."""
     statement = text(
         "UPDATE coupons SET redeemed = redeemed + 1 WHERE code = :code AND archived_at IS NULL"
         " AND (redeemed_max IS NULL OR redeemed < redeemed_max)"

@@ -1,4 +1,4 @@
-"""Statements about the engine itself: test clock, kill switch, gateway identity, heartbeats."""
+"""Statements about the engine: test clock, kill switch, gateway identity, heartbeats."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from billing.store.statements import text
 
 
 def state(connection: Connection) -> RowMapping:
-    """The one row, and whether the gateway is left alone right now."""
+    """Read the engine's row, and whether the gateway is paused right now."""
     statement = text(
         "SELECT *, coalesce(resting_until > clock_timestamp(), false) AS resting FROM engine"
     )
@@ -20,7 +20,7 @@ def state(connection: Connection) -> RowMapping:
 
 
 def installation(connection: Connection) -> UUID:
-    """The database's own id, which enters the ids that are derived from outside input."""
+    """Read the installation id, which enters ids derived from outside input."""
     identity: UUID = connection.execute(text("SELECT installation_id FROM engine")).scalar_one()
     return identity
 
@@ -31,7 +31,7 @@ def is_stopped(connection: Connection) -> bool:
 
 
 def who_stopped(connection: Connection) -> str | None:
-    """Who turned the kill switch on; None while it is off."""
+    """Read who turned the kill switch on; None while it is off."""
     statement = text(
         "SELECT actor FROM events WHERE kind = 'charging.stopped'"
         " AND at = (SELECT stopped_at FROM engine) ORDER BY id DESC LIMIT 1"
@@ -44,7 +44,7 @@ def who_stopped(connection: Connection) -> str | None:
 def set_stopped(
     connection: Connection, at: datetime | None, reason: str | None, *, again: bool = False
 ) -> bool:
-    """Set or clear the kill switch; False when it was like that already.
+    """Set or clear the kill switch; False when it was in that state already.
 
     With `again` a second reason to stop is added to the first, whose time stays.
     """
@@ -59,7 +59,7 @@ def set_stopped(
 
 
 def clock_at(connection: Connection) -> datetime | None:
-    """Where the test clock stands."""
+    """Read the test clock."""
     return connection.execute(text("SELECT clock_at FROM engine")).scalar_one_or_none()
 
 
@@ -69,7 +69,7 @@ def set_clock(connection: Connection, at: datetime) -> None:
 
 
 def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bool) -> RowMapping:
-    """Remember which gateway this database belongs to, and return the row.
+    """Record which gateway this database belongs to, and return the row.
 
     The first caller decides; later ones only with `force`.
     """
@@ -87,7 +87,7 @@ def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bo
 
 
 def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | None:
-    """Leave the gateway alone, for the next of `waits` or as it `wished`; None if one is resting.
+    """Pause the gateway for the next of `waits` or as it `wished`; None if it is paused already.
 
     In real seconds, by the database's clock, for all workers.
     """
@@ -103,7 +103,7 @@ def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | Non
 
 
 def end_of_troubles(connection: Connection) -> bool:
-    """The gateway answers again; False when that was known, or somebody has just been refused."""
+    """Record that the gateway answers again; False if known, or if it has just refused."""
     statement = text(
         "UPDATE engine SET troubles = 0, resting_until = NULL WHERE troubles > 0"
         " AND (resting_until IS NULL OR resting_until <= clock_timestamp())"
@@ -112,7 +112,7 @@ def end_of_troubles(connection: Connection) -> bool:
 
 
 def be_alone(connection: Connection) -> None:
-    """Wait until nobody else is filling the queue; others wait until this transaction ends."""
+    """Wait until no other session fills the queue; others wait for this transaction."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('filling the queue'))"))
 
 
@@ -125,13 +125,13 @@ _MAY_OPEN = """
 
 
 def may_open(connection: Connection, until: datetime | None) -> bool:
-    """Whether opening may go on with the lease that ends `until`, or may begin if that is None."""
+    """Whether opening may continue with the lease that ends `until`, or start if that is None."""
     statement = text(f"SELECT {_MAY_OPEN} FROM engine")  # noqa: S608 - a constant of ours
     return bool(connection.execute(statement, {"until": until}).scalar_one())
 
 
 def lease_opening(connection: Connection, until: datetime | None, seconds: int) -> datetime | None:
-    """Exchange the lease that ends `until`, or none, for a new one, and return that one's end.
+    """Exchange the lease that ends `until`, or none, for a new one; return its end.
 
     None when somebody else has done so. In real time, by the database's clock.
     """
@@ -144,7 +144,7 @@ def lease_opening(connection: Connection, until: datetime | None, seconds: int) 
 
 
 def end_opening(connection: Connection, until: datetime | None) -> None:
-    """End the lease that ends `until`: opening may begin anew."""
+    """End the lease that ends `until`, so that opening may start again."""
     connection.execute(
         text("UPDATE engine SET opening_until = NULL WHERE opening_until = :until"),
         {"until": until},
@@ -152,7 +152,7 @@ def end_opening(connection: Connection, until: datetime | None) -> None:
 
 
 def take_turn(connection: Connection, count: int, per_second: int) -> float:
-    """Reserve the time that `count` charges take at a rate; return the seconds until it begins.
+    """Reserve the time of `count` charges at a rate; return the seconds until it begins.
 
     The row's lock orders whoever asks at the same time, and is held for this statement only.
     """
@@ -167,7 +167,7 @@ def take_turn(connection: Connection, count: int, per_second: int) -> float:
 
 
 class Heartbeat(NamedTuple):
-    """When a tick last began, last succeeded and last failed, in real time, and with what."""
+    """When a tick last started, succeeded and failed, in real time, and its error."""
 
     tick: str
     at: datetime
@@ -177,7 +177,7 @@ class Heartbeat(NamedTuple):
 
 
 def beat(connection: Connection, tick: str, at: datetime) -> None:
-    """Note that a tick has begun."""
+    """Record that a tick has started."""
     connection.execute(
         text(
             "INSERT INTO heartbeats (tick, at) VALUES (:tick, :at)"
@@ -188,7 +188,7 @@ def beat(connection: Connection, tick: str, at: datetime) -> None:
 
 
 def tick_succeeded(connection: Connection, tick: str, at: datetime) -> None:
-    """Note that a tick did its work."""
+    """Record that a tick succeeded."""
     connection.execute(
         text("UPDATE heartbeats SET succeeded_at = :at, error = NULL WHERE tick = :tick"),
         {"tick": tick, "at": at},
@@ -196,7 +196,7 @@ def tick_succeeded(connection: Connection, tick: str, at: datetime) -> None:
 
 
 def tick_failed(connection: Connection, tick: str, at: datetime, error: str) -> None:
-    """Note that a tick ended with an error."""
+    """Record that a tick failed, with its error."""
     connection.execute(
         text("UPDATE heartbeats SET failed_at = :at, error = :error WHERE tick = :tick"),
         {"tick": tick, "at": at, "error": error},
@@ -204,7 +204,7 @@ def tick_failed(connection: Connection, tick: str, at: datetime, error: str) -> 
 
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
-    """How each tick stands."""
+    """Read the heartbeat of each tick."""
     rows = connection.execute(
         text("SELECT tick, at, succeeded_at, failed_at, error FROM heartbeats ORDER BY tick")
     )
@@ -234,12 +234,12 @@ SELECT min(at) FROM (
 
 
 def next_due(connection: Connection) -> datetime | None:
-    """The earliest instant at which anything is due, gone by or to come."""
+    """Read the earliest instant at which anything is due, past or future."""
     return connection.execute(NEXT_DUE).scalar_one_or_none()
 
 
 def in_flight(connection: Connection) -> int:
-    """How many calls of charges and refunds are on the wire right now, as far as rows tell."""
+    """Count the charges and refunds that are in flight, by their rows."""
     statement = text(
         "SELECT (SELECT count(*) FROM charges WHERE status = 'in_flight')"
         " + (SELECT count(*) FROM refunds WHERE status = 'in_flight')"

@@ -1,4 +1,4 @@
-"""Statements about events; they are only ever added."""
+"""Statements about events; events are only ever inserted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,13 +21,13 @@ _RECORD = text("""
 
 
 def record(connection: Connection, events: Sequence[dict[str, Any]]) -> None:
-    """Write events in the order given."""
+    """Insert events in the order given."""
     if events:
         connection.execute(_RECORD, {"rows": as_json(events)})
 
 
 def count(connection: Connection, kind: str, subscription_id: UUID, charge_id: UUID) -> int:
-    """How often something of one kind was told of a charge."""
+    """Count the events of one kind of a charge."""
     statement = text(
         "SELECT count(*) FROM events WHERE subscription_id = :subscription"
         " AND charge_id = :charge AND kind = :kind"

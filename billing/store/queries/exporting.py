@@ -1,4 +1,4 @@
-"""Statements for exports: what finance reads, without anything sealed or personal."""
+"""Statements for exports to finance, without encrypted or personal columns."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -38,7 +38,7 @@ SELECTED = {
 def rows(
     connection: Connection, kind: str, by: str, since: datetime, until: datetime
 ) -> Iterator[RowMapping]:
-    """The rows of one table that were created, or paid, in a span of time, oldest first."""
+    """Stream the rows of one table that were created, or paid, in a time span, oldest first."""
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     at, condition = SELECTED[by][kind]
     statement = text(

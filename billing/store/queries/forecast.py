@@ -1,4 +1,4 @@
-"""Statements for the forecast: streams that keep nothing in memory."""
+"""Statements for the forecast: streams in constant memory."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ WALLET = """(SELECT w.expires_at FROM wallets w
 
 
 def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMapping]:
-    """Open invoices that will be tried by `until`, earliest first, then those behind them.
+    """Stream open invoices attempted by `until`, earliest first, then those behind them.
 
     OFFSET 0 has each one's subscription looked up by its key, in the order of the index of dates:
     the first come at once, however many there are. A join read all subscriptions before that.
@@ -49,7 +49,7 @@ def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMappin
 
 
 def subscriptions(connection: Connection, until: datetime) -> Iterator[RowMapping]:
-    """Subscriptions with a period that begins by `until`, earliest first, then paused ones."""
+    """Stream subscriptions with a period by `until`, earliest first, then paused ones."""
     columns = f"""
         SELECT s.id AS subscription_id, s.customer_id, s.status, s.amount, s.anchor_local,
                s.anchor_index, s.next_period_index, s.next_due_at, s.first_paid_at, s.cancel_at,

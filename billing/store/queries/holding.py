@@ -1,4 +1,4 @@
-"""Statements that set one row aside, and let it go on. They know no reason and decide nothing."""
+"""Statements that hold one row, and release it. They contain no rules."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from billing.store.statements import text
 
 
 class Kind(StrEnum):
-    """What can be held: the rows that ticks work on."""
+    """The kinds of rows that can be held: those that ticks work on."""
 
     SUBSCRIPTION = "subscription"
     INVOICE = "invoice"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class Owner(NamedTuple):
-    """Whom and what a row belongs to, for its event."""
+    """The customer, subscription and other ids of a row, for its event."""
 
     id: UUID
     customer_id: str
@@ -59,7 +59,7 @@ def _columns(kind: Kind) -> str:
 
 
 def hold(connection: Connection, kind: Kind, row_id: UUID, why: str, now: datetime) -> Owner | None:
-    """Set a row aside; None when it is already, or nothing is to be done with it any more."""
+    """Hold a row; None when it is held already or needs no more work."""
     leased = "" if kind is Kind.SUBSCRIPTION else ", leased_until = NULL"
     statement = text(
         f"UPDATE {kind.value}s SET held_at = :now, held_why = :why{leased}"  # noqa: S608 - our names
@@ -70,7 +70,7 @@ def hold(connection: Connection, kind: Kind, row_id: UUID, why: str, now: dateti
 
 
 def release(connection: Connection, kind: Kind, ids: Sequence[UUID] | None) -> list[Owner]:
-    """Let held rows go on, or all of a kind; return those that were held."""
+    """Release one held row, or all of a kind; return those that were held."""
     statement = text(
         f"UPDATE {kind.value}s SET held_at = NULL, held_why = NULL WHERE held_at IS NOT NULL"  # noqa: S608 - our names
         f" AND (:every OR id = ANY(CAST(:ids AS uuid[]))) RETURNING {_columns(kind)}"
@@ -80,14 +80,14 @@ def release(connection: Connection, kind: Kind, ids: Sequence[UUID] | None) -> l
 
 
 def owner_of(connection: Connection, kind: Kind, row_id: UUID) -> Owner | None:
-    """Whom a row belongs to, held or not; None when there is no such row."""
+    """Read whom a row belongs to, held or not; None when there is no such row."""
     statement = text(f"SELECT {_columns(kind)} FROM {kind.value}s WHERE id = :id")  # noqa: S608 - our names
     found = connection.execute(statement, {"id": row_id}).first()
     return Owner(*found) if found else None
 
 
 def is_contradicted(connection: Connection, charge_id: UUID) -> bool:
-    """Whether news contradicted what a person said of a charge, and nobody has seen to it."""
+    """Whether a charge's resolution was contradicted and no operator has acknowledged it."""
     statement = text("""
         SELECT EXISTS (SELECT 1 FROM charges c JOIN events e ON e.subscription_id =
             c.subscription_id AND e.charge_id = c.id AND e.kind = 'charge.contradicted'

@@ -1,4 +1,4 @@
-"""Statements for imports: many rows at once, leaving what is there as it is.
+"""Statements for imports: insert many rows at once, leaving existing ones unchanged.
 
 A batch travels as one JSON parameter: arrays a column took three times as long to write, and
 values for each row six times.
@@ -21,7 +21,7 @@ IDS = _THESE.format("ids")
 
 
 class WalletToHash(NamedTuple):
-    """A wallet whose token has no hash yet, or one under an earlier key."""
+    """A wallet whose token has no hash, or one under an earlier key."""
 
     id: UUID
     status: str
@@ -29,12 +29,12 @@ class WalletToHash(NamedTuple):
 
 
 def be_alone(connection: Connection) -> None:
-    """Wait until no other import is writing; others wait until this transaction ends."""
+    """Wait until no other import is writing; others wait for this transaction."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('importing'))"))
 
 
 def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Those of these customers who exist, with what an import says of them."""
+    """Read the existing ones of these customers, with the columns that an import compares."""
     statement = text(
         f"SELECT id, name, phone, email FROM customers WHERE id = ANY {IDS}"  # noqa: S608 - ours
     )
@@ -46,7 +46,7 @@ def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dic
 
 
 def known_references(connection: Connection, references: Sequence[str]) -> dict[str, Any]:
-    """What earlier imports said, of those of these references that are there."""
+    """Read the content of earlier imports with these references."""
     statement = text(
         f"SELECT reference, content FROM imports WHERE reference = ANY {IDS}"  # noqa: S608 - ours
     )
@@ -55,7 +55,7 @@ def known_references(connection: Connection, references: Sequence[str]) -> dict[
 
 
 def of_reference(connection: Connection, reference: str) -> UUID | None:
-    """The subscription that was added by the row with this reference."""
+    """Find the subscription that was imported with this reference."""
     statement = text("SELECT subscription_id FROM imports WHERE reference = :reference")
     found: UUID | None = connection.execute(statement, {"reference": reference}).scalar()
     return found
@@ -64,7 +64,7 @@ def of_reference(connection: Connection, reference: str) -> UUID | None:
 def holders(
     connection: Connection, customers: Sequence[str], token_hashes: Sequence[bytes]
 ) -> list[Holder]:
-    """The wallets of these customers, and those of anybody that have or had these tokens."""
+    """Read the wallets of these customers, and every wallet that has or had these tokens."""
     these = _THESE.format("hashes")
     statement = text(
         "SELECT customer_id, status, token_hash FROM wallets"  # noqa: S608 - constants of ours
@@ -77,27 +77,27 @@ def holders(
 
 
 def add_customers(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert customers, and return how many of them are new."""
+    """Insert customers, and return how many are new."""
     return _add(connection, CUSTOMERS, rows)
 
 
 def add_subscriptions(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert subscriptions, and return how many of them are new."""
+    """Insert subscriptions, and return how many are new."""
     return _add(connection, SUBSCRIPTIONS, rows)
 
 
 def add_references(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert what the rows of new subscriptions said, and return how many are new."""
+    """Insert the contents of new subscriptions' rows, and return how many are new."""
     return _add(connection, IMPORTS, rows)
 
 
 def add_wallets(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert wallets, and return how many: not those whose customer or token has a live one."""
+    """Insert wallets, and return how many; skip those whose customer or token has a live one."""
     return _add(connection, WALLETS, rows)
 
 
 def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows that all have the same columns; returns how many were not there."""
+    """Insert rows with the same columns; return how many were new."""
     if not rows:
         return 0
     names = ", ".join(table.c[name].name for name in rows[0])
@@ -124,7 +124,7 @@ def lock_to_hash(
 
 
 def set_hashes(connection: Connection, hashes: dict[UUID, bytes]) -> None:
-    """Write tokens' hashes, but for a live wallet whose token another live one has as well."""
+    """Write token hashes, except of a live wallet whose token another live one has."""
     live = ", ".join(f"'{status}'" for status in LIVE)
     statement = text(f"""
         UPDATE wallets AS w SET token_hash = new.token_hash

@@ -1,15 +1,47 @@
-"""Statements about invoices: opening, leasing, blocking and closing them."""
+"""Statements about invoices: open, lease, block and close them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, update
 
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.pricing import Line
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import INVOICES
+
+
+class Standing(NamedTuple):
+    """An invoice's status, and the subscription whose lock guards it."""
+
+    subscription_id: UUID
+    status: InvoiceStatus
+
+
+class BilledDays(NamedTuple):
+    """The amount of an invoice, and the days that it bills."""
+
+    amount: int
+    lines: Sequence[Line]
+    period_start: datetime
+    period_end: datetime
+
+
+class GivenUp(NamedTuple):
+    """An uncollectible invoice: the credit that it used, and the days that it bills."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: str
+    credited: int
+    period_start: datetime
+    period_end: datetime
+    closed_at: datetime
+
 
 _OPEN = text("""
     INSERT INTO invoices (id, subscription_id, customer_id, period_index, change_index,
@@ -25,7 +57,7 @@ _OPEN = text("""
 
 
 def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
-    """Insert invoices and return the ids of those that are new; a period exists once."""
+    """Insert invoices and return the ids of new ones; a period has at most one."""
     if not rows:
         return set()
     found = connection.execute(_OPEN, {"rows": as_json(rows)})
@@ -37,7 +69,7 @@ def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[
 def lease_due(
     connection: Connection, now: datetime, *, lease_seconds: int, limit: int
 ) -> list[UUID]:
-    """Lease invoices that are due; leases are in real time, by the database's clock.
+    """Lease due invoices; leases use real time, by the database's clock.
 
     A lease only keeps a tick from enqueuing the same work again and again. It decides nothing:
     a message that comes twice meets the claim.
@@ -56,7 +88,7 @@ def lease_due(
 
 
 def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Lock invoices that are due and that nobody has leased or locked; the oldest date first.
+    """Lock due invoices that are neither leased nor locked, earliest date first.
 
     The subscription is locked after its invoice here: whoever does that may wait for no lock.
     """
@@ -81,7 +113,7 @@ def lease(
 
 
 def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
-    """Let invoices that are still due be leased again at once: nobody works on them now."""
+    """End the leases of invoices that are still due and not worked on."""
     statement = text(
         "UPDATE invoices SET leased_until = NULL WHERE id IN (SELECT id FROM invoices"
         " WHERE id = ANY(:ids) AND leased_until IS NOT NULL AND next_attempt_at IS NOT NULL"
@@ -91,7 +123,7 @@ def end_leases(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
 
 
 def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Sequence[UUID]) -> None:
-    """End the leases of invoices whose subscription is not among `locked`: nobody works on them."""
+    """End the leases of invoices whose subscription is not among `locked`."""
     statement = text("""
         UPDATE invoices SET leased_until = NULL
         WHERE id IN (SELECT id FROM invoices WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -132,7 +164,7 @@ def close(
 
 
 def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
-    """The open invoices of a subscription, oldest first."""
+    """Read the open invoices of a subscription, oldest first."""
     statement = text(
         "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
         " ORDER BY period_index, change_index"
@@ -141,7 +173,7 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
 
 
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
-    """Let the oldest open invoice of each subscription be charged now, if it has no date.
+    """Make the oldest open invoice of each subscription due now, if it has no date.
 
     One whose date was set aside for an older one has it back; one that has a date, and was leased
     in vain while another stood before it, is due again. Unless a charge is unresolved: then it
@@ -166,7 +198,7 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
 
 
 def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None:
-    """The oldest uncollectible invoice of a subscription."""
+    """Read the oldest uncollectible invoice of a subscription."""
     statement = text(
         "SELECT id FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
         " ORDER BY period_index, change_index LIMIT 1"
@@ -174,17 +206,18 @@ def first_given_up(connection: Connection, subscription_id: UUID) -> UUID | None
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 
 
-def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
-    """The uncollectible invoices of a subscription that used the customer's balance."""
+def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[GivenUp]:
+    """Read the uncollectible invoices of a subscription that used credit."""
     statement = text(
-        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'uncollectible'"
+        f"SELECT {columns(GivenUp)} FROM invoices"  # noqa: S608 - a constant of ours
+        " WHERE subscription_id = :id AND status = 'uncollectible'"
         " AND credited > 0 ORDER BY period_index, change_index"
     )
-    return list(connection.execute(statement, {"id": subscription_id}).mappings())
+    return every(GivenUp, connection.execute(statement, {"id": subscription_id}))
 
 
 def set_aside(connection: Connection, subscription_id: UUID) -> None:
-    """Let the open invoices of a subscription wait, with their dates, for an older one."""
+    """Make the open invoices of a subscription wait, with their dates, for an older one."""
     connection.execute(
         text(
             "UPDATE invoices SET planned_at = coalesce(planned_at, next_attempt_at),"
@@ -196,7 +229,7 @@ def set_aside(connection: Connection, subscription_id: UUID) -> None:
 
 
 def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
-    """Let an invoice that was given up be charged once more, now."""
+    """Make an uncollectible invoice due for one more charge, now."""
     connection.execute(
         text(
             "UPDATE invoices SET status = 'open', closed_at = NULL, reason = NULL,"
@@ -209,7 +242,7 @@ def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
 
 
 def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
-    """Let what a customer owes be charged now, once, from a wallet that is new.
+    """Make a customer's unpaid invoices due now, once, after a new wallet was linked.
 
     What waited for it, what could not be sent from the one before, and what failed from it: that
     goes before the ladder's next date, and leaves it where it is.
@@ -232,13 +265,25 @@ def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> l
 
 
 def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:
-    """One invoice."""
+    """Read one invoice."""
     statement = text("SELECT * FROM invoices WHERE id = :id")
     return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
 
 
+def standing(connection: Connection, invoice_id: UUID) -> Standing | None:
+    """Read the status of one invoice."""
+    statement = text(f"SELECT {columns(Standing)} FROM invoices WHERE id = :id")  # noqa: S608 - a constant of ours
+    return at_most_one(Standing, connection.execute(statement, {"id": invoice_id}))
+
+
+def billed_days(connection: Connection, invoice_id: UUID) -> BilledDays | None:
+    """Read the amount of one invoice, and the days that it bills."""
+    statement = text(f"SELECT {columns(BilledDays)} FROM invoices WHERE id = :id")  # noqa: S608 - a constant of ours
+    return at_most_one(BilledDays, connection.execute(statement, {"id": invoice_id}))
+
+
 def add_refunded(connection: Connection, invoice_id: UUID, amount: int) -> None:
-    """Count money given back."""
+    """Add a refund to an invoice's refunded amount."""
     connection.execute(
         text("UPDATE invoices SET amount_refunded = amount_refunded + :amount WHERE id = :id"),
         {"id": invoice_id, "amount": amount},
@@ -246,7 +291,7 @@ def add_refunded(connection: Connection, invoice_id: UUID, amount: int) -> None:
 
 
 def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> RowMapping | None:
-    """The invoice of the period that runs at `now`."""
+    """Read the invoice of the period that contains `now`."""
     statement = text(
         "SELECT * FROM invoices WHERE subscription_id = :id AND period_start <= :now"
         " AND period_end > :now AND change_index = 0"
@@ -257,7 +302,7 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
 
 
 def not_before_period(connection: Connection, subscription_id: UUID, now: datetime) -> datetime:
-    """`now`, or the beginning of the newest period when the clock of this host is behind it.
+    """Return `now`, or the newest period's start when this host's clock is behind.
 
     What is opened has begun. A second period at an instant before it would be for the same days.
     """
@@ -270,7 +315,7 @@ def not_before_period(connection: Connection, subscription_id: UUID, now: dateti
 
 
 def of_period(connection: Connection, subscription_id: UUID, period_index: int) -> list[RowMapping]:
-    """All invoices of a period, the newest change first, each with its charge and what is kept.
+    """Read all invoices of a period, newest change first, with their charges and kept amounts.
 
     `charge_left` of the paying charge could still be refunded; `kept` is what of the whole
     amount was paid, by charge or credit, and neither refunded nor made the customer's credit nor
@@ -291,7 +336,7 @@ def of_period(connection: Connection, subscription_id: UUID, period_index: int) 
 
 
 def is_newest(connection: Connection, invoice: Mapping[Any, Any]) -> bool:
-    """Whether a subscription has no invoice of a later period or change that is not void."""
+    """Whether a subscription has no later invoice that is not void."""
     statement = text(
         "SELECT NOT EXISTS (SELECT 1 FROM invoices WHERE subscription_id = :id"
         " AND status <> 'void' AND (period_index, change_index) > (:period, :change))"
@@ -302,7 +347,7 @@ def is_newest(connection: Connection, invoice: Mapping[Any, Any]) -> bool:
 
 
 def cut_short(connection: Connection, subscription_id: UUID, at: datetime) -> None:
-    """End the running period early: another one begins at this instant."""
+    """End the current period early, at the instant at which another one begins."""
     connection.execute(
         text(
             "UPDATE invoices SET period_end = date_trunc('second', CAST(:at AS timestamptz))"

@@ -1,4 +1,4 @@
-"""Statements of the read side: pages of rows, their columns named as people and programs see them.
+"""Statements of the read side: pages of rows, with the column names that users see.
 
 Nothing sealed is selected, every page has a limit, and what belongs to a page comes in one more
 statement for the whole of it. Each row of a plan's has the plan's `timezone` beside it.
@@ -120,36 +120,36 @@ def _row(connection: Connection, statement: str, **parameters: Any) -> RowMappin
 
 
 def plans(connection: Connection, limit: int) -> list[RowMapping]:
-    """Plans, those on offer first."""
+    """Read plans, active ones first."""
     ending = "ORDER BY archived_at IS NOT NULL, code LIMIT :limit"
     return _page(connection, f"{_PLANS} {ending}", limit=limit)
 
 
 def plan(connection: Connection, code: str) -> RowMapping | None:
-    """One plan."""
+    """Read one plan."""
     return _row(connection, f"{_PLANS} WHERE code = :code", code=code)
 
 
 def customers(connection: Connection, limit: int) -> list[RowMapping]:
-    """Customers, the newest first, each with its wallet's status."""
+    """Read customers, newest first, with the status of their wallets."""
     ending = "ORDER BY c.created_at DESC, c.id LIMIT :limit"
     return _page(connection, f"{_CUSTOMERS} {ending}", limit=limit)
 
 
 def customer(connection: Connection, customer_id: str) -> RowMapping | None:
-    """One customer."""
+    """Read one customer."""
     return _row(connection, f"{_CUSTOMERS} WHERE c.id = :id", id=customer_id)
 
 
 def wallets(connection: Connection, status: str | None, limit: int) -> list[RowMapping]:
-    """Wallets, the newest first."""
+    """Read wallets, newest first."""
     ending = """WHERE CAST(:status AS text) IS NULL OR status = :status
         ORDER BY created_at DESC, id LIMIT :limit"""
     return _page(connection, f"{_WALLETS} {ending}", status=status, limit=limit)
 
 
 def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[RowMapping]:
-    """Active wallets whose token ends by an instant, the earliest first, with who loses it."""
+    """Read active wallets whose token expires by an instant, with the affected subscriptions."""
     statement = """
         SELECT w.*, s.subscriptions FROM (SELECT * FROM ({wallets}) AS shown
             WHERE status = 'active' AND expires_at <= :until) AS w
@@ -160,7 +160,7 @@ def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[
 
 
 def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
-    """The customer's live wallet, or else the last one there was."""
+    """Read the customer's live wallet, or else the latest one."""
     ending = """WHERE customer_id = :customer
         ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1"""
     return _row(connection, f"{_WALLETS} {ending}", customer=customer_id)
@@ -169,7 +169,7 @@ def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
 def subscriptions(
     connection: Connection, *, status: str | None, customer_id: str | None, limit: int
 ) -> list[RowMapping]:
-    """Subscriptions, the newest first."""
+    """Read subscriptions, newest first."""
     ending = """WHERE (CAST(:status AS text) IS NULL OR s.status = :status)
         AND (CAST(:customer AS text) IS NULL OR s.customer_id = :customer)
         ORDER BY s.created_at DESC, s.id LIMIT :limit"""
@@ -178,14 +178,14 @@ def subscriptions(
 
 
 def subscription(connection: Connection, subscription_id: UUID) -> RowMapping | None:
-    """One subscription."""
+    """Read one subscription."""
     return _row(connection, f"{_SUBSCRIPTIONS} WHERE s.id = :id", id=subscription_id)
 
 
 def invoices(
     connection: Connection, *, subscription_id: UUID | None, status: str | None, limit: int
 ) -> list[RowMapping]:
-    """Invoices, the newest first."""
+    """Read invoices, newest first."""
     ending = """WHERE (CAST(:subscription AS uuid) IS NULL OR i.subscription_id = :subscription)
         AND (CAST(:status AS text) IS NULL OR i.status = :status)
         ORDER BY i.created_at DESC, i.period_index DESC, i.change_index DESC, i.id LIMIT :limit"""
@@ -194,14 +194,14 @@ def invoices(
 
 
 def invoice(connection: Connection, invoice_id: UUID) -> RowMapping | None:
-    """One invoice."""
+    """Read one invoice."""
     return _row(connection, f"{_INVOICES} WHERE i.id = :id", id=invoice_id)
 
 
 def charges(
     connection: Connection, *, invoice_id: UUID | None, status: str | None, limit: int
 ) -> list[RowMapping]:
-    """Charges, the newest first."""
+    """Read charges, newest first."""
     ending = """WHERE (CAST(:invoice AS uuid) IS NULL OR c.invoice_id = :invoice)
         AND (CAST(:status AS text) IS NULL OR c.status = :status)
         ORDER BY c.created_at DESC, c.ordinal DESC, c.id LIMIT :limit"""
@@ -210,7 +210,7 @@ def charges(
 
 
 def charge(connection: Connection, name: str) -> RowMapping | None:
-    """One charge, by its id or its gateway number."""
+    """Read one charge, by its id or its gateway number."""
     ending = "WHERE c.gateway_number = :name OR c.id = CAST(:id AS uuid)"
     return _row(connection, f"{_CHARGES} {ending}", name=name, id=_uuid(name))
 
@@ -223,13 +223,13 @@ def _uuid(name: str) -> UUID | None:
 
 
 def charges_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
-    """The charges of a page of invoices, in the order in which they were made."""
+    """Read the charges of a page of invoices, in the order in which they were made."""
     ending = "WHERE c.invoice_id = ANY(:ids) ORDER BY c.invoice_id, c.ordinal"
     return _page(connection, f"{_CHARGES} {ending}", ids=list(invoice_ids))
 
 
 def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
-    """The refunds of a page of invoices, oldest first."""
+    """Read the refunds of a page of invoices, oldest first."""
     ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.charge_id, r.ordinal"
     return _page(connection, f"{_REFUNDS} {ending}", ids=list(invoice_ids))
 
@@ -237,7 +237,7 @@ def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowM
 def refunds(
     connection: Connection, *, status: str | None, customer_id: str | None, limit: int
 ) -> list[RowMapping]:
-    """Refunds, the newest first."""
+    """Read refunds, newest first."""
     ending = """WHERE (CAST(:status AS text) IS NULL OR r.status = :status)
         AND (CAST(:customer AS text) IS NULL OR r.customer_id = :customer)
         ORDER BY r.created_at DESC, r.ordinal DESC, r.id LIMIT :limit"""
@@ -246,14 +246,14 @@ def refunds(
 
 
 def refund(connection: Connection, refund_id: UUID) -> RowMapping | None:
-    """One refund."""
+    """Read one refund."""
     return _row(connection, f"{_REFUNDS} WHERE r.id = :id", id=refund_id)
 
 
 def last_events(
     connection: Connection, subscription_id: UUID | None, limit: int
 ) -> list[RowMapping]:
-    """The last events, the oldest of them first."""
+    """Read the latest events in chronological order."""
     statement = """
         SELECT * FROM (
             SELECT e.id, e.at AS created_at, e.kind, e.actor, e.reason, e.customer_id AS customer,
@@ -270,7 +270,7 @@ def last_events(
 def life_of(
     connection: Connection, subscription_id: UUID, since: datetime, limit: int
 ) -> list[RowMapping]:
-    """What befell a subscription since an instant, oldest first, but for money that moved.
+    """Read a subscription's events since an instant, oldest first, except movements of money.
 
     Charges and refunds, and what follows from them alone, are read from their own rows.
     """
@@ -286,14 +286,14 @@ def life_of(
 
 
 def wallets_of(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
-    """A customer's wallets that were linked, the newest first."""
+    """Read a customer's wallets that were linked, newest first."""
     ending = """WHERE customer_id = :customer AND bound_at IS NOT NULL
         ORDER BY bound_at DESC LIMIT :limit"""
     return _page(connection, f"{_WALLETS} {ending}", customer=customer_id, limit=limit)
 
 
 def invoiced_of(connection: Connection, subscription_id: UUID) -> RowMapping:
-    """How many invoices a subscription has, and what was paid of them."""
+    """Count a subscription's invoices, and sum what was paid of them."""
     statement = text(
         "SELECT count(*) AS invoices,"
         " CAST(coalesce(sum(amount) FILTER (WHERE status = 'paid'), 0) AS bigint) AS amount"
@@ -303,7 +303,7 @@ def invoiced_of(connection: Connection, subscription_id: UUID) -> RowMapping:
 
 
 def payments_of(connection: Connection, customer_id: str, limit: int) -> list[RowMapping]:
-    """How often money moved for each invoice of a customer; those paid more than once first."""
+    """Count the payments of each invoice of a customer; those paid more than once first."""
     columns = """SELECT i.id, i.subscription_id AS subscription, i.period_index, i.period_start,
         i.amount, i.status, c.payments, c.surplus, c.unresolved, c.taken AS amount_taken,
         r.returned AS amount_refunded, r.on_its_way AS amount_refunding,
@@ -314,7 +314,7 @@ def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Ro
 
 
 def totals_of(connection: Connection, customer_id: str) -> RowMapping:
-    """All the money that moved between a customer and us, and whether any of it moved twice.
+    """Sum a customer's payments and refunds, and report double payments.
 
     `kept_twice` says that more of an invoice is kept than it was to be paid once.
     """

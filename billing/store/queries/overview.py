@@ -1,4 +1,4 @@
-"""Statements for the live view: how things stand, in a few cheap counts."""
+"""Statements for the live view: cheap counts of the current state."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from billing.store.statements import text
 
 
 def collections(connection: Connection, since: datetime) -> RowMapping:
-    """What came in and went out since an instant, and what is owed."""
+    """Sum collected, refunded and owed amounts since an instant."""
     statement = text("""
         SELECT (SELECT count(*) FROM invoices WHERE paid_at >= :since) AS paid,
                (SELECT coalesce(sum(amount), 0) FROM invoices WHERE paid_at >= :since)
@@ -31,13 +31,13 @@ def collections(connection: Connection, since: datetime) -> RowMapping:
 
 
 def subscriptions_by_status(connection: Connection) -> dict[str, int]:
-    """How many subscriptions are in each status."""
+    """Count the subscriptions in each status."""
     rows = connection.execute(text("SELECT status, count(*) FROM subscriptions GROUP BY 1"))
     return {row[0]: row[1] for row in rows}
 
 
 def events_after(connection: Connection, last: int, limit: int) -> list[RowMapping]:
-    """Events after an event id, or the last `limit` ones when there are more, oldest first."""
+    """Read events after an event id, at most the latest `limit`, oldest first."""
     statement = text("""
         SELECT * FROM (
             SELECT e.id, e.at, e.kind, e.actor, e.reason, e.customer_id, e.data, c.first_payment
@@ -49,7 +49,7 @@ def events_after(connection: Connection, last: int, limit: int) -> list[RowMappi
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether nobody has used this database yet."""
+    """Whether the database has neither plans nor customers."""
     statement = text(
         "SELECT NOT EXISTS (SELECT 1 FROM customers) AND NOT EXISTS (SELECT 1 FROM plans)"
     )
@@ -57,7 +57,7 @@ def is_empty(connection: Connection) -> bool:
 
 
 def months(connection: Connection, timezone: str) -> list[dict[str, Any]]:
-    """What happened month by month, in the local months of `timezone`."""
+    """Sum monthly figures, in the local months of `timezone`."""
     statement = text("""
         SELECT to_char(at AT TIME ZONE :timezone, 'YYYY-MM') AS month,
                count(*) FILTER (WHERE kind = 'invoice.opened') AS opened,
@@ -79,7 +79,7 @@ def months(connection: Connection, timezone: str) -> list[dict[str, Any]]:
 
 
 def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | None:
-    """The newest paid invoice of a subscription."""
+    """Read the newest paid invoice of a subscription."""
     statement = text(
         "SELECT id FROM invoices WHERE subscription_id = :id AND status = 'paid'"
         " AND amount > credited ORDER BY period_index DESC, change_index DESC LIMIT 1"
@@ -88,7 +88,7 @@ def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | N
 
 
 def charges_by_number(connection: Connection) -> dict[str, RowMapping]:
-    """Every charge with what its invoice's customer is, by gateway number."""
+    """Read every charge with its customer, by gateway number."""
     statement = text(
         "SELECT gateway_number, id, customer_id, amount, status, code, first_payment,"
         " never_received FROM charges"
@@ -98,7 +98,7 @@ def charges_by_number(connection: Connection) -> dict[str, RowMapping]:
 
 
 def refunds_by_id(connection: Connection) -> dict[str, RowMapping]:
-    """Every refund with the gateway number it belongs to, by Request-Id."""
+    """Read every refund with its gateway number, by Request-Id."""
     statement = text(
         "SELECT r.id, r.amount, r.status, c.gateway_number FROM refunds r"
         " JOIN charges c ON c.id = r.charge_id"
@@ -107,6 +107,6 @@ def refunds_by_id(connection: Connection) -> dict[str, RowMapping]:
 
 
 def count_events(connection: Connection, customer_id: str, kind: str) -> int:
-    """How many events of a kind there are of a customer."""
+    """Count the events of one kind of a customer."""
     statement = text("SELECT count(*) FROM events WHERE kind = :kind AND customer_id = :customer")
     return int(connection.execute(statement, {"kind": kind, "customer": customer_id}).scalar_one())

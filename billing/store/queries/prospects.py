@@ -1,4 +1,4 @@
-"""Statements about what comes next, for people to read: what stands in an open invoice's way.
+"""Statements about next steps: what an open invoice, a charge or a refund waits for.
 
 "Now" is the test clock where one was set, and else the database's own.
 """
@@ -22,7 +22,7 @@ _NOW = "coalesce((SELECT clock_at FROM engine), clock_timestamp())"
 def standings(
     connection: Connection, invoice_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[Standing, Brakes]]:
-    """What stands in the way of those of some invoices that are open, and of all of them."""
+    """Read what the open ones of these invoices wait for, and what blocks all of them."""
     statement = text(f"""
         SELECT i.id, coalesce(i.next_attempt_at <= {_NOW}, false) AS due,
                coalesce(i.leased_until > clock_timestamp(), false) AS leased,
@@ -47,7 +47,7 @@ def standings(
 
 
 class Outlook(NamedTuple):
-    """What is behind and ahead of a subscription, beside its own columns."""
+    """A subscription's past and future, in addition to its own columns."""
 
     events: int
     oldest_debt: UUID | None
@@ -60,7 +60,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
-    """How many events a subscription has, and what it owes or is late with.
+    """Count a subscription's events, and read what it owes and what is late.
 
     The oldest debt is an open invoice, or else one that was given up; a period that has begun is
     due to open unless an end or a pause comes first.
@@ -83,7 +83,7 @@ def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
 
 
 class Chargeable(NamedTuple):
-    """What stands between an invoice and a person's retry."""
+    """What decides whether an operator's retry of an invoice is accepted."""
 
     invoice: UUID
     first: UUID | None
@@ -100,7 +100,7 @@ class Chargeable(NamedTuple):
 
 
 def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Chargeable]:
-    """What stands between some owed invoices and a retry.
+    """Read what decides whether retries of these invoices are accepted.
 
     An older open one comes first, and of those that were given up the oldest.
     """
@@ -126,7 +126,7 @@ def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID
 
 
 class Undecided(NamedTuple):
-    """What a person's word about a charge or a refund depends on."""
+    """What decides whether an operator may resolve a charge or a refund."""
 
     status: str
     sent_at: datetime | None
@@ -136,7 +136,7 @@ class Undecided(NamedTuple):
     now: datetime
 
     def decidable(self, horizon: timedelta | None) -> bool | datetime:
-        """Whether a person's word is believed, or from when."""
+        """Whether an operator may resolve it, or from when."""
         if self.parked_at is not None:
             return self.status != "in_flight"
         if self.status not in {"pending", "unknown"} or self.sent_at is None or horizon is None:
@@ -146,19 +146,19 @@ class Undecided(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Whether a refund waits for a person, and there is money for it."""
+        """Whether a refund waits for an operator, and its charge has money for it."""
         if self.status == "unreturned":
             return self.kept > 0
         return self.parked_at is not None
 
 
 def charges(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
-    """What a person's word about some charges depends on."""
+    """Read what decides whether these charges may be resolved."""
     return _undecided(connection, "charges c", "c", ids)
 
 
 def refunds(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
-    """The same of refunds; `kept` is of the charge that a refund gives back."""
+    """Read the same of refunds; `kept` is of the refunded charge."""
     return _undecided(connection, "refunds r JOIN charges c ON c.id = r.charge_id", "r", ids)
 
 

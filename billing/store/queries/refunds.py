@@ -1,24 +1,91 @@
-"""Statements about refunds on their way; `conservation` has those that move the money."""
+"""Statements about refunds in progress; `conservation` has those that move the money."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, update
+from sqlalchemy import Connection, update
 
+from billing.domain.conservation import Part
+from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.store.rows import as_array
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import REFUNDS
 
-ABOUT = ("customer_id", "subscription_id", "invoice_id", "charge_id")
-"""The columns of a locked refund that its events name."""
+
+class LockedRefund(NamedTuple):
+    """A refund whose subscription is locked, with the columns of its charge that are needed."""
+
+    id: UUID
+    charge_id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+    gateway_number: str
+    surplus: bool  # whether its charge was one
+    amount: int
+    source: Part
+    credit_id: int | None
+    purpose: RefundPurpose
+    reason: str
+    status: RefundStatus
+    code: str | None
+    message: str | None
+    tries: int
+    turned_away: int
+    waits: int
+    created_at: datetime
+    sent_at: datetime | None
+    declined_seen_at: datetime | None
+    failed_seen_at: datetime | None
+    next_attempt_at: datetime | None
+    parked_at: datetime | None
+    held_at: datetime | None
+
+
+class Progress(NamedTuple):
+    """The progress of a refund."""
+
+    id: UUID
+    status: RefundStatus
+    parked_at: datetime | None
+
+
+class Changes(TypedDict, total=False):
+    """The columns of a refund that change while it is in progress."""
+
+    status: RefundStatus
+    code: str | None
+    message: str | None
+    tries: int
+    turned_away: int
+    waits: int
+    sent_at: datetime | None
+    declined_seen_at: datetime | None
+    failed_seen_at: datetime | None
+    resolved_at: datetime | None
+    settled_at: datetime | None
+    next_attempt_at: datetime | None
+    parked_at: datetime | None
+
+
+_OF_CHARGE = {name: f"c.{name}" for name in ("subscription_id", "gateway_number", "surplus")}
+_LOCKED = (
+    f"SELECT {columns(LockedRefund, 'r', **_OF_CHARGE)} FROM refunds r"  # noqa: S608 - a constant of ours
+    " JOIN charges c ON c.id = r.charge_id"
+)
+_OF_INVOICE = text(
+    f"SELECT {columns(Progress)} FROM refunds WHERE invoice_id = ANY(:ids)"  # noqa: S608 - a constant of ours
+    " ORDER BY created_at, charge_id, ordinal"
+)
 
 
 def lease_due(
     connection: Connection, now: datetime, *, lease_seconds: int, limit: int
 ) -> list[UUID]:
-    """Lease refunds that are due to be sent, asked about or sent again."""
+    """Lease refunds that are due to be sent, queried or resent."""
     statement = text("""
         UPDATE refunds SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
@@ -33,7 +100,7 @@ def lease_due(
 
 
 def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Let refunds be leased again at once: nobody works on them now."""
+    """End the leases of refunds that are not worked on."""
     connection.execute(
         text(
             "UPDATE refunds SET leased_until = NULL"
@@ -43,8 +110,8 @@ def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
     )
 
 
-def lock(connection: Connection, refund_id: UUID) -> RowMapping | None:
-    """Lock the subscription of a refund and return the refund with its charge."""
+def lock(connection: Connection, refund_id: UUID) -> LockedRefund | None:
+    """Lock the subscription of a refund, and read the refund with its charge."""
     parameters = {"id": refund_id}
     connection.execute(
         text(
@@ -53,14 +120,11 @@ def lock(connection: Connection, refund_id: UUID) -> RowMapping | None:
         ),
         parameters,
     )
-    statement = text(
-        "SELECT r.*, c.gateway_number, c.amount AS charge_amount, c.subscription_id, c.surplus"
-        " FROM refunds r JOIN charges c ON c.id = r.charge_id WHERE r.id = :id"
-    )
-    return connection.execute(statement, parameters).mappings().one_or_none()
+    statement = text(f"{_LOCKED} WHERE r.id = :id")
+    return at_most_one(LockedRefund, connection.execute(statement, parameters))
 
 
-def change(connection: Connection, refund_id: UUID, **values: Any) -> None:
+def change(connection: Connection, refund_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one refund, whose subscription's lock the caller holds.
 
     One that was held moves again thereby.
@@ -69,26 +133,24 @@ def change(connection: Connection, refund_id: UUID, **values: Any) -> None:
     connection.execute(update(REFUNDS).where(REFUNDS.c.id == refund_id).values(**free, **values))
 
 
-def of_invoice(connection: Connection, invoice_ids: Sequence[UUID]) -> list[RowMapping]:
-    """The refunds of invoices, oldest first."""
-    statement = text(
-        "SELECT * FROM refunds WHERE invoice_id = ANY(:ids) ORDER BY created_at, charge_id, ordinal"
-    )
-    return list(connection.execute(statement, {"ids": list(invoice_ids)}).mappings())
+def of_invoice(connection: Connection, invoice_ids: Sequence[UUID]) -> list[Progress]:
+    """Read the refunds of invoices, oldest first."""
+    return every(Progress, connection.execute(_OF_INVOICE, {"ids": list(invoice_ids)}))
 
 
-def unreturned_of(connection: Connection, charge_id: UUID) -> list[RowMapping]:
-    """The refunds of a charge that were declined although their money must go back."""
+def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]:
+    """Read the declined refunds of a charge whose money must be returned.
+
+    The caller holds their subscription's lock.
+    """
     statement = text(
-        "SELECT r.*, c.subscription_id, c.surplus FROM refunds r JOIN charges c"
-        " ON c.id = r.charge_id WHERE r.charge_id = :id AND r.status = 'unreturned'"
-        " ORDER BY r.ordinal"
+        f"{_LOCKED} WHERE r.charge_id = :id AND r.status = 'unreturned' ORDER BY r.ordinal"
     )
-    return list(connection.execute(statement, {"id": charge_id}).mappings())
+    return every(LockedRefund, connection.execute(statement, {"id": charge_id}))
 
 
 class Waiting(NamedTuple):
-    """A refund that will not move by itself, or a charge whose money needs a person."""
+    """A refund that will not move by itself, or a charge whose money needs an operator."""
 
     kind: str  # parked, unreturned, contradicted or breach
     id: UUID  # the refund's; of a breach the charge's
@@ -102,12 +164,11 @@ class Waiting(NamedTuple):
 
 
 def waiting_for_a_person(connection: Connection, limit: int) -> list[Waiting]:
-    """Every refund that waits for a person, and every charge whose parts were found not to add up.
+    """Read refunds that need an operator, and charges whose parts do not add up.
 
     The oldest first.
     """
-    rows = connection.execute(_WAITING, {"limit": limit})
-    return [Waiting(*row) for row in rows]
+    return every(Waiting, connection.execute(_WAITING, {"limit": limit}))
 
 
 CONTRADICTED = """
@@ -122,7 +183,7 @@ BREACHES = """
       AND NOT EXISTS (SELECT 1 FROM events a WHERE a.kind = 'charge.breach_acknowledged'
                       AND a.charge_id = e.charge_id AND a.id > e.id)"""
 _WAITING = text(f"""
-    SELECT * FROM (
+    SELECT {columns(Waiting)} FROM (
         SELECT 'parked' AS kind, id, customer_id, invoice_id, amount, status, parked_at AS since,
                coalesce(message, 'nobody can tell whether it was paid') AS cause,
                'billing refunds retry ' || id AS command
@@ -147,12 +208,12 @@ _WAITING = text(f"""
 
 
 def is_contradicted(connection: Connection, refund_id: UUID) -> bool:
-    """Whether the gateway said the opposite of a refund, and no person has seen to it."""
+    """Whether a refund was contradicted and no operator has acknowledged it."""
     statement = text(f"SELECT EXISTS (SELECT 1 {CONTRADICTED} AND r.id = :id)")
     return bool(connection.execute(statement, {"id": refund_id}).scalar_one())
 
 
 def has_breach(connection: Connection, charge_id: UUID) -> bool:
-    """Whether a charge's parts were found not to add up, and no person has seen to it."""
+    """Whether a charge's parts do not add up and no operator has acknowledged it."""
     statement = text(f"SELECT EXISTS (SELECT 1 {BREACHES} AND c.id = :id)")
     return bool(connection.execute(statement, {"id": charge_id}).scalar_one())

@@ -1,4 +1,4 @@
-"""Statements that take samples of what is sealed, to try a key on. They know no key."""
+"""Statements that sample encrypted values, to test a key on them. They know no key."""
 
 from sqlalchemy import Connection
 
@@ -29,7 +29,7 @@ _BODIES = text("""
 
 
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
-    """At most so many sealed values of each kind that the engine still needs, by what they are.
+    """Read a limited sample of each kind of encrypted value that is still needed.
 
     Tokens of linked wallets with their phones, and bodies of charges that may be sent again.
     """

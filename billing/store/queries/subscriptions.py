@@ -1,4 +1,4 @@
-"""Statements about subscriptions: locking them, moving them, finding the due ones."""
+"""Statements about subscriptions: lock them, write them, find due ones."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, insert, update
 from billing.domain.subscription import OPENING
 from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 from billing.store.tables import SUBSCRIPTIONS
 
@@ -20,7 +21,7 @@ def add(connection: Connection, **values: Any) -> None:
 
 
 def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
-    """The customer and the plan that a subscription was made with, if it is there."""
+    """Read the customer and the plan that a subscription was created with, if it exists."""
     statement = text(
         "SELECT s.customer_id, coalesce((SELECT data->>'plan' FROM events"
         " WHERE subscription_id = s.id AND kind = 'subscription.created' ORDER BY id LIMIT 1),"
@@ -31,7 +32,7 @@ def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str]
 
 
 def is_backdated(connection: Connection, subscription_id: UUID) -> bool:
-    """Whether a person said, when it was made, that it begins in the past."""
+    """Whether the subscription was created with an explicitly backdated start."""
     statement = text(
         "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id"
         " AND kind = 'subscription.created' AND data->>'backdated_to' IS NOT NULL)"
@@ -40,13 +41,13 @@ def is_backdated(connection: Connection, subscription_id: UUID) -> bool:
 
 
 def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """Lock subscriptions, in the order of their ids, waiting for whoever holds them."""
+    """Lock subscriptions in the order of their ids, waiting for other sessions."""
     statement = text("SELECT id FROM subscriptions WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
     return list(connection.execute(statement, {"ids": list(ids)}).scalars().all())
 
 
 def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None:
-    """Lock one subscription and return it with what its plan says."""
+    """Lock one subscription and read it with its plan's columns."""
     statement = text(
         "SELECT s.*, p.every, p.cron, p.timezone, p.trial, p.cycles, p.retries, p.on_exhausted,"
         " p.catch_up, p.amount AS plan_amount FROM subscriptions s"
@@ -55,8 +56,26 @@ def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None
     return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
 
 
+class End(NamedTuple):
+    """When a subscription ended, if it did, and the time zone of its days."""
+
+    ended_at: datetime | None
+    timezone: str
+
+
+_END = text(
+    f"SELECT {columns(End, 's', timezone='p.timezone')} FROM subscriptions s"  # noqa: S608 - a constant of ours
+    " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
+)
+
+
+def lock_end(connection: Connection, subscription_id: UUID) -> End | None:
+    """Lock one subscription and return when it ended."""
+    return at_most_one(End, connection.execute(_END, {"id": subscription_id}))
+
+
 def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
-    """Lock a subscription's customer, and then all its live subscriptions in order."""
+    """Lock a subscription's customer, then all its live subscriptions in order."""
     parameters = {"id": subscription_id}
     connection.execute(
         text(
@@ -75,7 +94,7 @@ def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
 
 
 def lock_of_customer(connection: Connection, customer_id: str) -> list[RowMapping]:
-    """Lock every subscription of a customer that has not ended."""
+    """Lock every live subscription of a customer."""
     statement = text(
         "SELECT s.*, p.every, p.cron, p.timezone, p.trial FROM subscriptions s"
         " JOIN plans p ON p.code = s.plan_code"
@@ -102,7 +121,7 @@ _OPENED = text("""
 
 
 def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Move subscriptions past the period that was opened; each row has `key` and the columns."""
+    """Move subscriptions past the opened period; each row has `key` and the columns."""
     if rows:
         parameters = {"rows": as_json(rows), "keys": as_array(row["key"] for row in rows)}
         connection.execute(_OPENED, parameters)
@@ -120,7 +139,7 @@ _TO_OPEN = f"s.next_due_at <= :now AND {MAY_OPEN}"
 def due_to_open(
     connection: Connection, now: datetime, behind: tuple[datetime, UUID], limit: int
 ) -> list[tuple[datetime, UUID]]:
-    """When the next periods that have begun and may open are due, and whose; oldest first.
+    """List due instants and ids of subscriptions whose next period may open, oldest first.
 
     Those behind one of them, in that order.
     """
@@ -135,7 +154,7 @@ def due_to_open(
 def lock_due_to_open(
     connection: Connection, ids: Sequence[UUID], now: datetime
 ) -> list[dict[str, Any]]:
-    """Lock those that are still due and that nobody else holds; with their plan and coupon.
+    """Lock those that are still due and unlocked; read them with plan and coupon.
 
     IS TRUE keeps the planner from looking in the index of due dates for those ids. No lines for one
     invoice are None: an empty list costs as much as all else of a row.
@@ -160,7 +179,7 @@ def lock_due_to_open(
 
 
 def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these, whose locks the caller holds, have an open invoice or unresolved charge."""
+    """Find which of these locked subscriptions have an open invoice or unresolved charge."""
     statement = text(
         "SELECT subscription_id FROM invoices"
         " WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'"
@@ -192,7 +211,7 @@ one's own invoices and charges looked up; joined instead, every end read all ope
 
 
 def may_end(connection: Connection, subscription_id: UUID) -> bool:
-    """Whether nothing has to be done before one subscription's planned end."""
+    """Whether nothing has to happen before one subscription's planned end."""
     statement = text(
         f"SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = :id AND {MAY_END})"  # noqa: S608 - a constant of ours
     )
@@ -200,7 +219,7 @@ def may_end(connection: Connection, subscription_id: UUID) -> bool:
 
 
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose end has come, and that may end."""
+    """Find subscriptions whose end has come, and that may end."""
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.cancel_at <= :now AND {MAY_END}"  # noqa: S608 - a constant of ours
         " ORDER BY s.cancel_at LIMIT :limit"
@@ -223,7 +242,7 @@ MAY_RESUME = """
 
 
 def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Subscriptions whose pause begins."""
+    """Find subscriptions whose pause begins."""
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.pause_at <= :now AND {MAY_PAUSE}"  # noqa: S608 - a constant of ours
         " ORDER BY s.pause_at LIMIT :limit"
@@ -232,7 +251,7 @@ def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID
 
 
 def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Paused subscriptions whose date to go on has come."""
+    """Find paused subscriptions whose resume date has come."""
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.resume_at <= :now AND {MAY_RESUME}"  # noqa: S608 - a constant of ours
         " ORDER BY s.resume_at LIMIT :limit"
@@ -241,7 +260,7 @@ def due_to_resume(connection: Connection, now: datetime, limit: int) -> list[UUI
 
 
 def live_of(connection: Connection, customer_id: str) -> int:
-    """How many of a customer's subscriptions have not ended."""
+    """Count a customer's live subscriptions."""
     statement = text(
         "SELECT count(*) FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"
     )
@@ -258,7 +277,7 @@ class LiveSubscription(NamedTuple):
 def live_to_plan(
     connection: Connection, customer_id: str, plan_code: str
 ) -> list[LiveSubscription]:
-    """A customer's subscriptions to a plan that have not ended, or that will go over to it.
+    """Read a customer's live subscriptions that have, or will change to, a plan.
 
     With the customer's lock the answer stays true: a new one is made under it.
     """

@@ -1,4 +1,4 @@
-"""Statements about twins: subscriptions of one customer to one plan, and what both took.
+"""Statements about twins: subscriptions of one customer to one plan, and what each charged.
 
 An invoice is for the plan that its subscription had when it was opened, whatever plan that one
 has now: the money moved for that. The events say which plan it was.
@@ -113,5 +113,5 @@ events is the one too many. What ended or left the plan before that counts until
 
 
 def of_customer(connection: Connection, customer_id: str) -> list[Twins]:
-    """The plans that a customer has twice, or paid for twice at the same time."""
+    """Find the plans that a customer has twice, or paid for twice at the same time."""
     return [Twins(*row) for row in connection.execute(_TWINS, {"customer": customer_id})]

@@ -1,4 +1,4 @@
-"""Statements about wallets; `next_attempt_at` serves both the poll of a link and an unbind."""
+"""Statements about wallets; `next_attempt_at` is used for link polls and for unlinking."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ def add(connection: Connection, **values: Any) -> bool:
 
 
 def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Let wallets be leased again at once: nobody works on them now."""
+    """End the leases of wallets that are not worked on."""
     connection.execute(
         text(
             "UPDATE wallets SET leased_until = NULL"
@@ -42,7 +42,7 @@ def change(connection: Connection, wallet_id: UUID, **values: Any) -> None:
 
 
 def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
-    """The customer's pending, active or unbinding wallet."""
+    """Read the customer's pending, active or unbinding wallet."""
     statement = text(
         "SELECT * FROM wallets WHERE customer_id = :customer"
         " AND status IN ('pending', 'active', 'unbinding')"
@@ -51,7 +51,7 @@ def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
 
 
 def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
-    """The customer's live wallet, or else the last one that has a token, or the last there was.
+    """Read the customer's live wallet, or else the latest with a token, or else the latest.
 
     A link that failed later does not hide the token of a wallet that expired.
     """
@@ -64,7 +64,7 @@ def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
 
 
 def earlier_tokens(connection: Connection, customer_id: str) -> list[bytes]:
-    """The sealed tokens that the customer's earlier wallets had and the gateway may still list."""
+    """Read the encrypted tokens of earlier wallets that the gateway may still list."""
     statement = text(
         "SELECT token_sealed FROM wallets WHERE customer_id = :customer"
         " AND token_sealed IS NOT NULL AND status <> 'active'"
@@ -75,7 +75,7 @@ def earlier_tokens(connection: Connection, customer_id: str) -> list[bytes]:
 def other_holder(
     connection: Connection, customer_id: str, token_hashes: Sequence[bytes]
 ) -> str | None:
-    """Another customer whose live wallet has this token."""
+    """Find another customer whose live wallet has this token."""
     statement = text(
         "SELECT customer_id FROM wallets WHERE token_hash = ANY(:hashes)"
         " AND customer_id <> :customer AND status IN ('pending', 'active', 'unbinding') LIMIT 1"
@@ -100,7 +100,7 @@ def expire(
 
 
 def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Active wallets whose token's year has ended."""
+    """Find active wallets whose token has expired."""
     statement = text(
         "SELECT id FROM wallets WHERE status = 'active' AND expires_at <= :now AND held_at IS NULL"
         " ORDER BY expires_at LIMIT :limit"
@@ -111,7 +111,7 @@ def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
 def lease_due(
     connection: Connection, now: datetime, *, lease_seconds: int, limit: int
 ) -> list[RowMapping]:
-    """Lease wallets whose link is to be polled or whose token is to be deleted."""
+    """Lease wallets whose link must be polled or whose token must be deleted."""
     statement = text("""
         UPDATE wallets SET leased_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (ARRAY(
@@ -126,7 +126,7 @@ def lease_due(
 
 
 def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
-    """Ask for the customer's wallet to be unbound as soon as nothing needs it.
+    """Request that the customer's wallet is unlinked once nothing needs it.
 
     That is the active one, or else the last that expired; what came before was replaced by it.
     """
@@ -141,7 +141,7 @@ def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list
 
 
 def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
-    """Try an unbind that was asked for before again at once; False when none was."""
+    """Make a requested unlink due now; False when none was requested."""
     statement = text(
         "UPDATE wallets SET next_attempt_at = :now, tries = 0, leased_until = NULL,"
         " held_at = NULL, held_why = NULL WHERE id = :id AND unbind_wanted_at IS NOT NULL"
@@ -151,7 +151,7 @@ def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
 
 
 def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
-    """What must be over before the customer's token goes."""
+    """Count what must be finished before the customer's token is deleted."""
     statement = text("""
         SELECT (SELECT count(*) FROM charges WHERE customer_id = :customer
                 AND (status IN ('in_flight', 'pending', 'unknown')
@@ -165,7 +165,7 @@ def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, i
 
 
 def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) -> datetime | None:
-    """When something is done next about what stands before an unbind; `soon` if on the wire."""
+    """Read when an obstacle to unlinking moves next; `soon` if it is in flight."""
     statement = text("""
         SELECT min(CASE status WHEN 'in_flight' THEN :soon ELSE at END) FROM (
             SELECT status, next_check_at AS at FROM charges WHERE customer_id = :customer
@@ -180,7 +180,7 @@ def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) 
 
 
 def keep(connection: Connection, customer_id: str) -> None:
-    """Withdraw a wish to unbind the customer's active wallet: something needs it again."""
+    """Withdraw a requested unlink of the customer's active wallet: it is needed again."""
     connection.execute(
         text(
             "UPDATE wallets SET unbind_wanted_at = NULL, next_attempt_at = NULL"
@@ -191,7 +191,7 @@ def keep(connection: Connection, customer_id: str) -> None:
 
 
 def nothing_to_do(connection: Connection, wallet_id: UUID) -> None:
-    """Take a date off a wallet that has neither a link to poll nor a token to delete."""
+    """Clear the date of a wallet that has neither a link to poll nor a token to delete."""
     connection.execute(
         text(
             "UPDATE wallets SET next_attempt_at = NULL, leased_until = NULL WHERE id = :id"
@@ -202,7 +202,7 @@ def nothing_to_do(connection: Connection, wallet_id: UUID) -> None:
 
 
 def due_to_notify(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Wallets whose token ends soon and whose customer is to be told."""
+    """Find wallets whose token expires soon and whose customer is to be notified."""
     statement = text(
         "SELECT id FROM wallets WHERE next_notice_at <= :now AND status = 'active'"
         " AND held_at IS NULL ORDER BY next_notice_at LIMIT :limit"
@@ -211,7 +211,7 @@ def due_to_notify(connection: Connection, now: datetime, limit: int) -> list[UUI
 
 
 def to_notify(connection: Connection, now: datetime, ids: Sequence[UUID]) -> list[RowMapping]:
-    """Lock those that are still to be told of, with the subscriptions that need them."""
+    """Lock those still to be notified, with the subscriptions that need them."""
     statement = text(
         "SELECT w.id, w.customer_id, w.expires_at, ARRAY(SELECT CAST(s.id AS text)"
         " FROM subscriptions s WHERE s.customer_id = w.customer_id AND s.ended_at IS NULL"

@@ -10,8 +10,11 @@ from uuid import UUID
 
 from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.subscription import RefundPolicy
-from billing.services import ending, linking, refunding, watching
 from billing.services.context import Request
+from billing.services.money import refunding
+from billing.services.reading import live_view
+from billing.services.subscriptions import canceling
+from billing.services.wallets import linking
 from tests.e2e.world import BY
 from tests.faults.ground import Ground
 
@@ -68,7 +71,7 @@ class People:
         """One of a hundred gets a part of a paid month back."""
         for who in self._some(max(1, len(self.names) // 100)):
             subscription = self._subscription(who)
-            invoice = watching.last_paid_invoice(self.ground.context, subscription)
+            invoice = live_view.last_paid_invoice(self.ground.context, subscription)
             if invoice is None:
                 continue
             amount = self.random.randrange(1_000, AMOUNT // 10)
@@ -82,7 +85,7 @@ class People:
         for who in self._some(max(1, len(self.names) // 200)):
             if who in self.refunds:
                 continue
-            ending.cancel(
+            canceling.cancel(
                 self.ground.context, self._subscription(who), BY, refund=RefundPolicy.FULL
             )
             self.left_in[who] = month

@@ -8,7 +8,7 @@ from random import Random
 from time import monotonic
 
 from billing.local.processes import until
-from billing.services import advancing
+from billing.services.operating import test_clock
 from billing.store.queries import engine
 from tests.faults.ground import HOUR, Ground
 from tests.faults.siege import misfortunes, strikes
@@ -166,7 +166,7 @@ class Siege:
             ground.until(last + MONTH_ENDS - DAY)
             self.people.link_again()
             ground.until(last + MONTH_ENDS)
-        except advancing.NothingMoves as stuck:
+        except test_clock.NothingMoves as stuck:
             self.say(f"stuck: {stuck}")  # the verdict tells what
 
     def _rows(self) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.local.compare import compare
-from billing.services import auditing
+from billing.services.reading import auditing
 from tests.faults.ground import Ground
 from tests.faults.siege.people import AMOUNT, DEAD, HARD, People
 

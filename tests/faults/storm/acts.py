@@ -14,21 +14,13 @@ from billing.domain.outcomes import Succeeded
 from billing.domain.refund import RefundVerdict
 from billing.domain.settlement import Source
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
-from billing.services import (
-    changing,
-    crediting,
-    ending,
-    linking,
-    operating,
-    pausing,
-    refund_resolution,
-    refunding,
-    settling,
-    subscribing,
-    unbinding,
-)
+from billing.services.collecting import settling
+from billing.services.collecting.settling import News
 from billing.services.context import Context, Request
-from billing.services.settling import News
+from billing.services.money import crediting, refund_resolution, refunding
+from billing.services.operating import operations
+from billing.services.subscriptions import canceling, changing, pausing, subscribing
+from billing.services.wallets import linking, unlinking
 from tests.faults.storm.ledger import EXPIRED, FAILED, PENDING
 from tests.faults.storm.world import World
 
@@ -46,7 +38,7 @@ PLANS: Sequence[dict[str, Any]] = (
 )
 PLANS_CHOSEN, CUSTOMERS, SUBSCRIPTIONS, SUBSCRIPTIONS_MAX, LIVE_MIN = 5, 5, 10, 60, 6
 RICH = 3_000_000
-ENDS = (ending.NOW, ending.NOW, ending.PERIOD_END, timedelta(days=3))
+ENDS = (canceling.NOW, canceling.NOW, canceling.PERIOD_END, timedelta(days=3))
 LINKED_MIN = 3
 ACTS: Mapping[str, int] = {
     "retry": 14, "refund": 12, "void": 5, "cancel": 6, "resolve": 6, "switch": 5, "unbind": 3,
@@ -196,7 +188,7 @@ class People:
 
     def _unbind(self) -> None:
         who, request = self._rng.choice(self._customers), self._request("unbind")
-        self._do(f"{who} unbind", lambda c: unbinding.unbind(c, who, BY, request))
+        self._do(f"{who} unbind", lambda c: unlinking.unbind(c, who, BY, request))
 
     # --- operators ---------------------------------------------------------------------------
 
@@ -205,7 +197,7 @@ class People:
         if row is not None:
             request = self._request("retry")
             what = f"retry {self._world.name(row['id'])}"
-            self._do(what, lambda c: operating.retry_invoice(c, row["id"], BY, request))
+            self._do(what, lambda c: operations.retry_invoice(c, row["id"], BY, request))
 
     def react(self, ids: Sequence[UUID]) -> None:
         """Something broke: somebody voids or cancels what was being charged."""
@@ -228,7 +220,7 @@ class People:
         if row is not None:
             request = self._request("void")
             what = f"void {self._world.name(row['id'])}"
-            self._do(what, lambda c: operating.void_invoice(c, row["id"], BY, request))
+            self._do(what, lambda c: operations.void_invoice(c, row["id"], BY, request))
 
     def _refund(self) -> None:
         row = self._some("SELECT id, amount FROM invoices WHERE status = 'paid' ORDER BY id")
@@ -257,7 +249,7 @@ class People:
         request = self._request("cancel")
 
         def deed(context: Context) -> None:
-            said = ending.cancel(
+            said = canceling.cancel(
                 context, ending_one, BY, at=when, refund=policy, unbind=unbind, request=request
             )
             if said["status"] == "canceled":
@@ -319,7 +311,7 @@ class People:
         if self._is_stopped():
             self.start_charging()
         elif self._rng.random() < 0.4:
-            self._do("STOP", lambda c: operating.stop_charging(c, BY))
+            self._do("STOP", lambda c: operations.stop_charging(c, BY))
 
     def _is_stopped(self) -> bool:
         rows = self._world.databases.rows("SELECT stopped_at FROM engine")
@@ -327,7 +319,7 @@ class People:
 
     def start_charging(self) -> None:
         """Turn the kill switch off."""
-        self._do("start charging", lambda c: operating.start_charging(c, BY))
+        self._do("start charging", lambda c: operations.start_charging(c, BY))
 
     def resolve(self) -> None:
         """Settle what is parked, by what the gateway's people say."""
@@ -341,7 +333,7 @@ class People:
             charge = row["id"]
             self._do(
                 f"resolve {self._world.name(row['gateway_number'])} {moved}",
-                lambda c, a=charge, b=moved: operating.resolve_charge(c, a, b, BY),
+                lambda c, a=charge, b=moved: operations.resolve_charge(c, a, b, BY),
             )
 
     def send_again(self) -> None:

@@ -21,7 +21,7 @@ from billing.domain.outcomes import (
     SealedPayment,
     Unknown,
 )
-from billing.services import charging, claiming, looking, settling
+from billing.services.collecting import charging, claiming, prechecks, settling
 from billing.services.context import Context
 from billing.store.queries import charges
 from tests.faults.storm.world import World, put
@@ -44,7 +44,7 @@ def claim_after_the_call(_world: World, undo: ExitStack) -> None:
     """Claim, call and settle in one transaction: a kill rolls back a row of money that moved."""
 
     def collect_on(context: Context, invoice_ids: Sequence[UUID], _seconds: int) -> None:
-        seen = looking.look(context, invoice_ids)
+        seen = prechecks.look(context, invoice_ids)
         with context.database.transaction() as connection:
             held: Any = _Held(connection)
             inside = replace(context, database=held)
@@ -67,11 +67,11 @@ def no_rule_against_a_second_charge(world: World, undo: ExitStack) -> None:
     def unresolved_of(_connection: Connection, _subscription: UUID) -> int:
         return 0
 
-    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> looking.Sight:
-        return looking.Sight(row)
+    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> prechecks.Sight:
+        return prechecks.Sight(row)
 
     world.rewrite = rewrite
-    put(undo, looking, "_look", look)
+    put(undo, prechecks, "_look", look)
     put(undo, charges, "unresolved_of", unresolved_of)
 
 

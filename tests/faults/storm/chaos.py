@@ -15,9 +15,9 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from billing.domain.outcomes import SealedPayment
-from billing.services.calling import Wire
+from billing.services.collecting.dispatch import Wire
+from billing.services.collecting.settling import News
 from billing.services.context import Context
-from billing.services.settling import News
 from billing.store.session import Database
 
 T = TypeVar("T")

@@ -11,18 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.events import Actor
-from billing.services import (
-    changing,
-    crediting,
-    discounting,
-    ending,
-    isolating,
-    operating,
-    pausing,
-    refunding,
-    subscribing,
-)
 from billing.services.context import Context, Request
+from billing.services.money import crediting, discounts, refunding
+from billing.services.operating import isolation, operations
+from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from billing.store.queries.holding import Kind
 from tests.faults.storm.acts import BY, People
 from tests.faults.storm.oracle import Oracle
@@ -70,7 +62,7 @@ class Combinations:
         for code, options in COUPONS.items():
             self._do(
                 f"coupon {code}",
-                lambda c, a=code, o=options: discounting.create_coupon(c, a, BY, **o),
+                lambda c, a=code, o=options: discounts.create_coupon(c, a, BY, **o),
             )
 
     def act(self) -> None:
@@ -150,13 +142,13 @@ class Combinations:
         row, code = self._one("ended_at IS NULL"), self._rng.choice(list(COUPONS))
         if row is not None:
             what = f"{code} for {self._world.name(row['id'])}"
-            self._do(what, lambda c: discounting.apply(c, code, row["id"], BY))
+            self._do(what, lambda c: discounts.apply(c, code, row["id"], BY))
 
     def _extra(self) -> None:
         row, amount = self._one("ended_at IS NULL"), self._rng.choice([500, 12_000])
         if row is not None:
             what = f"an extra of {amount} for {self._world.name(row['id'])}"
-            self._do(what, lambda c: discounting.add_extra(c, row["id"], "towel", amount, BY))
+            self._do(what, lambda c: discounts.add_extra(c, row["id"], "towel", amount, BY))
 
     # --- time --------------------------------------------------------------------------------
 
@@ -203,7 +195,7 @@ class Combinations:
         with self._oracle.plans_are_kept(row["id"]):
             end = self._do(
                 f"cancel {self._world.name(row['id'])} at the end",
-                lambda c: ending.cancel(c, row["id"], BY, at=ending.PERIOD_END),
+                lambda c: canceling.cancel(c, row["id"], BY, at=canceling.PERIOD_END),
             )
         if end == "done":
             self._oracle.ends_with_a_period.add(row["id"])
@@ -212,7 +204,7 @@ class Combinations:
         row = self._one("cancel_at IS NOT NULL AND ended_at IS NULL")
         if row is not None:
             what = f"withdraw the cancellation of {self._world.name(row['id'])}"
-            self._do(what, lambda c: ending.withdraw(c, row["id"], BY))
+            self._do(what, lambda c: canceling.withdraw(c, row["id"], BY))
             self._oracle.ends_with_a_period.discard(row["id"])
 
     def _pause(self) -> None:
@@ -285,7 +277,7 @@ class Combinations:
         if row is not None:
             self._do(
                 f"resolve {self._world.name(row['gateway_number'])}, unasked",
-                lambda c: operating.resolve_charge(c, row["id"], False, BY),
+                lambda c: operations.resolve_charge(c, row["id"], False, BY),
             )
 
     def _poison(self) -> None:
@@ -324,7 +316,7 @@ class Combinations:
         """Let go on what was set aside; what is spoilt still is set aside anew."""
         for kind in Kind:
             if self._world.databases.rows(f"SELECT 1 FROM {kind}s WHERE held_at IS NOT NULL"):
-                self._do(f"release {kind}s", lambda c, k=kind: isolating.release(c, k, None, BY))
+                self._do(f"release {kind}s", lambda c, k=kind: isolation.release(c, k, None, BY))
 
     def heal(self) -> None:
         """Put spoilt rows right, and let go on what was set aside for them."""

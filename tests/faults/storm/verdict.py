@@ -11,7 +11,7 @@ from uuid import UUID
 
 from billing.domain.periods import calendar
 from billing.domain.subscription import OPENING
-from billing.services import auditing
+from billing.services.reading import auditing
 from tests.faults.storm.ledger import SUCCESS, Payment
 from tests.faults.storm.world import World
 
@@ -278,7 +278,7 @@ def _unresolved(world: World, records: Records) -> Iterator[str]:
 
 LEFT_TO_A_PERSON = ("parked", "other amount", "postponed", "unlink stuck", "unreturned")
 """What a storm may end with: asked or tried as often as is right, in a state that has a name."""
-A_PERSON_ERRED = "a person said"
+A_PERSON_ERRED = "an operator said"
 """Somebody resolved a charge or refund, and the gateway told another end later: it is shown."""
 
 

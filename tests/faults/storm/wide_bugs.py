@@ -14,8 +14,10 @@ from billing.domain.intents import Meeting
 from billing.domain.outcomes import Declined, Fault, Unknown
 from billing.domain.periods import Return
 from billing.gateway import refusals
-from billing.services import cutting, intents, isolating, looking, moving, subscribing
+from billing.services.collecting import prechecks
 from billing.services.context import Context
+from billing.services.operating import isolation
+from billing.services.subscriptions import intents, proration, subscribing, transitions
 from billing.store.queries import conservation, subscriptions
 from tests.faults.storm.bugs import Bug
 from tests.faults.storm.world import World, put
@@ -27,7 +29,7 @@ def cut_days_are_kept(_world: World, undo: ExitStack) -> None:
     def give(*_args: Any) -> int:
         return 0
 
-    put(undo, cutting, "give", give)
+    put(undo, proration, "give", give)
 
 
 def declined_payout_loses_the_balance(_world: World, undo: ExitStack) -> None:
@@ -45,7 +47,7 @@ def one_row_stops_all(_world: World, undo: ExitStack) -> None:
     def isolate(ids: Sequence[Any], work: Callable[[Any], Any], *_rest: Any) -> list[Any]:
         return [work(ids)]
 
-    put(undo, isolating, "isolate", isolate)
+    put(undo, isolation, "isolate", isolate)
 
 
 def plans_vanish(_world: World, undo: ExitStack) -> None:
@@ -60,12 +62,12 @@ def plans_vanish(_world: World, undo: ExitStack) -> None:
 
 def pause_takes_the_period_it_ends_with(_world: World, undo: ExitStack) -> None:
     """A pause that ends exactly on a due date leaves out the period which begins there."""
-    right = moving.resumed
+    right = transitions.resumed
 
     def resumed(row: Mapping[Any, Any], at: datetime) -> Return:
         return right(row, at + timedelta(seconds=1))
 
-    put(undo, moving, "resumed", resumed)
+    put(undo, transitions, "resumed", resumed)
 
 
 def any_start_is_meant(_world: World, undo: ExitStack) -> None:
@@ -86,11 +88,11 @@ def pages_are_final(_world: World, undo: ExitStack) -> None:
         foreign = isinstance(said, Unknown) and said.unrecognised
         return Declined(Fault.OTHER, said.reason) if foreign else said
 
-    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> looking.Sight:
-        return looking.Sight(row)
+    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> prechecks.Sight:
+        return prechecks.Sight(row)
 
     put(undo, refusals, "judged", judged)
-    put(undo, looking, "_look", look)
+    put(undo, prechecks, "_look", look)
 
 
 def no_rule_of_time(world: World, undo: ExitStack) -> None:

@@ -8,17 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from billing.services import (
-    auditing,
-    charging,
-    ending,
-    linking,
-    opening,
-    pausing,
-    reconciling,
-    refunding,
-)
+from billing.services.collecting import charging, opening, reconciling
 from billing.services.context import Context
+from billing.services.money import refunding
+from billing.services.reading import auditing
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import linking
 from billing.store.queries import engine
 from billing.store.queries.subscriptions import MAY_END, MAY_PAUSE, MAY_RESUME
 from schedules.beat import AUDIT, TICKS
@@ -97,7 +92,7 @@ class Work:
     def _tick(self, context: Context, name: str) -> None:
         match name:
             case "ticks.end_subscriptions":
-                ending.cancel_due(context)
+                canceling.cancel_due(context)
                 pausing.pause_due(context)
                 pausing.resume_due(context)
             case "ticks.open_periods":

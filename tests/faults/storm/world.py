@@ -19,8 +19,10 @@ from sqlalchemy.exc import OperationalError
 from billing.config import Settings
 from billing.domain import charge
 from billing.domain.errors import BillingError
-from billing.services import charging, linking, subscribing, unbinding
+from billing.services.collecting import charging
 from billing.services.context import Context
+from billing.services.subscriptions import subscribing
+from billing.services.wallets import linking, unlinking
 from billing.store.vault import Vault
 from tests.faults.storm.chaos import Chaos, Crash, Desk, LazyPool, StormDatabase, StormWire
 from tests.faults.storm.databases import Databases
@@ -246,7 +248,7 @@ def determined(world: World) -> Iterator[None]:
     """Let the engine draw its ids from the seed, and wait for calls without threads."""
     rng = Random(f"waiting {world.seed}")
     with ExitStack() as undo:
-        for module in (subscribing, linking, unbinding):
+        for module in (subscribing, linking, unlinking):
             put(undo, module, "uuid4", world.uuid4)
         put(undo, charging, "Wire", lambda context: StormWire(context, world.chaos, rng))
         yield

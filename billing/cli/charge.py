@@ -1,0 +1,121 @@
+"""`billing charge`: attempts to collect an invoice."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
+from billing.domain.charge import ChargeStatus
+
+app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
+Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
+COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
+FACTS = (
+    "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
+    "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
+    "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
+    "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
+    "contradicted_at", "held_at", "held_why", "refunds",
+)  # fmt: skip
+REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
+
+
+class Verdict(StrEnum):
+    """The outcome that an operator sets for a charge that the gateway cannot resolve."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+
+
+@app.command("list", epilog=options.example("billing charge list --status unknown"))
+def list_(
+    invoice: Annotated[
+        str | None, typer.Option("--invoice", metavar="ID", help="Only charges of this invoice.")
+    ] = None,
+    status: Annotated[
+        ChargeStatus | None, typer.Option("--status", help="Only charges with this status.")
+    ] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List charges, newest first."""
+    most = arguments.page(limit)
+    of = None if invoice is None else arguments.identity(invoice, "invoice")
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.charges(database, of, status, most)
+    output.answer(
+        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no charges")
+    )
+
+
+@app.command(epilog=options.example("billing charge show 7d2a…"))
+def show(charge: Charge, *, as_json: options.Json = False) -> None:
+    """Show one charge with its refunds."""
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.charge(database, charge, engine.horizon())
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(
+    epilog=options.example('billing charge resolve 7d2a… --as declined --reason "DOKU ticket"')
+)
+def resolve(
+    charge: Charge,
+    verdict: Annotated[Verdict, typer.Option("--as", help="Outcome of the charge.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Settle a parked or old charge: with the gateway's outcome if it has one, else with yours."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.operating import operations
+        from billing.services.reading import read_models
+
+        wanted = read_models.charge(context.database, charge)["id"]
+        done = operations.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
+        found = read_models.charge(context.database, charge, engine.horizon())
+
+    def people() -> None:
+        output.say(f"the gateway's answer: {done.gateway}")
+        output.say(f"settled by the {done.settled_by}")
+        _people(found)
+
+    document = found | {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(document, as_json=as_json, people=people)
+
+
+@app.command(
+    epilog=options.example('billing charge acknowledge 7d2a… --reason "paid back by hand"')
+)
+def acknowledge(
+    charge: Charge, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Mark a contradicted charge, or one with more refunded than charged, as handled."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.money import refund_resolution
+        from billing.services.reading import read_models
+
+        wanted = read_models.charge(context.database, charge)["id"]
+        refund_resolution.acknowledge_breach(context, wanted, by)
+        found = read_models.charge(context.database, charge, engine.horizon())
+    output.answer(
+        found, as_json=as_json, people=lambda: output.say(f"charge {wanted} is marked as handled")
+    )
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS[:-1])
+    if found["refunds"]:
+        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
+    output.ways(found)
+    for refund in found["refunds"]:
+        output.ways(refund)

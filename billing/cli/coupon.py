@@ -1,0 +1,109 @@
+"""`billing coupon`: discounts in percent or rupiah, for a number of invoices or permanently."""
+
+from typing import Annotated
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+
+app = options.noun(
+    "Coupons: discounts in percent or rupiah; a coupon never changes, it can only be archived."
+)
+Code = Annotated[str, typer.Argument(metavar="CODE", help="Coupon code.")]
+COLUMNS = ("code", "percent", "amount", "cycles", "redeemed", "redeemed_max", "archived_at")
+
+
+@app.command(
+    epilog=options.example(
+        "billing coupon create WELCOME --percent 50 --cycles 3 --max-redemptions 1000"
+    )
+)
+def create(
+    code: Code,
+    percent: Annotated[
+        str | None,
+        typer.Option("--percent", metavar="P", help="Percent off the period's price, 1 to 100."),
+    ] = None,
+    amount: Annotated[
+        str | None,
+        typer.Option("--amount", metavar="RUPIAH", help="Rupiah off the period's price."),
+    ] = None,
+    cycles: Annotated[
+        str | None,
+        typer.Option(
+            "--cycles", metavar="N", help="Number of invoices it applies to; default: all"
+        ),
+    ] = None,
+    most: Annotated[
+        str | None,
+        typer.Option("--max-redemptions", metavar="N", help="Maximum number of redemptions."),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Create a coupon."""
+    by = arguments.operator(reason)
+    off = None if percent is None else arguments.whole(percent, "--percent", 100)
+    rupiah = None if amount is None else arguments.amount(amount)
+    limit = None if cycles is None else arguments.whole(cycles, "--cycles")
+    uses = None if most is None else arguments.whole(most, "--max-redemptions")
+    with engine.engine() as context:
+        from billing.services.money import discounts
+        from billing.services.reading import read_models
+
+        discounts.create_coupon(
+            context, code, by, percent=off, rupiah_off=rupiah, cycles=limit, redeemed_max=uses
+        )
+        coupon = read_models.coupon(context.database, code)
+    output.answer(coupon, as_json=as_json, people=lambda: output.facts(coupon, COLUMNS))
+
+
+@app.command("list", epilog=options.example("billing coupon list --json"))
+def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
+    """List coupons, active ones first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        coupons = read_models.coupons(database, most)
+    empty = "no coupons yet; create one: billing coupon create WELCOME --percent 50 --cycles 3"
+
+    def people() -> None:
+        output.table(coupons, COLUMNS, empty=empty)
+
+    output.answer(coupons, as_json=as_json, people=people)
+
+
+@app.command(epilog=options.example("billing coupon archive WELCOME"))
+def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+    """Archive a coupon; subscriptions that already use it keep it."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.money import discounts
+        from billing.services.reading import read_models
+
+        discounts.archive_coupon(context, code, by)
+        coupon = read_models.coupon(context.database, code)
+    said = f"coupon {code} is archived; subscriptions that use it keep it"
+    output.answer(coupon, as_json=as_json, people=lambda: output.say(said))
+
+
+@app.command(epilog=options.example("billing coupon apply WELCOME 6f1c…"))
+def apply(
+    code: Code,
+    subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Subscription id.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Apply a coupon to a running subscription, starting with its next invoice."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services.money import discounts
+        from billing.services.reading import read_models
+
+        discounts.apply(context, code, wanted, by)
+        found = read_models.subscription(context.database, wanted)
+    said = f"coupon {code} counts from the next invoice of subscription {wanted} on"
+    output.answer(found, as_json=as_json, people=lambda: output.say(said))

@@ -1,0 +1,72 @@
+"""`billing credit`: the customer's credit balance, which pays future invoices."""
+
+from typing import Annotated
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+
+app = options.noun("Credits: the customer's credit balance; invoices use the oldest credit first.")
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
+COLUMNS = (
+    "id", "amount", "from_charge", "remaining", "paid_out", "invoice", "reason", "created_at",
+)  # fmt: skip
+
+
+@app.command("list", epilog=options.example("billing credit list cust-1"))
+def list_(
+    customer: Customer, limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
+) -> None:
+    """List a customer's credits, oldest first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.credits_of(database, customer, most)
+
+    def people() -> None:
+        output.table(found, COLUMNS, empty=f"customer {customer} has no credits")
+        if found:
+            left = sum(credit["remaining"] for credit in found)
+            output.say(f"credit balance {output.written('amount', left)}")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+@app.command(
+    epilog=options.example('billing credit give cust-1 --amount 20000 --reason "late delivery"')
+)
+def give(
+    customer: Customer,
+    amount: Annotated[
+        str, typer.Option("--amount", metavar="RUPIAH", help="Amount in whole rupiah.")
+    ],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Add credit to a customer without a payment; a reason is required."""
+    by, rupiah = arguments.operator(reason), arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services.money import crediting
+
+        made = crediting.grant(context, customer, rupiah, by)
+    said = f"credit {made['id']}: {output.written('amount', rupiah)} for future invoices"
+    output.answer(made, as_json=as_json, people=lambda: output.say(said))
+
+
+@app.command(epilog=options.example('billing credit refund 17 --reason "asked for it"'))
+def refund(
+    credit: Annotated[str, typer.Argument(metavar="ID", help="Credit id.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Refund what remains of a credit to the wallet that paid it."""
+    by, wanted = arguments.operator(reason), arguments.whole(credit, "a credit id", 10**15)
+    with engine.engine() as context:
+        from billing.services.money import crediting
+
+        made = crediting.refund(context, wanted, by)
+    said = f"{output.written('amount', made['amount'])} will be refunded"
+    output.answer(made, as_json=as_json, people=lambda: output.say(said))

@@ -1,0 +1,104 @@
+"""`billing customer`: customers, their wallets, and all payments and refunds."""
+
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+
+app = options.noun("Customers; `show` says whether a customer was charged twice.")
+Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
+COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "created_at")
+FACTS = ("id", "name", "masked_phone", "masked_email", "created_at")
+SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
+PAID = (
+    "id", "period_start", "status", "payments", "amount_taken", "amount_refunded",
+    "amount_refunding", "amount_credited", "amount_kept",
+)  # fmt: skip
+
+
+@app.command(epilog=options.example('billing customer create cust-1 --name "Siti Rahma"'))
+def create(
+    customer: Customer,
+    name: Annotated[str, typer.Option("--name", help="Name sent to the gateway.")],
+    phone: Annotated[str, typer.Option("--phone", help="Phone number, digits only.")] = "",
+    email: Annotated[str, typer.Option("--email", help="E-mail address.")] = "",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Create a customer."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import subscribing
+
+        subscribing.create_customer(context, customer, name=name, by=by, phone=phone, email=email)
+        made = read_models.customer(context.database, customer, 1)
+
+    def people() -> None:
+        output.say(
+            f"customer {customer} is created; next: billing wallet bind {customer} --phone 62…"
+        )
+
+    output.answer(made, as_json=as_json, people=people)
+
+
+@app.command("list", epilog=options.example("billing customer list --limit 20"))
+def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
+    """List customers, newest first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.customers(database, most)
+    empty = 'no customers yet; create one: billing customer create cust-1 --name "Siti Rahma"'
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+
+
+@app.command(epilog=options.example("billing customer show cust-1"))
+def show(
+    customer: Customer, limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
+) -> None:
+    """Show a customer, with the number of payments of each invoice."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.customer(database, customer, most)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    wallet = found["wallet"]
+    output.say(
+        f"wallet: {wallet['status']} {wallet['masked_phone']}"
+        if wallet
+        else f"wallet: none; link one with: billing wallet bind {found['id']} --phone 62…"
+    )
+    output.table(found["subscriptions"], SUBSCRIBED, empty="no subscriptions", title="")
+    for twins in found["twins"]:
+        ids = ", ".join(str(each) for each in twins["subscriptions"])
+        output.say(f"more than one subscription to plan {twins['plan']}: {ids}")
+    output.table(found["invoices"], PAID, empty="no invoices")
+    output.say(
+        f"taken {output.written('amount', found['amount_taken'])},"
+        f" refunded {output.written('amount', found['amount_refunded'])},"
+        + _more(found)
+        + f" kept {output.written('amount', found['amount_kept'])}"
+    )
+    if found["balance"]:
+        output.say(f"balance {output.written('amount', found['balance'])}: used by future invoices")
+    output.say(found["verdict"])
+
+
+def _more(found: dict[str, Any]) -> str:
+    """Describe refunds in progress and credited amounts, if any."""
+    parts = {"amount_refunding": "on its way back", "amount_credited": "credited"}
+    said = [
+        f" {words} {output.written('amount', found[key])},"
+        for key, words in parts.items()
+        if found[key]
+    ]
+    return "".join(said)

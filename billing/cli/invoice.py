@@ -1,0 +1,168 @@
+"""`billing invoice` and `billing refund`: invoices, retries and refunds."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from billing.cli import arguments, charge, engine, options, output
+from billing.domain import ways_out
+from billing.domain.invoice import InvoiceStatus
+
+if TYPE_CHECKING:
+    from billing.domain.events import Actor
+
+app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
+REFUND = "\n\n".join(
+    (
+        options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
+        ways_out.told(ways_out.REFUND),
+    )
+)
+Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
+COLUMNS = (
+    "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
+    "next_attempt_at",
+)  # fmt: skip
+FACTS = (
+    "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
+    "credited", "amount_refunded", "amount_refunding", "status", "blocked_on", "shortfall",
+    "reason", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
+    "held_at", "held_why",
+)  # fmt: skip
+REFUNDS = (
+    "id", "amount", "status", "purpose", "reason", "created_at", "settled_at", "parked_at",
+)  # fmt: skip
+
+
+@app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
+def list_(
+    subscription: Annotated[
+        str | None,
+        typer.Option("--subscription", metavar="ID", help="Only invoices of this subscription."),
+    ] = None,
+    status: Annotated[
+        InvoiceStatus | None, typer.Option("--status", help="Only invoices with this status.")
+    ] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List invoices, newest first."""
+    most = arguments.page(limit)
+    of = None if subscription is None else arguments.identity(subscription, "subscription")
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.invoices(database, of, status, most)
+    output.answer(
+        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no invoices")
+    )
+
+
+@app.command(epilog=options.example("billing invoice show 0b9e…"))
+def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
+    """Show an invoice with its charges and its next attempts."""
+    wanted = arguments.identity(invoice, "invoice")
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.invoice(database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(epilog=options.example('billing invoice retry 0b9e… --reason "asked by phone"'))
+def retry(
+    invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Attempt an open or uncollectible invoice immediately; it does not count as a dunning step.
+
+    An uncollectible invoice gets one attempt: if declined, it is uncollectible again.
+    """
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services.operating import operations
+        from billing.services.reading import read_models
+
+        operations.retry_invoice(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)
+    output.answer(
+        found,
+        as_json=as_json,
+        people=lambda: output.say(f"invoice {wanted} is attempted at the next tick"),
+    )
+
+
+@app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
+def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+    """Void the invoice: it will not be charged."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    with engine.engine() as context:
+        from billing.services.operating import operations
+        from billing.services.reading import read_models
+
+        operations.void_invoice(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
+
+
+def refund(
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="Id of the paid invoice.")],
+    amount: Annotated[
+        str | None,
+        typer.Option(
+            "--amount",
+            metavar="RUPIAH",
+            help="Amount to refund; default: everything not yet refunded.",
+        ),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Refund a paid invoice, in full or in part."""
+    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    if again:
+        arguments.not_both("--again", amount=amount)
+        _send_again(wanted, by, as_json=as_json)
+        return
+    rupiah = None if amount is None else arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services.money import refunding
+        from billing.services.reading import read_models
+
+        made = refunding.refund_invoice(context, wanted, rupiah, by)
+        found = read_models.refund(context.database, UUID(made["refund"]))
+
+    def people() -> None:
+        back = output.written("amount", found["amount"])
+        output.say(f"{back} will be refunded; see: billing invoice show {wanted}")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
+    with engine.engine() as context:
+        from billing.services.money import refunding
+        from billing.services.reading import read_models
+
+        count = refunding.send_again(context, wanted, by)
+        found = read_models.invoice(context.database, wanted)["refunds"]
+    output.answer(found, as_json=as_json, people=lambda: output.say(f"retrying {count} refund(s)"))
+
+
+def _people(found: dict[str, Any]) -> None:
+    output.facts(found, FACTS)
+    if found["retries_at"]:
+        output.say("attempts until it is paid:")
+        for date in found["retries_at"]:
+            output.say(f"  {date:%a}  {output.written('at', date)}")
+    output.table(found["charges"], charge.COLUMNS, empty="no charges yet")
+    if found["refunds"]:
+        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
+    output.ways(found)
+    for refund in found["refunds"]:
+        output.ways(refund)

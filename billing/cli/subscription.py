@@ -1,0 +1,381 @@
+"""`billing subscription` and `billing subscribe`: subscriptions of customers to plans."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
+
+if TYPE_CHECKING:
+    from billing.domain.events import Actor
+
+app = options.noun("Subscriptions of customers to plans.", ways_out.SUBSCRIPTION)
+SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
+Subscription = Annotated[str, typer.Argument(metavar="ID", help="Subscription id.")]
+Amount = Annotated[
+    str | None,
+    typer.Option(
+        "--amount", metavar="RUPIAH", help="Price per period, instead of the plan's price."
+    ),
+]
+COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
+FACTS = (
+    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
+    "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
+    "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
+    "held_at", "held_why",
+)  # fmt: skip
+ENDED = ("refunded", "invoices_voided", "wallet", "wallet_used_by")
+NEWEST = 12
+"""Number of periods shown by default."""
+
+
+def subscribe(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")],
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Plan code.")],
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="ISO", help="The anchor; local time without an offset."),
+    ] = None,
+    quantity: Annotated[
+        str, typer.Option("--quantity", metavar="N", help="Multiple of the plan's amount.")
+    ] = "1",
+    amount: Amount = None,
+    coupon: Annotated[
+        str | None, typer.Option("--coupon", metavar="CODE", help="Redeem a coupon.")
+    ] = None,
+    setup_fee: Annotated[
+        str | None,
+        typer.Option("--setup-fee", metavar="RUPIAH", help="Amount added to the first invoice."),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    backdate: Annotated[
+        bool, typer.Option("--backdate", help="Accept a --start further back than the limit.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Allow a second subscription to the same plan.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Subscribe a customer to a plan; it starts once a wallet is linked."""
+    by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
+    cost = None if amount is None else arguments.amount(amount)
+    fee = None if setup_fee is None else arguments.amount(setup_fee)
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import subscribing
+
+        begin = None
+        if start is not None:
+            with context.database.transaction() as connection:
+                timezone = subscribing.known_plan(connection, plan)["timezone"]
+            begin = arguments.moment(start, timezone)
+        is_local = begin is not None and begin.tzinfo is None
+        made = subscribing.subscribe(
+            context, customer, plan, by, start=None if is_local else begin,
+            local_start=begin if is_local else None, quantity=times, amount=cost, coupon=coupon,
+            setup_fee=fee, backdate=backdate, again=again,
+        )  # fmt: skip
+        shown = read_models.subscription(context.database, UUID(made["id"]))
+
+    def people() -> None:
+        output.facts(shown, FACTS[:9])
+        from billing.domain.backdating import AtOnce
+
+        due = AtOnce(**made["charged_now"])
+        if start is not None and due.periods:
+            output.say(f"charged at once: {due}")
+        if made["waits_for"] is not None:
+            bind = f"billing wallet bind {customer} --phone 62…"
+            commands = [way["command"] for way in shown["ways_out"]]
+            brings = next((each for each in commands if " wallet " in each), bind)
+            output.say(f"nothing is charged until a wallet is linked: {brings}")
+
+    output.answer(made, as_json=as_json, people=people)
+
+
+@app.command("list", epilog=options.example("billing subscription list --status past_due"))
+def list_(
+    status: Annotated[
+        SubscriptionStatus | None,
+        typer.Option("--status", help="Only subscriptions with this status."),
+    ] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List subscriptions, newest first."""
+    most = arguments.page(limit)
+    with engine.rows() as database:
+        from billing.services.reading import read_models
+
+        found = read_models.subscriptions(database, status, most)
+    empty = "no subscriptions; create one: billing subscribe CUSTOMER PLAN"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+
+
+@app.command(epilog=options.example("billing subscription show 6f1c… --all"))
+def show(
+    subscription: Subscription,
+    *,
+    whole: Annotated[
+        bool, typer.Option("--all", help=f"Show every period, not only the newest {NEWEST}.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show a subscription's timeline: periods, charges, refunds, and upcoming dates.
+
+    An imported subscription is also found by its reference, the id in the imported row.
+    """
+    with engine.rows() as database:
+        from billing.services.operating import importing
+        from billing.services.reading import read_models
+
+        imported = importing.imported_as(database, subscription)
+        wanted = imported or arguments.identity(subscription, "subscription")
+        if as_json:
+            found = read_models.subscription(database, wanted)
+        else:
+            found = read_models.life(database, wanted, read_models.PERIODS_MAX if whole else NEWEST)
+    output.answer(found, as_json=as_json, people=lambda: _people(found))
+
+
+@app.command(epilog=options.example("billing subscription cancel 6f1c… --at period-end --unbind"))
+def cancel(
+    subscription: Subscription,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="now|period-end|ISO",
+            help="When the cancellation takes effect; default: now",
+        ),
+    ] = None,
+    refund: Annotated[
+        RefundPolicy | None,
+        typer.Option("--refund", help="How much of the current period is refunded; default: none"),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    unbind: Annotated[
+        bool, typer.Option("--unbind", help="Also unlink the wallet if nothing else needs it.")
+    ] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Withdraw a scheduled cancellation.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Cancel a subscription, now or later."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    policy = refund or RefundPolicy.NONE
+    check_refund(at, policy)
+    if withdraw:
+        arguments.not_both("--withdraw", at=at, refund=refund, unbind=unbind)
+        _withdraw(wanted, by, as_json=as_json)
+        return
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import canceling
+
+        when: str | datetime = at or canceling.NOW
+        if at not in {None, canceling.NOW, canceling.PERIOD_END}:
+            timezone = read_models.subscription(context.database, wanted)["timezone"]
+            when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
+        done = canceling.cancel(context, wanted, by, at=when, refund=policy, unbind=unbind)
+        found = read_models.subscription(context.database, wanted)
+    found |= {"refunded": 0} | {name: done[name] for name in ENDED if name in done}
+    output.answer(found, as_json=as_json, people=lambda: _say_ended(found, policy))
+
+
+def _say_ended(found: dict[str, Any], policy: RefundPolicy) -> None:
+    if not found["ended_at"]:
+        ends = output.written("cancel_at", found["cancel_at"])
+        output.say(f"subscription {found['id']} is {found['status']} and ends at {ends}")
+        if policy is not RefundPolicy.NONE:
+            output.say(f"the refund ({policy}) is computed then")
+        return
+    output.say(f"subscription {found['id']} is canceled")
+    if found["refunded"] or policy is not RefundPolicy.NONE:
+        output.say(f"{output.written('amount', found['refunded'])} will be refunded")
+    count = found["invoices_voided"]
+    output.say("1 open invoice was voided" if count == 1 else f"{count} open invoices were voided")
+    users = found["wallet_used_by"]
+    output.say(
+        {
+            "none": "there is no linked wallet",
+            "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
+            "stays": "the wallet stays linked; unlink it with:"
+            f" billing wallet unbind {found['customer']}",
+        }[found["wallet"]]
+        if not users
+        else f"the wallet stays linked: subscription {', '.join(users)} uses it"
+    )
+
+
+def _withdraw(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import canceling
+
+        canceling.withdraw(context, wanted, by)
+        found = read_models.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription pause 6f1c… --until 2026-12-01T09:00"))
+def pause(
+    subscription: Subscription,
+    at: Annotated[
+        str, typer.Option("--at", metavar="now|period-end", help="When the pause begins.")
+    ] = "now",
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="ISO", help="When the subscription resumes automatically."),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Pause a subscription; open invoices stay owed."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import pausing
+
+        timezone = read_models.subscription(context.database, wanted)["timezone"]
+        end = None if until is None else arguments.instant(until, timezone)
+        pausing.pause(context, wanted, by, at=at, until=end)
+        found = read_models.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription resume 6f1c… --from now"))
+def resume(
+    subscription: Subscription,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="anchor|now",
+            help="On the original schedule, or as a new period from now.",
+        ),
+    ] = "anchor",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Resume a paused or unpaid subscription, or withdraw a scheduled pause."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import pausing
+
+        pausing.resume(context, wanted, by, start=start)
+        found = read_models.subscription(context.database, wanted)
+    _say_how_it_is(found, as_json=as_json)
+
+
+@app.command(epilog=options.example("billing subscription change 6f1c… --plan gym-plus"))
+def change(
+    subscription: Subscription,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="CODE", help="Code of the new plan.")
+    ] = None,
+    quantity: Annotated[
+        str | None, typer.Option("--quantity", metavar="N", help="New quantity.")
+    ] = None,
+    amount: Amount = None,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="now|period-end",
+            help="When the change takes effect; now prorates the current period.",
+        ),
+    ] = "now",
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Change plan, quantity or price; repeating the current terms withdraws a planned change."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    times = None if quantity is None else arguments.whole(quantity, "--quantity")
+    cost = None if amount is None else arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.subscriptions import changing
+
+        done = changing.change(
+            context, wanted, by, plan_code=plan, quantity=times, amount=cost, at=at
+        )
+        found = read_models.subscription(context.database, wanted)
+    output.answer(
+        {**found, "change": done}, as_json=as_json, people=lambda: _say_changed(found, done)
+    )
+
+
+def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
+    if not done["changed"]:
+        output.say(f"subscription {found['id']} is unchanged; the planned change is withdrawn")
+    elif "net" not in done:
+        begins = output.written("change_at", found["change_at"])
+        cost = output.written("amount", found["next_amount"])
+        output.say(f"from {begins} on it is {done['plan']}, {cost} a period")
+    else:
+        net, cost = done["net"], output.written("amount", found["amount"])
+        output.say(f"subscription {found['id']} is {done['plan']} now, {cost} a period")
+        if net > 0:
+            output.say(f"{output.written('amount', net)} is charged for the days that are left")
+        elif net < 0:
+            output.say(f"{output.written('amount', -net)} is the customer's, for future invoices")
+
+
+@app.command(
+    epilog=options.example('billing subscription extra 6f1c… --amount 25000 --title "a towel"')
+)
+def extra(
+    subscription: Subscription,
+    amount: Annotated[
+        str, typer.Option("--amount", metavar="RUPIAH", help="Amount in whole rupiah.")
+    ],
+    title: Annotated[str, typer.Option("--title", help="Text of the line.")],
+    reason: options.Reason = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Add a line to the next invoice only."""
+    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    rupiah = arguments.amount(amount)
+    with engine.engine() as context:
+        from billing.services.money import discounts
+        from billing.services.reading import read_models
+
+        discounts.add_extra(context, wanted, title, rupiah, by)
+        found = read_models.subscription(context.database, wanted)
+    said = f"{output.written('amount', rupiah)} more on its next invoice: {title}"
+    output.answer(found, as_json=as_json, people=lambda: output.say(said))
+
+
+def _say_how_it_is(found: dict[str, Any], *, as_json: bool) -> None:
+    def people() -> None:
+        following = output.written("next_due_at", found["next_due_at"])
+        paused = output.written("pause_at", found["pause_at"]) if found["pause_at"] else ""
+        output.say(
+            f"subscription {found['id']} is {found['status']}; next due: {following}"
+            + (f"; paused from {paused}" if paused else "")
+        )
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _people(found: dict[str, Any]) -> None:
+    from billing.cli import timeline
+
+    output.facts(found, FACTS)
+    timeline.draw(found)
+    output.ways(found)

@@ -1,0 +1,149 @@
+"""`billing wallet`: link and unlink customers' OVO accounts."""
+
+from typing import Annotated, Any
+
+import typer
+
+from billing.cli import arguments, engine, options, output
+from billing.domain import ways_out
+from billing.domain.errors import InvalidValue
+from billing.domain.wallet import WalletStatus
+
+app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
+Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
+COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
+ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
+
+
+@app.command(epilog=options.example("billing wallet bind cust-1 --phone 6281234567890"))
+def bind(
+    customer: Customer,
+    phone: Annotated[
+        str, typer.Option("--phone", metavar="62…", help="Phone number of the OVO account.")
+    ],
+    success_url: Annotated[
+        str | None,
+        typer.Option("--success-url", metavar="URL", help="Page that OVO opens after success."),
+    ] = None,
+    failure_url: Annotated[
+        str | None,
+        typer.Option("--failure-url", metavar="URL", help="Page that OVO opens after a failure."),
+    ] = None,
+    reason: options.Reason = None,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a wallet whose token no key decrypts.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Start linking an OVO account; prints the link that the customer must open."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.wallets import linking
+
+        linking.bind(
+            context, customer, phone, by, success_url=success_url, failure_url=failure_url,
+            replace=replace,
+        )  # fmt: skip
+        wallet = read_models.wallet_of(context.database, customer)
+
+    def people() -> None:
+        output.say(f"the customer links the account {wallet['masked_phone']} here:")
+        output.say(wallet["registration_url"] or output.NOTHING)
+        output.say(
+            "linking is detected automatically, or immediately with:"
+            f" billing wallet refresh {customer}"
+        )
+
+    output.answer(wallet, as_json=as_json, people=people)
+
+
+@app.command(epilog=options.example("billing wallet refresh cust-1"))
+def refresh(customer: Customer, *, as_json: options.Json = False) -> None:
+    """Check now whether the customer has finished linking."""
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.wallets import linking
+
+        read_models.wallet_of(context.database, customer)  # an unknown customer is refused as such
+        linking.refresh(context, customer)
+        wallet = read_models.wallet_of(context.database, customer)
+    output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
+
+
+@app.command(epilog=options.example("billing wallet balance cust-1"))
+def balance(customer: Customer, *, as_json: options.Json = False) -> None:
+    """Query the gateway for a wallet's OVO balance."""
+    with engine.engine() as context:
+        from billing.services.wallets import linking
+
+        held = linking.balance(context, customer)
+    document = {"customer": customer, "cash": held.cash, "points": held.points}
+    output.answer(document, as_json=as_json, people=lambda: output.facts(document, tuple(document)))
+
+
+@app.command(epilog=options.example('billing wallet unbind cust-1 --reason "asked by phone"'))
+def unbind(
+    customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Unlink a wallet: delete its token once no charge or refund needs it."""
+    by = arguments.operator(reason)
+    with engine.engine() as context:
+        from billing.services.reading import read_models
+        from billing.services.wallets import unlinking
+
+        unlinking.unbind(context, customer, by)
+        wallet = read_models.wallet_of(context.database, customer)
+    output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
+
+
+@app.command(
+    "list",
+    epilog=options.example(
+        "billing wallet list --status expired", 'billing wallet list --expiring "30 days"'
+    ),
+)
+def list_(
+    status: Annotated[
+        WalletStatus | None, typer.Option("--status", help="Only wallets with this status.")
+    ] = None,
+    expiring: Annotated[
+        str | None,
+        typer.Option(
+            "--expiring",
+            metavar="DURATION",
+            help="Only wallets whose token expires within this time, and their subscriptions.",
+        ),
+    ] = None,
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List wallets, newest first; with --expiring those that expire soon, earliest first."""
+    most = arguments.page(limit)
+    if status is not None and expiring is not None:
+        raise InvalidValue(
+            "--status or --expiring, not both: only an active wallet's token can end"
+        )
+    with engine.rows_and_clock() as (database, clock):
+        from billing.services.reading import read_models
+
+        columns = COLUMNS if expiring is None else ENDING
+        if expiring is not None:
+            until = arguments.later(clock.now(), expiring)
+            found = read_models.wallets_ending(database, until, most)
+            empty = f"no subscription loses its token until {output.written('at', until)}"
+        else:
+            found = read_models.wallets(database, status, most)
+            empty = "no wallets; link one with: billing wallet bind CUSTOMER --phone 62…"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
+
+
+def _people(wallet: dict[str, Any]) -> None:
+    output.facts(
+        wallet,
+        ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
+         "unbind_wanted_at", "reason", "held_at", "held_why"),
+    )  # fmt: skip
+    output.ways(wallet)

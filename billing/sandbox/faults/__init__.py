@@ -1,0 +1,1 @@
+"""What can go wrong on request: kinds of faults, their effects, and whom they meet."""

@@ -1,0 +1,1 @@
+"""DOKU's side of the wire: HTTP, signatures, bodies, calls and their answers."""

@@ -1,0 +1,92 @@
+"""What the sandbox shows of its book: ledger pages, totals, one wallet.
+
+It reads and never changes anything; it knows no HTTP beyond names and texts of a query.
+"""
+
+from collections import Counter
+
+from billing.sandbox.protocol.answers import Json
+from billing.sandbox.protocol.wallet_calls import masked
+from billing.sandbox.state.book import Book
+from billing.sandbox.state.records import Row, Wallet
+
+PAGE_MAX = 10_000
+FILTERS = {"customer": "customer_id", "kind": "kind", "number": "number", "status": "status"}
+
+
+class BadQuery(ValueError):
+    """A ledger query has a parameter that does not exist, or is not a number where it must be."""
+
+
+def ledger(book: Book, query: dict[str, str]) -> Json:
+    """
+    One page of the ledger: rows after a `seq`, at most `limit`, matching all filters given.
+
+    `next` is the `after` of the following page, and null when there is none. The cost of a page is
+    what it passes over, so 100,000 rows are read in ten quick pages.
+    """
+    unknown = sorted(query.keys() - FILTERS.keys() - {"after", "limit"})
+    if unknown:
+        raise BadQuery(f"the ledger has no filter {unknown[0]}")
+    try:
+        after, limit = int(query.get("after", "0")), int(query.get("limit", "1000"))
+    except ValueError:
+        raise BadQuery("after and limit must be whole numbers") from None
+    if after < 0 or not 1 <= limit <= PAGE_MAX:
+        raise BadQuery(f"after must be 0 or more, limit 1 to {PAGE_MAX}")
+    wanted = [(FILTERS[name], value) for name, value in query.items() if name in FILTERS]
+    rows: list[Row] = []
+    position = after
+    while position < len(book.rows) and len(rows) < limit:
+        row = book.rows[position]
+        position += 1
+        if all(getattr(row, name) == value for name, value in wanted):
+            rows.append(row)
+    return {"rows": rows, "next": position if position < len(book.rows) else None}
+
+
+def totals(book: Book) -> Json:
+    """Counts and sums over the whole ledger, and what is in the wallets now."""
+    counted: Counter[tuple[str, str]] = Counter()
+    summed: Counter[tuple[str, str]] = Counter()
+    moves: Counter[str] = Counter()
+    moved: Counter[str] = Counter()
+    for row in book.rows:
+        counted[row.kind, row.status] += 1
+        summed[row.kind, row.status] += row.amount
+        moves[row.kind] += row.moves
+        moved[row.kind] += (row.points + row.cash) * row.moves
+    return {
+        "rows": len(book.rows),
+        "by_kind": {
+            kind: {
+                status: {"count": count, "amount": summed[key, status]}
+                for (key, status), count in counted.items()
+                if key == kind
+            }
+            for kind in {kind for kind, _ in counted}
+        },
+        "debits": {"count": moves["payment"], "amount": moved["payment"]},
+        "credits": {"count": moves["refund"], "amount": moved["refund"]},
+        "wallets": {
+            "count": len(book.wallets),
+            "bound": sum(wallet.token_id is not None for wallet in book.wallets.values()),
+            "cash": sum(wallet.cash for wallet in book.wallets.values()),
+            "points": sum(wallet.points for wallet in book.wallets.values()),
+        },
+    }
+
+
+def wallet(book: Book, shown: Wallet) -> Json:
+    """One wallet with its token, for a test to compare with what the merchant believes."""
+    binding = shown.binding
+    return {
+        "customer_id": shown.customer_id,
+        "status": shown.status(book.clock.now()),
+        "cash": shown.cash,
+        "points": shown.points,
+        "masked_phone_number": masked(shown),
+        "token_id": shown.token_id,
+        "token_expires_at": shown.token_expires_at if shown.token_id else None,
+        "registration": None if binding is None else binding.state,
+    }

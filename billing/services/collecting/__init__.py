@@ -1,0 +1,1 @@
+"""Collecting invoices: open, check, claim, send, settle, reconcile."""

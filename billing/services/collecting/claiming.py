@@ -1,0 +1,285 @@
+"""Claiming: commit the charges of a batch before the first byte is sent.
+
+The claim decides who acts: a message that comes twice, late, or at the same time as itself finds
+nothing left to claim. Runaway charging is stopped here too: per customer and day, and in total per
+hour.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from os import getpid
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import charge, dunning
+from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
+from billing.domain.errors import BillingError, InvalidValue, NotConfigured
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.instants import spoken
+from billing.domain.invoice import Blocked
+from billing.domain.money import rupiah
+from billing.domain.outcomes import Payer, Payment, SealedPayment
+from billing.domain.periods import zone
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.services.collecting import uncollectible
+from billing.services.context import LEASE_SECONDS, Context
+from billing.services.operating import isolation, operations, safety
+from billing.services.subscriptions import transitions
+from billing.store.queries import claims, events, invoices
+from billing.store.queries.holding import Kind
+
+log = structlog.get_logger(__name__)
+
+UNSENDABLE_WAIT = timedelta(days=1)
+CUSTOMER_WAIT = timedelta(hours=6)
+HOUR_SHARDS = 16
+"""Number of counter rows per hour, so that processes do not wait for each other."""
+DAY = timedelta(days=1)
+Ready = tuple[dict[str, Any], SealedPayment]
+T = TypeVar("T")
+
+
+class TooMuch(BillingError):
+    """The hour's charges would exceed the limit; nothing is claimed."""
+
+
+def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPayment]:
+    """Claim invoices: commit their charges, and return what to send.
+
+    `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
+    is skipped: another worker has charged it. One that cannot be claimed is held.
+    """
+    if not seen:
+        return []
+
+    def work(part: Sequence[UUID]) -> list[SealedPayment]:
+        return _committed(context, lambda connection: act(connection, part), part) or []
+
+    def act(connection: Connection, part: Sequence[UUID]) -> list[SealedPayment]:
+        allowed = safety.charges_at_once(context, connection, len(part))
+        passed_over = part[allowed:]
+        if passed_over:
+            invoices.end_leases(connection, passed_over)
+        chosen = {key: seen[key] for key in part[:allowed]}
+        return _claim(context, connection, chosen, leased=True)
+
+    parts = isolation.isolate(list(seen), work, isolation.holder(context, Kind.INVOICE))
+    return [payment for payments in parts for payment in payments]
+
+
+def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
+    """Claim due invoices without a lease; return what to send, and what to check first.
+
+    The latter are invoices that were charged before; they are leased. An invoice that cannot be
+    claimed now, because its subscription is locked, stays due, without a lease.
+    """
+
+    def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
+        now = context.clock.now()
+        allowed = safety.charges_at_once(context, connection, most)
+        due = invoices.lock_due(connection, now, allowed) if allowed else []
+        new = _claim(context, connection, dict.fromkeys(due))
+        if len(new) == len(due):
+            return new, []
+        charged = claims.charged_before(connection, due)
+        return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
+
+    try:
+        return _committed(context, act) or ([], [])
+    except Exception as error:
+        if not isolation.may_be_a_row(error):
+            raise
+    return _claim_leased(context, most), []
+
+
+def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
+    """Claim due invoices after a batch failed; those that make it fail are held.
+
+    An invoice that was charged before keeps a short lease, and is checked later.
+    """
+    with context.database.transaction() as connection:
+        due = invoices.lease_due(
+            connection, context.clock.now(), lease_seconds=LEASE_SECONDS, limit=most
+        )
+    new = claim(context, dict.fromkeys(due))
+    with context.database.transaction() as connection:
+        invoices.end_leases(connection, due)
+    return new
+
+
+def _committed(
+    context: Context, act: Callable[[Connection], T], leased: Sequence[UUID] = ()
+) -> T | None:
+    """Run a transaction; when it would exceed the hour's limit, stop charging and return None.
+
+    Invoices `leased` for it are then due again as soon as charging starts.
+    """
+    try:
+        with context.database.transaction() as connection:
+            return act(connection)
+    except TooMuch as reason:
+        log.error("charging.stopped", why=str(reason))  # noqa: TRY400 - no bug, a guard
+        operations.stop_charging(context, Actor("guard", str(reason)))
+    with context.database.transaction() as connection:
+        invoices.end_leases(connection, leased)
+    return None
+
+
+def _claim(
+    context: Context,
+    connection: Connection,
+    seen: Mapping[UUID, UUID | None],
+    *,
+    leased: bool = False,
+) -> list[SealedPayment]:
+    """Claim invoices; `leased` ones whose subscription is locked are due again."""
+    if not seen:
+        return []
+    now = context.clock.now()
+    locked = claims.lock_subscriptions_of(connection, list(seen))
+    found = claims.candidates(connection, list(seen), now, locked=locked)
+    if leased and len(found) < len(seen):
+        invoices.pass_over(connection, list(seen), locked)
+    rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]
+    charged = claims.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
+    ready: list[Ready] = []
+    for row in rows:
+        if row["wallet_id"] is None or row["expires_at"] <= now:
+            _wait_for_wallet(context, connection, row, now)
+        elif charged.get(row["customer_id"], 0) >= context.settings.customer_charges_a_day_max:
+            _hold_back(connection, row, now)
+        else:
+            ready += _composed(context, connection, row, now)
+    unused = {row["last_charge_id"] for row in rows if row["unused"]}
+    fresh = [columns for columns, _ in ready if columns["id"] not in unused]
+    again = [columns for columns, _ in ready if columns["id"] in unused]
+    if not ready:
+        return []
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    shard = getpid() % HOUR_SHARDS
+    new, total = claims.claim(connection, fresh, again, now, hour=hour, shard=shard)
+    limit = context.settings.rupiah_an_hour_max
+    if total > limit:
+        raise TooMuch(
+            f"{rupiah(total)} would be charged in the hour from {spoken(hour)}; the limit is"
+            f" {rupiah(limit)} (BILLING_RUPIAH_AN_HOUR_MAX)"
+        )
+    return [payment for columns, payment in ready if columns["id"] in new]
+
+
+def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
+    """Delay a customer who was charged too often in a day, and record it."""
+    why = "the customer was charged too often within a day"
+    later = {"key": row["invoice_id"], "next_attempt_at": now + CUSTOMER_WAIT, "reason": why}
+    invoices.plan_attempts(connection, [later])
+    events.record(connection, [_told("invoice.held_back", row, now, why=why)])
+
+
+def _composed(
+    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+) -> list[Ready]:
+    """Build the charge of one invoice as a row and as bytes; None when it cannot be encoded."""
+    ordinal, status = row["last_ordinal"] or 0, ChargeStatus.IN_FLIGHT
+    if row["unused"]:
+        # The gateway never had it.  Another number would leave this one unused, and a database
+        # restored from before it would take it for a payment that was never made.
+        status = charge.advance(ChargeStatus(row["last_status"]), ChargeMove.RESEND)
+    else:
+        ordinal += 1
+    identity = charge.charge_id(row["invoice_id"], ordinal)
+    number = charge.gateway_number(
+        row["subscription_id"], row["period_index"], ordinal, row["change_index"]
+    )
+    first_payment = row["first_paid_at"] is None
+    try:
+        payment = Payment(
+            payer=Payer(row["customer_id"], row["name"], row["phone"], row["email"]),
+            number=number,
+            amount=row["amount"],
+            token=context.vault.open(row["token_sealed"]).decode(),
+            use_points=row["use_points"],
+            first_payment=first_payment,
+            description=row["plan_name"],
+        )
+        body = context.gateway.compose(payment)
+    except (InvalidValue, NotConfigured) as refused:
+        _unsendable(connection, row, str(refused), now)
+        return []
+    columns = {
+        "id": identity,
+        "invoice_id": row["invoice_id"],
+        "subscription_id": row["subscription_id"],
+        "customer_id": row["customer_id"],
+        "wallet_id": row["wallet_id"],
+        "ordinal": ordinal,
+        "gateway_number": number,
+        "trigger": _trigger(row, now),
+        "first_payment": first_payment,
+        "amount": row["amount"],
+        "status": status,
+        "body_sealed": context.vault.seal(body),
+        "created_at": now,
+        "sent_at": now,
+        "next_check_at": now + charge.ASK_AFTER[0],
+    }
+    return [(columns, SealedPayment(str(identity), number, row["amount"], body))]
+
+
+def _trigger(row: Mapping[Any, Any], now: datetime) -> Trigger:
+    """Return who requested a charge; a manual retry after the dunning date counts as that step."""
+    date_there_was = row["step_deadline_at"] or row["planned_at"]
+    if row["first_failed_at"] is None or (date_there_was is not None and date_there_was <= now):
+        return Trigger.SCHEDULED
+    return Trigger(row["next_trigger"])
+
+
+def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: datetime) -> None:
+    """Mark an invoice whose charge the gateway would refuse as malformed."""
+    later = {"key": row["invoice_id"], "next_attempt_at": now + UNSENDABLE_WAIT, "reason": why}
+    invoices.plan_attempts(connection, [later])
+    events.record(connection, [_told("invoice.unsendable", row, now, why=why)])
+
+
+def _wait_for_wallet(
+    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+) -> None:
+    """Make an invoice wait for a wallet, with a deadline; no dunning step is used."""
+    if row["wallet_id"] is not None:
+        transitions.lose_wallet(connection, row["wallet_id"], now, "the token has expired")
+    waited = row["blocked_on"] == Blocked.WALLET
+    until = dunning.wallet_awaited_until(
+        dunning.policy(row), context.limits.wallet_wait, row["first_failed_at"], now,
+        zone(row["timezone"]),
+    )  # fmt: skip
+    if waited or isinstance(until, dunning.Cap) or _is_reopened(connection, row["invoice_id"]):
+        cap = until if isinstance(until, dunning.Cap) else None
+        why = "no wallet was linked in time"
+        uncollectible.give_up(connection, row["subscription_id"], now, cap, why)
+        return
+    waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
+    # A step that waited for money waits anew once there is a wallet.
+    invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])
+    events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
+    if row["subscription_status"] == SubscriptionStatus.ACTIVE:
+        transitions.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
+
+
+def _is_reopened(connection: Connection, invoice_id: UUID) -> bool:
+    """Whether an operator reopened the invoice: such an attempt does not wait for a wallet."""
+    invoice = invoices.one(connection, invoice_id)
+    return invoice is not None and invoice["reopened_at"] is not None
+
+
+def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:
+    return event(
+        kind,
+        at=now,
+        by=SCHEDULER,
+        customer_id=row["customer_id"],
+        subscription_id=row["subscription_id"],
+        invoice_id=row["invoice_id"],
+        **data,
+    )

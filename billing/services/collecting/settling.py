@@ -1,0 +1,308 @@
+"""Settling: the one place that writes the outcome of a charge, whatever its source.
+
+A live answer, a status query and an operator's decision use the same decision and the same
+transaction. Settling the same outcome twice changes nothing the second time.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from billing.domain import charge
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
+from billing.domain.refund import RefundPurpose
+from billing.domain.settlement import Decision, Facts, Source, decide
+from billing.domain.subscription import SubscriptionStatus
+from billing.services.collecting import backpressure, breaker, doubtful_charges, uncollectible
+from billing.services.collecting.charge_facts import facts, facts_of_trouble
+from billing.services.context import SWITCHOVER_SECONDS, Context
+from billing.services.money import returns, unserved_days
+from billing.services.operating import isolation
+from billing.services.subscriptions import transitions
+from billing.store.queries import charges, events, invoices
+from billing.store.queries.holding import Kind
+from billing.store.session import is_deadlock, is_locked, is_lost
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An outcome of a charge, and its source."""
+
+    charge_id: UUID
+    outcome: Outcome | NotFound
+
+
+def settle(
+    context: Context, news: Sequence[News], source: Source, by: Actor = SCHEDULER
+) -> list[SealedPayment]:
+    """Record the outcomes of charges, and return the charges that have to be sent again.
+
+    If the connection breaks at the commit, it is unknown whether it happened; the decision is
+    made again from the current rows, which is safe because an outcome that is already on record
+    changes nothing.
+    """
+    again: list[SealedPayment] = []
+    left = list(news)
+    while left:
+        left, parts = [], _settled(context, left, source, by)
+        for resend, rest in parts:
+            again += resend
+            left += rest
+    return again
+
+
+Settled = tuple[list[SealedPayment], list[News]]
+Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
+
+
+def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
+    """Settle a group; hold a charge that cannot be settled, and settle the others.
+
+    It stays unresolved, and blocks its subscription. One whose subscription another
+    session has locked stays unresolved too, and is queried later. An operator who resolves it gets
+    told the error.
+    """
+
+    def hold(item: News, error: Exception) -> None:
+        if source is Source.OPERATOR:
+            raise error
+        said = type(item.outcome).__name__
+        isolation.set_aside(context, Kind.CHARGE, item.charge_id, error, said=said)
+
+    def locked(item: News, error: Exception) -> None:
+        if source is Source.OPERATOR:
+            raise error
+        isolation.pass_over(item.charge_id, error)
+
+    def work(part: Sequence[News]) -> Settled:
+        return _settle_or_retry(context, part, source, by)
+
+    return isolation.isolate(news, work, hold, locked)
+
+
+def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:
+    try:
+        with context.database.transaction() as connection:
+            return _settle(context, connection, news, source, by)
+    except DBAPIError as error:
+        if not is_lost(error) or (is_locked(error) and not is_deadlock(error)):
+            raise
+        log.warning("settling.connection_lost", charges=len(news))
+    # What the gateway said is known here and nowhere else: it is worth a switchover's time.
+    context.database.await_server(SWITCHOVER_SECONDS)
+    with context.database.transaction() as connection:
+        return _settle(context, connection, news, source, by)
+
+
+def _settle(
+    context: Context, connection: Connection, news: Sequence[News], source: Source, by: Actor
+) -> Settled:
+    """Settle one charge of each subscription; leave the others for another transaction.
+
+    A decision uses what was on record before the transaction, so two charges of one
+    subscription must not be settled in it.
+    """
+    now = context.clock.now()
+    outcomes = {item.charge_id: item.outcome for item in news}
+    found = charges.lock_for_settling(connection, list(outcomes))
+    rows = list({row["subscription_id"]: row for row in reversed(found)}.values())
+    taken = {row["id"] for row in rows}
+    left = [News(r["id"], outcomes[r["id"]]) for r in found if r["id"] not in taken]
+    decided = []
+    for row, known in _known(connection, rows, outcomes, now):
+        decision = decide(known, outcomes[row["id"]], source, now=now, limits=context.limits)
+        if decision is not None:
+            decided.append((row, decision))
+    said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
+    answered, odd = breaker.counted(source, rows, outcomes, decided)
+    _write(connection, decided, source, by, now, answered=0 if odd else answered)
+    if said:
+        backpressure.heed(connection, said, troubled=rows[0]["troubled"])
+    if odd:
+        breaker.watch(connection, context.settings, answered=answered, odd=odd, now=now)
+    _log(decided, source)
+    again = [_again(context, connection, row) for row, decision in decided if decision.resend]
+    return again, left
+
+
+def _known(
+    connection: Connection,
+    rows: Iterable[Mapping[Any, Any]],
+    outcomes: Mapping[UUID, Outcome | NotFound],
+    now: datetime,
+) -> Iterator[tuple[Mapping[Any, Any], Facts]]:
+    """Load the state of each charge; more columns for those that did not simply succeed."""
+    troubled = []
+    for row in rows:
+        if isinstance(outcomes[row["id"]], Succeeded):
+            yield row, facts(row)
+        else:
+            troubled.append(row)
+    if troubled:
+        more = charges.circumstances(connection, [row["id"] for row in troubled])
+        pasts = charges.history(connection, [row["invoice_id"] for row in troubled])
+        for row in troubled:
+            known = {**row, **more[row["id"]]}
+            yield known, facts_of_trouble(known, pasts[row["invoice_id"]], now)
+
+
+def _log(decided: Decided, source: Source) -> None:
+    """Log one line for all plain successes, and one line for each other charge."""
+    paid = [row for row, decision in decided if decision.status is ChargeStatus.SUCCEEDED]
+    if paid:
+        log.info("charges.succeeded", count=len(paid), source=source.value)
+    for row, decision in decided:
+        if decision.status is not ChargeStatus.SUCCEEDED:
+            told = {"charge": str(row["id"]), "number": row["gateway_number"]}
+            log.info("charge.settled", **told, status=decision.status.value, source=source.value)
+
+
+def _again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
+    body = context.vault.open(charges.body_of(connection, row["id"]))
+    return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
+
+
+def _write(
+    connection: Connection,
+    all_decided: Decided,
+    source: Source,
+    by: Actor,
+    now: datetime,
+    *,
+    answered: int,
+) -> None:
+    decided = [(row, decision) for row, decision in all_decided if not decision.rechecked]
+    paid = [row for row, decision in decided if decision.pays]
+    usual = [("charge.succeeded", {"source": source}), ("invoice.paid", {})]
+    charges.write_outcomes(
+        connection,
+        [_charge_columns(row, decision, now) for row, decision in decided],
+        now,
+        paid=[row["invoice_id"] for row in paid],
+        first=[row["subscription_id"] for row in paid if row["first_paid_at"] is None],
+        plain=[row["id"] for row, decision in decided if decision.events == usual],
+        source=source,
+        by=by,
+        shard=breaker.shard(),
+        answered=answered,
+    )
+    freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
+    if freed:
+        invoices.release_oldest(connection, freed, now)
+    due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
+    invoices.plan_attempts(connection, due)
+    more = [(row, decision) for row, decision in all_decided if decision.events != usual]
+    events.record(connection, _facts_told(more, by, now))
+    for row, decision in all_decided:
+        _follow_up(connection, row, decision, now)
+    if source is Source.OPERATOR and decided:
+        ids = [row["id"] for row, _ in decided]
+        charges.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
+
+
+def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
+    """Return the next attempt; a date that a manual retry preceded waits for a wallet."""
+    aside = row["planned_at"] if decision.wallet_lost else None
+    return {
+        "key": row["invoice_id"],
+        "next_attempt_at": due,
+        "blocked_on": decision.blocked_on,
+        "first_failed_at": decision.first_failed_at or row["first_failed_at"],
+        "planned_at": aside,
+        "next_trigger": Trigger.CUSTOMER
+        if aside is not None and aside > due
+        else Trigger.SCHEDULED,
+    }
+
+
+def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
+    """Whether the next open invoice may be charged: this one is paid or not owed any more."""
+    closed = row["invoice_status"] != InvoiceStatus.OPEN
+    if not row["other_open"]:
+        return False
+    return decision.pays or (closed and decision.status not in UNRESOLVED)
+
+
+def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -> dict[str, Any]:
+    final = decision.status not in UNRESOLVED
+    return {
+        "key": row["id"],
+        "status": decision.status,
+        "surplus": decision.surplus,
+        "fault": decision.fault,
+        "code": decision.code,
+        "message": decision.message,
+        "waiting": decision.waiting,
+        "next_check_at": decision.next_check_at,
+        "failed_seen_at": decision.failed_seen_at,
+        "parked_at": now if decision.parked else None,
+        "settled_at": now if final else None,
+        "sent_at": now if decision.resend else row["sent_at"],
+        "asked": int(decision.asked),
+        "resent": int(decision.resend),
+        "unsent": int(decision.status is ChargeStatus.UNSENT),
+        "by_answer": decision.by_answer,
+        "final": final,
+        "succeeded": decision.status is ChargeStatus.SUCCEEDED,
+    }
+
+
+def _facts_told(decided: Decided, by: Actor, now: datetime) -> list[dict[str, Any]]:
+    return [
+        event(
+            kind,
+            at=now,
+            by=by,
+            customer_id=row["customer_id"],
+            subscription_id=row["subscription_id"],
+            invoice_id=row["invoice_id"],
+            charge_id=row["id"],
+            **({"amount": row["amount"]} if kind == "invoice.paid" else {}),
+            **data,
+        )
+        for row, decision in decided
+        for kind, data in decision.events
+    ]
+
+
+def _follow_up(
+    connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
+) -> None:
+    """Apply what follows for one subscription; a plain success has nothing here."""
+    if decision.rechecked:
+        denied_at = now if decision.contradicted else None
+        charges.note_recheck(connection, row["id"], decision.next_check_at, denied_at)
+    if decision.never_received:
+        charges.mark_never_received(connection, [row["id"]])
+    if decision.give_back is not None:
+        paid_twice = row["invoice_status"] == InvoiceStatus.PAID
+        purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
+        order = returns.Order(row["amount"], purpose, decision.give_back)
+        returns.request_refund(connection, _taken(row), order, SCHEDULER, now)
+    if decision.pays and row["status"] not in UNRESOLVED:
+        doubtful_charges.ask_about(connection, [row["invoice_id"]], now)
+    if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
+        unserved_days.refund_late(connection, _taken(row), row["amount"], now)
+    if decision.wallet_lost:
+        transitions.lose_wallet(
+            connection, row["wallet_id"], now, "the gateway asks for a new link"
+        )
+    if decision.gives_up:
+        uncollectible.give_up(connection, row["subscription_id"], now, decision.cap)
+    elif decision.move is not None:
+        transitions.move(connection, row["subscription_id"], decision.move, now)
+
+
+def _taken(row: Mapping[Any, Any]) -> returns.Taken:
+    return returns.Taken(row["id"], row["invoice_id"], row["subscription_id"], row["customer_id"])

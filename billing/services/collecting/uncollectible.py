@@ -1,0 +1,107 @@
+"""Uncollectible: end dunning when an invoice was not paid.
+
+The open invoices become uncollectible, and the plan's final action is taken. The paid
+days of the current period are not lost because of another unpaid invoice: they become the
+customer's credit. The caller holds the subscription's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import subscription
+from billing.domain.dunning import Cap
+from billing.domain.events import SCHEDULER
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import zone_of
+from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
+from billing.services.collecting import opening
+from billing.services.money import unserved_days
+from billing.services.subscriptions import proration, transitions
+from billing.store.queries import invoices, subscriptions
+from billing.store.queries.invoices import GivenUp
+from billing.store.selecting import part
+
+_GIVEN_UP = {
+    SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
+    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
+    SubscriptionMove.PAUSE: Action.GIVE_UP_PAUSE,
+    SubscriptionMove.COMPLETE: Action.COMPLETE,
+}
+_FINAL_MOVES = {
+    OnExhausted.CANCEL: SubscriptionMove.CANCEL,
+    OnExhausted.UNPAID: SubscriptionMove.MARK_UNPAID,
+    OnExhausted.PAUSE: SubscriptionMove.PAUSE,
+}
+
+
+_GAVE_UP = {
+    Cap.RETRIES: "no retry is left",
+    Cap.DECLINES: "the maximum number of declines was reached",
+    Cap.ATTEMPTS: "the maximum number of attempts was reached",
+    Cap.DAYS: "the maximum number of days has elapsed",
+}
+
+
+def give_up(
+    connection: Connection,
+    subscription_id: UUID,
+    now: datetime,
+    cap: Cap | None,
+    why: str = "it will never be paid",
+) -> None:
+    """Mark every open invoice uncollectible, and apply the plan's final action.
+
+    `cap` is the dunning cap that was reached; without one, `why` says what ended it. An invoice
+    that an operator reopened is closed alone: the final action was taken the first time.
+    """
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is None:
+        return
+    now = invoices.not_before_period(connection, subscription_id, now)
+    given_up = invoices.open_of(connection, subscription_id)
+    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
+    # Only the oldest is ever charged, so that it is the one that failed.
+    if given_up and given_up[0]["reopened_at"] is not None:
+        _give_up_again(connection, row, given_up, now)
+        return
+    if row["next_due_at"] is not None and row["next_due_at"] <= now:
+        # What began before this moment is owed, and given up with the others.
+        opening.open_begun(connection, subscription_id, now)
+        row = subscriptions.lock_one(connection, subscription_id) or row
+        given_up = invoices.open_of(connection, subscription_id)
+    transitions.close_all(
+        connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap
+    )
+    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
+    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+        step = SubscriptionMove.COMPLETE
+    if step not in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
+        return
+    if step is not SubscriptionMove.COMPLETE:
+        running = invoices.current_of(connection, subscription_id, now)
+        if running is not None and running["status"] == InvoiceStatus.PAID:
+            proration.give_unused(connection, row, now, SCHEDULER, reason)
+    if step is SubscriptionMove.CANCEL:
+        covered = [part(GivenUp, {**each, "closed_at": now}) for each in given_up]
+        place = zone_of(row)
+        unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
+    transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+
+
+def _give_up_again(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    owed: Sequence[Mapping[Any, Any]],
+    now: datetime,
+) -> None:
+    """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""
+    why = "given up again: the manual retry was not paid"
+    transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
+    invoices.release_oldest(connection, [row["id"]], now)
+    if len(owed) == 1:
+        transitions.owes_no_more(connection, row, SCHEDULER, now)

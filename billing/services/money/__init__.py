@@ -1,0 +1,1 @@
+"""Refunds, credits and discounts: money that is returned, and reductions of invoices."""

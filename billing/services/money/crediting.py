@@ -1,0 +1,82 @@
+"""Crediting: add credit to a customer, and refund it; invoices use the oldest credit first."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor
+from billing.domain.money import checked_amount
+from billing.domain.refund import RefundPurpose
+from billing.services.context import Context, Request, once
+from billing.services.money import returns
+from billing.store.queries import balances, catalog, charges, subscriptions
+from billing.store.queries.charges import Money
+
+
+def grant(
+    context: Context, customer_id: str, amount: int, by: Actor, request: Request | None = None
+) -> dict[str, Any]:
+    """Add `amount` rupiah of credit without a payment; a reason is required.
+
+    Raises InvalidValue (no reason) or NotKnown.
+    """
+    checked_amount(amount)
+    if not by.reason:
+        raise InvalidValue('a credit needs a reason: --reason "why the customer gets it"')
+    why = by.reason
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        if catalog.customer(connection, customer_id) is None:
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        made = returns.give(connection, customer_id, amount, why, by, now)
+        return {"id": made, "customer": customer_id, "amount": amount}
+
+    return once(context, request, act)
+
+
+def refund(
+    context: Context, credit_id: int, by: Actor, request: Request | None = None
+) -> dict[str, Any]:
+    """Refund what is left of a credit through the gateway, to the payment it came from.
+
+    A declined payout puts the money back on the credit.
+
+    Raises NotKnown, or IllegalMove: nothing is left, or no payment stands behind it.
+    """
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        paid = _charge_behind(connection, credit_id)
+        subscriptions.lock(connection, [paid.subscription_id])
+        credit = balances.lock_one(connection, credit_id)
+        assert credit is not None  # noqa: S101 - credits are never deleted
+        amount = min(credit.remaining, credit.from_charge - credit.paid_out)
+        if not credit.remaining:
+            raise IllegalMove(f"nothing is left of credit {credit_id}; it was used or paid out")
+        if not amount:
+            raise IllegalMove(
+                f"no payment stands behind what is left of credit {credit_id}; only an invoice"
+                " uses it"
+            )
+        taken = returns.Taken.by(paid)
+        why = by.reason or "credit paid out"
+        order = returns.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
+        made = returns.request_refund(connection, taken, order, by, now)
+        changed = returns.CreditChange("paid_out", credit_id, amount, why)
+        about = {**taken._asdict(), "refund": str(made)}
+        returns.record_credits(connection, [changed], by, now, **about)
+        return {"credit": credit_id, "refund": str(made), "amount": amount}
+
+    return once(context, request, act)
+
+
+def _charge_behind(connection: Connection, credit_id: int) -> Money:
+    """Return the charge from which a credit was made."""
+    credit = balances.one(connection, credit_id)
+    if credit is None:
+        raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")
+    paid = credit.charge_id and charges.money_of(connection, credit.charge_id)
+    if not paid:
+        raise IllegalMove(f"no payment stands behind credit {credit_id}; only an invoice uses it")
+    return paid

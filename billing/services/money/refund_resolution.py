@@ -1,0 +1,320 @@
+"""Refund resolution: an operator decides about a refund that needs one.
+
+A parked refund is settled by a person's word, after the gateway was asked. One that was declined
+although its money must go back is replaced by another refund, was returned by other means, or is
+waived. What the gateway says later against a person's word is recorded as a contradiction.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import machine, refund
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
+from billing.domain.refund import UNSETTLED, RefundMove, RefundStatus, RefundVerdict
+from billing.services.context import Context
+from billing.services.money import returns
+from billing.services.operating import safety
+from billing.store.queries import charges, events, invoices, refunds
+from billing.store.queries.refunds import LockedRefund
+
+LOOK_BACK_AFTER = timedelta(days=1)
+LOOKS_BACK_MAX = 7
+"""After a person's word the gateway is asked again, daily until it says something, at most so
+many times."""
+REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
+
+
+def resolve_refund(
+    context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
+) -> dict[str, Any]:
+    """Settle a refund by hand, and return what the gateway answered before.
+
+    `succeeded` and `declined` are for one that is parked, or unknown for longer than the horizon;
+    the gateway is asked first, and may not say the opposite. `returned-elsewhere` and `kept` are
+    for one that is unreturned. Raises NotKnown, InvalidValue (no reason) or IllegalMove.
+    """
+    if not by.reason:
+        raise InvalidValue(REASON_NEEDED)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = _locked(connection, refund_id)
+        if verdict in {RefundVerdict.RETURNED_ELSEWHERE, RefundVerdict.KEPT}:
+            return _end_unreturned(connection, row, verdict, by, now)
+        if not safety.is_ours(context, connection):
+            raise IllegalMove(
+                "this database belongs to another gateway than the settings name, so it cannot"
+                " be queried; if they are right: billing start-charging"
+            )
+    horizon = context.limits.not_found_horizon
+    _check_resolvable(row, horizon, now)
+    answer = context.gateway.check_status(str(refund_id), row.gateway_number, row.amount)
+    _check_agrees(answer, verdict)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = _locked(connection, refund_id)
+        _check_resolvable(row, horizon, now)
+        _settle_by_word(connection, row, verdict, answer, by, now)
+    return {"refund": str(refund_id), "status": _WORD[verdict].value, "gateway": said(answer)}
+
+
+_WORD = {
+    RefundVerdict.SUCCEEDED: RefundStatus.SUCCEEDED,
+    RefundVerdict.DECLINED: RefundStatus.DECLINED,
+}
+
+
+def said(answer: StatusOutcome) -> str:
+    """Format the gateway's answer in a word or two."""
+    match answer:
+        case Succeeded():
+            return "succeeded"
+        case Declined():
+            return "failed"
+        case NotFound():
+            return "not found"
+        case Pending():
+            return "pending"
+        case Unknown(reason=reason):
+            return f"unknown ({reason})"
+
+
+def _locked(connection: Connection, refund_id: UUID) -> LockedRefund:
+    row = refunds.lock(connection, refund_id)
+    if row is None:
+        raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+    return row
+
+
+def _check_resolvable(row: LockedRefund, horizon: timedelta, now: datetime) -> None:
+    status, sent_at = row.status, row.sent_at
+    if status not in refund.UNSETTLED:
+        raise IllegalMove(f"refund {row.id} is {status}; only an unsettled one is resolved")
+    is_old = status is RefundStatus.UNKNOWN and sent_at is not None and now >= sent_at + horizon
+    if row.parked_at is None and not is_old:
+        raise IllegalMove(
+            f"refund {row.id} is {status} and neither parked nor older than"
+            f" {int(horizon.total_seconds()) // 60} minutes; the gateway is still being asked"
+        )
+
+
+def _check_agrees(answer: StatusOutcome, verdict: RefundVerdict) -> None:
+    if isinstance(answer, Succeeded) and verdict is not RefundVerdict.SUCCEEDED:
+        raise IllegalMove("the gateway says that it paid this refund; resolve it --as succeeded")
+    if isinstance(answer, Declined) and verdict is not RefundVerdict.DECLINED:
+        raise IllegalMove("the gateway says that this refund failed; resolve it --as declined")
+
+
+def _settle_by_word(
+    connection: Connection,
+    row: LockedRefund,
+    verdict: RefundVerdict,
+    answer: StatusOutcome,
+    by: Actor,
+    now: datetime,
+) -> None:
+    if verdict is RefundVerdict.SUCCEEDED:
+        if row.status is RefundStatus.REQUESTED:
+            raise IllegalMove(f"refund {row.id} was never received; resolve it --as declined")
+        status = refund.advance(row.status, RefundMove.SUCCEED)
+    else:
+        status = refund.advance(row.status, refund.declining(row.purpose))
+    facts: dict[str, Any] = {"amount": row.amount, "gateway": said(answer)}
+    if status is RefundStatus.SUCCEEDED:
+        _count_returned(connection, row)
+    else:
+        facts["back_to"] = returns.put_back(connection, row)
+    refunds.change(
+        connection, row.id, status=status, settled_at=now, parked_at=None, resolved_at=now,
+        waits=0, next_attempt_at=now + LOOK_BACK_AFTER,
+    )  # fmt: skip
+    _tell(connection, f"refund.{status}", row, by, now, **facts)
+
+
+def _end_unreturned(
+    connection: Connection, row: LockedRefund, verdict: RefundVerdict, by: Actor, now: datetime
+) -> dict[str, Any]:
+    """Close an unreturned refund: returned by other means, or not returned at all."""
+    status = row.status
+    if status is not RefundStatus.UNRETURNED:
+        raise IllegalMove(
+            f"refund {row.id} is {status}; only an unreturned one is resolved --as {verdict}"
+        )
+    if verdict is RefundVerdict.KEPT:
+        status = refund.advance(status, RefundMove.WAIVE)
+    else:
+        status = refund.advance(status, RefundMove.RETURN_ELSEWHERE)
+        returns.take_out_again(connection, row)
+        _count_returned(connection, row)
+    refunds.change(
+        connection, row.id, status=status, resolved_at=now, waits=0,
+        next_attempt_at=now + LOOK_BACK_AFTER,
+    )  # fmt: skip
+    _tell(connection, f"refund.{status}", row, by, now, amount=row.amount)
+    return {"refund": str(row.id), "status": status.value, "gateway": None}
+
+
+def _count_returned(connection: Connection, row: LockedRefund) -> None:
+    if not row.surplus:
+        invoices.add_refunded(connection, row.invoice_id, row.amount)
+
+
+def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> UUID:
+    """Retry a refund that needs an operator; return the refund that is attempted now.
+
+    The caller holds its subscription's lock. Raises IllegalMove when there is
+    nothing to retry, or when it is tried again by itself.
+    """
+    row = _locked(connection, refund_id)
+    if row.status is RefundStatus.UNRETURNED:
+        return _replace(connection, row, by, now)
+    if row.parked_at is None:
+        is_tried = row.status in UNSETTLED
+        why = "it is tried again by itself" if is_tried else "there is nothing to retry"
+        raise IllegalMove(f"refund {refund_id} {machine.stands(row.status)}; {why}")
+    refunds.change(connection, refund_id, next_attempt_at=now, parked_at=None, waits=0)
+    _tell(connection, "refund.retry_requested", row, by, now)
+    return refund_id
+
+
+def retry_refund(context: Context, refund_id: UUID, by: Actor) -> dict[str, Any]:
+    """Query or resend a parked refund, or replace an unreturned one with a new one.
+
+    Raises NotKnown or IllegalMove.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        _locked(connection, refund_id)
+        return {"refund": str(go_on(connection, refund_id, by, now))}
+
+
+def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime) -> UUID:
+    """Send the money of an unreturned refund under a new Request-Id."""
+    paid = charges.money_of(connection, row.charge_id)
+    assert paid is not None  # noqa: S101 - a foreign key holds it
+    amount = min(row.amount, paid.kept)
+    if not amount:
+        raise IllegalMove(
+            f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
+        )
+    order = returns.Order(amount, row.purpose, row.reason, replaces=row.id)
+    made = returns.request_refund(connection, returns.Taken.by(paid), order, by, now)
+    _end_as_replaced(connection, row, made, by, now)
+    return made
+
+
+def request_in_place_of(
+    connection: Connection, taken: returns.Taken, order: returns.Order, by: Actor, now: datetime
+) -> UUID:
+    """Request an operator's refund; it replaces unreturned ones that it covers."""
+    left, covered = order.amount, list[LockedRefund]()
+    for row in refunds.unreturned_of(connection, taken.charge_id):
+        if row.amount <= left:
+            left -= row.amount
+            covered.append(row)
+    if covered:
+        order = replace(order, purpose=covered[0].purpose, replaces=covered[0].id)
+    made = returns.request_refund(connection, taken, order, by, now)
+    for row in covered:
+        _end_as_replaced(connection, row, made, by, now)
+    return made
+
+
+def _end_as_replaced(
+    connection: Connection, row: LockedRefund, made: UUID, by: Actor, now: datetime
+) -> None:
+    status = refund.advance(row.status, RefundMove.DECLINE)
+    refunds.change(connection, row.id, status=status)
+    _tell(connection, "refund.replaced", row, by, now, replaced_by=str(made))
+
+
+def look_back(
+    connection: Connection, row: LockedRefund, answer: StatusOutcome, now: datetime
+) -> None:
+    """Compare an operator's decision, or a decline, with the gateway's later answer.
+
+    Money that did go back is booked if it is still there; a contradiction is recorded anyway.
+    """
+    if isinstance(answer, Pending | Unknown):
+        looks = row.waits + 1
+        due = now + LOOK_BACK_AFTER if looks < LOOKS_BACK_MAX else None
+        refunds.change(connection, row.id, waits=looks, next_attempt_at=due)
+        return
+    status, changes = row.status, refunds.Changes(next_attempt_at=None)
+    if isinstance(answer, Succeeded) != (status is RefundStatus.SUCCEEDED):
+        is_booked = status not in refund.RETURNED and _book_late(connection, row)
+        _tell(
+            connection, "refund.contradicted", row, SCHEDULER, now, amount=row.amount,
+            booked=is_booked, ours=status, gateway=said(answer),
+        )  # fmt: skip
+        if is_booked:
+            status = refund.advance(status, RefundMove.SUCCEED)
+            changes |= {"status": status, "settled_at": now}
+            told = {"amount": row.amount, "late": True}
+            _tell(connection, "refund.succeeded", row, SCHEDULER, now, **told)
+    refunds.change(connection, row.id, **changes)
+
+
+def _book_late(connection: Connection, row: LockedRefund) -> bool:
+    """Record a late refund whose money was put back; False when that money is gone."""
+    try:
+        returns.take_out_again(connection, row)
+    except RefundTooLarge:
+        return False
+    _count_returned(connection, row)
+    return True
+
+
+def acknowledge_contradiction(context: Context, refund_id: UUID, by: Actor) -> None:
+    """Mark a contradicted refund as handled by an operator.
+
+    Raises NotKnown, InvalidValue (no reason) or IllegalMove (nothing was contradicted).
+    """
+    if not by.reason:
+        raise InvalidValue(REASON_NEEDED)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = _locked(connection, refund_id)
+        if not refunds.is_contradicted(connection, refund_id):
+            raise IllegalMove(f"nothing contradicts refund {refund_id}")
+        _tell(connection, "refund.contradiction_acknowledged", row, by, now)
+
+
+def acknowledge_breach(context: Context, charge_id: UUID, by: Actor) -> None:
+    """Mark a charge whose parts did not add up as handled by an operator.
+
+    Raises NotKnown, InvalidValue (no reason) or IllegalMove (nothing was found).
+    """
+    if not by.reason:
+        raise InvalidValue(REASON_NEEDED)
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        paid = charges.money_of(connection, charge_id)
+        if paid is None:
+            raise NotKnown(f"no charge has the id {charge_id}")
+        if not refunds.has_breach(connection, charge_id):
+            raise IllegalMove(f"nothing is wrong with the money of charge {charge_id}")
+        told = event(
+            "charge.breach_acknowledged", at=now, by=by, customer_id=paid.customer_id,
+            subscription_id=paid.subscription_id, invoice_id=paid.invoice_id, charge_id=charge_id,
+        )  # fmt: skip
+        events.record(connection, [told])
+
+
+def _tell(
+    connection: Connection, kind: str, row: LockedRefund, by: Actor, now: datetime, **data: Any
+) -> None:
+    events.record(connection, [told_of(row, kind, by, now, **data)])
+
+
+def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: Any) -> dict[str, Any]:
+    """Build an event about a refund, with the ids of everything it belongs to."""
+    return event(
+        kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.subscription_id,
+        invoice_id=row.invoice_id, charge_id=row.charge_id, refund=str(row.id), **data,
+    )  # fmt: skip

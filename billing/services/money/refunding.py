@@ -1,0 +1,315 @@
+"""Refunding: refund one succeeded charge, once, and never more than was charged.
+
+A refund is a row before it is a request. What its answer means is decided in
+`domain.refund_settlement`: a refund that is not known to have ended is asked about under its own
+Request-Id, and sent again under it only when the gateway says that it never had it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import refund
+from billing.domain.errors import IllegalMove, NotKnown, RefundTooLarge
+from billing.domain.events import SCHEDULER, Actor
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.money import checked_amount, rupiah
+from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
+from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
+from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
+from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.services.money import refund_resolution, returns
+from billing.services.money.refund_resolution import told_of
+from billing.services.operating import isolation, safety
+from billing.store.queries import charges, events, invoices, refunds, subscriptions
+from billing.store.queries.charges import Money
+from billing.store.queries.holding import Kind
+from billing.store.queries.refunds import LockedRefund
+
+log = structlog.get_logger(__name__)
+
+ANSWER_WAIT = timedelta(seconds=120)
+"""How long a refund on the wire is left alone; longer than any call to the gateway may take."""
+REASON_MAX = 255
+"""What the gateway takes of a reason (DOKU, Refund); a person's longer one stays on record."""
+
+
+def refund_invoice(
+    context: Context,
+    invoice_id: UUID,
+    amount: int | None,
+    by: Actor,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Refund `amount` rupiah of a paid invoice, or everything that is kept of it.
+
+    What became the customer's credit is not part of it. Raises NotKnown, IllegalMove (not paid)
+    or RefundTooLarge, with nothing written.
+    """
+    if amount is not None:
+        checked_amount(amount)
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        invoice = invoices.standing(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice.subscription_id])
+        paid = charges.refundable(connection, invoice_id)
+        if paid is None:
+            free = invoice.status is InvoiceStatus.PAID
+            raise IllegalMove(
+                f"invoice {invoice_id} was covered by credits; no money was taken for it"
+                if free
+                else f"invoice {invoice_id} is {invoice.status}; only a paid one can be refunded"
+            )
+        wanted = paid.kept if amount is None else amount
+        if not 0 < wanted <= paid.kept:
+            raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
+        why = by.reason or "refund"
+        order = returns.Order(wanted, _purpose(paid, invoice.status), why)
+        made = refund_resolution.request_in_place_of(
+            connection, returns.Taken.by(paid), order, by, now
+        )
+        return {"refund": str(made), "invoice": str(invoice_id), "amount": wanted}
+
+    return once(context, request, act)
+
+
+def _purpose(paid: Money, status: InvoiceStatus) -> RefundPurpose:
+    """Return the purpose of a refund: a surplus payment must be returned in any case."""
+    if not paid.surplus:
+        return RefundPurpose.OPERATOR
+    return RefundPurpose.SURPLUS if status is InvoiceStatus.PAID else RefundPurpose.VOID
+
+
+def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
+    said = f"{rupiah(paid.kept)} is left of invoice {invoice_id}"
+    if paid.credited:
+        said += f", {rupiah(paid.credited)} was credited to the customer's balance"
+    if paid.kept:
+        return f"{said}; {rupiah(wanted)} cannot be refunded"
+    if paid.credited:
+        return f"{said}; pay a credit out with: billing credit refund ID"
+    return f"{said}; it is refunded already"
+
+
+def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
+    """Retry the refunds of an invoice that need an operator, and return how many.
+
+    A parked one is asked about, and sent again under its own Request-Id if the gateway never had
+    it. One that was declined although its money must go back is replaced by a new one. Raises
+    NotKnown, or IllegalMove when there is none.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        invoice = invoices.standing(connection, invoice_id)
+        if invoice is None:
+            raise NotKnown(f"no invoice has the id {invoice_id}")
+        subscriptions.lock(connection, [invoice.subscription_id])
+        waiting = [
+            row
+            for row in refunds.of_invoice(connection, [invoice_id])
+            if row.parked_at is not None or row.status is RefundStatus.UNRETURNED
+        ]
+        if not waiting:
+            raise IllegalMove(f"no refund of invoice {invoice_id} is parked or unreturned")
+        for row in waiting:
+            refund_resolution.go_on(connection, row.id, by, now)
+    return len(waiting)
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease refunds that are due to be sent or queried."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        if not safety.is_ours(context, connection):
+            return []
+        return refunds.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+
+
+def send_due(context: Context, refund_id: UUID) -> None:
+    """Send or query one refund if it is still due, and record the outcome.
+
+    One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
+    """
+    isolation.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
+
+
+def _attempt(context: Context, refund_id: UUID) -> None:
+    step = _take(context, refund_id)
+    if isinstance(step, _Question):
+        step = _ask(context, step)
+    if step is not None:
+        _send(context, step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One request of a refund; `tries` counts them."""
+
+    refund_id: UUID
+    order: RefundOrder
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One status query of a refund, and the state in which it was sent."""
+
+    refund_id: UUID
+    number: str
+    amount: int
+    status: RefundStatus
+    tries: int
+    waits: int
+
+
+def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, refund_id)
+        if row is None or row.next_attempt_at is None or row.next_attempt_at > now:
+            return None
+        if row.held_at is not None:
+            return None
+        if not safety.is_ours(context, connection):
+            return None
+        status = row.status
+        if status is RefundStatus.REQUESTED:
+            return _taken_to_send(connection, row, now)
+        if status is RefundStatus.IN_FLIGHT:
+            # Whoever sent it is gone; what became of it is not known.
+            status = refund.advance(status, RefundMove.LOSE_SIGHT)
+        refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
+        return _Question(refund_id, row.gateway_number, row.amount, status, row.tries, row.waits)
+
+
+def _taken_to_send(connection: Connection, row: LockedRefund, now: datetime) -> _Sending:
+    tries = row.tries + 1
+    refunds.change(
+        connection,
+        row.id,
+        status=refund.advance(row.status, RefundMove.SEND),
+        tries=tries,
+        sent_at=now,
+        next_attempt_at=now + ANSWER_WAIT,
+    )
+    events.record(connection, [told_of(row, "refund.sent", SCHEDULER, now, tries=tries)])
+    order = RefundOrder(
+        request_id=str(row.id),
+        charge_request_id=str(row.charge_id),
+        number=row.gateway_number,
+        amount=row.amount,
+        reason=row.reason[:REASON_MAX],
+    )
+    return _Sending(row.id, order, tries)
+
+
+def _send(context: Context, sending: _Sending) -> None:
+    outcome: RefundOutcome
+    try:
+        outcome = context.gateway.refund(sending.order)
+    except Exception:
+        log.exception("refund.call_failed", refund=str(sending.refund_id))
+        outcome = Unknown("the client failed")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, sending.refund_id)
+        if row is None:
+            return
+        is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT
+        if is_newest:
+            _write(connection, row, decide_live(_facts(row), outcome, now), now)
+        elif isinstance(outcome, Succeeded):
+            # Late, but it proves that the money went back: each sending has the one Request-Id.
+            _accept_late_success(connection, row, now)
+
+
+def _ask(context: Context, question: _Question) -> _Sending | None:
+    """Query a refund and record the answer; return what has to be resent, if anything."""
+    answer: StatusOutcome
+    try:
+        answer = context.gateway.check_status(
+            str(question.refund_id), question.number, question.amount
+        )
+    except Exception:
+        log.exception("refund.status_query_failed", refund=str(question.refund_id))
+        answer = Unknown("the client failed")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = refunds.lock(connection, question.refund_id)
+        asked_of = (question.status, question.tries, question.waits)
+        if row is None or asked_of != (row.status, row.tries, row.waits):
+            return None
+        if question.status not in refund.UNSETTLED:
+            refund_resolution.look_back(connection, row, answer, now)
+            return None
+        horizon = context.limits.not_found_horizon
+        decision = decide_asked(_facts(row), answer, now, horizon)
+        if decision.resend:
+            return _taken_to_send(connection, row, now)
+        _write(connection, row, decision, now)
+    return None
+
+
+def _accept_late_success(connection: Connection, row: LockedRefund, now: datetime) -> None:
+    if row.status in {RefundStatus.IN_FLIGHT, RefundStatus.UNKNOWN}:
+        _write(connection, row, decide_live(_facts(row), Succeeded(), now), now)
+    elif row.status not in refund.COUNTED:
+        refund_resolution.look_back(connection, row, Succeeded(), now)
+
+
+def _facts(row: LockedRefund) -> Facts:
+    return Facts(
+        status=row.status,
+        purpose=row.purpose,
+        sent_at=row.sent_at or row.created_at,
+        tries=row.tries,
+        turned_away=row.turned_away,
+        waits=row.waits,
+        declined_seen_at=row.declined_seen_at,
+        failed_seen_at=row.failed_seen_at,
+    )
+
+
+def _write(connection: Connection, row: LockedRefund, decision: Decision, now: datetime) -> None:
+    changes: refunds.Changes = {
+        "status": decision.status,
+        "waits": decision.waits,
+        "next_attempt_at": decision.next_attempt_at,
+        "turned_away": row.turned_away + decision.turned_away,
+        "declined_seen_at": row.declined_seen_at
+        if decision.is_final
+        else decision.declined_seen_at,
+        "failed_seen_at": decision.failed_seen_at,
+        "parked_at": now if decision.parked else None,
+    }
+    if row.declined_seen_at is None:  # what a decline said stays on record
+        changes |= {"code": decision.code or row.code, "message": decision.message}
+    facts: dict[str, Any] = {"amount": row.amount}
+    if decision.is_final:
+        changes["settled_at"] = now
+    if decision.status is RefundStatus.SUCCEEDED:
+        changes["message"] = None
+        if not row.surplus:
+            invoices.add_refunded(connection, row.invoice_id, row.amount)
+    elif decision.is_final:
+        facts["back_to"] = returns.put_back(connection, row)
+    refunds.change(connection, row.id, **changes)
+    why = decision.message or decision.code or row.message or row.code
+    kind = "refund.parked" if decision.parked else f"refund.{_TOLD[decision.status]}"
+    events.record(connection, [told_of(row, kind, SCHEDULER, now, **facts, why=why)])
+    log.info("refund.settled", refund=str(row.id), status=decision.status.value)
+
+
+_TOLD = {
+    RefundStatus.SUCCEEDED: "succeeded",
+    RefundStatus.DECLINED: "declined",
+    RefundStatus.UNRETURNED: "unreturned",
+    RefundStatus.REQUESTED: "unsent",
+    RefundStatus.UNKNOWN: "unknown",
+}

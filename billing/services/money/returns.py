@@ -1,0 +1,264 @@
+"""Returns: the one place that moves a charge's money after it was collected.
+
+Whatever gives money back (refund, cancellation, downgrade, surplus, void, payout of a credit, a
+refund that was declined) goes through here. The caller holds the subscription's lock. What was
+covered by the customer's balance goes back to the credits it came from, so that a gift never
+becomes money that can be paid out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import charge
+from billing.domain.conservation import Part, Split, from_charge_first
+from billing.domain.errors import IllegalMove, RefundTooLarge
+from billing.domain.events import Actor, event
+from billing.domain.money import rupiah
+from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.store.queries import charges, conservation, events
+from billing.store.queries.charges import Money
+from billing.store.queries.conservation import CreditUse, NewRefund
+from billing.store.queries.refunds import LockedRefund
+
+
+class Taken(NamedTuple):
+    """A succeeded charge, with the ids that an event about its money needs."""
+
+    charge_id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+
+    @classmethod
+    def by(cls, paid: Money) -> "Taken":
+        """Return the charge whose money this is."""
+        return cls(paid.id, paid.invoice_id, paid.subscription_id, paid.customer_id)
+
+
+class InvoiceIds(NamedTuple):
+    """An invoice, with the ids that an event about its money needs."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A refund to request: how much, why, and from which credit if it is a payout."""
+
+    amount: int
+    purpose: RefundPurpose
+    reason: str
+    credit_id: int | None = None
+    replaces: UUID | None = None
+
+    @property
+    def source(self) -> Part:
+        """Return the part of the charge from which it is taken."""
+        return Part.KEPT if self.credit_id is None else Part.CREDITED
+
+
+class CreditChange(NamedTuple):
+    """A change of a credit: given, returned or paid out."""
+
+    became: str
+    credit_id: int
+    amount: int
+    why: str
+
+
+def move(connection: Connection, charge_id: UUID, amount: int, source: Part, target: Part) -> Split:
+    """Move rupiah of a succeeded charge from one part to another, and return the new parts.
+
+    Raises IllegalMove or RefundTooLarge, with nothing written.
+    """
+    split = conservation.lock_split(connection, charge_id)
+    if split is None:
+        raise IllegalMove(f"charge {charge_id} did not succeed; no money of it can be moved")
+    after = split.move(amount, source, target)
+    conservation.write_split(connection, charge_id, after)
+    return after
+
+
+def request_refund(
+    connection: Connection, taken: Taken, order: Order, by: Actor, now: datetime
+) -> UUID:
+    """Reserve money of a charge for a refund, and insert the refund to be sent.
+
+    Raises IllegalMove or RefundTooLarge, with nothing written.
+    """
+    _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
+    ordinal = conservation.next_ordinal(connection, taken.charge_id)
+    refund_id = charge.refund_id(taken.charge_id, ordinal)
+    new = NewRefund(
+        id=refund_id,
+        charge_id=taken.charge_id,
+        invoice_id=taken.invoice_id,
+        customer_id=taken.customer_id,
+        ordinal=ordinal,
+        amount=order.amount,
+        source=order.source,
+        credit_id=order.credit_id,
+        purpose=order.purpose,
+        replaces=order.replaces,
+        reason=order.reason,
+        status=RefundStatus.REQUESTED,
+        created_at=now,
+        next_attempt_at=now,
+    )
+    conservation.add_refund(connection, new)
+    _record(
+        connection, "refund.requested", taken, by, now, refund=str(refund_id),
+        amount=order.amount, why=order.reason, purpose=order.purpose, source=order.source,
+    )  # fmt: skip
+    return refund_id
+
+
+def _take_out(
+    connection: Connection, charge_id: UUID, amount: int, source: Part, credit_id: int | None
+) -> None:
+    move(connection, charge_id, amount, source, Part.REFUNDED)
+    if credit_id is not None and not conservation.pay_out(connection, credit_id, amount):
+        raise RefundTooLarge(f"less than {rupiah(amount)} of credit {credit_id} can be paid out")
+
+
+def put_back(connection: Connection, refund: LockedRefund) -> Part:
+    """Return the money of a declined refund to the part it came from, and say which."""
+    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)
+    if refund.credit_id is not None:
+        conservation.undo_pay_out(connection, refund.credit_id, refund.amount)
+    return refund.source
+
+
+def take_out_again(connection: Connection, refund: LockedRefund) -> None:
+    """Count the money of a declined refund as refunded after all: it was returned.
+
+    Raises RefundTooLarge when it was used for something else meanwhile, with nothing written.
+    """
+    with connection.begin_nested():
+        _take_out(connection, refund.charge_id, refund.amount, refund.source, refund.credit_id)
+
+
+def credit(
+    connection: Connection,
+    invoice: InvoiceIds,
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Move part of what paid an invoice to the customer's credit.
+
+    Raises RefundTooLarge when less of it is kept.
+    """
+    paid = charges.paying(connection, invoice.id)
+    kept = 0 if paid is None else paid.kept
+    money, rest = from_charge_first(amount, kept)
+    if paid is not None and money:
+        taken = Taken.by(paid)
+        move(connection, taken.charge_id, money, Part.KEPT, Part.CREDITED)
+        made = conservation.add_credit(
+            connection, taken.customer_id, money, reason, now,
+            invoice_id=taken.invoice_id, charge_id=taken.charge_id,
+        )  # fmt: skip
+        changed = CreditChange("given", made, money, reason)
+        record_credits(connection, [changed], by, now, **taken._asdict())
+    if rest:
+        return_to_credits(connection, invoice, rest, reason, by, now)
+
+
+def refund(
+    connection: Connection,
+    invoice: InvoiceIds,
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> int:
+    """Refund part of a canceled subscription's invoice to where it was paid from.
+
+    Return the rupiah that go back to the wallet; the rest goes back to the credits it came from.
+    Raises RefundTooLarge when less of it is kept.
+    """
+    paid = charges.paying(connection, invoice.id)
+    kept = 0 if paid is None else paid.kept
+    money, rest = from_charge_first(amount, kept)
+    if paid is not None and money:
+        order = Order(money, RefundPurpose.CANCEL, reason)
+        request_refund(connection, Taken.by(paid), order, by, now)
+    if rest:
+        return_to_credits(connection, invoice, rest, reason, by, now)
+    return money
+
+
+def return_to_credits(
+    connection: Connection,
+    invoice: InvoiceIds,
+    amount: int,
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Return part of the credit that an invoice used, newest credit first.
+
+    Raises RefundTooLarge when it took less.
+    """
+    left, back = amount, list[CreditUse]()
+    for use in reversed(conservation.lock_uses(connection, invoice.id)):
+        part = min(left, use.amount)
+        left -= part
+        if part:
+            back.append(CreditUse(use.credit_id, part))
+    if left:
+        raise RefundTooLarge(
+            f"{rupiah(amount - left)} of invoice {invoice.id} is left to be returned;"
+            f" {rupiah(amount)} cannot be"
+        )
+    conservation.return_uses(connection, invoice.id, back)
+    changes = [CreditChange("returned", use.credit_id, use.amount, reason) for use in back]
+    record_credits(
+        connection, changes, by, now, customer_id=invoice.customer_id,
+        subscription_id=invoice.subscription_id, invoice_id=invoice.id,
+    )  # fmt: skip
+
+
+def give(
+    connection: Connection, customer_id: str, amount: int, reason: str, by: Actor, now: datetime
+) -> int:
+    """Add credit that no payment made, and return its id."""
+    made = conservation.add_credit(connection, customer_id, amount, reason, now)
+    changed = CreditChange("given", made, amount, reason)
+    record_credits(connection, [changed], by, now, customer_id=customer_id)
+    return made
+
+
+def record_credits(
+    connection: Connection, changes: Sequence[CreditChange], by: Actor, now: datetime, **about: Any
+) -> None:
+    """Record events about changed credits; `about` has the ids that they name."""
+    events.record(
+        connection,
+        [
+            event(
+                f"credit.{each.became}", at=now, by=by, credit=each.credit_id, amount=each.amount,
+                why=each.why, **about,
+            )
+            for each in changes
+        ],
+    )  # fmt: skip
+
+
+def _record(
+    connection: Connection, kind: str, taken: Taken, by: Actor, now: datetime, **data: Any
+) -> None:
+    told = event(
+        kind, at=now, by=by, customer_id=taken.customer_id, invoice_id=taken.invoice_id,
+        subscription_id=taken.subscription_id, charge_id=taken.charge_id, **data,
+    )  # fmt: skip
+    events.record(connection, [told])

@@ -1,0 +1,1 @@
+"""Operator commands and upkeep: limits, import, held rows, the test clock."""

@@ -1,0 +1,239 @@
+"""Isolation: a row that fails does not stop the others.
+
+A batch that fails is halved until the failing row is alone. That row is held: set aside with the
+error and an event, skipped by every tick, listed by `billing attention`, and released by an
+operator. Nothing here costs anything until something fails. It knows no kind of work.
+
+A row that another session has locked is not a bad row: it is skipped, and stays due.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from billing.domain.errors import BillingError, IllegalMove, NotKnown
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.logs import scrub
+from billing.services.context import Context
+from billing.store.queries import charges, events, holding
+from billing.store.queries.holding import Kind, Owner
+from billing.store.session import brief_locks, is_deadlock, is_locked
+from schedules.walltime import ScheduleError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WHY_MAX = 300
+HELD_AT_ONCE_MAX = 20
+"""When this many fail and fewer succeed, rows are not the cause: a bug, a wrong key, a full disk, a
+locked table."""
+
+
+_OF_A_ROW = (
+    BillingError,
+    ScheduleError,
+    StatementError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
+def is_about_a_row(error: BaseException) -> bool:
+    """Whether the error is caused by one row, so that the others may succeed without it.
+
+    A violated constraint or type is caused by a row, and so is a value that is invalid or
+    that no key decrypts. An unreachable database, a deadlock, a missing table, a full disk and the
+    end of the process concern every row, and so does any error that is not known here.
+    """
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated
+    return isinstance(error, _OF_A_ROW) and not isinstance(error, OSError)
+
+
+def one_line(error: BaseException) -> str:
+    """Format an error's type and text for people, without values of the row and secrets.
+
+    Of the database's errors only the primary message is kept: the detail has the row in it.
+    """
+    cause: BaseException = error
+    said = str(error)
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig
+        diagnosis = getattr(cause, "diag", None)
+        said = getattr(diagnosis, "message_primary", None) or str(cause)
+    words = " ".join(f"{type(cause).__name__}: {said}".split())
+    printable = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return scrub(printable)[:WHY_MAX]
+
+
+def may_be_a_row(error: BaseException) -> bool:
+    """Whether other rows may succeed: a bad row, or one that another session has locked."""
+    return is_locked(error) or is_about_a_row(error)
+
+
+def pass_over(row: object, error: Exception) -> None:
+    """Leave a locked row unchanged: a later tick does what is due."""
+    log.warning("row.locked", row=str(row), why=one_line(error))
+
+
+def isolate(
+    ids: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    hold: Callable[[T, Exception], object],
+    locked: Callable[[T, Exception], object] = pass_over,
+    *,
+    held_max: int = HELD_AT_ONCE_MAX,
+) -> list[R]:
+    """Do `work` with all of `ids` together; if that fails, hold the rows that make it fail.
+
+    `work` is one transaction, or safe to repeat. What it returns is returned, once for each part
+    that succeeded. A row is held when it fails alone, after it failed among others or alone
+    before. One that another session has locked is given to `locked` instead. An error that is not
+    about a row is raised, and so is the next one when `held_max` are held or locked and fewer
+    rows succeeded.
+    """
+    try:
+        return [work(ids)]
+    except Exception as error:
+        if not ids or not may_be_a_row(error):
+            raise
+        log.warning("batch.failed", rows=len(ids), why=one_line(error))
+    with brief_locks():
+        return _by_halves(ids, work, hold, locked, held_max)
+
+
+def _by_halves(
+    ids: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    hold: Callable[[T, Exception], object],
+    locked: Callable[[T, Exception], object],
+    held_max: int,
+) -> list[R]:
+    done, held, good = [], 0, 0
+    waiting = _halves(ids)
+    while waiting:
+        part = waiting.pop()
+        try:
+            done.append(work(part))
+            good += len(part)
+        except Exception as error:
+            if not may_be_a_row(error):
+                raise
+            if len(part) > 1:
+                waiting += _halves(part)
+                continue
+            if held >= held_max and held > good:
+                raise
+            (locked if is_locked(error) else hold)(part[0], error)
+            held += 1
+    return done
+
+
+def _halves(ids: Sequence[T]) -> list[Sequence[T]]:
+    """Return the second half and the first, which is taken first; a single id is retried once."""
+    middle = len(ids) // 2
+    return [ids[middle:], ids[:middle]] if middle else [ids]
+
+
+def each(
+    context: Context,
+    kind: Kind,
+    ids: Sequence[UUID],
+    work: Callable[[UUID], object],
+    *,
+    tries: int = 2,
+) -> None:
+    """Do `work` with each row in its own transaction; rows that fail are held.
+
+    A row that fails is attempted a second time, unless `work` calls the gateway. A row that is
+    locked by another session is waited for briefly, unless `work` calls the gateway, and then
+    skipped. When many fail and fewer succeed, the last error is raised: rows are not the cause.
+    """
+    held = 0
+    for number, row_id in enumerate(ids):
+        try:
+            with brief_locks() if tries > 1 else nullcontext():
+                _done(work, row_id, tries)
+        except Exception as error:
+            if not may_be_a_row(error) or held >= max(HELD_AT_ONCE_MAX, number - held + 1):
+                raise
+            if is_locked(error):
+                pass_over(row_id, error)
+            else:
+                set_aside(context, kind, row_id, error)
+            held += 1
+
+
+def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
+    for left in reversed(range(tries)):
+        try:
+            work(row_id)
+            return
+        except Exception as error:
+            if not left or not (is_about_a_row(error) or is_deadlock(error)):
+                raise
+
+
+def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Exception], None]:
+    """Return the function that holds a row of this kind; `data` goes into its event."""
+
+    def hold(row_id: UUID, error: Exception) -> None:
+        set_aside(context, kind, row_id, error, **data)
+
+    return hold
+
+
+def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **data: Any) -> None:
+    """Hold one row in a transaction of its own, with the reason, the instant and an event."""
+    why, now = one_line(error), context.clock.now()
+    log.error("row.held", kind=kind.value, id=str(row_id), why=why, exc_info=error)
+    with context.database.transaction() as connection:
+        owner = holding.hold(connection, kind, row_id, why, now)
+        if owner is not None:
+            told = _event(f"{kind}.held", kind, owner, SCHEDULER, now, why=why, **data)
+            events.record(connection, [told])
+
+
+def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> list[UUID]:
+    """Release one held row, or all of a kind; the next tick does what is due.
+
+    A contradicted charge is also marked as handled by an operator. Raises
+    NotKnown, or IllegalMove when the row is not held.
+    """
+    now = context.clock.now()
+    ids = None if row_id is None else [row_id]
+    with context.database.transaction() as connection:
+        owners = holding.release(connection, kind, ids)
+        if row_id is not None and not owners:
+            owner = holding.owner_of(connection, kind, row_id)
+            if owner is None:
+                raise NotKnown(f"no {kind} has the id {row_id}; see: billing attention")
+            if kind is not Kind.CHARGE or not holding.is_contradicted(connection, row_id):
+                raise IllegalMove(f"{kind} {row_id} is not held; see: billing attention")
+            charges.see_to(connection, row_id)
+            owners = [owner]
+        told = [_event(f"{kind}.released", kind, owner, by, now) for owner in owners]
+        events.record(connection, told)
+    return [owner.id for owner in owners]
+
+
+def _event(
+    name: str, kind: Kind, owner: Owner, by: Actor, now: datetime, **data: Any
+) -> dict[str, Any]:
+    told = event(
+        name, at=now, by=by, customer_id=owner.customer_id,
+        subscription_id=owner.subscription_id, invoice_id=owner.invoice_id,
+        charge_id=owner.charge_id,
+    )  # fmt: skip
+    return told | {"data": {kind.value: str(owner.id), **data}}

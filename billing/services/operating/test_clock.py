@@ -1,0 +1,95 @@
+"""Test clock: move it from one due instant to the next, in order.
+
+It sends the ticks itself instead of waiting for beat, and checks the rows to see that the work
+is done. Real time passes only while workers are busy.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+
+from billing.clock import real_now
+from billing.domain.errors import BillingError
+from billing.domain.events import Actor
+from billing.domain.instants import spoken
+from billing.services.context import Context
+from billing.services.operating import operations
+from billing.store.queries import engine
+from schedules.beat import TICKS
+
+LOOKS_SECONDS = (0.004, 0.006, 0.009, 0.013, 0.02)
+"""Waits between checks of the rows; the last one repeats. Each check costs some CPU."""
+SEND_AGAIN_AFTER = timedelta(seconds=2)
+"""A message may be lost, or a tick may have run just too early."""
+PATIENCE = timedelta(seconds=60)
+"""How long work at one instant may take without progress; slow calls are waited for separately."""
+
+Tell = Callable[[datetime], None]
+
+
+class NothingMoves(BillingError):
+    """Work is due, but no worker does it."""
+
+
+def advance(
+    context: Context,
+    send: Callable[[str], None],
+    until: datetime,
+    by: Actor,
+    tell: Tell | None = None,
+) -> None:
+    """Move the clock to `until`, stopping at each due instant until its work is done.
+
+    `send` publishes a tick by its task name; `tell` is called with each instant reached.
+    Raises InvalidValue (no test clock, or backwards) or NothingMoves.
+    """
+    operations.set_clock(context, context.clock.now(), by)
+    while True:
+        _work_off(context, send)
+        with context.database.transaction() as connection:
+            due = engine.next_due(connection)
+        if due is None or due > until:
+            break
+        operations.set_clock(context, due, by)
+        if tell is not None:
+            tell(due)
+    operations.set_clock(context, until, by)
+    _work_off(context, send)
+
+
+def _work_off(context: Context, send: Callable[[str], None]) -> None:
+    """Send ticks until nothing is due at the current clock time."""
+    now = context.clock.now()
+    if _is_quiet(context, now, wait_for_calls=True):
+        return
+    pause, begun = Event(), real_now()
+    sent_at, looks = None, 0
+    longest_call = timedelta(seconds=float(context.settings.doku_timeout_seconds))
+    patience = PATIENCE + longest_call
+    # A call whose process was killed stays on the wire for ever; its turn comes when it is asked
+    # about, and no call is waited for longer than it may take.
+    while not _is_quiet(context, now, wait_for_calls=real_now() - begun < longest_call):
+        if sent_at is None or real_now() - sent_at > SEND_AGAIN_AFTER:
+            for tick in TICKS:
+                send(tick)
+            sent_at = real_now()
+        if real_now() - begun > patience:
+            raise NothingMoves(_stuck(context, now))
+        pause.wait(LOOKS_SECONDS[min(looks, len(LOOKS_SECONDS) - 1)])
+        looks += 1
+
+
+def _is_quiet(context: Context, now: datetime, *, wait_for_calls: bool) -> bool:
+    with context.database.transaction() as connection:
+        due = engine.next_due(connection)
+        if due is not None and due <= now:
+            return False
+        return not (wait_for_calls and engine.in_flight(connection))
+
+
+def _stuck(context: Context, now: datetime) -> str:
+    with context.database.transaction() as connection:
+        stopped = engine.is_stopped(connection)
+    if stopped:
+        return f"invoices are due at {spoken(now)}, but charging is stopped"
+    return f"work is due at {spoken(now)}, but no worker does it; is one running?"

@@ -1,0 +1,1 @@
+"""Read models for commands, tasks and pages; nothing here writes."""

@@ -1,0 +1,63 @@
+"""Double charges: say in one line whether a customer was charged twice.
+
+There are two cases: one invoice was paid more than once, or two subscriptions to one
+plan were charged for the same time. It reads rows that were selected elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from billing.domain.money import rupiah
+from billing.store.queries.twins import Twins
+
+NO, YES = "charged twice: no", "charged twice: yes: "
+WAS = "was charged twice; refunded in full: "
+
+
+def verdict(
+    totals: Mapping[Any, Any], payments: Sequence[Mapping[str, Any]], twins: Sequence[Twins]
+) -> str:
+    """Say in one line whether the customer was charged twice."""
+    told = [_paid_again(paid) for paid in payments if paid["payments"] > 1]
+    told += [_both(each) for each in twins if each.periods]
+    heading = WAS if given_back_in_full(totals, twins) else YES
+    answer = heading + "; ".join(told) if told else NO
+    waiting = [_live(each) for each in twins if not each.periods]
+    if waiting:
+        answer += f" (but {'; '.join(waiting)})"
+    if totals["unresolved"]:
+        answer += f" (unresolved charges: {totals['unresolved']})"
+    if totals["unresolved_refunds"]:
+        answer += f" (unresolved refunds: {totals['unresolved_refunds']}; billing refunds list)"
+    return answer
+
+
+def given_back_in_full(totals: Mapping[Any, Any], twins: Sequence[Twins]) -> bool:
+    """Whether every double payment was refunded; refunds in progress do not count."""
+    return not totals["kept_twice"] and not any(each.periods_kept for each in twins)
+
+
+def _paid_again(paid: Mapping[str, Any]) -> str:
+    back = _back(paid["amount_refunded"], paid["amount_refunding"])
+    return (
+        f"invoice {paid['id']} was paid {paid['payments']} times,"
+        f" {rupiah(paid['amount_taken'])} in all; {back}"
+    )
+
+
+def _live(twins: Twins) -> str:
+    ids = ", ".join(str(each) for each in twins.subscriptions)
+    count = {2: "two"}.get(len(twins.subscriptions), str(len(twins.subscriptions)))
+    live = "live subscriptions" if twins.live > 1 else "subscriptions"
+    return f"{count} {live} to plan {twins.plan}: {ids}"
+
+
+def _both(twins: Twins) -> str:
+    periods = "1 period" if twins.periods == 1 else f"{twins.periods:,} periods"
+    back = _back(twins.amount_refunded, twins.amount_refunding)
+    return f"{_live(twins)}; charged for both: {periods}, {rupiah(twins.amount_taken)}; {back}"
+
+
+def _back(refunded: int, on_its_way: int) -> str:
+    told = f"refunded: {rupiah(refunded)}"
+    return f"{told}, {rupiah(on_its_way)} on its way" if on_its_way else told

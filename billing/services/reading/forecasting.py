@@ -1,0 +1,61 @@
+"""Forecasting: compute every charge that will be made by an instant, without making it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from billing.domain.forecast import Expected, Reason, periods
+from billing.domain.instants import HOME
+from billing.store.queries import forecast as statements
+from billing.store.session import Database
+
+
+def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
+    """Stream future charges until `until`: open invoices first, then future periods.
+
+    Open invoices behind others come after all that have a date. Each part is
+    ordered by the first due instant of its invoice or subscription; a subscription
+    with several periods has them one after the other. It assumes that every charge succeeds. A
+    customer's balance covers the first lines of theirs; what it covers whole is no charge.
+    All dates are in HOME_TIMEZONE, whatever zones the plans have.
+    `wallet` is `needs_link` when the customer has no wallet that can be charged by then.
+    """
+    balances: dict[str, int] = {}
+    with database.transaction() as connection:
+        for row in statements.open_invoices(connection, until):
+            reason = Reason.RETRY if row["failed"] else Reason.RENEWAL
+            if row["of_change"] and not row["failed"]:
+                reason = Reason.CHANGE
+            elif row["first"] and not row["failed"]:
+                reason = Reason.FIRST
+            due = max(row["next_attempt_at"], now)
+            yield _shown(row, Expected(due, row["amount"], reason, row["period_index"]))
+        for row in statements.subscriptions(connection, until):
+            for expected in periods(row, now, until):
+                owed = expected.amount - _covered(balances, row, expected.amount)
+                if owed:
+                    yield _shown(row, replace(expected, amount=owed))
+
+
+def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
+    """Return how much of an amount the customer's credit covers."""
+    if row["balance"] is None:
+        return 0
+    left = balances.setdefault(row["customer_id"], row["balance"])
+    covered = min(left, amount)
+    balances[row["customer_id"]] = left - covered
+    return covered
+
+
+def _shown(row: Any, expected: Expected) -> dict[str, Any]:
+    until: datetime | None = row["wallet_until"]
+    return {
+        "due_at": expected.due_at.astimezone(HOME),
+        "customer": row["customer_id"],
+        "subscription": row["subscription_id"],
+        "period_index": expected.period_index,
+        "amount": expected.amount,
+        "reason": expected.reason.value,
+        "wallet": "ok" if until is not None and until > expected.due_at else "needs_link",
+    }

@@ -1,0 +1,147 @@
+"""Next steps: what a row waits for, and what an operator can do about it.
+
+It changes nothing and sends nothing to the gateway.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import ways_out
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import zone
+from billing.domain.subscription import OPENING, SubscriptionStatus
+from billing.domain.waiting import WALLET, waits_for
+from billing.domain.wallet import LIVE, WalletStatus
+from billing.domain.ways_out import Facts, Need, State, Ways
+from billing.store.queries import prospects
+from billing.store.queries.prospects import Outlook
+
+Shown = dict[str, Any]
+
+
+def ways(
+    table: Mapping[State, Ways], status: str, facts: Facts, place: str | None = None,
+    **names: object,
+) -> list[Shown]:  # fmt: skip
+    """Return the commands that are accepted now, or from when; `place` is a timezone."""
+    named = ways_out.of(table, status, **names)
+    possible = [known for way in named if (known := way.among(facts)) is not None]
+    return [
+        {
+            "command": way.command,
+            "does": way.does,
+            "from_at": way.from_at.astimezone(zone(place)) if way.from_at and place else None,
+        }
+        for way in possible
+    ]
+
+
+def of_charge(
+    connection: Connection, row: Mapping[Any, Any], horizon: timedelta | None
+) -> list[Shown]:
+    """Return what an operator can do about a charge; without a horizon its age is not checked."""
+    owed = row["invoice_status"] in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
+    known = prospects.chargeable(connection, [row["invoice"]]) if owed else {}
+    standing = prospects.charges(connection, [row["id"]])[row["id"]]
+    facts = {
+        Need.CHARGEABLE: any(each.is_accepted for each in known.values()),
+        Need.DECIDABLE: standing.decidable(horizon),
+    }
+    return ways(
+        ways_out.CHARGE, row["status"], facts, row["timezone"], charge=row["id"],
+        invoice=row["invoice"],
+    )  # fmt: skip
+
+
+def of_refunds(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]], horizon: timedelta | None
+) -> dict[UUID, list[Shown]]:
+    """Return what an operator can do about each refund."""
+    standings = prospects.refunds(connection, [row["id"] for row in rows])
+    return {
+        row["id"]: ways(
+            ways_out.REFUND, row["status"],
+            {
+                Need.DECIDABLE: standings[row["id"]].decidable(horizon),
+                Need.WAITS: standings[row["id"]].waits,
+                Need.KEPT: standings[row["id"]].kept > 0,
+            },
+            row["timezone"], refund=row["id"], invoice=row["invoice"],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def of_wallet(row: Mapping[Any, Any]) -> list[Shown]:
+    """Return what an operator can do about a wallet: the live one, or else the latest."""
+    facts = {
+        Need.NO_WALLET: row["status"] not in LIVE,
+        Need.LINK_OPEN: row["status"] == WalletStatus.PENDING,
+    }
+    return ways(ways_out.WALLET, row["status"], facts, customer=row["customer"])
+
+
+def of_invoices(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> dict[UUID, Shown]:
+    """Return what each open invoice waits for, and the commands that its state allows."""
+    ids = [row["id"] for row in rows]
+    known = prospects.standings(connection, ids) if rows else {}
+    accepted = prospects.chargeable(connection, ids) if rows else {}
+    return {
+        row["id"]: {
+            "waits_for": waits_for(*known[row["id"]]) if row["id"] in known else None,
+            "ways_out": ways(
+                ways_out.INVOICE, row["status"],
+                {Need.CHARGEABLE: row["id"] in accepted and accepted[row["id"]].is_accepted},
+                invoice=row["id"],
+            ),
+        }
+        for row in rows
+    }  # fmt: skip
+
+
+def of_subscription(
+    connection: Connection, row: Mapping[Any, Any], invoices: Sequence[Shown]
+) -> Shown:
+    """Return the same for a subscription with its `invoices`, and its number of events."""
+    outlook = prospects.outlook(connection, row["id"])
+    debt = outlook.oldest_debt
+    facts = {
+        Need.CHARGEABLE: debt is not None and _is_accepted(connection, debt, invoices),
+        Need.NO_WALLET: outlook.live_wallet is None,
+        Need.LINK_OPEN: outlook.live_wallet == WalletStatus.PENDING,
+        Need.NOTHING_LATE: not outlook.late,
+        Need.NO_END_DUE: not outlook.due_to_end,
+    }
+    return {
+        "waits_for": _waits_for(row, outlook, invoices),
+        "ways_out": ways(
+            ways_out.SUBSCRIPTION, row["status"], facts,
+            subscription=row["id"], customer=row["customer"], invoice=debt,
+        ),
+        "events": outlook.events,
+    }  # fmt: skip
+
+
+def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Shown]) -> bool:
+    """Whether a retry of an invoice is accepted; use the invoices already read if possible."""
+    for each in invoices:
+        if each["id"] == debt:
+            return any(" retry " in way["command"] for way in each["ways_out"])
+    return prospects.chargeable(connection, [debt])[debt].is_accepted
+
+
+def _waits_for(row: Mapping[Any, Any], outlook: Outlook, invoices: Sequence[Shown]) -> str | None:
+    if row["held_why"] is not None:
+        return f"an operator, because it is held: {row['held_why']}"
+    if row["status"] == SubscriptionStatus.PENDING:
+        return WALLET
+    first = next((each for each in invoices if each["status"] == InvoiceStatus.OPEN), None)
+    if first is not None:
+        return None if first["waits_for"] is None else str(first["waits_for"])
+    if row["status"] in OPENING and outlook.due_to_open:
+        return "the next tick, which opens the period that has begun"
+    return "its end, after earlier charges are settled" if outlook.due_to_end else None

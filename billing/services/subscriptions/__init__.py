@@ -1,0 +1,1 @@
+"""Subscriptions: subscribe, change, pause, resume, cancel, and what each of these causes."""

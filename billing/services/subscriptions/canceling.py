@@ -1,0 +1,242 @@
+"""Canceling: end a subscription, now or on a date, and refund what is due.
+
+The order is: stop the schedule, resolve what is unknown, refund, then delete the token. The
+first happens here; the others follow from rows, and `unlinking` waits for them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import subscription
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.instants import spoken
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import next_period, zone_of
+from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+from billing.services.collecting import opening
+from billing.services.context import Context, Request, once
+from billing.services.money import returns, unserved_days
+from billing.services.operating import isolation
+from billing.services.subscriptions import intents, proration, transitions
+from billing.store.queries import events, invoices, subscriptions, wallets
+from billing.store.queries.holding import Kind
+from billing.store.selecting import part
+
+BATCH = 200
+NOW, PERIOD_END = "now", subscription.PERIOD_END
+
+
+class Ended(NamedTuple):
+    """The effect of a cancellation on money and wallet. `refunded` is in rupiah.
+
+    `wallet` is `none`, `unlinks` (as soon as no charge or refund needs it) or `stays`, and
+    `wallet_used_by` names the live subscriptions that use it then.
+    """
+
+    refunded: int
+    invoices_voided: int
+    wallet: str
+    wallet_used_by: list[str]
+
+
+def cancel(
+    context: Context,
+    subscription_id: UUID,
+    by: Actor,
+    *,
+    at: str | datetime = NOW,
+    refund: RefundPolicy = RefundPolicy.NONE,
+    unbind: bool = False,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Cancel now, at the end of the current period, or at an instant.
+
+    A planned cancellation that is overdue is applied first, as of its own date and with what was
+    planned for it. Raises NotKnown, IllegalMove (ended already, or not yet what is overdue) or
+    InvalidValue (an instant in the past).
+    """
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        # All of the customer's at once: whether others need the wallet is asked further down.
+        subscriptions.lock_with_siblings(connection, subscription_id)
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is None:
+            raise NotKnown(f"no subscription has the id {subscription_id}")
+        status = SubscriptionStatus(row["status"])
+        if status in subscription.ENDED:
+            raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
+        now = invoices.not_before_period(connection, subscription_id, now)
+        if row["cancel_at"] is not None and row["cancel_at"] <= now:
+            if not subscriptions.may_end(connection, subscription_id):
+                intents.check_nothing_is_late(row, now)
+            return _told(row, _end_as_planned(connection, row, now))
+        period, when = _when(connection, row, at, now)
+        if when <= now:
+            ended = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
+            return _told(row, ended)
+        policy = RefundPolicy(refund)
+        intents.plan_cancel(connection, row, (period, when), policy, now, by, unbind=unbind)
+        return {"id": str(subscription_id), "status": status, "cancel_at": when.isoformat()}
+
+    return once(context, request, act)
+
+
+def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
+    """Withdraw a planned cancellation.
+
+    Raises NotKnown, or IllegalMove when none is planned, when its date has come, or when the
+    subscription has ended.
+    """
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = subscriptions.lock_one(connection, subscription_id)
+        if row is None:
+            raise NotKnown(f"no subscription has the id {subscription_id}")
+        if row["ended_at"] is not None or row["cancel_at"] is None:
+            raise IllegalMove(f"subscription {subscription_id} has no cancellation to withdraw")
+        if row["cancel_at"] <= now:
+            intents.check_nothing_is_late(row, now)
+        intents.withdraw_cancel(connection, row, now, by)
+    return {"id": str(subscription_id), "status": row["status"]}
+
+
+def _when(
+    connection: Connection, row: Mapping[Any, Any], at: str | datetime, now: datetime
+) -> tuple[int | None, datetime]:
+    """Return when it ends, and with which period if at the current period's end."""
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00")
+        if at <= now:
+            raise InvalidValue(f"{spoken(at)} is in the past; use --at now, or a later instant")
+        return None, at
+    if at == NOW or row["anchor_local"] is None:
+        return None, now
+    if at != PERIOD_END:
+        raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
+    return next_period(opening.as_changed(connection, row, now), now)
+
+
+def cancel_due(context: Context) -> int:
+    """Cancel every subscription whose end has come, and return how many."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = subscriptions.due_to_cancel(connection, now, BATCH)
+
+    def cancel_one(subscription_id: UUID) -> None:
+        with context.database.transaction() as connection:
+            subscriptions.lock_with_siblings(connection, subscription_id)
+            row = subscriptions.lock_one(connection, subscription_id)
+            if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
+                return
+            if row["cancel_at"] <= now:
+                _end_as_planned(connection, row, now)
+
+    isolation.each(context, Kind.SUBSCRIPTION, due, cancel_one)
+    return len(due)
+
+
+def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Ended:
+    """Cancel a subscription as of its planned date, with the planned refund."""
+    by = Actor(SCHEDULER.name, row["reason"])
+    policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
+    unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
+    return _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+
+
+def _end(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    by: Actor,
+    policy: RefundPolicy,
+    now: datetime,
+    *,
+    unbind: bool,
+    used_until: datetime | None = None,
+) -> Ended:
+    """Cancel a subscription whose lock the caller holds; return the effect on money and wallet.
+
+    Open invoices are voided. An unresolved charge stays unresolved: if its money turns out
+    to have moved, settling refunds it. `used_until` is the planned end, if that has passed.
+    """
+    action = Action.CANCEL_NOW if used_until is None else Action.CANCEL_DUE
+    transitions.move(
+        connection, row["id"], SubscriptionMove.CANCEL, now, by, action=action, at=used_until
+    )
+    owed = invoices.open_of(connection, row["id"])
+    transitions.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
+    refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
+    if row["status"] == SubscriptionStatus.UNPAID:
+        why = by.reason or "subscription canceled"
+        for invoice in invoices.given_up_with_credit(connection, row["id"]):
+            # It was withheld since then.
+            since = invoice.closed_at
+            place = zone_of(row)
+            unserved_days.return_credits(connection, place, [invoice], since, why, by, now)
+    if unbind:
+        others = subscriptions.lock_of_customer(connection, row["customer_id"])
+        if others:
+            told = event(
+                "wallet.kept", at=now, by=by, customer_id=row["customer_id"],
+                subscription_id=row["id"], needed_by=[str(other["id"]) for other in others],
+            )  # fmt: skip
+            events.record(connection, [told])
+        elif wallets.want_unbind(connection, row["customer_id"], now):
+            asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row["customer_id"])
+            events.record(connection, [asked])
+    return Ended(refunded, len(owed), *_wallet_left(connection, row))
+
+
+def _wallet_left(connection: Connection, row: Mapping[Any, Any]) -> tuple[str, list[str]]:
+    """Return what happens to the wallet, and the ids of subscriptions that still use it."""
+    wallet = wallets.latest_of(connection, row["customer_id"])
+    if wallet is None or wallet["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        return "none", []
+    if wallet["unbind_wanted_at"] is not None or wallet["status"] == WalletStatus.UNBINDING:
+        return "unlinks", []
+    if wallet["status"] == WalletStatus.EXPIRED:
+        return "none", []
+    others = subscriptions.lock_of_customer(connection, row["customer_id"])
+    return "stays", [str(other["id"]) for other in others]
+
+
+def _told(row: Mapping[Any, Any], ended: Ended) -> dict[str, Any]:
+    return {"id": str(row["id"]), "status": "canceled", **ended._asdict()}
+
+
+def _refund_running_period(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    by: Actor,
+    policy: RefundPolicy,
+    now: datetime,
+    used_until: datetime,
+) -> int:
+    """Refund the value of the current period, from its newest payment to its oldest.
+
+    Charged money is refunded; what credit paid is returned to the credit.
+    """
+    current = invoices.current_of(connection, row["id"], used_until)
+    if policy is RefundPolicy.NONE or current is None:
+        return 0
+    paid = invoices.of_period(connection, row["id"], current["period_index"])
+    parts = [invoice["kept"] for invoice in paid]
+    if policy is RefundPolicy.PRORATED:
+        fresh = subscriptions.lock_one(connection, row["id"]) or row
+        left = proration.unused(connection, fresh, current, used_until)
+        parts = left.spread(left.worth)
+    refunded = 0
+    why = by.reason or "subscription canceled"
+    for invoice, back in zip(paid, parts, strict=True):
+        if back:
+            refunded += returns.refund(
+                connection, part(returns.InvoiceIds, invoice), back, why, by, now
+            )
+    return refunded

@@ -1,0 +1,234 @@
+"""Intents: the only place that writes what is planned for a subscription.
+
+The caller holds the subscription's lock. What happens to each intent is decided by the table in
+`billing.domain.intents`; here it is written down, with its events.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain import intents
+from billing.domain.errors import IllegalMove
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.instants import spoken
+from billing.domain.intents import Action, Meeting, Place
+from billing.domain.periods import (
+    change_is_late,
+    changed_end,
+    following_place,
+    next_period,
+    same_schedule,
+)
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.store.queries import catalog, events, subscriptions
+
+Row = Mapping[Any, Any]
+_RETURNS = intents.PAIRING - {Action.CHANGE_PLANNED, Action.CANCEL_PLANNED}
+"""What these move is pending already; what is planned is paired when it is there."""
+
+
+def meet(
+    connection: Connection,
+    row: Row,
+    action: Action,
+    now: datetime,
+    by: Actor = SCHEDULER,
+    *,
+    at: datetime | None = None,
+    starts: Place | None = None,
+    carried: Callable[[], Mapping[str, Any] | None] | None = None,
+    but: Iterable[intents.Intent] = (),
+) -> None:
+    """Apply the table of intents to an action, and write what happens to each intent.
+
+    `starts` is where the next period begins after the action. `but` names intents for which the
+    caller records the event itself. Raises IllegalMove where the tables refuse.
+    """
+    planned = intents.pending(row)
+    if not planned:
+        return
+    ends = _ends(connection, row, action, starts) if starts is not None else None
+    meeting = intents.meet(row, action, at=at, starts=starts, ends=ends, carried=carried)
+    quiet = {f"subscription.{intents.NOUNS[intent]}_dropped" for intent in but}
+    _write(connection, row, meeting, now, by, quiet)
+    if action in _RETURNS:
+        _pair(connection, {**row, **meeting.columns}, action, now, by)
+
+
+def _ends(connection: Connection, row: Row, action: Action, starts: Place) -> Place:
+    """Return the end of the period that begins at `starts`, by the calendar in force then."""
+    turns = row["change_at"] is not None and not intents.is_moot(row)
+    moved = intents.TABLE[action][intents.Intent.CHANGE].verdict is intents.Verdict.MOVE
+    if turns and (moved or row["change_at"] <= starts.at):
+        return changed_end(row, _next_plan(connection, row), starts)
+    return following_place(row, starts)
+
+
+def _next_plan(connection: Connection, row: Row) -> Row:
+    plan = catalog.plan(connection, row["next_plan_code"])
+    assert plan is not None  # noqa: S101 - plans are never deleted
+    return plan
+
+
+def _pair(connection: Connection, row: Row, action: Action, now: datetime, by: Actor) -> None:
+    """Decide about a cancellation planned beside a change; `row` is as after the action."""
+    if row["change_at"] is None or row["cancel_at"] is None or intents.is_moot(row):
+        return
+    plan = _next_plan(connection, row)
+    if same_schedule(row, plan):
+        return
+    due = row["next_due_at"]
+    coming = next_period(row, now) if due is None else Place(row["next_period_index"], due)
+    planned = Place(row["change_period"] or coming.period, row["change_at"])
+    start = max(planned, coming, key=lambda each: each.at)
+    meeting = intents.beside(row, action, (start, changed_end(row, plan, start)))
+    _write(connection, row, meeting, now, by, set())
+
+
+def _write(
+    connection: Connection, row: Row, meeting: Meeting, now: datetime, by: Actor, quiet: set[str]
+) -> None:
+    if meeting.columns:
+        subscriptions.change(connection, row["id"], **meeting.columns)
+    tell(connection, row, now, by, [fact for fact in meeting.facts if fact[0] not in quiet])
+
+
+def tell(
+    connection: Connection,
+    row: Row,
+    now: datetime,
+    by: Actor,
+    facts: Iterable[tuple[str, Mapping[str, Any]]],
+) -> None:
+    """Record events about a subscription."""
+    events.record(
+        connection,
+        [
+            event(
+                kind, at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+                **data,
+            )
+            for kind, data in facts
+        ],
+    )  # fmt: skip
+
+
+def check_nothing_is_late(row: Row, now: datetime) -> None:
+    """Refuse while an intent is overdue: it is applied first, as of its own date.
+
+    A held subscription must be released first. Raises IllegalMove.
+    """
+    then = "which is being done; try again in a moment, or see: billing attention"
+    if row["held_at"] is not None:
+        then = f"and is held; first: billing release subscription {row['id']}"
+    paused = row["status"] == SubscriptionStatus.PAUSED
+    late = [
+        (row[column], what)
+        for column, what in (
+            ("cancel_at", "cancel"),
+            ("pause_at", "pause"),
+            ("resume_at", "resume"),
+        )
+        if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
+    ]
+    if change_is_late(row, now):
+        late.append((row["change_at"], "change"))
+    for at, what in late:
+        raise IllegalMove(f"subscription {row['id']} is to {what} as of {spoken(at)}, {then}")
+
+
+def plan_cancel(
+    connection: Connection,
+    row: Row,
+    place: tuple[int | None, datetime],
+    policy: RefundPolicy,
+    now: datetime,
+    by: Actor,
+    *,
+    unbind: bool,
+) -> None:
+    """Plan a cancellation for a period's end or for a date."""
+    period, at = place
+    meet(connection, row, Action.CANCEL_PLANNED, now, by, at=at)
+    subscriptions.change(
+        connection, row["id"], cancel_at=at, cancel_period=period, cancel_refund=policy,
+        cancel_unbind=unbind, reason=by.reason,
+    )  # fmt: skip
+    after = {**row, "cancel_at": at, "cancel_period": period}
+    _pair(connection, after, Action.CANCEL_PLANNED, now, by)
+    told = {"cancel_at": at.isoformat()}
+    tell(connection, row, now, by, [("subscription.cancel_scheduled", told)])
+
+
+def withdraw_cancel(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Withdraw a planned cancellation."""
+    but = (intents.Intent.CANCEL,)
+    meet(connection, row, Action.CANCEL_WITHDRAWN, now, by, but=but)
+    subscriptions.change(connection, row["id"], reason=None)
+    tell(connection, row, now, by, [("subscription.cancel_withdrawn", {})])
+
+
+def plan_pause(
+    connection: Connection,
+    row: Row,
+    place: tuple[int | None, datetime],
+    until: datetime | None,
+    now: datetime,
+    by: Actor,
+) -> None:
+    """Plan a pause, and optionally the date of its end. Raises IllegalMove."""
+    period, at = place
+    meet(connection, row, Action.PAUSE_PLANNED, now, by, at=at)
+    subscriptions.change(
+        connection, row["id"], pause_at=at, pause_period=period, resume_at=until
+    )  # fmt: skip
+    told = {"pause_at": at.isoformat()}
+    if until is not None:
+        told["resume_at"] = until.isoformat()
+    tell(connection, row, now, by, [("subscription.pause_scheduled", told)])
+
+
+def withdraw_pause(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Withdraw a planned pause."""
+    but = (intents.Intent.PAUSE, intents.Intent.RESUME)
+    meet(connection, row, Action.PAUSE_WITHDRAWN, now, by, but=but)
+    tell(connection, row, now, by, [("subscription.pause_withdrawn", {})])
+
+
+def plan_resume(connection: Connection, row: Row, until: datetime | None) -> None:
+    """Set the date on which a pause that has just begun ends."""
+    if until is not None:
+        subscriptions.change(connection, row["id"], resume_at=until)
+
+
+def plan_change(
+    connection: Connection,
+    row: Row,
+    place: Place,
+    wanted: Mapping[str, Any],
+    now: datetime,
+    by: Actor,
+) -> None:
+    """Plan a change; `wanted` has plan, quantity and amount. Raises IllegalMove."""
+    meet(connection, row, Action.CHANGE_PLANNED, now, by, at=place.at)
+    subscriptions.change(
+        connection, row["id"], change_at=place.at, change_period=place.period,
+        next_plan_code=wanted["plan"], next_quantity=wanted["quantity"],
+        next_amount=wanted["amount"],
+    )  # fmt: skip
+    after = {
+        **row, "change_at": place.at, "change_period": place.period,
+        "next_plan_code": wanted["plan"],
+    }  # fmt: skip
+    _pair(connection, after, Action.CHANGE_PLANNED, now, by)
+    told = {"change_at": place.at.isoformat(), **wanted}
+    tell(connection, row, now, by, [("subscription.change_planned", told)])
+
+
+def withdraw_change(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+    """Withdraw a planned change."""
+    meet(connection, row, Action.CHANGE_WITHDRAWN, now, by, but=(intents.Intent.CHANGE,))
+    tell(connection, row, now, by, [("subscription.change_withdrawn", {})])

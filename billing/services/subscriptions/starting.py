@@ -1,0 +1,62 @@
+"""Starting: begin a pending subscription once its customer has a wallet.
+
+The caller holds the subscription's lock. It knows nothing of how a wallet is linked.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.domain import subscription
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.periods import begin, wished_start
+from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.store.queries import events, subscriptions
+
+
+def start(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    now: datetime,
+    by: Actor = SCHEDULER,
+    *,
+    waited: bool = False,
+) -> None:
+    """Start a pending subscription whose customer has just linked a wallet.
+
+    The time in which it `waited` for the wallet was not served and is not billed, unless an
+    operator backdated it: it begins now, or at a future start.
+    """
+    late = waited and row["start_at"] is not None and row["start_at"] < now
+    if late and not subscriptions.is_backdated(connection, row["id"]):
+        beginning = begin(row, now)
+        why = {"why": "no wallet was linked before", "start_at": row["start_at"].isoformat()}
+        left_out = event(
+            "subscription.start_moved", at=now, by=by, customer_id=row["customer_id"],
+            subscription_id=row["id"], begins_at=now.isoformat(), **why,
+        )  # fmt: skip
+        events.record(connection, [left_out])
+    else:
+        beginning = begin(row, wished_start(row) or now)
+    step = (
+        SubscriptionMove.START_TRIAL
+        if beginning.status is SubscriptionStatus.TRIALING
+        else SubscriptionMove.ACTIVATE
+    )
+    status = subscription.advance(SubscriptionStatus(row["status"]), step)
+    subscriptions.change(
+        connection,
+        row["id"],
+        status=status,
+        anchor_local=beginning.anchor_local,
+        next_due_at=beginning.next_due_at,
+    )
+    told = event(
+        "subscription.activated" if step is SubscriptionMove.ACTIVATE
+        else "subscription.trial_started",
+        at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+        due_at=beginning.next_due_at.isoformat(),
+    )  # fmt: skip
+    events.record(connection, [told])

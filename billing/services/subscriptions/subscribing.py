@@ -1,0 +1,298 @@
+"""Subscribing: create plans, customers and subscriptions."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+
+from billing.domain import backdating, dunning, pricing
+from billing.domain.backdating import AtOnce
+from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor, event
+from billing.domain.identity import dated
+from billing.domain.instants import spoken
+from billing.domain.money import checked_amount
+from billing.domain.periods import Beginning, begin, zone
+from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
+from billing.domain.text import checked_id, checked_name
+from billing.domain.waiting import WALLET
+from billing.domain.wallet import WalletStatus
+from billing.services.context import Context, Request, check_same, derived_id, once
+from billing.services.money import discounts
+from billing.services.operating import token_keys
+from billing.services.subscriptions import starting
+from billing.store.queries import catalog, events, subscriptions, wallets
+from schedules.calendar import check_cron
+from schedules.walltime import ScheduleError, parse_timezone, place
+
+ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
+"""The smallest lengths DOKU's page gives for the customer's fields."""
+COUNT_MAX = 1_000_000
+"""More cycles or more of a plan than this is a typing error."""
+
+
+def create_plan(
+    context: Context,
+    code: str,
+    *,
+    amount: int,
+    by: Actor,
+    every: str | None = None,
+    cron: str | None = None,
+    name: str | None = None,
+    timezone: str = "Asia/Jakarta",
+    trial: str | None = None,
+    cycles: int | None = None,
+    retries: str = dunning.DEFAULT_RETRIES,
+    retries_for: Mapping[str, str] | None = None,
+    declines_max: int | None = None,
+    attempts_max: int | None = None,
+    days_max: int | None = None,
+    on_exhausted: OnExhausted = OnExhausted.CANCEL,
+    catch_up: CatchUp = CatchUp.ALL,
+    use_points: bool = False,
+) -> None:
+    """Create a plan. `amount` is whole rupiah per period. Raises InvalidValue or AlreadyExists."""
+    checked_id("plan code", code, ID_MAX)
+    checked_amount(amount)
+    if (every is None) == (cron is None):
+        raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
+    if cycles is not None and not 1 <= cycles <= COUNT_MAX:
+        raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
+    policy = {
+        "retries": retries,
+        "retries_for": dict(retries_for or {}),
+        "declines_max": declines_max,
+        "attempts_max": attempts_max,
+        "days_max": days_max,
+    }
+    dunning.policy(policy)
+    now = context.clock.now()
+    try:
+        parse_timezone(timezone)
+        if cron is not None:
+            check_cron(cron)
+        plan = {"every": every, "cron": cron, "timezone": timezone}
+        begin(plan | {"trial": trial}, now)
+    except ScheduleError as error:
+        raise InvalidValue(str(error)) from None
+    values = {
+        "code": code,
+        "name": checked_name("plan name", name or code, NAME_MAX),
+        "amount": amount,
+        **plan,
+        "trial": trial,
+        "cycles": cycles,
+        **policy,
+        "on_exhausted": OnExhausted(on_exhausted),
+        "catch_up": CatchUp(catch_up),
+        "use_points": use_points,
+    }
+    with context.database.transaction() as connection:
+        if not catalog.add_plan(connection, **values, created_at=now):
+            raise AlreadyExists(f"a plan with the code {code!r} exists; plans are never changed")
+        events.record(connection, [event("plan.created", at=now, by=by, plan=code, amount=amount)])
+
+
+def archive_plan(context: Context, code: str, by: Actor) -> None:
+    """Archive a plan; its subscriptions continue."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        known_plan(connection, code)
+        if catalog.archive_plan(connection, code, now):
+            events.record(connection, [event("plan.archived", at=now, by=by, plan=code)])
+
+
+def create_customer(
+    context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
+) -> None:
+    """Create a customer. Raises InvalidValue or AlreadyExists."""
+    check_customer(customer_id, name, phone, email)
+    now = context.clock.now()
+    values = {"id": customer_id, "name": name, "phone": phone, "email": email}
+    with context.database.transaction() as connection:
+        if not catalog.add_customer(connection, **values, created_at=now):
+            raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
+        events.record(
+            connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
+        )
+
+
+def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
+    """Raise InvalidValue with every error, unless the gateway accepts these values."""
+    faults = []
+    try:
+        checked_id("customer id", customer_id, ID_MAX)
+    except InvalidValue as wrong:
+        faults.append(str(wrong))
+    try:
+        checked_name("name", name, NAME_MAX)
+    except InvalidValue as wrong:
+        faults.append(str(wrong))
+    if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
+        faults.append(f"phone must be digits only, at most {PHONE_MAX}")
+    if email and ("@" not in email or len(email) > EMAIL_MAX or not email.isprintable()):
+        faults.append(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
+    if faults:
+        raise InvalidValue("; ".join(faults))
+
+
+def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
+    """Return the plan with this code, or raise NotKnown with a suggestion."""
+    plan = catalog.plan(connection, code)
+    if plan is None:
+        near = get_close_matches(code, catalog.near_codes(connection), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; see: billing plan list"
+        raise NotKnown(f"no plan has the code {code!r}{hint}")
+    return plan
+
+
+def check_quantity(quantity: int) -> None:
+    """Raise InvalidValue unless the quantity is plausible."""
+    if not 1 <= quantity <= COUNT_MAX:
+        raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
+
+
+def subscribe(
+    context: Context,
+    customer_id: str,
+    plan_code: str,
+    by: Actor,
+    *,
+    start: datetime | None = None,
+    local_start: datetime | None = None,
+    quantity: int = 1,
+    amount: int | None = None,
+    coupon: str | None = None,
+    setup_fee: int | None = None,
+    backdate: bool = False,
+    again: bool = False,
+    request: Request | None = None,
+) -> dict[str, Any]:
+    """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
+
+    `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
+    accepts one further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when
+    the wallet is linked later: otherwise the time before is not billed. `amount` is what a period
+    costs instead of the plan's amount times the quantity; the setup fee is a line of the first
+    invoice. A customer who has the plan already gets a second one only with `again`, or by a
+    request of its own.
+
+    Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.
+    """
+    check_quantity(quantity)
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        derived = derived_id(connection, request)
+        made = subscriptions.as_created(connection, derived) if derived else None
+        if made is not None:
+            check_same(request, made, (customer_id, plan_code))
+            return {"id": str(derived)}
+        plan = _offered(connection, plan_code)
+        if not catalog.lock_customer(connection, customer_id):
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        if request is None and not again:
+            _check_first(connection, customer_id, plan_code)
+        cost = checked_amount(
+            plan["amount"] * quantity if amount is None else amount, "the amount of a period"
+        )
+        extras = []
+        if setup_fee is not None:
+            extras.append(discounts.extra_line("setup fee", setup_fee))
+            pricing.check_largest((cost,), extras)
+        start_at, begins = _beginning(plan, start, local_start, now)
+        known = discounts.known_coupon(connection, coupon) if coupon is not None else None
+        reduced = None if known is None else known.reduction
+        new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)
+        would = backdating.at_once(new, now)
+        backdated = _check_start(context, start_at, now, would, backdate=backdate)
+        subscription_id = derived or dated(now, uuid4())
+        subscriptions.add(
+            connection, id=subscription_id, customer_id=customer_id, plan_code=plan_code,
+            status=SubscriptionStatus.PENDING, quantity=quantity, amount=cost, extras=extras,
+            start_at=start_at, start_local=local_start, created_at=now,
+        )  # fmt: skip
+        told = event(
+            "subscription.created", at=now, by=by, customer_id=customer_id,
+            subscription_id=subscription_id, plan=plan_code, amount=cost, **backdated,
+        )  # fmt: skip
+        events.record(connection, [told])
+        if coupon is not None:
+            discounts.redeem(connection, coupon, customer_id, subscription_id, by, now)
+        linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
+        return {"id": str(subscription_id), **_told(would, linked=linked)}
+
+    return once(context, request, act)
+
+
+def _offered(connection: Connection, code: str) -> Mapping[Any, Any]:
+    plan = known_plan(connection, code)
+    if plan["archived_at"] is not None:
+        raise IllegalMove(f"plan {code!r} is archived; choose another one")
+    return plan
+
+
+def _beginning(
+    plan: Mapping[Any, Any], start: datetime | None, local: datetime | None, now: datetime
+) -> tuple[datetime | None, Beginning]:
+    """Return the requested start, if any, and the columns with which the subscription begins."""
+    if start is not None and start.tzinfo is None:
+        raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
+    try:
+        start_at = start if local is None else place(local, zone(plan["timezone"]))
+        return start_at, begin(plan, local or start or now)
+    except (ScheduleError, OverflowError) as error:
+        raise InvalidValue(f"start: {error}") from None
+
+
+def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
+    """Raise AlreadyExists when the customer has a live subscription to this plan.
+
+    Under the customer's lock, so that the second of two simultaneous requests sees the first.
+    """
+    live = subscriptions.live_to_plan(connection, customer_id, plan_code)
+    if live:
+        known = ", ".join(f"{row.id} ({row.status})" for row in live)
+        raise AlreadyExists(
+            f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
+            " use --again for another one"
+        )
+
+
+def _check_start(
+    context: Context, start_at: datetime | None, now: datetime, would: AtOnce, *, backdate: bool
+) -> dict[str, Any]:
+    """Refuse a start too far back unless backdated; return what to record of it."""
+    if start_at is None or start_at >= now:
+        return {}
+    why = backdating.refusal("start", start_at, now, context.settings.backdate_days_max, would)
+    if why is not None and not backdate:
+        raise InvalidValue(why)
+    if not backdate:
+        return {}
+    return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
+
+
+def _told(would: AtOnce, *, linked: bool) -> dict[str, Any]:
+    """Return what is charged now, and what the first charge waits for."""
+    if not linked:
+        return {"charged_now": backdating.NOTHING._asdict(), "waits_for": WALLET}
+    return {"charged_now": would._asdict(), "waits_for": None}
+
+
+def _begin_if_linked(
+    context: Context, connection: Connection, customer_id: str, subscription_id: UUID,
+    now: datetime, by: Actor,
+) -> bool:  # fmt: skip
+    """Start the subscription if there is a wallet, and return whether it can be charged."""
+    wallets.keep(connection, customer_id)
+    live = wallets.live_of(connection, customer_id)
+    if live is None or live["status"] != WalletStatus.ACTIVE:
+        return False
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is not None:
+        starting.start(connection, row, now, by)
+    return live["expires_at"] > now and token_keys.opens(context, live["token_sealed"])

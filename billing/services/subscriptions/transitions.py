@@ -1,0 +1,247 @@
+"""Transitions: apply a subscription's step, and close its invoices and wallets.
+
+The caller holds the subscription's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain import segments, subscription
+from billing.domain.dunning import Cap
+from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import Return, begun_anew, calendar, resumed
+from billing.domain.subscription import (
+    Skipped,
+    SubscriptionMove,
+    SubscriptionStatus,
+)
+from billing.services.collecting import doubtful_charges, opening
+from billing.services.subscriptions import intents
+from billing.store.queries import balances, events, invoices, subscriptions, wallets
+
+
+def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: str) -> None:
+    """Close a wallet that can no longer be charged; the customer has to link again."""
+    for wallet in wallets.expire(connection, [wallet_id], now, reason):
+        fact = event(
+            "wallet.link_needed", at=now, customer_id=wallet["customer_id"],
+            wallet=str(wallet["id"]), why=reason,
+        )  # fmt: skip
+        events.record(connection, [fact])
+
+
+def move(
+    connection: Connection,
+    subscription_id: UUID,
+    step: SubscriptionMove,
+    now: datetime,
+    by: Actor = SCHEDULER,
+    *,
+    action: Action | None = None,
+    at: datetime | None = None,
+    anew: bool = False,
+) -> None:
+    """Move a subscription, whose lock the caller holds, and its schedule with it.
+
+    `at` is the instant as of which it moves, when that is not now; `action` is what planned
+    intents meet, when that does not follow from the step. With `anew`, the next period begins
+    at that instant, which becomes the anchor.
+    """
+    row = subscriptions.lock_one(connection, subscription_id)
+    if row is None:
+        return
+    at = at or now
+    before = SubscriptionStatus(row["status"])
+    after = subscription.advance(before, step)
+    values: dict[str, Any] = {"status": after}
+    facts: dict[str, Any] = {"before": before, "after": after}
+    if at != now:
+        facts["effective_at"] = at.isoformat()
+    starts = None
+    if after in subscription.ENDED:
+        values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
+        values |= _left_unopened(connection, row, at, now, by)
+        values |= _never_billed(connection, row, now, by)
+        values |= {"held_at": None, "held_why": None}
+    elif after not in subscription.OPENING:
+        values |= {"next_due_at": None}
+        if before is SubscriptionStatus.TRIALING:
+            left = row["next_due_at"] - at
+            values["trial_left_seconds"] = max(int(left.total_seconds()), 0)
+    elif before not in subscription.OPENING:
+        returned = begun_anew(row, at) if anew else resumed(row, at)
+        starts = returned.place
+        values |= _schedule_again(connection, row, returned, now, by)
+    met = {**row, **values}
+    intents.meet(connection, met, action or _MET[step], now, by, at=at, starts=starts)
+    subscriptions.change(connection, subscription_id, **values)
+    if after in subscription.ENDED and row["cancel_unbind"]:
+        _unbind_if_last(connection, row["customer_id"], now)
+    told = event(
+        f"subscription.{_TOLD[step]}", at=now, by=by, customer_id=row["customer_id"],
+        subscription_id=subscription_id, **facts,
+    )  # fmt: skip
+    events.record(connection, [told])
+    over = step is SubscriptionMove.RECOVER and values.get("next_due_at", now) is None
+    if over and not invoices.open_of(connection, subscription_id):
+        move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
+
+
+def _left_unopened(
+    connection: Connection, row: Mapping[Any, Any], at: datetime, now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Record the periods that began before the end and were not opened; they are not owed."""
+    due, first = row["next_due_at"], row["next_period_index"]
+    if due is None or due >= at:
+        return {}
+    row = opening.as_changed(connection, row, at)
+    dates = calendar(row, row["anchor_local"])
+    last = dates.index_at(at)
+    last += row["anchor_index"] - (dates.due(last) == at)
+    last = last if row["cycles"] is None else min(last, row["cycles"] - 1)
+    if last < first:
+        return {}
+    _skip(connection, row, (first, last), Skipped.CANCELED, now, by)
+    return {"next_period_index": last + 1}
+
+
+def _never_billed(
+    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Record extra lines that are dropped because no further invoice comes."""
+    told = [
+        {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
+        for line in row["extras"]
+    ]
+    facts = [("subscription.extra_dropped", data) for data in told]
+    intents.tell(connection, row, now, by, facts)
+    return {"extras": []} if told else {}
+
+
+def _schedule_again(
+    connection: Connection, row: Mapping[Any, Any], returned: Return, now: datetime, by: Actor
+) -> dict[str, Any]:
+    """Continue with the next anchored period; the reason for skipped ones is on record."""
+    first = row["next_period_index"]
+    if returned.next_index > first:
+        unpaid = row["status"] == SubscriptionStatus.UNPAID
+        why = Skipped.UNPAID if unpaid else Skipped.PAUSED
+        _skip(connection, row, (first, returned.next_index - 1), why, now, by)
+    values: dict[str, Any] = {
+        "next_period_index": returned.next_index,
+        "next_due_at": None if returned.place is None else returned.place.at,
+        "trial_left_seconds": None,
+    }
+    if returned.anchor_local is not None:
+        values |= {"anchor_local": returned.anchor_local, "anchor_index": returned.next_index}
+    return values
+
+
+def _skip(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    periods: tuple[int, int],
+    why: Skipped,
+    now: datetime,
+    by: Actor,
+) -> None:
+    first, last = periods
+    told = {"first": first, "last": last, "why": why}
+    intents.tell(connection, row, now, by, [("period.skipped", told)])
+
+
+def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
+    """Unlink the wallet if that was requested for a later cancellation."""
+    others = subscriptions.live_of(connection, customer_id)
+    if not others and wallets.want_unbind(connection, customer_id, now):
+        asked = event("wallet.unbind_requested", at=now, customer_id=customer_id)
+        events.record(connection, [asked])
+
+
+_TOLD = {
+    SubscriptionMove.ACTIVATE: "activated",
+    SubscriptionMove.START_TRIAL: "trial_started",
+    SubscriptionMove.FALL_BEHIND: "fell_behind",
+    SubscriptionMove.RECOVER: "recovered",
+    SubscriptionMove.PAUSE: "paused",
+    SubscriptionMove.RESUME: "resumed",
+    SubscriptionMove.RESUME_TRIAL: "resumed",
+    SubscriptionMove.MARK_UNPAID: "marked_unpaid",
+    SubscriptionMove.CANCEL: "canceled",
+    SubscriptionMove.COMPLETE: "completed",
+}
+_MET = {
+    SubscriptionMove.ACTIVATE: Action.END_TRIAL,
+    SubscriptionMove.START_TRIAL: Action.END_TRIAL,
+    SubscriptionMove.FALL_BEHIND: Action.FALL_BEHIND,
+    SubscriptionMove.RECOVER: Action.RECOVER,
+    SubscriptionMove.PAUSE: Action.PAUSE_NOW,
+    SubscriptionMove.RESUME: Action.RESUME,
+    SubscriptionMove.RESUME_TRIAL: Action.RESUME,
+    SubscriptionMove.MARK_UNPAID: Action.GIVE_UP_UNPAID,
+    SubscriptionMove.CANCEL: Action.CANCEL_NOW,
+    SubscriptionMove.COMPLETE: Action.COMPLETE,
+}
+
+
+def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Restore the current period's price from before invoices that are void now."""
+    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
+        owner = subscriptions.lock_one(connection, row["subscription_id"])
+        newest = invoices.is_newest(connection, row)
+        if owner is not None and newest and owner["period_amount"] is not None:
+            price = segments.price_before(row, owner["period_amount"])
+            subscriptions.change(connection, owner["id"], period_amount=price)
+
+
+def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+    """Move a subscription whose last open invoice was closed without payment."""
+    status = SubscriptionStatus(row["status"])
+    if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
+        return
+    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+        move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+    elif status is SubscriptionStatus.PAST_DUE:
+        move(connection, row["id"], SubscriptionMove.RECOVER, now, by)
+
+
+def close_all(
+    connection: Connection,
+    rows: Sequence[Mapping[Any, Any]],
+    status: InvoiceStatus,
+    reason: str,
+    by: Actor,
+    now: datetime,
+    cap: Cap | None = None,
+) -> None:
+    """Close invoices that will not be paid; `cap` is the dunning cap that was reached, if any.
+
+    Credit that a void invoice used is returned. A charge that may
+    have been sent is queried.
+    """
+    ids = [row["id"] for row in rows]
+    invoices.close(connection, ids, status, now, reason)
+    doubtful_charges.ask_about(connection, ids, now)
+    if status is InvoiceStatus.VOID:
+        if any(row["credited"] for row in rows):
+            balances.put_back(connection, ids)
+        _fall_back(connection, rows)
+    told: dict[str, Any] = {"cap": cap} if cap else {}
+    kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
+    events.record(
+        connection,
+        [
+            event(
+                kind, at=now, by=by, customer_id=row["customer_id"],
+                subscription_id=row["subscription_id"], invoice_id=row["id"],
+                amount=row["amount"], why=reason, **told,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Customers' wallets: link, poll, expire and unlink."""

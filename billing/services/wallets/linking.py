@@ -1,0 +1,398 @@
+"""Linking: a customer's wallet from the first link until its token expires."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Connection
+
+from billing.domain import wallet
+from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
+from billing.domain.events import Actor, event
+from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
+from billing.domain.subscription import SubscriptionStatus
+from billing.domain.wallet import WalletMove, WalletStatus
+from billing.gateway.urls import is_url
+from billing.services.context import (
+    LEASE_SECONDS,
+    Context,
+    Request,
+    check_same,
+    derived_id,
+    once,
+)
+from billing.services.operating import isolation, safety, token_keys
+from billing.services.subscriptions import starting, transitions
+from billing.services.wallets import unlinking
+from billing.store.queries import catalog, events, invoices, subscriptions, wallets
+from billing.store.queries.holding import Kind
+from schedules.durations import add, parse_duration
+
+log = structlog.get_logger(__name__)
+
+FIRST_POLL = timedelta(seconds=5)
+NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)
+"""A wallet without a registration URL after this time was left by a process that died."""
+UTC = ZoneInfo("UTC")
+TOKEN_LIFE = parse_duration(f"{wallet.TOKEN_LIFE_YEARS} year")
+
+
+def bind(
+    context: Context,
+    customer_id: str,
+    phone: str,
+    by: Actor,
+    *,
+    success_url: str | None = None,
+    failure_url: str | None = None,
+    replace: bool = False,
+    request: Request | None = None,
+) -> UUID:
+    """Start linking a customer's OVO account, and return the wallet's id.
+
+    `replace` ends a wallet whose token no key opens; one that opens has to be unbound first.
+    The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
+    WalletAlreadyLinked, InvalidValue or GatewayRefused.
+    """
+    if not re.fullmatch("62[0-9]{8,13}", phone):
+        raise InvalidValue(
+            "phone must be an OVO number in the form 62..., 10 to 15 digits, without + or blanks"
+        )
+    for url in filter(None, (success_url, failure_url)):
+        if not is_url(url):
+            raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")
+    made = False
+
+    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+        nonlocal made
+        safety.require_ours(context, connection)
+        wallet_id = derived_id(connection, request) or uuid4()
+        earlier = wallets.lock(connection, wallet_id) if request is not None else None
+        if earlier is not None:
+            check_same(request, earlier["customer_id"], customer_id)
+            return {"wallet": str(wallet_id)}
+        if catalog.customer(connection, customer_id) is None:
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        _close_unopenable(context, connection, customer_id, by, now, replace=replace)
+        added = wallets.add(
+            connection,
+            id=wallet_id,
+            customer_id=customer_id,
+            status=WalletStatus.PENDING,
+            phone_sealed=context.vault.seal(phone.encode()),
+            masked_phone=f"****{phone[-4:]}",
+            created_at=now,
+            next_attempt_at=now + NO_LINK_GIVEN_UP_AFTER,
+        )
+        if not added:
+            raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
+        told = event("wallet.link_requested", at=now, by=by, customer_id=customer_id)
+        events.record(connection, [told | {"data": {"wallet": str(wallet_id)}}])
+        made = True
+        return {"wallet": str(wallet_id)}
+
+    begun = UUID(once(context, request, act)["wallet"])
+    if made:
+        _ask_for_link(context, begun, phone, success_url, failure_url)
+    return begun
+
+
+def _close_unopenable(
+    context: Context, connection: Connection, customer_id: str, by: Actor, now: datetime,
+    *, replace: bool,
+) -> None:  # fmt: skip
+    """Close a wallet whose token no key decrypts: it can be neither charged nor unlinked.
+
+    Only on an operator's request: with the right key it may be usable. Raises WalletAlreadyLinked.
+    """
+    live = wallets.live_of(connection, customer_id)
+    if (
+        live is None
+        or live["token_sealed"] is None
+        or token_keys.opens(context, live["token_sealed"])
+    ):
+        return
+    if not replace:
+        raise WalletAlreadyLinked(
+            f"the customer's wallet {live['masked_phone']} is {live['status']}, and"
+            " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
+            " or replace that wallet with --replace (task: replace=true)"
+        )
+    row = wallets.lock(connection, live["id"])
+    if row is None or row["token_sealed"] != live["token_sealed"]:
+        return
+    if row["status"] == WalletStatus.ACTIVE:
+        transitions.lose_wallet(connection, row["id"], now, token_keys.UNOPENABLE)
+    elif row["status"] == WalletStatus.UNBINDING:
+        status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
+        unlinking.close(connection, row, status, token_keys.UNOPENABLE, now)
+        # It is told apart from a token that the gateway has deleted by being kept.
+        wallets.change(connection, row["id"], token_sealed=row["token_sealed"])
+    told = event("wallet.replaced", at=now, by=by, customer_id=customer_id)
+    events.record(connection, [told | {"data": {"wallet": str(row["id"])}}])
+
+
+def _already(live: Mapping[Any, Any] | None) -> str:
+    if live is None or live["status"] == WalletStatus.PENDING:
+        return "the customer has a link that is still open; finish it, or: billing wallet unbind"
+    return f"the customer's wallet is {live['status']}; unbind it first: billing wallet unbind"
+
+
+def _ask_for_link(
+    context: Context, wallet_id: UUID, phone: str, success_url: str | None, failure_url: str | None
+) -> None:
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        customer = catalog.customer(connection, row["customer_id"]) if row else None
+    if customer is None:
+        return
+    _delete_lost_tokens(context, customer)
+    binding = Binding(
+        request_id=str(wallet_id),
+        payer=unlinking.payer(customer),
+        wallet_phone=phone,
+        success_url=success_url or context.settings.link_success_url,
+        failure_url=failure_url or context.settings.link_failure_url,
+    )
+    outcome = context.gateway.bind(binding)
+    if not isinstance(outcome, BindingStarted):
+        why = _why(outcome)
+        _link_failed(context, wallet_id, why)
+        raise GatewayRefused(f"the gateway gave no registration link: {why}")
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return  # it was given up while the gateway was thinking
+        wallets.change(
+            connection,
+            wallet_id,
+            registration_url=outcome.registration_url,
+            next_attempt_at=now + FIRST_POLL,
+        )
+
+
+def _delete_lost_tokens(context: Context, customer: Mapping[Any, Any]) -> None:
+    """Delete tokens that the gateway lists but that no key of ours decrypts.
+
+    The gateway refuses to link a customer who has a live token.
+    """
+    with context.database.transaction() as connection:
+        sealed = wallets.earlier_tokens(connection, customer["id"])
+    if all(token_keys.opens(context, token) for token in sealed):
+        return
+    answer = context.gateway.list_tokens(customer["id"])
+    for token in answer.tokens if isinstance(answer, Tokens) else ():
+        context.gateway.unbind(unlinking.payer(customer), token.token, str(uuid4()))
+
+
+def _why(outcome: BindOutcome) -> str:
+    code = getattr(outcome, "code", "") or getattr(outcome, "reason", "")
+    message = getattr(outcome, "message", "")
+    return f"{code} ({message})" if message else code
+
+
+def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return
+        status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
+        unlinking.close(connection, row, status, why, now)
+
+
+def expire_due(context: Context, limit: int) -> int:
+    """Expire wallets whose token is one year old, and request new links."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = wallets.expiring(connection, now, limit)
+
+    def expire(wallet_id: UUID) -> None:
+        # One at a time: whoever holds several wallets may take them in another order.
+        with context.database.transaction() as connection:
+            transitions.lose_wallet(connection, wallet_id, now, "the token has expired")
+
+    isolation.each(context, Kind.WALLET, due, expire)
+    return len(due)
+
+
+def give_notice(context: Context, limit: int) -> int:
+    """Record an event for tokens that expire soon, with the affected subscriptions."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        due = wallets.due_to_notify(connection, now, limit)
+    if due:
+        isolation.isolate(
+            due, lambda part: _tell(context, part, now), isolation.holder(context, Kind.WALLET)
+        )
+    return len(due)
+
+
+def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
+    with context.database.transaction() as connection:
+        due = wallets.to_notify(connection, now, ids)
+        for row in due:
+            following = wallet.next_notice(row["expires_at"], now)
+            wallets.change(connection, row["id"], next_notice_at=following)
+        told = [
+            event(
+                "wallet.expiring", at=now, customer_id=row["customer_id"],
+                wallet=str(row["id"]), expires_at=row["expires_at"].isoformat(),
+                days=(row["expires_at"] - now).days, subscriptions=row["subscriptions"],
+            )
+            for row in due
+        ]  # fmt: skip
+        events.record(connection, told)
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease wallets whose link must be polled or whose token must be deleted."""
+    now = context.clock.now()
+    with context.database.transaction() as connection:
+        if not safety.is_ours(context, connection):
+            return []
+        rows = wallets.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
+    return [row["id"] for row in rows]
+
+
+def attend(context: Context, wallet_id: UUID) -> None:
+    """Poll one wallet's link or delete its token. On an error the wallet is held."""
+    isolation.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), tries=1)
+
+
+def _attend(context: Context, wallet_id: UUID) -> None:
+    with context.database.transaction() as connection:
+        row = wallets.lock(connection, wallet_id)
+        if row is None or row["held_at"] is not None:
+            return
+        if not safety.is_ours(context, connection):
+            return
+    if row["status"] == WalletStatus.PENDING:
+        _poll(context, row)
+    elif row["unbind_wanted_at"] is not None:
+        unlinking.delete_token(context, row)
+    elif row["next_attempt_at"] is not None:
+        with context.database.transaction() as connection:
+            wallets.nothing_to_do(connection, wallet_id)
+
+
+def refresh(context: Context, customer_id: str) -> None:
+    """Check now whether the customer has finished linking."""
+    with context.database.transaction() as connection:
+        safety.require_ours(context, connection)
+        row = wallets.live_of(connection, customer_id)
+    if row is None:
+        raise NotKnown(
+            f"customer {customer_id!r} has no wallet; link one with: billing wallet bind"
+        )
+    if row["status"] == WalletStatus.PENDING:
+        _poll(context, row)
+
+
+_NO_BALANCE = {
+    "read_timeout": "did not answer in time; try again",
+    "connection_lost": "closed the connection; try again",
+}
+"""How an unanswered balance query is reported, by the transport's reason."""
+
+
+def balance(context: Context, customer_id: str) -> Balance:
+    """Query the gateway for the customer's OVO balance, in whole rupiah."""
+    with context.database.transaction() as connection:
+        safety.require_ours(context, connection)
+        row = wallets.live_of(connection, customer_id)
+    if row is None or row["token_sealed"] is None:
+        raise NotKnown(f"customer {customer_id!r} has no linked wallet")
+    answer = context.gateway.balance(customer_id, context.vault.open(row["token_sealed"]).decode())
+    if not isinstance(answer, Balance):
+        code = getattr(answer, "code", "") or getattr(answer, "reason", "")
+        why = _NO_BALANCE.get(code, f"gave no balance: {code}")
+        raise GatewayRefused(f"the gateway {why}")
+    return answer
+
+
+def _poll(context: Context, row: Mapping[Any, Any]) -> None:
+    now = context.clock.now()
+    age = now - row["created_at"]
+    without_link = row["registration_url"] is None and age >= NO_LINK_GIVEN_UP_AFTER
+    if age > wallet.LINK_LIFE or without_link:
+        _link_failed(context, row["id"], "the customer did not finish the link")
+        return
+    answer = context.gateway.list_tokens(row["customer_id"])
+    token = _matching(context, row, answer) if isinstance(answer, Tokens) else None
+    if token is not None:
+        _activate(context, row, token)
+        return
+    with context.database.transaction() as connection:
+        fresh = wallets.lock(connection, row["id"])
+        if fresh is None or fresh["status"] != WalletStatus.PENDING:
+            return  # another poll, at the same time, has seen the token
+        wallets.change(
+            connection,
+            row["id"],
+            next_attempt_at=now + wallet.poll_after(age),
+            leased_until=None,
+        )
+
+
+def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token | None:
+    """Find the token of this link: the right phone, and not a token of an earlier wallet.
+
+    A customer whose token expired still has it in the list until the new link is finished.
+    """
+    with context.database.transaction() as connection:
+        sealed = wallets.earlier_tokens(connection, row["customer_id"])
+    # One that no key opens cannot be compared; the gateway was asked to delete it before.
+    old = {
+        context.vault.open(token).decode() for token in sealed if token_keys.opens(context, token)
+    }
+    digits = row["masked_phone"][-4:]
+    for token in answer.tokens:
+        if token.token not in old and token.masked_phone[-4:] in {digits, ""}:
+            return token
+    return None
+
+
+def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
+    now = context.clock.now()
+    customer_id = seen["customer_id"]
+    hashes = context.vault.hashes(token.token.encode())
+    with context.database.transaction() as connection:
+        catalog.lock_customer(connection, customer_id)
+        waiting = subscriptions.lock_of_customer(connection, customer_id)
+        row = wallets.lock(connection, seen["id"])
+        if row is None or row["status"] != WalletStatus.PENDING:
+            return
+        other = wallets.other_holder(connection, customer_id, hashes)
+        if other is not None:
+            status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
+            why = f"its token already belongs to customer {other!r}; unbind that wallet first"
+            unlinking.close(connection, row, status, why, now)
+            return
+        expires_at = add(TOKEN_LIFE, now, UTC)
+        wallets.change(
+            connection,
+            row["id"],
+            status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
+            token_sealed=context.vault.seal(token.token.encode()),
+            token_hash=hashes[0],
+            bound_at=now,
+            expires_at=expires_at,
+            next_notice_at=wallet.next_notice(expires_at, now),
+            registration_url=None,
+            next_attempt_at=None,
+            leased_until=None,
+            held_at=None,
+            held_why=None,
+        )
+        told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
+        events.record(connection, [told])
+        for pending in waiting:
+            if pending["status"] == SubscriptionStatus.PENDING:
+                starting.start(connection, pending, now, waited=True)
+        invoices.try_new_wallet(connection, customer_id, now)

@@ -1,0 +1,69 @@
+"""Rows as types: the fields of a NamedTuple are the columns that its statement selects.
+
+A wrong name is then an error of mypy, and not of the night in which its line runs first. Texts of
+an enum arrive as its members. It knows no table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import cache
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+
+from sqlalchemy import CursorResult
+
+R = TypeVar("R", bound=NamedTuple)
+
+
+def columns(row: type[NamedTuple], of: str = "", **sources: str) -> str:
+    """The select list of a row: each field is a column of the table named `of`.
+
+    `sources` has the SQL of a field that is something else.
+    """
+    unknown = sources.keys() - set(row._fields)
+    if unknown:
+        raise ValueError(f"{row.__name__} has no field {', '.join(sorted(unknown))}")
+    prefix = f"{of}." if of else ""
+    return ", ".join(
+        f"{sources[name]} AS {name}" if name in sources else prefix + name for name in row._fields
+    )
+
+
+def every(row: type[R], found: CursorResult[Any]) -> list[R]:
+    """All rows that a statement with this row's select list found."""
+    make: Callable[[Iterable[Any]], R] = _maker(row)
+    return [make(values) for values in found]
+
+
+def at_most_one(row: type[R], found: CursorResult[Any]) -> R | None:
+    """The row that such a statement found, or None; two are an error."""
+    make: Callable[[Iterable[Any]], R] = _maker(row)
+    values = found.one_or_none()
+    return None if values is None else make(values)
+
+
+def part(row: type[R], of: Mapping[Any, Any]) -> R:
+    """The fields of a row, out of a wider one whose columns still have names of strings."""
+    make: Callable[[Iterable[Any]], R] = _maker(row)
+    return make(of[name] for name in row._fields)
+
+
+@cache
+def _maker(row: type[R]) -> Callable[[Iterable[Any]], R]:
+    """What makes a row of the values of its columns."""
+    enums = {
+        place: kind
+        for place, hint in enumerate(get_type_hints(row).values())
+        for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))
+        if isinstance(kind, type) and issubclass(kind, StrEnum)
+    }
+    if not enums:
+        return row._make
+
+    def make(values: Iterable[Any]) -> R:
+        return row._make(
+            enums[place](value) if place in enums and value is not None else value
+            for place, value in enumerate(values)
+        )
+
+    return make

@@ -1,0 +1,177 @@
+"""The glossary is kept: names and help texts use its words, and none that it rules out."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+import typer
+from sqlmodel import SQLModel
+from typer.core import TyperGroup
+
+from billing import cli
+from billing.config import Settings
+from billing.store import tables
+from tests.house.tree import PACKAGES, ROOT, commands, modules
+
+PAGE = ROOT / "docs" / "glossary.md"
+ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<meaning>[^|]+) \| (?P<nots>[^|]+) \|$", re.MULTILINE)
+HEAD = "word"
+DOTTED = re.compile(r"[a-z]+\.[a-z]+(_[a-z]+)*")
+NOUNS = {
+    "audit", "charge", "charging", "clock", "coupon", "credit", "customer", "invoice", "plan",
+    "refund", "subscription", "wallet",
+}  # fmt: skip
+"""With what events and log lines begin."""
+SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
+"""Where messages are written."""
+QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
+"""With what the names of tasks begin."""
+
+
+def rows() -> list[tuple[str, str, list[str]]]:
+    """Each word of the glossary with its meaning and the words that are not used for it."""
+    found = [
+        (row["word"], row["meaning"], row["nots"].split(", "))
+        for row in ROW.finditer(PAGE.read_text())
+    ]
+    return [row for row in found if row[0] != HEAD]
+
+
+def plain(text: str) -> str:
+    """A text as words in lower case with one blank between them."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
+
+
+def ruled_out(text: str) -> list[str]:
+    """The words of the "not" column that are in a text."""
+    words = f" {plain(text)} "
+    return [each for _, _, nots in rows() for each in nots if f" {plain(each)} " in words]
+
+
+def columns() -> Iterator[str]:
+    """Every table and column."""
+    assert tables
+    for name, table in SQLModel.metadata.tables.items():
+        yield name
+        yield from (f"{name}.{column.name}" for column in table.columns)
+
+
+def dotted(folders: tuple[str, ...], nouns: set[str]) -> Iterator[str]:
+    """Every text in the form `noun.word_word` whose noun is one of these."""
+    for module in modules(*folders):
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and DOTTED.fullmatch(node.value)
+                and node.value.partition(".")[0] in nouns
+            ):
+                yield node.value
+
+
+def names() -> dict[str, set[str]]:
+    """All names that people and programs see, by what they name."""
+    return {
+        "column": set(columns()),
+        "event": set(dotted(PACKAGES, NOUNS)),
+        "task": set(dotted(("workers",), QUEUES)),
+        "command": {" ".join(words) for words in commands()},
+        "option": {option for options in commands().values() for option in options},
+        "setting": set(Settings.model_fields),
+    }
+
+
+def helps(command: object = None, words: tuple[str, ...] = ("billing",)) -> Iterator[str]:
+    """Every help text: of a command, its examples, its options and its arguments."""
+    command = command or typer.main.get_command(cli.app)
+    place = " ".join(words)
+    yield f"{place}: {getattr(command, 'help', '')} {getattr(command, 'epilog', '')}"
+    for parameter in getattr(command, "params", []):
+        yield f"{place}: {parameter.opts[0]}: {getattr(parameter, 'help', '')}"
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from helps(inner, (*words, name))
+
+
+def messages() -> Iterator[str]:
+    """Every text of several words that the commands, tasks and rules may show, as it is written."""
+    for module in modules(*SPEAKING):
+        written = list(ast.walk(module.tree))
+        silent = {id(each.value) for each in written if isinstance(each, ast.Expr)}
+        for each in written:
+            if isinstance(each, ast.JoinedStr):
+                silent.update(id(part) for part in each.values)
+        for each in written:
+            if isinstance(each, ast.JoinedStr):
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else " "
+                    for part in each.values
+                )
+            elif isinstance(each, ast.Constant) and id(each) not in silent:
+                text = str(each.value)
+            else:
+                continue
+            if " " in text.strip():
+                yield module.at(each, text)
+
+
+def test_each_row_of_the_glossary_is_complete() -> None:
+    """A row has a word, a meaning that is a sentence, and words that are not used for it."""
+    found = rows()
+    listed = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+
+    assert len(found) == sum(not line.startswith("| word |") for line in listed)
+    for word, meaning, nots in found:
+        assert meaning.endswith((".", "…")), word
+        assert all(nots), word
+
+
+def test_each_word_of_the_glossary_is_listed_once() -> None:
+    """No word stands for two ideas, and none is ruled out by one row and used by another."""
+    used = [word for listed, _, _ in rows() for word in listed.split(", ")]
+    nots = [word for _, _, listed in rows() for word in listed]
+
+    assert len(used) == len(set(used))
+    assert len(nots) == len(set(nots))
+    assert not set(used) & set(nots)
+
+
+@pytest.mark.parametrize("kind", ["column", "event", "task", "command", "option", "setting"])
+def test_names_use_the_words_of_the_glossary(kind: str) -> None:
+    """No name that people and programs see has a word of the "not" column."""
+    found = names()[kind]
+
+    assert len(found) > 15
+    assert {name: wrong for name in found if (wrong := ruled_out(name))} == {}
+
+
+def test_help_texts_use_the_words_of_the_glossary() -> None:
+    """No help text of the `billing` command has a word of the "not" column."""
+    found = list(helps())
+
+    assert len(found) > 200
+    assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
+
+
+def test_help_texts_are_printed_whole() -> None:
+    """Rich drops square brackets as markup: no help text has any, except around bold examples."""
+    found = [re.sub(r"\[/?bold\]", "", text) for text in helps()]
+
+    assert len(found) > 200
+    assert [text for text in found if "[" in text] == []
+
+
+def test_messages_use_the_words_of_the_glossary() -> None:
+    """No error message, printed line or description of a setting has a word of the "not" column."""
+    found = [*messages(), *(field.description or "" for field in Settings.model_fields.values())]
+
+    assert len(found) > 500
+    assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
+
+
+def test_words_that_are_ruled_out_are_found() -> None:
+    """A word is found in a name, in a sentence and across blanks; a part of a word is not one."""
+    assert ruled_out("charge.written_off") == ["written off"]
+    assert ruled_out("Money is given back.") == ["given back"]
+    assert ruled_out("no_bills") == []

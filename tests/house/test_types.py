@@ -1,0 +1,100 @@
+"""Rows on the path that moves money have types, and mypy finds mistakes about them."""
+
+import ast
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import PACKAGES, ROOT, modules
+
+TYPED = {
+    *(f"billing/domain/{name}.py" for name in ("conservation", "refund", "refund_settlement")),
+    *(
+        f"billing/store/queries/{name}.py"
+        for name in ("balances", "conservation", "coupons", "refunds")
+    ),
+    *(
+        f"billing/services/money/{name}.py"
+        for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")
+    ),
+}
+"""Modules in which no row has names of strings any more."""
+RIGHT = """
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain.refund_settlement import Facts
+from billing.store.queries import refunds
+
+
+def amount(connection: Connection, refund_id: UUID) -> int:
+    row = refunds.lock(connection, refund_id)
+    return 0 if row is None else row.amount
+
+
+def facts(row: refunds.LockedRefund, now: datetime) -> Facts:
+    return Facts(row.status, row.purpose, sent_at=now, tries=row.tries, turned_away=0, waits=0)
+
+
+def send(connection: Connection, refund_id: UUID, now: datetime) -> None:
+    refunds.change(connection, refund_id, tries=1, sent_at=now)
+"""
+
+
+def errors(code: str, place: Path) -> list[str]:
+    """What mypy finds in a module, under the settings of this project."""
+    # Of two files with one name, one size and one second mypy would read the first only.
+    module = place / f"example_{sha256(code.encode()).hexdigest()}.py"
+    module.write_text(code)
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(module)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.stderr == ""
+    return [line for line in found.stdout.splitlines() if ": note: " not in line]
+
+
+@pytest.mark.timeout(180)  # without a cache mypy reads everything that the example imports
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("row.amount", "row.amuont", '"LockedRefund" has no attribute "amuont"'),
+        (", turned_away=0", "", 'Missing positional argument "turned_away" in call to "Facts"'),
+        ("tries=1", "tires=1", 'Unexpected keyword argument "tires" for "change"'),
+        ("row.tries", "row.sent_at", 'has incompatible type "datetime | None"'),
+    ],
+    ids=["a wrong column", "a forgotten field", "a wrong column written", "a column of other type"],
+)
+def test_mypy_finds_a_mistake_about_a_row(
+    tmp_path: Path, right: str, wrong: str, said: str
+) -> None:
+    """A name that is no column, a fact that is left out: each is one error, all else is none."""
+    assert errors(RIGHT, tmp_path) == []
+
+    [error] = errors(RIGHT.replace(right, wrong), tmp_path)
+
+    assert said in error
+
+
+def test_no_row_has_names_of_strings_where_money_moves() -> None:
+    """In modules whose rows have types, nothing reads a mapping by a name that mypy cannot see."""
+    typed = [module for module in modules(*PACKAGES) if module.name in TYPED]
+    found = [
+        module.at(node, ast.unparse(node))
+        for module in typed
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Name) and node.id in {"Mapping", "RowMapping"})
+        or (isinstance(node, ast.Attribute) and node.attr == "mappings")
+        or (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.slice, ast.Constant)
+            and isinstance(node.slice.value, str)
+        )
+    ]
+
+    assert {module.name for module in typed} == TYPED
+    assert found == []

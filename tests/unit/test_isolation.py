@@ -1,0 +1,181 @@
+"""Halving: the rows that fail are found, the others are done, and what is not a row is raised."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
+
+from billing.domain.errors import InvalidValue, NotConfigured
+from billing.services.operating import isolation
+
+
+class Work:
+    """A batch that fails when a bad row is in it; what was done, and how often it was tried."""
+
+    def __init__(self, bad: set[int], error: Exception | None = None) -> None:
+        self.bad, self.error = bad, error or ValueError("bad")
+        self.done: list[int] = []
+        self.held: list[int] = []
+        self.calls = 0
+
+    def __call__(self, part: Sequence[int]) -> int:
+        """Do a part, or fail."""
+        self.calls += 1
+        if self.bad & set(part):
+            raise self.error
+        self.done += part
+        return len(part)
+
+    def hold(self, row: int, error: Exception) -> None:
+        """Note which one was held."""
+        assert error is self.error
+        self.held.append(row)
+
+
+@given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=8))
+def test_the_rows_that_fail_are_held_and_each_other_is_done_once(count: int, bad: set[int]) -> None:
+    """Whatever the batch and wherever the bad ones stand; what is returned adds up."""
+    work = Work(bad & set(range(count)))
+    returned = isolation.isolate(range(count), work, work.hold)
+
+    assert sorted(work.held) == sorted(work.bad)
+    assert work.done == [row for row in range(count) if row not in work.bad]
+    assert sum(returned) == len(work.done)
+
+
+def test_a_batch_without_a_bad_row_costs_one_try() -> None:
+    """Nothing is added to the good path."""
+    work = Work(set())
+    assert isolation.isolate(range(1_000), work, work.hold) == [1_000]
+    assert work.calls == 1
+
+
+def test_one_bad_row_of_a_thousand_costs_a_few_tries() -> None:
+    """Each halving is two tries: twenty for a thousand."""
+    work = Work({617})
+    isolation.isolate(range(1_000), work, work.hold)
+    assert work.calls <= 21
+
+
+def test_a_row_alone_is_tried_once_more_before_it_is_held() -> None:
+    """What another process made fail by the way succeeds the second time."""
+    errors = iter([ValueError("by the way")])
+
+    def work(part: Sequence[int]) -> int:
+        for error in errors:
+            raise error
+        return len(part)
+
+    assert isolation.isolate([1], work, lambda _row, _error: pytest.fail("held")) == [1]
+
+
+def test_what_fails_for_all_holds_no_more_than_a_few() -> None:
+    """A bug is not about rows: it is raised, and the tick fails for everybody to see."""
+    work = Work(set(range(500)))
+    with pytest.raises(ValueError, match="bad"):
+        isolation.isolate(range(500), work, work.hold)
+    assert len(work.held) == isolation.HELD_AT_ONCE_MAX
+
+
+def of_database(kind: type[Exception], original: Exception) -> Exception:
+    """An error as SQLAlchemy raises it, with a statement and parameters that nobody may see."""
+    return kind("INSERT INTO wallets", {"token": "c15d437b56b918abaa3951b0beb48a57"}, original)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_database(OperationalError, Exception("deadlock detected")),
+        of_database(ProgrammingError, Exception("no such table")),
+        OSError(28, "No space left on device"),
+        MemoryError(),
+        RuntimeError("cannot schedule new futures after shutdown"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_about_everybody_is_raised_at_once(error: Exception) -> None:
+    """A database that is away, a full disk or the end of the process hold no row."""
+    work = Work({3}, error)
+    with pytest.raises(type(error)):
+        isolation.isolate(range(10), work, work.hold)
+    assert (work.calls, work.held) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_database(IntegrityError, Exception("violates check constraint")),
+        of_database(DataError, Exception("value too long")),
+        InvalidValue("too much"),
+        NotConfigured("does not open"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        KeyError("name"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_about_a_row_holds_that_row(error: Exception) -> None:
+    """What a constraint refuses, and a value that makes no sense."""
+    work = Work({3}, error)
+    isolation.isolate(range(10), work, work.hold)
+    assert work.held == [3]
+
+
+def test_a_reason_is_one_line_without_secrets() -> None:
+    """The database's message without its detail, which has the row in it; nothing unprintable."""
+    message = SimpleNamespace(message_primary='new row violates check "invoices_amount_check"')
+    original = Exception("Failing row contains (c15d437b56b918abaa3951b0beb48a57)")
+    original.diag = message  # type: ignore[attr-defined]
+    said = isolation.one_line(of_database(IntegrityError, original))
+    assert said == 'Exception: new row violates check "invoices_amount_check"'
+
+    told = isolation.one_line(ValueError("call 6281234567890\n\x1b[2Jat once" + "!" * 1_000))
+    assert "6281234567890" not in told
+    assert told.isprintable()
+    assert len(told) <= isolation.WHY_MAX
+
+
+def test_of_rows_worked_on_one_by_one_each_that_fails_is_held_and_a_bug_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same promise where each row has a transaction of its own."""
+    held: list[int] = []
+    monkeypatch.setattr(isolation, "set_aside", lambda _c, _k, row, _e: held.append(row))
+
+    def work(row: int) -> None:
+        if row in bad:
+            raise ValueError("bad")
+        done.append(row)
+
+    done: list[int] = []
+    bad = {2, 5}
+    isolation.each(None, None, range(8), work)  # type: ignore[arg-type]
+    assert (held, done) == ([2, 5], [0, 1, 3, 4, 6, 7])
+
+    held.clear()
+    bad = set(range(100))
+    with pytest.raises(ValueError, match="bad"):
+        isolation.each(None, None, range(100), work)  # type: ignore[arg-type]
+    assert len(held) == isolation.HELD_AT_ONCE_MAX
+
+
+class Away(Exception):
+    """What the driver says of a row that somebody else's session holds."""
+
+    sqlstate = "55P03"
+
+
+def test_a_locked_row_is_passed_over_and_a_locked_table_is_raised() -> None:
+    """Nobody is held for a lock; when all are locked, it is not about rows."""
+    work = Work({3, 7}, of_database(OperationalError, Away("canceled")))
+    passed: list[int] = []
+    isolation.isolate(range(10), work, work.hold, lambda row, _error: passed.append(row))
+
+    assert (passed, work.held) == ([3, 7], [])
+    assert sorted(work.done) == [0, 1, 2, 4, 5, 6, 8, 9]
+
+    work.bad = set(range(100))
+    with pytest.raises(OperationalError):
+        isolation.isolate(range(100), work, work.hold)

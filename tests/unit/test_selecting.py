@@ -1,0 +1,116 @@
+"""Rows as types: the select list, what becomes of values, and the types that tables have."""
+
+from enum import StrEnum
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import pytest
+from sqlalchemy import Table
+
+from billing.domain.pricing import CreditLeft
+from billing.store.queries.balances import Credit
+from billing.store.queries.charges import Money
+from billing.store.queries.conservation import CreditUse, NewRefund
+from billing.store.queries.coupons import Coupon
+from billing.store.queries.invoices import BilledDays, GivenUp, Standing
+from billing.store.queries.refunds import Changes, LockedRefund, Progress
+from billing.store.queries.subscriptions import End
+from billing.store.selecting import columns, part
+from billing.store.tables import (
+    CHARGES,
+    COUPONS,
+    CREDIT_USES,
+    CREDITS,
+    INVOICES,
+    REFUNDS,
+    SUBSCRIPTIONS,
+)
+
+
+class Colour(StrEnum):
+    """An enum of two."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Ball(NamedTuple):
+    """A row."""
+
+    id: int
+    colour: Colour
+    inside: Colour | None
+
+
+def test_a_select_list_is_the_fields_in_their_order() -> None:
+    """Each is a column of the table that is named, or what is said for it."""
+    assert columns(Ball) == "id, colour, inside"
+    assert columns(Ball, "b", inside="c.colour") == "b.id, b.colour, c.colour AS inside"
+
+
+def test_a_source_for_a_field_that_is_not_there_is_refused() -> None:
+    """A typing error there is found when the module is imported."""
+    with pytest.raises(ValueError, match="Ball has no field insied"):
+        columns(Ball, insied="c.colour")
+
+
+def test_a_text_of_an_enum_arrives_as_its_member() -> None:
+    """So that a comparison with another enum's member is an error of mypy; None stays None."""
+    [full, empty] = [
+        part(Ball, {"id": 7, "colour": "red", "inside": inside, "size": 3})
+        for inside in ("blue", None)
+    ]
+
+    assert full.colour is Colour.RED
+    assert full.inside is Colour.BLUE
+    assert empty == (7, Colour.RED, None)
+
+
+def test_a_word_that_is_no_member_is_refused() -> None:
+    """A row that the code does not know is not read as if it did."""
+    with pytest.raises(ValueError, match="'green' is not a valid Colour"):
+        part(Ball, {"id": 7, "colour": "green", "inside": None})
+
+
+def kinds(hint: Any) -> set[Any]:
+    """The types in an annotation, with texts for enums, as the database has them."""
+    said = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return {str if isinstance(kind, type) and issubclass(kind, StrEnum) else kind for kind in said}
+
+
+def held(table: Table, name: str) -> set[Any]:
+    """The types of a column's values."""
+    column = table.c[name]
+    return {column.type.python_type} | ({type(None)} if column.nullable else set())
+
+
+@pytest.mark.parametrize(
+    ("row", "table", "others"),
+    [
+        (LockedRefund, REFUNDS, {"subscription_id", "gateway_number", "surplus"}),
+        (Progress, REFUNDS, set()),
+        (Credit, CREDITS, set()),
+        (CreditLeft, CREDITS, set()),
+        (CreditUse, CREDIT_USES, set()),
+        (Money, CHARGES, set()),
+        (Coupon, COUPONS, {"amount"}),
+        (Standing, INVOICES, set()),
+        (BilledDays, INVOICES, {"lines"}),
+        (GivenUp, INVOICES, {"closed_at"}),
+        (End, SUBSCRIPTIONS, {"timezone"}),
+    ],
+)
+def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[str]) -> None:
+    """What a row says is believed by mypy: it may not hide that a column can be NULL."""
+    hints = {name: hint for name, hint in get_type_hints(row).items() if name not in others}
+
+    assert {name: kinds(hint) for name, hint in hints.items()} == {
+        name: held(table, name) for name in hints
+    }
+
+
+@pytest.mark.parametrize("written", [NewRefund, Changes])
+def test_what_is_written_fits_its_column(written: Any) -> None:
+    """No value that the type allows is one that the column refuses."""
+    for name, hint in get_type_hints(written).items():
+        assert kinds(hint) <= held(REFUNDS, name), name
