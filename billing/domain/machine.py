@@ -11,7 +11,7 @@ Move = TypeVar("Move", bound=StrEnum)
 
 
 def check(table: Mapping[State, Mapping[Move, State]], what: str, state: State, move: Move) -> None:
-    """Raise IllegalMove unless `move` is possible, in words for whoever asked for it."""
+    """Raise IllegalMove unless `move` is possible, with a message for the operator."""
     if move not in table[state]:
         raise IllegalMove(f"{what} is {state}; nothing to {move}")
 

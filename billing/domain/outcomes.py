@@ -51,10 +51,10 @@ class Declined:
 @dataclass(frozen=True, slots=True)
 class Unsent:
     """
-    The money cannot have moved: refused connection, or turned away before the body was read.
+    Nothing was sent, or an answer says that the body was not read.
 
-    `by_answer`: an answer said the latter. That is no certainty: whoever sent it may have passed
-    on the same request before.
+    `by_answer` is true for the second. Such an answer is not proof that no money moved: a proxy
+    may have forwarded an earlier copy of the same request.
     """
 
     reason: str
