@@ -61,6 +61,7 @@ class Skipped(StrEnum):
     UNPAID = "unpaid"
     LATEST = "latest"
     CANCELED = "canceled"
+    HELD = "held"
 
 
 class RefundPolicy(StrEnum):

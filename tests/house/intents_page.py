@@ -58,7 +58,8 @@ and with its own refund, and the new one has nothing left to cancel.
 Every period that is not billed has an event `period.skipped` with its reason in `why`: `paused`
 (it began during a pause), `unpaid` (it began while the subscription was unpaid), `latest` (the plan
 bills the latest period only, and this one went by in an outage), `canceled` (it had begun, was not
-opened yet, and the subscription was cancelled). A trial has no periods.
+opened yet, and the subscription was cancelled), `held` (it had begun, could not be opened since the
+subscription was held, and then dunning gave up). A trial has no periods.
 
 A pause that ends exactly on a due date leaves nothing out: that period opens. A pause in a trial
 keeps the days that are left; the first charge follows at their end. A period that is cut short by

@@ -90,7 +90,11 @@ def give_up(
         covered = [part(GivenUp, {**each, "closed_at": now}) for each in given_up]
         place = zone_of(row)
         unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
-    transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step])
+    at = now
+    if step in {SubscriptionMove.PAUSE, SubscriptionMove.MARK_UNPAID}:
+        # An end or a pause that is overdue came first: no period began after it.
+        at = min([now, *(row[when] for when in ("pause_at", "cancel_at") if row[when])])
+    transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
 
 
 def _give_up_again(

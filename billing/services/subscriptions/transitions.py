@@ -66,7 +66,7 @@ def move(
     starts = None
     if after in subscription.ENDED:
         values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
-        values |= _left_unopened(connection, row, at, now, by)
+        values |= _left_unopened(connection, row, at, now, by, Skipped.CANCELED)
         values |= _never_billed(connection, row, now, by)
         values |= {"held_at": None, "held_why": None}
     elif after not in subscription.OPENING:
@@ -74,6 +74,8 @@ def move(
         if before is SubscriptionStatus.TRIALING:
             left = row["next_due_at"] - at
             values["trial_left_seconds"] = max(int(left.total_seconds()), 0)
+        else:
+            values |= _left_unopened(connection, row, at, now, by, Skipped.HELD)
     elif before not in subscription.OPENING:
         returned = begun_anew(row, at) if anew else resumed(row, at)
         starts = returned.place
@@ -94,9 +96,14 @@ def move(
 
 
 def _left_unopened(
-    connection: Connection, row: Mapping[Any, Any], at: datetime, now: datetime, by: Actor
+    connection: Connection,
+    row: Mapping[Any, Any],
+    at: datetime,
+    now: datetime,
+    by: Actor,
+    why: Skipped,
 ) -> dict[str, Any]:
-    """Record the periods that began before the end and were not opened; they are not owed."""
+    """Record the periods that began before `at` and were not opened; they are not owed."""
     due, first = row["next_due_at"], row["next_period_index"]
     if due is None or due >= at:
         return {}
@@ -107,7 +114,7 @@ def _left_unopened(
     last = last if row["cycles"] is None else min(last, row["cycles"] - 1)
     if last < first:
         return {}
-    _skip(connection, row, (first, last), Skipped.CANCELED, now, by)
+    _skip(connection, row, (first, last), why, now, by)
     return {"next_period_index": last + 1}
 
 

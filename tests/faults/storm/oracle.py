@@ -221,7 +221,11 @@ class Oracle:
         """A period is left out for a pause only if it began in it: the days before were served."""
         for row in self._world.databases.rows(_SKIPPED):
             begins, stopped = row["begins"], row["stopped"]
-            if begins is not None and (stopped is None or begins < stopped):
+            if row["why"] == "held":
+                if not row["held"]:
+                    name = self._world.name(row["subscription_id"])
+                    yield f"UNPAID: {name}: period {row['first']} was left out as held, and was not"
+            elif begins is not None and (stopped is None or begins < stopped):
                 name = self._world.name(row["subscription_id"])
                 yield (
                     f"UNPAID: {name}: period {row['first']} began {begins} and was left out"
@@ -256,8 +260,10 @@ _SKIPPED = """
         (SELECT coalesce((s.data->>'effective_at')::timestamptz, s.at) FROM events s
             WHERE s.subscription_id = e.subscription_id AND s.id < e.id
               AND s.kind IN ('subscription.paused', 'subscription.marked_unpaid')
-            ORDER BY s.id DESC LIMIT 1) AS stopped
-    FROM events e WHERE e.kind = 'period.skipped' AND e.data->>'why' IN ('paused', 'unpaid')
+            ORDER BY s.id DESC LIMIT 1) AS stopped,
+        EXISTS (SELECT 1 FROM events h WHERE h.subscription_id = e.subscription_id
+            AND h.id < e.id AND h.kind = 'subscription.held') AS held
+    FROM events e WHERE e.kind = 'period.skipped' AND e.data->>'why' IN ('paused', 'unpaid', 'held')
     ORDER BY e.id"""
 _SETTLED = """EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
     AND o.period_index = i.period_index AND (EXISTS (SELECT 1 FROM credits c
