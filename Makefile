@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
-JOBS ?= 3
+JOBS ?= 4
 
 .PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants bench bench-scale bench-forecast lock clean
 

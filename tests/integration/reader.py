@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -21,7 +22,12 @@ class Reader:
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Read rows."""
         written = _NAMED.sub(r"%(\1)s", statement.replace("%", "%%"))
-        return self._connection.execute(written.encode(), parameters).fetchall()
+        return self._connection.execute(written.encode(), parameters or {}).fetchall()
+
+    def clock(self) -> datetime | None:
+        """Where the test clock stands."""
+        row = self._connection.execute("SELECT clock_at FROM engine").fetchone()
+        return row and row["clock_at"]
 
     def close(self) -> None:
         """End the connection."""

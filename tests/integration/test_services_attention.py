@@ -129,7 +129,8 @@ Story = Callable[[Engine], None]
 
 def _link(engine: Engine) -> None:
     engine.bind(engine.customer(linked=False))
-    engine.advance(2 * DAY)
+    engine.set_clock(engine.now + 2 * DAY)
+    engine.run()
 
 
 def _unlink(engine: Engine) -> None:
