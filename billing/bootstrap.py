@@ -65,7 +65,7 @@ def clock(settings: Settings, database: Database) -> Clock:
         return SystemClock()
 
     def read() -> datetime | None:
-        with database.transaction() as connection:
+        with database.reading() as connection:
             return engine.clock_at(connection)
 
     return TestClock(read)

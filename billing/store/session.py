@@ -7,7 +7,7 @@ or takes no writes any more, is decided here and nowhere else. It knows no table
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Event
+from threading import Event, local
 from time import monotonic
 from typing import Any
 
@@ -165,6 +165,7 @@ class Database:
             # The one used last knows its statements already, and has their plans.
             pool_use_lifo=True,
         )
+        self._own = local()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -176,7 +177,28 @@ class Database:
         with self._engine.begin() as connection:
             if _BRIEFLY.get():
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
+            outer, self._own.connection = self._connection(), connection
+            try:
+                yield connection
+            finally:
+                self._own.connection = outer
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Read in this thread's open transaction, or in one of its own when there is none.
+
+        A thread that waited for a second connection while it holds one could wait for ever:
+        behind a pooler, all connections may be held by threads that do the same.
+        """
+        connection = self._connection()
+        if connection is not None:
             yield connection
+            return
+        with self.transaction() as connection:
+            yield connection
+
+    def _connection(self) -> Connection | None:
+        return getattr(self._own, "connection", None)
 
     def await_server(self, seconds: float) -> None:
         """Wait, at most so long, until a server takes writes; the next transaction shows whether.

@@ -72,8 +72,7 @@ class Engine:
         self._is_its_own = isinstance(where, str)
         self._reader: Reader | None = None
         if not isinstance(where, str):
-            # Half of all transactions only read the clock or rows: one round trip, not four.
-            self._reader = where.reader()
+            self._reader = where.reader()  # one round trip for rows or the clock, not four
             clock = TestClock(self._reader.clock)
             self.context = replace(self.context, database=where.database, clock=clock)
 
@@ -82,6 +81,12 @@ class Engine:
         self.context.pool.shutdown()
         if self._is_its_own:
             self.context.database.dispose()
+
+    def leave_database(self) -> None:
+        """End every connection, so that the database can be copied."""
+        self.context.database.dispose()
+        if self._reader is not None:
+            self._reader.close()
 
     # --- time and work -----------------------------------------------------------------------
 
@@ -288,12 +293,9 @@ class Engine:
 
     def one(self, statement: str, **parameters: Any) -> Any:
         """Read one value."""
-        if self._reader is not None:
-            [row] = self._reader.rows(statement, parameters)
-            [value] = row.values()
-            return value
-        with self.context.database.transaction() as connection:
-            return connection.execute(text(statement), parameters).scalar_one()
+        [row] = self.rows(statement, **parameters)
+        [value] = row.values()
+        return value
 
     def execute(self, statement: str, **parameters: Any) -> None:
         """Change rows behind the engine's back."""

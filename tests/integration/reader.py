@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -17,18 +18,25 @@ class Reader:
 
     def __init__(self, url: str) -> None:
         plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg.connect(plain, autocommit=True, row_factory=dict_row)
+        self._open = partial(psycopg.connect, plain, autocommit=True, row_factory=dict_row)
+        self._connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Read rows."""
         written = _NAMED.sub(r"%(\1)s", statement.replace("%", "%%"))
-        return self._connection.execute(written.encode(), parameters or {}).fetchall()
+        return self._connected().execute(written.encode(), parameters or {}).fetchall()
 
     def clock(self) -> datetime | None:
         """Where the test clock stands."""
-        row = self._connection.execute("SELECT clock_at FROM engine").fetchone()
+        row = self._connected().execute("SELECT clock_at FROM engine").fetchone()
         return row and row["clock_at"]
 
     def close(self) -> None:
-        """End the connection."""
-        self._connection.close()
+        """End the connection; whoever reads afterwards has a new one."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connected(self) -> psycopg.Connection[dict[str, Any]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._open()
+        return self._connection

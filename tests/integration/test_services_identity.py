@@ -205,7 +205,7 @@ def test_imports_from_before_the_upgrade_are_known_after_it(
 
     installations = set()
     for _ in range(2):
-        engine.context.database.dispose()
+        engine.leave_database()
         command.downgrade(config, "0008")
         migrate.upgrade(database_url)
         installations.add(engine.one("SELECT installation_id FROM engine"))

@@ -32,7 +32,7 @@ def snapshot(engine: Engine) -> Iterator[Callable[[], str]]:
 
         def take() -> str:
             engine.audited = False  # from here on the restored one is the one that counts
-            engine.context.database.dispose()
+            engine.leave_database()
             made.append(f"restored_{uuid4().hex}")
             admin.execute(f"CREATE DATABASE {made[-1]} TEMPLATE {url.database}")
             return url.set(database=made[-1]).render_as_string(hide_password=False)

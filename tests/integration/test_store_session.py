@@ -1,6 +1,7 @@
 """Connections end with their server; what was being settled is settled on the next one."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -43,6 +44,26 @@ def test_a_server_that_is_gone_or_read_only_ends_the_pooled_connection(
     assert failed.value.connection_invalidated
     with database.transaction() as connection:
         assert connection.scalar(PID) != before
+
+
+def test_a_thread_in_a_transaction_reads_the_clock_without_a_second_connection(
+    database: Database,
+) -> None:
+    """Behind a full pooler a second one would never come; other threads have their own."""
+    with database.transaction() as connection:
+        with database.reading() as inside:
+            assert inside is connection
+        with ThreadPoolExecutor(1) as pool:
+            pid = pool.submit(_read_pid, database).result()
+        assert pid != connection.scalar(PID)
+    with database.reading() as afterwards:
+        assert not connection.in_transaction()
+        assert afterwards.scalar(text("SELECT 1")) == 1
+
+
+def _read_pid(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.scalar(PID) or 0)
 
 
 def test_a_pooled_connection_whose_server_became_read_only_is_not_used(
