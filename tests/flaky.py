@@ -89,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the suite as often as asked, and print what failed and how often."""
     ask = argparse.ArgumentParser(prog="python -m tests.flaky", description=__doc__)
     ask.add_argument("--runs", type=int, default=10, help="how many runs (10)")
-    ask.add_argument("--jobs", type=int, default=3, help="test processes of each run (3)")
+    ask.add_argument("--jobs", type=int, default=4, help="test processes of each run (4)")
     ask.add_argument("--seconds", type=float, default=RUN_SECONDS, help="bound of a run (1800)")
     ask.add_argument("--seed", type=int, help="draw the same orders again")
     ask.add_argument("--out", type=Path, help="folder for the logs (a new one in /tmp)")
