@@ -132,7 +132,7 @@ def test_what_is_more_than_may_be_charged_now_is_given_back(
         patch.setattr(claiming.safety, "charges_at_once", lambda *_: 1)
         new = claiming.claim(engine.context, dict.fromkeys(due))
     assert (len(new), leased(engine)) == (1, 0)
-    charging.send(engine.context, [new])
+    charging.send(engine.context, new)
     engine.run()
     assert engine.one("SELECT count(*) FROM invoices WHERE status = 'paid'") == 3
 
@@ -151,7 +151,7 @@ def test_an_invoice_that_waited_for_another_is_due_when_that_one_is_paid(engine:
     assert [payment.number for payment in new] == [
         engine.charges(subscription)[0]["gateway_number"]
     ]
-    charging.send(engine.context, [new])
+    charging.send(engine.context, new)
     assert charging.lease_due(engine.context, 10) == [second["id"]]
     engine.forget_leases()
     engine.run()
