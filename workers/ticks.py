@@ -15,7 +15,7 @@ from celery import Task
 from sqlalchemy import Connection
 
 from billing.clock import real_now
-from billing.services.collecting import charging, opening, reconciling
+from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
 from billing.services.operating import isolation
@@ -120,24 +120,25 @@ def end_subscriptions() -> None:
 def open_periods(*rest: str) -> None:
     """Open every period that has begun, and enqueue the invoices for charging.
 
-    After one second the rest is continued by a new message behind those already queued, because
-    refunds and admin tasks run in the same process.
+    The first batch, and then a second's work, are each followed by a new message for the rest,
+    behind those already queued, because refunds and admin tasks run in the same process.
     """
-    tell = None if rest else sweep_charges
-    opened, left = opening.open_for(context(), OPENING_SECONDS, _read(rest), tell)
-    if left is not None:
-        due_at, subscription_id = left.behind
-        open_periods.delay(due_at.isoformat(), str(subscription_id), left.leased_until.isoformat())
-    if opened:
+    if rest:
+        opened = opening_batches.open_for(context(), OPENING_SECONDS, _read(rest))
+    else:
+        opened = opening_batches.open_first(context())
+    if opened.rest is not None:
+        due_at, subscription_id = opened.rest.behind
+        leased_until = opened.rest.leased_until.isoformat()
+        open_periods.delay(due_at.isoformat(), str(subscription_id), leased_until)
+    if opened.invoices:
         sweep_charges()
 
 
-def _read(rest: Sequence[str]) -> opening.Rest | None:
-    if not rest:
-        return None
+def _read(rest: Sequence[str]) -> opening_batches.Rest:
     due_at, subscription_id, leased_until = rest
     place = (datetime.fromisoformat(due_at), UUID(subscription_id))
-    return opening.Rest(place, datetime.fromisoformat(leased_until))
+    return opening_batches.Rest(place, datetime.fromisoformat(leased_until))
 
 
 @app.task(name="ticks.sweep_charges")  # type: ignore[untyped-decorator]

@@ -14,7 +14,7 @@ from billing import bootstrap
 from billing.clock import real_now
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
-from billing.services.collecting import charging, opening
+from billing.services.collecting import charging, opening_batches
 from billing.services.context import Context
 from billing.services.reading import auditing
 from tests.bench import people
@@ -118,7 +118,7 @@ def _charge_all(ground: Stage) -> float:
         due_at = (real_now() - timedelta(minutes=1)).replace(microsecond=0)
         people.subscribe(connection, HISTORY_DUE, due_at)
     began = monotonic()
-    opening.open_due(ground.context)
+    opening_batches.open_due(ground.context)
     charging.collect(ground.context, charging.lease_due(ground.context, HISTORY_DUE))
     return monotonic() - began
 

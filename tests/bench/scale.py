@@ -26,7 +26,7 @@ from rich.console import Console
 
 from billing import bootstrap, logs
 from billing.clock import real_now
-from billing.services.collecting import charging, opening, reconciling
+from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
 from billing.services.subscriptions import canceling, pausing
@@ -107,7 +107,7 @@ def idle_ticks(context: Context) -> None:
     canceling.cancel_due(context)
     pausing.pause_due(context)
     pausing.resume_due(context)
-    opening.open_due(context)
+    opening_batches.open_due(context)
     charging.lease_due(context, BATCHES_WAITING * context.settings.batch_size)
     reconciling.lease_due(context, BATCHES_WAITING * context.settings.batch_size)
     refunding.lease_due(context, 500)
@@ -142,7 +142,7 @@ def _open_and_enqueue(
     before = _count(connection)
     with metered(servers_of(ground) | {"opening": os.getpid()}) as used:
         began = monotonic()
-        opening.open_due(ground.context)
+        opening_batches.open_due(ground.context)
         opened = monotonic() - began
         _enqueue(ground)
         enqueued = monotonic() - began - opened
@@ -190,7 +190,7 @@ def _long_history(console: Console, charges: int) -> dict[str, Any]:
         people.subscribe(
             connection, 1_000, (real_now() - timedelta(minutes=1)).replace(microsecond=0)
         )
-        opening.open_due(ground.context)
+        opening_batches.open_due(ground.context)
         write_plans(ground.context, PLANS)
         size = connection.execute(
             "SELECT pg_total_relation_size('charges') / count(*) FROM charges"

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from billing.clock import real_now
-from billing.services.collecting import opening
+from billing.services.collecting import opening_batches
 from tests.bench import payday, people
 from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans
@@ -33,7 +33,7 @@ def test_the_plans_of_the_hot_statements_can_be_written(tmp_path: Path) -> None:
     with stage(20) as ground, ground.connect() as connection:
         people.subscribe(connection, 20, real_now().replace(microsecond=0) - timedelta(minutes=1))
         payday.add_history(connection, 100)
-        opening.open_due(ground.context)
+        opening_batches.open_due(ground.context)
         before = connection.execute("SELECT count(*) FROM events").fetchone()
         write_plans(ground.context, tmp_path)
         after = connection.execute("SELECT count(*) FROM events").fetchone()

@@ -25,7 +25,7 @@ from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Payer, Succeeded
 from billing.domain.settlement import Source
 from billing.sandbox.process import SandboxProcess
-from billing.services.collecting import charging, opening, reconciling, settling
+from billing.services.collecting import charging, opening_batches, reconciling, settling
 from billing.services.money import refunding
 from billing.services.operating import operations
 from billing.services.subscriptions import canceling, pausing, subscribing
@@ -112,7 +112,7 @@ class Engine:
                 pausing.pause_due(c)
                 pausing.resume_due(c)
             case "open_periods":
-                opening.open_due(c)
+                opening_batches.open_due(c)
             case "sweep_charges":
                 charging.collect(c, in_any_order(charging.lease_due(c, 1000)))
             case "reconcile":

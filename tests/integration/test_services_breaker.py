@@ -9,7 +9,7 @@ import pytest
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.outcomes import Declined, Fault, Outcome, SealedPayment, Unknown
 from billing.sandbox.process import SandboxProcess
-from billing.services.collecting import charging, claiming, opening
+from billing.services.collecting import charging, claiming, opening_batches
 from billing.services.operating import operations
 from tests.integration.answering import answer_as_before, answer_with, paid_with, status_with
 from tests.integration.engine import Engine, running
@@ -111,13 +111,13 @@ def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
 def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) -> None:
     """A person has stopped charging, and the answers on their way are odd: both reasons show."""
     people(engine, 25)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)
     payments = claiming.claim(engine.context, dict.fromkeys(due))
     operations.stop_charging(engine.context, Actor("operator", "lunch"))
     stopped_at = engine.one("SELECT stopped_at FROM engine")
     answer_with(engine, pay=lambda _payment: declined_as(Fault.HARD))
-    charging.send(engine.context, [payments])
+    charging.send(engine.context, payments)
 
     [by_hand, by_guard] = engine.told("charging.stopped")
     assert (by_hand["actor"], by_guard["actor"]) == ("operator", "guard")
@@ -198,7 +198,7 @@ def test_what_is_unusual_is_set(
 def test_two_processes_count_together(engine: Engine, other: Engine) -> None:
     """Each sees ten, which is too few; the one that comes second sees twenty."""
     people(engine, 20)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     ids = [row["id"] for row in engine.rows("SELECT id FROM invoices")]
     odd = Unknown("http_403 unreadable", unrecognised=True)
     for one in (engine, other):

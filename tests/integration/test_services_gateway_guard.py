@@ -14,7 +14,7 @@ from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Gateway
 from billing.domain.refund import RefundVerdict
-from billing.services.collecting import charging, opening, prechecks, reconciling
+from billing.services.collecting import charging, opening_batches, prechecks, reconciling
 from billing.services.context import Context
 from billing.services.money import refund_resolution, refunding
 from billing.services.operating import operations, safety
@@ -56,7 +56,7 @@ class World:
         self.refunds = {name: self._refund(engine, of[name]) for name in UNSURE}
         engine.tick()
         of["due"] = engine.subscribe(self.people["due"])
-        opening.open_due(engine.context)
+        opening_batches.open_due(engine.context)
         self.invoices = {name: engine.invoices(s)[0]["id"] for name, s in of.items()}
         self.charges = {
             name: engine.charges(of[name])[0]["id"] for name in ("lost", "parked", "paid")

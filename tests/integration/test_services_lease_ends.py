@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services.collecting import charging, opening, reconciling
+from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.money import refunding
 from billing.services.wallets import linking, unlinking
@@ -18,7 +18,7 @@ Lease = Callable[[Context, int], Sequence[UUID]]
 def due_invoice(engine: Engine) -> None:
     """An invoice that is due to be charged."""
     engine.begun()
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     engine.forget_leases()
 
 

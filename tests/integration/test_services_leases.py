@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services.collecting import charging, claiming, opening, prechecks, reconciling
+from billing.services.collecting import charging, claiming, opening_batches, prechecks, reconciling
 from billing.services.money import refunding
 from billing.services.operating import operations
 from billing.services.wallets import linking, unlinking
@@ -40,7 +40,7 @@ def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
     """Its message is worked off in vain; the next tick finds it, not one in 45 seconds."""
     _, held = engine.begun(every="1 year")
     free = engine.subscribe(engine.customer())
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 10)
     assert len(due) == leased(engine) == 2
 
@@ -92,7 +92,7 @@ def test_what_a_stop_meets_is_due_at_once_when_charging_goes_on(engine: Engine) 
     engine.put_cash(customer, 100_000)
     engine.set_clock(engine.now + DAY)
     fresh = engine.subscribe(engine.customer())
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 10)
     assert len(due) == 2
 
@@ -112,7 +112,7 @@ def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
         engine.plan()
         for _ in range(2):
             engine.subscribe(engine.customer())
-        opening.open_due(engine.context)
+        opening_batches.open_due(engine.context)
         charging.collect(engine.context, charging.lease_due(engine.context, 10))
         assert engine.counts()["charges"] == 0
         assert leased(engine) == 0
@@ -126,13 +126,13 @@ def test_what_is_more_than_may_be_charged_now_is_given_back(
     engine.plan()
     for _ in range(3):
         engine.subscribe(engine.customer())
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 10)
     with monkeypatch.context() as patch:
         patch.setattr(claiming.safety, "charges_at_once", lambda *_: 1)
         new = claiming.claim(engine.context, dict.fromkeys(due))
     assert (len(new), leased(engine)) == (1, 0)
-    charging.send(engine.context, [new])
+    charging.send(engine.context, new)
     engine.run()
     assert engine.one("SELECT count(*) FROM invoices WHERE status = 'paid'") == 3
 
@@ -141,7 +141,7 @@ def test_an_invoice_that_waited_for_another_is_due_when_that_one_is_paid(engine:
     """Dated and leased in vain while an older one stood before it: it follows at once."""
     _, subscription = engine.begun(every="10 days")
     engine.set_clock(engine.now + 11 * DAY)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     first, second = engine.invoices(subscription)
     engine.execute("UPDATE invoices SET next_attempt_at = :now", now=engine.now)
     due = charging.lease_due(engine.context, 10)
@@ -151,7 +151,7 @@ def test_an_invoice_that_waited_for_another_is_due_when_that_one_is_paid(engine:
     assert [payment.number for payment in new] == [
         engine.charges(subscription)[0]["gateway_number"]
     ]
-    charging.send(engine.context, [new])
+    charging.send(engine.context, new)
     assert charging.lease_due(engine.context, 10) == [second["id"]]
     engine.forget_leases()
     engine.run()
@@ -162,9 +162,9 @@ def test_periods_that_are_passed_over_have_no_lease(engine: Engine, other: Engin
     _, held = engine.begun(every="1 year")
     free = engine.subscribe(engine.customer())
     with locked(other, held):
-        assert opening.open_for(engine.context, 5) == (1, None)
+        assert opening_batches.open_for(engine.context, 5) == (1, None)
     assert (len(engine.invoices(held)), len(engine.invoices(free))) == (0, 1)
-    assert opening.open_for(engine.context, 5) == (1, None)
+    assert opening_batches.open_for(engine.context, 5) == (1, None)
     engine.run()
 
 
@@ -246,7 +246,7 @@ def test_what_could_not_be_sent_is_due_again_at_once(
     table = {"sweep_charges": "invoices", "reconcile": "charges", "sweep_refunds": "refunds",
              "attend_wallets": "wallets"}[tick]  # fmt: skip
     if tick == "sweep_charges":
-        opening.open_due(engine.context)
+        opening_batches.open_due(engine.context)
     if tick == "reconcile":
         engine.script("drop_after", customer)
         engine.run()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
-from billing.services.collecting import charging, opening, settling
+from billing.services.collecting import charging, claiming, opening_batches, settling
 from billing.services.context import Context
 from billing.services.subscriptions import canceling, pausing
 from billing.store.session import Database
@@ -99,12 +99,12 @@ def test_a_locked_subscription_keeps_the_dates_of_others(
 def test_a_locked_subscription_keeps_the_answers_of_others(engine: Engine) -> None:
     """Answers of a group are recorded; the locked one's charge is asked about, as any unknown."""
     subscriptions = made(engine)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)
     asked = engine.context.gateway.pay
 
     with impatient(engine) as context:
-        payments = charging.claiming.claim(context, dict.fromkeys(due))
+        payments = claiming.claim(context, dict.fromkeys(due))
         news = [settling.News(UUID(payment.request_id), asked(payment)) for payment in payments]
         with locked(engine, subscriptions[0]):
             assert settling.settle(context, news, Source.LIVE) == []
@@ -122,10 +122,10 @@ def test_a_locked_subscription_keeps_the_answers_of_others(engine: Engine) -> No
 def test_a_person_who_settles_a_locked_charge_is_told(engine: Engine) -> None:
     """An operator's word is not passed over in silence."""
     [subscription] = made(engine, 1)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)
     with impatient(engine) as context:
-        [payment] = charging.claiming.claim(context, dict.fromkeys(due))
+        [payment] = claiming.claim(context, dict.fromkeys(due))
         news = [settling.News(UUID(payment.request_id), Succeeded())]
         with locked(engine, subscription), pytest.raises(OperationalError, match="lock timeout"):
             settling.settle(context, news, Source.OPERATOR)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services.collecting import opening
+from billing.services.collecting import opening_batches
 from billing.services.operating import operations
 from billing.store.queries import invoices
 from tests.integration.engine import Engine
@@ -23,8 +23,8 @@ MANY = 11
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two to a batch and two batches to a list, so that a few are many."""
-    monkeypatch.setattr(opening, "BATCH", 2)
-    monkeypatch.setattr(opening, "BATCHES_LISTED", 2)
+    monkeypatch.setattr(opening_batches, "BATCH", 2)
+    monkeypatch.setattr(opening_batches, "BATCHES_LISTED", 2)
 
 
 def subscribed(engine: Engine) -> None:
@@ -37,19 +37,29 @@ def subscribed(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 def test_all_that_is_due_is_opened_whatever_the_batches(engine: Engine) -> None:
-    """Each period has begun once and is open once; who waits for the first is told once."""
+    """Each period has begun once and is open once."""
     subscribed(engine)
-    told: list[int] = []
 
-    opened = opening.open_due(
-        engine.context, lambda: told.append(engine.one("SELECT count(*) FROM invoices"))
-    )
+    opened = opening_batches.open_due(engine.context)
 
     made = engine.rows("SELECT period_index FROM invoices")
     assert opened == len(made) == 2 * MANY
     assert sorted(row["period_index"] for row in made) == [0] * MANY + [1] * MANY
-    assert told == [2]
-    assert opening.open_due(engine.context) == 0
+    assert opening_batches.open_due(engine.context) == 0
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_the_first_batch_need_not_wait_for_the_rest(engine: Engine, other: Engine) -> None:
+    """One batch is opened; the rest is leased to the caller, who goes on with it."""
+    subscribed(engine)
+
+    first = opening_batches.open_first(engine.context)
+
+    assert first.invoices == engine.one("SELECT count(*) FROM invoices") == 2
+    assert opening_batches.open_first(other.context) == (0, None), "the rest is the first caller's"
+    assert opening_batches.open_for(engine.context, 10, first.rest) == (2 * MANY - 2, None)
+    assert opening_batches.open_first(engine.context) == (0, None)
+    assert engine.one("SELECT opening_until FROM engine") is None
 
 
 def test_what_is_opened_together_stands_together(engine: Engine) -> None:
@@ -58,7 +68,7 @@ def test_what_is_opened_together_stands_together(engine: Engine) -> None:
     So a payday's index entries are made side by side, not each on a page of its own.
     """
     subscribed(engine)
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
 
     pairs = engine.rows("SELECT id, subscription_id FROM invoices")
     order = engine.rows(
@@ -91,8 +101,8 @@ def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int
     subscribed(engine)
     unreadable(engine, count)
 
-    assert opening.open_due(engine.context) == 2 * (MANY - count)
-    assert opening.open_due(engine.context) == 0
+    assert opening_batches.open_due(engine.context) == 2 * (MANY - count)
+    assert opening_batches.open_due(engine.context) == 0
     held = engine.rows("SELECT id, held_why FROM subscriptions WHERE held_at IS NOT NULL")
     assert len(held) == len(engine.told("subscription.held")) == count
     assert {row["held_why"].partition(":")[0] for row in held} == {"ScheduleError"}
@@ -106,7 +116,7 @@ def test_what_time_does_not_suffice_for_is_gone_on_with(engine: Engine) -> None:
     parts, rest = [], None
 
     for _ in range(50):
-        opened, rest = opening.open_for(engine.context, 0, rest)
+        opened, rest = opening_batches.open_for(engine.context, 0, rest)
         parts.append(opened)
         if rest is None:
             break
@@ -122,14 +132,16 @@ def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
     """Ticks at one moment, ticks of beat meanwhile and a doubled message make no second chain."""
     subscribed(engine)
 
-    begun = at_once(*(lambda e=e: opening.open_for(e.context, 0) for e in (engine, other)))
+    begun = at_once(*(lambda e=e: opening_batches.open_for(e.context, 0) for e in (engine, other)))
     [rest] = [rest for _opened, rest in begun if rest is not None]
-    assert opening.open_for(other.context, 10) == (0, None)
-    gone_on = at_once(*(lambda e=e: opening.open_for(e.context, 0, rest) for e in (engine, other)))
+    assert opening_batches.open_for(other.context, 10) == (0, None)
+    gone_on = at_once(
+        *(lambda e=e: opening_batches.open_for(e.context, 0, rest) for e in (engine, other))
+    )
     [following] = [rest for _opened, rest in gone_on if rest is not None]
-    assert opening.open_for(engine.context, 10, rest) == (0, None), "it was exchanged"
-    assert opening.open_for(engine.context, 10, following)[1] is None
-    opening.open_for(engine.context, 10)  # whom one had locked the other passed over
+    assert opening_batches.open_for(engine.context, 10, rest) == (0, None), "it was exchanged"
+    assert opening_batches.open_for(engine.context, 10, following)[1] is None
+    opening_batches.open_for(engine.context, 10)  # whom one had locked the other passed over
 
     assert engine.counts()["invoices"] == 2 * MANY
 
@@ -138,12 +150,12 @@ def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
 def test_a_lost_turn_is_made_up_for_by_a_tick_when_its_lease_has_ended(engine: Engine) -> None:
     """Nothing waits for a message that never comes, and one that comes late does no harm."""
     subscribed(engine)
-    _opened, lost = opening.open_for(engine.context, 0)
+    _opened, lost = opening_batches.open_for(engine.context, 0)
     engine.execute("UPDATE engine SET opening_until = opening_until - interval '11 seconds'")
 
-    assert opening.open_for(engine.context, 10) == (2 * MANY - 2, None)
-    assert opening.open_for(engine.context, 10, lost) == (0, None)
-    assert opening.open_for(engine.context, 10) == (0, None)
+    assert opening_batches.open_for(engine.context, 10) == (2 * MANY - 2, None)
+    assert opening_batches.open_for(engine.context, 10, lost) == (0, None)
+    assert opening_batches.open_for(engine.context, 10) == (0, None)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -152,7 +164,7 @@ def test_a_failure_of_one_opener_ends_the_other(
 ) -> None:
     """The tick fails after the batches that were begun, and the next tick opens what is left."""
     subscribed(engine)
-    monkeypatch.setattr(opening, "BATCHES_LISTED", MANY)
+    monkeypatch.setattr(opening_batches, "BATCHES_LISTED", MANY)
     plain, calls, ended = invoices.open_periods, count(1), Event()
 
     def broken(*given: Any) -> Any:
@@ -170,12 +182,12 @@ def test_a_failure_of_one_opener_ends_the_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(invoices, "open_periods", broken)
-        patch.setattr(opening, "deque", drained)
+        patch.setattr(opening_batches, "deque", drained)
         with pytest.raises(ConnectionError):
-            opening.open_due(engine.context)
+            opening_batches.open_due(engine.context)
 
     assert next(calls) <= 7, "two calls for each of two batches, two for the first: no other's"
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     assert engine.counts()["invoices"] == 2 * MANY
 
 

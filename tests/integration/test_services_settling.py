@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
-from billing.services.collecting import charging, opening, settling
+from billing.services.collecting import charging, opening_batches, settling
 from billing.services.collecting.settling import News
 from tests.integration.engine import Engine
 
@@ -51,7 +51,7 @@ PLACES = ("at the begin", "before the commit", "after the commit")
 def on_the_wire(engine: Engine) -> tuple[str, Any]:
     """A customer and the one charge, paid at the gateway, whose answer nobody has written down."""
     customer, subscription = engine.begun()
-    opening.open_due(engine.context)
+    opening_batches.open_due(engine.context)
     engine.forget_leases()
     engine.script("drop_after", customer)
     charging.collect(engine.context, charging.lease_due(engine.context, 10))

@@ -21,7 +21,7 @@ from billing.domain.subscription import RefundPolicy
 from billing.services.collecting import (
     charging,
     claiming,
-    opening,
+    opening_batches,
     prechecks,
     reconciling,
     settling,
@@ -96,7 +96,7 @@ def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None
     assert sights[0] == sights[1] != {}
 
     first = claiming.claim(engine.context, sights[0])
-    charging.send(engine.context, [first])
+    charging.send(engine.context, first)
     second = claiming.claim(other.context, sights[1])
 
     assert (len(first), second) == (1, [])
@@ -252,7 +252,12 @@ def test_two_openers_open_a_period_once(engine: Engine, other: Engine) -> None:
         engine.subscribe(engine.customer())
     engine.set_clock(START + 5 * DAY)
 
-    at_once(*(lambda p=process: opening.open_due(p.context) for process in (engine, other, other)))
+    at_once(
+        *(
+            lambda p=process: opening_batches.open_due(p.context)
+            for process in (engine, other, other)
+        )
+    )
     engine.tick()
 
     assert engine.counts()["invoices"] == 4 * 6

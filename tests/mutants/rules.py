@@ -238,7 +238,7 @@ ISOLATION = (
         f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
     ),
     bug(
-        "opening_does_not_isolate", f"{_SERVICES}/collecting/opening.py",
+        "opening_does_not_isolate", f"{_SERVICES}/collecting/opening_batches.py",
         "    parts = isolation.isolate(\n        ids,\n"
         "        lambda part: _open_together(context, part),\n"
         "        isolation.holder(context, Kind.SUBSCRIPTION),\n    )\n",

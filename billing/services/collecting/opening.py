@@ -5,13 +5,11 @@ so that opening twice is the same as opening once. The amount of the invoice is 
 a planned change of plan, a coupon, extra lines, and what the customer's credit covers.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from math import inf
-from time import monotonic
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -20,33 +18,18 @@ from billing.domain import charge, intents, periods, pricing, subscription
 from billing.domain.events import event
 from billing.domain.intents import COLUMNS, Action, Intent
 from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
-from billing.services.context import Context
-from billing.services.operating import isolation
-from billing.store.queries import balances, catalog, engine, events, invoices, subscriptions
-from billing.store.queries.holding import Kind
+from billing.store.queries import balances, catalog, events, invoices, subscriptions
 
-BATCH = 1_000
-BATCHES_LISTED = 10
-OPENERS = 3
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
-LEASE_SECONDS = 10
-"""How long no second chain starts while work is left; a lost message costs this delay."""
-
-Place = tuple[datetime, UUID]
-"""A position in the opening order: due instant and subscription id."""
-BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """The work that is left: everything due after a position.
+class Batch(NamedTuple):
+    """What one transaction opened."""
 
-    The lease, identified by its end, keeps others from starting a second chain.
-    """
-
-    behind: Place
-    leased_until: datetime
+    invoices: int
+    still_due: list[UUID]
+    """Subscriptions that missed more than one period."""
 
 
 @dataclass(slots=True)
@@ -59,126 +42,6 @@ class _Plan:
     facts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def open_due(context: Context, first_opened: Callable[[], object] | None = None) -> int:
-    """Open every period that has begun, oldest first, and return the number of new invoices.
-
-    `first_opened` is called after the first batch, so that its invoices need not wait for the rest.
-    """
-    opened, _place = _open(context, BEGINNING, inf, first_opened)
-    return opened
-
-
-def open_for(
-    context: Context,
-    seconds: int,
-    rest: Rest | None = None,
-    first_opened: Callable[[], object] | None = None,
-) -> tuple[int, Rest | None]:
-    """Open periods for a number of seconds, and return the work that is left for another call.
-
-    Only one opening chain runs at a time, also when a message is repeated. While work is left
-    no second chain starts, and each lease is exchanged for the next one only once.
-    """
-    leased = rest.leased_until if rest else None
-    with context.database.transaction() as connection:
-        if not engine.may_open(connection, leased):
-            return 0, None
-    opened, place = _open(
-        context, rest.behind if rest else BEGINNING, monotonic() + seconds, first_opened
-    )
-    with context.database.transaction() as connection:
-        if place is None:
-            engine.end_opening(connection, leased)
-            return opened, None
-        leased = engine.lease_opening(connection, leased, LEASE_SECONDS)
-    return opened, Rest(place, leased) if leased else None
-
-
-def _open(
-    context: Context, place: Place, until: float, first_opened: Callable[[], object] | None
-) -> tuple[int, Place | None]:
-    """Open what is due after a position; return the number of invoices, and where time ran out.
-
-    It never goes back: subscriptions that cannot be opened are held, and do not delay others. A
-    subscription that missed several periods gets one of them in each transaction, so that memory
-    stays bounded after an outage of any length.
-    """
-    opened, most = 0, BATCH * BATCHES_LISTED
-    while True:
-        with context.database.transaction() as connection:
-            # Listed many at a time: whoever looks for the next few in the index of due dates
-            # walks over all that were moved on since it was tidied up.
-            due = subscriptions.due_to_open(connection, context.clock.now(), place, most)
-        ids = [subscription for _at, subscription in due]
-        new, done = _open_listed(context, ids, until, None if opened else first_opened)
-        opened += new
-        if done:
-            place = due[done - 1]
-        if done < len(due):
-            return opened, place
-        if len(due) < most:
-            return opened, None
-
-
-def _open_listed(
-    context: Context, ids: Sequence[UUID], until: float, first_opened: Callable[[], object] | None
-) -> tuple[int, int]:
-    """Open in batches; return the number of invoices, and how many ids are done.
-
-    With more than one batch, the database writes one while the next is computed.
-    """
-    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
-    if not batches:
-        return 0, 0
-    new, batches[0] = _open_batch(context, batches[0])
-    if new and first_opened is not None and (batches[0] or len(batches) > 1):
-        first_opened()
-    waiting = iter(enumerate(batches))
-    openers = OPENERS if len(batches) > 1 else 1
-    parts = context.pool.map(lambda _: _open_rest(context, waiting, until), range(openers))
-    opened, stopped = zip(*parts, strict=True)
-    return new + sum(opened), min(min(stopped) * BATCH, len(ids))
-
-
-def _open_rest(
-    context: Context, batches: Iterator[tuple[int, Sequence[UUID]]], until: float
-) -> tuple[int, float]:
-    """Open unlocked batches; return the number of invoices, and where time ran out."""
-    opened = 0
-    try:
-        for number, batch in batches:
-            due = batch
-            while due:
-                if monotonic() >= until:
-                    return opened, number
-                new, due = _open_batch(context, due)
-                opened += new
-    except BaseException:
-        deque(batches, maxlen=0)  # the other one ends with the batch that it has
-        raise
-    return opened, inf
-
-
-def _open_batch(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each subscription; those that cannot be opened are held.
-
-    Return the number of new invoices, and the subscriptions that are still due.
-    """
-    parts = isolation.isolate(
-        ids,
-        lambda part: _open_together(context, part),
-        isolation.holder(context, Kind.SUBSCRIPTION),
-    )
-    return sum(new for new, _ in parts), [key for _, due in parts for key in due]
-
-
-def _open_together(context: Context, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
-    """Open one period of each due, unlocked subscription in one transaction."""
-    now = context.clock.now()
-    with context.database.transaction() as connection:
-        return _open_in(connection, ids, now)
-
-
 def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> None:
     """Open all begun periods of one subscription that is about to pause or end.
 
@@ -186,10 +49,11 @@ def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> 
     """
     due = [subscription_id]
     while due:
-        _new, due = _open_in(connection, due, now)
+        due = open_in(connection, due, now).still_due
 
 
-def _open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> tuple[int, list[UUID]]:
+def open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> Batch:
+    """Open one period of each subscription that is due and not locked."""
     due = subscriptions.lock_due_to_open(connection, ids, now)
     owing = subscriptions.owing(connection, [row["id"] for row in due])
     left = _credits(connection, due)
@@ -204,7 +68,7 @@ def _open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> tupl
     told = {None, *new}
     facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
     events.record(connection, facts)
-    return len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)]
+    return Batch(len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)])
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:

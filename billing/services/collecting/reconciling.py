@@ -38,7 +38,7 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
         )
     answers = context.pool.map(lambda row: _answer(context, row), due)
     news = [News(row["id"], answer) for row, answer in zip(due, answers, strict=True)]
-    charging.send(context, [settling.settle(context, news, Source.STATUS)])
+    charging.send(context, settling.settle(context, news, Source.STATUS))
 
 
 def _answer(context: Context, row: Mapping[Any, Any]) -> StatusOutcome:

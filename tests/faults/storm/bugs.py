@@ -48,7 +48,7 @@ def claim_after_the_call(_world: World, undo: ExitStack) -> None:
         with context.database.transaction() as connection:
             held: Any = _Held(connection)
             inside = replace(context, database=held)
-            charging.send(inside, [claiming.claim(inside, seen)])
+            charging.send(inside, claiming.claim(inside, seen))
 
     put(undo, charging, "collect_on", collect_on)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from billing.services.collecting import charging, opening, reconciling
+from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
 from billing.services.reading import auditing
@@ -96,7 +96,7 @@ class Work:
                 pausing.pause_due(context)
                 pausing.resume_due(context)
             case "ticks.open_periods":
-                if opening.open_due(context):
+                if opening_batches.open_due(context):
                     self._tick(context, "ticks.sweep_charges")
             case "ticks.sweep_charges":
                 self._post("collect", charging.lease_due(context, LIMIT))

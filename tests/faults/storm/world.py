@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from billing.config import Settings
 from billing.domain import charge
 from billing.domain.errors import BillingError
-from billing.services.collecting import charging
+from billing.services.collecting import pipeline
 from billing.services.context import Context
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking, unlinking
@@ -250,7 +250,7 @@ def determined(world: World) -> Iterator[None]:
     with ExitStack() as undo:
         for module in (subscribing, linking, unlinking):
             put(undo, module, "uuid4", world.uuid4)
-        put(undo, charging, "Wire", lambda context: StormWire(context, world.chaos, rng))
+        put(undo, pipeline, "Wire", lambda context: StormWire(context, world.chaos, rng))
         yield
 
 

@@ -1,0 +1,161 @@
+"""Pipeline: claim more, collect answers and settle a group, all at the same time.
+
+While some wallets answer slowly, other invoices are claimed and other answers are settled. The
+faster answers arrive, the more is claimed ahead, so that no call waits for a claim. No
+transaction is open during a call.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from billing.domain.outcomes import SealedPayment
+from billing.domain.settlement import Source
+from billing.services.collecting import backpressure, claiming, prechecks, settling
+from billing.services.collecting.backpressure import Pace
+from billing.services.collecting.dispatch import Wire
+from billing.services.context import Context
+
+LOOK_SECONDS = 0.05
+LOOKS = 3
+"""So many looks at the calls an answer waits for others to be settled with: a transaction costs
+as much for one. Between two looks more may be claimed."""
+GROUP = 128
+"""This many answers are settled without waiting for more."""
+
+
+class Supply(Protocol):
+    """Where a pipeline gets its payments."""
+
+    def claim(self) -> Sequence[SealedPayment] | None:
+        """Return the next payments, whose charges are committed; None when there are no more."""
+
+
+class Claimed:
+    """Payments that were claimed before."""
+
+    def __init__(self, payments: Sequence[SealedPayment]) -> None:
+        self._payments: Sequence[SealedPayment] | None = payments
+
+    def claim(self) -> Sequence[SealedPayment] | None:
+        """Return all of them, once."""
+        payments, self._payments = self._payments, None
+        return payments
+
+
+class Claims:
+    """What a worker claims: the invoices of its message, then for a time whatever is due.
+
+    In portions, each on demand, so that no charge waits long for its call. Of each portion the
+    invoices that were never charged come first; the others are checked, and follow.
+    """
+
+    def __init__(
+        self, context: Context, invoice_ids: Sequence[UUID], pace: Pace, seconds: float = 0
+    ) -> None:
+        self._context, self._pace = context, pace
+        self._named = list(invoice_ids)
+        self._to_check: list[UUID] = []
+        self._until = monotonic() + seconds
+
+    def claim(self) -> Sequence[SealedPayment] | None:
+        """Claim the next portion; None when all are claimed, or the time is over."""
+        if self._to_check:
+            checked, self._to_check = prechecks.look(self._context, self._to_check), []
+            return claiming.claim(self._context, checked)
+        if self._named:
+            return self._claim_named()
+        if monotonic() < self._until:
+            return self._claim_due()
+        return None
+
+    def _claim_named(self) -> Sequence[SealedPayment]:
+        most = self._pace.portion
+        portion, self._named = self._named[:most], self._named[most:]
+        backpressure.await_turn(self._context, len(portion))
+        new = claiming.claim(self._context, dict.fromkeys(portion))
+        if len(new) < len(portion):
+            self._to_check = portion
+        return new
+
+    def _claim_due(self) -> Sequence[SealedPayment] | None:
+        most = self._pace.portion
+        backpressure.await_turn(self._context, most)
+        new, self._to_check = claiming.claim_due(self._context, most)
+        return new if new or self._to_check else None
+
+
+class Pipeline:
+    """The payments of one task on their way: claimed, sent, answered, settled.
+
+    One portion at a time is claimed and sent, in a thread of its own; this thread collects the
+    answers and settles them. When a claim fails, nothing more is claimed, what was sent is
+    settled, and then the error is raised.
+    """
+
+    def __init__(self, context: Context, supply: Supply, pace: Pace) -> None:
+        self._context, self._supply, self._pace = context, supply, pace
+        self._wire = Wire(context)
+        self._claiming: Future[bool] | None = None
+        self._is_supplied = True
+        self._looks = 0
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        """Work until every payment of the supply is settled."""
+        try:
+            while self._is_supplied or self._wire.unsettled:
+                self._claim_more()
+                if self._claim_is_over():
+                    self._end_claim()
+                elif self._wire.unsettled and self._collect_answers():
+                    self._settle_group()
+        finally:
+            if self._claiming is not None:
+                wait([self._claiming])
+        if self._failure is not None:
+            raise self._failure
+
+    def _claim_more(self) -> None:
+        """Begin to claim a portion, unless one is being claimed or enough calls are open."""
+        may_claim = self._is_supplied and self._claiming is None
+        if may_claim and self._pace.may_claim(self._wire.unanswered):
+            self._claiming = self._context.desk.submit(self._claim_and_send)
+
+    def _claim_and_send(self) -> bool:
+        """Claim a portion and send it; False when there are no more."""
+        payments = self._supply.claim()
+        if payments is None:
+            return False
+        self._wire.put(payments)
+        return True
+
+    def _claim_is_over(self) -> bool:
+        """Whether the claim that was begun has ended, or is all that there is to wait for."""
+        return self._claiming is not None and (self._claiming.done() or not self._wire.unsettled)
+
+    def _end_claim(self) -> None:
+        assert self._claiming is not None  # noqa: S101 - it is over
+        try:
+            self._is_supplied = self._claiming.result()
+        except Exception as error:  # noqa: BLE001 - raised when what was sent is settled
+            self._is_supplied, self._failure = False, error
+        self._claiming = None
+
+    def _collect_answers(self) -> bool:
+        """Wait for answers, and return whether those that are there are to be settled now."""
+        answered = self._wire.wait(GROUP, LOOK_SECONDS) if self._looks else self._wire.wait(1)
+        self._looks += 1
+        if self._wire.unanswered and answered < GROUP and self._looks < LOOKS:
+            return False
+        self._looks = 0
+        return True
+
+    def _settle_group(self) -> None:
+        news = self._wire.take()
+        self._pace.settled(len(news), unanswered=self._wire.unanswered)
+        again = settling.settle(self._context, news, Source.LIVE)
+        # A live answer never asks for a resend; only "not found" from a status query does.
+        assert not again  # noqa: S101
