@@ -1,7 +1,7 @@
 """Encryption of wallet tokens, phones and request bodies at rest; knows bytes, not what they mean.
 
 AES-256-GCM, with a key that is derived from each Fernet key of the settings. Several keys rotate:
-the first one seals, every one opens. What Fernet itself sealed is opened as well.
+the first one seals, every one opens.
 """
 
 import hmac
@@ -10,7 +10,6 @@ from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from billing.domain.errors import NotConfigured
 
 FORMAT = b"\x01"
-"""The first byte of what is sealed here; Fernet's, in base64, is a letter."""
+"""The first byte of what is sealed here, for another way of sealing to come."""
 NONCE_BYTES = 12
 """Random ones are safe for 2**32 values under one key (NIST SP 800-38D, 8.3)."""
 
@@ -27,7 +26,6 @@ class Vault:
     """Seals and opens values with keys that are written as Fernet's are."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
         self._ciphers = [AESGCM(_derived(key, b"billing vault 1")) for key in keys]
         self._hash_keys = [_derived(key, b"billing token hash 1") for key in keys]
 
@@ -42,10 +40,8 @@ class Vault:
     def open(self, sealed: bytes) -> bytes:
         """Decrypt what `seal` made; NotConfigured when no key fits."""
         try:
-            if sealed[:1] != FORMAT:
-                return self._fernet.decrypt(sealed)
-            return self._opened(sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :])
-        except (InvalidToken, InvalidTag, ValueError):
+            return self._opened(sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :])
+        except (InvalidTag, ValueError):
             raise NotConfigured(
                 "BILLING_TOKEN_KEY does not open what the database holds;"
                 " add the key it was sealed with, separated by a comma"
@@ -63,7 +59,9 @@ class Vault:
         """
         return [_key_name(key) + hmac.digest(key, value, "sha256") for key in self._hash_keys]
 
-    def _opened(self, nonce: bytes, sealed: bytes) -> bytes:
+    def _opened(self, form: bytes, nonce: bytes, sealed: bytes) -> bytes:
+        if form != FORMAT:
+            raise InvalidTag
         for cipher in self._ciphers[:-1]:
             try:
                 return cipher.decrypt(nonce, sealed, FORMAT)

@@ -109,7 +109,7 @@ class TestConservation:
     @pytest.fixture
     def before(self, empty_url: str) -> Iterator[psycopg.Connection]:
         """A database of the revision before, with a customer on a plan and a wallet."""
-        command.upgrade(migrate._config(empty_url), "0004")
+        command.upgrade(migrate._config(empty_url), "0001")
         plain = make_url(empty_url).set(drivername="postgresql")
         address = plain.render_as_string(hide_password=False)
         with psycopg.connect(address, autocommit=True) as connection:
@@ -293,7 +293,7 @@ class TestConservation:
         rows = "SELECT amount, remaining, paid_out, invoice_id FROM credits"
         credits_before = before.execute(rows).fetchall()
         migrate.upgrade(empty_url)
-        command.downgrade(migrate._config(empty_url), "0004")
+        command.downgrade(migrate._config(empty_url), "0001")
 
         assert before.execute("SELECT amount_refunding FROM charges").fetchall() == [(30_000,)]
         assert before.execute(rows).fetchall() == credits_before
