@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
 JOBS ?= 4
+# A test process that dies ends the run: pytest-xdist 3.8 may wait for ever when it replaces one
+# (pytest-dev/pytest-xdist 1323 and 1378).
+SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants bench bench-scale bench-forecast lock clean
 
@@ -27,7 +30,7 @@ demo: setup ## play a year for 120 subscribers and compare with the gateway's le
 	@$(BIN)/python -m billing.local.demo
 
 test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
-	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD)
 
 check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
 

@@ -22,7 +22,7 @@ from tests.pytest_runs import PytestResult, run_pytest
 
 RUN_SECONDS = 1_800
 BURNERS = 3
-SUITE = ("-q", "--dist", "loadfile", "--no-loadscope-reorder")
+SUITE = ("-q", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 _BURN = [sys.executable, "-I", "-S", "-c", "while True: pass"]
 
 
