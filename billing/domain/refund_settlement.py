@@ -33,8 +33,9 @@ Request-Id is not documented. It is asked about once more, and then parked."""
 class Facts:
     """What is on record about a refund when an answer arrives.
 
-    `tries` counts its sendings, `turned_away` those of them that certainly did not arrive, and
-    `waits` the waits since a person last asked for it.
+    `tries` counts its sendings, `turned_away` those of them that are called unsent, and `waits` the
+    waits since a person last asked for it. `unsent_by_answer`: one is called unsent only by an
+    answer such as a 429, which is not proof that it did not arrive.
     """
 
     status: RefundStatus
@@ -45,11 +46,17 @@ class Facts:
     waits: int
     declined_seen_at: datetime | None = None
     failed_seen_at: datetime | None = None
+    unsent_by_answer: bool = False
 
     @property
     def is_only_sending(self) -> bool:
-        """Whether no other sending of the refund may have arrived."""
+        """Whether every other sending of the refund is called unsent."""
         return self.tries - self.turned_away == 1
+
+    @property
+    def is_first_to_arrive(self) -> bool:
+        """Whether certainly no other sending of the refund has arrived."""
+        return self.is_only_sending and not self.unsent_by_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Decision:
     code: str | None = None
     message: str | None = None
     turned_away: bool = False
+    by_answer: bool = False
     declined_seen_at: datetime | None = None
     failed_seen_at: datetime | None = None
     resend: bool = False
@@ -78,13 +86,13 @@ def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision
     match outcome:
         case Succeeded():
             return _succeeded(facts)
-        case Unsent(reason=reason) if facts.is_only_sending:
+        case Unsent() if facts.is_only_sending:
             status = refund.advance(facts.status, RefundMove.TURN_AWAY)
-            return _later(facts, now, status=status, message=reason, turned_away=True)
-        case Unsent(reason=reason):
-            # This sending cannot have paid, but another one of the same refund may have.
-            return _lost(facts, now, message=reason, turned_away=True)
-        case Declined(code=code, message=message) if facts.is_only_sending:
+            return _unsent(_later(facts, now, status=status, message=outcome.reason), outcome)
+        case Unsent():
+            # Another sending of the same refund may have paid.
+            return _unsent(_lost(facts, now, message=outcome.reason), outcome)
+        case Declined(code=code, message=message) if facts.is_first_to_arrive:
             return Decision(
                 refund.advance(facts.status, RefundMove.LOSE_SIGHT),
                 facts.waits,
@@ -158,16 +166,15 @@ def _declined(facts: Facts, code: str | None = None, message: str | None = None)
     return Decision(status, facts.waits, code=code, message=message)
 
 
+def _unsent(decision: Decision, outcome: Unsent) -> Decision:
+    return replace(decision, turned_away=True, by_answer=outcome.by_answer)
+
+
 def _lost(
-    facts: Facts,
-    now: datetime,
-    *,
-    code: str | None = None,
-    message: str | None = None,
-    turned_away: bool = False,
+    facts: Facts, now: datetime, *, code: str | None = None, message: str | None = None
 ) -> Decision:
     status = refund.advance(facts.status, RefundMove.LOSE_SIGHT)
-    return _later(facts, now, status=status, code=code, message=message, turned_away=turned_away)
+    return _later(facts, now, status=status, code=code, message=message)
 
 
 def _later(
@@ -180,7 +187,6 @@ def _later(
     failed_seen_at: datetime | None = None,
     code: str | None = None,
     message: str | None = None,
-    turned_away: bool = False,
 ) -> Decision:
     """The refund stays unsettled: when it is tried again, or a visible end of trying."""
     status = status or facts.status
@@ -200,5 +206,4 @@ def _later(
         failed_seen_at=failed_seen_at or facts.failed_seen_at,
         code=code,
         message=message,
-        turned_away=turned_away,
     )

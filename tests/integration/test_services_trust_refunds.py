@@ -76,6 +76,26 @@ def test_a_decline_that_pending_takes_back_does_not_end_at_the_first_failed(
     assert engine.refunds(customer)[0]["status"] == "succeeded"
 
 
+def test_a_decline_after_a_429_does_not_set_the_money_free(
+    engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
+) -> None:
+    """The money went back behind a 429; the repeated request is declined, and nothing is found."""
+    customer, _ = refunded
+    engine.script("rate_limited", customer, "refund", work="done")
+    engine.tick()
+    page = answer_with(engine, refund=lambda _order: Declined(Fault.OTHER, "x", "y"))
+    hidden = engine.script("status_says", customer, "status", status="NOT_FOUND")
+    while not engine.met(hidden):
+        engine.advance(5 * MINUTE)
+    answer_as_before(engine, page)
+    assert engine.refunds(customer)[0]["status"] == "unknown"
+    engine.advance(2 * HOUR)
+
+    [refund] = engine.refunds(customer)
+    assert refund["status"] == "succeeded"
+    assert [row["amount"] for row in engine.ledger(customer, "refund") if row["moves"]] == [50_000]
+
+
 def test_unsigned_answers_set_no_refunds_money_free(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
 ) -> None:

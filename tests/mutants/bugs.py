@@ -92,7 +92,7 @@ MONEY = (
     ),
     bug(
         "decline_of_a_second_sending_is_believed", f"{_DOMAIN}/refund_settlement.py",
-        "case Declined(code=code, message=message) if facts.is_only_sending:",
+        "case Declined(code=code, message=message) if facts.is_first_to_arrive:",
         "case Declined(code=code, message=message) if facts:",
         f"{UNIT}refund_settlement.py",
     ),

@@ -58,6 +58,20 @@ def test_only_a_success_is_believed_at_once(
     assert (decision.declined_seen_at is not None) == (outcome is FAILED and only)
 
 
+def test_an_answer_that_calls_a_sending_unsent_is_no_proof() -> None:
+    """The refund is sent again at leisure; but no decline of it counts that is confirmed once."""
+    turned_away = decide_live(ON_THE_WIRE, Unsent("http_429", by_answer=True), SENT)
+    assert (turned_away.status, turned_away.turned_away) == (RefundStatus.REQUESTED, True)
+    assert turned_away.by_answer
+    assert not decide_live(ON_THE_WIRE, Unsent("not_connected"), SENT).by_answer
+
+    again = replace(ON_THE_WIRE, tries=2, turned_away=1, unsent_by_answer=True)
+    assert decide_live(again, FAILED, SENT).declined_seen_at is None
+    certain = replace(again, unsent_by_answer=False)
+    assert decide_live(certain, FAILED, SENT).declined_seen_at == SENT
+    assert decide_live(again, Unsent("http_429"), SENT).status is RefundStatus.REQUESTED
+
+
 def test_a_decline_is_asked_about_after_a_minute() -> None:
     """Not by the schedule of what is unknown, and not at once."""
     decision = decide_live(ON_THE_WIRE, FAILED, SENT)

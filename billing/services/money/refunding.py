@@ -270,6 +270,7 @@ def _facts(row: LockedRefund) -> Facts:
         sent_at=row.sent_at or row.created_at,
         tries=row.tries,
         turned_away=row.turned_away,
+        unsent_by_answer=row.unsent_by_answer,
         waits=row.waits,
         declined_seen_at=row.declined_seen_at,
         failed_seen_at=row.failed_seen_at,
@@ -282,6 +283,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
         "waits": decision.waits,
         "next_attempt_at": decision.next_attempt_at,
         "turned_away": row.turned_away + decision.turned_away,
+        "unsent_by_answer": row.unsent_by_answer or decision.by_answer,
         "declined_seen_at": row.declined_seen_at
         if decision.is_final
         else decision.declined_seen_at,

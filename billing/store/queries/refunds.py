@@ -35,6 +35,7 @@ class LockedRefund(NamedTuple):
     message: str | None
     tries: int
     turned_away: int
+    unsent_by_answer: bool
     waits: int
     created_at: datetime
     sent_at: datetime | None
@@ -61,6 +62,7 @@ class Changes(TypedDict, total=False):
     message: str | None
     tries: int
     turned_away: int
+    unsent_by_answer: bool
     waits: int
     sent_at: datetime | None
     declined_seen_at: datetime | None

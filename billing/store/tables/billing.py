@@ -353,6 +353,7 @@ class Refund(SQLModel, table=True):
     message: str | None = field(Text, null=True)
     tries: int = count()
     turned_away: int = count()
+    unsent_by_answer: bool = flag()
     waits: int = count()
     created_at: datetime = instant(null=False)
     sent_at: datetime | None = instant()
