@@ -183,7 +183,7 @@ def _exchange(port: int, sent: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def test_what_is_not_http_ends_the_connection(sandbox: SandboxProcess) -> None:
+def test_a_request_that_is_not_http_ends_the_connection(sandbox: SandboxProcess) -> None:
     """Nonsense, and heads or bodies without measure, get one answer and no second request."""
     pair = b"GET /_sandbox/health HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -118,7 +118,7 @@ def test_a_killed_worker_costs_less_than_a_minute(ground: Ground) -> None:
     assert ground.debits(people) == [1] * 12
 
 
-def test_what_a_killed_worker_had_fetched_is_begun_again_within_a_minute(
+def test_a_killed_workers_fetched_batch_is_started_again_within_a_minute(
     ground: Ground,
 ) -> None:
     """

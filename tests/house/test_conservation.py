@@ -66,7 +66,7 @@ def test_an_undone_invoice_is_all_that_balances_write() -> None:
     assert "returned = amount" in found[0]
 
 
-def test_one_module_calls_what_moves_money() -> None:
+def test_only_one_module_calls_the_functions_that_move_money() -> None:
     """Every feature that gives money back asks `returns`, which adds the parts up."""
     calling = {
         module.name

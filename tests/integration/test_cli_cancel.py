@@ -65,7 +65,7 @@ def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
         assert (said["wallet"], said["wallet_used_by"]) == ("stays", [str(second)])
 
 
-def test_what_a_later_end_gives_back_is_told_to_be_worked_out_then(
+def test_the_refund_of_a_later_cancellation_is_computed_at_its_date(
     engine: Engine, billing: Billing
 ) -> None:
     """Nothing is promised before the date; the document has no fate of a wallet yet."""

@@ -54,7 +54,7 @@ def test_an_import_that_breaks_off_says_what_was_added(
     monkeypatch.undo()
 
 
-def test_what_broke_off_is_imported_again(
+def test_an_interrupted_import_can_be_repeated(
     engine: Engine, billing: Billing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line says so: what was added already is found there."""

@@ -102,7 +102,7 @@ def test_the_token_key_is_made_once(state_folder: Path, outside: dict[str, str])
     assert len(keys) == 1
 
 
-def test_what_settings_name_is_used_and_not_started(
+def test_services_named_in_settings_are_used_and_not_started(
     state_folder: Path, outside: dict[str, str]
 ) -> None:
     """With a database, a Redis and a gateway of one's own only Celery's programs are started."""

@@ -174,7 +174,7 @@ def _stopped(engine: Engine) -> None:
         (_stopped, {("engine", "stopped", True)}, "billing start-charging"),
     ],
 )
-def test_whatever_waits_is_listed_with_what_moves_it(
+def test_each_waiting_item_is_listed_with_its_command(
     engine: Engine, story: Story, found: set[tuple[str, str, bool]], command: str
 ) -> None:
     """Links, unlinks, wallets, debts and the switch; alarms need somebody, the others may wait."""
@@ -221,7 +221,7 @@ LATE = {
 
 
 @pytest.mark.parametrize(("table", "column", "kind"), LATE.values(), ids=LATE.keys())
-def test_what_is_due_and_not_done_is_late_after_two_ticks(
+def test_due_work_is_late_after_two_ticks(
     engine: Engine, billing: Billing, table: str, column: str, kind: str
 ) -> None:
     """Nobody works: the doctor names what has been due for longest."""
@@ -243,7 +243,7 @@ def test_what_is_due_and_not_done_is_late_after_two_ticks(
     assert not any(alarm for _, _, alarm in causes(engine))
 
 
-def test_what_contradicts_a_persons_word_is_listed_until_somebody_has_seen_it(
+def test_a_contradicted_charge_is_listed_until_it_is_acknowledged(
     engine: Engine,
 ) -> None:
     """An event says so; releasing the charge says that a person knows."""
@@ -302,7 +302,7 @@ def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
     assert customer == item.customer
 
 
-def test_what_moves_by_itself_says_when(engine: Engine, billing: Billing) -> None:
+def test_an_item_that_moves_by_itself_shows_its_date(engine: Engine, billing: Billing) -> None:
     """An invoice that was short is asked about at a date that is shown."""
     engine.plan(amount=150_000)
     short = engine.customer(cash=50_000)

@@ -94,7 +94,7 @@ def test_more_is_claimed_at_a_time_where_answers_outrun_the_claims() -> None:
     assert not pace.may_claim(32)
 
 
-def test_it_rests_longer_each_time_and_not_at_all_once_it_answers(engine: Engine) -> None:
+def test_each_rest_is_longer_until_the_gateway_answers(engine: Engine) -> None:
     """The waits of a row grow; one answer ends the row."""
     with engine.context.database.transaction() as connection:
         refusals = [Unsent("rate_limited retry_after=7")] * backpressure.TROUBLE_MIN

@@ -175,7 +175,7 @@ def test_want_of_money_is_not_odd(engine: Engine) -> None:
         ({"breaker_answers_min": 1, "breaker_share_percent": 1}, 1, True),
     ],
 )
-def test_what_is_unusual_is_set(
+def test_settings_decide_which_share_is_unusual(
     emptied: Kept,
     gateway: SandboxProcess,
     settings: dict[str, int],

@@ -225,7 +225,7 @@ def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> No
     assert given_back(engine, customer) == [20_000, 30_000]
 
 
-def test_what_cannot_be_canceled_is_refused(engine: Engine) -> None:
+def test_an_invalid_cancellation_is_refused(engine: Engine) -> None:
     """Ended already, an instant gone by, one without offset, a word that means nothing, no id."""
     _customer, subscription = engine.begun()
     engine.run()

@@ -239,7 +239,7 @@ def refused(engine: Engine, subscription: UUID, kind: type[BillingError], **opti
     return str(error.value)
 
 
-def test_what_makes_no_sense_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
+def test_an_invalid_change_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
     """An archived or unknown plan, a cron's own dates, a quantity of nought, too few cycles."""
     from billing.services.subscriptions import subscribing
 
@@ -263,7 +263,7 @@ def test_what_makes_no_sense_is_refused(engine: Engine, april: tuple[str, UUID])
     assert "amount of a period" in told(InvalidValue, amount=0)
 
 
-def test_what_is_owed_comes_first(engine: Engine, april: tuple[str, UUID]) -> None:
+def test_an_unpaid_invoice_blocks_a_change_now(engine: Engine, april: tuple[str, UUID]) -> None:
     """Days that were not paid are not credited; a paused or ended one does not change."""
     customer, subscription = april
     engine.put_cash(customer, 0)

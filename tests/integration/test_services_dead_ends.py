@@ -113,7 +113,7 @@ def test_a_message_left_over_asks_no_foreign_gateway(engine: Engine) -> None:
     engine.run()
 
 
-def test_one_token_that_does_not_open_spoils_no_batch(engine: Engine) -> None:
+def test_a_token_that_cannot_be_opened_stops_only_its_own_invoice(engine: Engine) -> None:
     """The invoice says why it cannot be charged; the others of the batch are charged."""
     spoilt, broken = engine.begun()
     healthy = engine.customer()

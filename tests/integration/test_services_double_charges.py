@@ -64,7 +64,7 @@ def test_both_charged_for_the_same_time_is_charged_twice(engine: Engine) -> None
     )
 
 
-def test_one_after_the_other_is_not_twice(engine: Engine) -> None:
+def test_two_subscriptions_after_each_other_are_no_double_charge(engine: Engine) -> None:
     """Who left in the middle of a period and came back paid for each day that was served once."""
     engine.plan("gold", every="10 days")
     customer = engine.customer()
@@ -144,7 +144,7 @@ def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
     assert found["verdict"].count("charged for both") == 1
 
 
-def test_who_changed_plan_before_the_other_one_began_paid_once(engine: Engine) -> None:
+def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine: Engine) -> None:
     """The days that are left went over to another plan; it is the plan of both from then on."""
     engine.plan("gold", every="10 days")
     engine.plan("gold-plus", every="10 days", amount=80_000)

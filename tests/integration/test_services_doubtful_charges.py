@@ -259,7 +259,7 @@ class TestTwoOfOneSubscription:
         assert [row["status"] for row in engine.invoices(subscription)[:2]] == ["paid", "void"]
         assert given_back(engine, customer) == [("succeeded", 50_000)]
 
-    def test_one_whose_subscription_is_locked_has_its_turn_later(self, engine: Engine) -> None:
+    def test_a_charge_of_a_locked_subscription_is_reconciled_later(self, engine: Engine) -> None:
         """Somebody's session holds the row: nobody waits for it, and the charge stays due."""
         customer, subscription = self.both_unsent(engine)
         canceling.cancel(engine.context, subscription, OPERATOR)
@@ -275,7 +275,7 @@ class TestTwoOfOneSubscription:
         assert given_back(engine, customer) == [("succeeded", 50_000)] * 2
 
 
-def test_one_whose_invoice_is_open_again_is_not_asked_about_for_its_end(engine: Engine) -> None:
+def test_an_unsent_charge_of_a_reopened_invoice_gets_no_status_query(engine: Engine) -> None:
     """Before it is sent again the gateway is asked anyway; until then it has no date."""
     customer, subscription = limited(engine)
     engine.execute("UPDATE charges SET next_check_at = :now", now=engine.now)

@@ -320,7 +320,7 @@ def test_an_unsent_charge_is_tried_again_soon_and_spends_nothing(engine: Engine)
 class TestAWalletThatIsShort:
     """Before a retry the balance is asked; short means: nothing is sent, and no step is spent."""
 
-    def test_it_is_told_and_asked_again_and_charged_after_a_top_up(self, engine: Engine) -> None:
+    def test_a_shortfall_is_charged_after_a_top_up(self, engine: Engine) -> None:
         """12,500 short on day 2, topped up on day 3: charged at the next look, step 1 unspent."""
         customer, subscription = engine.begun(every="2 months", cash=37_500)
         engine.advance(START + 3 * DAY)

@@ -12,7 +12,7 @@ from tests.integration.engine import Engine
 DAY = timedelta(days=1)
 
 
-def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
+def test_the_forecast_equals_the_charges_that_follow(engine: Engine) -> None:
     """
     Every charge of sixty days, by subscription, period, instant and amount.
 

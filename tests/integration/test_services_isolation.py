@@ -42,7 +42,7 @@ def test_a_price_that_overflows_holds_its_subscription_and_opens_the_others(
     assert [i["amount"] for i in engine.invoices(big)] == [50_001]
 
 
-def test_what_only_the_database_refuses_is_found_by_halving(engine: Engine) -> None:
+def test_a_row_that_only_the_database_refuses_is_found_by_halving(engine: Engine) -> None:
     """A constraint speaks of one row of a batch of seven; six are opened in the same tick."""
     engine.plan()
     made = [engine.subscribe(engine.customer()) for _ in range(7)]
@@ -313,7 +313,7 @@ def test_only_what_is_held_can_be_released(engine: Engine) -> None:
     assert engine.counts() == before
 
 
-def test_what_ends_is_held_no_more(engine: Engine) -> None:
+def test_a_row_that_ends_is_not_held_any_more(engine: Engine) -> None:
     """A held subscription that a person cancels, and a held invoice that is void, need nobody."""
     _, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])

@@ -53,7 +53,7 @@ LEASES: dict[str, tuple[Callable[[Engine], None], Lease]] = {
 
 
 @pytest.mark.parametrize("table", LEASES)
-def test_what_a_dead_worker_leased_is_leased_again(engine: Engine, table: str) -> None:
+def test_a_row_that_a_dead_worker_leased_is_leased_again(engine: Engine, table: str) -> None:
     """While the lease lasts nobody else gets the row; it ends in time, and then one does."""
     make_due, lease = LEASES[table]
     make_due(engine)

@@ -55,7 +55,7 @@ def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
     engine.run()
 
 
-def test_what_was_locked_between_the_look_and_the_note_is_looked_at_again(
+def test_a_retry_that_is_locked_during_its_precheck_is_checked_again(
     engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry that is to be put off, and somebody else works on its subscription."""
@@ -84,7 +84,9 @@ def test_what_was_locked_between_the_look_and_the_note_is_looked_at_again(
     assert engine.invoices(subscription)[0]["status"] == "paid"
 
 
-def test_what_a_stop_meets_is_due_at_once_when_charging_goes_on(engine: Engine) -> None:
+def test_invoices_leased_at_a_stop_are_due_at_once_when_charging_starts_again(
+    engine: Engine,
+) -> None:
     """Never charged or charged before: messages that come during the stop lease nothing."""
     customer, old = engine.begun(retries="1d", every="1 year")
     engine.put_cash(customer, 0)
@@ -119,7 +121,7 @@ def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
         engine.dead_ends = set()
 
 
-def test_what_is_more_than_may_be_charged_now_is_given_back(
+def test_leases_above_the_limit_are_released(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While single charges probe a gateway that refused, the others of a message stay due."""
@@ -235,7 +237,7 @@ def ticks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("tick", ["sweep_charges", "reconcile", "sweep_refunds", "attend_wallets"])
-def test_what_could_not_be_sent_is_due_again_at_once(
+def test_rows_whose_message_could_not_be_sent_are_due_again_at_once(
     engine: Engine, ticks: ModuleType, tick: str
 ) -> None:
     """Redis vanishes between the lease and the message: the tick fails, and leases nothing.

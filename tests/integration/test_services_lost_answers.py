@@ -249,7 +249,7 @@ def test_an_answer_that_comes_after_the_question_is_still_used(impatient: Engine
     assert impatient.counts() == before
 
 
-def test_what_is_unknown_in_one_period_does_not_make_the_next_the_first(engine: Engine) -> None:
+def test_an_unknown_first_payment_does_not_make_the_next_one_the_first(engine: Engine) -> None:
     """`first_payment` of the second period waits for the first: it is known when it is sent."""
     customer, _subscription = engine.begun(every="1 day")
     engine.script("drop_after", customer)

@@ -62,7 +62,7 @@ def test_the_first_batch_need_not_wait_for_the_rest(engine: Engine, other: Engin
     assert engine.one("SELECT opening_until FROM engine") is None
 
 
-def test_what_is_opened_together_stands_together(engine: Engine) -> None:
+def test_invoices_opened_together_have_neighbouring_ids(engine: Engine) -> None:
     """Those due at one minute are opened in the order of their ids, with ids that begin like them.
 
     So a payday's index entries are made side by side, not each on a page of its own.
@@ -109,7 +109,7 @@ def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_what_time_does_not_suffice_for_is_gone_on_with(engine: Engine) -> None:
+def test_opening_continues_where_its_time_ended(engine: Engine) -> None:
     """Each turn opens something and ends; the next one goes on behind what could not be opened."""
     subscribed(engine)
     unreadable(engine, 5)

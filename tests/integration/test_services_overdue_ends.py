@@ -95,7 +95,7 @@ def test_an_overdue_cancellation_cannot_be_withdrawn(
     assert paid(engine, customer) == [30_000]
 
 
-def test_what_is_overdue_and_held_names_the_way_out(
+def test_an_overdue_end_of_a_held_subscription_names_the_release_command(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
     """No tick touches a held row, so that to try again would not help."""

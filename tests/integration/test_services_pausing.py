@@ -80,7 +80,7 @@ def test_a_scheduled_pause_and_a_scheduled_end_can_be_withdrawn(engine: Engine) 
     assert starts(engine, subscription) == ["2026-01-31", "2026-02-28"]
 
 
-def test_what_is_owed_stays_owed_during_a_pause(engine: Engine) -> None:
+def test_an_open_invoice_stays_owed_during_a_pause(engine: Engine) -> None:
     """The open invoice is collected by its own dates; the subscription goes on as it should."""
     customer, subscription = engine.begun(cash=0, retries="2d 5d")
     engine.run()
@@ -143,7 +143,7 @@ def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engin
         (IllegalMove, lambda c, s: canceling.withdraw(c, s, OPERATOR)),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_an_invalid_pause_or_resume_is_refused(
     engine: Engine, error: type[BillingError], act: object
 ) -> None:
     """Resume of what runs, words that mean nothing, dates in the wrong order: nothing written."""
@@ -155,7 +155,7 @@ def test_what_makes_no_sense_is_refused(
     assert engine.counts() == before
 
 
-def test_what_has_ended_is_not_paused(engine: Engine) -> None:
+def test_an_ended_subscription_is_neither_paused_nor_resumed(engine: Engine) -> None:
     """A canceled subscription is neither paused nor resumed."""
     _customer, subscription = engine.begun()
     engine.run()

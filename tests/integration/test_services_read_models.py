@@ -242,7 +242,7 @@ def test_reasons_are_shown_with_events(engine: Engine) -> None:
         lambda d: read_models.events(d, uuid4(), 1),
     ],
 )
-def test_what_does_not_exist_is_refused(engine: Engine, look: Any) -> None:
+def test_an_unknown_id_is_refused(engine: Engine, look: Any) -> None:
     """An empty list for an id that is nobody's would be a lie."""
     with pytest.raises(NotKnown):
         look(engine.context.database)

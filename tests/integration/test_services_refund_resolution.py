@@ -184,7 +184,7 @@ def test_not_found_is_believed_after_the_horizon_only(engine: Engine, paid: UUID
     assert status(engine) == "succeeded"
 
 
-def test_one_that_was_turned_away_has_had_no_sending(engine: Engine, paid: UUID) -> None:
+def test_an_unsent_attempt_does_not_count_as_a_sending(engine: Engine, paid: UUID) -> None:
     """The sending after it is the only one, so that its decline needs no more than one yes."""
     begin(engine, paid, [Unsent("refused"), REFUSED], [FAILED])
     engine.advance(MINUTE)
@@ -271,7 +271,7 @@ class TestAPersonsWord:
         scripted._asked = answers
         return scripted
 
-    def test_it_is_refused_while_the_gateway_is_being_asked(
+    def test_a_resolution_is_refused_while_the_gateway_is_being_asked(
         self, engine: Engine, paid: UUID
     ) -> None:
         """Ten minutes after the sending it may still be on its way."""
@@ -288,7 +288,7 @@ class TestAPersonsWord:
             (RefundVerdict.SUCCEEDED, FAILED),
         ],
     )
-    def test_it_is_refused_when_the_gateway_says_the_opposite(
+    def test_a_resolution_is_refused_when_the_gateway_says_the_opposite(
         self, engine: Engine, paid: UUID, verdict: RefundVerdict, answer: StatusOutcome
     ) -> None:
         """The gateway's word is better, and the refusal says what to say instead."""
@@ -301,7 +301,7 @@ class TestAPersonsWord:
         ("verdict", "ended", "left"),
         [(RefundVerdict.DECLINED, "declined", 0), (RefundVerdict.SUCCEEDED, "succeeded", 10_000)],
     )
-    def test_it_settles_what_the_gateway_cannot_tell(
+    def test_a_resolution_settles_a_refund_that_the_gateway_cannot_tell(
         self, engine: Engine, paid: UUID, verdict: RefundVerdict, ended: str, left: int
     ) -> None:
         """With the gateway's answer in the event; a day later it is asked once more."""
@@ -354,7 +354,7 @@ class TestAPersonsWord:
         with pytest.raises(IllegalMove, match="nothing contradicts"):
             refund_resolution.acknowledge_contradiction(engine.context, waiting.id, WHY)
 
-    def test_one_that_was_never_received_is_not_declared_paid(
+    def test_a_refund_that_was_never_received_is_not_resolved_as_succeeded(
         self, engine: Engine, paid: UUID
     ) -> None:
         """Turned away for ten days, it is parked; a person may give it up, and not more."""

@@ -134,7 +134,7 @@ def test_the_same_key_for_something_else_is_refused(engine: Engine, paid: tuple[
     assert given_back(engine, customer) == [10_000]
 
 
-def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[str, UUID]) -> None:
+def test_a_refused_refund_does_not_use_up_its_key(engine: Engine, paid: tuple[str, UUID]) -> None:
     """A refund that was too large may be asked for again when it is not."""
     customer, invoice = paid
     refund(engine, invoice, 30_000, key="first")
@@ -169,7 +169,7 @@ def test_an_unknown_one_is_asked_about_by_its_own_id(
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "http_500", "html", "turn_away", "rate_limited"])
-def test_one_that_never_arrived_is_sent_again(
+def test_a_refund_that_never_arrived_is_sent_again(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
     """Nothing went back at first; the second sending does it, once, under the same Request-Id."""
@@ -209,7 +209,7 @@ def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[st
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_that_stays_unknown_is_parked_with_an_alarm(
+def test_a_refund_that_stays_unknown_is_parked_with_an_alarm(
     engine: Engine, paid: tuple[str, UUID]
 ) -> None:
     """A gateway that never answers: parked within a day, still reserved, never paid twice."""
@@ -243,7 +243,7 @@ def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUI
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_turned_away_after_an_unknown_sending_stays_unknown(
+def test_an_unknown_refund_whose_next_sending_is_refused_stays_unknown(
     engine: Engine, paid: tuple[str, UUID]
 ) -> None:
     """The second sending cannot have paid, but the first may have: nothing is guessed."""
@@ -263,7 +263,7 @@ def test_one_turned_away_after_an_unknown_sending_stays_unknown(
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_whose_sender_died_is_asked_about(engine: Engine, paid: tuple[str, UUID]) -> None:
+def test_a_refund_whose_sender_died_is_queried(engine: Engine, paid: tuple[str, UUID]) -> None:
     """On the wire for two minutes without an answer: nobody waits for it, so another asks."""
     customer, invoice = paid
     engine.script("drop_after", customer, "refund")
@@ -304,7 +304,7 @@ def test_a_long_reason_is_kept_and_does_not_stop_the_money(
 class TestASurplusPayment:
     """A second success for one invoice is recorded as surplus and goes back by itself."""
 
-    def test_it_goes_back_once(self, engine: Engine) -> None:
+    def test_a_surplus_is_refunded_once(self, engine: Engine) -> None:
         """Declined by a person's word, paid by a second charge, then the first one succeeds."""
         customer, subscription = engine.begun()
         engine.script("drop_after", customer)
@@ -336,7 +336,7 @@ class TestASurplusPayment:
 
     def test_the_paying_charge_can_still_be_refunded_wholly(self, engine: Engine) -> None:
         """What went back of the surplus is not counted against the invoice."""
-        self.test_it_goes_back_once(engine)
+        self.test_a_surplus_is_refunded_once(engine)
         customer = engine.one("SELECT id FROM customers")
         refund(engine, engine.one("SELECT id FROM invoices"))
         engine.run()

@@ -189,7 +189,7 @@ def test_an_id_that_nobody_has(engine: Engine, subtests: pytest.Subtests) -> Non
             refused(engine, NotKnown, partial(act, engine))
 
 
-def test_what_is_closed_stays_closed(engine: Engine) -> None:
+def test_a_closed_invoice_or_subscription_stays_closed(engine: Engine) -> None:
     """A paid invoice is neither retried nor voided, and a canceled subscription not canceled."""
     _customer, subscription = engine.begun()
     engine.run()

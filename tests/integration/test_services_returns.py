@@ -177,7 +177,7 @@ class TestMoneyThatMustGoBack:
         [refund] = engine.refunds(customer)
         return customer, refund
 
-    def test_it_is_listed_with_its_way_out(
+    def test_an_unreturned_refund_is_listed_with_its_command(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
         """The audit names it, and so does the list of what waits, with the command to type."""

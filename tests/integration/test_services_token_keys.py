@@ -114,7 +114,7 @@ def test_replace_ends_no_wallet_that_opens(engine: Engine, billing: Billing) -> 
     assert [w["status"] for w in engine.wallets(customer)] == ["active"]
 
 
-def test_what_waits_for_a_lost_key_names_the_word(engine: Engine, lost: Engine) -> None:
+def test_attention_names_the_replace_option_after_a_lost_key(engine: Engine, lost: Engine) -> None:
     """`attention` lists the command with --replace: without it, it would be refused."""
     engine.begun(every="1 year")
     lost.run()

@@ -19,7 +19,7 @@ def statuses(engine: Engine, customer: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "http_500", "failed",
                                   "turn_away", "garbage", "wrong_signature"])  # fmt: skip
-def test_it_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
+def test_an_unlink_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
     """Whatever the first answer is: unbound once at the gateway, and known to be."""
     customer = engine.customer()
     engine.script(kind, customer, "unbind")
@@ -34,7 +34,7 @@ def test_it_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
     assert len(engine.ledger(customer, "unbind")) == 1
 
 
-def test_one_that_never_is_confirmed_raises_an_alarm(engine: Engine) -> None:
+def test_an_unlink_that_is_never_confirmed_raises_an_alarm(engine: Engine) -> None:
     """It goes on daily, and an event says that somebody should look."""
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)

@@ -22,7 +22,7 @@ def statuses(engine: Engine, customer: str) -> list[str]:
 class TestALink:
     """From the first request to the token."""
 
-    def test_it_is_polled_until_the_customer_has_finished(self, engine: Engine) -> None:
+    def test_a_link_is_polled_until_the_customer_has_finished(self, engine: Engine) -> None:
         """The customer's yes is found by the next poll, at most a minute later."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
@@ -39,7 +39,7 @@ class TestALink:
         assert wallet["expires_at"] == wallet["bound_at"].replace(year=2027)
         assert b"token" not in wallet["token_sealed"]
 
-    def test_one_that_nobody_finishes_fails_after_a_week(self, engine: Engine) -> None:
+    def test_an_unfinished_link_fails_after_a_week(self, engine: Engine) -> None:
         """The wait has an end, in a state that says why; then a new link may be asked for."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
@@ -80,7 +80,7 @@ class TestALink:
         assert statuses(engine, customer) == ["unlinked", "active"]
 
     @pytest.mark.parametrize("kind", ["drop_after", "http_500", "turn_away", "decline", "garbage"])
-    def test_one_that_cannot_be_begun_is_refused_and_leaves_nothing_open(
+    def test_a_link_that_cannot_be_started_is_refused_and_leaves_nothing_open(
         self, engine: Engine, kind: str
     ) -> None:
         """The person is told in one line, the wallet has failed, and a new link may be tried."""
@@ -96,7 +96,7 @@ class TestALink:
         assert statuses(engine, customer) == ["failed", "active"]
 
     @pytest.mark.parametrize("way", ["unbind", "refresh"])
-    def test_one_that_ends_while_the_gateway_thinks_stays_ended(
+    def test_a_link_that_ends_before_the_gateway_answers_stays_ended(
         self, engine: Engine, way: str
     ) -> None:
         """An answer that comes after a person has dropped the link wakes no dead wallet up."""

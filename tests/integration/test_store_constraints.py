@@ -57,7 +57,7 @@ def copied(engine: Engine, table: str, row: Mapping[str, Any], **changes: Any) -
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def test_one_unresolved_charge_a_subscription(
+def test_a_subscription_has_at_most_one_unresolved_charge(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
     """Whatever two unresolved states they have, and whatever invoices they are of."""
@@ -72,7 +72,9 @@ def test_one_unresolved_charge_a_subscription(
             )  # fmt: skip
 
 
-def test_one_paying_charge_an_invoice_and_any_number_of_surplus(engine: Engine, rows: Rows) -> None:
+def test_an_invoice_has_one_paying_charge_and_any_number_of_surplus(
+    engine: Engine, rows: Rows
+) -> None:
     """A second success is possible as surplus only."""
     engine.execute("UPDATE charges SET status = 'succeeded', kept = amount")
     taken = {"status": "succeeded", "kept": rows["charges"]["amount"]}
@@ -105,7 +107,7 @@ def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Row
         copied(engine, "charges", charge, id=uuid4(), ordinal=2)
 
 
-def test_one_live_wallet_a_token(engine: Engine, rows: Rows) -> None:
+def test_a_token_has_at_most_one_live_wallet(engine: Engine, rows: Rows) -> None:
     """One token is charged for one customer; an ended wallet keeps its hash for comparison."""
     other, wallet = engine.customer(linked=False), rows["wallets"]
     assert wallet["token_hash"] is not None
@@ -124,7 +126,9 @@ def test_a_reference_is_imported_once(engine: Engine, rows: Rows) -> None:
         copied(engine, "imports", row)
 
 
-def test_one_live_wallet_a_customer(engine: Engine, rows: Rows, subtests: pytest.Subtests) -> None:
+def test_a_customer_has_at_most_one_live_wallet(
+    engine: Engine, rows: Rows, subtests: pytest.Subtests
+) -> None:
     """Pending, active and unbinding exclude each other."""
     for first, second in product(LIVE, LIVE):
         engine.execute("UPDATE wallets SET status = :status", status=first)

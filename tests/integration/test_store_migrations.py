@@ -247,7 +247,7 @@ class TestConservation:
         assert audited(empty_url) == []
 
     @pytest.mark.parametrize("used_again", [0, 3_000])
-    def test_what_a_gift_had_covered_is_that_gift_again(
+    def test_credit_that_paid_a_canceled_invoice_is_the_same_credit_again(
         self, empty_url: str, before: psycopg.Connection, used_again: int
     ) -> None:
         """Canceled in full: 6,000 of the charge went back, 4,000 of the gift became a credit.
@@ -371,7 +371,7 @@ def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
     assert dict(rows) == {"N-status": True, "N-live": False}
 
 
-def test_what_an_answer_called_unsent_is_told_from_what_was_never_handed_over(
+def test_a_charge_unsent_by_an_answer_is_marked_apart_from_one_never_sent(
     empty_url: str,
 ) -> None:
     """A 429 is marked, and asked about when its invoice is closed; a refused connection is not."""

@@ -103,7 +103,7 @@ def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None
     assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
 
 
-def test_who_looked_at_an_older_charge_does_not_leap(engine: Engine, other: Engine) -> None:
+def test_a_precheck_of_an_older_charge_claims_nothing(engine: Engine, other: Engine) -> None:
     """A message that slept for days saw charge one; by now there is charge two to ask about."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=2)
@@ -202,7 +202,7 @@ def test_two_refunds_of_the_whole_give_it_back_once(engine: Engine, other: Engin
     assert [row["moves"] for row in engine.ledger(customer, "refund")] == [1]
 
 
-def test_one_key_used_at_once_acts_once(engine: Engine, other: Engine) -> None:
+def test_an_idempotency_key_used_at_the_same_time_acts_once(engine: Engine, other: Engine) -> None:
     """A message that is delivered twice at the same moment: both get the first one's answer."""
     customer, subscription = engine.begun()
     engine.run()

@@ -24,7 +24,7 @@ def test_two_that_take_what_is_due_charge_each_once(engine: Engine, other: Engin
     assert engine.counts()["charges"] == 24
 
 
-def test_who_takes_what_is_due_neither_waits_nor_leases_what_another_holds(
+def test_claiming_due_invoices_neither_waits_for_nor_leases_locked_ones(
     engine: Engine, other: Engine
 ) -> None:
     """An invoice whose subscription is held is left as it was, for whoever comes next."""
@@ -37,9 +37,7 @@ def test_who_takes_what_is_due_neither_waits_nor_leases_what_another_holds(
     assert len(engine.debits(customer)) == 1
 
 
-def test_what_was_charged_before_is_leased_while_it_is_looked_at(
-    engine: Engine, other: Engine
-) -> None:
+def test_a_retry_is_leased_during_its_precheck(engine: Engine, other: Engine) -> None:
     """One looks at a retry before it charges; another one does not look at the same time."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)

@@ -153,7 +153,7 @@ def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> N
                for line in drawn(subscription))  # fmt: skip
 
 
-def test_what_nobody_knows_says_when_it_is_asked_about(engine: Engine, drawn: Drawn) -> None:
+def test_an_unknown_charge_shows_its_next_status_query(engine: Engine, drawn: Drawn) -> None:
     """A lost answer is drawn as unknown, with the next question."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
@@ -187,7 +187,7 @@ def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: 
         (lambda e, s: canceling.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
     ],
 )
-def test_what_stands_still_says_so(
+def test_a_dead_end_is_named(
     engine: Engine, drawn: Drawn, end: Callable[[Engine, UUID], object], words: str
 ) -> None:
     """A dead end is named, with what a person can do."""
@@ -224,7 +224,7 @@ def test_programs_get_the_same_as_before(
     assert capsys.readouterr().out.count("┬") == 12
 
 
-def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
+def test_a_canceled_subscription_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
     """The date of an end that has come is history, and so is a pause that never began."""
     _, subscription = engine.begun()
     engine.run()

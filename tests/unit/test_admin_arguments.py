@@ -92,7 +92,7 @@ print(json.dumps(refused))
 @pytest.mark.parametrize(
     ("kind", "value"), [(kind, value) for kind, values in BAD.items() for value in values]
 )
-def test_what_is_of_another_kind_or_impossible_is_refused_in_one_line(
+def test_an_argument_of_the_wrong_type_or_impossible_is_refused_in_one_line(
     kind: Any, value: object
 ) -> None:
     """It names the argument; `true` is no 1, "5" no number, 0 no date, 30 February no day."""
@@ -103,7 +103,7 @@ def test_what_is_of_another_kind_or_impossible_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(("kind", "value", "meant"), GOOD)
-def test_what_json_says_is_taken(kind: Any, value: object, meant: object) -> None:
+def test_valid_json_values_are_accepted(kind: Any, value: object, meant: object) -> None:
     """Text, whole numbers, ids, instants and choices; null where nothing may be said."""
     assert arguments.read({"it": kind}, {"it": value}) == {"it": meant}
 

@@ -190,9 +190,7 @@ def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes)
         ("insufficient_funds", "INVOICE ALREADY USED"),
     ],
 )
-def test_what_would_be_a_decline_is_none_of_a_request_seen_before(
-    code: str, message: str, trust: Trust
-) -> None:
+def test_a_decline_of_a_repeated_request_is_unknown(code: str, message: str, trust: Trust) -> None:
     """A signature, our own order beside it, or a known code: the first one may have paid."""
     assert isinstance(judge(error(code, message, about=NUMBER), 400, trust), Unknown)
     repeated = error(code, message, about=REFUND.number)

@@ -68,7 +68,7 @@ def test_amounts_are_read_as_whole_rupiah_or_not_at_all(value: str, rupiah: int 
         BINDING_SAMPLE,
     ],
 )
-def test_what_is_not_a_json_object_is_nothing(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
     """Nonsense of any kind is read as None and never raises."""
     assert parse(body) is None
 

@@ -81,7 +81,7 @@ def test_an_imported_due_date_counts_from_itself() -> None:
     assert at_once(row, NOW) == AtOnce(2, 100_000)
 
 
-def test_it_says_how_many_and_how_much() -> None:
+def test_the_text_names_the_number_of_periods_and_their_amount() -> None:
     """One period is one, and more than were counted is said to be more."""
     assert str(AtOnce(1, 50_000)) == "1 period, Rp 50,000"
     assert str(AtOnce(83, 4_150_000)) == "83 periods, Rp 4,150,000"

@@ -197,7 +197,7 @@ def test_a_parameter_is_known_to_the_client_library(monkeypatch: pytest.MonkeyPa
     assert _load(monkeypatch, database_url=url).database.endswith(url.partition("://")[2])
 
 
-def test_what_is_absent_is_said_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_setting_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is needed to load; what is needed to run says so when it is asked for."""
     settings = _load(monkeypatch)
 

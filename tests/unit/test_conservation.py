@@ -67,7 +67,7 @@ def test_money_of_the_charge_goes_back_first(amount: int, kept: int) -> None:
     assert rest == 0 or money == kept
 
 
-def test_what_counts_as_refunded_is_what_went_back_or_is_on_its_way() -> None:
+def test_only_unsettled_and_returned_refunds_count_as_refunded() -> None:
     """A refund in any other state has put its money back where it came from."""
     assert set(COUNTED) == set(UNSETTLED) | set(RETURNED)
     assert set(RefundStatus) - set(COUNTED) == {"declined", "unreturned", "waived"}

@@ -106,7 +106,7 @@ def test_a_client_that_fails_leaves_an_unknown(wire: Wire, wallets: Wallets) -> 
     assert set(outcomes.values()) == {Succeeded()}
 
 
-def test_who_waits_for_answers_learns_that_the_process_is_to_end(
+def test_a_thread_that_waits_for_answers_learns_that_the_process_ends(
     wire: Wire, wallets: Wallets
 ) -> None:
     """What ends a thread ends the waiting, though an answer will never come."""

@@ -67,7 +67,7 @@ def test_programs_and_flowers_own_pages_are_let_in(
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status"), KEPT_OUT)
-def test_what_a_foreign_page_can_have_a_browser_send_is_refused(
+def test_a_browser_request_from_a_foreign_page_is_refused(
     method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     """By its origin, its name for us, or a body that needs no permission; with one line."""

@@ -68,7 +68,7 @@ def test_default_policy_is_the_designs() -> None:
         (" ".join(["1d"] * 25), "at most 24 steps, not 25"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_line(text: str, about: str) -> None:
+def test_an_invalid_policy_is_refused_in_one_line(text: str, about: str) -> None:
     """The line says which step is wrong; mistakes about the format come with an example."""
     with pytest.raises(InvalidValue) as refused:
         parse_steps(text)

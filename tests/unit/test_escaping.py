@@ -25,7 +25,7 @@ STAYS = ["Ani Wijaya", "Rp 50,000 – ✓", "محمد", "می‌خواهم", "�
 
 
 @pytest.mark.parametrize("case", ACTS)
-def test_what_acts_is_written_as_its_code(case: str) -> None:
+def test_an_active_character_is_written_as_its_code(case: str) -> None:
     """Readers see that it is there, and nothing happens."""
     text, shown = ACTS[case]
 

@@ -52,7 +52,7 @@ def test_derivations_from_outside_input_are_pinned() -> None:
     assert from_outside(DATED, "admin.subscribe", "order-4711") != made
 
 
-def test_what_is_beneath_a_dated_id_begins_like_it() -> None:
+def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
     """Invoices, charges and refunds stand in the order of their subscriptions; the rest differs."""
     invoices = [charge.invoice_id(DATED, period) for period in range(200)]
     charges = [charge.charge_id(invoice, ordinal) for invoice in invoices for ordinal in (1, 2)]

@@ -87,7 +87,7 @@ def test_an_import_from_before_the_upgrade_is_compared_as_far_as_it_is_known() -
     assert fates == [Fate.THERE, Fate.REJECTED]
 
 
-def test_what_stands_against_a_new_row_does_not_concern_its_repeat() -> None:
+def test_an_objection_to_a_new_row_does_not_concern_its_repeat() -> None:
     """A row is added once and may be sent again a year later, when its token has long expired."""
     late = row()._replace(objection="the token has expired")
 

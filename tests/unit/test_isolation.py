@@ -53,7 +53,7 @@ def test_a_batch_without_a_bad_row_costs_one_try() -> None:
     assert work.calls == 1
 
 
-def test_one_bad_row_of_a_thousand_costs_a_few_tries() -> None:
+def test_a_bad_row_of_a_thousand_costs_a_few_calls() -> None:
     """Each halving is two tries: twenty for a thousand."""
     work = Work({617})
     isolation.isolate(range(1_000), work, work.hold)
@@ -72,7 +72,7 @@ def test_a_row_alone_is_tried_once_more_before_it_is_held() -> None:
     assert isolation.isolate([1], work, lambda _row, _error: pytest.fail("held")) == [1]
 
 
-def test_what_fails_for_all_holds_no_more_than_a_few() -> None:
+def test_an_error_of_every_row_holds_only_a_few_rows() -> None:
     """A bug is not about rows: it is raised, and the tick fails for everybody to see."""
     work = Work(set(range(500)))
     with pytest.raises(ValueError, match="bad"):

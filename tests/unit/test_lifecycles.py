@@ -120,7 +120,9 @@ def test_when_it_will_be_charged(row: dict[str, Any], dates: list[str]) -> None:
     ],
     ids=["plain", "coupon for two", "coupon for ever", "one line", "change", "change to a term"],
 )  # fmt: skip
-def test_what_will_be_charged(row: dict[str, Any], amounts: list[int]) -> None:
+def test_coming_amounts_follow_coupons_lines_and_changes(
+    row: dict[str, Any], amounts: list[int]
+) -> None:
     """A coupon counts down, a line is there once, a change has its own price from its date on."""
     assert [amount for _, amount, _ in ahead(**row)] == amounts
 

@@ -140,7 +140,7 @@ def test_passwords_in_urls_are_removed_whole(url: str) -> None:
 
 
 @pytest.mark.parametrize("text", SAFE)
-def test_what_is_searched_for_survives(text: str) -> None:
+def test_values_that_people_search_for_survive(text: str) -> None:
     """Ids, gateway numbers, instants, amounts, faults and cron expressions are no secrets."""
     assert scrub(text) == text
     assert scrub(f"about {text}, again") == f"about {text}, again"

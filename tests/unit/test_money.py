@@ -67,7 +67,7 @@ def test_share_of_a_period_is_rounded_half_up(
 
 
 @pytest.mark.parametrize(("part", "whole"), [(-1, 30), (31, 30), (0, 0), (1, 0), (0, -1), (-1, -1)])
-def test_what_is_no_share_of_a_period_is_refused(part: int, whole: int) -> None:
+def test_an_invalid_share_of_a_period_is_refused(part: int, whole: int) -> None:
     """More days than there are, days before the first, and a period without days have no price."""
     with pytest.raises(ValueError, match="is no share"):
         prorate(10_000, part, whole)

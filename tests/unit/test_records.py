@@ -105,7 +105,7 @@ def test_a_pipe_is_read_once_and_from_its_beginning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "why"), [("none.csv", "No such file"), (".", "Is a directory")])
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, why: str) -> None:
+def test_an_unreadable_file_is_refused_in_one_line(tmp_path: Path, name: str, why: str) -> None:
     """Told before anything is connected."""
     with pytest.raises(InvalidValue, match=why):
         records.checked(tmp_path / name)

@@ -130,7 +130,7 @@ def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
     assert [span // MINUTE for span in dates] == [6, 21, 81, 441, 801]
 
 
-def test_what_never_arrived_is_tried_for_ten_days() -> None:
+def test_a_refund_that_never_arrived_is_sent_again_for_ten_days() -> None:
     """The gateway was not reached: nothing is unknown, and no date is too late."""
     facts, now, count = ON_THE_WIRE, SENT, 0
     while True:

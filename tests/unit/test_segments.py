@@ -41,7 +41,7 @@ def test_days_are_worth_what_was_paid_for_them(
     assert sum(left.spread(left.worth)) == left.worth
 
 
-def test_what_goes_back_is_taken_from_the_newest_change_first() -> None:
+def test_a_refund_is_taken_from_the_newest_change_first() -> None:
     """And from each invoice no more than its days are worth."""
     left = segments.unused(15, 30, 60_000, [UP, BASE])
 

@@ -110,7 +110,7 @@ def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[
 
 
 @pytest.mark.parametrize("written", [NewRefund, Changes])
-def test_what_is_written_fits_its_column(written: Any) -> None:
+def test_a_written_value_fits_its_column(written: Any) -> None:
     """No value that the type allows is one that the column refuses."""
     for name, hint in get_type_hints(written).items():
         assert kinds(hint) <= held(REFUNDS, name), name

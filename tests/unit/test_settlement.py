@@ -227,7 +227,7 @@ def test_unsent_charge_of_a_closed_invoice_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize("invoice", set(InvoiceStatus) - {InvoiceStatus.OPEN})
 @pytest.mark.parametrize("now_by_answer", [True, False])
-def test_what_only_an_answer_called_unsent_is_unknown_when_its_invoice_is_closed(
+def test_a_charge_unsent_by_an_answer_is_unknown_when_its_invoice_is_closed(
     invoice: InvoiceStatus, *, now_by_answer: bool
 ) -> None:
     """No sending follows by which it could show that the money moved behind a 429."""

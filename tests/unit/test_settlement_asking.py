@@ -199,7 +199,7 @@ def test_failed_at_the_last_question_is_asked_about_once_more_without_an_alarm()
 
 
 @pytest.mark.parametrize("waiting", list(Waiting))
-def test_what_a_pending_charge_waits_for_is_kept_and_told(waiting: Waiting) -> None:
+def test_the_reason_of_a_pending_charge_is_kept_and_recorded(waiting: Waiting) -> None:
     """Neither is a decline; an event names what the customer has to do."""
     decision = settle(facts(), Pending(waiting))
 

@@ -169,7 +169,7 @@ def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | No
     [facts(UNKNOWN, policy=Policy(())), facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)],
     ids=["last step", "expired token"],
 )
-def test_what_only_questions_say_waits_for_the_breakers_window(known: Facts) -> None:
+def test_an_end_known_only_from_status_queries_waits_for_the_breakers_window(known: Facts) -> None:
     """An end that no live answer announced is counted at once, and final after the window."""
     limits = replace(LIMITS, confirm_after=6 * MINUTE)
 

@@ -84,7 +84,7 @@ def test_the_defaults_are_the_engines_steps_with_and_without_a_look() -> None:
         ("a: 2d | max-days", "is no part of a policy"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_line(text: str, about: str) -> None:
+def test_an_invalid_policy_is_refused_in_one_line(text: str, about: str) -> None:
     """The line names the policy and what is wrong with it."""
     with pytest.raises(InvalidValue) as refused:
         contenders.read([text])

@@ -10,7 +10,7 @@ OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 TOKEN = b"token-of-a-wallet"
 
 
-def test_what_is_sealed_is_opened_and_never_twice_the_same() -> None:
+def test_a_sealed_value_is_opened_and_never_sealed_the_same_twice() -> None:
     """A value comes back as it was; its ciphertext shows neither it nor that two are equal."""
     vault = Vault([NEW])
     one, two = vault.seal(TOKEN), vault.seal(TOKEN)
