@@ -18,7 +18,7 @@ from billing.domain.errors import InvalidValue
 from billing.domain.outcomes import Fault
 from billing.simulation import chart, comparing, contenders, playing, wallets
 from billing.simulation.contenders import Contender
-from billing.simulation.wallets import BEGIN, COLUMNS, Life, Profile, Purse
+from billing.simulation.wallets import BEGIN, COLUMNS, Life, Profile, SimulatedWallet
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DUE = BEGIN + 9 * HOUR
@@ -49,7 +49,7 @@ def played(contender: Contender, life: Life, dates: Sequence[datetime] = (DUE,))
 
 
 def test_a_policy_is_a_name_steps_and_what_follows_between_bars() -> None:
-    """Ladders of classes and caps are written as a plan's; `blind` does not look."""
+    """Steps of fault classes and caps are written as a plan's; `blind` checks no balance."""
     [one] = contenders.read(
         ["pay day: 2d; 0 10 25 * * | limit=1d 1d | max-days=30|max-attempts=9 | blind"]
     )
@@ -125,7 +125,7 @@ def test_wallets_come_from_a_file_with_its_columns_in_any_order() -> None:
 def test_a_wallet_that_makes_no_sense_is_refused_with_its_line(
     change: dict[str, str], about: str
 ) -> None:
-    """Nothing is played with half a file."""
+    """An incomplete file is not simulated."""
     cells = {name: str(getattr(EMPTY, name)) for name in COLUMNS} | change
 
     with pytest.raises(InvalidValue) as refused:
@@ -149,10 +149,10 @@ def test_a_header_without_wallets_is_refused() -> None:
 
 
 def test_a_wallet_never_goes_below_nought_and_lives_alike_for_everybody() -> None:
-    """What it cannot pay is not bought; who looks when does not change what happens."""
+    """Purchases that it cannot pay are not made; the times of reading change nothing."""
     rng = Random("1/7")
     life = Life(wallets.drawn(rng), rng)
-    often, seldom = Purse(life), Purse(life)
+    often, seldom = SimulatedWallet(life), SimulatedWallet(life)
     for hours in range(0, 90 * 24, 5):
         often.live_until(BEGIN + hours * HOUR)
         assert often.cash >= 0
@@ -163,7 +163,7 @@ def test_a_wallet_never_goes_below_nought_and_lives_alike_for_everybody() -> Non
 
 
 def test_a_wallet_with_money_is_charged_once_and_never_asked() -> None:
-    """The first charge of an invoice comes without a look."""
+    """The first charge of an invoice has no balance check."""
     [invoice] = played(AWARE, Scripted(opening=50_000)).invoices
 
     assert (invoice.paid_at, invoice.charges, invoice.asks) == (DUE, 1, 0)
@@ -205,7 +205,7 @@ def test_caps_end_it_here_as_well() -> None:
 
 
 def test_the_next_invoice_follows_at_once_when_the_oldest_is_paid() -> None:
-    """One at a time, oldest first; both are paid at the look after the money came."""
+    """One at a time, oldest first; both are paid at the check after the money came."""
     end = played(AWARE, Scripted([(16.0, 100_000)]), [DUE, DUE + 10 * DAY])
 
     assert [invoice.paid_at for invoice in end.invoices] == [DUE + 15.75 * DAY] * 2
@@ -228,7 +228,7 @@ def scored(count: int, seed: int, months: int = 6) -> list[dict[str, Any]]:
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
-    """Each time, and whoever else is compared; another seed gives others."""
+    """The same seed gives the same wallets with any other policies; another seed gives others."""
     assert scored(30, 1) == scored(30, 1)
     assert scored(30, 1) != scored(30, 2)
 
@@ -259,7 +259,7 @@ def test_figures_count_failed_invoices_and_what_came_back() -> None:
 
 
 def test_nothing_recovered_has_no_median() -> None:
-    """A share of nothing is none, and not a division by nought."""
+    """A share of zero is None, and not a division by zero."""
     figures = comparing.Score(AWARE).figures()
 
     assert [figures[name] for name in ("share_recovered", "days_median", "days_p90")] == [None] * 3
