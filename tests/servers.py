@@ -1,7 +1,7 @@
-"""One PostgreSQL and one Redis for a whole test run, however many processes it has.
+"""One PostgreSQL and one Redis for a whole test run, for any number of its processes.
 
-The controller of the run owns them; they are started when the first test asks, so that a run
-of unit tests alone starts nothing. Controller and workers meet in a folder.
+The controller of the run owns them; they start when the first test needs them, so that a run of
+unit tests alone starts nothing. Controller and workers share a folder.
 """
 
 import fcntl

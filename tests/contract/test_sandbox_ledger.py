@@ -195,7 +195,7 @@ def test_a_failed_start_is_one_line_and_exit_1(sandbox: SandboxProcess, tmp_path
 def test_the_sandbox_prints_its_address_and_ends_cleanly(
     tmp_path: Path, name: signal.Signals
 ) -> None:
-    """One line on stdout, the port in its file, and exit 0 with open connections on a signal."""
+    """It prints one line, writes its port file, and exits with 0 on a signal."""
     port_file = tmp_path / "port"
     process = subprocess.Popen(
         [*COMMAND, "--port", "0", "--port-file", str(port_file)],

@@ -1,4 +1,4 @@
-"""An engine on servers of its own, which can be taken away and given back under its feet.
+"""An engine on its own servers, which a test can stop and start again.
 
 A world of the stories, with PostgreSQL and Redis started here so that no other test notices when
 they go, and with workers and beats started by hand.
@@ -83,18 +83,18 @@ class Ground(World):
     def script(
         self, kind: str, customer: str = "", *, call: str = "pay", times: int = 1, **action: Any
     ) -> int:
-        """Let a misfortune happen, to one customer or to whoever comes, and return its number."""
+        """Add a scripted fault, for one customer or for any, and return its number."""
         match = {"call": call} | ({"customer_id": customer} if customer else {})
         body = {"match": match, "times": times, "action": {"kind": kind, **action}}
         return int(self.pretend.call("POST", "scripts", body)["scripts"][0]["id"])
 
     def met(self, script: int) -> int:
-        """How often a misfortune has happened."""
+        """Return how often a scripted fault has happened."""
         listed = self.pretend.call("GET", "scripts")["scripts"]
         return int(next(row["met"] for row in listed if row["id"] == script))
 
     def await_met(self, script: int, times: int = 1) -> None:
-        """Wait until a misfortune has happened so often."""
+        """Wait until a scripted fault has happened N times."""
         self.poll(lambda: self.met(script) >= times, f"script {script} met {times}")
 
     def debits(self, customers: Sequence[str]) -> list[int]:
@@ -117,7 +117,7 @@ class Ground(World):
 
     @property
     def now(self) -> datetime:
-        """Where the engine's clock stands."""
+        """Return the time of the engine's clock."""
         return self.context.clock.now()
 
     def jump(self, delta: timedelta) -> None:
@@ -136,7 +136,7 @@ class Ground(World):
                 connection.exec_driver_sql(f"UPDATE {table} SET leased_until = NULL")
 
     def shorten_leases(self, seconds: float) -> None:
-        """Let what is left of the invoices' leases be so long, by the database's clock."""
+        """Set the remaining time of the invoices' leases, by the database's clock."""
         with self.context.database.transaction() as connection:
             connection.exec_driver_sql(
                 "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => %s)"
@@ -185,7 +185,7 @@ class Ground(World):
         self.poll(often, "the sweep of charges ran")
 
     def ticked_out(self) -> None:
-        """Wait until ticks have failed for want of a database."""
+        """Wait until ticks have failed without a database."""
         log = self.fleet.workers["one"].program.log
         before = log.read_text().count("OperationalError")
         self.poll(lambda: log.read_text().count("OperationalError") > before + 5, "ticks failed")

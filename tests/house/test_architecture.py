@@ -111,7 +111,7 @@ def test_charge_path_is_in_call_order() -> None:
 
 
 def test_files_to_read_first_are_eight() -> None:
-    """Somebody new reads eight files; that they exist is checked with all others."""
+    """A new reader starts with eight files; another test checks that they exist."""
     _, _, section = TEXT.partition("## The eight files to read first\n")
     files = re.findall(r"^[1-9]\. `([\w/]+\.py)`: ", section.partition("\n## ")[0], re.MULTILINE)
 

@@ -28,7 +28,7 @@ def epilogs(command: object = None, words: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def slip(word: str) -> str:
-    """The word with its last two letters the wrong way round; a very short one with one more."""
+    """Return the word with its last two letters swapped; a very short one gets one more letter."""
     turned = word[:-2] + word[-1] + word[-2]
     return turned if turned != word and len(word) > 2 else word + word[-1]
 

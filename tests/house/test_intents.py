@@ -13,7 +13,7 @@ WRITER = "billing/services/subscriptions/intents.py"
 
 
 def test_the_page_of_intents_is_the_table_of_the_code() -> None:
-    """Write it anew with: python -m tests.house.intents_page > docs/intents.md."""
+    """Write it again with: python -m tests.house.intents_page > docs/intents.md."""
     assert (ROOT / "docs/intents.md").read_text() == page()
 
 

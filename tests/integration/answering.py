@@ -14,7 +14,7 @@ FAULTS = Faults({})
 
 
 class Answering:
-    """The real client, with some calls answered by somebody else; `calls` are their names."""
+    """The real client, with some calls answered by test functions; `calls` are their names."""
 
     def __init__(self, inner: Any, **others: Callable[..., Any]) -> None:
         self.inner = inner

@@ -67,7 +67,7 @@ def other(engine: Engine, gateway: SandboxProcess) -> Iterator[Engine]:
 
 @pytest.fixture
 def hold(monkeypatch: pytest.MonkeyPatch) -> Hold:
-    """Make a statement stand still after its work, in the first thread that comes."""
+    """Make a statement wait after its execution, in the first thread that runs it."""
 
     @contextmanager
     def held(module: Any, name: str) -> Iterator[Event]:

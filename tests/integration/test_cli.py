@@ -66,7 +66,7 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
 
 
 def test_reasons_are_kept_in_events(billing: Billing, engine: Engine) -> None:
-    """Every write says who and why."""
+    """Every write records the actor and the reason."""
     _, subscription = engine.begun()
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end", "--reason", "moving")
@@ -88,7 +88,7 @@ def test_a_local_start_is_in_the_plans_timezone(billing: Billing, engine: Engine
 def test_no_command_prints_a_token_a_phone_or_anything_sealed(
     billing: Billing, engine: Engine
 ) -> None:
-    """Whatever is listed or shown, as JSON and for people."""
+    """All lists and pages, as JSON and for people."""
     engine.plan()
     customer = engine.customer()
     subscription = engine.subscribe(customer)
@@ -168,7 +168,7 @@ def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: E
 
 
 def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """Stopped, nothing is charged; started, it follows."""
+    """Nothing is charged while charging is stopped; the charges follow when it starts."""
     customer, subscription = engine.begun()
     stopped = billing("stop-charging", "--reason", "fire")
     assert (stopped["charging"], stopped["already"]) == ("stopped", False)
@@ -191,7 +191,7 @@ def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine)
 
 
 def test_invoices_are_retried_and_voided(billing: Billing, engine: Engine) -> None:
-    """A person tries an open invoice at once, or owes it no more."""
+    """An operator charges an open invoice at once, or voids it."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=2)
     engine.run()
@@ -225,7 +225,7 @@ def test_advancing_with_nothing_due_waits_for_nobody(
 def test_a_broker_that_is_away_is_one_line(
     billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Due work has to be told to workers; without Redis that is refused within seconds."""
+    """Due work must be sent to workers; without Redis that is refused within seconds."""
     engine.audited = False
     engine.begun()
     monkeypatch.setenv("BILLING_REDIS_URL", "redis://127.0.0.1:1/0")

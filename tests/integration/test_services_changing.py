@@ -65,7 +65,7 @@ def test_an_upgrade_after_half_the_month(engine: Engine, april: tuple[str, UUID]
 def test_a_downgrade_becomes_the_balance_of_the_next_invoices(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """30000 to 10000: nothing is charged, 10000 are the customer's, and May costs nothing."""
+    """From 30,000 to 10,000: nothing is charged, 10,000 become credit, and May costs nothing."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     engine.advance(datetime(2026, 6, 1, 3, tzinfo=UTC))
@@ -125,7 +125,7 @@ def test_quantity_and_price_are_changed_alike(engine: Engine, april: tuple[str, 
 def test_a_change_at_period_end_waits_and_can_be_taken_back(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """Naming what it is already leaves nothing of a planned change."""
+    """A change to the current plan withdraws a planned change."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     assert engine.subscription(subscription)["next_plan_code"] == "BIG"
@@ -167,7 +167,7 @@ def test_another_interval_at_period_end_takes_its_anchor_there(
 
 
 def test_in_a_trial_nothing_is_settled(engine: Engine) -> None:
-    """The trial goes on, and its end bills the new plan as the first payment."""
+    """The trial continues, and its end bills the new plan as the first payment."""
     engine.plan("SMALL", amount=10_000, trial="7 days")
     engine.plan("BIG", amount=30_000)
     customer = engine.customer()
@@ -182,7 +182,7 @@ def test_in_a_trial_nothing_is_settled(engine: Engine) -> None:
 
 
 def test_a_prorated_cancellation_after_an_upgrade(engine: Engine, april: tuple[str, UUID]) -> None:
-    """The change is given back first, then the rest of what the days are worth."""
+    """The change's invoice is refunded first, then the rest of the days' value."""
     customer, subscription = april
     engine.advance(15 * DAY)
     change(engine, subscription, "BIG")
@@ -240,7 +240,7 @@ def refused(engine: Engine, subscription: UUID, kind: type[BillingError], **opti
 
 
 def test_an_invalid_change_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
-    """An archived or unknown plan, a cron's own dates, a quantity of nought, too few cycles."""
+    """An archived or unknown plan, another cron schedule, a quantity of zero, too few cycles."""
     from billing.services.subscriptions import subscribing
 
     _, subscription = april
@@ -264,7 +264,7 @@ def test_an_invalid_change_is_refused(engine: Engine, april: tuple[str, UUID]) -
 
 
 def test_an_unpaid_invoice_blocks_a_change_now(engine: Engine, april: tuple[str, UUID]) -> None:
-    """Days that were not paid are not credited; a paused or ended one does not change."""
+    """Unpaid days are not credited; a paused or ended subscription does not change."""
     customer, subscription = april
     engine.put_cash(customer, 0)
     engine.advance(datetime(2026, 5, 1, 3, tzinfo=UTC))

@@ -97,7 +97,7 @@ def test_a_parked_refund_is_sent_again_by_a_person(engine: Engine) -> None:
 
 
 def test_a_message_left_over_asks_no_foreign_gateway(engine: Engine) -> None:
-    """In a database that belongs to another gateway nothing is asked, and no token is shown."""
+    """In a database of another gateway no call is made, and no token is sent."""
     customer, subscription = engine.begun(retries="1d")
     engine.put_cash(customer, 0)
     engine.run()

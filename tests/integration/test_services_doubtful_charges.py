@@ -1,4 +1,4 @@
-"""Money that moved behind a 429 is found after its invoice was closed, and is given back."""
+"""Money that moved despite a 429 is found after its invoice was closed, and is refunded."""
 
 from datetime import timedelta
 from typing import Any
@@ -130,7 +130,7 @@ def test_a_charge_that_the_gateway_never_had_ends_and_is_not_sent_again(engine: 
 
 
 def test_a_connection_that_was_refused_is_certain(engine: Engine) -> None:
-    """Nothing was handed over, so nobody is asked."""
+    """Nothing was sent, so there is no status query."""
     _, subscription = engine.begun()
     met = answer_with(engine, pay=lambda _: Unsent("not_connected"))
     engine.run()
@@ -197,7 +197,7 @@ def test_a_429_that_arrives_after_the_invoice_is_void_is_asked_about(engine: Eng
 
 
 def test_a_payment_by_an_earlier_charge_leaves_the_later_one_asked_about(engine: Engine) -> None:
-    """Both moved money: the invoice is paid by one of them, and the other is given back."""
+    """Both moved money: one of them pays the invoice, and the other is refunded."""
     customer, subscription = engine.begun(retries="2d")
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=3, status="FAILED")
@@ -218,7 +218,7 @@ def test_a_payment_by_an_earlier_charge_leaves_the_later_one_asked_about(engine:
 
 
 class TestTwoOfOneSubscription:
-    """Only one charge of a subscription is unresolved at a time; none of them is forgotten."""
+    """At most one charge of a subscription is unresolved at a time; each is resolved at last."""
 
     def both_unsent(self, engine: Engine) -> tuple[str, UUID]:
         """A newer open invoice with a 429, and an older one that a person has tried, with one."""
@@ -260,7 +260,7 @@ class TestTwoOfOneSubscription:
         assert given_back(engine, customer) == [("succeeded", 50_000)]
 
     def test_a_charge_of_a_locked_subscription_is_reconciled_later(self, engine: Engine) -> None:
-        """Somebody's session holds the row: nobody waits for it, and the charge stays due."""
+        """Another session locks the row: no worker waits for it, and the charge stays due."""
         customer, subscription = self.both_unsent(engine)
         canceling.cancel(engine.context, subscription, OPERATOR)
         engine.run()
@@ -276,7 +276,7 @@ class TestTwoOfOneSubscription:
 
 
 def test_an_unsent_charge_of_a_reopened_invoice_gets_no_status_query(engine: Engine) -> None:
-    """Before it is sent again the gateway is asked anyway; until then it has no date."""
+    """A status query precedes the next sending anyway; until then it has no date."""
     customer, subscription = limited(engine)
     engine.execute("UPDATE charges SET next_check_at = :now", now=engine.now)
 

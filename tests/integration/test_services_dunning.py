@@ -43,7 +43,7 @@ def test_a_decline_is_recovered_on_its_day(engine: Engine, declines: int, days: 
 def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     engine: Engine, action: str, ends: str
 ) -> None:
-    """Five declines: given up on day 21, the period that opened meanwhile as well."""
+    """Five declines: given up on day 21, together with the period that opened until then."""
     customer, subscription = engine.begun(every="2 weeks", on_exhausted=action)
     engine.script("decline", customer, times=None)
 
@@ -146,7 +146,7 @@ def test_a_declined_charge_that_was_paid_after_all_is_booked_and_not_repeated(
 def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
     engine: Engine,
 ) -> None:
-    """Without an answer about charge N there is no charge N+1; the wait is told."""
+    """Without an answer about charge N there is no charge N+1; an event reports the wait."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.script("http_500", customer, "status", times=3)
@@ -163,9 +163,9 @@ def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
 def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     engine: Engine,
 ) -> None:
-    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows.
+    """An operator resolved it as declined, the gateway still says pending: nothing is sent.
 
-    After a week of daily questions it is listed for a person, and is still asked about.
+    After a week of daily status queries it is listed for an operator, and is still queried.
     """
     customer, subscription = engine.begun(every="1 year")
     engine.script("pending", customer)
@@ -221,7 +221,7 @@ def test_an_operators_retry_is_refused_where_it_could_do_harm(engine: Engine) ->
 
 
 def test_a_late_success_after_dunning_gave_up_pays_the_invoice(engine: Engine) -> None:
-    """Uncollectible is not the end of money that did move: it is booked, and not given back."""
+    """Late money of an uncollectible invoice pays it, and is not refunded."""
     customer, subscription = engine.begun(on_exhausted="unpaid", retries="2d")
     engine.script("decline", customer)
     engine.script("pending", customer, end="SUCCESS", after_queries=2)
@@ -318,10 +318,10 @@ def test_an_unsent_charge_is_tried_again_soon_and_spends_nothing(engine: Engine)
 
 
 class TestAWalletThatIsShort:
-    """Before a retry the balance is asked; short means: nothing is sent, and no step is spent."""
+    """Before a retry the balance is checked; if it is short, nothing is sent and no step used."""
 
     def test_a_shortfall_is_charged_after_a_top_up(self, engine: Engine) -> None:
-        """12,500 short on day 2, topped up on day 3: charged at the next look, step 1 unspent."""
+        """12,500 short on day 2, topped up on day 3: charged at the next check, step 1 unused."""
         customer, subscription = engine.begun(every="2 months", cash=37_500)
         engine.advance(START + 3 * DAY)
         assert len(engine.ledger(customer, "payment")) == 1

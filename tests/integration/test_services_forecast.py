@@ -132,7 +132,7 @@ def test_a_forecast_has_one_zone_and_names_it(engine: Engine, billing: Billing) 
 
 
 def test_attention_has_the_same_zone(engine: Engine, billing: Billing) -> None:
-    """`since` is told in the hours that the other pages have."""
+    """`since` is shown in the timezone of the other pages."""
     engine.begun(cash=0, retries="1d", on_exhausted="unpaid", every="1 year")
     engine.advance(timedelta(days=5))
 

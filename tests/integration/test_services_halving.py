@@ -30,7 +30,7 @@ BATCH = 7
 def spoilt_batch(engine: Engine) -> tuple[list[tuple[str, UUID]], UUID]:
     """Customers whose first invoices are open and due, and the one invoice that cannot be claimed.
 
-    It is one whose wallet has ended and whose policy makes no sense.
+    That one has an expired wallet and an invalid policy.
     """
     engine.plan(every="1 year")
     engine.plan("ODD", every="1 year")
@@ -69,9 +69,9 @@ def lose_database(monkeypatch: pytest.MonkeyPatch, spoilt: UUID) -> list[int]:
 def test_charges_of_a_part_that_was_committed_are_delayed_and_never_doubled(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, *, on_message: bool
 ) -> None:
-    """They are asked about and sent again under their own Request-Ids; the others just go on.
+    """They get a status query and are sent again under their own Request-Ids; the others continue.
 
-    The task fails, since a database that is away is about no row: nobody is held for it.
+    The task fails, since an absent database is not the fault of a row: none is held for it.
     """
     people, spoilt = spoilt_batch(engine)
     due = in_any_order(charging.lease_due(engine.context, 100)) if on_message else []

@@ -179,7 +179,7 @@ def test_a_link_whose_key_was_forgotten_is_not_asked_for_twice(engine: Engine) -
 
 
 def test_without_a_key_every_order_is_another(engine: Engine) -> None:
-    """A person who subscribes twice at the command line means it, or is asked there."""
+    """Two subscriptions at the command line are two, or the command asks."""
     engine.plan()
     customer = engine.customer()
 

@@ -63,7 +63,7 @@ def test_a_pause_and_another_change_wait_for_it(engine: Engine, late: UUID, what
 def test_an_end_at_once_records_the_periods_of_the_plan_that_had_begun(
     engine: Engine, late: UUID
 ) -> None:
-    """Two periods of ten days had begun and were not opened; nobody owes them."""
+    """Two periods of ten days had begun and were not opened; they are not owed."""
     canceling.cancel(engine.context, late, OPERATOR)
 
     [told] = engine.told("period.skipped")

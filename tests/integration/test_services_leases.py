@@ -1,4 +1,4 @@
-"""Whatever passes a leased row over gives the lease back, or leaves the row due."""
+"""Code that skips a leased row releases the lease, or leaves the row due."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 @contextmanager
 def locked(engine: Engine, *ids: UUID) -> Iterator[None]:
-    """Somebody else works on these subscriptions."""
+    """Lock these subscriptions in another transaction."""
     with engine.context.database.transaction() as connection:
         assert subscriptions.lock(connection, ids)
         yield
@@ -58,7 +58,7 @@ def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
 def test_a_retry_that_is_locked_during_its_precheck_is_checked_again(
     engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retry that is to be put off, and somebody else works on its subscription."""
+    """A retry must be postponed while another transaction locks its subscription."""
     customer, subscription = engine.begun(retries="1d 1d", every="1 year")
     engine.put_cash(customer, 0)
     engine.run()
@@ -87,7 +87,7 @@ def test_a_retry_that_is_locked_during_its_precheck_is_checked_again(
 def test_invoices_leased_at_a_stop_are_due_at_once_when_charging_starts_again(
     engine: Engine,
 ) -> None:
-    """Never charged or charged before: messages that come during the stop lease nothing."""
+    """First charges and retries: messages that arrive during the stop lease nothing."""
     customer, old = engine.begun(retries="1d", every="1 year")
     engine.put_cash(customer, 0)
     engine.run()
@@ -109,7 +109,7 @@ def test_invoices_leased_at_a_stop_are_due_at_once_when_charging_starts_again(
 def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
     emptied: Kept, gateway: Any
 ) -> None:
-    """An hour's limit is met: after a person starts charging again nobody waits for a lease."""
+    """After an hour's limit and a new start of charging no invoice waits for a lease."""
     with running(emptied, gateway, rupiah_an_hour_max=60_000) as engine:
         engine.plan()
         for _ in range(2):
@@ -124,7 +124,7 @@ def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
 def test_leases_above_the_limit_are_released(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While single charges probe a gateway that refused, the others of a message stay due."""
+    """While single charges probe a gateway, the other invoices of a message stay due."""
     engine.plan()
     for _ in range(3):
         engine.subscribe(engine.customer())

@@ -24,7 +24,7 @@ NOT_DONE = ("drop_before", "http_500", "html")
 def test_the_money_moved_and_the_answer_was_lost(
     engine: Engine, kind: str, options: dict[str, Any]
 ) -> None:
-    """Nothing else is charged until the gateway was asked; then the one debit is on record."""
+    """Nothing else is charged before a status query; then the one debit is recorded."""
     customer, subscription = engine.begun()
     engine.script(kind, customer, **options)
     engine.run()
@@ -79,7 +79,7 @@ def test_an_answer_that_takes_longer_than_the_timeout(impatient: Engine, work: s
 def test_a_conflict_says_only_that_something_was_there(
     engine: Engine, code: str, work: str
 ) -> None:
-    """Used already, whatever by: unknown until asked, then booked or sent again, once."""
+    """A used number means unknown until a status query; then it is settled, or sent again once."""
     customer, subscription = engine.begun()
     engine.script("conflict", customer, code=code, work=work)
     engine.run()
@@ -223,7 +223,7 @@ def test_a_process_that_dies_after_the_call_books_what_happened(engine: Engine) 
 
 
 def test_a_young_charge_is_left_alone(engine: Engine) -> None:
-    """DOKU wants sixty seconds before a status query: nobody asks at fifty-nine."""
+    """DOKU wants sixty seconds before a status query: none is sent at fifty-nine."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -264,8 +264,8 @@ def test_a_retry_books_a_payment_that_was_declared_failed(engine: Engine) -> Non
     """
     FAILED twice, so that the charge is declined; and yet the money had moved.
 
-    Before the invoice is charged again the gateway is asked about the charge before, and that
-    pays it: nobody is debited a second time.
+    A status query for the previous charge precedes the next one and pays the invoice: the customer
+    is not debited a second time.
     """
     customer, subscription = engine.begun(every="1 year", retries="1d")
     engine.script("drop_after", customer)

@@ -1,4 +1,4 @@
-"""An end whose date has come takes effect as of that date, whatever happens before the tick."""
+"""A due end takes effect as of its date, also when other actions happen before the tick."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 def test_a_second_cancellation_carries_the_overdue_one_out(
     engine: Engine, april: tuple[str, UUID], at: str, late: timedelta
 ) -> None:
-    """As of its date and with its refund; days after it are billed to nobody."""
+    """It ends as of its date and with its refund; later days are not billed."""
     customer, subscription = april
     ended_at = engine.now + 10 * DAY
     cancel(engine, subscription, at=ended_at, refund=RefundPolicy.PRORATED)
@@ -98,7 +98,7 @@ def test_an_overdue_cancellation_cannot_be_withdrawn(
 def test_an_overdue_end_of_a_held_subscription_names_the_release_command(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """No tick touches a held row, so that to try again would not help."""
+    """No tick touches a held row, so that trying again would not help."""
     _, subscription = april
     cancel(engine, subscription, at=engine.now + DAY)
     engine.execute("UPDATE subscriptions SET held_at = :now, held_why = 'x'", now=engine.now)

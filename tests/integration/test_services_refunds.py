@@ -1,4 +1,4 @@
-"""Money goes back once, never more than was taken, whatever becomes of the answers."""
+"""Money is refunded once, and never more than was taken, also when answers are lost."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -48,7 +48,7 @@ def refund(
 
 
 def test_all_of_it_goes_back_once(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Without an amount all that is left is given back; asked again, nothing is left."""
+    """Without an amount everything not yet refunded is refunded; a second request finds nothing."""
     customer, invoice = paid
     refund(engine, invoice)
     engine.run()
@@ -153,7 +153,7 @@ def test_a_refused_refund_does_not_use_up_its_key(engine: Engine, paid: tuple[st
 def test_an_unknown_one_is_asked_about_by_its_own_id(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """The money went back, the answer was lost: Check Status knows, and nothing is sent again."""
+    """The refund was paid, its answer lost: Check Status knows it, and nothing is sent again."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice, 20_000)
@@ -172,7 +172,7 @@ def test_an_unknown_one_is_asked_about_by_its_own_id(
 def test_a_refund_that_never_arrived_is_sent_again(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """Nothing went back at first; the second sending does it, once, under the same Request-Id."""
+    """Nothing was refunded at first; the second sending does it once under the same Request-Id."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice)
@@ -231,7 +231,7 @@ def test_a_refund_that_stays_unknown_is_parked_with_an_alarm(
 
 
 def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Never sent is not unknown: the gateway is away for two days; then it goes back."""
+    """Unsent is not unknown: the gateway is away for two days; then the refund is paid."""
     customer, invoice = paid
     engine.script("turn_away", customer, "refund", times=7)
     refund(engine, invoice)
@@ -264,7 +264,7 @@ def test_an_unknown_refund_whose_next_sending_is_refused_stays_unknown(
 
 
 def test_a_refund_whose_sender_died_is_queried(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """On the wire for two minutes without an answer: nobody waits for it, so another asks."""
+    """After two minutes on the wire without an answer another worker sends a status query."""
     customer, invoice = paid
     engine.script("drop_after", customer, "refund")
     refund(engine, invoice)
@@ -279,7 +279,7 @@ def test_a_refund_whose_sender_died_is_queried(engine: Engine, paid: tuple[str, 
 
 
 def test_a_refund_works_after_the_token_is_gone(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Money goes back by the payment, not by the token."""
+    """A refund needs the payment, not the token."""
     customer, invoice = paid
     engine.unlink(customer)
     refund(engine, invoice)
@@ -302,10 +302,10 @@ def test_a_long_reason_is_kept_and_does_not_stop_the_money(
 
 
 class TestASurplusPayment:
-    """A second success for one invoice is recorded as surplus and goes back by itself."""
+    """A second success of one invoice is recorded as surplus and refunded automatically."""
 
     def test_a_surplus_is_refunded_once(self, engine: Engine) -> None:
-        """Declined by a person's word, paid by a second charge, then the first one succeeds."""
+        """Resolved as declined, paid by a second charge, then the first one succeeds."""
         customer, subscription = engine.begun()
         engine.script("drop_after", customer)
         engine.run()

@@ -1,4 +1,4 @@
-"""What makes no sense is refused: the right error, one line, and nothing written."""
+"""Invalid input is refused: the right error, one line, and nothing written."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -156,7 +156,7 @@ def test_a_subscription_that_could_not_begin(
 
 
 def test_a_quantity_that_no_column_holds_is_refused(engine: Engine) -> None:
-    """Three billion times one rupiah is no amount too large, and still nobody's quantity."""
+    """A quantity of three billion at one rupiah each is refused, although its amount is not."""
     engine.plan(amount=1)
     customer = engine.customer(linked=False)
     refused(engine, InvalidValue, lambda: engine.subscribe(customer, quantity=3_000_000_000))

@@ -1,4 +1,4 @@
-"""A database that was restored from before the charges: the gateway is asked, nobody pays twice."""
+"""A database restored from before the charges: they are found, and no customer pays twice."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -173,9 +173,9 @@ def test_another_refund_than_the_forgotten_one_is_not_guessed_about(
 def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:
-    """The forgotten renewal was paid, and its number is met with another price: no word undoes it.
+    """The lost renewal was paid at another price under its number: no verdict can change that.
 
-    Said to be declined, the period would be charged again under the next number.
+    If it were resolved as declined, the period would be charged again under the next number.
     """
     customer, subscription = engine.begun()
     engine.advance(27 * DAY)

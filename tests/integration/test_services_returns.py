@@ -1,4 +1,4 @@
-"""What was taken is kept, refunded or credited, whoever gives it back and whatever is answered."""
+"""Taken money is kept, refunded or credited, for every cause and every answer of the gateway."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -127,7 +127,7 @@ def test_credit_that_paid_another_invoice_comes_back_as_that_credit(engine: Engi
 
 
 def test_a_gift_never_becomes_money(engine: Engine) -> None:
-    """What a gift covered goes back to the gift, by a downgrade as well, and is not paid out."""
+    """Used granted credit returns to that credit, also by a downgrade, and is not paid out."""
     engine.plan("A", amount=30_000)
     engine.plan("B", amount=1_000)
     customer = engine.customer()
@@ -213,7 +213,7 @@ class TestMoneyThatMustGoBack:
     def test_a_refund_of_the_invoice_takes_its_place(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
-        """A person who knows no other command is understood; a part of it leaves it listed."""
+        """A plain refund command replaces it; a partial refund leaves it listed."""
         customer, refund = unreturned
         refunding.refund_invoice(engine.context, refund["invoice_id"], 10_000, WHY)
         engine.run()

@@ -1,4 +1,4 @@
-"""Whose word ends what: proxies, second looks, dead tokens, and codes that look like our own."""
+"""Which answers settle a charge: proxies, second queries, dead tokens, and similar codes."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 def test_a_proxys_page_costs_the_customers_nothing(
     engine: Engine, http_status: int, body: bytes
 ) -> None:
-    """No wallet expires, no step is spent, nobody is cancelled; later they are charged once."""
+    """No wallet expires, no step is used, nothing is canceled; later all are charged once."""
     engine.plan()
     people = [engine.customer() for _ in range(3)]
     subscriptions = [engine.subscribe(person) for person in people]
@@ -100,7 +100,7 @@ def test_a_decline_whose_money_moved_is_paid(engine: Engine, code: str) -> None:
 
 
 def test_an_expired_token_that_ends_as_failed_needs_the_customer(engine: Engine) -> None:
-    """No step is spent and the dead token is charged no more; paid once it is linked anew."""
+    """No step is used and the dead token is not charged again; it is paid after a new link."""
     customer, subscription = engine.begun(every="2 months")
     engine.script("token_expired", customer, end="FAILED", after_queries=0)
     engine.run()

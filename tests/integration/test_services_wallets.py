@@ -23,7 +23,7 @@ class TestALink:
     """From the first request to the token."""
 
     def test_a_link_is_polled_until_the_customer_has_finished(self, engine: Engine) -> None:
-        """The customer's yes is found by the next poll, at most a minute later."""
+        """The customer's confirmation is found by the next poll, at most a minute later."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
         assert engine.wallets(customer)[0]["registration_url"].startswith("http")
@@ -83,7 +83,7 @@ class TestALink:
     def test_a_link_that_cannot_be_started_is_refused_and_leaves_nothing_open(
         self, engine: Engine, kind: str
     ) -> None:
-        """The person is told in one line, the wallet has failed, and a new link may be tried."""
+        """The refusal is one line, the wallet has failed, and a new link may be started."""
         customer = engine.customer(linked=False)
         engine.script(kind, customer, "bind")
 
@@ -99,7 +99,7 @@ class TestALink:
     def test_a_link_that_ends_before_the_gateway_answers_stays_ended(
         self, engine: Engine, way: str
     ) -> None:
-        """An answer that comes after a person has dropped the link wakes no dead wallet up."""
+        """An answer that comes after the link was ended does not reactivate the wallet."""
         customer = engine.customer(linked=False)
         held = engine.script("hold", customer, "bind", seconds=0.4)
         with ThreadPoolExecutor(1) as pool:
@@ -288,9 +288,9 @@ class TestWithoutAWallet:
 
 
 def test_no_charge_is_sent_again_with_a_token_whose_year_is_over(engine: Engine) -> None:
-    """A charge that never arrived, found so after the token's end, waits for the new link.
+    """A charge that turns out not to have arrived after the token's end waits for the new link.
 
-    Even when nobody has said yet that the wallet is expired: its date says so.
+    This also holds before the wallet is marked as expired: its date decides.
     """
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)

@@ -1,4 +1,4 @@
-"""What the database refuses, whatever the code does."""
+"""What the database refuses independently of the code."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,7 +60,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 def test_a_subscription_has_at_most_one_unresolved_charge(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
-    """Whatever two unresolved states they have, and whatever invoices they are of."""
+    """It holds for every pair of unresolved states, and for charges of different invoices."""
     invoice = {**rows["invoices"], "id": uuid4(), "period_index": 7, "next_attempt_at": None}
     copied(engine, "invoices", invoice)
     for first, second in product(UNRESOLVED, UNRESOLVED):
@@ -119,7 +119,7 @@ def test_a_token_has_at_most_one_live_wallet(engine: Engine, rows: Rows) -> None
 
 
 def test_a_reference_is_imported_once(engine: Engine, rows: Rows) -> None:
-    """Whoever adds the second row meets the first one."""
+    """The second insert conflicts with the first one."""
     row = {"reference": "R1", "subscription_id": rows["subscriptions"]["id"], "content": "{}"}
     copied(engine, "imports", row)
     with refused_by("imports_primary"):
@@ -227,7 +227,7 @@ CHECKS = [
 def test_a_check_refuses_what_makes_no_sense(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
-    """Amounts, dates and states that cannot be are not stored, by whatever code."""
+    """Impossible amounts, dates and states are not stored by any code."""
     for table, constraint, change in CHECKS:
         with subtests.test(constraint, change=change), refused_by(constraint):
             engine.execute(f"UPDATE {table} SET {change}")

@@ -1,4 +1,4 @@
-"""The tables in the database are those in the code, however and by whomever they were made."""
+"""The tables in the database are those in the code, also after an upgrade of an older database."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_code_and_database_agree(database_url: str) -> None:
 
 
 def test_the_last_file_is_what_alembic_calls_the_head() -> None:
-    """The code knows without alembic where it stands: migrations are numbered."""
+    """The code knows the newest revision without alembic: migrations are numbered."""
     scripts = ScriptDirectory.from_config(migrate._config("postgresql://nobody.asks/it"))
     assert scripts.get_heads() == [migrate.head()]
 
@@ -82,7 +82,7 @@ def test_down_to_nothing_and_up_again(empty_url: str) -> None:
 
 
 def test_an_ended_subscription_plans_nothing_after_the_upgrade(empty_url: str) -> None:
-    """What had ended with something planned has it no more; what runs keeps it, as for a date."""
+    """An ended subscription loses its intent; an active one keeps it with its date."""
     command.upgrade(migrate._config(empty_url), "0005")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
@@ -250,7 +250,7 @@ class TestConservation:
     def test_credit_that_paid_a_canceled_invoice_is_the_same_credit_again(
         self, empty_url: str, before: psycopg.Connection, used_again: int
     ) -> None:
-        """Canceled in full: 6,000 of the charge went back, 4,000 of the gift became a credit.
+        """Canceled in full: 6,000 of the charge were refunded, 4,000 of granted credit returned.
 
         A part of that may have paid another invoice meanwhile.
         """

@@ -33,7 +33,7 @@ def database(database_url: str) -> Iterator[Database]:
 def test_a_server_that_is_gone_or_read_only_ends_the_pooled_connection(
     database: Database, end: str
 ) -> None:
-    """The next transaction has another connection, also where the server goes on answering."""
+    """The next transaction has another connection, also when the server still answers."""
     with database.transaction() as connection:
         before = connection.scalar(PID)
 
@@ -148,7 +148,7 @@ def test_every_transaction_has_its_limits(database_url: str, pooler: str) -> Non
 
 
 def test_options_in_the_url_are_kept_beside_ours(database_url: str) -> None:
-    """Whoever sets one of ours by the URL means it."""
+    """A value in the URL overrides ours."""
     both = "options=-c%20lock_timeout%3D7s%20-c%20work_mem%3D5MB"
     database = Database(f"{database_url}&{both}")
     try:
@@ -171,7 +171,7 @@ def test_an_error_shows_no_value_of_a_statement(database: Database) -> None:
 
 
 def test_a_server_that_only_reads_is_refused_in_one_line(database_url: str) -> None:
-    """Nobody begins to work on a replica; whoever wants only to read says so in the URL."""
+    """No worker starts on a replica; the URL can ask for reading only."""
     read_only = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
     database = Database(read_only)
     with pytest.raises(NotConfigured, match="session is read-only"):

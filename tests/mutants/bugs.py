@@ -1,8 +1,8 @@
 """The bugs to plant: mistakes that were made, or nearly made, in systems like this one.
 
-Each names the tests that have to find it. The first seven passed the suite once; those that break
-one of the four rules are in `rules`. An edit whose text is gone has to be written anew for the
-code that took its place, not removed.
+Each names the tests that must find it. The first seven passed the suite once; those that break one
+of the four rules are in `rules`. An edit whose text no longer exists must be rewritten for the new
+code, not removed.
 """
 
 from tests.mutants.planting import Bug, Edit, bug

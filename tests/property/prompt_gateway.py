@@ -1,4 +1,4 @@
-"""A gateway inside the process: it says yes to everything at once, unless the purse is empty.
+"""A gateway inside the process: it accepts everything at once, unless the wallet is empty.
 
 For tests about time, which make thousands of charges; what a gateway may do wrong is other tests'.
 """

@@ -131,7 +131,7 @@ def _suspected(known: Facts, decision: Decision) -> Declined | None:
 
 
 def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:
-    """Whatever was decided, the charge and its invoice will be looked at again, or are ended."""
+    """Assert that the charge and its invoice have a next date, or have ended."""
     if decision.status in UNRESOLVED:
         assert decision.parked == (decision.next_check_at is None)
         assert decision.next_check_at is None or decision.next_check_at > now

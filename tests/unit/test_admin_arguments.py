@@ -1,4 +1,4 @@
-"""Admin tasks take what their JSON says and nothing that merely looks like it."""
+"""Admin tasks accept JSON values of the exact type only."""
 
 import json
 import os
@@ -95,7 +95,7 @@ print(json.dumps(refused))
 def test_an_argument_of_the_wrong_type_or_impossible_is_refused_in_one_line(
     kind: Any, value: object
 ) -> None:
-    """It names the argument; `true` is no 1, "5" no number, 0 no date, 30 February no day."""
+    """The line names the argument; `true` is no 1, "5" no number, 0 no date, 30 February no day."""
     with pytest.raises(InvalidValue, match=r"^it ") as refused:
         arguments.read({"it": kind}, {"it": value})
 
@@ -104,7 +104,7 @@ def test_an_argument_of_the_wrong_type_or_impossible_is_refused_in_one_line(
 
 @pytest.mark.parametrize(("kind", "value", "meant"), GOOD)
 def test_valid_json_values_are_accepted(kind: Any, value: object, meant: object) -> None:
-    """Text, whole numbers, ids, instants and choices; null where nothing may be said."""
+    """Text, whole numbers, ids, instants and choices; null for an optional argument."""
     assert arguments.read({"it": kind}, {"it": value}) == {"it": meant}
 
 

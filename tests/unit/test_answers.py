@@ -125,7 +125,7 @@ def test_success_of_something_else_is_unknown(body: bytes, reason: str) -> None:
 @pytest.mark.parametrize("trust", [Trust.MISSING, Trust.WRONG])
 @pytest.mark.parametrize("status", ["SUCCESS", "PENDING"])
 def test_unsigned_result_is_unknown(trust: Trust, status: str) -> None:
-    """A result without a good signature says nothing, whatever it says."""
+    """Every result without a valid signature is unknown."""
     assert judge(paid(status), trust=trust) == Unknown(trust)
 
 
@@ -176,7 +176,7 @@ def test_conflict_says_what_it_is_about() -> None:
     ],
 )
 def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes) -> None:
-    """What is "already used" at any status is asked about, never charged anew."""
+    """An "already used" with any HTTP status leads to a status query, never to another charge."""
     assert isinstance(judge(body, http_status, Trust.MISSING), Unknown)
     assert isinstance(judge(body, http_status, Trust.VERIFIED), Unknown)
 
@@ -191,7 +191,7 @@ def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes)
     ],
 )
 def test_a_decline_of_a_repeated_request_is_unknown(code: str, message: str, trust: Trust) -> None:
-    """A signature, our own order beside it, or a known code: the first one may have paid."""
+    """Signed, with our own order, or with a known code: the first sending may have paid."""
     assert isinstance(judge(error(code, message, about=NUMBER), 400, trust), Unknown)
     repeated = error(code, message, about=REFUND.number)
     assert isinstance(judge_refund(repeated, 400, trust), Unknown)
@@ -234,7 +234,7 @@ def test_readable_refusal_is_a_decline_with_its_reason(http_status: int) -> None
 def test_unknown_code_is_a_decline_only_when_it_is_surely_about_us(
     about: str, trust: Trust
 ) -> None:
-    """It names our own order, or it is signed; else it may be anybody's, and is asked about."""
+    """It names our own order, or it is signed; any other one is unknown and is queried."""
     outcome = judge(error("E1", about=about), 400, trust)
 
     sure = about == NUMBER or trust is Trust.VERIFIED
@@ -252,7 +252,7 @@ def test_unknown_code_is_a_decline_only_when_it_is_surely_about_us(
     ],
 )
 def test_words_end_nothing(message: str) -> None:
-    """A message that looks like a reason is no reason; a code that is none stays unknown."""
+    """A message that looks like a reason counts for nothing; an unlisted code stays unknown."""
     assert judge(error("E1", message, about=NUMBER), 403, Trust.MISSING) == Declined(
         Fault.OTHER, "E1", message
     )
@@ -337,7 +337,7 @@ def test_refusal_without_a_readable_error_is_unknown(body: bytes) -> None:
     "body", [b"", paid(), error("insufficient_funds"), error("invalid_signature")]
 )
 def test_redirects_and_server_errors_are_unknown(http_status: int, body: bytes) -> None:
-    """Whatever a 3xx or 5xx says, the payment may have happened."""
+    """After any 3xx or 5xx the payment may have happened."""
     assert isinstance(judge(body, http_status), Unknown)
 
 
@@ -349,7 +349,7 @@ def test_refusal_with_a_wrong_signature_is_unknown() -> None:
 
 
 def test_wrong_secret_is_unsent_although_their_signature_cannot_fit() -> None:
-    """With another key than theirs, no answer of theirs verifies, and nothing was charged."""
+    """With a wrong key no answer verifies, and nothing was charged."""
     assert judge(error("invalid_signature"), 400, Trust.WRONG) == Unsent("invalid_signature")
 
 

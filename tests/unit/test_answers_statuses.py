@@ -85,7 +85,7 @@ def test_wrong_signature_is_never_believed() -> None:
 @pytest.mark.parametrize("missing", ["invoice_number", "amount"])
 @pytest.mark.parametrize("said", ["SUCCESS", "FAILED"])
 def test_unsigned_answer_must_name_number_and_amount(missing: str, said: str) -> None:
-    """Nothing else ties it to our charge; a signed one may leave them out, as DOKU does."""
+    """Only they prove an unsigned answer; a signed one may omit them, as DOKU does."""
     document = known(said)
     del document["order"][missing]
 
@@ -215,7 +215,7 @@ def test_order_or_error_without_a_transaction_is_unknown(document: object) -> No
 
 @pytest.mark.parametrize("http_status", [302, 400, 401, 403, 409, 429, 500, 503])
 def test_every_other_http_status_is_unknown(http_status: int) -> None:
-    """Whatever its body says."""
+    """This holds for every body."""
     assert isinstance(judge(known(), http_status), Unknown)
 
 
@@ -250,14 +250,14 @@ MINE = "refund-request-1"
 def test_a_record_that_does_not_say_that_it_is_the_refund_is_none(
     trust: Trust, said: str, transaction: dict[str, object]
 ) -> None:
-    """It may be the payment's own, over the same amount: nothing of the refund is known."""
+    """It may be the payment's own record with the same amount: the refund stays unknown."""
     assert judge(known(said, **transaction), trust=trust, identifier=MINE) == Unknown(
         "other_request"
     )
 
 
 def test_a_sale_that_tells_of_its_refunds_is_not_the_refund() -> None:
-    """A block about money given back does not make the payment's record another one."""
+    """A block about a refund does not make the payment's record the refund's."""
     record = {**known(), "refund": {"amount": 100000}}
 
     assert judge(record, identifier=MINE) == Unknown("other_request")
@@ -282,7 +282,7 @@ def test_refunded_is_what_a_payment_is(
 @pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.MISSING])
 @pytest.mark.parametrize("said", ["SUCCESS", "PENDING", "FAILED", "EXPIRED", "REFUNDED", "VOIDED"])
 def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trust: Trust) -> None:
-    """A person has to know the amount, and when the gateway holds none of it any more."""
+    """An operator must see the amount, and when the gateway has none of it any more."""
     document = known(said)
     document["order"]["amount"] = 30_000
 

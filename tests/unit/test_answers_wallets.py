@@ -147,7 +147,7 @@ def test_customer_without_a_wallet_has_no_tokens(document: object, status: int) 
     ],
 )
 def test_unreadable_token_list_is_not_an_empty_one(document: object, status: int) -> None:
-    """A wallet must not seem unlinked because an answer was garbled or about somebody else."""
+    """A wallet must not seem unlinked after an answer that is garbled or about another customer."""
     assert isinstance(answers.tokens(answer(document, status), "c1", FAULTS), Unknown)
 
 
@@ -192,7 +192,7 @@ def test_unreadable_balance_is_unknown(fields: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("status", ["SUCCESS", "DELETED", "DELETED Token", "Inactive"])
 def test_every_spelling_of_an_unbinding_is_success(status: str) -> None:
-    """Table, sample and the next version of the API each have their own word."""
+    """Table, sample and the next version of the API each use another word."""
     document = account(token_id=TOKEN, status=status, message="Success Unbinding Ovo Account")
 
     assert answers.unbinding(answer(document), TOKEN, FAULTS) == Succeeded()

@@ -53,7 +53,7 @@ def test_derivations_from_outside_input_are_pinned() -> None:
 
 
 def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
-    """Invoices, charges and refunds stand in the order of their subscriptions; the rest differs."""
+    """Invoices, charges and refunds sort like their subscriptions; the rest of the id differs."""
     invoices = [charge.invoice_id(DATED, period) for period in range(200)]
     charges = [charge.charge_id(invoice, ordinal) for invoice in invoices for ordinal in (1, 2)]
     ids = [*invoices, *charges, *(charge.refund_id(one, 1) for one in charges)]
@@ -114,7 +114,7 @@ def test_numbers_that_would_not_fit_are_refused(period: int, ordinal: int) -> No
 
 @pytest.mark.parametrize(("period", "ordinal"), [(-1, 1), (0, -1), (-(10**9), -5)])
 def test_numbers_of_periods_that_cannot_be_are_refused(period: int, ordinal: int) -> None:
-    """Below nought there is no number, and looking for one must come to an end."""
+    """There is no number below zero, and the search for one must end."""
     with pytest.raises(ValueError, match="no such number"):
         charge.gateway_number(SUBSCRIPTION, period, ordinal)
 

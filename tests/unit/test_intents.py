@@ -130,7 +130,7 @@ def test_a_move_without_a_further_period_is_a_drop() -> None:
 
 
 def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
-    """The columns that the caller works out are written, and told when they differ."""
+    """The columns that the caller computes are written, and reported when they differ."""
     row = EMPTY | PLANNED[Intent.CHANGE]
     carried = {"next_plan_code": "A", "next_quantity": 2, "next_amount": 2}
 
@@ -164,7 +164,7 @@ EXPECTED_PAIRS = {
 
 @pytest.mark.parametrize(("one", "other"), list(product(Intent, Intent)))
 def test_every_intent_has_a_decision_about_every_other(one: Intent, other: Intent) -> None:
-    """A new intent cannot be added without saying how it stands beside each that is there."""
+    """A new intent needs a decision for each pair with the existing ones."""
     letters = EXPECTED_PAIRS[one].split()
 
     assert len(letters) == len(Intent)
@@ -178,7 +178,7 @@ TURNS = EMPTY | {"change_at": NOW, "plan_code": "A"}
 @pytest.mark.parametrize("action", sorted(intents.PAIRING))
 @pytest.mark.parametrize("days", [-1, 0, 1, 364, 365, 366])
 def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, days: int) -> None:
-    """Refused with what to do, or, where nobody asked, the change is dropped with an event."""
+    """A request is refused with what to do; a scheduled action drops the change with an event."""
     row = TURNS | {"cancel_at": NOW + days * DAY}
     if not 0 < days < 365:
         assert intents.beside(row, action, FIRST).facts == []

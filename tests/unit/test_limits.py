@@ -43,6 +43,6 @@ def test_a_test_that_hangs_is_ended_with_its_stack(tmp_path: Path, jobs: list[st
 
 
 def test_every_test_has_a_limit(pytestconfig: pytest.Config) -> None:
-    """No test of this run may go on for ever."""
+    """Every test of this run has a time limit."""
     assert float(pytestconfig.getini("timeout")) > 0
     assert pytestconfig.getini("timeout_method") == "thread"

@@ -72,7 +72,7 @@ SAFE = [
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Logging belongs to the whole process: each test gives it back as it was."""
+    """Logging belongs to the whole process: each test restores it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     manager = logging.Logger.manager.loggerDict
@@ -103,7 +103,7 @@ def _one(stream: StringIO) -> dict[str, Any]:
 
 
 def _fail(text: str) -> None:
-    """Fail with a text of somebody else's, as a client library would."""
+    """Fail with a foreign text, as a client library would."""
     known: dict[str, str] = {}
     try:
         known.pop(text)
@@ -120,7 +120,7 @@ each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
     "frame", ["{}", "got {} from", "x={}", '"phone":"{}"', "to:{}", "({})", "{}: refused", "{},{}"]
 )
 def test_secrets_are_removed_wherever_they_stand_in_a_text(secret: str, frame: str) -> None:
-    """Quoted, after a colon, before one, in brackets, twice: what is left names nobody."""
+    """Quoted, after a colon, before one, in brackets, twice: the rest names no person."""
     text = frame.replace("{}", secret)
 
     cleaned = scrub(text)
@@ -141,14 +141,14 @@ def test_passwords_in_urls_are_removed_whole(url: str) -> None:
 
 @pytest.mark.parametrize("text", SAFE)
 def test_values_that_people_search_for_survive(text: str) -> None:
-    """Ids, gateway numbers, instants, amounts, faults and cron expressions are no secrets."""
+    """Ids, gateway numbers, instants, amounts, faults and cron expressions are not removed."""
     assert scrub(text) == text
     assert scrub(f"about {text}, again") == f"about {text}, again"
 
 
 @given(st.uuids())
 def test_no_uuid_is_taken_for_a_secret(identity: UUID) -> None:
-    """Any UUID survives, whatever digits it happens to have."""
+    """Every UUID survives, with any digits."""
     assert scrub(f"charge {identity} settled") == f"charge {identity} settled"
     assert scrub(str(identity)) == str(identity)
 
@@ -228,7 +228,7 @@ def test_the_standard_librarys_records_are_scrubbed_too(secret: str, log_format:
      "access_token", "client_secret", "redis_password"],
 )  # fmt: skip
 def test_private_keys_hide_any_value(key: str) -> None:
-    """What no pattern can know, a name say, goes by the key it stands under, nested too."""
+    """Values without a pattern, such as names, are removed by their key, nested too."""
     log, stream = _written()
 
     log.info("wallet.linked", **{key: "Budi", "nested": {key: ["Budi"], "deep": [{key: "Budi"}]}})

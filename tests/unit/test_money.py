@@ -21,7 +21,7 @@ def test_whole_rupiah_within_the_limits_pass_unchanged(amount: int) -> None:
 
 @pytest.mark.parametrize("amount", [0, -1, -10_000, MAX_AMOUNT + 1, 10**30])
 def test_amounts_outside_the_limits_are_refused_with_the_limits(amount: int) -> None:
-    """Nothing, less than nothing, and more than the gateway's ten digits cannot be charged."""
+    """Zero, a negative amount, and more than the gateway's ten digits cannot be charged."""
     with pytest.raises(InvalidValue) as refused:
         checked_amount(amount, "price")
 

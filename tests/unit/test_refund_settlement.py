@@ -105,7 +105,7 @@ def test_a_decline_that_pending_takes_back_asks_for_two_reads_again() -> None:
 
 
 def test_unsigned_answers_alone_set_no_money_free() -> None:
-    """FAILED twice, and nobody signs it: it is parked. A signed decline before it is enough."""
+    """FAILED twice without a signature: it is parked. A signed decline before it is enough."""
     unsigned = replace(FAILED, is_signed=False)
     seen = replace(UNKNOWN, failed_seen_at=SENT)
 
@@ -118,7 +118,7 @@ def test_unsigned_answers_alone_set_no_money_free() -> None:
 
 
 def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
-    """The dates of a refund that nobody answers about, to its end."""
+    """Return the dates of a refund without answers, to its end."""
     facts, now, dates = UNKNOWN, SENT + MINUTE, []
     while True:
         decision = decide_asked(facts, Unknown("timeout"), now, HORIZON)

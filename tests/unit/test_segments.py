@@ -42,7 +42,7 @@ def test_days_are_worth_what_was_paid_for_them(
 
 
 def test_a_refund_is_taken_from_the_newest_change_first() -> None:
-    """And from each invoice no more than its days are worth."""
+    """From each invoice no more is taken than its days are worth."""
     left = segments.unused(15, 30, 60_000, [UP, BASE])
 
     assert left.spread(20_000) == [15_000, 5_000]

@@ -67,7 +67,7 @@ def test_a_text_of_an_enum_arrives_as_its_member() -> None:
 
 
 def test_a_word_that_is_no_member_is_refused() -> None:
-    """A row that the code does not know is not read as if it did."""
+    """A row with an unknown value is refused."""
     with pytest.raises(ValueError, match="'green' is not a valid Colour"):
         part(Ball, {"id": 7, "colour": "green", "inside": None})
 

@@ -1,4 +1,4 @@
-"""What ends something for good is asked about once more, and a person's word is looked after."""
+"""An end that cannot be undone needs a second query, and an operator's verdict is checked later."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def suspected(fault: Fault, **changes: object) -> Facts:
 
 @pytest.mark.parametrize("fault", [Fault.HARD, Fault.WALLET])
 def test_a_live_decline_that_ends_something_for_good_is_asked_about_first(fault: Fault) -> None:
-    """Nobody is cancelled and no wallet expires on one answer; why it is suspected is kept."""
+    """One answer cancels nothing and expires no wallet; the suspected reason is stored."""
     known = facts()
 
     decision = settle(known, Declined(fault, "E9", "why"))
@@ -138,7 +138,7 @@ def test_no_answer_to_a_second_sending_is_final_by_itself(fault: Fault) -> None:
 def test_nothing_ends_for_good_while_the_breaker_has_stopped_charging(
     known: Facts, answer: Outcome | NotFound
 ) -> None:
-    """A broken gateway's word is asked for again, until a person starts charging."""
+    """A broken gateway's answer is queried again, until an operator starts charging."""
     now = SENT + HORIZON
 
     decision = settle(known, answer, STATUS, now=now)
@@ -170,7 +170,7 @@ def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | No
     ids=["last step", "expired token"],
 )
 def test_an_end_known_only_from_status_queries_waits_for_the_breakers_window(known: Facts) -> None:
-    """An end that no live answer announced is counted at once, and final after the window."""
+    """An end without a live answer is counted at once, and final after the window."""
     limits = replace(LIMITS, confirm_after=6 * MINUTE)
 
     first = decide(known, FAILED, STATUS, now=NOW, limits=limits)
@@ -201,7 +201,7 @@ UNSIGNED = replace(FAILED, is_signed=False)
     ids=["last step", "expired token", "a decline that was taken back"],
 )
 def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
-    """Nobody signs FAILED: a person decides, and the person's word ends it then."""
+    """FAILED without a signature: an operator decides, and the verdict settles it."""
     now = SENT + HORIZON
 
     decision = settle(known, UNSIGNED, STATUS, now=now)
@@ -263,7 +263,7 @@ def test_only_our_own_marker_says_that_the_gateway_never_had_it() -> None:
 
 
 def word(status: ChargeStatus) -> Facts:
-    """A charge that a person's word has settled."""
+    """A charge that an operator resolved."""
     invoice = InvoiceStatus.PAID if status is ChargeStatus.SUCCEEDED else InvoiceStatus.OPEN
     return facts(status, invoice_status=invoice, resolved_at=NOW)
 
@@ -280,7 +280,7 @@ def test_money_that_moved_against_a_persons_word_is_booked() -> None:
 def test_money_that_did_not_move_against_a_persons_word_is_for_a_person(
     answer: Outcome | NotFound,
 ) -> None:
-    """What was booked stays booked; the contradiction is on record and asked about no more."""
+    """The settlement stays; the contradiction is recorded, and the queries end."""
     decision = settle(word(ChargeStatus.SUCCEEDED), answer, STATUS, now=NOW + DAY)
 
     assert decision.contradicted
@@ -291,7 +291,7 @@ def test_money_that_did_not_move_against_a_persons_word_is_for_a_person(
 
 @pytest.mark.parametrize("days", [1, 6, 7, 8])
 def test_a_persons_word_is_asked_about_for_a_week(days: int) -> None:
-    """Daily, and then no more; an answer that fits changes nothing."""
+    """It is queried daily for a time; an equal answer changes nothing."""
     now = NOW + days * DAY
     decision = settle(word(ChargeStatus.DECLINED), FAILED, STATUS, now=now)
 

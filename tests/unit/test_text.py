@@ -1,4 +1,4 @@
-"""What a name may be written with: every alphabet, and nothing a terminal would obey."""
+"""The characters of a name: every alphabet, and no terminal control."""
 
 import pytest
 

@@ -174,7 +174,7 @@ def test_spoilt_signature_is_unknown(spoil: Answerer) -> None:
 
 
 def test_answer_that_ends_in_its_headers_is_unknown() -> None:
-    """The library takes half a head for a whole answer; without a signature it says nothing."""
+    """The library takes half a head for a whole answer; without a signature it is unknown."""
 
     def script(line: Line) -> None:
         line.read()
@@ -207,7 +207,7 @@ def test_refusals_carry_the_settings_fault() -> None:
 
 
 def test_rate_limit_carries_the_wait() -> None:
-    """The header reaches the outcome's reason; that nobody has read the body is a word only."""
+    """The header reaches the outcome's reason; the message that no body was read proves nothing."""
     with peer_that(unsigned({}, 429, Retry_After="7")) as peer, gateway(peer.url) as made:
         limited = made.pay(sealed(made))
     assert limited == Unsent("rate_limited retry_after=7")
@@ -216,7 +216,7 @@ def test_rate_limit_carries_the_wait() -> None:
 
 
 def test_dead_and_deaf_gateways_are_told_apart() -> None:
-    """A refused connection charged nobody, for certain; a silent one may have."""
+    """A refused connection charged nothing; a silent one may have."""
     with gateway(f"http://127.0.0.1:{unused_port()}") as made:
         refused = made.pay(sealed(made))
         assert refused == Unsent("not_connected")

@@ -1,4 +1,4 @@
-"""The DOKU client shows its secrets to nobody: not in its repr, its errors or its log."""
+"""The DOKU client never shows its secrets: not in its repr, its errors or its log."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The vault: what is sealed is opened by the keys of the settings, and by nothing else."""
+"""The vault: sealed values are opened by the keys of the settings, and by no other key."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -11,7 +11,7 @@ TOKEN = b"token-of-a-wallet"
 
 
 def test_a_sealed_value_is_opened_and_never_sealed_the_same_twice() -> None:
-    """A value comes back as it was; its ciphertext shows neither it nor that two are equal."""
+    """A value is opened unchanged; its ciphertext shows neither it nor that two are equal."""
     vault = Vault([NEW])
     one, two = vault.seal(TOKEN), vault.seal(TOKEN)
 
@@ -22,7 +22,7 @@ def test_a_sealed_value_is_opened_and_never_sealed_the_same_twice() -> None:
 
 
 def test_keys_rotate() -> None:
-    """A new key in front seals; the old one behind it goes on opening."""
+    """The first key seals; the older keys still open."""
     sealed = Vault([OLD]).seal(TOKEN)
     both = Vault([NEW, OLD])
 

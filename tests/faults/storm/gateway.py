@@ -1,6 +1,6 @@
-"""The scripted gateway: the engine's `Gateway` protocol over a ledger in memory, with misfortunes.
+"""The scripted gateway: the engine's `Gateway` protocol over a ledger in memory, with faults.
 
-Which misfortune meets a call is drawn from the seed. It knows no rows and no services.
+The fault of each call is drawn from the seed. It knows no rows and no services.
 """
 
 import json
@@ -91,7 +91,7 @@ class StormGateway:
         return json.dumps(said, sort_keys=True).encode()
 
     def pay(self, payment: SealedPayment) -> Outcome:
-        """Take a payment with whatever happens on the way."""
+        """Take a payment, with the faults drawn for it."""
         self._watch(payment)
         self.point("before call")
         outcome = self._pay(payment)
@@ -220,7 +220,7 @@ class StormGateway:
         return Succeeded() if refund.status == SUCCESS else Declined(Fault.OTHER, "failed")
 
     def refund(self, order: RefundOrder) -> RefundOutcome:
-        """Give money back with whatever happens on the way."""
+        """Take a refund, with the faults drawn for it."""
         self.point("before call")
         outcome = self._refund(order)
         self._note(f"refund {order.amount} of {self._name(order.number)}: {_said(outcome)}")

@@ -1,6 +1,6 @@
 """The gateway's own truth: accounts, tokens, payments and refunds, and the rules between them.
 
-It knows nothing of the engine, of misfortunes on the way, or of chance.
+It knows nothing of the engine, of faults, or of chance.
 """
 
 import json
@@ -70,7 +70,7 @@ class Payment:
 
     @property
     def kept(self) -> int:
-        """Rupiah that were taken and not given back."""
+        """Return the rupiah that were taken and not refunded."""
         return self.amount * self.moves - self.refunded
 
 
@@ -135,7 +135,7 @@ class Ledger:
     # --- payments ----------------------------------------------------------------------------
 
     def pay(self, sealed: SealedPayment, fate: Fate) -> Outcome:
-        """Take a payment, or answer one that was seen before as it was answered then."""
+        """Take a payment; a repeated one gets its first answer."""
         earlier = self.by_request.get(sealed.request_id)
         if earlier is not None:
             if earlier.body == sealed.body:
@@ -188,7 +188,7 @@ class Ledger:
                 self.end(payment, payment.fate.end or FAILED)
 
     def question(self, payment: Payment) -> None:
-        """Somebody asks: a payment that ends by questions comes nearer to its end."""
+        """Answer a status query; some payments end after a number of queries."""
         if payment.fate.queries is None or payment.fate.end is None or payment.moves:
             return
         payment.queries += 1

@@ -175,7 +175,7 @@ def _money_by_status(world: World, records: Records) -> Iterator[str]:
 
 
 def _nothing_after_the_end(world: World, records: Records) -> Iterator[str]:
-    """What was first sent after a cancel had been confirmed is given back."""
+    """A charge that was first sent after a confirmed cancellation is refunded."""
     for payment in world.ledger.payments.values():
         charge = records.charges.get(payment.number)
         if charge is None or not payment.moves:
@@ -188,7 +188,7 @@ def _nothing_after_the_end(world: World, records: Records) -> Iterator[str]:
 
 
 def _periods(world: World, records: Records) -> Iterator[str]:
-    """Promise 2, with the calendar asked anew."""
+    """Promise 2, with the calendar computed again."""
     covered: dict[UUID, Counter[int]] = defaultdict(Counter)
     for invoice in records.invoices.values():
         if invoice["change_index"] == 0:
@@ -246,7 +246,7 @@ def _pays(records: Records, payment: Payment) -> bool:
 
 
 def _events(world: World, records: Records) -> Iterator[str]:
-    """Each end was told of once, and each time a charge was turned away; late news may follow."""
+    """Each end has one event, and so has each rejected charge; late news may follow."""
     for number, charge in records.charges.items():
         told = records.told[charge["id"]]
         ends = {kind: told[kind] for kind in FINAL if told[kind]}
@@ -283,7 +283,7 @@ A_PERSON_ERRED = "an operator said"
 
 
 def _nothing_due(world: World) -> Iterator[str]:
-    """The engine's own audit finds nothing but what a gateway that never answers leaves behind."""
+    """The engine's audit finds only what a gateway that never answers leaves behind."""
     found: list[str] = []
 
     def deed(context: Any) -> None:
