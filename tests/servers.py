@@ -55,7 +55,7 @@ class Host:
                 return
         try:
             told = self._start()
-        except Exception as failed:  # noqa: BLE001 - whatever it is, the asking test must be told
+        except Exception as failed:  # noqa: BLE001 - every error must reach the test that asked
             told = {"failed": repr(failed)}
         unfinished = self.folder / "ready.unfinished"
         unfinished.write_text(json.dumps(told))

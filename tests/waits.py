@@ -119,7 +119,7 @@ class Lines:
         self._thread.start()
 
     def _read(self) -> None:
-        with suppress(ValueError):  # closed by whoever had enough
+        with suppress(ValueError):  # closed by the reader
             for line in self._stream:
                 self.lines.append(line.rstrip("\n"))
 

@@ -1,4 +1,4 @@
-"""The smallest benchmark, so that it never rots."""
+"""The smallest benchmark, so that it keeps working."""
 
 import json
 from datetime import timedelta

@@ -24,7 +24,7 @@ def merchant(sandbox: SandboxProcess) -> Merchant:
     return Merchant(sandbox)
 
 
-# A number stands for a timestamp so many seconds from now.
+# A number means a timestamp this many seconds from now.
 WRONG_HEADERS: list[tuple[str, str | int | None, str]] = [
     ("Client-Id", None, "invalid_header_request"),
     ("Request-Id", None, "invalid_header_request"),

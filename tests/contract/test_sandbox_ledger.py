@@ -1,4 +1,4 @@
-"""The sandbox as a process: ledger, control door, state file, start and end."""
+"""The sandbox as a process: ledger, control API, state file, start and end."""
 
 import os
 import signal

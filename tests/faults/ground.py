@@ -48,7 +48,7 @@ SETTINGS = {
 
 
 class Ground(World):
-    """A world under which the ground can shake."""
+    """A world whose servers can be stopped."""
 
     def __init__(self, stack: Stack, fleet: Fleet, postgres: Server, redis: Server) -> None:
         super().__init__(stack)
@@ -202,13 +202,13 @@ class Ground(World):
         self.start_redis()
 
     def stop_redis(self, *, crash: bool = False) -> None:
-        """Take the message server away."""
+        """Stop the message server."""
         if crash:
             kill(self.redis.child)
         self.redis.child.end()
 
     def start_redis(self) -> None:
-        """Give the message server back."""
+        """Start the message server again."""
         self.redis.child.start()
         self.poll(lambda: servers.redis_problem(self.redis.url) is None, "Redis answers")
 

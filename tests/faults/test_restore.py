@@ -1,4 +1,4 @@
-"""A database that is older than the truth, and one that is in the wrong hands.
+"""A restored older database, and a copied one with another gateway.
 
 The first was restored from a snapshot and lacks the last day's charges; the second is a copy that
 is pointed at another gateway.
@@ -27,7 +27,7 @@ QUARTER_OF_AN_HOUR = timedelta(minutes=15)
 
 @pytest.fixture
 def ground() -> Iterator[Ground]:
-    """An engine of the test's own, for its database is swapped or given away."""
+    """The test's own engine, because its database is replaced or copied."""
     with grounds() as there:
         yield there
 

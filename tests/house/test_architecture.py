@@ -161,7 +161,7 @@ def test_named_tests_exist(name: str) -> None:
 
 
 def test_security_page_names_a_test_for_each_threat() -> None:
-    """A defence without a test is a claim."""
+    """Every threat's defence names a test."""
     _, _, section = (ROOT / "SECURITY.md").read_text().partition("## Threats")
     lines = section.partition("\n## ")[0].splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| threat")]

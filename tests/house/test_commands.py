@@ -1,4 +1,4 @@
-"""Every command helps: an example that can be typed, and a suggestion for a slip of the finger."""
+"""Every command's help has an example that works, and a typo gets a suggestion."""
 
 import re
 import shlex

@@ -179,7 +179,7 @@ def test_only_flower_can_be_reached_and_from_this_host_only() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_containers_can_write_nothing_and_gain_nothing(name: str) -> None:
-    """A hole in a process is a hole in a read-only room without privileges."""
+    """Every container is read-only and without privileges."""
     service = OURS[name]
 
     assert service["read_only"]

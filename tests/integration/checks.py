@@ -55,7 +55,7 @@ def differences(engine: "Engine") -> list[str]:
 
 
 def moves_without_event(engine: "Engine") -> list[Row]:
-    """Charges and refunds whose last event does not tell the state that they are in."""
+    """Return the charges and refunds whose last event does not match their state."""
     return engine.rows("""
         SELECT id, status, kind FROM (
             SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c

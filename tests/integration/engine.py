@@ -77,7 +77,7 @@ class Engine:
             self.context = replace(self.context, database=where.database, clock=clock)
 
     def close(self) -> None:
-        """Let go of the threads, and of a database of its own."""
+        """End the threads, and drop its own database."""
         self.context.pool.shutdown()
         if self._is_its_own:
             self.context.database.dispose()
@@ -96,7 +96,7 @@ class Engine:
         return self.context.clock.now()
 
     def set_clock(self, at: datetime) -> None:
-        """Put the clock somewhere later, without doing what is due."""
+        """Set the clock to a later instant, without doing the due work."""
         operations.set_clock(self.context, at, OPERATOR)
 
     def tick(self, ticks: Sequence[str] = TICKS) -> None:
@@ -138,7 +138,7 @@ class Engine:
         raise AssertionError(f"due at {self.now}, and still due after 50 rounds:\n{self.state()}")
 
     def due_ticks(self) -> Sequence[str]:
-        """The first tick that has something to do now, and all that come after it."""
+        """Return the first tick that has work now, and all later ones."""
         [due] = self.rows(_DUE)
         return next((TICKS[i:] for i, name in enumerate(TICKS) if due[name]), ())
 
@@ -264,7 +264,7 @@ class Engine:
         )
 
     def lose_wallet(self, customer: str) -> None:
-        """The token's year has ended, at the gateway and here."""
+        """Expire the token at the gateway and here."""
         self.unlink(customer)
         self.execute(
             "UPDATE wallets SET expires_at = :now WHERE customer_id = :id AND status = 'active'",
@@ -298,7 +298,7 @@ class Engine:
         return value
 
     def execute(self, statement: str, **parameters: Any) -> None:
-        """Change rows behind the engine's back."""
+        """Change rows directly."""
         with self.context.database.transaction() as connection:
             connection.execute(text(statement), parameters)
 

@@ -1,7 +1,7 @@
 """The engine as a fixture, with one database and one pretend gateway for all tests of a process.
 
-Each test meets the database empty, with connections that know it already. In the gateway tests
-do not meet: each makes customers of its own.
+Each test gets an empty database with open connections. In the shared gateway each makes its own
+customers.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A test process's own database, which its tests meet empty one after another."""
+"""A test process's own database, which is emptied for each of its tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

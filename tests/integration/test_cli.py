@@ -1,4 +1,4 @@
-"""The commands against a real database, Redis and gateway: what they print, and what never."""
+"""The commands with a real database, Redis and sandbox: what they print, and what never."""
 
 import json
 import os
@@ -151,7 +151,7 @@ def test_cancel_names_what_at_may_be(billing: Billing, engine: Engine) -> None:
 
 
 def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: Engine) -> None:
-    """When the gateway will not tell, a person does, with a reason; but not while it is young."""
+    """An operator resolves a charge that stays unknown, with a reason; but not a young one."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("html", customer, "status", times=None)
@@ -235,7 +235,7 @@ def test_a_broker_that_is_away_is_one_line(
 def test_a_database_that_is_not_migrated_says_what_to_run(
     billing: Billing, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From no tables to the present ones, and never a traceback."""
+    """From no tables to the newest ones, without a traceback."""
     monkeypatch.setenv("BILLING_DATABASE_URL", database_url)
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
@@ -337,7 +337,7 @@ def test_the_doctor_works_with_no_settings_at_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A newcomer's first question is answered, not refused."""
-    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")  # nobody outside is called
+    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")  # no real gateway is called
     assert cli.run(["doctor", "--json"]) == 1
     found = checks(json.loads(capsys.readouterr().out))
     assert not found["BILLING_DATABASE_URL"]

@@ -1,4 +1,4 @@
-"""What a cancellation says of money and wallet, to people, as JSON and in the task's log alike."""
+"""The answer of a cancellation about money and wallet: as text, as JSON and in the task's log."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ CANCEL = ("subscription", "cancel")
 
 
 def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: Billing) -> None:
-    """How many go back, that no invoice became void, and how the wallet is unlinked."""
+    """It names the refunds, that no invoice became void, and the state of the unlink."""
     customer, subscription = engine.begun()
     engine.run()
 
@@ -36,7 +36,7 @@ def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -
 
 
 def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billing) -> None:
-    """A line about Rp 0 would be noise there; the document has the number all the same."""
+    """The text has no line about Rp 0; the JSON has the number."""
     _, first = engine.begun()
     _, second = engine.begun(code="Q")
     engine.run()

@@ -1,4 +1,4 @@
-"""The commands about prices: ladders and caps, changes, coupons, balances, tokens that end."""
+"""The commands about prices: steps and caps, changes, coupons, credit, expiring tokens."""
 
 from datetime import timedelta
 
@@ -55,7 +55,7 @@ def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: 
 
 
 def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """The money of a change is said, a planned one is shown and can be taken back."""
+    """The amounts of a change are printed; a planned one is shown and can be withdrawn."""
     engine.plan("P", amount=10_000)
     engine.plan("Q", amount=30_000)
     customer = engine.customer()
@@ -159,7 +159,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
 
 
 def test_a_refund_that_must_go_back_is_seen_to(billing: Billing, engine: Engine) -> None:
-    """Listed with its command, tried again under a new id, and in the end decided about."""
+    """It is listed with its command, sent again under a new id, and resolved in the end."""
     customer, subscription = engine.begun()
     engine.run()
     engine.script("failed", customer, "refund", times=2)

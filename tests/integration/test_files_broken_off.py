@@ -1,4 +1,4 @@
-"""An import that breaks off says what it has added until then: that stays."""
+"""An interrupted import reports the rows that it has added; they stay."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files as the system has them: pipes, full disks, terminals that lack letters, open quotes."""
+"""Difficult files: pipes, full disks, terminals without some letters, open quotes."""
 
 import csv
 import json

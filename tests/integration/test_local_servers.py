@@ -69,7 +69,7 @@ def test_postgres_takes_many_connections_and_commits_for_good(
 
 
 def test_postgres_recovers_from_being_killed(crew: Crew, state_folder: Path) -> None:
-    """After a SIGKILL the lock file and the socket are stale, and the data are there."""
+    """After a SIGKILL the lock file and the socket are stale, and the data are kept."""
     first = postgres(crew, state_folder)
     remember(first.url)
     os.kill(first.pid, signal.SIGKILL)
@@ -97,7 +97,7 @@ def test_a_reused_process_id_in_the_lock_file_is_no_obstacle(
 
 
 def test_a_postgres_that_was_left_running_is_ended_first(crew: Crew, state_folder: Path) -> None:
-    """Two servers on one folder are never tried; the orphan goes, its data stay."""
+    """Two servers never run on one folder; the orphan is ended, its data stay."""
     orphan = postgres(crew, state_folder)
     remember(orphan.url)
 

@@ -22,7 +22,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def waiting(engine: Engine, limit: int = 100) -> list[Attention]:
-    """What `billing attention` lists."""
+    """Return what `billing attention` lists."""
     tick = engine.context.settings.tick_seconds
     return listed(engine.context.database, engine.now, tick, limit)
 
@@ -188,7 +188,7 @@ def test_each_waiting_item_is_listed_with_its_command(
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_held_row_of_any_kind_is_an_alarm(engine: Engine, kind: Kind) -> None:
-    """It waits for a person, so that the doctor and the audit fail by it."""
+    """It needs an operator, so that the doctor and the audit fail."""
     customer, subscription = engine.begun(every="1 year")
     if kind is Kind.INVOICE:
         engine.tick(["ticks.open_periods"])

@@ -1,4 +1,4 @@
-"""How fast the gateway is asked: not at all while it refuses, and at the rate of a contract."""
+"""Back-pressure: nothing is sent while the gateway refuses, and at most the contract's rate."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -67,7 +67,7 @@ def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
 def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(
     answered: int, unanswered: int
 ) -> None:
-    """However fast answers come, a claim never makes more than ROUNDS_MAX for each thread."""
+    """Also with fast answers a claim never makes more than ROUNDS_MAX charges for each thread."""
     settings = Settings(_env_file=None, batch_threads=32)
     pace = Pace(settings)
     pace.settled(answered, unanswered=unanswered)

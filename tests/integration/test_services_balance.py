@@ -38,7 +38,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def balance(engine: Engine, customer: str) -> list[int]:
-    """What is left of each of a customer's credits."""
+    """Return the remaining amount of each of a customer's credits."""
     rows = engine.rows(
         "SELECT remaining FROM credits WHERE customer_id = :c ORDER BY id", c=customer
     )
@@ -62,7 +62,7 @@ def test_a_coupon_counts_for_its_cycles(engine: Engine) -> None:
 
 
 def test_a_coupon_for_ever_and_one_in_rupiah(engine: Engine) -> None:
-    """Neither ends, and each takes off what it says."""
+    """Neither ends, and each gives its full discount."""
     ever, flat = coupon(engine, "EVER", percent=25), coupon(engine, "FLAT", rupiah_off=1)
     first, _ = begun(engine, coupon=ever)
     second, _ = begun(engine, coupon=flat)
@@ -230,7 +230,7 @@ def test_two_subscriptions_share_one_balance(engine: Engine) -> None:
 
 
 def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
-    """Voided by a person or by a cancellation, the balance is as before."""
+    """After a void by an operator or by a cancellation the credit is as before."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.put_cash(customer, 0)
@@ -247,7 +247,7 @@ def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
 
 
 def test_a_refund_gives_back_money_and_leaves_the_balance(engine: Engine) -> None:
-    """6000 were charged and 4000 credited: 6000 can go back, and not a rupiah more."""
+    """6,000 were charged and 4,000 paid by credit: at most 6,000 can be refunded."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.run()
@@ -325,7 +325,7 @@ def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
 
 
 def test_a_refund_does_not_give_back_what_was_credited(engine: Engine) -> None:
-    """After a downgrade the invoice's refundable rest is less by the credit."""
+    """After a downgrade the refundable amount of the invoice is lower by the credit."""
     from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)

@@ -20,7 +20,7 @@ NOT_FOUND = b'{"error":{"code":"not_found","message":"no such order","type":"x"}
 
 
 def people(engine: Engine, count: int) -> tuple[Sequence[str], Sequence[UUID]]:
-    """So many customers with a monthly subscription that is due now."""
+    """Make N customers with a monthly subscription that is due now."""
     engine.plan()
     customers = [engine.customer() for _ in range(count)]
     return customers, [engine.subscribe(customer) for customer in customers]
@@ -54,7 +54,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} <= {"unknown"}
 
-    engine.no_more_scripts()  # whom the breaker spared would be declined now
+    engine.no_more_scripts()  # the customers after the stop would be declined now
     operations.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
 
@@ -109,7 +109,7 @@ def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
 
 
 def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) -> None:
-    """A person has stopped charging, and the answers on their way are odd: both reasons show."""
+    """Charging was stopped by an operator, and odd answers follow: both reasons are shown."""
     people(engine, 25)
     opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)

@@ -85,7 +85,7 @@ def test_cancel_at_period_end_lets_the_paid_period_run(engine: Engine) -> None:
 
 
 def test_cancel_at_an_instant_bills_the_periods_until_then(engine: Engine) -> None:
-    """On 10 March the second period runs: ten of 31 days used, 33,871 go back."""
+    """On 10 March in the second period: ten of 31 days used, 33,871 are refunded."""
     customer, subscription = engine.begun()
 
     cancel(engine, subscription, at=datetime(2026, 3, 10, 2, tzinfo=UTC), refund=PRORATED)
@@ -126,7 +126,7 @@ def test_open_invoices_are_void_and_dunning_stops(engine: Engine) -> None:
 def test_money_that_settles_after_the_cancel_is_given_back_once(
     engine: Engine, refund: RefundPolicy
 ) -> None:
-    """The charge was unknown at the cancel and had moved money: back it goes, then the token."""
+    """An unknown charge of a canceled subscription had moved money: refunded, then unlinked."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -158,7 +158,7 @@ def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(engine: Engine
 
 
 def test_a_charge_that_never_arrived_is_not_sent_again_after_the_cancel(engine: Engine) -> None:
-    """Unknown at the cancel and not found after the horizon: it is over."""
+    """Unknown at the cancellation and not found after the horizon: nothing more is due."""
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)
     engine.run()
@@ -207,7 +207,7 @@ def test_a_pending_subscription_and_a_trial_can_be_canceled(engine: Engine) -> N
 
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> None:
-    """A part went back before the cancel, or is about to: the rest follows, not the whole."""
+    """A part was refunded before the cancellation, or is about to be: only the rest follows."""
     customer, subscription = engine.begun()
     engine.run()
     from billing.services.money import refunding

@@ -28,7 +28,7 @@ def april(engine: Engine) -> tuple[str, UUID]:
 
 
 def change(engine: Engine, subscription: UUID, plan: str | None = None, **options: object) -> None:
-    """Change a subscription, and do what follows."""
+    """Change a subscription, and do the due work."""
     changing.change(engine.context, subscription, OPERATOR, plan_code=plan, **options)  # type: ignore[arg-type]
     engine.run()
 
@@ -39,7 +39,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def balance(engine: Engine, customer: str) -> int:
-    """What of the customer's credits is left."""
+    """Return the customer's remaining credit."""
     statement = "SELECT coalesce(sum(remaining), 0) FROM credits WHERE customer_id = :id"
     return int(engine.one(statement, id=customer))
 
@@ -100,7 +100,7 @@ def test_twice_in_a_period(engine: Engine, april: tuple[str, UUID]) -> None:
 def test_up_and_down_again_on_one_day_costs_nothing(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """What was charged for the change is the customer's again, to the rupiah."""
+    """The amount charged for the change becomes credit again, to the rupiah."""
     customer, subscription = april
     engine.advance(15 * DAY)
     change(engine, subscription, "BIG")
@@ -199,7 +199,7 @@ def test_a_prorated_cancellation_after_an_upgrade(engine: Engine, april: tuple[s
 def test_a_full_refund_after_a_downgrade_gives_nothing_back_twice(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """What is the customer's balance already is not refunded as well."""
+    """An amount that was credited is not refunded too."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     engine.advance(datetime(2026, 5, 16, 12, tzinfo=UTC))
@@ -217,7 +217,7 @@ def test_a_full_refund_after_a_downgrade_gives_nothing_back_twice(
 def test_a_change_that_the_wallet_cannot_pay_is_dunned_and_the_period_stays(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """The invoice of a change goes up the same ladder as any other, and is paid in the end."""
+    """The invoice of a change has the same dunning as any other, and is paid in the end."""
     customer, subscription = april
     engine.advance(15 * DAY)
     engine.put_cash(customer, 0)

@@ -30,12 +30,12 @@ def lost(engine: Engine, *, moved: bool) -> tuple[str, UUID, UUID]:
 
 
 def resolve(engine: Engine, charge: UUID, *, succeeded: bool) -> Resolution:
-    """Say what became of a charge."""
+    """Resolve a charge."""
     return operations.resolve_charge(engine.context, charge, succeeded, OPERATOR)
 
 
 def silent(engine: Engine) -> Answering:
-    """Let a health page answer every question."""
+    """Answer every status query with a health page."""
     return answer_with(engine, check_status=status_with(200, b"{}"))
 
 
@@ -104,7 +104,7 @@ def test_money_that_moved_before_a_cancel_goes_back_whatever_a_person_says(engin
 
 
 def test_a_failed_that_a_person_denies_counts_when_it_is_said_twice(engine: Engine) -> None:
-    """Said to have succeeded, FAILED says the gateway: refused, and settled by the next answer."""
+    """Resolved as succeeded, but the gateway says FAILED: refused; the next answer settles it."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("failed", customer)
     engine.run()

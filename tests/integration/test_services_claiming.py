@@ -1,6 +1,6 @@
 """Claiming: which invoices may be charged, and how a charge that was claimed before is counted.
 
-The partial unique indexes catch a claim that should not be; these tests ask that it is not made.
+The partial unique indexes stop a wrong claim; these tests require that it is not attempted.
 """
 
 from datetime import timedelta

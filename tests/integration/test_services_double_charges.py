@@ -99,7 +99,7 @@ def twice(engine: Engine) -> tuple[str, Any, Any]:
     engine.plan("gold-plus", every="10 days", amount=80_000)
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
-    engine.advance(timedelta(minutes=1))  # they are told in the order in which they were made
+    engine.advance(timedelta(minutes=1))  # they are listed in the order in which they were made
     second = engine.subscribe(customer, "gold", again=True)
     engine.run()
     return customer, first, second

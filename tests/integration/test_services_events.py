@@ -11,7 +11,7 @@ from tests.integration.engine import START, Engine
 
 
 def test_a_plain_renewal_leaves_the_events_of_each_move(engine: Engine) -> None:
-    """In their order, each about the same charge; two of them are written beside its outcome."""
+    """They are in order and about the same charge; two are written with its outcome."""
     customer, subscription = engine.begun()
     engine.run()
 

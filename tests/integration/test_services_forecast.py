@@ -1,4 +1,4 @@
-"""The forecast is what the engine then does."""
+"""The forecast equals what the engine then does."""
 
 from datetime import timedelta
 
@@ -98,7 +98,7 @@ def test_a_forecast_marks_what_needs_a_wallet(engine: Engine) -> None:
 
 
 def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
-    """What will be charged before the pause, and from its end on."""
+    """It lists the charges before the pause, and from its end on."""
     customer, subscription = engine.begun(every="10 days")
     engine.run()
     due = engine.subscription(subscription)["next_due_at"]
@@ -116,7 +116,7 @@ def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
 
 
 def test_a_forecast_has_one_zone_and_names_it(engine: Engine, billing: Billing) -> None:
-    """What is overdue and what is to come, of plans in several zones: hours can be compared."""
+    """Overdue and coming charges of plans in several zones have comparable hours."""
     engine.plan(every="1 week", timezone="Asia/Jayapura", retries="3d")
     engine.plan("Q", every="1 week")
     engine.subscribe(engine.customer(cash=0))

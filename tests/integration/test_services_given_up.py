@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def debtor(engine: Engine) -> tuple[str, UUID]:
-    """A customer whose first of two months was given up; the subscription is unpaid."""
+    """Make a customer whose first of two months was given up; the subscription is unpaid."""
     customer, subscription = engine.begun(
         cash=0, amount=31_000, retries="1d", on_exhausted=OnExhausted.UNPAID, cycles=2
     )

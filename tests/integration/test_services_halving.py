@@ -90,7 +90,7 @@ def test_charges_of_a_part_that_was_committed_are_delayed_and_never_doubled(
     held = engine.rows("SELECT id FROM invoices WHERE held_at IS NOT NULL")
     assert [row["id"] for row in held] in ([], [spoilt]), "that the database is away is no row's"
 
-    # What was not claimed is due; if it is leased to the task that failed, then not for ever.
+    # Unclaimed invoices are due; a lease of the failed task ends by itself.
     unclaimed = engine.rows(
         "SELECT next_attempt_at, leased_until > clock_timestamp() + make_interval(secs => :lease)"
         " AS for_longer FROM invoices WHERE id <> :spoilt AND NOT EXISTS (SELECT 1 FROM charges c"

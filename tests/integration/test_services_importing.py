@@ -83,7 +83,7 @@ def test_two_people_under_one_reference_are_not_one(shop: Engine) -> None:
 def test_a_row_that_differs_in_any_column_is_no_repeat(
     shop: Engine, column: str, value: str
 ) -> None:
-    """What would be another subscription is not passed over in silence."""
+    """A row that would be another subscription is not ignored silently."""
     shop.plan("Q")
     bring(shop, cells("1"))
 
@@ -115,7 +115,7 @@ def test_a_subscription_that_has_moved_on_is_still_there(shop: Engine) -> None:
 
 
 def test_a_token_that_has_expired_is_for_nobody_new(shop: Engine) -> None:
-    """The row that brought it in time is there; a new one has to leave it out."""
+    """A repeated row counts as existing; a new row with an expired token is rejected."""
     bound = {"bound_at": "2025-06-01T00:00", "masked_phone": "081234567890"}
     assert both(shop, cells("1", "A", "t1", **bound))[0] == 1
     shop.set_clock(shop.now + 200 * DAY)

@@ -39,7 +39,7 @@ def plan_year(engine: Engine, subscription: UUID) -> None:
 def test_no_year_is_planned_that_would_end_after_ten_days(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """An end on 11 May, and a year from 1 May on: one of both has to be taken back."""
+    """An end on 11 May, and a year from 1 May on: one of both must be withdrawn."""
     customer, subscription = april
     canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
     before = engine.subscription(subscription)

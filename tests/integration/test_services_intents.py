@@ -47,7 +47,7 @@ def skipped(engine: Engine) -> list[tuple[int, int, str]]:
 
 
 def change(engine: Engine, subscription: UUID, **options: Any) -> Any:
-    """Change a subscription, and do what follows."""
+    """Change a subscription, and do the due work."""
     done = changing.change(engine.context, subscription, OPERATOR, **options)
     engine.run()
     return done
@@ -73,7 +73,7 @@ def test_another_interval_is_refused_while_an_end_is_planned(
 def test_a_resumption_from_now_gives_the_paid_days_back_and_moves_the_end(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Ten of thirty paid days are left: they lessen the new period; the end moves to its end."""
+    """Ten of thirty paid days reduce the new period's price; the end moves to its end."""
     customer, subscription = march
     canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(5 * DAY)
@@ -147,7 +147,7 @@ def test_a_pause_that_ends_on_a_due_date_skips_nothing(
 def test_plans_that_a_late_tick_works_off_take_effect_as_of_their_dates(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Pause, return and end go by while no tick runs: one period paused, two billed, the end."""
+    """Pause, resume and end fall into an outage: one period paused, two billed, then the end."""
     customer, subscription = march
     due = engine.subscription(subscription)["next_due_at"]
     pausing.pause(

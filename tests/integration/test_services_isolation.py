@@ -99,7 +99,7 @@ def lost(engine: Engine, *, arrived: bool) -> tuple[UUID, UUID]:
 
 
 def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine: Engine) -> None:
-    """The charge that cannot be sent again stays unresolved and is held; the other is booked."""
+    """The charge that cannot be sent again stays unresolved and is held; the other is settled."""
     a, b = lost(engine, arrived=True)
     body = engine.charges(a)[0]["body_sealed"]
     engine.execute(f"UPDATE charges SET body_sealed = '{SHUT}' WHERE subscription_id = :id", id=a)
@@ -257,7 +257,7 @@ def test_of_dates_that_have_come_one_that_fails_stops_no_other(engine: Engine, e
 def test_a_database_that_is_away_holds_nobody(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tick fails, is noted, and the next one does the work."""
+    """The tick fails with a log line, and the next one does the work."""
     from sqlalchemy.exc import OperationalError
 
     from billing.store.queries import invoices

@@ -37,7 +37,7 @@ def leased(engine: Engine, table: str = "invoices") -> int:
 def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
     engine: Engine, other: Engine
 ) -> None:
-    """Its message is worked off in vain; the next tick finds it, not one in 45 seconds."""
+    """Its message finds nothing to do; the next tick finds the row, without 45 seconds of lease."""
     _, held = engine.begun(every="1 year")
     free = engine.subscribe(engine.customer())
     opening_batches.open_due(engine.context)
@@ -140,7 +140,7 @@ def test_leases_above_the_limit_are_released(
 
 
 def test_an_invoice_that_waited_for_another_is_due_when_that_one_is_paid(engine: Engine) -> None:
-    """Dated and leased in vain while an older one stood before it: it follows at once."""
+    """An invoice that was leased behind an older open one follows that one at once."""
     _, subscription = engine.begun(every="10 days")
     engine.set_clock(engine.now + 11 * DAY)
     opening_batches.open_due(engine.context)
@@ -203,7 +203,7 @@ def test_a_wallet_with_nothing_to_do_is_not_leased_again_and_again(engine: Engin
 
 
 def test_a_refund_that_is_taken_keeps_no_lease(engine: Engine) -> None:
-    """Its own date says when it is sent again; a lease beside it would only be later."""
+    """Its own date decides when it is sent again; a lease would only be later."""
     customer, subscription = engine.begun(every="1 year")
     engine.run()
     refunding.refund_invoice(engine.context, engine.invoices(subscription)[0]["id"], 1, OPERATOR)

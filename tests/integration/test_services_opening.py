@@ -94,7 +94,7 @@ def unreadable(engine: Engine, count: int) -> None:
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("count", [3, 4, 7])
 def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int) -> None:
-    """However many are due and cannot be opened, more than are listed too, the others are.
+    """The others are opened, also with more failing rows than are listed at once.
 
     Those are held, each with the reason and an event.
     """
@@ -141,7 +141,7 @@ def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
     [following] = [rest for _opened, rest in gone_on if rest is not None]
     assert opening_batches.open_for(engine.context, 10, rest) == (0, None), "it was exchanged"
     assert opening_batches.open_for(engine.context, 10, following)[1] is None
-    opening_batches.open_for(engine.context, 10)  # whom one had locked the other passed over
+    opening_batches.open_for(engine.context, 10)  # one skipped the rows that the other had locked
 
     assert engine.counts()["invoices"] == 2 * MANY
 

@@ -80,7 +80,7 @@ def test_a_second_cancellation_waits_for_what_is_owed_before_the_overdue_one(
 def test_an_overdue_cancellation_cannot_be_withdrawn(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """It has ended, and only the tick is late; until its date it can."""
+    """It has ended, and only the tick is late; before its date it can be withdrawn."""
     customer, subscription = april
     cancel(engine, subscription, at="period-end")
     canceling.withdraw(engine.context, subscription, OPERATOR)
@@ -116,7 +116,7 @@ def test_an_overdue_end_of_a_held_subscription_names_the_release_command(
 def test_stopped_charging_makes_no_served_days_free(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """An end waits for the period before it to be tried, also while charging is stopped."""
+    """An end waits until the period before it is charged, also while charging is stopped."""
     customer, subscription = april
     begun, ended_at = engine.now, engine.now + 50 * DAY
     cancel(engine, subscription, at=ended_at)

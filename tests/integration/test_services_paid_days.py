@@ -46,7 +46,7 @@ def april(engine: Engine) -> Running:
 
 
 def change(engine: Engine, subscription: UUID, **what: Any) -> dict[str, Any]:
-    """Change now, and do what follows."""
+    """Change now, and do the due work."""
     said = changing.change(engine.context, subscription, OPERATOR, **what)
     engine.run()
     return said
@@ -63,7 +63,7 @@ def unpaid_upgrade(engine: Engine, running: Running, plan: str) -> UUID:
 
 
 def cancel(engine: Engine, subscription: UUID, refund: str = "prorated") -> None:
-    """Cancel now, and do what follows."""
+    """Cancel now, and do the due work."""
     canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy(refund))
     engine.run()
 
@@ -74,7 +74,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def refunded(engine: Engine, customer: str) -> int:
-    """What went back to the wallet."""
+    """Return the refunds to the wallet."""
     return sum(r["amount"] for r in engine.refunds(customer) if r["status"] == "succeeded")
 
 
@@ -117,7 +117,7 @@ def test_a_void_upgrade_is_worth_nothing(engine: Engine, april: Running, way: st
 
 
 def test_a_void_upgrade_is_asked_for_again(engine: Engine, april: Running) -> None:
-    """Void, and wanted once more: the whole difference is charged, and worth it afterwards."""
+    """Voided and requested again: the whole difference is charged, and counts as paid."""
     customer, subscription = april
     operations.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
     engine.put_cash(customer, 10**7)
@@ -264,7 +264,7 @@ def test_withheld_days_are_paid_anew_from_the_resumption(engine: Engine) -> None
 def test_nobody_is_past_due_who_owes_nothing(
     engine: Engine, cycles: int | None, status: str
 ) -> None:
-    """A try that a person asked for fails after the return: the subscription runs, or is over."""
+    """A manual retry fails after the resume: the subscription is active, or completed."""
     engine.plan("P", amount=30_000, retries="1d", on_exhausted="unpaid", cycles=cycles)
     customer = engine.customer(cash=0)
     subscription = engine.subscribe(customer, "P")

@@ -1,4 +1,4 @@
-"""Ladders by fault, caps, and tries by hand, through the real services and a real gateway."""
+"""Steps by fault class, caps and manual retries, with the real services and a sandbox."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def retry(engine: Engine, subscription: UUID) -> None:
 
 
 def given_up(engine: Engine) -> dict[str, Any]:
-    """What the event of giving up says, and after how many days, to a quarter of an hour.
+    """Return the reason of giving up, and after how many days, to a quarter of an hour.
 
     A decline that ends it is asked about once more, some minutes later.
     """
@@ -44,7 +44,7 @@ def given_up(engine: Engine) -> dict[str, Any]:
 
 
 def test_each_fault_climbs_its_own_ladder(engine: Engine) -> None:
-    """A limit is tried the next days, anything else as the plan says, and no money at payday."""
+    """A limit is retried on the next days, a low balance on payday, others as the plan says."""
     customer, subscription = engine.begun(
         every="1 year", retries="2d 5d 7d 7d",
         retries_for={"limit": "1d 1d", "insufficient_funds": "2d; 2d; 0 10 25 * *"},
@@ -85,7 +85,7 @@ def test_a_short_wallet_is_foretold_on_the_ladder_for_want_of_money(engine: Engi
 
 
 def test_a_fault_whose_ladder_is_spent_ends_dunning(engine: Engine) -> None:
-    """Steps are counted together: the third decline finds no third step on the limit's ladder."""
+    """Steps are counted together: the third decline finds no third step for the limit."""
     customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1d"})
     engine.script("decline", customer, code=OTHER, message="no", times=1)
     engine.script("decline", customer, code=LIMIT, message="no", times=None)
@@ -185,7 +185,7 @@ def test_a_wait_for_a_wallet_without_such_a_cap_says_what_ended_it(engine: Engin
 
 
 class TestTriesByHand:
-    """A person, or a new wallet, tries at once, once, and leaves the ladder where it is."""
+    """A manual retry or a new wallet charges once at once, and moves no step."""
 
     def test_a_retry_is_shown_and_made_before_the_dates_that_stay(self, engine: Engine) -> None:
         """A manual retry with another fault class changes none of the dates."""

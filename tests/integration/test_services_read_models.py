@@ -1,4 +1,4 @@
-"""What people and programs are shown: the dates that will happen, money that moved, no secrets."""
+"""The pages for people and programs: coming dates, money that moved, no secrets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +96,7 @@ def test_the_dates_that_are_shown_are_the_dates_that_happen(engine: Engine) -> N
 
 
 def test_a_retry_by_hand_is_shown_before_the_steps_that_stay(engine: Engine) -> None:
-    """An operator's try shifts no date, and that is what is shown."""
+    """A manual retry moves no date, and the page shows that."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=None)
     engine.run()

@@ -54,7 +54,7 @@ class Scripted:
         return self._sent.pop(0) if len(self._sent) > 1 else self._sent[0]
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """Answer a question."""
+        """Answer a status query."""
         self.calls.append(f"ask {identifier}")
         return self._asked.pop(0) if len(self._asked) > 1 else self._asked[0]
 
@@ -96,7 +96,7 @@ def reserved(engine: Engine) -> int:
 
 
 def resolve(engine: Engine, verdict: RefundVerdict) -> dict[str, Any]:
-    """Say what became of the only refund."""
+    """Resolve the only refund."""
     number = refund_of(engine)["id"]
     return refund_resolution.resolve_refund(engine.context, number, verdict, WHY)
 
@@ -110,7 +110,7 @@ def found(engine: Engine) -> list[str]:
 def test_a_decline_is_final_when_the_gateway_says_so_once_more(
     engine: Engine, paid: UUID, asked: StatusOutcome
 ) -> None:
-    """A minute later Check Status is asked; until then the money stays reserved."""
+    """A minute later there is a status query; until then the money stays reserved."""
     calls = begin(engine, paid, [REFUSED], [asked]).calls
     assert (status(engine), reserved(engine)) == ("unknown", 10_000)
     engine.advance(59 * MINUTE / 60)
@@ -125,7 +125,7 @@ def test_a_decline_is_final_when_the_gateway_says_so_once_more(
 
 
 def test_a_decline_that_the_gateway_takes_back_was_none(engine: Engine, paid: UUID) -> None:
-    """Check Status says that the money went back: it counts."""
+    """Check Status says that the refund succeeded: it counts."""
     begin(engine, paid, [REFUSED], [Succeeded()])
     engine.advance(2 * MINUTE)
     assert (status(engine), reserved(engine)) == ("succeeded", 10_000)
@@ -168,7 +168,7 @@ def test_a_failed_read_once_is_no_end_and_read_twice_it_is(engine: Engine, paid:
 
 
 def test_a_failed_that_does_not_last_is_none(engine: Engine, paid: UUID) -> None:
-    """FAILED, then SUCCESS: the money went back."""
+    """FAILED, then SUCCESS: the refund succeeded."""
     begin(engine, paid, [LOST], [FAILED, Succeeded()])
     engine.advance(HOUR)
     assert (status(engine), reserved(engine)) == ("succeeded", 10_000)
@@ -261,7 +261,7 @@ def test_a_copy_of_the_database_neither_sends_nor_asks(
 
 
 class TestAPersonsWord:
-    """`billing refunds resolve` asks the gateway first, and is believed late only."""
+    """`billing refunds resolve` queries the gateway first, and is refused for a young refund."""
 
     def parked(self, engine: Engine, paid: UUID, answers: list[StatusOutcome]) -> Scripted:
         """Make an unknown refund; its status queries get these answers."""

@@ -188,7 +188,7 @@ def test_a_refund_that_never_arrived_is_sent_again(
 
 
 def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """FAILED is an end once Check Status agrees; the money may go back another way."""
+    """FAILED is final when Check Status agrees; another refund may follow."""
     customer, invoice = paid
     engine.script("failed", customer, "refund", message="WINDOW_CLOSED")
     refund(engine, invoice)
@@ -320,7 +320,7 @@ class TestASurplusPayment:
         for _ in range(2):
             engine.late_success(first["id"])
         engine.run()
-        # That a person's word was wrong waits for somebody to see to it.
+        # The contradicted verdict waits until an operator acknowledges it.
         isolation.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
 
         charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
@@ -335,7 +335,7 @@ class TestASurplusPayment:
         assert engine.one("SELECT amount_refunded FROM invoices") == 0
 
     def test_the_paying_charge_can_still_be_refunded_wholly(self, engine: Engine) -> None:
-        """What went back of the surplus is not counted against the invoice."""
+        """The refund of the surplus is not counted against the invoice."""
         self.test_a_surplus_is_refunded_once(engine)
         customer = engine.one("SELECT id FROM customers")
         refund(engine, engine.one("SELECT id FROM invoices"))

@@ -123,7 +123,7 @@ CUSTOMERS: list[dict[str, Any]] = [
 
 
 def test_a_customer_the_gateway_would_not_take(engine: Engine, subtests: pytest.Subtests) -> None:
-    """The gateway's own limits are checked at the door, not at the first charge."""
+    """The gateway's own limits are checked on input, not at the first charge."""
     usual: dict[str, Any] = {"customer_id": "C", "name": "Ani", "by": OPERATOR}
     for wrong in CUSTOMERS:
         with subtests.test(repr(wrong)):
@@ -218,7 +218,7 @@ def test_the_test_clock_goes_forward_only(engine: Engine) -> None:
 
 
 def test_a_refused_command_leaves_its_key_unused(engine: Engine) -> None:
-    """The same key works once what was wrong is put right."""
+    """The same key works after the input is corrected."""
     engine.plan("gold")
     customer = engine.customer()
     context = engine.context

@@ -29,7 +29,7 @@ def given_up(engine: Engine, periods: int = 1, **plan: object) -> tuple[str, UUI
 
 
 def retry(engine: Engine, subscription: UUID, period: int = 0) -> None:
-    """A person has the invoice of a period tried, and the tick comes."""
+    """Request a manual retry of a period's invoice, and run a tick."""
     operations.retry_invoice(engine.context, engine.invoices(subscription)[period]["id"], OPERATOR)
     engine.run()
 
@@ -147,7 +147,7 @@ def test_a_newer_invoice_keeps_its_date_while_an_older_debt_is_tried(
 def test_a_debt_that_turns_out_to_be_paid_is_booked_and_not_charged_again(
     engine: Engine,
 ) -> None:
-    """The charge before is asked about first: a FAILED that became SUCCESS is that payment."""
+    """The charge before is queried first: a FAILED that became SUCCESS pays the invoice."""
     customer, subscription = engine.begun(on_exhausted="unpaid", retries="2d")
     engine.script("decline", customer)
     engine.script("pending", customer, end="SUCCESS", after_queries=2)
@@ -196,7 +196,7 @@ def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
 
 
 def test_two_words_at_once_are_one_charge(engine: Engine, other: Engine) -> None:
-    """Two people on the phone with one customer: the wallet is charged once."""
+    """Two operators retry at once: the wallet is charged once."""
     customer, subscription = given_up(engine)
     engine.put_cash(customer, 1_000_000)
     invoice = engine.invoices(subscription)[0]["id"]

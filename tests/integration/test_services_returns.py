@@ -57,7 +57,7 @@ def downgraded(engine: Engine) -> tuple[str, UUID]:
 
 
 def test_a_refund_leaves_what_was_credited(engine: Engine, downgraded: tuple[str, UUID]) -> None:
-    """Of 100,000 taken and 57,857 credited at most 42,143 go back; the rest pays later invoices."""
+    """Of 100,000 taken and 57,857 credited at most 42,143 are refunded; credit pays later."""
     customer, subscription = downgraded
     invoice = engine.invoices(subscription)[0]["id"]
     before = engine.counts()
@@ -194,7 +194,7 @@ class TestMoneyThatMustGoBack:
     def test_another_refund_takes_its_place(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
-        """Under a Request-Id of its own; when it is declined as well, it waits in its turn."""
+        """It has its own Request-Id; when it is declined too, it is unreturned itself."""
         customer, refund = unreturned
         engine.script("failed", customer, "refund")
         again = refund_resolution.retry_refund(engine.context, refund["id"], WHY)["refund"]
@@ -265,7 +265,7 @@ class TestMoneyThatMustGoBack:
     def test_a_cancellations_refund_must_go_back(
         self, engine: Engine, policy: RefundPolicy
     ) -> None:
-        """Declined, it waits for a person; the subscription is over all the same."""
+        """A declined refund waits for an operator; the subscription has ended nevertheless."""
         customer, subscription = engine.begun()
         engine.audited = False
         engine.run()

@@ -1,4 +1,4 @@
-"""Settling: what is heard from the gateway is written down, also when the connection breaks."""
+"""Settling: an answer of the gateway is recorded, also when the connection breaks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

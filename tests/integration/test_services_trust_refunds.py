@@ -53,7 +53,7 @@ def test_the_payments_own_record_does_not_pass_for_the_refund(
 def test_a_decline_that_pending_takes_back_does_not_end_at_the_first_failed(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
 ) -> None:
-    """Declined live, PENDING, FAILED: it is read once more before its money counts as kept."""
+    """Declined live, PENDING, FAILED: one more query before its money counts as kept."""
     customer, _ = refunded
     said = iter([Pending(Waiting.CUSTOMER), FAILED])
     page = answer_with(
@@ -79,7 +79,7 @@ def test_a_decline_that_pending_takes_back_does_not_end_at_the_first_failed(
 def test_unsigned_answers_set_no_refunds_money_free(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
 ) -> None:
-    """The refund was paid, its answer was lost, and a page says FAILED: a person decides."""
+    """The refund was paid, its answer was lost, and a page says FAILED: an operator decides."""
     customer, charge = refunded
     engine.script("drop_after", customer, "refund")
     engine.tick()

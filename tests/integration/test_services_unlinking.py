@@ -79,7 +79,7 @@ def test_a_wish_to_unbind_outlives_the_tokens_year(engine: Engine) -> None:
 
 
 def test_a_new_link_replaces_an_expired_token_that_was_to_be_unbound(engine: Engine) -> None:
-    """The wish is dropped with the old token, and the new wallet is left alone."""
+    """The planned unlink ends with the old token, and the new wallet is kept."""
     customer, _subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=3)
     engine.run()
@@ -94,7 +94,7 @@ def test_a_new_link_replaces_an_expired_token_that_was_to_be_unbound(engine: Eng
 
 
 def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
-    """What was to be unbound is needed again: it stays, and is charged."""
+    """A wallet with a planned unlink is needed again: it stays, and is charged."""
     customer, _ = engine.begun()
     engine.script("pending", customer, end="FAILED", after_queries=1)
     engine.run()

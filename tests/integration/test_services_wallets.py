@@ -180,7 +180,7 @@ class TestWithoutAWallet:
     def test_a_decline_for_the_tokens_sake_asks_for_a_new_link(
         self, engine: Engine, code: str
     ) -> None:
-        """The wallet is expired, an event asks, no step is spent, the ladder does not begin."""
+        """The wallet is expired, an event asks for a link, no step is used, no dunning starts."""
         customer, subscription = engine.begun()
         engine.script("decline", customer, code=code, message="no")
         engine.run()
@@ -215,7 +215,7 @@ class TestWithoutAWallet:
     def test_token_expired_is_asked_about_and_then_needs_the_customer(self, engine: Engine) -> None:
         """TOKEN_EXPIRED with no payment behind it: blocked in the end, and paid when linked.
 
-        It is asked after the horizon, and once more when the breaker's window is over.
+        It is queried after the horizon, and once again after the breaker's window.
         """
         customer, subscription = engine.begun()
         engine.script("token_expired", customer)

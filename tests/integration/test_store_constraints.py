@@ -40,7 +40,7 @@ def rows(engine: Engine) -> Mapping[str, Mapping[str, Any]]:
 
 @contextmanager
 def refused_by(constraint: str) -> Iterator[None]:
-    """What is done here has to be refused by this constraint."""
+    """Assert that this constraint refuses the statements of the block."""
     with pytest.raises(IntegrityError) as error:
         yield
     assert error.value.orig is not None
@@ -99,7 +99,7 @@ def test_a_period_is_invoiced_once(engine: Engine, rows: Rows) -> None:
 
 
 def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
-    """Derived numbers meet what is there instead of making a second one."""
+    """Derived numbers find the existing row instead of making a second one."""
     charge = rows["charges"]
     with refused_by("charges_one_an_ordinal"):
         copied(engine, "charges", charge, id=uuid4(), gateway_number="other")

@@ -273,7 +273,7 @@ class TestConservation:
     def test_a_surplus_whose_refund_was_declined_is_listed_from_now_on(
         self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """It was nowhere to be seen; now the refund is unreturned, and printed."""
+        """It was not visible before; now the refund is unreturned, and printed."""
         invoice, charge = self._invoice(before, 0, status="void", surplus=True)
         refund = self._refund(before, invoice, charge, 100_000, "declined")
 
@@ -353,7 +353,7 @@ OLD_EVENT = """
 
 
 def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
-    """Only what a question ended as "not found" is marked; a live decline with that code is not."""
+    """Only a charge that a status query ended as "not found" is marked; a live decline is not."""
     migrate.upgrade(empty_url)
     command.downgrade(migrate._config(empty_url), "0006")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -374,7 +374,7 @@ def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
 def test_a_charge_unsent_by_an_answer_is_marked_apart_from_one_never_sent(
     empty_url: str,
 ) -> None:
-    """A 429 is marked, and asked about when its invoice is closed; a refused connection is not."""
+    """A 429 is marked, and queried when its invoice is closed; a refused connection is not."""
     migrate.upgrade(empty_url)
     command.downgrade(migrate._config(empty_url), "0010")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)

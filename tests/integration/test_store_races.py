@@ -86,7 +86,7 @@ def test_a_claim_passes_over_what_another_one_holds(engine: Engine, other: Engin
 
 
 def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None:
-    """Both looked before they leapt, and both saw that it may be charged: one leaps."""
+    """Both checked it and found that it may be charged: one of them claims it."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.run()

@@ -98,7 +98,7 @@ def test_other_errors_keep_the_connection_and_are_not_tried_again(database: Data
 def test_settling_is_repeated_on_another_connection(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    """The answer is known only here: it is written down, once, although its server went."""
+    """The answer is known only here: it is recorded once, although its server is gone."""
     customer, subscription = engine.begun()
     plain, times = settling._settle, 0
 
@@ -136,7 +136,7 @@ def test_settling_repeats_no_mistake_of_its_own(
 
 @pytest.mark.parametrize("pooler", ["", TRANSACTION])
 def test_every_transaction_has_its_limits(database_url: str, pooler: str) -> None:
-    """By startup options, or in each transaction where sessions are others' too."""
+    """By startup options, or in each transaction behind a pooler."""
     database = Database(database_url, pooler=pooler)
     try:
         for _ in range(2):

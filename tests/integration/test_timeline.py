@@ -1,4 +1,4 @@
-"""A subscription's life as people see it: what was in order, what comes next, at any width."""
+"""A subscription's history for people: past events in order, coming ones, at any width."""
 
 import json
 from collections.abc import Callable
@@ -121,7 +121,7 @@ def test_a_long_life_shows_its_newest_periods(engine: Engine, drawn: Drawn) -> N
 
 
 def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn: Drawn) -> None:
-    """A ladder under way: each step with its date, the last one named, then the end."""
+    """During dunning each step is shown with its date, the last one named, then the end."""
     customer, subscription = engine.begun(retries="2d 5d", on_exhausted="unpaid")
     engine.script("decline", customer, times=None)
     engine.run()
@@ -144,7 +144,7 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
 
 
 def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> None:
-    """While an invoice is behind, later periods begin; whose try it was stays clear."""
+    """While an invoice is overdue, later periods begin; each attempt names its period."""
     customer, subscription = engine.begun(every="1 day", retries="36h")
     engine.script("decline", customer)
     engine.advance(2 * DAY)

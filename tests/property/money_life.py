@@ -45,7 +45,7 @@ class Life:
         self.engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
         self.engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
         self._subscribed("C1", "Ani")
-        # Somebody else of whom no period can be opened, which must not be noticed.
+        # Another customer whose period cannot be opened, which must have no effect.
         self.engine.execute(
             "UPDATE subscriptions SET amount = :most, extras = :extras WHERE id = :id",
             most=MAX_AMOUNT, extras='[{"kind": "extra", "title": "x", "amount": 1}]',

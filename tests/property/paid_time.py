@@ -310,7 +310,7 @@ class Life:
             return
         self._cut(now)
         self._open_anew(now)
-        if self.cancel_by_period:  # whoever lets this happen moves the end with the period
+        if self.cancel_by_period:  # the end moves with the period
             self.cancel_at = self.next_at
 
     def plan_change(self, plan: str | None, quantity: int | None) -> None:

@@ -28,7 +28,7 @@ class Debtor(Life):
 
     bills: dict[Any, Bill] = field(default_factory=dict)
 
-    # --- what it is told -----------------------------------------------------------------------
+    # --- outcomes that it gets -----------------------------------------------------------------
 
     def hear(self, kind: str, invoice: Any, at: datetime, data: dict[str, Any]) -> None:
         """Learn what became of an invoice, and draw the consequences."""

@@ -149,7 +149,7 @@ class Play:
         return True
 
     def _void(self, which: int) -> bool:
-        """A person waives an invoice that is not paid."""
+        """An operator voids an unpaid invoice."""
         owed, now = self._owed(), self.engine.now
         if owed:
             nth = owed[which % len(owed)]

@@ -48,7 +48,7 @@ class PromptGateway:
         return Balance(10**9, 0)
 
     def compose(self, payment: Payment) -> bytes:
-        """No words at all."""
+        """An empty body."""
         return b"{}"
 
     def pay(self, payment: SealedPayment) -> Outcome:

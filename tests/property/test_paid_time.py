@@ -73,7 +73,7 @@ to_another = st.tuples(
 wallets = st.tuples(st.just("wallet"), st.booleans())
 by_hand = st.tuples(st.sampled_from(["retry", "retry", "void"]), st.integers(0, 2))
 hardships: st.SearchStrategy[Sequence[Any]] = st.one_of(acts, waits, wallets, by_hand, to_another)
-# A period that nobody can pay, until dunning has given up; and what is done about it then.
+# A period that cannot be paid, until dunning has given up; and an action after that.
 broke = st.tuples(
     st.just(("wallet", False)),
     st.tuples(st.just("to_due"), st.just(1)),

@@ -58,7 +58,7 @@ class Line:
         self._connection.sendall(data)
 
     def end(self) -> None:
-        """Wake a script that still waits for a client which leaked its connection."""
+        """End a script that still waits for a client which leaked its connection."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 

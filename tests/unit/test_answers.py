@@ -1,4 +1,4 @@
-"""What an answer to a charge or refund means: believed only when signed and about our order."""
+"""What an answer to a charge or refund means: only a signed one about our order counts."""
 
 import json
 from typing import Any
@@ -100,7 +100,7 @@ def test_the_gateway_may_wait_for_the_customer(status: str, waiting: Waiting) ->
 
 @pytest.mark.parametrize("status", ["FAILED", "EXPIRED", "VOIDED", "SUCCESSFUL", "", None, 7, {}])
 def test_any_other_status_is_unknown(status: object) -> None:
-    """The page names three; a live FAILED is not known to be final, so it is asked about."""
+    """The page names three; a live FAILED may not be final, so a status query follows."""
     assert isinstance(judge(paid(status)), Unknown)
 
 
@@ -118,7 +118,7 @@ def test_any_other_status_is_unknown(status: object) -> None:
     ],
 )
 def test_success_of_something_else_is_unknown(body: bytes, reason: str) -> None:
-    """Only our own number and amount, readable, book money."""
+    """Only a readable answer with our own number and amount settles."""
     assert judge(body) == Unknown(reason)
 
 
@@ -130,7 +130,7 @@ def test_unsigned_result_is_unknown(trust: Trust, status: str) -> None:
 
 
 def test_conflict_with_our_own_payment_is_the_original_answer() -> None:
-    """DOKU repeats the first body with 409; it is read as the first would have been."""
+    """DOKU repeats the first body with 409; it is read like the first answer."""
     assert judge(paid(), 409) == Succeeded()
     assert judge(paid("PENDING"), 409) == Pending(Waiting.CUSTOMER)
 
@@ -281,7 +281,7 @@ def test_words_end_nothing(message: str) -> None:
 )
 @pytest.mark.parametrize("trust", list(Trust))
 def test_only_the_documented_envelope_declines(document: dict[str, Any], trust: Trust) -> None:
-    """An object `error` with code, message and type as text; no other shape ends anything."""
+    """An object `error` with code, message and type as text; no other shape settles anything."""
     body = json.dumps({"order": {"invoice_number": NUMBER}, **document}).encode()
 
     outcome = judge(body, 400, trust)
@@ -291,7 +291,7 @@ def test_only_the_documented_envelope_declines(document: dict[str, Any], trust: 
 
 
 def test_decline_tells_nothing_about_the_customer() -> None:
-    """What is kept of a refusal is scrubbed."""
+    """The stored text of a refusal is scrubbed."""
     said = "Token c15d437b56b918abaa3951b0beb48a57 of 081234567890, a@b.id expired"
 
     outcome = judge(error("invalid_token", said), 400, Trust.MISSING)
@@ -328,7 +328,7 @@ def test_refusal_that_does_not_know_is_unknown(body: bytes) -> None:
     ],
 )
 def test_refusal_without_a_readable_error_is_unknown(body: bytes) -> None:
-    """A 4xx counts only when DOKU's business speaks."""
+    """A 4xx counts only when it comes from DOKU's business logic."""
     assert isinstance(judge(body, 400, Trust.MISSING), Unknown)
 
 
@@ -377,12 +377,12 @@ def test_failed_refund_is_declined_with_a_scrubbed_reason() -> None:
     ],
 )
 def test_refund_of_something_else_is_unknown(body: bytes, reason: str) -> None:
-    """Only the answer to this very refund books it."""
+    """Only the answer to this refund settles it."""
     assert judge_refund(body) == Unknown(reason)
 
 
 def test_unsigned_refund_result_is_unknown() -> None:
-    """A refund is money as well."""
+    """The rules of charges apply to refunds."""
     assert judge_refund(refunded(), trust=Trust.MISSING) == Unknown("no_signature")
     assert judge_refund(refunded("FAILED"), trust=Trust.WRONG) == Unknown("wrong_signature")
 

@@ -1,4 +1,4 @@
-"""Reading what DOKU sends: every envelope it was seen to use, and what leaves of its words."""
+"""Reading DOKU's answers: every envelope that was seen, and the scrubbed texts."""
 
 import json
 
@@ -214,7 +214,7 @@ def test_complaints_are_classed_by_one_table(code: str, message: str, fault: Fau
 
 
 def test_settings_overrule_the_table_in_any_spelling() -> None:
-    """DOKU publishes no list, so an operator's knowledge wins, even over a number."""
+    """DOKU publishes no list, so the settings win, even over a number."""
     faults = Faults({"E-41": Fault.LIMIT, "4035714": Fault.TECHNICAL})
 
     assert faults.of(Complaint("e_41", "insufficient balance")) is Fault.LIMIT

@@ -1,4 +1,4 @@
-"""What Check Status may say, and what of it may book money."""
+"""The answers of Check Status, and which of them settle a charge."""
 
 import json
 from typing import Any
@@ -69,7 +69,7 @@ def test_known_statuses_have_one_meaning(said: str, outcome: StatusOutcome, trus
 
 @pytest.mark.parametrize("said", ["TIMEOUT", "VOIDED", "REVERSED", "CANCELLED", "ODD", "", None])
 def test_other_statuses_book_nothing(said: object) -> None:
-    """A person or another question decides, not a guess."""
+    """An operator or another status query decides, not a guess."""
     assert isinstance(judge(known(said)), Unknown)
 
 
@@ -220,7 +220,7 @@ def test_every_other_http_status_is_unknown(http_status: int) -> None:
 
 
 def test_question_by_request_id_gets_its_own_answer() -> None:
-    """The payment's record never passes for its refund; a refund's record does."""
+    """The payment's record is never taken for its refund's; a refund's record is."""
     mine = "refund-request-1"
     refund = {**known(type="Refund"), "refund": {"amount": "100000.00"}}
     partial = {**known(type="REFUND"), "refund": {"amount": 1}}
@@ -296,7 +296,7 @@ def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trus
 
 @pytest.mark.parametrize("said", ["FAILED", "EXPIRED"])
 def test_a_failure_says_whether_it_was_signed(said: str) -> None:
-    """What cannot be undone needs a signature, so that it must not get lost on the way."""
+    """An end that cannot be undone needs a signature, so the outcome must keep that fact."""
     for trust, is_signed in ((Trust.VERIFIED, True), (Trust.MISSING, False)):
         found = judge(known(said), trust=trust)
         assert isinstance(found, Declined)

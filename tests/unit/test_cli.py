@@ -39,7 +39,7 @@ def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that has to be refused, and return its one line."""
+    """Run a command that must be refused, and return its one line."""
     assert cli.run(words) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -49,7 +49,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_every_command_of_the_design_is_there() -> None:
-    """A promised command does not vanish, and a new one is added to the lists above."""
+    """Every promised command exists, and a new one must be added to the lists above."""
     assert {name for name, _ in commands()} >= WRITES | READS | {"up"}
 
 

@@ -32,7 +32,7 @@ def test_every_pair_of_parts_is_a_move_or_refused(source: Part, target: Part) ->
 def test_a_move_keeps_the_amount_or_is_refused(
     kept: int, refunded: int, credited: int, amount: int, pair: tuple[Part, Part]
 ) -> None:
-    """More than there is never moves, and what moves is in one part only."""
+    """No more moves than there is, and moved money is in one part only."""
     before = Split(kept, refunded, credited)
     source, target = pair
     if amount > before.of(source):
@@ -60,7 +60,7 @@ def test_no_part_is_below_zero(values: tuple[int, int, int]) -> None:
 
 @given(amount=parts, kept=parts)
 def test_money_of_the_charge_goes_back_first(amount: int, kept: int) -> None:
-    """What is more than the charge kept came from credits."""
+    """An amount above what the charge kept came from credits."""
     money, rest = from_charge_first(amount, kept)
     assert money + rest == amount
     assert 0 <= money <= kept

@@ -1,4 +1,4 @@
-"""The wire between the thread that claims and the one that settles."""
+"""The queue of calls between the thread that claims and the one that settles."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +74,7 @@ def test_every_payment_is_answered_once(wire: Wire) -> None:
 
 
 def test_a_slow_wallet_keeps_no_other_answer(wire: Wire, wallets: Wallets) -> None:
-    """One thinks: the others are answered, and it is counted until its answer was taken off."""
+    """One call is slow: the others are answered, and it counts until its answer is taken."""
     sent = payments(9)
     wallets.asleep.add(sent[0].request_id)
     wire.put(sent)

@@ -1,4 +1,4 @@
-"""The dunning ladder: which dates follow a first failure, and when the steps are spent."""
+"""Dunning steps: the dates after a first failure, and when the steps are used up."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -224,7 +224,7 @@ def test_deadline_after_an_outage_is_in_the_future() -> None:
 
 
 def test_technical_and_unsent_waits_are_short_and_grow() -> None:
-    """Their own back-off is shorter than a ladder's step, and unsent ones repeat the longest."""
+    """Technical retries wait shorter than a step, and unsent ones repeat the longest wait."""
     assert list(dunning.TECHNICAL_WAITS) == sorted(dunning.TECHNICAL_WAITS)
     assert dunning.TECHNICAL_WAITS[-1] < DAY
     assert [dunning.wait_after_unsent(n) for n in (1, 2, 3, 4, 5, 1_000)] == [

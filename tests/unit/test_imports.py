@@ -1,4 +1,4 @@
-"""What becomes of an import's row: every pair of what it says and what is known."""
+"""The result of an imported row: every pair of its values and the existing rows."""
 
 import pytest
 

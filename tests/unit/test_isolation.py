@@ -1,4 +1,4 @@
-"""Halving: the rows that fail are found, the others are done, and what is not a row is raised."""
+"""Halving: failing rows are found, the others are done, and other errors are raised."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -61,7 +61,7 @@ def test_a_bad_row_of_a_thousand_costs_a_few_calls() -> None:
 
 
 def test_a_row_alone_is_tried_once_more_before_it_is_held() -> None:
-    """What another process made fail by the way succeeds the second time."""
+    """A failure that another process caused succeeds the second time."""
     errors = iter([ValueError("by the way")])
 
     def work(part: Sequence[int]) -> int:
@@ -97,7 +97,7 @@ def of_database(kind: type[Exception], original: Exception) -> Exception:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_about_everybody_is_raised_at_once(error: Exception) -> None:
-    """A database that is away, a full disk or the end of the process hold no row."""
+    """An absent database, a full disk or the end of the process hold no row."""
     work = Work({3}, error)
     with pytest.raises(type(error)):
         isolation.isolate(range(10), work, work.hold)

@@ -1,4 +1,4 @@
-"""Logs: no token, phone, e-mail, key or signature comes out, and what is needed to search does."""
+"""Logs contain no token, phone, e-mail, key or signature, but the values needed for a search."""
 
 import json
 import logging
@@ -312,7 +312,7 @@ def test_levels_are_obeyed_and_noisy_libraries_are_kept_down() -> None:
 
 
 def test_configuring_again_writes_each_line_once() -> None:
-    """A worker that configures its logs twice does not say everything twice."""
+    """A worker that configures its logs twice writes each line once."""
     _, first = _written()
     log, second = _written()
 
@@ -334,7 +334,7 @@ def test_logs_go_to_stderr_unless_told_otherwise(capsys: pytest.CaptureFixture[s
 
 
 def test_scrubbing_a_long_text_takes_no_long_time() -> None:
-    """A page of HTML from a proxy must not hold a worker up."""
+    """Scrubbing a page of HTML from a proxy is fast."""
     for piece in ("a", "8", "0", "62", "a.", "a@", "+-", "://", ":/@", "0 8 ", "SK-"):
         text = piece * (60_000 // len(piece))
         assert len(scrub(text)) <= 4 * len(text)

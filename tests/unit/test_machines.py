@@ -1,4 +1,4 @@
-"""Every state machine against a table written down here, not imported from the code."""
+"""Every state machine, compared with a table in this file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ INVOICE = Machine(
         ("open", "void"): "void",
         ("uncollectible", "pay"): "paid",
         ("uncollectible", "void"): "void",
-        # A debt that was given up may be tried once more, when a person says so.
+        # An uncollectible invoice may be charged again when an operator requests it.
         ("uncollectible", "reopen"): "open",
     },
 )
@@ -171,7 +171,7 @@ each_pair = pytest.mark.parametrize(
 def test_every_pair_of_state_and_move_is_listed_or_refused(
     machine: Machine, state: StrEnum, move: StrEnum
 ) -> None:
-    """There is no third possibility: a move leads where the design says, or nowhere."""
+    """A move leads where the design says, or is refused."""
     expected = machine.listed.get((state.value, move.value))
     if expected is None:
         with pytest.raises(IllegalMove):
@@ -256,7 +256,7 @@ def test_a_refused_move_from_a_final_state_says_none_is_possible() -> None:
 
 
 def test_illegal_moves_are_among_the_expected_refusals() -> None:
-    """Doors catch one tree of errors; a traceback must not reach a user."""
+    """Commands and tasks catch one tree of errors; a traceback must not reach a user."""
     assert issubclass(IllegalMove, BillingError)
 
 

@@ -1,4 +1,4 @@
-"""What an invoice comes to: coupons, lines, the parts of a change, and what a balance covers."""
+"""The amount of an invoice: coupons, lines, the parts of a change, and the used credit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an answer does to a refund, for every answer and everything that is on record."""
+"""The effect of every answer on a refund in every recorded state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ ASKED: list[StatusOutcome] = [
 def test_only_a_success_is_believed_at_once(
     outcome: RefundOutcome, only: bool, status: str
 ) -> None:
-    """No other answer to a sending ends a refund, and none sets its money free."""
+    """No other answer to a sending settles a refund, and none releases its money."""
     decision = decide_live(replace(ON_THE_WIRE, tries=1 if only else 2), outcome, SENT)
     assert decision.status == status
     assert decision.is_final == (status == "succeeded")
@@ -70,7 +70,7 @@ MEMORIES = list(product([None, SENT], [None, SENT, SENT + 6 * MINUTE], [1, 5, 6]
 @pytest.mark.parametrize("purpose", RefundPurpose)
 @pytest.mark.parametrize("answer", ASKED)
 def test_every_answer_in_every_state(answer: StatusOutcome, purpose: RefundPurpose) -> None:
-    """A refund ends by a proof only; otherwise it has a date, is sent again, or is parked."""
+    """Only a proof ends a refund; otherwise it has a date, is sent again, or is parked."""
     for declined, failed, waits, age in MEMORIES:
         facts = replace(
             UNKNOWN, purpose=purpose, waits=waits, declined_seen_at=declined, failed_seen_at=failed

@@ -1,4 +1,4 @@
-"""The reject file: its owner's alone, whole or not at all, and never in place of another file."""
+"""The reject file is private, written atomically, and never replaces another file."""
 
 import stat
 from pathlib import Path

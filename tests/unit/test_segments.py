@@ -1,4 +1,4 @@
-"""Segments: the worth of the days that are left, by what was paid for them."""
+"""Segments: the value of unused days, by what was paid for them."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ BASE, UP = Segment(30_000, 30, 30_000), Segment(15_000, 15, 15_000)
         (10, 30_000, [UP._replace(kept=0), BASE], 10_000, [0, 10_000]),
         # The first invoice is void: only the change paid for days.
         (10, 60_000, [Segment(30_000, 15, 30_000), BASE._replace(kept=0)], 20_000, [20_000, 0]),
-        # Money that was given back as goodwill comes from no other invoice's days.
+        # A goodwill refund is not taken from another invoice's days.
         (15, 60_000, [UP, BASE._replace(kept=10_000)], 25_000, [15_000, 10_000]),
         # A downgrade leaves the price of fewer rupiah.
         (10, 3_000, [BASE._replace(kept=16_500)], 1_000, [10_000]),

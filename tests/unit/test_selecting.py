@@ -1,4 +1,4 @@
-"""Rows as types: the select list, what becomes of values, and the types that tables have."""
+"""Rows as types: the select list, the conversion of values, and the types of columns."""
 
 from enum import StrEnum
 from types import UnionType

@@ -152,7 +152,7 @@ def test_money_pays_what_is_owed_and_goes_back_otherwise(
 
 @pytest.mark.parametrize("status", [ChargeStatus.DECLINED, ChargeStatus.UNSENT])
 def test_success_of_a_charge_that_had_ended_is_told_as_late(status: ChargeStatus) -> None:
-    """A gateway's FAILED is not final; the event says that the news came late."""
+    """A gateway's FAILED is not final; the event says that the success came late."""
     decision = settle(facts(status), Succeeded(), Source.STATUS)
 
     told = {"source": Source.STATUS, "late": True}
@@ -202,7 +202,7 @@ def test_a_term_ends_with_the_last_news_of_it(
 def test_payment_moves_the_subscription_when_nothing_else_is_owed(
     status: SubscriptionStatus, last_cycle: bool, other_open: bool, move: SubscriptionMove | None
 ) -> None:
-    """The last cycle completes it, one that was behind recovers, an ended one stays ended."""
+    """The last cycle completes it, one that was past due recovers, an ended one stays ended."""
     known = facts(subscription_status=status, last_cycle=last_cycle, other_open=other_open)
 
     assert settle(known, Succeeded()).move is move

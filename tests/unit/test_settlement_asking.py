@@ -160,7 +160,7 @@ def test_a_persons_word_counts_for_what_is_old_or_parked_and_off_the_wire(
 
 
 def test_success_after_a_failed_read_is_booked() -> None:
-    """The second read may say the opposite, and money wins."""
+    """The second query may say the opposite, and a success wins."""
     decision = settle(facts(UNKNOWN, failed_seen_at=NOW), Succeeded(), STATUS, now=NOW + DAY)
 
     assert decision.pays
@@ -168,7 +168,7 @@ def test_success_after_a_failed_read_is_booked() -> None:
 
 
 def test_pending_after_a_failed_read_takes_the_failure_back() -> None:
-    """A FAILED counts when a second read *still* says so, and this one does not."""
+    """A FAILED counts when a second query repeats it, and this one does not."""
     known = facts(UNKNOWN, failed_seen_at=NOW)
     waiting = settle(known, Pending(Waiting.CUSTOMER), STATUS, now=NOW + 5 * MINUTE)
 

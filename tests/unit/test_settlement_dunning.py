@@ -1,4 +1,4 @@
-"""Settling what did not collect: when an invoice is tried again, and when it is given up."""
+"""Settling failed charges: when an invoice is retried, and when it is given up."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from tests.unit.settlement_world import (
     "fault", [Fault.INSUFFICIENT_FUNDS, Fault.LIMIT, Fault.OTHER, Fault.TECHNICAL, Fault.HARD]
 )
 def test_first_decline_starts_dunning(fault: Fault) -> None:
-    """The subscription falls behind, the first failure is dated, and the reason is kept."""
+    """The subscription becomes past due, the first failure is dated, and the reason is stored."""
     decision = ended(facts(), declined(fault))
 
     assert decision.status is ChargeStatus.DECLINED
@@ -125,7 +125,7 @@ def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_an
 
 def test_each_fault_takes_the_next_step_of_its_own_ladder() -> None:
     """
-    Steps are counted together: the n-th decline takes the n-th step of the ladder of its fault.
+    Steps are counted together: the n-th decline uses the n-th step of its fault class.
 
     It waits as long as it says; on one and the same ladder that is from the first failure on.
     """
@@ -226,7 +226,7 @@ def test_hard_decline_gives_up_at_once(trigger: Trigger) -> None:
     [(0, 15 * MINUTE), (1, HOUR), (2, 4 * HOUR), (3, 12 * HOUR)],
 )
 def test_technical_decline_backs_off_without_spending_a_step(before: int, wait: timedelta) -> None:
-    """An outage at the wallet is tried again soon; the ladder is where it was."""
+    """A technical decline is retried soon; the steps stay on their dates."""
     history = History(scheduled_declines=4, technical_declines=before)
     known = facts(first_failed_at=NOW - 21 * DAY, history=history)
 
@@ -234,7 +234,7 @@ def test_technical_decline_backs_off_without_spending_a_step(before: int, wait: 
 
 
 def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
-    """The fifth spends the first step, the sixth the second: the ladder has an end for them too."""
+    """The fifth uses the first step, the sixth the second: technical declines have an end too."""
     first = NOW - 10 * MINUTE
     retries = [
         ended(
@@ -250,7 +250,7 @@ def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
 
 
 def test_counted_technical_declines_move_the_other_faults_too() -> None:
-    """A step that a technical decline has spent is not there again for the next decline."""
+    """A step that a technical decline used is not available for the next decline."""
     first = NOW - 15 * DAY
     history = History(scheduled_declines=1, technical_declines=6)
     known = facts(first_failed_at=first, history=history)
@@ -259,7 +259,7 @@ def test_counted_technical_declines_move_the_other_faults_too() -> None:
 
 
 def test_wallet_fault_blocks_without_spending_a_step() -> None:
-    """The token is a precondition: no failure is dated, a new link is asked for, with an end."""
+    """The token is a precondition: no failure is dated; a new link is requested, with a limit."""
     decision = ended(facts(), declined(Fault.WALLET))
 
     assert decision.status is ChargeStatus.DECLINED

@@ -1,7 +1,6 @@
-"""Every combination of facts and news is decided, and the rules hold in each of them.
+"""Every combination of facts and outcomes is decided, and the rules hold in each of them.
 
-The facts are walked in groups that belong together; a fact that is added later and is in no group
-fails a test here.
+The facts are combined in groups that belong together; a new fact in no group fails a test here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

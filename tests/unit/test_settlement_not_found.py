@@ -42,7 +42,7 @@ def test_not_found_is_not_believed_before_the_horizon(status: ChargeStatus, age:
 
 
 def test_not_found_before_the_horizon_keeps_an_earlier_question() -> None:
-    """The horizon brings a question forward, and puts none off."""
+    """The horizon moves a status query forward, and never back."""
     assert settle(facts(), NotFound(), STATUS, now=SENT + MINUTE).next_check_at == SENT + 6 * MINUTE
 
 
@@ -179,7 +179,7 @@ def test_pending_that_is_not_found_once_and_then_pending_waits_on() -> None:
 
 
 def test_expired_token_that_is_not_found_needs_a_new_link() -> None:
-    """TOKEN_EXPIRED is asked about; when twice no payment shows, the wallet needs the customer."""
+    """TOKEN_EXPIRED is queried; when two queries find no payment, the wallet needs the customer."""
     known = facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)
     first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
     later = AFTER_HORIZON + 5 * MINUTE
@@ -195,7 +195,7 @@ def test_expired_token_that_is_not_found_needs_a_new_link() -> None:
 
 
 def test_a_charge_that_is_always_lost_is_parked_in_the_end() -> None:
-    """Sent again and again to a gateway that never hears of it, or by workers that die."""
+    """Sent many times to a gateway that never gets it, or by workers that die."""
     for answer in (None, Unknown("timeout"), Unsent("refused")):
         known, now, sent = facts(), SENT, [SENT]
         next_check_at: datetime | None = SENT + MINUTE

@@ -60,7 +60,7 @@ def test_a_live_decline_that_ends_something_for_good_is_asked_about_first(fault:
 
 
 def test_the_last_step_is_asked_about_and_the_others_are_not() -> None:
-    """Want of money is plain on the ladder; giving up is not."""
+    """An insufficient balance is final during the steps; giving up needs a second query."""
     ladder, none_left = Policy(DEFAULT_STEPS), Policy(())
     short = Declined(Fault.INSUFFICIENT_FUNDS, "E51")
 
@@ -85,7 +85,7 @@ def test_a_suspected_decline_is_confirmed_by_one_answer(
 
 
 def test_a_suspected_decline_that_was_a_payment_is_paid() -> None:
-    """The gateway says SUCCESS when it is asked: its decline was none."""
+    """The status query says SUCCESS: the decline did not count."""
     decision = settle(suspected(Fault.HARD), Succeeded(), STATUS, now=ASKED)
 
     assert decision.pays
@@ -93,7 +93,7 @@ def test_a_suspected_decline_that_was_a_payment_is_paid() -> None:
 
 @pytest.mark.parametrize("answer", [Unknown("timeout"), Pending(Waiting.CUSTOMER)])
 def test_a_suspected_decline_that_is_not_confirmed_stays_open(answer: Outcome) -> None:
-    """It is asked about by the usual rules, and keeps what it is suspected of."""
+    """It is queried by the usual rules, and keeps its suspected decline."""
     known = suspected(Fault.HARD)
     decision = settle(known, answer, STATUS, now=ASKED)
 
@@ -218,7 +218,7 @@ def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
 
 
 def test_unsigned_answers_end_what_is_tried_again() -> None:
-    """A plain decline, read twice; and one that a live answer gave, which is asked about once."""
+    """A plain decline by two queries; and a live one, which gets one query."""
     plain = facts(UNKNOWN, failed_seen_at=SENT)
     assert settle(plain, UNSIGNED, STATUS, now=SENT + HORIZON).retry_at is not None
 
@@ -269,7 +269,7 @@ def word(status: ChargeStatus) -> Facts:
 
 
 def test_money_that_moved_against_a_persons_word_is_booked() -> None:
-    """Said to be declined, and SUCCESS later: late money, and a contradiction on record."""
+    """Resolved as declined, and SUCCESS later: late money, and a recorded contradiction."""
     decision = settle(word(ChargeStatus.DECLINED), Succeeded(), STATUS, now=NOW + DAY)
 
     assert decision.pays

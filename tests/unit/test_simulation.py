@@ -1,4 +1,4 @@
-"""Policies on made-up wallets: read, played with the engine's decisions, compared, drawn."""
+"""Policies on simulated wallets: read, run with the engine's decisions, compared, drawn."""
 
 import json
 from collections.abc import Sequence
@@ -170,7 +170,7 @@ def test_a_wallet_with_money_is_charged_once_and_never_asked() -> None:
 
 
 def test_an_empty_wallet_is_charged_once_by_who_looks_and_five_times_by_who_does_not() -> None:
-    """Given up as in the engine; and the customer is lost with everything that is owed."""
+    """Given up as in the engine; the customer is lost with all open invoices."""
     for contender, charges in ((AWARE, 1), (BLIND, 5)):
         end = played(contender, Scripted(), [DUE, DUE + 14 * DAY, DUE + 40 * DAY])
         assert end.is_lost
@@ -189,7 +189,7 @@ def test_a_top_up_is_found_by_looking_and_waited_past_by_dates() -> None:
 
 
 def test_a_limit_is_no_want_of_money_and_climbs_its_own_ladder() -> None:
-    """The balance is fine and the charge is declined: a step is spent, by the limit's ladder."""
+    """The balance suffices and the charge is declined: a step of the limit's steps is used."""
     policy = Policy(STEPS, {Fault.LIMIT: ("1d", "1d")})
     life = Scripted(opening=50_000, limited=[0, 1])
 
@@ -212,7 +212,7 @@ def test_the_next_invoice_follows_at_once_when_the_oldest_is_paid() -> None:
 
 
 def test_a_short_wallet_is_asked_as_often_as_the_setting_says_by_default() -> None:
-    """The simulation has no settings; it plays what the engine does out of the box."""
+    """The simulation has no settings; it does what the engine does by default."""
     default = Settings.model_fields["balance_recheck_seconds"].default
 
     assert timedelta(seconds=default) == playing.RECHECK

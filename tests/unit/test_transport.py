@@ -1,4 +1,4 @@
-"""Whether a request can have been sent, proved against peers that misbehave on purpose."""
+"""Whether a request can have been sent, tested with servers that misbehave on purpose."""
 
 import socket
 import ssl
@@ -192,7 +192,7 @@ def test_slow_peer_is_no_answer() -> None:
 
 
 def test_dripping_answer_ends_in_time() -> None:
-    """A peer that sends a byte now and then holds a worker for a bounded time only."""
+    """A slow peer that sends single bytes blocks a worker for a bounded time only."""
 
     def script(line: Line) -> None:
         line.read()
@@ -233,7 +233,7 @@ def test_kept_connection_that_the_peer_closed_is_replaced() -> None:
 
 
 def test_kept_connection_that_dies_under_the_request_is_no_answer() -> None:
-    """The library raises what a refusal raises, yet the body was written: not "not sent"."""
+    """The library raises the error of a refusal, but the body was written: not "not sent"."""
 
     def script(line: Line) -> None:
         line.read()
@@ -330,7 +330,7 @@ def test_adapter_from_before_a_fork_is_not_used_after_it(monkeypatch: pytest.Mon
     ],
 )
 def test_base_url_must_be_private_and_bare(url: str) -> None:
-    """Plain http leaves this machine never; a path would not be what is signed."""
+    """Plain http never leaves this machine; a path would not be in the signature."""
     with pytest.raises(NotConfigured) as refused:
         Transport(url)
 

@@ -39,7 +39,7 @@ def test_a_value_in_another_format_is_refused() -> None:
 
 
 def test_a_changed_value_is_not_opened() -> None:
-    """Any byte that is another, missing or too many is noticed."""
+    """A changed, missing or additional byte is detected."""
     vault = Vault([NEW, OLD])
     sealed = vault.seal(TOKEN)
     changed = [sealed[:n] + bytes([sealed[n] ^ 1]) + sealed[n + 1 :] for n in range(len(sealed))]

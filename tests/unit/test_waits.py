@@ -1,4 +1,4 @@
-"""What the suite waits with: bounds that hold, messages that say what was waited for."""
+"""The waits of the suite: limits that hold, and messages that name the condition."""
 
 import os
 import signal

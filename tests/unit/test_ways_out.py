@@ -1,4 +1,4 @@
-"""Every state that is no end has a way out that a person can take, and help names it."""
+"""Every state that is not final has a way out for a person, and help names it."""
 
 import re
 from collections.abc import Mapping

@@ -42,7 +42,7 @@ class Crash(BaseException):  # not Exception: nothing in the process may catch a
 
 
 class Chaos:
-    """Decides at each point whether the process dies, loses its connection, or is meddled with."""
+    """Decides at each point whether the process dies, loses its connection, or others act."""
 
     def __init__(self, rng: Random) -> None:
         self.on = False

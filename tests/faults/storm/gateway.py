@@ -65,7 +65,7 @@ Point = Callable[[str], None]
 
 
 class StormGateway:
-    """Calls the ledger, or does not, and says what it likes about it."""
+    """Calls the ledger, or does not, and gives any answer."""
 
     def __init__(self, ledger: Ledger, rng: Random, clock: Clock, note: Callable[[str], None],
                  name: Callable[[str], str]) -> None:  # fmt: skip

@@ -26,7 +26,7 @@ SUCCESS, FAILED, PENDING, EXPIRED = "SUCCESS", "FAILED", "PENDING", "TOKEN_EXPIR
 
 @dataclass
 class Account:
-    """A customer's OVO account, its tokens, and the link that waits for a yes."""
+    """A customer's OVO account, its tokens, and the link that waits for its confirmation."""
 
     cash: int
     tokens: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Fate:
     status: str = SUCCESS
     fault: Fault | None = None
     end: str | None = None  # what a payment that is open, or a FAILED that is not final, becomes
-    queries: int | None = None  # after so many questions
+    queries: int | None = None  # after this many status queries
     ends_at: datetime | None = None  # or then
     hidden_until: datetime | None = None  # until then a question is answered "not found"
 
@@ -116,7 +116,7 @@ class Ledger:
         self.put_in += change
 
     def confirm(self, customer: str) -> bool:
-        """Let the customer say yes to the link that waits; the token before it is dead."""
+        """Confirm the waiting link; the previous token ends."""
         account = self.accounts[customer]
         if not account.link_waits:
             return False

@@ -29,7 +29,7 @@ PLANNED = {
 
 
 class Oracle:
-    """An idea of its own of what was paid for and what was planned."""
+    """An independent record of paid days and intents."""
 
     def __init__(self, world: World) -> None:
         self.ends_with_a_period: set[UUID] = set()
@@ -148,7 +148,7 @@ class Oracle:
         """Everything that is wrong by this idea."""
         yield from self._told
         if self._world.restores:
-            return  # what was forgotten is held against nobody here
+            return  # lost rows are not counted here
         kept = Counter[UUID]()
         yield from self._money(kept)
         yield from self._cut_periods(kept)
@@ -198,7 +198,7 @@ class Oracle:
             if not unused:
                 continue
             name = self._world.name(row["id"])
-            # What a coupon paid is nobody's to get back, and neither are extras.
+            # What a coupon paid is not returned, and neither are extras.
             days = max(row["amount"] - row["extras"], 0)
             if not row["settled"] and prorate(days, unused, whole):
                 yield f"PAID DAYS: {name}: {unused} of {whole} days were cut, and nothing came back"

@@ -177,7 +177,7 @@ class Storm:
         world.chaos.on, world.gateway.calm, self.work.orderly = False, True, True
         world.clock.skew = timedelta(0)
         world.note("CALM")
-        # The breaker has spoken: somebody looked, and found that the gateway means what it says.
+        # The breaker stopped charging: an operator checked that the gateway's answers are right.
         world.configure(breaker_share_percent=0)
         self.people.make_peace()
         if self.combinations is not None:
@@ -236,7 +236,7 @@ def run_seed(
                 {**BUGS, **WIDE_BUGS}[bug](storm.world, undo)
             try:
                 result.findings = storm.play()
-            except Exception:  # noqa: BLE001 - whatever the engine raises is a finding
+            except Exception:  # noqa: BLE001 - any exception of the engine is a finding
                 result.findings = [f"the engine raised: {traceback.format_exc()}"]
             result.trace, result.trace_hash = storm.world.trace, storm.world.trace_hash
             result.met = _met(storm)

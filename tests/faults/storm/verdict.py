@@ -43,7 +43,7 @@ class Records:
             )
         }
         self.skipped = read("SELECT * FROM events WHERE kind = 'period.skipped'")
-        # A refund that the gateway declined, or of which nobody can tell, is for a person to see.
+        # A declined refund, or one that stays unknown, is left to an operator.
         self.left_to_people: Counter[UUID] = Counter()
         for row in self.refunds.values():
             if row["status"] in GIVEN_UP or row["parked_at"] is not None:
@@ -252,7 +252,7 @@ def _events(world: World, records: Records) -> Iterator[str]:
         ends = {kind: told[kind] for kind in FINAL if told[kind]}
         right = {charge["status"]: 1} if charge["status"] in FINAL else {}
         if charge["turned_away"]:
-            # It is sent again as it is, so that being turned away may come before another end.
+            # It is sent again unchanged, so that a rejection may come before another end.
             right["unsent"] = charge["turned_away"]
         if charge["sends"] > 1:
             # So may the belief that the gateway never had it, which is a decline of its own.

@@ -135,7 +135,7 @@ class Work:
         rng, later = self._world.rng, []
         for _ in range(len(self.mail)):
             if not self.mail:
-                break  # somebody else took what was left
+                break  # another worker took the rest
             at = 0 if self.orderly else rng.randrange(len(self.mail))
             message = self.mail.pop(at)
             if rng.random() < share:
