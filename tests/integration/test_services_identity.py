@@ -179,7 +179,7 @@ def test_a_link_whose_key_was_forgotten_is_not_asked_for_twice(engine: Engine) -
 
 
 def test_without_a_key_every_order_is_another(engine: Engine) -> None:
-    """Two subscriptions at the command line are two, or the command asks."""
+    """Without a key a second order is a second subscription; `--again` confirms it."""
     engine.plan()
     customer = engine.customer()
 

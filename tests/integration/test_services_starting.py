@@ -142,7 +142,7 @@ def test_a_second_click_makes_no_second_subscription(engine: Engine, billing: Bi
 
 
 def test_a_plan_that_is_over_or_another_one_is_no_second_click(engine: Engine) -> None:
-    """A former customer may return, and another plan is allowed; a future subscription counts."""
+    """A canceled one and another plan do not count; a planned change to the plan does."""
     for code in ("gold", "silver"):
         engine.plan(code)
     customer = engine.customer()

@@ -109,7 +109,7 @@ def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
 
 
 def test_waiting_for_an_obstacle_is_not_hectic(engine: Engine) -> None:
-    """With a charge that is pending for a week, an unlink waits for its queries, not by minutes."""
+    """An unlink that waits for a pending charge is checked with its queries, not every minute."""
     customer, _ = engine.begun(every="1 year")
     engine.script("pending", customer)
     engine.run()

@@ -219,9 +219,9 @@ def test_a_duration_and_an_interval_agree_on_the_first_step(
 def test_the_wall_time_of_a_start_is_the_one_that_was_asked_for(
     anchor: datetime, interval: str, zone: ZoneInfo, index: int
 ) -> None:
-    """In every zone a period that a gap moved keeps the anchor's time of day for later periods.
+    """In every zone the wall time of a start is the anchor's time of day, also after a gap.
 
-    So does a calendar that starts at such a period.
+    An anchor that is taken from such a start is at the same instant.
     """
     dates = Calendar.every(interval, anchor=anchor, timezone=zone)
     start = dates.due(index)

@@ -269,7 +269,7 @@ def test_settings_cannot_be_changed_afterwards(monkeypatch: pytest.MonkeyPatch) 
 def test_sources_are_the_environment_then_dotenv_then_the_running_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The most specific source wins; the settings of `billing up` come last."""
+    """The environment wins over `.env`, and both over the settings of `billing up`."""
     monkeypatch.chdir(tmp_path)
     home = tmp_path / ".local"
     home.mkdir()

@@ -115,7 +115,7 @@ def test_every_news_of_every_charge_leads_where_the_table_says(
 
 
 def test_the_table_names_every_state_and_every_news() -> None:
-    """Every case is listed."""
+    """Every pair of state and news has a row."""
     named = {
         tuple(part.strip() for part in line.split("|"))[:2] for line in TABLE.split("\n")[1:-1]
     }

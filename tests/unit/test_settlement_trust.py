@@ -218,7 +218,7 @@ def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
 
 
 def test_unsigned_answers_end_what_is_tried_again() -> None:
-    """A plain decline by two queries; and a live one, which gets one query."""
+    """Two unsigned queries end a plain decline; one ends a hard decline that was live before."""
     plain = facts(UNKNOWN, failed_seen_at=SENT)
     assert settle(plain, UNSIGNED, STATUS, now=SENT + HORIZON).retry_at is not None
 
@@ -227,7 +227,7 @@ def test_unsigned_answers_end_what_is_tried_again() -> None:
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_want_of_money_on_the_last_step_is_not_odd(fault: Fault) -> None:
-    """It is what the last step mostly meets; every other end counts for the breaker."""
+    """It is the usual end of the last step; every other end counts for the breaker."""
     decision = settle(facts(policy=Policy(())), Declined(fault, "E1"))
 
     usual = {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
