@@ -13,7 +13,7 @@ from billing import cli
 
 @contextmanager
 def logs_as_before() -> Iterator[None]:
-    """A command sets logging up for its own process; here the process goes on."""
+    """A command configures logging for its own process; here the process continues."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     yield

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What came back, whatever its status."""
+    """The answer, with any status."""
 
     status: int
     headers: Mapping[str, str]

@@ -17,9 +17,9 @@ def reset_signals() -> None:
     """
     Give this process and all its children the signal handling of a program in the foreground.
 
-    A run under `nohup` goes on after a hangup, by a handler of its own: unlike "ignored", a
-    handler does not pass to the programs that are started from here. SIGPIPE is left alone:
-    Python ignores it for itself and gives children the default.
+    A run under `nohup` continues after a hangup, by a handler of its own: unlike "ignored", a
+    handler is not inherited by the programs that are started from here. SIGPIPE is not changed:
+    Python ignores it itself and gives children the default.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
     signal.signal(signal.SIGINT, signal.default_int_handler)

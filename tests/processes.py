@@ -1,4 +1,4 @@
-"""Programs to start in place of the real ones, and a look at what is left of them."""
+"""Programs that replace the real ones, and a check of the processes that remain."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ except KeyboardInterrupt:
 
 
 class Up:
-    """A `billing up` in a process of its own, its programs replaced by stand-ins."""
+    """A `billing up` in its own process, with stand-ins for its programs."""
 
     def __init__(
         self, home: Path, environment: Mapping[str, str], program: Sequence[str] = NAP
@@ -96,7 +96,7 @@ class Up:
         return self._process.wait(seconds)
 
     def left(self) -> list[psutil.Process]:
-        """Whatever is alive of it: what carries its mark, or works in its folder."""
+        """Return its living processes: those with its mark, or that work in its folder."""
         return [process for process in psutil.process_iter() if self._is_of_it(process)]
 
     def nothing_is_left(self, seconds: float) -> bool:

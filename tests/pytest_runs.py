@@ -21,7 +21,7 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class PytestResult:
-    """What a run came to: the tests that failed, how many ran, and whether it ended by itself."""
+    """The result of a run: the failed tests, the number of tests, and whether it ended in time."""
 
     failed: Sequence[str]
     tests: int
@@ -45,7 +45,7 @@ def run_pytest(
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> PytestResult:
-    """Run pytest on a tree for at most so many seconds; its log and report lie in the folder."""
+    """Run pytest on a tree with a time limit in seconds; its log and report are in the folder."""
     log, report = folder / f"{name}.log", folder / f"{name}.xml"
     argv = [*prefix, sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
     began = monotonic()

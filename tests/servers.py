@@ -1,7 +1,7 @@
-"""One PostgreSQL and one Redis for a whole test run, however many processes it has.
+"""One PostgreSQL and one Redis for a whole test run, for any number of its processes.
 
-The controller of the run owns them; they are started when the first test asks, so that a run
-of unit tests alone starts nothing. Controller and workers meet in a folder.
+The controller of the run owns them; they start when the first test needs them, so that a run of
+unit tests alone starts nothing. Controller and workers share a folder.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ class Host:
                 return
         try:
             told = self._start()
-        except Exception as failed:  # noqa: BLE001 - whatever it is, the asking test must be told
+        except Exception as failed:  # noqa: BLE001 - every error must reach the test that asked
             told = {"failed": repr(failed)}
         unfinished = self.folder / "ready.unfinished"
         unfinished.write_text(json.dumps(told))

@@ -1,7 +1,7 @@
-"""Bounded waits, and what they say when the bound is reached.
+"""Bounded waits, and their message when the limit is reached.
 
-A wait names what it waits for, and its message shows what was due, leased and queued at the end.
-It does not know who should have done the work.
+A wait names its condition, and its message shows what was due, leased and queued at the end. It
+does not know which process should have done the work.
 """
 
 import threading
@@ -99,7 +99,7 @@ def _one(connection: Connection, statement: str) -> Any:
 
 
 def _queued(url: str) -> str:
-    """The length of each queue, or why nobody could tell."""
+    """Return the length of each queue, or why it is not known."""
     bound = {"socket_timeout": QUEUE_SECONDS, "socket_connect_timeout": QUEUE_SECONDS}
     try:
         with redis.Redis.from_url(url, **bound) as broker:
@@ -110,7 +110,7 @@ def _queued(url: str) -> str:
 
 
 class Lines:
-    """What a process writes, read beside it, so that no reader waits for ever."""
+    """The output of a process, read in a thread, so that no reader waits without a limit."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.lines: list[str] = []
@@ -119,7 +119,7 @@ class Lines:
         self._thread.start()
 
     def _read(self) -> None:
-        with suppress(ValueError):  # closed by whoever had enough
+        with suppress(ValueError):  # closed by the reader
             for line in self._stream:
                 self.lines.append(line.rstrip("\n"))
 
@@ -129,7 +129,7 @@ class Lines:
         return not self._thread.is_alive()
 
     def await_line(self, holds: Callable[[str], bool], what: str, seconds: float) -> None:
-        """Wait for a line that fits; AssertionError when there is none in time or at the end."""
+        """Wait for a matching line; AssertionError when there is none in time or at the end."""
 
         def seen() -> bool:
             return any(holds(line) for line in list(self.lines))

@@ -1,7 +1,7 @@
-"""DOKU's answers as our outcomes: read tolerantly, believed only when signed and about our order.
+"""Reads DOKU's answers as our outcomes; believes one only when it is signed and about our order.
 
-It knows the shapes of answers, whatever spelling they come in. It sends nothing, and it checks no
-signature: an `Answer` says whether that was done.
+It accepts several spellings and shapes of an answer. It sends nothing and checks no signature: an
+`Answer` says what its signature proves.
 """
 
 import re
@@ -41,8 +41,8 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
     """
     Judge the answer to a charge of `amount` rupiah under our gateway `number`.
 
-    The page names SUCCESS, PENDING and TOKEN_EXPIRED. Anything else, FAILED too, is not an end:
-    it is asked about.
+    The API page names SUCCESS, PENDING and TOKEN_EXPIRED. Any other status, also FAILED, is
+    not final: a status query follows.
     """
     if not answer.carries_result:
         return refusal(answer, faults, ours=number)
@@ -66,7 +66,7 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
 
 
 def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
-    """Judge the answer to a refund; FAILED is named by the page here, and it is an end."""
+    """Judge the answer to a refund. The API page names FAILED here, so that it is final."""
     if not answer.carries_result:
         return refusal(answer, faults, ours=ours.number)
     document = _believed(answer)
@@ -91,9 +91,9 @@ def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
 
 def binding(answer: Answer, faults: Faults) -> BindOutcome:
     """
-    Read the URL that the customer has to open; it must be private, its host may be any.
+    Read the URL that the customer has to open; it must be private, with any host.
 
-    The page's sample lacks the phone it calls mandatory, and is no valid JSON.
+    The page's sample lacks the phone that the page calls mandatory, and is not valid JSON.
     """
     if not answer.carries_result:
         return refusal(answer, faults, moves_money=False)
@@ -112,7 +112,7 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
     """
     Read the customer's recurring OVO tokens from one `wallet`, a list, `wallets` or `tokens`.
 
-    An entry that cannot be read makes the whole list unknown: it must not look like an unlinking.
+    One unreadable entry makes the whole list unknown: it must not look like an unlinked wallet.
     """
     if not answer.carries_result:
         absent = NO_SUCH_CUSTOMER if answer.status == 404 else ()
@@ -138,7 +138,7 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
 
 
 def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
-    """Read cash and points; without a points programme there may be no points."""
+    """Read cash and points; points may be missing without a points programme."""
     if not answer.carries_result:
         return refusal(answer, faults, moves_money=False)
     document = _believed(answer)
@@ -153,7 +153,7 @@ def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
 
 
 def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
-    """Judge the answer to an unbinding; a token that is already gone is what was wanted."""
+    """Judge the answer to an unbinding; a token that is already gone counts as deleted."""
     if not answer.carries_result:
         outcome = judged(answer, faults, ours=token, absent=NO_SUCH_TOKEN, moves_money=False)
         return Succeeded() if isinstance(outcome, Absent) else outcome
@@ -170,12 +170,12 @@ def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
 
 
 def _strange(reason: str) -> Unknown:
-    """Say that an answer came which is none to what was asked, or not the gateway's."""
+    """Return unknown for an answer to another question, or of somebody other than the gateway."""
     return Unknown(reason, unrecognised=True)
 
 
 def _believed(answer: Answer, *, trailing_commas: bool = False) -> Block | Unknown:
-    """Return what a signed answer says; without a good signature it says nothing."""
+    """Return the JSON of a signed answer; without a valid signature the outcome is unknown."""
     if answer.status == 409 and answer.trust is not Trust.VERIFIED:
         return unsettled(answer)
     if answer.trust is not Trust.VERIFIED:
@@ -194,7 +194,7 @@ def _entries(document: Block) -> Iterable[object]:
 
 
 def _is_recurring_ovo(entry: Block, kind: str) -> bool:
-    """Tell whether an entry is a live OVO token for recurring charges, as far as it says so."""
+    """Tell whether an entry is a live OVO token for recurring charges; absent fields pass."""
     issuer, own_kind = fold(text(entry, "issuer")), fold(text(entry, "type") or kind)
     is_ended = fold(text(entry, "status")) in {"inactive", "deleted", "expired"}
     return issuer in {"", "ovo"} and own_kind in {"", "wallet_recurring"} and not is_ended

@@ -1,6 +1,6 @@
-"""Our values in DOKU's words: the JSON of every request, checked against its limits first.
+"""Writes the JSON of every request to DOKU, after checking the values against DOKU's limits.
 
-Sent strictly: whole amounts, JSON booleans, no empty fields. The same value always gives the same
+It writes whole amounts, JSON booleans and no empty fields. The same value always gives the same
 bytes. It knows no signature, no HTTP and no answers.
 """
 
@@ -12,7 +12,7 @@ from billing.domain.errors import InvalidValue
 from billing.domain.outcomes import Binding, Payer, Payment, RefundOrder
 from billing.gateway.urls import URL_MAX, is_url
 
-# Where the page names two limits for one field, the smaller one is obeyed.
+# Where the API page names two limits for one field, the smaller one counts.
 CUSTOMER_ID_MAX = 50
 NAME_MAX = 50
 PHONE_MAX = 20
@@ -32,7 +32,7 @@ Block = dict[str, object]
 
 
 def payment(value: Payment) -> bytes:
-    """Write the body of `payment-recurring`; raises `InvalidValue` when a limit is passed."""
+    """Write the body of `payment-recurring`; raises `InvalidValue` when a value exceeds a limit."""
     number, amount = checked_number(value.number), checked_amount("order.amount", value.amount)
     order: Block = {"invoice_number": number}
     if value.description.strip():
@@ -101,7 +101,7 @@ def refund(value: RefundOrder) -> bytes:
 
 
 def unbinding(payer: Payer, token: str) -> bytes:
-    """Write the body of `token-delete`, where the customer's name is mandatory: else the id."""
+    """Write the body of `token-delete`. The customer's name is mandatory: its default is the id."""
     name = payer.name if payer.name.strip() else payer.id
     return _json(
         {
@@ -122,7 +122,7 @@ def checked_request_id(value: str) -> str:
 
 
 def is_path_segment(value: str) -> bool:
-    """Tell whether a number or Request-Id can stand in a path, signed and sent alike."""
+    """Tell whether a number or Request-Id has the same form in a path as in its signature."""
     return _PATH_SEGMENT.fullmatch(value) is not None
 
 

@@ -1,7 +1,7 @@
-"""The DOKU client: each call signed, sent once, and its answer judged.
+"""The DOKU client: signs each call, sends it once and judges its answer.
 
-It puts codec, signing, transport and answers together and decides nothing itself. It knows no
-rows, and no schedule for asking again.
+It combines codec, signing, transport and answers and decides nothing itself. It knows no rows,
+and not when to repeat a call.
 """
 
 from collections.abc import Callable, Mapping
@@ -110,11 +110,11 @@ class DokuGateway:
         return answers.balance(answer, self._faults) if isinstance(answer, Answer) else answer
 
     def compose(self, payment: Payment) -> bytes:
-        """Put a payment into the gateway's words; raises `InvalidValue`. Same value, same bytes."""
+        """Write the body of a payment; raises `InvalidValue`. Equal values give equal bytes."""
         return codec.payment(payment)
 
     def pay(self, payment: SealedPayment) -> Outcome:
-        """Send one charge once: these very bytes, whatever happened to them before."""
+        """Send one charge once: exactly these bytes, also when they were sent before."""
         answer = self._post("pay", PAY, payment.request_id, lambda: payment.body)
         if not isinstance(answer, Answer):
             return answer
@@ -136,7 +136,7 @@ class DokuGateway:
         """
         Ask about a payment or refund by `identifier` (gateway number or Request-Id).
 
-        Every question has its own Request-Id: a repeated one is answered with a conflict.
+        Every status query has its own Request-Id: DOKU answers a repeated one with a conflict.
         """
         if not codec.is_path_segment(identifier):
             return Unknown("identifier_not_askable")
@@ -148,7 +148,7 @@ class DokuGateway:
     def _post(
         self, call: str, target: str, request_id: str, write: Callable[[], bytes]
     ) -> Answer | Declined | Unsent | Unknown:
-        """Send what `write` gives; a value past a limit is refused here, as nothing would help."""
+        """Send the body that `write` returns; a value over a limit is refused before sending."""
         try:
             body = write()
             codec.checked_request_id(request_id)
@@ -188,7 +188,7 @@ class DokuGateway:
                 return Unknown(reason)
 
     def _trust(self, answered: Answered, request_id: str, target: str, *, is_get: bool) -> Trust:
-        """Check an answer's signature; on a GET DOKU may leave the digest out, or not."""
+        """Check an answer's signature; for a GET it may be signed with or without the digest."""
         signature = answered.headers.get("Signature")
         if not signature:
             return Trust.MISSING

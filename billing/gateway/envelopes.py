@@ -1,7 +1,7 @@
-"""Reading what DOKU sends without believing in one shape: JSON, whole amounts, complaints.
+"""Reads DOKU's JSON, amounts and error messages in any of the shapes that were seen.
 
-It judges nothing: what a complaint means for a payment is decided in `answers`. Text that leaves
-here for a log or a row has lost its phones, e-mail addresses and tokens.
+It judges nothing: `answers` decides what an error means for a payment. Text for a log or a row
+leaves this module without phones, e-mail addresses and tokens.
 """
 
 import json
@@ -26,13 +26,13 @@ _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _EMAIL = re.compile(r"\S+@\S+")
 _LONG_WORD = re.compile(r"(?=[A-Za-z0-9+/=_-]*[0-9])[A-Za-z0-9+/=_-]{20,}")
 _PHONE = re.compile(r"\+?[0-9*](?:[ .-]?[0-9*]){5,}")
-# What web frameworks and proxies say when no handler was found; nothing of DOKU's business.
+# What web frameworks and proxies say when they find no handler; not DOKU's business logic.
 _UNROUTED = re.compile(r"no static resource|no route|no handler|cannot (get|post) /", re.IGNORECASE)
 _PHRASES = frozenset(status.phrase.lower() for status in HTTPStatus)
 
 
 class Envelope(StrEnum):
-    """The shape in which a complaint came."""
+    """The shape of an error answer."""
 
     DOCUMENTED = "documented"  # an object `error` with code, message and type, all of them text
     OBJECT = "object"  # an object `error` that lacks one of them
@@ -42,7 +42,7 @@ class Envelope(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """
-    The gateway's own reason, scrubbed; where it gives no code, `code` is its message, folded.
+    The gateway's reason, scrubbed. Without a code of its own, `code` is its folded message.
 
     `about` is the order or token that the answer names beside it, if any.
     """
@@ -55,16 +55,16 @@ class Complaint:
 
     @property
     def words(self) -> str:
-        """All that was said as one folded text, to look for words in and not to be shown."""
+        """Code and message as one folded text, for searching words; it is never shown."""
         return fold(self.unscrubbed or f"{self.code} {self.message}")
 
 
 def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
     """
-    Read a JSON object; None for anything else: nothing, HTML, a list, half a document.
+    Read a JSON object; None for anything else: an empty body, HTML, a list, half a document.
 
-    The page's own sample of a binding answer has a comma before a closing brace, so for that one
-    answer such commas can be forgiven.
+    The API page's sample of a binding answer has a comma before a closing brace, so that such
+    commas can be accepted for that one answer.
     """
     try:
         text = body.decode()
@@ -83,7 +83,7 @@ def block(parent: Block, name: str) -> Block:
 
 
 def text(parent: Block, name: str) -> str:
-    """Return the string called `name`; numbers as written, anything else as nothing."""
+    """Return the string called `name`; a number as written, anything else as an empty string."""
     child = parent.get(name)
     if isinstance(child, str):
         return child.strip()
@@ -91,12 +91,12 @@ def text(parent: Block, name: str) -> str:
 
 
 def fold(value: str) -> str:
-    """Make spellings equal: `CREDIT CARD`, `credit_card` and `Credit-Card` are one word."""
+    """Normalise a spelling: `CREDIT CARD`, `credit_card` and `Credit-Card` become equal."""
     return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
 
 
 def whole(value: object) -> int | None:
-    """Read whole rupiah from 100000, 100000.00 or "100000.00"; None for all else."""
+    """Read whole rupiah from 100000, 100000.00 or "100000.00"; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -109,9 +109,9 @@ def whole(value: object) -> int | None:
 
 def complaint(body: bytes) -> Complaint | None:
     """
-    Read a business error out of any envelope DOKU was seen to use.
+    Read a business error from any envelope that DOKU was seen to use.
 
-    None when there is none, or when it is not DOKU's business logic that speaks: a framework's
+    None without an error, or when it does not come from DOKU's business logic: a framework's
     error page and an unrouted path say nothing about a payment.
     """
     document = parse(body)
@@ -146,7 +146,7 @@ def scrub(value: str, limit: int = TEXT_MAX) -> str:
 
 
 def _shape(document: Block, error: Block) -> Envelope:
-    """Tell how an error is written; one beside a result contradicts it, and is none of DOKU's."""
+    """Tell the shape of an error; an error beside a result contradicts it and is not DOKU's."""
     is_whole = all(isinstance(error.get(name), str) for name in ("code", "message", "type"))
     has_result = any(block(document, name) for name in ("payment", "refund", "transaction"))
     documented = is_whole and text(error, "code") and text(error, "type") and not has_result
@@ -158,7 +158,7 @@ def _complaint(
 ) -> Complaint | None:
     if not code and (_UNROUTED.search(message) or message.lower().rstrip(".") in {"", *_PHRASES}):
         return None
-    # Codes are numbers at times, and short enough not to be a phone's.
+    # Codes are sometimes numbers, shorter than a phone number.
     clean = code if re.fullmatch(r"[A-Za-z_.-]{1,64}|[A-Za-z0-9_.-]{1,9}", code) else ""
     clean = clean or scrub(code, CODE_MAX) or fold(scrub(message, CODE_MAX)) or "unnamed"
     return Complaint(clean, scrub(message), f"{code} {message}"[:WORDS_MAX], envelope, about)

@@ -1,7 +1,7 @@
-"""The one table from the gateway's codes to the classes of fault that dunning acts on.
+"""The one table from the gateway's codes to the fault classes of dunning.
 
 DOKU publishes no list for OVO Recurring, so every entry is a guess with its source beside it, and
-settings can overrule and add. What is in no table is OTHER. It knows no HTTP and no payment.
+settings can change and add entries. A code in no table is OTHER. It knows no HTTP and no payment.
 """
 
 import re
@@ -25,23 +25,23 @@ _SNAP_CASES = {
     ("401", "04"): Fault.WALLET,  # customer token not found
 }
 
-# Codes of DOKU's that were seen or are listed somewhere, folded; a code is compared whole, and no
-# word of a message counts. All are guesses as to this API.
+# DOKU's codes that were seen or are listed somewhere, folded. A code is compared as a whole; the
+# words of a message do not count. All are guesses for this API.
 _CODES = {
     # A third party's list for DOKU's OVO Open API.
     "invalid_parameter": Fault.OTHER,
     "account_error": Fault.OTHER,
     "not_found": Fault.OTHER,
     "invalid_access": Fault.TECHNICAL,
-    # The glossary of DOKU's newer reference. The technical ones are the merchant's or DOKU's to
-    # repair, not the customer's.
+    # The glossary of DOKU's newer reference. The merchant or DOKU has to solve the
+    # technical ones, not the customer.
     "invalid_token": Fault.WALLET,
     "transaction_not_found": Fault.OTHER,
     "validation_error": Fault.OTHER,
     "merchant_not_active": Fault.TECHNICAL,
     "too_many_requests": Fault.TECHNICAL,
     "maintenance_mode": Fault.TECHNICAL,
-    # The page's own word for a token's end, should it come as a code.
+    # The API page's status of an expired token, in case it comes as a code.
     "token_expired": Fault.WALLET,
     # The SNAP cases above, spelled out.
     "insufficient_funds": Fault.INSUFFICIENT_FUNDS,
@@ -53,7 +53,7 @@ _CODES = {
 
 
 class Faults:
-    """The table together with what the settings overrule, by code in any spelling."""
+    """The table together with the entries of the settings, by code in any spelling."""
 
     def __init__(self, overrides: Mapping[str, Fault]) -> None:
         self._overrides = {fold(code): fault for code, fault in overrides.items()}
@@ -68,5 +68,5 @@ class Faults:
         return _CODES.get(folded)
 
     def of(self, complaint: Complaint) -> Fault:
-        """Classify a complaint by its code; what is in no table is OTHER."""
+        """Classify an error by its code; a code in no table is OTHER."""
         return self.known(complaint.code) or Fault.OTHER

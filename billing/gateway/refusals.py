@@ -1,7 +1,7 @@
-"""Answers without a result: the gateway refused, turned us away, or settled nothing.
+"""Answers without a result: a decline, a rejection before the body was read, or unknown.
 
-The question is always whether we may say that nothing happened; `trust` has the table that answers
-it. It knows envelopes and faults, and no shape of any successful answer.
+The question is always whether nothing can have happened; the table in `trust` answers it. This
+module knows envelopes and faults, and no shape of a successful answer.
 """
 
 import re
@@ -15,8 +15,8 @@ from billing.gateway.trust import Ending, Trust, ending
 
 __all__ = ["Absent", "Answer", "Trust", "judged", "odd_status", "refusal", "unsettled"]
 
-# A result may name these and still say nothing new: they are asked about, and no sign of a gateway
-# that speaks another language.
+# A result may have these statuses and still settle nothing. A status query follows; they are no
+# sign that the gateway's answers have changed.
 _USUAL = frozenset({"failed", "expired", "timeout"})
 
 
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The gateway says that what was asked about is not there."""
+    """The gateway says that the order or token does not exist."""
 
 
 def refusal(
@@ -49,7 +49,7 @@ def refusal(
 ) -> Declined | Unsent | Unknown:
     """Judge an answer without a result; `ours` is the order or token that a refusal may name."""
     outcome = judged(answer, faults, ours=ours, moves_money=moves_money)
-    # Without codes that mean it, nothing is absent.
+    # Without codes for it, nothing is reported as absent.
     return unsettled(answer) if isinstance(outcome, Absent) else outcome
 
 
@@ -61,7 +61,7 @@ def judged(
     absent: Collection[str] = (),
     moves_money: bool = True,
 ) -> Declined | Unsent | Unknown | Absent:
-    """Judge an answer without a result, where some codes mean that there is no such thing."""
+    """Judge an answer without a result; `absent` are the codes for "does not exist"."""
     said = complaint(answer.body)
     found = ending(
         answer.status,
@@ -89,7 +89,7 @@ def _rate_limited(answer: Answer) -> str:
 
 
 def unsettled(answer: Answer, said: Complaint | None = None) -> Unknown:
-    """Say that an answer settles nothing, with what little it said."""
+    """Return unknown for an answer that settles nothing, with its status and code."""
     said = said or complaint(answer.body)
     is_documented = said is not None and said.envelope is Envelope.DOCUMENTED
     is_down = answer.status >= 500 or answer.status == 408
@@ -98,5 +98,5 @@ def unsettled(answer: Answer, said: Complaint | None = None) -> Unknown:
 
 
 def odd_status(said: str) -> Unknown:
-    """Say that a result names a status on which nothing can be booked."""
+    """Return unknown for a result with a status that settles nothing."""
     return Unknown(f"status_{said[:40] or 'missing'}", unrecognised=said not in _USUAL)

@@ -1,6 +1,6 @@
 """DOKU's Non-SNAP signature: digests, component strings, HMAC, and its check.
 
-Text and bytes in, bytes out. It knows no HTTP library, no clock, and neither reads nor writes JSON.
+Text and bytes in, bytes out. It knows no HTTP library, no clock and no JSON.
 """
 
 import base64
@@ -33,7 +33,7 @@ def response_component(
     """
     Write what the gateway signs when it answers.
 
-    Client and request id are those of the request, so an answer to another one never fits.
+    Client-Id and Request-Id are those of the request, so an answer to another one never matches.
     """
     return _component((client_id, request_id, timestamp, target), "Response-Timestamp", digest)
 
@@ -46,12 +46,12 @@ def notification_component(
 
 
 def sign(secret: bytes, component: bytes) -> bytes:
-    """Make the value of the `Signature` header; the secret is used as text, never decoded."""
+    """Return the value of the `Signature` header; the secret is used as text, never decoded."""
     return PREFIX + base64.b64encode(_mac(secret, component))
 
 
 def verify(secret: bytes, component: bytes, signature: bytes) -> bool:
-    """Tell whether `signature` fits, comparing decoded bytes in constant time."""
+    """Tell whether `signature` is valid, comparing decoded bytes in constant time."""
     if not signature.startswith(PREFIX):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Check Status: what DOKU knows about a payment or refund, read as one of our outcomes.
+"""Check Status: DOKU's answer about a payment or refund, read as one of our outcomes.
 
-Apart from the other answers because it is a GET: its signature, its 404 and its list of statuses
-follow other rules. It sends nothing and decides nothing about when to ask again.
+It is separate from the other answers because it is a GET: its signature, its 404 and its list of
+statuses follow other rules. It sends nothing and does not decide when to query again.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ from billing.gateway.envelopes import Block, Envelope, block, complaint, fold, p
 from billing.gateway.refusals import Answer, odd_status, unsettled
 from billing.gateway.trust import NO_SUCH_ORDER, Ending, Trust, ending
 
-# REFUNDED: the money had moved, and its way back is booked apart. VOIDED, REVERSED, CANCELLED and
-# TIMEOUT are left out on purpose: they are no ends that money may be booked on without a person.
+# REFUNDED: the money had moved; the refund is recorded separately. VOIDED, REVERSED, CANCELLED and
+# TIMEOUT are left out on purpose: only an operator may settle a charge on one of them.
 _OUTCOMES: dict[str, StatusOutcome] = {
     "success": Succeeded(),
     "refunded": Succeeded(is_refunded=True),
@@ -38,10 +38,10 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
     """
     Judge the answer about `identifier`, which is our gateway number or a Request-Id.
 
-    Whether DOKU signs this GET, and over what, is not documented. So a wrong signature is never
-    believed, and a missing one only when the answer names both our number and our amount: TLS
-    says who is speaking, and those two say about what. A failure says whether it was signed: one
-    that was not ends nothing that cannot be undone.
+    DOKU does not document whether it signs this GET, and which text. So an answer with a wrong
+    signature is never believed, and one without a signature only when it names both our number
+    and our amount: TLS proves the sender, and those two prove the payment. The outcome of a
+    failure says whether it was signed: an unsigned one ends nothing that cannot be undone.
     """
     if answer.status == 404:
         return _no_such_order(answer)
@@ -61,8 +61,8 @@ def _no_such_order(answer: Answer) -> StatusOutcome:
     """
     Read a 404: "not found" only in the documented envelope, and by a code that says so.
 
-    DOKU's own 404 is not known. A signed one, which names our request by its signature, may lack
-    the code or have another. A page of whoever stands before the gateway says nothing.
+    DOKU's own 404 is not known. A signed one, whose signature covers our request, may lack the
+    code or have another. A page of a proxy or firewall in between proves nothing.
     """
     said = complaint(answer.body)
     if answer.trust is Trust.WRONG:
@@ -102,11 +102,11 @@ def _transaction(
 
 def _answers_request(transaction: Block, identifier: str, said: str, *, has_block: bool) -> bool:
     """
-    Tell whether a record is what was asked about by a Request-Id, which is a refund's.
+    Tell whether a record is the refund that a query by its Request-Id asked for.
 
-    The payment's own record in its place must not pass for the refund, even over the same amount:
-    so it has to say that it is a refund, or to name the Request-Id. REFUNDED is what a payment
-    becomes, by whichever refund, so that it counts only with the Request-Id.
+    The payment's record must not be taken for the refund's, even with the same amount: so the
+    record must say that it is a refund, or name the Request-Id. A payment becomes REFUNDED by
+    any of its refunds, so that this status counts only with the Request-Id.
     """
     if text(transaction, "original_request_id") == identifier:
         return True
@@ -117,10 +117,10 @@ def _answers_request(transaction: Block, identifier: str, said: str, *, has_bloc
 
 def _without_transaction(document: Block, answer: Answer, number: str) -> StatusOutcome:
     """
-    Read an answer that names no transaction: not found, unless it shows any sign of ours.
+    Read an answer without a transaction: not found, unless it names something of ours.
 
-    One of DOKU's own shop plugins expects that of an unknown order. Without a signature it may be
-    anybody's `{}`.
+    One of DOKU's own shop plugins expects this answer for an unknown order. Without a signature
+    it may be the `{}` of any server.
     """
     if answer.trust is not Trust.VERIFIED:
         return Unknown(answer.trust)

@@ -1,7 +1,7 @@
-"""The only import of requests: pools, time-outs, and whether a request can have been sent.
+"""Connections, time-outs, and whether a request can have been sent; the only import of requests.
 
-It carries bytes and knows nothing of signatures, JSON or payments. No exception leaves it: their
-texts hold URLs and bodies. It follows no redirect and repeats nothing by itself.
+It carries bytes and knows nothing of signatures, JSON or payments. No exception leaves it, because
+their texts contain URLs and bodies. It follows no redirect and repeats no request.
 """
 
 import os
@@ -57,11 +57,11 @@ Delivery = Answered | NotSent | NoAnswer
 
 class Transport:
     """
-    Connections to one gateway: an adapter per thread and process, made where it is used.
+    Connections to one gateway: one adapter per thread and process, created at its first use.
 
-    One that was made before a fork is never used after it. Requests go to the adapter without a
-    session, which would look for cookies, redirects, hooks and what the environment says of
-    proxies, certificates and .netrc: a proxy and a CA file are given here or not at all.
+    An adapter from before a fork is never used after it. Requests go to the adapter without a
+    session, which would look for cookies, redirects, hooks, and proxies, certificates and .netrc
+    of the environment: a proxy and a CA file are set here or not at all.
     """
 
     def __init__(self, base_url: str, *, proxy: str = "", ca_file: str = "") -> None:
@@ -87,10 +87,10 @@ class Transport:
         timeout_seconds: float,
     ) -> Delivery:
         """
-        Send one request once, and say what became of it.
+        Send one request once, and return its answer or why there is none.
 
-        `timeout_seconds` bounds each wait for the peer, and connecting and reading the body
-        together, give or take one such wait, however slowly the body drips.
+        `timeout_seconds` limits each wait for the peer. It also limits connecting and reading the
+        body together, plus at most one such wait, even if the body arrives byte by byte.
         """
         started = time.monotonic()
         parcel = None if body is None else _Parcel(body)
@@ -126,7 +126,7 @@ class Transport:
         )
         try:
             body = bytearray()
-            # Raw bytes: the signature is over what travelled, not over what it unpacks to.
+            # Raw bytes: the signature is over the bytes as sent, not over the unpacked ones.
             while chunk := response.read1(65536, decode_content=False):
                 body += chunk
                 if len(body) > BODY_MAX_BYTES:
@@ -135,7 +135,7 @@ class Transport:
                     return NoAnswer("answer_too_slow")
             return Answered(response.status, response.headers, bytes(body))
         finally:
-            # A connection whose answer was read to its end is in the pool again by now.
+            # A connection whose answer was read to its end is back in the pool already.
             response.close()
 
     def _adapter(self) -> "_Adapter":
@@ -155,18 +155,18 @@ class _Local(threading.local):
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter for one host, whose connections are looked up once and not for every request."""
+    """An adapter for one host; its connection pool is looked up once and not for every request."""
 
     _pool: Any = None
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:  # noqa: ARG002 - the base class names it
-        """The answer as it is; a requests.Response would take longer to make than to read."""
+        """Return the answer itself; building a requests.Response takes longer than reading it."""
         return resp
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **options: Any
     ) -> Any:
-        """The connections to the one gateway, or to the proxy before it."""
+        """Return the connections to the gateway, or to the proxy in front of it."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(request, *args, **options)
         return self._pool
@@ -175,7 +175,7 @@ class _Adapter(HTTPAdapter):
 def _prepared(
     method: str, url: str, headers: Mapping[str, str], parcel: "_Parcel | None"
 ) -> requests.PreparedRequest:
-    """A request as it is; what `prepare()` would look for, in seven steps, cannot be in ours."""
+    """Return a request ready to send; our requests need none of the seven steps of `prepare()`."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body = method, url, parcel  # type: ignore[assignment]  # typed as what prepare() makes of it; iterables are sent as they are
     request.headers = CaseInsensitiveDict(headers)
@@ -188,9 +188,9 @@ class _Parcel:
     """
     A body that knows whether it was handed over.
 
-    The library asks for it only once a connection stands, TLS and proxy included, and the headers
-    have been written. Until then the gateway cannot have acted, whatever exception says so; its
-    types do not tell, because a TLS error or a reset comes before as well as after.
+    The library asks for it only after the connection is open, with TLS and proxy, and the headers
+    are written. Until then the gateway cannot have acted, whichever exception is raised. The type
+    of an exception does not tell, because TLS errors and resets happen before and after.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -206,7 +206,7 @@ class _Parcel:
 
 
 def _failure(error: Exception, parcel: _Parcel | None) -> NotSent | NoAnswer:
-    """Put a failure into our own words; the library's never leave this module."""
+    """Describe a failure in our own words; the library's texts never leave this module."""
     if parcel is not None and not parcel.handed_over:
         return NotSent(_why_not_sent(error))
     return NoAnswer(

@@ -1,13 +1,13 @@
-"""What an answer without a result may end: one table for every call.
+"""Which answers without a result settle something: one table for every call.
 
-DOKU is not the only one who answers: proxies, firewalls and load balancers have pages of their own,
-with the same HTTP statuses. So an answer ends something only in the gateway's own documented error
-envelope, and by its code; words never end anything. This module knows no payment and no row.
+Not only DOKU answers: proxies, firewalls and load balancers send pages of their own with the same
+HTTP statuses. So an answer settles something only in the gateway's documented error envelope, and
+only by its code, never by its message. This module knows no payment and no row.
 
-Whether DOKU signs its answers to Check Status is not documented. One without a signature that names
-our number and our amount is read by `statuses`; its FAILED, read twice, ends a charge that is
-merely tried again. What cannot be undone (a cancellation, a wallet, giving up, a refund's money set
-free) it never ends: a person decides then.
+DOKU does not document whether it signs its answers to Check Status. `statuses` reads an unsigned
+one that names our number and our amount: its FAILED, read twice, settles a charge if only another
+attempt follows from it. It never causes what cannot be undone (a cancellation, an expired wallet,
+giving up, the release of a refund's money): an operator decides that.
 """
 
 import re
@@ -18,7 +18,7 @@ from billing.gateway.envelopes import Complaint, Envelope, fold
 
 
 class Trust(StrEnum):
-    """What an answer's signature says about it."""
+    """What an answer's signature proves."""
 
     VERIFIED = "verified"
     MISSING = "no_signature"
@@ -26,7 +26,7 @@ class Trust(StrEnum):
 
 
 class Ending(StrEnum):
-    """What an answer without a result ends."""
+    """What an answer without a result settles."""
 
     DECLINED = "declined"  # refused for good
     UNSENT = "unsent"  # this sending was stopped before its body was read
@@ -36,7 +36,7 @@ class Ending(StrEnum):
 
 
 # Checked before the body, in this order: headers, time, Client-Id, signature (seen in DOKU's
-# sandbox). Whoever is told one of these has charged nobody.
+# sandbox). A request that is rejected with one of these has charged nothing.
 TURNED_AWAY = frozenset(
     {
         "invalid_header_request",
@@ -51,14 +51,14 @@ NO_SUCH_CUSTOMER = frozenset({"not_found"})
 # The last two are SNAP's case 401xx04 and the page's own word, as codes.
 NO_SUCH_TOKEN = frozenset({"not_found", "invalid_token", "token_not_found", "token_expired"})
 
-# Said of a request that was seen before, so an earlier one may have succeeded. These words, and
-# those below, keep an outcome open; none of them ever ends one.
+# Codes for a request that was seen before, so an earlier one may have succeeded. These words, and
+# those below, leave an outcome unknown; none of them ever settles one.
 _SEEN_BEFORE = re.compile(
     r"duplicat|idempoten|conflict|unique|(number|invoice|order|request_id)_exist"
     r"|(already|has_been|have_been)_(been_)?(used|exist|paid|process|submitted|refunded|complet)"
     r"|(sudah|telah)_(digunakan|dipakai|dibayar|diproses|ada)"
 )
-# Said with a 4xx, yet not a refusal: the gateway does not know, or contradicts itself.
+# Sent with a 4xx, but no refusal: the gateway does not know, or contradicts itself.
 _UNDECIDED = re.compile(
     r"timed?_?out|in_progress|in_process|(still|being|is)_process|pending"
     r"|server_error|(^|_)success"
@@ -76,23 +76,23 @@ def ending(
     moves_money: bool = True,
 ) -> Ending:
     """
-    Say what an answer without a result ends, by the first rule that fits it.
+    Return what an answer without a result settles, by the first rule that matches.
 
     `is_known`: the fault table has its code. `is_about_us`: its body names our own order or token.
-    `absent` are the codes that say, of this call, that there is no such thing.
+    `absent` are the codes that mean "does not exist" for this call.
     """
     code = "" if said is None else fold(said.code)
     documented = said is not None and said.envelope is Envelope.DOCUMENTED
     if http_status == 429 and trust is not Trust.WRONG:
-        # Who limits a rate has not read the body; the same Request-Id is sent again.
+        # A rate limit acts before the body is read; the same Request-Id is sent again.
         return Ending.UNSENT
     if http_status >= 500 or http_status == 408:
         return Ending.OPEN
     if said is None or not documented or http_status < 400:
         return Ending.FOREIGN
     if code in TURNED_AWAY and http_status != 409:
-        # One that says our signature is wrong comes from somebody with another key than ours, so
-        # its own signature cannot fit.
+        # An answer that rejects our signature was signed with another key than ours, so its own
+        # signature cannot be valid.
         believed = trust is not Trust.WRONG or code == "invalid_signature"
         return Ending.UNSENT if believed else Ending.FOREIGN
     if trust is Trust.WRONG:

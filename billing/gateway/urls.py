@@ -1,4 +1,4 @@
-"""Which URLs may be used: well-formed, and private on their way.
+"""Which URLs may be used: well-formed ones that are encrypted or stay on this machine.
 
 It opens no connection and knows no gateway.
 """

@@ -1,6 +1,6 @@
-"""Our rows against the gateway's own ledger, charge by charge.
+"""Compares our rows with the gateway's own ledger, charge by charge.
 
-Anything that one side has and the other has not, or has otherwise, is a line in the answer.
+Each row that is missing on one side, or differs, is one line of the result.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from billing.services.context import Context
 from billing.services.reading import live_view
 
 NOT_COMPLETED = "not_completed"
-"""A decline that means just that: the gateway has no such payment any more."""
+"""A decline that means exactly this: the gateway has no such payment any more."""
 MOVED = {"SUCCESS", "REFUNDED"}
 
 

@@ -1,7 +1,8 @@
-"""`make demo`: a year in the life of a hundred and twenty subscribers, in under two minutes.
+"""`make demo`: one year of a hundred and twenty customers, in under two minutes.
 
-The worker and beat are the real ones, the money is pretended, and time is moved by the test
-clock. At the end our rows are compared with the gateway's own ledger; equal means exit code 0.
+The worker and beat are the real ones, the sandbox moves no real money, and the test clock moves the
+time. At the end our rows are compared with the gateway's ledger; the exit code is 0 if they are
+equal.
 """
 
 import shutil
@@ -49,8 +50,8 @@ SETTINGS = {
     "BILLING_LOG_LEVEL": "warning",
     "BILLING_BALANCE_RECHECK_SECONDS": "86400",
 }
-MISFORTUNES = [
-    # What a gateway does on a bad day; each meets a few charges of the year.
+BAD_DAYS = [
+    # Faults of the gateway; each one happens to a few charges of the year.
     ({"call": "pay"}, 40, 3, {"kind": "drop_after"}),
     ({"call": "pay"}, 150, 3, {"kind": "drop_before"}),
     ({"call": "pay"}, 260, 3, {"kind": "http_500", "work": "done"}),
@@ -71,7 +72,7 @@ SHOWN = {
 
 
 class Year:
-    """The subscribers, and what they do as the months go by."""
+    """The customers, and what they do during the year."""
 
     def __init__(self, context: Context, pretend: Pretend, send: Callable[[str], None]) -> None:
         self._context = context
@@ -80,7 +81,7 @@ class Year:
         self._subscriptions: list[UUID] = []
 
     def begin(self) -> None:
-        """Everybody subscribes within the first days; most can pay, some only after payday."""
+        """Subscribe all within the first days; most can pay, some only after payday."""
         operations.set_clock(self._context, BEGIN - timedelta(hours=1), BY)
         self._pretend.set_clock((BEGIN - timedelta(hours=1)).isoformat())
         self._pretend.defaults(cash=RICH, confirm_after_seconds=0)
@@ -95,7 +96,7 @@ class Year:
             "scripts",
             [
                 {"match": match, "skip": skip, "times": times, "action": action}
-                for match, skip, times, action in MISFORTUNES
+                for match, skip, times, action in BAD_DAYS
             ],
         )
 
@@ -113,7 +114,7 @@ class Year:
         return UUID(made["id"])
 
     def until(self, instant: datetime) -> None:
-        """Let time pass, stretch by stretch."""
+        """Move the clock forward in steps."""
 
         def tell(now: datetime) -> None:
             self._pretend.set_clock(now.isoformat())
@@ -121,20 +122,20 @@ class Year:
         test_clock.advance(self._context, self._send, instant, BY, tell)
 
     def payday(self) -> None:
-        """Those who live from payday to payday have money again, most of the months."""
+        """Top up the wallets that are filled on payday, in most months."""
         for number in range(SUBSCRIBERS):
             if _is_poor(number):
                 self._pretend.top_up(f"customer-{number:03}", SALARY // 2)
 
     def leave(self, month: int) -> None:
-        """One subscriber leaves each month, with the unused days paid back and the token gone."""
+        """Cancel one subscription a month, with a refund of unused days and an unlinked wallet."""
         canceling.cancel(
             self._context, self._subscriptions[month * 10 + 1], BY,
             refund=RefundPolicy.PRORATED, unbind=True,
         )  # fmt: skip
 
     def complain(self, month: int) -> None:
-        """One subscriber each month gets a part of the last invoice back."""
+        """Refund a part of one customer's last invoice each month."""
         invoice_id = live_view.last_paid_invoice(self._context, self._subscriptions[month * 10 + 2])
         if invoice_id is not None:
             refunding.refund_invoice(self._context, invoice_id, 10_000, BY)
@@ -149,7 +150,7 @@ def _is_broke(number: int) -> bool:
 
 
 def run(months: int = MONTHS) -> int:
-    """Play the year, print it, and return 0 only when our rows equal the gateway's ledger."""
+    """Run the year, print it, and return 0 only when our rows equal the gateway's ledger."""
     console = Console(highlight=False)
     logs.configure(level="error")
     folder = Path(tempfile.mkdtemp(prefix="ovo-demo-"))

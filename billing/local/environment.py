@@ -1,6 +1,6 @@
-"""Settings as environment variables and back, and the files in which the local stack keeps them.
+"""Converts settings to environment variables and back, and writes the local stack's files.
 
-It knows how a setting is written down, and not what any of them means.
+It knows how a setting is written, not what it means.
 """
 
 import json
@@ -21,7 +21,7 @@ PASSWORD_BYTES = 15
 
 
 def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
-    """The settings with some environment variables laid over them; others are passed by."""
+    """Return the settings with some environment variables applied; unknown ones are ignored."""
     fields: dict[str, Any] = {}
     for name, value in changes.items():
         field = name.removeprefix(PREFIX).lower()
@@ -36,20 +36,20 @@ def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Every setting that has a value, as the environment variable that would set it."""
+    """Return every setting that has a value as an environment variable."""
     written = {name: _written(getattr(settings, name)) for name in Settings.model_fields}
     return {f"{PREFIX}{name.upper()}": value for name, value in written.items() if value}
 
 
 def for_children(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment with exactly these settings, whatever it or a `.env` file says."""
+    """Return our environment with exactly these settings, without its own or a `.env` file's."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     ours = {name: value for name, value in extra.items() if not name.startswith(PREFIX)}
     return inherited | ours | as_environment(settings)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, wholly or not at all."""
+    """Write a file that only its owner may read, atomically."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -60,7 +60,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_env_file(path: Path, settings: Settings) -> None:
-    """Leave the settings where another terminal's `billing` commands look for them."""
+    """Write the settings to the file that `billing` commands in another terminal read."""
     lines = ["# Written by `billing up`, and removed when it ends."]
     for name, value in as_environment(settings).items():
         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -69,12 +69,12 @@ def write_env_file(path: Path, settings: Settings) -> None:
 
 
 def kept_token_key(path: Path) -> str:
-    """The Fernet key in the file; made once, for without it stored tokens cannot be read."""
+    """Return the Fernet key of the file, made once: stored tokens cannot be read without it."""
     return _kept(path, lambda: Fernet.generate_key().decode())
 
 
 def kept_password(path: Path) -> str:
-    """The password in the file; made once, so that a browser may remember it."""
+    """Return the password of the file, made once, so that a browser may store it."""
     return _kept(path, lambda: secrets.token_urlsafe(PASSWORD_BYTES))
 
 

@@ -1,18 +1,18 @@
-"""The process that ends the local stack's children when their parent died without doing so.
+"""The process that ends the local stack's children after their parent has died.
 
-It reads who was started, who has ended and what to remove from standard input, a pipe that the
-kernel closes with the parent, even after a SIGKILL. What the children are it does not know.
-Nearly always nothing is left to do, so what it would need for that is imported then.
+It reads from standard input which children have started and ended, and which folders to remove.
+That pipe is closed by the kernel when the parent dies, even by SIGKILL. It does not know what the
+children are. Usually nothing is left to do, so it imports what it needs only then.
 """
 
 import signal
 import sys
 
-LONGEST_GRACE_SECONDS = 3.0  # nobody is waiting for an orderly end any more
+LONGEST_GRACE_SECONDS = 3.0  # no caller waits for an orderly end any more
 
 
 def main() -> None:
-    """Keep the list until the parent is gone; then end what is on it, the youngest first."""
+    """Keep the list until the parent is gone; then end its processes, the youngest first."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     started: dict[int, tuple[int, float]] = {}

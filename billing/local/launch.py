@@ -1,8 +1,8 @@
 """Become another program, after telling the guard about it.
 
-Run by path with `python -I -S`, so it imports next to nothing. It registers its own process id
-before it becomes the program: whatever happens to the parent, the guard knows the child. It
-does not know what it starts.
+Run by path with `python -I -S`, so it imports very little. It registers its own process id before
+it becomes the program, so that the guard knows the child even if the parent dies. It does not know
+what it starts.
 
     launch.py REGISTER_FD STOP_SIGNAL GRACE_SECONDS (- | UID:GID:REACH) PROGRAM ARGUMENT...
 """
@@ -22,11 +22,11 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def become(uid: int, gid: int, *, reach: bool) -> None:
-    """Stop being root; with `reach`, keep being able to walk into folders such as /root.
+    """Change from root to another user; `reach` keeps access to folders such as /root.
 
-    PostgreSQL refuses to run as root. Its files and programs may lie below folders that only
-    root can enter, and opening those to everybody for its sake would be worse than letting it
-    keep the one capability that reads them.
+    PostgreSQL refuses to run as root. Its files and programs may be below folders that only root
+    can enter. Opening those folders to all users would be worse than leaving it the one capability
+    that reads them.
     """
     keep = reach and sys.platform == "linux"
     if keep:
@@ -61,7 +61,7 @@ def _keep(capability: int) -> bool:
 def main(arguments: list[str]) -> None:
     """Register, change user if asked to, and become the program."""
     register, stop_signal, grace_seconds, user, *program = arguments
-    with suppress(BrokenPipeError):  # a dead guard is no reason to keep a dead server down
+    with suppress(BrokenPipeError):  # the server is started even if the guard has died
         os.write(int(register), f"+{os.getpid()} {stop_signal} {grace_seconds}\n".encode())
     fcntl.fcntl(int(register), fcntl.F_SETFD, fcntl.FD_CLOEXEC)  # the guard waits for its end
     if user != "-":

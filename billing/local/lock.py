@@ -1,6 +1,6 @@
 """The lock that lets one `billing up` at a time use a state folder.
 
-It is the kernel's, so a killed owner leaves no lock behind, only a file with its number.
+It is a kernel lock, so a killed owner leaves no lock behind, only a file with its process id.
 """
 
 import fcntl
@@ -21,10 +21,10 @@ class HomeLock:
         self._file: int | None = None
 
     def take(self) -> int:
-        """Take it and return its file descriptor; NotConfigured names who has it.
+        """Take the lock and return its file descriptor; NotConfigured names the present owner.
 
-        A killed owner needs a moment to be gone. Then its guard still has the lock, and gives
-        it up when it has ended what the owner left: worth waiting for.
+        After a kill the owner's guard still has the lock and releases it when it has ended the
+        owner's children, so this waits for a while.
         """
         file = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._file = file
@@ -43,7 +43,7 @@ class HomeLock:
         return file
 
     def release(self) -> None:
-        """Let the next one in; the file stays, for removing it would unlock it twice."""
+        """Release the lock. The file stays: with a removed file two processes could hold a lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

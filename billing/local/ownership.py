@@ -1,7 +1,7 @@
-"""Whose files the embedded PostgreSQL's are, for it refuses to run as root.
+"""Which user owns the embedded PostgreSQL's files, because it refuses to run as root.
 
-Run by an ordinary person it simply runs as that person. Run by root it becomes an existing
-unprivileged user; no user is made and no folder of anybody is opened to others.
+Started by an ordinary user it runs as that user. Started by root it runs as an existing
+unprivileged user; no user is created and no folder's permissions are widened.
 """
 
 import os
@@ -15,9 +15,9 @@ UNPRIVILEGED = ("postgres", "nobody")
 
 
 def user_for(folder: Path, programs: Path) -> User | None:
-    """Whom PostgreSQL runs as: the owner of its data, or the first unprivileged user there is.
+    """Return the user of PostgreSQL: the owner of its data, or the first unprivileged user found.
 
-    None means: as we are.
+    None means the current user.
     """
     mine = os.geteuid()
     if mine != 0:
@@ -57,5 +57,5 @@ def _unprivileged() -> pwd.struct_passwd:
 
 
 def _open_to_all(folder: Path) -> bool:
-    """Whether anybody may walk into the folder."""
+    """Whether every user may enter the folder."""
     return all(step.stat().st_mode & 0o001 for step in (folder, *folder.parents) if step.exists())

@@ -1,6 +1,6 @@
-"""Steering the pretend gateway's customers over its control address: money, confirmations.
+"""Controls the sandbox's customers over its control address: balances, confirmations.
 
-It knows one address and JSON; it is no part of charging anybody.
+It knows one address and JSON, and takes no part in charging.
 """
 
 import http.client
@@ -16,12 +16,12 @@ class Pretend:
         self._address = urlsplit(url).netloc
 
     def defaults(self, *, cash: int, confirm_after_seconds: int) -> None:
-        """What a new wallet holds, and how soon its customer confirms the link."""
+        """Set the balance of new wallets, and how soon their customers confirm a link."""
         body = {"cash": cash, "auto_confirm_seconds": confirm_after_seconds}
         self.call("PUT", "defaults", body)
 
     def give(self, customer_id: str, cash: int) -> None:
-        """Let a wallet hold exactly this much."""
+        """Set the balance of a wallet."""
         self.call("PUT", f"wallets/{customer_id}", {"cash": cash})
 
     def top_up(self, customer_id: str, amount: int) -> None:
@@ -29,11 +29,11 @@ class Pretend:
         self.call("POST", f"wallets/{customer_id}/top-up", {"amount": amount})
 
     def set_clock(self, instant: str) -> None:
-        """Put the sandbox's own clock somewhere (ISO 8601)."""
+        """Set the sandbox's own clock (ISO 8601)."""
         self.call("PUT", "clock", {"now": instant})
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Every entry, oldest first."""
+        """Return every ledger row, oldest first."""
         entries: list[dict[str, Any]] = []
         while True:
             after = entries[-1]["seq"] if entries else 0

@@ -1,8 +1,8 @@
-"""Child processes that are started, watched and ended together, with nothing left behind.
+"""Child processes that are started, watched and ended together; none is left behind.
 
 Each child leads a session of its own, so a Ctrl-C in the terminal reaches only the parent. A
-guard process watches the parent through a pipe and ends the children if it dies without having
-done so. Nothing here knows what the children are.
+guard process watches the parent through a pipe and ends the children if the parent dies first.
+This module does not know what the children are.
 """
 
 import os
@@ -25,14 +25,14 @@ try:
 except ImportError:
     raise NotConfigured(EXTRA_MISSING) from None
 
-KILL_SECONDS = 5.0  # what the kernel may need to take a killed process away
+KILL_SECONDS = 5.0  # what the kernel may need to remove a killed process
 GUARD_SECONDS = 30.0
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom a child of root becomes; with `reach` it may enter folders that only root can."""
+    """The user that a child of root runs as; with `reach` it may enter folders of root."""
 
     uid: int
     gid: int
@@ -41,7 +41,7 @@ class User:
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, and how it likes to be ended."""
+    """A program to run, and the signal and grace with which it is ended."""
 
     name: str
     argv: Sequence[str]
@@ -54,7 +54,7 @@ class Program:
 
 
 def until(condition: Callable[[], bool], seconds: float, give_up: Event | None = None) -> bool:
-    """Wait for a condition, at most so long; stop early, without success, when told to."""
+    """Wait for a condition until a time limit; return False at once when told to stop."""
     deadline = monotonic() + seconds
     pause = give_up or Event()
     while not condition():
@@ -64,7 +64,7 @@ def until(condition: Callable[[], bool], seconds: float, give_up: Event | None =
 
 
 def running(process: psutil.Process) -> bool:
-    """Whether this very process still runs: neither gone, nor a zombie, nor a reused number."""
+    """Whether this same process still runs: not gone, no zombie, no reused process id."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -72,7 +72,7 @@ def running(process: psutil.Process) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process has this number and is more than a zombie."""
+    """Whether a process has this id and is no zombie."""
     try:
         return running(psutil.Process(pid))
     except psutil.NoSuchProcess:
@@ -80,7 +80,7 @@ def alive(pid: int) -> bool:
 
 
 def family(leader: int) -> list[psutil.Process]:
-    """Everything alive that descends from a session leader or is still in its process group.
+    """Return all living descendants of a session leader and members of its process group.
 
     Both are needed: PostgreSQL's backends leave the group, and children of a leader that was
     killed are no descendants any more.
@@ -96,7 +96,7 @@ def family(leader: int) -> list[psutil.Process]:
 
 
 def end_family(leader: int, stop: int, grace_seconds: float, hurry: Event | None = None) -> None:
-    """Ask a session leader to end; after the grace, kill it and all that belongs to it."""
+    """Ask a session leader to end; after the grace, kill it and its family."""
     members = family(leader)
     for process in members:
         if process.pid == leader:
@@ -146,16 +146,16 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it runs; asking does not reap it, so its number cannot be reused meanwhile."""
+        """Whether it runs; this does not reap it, so its process id cannot be reused yet."""
         return running(self._process)
 
     @property
     def succeeded(self) -> bool:
-        """Whether it has been ended and its exit status was 0."""
+        """Whether it has ended with exit status 0."""
         return self._popen.returncode == 0
 
     def end(self, hurry: Event | None = None) -> None:
-        """End it and all that belongs to it; nothing happens when that was done before."""
+        """End it and its family; safe to call twice."""
         if self._popen.returncode is None:
             end_family(self.pid, self.program.stop_signal, self.program.grace_seconds, hurry)
             self._popen.wait(KILL_SECONDS)
@@ -163,7 +163,7 @@ class Child:
                 os.write(self._register, f"-{self.pid}\n".encode())
 
     def last_words(self) -> str:
-        """The last line of its log since it was started, errors of PostgreSQL first."""
+        """Return the last line of its log since its start; PostgreSQL's fatal errors come first."""
         with self.program.log.open("rb") as log:
             log.seek(self._log_start)
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
@@ -174,10 +174,10 @@ class Child:
 
 @dataclass
 class Crew:
-    """Children in the order of their start, which is the reverse of the order of their end.
+    """Children that are ended in the reverse order of their start.
 
     The file descriptors in `hold` stay open in the guard: a lock among them is held until the
-    last child is gone, however the parent ended.
+    last child is gone, also after a kill of the parent.
     """
 
     hold: Sequence[int] = ()
@@ -203,7 +203,7 @@ class Crew:
         return child
 
     def remove_at_end(self, folder: Path) -> None:
-        """Have the guard remove a folder when the last child is gone, however that comes."""
+        """Have the guard remove a folder when the last child is gone, also after a kill."""
         os.write(self._register, f"{folder.absolute()}\n".encode())
 
     def end(self, child: Child) -> None:
@@ -215,7 +215,7 @@ class Crew:
     def close(self) -> None:
         """End every child, the youngest first, and then the guard.
 
-        The guard ends what it was told of and we were not, because a signal struck while a
+        The guard also ends a child that only the guard knows, because a signal arrived while the
         child was being started.
         """
         if self._guard.returncode is not None:

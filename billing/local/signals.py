@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first one interrupts, one during the end hurries it.
+"""Ctrl-C, SIGTERM and SIGHUP: the first one interrupts, the next one shortens the shutdown.
 
-It knows signals only. Outside the main thread, where Python takes none, it does nothing.
+It knows signals only. Outside the main thread, where Python accepts none, it does nothing.
 """
 
 import signal
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """While it listens each of the signals raises KeyboardInterrupt, until the end has begun."""
+    """While it listens, each signal raises KeyboardInterrupt until the shutdown starts."""
 
     def __init__(self) -> None:
         self.hurry = threading.Event()
@@ -20,7 +20,7 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def listen(self) -> None:
-        """Take the signals over; one that is ignored (SIGHUP under nohup) stays ignored."""
+        """Install the handlers; an ignored signal (SIGHUP under nohup) stays ignored."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
@@ -28,16 +28,16 @@ class Signals:
                 self._before[number] = signal.signal(number, self._struck)
 
     def end_begins(self) -> None:
-        """Stop interrupting: from now on a signal only makes the end quicker."""
+        """Stop interrupting: from now on a signal only shortens the shutdown."""
         self._ending = True
 
     def leave(self) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
-        # An interrupt that passed through an `exec` of a library marks the process as killed by
-        # Ctrl-C, whoever caught it since (CPython, run_eval_code_obj); another one takes that back.
+        # An interrupt that passed through a library's `exec` marks the process as killed by Ctrl-C,
+        # even if it was caught (CPython, run_eval_code_obj); a second one removes that mark.
         exec("")  # noqa: S102 - a constant, and empty
 
     def _struck(self, _number: int, _frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
 """The supervisor of `billing up`, the demo and the tests: everything local, started in order.
 
-What the settings name is used; what they do not name is started here and kept in one folder:
-PostgreSQL, Redis, the pretend gateway, then worker, beat and Flower. It prints nothing and does
-not know what the engine does.
+Services that the settings name are used. The others are started here and keep their data in one
+folder: PostgreSQL, Redis, the sandbox, then worker, beat and Flower. It prints nothing and does not
+know what the engine does.
 """
 
 import shutil
@@ -43,15 +43,15 @@ class Stack:
     """Everything local, from `__enter__` to `__exit__`; afterwards no process is left.
 
     `environment` overrides single settings (`BILLING_TEST_CLOCK=1`), `migrate` brings the
-    database up to date, `say` is told of progress, `any_ports` takes free ports instead of
+    database up to date, `say` receives the progress, `any_ports` takes free ports instead of
     BILLING_UP_PORT and the next, `stand_ins` replaces programs by other command lines.
 
     Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread. Raises NotConfigured,
-    with one line, for whatever keeps it from starting.
+    with one line, for every error that prevents a start.
     """
 
     settings: Settings  # in effect, and complete
-    environment: Mapping[str, str]  # of the children: our own, with exactly these settings
+    environment: Mapping[str, str]  # of the children: our environment with exactly these settings
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Stack:
         stand_ins: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._extra = dict(environment or {})
-        # Not what an earlier stack left in its folder: that one is gone.
+        # Not the settings that an earlier stack left in its folder: that stack has ended.
         asked = overlay(config.load([Path(".env")]), self._extra)
         self.home = (home or asked.home).absolute()
         self.logs = self.home / "logs"
@@ -99,19 +99,19 @@ class Stack:
         self._end()
 
     def status(self) -> list[Status]:
-        """How each child is, in the order of their start."""
+        """Return each child's status, in the order of their start."""
         return self._watch.status() if self._watch else []
 
     def wait(self, pause_seconds: float = 0.25) -> None:
-        """Let time pass until a signal raises KeyboardInterrupt; for a caller with a view."""
+        """Wait, until a signal raises KeyboardInterrupt; for a caller with a view."""
         Event().wait(pause_seconds)
 
     def hurry(self) -> None:
-        """Let the end be quick, as a second Ctrl-C does: nobody is given time to finish."""
+        """End quickly, as after a second Ctrl-C: no program gets time to finish."""
         self._signals.hurry.set()
 
     def say(self, text: str) -> None:
-        """Tell the caller; a terminal that is gone must not keep the end from happening."""
+        """Report progress; a closed terminal must not stop the shutdown."""
         if self._tell is not None:
             with suppress(OSError):
                 self._tell(text)
@@ -143,14 +143,14 @@ class Stack:
             self.say("bringing the database up to date")
             self._migrate(self.settings)
         write_env_file(self.home / "stack.env", self.settings)
-        # Flower asks once, at its start, which workers there are.
+        # Flower asks only once, at its start, which workers run.
         first = [name for name in self._parts if name != "flower"]
         for names in (first, [name for name in self._parts if name not in first]):
             self._bring_up(crew, [self._part(name, flower_port) for name in names])
         self._watch.start()
 
     def _ports(self) -> tuple[int, int]:
-        """Flower's and the sandbox's; NotConfigured when one that is needed is taken."""
+        """Return the ports of Flower and the sandbox; NotConfigured when a needed one is in use."""
         if self._any_ports:
             return servers.free_port(), servers.free_port()
         flower, sandbox = self.settings.up_port, self.settings.up_port + 1
@@ -161,7 +161,7 @@ class Stack:
         return flower, sandbox
 
     def _needs(self, crew: Crew, sandbox_port: int) -> dict[str, str]:
-        """Start the servers that no setting names, and settle everything else that is not set."""
+        """Start the servers that no setting names, and choose all other missing settings."""
         asked, found = self.settings, {}
         if asked.database_url is None:
             self.say("starting PostgreSQL")
@@ -184,7 +184,7 @@ class Stack:
         return found
 
     def _bring_up(self, crew: Crew, parts: Sequence[Part]) -> None:
-        """Start all, then wait until each is ready, so that they start side by side."""
+        """Start all, then wait until each one is ready, so that they start in parallel."""
         started: list[tuple[Part, Child]] = []
         for part in parts:
             self.say(f"starting {part.program.name}")
@@ -241,7 +241,7 @@ def _ready_or_gone(part: Part, child: Child) -> bool:
 
 
 def _set_aside(logs: Path) -> None:
-    """Keep the logs of the last time, and no more."""
+    """Keep the logs of the last run, and no older ones."""
     before = logs.with_name("logs.before")
     if logs.exists():
         shutil.rmtree(before, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`billing up`: the embedded stack in the foreground, with a view of what it does."""
+"""`billing up`: runs the local stack in the foreground, with a view of its work."""
 
 import os
 from contextlib import nullcontext
@@ -43,7 +43,7 @@ def run(*, plain: bool = False) -> None:
             scenario = _scenario(context, stack.sandbox_url)
             if scenario is not None and scenario.begin():
                 say("the database was empty: added plans and customers to watch")
-            # What is no terminal may be a file that others read.
+            # Output that is no terminal may be a file that others read.
             where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
             say(f"Flower {places.flower} ({where})")
             say(f"gateway {places.gateway} · logs {places.logs}")
@@ -53,7 +53,7 @@ def run(*, plain: bool = False) -> None:
 
 
 def _for_watching() -> dict[str, str]:
-    """Quick ticks unless told otherwise; made-up people are charged every half minute."""
+    """Return settings for fast ticks; the seeded customers are charged every half minute."""
     asked = config.load([Path(".env")])
     wanted = {"BILLING_TICK_SECONDS": "1"}
     if not asked.doku_client_id:
@@ -66,7 +66,7 @@ def _migrate(settings: Settings) -> None:
 
 
 def _scenario(context: Context, sandbox_url: str) -> Scenario | None:
-    """People are made up only where the gateway is."""
+    """Return the seeds; they are used with the sandbox only."""
     return Scenario(context, Pretend(sandbox_url)) if sandbox_url else None
 
 

@@ -1,4 +1,4 @@
-"""What `billing up` shows: a live picture on a terminal, plain lines elsewhere."""
+"""The view of `billing up`: a live screen on a terminal, plain lines elsewhere."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from billing.services.reading.live_view import PLACE, Overview
 
 EVENTS_SHOWN = 16
 SUMMARY_EVERY = 20
-"""Looks between two summary lines when the output is no terminal."""
+"""Updates between two summary lines when the output is no terminal."""
 COLOURS = {
     "charge.succeeded": "green", "invoice.paid": "green", "charge.declined": "red",
     "invoice.given_up": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
@@ -29,7 +29,7 @@ HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are."""
+    """The addresses of the local stack."""
 
     flower: str
     login: str
@@ -38,7 +38,7 @@ class Places:
 
 
 class View:
-    """Keeps the last events, and draws them with the figures of an overview."""
+    """Keeps the last events, and draws them with the figures of the overview."""
 
     def __init__(self, console: Console, places: Places) -> None:
         self._console = console
@@ -49,7 +49,7 @@ class View:
         self.last_event = 0
 
     def note(self, events: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
-        """Remember new events, and return those worth showing."""
+        """Store new events, and return those to be shown."""
         if events:
             self.last_event = events[-1]["id"]
         shown = [event for event in events if event["kind"] not in HIDDEN]
@@ -72,7 +72,7 @@ class View:
         return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
 
     def lines(self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]) -> None:
-        """Print what is new, and now and then a summary."""
+        """Print new events, and a summary from time to time."""
         for event in self.note(seen.events):
             self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
         facts = _facts(seen, queues, health, self._places)[:2]

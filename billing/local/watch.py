@@ -1,4 +1,4 @@
-"""The thread that starts a child again when it died, and gives up on one that keeps dying.
+"""The thread that restarts a child that died, until it has died too often.
 
 It knows the crew and nothing about what its children do.
 """
@@ -14,13 +14,13 @@ from billing.local.processes import Child, Crew
 
 RESTARTS_MAX = 5
 WITHIN_SECONDS = 60.0
-LEAST_SECONDS = 1.0  # between two starts of one child, so that five tries are worth something
+LEAST_SECONDS = 1.0  # between two starts of one child, so that five starts span some time
 LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Status:
-    """How one child is."""
+    """The status of one child."""
 
     name: str
     pid: int
@@ -29,7 +29,7 @@ class Status:
 
 
 class Watch:
-    """Looks after the children of a crew, from `start` to `stop`."""
+    """Watches the children of a crew, from `start` to `stop`."""
 
     def __init__(self, crew: Crew, say: Callable[[str], None]) -> None:
         self._crew = crew
@@ -40,17 +40,17 @@ class Watch:
         self._given_up: set[str] = set()
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start watching."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; nothing is started again after this returns."""
+        """Stop watching; nothing is restarted after this returns."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def status(self) -> list[Status]:
-        """How each child is, in the order of their start."""
+        """Return each child's status, in the order of their start."""
         return [
             Status(child.program.name, child.pid, self._state(child), self._count(child))
             for child in list(self._crew.children)

@@ -1,6 +1,6 @@
 """`python -m billing.sandbox`: options and environment to settings.
 
-Whatever stops it is one line on stderr. It knows nothing of sockets or state files.
+Every error that prevents a start is one line on stderr. It knows no sockets or state files.
 """
 
 import argparse
@@ -18,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox; 0 after SIGTERM or SIGINT, 1 with a reason, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
         prog="python -m billing.sandbox",
-        description="A pretend DOKU OVO Recurring API with a ledger of its own.",
+        description="A stand-in for DOKU's OVO Recurring API with its own ledger.",
         epilog="Environment: SANDBOX_CLIENT_ID and SANDBOX_SECRET_KEY (both required), and "
-        "SANDBOX_CONTROL=open to serve /_sandbox/ on an address others can reach.",
+        "SANDBOX_CONTROL=open to serve /_sandbox/ on an address that others can reach.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=9001, help="0 for a free one (%(default)s)")

@@ -1,7 +1,6 @@
-"""The unsigned side door under `/_sandbox/`: ledger, wallets, clock, misfortunes.
+"""The unsigned control API under `/_sandbox/`: ledger, wallets, clock, scripted faults.
 
-The package's docstring lists it. It is not part of the pretended API and shares none of its
-checks.
+The package's docstring lists its calls. It is not part of DOKU's API and shares none of its checks.
 """
 
 from collections import Counter
@@ -25,7 +24,7 @@ from billing.sandbox.state.events import ClockSet, WalletSet
 
 
 class Refused(Exception):
-    """The side door was asked for something that it cannot do."""
+    """The control API was asked for something that it cannot do."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -59,7 +58,7 @@ class Control:
         }
 
     def answer(self, request: Request) -> Answer:
-        """Answer one control request; what is wrong with it is said in `message`."""
+        """Answer one control request; `message` says what is wrong with it."""
         name = request.path.removeprefix("/_sandbox/")
         try:
             route = self._routes.get((request.method, name))
@@ -93,7 +92,7 @@ class Control:
                 book.record(WalletSet(customer_id, cash, wallet.points))
             case "POST", "confirm" if wallet is not None:
                 if wallet.binding is None:
-                    raise Refused(409, "nothing waits for this customer")
+                    raise Refused(409, "no registration waits for this customer")
                 reason = wallet_calls.confirm(book, wallet.binding)
                 if reason is not None:
                     raise Refused(409, reason)

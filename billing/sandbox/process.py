@@ -1,6 +1,6 @@
-"""Start, steer and stop a sandbox as a process of its own, from a test or a local stack.
+"""Start, control and stop a sandbox as its own process, from a test or the local stack.
 
-It talks to the sandbox by command line and HTTP only, and knows nothing of what is inside.
+It uses the sandbox's command line and HTTP only, and imports nothing of its inside.
 """
 
 import http.client
@@ -20,7 +20,7 @@ START_SECONDS = 20.0
 
 
 class SandboxFailed(Exception):
-    """The process did not come up; the text is what it said."""
+    """The process did not start; the text is its output."""
 
 
 class SandboxProcess:
@@ -61,7 +61,7 @@ class SandboxProcess:
         return answer
 
     def stop(self) -> int:
-        """End it in good order and return its exit code; safe to call twice."""
+        """End it with SIGTERM and return its exit code; safe to call twice."""
         self._process.terminate()
         return self._wait()
 
@@ -71,7 +71,7 @@ class SandboxProcess:
         return self._wait()
 
     def errors(self) -> str:
-        """What it wrote to stderr so far."""
+        """Return its stderr so far."""
         return _errors(self._folder.name)
 
     def _wait(self) -> int:

@@ -1,4 +1,4 @@
-"""One sandbox process from listening to the last flush: sockets, signals, state file.
+"""One sandbox process: its sockets, signals and state file.
 
 It knows no call of the API.
 """
@@ -19,12 +19,12 @@ from billing.sandbox.state.journal import Journal
 
 
 class StartRefused(Exception):
-    """The sandbox cannot listen, or cannot say where it does."""
+    """The sandbox cannot listen, or cannot write its port file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one process was started."""
+    """The settings of one process."""
 
     host: str
     port: int
@@ -35,7 +35,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -78,7 +78,7 @@ async def serve(settings: Settings) -> None:
 def _announce(settings: Settings, port: int) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.port_file is not None:
-        # Renamed into place, so that a reader never sees half a number.
+        # Renamed at the end, so that a reader never sees half a number.
         draft = settings.port_file.with_suffix(".draft")
         try:
             draft.write_text(f"{port}\n")

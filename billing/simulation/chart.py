@@ -1,4 +1,4 @@
-"""A picture of a comparison: how much of the failed money was back after so many days.
+"""A chart of a comparison: the share of the failed amount that was recovered, by days.
 
 The only import of matplotlib, which production does not have.
 """
@@ -16,7 +16,7 @@ SUFFIXES = (".png", ".html")
 
 
 def check(path: Path) -> None:
-    """Refuse a chart that could not be drawn, before anything is played."""
+    """Refuse a chart that could not be drawn, before the simulation runs."""
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidValue(f"--chart must be a .png or .html file, not {quoted(str(path))}")
     if not path.parent.is_dir():
@@ -31,7 +31,7 @@ def check(path: Path) -> None:
 
 
 def draw(path: Path, scores: Sequence[Score], title: str) -> None:
-    """Write the chart; an .html file is one page that needs nothing else."""
+    """Write the chart; an .html file is one self-contained page."""
     try:
         if path.suffix.lower() == ".png":
             path.write_bytes(_drawn(scores, title, "png"))
@@ -49,7 +49,7 @@ def _drawn(scores: Sequence[Score], title: str, form: str) -> bytes:
     figure = Figure(figsize=(7.2, 3.6), dpi=100, layout="constrained")
     axes = figure.subplots()
     for score in scores:
-        name = score.contender.name.replace("$", r"\$")  # a dollar would begin a formula
+        name = score.contender.name.replace("$", r"\$")  # a dollar sign would start a formula
         axes.step(range(CURVE_DAYS + 1), score.curve(), where="post", label=name)
     axes.set(
         title=title, xlabel="days after the first failure", ylabel="% of the failed rupiah back",

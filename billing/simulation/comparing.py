@@ -1,4 +1,4 @@
-"""Policies on the same wallets, side by side: what each recovered, how soon, and at what cost."""
+"""Compares policies on the same wallets: how much each recovered, how soon, and at what cost."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ CURVE_DAYS = 45
 
 @dataclass(slots=True)
 class Score:
-    """What one policy came to; amounts are whole rupiah.
+    """The result of one policy; amounts are whole rupiah.
 
     An invoice has failed when its first charge was declined, and is recovered when it is paid
     later; `charges` are those of failed invoices, the first one among them.
@@ -54,7 +54,7 @@ class Score:
                 self.recoveries.append((after, invoice.amount))
 
     def figures(self) -> dict[str, Any]:
-        """The score as people and programs read it; None where nothing was recovered."""
+        """Return the score for people and programs; None where nothing was recovered."""
         waits = sorted(after for after, _ in self.recoveries)
         recovered = len(waits)
         return {
@@ -73,7 +73,7 @@ class Score:
         }
 
     def curve(self) -> list[float]:
-        """Which percentage of the failed rupiah was back 0, 1, 2 … days after the failure."""
+        """Return the percentage of the failed rupiah recovered 0, 1, 2 … days after the failure."""
         back = [0] * (CURVE_DAYS + 1)
         for after, amount in self.recoveries:
             whole = -(-after // DAY)
@@ -87,7 +87,7 @@ def _ratio(part: int, whole: int, digits: int) -> float | None:
 
 
 def _days(waits: Sequence[timedelta], percent: int) -> float | None:
-    """The smallest wait that so many percent of all do not exceed."""
+    """Return the smallest wait that a percentage of all waits does not exceed."""
     if not waits:
         return None
     rank = -(-len(waits) * percent // 100)
@@ -95,20 +95,20 @@ def _days(waits: Sequence[timedelta], percent: int) -> float | None:
 
 
 def population(count: int, seed: int) -> Iterator[Life]:
-    """Draw so many wallets, each from a seed of its own."""
+    """Draw a number of wallets, each from its own seed."""
     for number in range(count):
         rng = Random(f"{seed}/{number}")
         yield Life(drawn(rng), rng)
 
 
 def inhabited(profiles: Sequence[Profile], seed: int) -> Iterator[Life]:
-    """The lives of wallets that somebody described."""
+    """Return the lives of described wallets."""
     for number, profile in enumerate(profiles):
         yield Life(profile, Random(f"{seed}/{number}"))
 
 
 def compare(scores: Sequence[Score], lives: Iterable[Life], months: int) -> Iterator[int]:
-    """Play every policy on every wallet and count it; yields how many wallets are done."""
+    """Simulate every policy on every wallet; yields the number of finished wallets."""
     for done, life in enumerate(lives, 1):
         dates = _dates(life.profile.due_day, months)
         for score in scores:

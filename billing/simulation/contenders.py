@@ -1,4 +1,4 @@
-"""The policies that are compared, as people write them."""
+"""The policies to compare, and their text form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ DEFAULT = (
     f"balance-aware: {dunning.DEFAULT_RETRIES}",
     f"fixed: {dunning.DEFAULT_RETRIES} | {BLIND}",
 )
-"""The engine's own, and the same days whatever the wallet holds."""
+"""The engine's default, and the same days without balance checks."""
 NAME_MAX, CONTENDERS_MAX = 40, 8
 FORM = '"NAME: STEPS | blind | limit=STEPS | max-days=N"'
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A policy with a name; one that is not aware of the balance charges on each date."""
+    """A policy with a name; without balance checks it charges on each date."""
 
     name: str
     policy: Policy
@@ -33,8 +33,8 @@ class Contender:
 def read(texts: Sequence[str]) -> list[Contender]:
     """Read policies such as "payday: 2d; 0 10 25 * * | limit=1d 1d | max-days=30".
 
-    The name and the steps come first; what follows between bars is `blind`, ladders of classes
-    of fault, and caps. Raises InvalidValue.
+    The name and the steps come first; then, between bars, `blind`, steps for fault classes, and
+    caps. Raises InvalidValue.
     """
     if len(texts) > CONTENDERS_MAX:
         raise InvalidValue(f"at most {CONTENDERS_MAX} policies can be compared")

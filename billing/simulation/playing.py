@@ -1,4 +1,4 @@
-"""One customer under one policy: the engine's own decisions, a made-up wallet, no rows.
+"""Simulates one customer under one policy: the engine's decisions, a simulated wallet, no rows.
 
 Charges, dates and the end of dunning come from `settlement.decide` and `dunning`, as in the
 engine. An invoice opens on its date; only the oldest unpaid one is charged, and the next follows
@@ -18,16 +18,16 @@ from billing.domain.outcomes import Declined
 from billing.domain.settlement import Facts, Limits, Source, decide
 from billing.domain.subscription import SubscriptionStatus
 from billing.simulation.contenders import Contender
-from billing.simulation.wallets import ZONE, Life, Purse
+from billing.simulation.wallets import ZONE, Life, SimulatedWallet
 
 RECHECK = timedelta(hours=6)
-"""How often a short wallet is asked again: the default of BILLING_BALANCE_RECHECK_SECONDS."""
+"""The wait between balance checks: the default of BILLING_BALANCE_RECHECK_SECONDS."""
 LIMITS = Limits(not_found_horizon=timedelta(minutes=15), wallet_wait=timedelta(days=30))
 
 
 @dataclass(slots=True)
 class Invoice:
-    """What is owed for one month, and what became of it. `amount` is whole rupiah."""
+    """The amount owed for one month, and its history. `amount` is whole rupiah."""
 
     amount: int
     due_at: datetime
@@ -41,15 +41,15 @@ class Invoice:
 
 @dataclass(slots=True)
 class Played:
-    """How it went with one customer."""
+    """The history of one customer."""
 
     invoices: list[Invoice] = field(default_factory=list)
     is_lost: bool = False
 
 
 def play(contender: Contender, life: Life, dates: Sequence[datetime]) -> Played:
-    """Charge a customer on each of `dates`, with dunning as it comes, until all is ended."""
-    purse, played = Purse(life), Played()
+    """Charge a customer on each of `dates`, with dunning, until every invoice has ended."""
+    wallet, played = SimulatedWallet(life), Played()
     coming, owed = deque(dates), deque[Invoice]()
     while coming or owed:
         if coming and (not owed or coming[0] <= owed[0].due_at):
@@ -59,8 +59,8 @@ def play(contender: Contender, life: Life, dates: Sequence[datetime]) -> Played:
             continue
         invoice = owed[0]
         now = invoice.due_at
-        purse.live_until(now)
-        following = _try(contender, purse, invoice, now)
+        wallet.live_until(now)
+        following = _try(contender, wallet, invoice, now)
         if isinstance(following, Cap):
             played.is_lost = True
             return played
@@ -74,19 +74,19 @@ def play(contender: Contender, life: Life, dates: Sequence[datetime]) -> Played:
 
 
 def _try(
-    contender: Contender, purse: Purse, invoice: Invoice, now: datetime
+    contender: Contender, wallet: SimulatedWallet, invoice: Invoice, now: datetime
 ) -> datetime | Cap | None:
-    """Do what is due for an invoice: when it is tried again, what ended it, or None: it is paid."""
+    """Charge or check an invoice: returns its next date, the cap that ended it, or None if paid."""
     if contender.is_aware and invoice.first_failed_at is not None:
         invoice.asks += 1
-        if purse.cash < invoice.amount:
+        if wallet.cash < invoice.amount:
             return _wait(contender, invoice, invoice.first_failed_at, now)
     invoice.charges += 1
-    outcome = purse.pay(invoice.amount)
+    outcome = wallet.pay(invoice.amount)
     facts = _facts(contender, invoice, now)
     decision = decide(facts, outcome, Source.LIVE, now=now, limits=LIMITS)
     if isinstance(outcome, Declined) and decision and decision.status is ChargeStatus.UNKNOWN:
-        # A decline that ends it is asked about once more; these wallets say the same again.
+        # A decline that ends dunning is queried again; simulated wallets repeat their answer.
         asked = replace(facts, charge_status=ChargeStatus.UNKNOWN, suspected=outcome)
         decision = decide(asked, outcome, Source.STATUS, now=now, limits=LIMITS)
     if decision is None or decision.pays:

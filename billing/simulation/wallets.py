@@ -1,10 +1,10 @@
-"""Wallets that nobody has: paydays, top-ups, spending, and days at a limit.
+"""Simulated wallets: paydays, top-ups, spending, and days at a limit.
 
-This is a model, and its numbers are guesses; none of them comes from DOKU or OVO. Money comes in
-on a payday and by top-ups on days that know nothing of the charge, and goes out every day; a
-purchase that the wallet cannot pay is not made. Nobody tops up because a charge failed, although a
-shop that passes on "12,500 short" hopes for just that. What a wallet does is drawn from a seed of
-its own and does not depend on the policy, so that every policy meets the same wallets.
+This is a model, and its numbers are guesses; none comes from DOKU or OVO. Money comes in on a
+payday and by top-ups on days that do not depend on the charge, and goes out every day; a purchase
+that the wallet cannot pay is not made. No customer tops up because a charge failed, although a shop
+that passes on "12,500 short" hopes for that. Each wallet is drawn from its own seed, independent of
+the policy, so that every policy has the same wallets.
 """
 
 import csv
@@ -29,7 +29,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a wallet lives; money is whole rupiah. The columns of a file of wallets, in any order."""
+    """How a wallet is used, in whole rupiah. The columns of a file of wallets, in any order."""
 
     amount: int  # charged each month
     due_day: int  # on this day of the month, or the last one it has
@@ -66,7 +66,7 @@ def read(lines: Iterable[str]) -> list[Profile]:
         values = {name: _read(name, cells[name], rows.line_num) for name in COLUMNS}
         profiles.append(Profile(**values))
     if not profiles:
-        raise InvalidValue("there is no wallet in it")
+        raise InvalidValue("the file has no wallets")
     return profiles
 
 
@@ -82,7 +82,7 @@ def _read(name: str, text: str | None, line: int) -> int:
 
 
 def drawn(rng: Random) -> Profile:
-    """Draw a wallet: of two, one fills at payday; of three others, two by top-ups; one sleeps."""
+    """Draw a wallet: half are filled on payday, 35 % by top-ups, and 15 % are hardly used."""
     amount = rng.choice((29_000, 49_000, 54_990, 99_000, 150_000))
     payday = income = top_ups = top_up = 0
     kind = rng.randrange(100)
@@ -111,7 +111,7 @@ def drawn(rng: Random) -> Profile:
 
 
 class Life:
-    """What happens in one wallet, drawn day by day as far as somebody looks.
+    """The movements of one wallet, drawn day by day as far as they are read.
 
     `movements` are minutes since BEGIN with rupiah in or out, in order; `limited` has for each
     day whether the account is at a limit.
@@ -156,8 +156,8 @@ def _in_month(wall: date, day: int) -> int:
     return day if day <= 28 else min(day, monthrange(wall.year, wall.month)[1])
 
 
-class Purse:
-    """A wallet as one policy finds it: what it has paid is gone, and cannot be spent."""
+class SimulatedWallet:
+    """A wallet under one policy: charges that it paid reduce its balance."""
 
     def __init__(self, life: Life) -> None:
         self._life = life
@@ -165,7 +165,7 @@ class Purse:
         self.cash = life.profile.opening
 
     def live_until(self, instant: datetime) -> None:
-        """Let everything happen up to an instant, which must not be earlier than the last one."""
+        """Apply the movements up to an instant, which must not be earlier than the last one."""
         minute = (instant - BEGIN) // MINUTE
         self._life.reach(minute)
         moves, index, cash = self._life.movements, self._next, self.cash
@@ -176,7 +176,7 @@ class Purse:
         self._minute, self._next, self.cash = minute, index, cash
 
     def pay(self, amount: int) -> Succeeded | Declined:
-        """Take a charge from it, or say why not."""
+        """Pay a charge, or decline it."""
         if self._life.limited[self._minute // DAY_MINUTES]:
             return Declined(Fault.LIMIT, "limit")
         if self.cash < amount:

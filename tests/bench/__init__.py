@@ -1,6 +1,6 @@
-"""Benchmarks: how fast the engine is beside what the same machine could do without it.
+"""Benchmarks: the engine's speed compared with what the same machine can do without it.
 
 `make bench` compares, in one run, signed posts alone, a hand-written durable loop, and the engine.
-`make bench-scale` looks at a million subscriptions, and at a payday. Nothing is set here that
-production does not have.
+`make bench-scale` measures a million subscriptions, and a payday. No setting here differs from
+production's.
 """

@@ -1,4 +1,4 @@
-"""How many signed payments the pretend gateway answers when nobody else has to think.
+"""How many signed payments the sandbox answers when no other process uses the CPU.
 
 The requests are signed beforehand and sent through a few sockets, many at a time; so that what is
 measured is the gateway. It must not be what limits the benchmark.

@@ -118,7 +118,7 @@ def measure(url: str, until: datetime) -> int:
 
 
 def environment(url: str) -> Mapping[str, str]:
-    """Settings for a forecast: a database, and a gateway that nobody asks."""
+    """Settings for a forecast: a database, and a gateway that is never called."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BILLING_")}
     return kept | {
         "BILLING_DATABASE_URL": url,

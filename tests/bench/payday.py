@@ -124,7 +124,7 @@ def _charge_all(ground: Stage) -> float:
 
 
 def add_history(connection: psycopg.Connection, charges: int) -> None:
-    """As many paid invoices and charges of years gone by, over the subscriptions there are.
+    """Insert that many paid invoices and charges of past years for the existing subscriptions.
 
     One in ten was refunded, and as many customers with wallets as refunds have left since.
     """

@@ -2,9 +2,9 @@
 
     python -m tests.bench.posts bare|loop
 
-`bare` sends signed posts and does nothing else. `loop` is what one would write by hand: tables of
-its own, claims and outcomes committed in groups, and nothing of the engine but its gateway client.
-It reads its job from stdin, says `ready`, begins at the next line, and tells how long it took.
+`bare` sends signed posts and does nothing else. `loop` is a hand-written loop: its own tables,
+claims and outcomes committed in groups, and nothing of the engine but its gateway client. It reads
+its job from stdin, says `ready`, begins at the next line, and tells how long it took.
 """
 
 import json

@@ -20,7 +20,7 @@ KINDS = ("bare", "loop", "engine")
 
 @dataclass(frozen=True)
 class Wallet:
-    """The runs against a wallet that takes so long, several of each kind."""
+    """Return the runs at one wallet delay, several of each kind."""
 
     milliseconds: int
     runs: Mapping[str, Sequence[Run]]

@@ -1,4 +1,4 @@
-"""The three runs that are compared, each over so many charges: bare posts, a loop, the engine."""
+"""The three runs that are compared, each with the same number of charges: bare, loop, engine."""
 
 import json
 import subprocess

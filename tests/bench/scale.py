@@ -103,7 +103,7 @@ def _fill(connection: psycopg.Connection, context: Context, size: int) -> None:
 
 
 def idle_ticks(context: Context) -> None:
-    """Everything that beat asks in one round, when nothing is due."""
+    """Send all ticks of one round of beat when nothing is due."""
     canceling.cancel_due(context)
     pausing.pause_due(context)
     pausing.resume_due(context)

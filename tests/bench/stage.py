@@ -1,6 +1,6 @@
-"""What a benchmark runs on: PostgreSQL, Redis and the pretend gateway, durable as in production.
+"""The servers of a benchmark: PostgreSQL, Redis and the sandbox, durable as in production.
 
-Everything is its own and is gone afterwards. It measures nothing.
+They are started for it and removed afterwards. It measures nothing.
 """
 
 import os
@@ -48,15 +48,15 @@ class Stage:
         return for_children(self.settings, {})
 
     def connect(self) -> psycopg.Connection:
-        """A connection of one's own, each statement committed by itself."""
+        """Open a separate connection that commits each statement."""
         return psycopg.connect(self.postgres.url, autocommit=True)
 
     def wallet_takes(self, milliseconds: int) -> None:
-        """Let every answer of the gateway take so long."""
+        """Set the delay of every answer of the gateway."""
         self.sandbox.control("PUT", "defaults", {"delay_ms": milliseconds})
 
     def start_engine(self, worker: list[str] | None = None) -> tuple[Child, Child]:
-        """Start a worker and a beat as anybody would, and return when both do their work."""
+        """Start a worker and a beat in the usual way, and return when both work."""
         parts = (
             programs.worker(self.settings, self.folder / "worker.log", self.environment),
             programs.beat(self.folder / "beat", self.folder / "beat.log", self.environment),
@@ -101,6 +101,6 @@ def stage(count: int, **settings: str) -> Iterator[Stage]:
 
 
 def forget_own_settings() -> None:
-    """Whatever this person's own engine is set to has no say here."""
+    """The developer's own settings are not used here."""
     for name in [name for name in os.environ if name.startswith("BILLING_")]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""The smallest benchmark, so that it never rots."""
+"""The smallest benchmark, so that it keeps working."""
 
 import json
 from datetime import timedelta
@@ -29,7 +29,7 @@ def test_the_smallest_benchmark_measures_all_three(tmp_path: Path) -> None:
 
 
 def test_the_plans_of_the_hot_statements_can_be_written(tmp_path: Path) -> None:
-    """Each is executed once as it is, on a small past, and explained; nothing of it stays."""
+    """Each statement is executed and explained once on a small database, and rolled back."""
     with stage(20) as ground, ground.connect() as connection:
         people.subscribe(connection, 20, real_now().replace(microsecond=0) - timedelta(minutes=1))
         payday.add_history(connection, 100)

@@ -145,7 +145,7 @@ class Merchant:
         return self.post(PAY, body, **options)
 
     def script(self, kind: str, call: str | None = None, **options: Any) -> None:
-        """Plan one misfortune; `times`, `skip`, `customer_id` and `number` are its own words."""
+        """Add one scripted fault; `times`, `skip`, `customer_id` and `number` are its own words."""
         match = {
             name: value
             for name, value in {
@@ -183,7 +183,7 @@ class Merchant:
 
 @dataclass
 class Customer:
-    """Somebody with an OVO account."""
+    """A customer with an OVO account."""
 
     id: str
     token_id: str = ""

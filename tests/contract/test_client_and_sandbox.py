@@ -181,7 +181,7 @@ def test_the_client_reads_the_answers_of_the_page(call: str) -> None:
             assert asked(client, call) == MEANING[call]
 
 
-def test_what_the_client_sends_has_the_fields_of_the_page(client: DokuGateway) -> None:
+def test_the_clients_payment_has_the_fields_of_the_page(client: DokuGateway) -> None:
     """The payment's body is the page's sample, but for the amount's type and the item's price."""
     sent = json.loads(client.compose(payment(PAGE_TOKEN)))
     sample = {

@@ -350,7 +350,7 @@ def test_a_refund_names_its_payment_by_number_and_request_id(merchant: Merchant)
 
 
 def test_a_refund_works_after_unbinding_and_the_order_is_on_record(merchant: Merchant) -> None:
-    """Money goes back to the wallet without a token; seq tells what came before what."""
+    """A refund reaches the wallet without a token; `seq` gives the order of the rows."""
     customer = merchant.linked()
     paid = merchant.pay(customer, 5_000)
     merchant.post(client.UNBIND, customer.unbinding())

@@ -24,7 +24,7 @@ def merchant(sandbox: SandboxProcess) -> Merchant:
     return Merchant(sandbox)
 
 
-# A number stands for a timestamp so many seconds from now.
+# A number means a timestamp this many seconds from now.
 WRONG_HEADERS: list[tuple[str, str | int | None, str]] = [
     ("Client-Id", None, "invalid_header_request"),
     ("Request-Id", None, "invalid_header_request"),
@@ -152,7 +152,7 @@ def test_a_wrong_field_is_refused_by_name(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff\xfe", b'{"amount": NaN}'])
 def test_a_body_that_is_no_json_object_is_refused(merchant: Merchant, body: bytes) -> None:
-    """Nonsense that is rightly signed is a fault of the body."""
+    """A correctly signed invalid body is rejected for its body."""
     assert merchant.post(client.PAY, body).code == "invalid_parameter"
 
 
@@ -167,7 +167,7 @@ def test_query_strings_bodies_of_gets_and_other_media_are_refused(merchant: Merc
 
 
 def test_unknown_paths_and_methods_have_their_own_envelopes(merchant: Merchant) -> None:
-    """A path that nobody serves has only a message; a wrong method an error that is a text."""
+    """An unknown path gets only a message; a wrong method gets an error that is a text."""
     unrouted = merchant.post("/ovo-open-api/v1/nothing", {})
     assert (unrouted.status, unrouted.json.keys()) == (404, {"message"})
     wrong = merchant.call("GET", client.PAY)
@@ -183,8 +183,8 @@ def _exchange(port: int, sent: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def test_what_is_not_http_ends_the_connection(sandbox: SandboxProcess) -> None:
-    """Nonsense, and heads or bodies without measure, get one answer and no second request."""
+def test_a_request_that_is_not_http_ends_the_connection(sandbox: SandboxProcess) -> None:
+    """Invalid HTTP and oversized heads or bodies get one answer; no second request is read."""
     pair = b"GET /_sandbox/health HTTP/1.1\r\nHost: x\r\n\r\n"
 
     assert _exchange(sandbox.port, b"NONSENSE\r\n\r\n" + pair).startswith(b"HTTP/1.1 400 ")

@@ -1,4 +1,4 @@
-"""Repeated Request-Ids and invoice numbers: money moves once, whatever is sent twice."""
+"""Repeated Request-Ids and invoice numbers: money moves once, also when they are sent twice."""
 
 import functools
 import threading

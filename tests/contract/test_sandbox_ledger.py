@@ -1,4 +1,4 @@
-"""The sandbox as a process: ledger, control door, state file, start and end."""
+"""The sandbox as a process: ledger, control API, state file, start and end."""
 
 import os
 import signal
@@ -173,7 +173,7 @@ def test_a_damaged_or_shared_state_file_is_refused(tmp_path: Path) -> None:
         start(shared)
 
 
-def test_what_stops_a_start_is_one_line_and_exit_1(sandbox: SandboxProcess, tmp_path: Path) -> None:
+def test_a_failed_start_is_one_line_and_exit_1(sandbox: SandboxProcess, tmp_path: Path) -> None:
     """Missing keys, a taken port, unusable paths: a reason on stderr, and no traceback."""
     without = run("--port", "0", SANDBOX_CLIENT_ID="MCH-1")
     assert without.returncode == 1
@@ -192,8 +192,10 @@ def test_what_stops_a_start_is_one_line_and_exit_1(sandbox: SandboxProcess, tmp_
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path, name: signal.Signals) -> None:
-    """One line on stdout, the port in its file, and exit 0 with open connections on a signal."""
+def test_the_sandbox_prints_its_address_and_ends_cleanly(
+    tmp_path: Path, name: signal.Signals
+) -> None:
+    """It prints one line, writes its port file, and exits with 0 on a signal."""
     port_file = tmp_path / "port"
     process = subprocess.Popen(
         [*COMMAND, "--port", "0", "--port-file", str(port_file)],

@@ -1,4 +1,4 @@
-"""Every scripted misfortune, from both sides: what the merchant sees and what the ledger knows."""
+"""Every scripted fault, from both sides: the merchant's answer and the sandbox's ledger."""
 
 import http.client
 import json
@@ -73,7 +73,7 @@ def test_a_script_without_times_meets_for_ever_until_cleared(merchant: Merchant)
 def test_a_script_that_cannot_happen_is_refused_with_its_reason(
     merchant: Merchant, script: object, reason: str
 ) -> None:
-    """A misspelt misfortune must not silently never come."""
+    """A misspelt fault is refused, because otherwise it would silently never happen."""
     with pytest.raises(ValueError, match=reason):
         merchant.sandbox.control("POST", "scripts", script)
     assert merchant.sandbox.control("GET", "scripts") == {"scripts": []}
@@ -162,7 +162,7 @@ def test_a_pending_payment_ends_after_so_many_queries(
 
 
 def test_a_pending_payment_ends_by_the_clock_or_never(merchant: Merchant) -> None:
-    """after_seconds counts on the business clock; without an end it stays for ever."""
+    """after_seconds uses the business clock; a payment without an end stays open."""
     merchant.sandbox.control("PUT", "clock", {"now": "2026-01-31T02:00:00Z"})
     customer = merchant.linked()
     merchant.script("pending", "pay", end="SUCCESS", after_seconds=90)
@@ -253,7 +253,7 @@ def test_a_lost_answer_may_or_may_not_have_moved_money(
     ],
 )
 def test_turned_away_has_left_no_trace(merchant: Merchant, code: str) -> None:
-    """Answers as if a header were wrong; the same request is good afterwards."""
+    """It is rejected as for a wrong header; the same request is accepted afterwards."""
     customer = merchant.linked()
     body = customer.payment(5_000, points=False, first=None)
     merchant.script("turn_away", "pay", code=code)
@@ -328,7 +328,7 @@ def test_an_invoice_can_be_called_used_although_it_was_not(merchant: Merchant) -
 
 
 def test_signatures_can_be_wrong_or_missing_over_a_true_answer(merchant: Merchant) -> None:
-    """The work is done and the body is right, but nothing proves it."""
+    """The work is done and the body is correct, but it has no valid signature."""
     customer = merchant.linked()
     merchant.script("wrong_signature", "pay")
     merchant.script("no_signature", "pay")
@@ -358,7 +358,7 @@ def test_an_amount_can_be_wrong_in_a_signed_answer(merchant: Merchant) -> None:
 
 
 def test_a_decision_and_an_accident_can_meet_in_one_request(merchant: Merchant) -> None:
-    """A decline whose answer is lost: FAILED on record, and nobody was told."""
+    """A decline whose answer is lost is FAILED in the ledger."""
     customer = merchant.linked()
     merchant.script("decline", "pay", number="INV-BOTH")
     merchant.script("drop_after", "pay", number="INV-BOTH")

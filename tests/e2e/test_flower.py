@@ -25,9 +25,9 @@ def get(engine: World, path: str) -> Any:
 
 def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World) -> None:
     """
-    Refund and cancel by name over HTTP; sent twice with a key, or delivered twice, they act once.
+    Refund and cancel tasks sent over HTTP twice with a key, or delivered twice, act once.
 
-    A malformed argument is refused, and the worker goes on.
+    A malformed argument is refused, and the worker continues.
     """
     engine = engine_with_flower
     engine.plan("gold")
@@ -121,10 +121,10 @@ def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
 
 def test_no_foreign_page_acts_through_an_operators_browser(engine_with_flower: World) -> None:
     """
-    A browser that knows the password and stands on another page, or on a name that leads here.
+    A browser with the password on another page, or on another host name of this server, is refused.
 
-    It is refused, nothing is allowed to that page, and no money moves; so is a form, whatever it
-    says of itself, and what would wait for a result.
+    That page gets no permission and no money moves. Forms of every content type are refused, and so
+    are calls that would wait for a result.
     """
     engine, url = engine_with_flower, engine_with_flower.stack.flower_url
     engine.plan("gold")

@@ -31,7 +31,7 @@ def good(database_url: str, redis_url: str, sandbox: SandboxProcess) -> dict[str
 
 @pytest.fixture
 def empty_database(shared_servers: Servers) -> Iterator[str]:
-    """A database that nobody has migrated."""
+    """A database without migrations."""
     with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE not_migrated")
         yield shared_servers.url("not_migrated")

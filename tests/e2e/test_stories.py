@@ -1,7 +1,7 @@
-"""Stories of months and years, told one after another to the same worker, beat and gateway.
+"""Stories of months and years, run one after another with the same worker, beat and gateway.
 
-Each meets an empty database and the clock at its begin. The gateway forgets nobody: customers of
-two stories have different names.
+Each starts with an empty database and the clock at its start. The gateway keeps its customers:
+those of two stories have different names.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def shared(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Worl
 
 @pytest.fixture
 def engine(shared: World) -> World:
-    """The processes, and nothing left of the story before."""
+    """The processes, without rows of the previous story."""
     shared.begin_anew()
     return shared
 
@@ -117,8 +117,8 @@ def test_a_trial_a_term_and_two_pauses_go_as_they_were_sold(engine: World) -> No
     """
     A trial converts at its end, which is its anchor, and one that is canceled costs nothing.
 
-    A term of three ends after the third. A pause over the end of February leaves it out: one
-    goes on at the anchor's 31st, the other from the day that is asked for.
+    A term of three periods ends after the third. A pause over the end of February skips it: one
+    subscription resumes on the anchor's 31st, the other on a chosen day.
     """
     engine.plan("trial", trial="14 days")
     engine.plan("term", cycles=3)
@@ -151,9 +151,9 @@ def test_a_trial_a_term_and_two_pauses_go_as_they_were_sold(engine: World) -> No
 
 def test_a_year_after_an_import_and_the_end_of_a_token(engine: World, tmp_path: Path) -> None:
     """
-    Renewals on the anchor that came along, month after month, and none of them a first payment.
+    Renewals follow the imported anchor month after month, and none is a first payment.
 
-    A token that ends takes no charge along: what is owed waits, and follows the new link.
+    An expired token loses no charge: the open invoice waits and is charged after the new link.
     """
     engine.plan("monthly")
     engine.plan("quarter", every="3 months")
@@ -249,9 +249,9 @@ def test_unused_days_are_paid_back_and_then_the_token_goes(engine: World) -> Non
 
 def test_a_decline_is_recovered_by_a_top_up_and_another_is_given_up(engine: World) -> None:
     """
-    Nothing is sent to a wallet that is short; one is topped up and pays, one never is and ends.
+    Short wallets get no charge: one is topped up and pays, one is never topped up and ends.
 
-    The ladder of two, five, seven and seven days ends when it was said to.
+    The steps of two, five, seven and seven days end on their date.
     """
     engine.plan("gold")
     engine.join("eko", "gold", cash=50_000)
@@ -281,9 +281,9 @@ def test_a_decline_is_recovered_by_a_top_up_and_another_is_given_up(engine: Worl
 
 def test_a_task_says_what_a_start_of_long_ago_would_charge(engine: World) -> None:
     """
-    Refused in one log line with the sum; with the word, the line that says it is done has it.
+    It is refused in one log line with the amount; with `backdate` the line of success has it.
 
-    The same key twice is one subscription; another key is one more of the same plan.
+    One key sent twice is one subscription; another key is a second one of the same plan.
     """
     engine.plan("gold", catch_up="latest")
     engine.join("lestari", "gold")

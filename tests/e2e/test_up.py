@@ -43,7 +43,7 @@ def up(home: Path, port: int, out: IO[bytes] | int) -> Iterator[subprocess.Popen
 
 
 def two_ports() -> int:
-    """A free port whose next is free, too; below those that the kernel gives to whoever asks."""
+    """A free port whose next one is free too, below the kernel's ephemeral ports."""
     drawn = Random()  # not the shared one, which every test process seeds alike
     while True:
         port = drawn.randrange(20_000, 30_000)
@@ -70,10 +70,10 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
     state_folder: Path,
 ) -> None:
     """
-    Links, first payments, renewals and a decline are told, and Flower shows the worker.
+    Links, first payments, renewals and a decline are printed, and Flower shows the worker.
 
-    SIGTERM leaves no process; a second start goes on with the same data. On a terminal it is one
-    panel with figures, processes and where things are, and Ctrl-C ends it.
+    SIGTERM leaves no process; a second start continues with the same data. On a terminal it is one
+    panel with figures, processes and addresses, and Ctrl-C ends it.
     """
     home, log, port = state_folder / "home", state_folder / "up.log", two_ports()
     with log.open("a+b") as out, up(home, port, out) as process:

@@ -1,4 +1,4 @@
-"""The whole engine as processes, and a hand on its clock and its customers' wallets."""
+"""The whole engine as processes, with control of its clock and its customers' wallets."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class World:
         self._begin()
 
     def begin_anew(self) -> None:
-        """Forget all that happened; only the gateway cannot."""
+        """Empty the database; the gateway keeps its state."""
         Kept(self.stack.settings.database, self.context.database).empty()
         self._told_before = len(self.pretend.ledger())
         self._begin()

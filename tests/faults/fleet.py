@@ -1,7 +1,7 @@
-"""Workers and beats that are started, struck and started again by hand.
+"""Workers and beats that a test starts, kills and starts again.
 
-The local stack revives what died; here a death lasts until somebody says otherwise. What the
-engine does meanwhile is not known here.
+The local stack restarts a process that died; here it stays dead until the test starts it. This
+module does not know what the engine does.
 """
 
 import os
@@ -56,7 +56,7 @@ class Fleet:
         return child
 
     def man(self, workers: Iterable[str] = ("one",), beats: Iterable[str] = ()) -> None:
-        """Have exactly these running, whatever an earlier test left; the others are killed."""
+        """Run exactly these processes; others of an earlier test are killed."""
         for crew, wanted, start in (
             (self.beats, set(beats), self.start_beat),
             (self.workers, set(workers), self.start_worker),
@@ -70,7 +70,7 @@ class Fleet:
         self.ready()
 
     def ready(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait until every worker that was started answers a ping; look after them meanwhile."""
+        """Wait until every started worker answers a ping, calling `meanwhile` during the wait."""
         wanted = set(self.workers)
         with Celery("ping", broker=self.settings.redis, set_as_current=False) as app:
 

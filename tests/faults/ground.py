@@ -1,4 +1,4 @@
-"""An engine on servers of its own, which can be taken away and given back under its feet.
+"""An engine on its own servers, which a test can stop and start again.
 
 A world of the stories, with PostgreSQL and Redis started here so that no other test notices when
 they go, and with workers and beats started by hand.
@@ -48,7 +48,7 @@ SETTINGS = {
 
 
 class Ground(World):
-    """A world under which the ground can shake."""
+    """A world whose servers can be stopped."""
 
     def __init__(self, stack: Stack, fleet: Fleet, postgres: Server, redis: Server) -> None:
         super().__init__(stack)
@@ -83,18 +83,18 @@ class Ground(World):
     def script(
         self, kind: str, customer: str = "", *, call: str = "pay", times: int = 1, **action: Any
     ) -> int:
-        """Let a misfortune happen, to one customer or to whoever comes, and return its number."""
+        """Add a scripted fault, for one customer or for any, and return its number."""
         match = {"call": call} | ({"customer_id": customer} if customer else {})
         body = {"match": match, "times": times, "action": {"kind": kind, **action}}
         return int(self.pretend.call("POST", "scripts", body)["scripts"][0]["id"])
 
     def met(self, script: int) -> int:
-        """How often a misfortune has happened."""
+        """Return how often a scripted fault has happened."""
         listed = self.pretend.call("GET", "scripts")["scripts"]
         return int(next(row["met"] for row in listed if row["id"] == script))
 
     def await_met(self, script: int, times: int = 1) -> None:
-        """Wait until a misfortune has happened so often."""
+        """Wait until a scripted fault has happened N times."""
         self.poll(lambda: self.met(script) >= times, f"script {script} met {times}")
 
     def debits(self, customers: Sequence[str]) -> list[int]:
@@ -117,7 +117,7 @@ class Ground(World):
 
     @property
     def now(self) -> datetime:
-        """Where the engine's clock stands."""
+        """Return the time of the engine's clock."""
         return self.context.clock.now()
 
     def jump(self, delta: timedelta) -> None:
@@ -136,7 +136,7 @@ class Ground(World):
                 connection.exec_driver_sql(f"UPDATE {table} SET leased_until = NULL")
 
     def shorten_leases(self, seconds: float) -> None:
-        """Let what is left of the invoices' leases be so long, by the database's clock."""
+        """Set the remaining time of the invoices' leases, by the database's clock."""
         with self.context.database.transaction() as connection:
             connection.exec_driver_sql(
                 "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => %s)"
@@ -185,7 +185,7 @@ class Ground(World):
         self.poll(often, "the sweep of charges ran")
 
     def ticked_out(self) -> None:
-        """Wait until ticks have failed for want of a database."""
+        """Wait until ticks have failed without a database."""
         log = self.fleet.workers["one"].program.log
         before = log.read_text().count("OperationalError")
         self.poll(lambda: log.read_text().count("OperationalError") > before + 5, "ticks failed")
@@ -202,13 +202,13 @@ class Ground(World):
         self.start_redis()
 
     def stop_redis(self, *, crash: bool = False) -> None:
-        """Take the message server away."""
+        """Stop the message server."""
         if crash:
             kill(self.redis.child)
         self.redis.child.end()
 
     def start_redis(self) -> None:
-        """Give the message server back."""
+        """Start the message server again."""
         self.redis.child.start()
         self.poll(lambda: servers.redis_problem(self.redis.url) is None, "Redis answers")
 

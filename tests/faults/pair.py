@@ -77,7 +77,7 @@ class Pair:
         return f"postgresql://{servers.DATABASE}@127.0.0.1:{self.proxy.port}/{servers.DATABASE}"
 
     def demote(self) -> None:
-        """Let the old primary take no more writes, but stay up, with every connection."""
+        """Make the old primary read-only; it keeps running with all its connections."""
         with psycopg.connect(self.old.url, autocommit=True) as admin:
             admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             admin.execute("SELECT pg_reload_conf()")

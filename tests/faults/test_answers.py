@@ -1,7 +1,7 @@
-"""Six ways an external call fails, for each of the seven calls, and how it ends all the same.
+"""Six ways an external call fails, for each of the seven calls, and how it is resolved.
 
-For each pair: the failure is met, nothing is guessed from it, and in the end the gateway's ledger
-and the rows say the same.
+For each pair: the failure happens, nothing is guessed from it, and in the end the rows equal the
+gateway's ledger.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 
 
 class Fail:
-    """One way of failing, for whichever call of a customer a story chooses; it is met once."""
+    """One way of failing, for a call of a customer that the story chooses; it happens once."""
 
     def __init__(self, engine: Engine, customer: str, way: str) -> None:
         self._engine, self._customer = engine, customer

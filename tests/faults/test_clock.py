@@ -1,4 +1,4 @@
-"""A clock that leaps a quarter ahead, and one that goes back by an hour."""
+"""A clock that jumps a quarter of a year ahead, and one that goes back by an hour."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -70,7 +70,7 @@ def test_answers_that_cannot_be_written_down_are_asked_for_again(
     ground: Ground, crash: bool, work: str
 ) -> None:
     """
-    PostgreSQL is away when the answers come: nothing is guessed from what was heard and lost.
+    PostgreSQL is away when the answers come: nothing is guessed from the lost answers.
 
     The rows still say that payments may exist. When they are asked about, the gateway knows.
     """
@@ -89,13 +89,13 @@ def test_answers_that_cannot_be_written_down_are_asked_for_again(
 
 
 def idle(ground: Ground) -> bool:
-    """Whether the worker has nothing of the queue `charges` in hand."""
+    """Return whether the worker has no message of the queue `charges`."""
     active = ground.messenger.control.inspect(timeout=2, limit=1).active() or {}
     return not any(task["name"] == "charges.collect" for work in active.values() for task in work)
 
 
 def test_ticks_outlive_a_database_that_is_away(ground: Ground) -> None:
-    """Ticks fail, each with a line in the log and none with the end of a process; then go on."""
+    """Failing ticks write a log line and end no process; work continues afterwards."""
     ground.stop_postgres()
     ground.ticked_out()
     refused = ground.run("doctor")

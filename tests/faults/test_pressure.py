@@ -1,6 +1,6 @@
-"""A flood of renewals and slow wallets: what else there is to do is done meanwhile.
+"""Many renewals and slow wallets: other work is done at the same time.
 
-One worker as anybody would start it, which serves every queue.
+One worker with the usual options serves every queue.
 """
 
 from collections.abc import Iterator
@@ -34,9 +34,9 @@ def test_slow_wallets_stop_neither_ticks_nor_refunds_nor_the_queue_from_being_sh
     ground: Ground,
 ) -> None:
     """
-    While every process that charges waits for a wallet, a refund is done, long before the flood.
+    A refund is done while every charging process waits for a wallet, long before the renewals.
 
-    Ticks go on, and the queue holds no more batches than it may, whatever is due.
+    Ticks continue, and the queue never holds more batches than its limit.
     """
     ground.fleet.man(["one"], ["one"])
     [early] = ground.members(1, "early")

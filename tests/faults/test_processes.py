@@ -72,7 +72,7 @@ def test_a_pool_child_killed_in_the_middle_of_a_batch_charges_nobody_twice(
     """
     The message comes back to the pool's next child, which finds nothing left to claim.
 
-    What was on the wire is asked about, and found to be paid.
+    The charge on the wire gets a status query, and is found to be paid.
     """
     ground.fleet.man(["one"])
     people = ground.members(3, "child")
@@ -118,15 +118,15 @@ def test_a_killed_worker_costs_less_than_a_minute(ground: Ground) -> None:
     assert ground.debits(people) == [1] * 12
 
 
-def test_what_a_killed_worker_had_fetched_is_begun_again_within_a_minute(
+def test_a_killed_workers_fetched_batch_is_started_again_within_a_minute(
     ground: Ground,
 ) -> None:
     """
-    A batch that was fetched and not yet claimed died with its worker; its message is not back yet.
+    A worker was killed with a fetched but unclaimed batch; Celery has not redelivered the message.
 
-    Nobody waits for the message: when the lease of the invoices has ended a tick sends them anew.
-    Until then nobody touches them. That it ends within the minute is read from its row, and all
-    but its last second is taken as over, which is 45 s of doing nothing.
+    The message is not needed: when the lease of the invoices has ended, a tick sends them again.
+    Until then no worker touches them. The test reads from the row that the lease ends within the
+    minute, and shortens it to one second to save 45 s of waiting.
     """
     ground.fleet.man(["one"])
     people = queued(ground, 4, "fetched")
@@ -152,7 +152,7 @@ def test_what_a_killed_worker_had_fetched_is_begun_again_within_a_minute(
 
 
 def test_a_killed_beat_delays_and_loses_nothing(ground: Ground) -> None:
-    """While beat is dead nothing is due for anybody; the next one finds all of it."""
+    """While beat is dead no work is found; the next beat finds all of it."""
     ground.fleet.man(["one"], beats=["one"])
     people = ground.members(6, "beat")
     kill(ground.fleet.beats["one"])
@@ -171,8 +171,8 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch(
     """
     The batch that is on the wire is finished and settled: nothing is left unknown.
 
-    What the worker had fetched and not begun goes back to the queue for the next one. (A soft
-    stop always takes its whole time, one HTTP timeout and ten seconds: Celery sleeps through it.)
+    Fetched but unstarted messages go back to the queue for the next worker. (A soft stop always
+    takes its whole time, one HTTP timeout and ten seconds, because Celery sleeps.)
     """
     ground.fleet.man(["one"])
     people = caught_in_flight(ground, 8, f"stop-{stop.name.lower()}", seconds=1)
@@ -242,7 +242,7 @@ def test_messages_that_are_lost_doubled_or_out_of_order_change_nothing(ground: G
 
 
 def test_the_kill_switch_stops_a_wave_at_the_batch_that_is_on_the_wire(ground: Ground) -> None:
-    """What was claimed is finished and settled; nothing new is claimed until charging starts."""
+    """Claimed charges are finished and settled; nothing new is claimed until charging starts."""
     ground.fleet.man(["one"], beats=["one"])
     people = caught_in_flight(ground, 12, "switch", seconds=2.5)
     operations.stop_charging(ground.context, Actor("on call", "a wrong price"))

@@ -1,6 +1,6 @@
 """Redis emptied, crashed, restarted, away and frozen: messages are hints, rows are the truth.
 
-The server is the file's own, so that nobody else's messages are lost.
+The server belongs to this file, so that no other test's messages are lost.
 """
 
 import base64
@@ -50,7 +50,7 @@ def begin_a_wave(ground: Ground, plan: str, seconds: float) -> list[str]:
 
 
 def end_of_the_wave(ground: Ground, people: list[str]) -> None:
-    """Everybody is charged, once, by the very processes that were there before."""
+    """All customers are charged once, by the same processes as before."""
     ground.poll(lambda: ground.charges(people) == ["succeeded"] * 12, "all are charged", 60)
     assert ground.debits(people) == [1] * 12
     assert all(child.running for child in ground.fleet.crew.children)
@@ -60,8 +60,8 @@ def test_a_flush_in_the_middle_of_a_wave_loses_nobody(ground: Ground) -> None:
     """
     FLUSHALL takes the waiting batches, the unacknowledged one, and every binding.
 
-    The batch on the wire is settled as if nothing had happened; the others are sent anew when
-    their leases end (here they end at once: it is 45 s of doing nothing).
+    The batch on the wire is settled normally; the others are sent again when their leases end (the
+    test ends them at once to save 45 s of waiting).
     """
     people = begin_a_wave(ground, "flush", seconds=2)
     ground.broker().flushall()
@@ -82,9 +82,9 @@ def test_worker_and_beat_survive_a_restart_by_themselves(ground: Ground, crash: 
 
 def test_redis_may_be_away_for_a_while(ground: Ground) -> None:
     """
-    Without Redis a batch on the wire is settled, and callers are told so within a bounded time.
+    Without Redis a batch on the wire is settled, and callers get an error in a bounded time.
 
-    When it is back, worker and beat find it, and work goes on.
+    When it is back, worker and beat reconnect, and work continues.
     """
     people = begin_a_wave(ground, "away", seconds=2)
     ground.stop_redis()
@@ -144,10 +144,10 @@ def in_hand(ground: Ground, queue: str) -> set[str]:
 
 def test_a_message_that_cannot_be_acknowledged_holds_no_place(ground: Ground) -> None:
     """
-    A worker none of whose batches can be acknowledged fetches the others all the same.
+    A worker that can acknowledge no batch still fetches the others.
 
-    Redis lets it read and refuses to take a message out: no error ends the connection, so that a
-    place which is not given back would be lost until somebody starts the worker anew.
+    Redis allows reads and refuses to remove a message: no error ends the connection, so that a
+    prefetch slot that is not released would be lost until the worker restarts.
     """
     left_over = in_hand(ground, "charges")  # by a Redis that was restarted, of other tests
     people = begin_a_wave(ground, "unacknowledged", seconds=2)
@@ -253,7 +253,7 @@ def malformed() -> list[bytes]:
 
 
 def test_a_malformed_message_kills_no_worker(ground: Ground) -> None:
-    """Whatever lies in a queue, the same worker takes it, drops it, and charges the next wave."""
+    """The worker takes any message of a queue, drops an invalid one, and charges the next wave."""
     worker, broker = ground.fleet.workers["one"], ground.broker()
     started = worker.pid
     # What it had in hand when Redis was restarted comes back later; two processes have one each.

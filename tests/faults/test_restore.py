@@ -1,4 +1,4 @@
-"""A database that is older than the truth, and one that is in the wrong hands.
+"""A restored older database, and a copied one with another gateway.
 
 The first was restored from a snapshot and lacks the last day's charges; the second is a copy that
 is pointed at another gateway.
@@ -27,7 +27,7 @@ QUARTER_OF_AN_HOUR = timedelta(minutes=15)
 
 @pytest.fixture
 def ground() -> Iterator[Ground]:
-    """An engine of the test's own, for its database is swapped or given away."""
+    """The test's own engine, because its database is replaced or copied."""
     with grounds() as there:
         yield there
 
@@ -53,10 +53,10 @@ def payments(ground: Ground) -> list[tuple[object, ...]]:
 
 def test_a_restored_database_meets_its_own_charges_at_the_gateway(ground: Ground) -> None:
     """
-    A day's charges were made, lost, declined, turned away; last night's snapshot is what is left.
+    A day of charges with all outcomes; then last night's backup is restored.
 
-    The same charges are composed again with the same Request-Ids. The gateway answers with what
-    it had answered, nobody is debited a second time, and the rows end equal to the ledger.
+    The same charges are composed again with the same Request-Ids. The gateway repeats its answers,
+    no customer is debited twice, and the rows end equal to the ledger.
     """
     ground.fleet.man(["one"], beats=["one"])
     people = ground.members(6, "restored")
@@ -129,9 +129,9 @@ def asked(gateway: SandboxProcess) -> dict[str, int]:
 
 def test_a_copy_that_is_pointed_elsewhere_charges_nobody(ground: Ground) -> None:
     """
-    A staging copy of production, or the reverse: no charge, no question, no refund, no unbind.
+    A staging copy of production, or the reverse, sends no charge, status query, refund or unbind.
 
-    `billing start-charging` is a person's word that the copy belongs to the new gateway.
+    With `billing start-charging` an operator confirms that the copy belongs to the new gateway.
     """
     ground.fleet.man(["one"], beats=["one"])
     people = ground.members(5, "copied")

@@ -1,7 +1,7 @@
-"""Nothing private in anything that somebody reads: logs, events, Flower, the command line.
+"""No private data in logs, events, Flower and the command line.
 
-A story with every kind of trouble is played through real processes, at the most talkative log
-level; then everything that came out of it is searched.
+A story with every kind of failure runs in real processes at the most verbose log level; then all of
+its output is searched.
 """
 
 import json
@@ -71,7 +71,7 @@ def say(ground: Ground, heard: Heard, *lines: str) -> None:
 
 
 def test_no_secret_is_in_anything_that_is_read(ground: Ground) -> None:
-    """No token, phone, e-mail, key or signature, in whatever went wrong."""
+    """No token, phone, e-mail, key or signature is in any output, also of failures."""
     heard = Heard()
     flower = start_flower(ground)
     ground.fleet.man(["one"], beats=["one"])

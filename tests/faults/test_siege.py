@@ -33,7 +33,7 @@ def _in_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(300)  # 42 s on an idle machine, and its own bound is 240 s
 def test_a_short_siege_is_held() -> None:
     """
-    300 charges, 6 SIGKILLs, Redis flushed and killed, PostgreSQL crashed: nobody pays twice.
+    300 charges, 6 SIGKILLs, Redis flushed and killed, PostgreSQL crashed: no customer pays twice.
 
     Nothing is lost or left unresolved either; the verdict is read from the gateway's ledger.
     """
@@ -122,7 +122,7 @@ def test_the_verdict_sees_what_it_is_there_for() -> None:
 
 
 def test_the_verdict_knows_whom_a_hard_decline_ended() -> None:
-    """Who was told pays no more; whose answer was lost goes on; nobody else meets such a word."""
+    """A delivered hard decline ends a customer's charges, a lost one does not; no other has one."""
     people = People(None, Random(1), ["ends", "stays"])  # type: ignore[arg-type]  # asks nobody
     people.refused, people.dormant = ["ends"], ["stays"]
     lost: dict[str, Any] = {"status": "FAILED", "moves": 0}

@@ -22,7 +22,7 @@ PLAYED: dict[int, Result] = {}
 
 
 def told(result: Result) -> str:
-    """What is wrong, and how it came to that."""
+    """Return what is wrong, with the history that led to it."""
     return "\n".join([f"seed {result.seed}", *result.findings, *result.trace])
 
 
@@ -37,7 +37,7 @@ def first_of(seed: int, servers: Servers, admin: psycopg.Connection) -> Result:
 def test_every_promise_holds_after_a_storm(
     shared_servers: Servers, admin: psycopg.Connection, seed: int
 ) -> None:
-    """Whatever breaks, no invoice is debited twice, nothing is lost, and all is on record."""
+    """Under all faults no invoice is debited twice, nothing is lost, and everything is recorded."""
     result = first_of(seed, shared_servers, admin)
 
     assert not result.findings, told(result)
@@ -49,10 +49,9 @@ def test_every_promise_holds_after_a_storm(
 def test_every_rule_holds_after_a_wide_storm(
     shared_servers: Servers, admin: psycopg.Connection, seed: int
 ) -> None:
-    """Whatever people combine, money and paid days are kept, no plan is lost, no row stops all.
+    """In all combinations money and paid days add up, no intent is lost, no row stops others.
 
-    Nearly every combination, payouts of a balance, pages of proxies and spoilt rows are met by the
-    way.
+    Nearly every combination, payouts of credit, pages of proxies and corrupt rows happen in them.
     """
     result = run_seed(seed, shared_servers, admin, wide=True)
 
@@ -65,7 +64,7 @@ def test_every_rule_holds_after_a_wide_storm(
 
 
 def test_a_seed_decides_everything(shared_servers: Servers, admin: psycopg.Connection) -> None:
-    """The same seed gives the same storm, line by line, so that a failure can be looked at."""
+    """The same seed gives the same storm, line by line, so that a failure can be examined."""
     first = first_of(FIXED[0], shared_servers, admin)
     second = run_seed(FIXED[0], shared_servers, admin)
 

@@ -64,8 +64,8 @@ def test_workers_move_to_the_new_primary_by_themselves(pair: Pair, ground: Groun
     """
     A switchover under a wave: two charges on the wire, two claimed, two batches in Redis.
 
-    Nobody is started again, nobody is charged twice, and the wave and the next one are done
-    within the bound; the old primary has none of it.
+    No process is restarted, no customer is charged twice, and both waves are done within the limit;
+    the old primary has none of their rows.
     """
     ground.fleet.man(["one"], beats=["one"])
     before = [child.pid for child in ground.fleet.crew.children]
@@ -92,7 +92,7 @@ def test_workers_move_to_the_new_primary_by_themselves(pair: Pair, ground: Groun
 
 
 def test_a_list_of_hosts_leads_to_the_one_that_takes_writes(pair: Pair) -> None:
-    """Without an address that moves, both hosts stand in the URL; the copy is passed over."""
+    """Without a moving address, both hosts are in the URL, and the read-only one is skipped."""
     new, old = (socket_of(server).parent for server in (pair.new, pair.old))
     database = Database(f"postgresql+psycopg://billing@/billing?host={new},{old}")
 

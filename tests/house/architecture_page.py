@@ -52,7 +52,7 @@ def units() -> list[str]:
 
 
 def imported() -> dict[str, set[str]]:
-    """What each package and module of the picture imports of the others, as it stands in code."""
+    """Return which packages and modules of the picture import each other, read from the code."""
     known = units()
     found: dict[str, set[str]] = {unit: set() for unit in known}
     for module in modules(*PACKAGES):
@@ -105,7 +105,7 @@ def first_line(path: Path) -> str:
 
 
 def files_of_services() -> dict[str, list[Path]]:
-    """The modules of each group of services; those in no group stand under an empty name."""
+    """The modules of each group of services; those in no group are under an empty name."""
     folders = {"": ROOT / SERVICES} | {name: ROOT / SERVICES / name for name in OF_SERVICES}
     return {
         name: [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]

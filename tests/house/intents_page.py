@@ -1,6 +1,6 @@
 """The page of intents, made from the table in the code.
 
-Write it anew with `python -m tests.house.intents_page > docs/intents.md`.
+Write it again with `python -m tests.house.intents_page > docs/intents.md`.
 """
 
 import sys

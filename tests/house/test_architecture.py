@@ -111,7 +111,7 @@ def test_charge_path_is_in_call_order() -> None:
 
 
 def test_files_to_read_first_are_eight() -> None:
-    """Somebody new reads eight files; that they exist is checked with all others."""
+    """A new reader starts with eight files; another test checks that they exist."""
     _, _, section = TEXT.partition("## The eight files to read first\n")
     files = re.findall(r"^[1-9]\. `([\w/]+\.py)`: ", section.partition("\n## ")[0], re.MULTILINE)
 
@@ -161,7 +161,7 @@ def test_named_tests_exist(name: str) -> None:
 
 
 def test_security_page_names_a_test_for_each_threat() -> None:
-    """A defence without a test is a claim."""
+    """Every threat's defence names a test."""
     _, _, section = (ROOT / "SECURITY.md").read_text().partition("## Threats")
     lines = section.partition("\n## ")[0].splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| threat")]

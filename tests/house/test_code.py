@@ -9,6 +9,9 @@ from tests.house.tree import PACKAGES, Module, modules
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
+NAMELESS = ("it", "one", "they", "what", "whatever", "who", "whoever")
+"""With what a test's name does not begin: a reader of the name alone asks which one it is about."""
+
 # Alembic writes these in its own form, and one that was released is never edited.
 GENERATED = "billing/store/migrations/versions/"
 
@@ -90,6 +93,18 @@ def test_every_test_states_its_promise() -> None:
     ]
 
     assert silent == []
+
+
+def test_every_test_names_its_subject() -> None:
+    """The name of a test begins with its subject: `test_a_link_is_polled`, not `test_it_is_…`."""
+    nameless = [
+        module.at(function, function.name)
+        for module in modules("tests")
+        for function in functions(module)
+        if function.name.startswith(tuple(f"test_{word}_" for word in NAMELESS))
+    ]
+
+    assert nameless == []
 
 
 def test_no_float_is_near_money_or_dates() -> None:

@@ -1,4 +1,4 @@
-"""Every command helps: an example that can be typed, and a suggestion for a slip of the finger."""
+"""Every command's help has an example that works, and a typo gets a suggestion."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def epilogs(command: object = None, words: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def slip(word: str) -> str:
-    """The word with its last two letters the wrong way round; a very short one with one more."""
+    """Return the word with its last two letters swapped; a very short one gets one more letter."""
     turned = word[:-2] + word[-1] + word[-2]
     return turned if turned != word and len(word) > 2 else word + word[-1]
 

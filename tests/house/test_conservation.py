@@ -24,7 +24,7 @@ MOVING = {
 
 
 def texts(module: Module) -> list[str]:
-    """The texts in a module, each with what stands between its pieces."""
+    """Return the texts of a module, each with the code between its parts."""
     return [
         "".join(
             part.value
@@ -59,15 +59,15 @@ def test_only_two_modules_write_where_money_is() -> None:
 
 
 def test_an_undone_invoice_is_all_that_balances_write() -> None:
-    """What a void invoice took goes back to its credits; no money of a charge moves there."""
+    """A void invoice's used credit returns to its credits; no money of a charge moves there."""
     [balances] = [m for m in engine() if m.name == "billing/store/queries/balances.py"]
     found = [each for each in texts(balances) if WRITES.search(each)]
     assert len(found) == 1
     assert "returned = amount" in found[0]
 
 
-def test_one_module_calls_what_moves_money() -> None:
-    """Every feature that gives money back asks `returns`, which adds the parts up."""
+def test_only_one_module_calls_the_functions_that_move_money() -> None:
+    """Every feature that returns money calls `returns`, which adds up the parts."""
     calling = {
         module.name
         for module in engine()
@@ -80,7 +80,7 @@ def test_one_module_calls_what_moves_money() -> None:
 
 
 def test_the_parts_are_moved_by_one_function() -> None:
-    """`write_split` stands in one place, behind the check of the domain."""
+    """`write_split` is called in one place, after the check of the domain."""
     [mover] = [module for module in engine() if module.name == MOVER]
     writers = [
         function.name

@@ -17,13 +17,13 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
 def pages() -> str:
-    """The README, and whatever stands in docs/."""
+    """The README, and the pages of docs/."""
     found = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
     return "\n".join(page.read_text() for page in found)
 
 
 def papers() -> str:
-    """The pages, and what stands beside the README."""
+    """The pages, and the other documents beside the README."""
     return "\n".join([pages(), *(path.read_text() for path in sorted(ROOT.glob("[A-Z]*.md")))])
 
 
@@ -98,7 +98,7 @@ def test_no_page_links_to_nothing() -> None:
 
 
 def test_make_alone_lists_the_targets() -> None:
-    """Every target that people are told of exists, and `make` says so without doing anything."""
+    """Every documented `make` target exists; a dry run of `make` proves it."""
     listed = subprocess.run(
         ["make", "--no-print-directory", "-C", str(ROOT)],
         capture_output=True, text=True, check=True,
@@ -120,7 +120,7 @@ def test_no_page_names_a_make_target_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", ["CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md"])
 def test_the_papers_of_the_house_exist(name: str) -> None:
-    """Operators read what changed, developers why and how, and who finds a hole whom to tell."""
+    """Changes, decisions, contributing and security each have their document."""
     assert (ROOT / name).read_text().startswith("# ")
 
 

@@ -171,7 +171,7 @@ def test_messages_use_the_words_of_the_glossary() -> None:
 
 
 def test_words_that_are_ruled_out_are_found() -> None:
-    """A word is found in a name, in a sentence and across blanks; a part of a word is not one."""
+    """A word is found in a name, in a sentence and across blanks; a part of a word is not found."""
     assert ruled_out("charge.written_off") == ["written off"]
     assert ruled_out("Money is given back.") == ["given back"]
     assert ruled_out("no_bills") == []

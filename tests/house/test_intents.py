@@ -13,11 +13,11 @@ WRITER = "billing/services/subscriptions/intents.py"
 
 
 def test_the_page_of_intents_is_the_table_of_the_code() -> None:
-    """Write it anew with: python -m tests.house.intents_page > docs/intents.md."""
+    """Write it again with: python -m tests.house.intents_page > docs/intents.md."""
     assert (ROOT / "docs/intents.md").read_text() == page()
 
 
-def test_one_module_writes_what_is_planned() -> None:
+def test_only_one_module_writes_intents() -> None:
     """No other service names a column of an intent in a statement that changes a subscription."""
     found = [
         module.at(node, keyword.arg or "")

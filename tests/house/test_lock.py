@@ -27,7 +27,7 @@ def test_every_line_is_a_pin_with_hashes(lock: str) -> None:
 
 
 def test_the_lock_names_no_place() -> None:
-    """Whoever installs decides from where; a mirror's address is nobody else's business."""
+    """The installer chooses the package index: the lock file names no mirror's address."""
     text = (ROOT / "requirements.lock").read_text()
 
     assert re.findall(r"\S*://\S*|^-.*|\S+ @ \S+", text, re.MULTILINE) == []

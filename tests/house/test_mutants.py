@@ -46,7 +46,7 @@ def test_a_patch_that_does_not_fit_is_told(text: str) -> None:
 
 
 def result(status: int | None, *failed: str, tests: int = 3) -> PytestResult:
-    """A run that came to this."""
+    """Build a run with this result."""
     return PytestResult(failed, tests, 1.0, status, Path("log"))
 
 

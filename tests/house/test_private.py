@@ -1,4 +1,4 @@
-"""Nothing in the tree says where it was made, by whom, or how to get in."""
+"""The tree contains no trace of its authors or machines, and no credentials."""
 
 import re
 
@@ -25,7 +25,7 @@ API_PAGE = {"cobacobacoba9999@gmail.com"}
 
 @pytest.mark.parametrize("what", PATTERNS)
 def test_no_file_contains(what: str) -> None:
-    """A clone tells a stranger nothing about its makers, and opens no door."""
+    """A clone shows nothing about its authors, and contains no credentials."""
     pattern = re.compile(PATTERNS[what])
     found = [
         f"{name}:{number}: {line.strip()[:80]}"

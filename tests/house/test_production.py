@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile name only what exists, and give nothing away.
+"""docker-compose.yml and Dockerfile name only what exists, and contain no secrets.
 
 No container is started: a machine without Docker runs these too.
 """
@@ -106,7 +106,7 @@ def test_every_command_of_a_service_exists(name: str) -> None:
 
 
 def test_every_variable_of_a_service_is_a_setting() -> None:
-    """No service is told something that nobody reads."""
+    """No service gets a setting that it does not read."""
     given = {variable for service in SERVICES.values() for variable in service["environment"]}
     of_flower = {f"FLOWER_{name.upper()}" for name in flower.options.options}
 
@@ -119,7 +119,7 @@ def test_the_worker_is_told_every_setting() -> None:
 
 
 def test_flower_is_told_where_the_messages_are_and_no_other_secret() -> None:
-    """It has neither the database nor a key: whoever takes it over has the queue alone."""
+    """It has neither the database nor a key: an attacker in it can reach only the queue."""
     told = SERVICES["flower"]["environment"].keys()
 
     assert {name for name in told if SECRET.search(name)} == {
@@ -147,7 +147,7 @@ def test_no_secret_has_a_usable_default() -> None:
 
 
 def test_the_example_has_what_compose_asks_for() -> None:
-    """Whoever fills in .env.example has filled in all that is needed, and nothing else."""
+    """.env.example lists all the needed settings, and no others."""
     needed = set(VARIABLE.findall((ROOT / "docker-compose.yml").read_text()))
     offered = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
 
@@ -179,7 +179,7 @@ def test_only_flower_can_be_reached_and_from_this_host_only() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_containers_can_write_nothing_and_gain_nothing(name: str) -> None:
-    """A hole in a process is a hole in a read-only room without privileges."""
+    """Every container is read-only and without privileges."""
     service = OURS[name]
 
     assert service["read_only"]
@@ -190,7 +190,7 @@ def test_our_containers_can_write_nothing_and_gain_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
 def test_a_service_comes_back_and_can_be_asked_how_it_is(name: str) -> None:
-    """Restarts, health and bounded logs are everybody's."""
+    """Every service has a restart policy, a health check and bounded logs."""
     service = SERVICES[name]
 
     assert service["restart"] == "unless-stopped"
@@ -230,7 +230,7 @@ def test_the_sandbox_is_where_a_worker_may_call_it() -> None:
 
 
 def test_volumes_and_networks_are_declared() -> None:
-    """What a service mounts or joins exists, and data of PostgreSQL 18 are where it looks."""
+    """Mounted volumes and joined networks exist, and PostgreSQL 18's data are at its path."""
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
     networks = {network for service in SERVICES.values() for network in service.get("networks", [])}
 

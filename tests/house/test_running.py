@@ -1,4 +1,4 @@
-"""What production runs, run here: Flower closed, health that tells, and nothing left to `dev`."""
+"""Production's parts, run here: a closed Flower, true health checks, and no default to `dev`."""
 
 import http.client
 import os
@@ -52,7 +52,7 @@ def flower_environment(redis_url: str, login: str = LOGIN) -> dict[str, str]:
 
 
 def status(port: int, path: str, method: str = "GET", login: str = "") -> int:
-    """What Flower answers; 0 when nobody does."""
+    """Return Flower's status; 0 without an answer."""
     headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -137,7 +137,7 @@ def test_flower_does_not_start_without_a_password(login: str) -> None:
 def test_the_health_of_beat_is_whether_its_ticks_arrive(
     database_url: str, redis_url: str, ago: str, healthy: bool
 ) -> None:
-    """It is told from the database, whatever else the doctor finds wrong."""
+    """It is read from the database, also when the doctor finds other faults."""
     with psycopg.connect(database_url.replace("+psycopg", "", 1)) as connection:
         connection.execute(LAST_TICK, (ago,))
     environment = engine_environment(redis_url) | {"BILLING_DATABASE_URL": database_url}

@@ -71,7 +71,7 @@ def errors(code: str, place: Path) -> list[str]:
 def test_mypy_finds_a_mistake_about_a_row(
     tmp_path: Path, right: str, wrong: str, said: str
 ) -> None:
-    """A name that is no column, a fact that is left out: each is one error, all else is none."""
+    """An unknown column and a missing field are one error each, and there are no others."""
     assert errors(RIGHT, tmp_path) == []
 
     [error] = errors(RIGHT.replace(right, wrong), tmp_path)

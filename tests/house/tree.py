@@ -1,4 +1,4 @@
-"""What the house tests look at: the modules, the tracked files, the commands. It judges nothing."""
+"""The input of the house tests: modules, tracked files and commands. It checks nothing itself."""
 
 import ast
 import subprocess

@@ -14,7 +14,7 @@ FAULTS = Faults({})
 
 
 class Answering:
-    """The real client, with some calls answered by somebody else; `calls` are their names."""
+    """The real client, with some calls answered by test functions; `calls` are their names."""
 
     def __init__(self, inner: Any, **others: Callable[..., Any]) -> None:
         self.inner = inner
@@ -32,14 +32,14 @@ class Answering:
 
 
 def answer_with(engine: Engine, **others: Callable[..., Any]) -> Answering:
-    """Let the engine meet a gateway whose named calls are answered otherwise."""
+    """Replace the answers of the named gateway calls."""
     made = Answering(engine.context.gateway, **others)
     engine.context = replace(engine.context, gateway=made)
     return made
 
 
 def answer_as_before(engine: Engine, answering: Answering) -> None:
-    """Let the engine meet the gateway that it met before."""
+    """Restore the original gateway."""
     engine.context = replace(engine.context, gateway=answering.inner)
 
 
@@ -50,6 +50,6 @@ def paid_with(http_status: int, body: bytes) -> Callable[[SealedPayment], Outcom
 
 
 def status_with(http_status: int, body: bytes) -> Callable[[str, str, int], StatusOutcome]:
-    """Answer a question with an unsigned page."""
+    """Answer a status query with an unsigned page."""
     answer = Answer(http_status, body, Trust.MISSING)
     return lambda identifier, number, amount: statuses.status(answer, identifier, number, amount)

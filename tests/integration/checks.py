@@ -1,6 +1,6 @@
-"""What must hold after every test, whatever its story was.
+"""The invariants that must hold after every test.
 
-The gateway keeps a ledger of its own; it and our rows have to agree to the last rupiah.
+The gateway's own ledger and our rows must agree to the last rupiah.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def check(engine: "Engine") -> None:
 def differences(engine: "Engine") -> list[str]:
     """Where the gateway's ledger and our rows disagree about money that moved.
 
-    It is asked about whom it can know, those who ever had a wallet: an import brings thousands.
+    Only customers who ever had a wallet are compared: an import can add thousands of others.
     """
     found = []
     told_of = (
@@ -55,7 +55,7 @@ def differences(engine: "Engine") -> list[str]:
 
 
 def moves_without_event(engine: "Engine") -> list[Row]:
-    """Charges and refunds whose last event does not tell the state that they are in."""
+    """Return the charges and refunds whose last event does not match their state."""
     return engine.rows("""
         SELECT id, status, kind FROM (
             SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c

@@ -1,4 +1,4 @@
-"""The `billing` command in this process, against an engine of the tests."""
+"""The `billing` command in this process, with a test's engine."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The whole engine in one process, against a real database and a real pretend gateway.
+"""The whole engine in one process, with a real database and a sandbox process.
 
 It does what workers and beat do, in the order of the beat table, and moves the test clock from
 one stretch of due work to the next. It knows no Celery and mocks nothing.
@@ -77,7 +77,7 @@ class Engine:
             self.context = replace(self.context, database=where.database, clock=clock)
 
     def close(self) -> None:
-        """Let go of the threads, and of a database of its own."""
+        """End the threads, and drop its own database."""
         self.context.pool.shutdown()
         if self._is_its_own:
             self.context.database.dispose()
@@ -92,11 +92,11 @@ class Engine:
 
     @property
     def now(self) -> datetime:
-        """Where the test clock stands."""
+        """Return the time of the test clock."""
         return self.context.clock.now()
 
     def set_clock(self, at: datetime) -> None:
-        """Put the clock somewhere later, without doing what is due."""
+        """Set the clock to a later instant, without doing the due work."""
         operations.set_clock(self.context, at, OPERATOR)
 
     def tick(self, ticks: Sequence[str] = TICKS) -> None:
@@ -127,7 +127,7 @@ class Engine:
                     linking.attend(c, wallet)
 
     def run(self) -> None:
-        """Do all that is due now; fails when something is due and nothing happens to it."""
+        """Do all the work that is due now; fails when due work does not progress."""
         for rounds in range(50):
             due = self.due_ticks()
             if not due:
@@ -138,7 +138,7 @@ class Engine:
         raise AssertionError(f"due at {self.now}, and still due after 50 rounds:\n{self.state()}")
 
     def due_ticks(self) -> Sequence[str]:
-        """The first tick that has something to do now, and all that come after it."""
+        """Return the first tick that has work now, and all later ones."""
         [due] = self.rows(_DUE)
         return next((TICKS[i:] for i, name in enumerate(TICKS) if due[name]), ())
 
@@ -148,7 +148,7 @@ class Engine:
             return engine_rows.next_due(connection)
 
     def advance(self, to: datetime | timedelta) -> None:
-        """Do everything that is due up to an instant, stopping wherever something is."""
+        """Do everything that is due up to an instant, stopping at each due date."""
         target = to if isinstance(to, datetime) else self.now + to
         for _ in range(STEPS_MAX):
             self.run()
@@ -196,13 +196,13 @@ class Engine:
         return customer
 
     def link(self, customer: str, **options: Any) -> None:
-        """Link a wallet: bind, the customer's yes, and a look."""
+        """Link a wallet: bind, the customer's confirmation, and a poll."""
         self.bind(customer, **options)
         self.gateway.control("POST", f"wallets/{customer}/confirm")
         linking.refresh(self.context, customer)
 
     def bind(self, customer: str, **options: Any) -> UUID:
-        """Begin to link a phone that nobody else has."""
+        """Start linking a phone that no other customer has."""
         phone = f"62{uuid4().int % 10**8:08d}{next(_phones):04d}"
         return linking.bind(self.context, customer, phone, OPERATOR, **options)
 
@@ -229,7 +229,7 @@ class Engine:
         skip: int = 0,
         **options: Any,
     ) -> int:
-        """Let a misfortune meet a customer's calls; returns its id."""
+        """Add a scripted fault for a customer's calls; returns its id."""
         action = {"kind": kind, **options}
         match = {"call": call, "customer_id": customer}
         script = {"match": match, "times": times, "skip": skip, "action": action}
@@ -237,11 +237,11 @@ class Engine:
         return int(listed["scripts"][0]["id"])
 
     def no_more_scripts(self) -> None:
-        """End all misfortunes."""
+        """Remove all scripted faults."""
         self.gateway.control("DELETE", "scripts")
 
     def met(self, script: int) -> int:
-        """How many requests a misfortune has met."""
+        """Return the number of requests that a scripted fault has affected."""
         scripts = self.gateway.control("GET", "scripts")["scripts"]
         return int(next(row["met"] for row in scripts if row["id"] == script))
 
@@ -257,14 +257,14 @@ class Engine:
         return [row for row in rows for _ in range(row["moves"])]
 
     def unlink(self, customer: str) -> None:
-        """Let the gateway forget the customer's token, and tell the engine nothing of it."""
+        """Delete the customer's token at the gateway without the engine's knowledge."""
         token = self.context.vault.open(self.wallets(customer)[-1]["token_sealed"]).decode()
         assert (
             self.context.gateway.unbind(Payer(customer, "Ani"), token, str(uuid4())) == Succeeded()
         )
 
     def lose_wallet(self, customer: str) -> None:
-        """The token's year has ended, at the gateway and here."""
+        """Expire the token at the gateway and here."""
         self.unlink(customer)
         self.execute(
             "UPDATE wallets SET expires_at = :now WHERE customer_id = :id AND status = 'active'",
@@ -272,7 +272,7 @@ class Engine:
         )  # fmt: skip
 
     def late_success(self, charge_id: UUID) -> None:
-        """Ask about a charge once more, whatever its state, and settle what is said."""
+        """Send a status query for a charge in any state, and settle its answer."""
         [charge] = self.rows("SELECT * FROM charges WHERE id = :id", id=charge_id)
         number = charge["gateway_number"]
         said = self.context.gateway.check_status(number, number, charge["amount"])
@@ -298,13 +298,13 @@ class Engine:
         return value
 
     def execute(self, statement: str, **parameters: Any) -> None:
-        """Change rows behind the engine's back."""
+        """Change rows directly."""
         with self.context.database.transaction() as connection:
             connection.execute(text(statement), parameters)
 
     @contextmanager
     def undone(self) -> Iterator[Connection]:
-        """A transaction of which nothing stays."""
+        """Give a transaction that is rolled back."""
         with self.context.database.transaction() as connection, connection.begin_nested() as inner:
             yield connection
             inner.rollback()
@@ -385,7 +385,7 @@ SELECT EXISTS (SELECT 1 FROM subscriptions s, now WHERE ended_at IS NULL
 
 @contextmanager
 def running(where: str | Kept, gateway: SandboxProcess, **settings: Any) -> Iterator[Engine]:
-    """An engine whose clock stands at START; what must hold is checked at the end."""
+    """Give an engine whose clock is at START; the invariants are checked at the end."""
     engine = Engine(where, gateway, **settings)
     logs = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -1,7 +1,7 @@
 """The engine as a fixture, with one database and one pretend gateway for all tests of a process.
 
-Each test meets the database empty, with connections that know it already. In the gateway tests
-do not meet: each makes customers of its own.
+Each test gets an empty database with open connections. In the shared gateway each makes its own
+customers.
 """
 
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def other(engine: Engine, gateway: SandboxProcess) -> Iterator[Engine]:
 
 @pytest.fixture
 def hold(monkeypatch: pytest.MonkeyPatch) -> Hold:
-    """Make a statement stand still after its work, in the first thread that comes."""
+    """Make a statement wait after its execution, in the first thread that runs it."""
 
     @contextmanager
     def held(module: Any, name: str) -> Iterator[Event]:

@@ -22,7 +22,7 @@ def is_held(engine: Engine, kind: Kind, row: UUID) -> str:
 
 
 def release(engine: Engine, kind: Kind, row: UUID) -> None:
-    """Let it go on, as a person does; that is an event with who and why."""
+    """Release it as an operator; the event has the actor and the reason."""
     assert isolation.release(engine.context, kind, row, Actor("operator", "mended")) == [row]
     [told] = engine.told(f"{kind.value}.released")
     assert (told["actor"], told["reason"]) == ("operator", "mended")

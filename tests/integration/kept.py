@@ -1,4 +1,4 @@
-"""A test process's own database, which its tests meet empty one after another."""
+"""A test process's own database, which is emptied for each of its tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Kept:
     _reader: Reader | None = None
 
     def reader(self) -> Reader:
-        """A connection for those who look very often."""
+        """A connection for very frequent reads."""
         self._reader = self._reader or Reader(self.url)
         return self._reader
 
@@ -63,7 +63,7 @@ class Kept:
         self.database.dispose()
 
     def empty(self) -> None:
-        """Leave what a new database has; whoever is still in a transaction is thrown out."""
+        """Empty the database; open transactions of others are terminated."""
         with self.database.transaction() as connection:
             connection.exec_driver_sql(_EMPTY)
 

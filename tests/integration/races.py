@@ -1,4 +1,4 @@
-"""Two acts at the same moment, or one beside another that stands still in the middle.
+"""Two acts at the same moment, or one while another waits in the middle.
 
 It knows threads, events and locks, and nothing of what is done.
 """
@@ -38,7 +38,7 @@ def is_waiting(engine: Engine) -> bool:
 
 
 def beside(engine: Engine, hold: Hold, where: tuple[Any, str], first: Act, second: Act) -> None:
-    """Run the second act while the first stands still, unfinished, after a statement."""
+    """Run the second act while the first one waits, unfinished, after a statement."""
     with ThreadPoolExecutor(2) as pool:
         with hold(*where) as stands:
             one = pool.submit(first)

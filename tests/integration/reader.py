@@ -1,4 +1,4 @@
-"""Rows for those who look at many states: one connection, one round trip for each statement."""
+"""Rows for tests that read many states: one connection, one round trip for each statement."""
 
 import re
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ class Reader:
         return self._connected().execute(written.encode(), parameters or {}).fetchall()
 
     def clock(self) -> datetime | None:
-        """Where the test clock stands."""
+        """Return the time of the test clock."""
         row = self._connected().execute("SELECT clock_at FROM engine").fetchone()
         return row and row["clock_at"]
 
     def close(self) -> None:
-        """End the connection; whoever reads afterwards has a new one."""
+        """Close the connection; the next read opens a new one."""
         if self._connection is not None:
             self._connection.close()
 

@@ -1,4 +1,4 @@
-"""The commands against a real database, Redis and gateway: what they print, and what never."""
+"""The commands with a real database, Redis and sandbox: what they print, and what never."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
 
 
 def test_reasons_are_kept_in_events(billing: Billing, engine: Engine) -> None:
-    """Every write says who and why."""
+    """Every write records the actor and the reason."""
     _, subscription = engine.begun()
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end", "--reason", "moving")
@@ -88,7 +88,7 @@ def test_a_local_start_is_in_the_plans_timezone(billing: Billing, engine: Engine
 def test_no_command_prints_a_token_a_phone_or_anything_sealed(
     billing: Billing, engine: Engine
 ) -> None:
-    """Whatever is listed or shown, as JSON and for people."""
+    """All lists and pages, as JSON and for people."""
     engine.plan()
     customer = engine.customer()
     subscription = engine.subscribe(customer)
@@ -151,7 +151,7 @@ def test_cancel_names_what_at_may_be(billing: Billing, engine: Engine) -> None:
 
 
 def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: Engine) -> None:
-    """When the gateway will not tell, a person does, with a reason; but not while it is young."""
+    """An operator resolves a charge that stays unknown, with a reason; but not a young one."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("html", customer, "status", times=None)
@@ -168,7 +168,7 @@ def test_an_operators_word_settles_an_unknown_charge(billing: Billing, engine: E
 
 
 def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """Stopped, nothing is charged; started, it follows."""
+    """Nothing is charged while charging is stopped; the charges follow when it starts."""
     customer, subscription = engine.begun()
     stopped = billing("stop-charging", "--reason", "fire")
     assert (stopped["charging"], stopped["already"]) == ("stopped", False)
@@ -191,7 +191,7 @@ def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine)
 
 
 def test_invoices_are_retried_and_voided(billing: Billing, engine: Engine) -> None:
-    """A person tries an open invoice at once, or owes it no more."""
+    """An operator charges an open invoice at once, or voids it."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=2)
     engine.run()
@@ -225,7 +225,7 @@ def test_advancing_with_nothing_due_waits_for_nobody(
 def test_a_broker_that_is_away_is_one_line(
     billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Due work has to be told to workers; without Redis that is refused within seconds."""
+    """Due work must be sent to workers; without Redis that is refused within seconds."""
     engine.audited = False
     engine.begun()
     monkeypatch.setenv("BILLING_REDIS_URL", "redis://127.0.0.1:1/0")
@@ -235,7 +235,7 @@ def test_a_broker_that_is_away_is_one_line(
 def test_a_database_that_is_not_migrated_says_what_to_run(
     billing: Billing, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From no tables to the present ones, and never a traceback."""
+    """From no tables to the newest ones, without a traceback."""
     monkeypatch.setenv("BILLING_DATABASE_URL", database_url)
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
@@ -337,7 +337,7 @@ def test_the_doctor_works_with_no_settings_at_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A newcomer's first question is answered, not refused."""
-    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")  # nobody outside is called
+    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")  # no real gateway is called
     assert cli.run(["doctor", "--json"]) == 1
     found = checks(json.loads(capsys.readouterr().out))
     assert not found["BILLING_DATABASE_URL"]

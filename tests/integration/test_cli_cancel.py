@@ -1,4 +1,4 @@
-"""What a cancellation says of money and wallet, to people, as JSON and in the task's log alike."""
+"""The answer of a cancellation about money and wallet: as text, as JSON and in the task's log."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ CANCEL = ("subscription", "cancel")
 
 
 def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: Billing) -> None:
-    """How many go back, that no invoice became void, and how the wallet is unlinked."""
+    """It names the refunds, that no invoice became void, and the state of the unlink."""
     customer, subscription = engine.begun()
     engine.run()
 
@@ -24,7 +24,7 @@ def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: B
 
 
 def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -> None:
-    """An unpaid period has nothing to give back; its invoice becomes void, and both are said."""
+    """An unpaid period has nothing to refund; its invoice becomes void, and both are printed."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.run()
@@ -36,7 +36,7 @@ def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -
 
 
 def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billing) -> None:
-    """A line about Rp 0 would be noise there; the document has the number all the same."""
+    """The text has no line about Rp 0; the JSON has the number."""
     _, first = engine.begun()
     _, second = engine.begun(code="Q")
     engine.run()
@@ -51,7 +51,7 @@ def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billin
 def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
     engine: Engine, billing: Billing, people: bool
 ) -> None:
-    """Asked to unlink it, the answer names who needs it."""
+    """The answer to an unlink request names the subscription that needs the wallet."""
     customer, first = engine.begun()
     engine.plan("other")
     second = engine.subscribe(customer, "other")
@@ -65,10 +65,10 @@ def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
         assert (said["wallet"], said["wallet_used_by"]) == ("stays", [str(second)])
 
 
-def test_what_a_later_end_gives_back_is_told_to_be_worked_out_then(
+def test_the_refund_of_a_later_cancellation_is_computed_at_its_date(
     engine: Engine, billing: Billing
 ) -> None:
-    """Nothing is promised before the date; the document has no fate of a wallet yet."""
+    """The answer names no amount before the date, and no outcome for the wallet."""
     _, subscription = engine.begun()
     engine.run()
     when = (engine.now + 3 * DAY).isoformat()
@@ -77,7 +77,7 @@ def test_what_a_later_end_gives_back_is_told_to_be_worked_out_then(
 
 
 def test_a_customer_without_a_wallet_is_told_to_have_none(engine: Engine, billing: Billing) -> None:
-    """Nothing was linked, so that nothing stays."""
+    """Without a linked wallet none remains."""
     engine.plan()
     customer = engine.customer(linked=False)
     subscription = engine.subscribe(customer)

@@ -1,4 +1,4 @@
-"""Words from outside on a terminal: whatever stands in the rows, nothing of it acts."""
+"""Text from outside on a terminal: no control character in the rows takes effect."""
 
 from tests.integration.command import Billing
 from tests.integration.engine import Engine

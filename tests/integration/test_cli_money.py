@@ -1,4 +1,4 @@
-"""The commands about prices: ladders and caps, changes, coupons, balances, tokens that end."""
+"""The commands about prices: steps and caps, changes, coupons, credit, expiring tokens."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from tests.integration.engine import Engine
 def test_a_plans_ladders_and_caps_and_the_dates_they_lead_to(
     billing: Billing, engine: Engine
 ) -> None:
-    """What `plan create` was told is what `plan show` says and `invoice show` counts with."""
+    """The terms given to `plan create` are shown by `plan show` and used by `invoice show`."""
     words = ["plan", "create", "P", "--amount", 50_000, "--every", "1 month"]
     ladders = ["--retries-for", "insufficient_funds=0 10 25 * *; 1d", "--retries-for", "limit=1d"]
     made = billing(*words, *ladders, "--max-days", 26, "--max-attempts", 9, "--max-declines", 8)
@@ -55,7 +55,7 @@ def test_the_subscriptions_that_will_lose_their_token(billing: Billing, engine: 
 
 
 def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """The money of a change is said, a planned one is shown and can be taken back."""
+    """The amounts of a change are printed; a planned one is shown and can be withdrawn."""
     engine.plan("P", amount=10_000)
     engine.plan("Q", amount=30_000)
     customer = engine.customer()
@@ -110,7 +110,7 @@ def test_coupons_and_lines_from_the_command_line(billing: Billing, engine: Engin
 
 
 def test_a_balance_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """Given for a reason, listed, and not paid out when no payment stands behind it."""
+    """Credit has a reason, is listed, and is not paid out when it came from no payment."""
     customer = engine.customer()
     assert "needs a reason" in billing("credit", "give", customer, "--amount", 500, code=1)
     made = billing("credit", "give", customer, "--amount", 500, "--reason", "late delivery")
@@ -159,7 +159,7 @@ def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine
 
 
 def test_a_refund_that_must_go_back_is_seen_to(billing: Billing, engine: Engine) -> None:
-    """Listed with its command, tried again under a new id, and in the end decided about."""
+    """It is listed with its command, sent again under a new id, and resolved in the end."""
     customer, subscription = engine.begun()
     engine.run()
     engine.script("failed", customer, "refund", times=2)

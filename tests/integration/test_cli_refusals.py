@@ -1,4 +1,4 @@
-"""A refused command says what stands in the way, in the words of whoever typed it."""
+"""A refused command says what prevents it, in the words of the command line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def locked(engine: Engine, subscription: UUID) -> Iterator[None]:
 def test_a_row_that_another_transaction_holds_is_no_matter_of_the_settings(
     engine: Engine, billing: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line says that somebody else holds the row and to try again; the address is right."""
+    """The line says that another session locks the row and to try again, and blames no address."""
     _, subscription = engine.begun()
     url = make_url(engine.url).update_query_dict({"options": "-c lock_timeout=200ms"})
     monkeypatch.setenv("BILLING_DATABASE_URL", url.render_as_string(hide_password=False))
@@ -40,7 +40,7 @@ def test_a_row_that_another_transaction_holds_is_no_matter_of_the_settings(
 def test_a_statement_that_took_too_long_is_no_matter_of_the_settings(
     engine: Engine, billing: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server answers, so its address is not what to look at."""
+    """The server answers, so the line does not name its address."""
     _, subscription = engine.begun()
     url = make_url(engine.url).update_query_dict({"options": "-c statement_timeout=200ms"})
     monkeypatch.setenv("BILLING_DATABASE_URL", url.render_as_string(hide_password=False))
@@ -66,7 +66,7 @@ def test_a_statement_that_took_too_long_is_no_matter_of_the_settings(
 def test_a_refused_command_lists_no_inner_moves(
     engine: Engine, billing: Billing, words: tuple[str, str], why: str
 ) -> None:
-    """Where it stands, and that there is nothing to do; not which moves the machine knows."""
+    """It names the state and that there is nothing to do, not the moves of the state machine."""
     _, subscription = engine.begun()
     engine.run()
     [invoice] = engine.invoices(subscription)

@@ -45,7 +45,7 @@ def test_a_number_of_wallets_that_is_none_is_told_as_such(
 def test_a_balance_that_was_not_told_in_time_says_to_try_again(
     billing: Billing, engine: Engine
 ) -> None:
-    """The transport's own word for it helps nobody."""
+    """The transport's own code is not shown."""
     customer, _ = engine.begun()
     engine.script("drop_after", customer, "balance")
     told = billing("wallet", "balance", customer, code=1)
@@ -70,7 +70,7 @@ def test_a_refund_that_succeeded_has_nothing_to_retry(billing: Billing, engine: 
 
 
 def test_instants_in_refusals_and_lists_are_local(billing: Billing, engine: Engine) -> None:
-    """Nobody reads UTC or microseconds: in an event's data, the audit and a refusal."""
+    """An event's data, the audit and a refusal show no UTC and no microseconds."""
     _, subscription = engine.begun()
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end")

@@ -49,7 +49,7 @@ def written(folder: Path, name: str, text: str, encoding: str = "utf-8") -> str:
 def test_customers_come_in_once(
     shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same file twice adds nobody twice; a dry run writes nothing."""
+    """The same file twice adds no customer twice; a dry run writes nothing."""
     file = written(tmp_path, "customers.csv", CUSTOMERS)
     assert cli.run(["import", "customers", file, "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["added"] == 2
@@ -248,7 +248,7 @@ def test_a_row_that_comes_twice_in_a_file_is_once(
 def test_an_import_that_breaks_off_leaves_whole_rows_and_goes_on(
     shell: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written has its event, what was not has nothing; the same file again completes."""
+    """Each written row has its event and no other has one; the same file again completes it."""
     monkeypatch.setattr(importing, "BATCH", 2)
     record, calls = importing.events.record, counter()
 
@@ -270,7 +270,7 @@ def test_an_import_that_breaks_off_leaves_whole_rows_and_goes_on(
 def test_an_exported_reason_is_no_formula(
     shell: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a person typed reaches finance as text, whatever it begins with."""
+    """Typed text is exported as text, with any first character."""
     _, subscription = shell.begun()
     shell.run()
     invoice = shell.invoices(subscription)[0]["id"]
@@ -343,7 +343,7 @@ def test_a_year_typed_wrong_is_rejected_with_the_sum(
     assert imported(code=1) == (2, 1, one)
     late = {"periods": 37, "amount": 1_850_000, "more": False}
     assert imported("--backdate", code=0) == (1, 0, late), "what was there already is not counted"
-    shell.audited = False  # nobody has a wallet, and nothing of it was opened yet
+    shell.audited = False  # no customer has a wallet, and no period was opened yet
 
 
 def test_an_imported_anchor_inside_a_spring_gap_keeps_its_hour(

@@ -1,4 +1,4 @@
-"""An import that breaks off says what it has added until then: that stays."""
+"""An interrupted import reports the rows that it has added; they stay."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.integration.engine import Engine
 
 
 def people(folder: Path, count: int) -> Path:
-    """A file of so many customers."""
+    """Write a file of N customers."""
     file = folder / "customers.csv"
     rows = [f"B{number},Ani,,\n" for number in range(count)]
     file.write_text("id,name,phone,email\n" + "".join(rows))
@@ -54,10 +54,10 @@ def test_an_import_that_breaks_off_says_what_was_added(
     monkeypatch.undo()
 
 
-def test_what_broke_off_is_imported_again(
+def test_an_interrupted_import_can_be_repeated(
     engine: Engine, billing: Billing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line says so: what was added already is found there."""
+    """A second run of an interrupted import completes it and finds the rows already added."""
     file, plain = people(tmp_path, 6), importing._settled
     monkeypatch.setattr(importing, "BATCH", 2)
     seen: list[int] = []

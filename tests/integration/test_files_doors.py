@@ -1,4 +1,4 @@
-"""Files as the system has them: pipes, full disks, terminals that lack letters, open quotes."""
+"""Difficult files: pipes, full disks, terminals without some letters, open quotes."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def program(engine: Engine, *words: str, **options: Any) -> subprocess.Completed
 
 @pytest.fixture
 def billed(engine: Engine) -> Engine:
-    """One customer with letters that few encodings have, who has an invoice."""
+    """One customer with an invoice and a name that few encodings can write."""
     engine.plan()
     subscribing.create_customer(engine.context, CUSTOMER, name="名前", by=OPERATOR)
     at = "2026-01-31T09:00"
@@ -50,7 +50,7 @@ def billed(engine: Engine) -> Engine:
 def test_an_open_quote_in_the_middle_loses_no_other_row(
     engine: Engine, billing: Billing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches before and after it are written; its own line is told."""
+    """Batches before and after it are written; its own line is reported."""
     monkeypatch.setattr(importing, "BATCH", 7)
     names = [f"Z{n},Name of person {n}" for n in range(50)]
     names[20] = 'Z20,"Open quote'
@@ -99,7 +99,7 @@ def test_a_reject_file_that_is_in_the_way_is_told_before_anything_is_written(
     [("export", "invoices", *SPAN), ("export", "invoices", *SPAN, "--json"), ("plan", "list")],
 )
 def test_a_full_disk_is_one_line(billed: Engine, words: tuple[str, ...]) -> None:
-    """Exit code 1, and nothing of Python's at the end of the process."""
+    """Exit code 1, without a message of Python at the end of the process."""
     with Path("/dev/full").open("wb") as full:
         done = program(billed, *words, stdout=full)
 
@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line(billed: Engine, words: tuple[str, ...]) -> None
 
 
 def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: Path) -> None:
-    """What was added is told all the same, and no half file stays."""
+    """The added rows are reported nevertheless, and no incomplete file remains."""
     file = tmp_path / "c.csv"
     file.write_text("id,name\nA,Ayu\n,Nobody\n")
 
@@ -127,7 +127,7 @@ def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: P
 
 
 def test_a_reader_who_leaves_is_no_error(billed: Engine) -> None:
-    """As with `| head`: nothing is said."""
+    """As with `| head`: nothing is printed."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as pipe:
@@ -140,7 +140,7 @@ def test_a_reader_who_leaves_is_no_error(billed: Engine) -> None:
 def test_an_export_keeps_its_letters_and_a_table_does_not_break(
     billed: Engine, encoding: str
 ) -> None:
-    """CSV is UTF-8 whatever the terminal shows; JSON escapes; a table shows what it can."""
+    """CSV is always UTF-8; JSON escapes; a table shows what the terminal can."""
     env = {"PYTHONIOENCODING": encoding}
     done = program(billed, "export", "invoices", *SPAN, env=env)
     [row] = csv.DictReader(done.stdout.decode("utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""Bad rows of an import: told with every fault, and given back so that they can be mended."""
+"""Rejected rows of an import: reported with every fault, and written to a file for correction."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ __all__ = ["shell"]
 def test_a_mended_reject_file_can_be_imported(
     shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bad row stands there with its own cells and every fault; without the fault it comes in."""
+    """The reject file has each bad row with every fault; the corrected row is imported."""
     file = written(
         tmp_path, "c.csv", 'id,name,phone,email\nC3,"=Dewi, M",12a,no-at\nC4,"Open,,\nC5,Eko,,\n'
     )
@@ -65,7 +65,7 @@ def test_every_bad_row_keeps_its_cells_over_many_batches(
 def test_a_subscriptions_row_is_told_all_its_faults(
     shell: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown customer, a date that is none and a word that is neither yes nor no, at once."""
+    """An unknown customer, an invalid date and an invalid yes or no are reported together."""
     shell.plan()
     row = "X1,nobody,P,2026-01-31T09:00,tomorrow,maybe\n"
     header = "id,customer,plan,anchor,next_due_at,paid_before\n"

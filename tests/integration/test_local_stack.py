@@ -1,4 +1,4 @@
-"""The supervisor: what it starts and in what order, and that nothing is ever left of it."""
+"""The supervisor: what it starts, in which order, and that no process remains."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def of(stack: Stack, name: str) -> Status:
 
 
 def test_everything_comes_up_in_order_and_goes_in_the_reverse(state_folder: Path) -> None:
-    """Nothing is configured, and all is there; afterwards no process and no settings are left."""
+    """Without settings everything starts; afterwards no process and no settings file remain."""
     said: list[str] = []
     with Stack(state_folder, any_ports=True, stand_ins=naps(), say=said.append) as stack:
         assert [status.name for status in stack.status()] == ORDER
@@ -80,7 +80,7 @@ def test_a_second_terminal_finds_the_stack(
 def test_settings_of_the_caller_win_and_reach_the_children(
     state_folder: Path, outside: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A test clock asked for here is on in every child, whatever the environment says."""
+    """A test clock that is requested here is on in every child, against the environment."""
     monkeypatch.setenv("BILLING_TEST_CLOCK", "0")
     monkeypatch.setenv("BILLING_TICK_SECONDS", "7")
     extra = {"BILLING_TEST_CLOCK": "1", "TZ": "Asia/Jakarta"}
@@ -102,10 +102,10 @@ def test_the_token_key_is_made_once(state_folder: Path, outside: dict[str, str])
     assert len(keys) == 1
 
 
-def test_what_settings_name_is_used_and_not_started(
+def test_services_named_in_settings_are_used_and_not_started(
     state_folder: Path, outside: dict[str, str]
 ) -> None:
-    """With a database, a Redis and a gateway of one's own only Celery's programs are started."""
+    """With a configured database, Redis and gateway only Celery's programs are started."""
     with Stack(state_folder, environment=outside, any_ports=True, stand_ins=naps()) as stack:
         assert [status.name for status in stack.status()] == ["worker", "beat", "flower"]
         assert stack.sandbox_url == ""
@@ -134,7 +134,7 @@ def test_a_server_of_ones_own_that_does_not_answer_is_one_line(
 def test_a_second_stack_in_one_folder_is_refused(
     state_folder: Path, outside: dict[str, str]
 ) -> None:
-    """The line says who is there; the first is not disturbed."""
+    """The line names the running process, which is not disturbed."""
     with Stack(state_folder, parts=(), environment=outside):
         told = f"already running in {state_folder} (pid {os.getpid()})"
         with (
@@ -195,7 +195,7 @@ def test_a_port_in_use_is_refused_before_anything_is_started(
 def test_a_program_that_does_not_start_is_one_line(
     state_folder: Path, outside: dict[str, str]
 ) -> None:
-    """Its last word is the reason, and the others are ended."""
+    """Its last output is the reason, and the others are ended."""
     stand_ins = naps(worker=FAIL)
     stack = Stack(state_folder, environment=outside, any_ports=True, stand_ins=stand_ins)
     with pytest.raises(NotConfigured, match="worker did not start: out of luck"), stack:
@@ -205,7 +205,7 @@ def test_a_program_that_does_not_start_is_one_line(
 def test_a_child_that_dies_is_started_again(
     state_folder: Path, outside: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody kills the worker; a moment later there is another one."""
+    """A killed worker is restarted within moments."""
     monkeypatch.setattr(watch, "LEAST_SECONDS", 0.0)
     with Stack(state_folder, environment=outside, any_ports=True, stand_ins=naps()) as stack:
         killed = of(stack, "worker")
@@ -232,7 +232,7 @@ def test_an_embedded_server_that_dies_comes_back_where_it_was(
 def test_a_child_that_keeps_dying_is_given_up(
     state_folder: Path, outside: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five restarts in a minute, and then a line that says so; the rest goes on."""
+    """After five restarts in a minute a line says so; the other programs continue."""
     monkeypatch.setattr(watch, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
     said: list[str] = []
@@ -275,7 +275,7 @@ def test_a_stack_outside_the_main_thread_works(state_folder: Path, outside: dict
 
 @pytest.mark.parametrize("line", SAYS)
 def test_a_sigterm_while_starting_leaves_nothing(state_folder: Path, line: str) -> None:
-    """Wherever it strikes: what was started by then is ended, in order."""
+    """A signal at any moment ends in order all that was started by then."""
     with Up(state_folder, os.environ) as up:
         up.until_it_says(line)
         up.send(signal.SIGTERM)
@@ -298,7 +298,7 @@ def test_each_way_of_ending_it_leaves_nothing(
 
 
 def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, str]) -> None:
-    """Whoever presses Ctrl-C twice does not wait for a worker that does not want to go."""
+    """A second Ctrl-C does not wait for a worker that does not end."""
     with Up(state_folder, os.environ | outside, STUBBORN) as up:
         up.until_it_says("up")
         up.send(signal.SIGINT)
@@ -309,7 +309,7 @@ def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, 
 
 
 def test_a_killed_supervisor_leaves_nothing_and_the_next_one_goes_on(state_folder: Path) -> None:
-    """The guard ends everything within seconds; who comes meanwhile waits for it."""
+    """The guard ends everything within seconds; another start waits for it."""
     with Up(state_folder, os.environ) as up:
         up.until_it_says("up")
         assert len(up.left()) > 6

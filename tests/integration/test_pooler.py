@@ -44,7 +44,7 @@ def empty_url(
 
 
 def test_the_tables_are_made_through_it(empty_url: str) -> None:
-    """`billing db upgrade` works from nothing, and again; people read and change rows."""
+    """`billing db upgrade` works on an empty database, and again; commands read and change rows."""
     environment = {"BILLING_DATABASE_URL": empty_url, "BILLING_DATABASE_POOLER": TRANSACTION}
     for _ in range(2):
         code, said, complained = command(["db", "upgrade"], environment)
@@ -94,7 +94,7 @@ def test_many_claim_at_once_and_each_is_charged_once(
 
 
 def test_its_limits_end_with_the_transaction(pooled_url: str) -> None:
-    """The session that comes next is somebody else's, who has limits of his own."""
+    """The next session belongs to another client with its own limits."""
     database = Database(pooled_url, pooler=TRANSACTION)
     with database.transaction() as connection:
         assert connection.scalar(text("SHOW lock_timeout")) == "20s"

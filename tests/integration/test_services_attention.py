@@ -22,7 +22,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def waiting(engine: Engine, limit: int = 100) -> list[Attention]:
-    """What `billing attention` lists."""
+    """Return what `billing attention` lists."""
     tick = engine.context.settings.tick_seconds
     return listed(engine.context.database, engine.now, tick, limit)
 
@@ -77,7 +77,7 @@ def test_three_stuck_charges_are_no_good_health(engine: Engine, billing: Billing
 def test_a_refund_whose_outcome_is_unknown_stands_in_the_list(
     engine: Engine, billing: Billing
 ) -> None:
-    """The gateway answers 500: it is listed at once, told by the doctor, and an alarm later."""
+    """The gateway answers 500: it is listed at once, reported by the doctor, and an alarm later."""
     customer, subscription = engine.begun(every="1 year")
     engine.run()
     [invoice] = engine.invoices(subscription)
@@ -107,7 +107,7 @@ def test_a_refund_whose_outcome_is_unknown_stands_in_the_list(
 
 
 def test_a_surplus_payment_that_cannot_be_given_back_is_a_dead_end(engine: Engine) -> None:
-    """Money of a void invoice arrives, and the gateway declines its refund: somebody is owed."""
+    """Money of a void invoice arrives, and its refund is declined: the customer is owed."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("drop_after", customer)
     engine.run()
@@ -174,10 +174,10 @@ def _stopped(engine: Engine) -> None:
         (_stopped, {("engine", "stopped", True)}, "billing start-charging"),
     ],
 )
-def test_whatever_waits_is_listed_with_what_moves_it(
+def test_each_waiting_item_is_listed_with_its_command(
     engine: Engine, story: Story, found: set[tuple[str, str, bool]], command: str
 ) -> None:
-    """Links, unlinks, wallets, debts and the switch; alarms need somebody, the others may wait."""
+    """Links, unlinks, wallets, open invoices and the kill switch; only alarms need an operator."""
     story(engine)
     assert causes(engine) == found
     for each in waiting(engine):
@@ -188,7 +188,7 @@ def test_whatever_waits_is_listed_with_what_moves_it(
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_held_row_of_any_kind_is_an_alarm(engine: Engine, kind: Kind) -> None:
-    """It waits for a person, so that the doctor and the audit fail by it."""
+    """It needs an operator, so that the doctor and the audit fail."""
     customer, subscription = engine.begun(every="1 year")
     if kind is Kind.INVOICE:
         engine.tick(["ticks.open_periods"])
@@ -221,10 +221,10 @@ LATE = {
 
 
 @pytest.mark.parametrize(("table", "column", "kind"), LATE.values(), ids=LATE.keys())
-def test_what_is_due_and_not_done_is_late_after_two_ticks(
+def test_due_work_is_late_after_two_ticks(
     engine: Engine, billing: Billing, table: str, column: str, kind: str
 ) -> None:
-    """Nobody works: the doctor names what has been due for longest."""
+    """Without a worker the doctor names the oldest due work."""
     engine.begun(every="1 year")
     if table != "subscriptions" or column == "cancel_at":
         engine.tick(["ticks.open_periods"])
@@ -243,10 +243,10 @@ def test_what_is_due_and_not_done_is_late_after_two_ticks(
     assert not any(alarm for _, _, alarm in causes(engine))
 
 
-def test_what_contradicts_a_persons_word_is_listed_until_somebody_has_seen_it(
+def test_a_contradicted_charge_is_listed_until_it_is_acknowledged(
     engine: Engine,
 ) -> None:
-    """An event says so; releasing the charge says that a person knows."""
+    """An event records the contradiction; an operator acknowledges it by releasing the charge."""
     customer, subscription = engine.begun(every="1 year")
     engine.run()
     [charge] = engine.charges(subscription)
@@ -287,7 +287,7 @@ def test_a_page_goes_on_where_the_one_before_ended(engine: Engine) -> None:
 
 
 def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
-    """A status that is added later, and that nothing settles, is listed as it is called."""
+    """A status that is added later, and that nothing settles, is listed by its name."""
     customer, subscription = engine.begun(every="1 year")
     engine.run()
     refunding.refund_invoice(engine.context, engine.invoices(subscription)[0]["id"], 1, OPERATOR)
@@ -302,8 +302,8 @@ def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
     assert customer == item.customer
 
 
-def test_what_moves_by_itself_says_when(engine: Engine, billing: Billing) -> None:
-    """An invoice that was short is asked about at a date that is shown."""
+def test_an_item_that_moves_by_itself_shows_its_date(engine: Engine, billing: Billing) -> None:
+    """An invoice with a short wallet shows the date of its next balance check."""
     engine.plan(amount=150_000)
     short = engine.customer(cash=50_000)
     engine.subscribe(short)

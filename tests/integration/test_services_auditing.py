@@ -220,7 +220,7 @@ CASES = [(name, damage) for name, damages in DAMAGE.items() for damage in damage
 
 
 def test_damage_is_found(engine: Engine, story: UUID, subtests: pytest.Subtests) -> None:
-    """Rows bent by hand, each in one way, are named by the invariant that they break."""
+    """Rows that are corrupted in one way each are named by the invariant that they break."""
     overdue = engine.now - auditing.LEEWAY
     for name, damage in CASES:
         with subtests.test(name, damage=damage), engine.undone() as connection:
@@ -230,7 +230,7 @@ def test_damage_is_found(engine: Engine, story: UUID, subtests: pytest.Subtests)
 
 
 def test_a_finding_names_the_invariant_and_the_row(engine: Engine, story: UUID) -> None:
-    """What a person reads says which promise is broken, and where."""
+    """The text says which promise is broken, and where."""
     engine.execute("UPDATE invoices SET next_attempt_at = NULL WHERE status = 'open'")
     [open_invoice] = [i for i in engine.invoices(story) if i["status"] == "open"]
 
@@ -260,7 +260,7 @@ def test_many_findings_do_not_become_a_flood(engine: Engine) -> None:
 
 
 def test_the_kill_switch_is_no_finding(engine: Engine) -> None:
-    """Invoices that wait because a person stopped charging are not late; other work is."""
+    """Invoices that wait while charging is stopped are not late; other work is."""
     _customer, _subscription = engine.begun()
     operations.stop_charging(engine.context, OPERATOR)
     engine.set_clock(START + DAY)

@@ -1,4 +1,4 @@
-"""How fast the gateway is asked: not at all while it refuses, and at the rate of a contract."""
+"""Back-pressure: nothing is sent while the gateway refuses, and at most the contract's rate."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -36,9 +36,9 @@ def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
     emptied: Kept, gateway: SandboxProcess
 ) -> None:
     """
-    After the first refusals nobody claims; then single charges probe, and the rest follows.
+    After the first refusals no worker claims; then single charges probe, and the others follow.
 
-    Another worker rests, too, though it was never refused: the rest stands in the database.
+    Another worker rests too, although it was never refused: the rest is stored in the database.
     """
     with running(emptied, gateway, batch_threads=4) as engine:
         people = _due(engine)
@@ -67,7 +67,7 @@ def test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with(
 def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(
     answered: int, unanswered: int
 ) -> None:
-    """However fast answers come, a claim never makes more than ROUNDS_MAX for each thread."""
+    """Also with fast answers a claim never makes more than ROUNDS_MAX charges for each thread."""
     settings = Settings(_env_file=None, batch_threads=32)
     pace = Pace(settings)
     pace.settled(answered, unanswered=unanswered)
@@ -94,8 +94,8 @@ def test_more_is_claimed_at_a_time_where_answers_outrun_the_claims() -> None:
     assert not pace.may_claim(32)
 
 
-def test_it_rests_longer_each_time_and_not_at_all_once_it_answers(engine: Engine) -> None:
-    """The waits of a row grow; one answer ends the row."""
+def test_each_rest_is_longer_until_the_gateway_answers(engine: Engine) -> None:
+    """The rests after refusals in a row grow; one answer ends them."""
     with engine.context.database.transaction() as connection:
         refusals = [Unsent("rate_limited retry_after=7")] * backpressure.TROUBLE_MIN
         backpressure.heed(connection, refusals, troubled=False)
@@ -148,7 +148,7 @@ def test_a_contracts_rate_is_kept_by_all_workers_together(
 def test_a_contracts_rate_is_kept_without_messages_too(
     database_url: str, gateway: SandboxProcess
 ) -> None:
-    """What a worker goes on with counts like what it was sent."""
+    """Invoices that a worker claims after its message count like those of the message."""
     with running(database_url, gateway, charges_per_second=20) as engine:
         people = _due(engine)
         began = monotonic()
@@ -159,7 +159,7 @@ def test_a_contracts_rate_is_kept_without_messages_too(
 
 
 def test_a_worker_goes_on_with_what_is_due_without_a_message(engine: Engine) -> None:
-    """A batch that is worked off in time is followed by whatever else is due."""
+    """After a batch that ends in time the worker claims other due invoices."""
     people = _due(engine)
     charging.collect_on(engine.context, charging.lease_due(engine.context, 1), 10)
 

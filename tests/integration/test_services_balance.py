@@ -38,7 +38,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def balance(engine: Engine, customer: str) -> list[int]:
-    """What is left of each of a customer's credits."""
+    """Return the remaining amount of each of a customer's credits."""
     rows = engine.rows(
         "SELECT remaining FROM credits WHERE customer_id = :c ORDER BY id", c=customer
     )
@@ -62,7 +62,7 @@ def test_a_coupon_counts_for_its_cycles(engine: Engine) -> None:
 
 
 def test_a_coupon_for_ever_and_one_in_rupiah(engine: Engine) -> None:
-    """Neither ends, and each takes off what it says."""
+    """Neither ends, and each gives its full discount."""
     ever, flat = coupon(engine, "EVER", percent=25), coupon(engine, "FLAT", rupiah_off=1)
     first, _ = begun(engine, coupon=ever)
     second, _ = begun(engine, coupon=flat)
@@ -166,7 +166,7 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
 
 
 def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
-    """A line is not lost without a word when the subscription ends first."""
+    """A line is not lost without an event when the subscription ends first."""
     _, subscription = begun(engine)
     engine.run()
     for title, amount in (("a towel", 700), ("a bag", 900)):
@@ -182,7 +182,7 @@ def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
 
 
 def test_a_coupon_for_ever_that_is_replaced_is_told(engine: Engine) -> None:
-    """Whoever took it away, and which one it was; once."""
+    """One event has the actor and the coupon that was removed."""
     for code in ("ever", "new"):
         coupon(engine, code, percent=10)
     _, subscription = begun(engine, coupon="ever")
@@ -230,7 +230,7 @@ def test_two_subscriptions_share_one_balance(engine: Engine) -> None:
 
 
 def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
-    """Voided by a person or by a cancellation, the balance is as before."""
+    """After a void by an operator or by a cancellation the credit is as before."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.put_cash(customer, 0)
@@ -247,7 +247,7 @@ def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
 
 
 def test_a_refund_gives_back_money_and_leaves_the_balance(engine: Engine) -> None:
-    """6000 were charged and 4000 credited: 6000 can go back, and not a rupiah more."""
+    """6,000 were charged and 4,000 paid by credit: at most 6,000 can be refunded."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.run()
@@ -261,7 +261,7 @@ def test_a_refund_gives_back_money_and_leaves_the_balance(engine: Engine) -> Non
 
 
 def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) -> None:
-    """Money goes back as money, and what the balance paid goes back to the credit it was."""
+    """Paid money is refunded as money, and used credit returns to the credit that it came from."""
     customer, subscription = begun(engine)
     give(engine, customer, 4_000)
     engine.run()
@@ -276,7 +276,7 @@ def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) 
 
 
 def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:
-    """It goes back through the payment it came from, once; a gift cannot be paid out."""
+    """Credit is paid out through the payment it came from, once; granted credit is not."""
     from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)
@@ -299,9 +299,9 @@ def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:
 
 
 def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
-    """A gift, a credit for unused days, its return and its payout: which, how much, and why.
+    """Granted credit, credit for unused days, its return and payout have amount and reason.
 
-    A payout belongs to the subscription whose payment it gives back, and shows in its life.
+    A payout belongs to the subscription whose payment it refunds, and is in its history.
     """
     from billing.services.subscriptions import changing
 
@@ -325,7 +325,7 @@ def test_every_event_of_a_credit_reads_alike(engine: Engine) -> None:
 
 
 def test_a_refund_does_not_give_back_what_was_credited(engine: Engine) -> None:
-    """After a downgrade the invoice's refundable rest is less by the credit."""
+    """After a downgrade the refundable amount of the invoice is lower by the credit."""
     from billing.services.subscriptions import changing
 
     customer, subscription = begun(engine)
@@ -341,7 +341,7 @@ def test_a_refund_does_not_give_back_what_was_credited(engine: Engine) -> None:
 
 
 def test_a_gift_needs_a_reason_and_an_amount(engine: Engine) -> None:
-    """Money out of nothing is never given without a word."""
+    """Credit is never granted without a reason."""
     customer = engine.customer()
     with pytest.raises(InvalidValue, match="needs a reason"):
         crediting.grant(engine.context, customer, 5, OPERATOR)

@@ -20,7 +20,7 @@ NOT_FOUND = b'{"error":{"code":"not_found","message":"no such order","type":"x"}
 
 
 def people(engine: Engine, count: int) -> tuple[Sequence[str], Sequence[UUID]]:
-    """So many customers with a monthly subscription that is due now."""
+    """Make N customers with a monthly subscription that is due now."""
     engine.plan()
     customers = [engine.customer() for _ in range(count)]
     return customers, [engine.subscribe(customer) for customer in customers]
@@ -35,7 +35,7 @@ def declined_as(fault: Fault) -> Outcome:
 def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     engine: Engine, fault: Fault
 ) -> None:
-    """Nobody is cancelled, no wallet expires; a person starts, and all are charged once."""
+    """No subscription or wallet ends; an operator starts charging, and all are charged once."""
     customers, subscriptions = people(engine, 30)
     for customer in customers:
         code = "suspected_fraud" if fault is Fault.HARD else "invalid_token"
@@ -54,7 +54,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} <= {"unknown"}
 
-    engine.no_more_scripts()  # whom the breaker spared would be declined now
+    engine.no_more_scripts()  # the customers after the stop would be declined now
     operations.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
 
@@ -65,7 +65,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
 
 @pytest.mark.parametrize("kind", ["pending", "token_expired"])
 def test_a_status_page_that_ends_every_wait_expires_no_wallet(engine: Engine, kind: str) -> None:
-    """Everybody is PENDING, and then not found: it stops charging, and a person may start again."""
+    """All charges PENDING and then not found: charging stops; an operator may start it again."""
     customers, subscriptions = people(engine, 30)
     for customer in customers:
         engine.script(kind, customer, end="SUCCESS", after_queries=0)
@@ -88,7 +88,7 @@ def test_a_status_page_that_ends_every_wait_expires_no_wallet(engine: Engine, ki
 
 
 def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
-    """TOKEN_EXPIRED and then FAILED for all: nobody has to link anew for a gateway's fault."""
+    """TOKEN_EXPIRED and then FAILED for all: no customer has to link again for that."""
     customers, subscriptions = people(engine, 30)
     for customer in customers:
         engine.script("token_expired", customer, end="FAILED", after_queries=0)
@@ -109,7 +109,7 @@ def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
 
 
 def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) -> None:
-    """A person has stopped charging, and the answers on their way are odd: both reasons show."""
+    """Charging was stopped by an operator, and odd answers follow: both reasons are shown."""
     people(engine, 25)
     opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)
@@ -127,7 +127,7 @@ def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) 
 
 
 def test_pages_of_a_proxy_stop_charging(engine: Engine) -> None:
-    """They end nothing anyhow; whoever is on call hears of it, and the next are not sent."""
+    """They settle nothing; an alarm is raised, and no further charges are sent."""
     customers, subscriptions = people(engine, 25)
     proxy = answer_with(engine, pay=paid_with(403, b'{"message":"Forbidden"}'))
     engine.tick()
@@ -143,7 +143,7 @@ def test_pages_of_a_proxy_stop_charging(engine: Engine) -> None:
 
 
 def test_a_few_hard_declines_are_usual(engine: Engine) -> None:
-    """Two of fifty are cancelled, after they were asked about; charging goes on."""
+    """Two of fifty are canceled, after a status query; charging continues."""
     customers, subscriptions = people(engine, 50)
     for customer in customers[:2]:
         engine.script("decline", customer, code="suspected_fraud", message="no")
@@ -175,14 +175,14 @@ def test_want_of_money_is_not_odd(engine: Engine) -> None:
         ({"breaker_answers_min": 1, "breaker_share_percent": 1}, 1, True),
     ],
 )
-def test_what_is_unusual_is_set(
+def test_settings_decide_which_share_is_unusual(
     emptied: Kept,
     gateway: SandboxProcess,
     settings: dict[str, int],
     count: int,
     stops: bool,
 ) -> None:
-    """At least so many answers, and a share; nought never stops."""
+    """It needs a minimum number of answers, and a share of them; zero never stops charging."""
     with running(emptied, gateway, **settings) as engine:
         people(engine, count)
         engine.audited = False
@@ -213,7 +213,7 @@ def test_two_processes_count_together(engine: Engine, other: Engine) -> None:
 
 
 def test_the_counts_of_an_hour_ago_are_forgotten(engine: Engine) -> None:
-    """A minute's row of the hour before is counted anew; what is older than the window is not."""
+    """A minute's row of the previous hour is counted again; rows older than the window are not."""
     people(engine, 3)
     engine.execute(
         "INSERT INTO answers (slot, shard, minute, answered, suspicious)"

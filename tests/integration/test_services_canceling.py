@@ -1,4 +1,4 @@
-"""Cancelling: when it takes effect, what goes back, and that the token goes last of all."""
+"""Cancellation: when it takes effect, what is refunded, and that the token is deleted last."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -52,7 +52,7 @@ def test_cancel_now(engine: Engine, refund: RefundPolicy, amount: int, unbind: b
 
 @pytest.mark.parametrize("kind", ["drop_after", "http_500", "turn_away", "wrong_signature"])
 def test_the_token_waits_until_the_refund_is_certain(engine: Engine, kind: str) -> None:
-    """However the refund's answers are lost, its money goes back strictly before the unbind."""
+    """Also after lost answers the refund is paid strictly before the unbind."""
     customer, subscription = engine.begun()
     engine.run()
     engine.script(kind, customer, "refund", times=3)
@@ -69,7 +69,7 @@ def test_the_token_waits_until_the_refund_is_certain(engine: Engine, kind: str) 
 
 
 def test_cancel_at_period_end_lets_the_paid_period_run(engine: Engine) -> None:
-    """It goes on until 28 February at nine, opens nothing there, and ends."""
+    """It is active until 28 February at nine, opens nothing then, and ends."""
     customer, subscription = engine.begun()
     engine.advance(10 * DAY)
 
@@ -85,7 +85,7 @@ def test_cancel_at_period_end_lets_the_paid_period_run(engine: Engine) -> None:
 
 
 def test_cancel_at_an_instant_bills_the_periods_until_then(engine: Engine) -> None:
-    """On 10 March the second period runs: ten of 31 days used, 33,871 go back."""
+    """On 10 March in the second period: ten of 31 days used, 33,871 are refunded."""
     customer, subscription = engine.begun()
 
     cancel(engine, subscription, at=datetime(2026, 3, 10, 2, tzinfo=UTC), refund=PRORATED)
@@ -96,7 +96,7 @@ def test_cancel_at_an_instant_bills_the_periods_until_then(engine: Engine) -> No
 
 
 def test_a_cancel_that_is_carried_out_late_gives_back_what_was_promised(engine: Engine) -> None:
-    """Nobody worked for a month: the refund is reckoned for the day that was agreed on."""
+    """After a month without workers the refund is computed for the planned day."""
     customer, subscription = engine.begun()
     engine.run()
     cancel(engine, subscription, at=START + 10 * DAY, refund=PRORATED)
@@ -109,7 +109,7 @@ def test_a_cancel_that_is_carried_out_late_gives_back_what_was_promised(engine: 
 
 
 def test_open_invoices_are_void_and_dunning_stops(engine: Engine) -> None:
-    """No retry goes on after the cancel."""
+    """No retry follows the cancellation."""
     customer, subscription = engine.begun(every="1 week")
     engine.script("decline", customer, times=None)
     engine.advance(8 * DAY)
@@ -126,7 +126,7 @@ def test_open_invoices_are_void_and_dunning_stops(engine: Engine) -> None:
 def test_money_that_settles_after_the_cancel_is_given_back_once(
     engine: Engine, refund: RefundPolicy
 ) -> None:
-    """The charge was unknown at the cancel and had moved money: back it goes, then the token."""
+    """An unknown charge of a canceled subscription had moved money: refunded, then unlinked."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -145,7 +145,7 @@ def test_money_that_settles_after_the_cancel_is_given_back_once(
 
 @pytest.mark.parametrize("end", ["SUCCESS", "FAILED"])
 def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(engine: Engine, end: str) -> None:
-    """Paid late it goes back; not paid there is nothing to give; the token goes after either."""
+    """A late payment is refunded; without one nothing is; the token is deleted after either."""
     customer, subscription = engine.begun()
     engine.script("pending", customer, end=end, after_queries=1)
     engine.run()
@@ -158,7 +158,7 @@ def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(engine: Engine
 
 
 def test_a_charge_that_never_arrived_is_not_sent_again_after_the_cancel(engine: Engine) -> None:
-    """Unknown at the cancel and not found after the horizon: it is over."""
+    """Unknown at the cancellation and not found after the horizon: nothing more is due."""
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)
     engine.run()
@@ -189,7 +189,7 @@ def test_the_token_stays_while_another_subscription_needs_it(engine: Engine) -> 
 
 
 def test_a_pending_subscription_and_a_trial_can_be_canceled(engine: Engine) -> None:
-    """Nothing was charged, nothing goes back, nothing is due any more."""
+    """Nothing was charged, so nothing is refunded, and nothing is due any more."""
     engine.plan(trial="7 days")
     without = engine.subscribe(engine.customer(linked=False))
     trialing = engine.subscribe(engine.customer())
@@ -207,7 +207,7 @@ def test_a_pending_subscription_and_a_trial_can_be_canceled(engine: Engine) -> N
 
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> None:
-    """A part went back before the cancel, or is about to: the rest follows, not the whole."""
+    """A part was refunded before the cancellation, or is about to be: only the rest follows."""
     customer, subscription = engine.begun()
     engine.run()
     from billing.services.money import refunding
@@ -225,8 +225,8 @@ def test_a_full_refund_gives_only_what_is_left(engine: Engine, sent: bool) -> No
     assert given_back(engine, customer) == [20_000, 30_000]
 
 
-def test_what_cannot_be_canceled_is_refused(engine: Engine) -> None:
-    """Ended already, an instant gone by, one without offset, a word that means nothing, no id."""
+def test_an_invalid_cancellation_is_refused(engine: Engine) -> None:
+    """Already canceled, an instant past or without offset, an unknown word, an unknown id."""
     _customer, subscription = engine.begun()
     engine.run()
     before = engine.counts()

@@ -28,7 +28,7 @@ def april(engine: Engine) -> tuple[str, UUID]:
 
 
 def change(engine: Engine, subscription: UUID, plan: str | None = None, **options: object) -> None:
-    """Change a subscription, and do what follows."""
+    """Change a subscription, and do the due work."""
     changing.change(engine.context, subscription, OPERATOR, plan_code=plan, **options)  # type: ignore[arg-type]
     engine.run()
 
@@ -39,7 +39,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def balance(engine: Engine, customer: str) -> int:
-    """What of the customer's credits is left."""
+    """Return the customer's remaining credit."""
     statement = "SELECT coalesce(sum(remaining), 0) FROM credits WHERE customer_id = :id"
     return int(engine.one(statement, id=customer))
 
@@ -65,7 +65,7 @@ def test_an_upgrade_after_half_the_month(engine: Engine, april: tuple[str, UUID]
 def test_a_downgrade_becomes_the_balance_of_the_next_invoices(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """30000 to 10000: nothing is charged, 10000 are the customer's, and May costs nothing."""
+    """From 30,000 to 10,000: nothing is charged, 10,000 become credit, and May costs nothing."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     engine.advance(datetime(2026, 6, 1, 3, tzinfo=UTC))
@@ -100,7 +100,7 @@ def test_twice_in_a_period(engine: Engine, april: tuple[str, UUID]) -> None:
 def test_up_and_down_again_on_one_day_costs_nothing(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """What was charged for the change is the customer's again, to the rupiah."""
+    """The amount charged for the change becomes credit again, to the rupiah."""
     customer, subscription = april
     engine.advance(15 * DAY)
     change(engine, subscription, "BIG")
@@ -125,7 +125,7 @@ def test_quantity_and_price_are_changed_alike(engine: Engine, april: tuple[str, 
 def test_a_change_at_period_end_waits_and_can_be_taken_back(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """Naming what it is already leaves nothing of a planned change."""
+    """A change to the current plan withdraws a planned change."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     assert engine.subscription(subscription)["next_plan_code"] == "BIG"
@@ -167,7 +167,7 @@ def test_another_interval_at_period_end_takes_its_anchor_there(
 
 
 def test_in_a_trial_nothing_is_settled(engine: Engine) -> None:
-    """The trial goes on, and its end bills the new plan as the first payment."""
+    """The trial continues, and its end bills the new plan as the first payment."""
     engine.plan("SMALL", amount=10_000, trial="7 days")
     engine.plan("BIG", amount=30_000)
     customer = engine.customer()
@@ -182,7 +182,7 @@ def test_in_a_trial_nothing_is_settled(engine: Engine) -> None:
 
 
 def test_a_prorated_cancellation_after_an_upgrade(engine: Engine, april: tuple[str, UUID]) -> None:
-    """The change is given back first, then the rest of what the days are worth."""
+    """The change's invoice is refunded first, then the rest of the days' value."""
     customer, subscription = april
     engine.advance(15 * DAY)
     change(engine, subscription, "BIG")
@@ -199,7 +199,7 @@ def test_a_prorated_cancellation_after_an_upgrade(engine: Engine, april: tuple[s
 def test_a_full_refund_after_a_downgrade_gives_nothing_back_twice(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """What is the customer's balance already is not refunded as well."""
+    """An amount that was credited is not refunded too."""
     customer, subscription = april
     change(engine, subscription, "BIG", at="period-end")
     engine.advance(datetime(2026, 5, 16, 12, tzinfo=UTC))
@@ -217,7 +217,7 @@ def test_a_full_refund_after_a_downgrade_gives_nothing_back_twice(
 def test_a_change_that_the_wallet_cannot_pay_is_dunned_and_the_period_stays(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """The invoice of a change goes up the same ladder as any other, and is paid in the end."""
+    """The invoice of a change has the same dunning as any other, and is paid in the end."""
     customer, subscription = april
     engine.advance(15 * DAY)
     engine.put_cash(customer, 0)
@@ -239,8 +239,8 @@ def refused(engine: Engine, subscription: UUID, kind: type[BillingError], **opti
     return str(error.value)
 
 
-def test_what_makes_no_sense_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
-    """An archived or unknown plan, a cron's own dates, a quantity of nought, too few cycles."""
+def test_an_invalid_change_is_refused(engine: Engine, april: tuple[str, UUID]) -> None:
+    """An archived or unknown plan, another cron schedule, a quantity of zero, too few cycles."""
     from billing.services.subscriptions import subscribing
 
     _, subscription = april
@@ -263,8 +263,8 @@ def test_what_makes_no_sense_is_refused(engine: Engine, april: tuple[str, UUID])
     assert "amount of a period" in told(InvalidValue, amount=0)
 
 
-def test_what_is_owed_comes_first(engine: Engine, april: tuple[str, UUID]) -> None:
-    """Days that were not paid are not credited; a paused or ended one does not change."""
+def test_an_unpaid_invoice_blocks_a_change_now(engine: Engine, april: tuple[str, UUID]) -> None:
+    """Unpaid days are not credited; a paused or ended subscription does not change."""
     customer, subscription = april
     engine.put_cash(customer, 0)
     engine.advance(datetime(2026, 5, 1, 3, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""A person's word about a charge: the gateway is asked before it, and for a week after it."""
+"""Resolving a charge by an operator: the gateway is queried before it, and for a week after it."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -22,7 +22,7 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
 def lost(engine: Engine, *, moved: bool) -> tuple[str, UUID, UUID]:
-    """A charge whose outcome nobody knows: its money moved, or did not; of a yearly plan."""
+    """An unknown charge of a yearly plan: its money moved, or did not."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("drop_after" if moved else "drop_before", customer)
     engine.run()
@@ -30,18 +30,18 @@ def lost(engine: Engine, *, moved: bool) -> tuple[str, UUID, UUID]:
 
 
 def resolve(engine: Engine, charge: UUID, *, succeeded: bool) -> Resolution:
-    """Say what became of a charge."""
+    """Resolve a charge."""
     return operations.resolve_charge(engine.context, charge, succeeded, OPERATOR)
 
 
 def silent(engine: Engine) -> Answering:
-    """Let a health page answer every question."""
+    """Answer every status query with a health page."""
     return answer_with(engine, check_status=status_with(200, b"{}"))
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_young_charge_is_not_resolved(engine: Engine, succeeded: bool) -> None:
-    """It is asked about by itself; nobody can know yet, and nothing is written."""
+    """A young charge is queried automatically; a resolution is refused, and nothing is written."""
     _, subscription, charge = lost(engine, moved=True)
     before = engine.charges(subscription)
 
@@ -54,7 +54,7 @@ def test_a_young_charge_is_not_resolved(engine: Engine, succeeded: bool) -> None
 
 
 def test_a_charge_on_the_wire_is_not_resolved(engine: Engine, other: Engine) -> None:
-    """Said to be declined and retried while the call goes on: one debit, however old it is."""
+    """Resolved as declined and retried during its call: one debit, at any age."""
     customer, subscription = engine.begun(every="1 year")
     inner, refused = engine.context.gateway, []
 
@@ -79,7 +79,7 @@ def test_a_charge_on_the_wire_is_not_resolved(engine: Engine, other: Engine) -> 
 
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_the_gateways_word_goes_before_a_persons(engine: Engine, succeeded: bool) -> None:
-    """It says SUCCESS, so that is booked, and told, whatever the person said."""
+    """The gateway says SUCCESS, so that is settled and reported against the operator's verdict."""
     customer, subscription, charge = lost(engine, moved=True)
     engine.set_clock(START + HOUR)
 
@@ -92,7 +92,7 @@ def test_the_gateways_word_goes_before_a_persons(engine: Engine, succeeded: bool
 
 
 def test_money_that_moved_before_a_cancel_goes_back_whatever_a_person_says(engine: Engine) -> None:
-    """Said to be declined after the cancel; the gateway is asked, and the payment is given back."""
+    """Resolved as declined after the cancellation, queried later, and the payment is refunded."""
     customer, subscription, charge = lost(engine, moved=True)
     canceling.cancel(engine.context, subscription, OPERATOR)
     engine.set_clock(START + HOUR)
@@ -104,7 +104,7 @@ def test_money_that_moved_before_a_cancel_goes_back_whatever_a_person_says(engin
 
 
 def test_a_failed_that_a_person_denies_counts_when_it_is_said_twice(engine: Engine) -> None:
-    """Said to have succeeded, FAILED says the gateway: refused, and settled by the next answer."""
+    """Resolved as succeeded, but the gateway says FAILED: refused; the next answer settles it."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("failed", customer)
     engine.run()
@@ -121,7 +121,7 @@ def test_a_failed_that_a_person_denies_counts_when_it_is_said_twice(engine: Engi
 
 
 def test_a_persons_word_counts_when_the_gateway_says_nothing(engine: Engine) -> None:
-    """It is asked daily for a week afterwards, and then no more; nothing is due by then."""
+    """It is queried daily for a week afterwards; then nothing is due any more."""
     _, subscription, charge = lost(engine, moved=False)
     silent(engine)
     engine.set_clock(START + HOUR)
@@ -141,7 +141,7 @@ def test_a_persons_word_counts_when_the_gateway_says_nothing(engine: Engine) -> 
 
 
 def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -> None:
-    """Late money: the invoice is paid, and the contradiction stands on record."""
+    """Late money: the invoice is paid, and the contradiction is recorded."""
     customer, subscription, charge = lost(engine, moved=True)
     page = silent(engine)
     engine.set_clock(START + HOUR)
@@ -161,7 +161,7 @@ def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -
 
 
 def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine: Engine) -> None:
-    """It stays booked, is listed and found by the audit, until a person looks at it again."""
+    """It stays settled, and is listed and found by the audit until an operator acknowledges it."""
     _, subscription, charge = lost(engine, moved=False)
     page = silent(engine)
     engine.set_clock(START + HOUR)
@@ -191,7 +191,7 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
 
 
 def test_another_amount_that_went_back_may_be_said_to_be_declined(engine: Engine) -> None:
-    """The gateway holds none of it any more: the word counts, and the next try goes out."""
+    """The gateway has no trace of it any more: the verdict counts, and the next attempt is sent."""
     customer, subscription = engine.begun(every="1 year", retries="1d")
     engine.script("drop_before", customer)
     engine.run()

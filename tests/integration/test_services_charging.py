@@ -120,7 +120,7 @@ def test_the_last_cycle_completes_the_subscription_when_it_is_paid(engine: Engin
 
 
 def test_cycles_that_went_by_during_an_outage_complete_the_subscription(engine: Engine) -> None:
-    """With `latest` and all cycles missed nothing is owed and nothing will come: it has ended."""
+    """With `latest` and all cycles missed nothing is owed and no period left: it is completed."""
     customer, subscription = engine.begun(cycles=2, catch_up="latest")
     engine.set_clock(START + timedelta(days=200))
 
@@ -132,7 +132,7 @@ def test_cycles_that_went_by_during_an_outage_complete_the_subscription(engine: 
 
 
 def test_a_void_of_the_last_cycle_completes_the_subscription(engine: Engine) -> None:
-    """When nothing is owed and no period is left, no subscription stays active for ever."""
+    """When nothing is owed and no period is left, a subscription does not stay active."""
     customer, subscription = engine.begun(cycles=1)
     engine.script("decline", customer)
     engine.run()
@@ -217,7 +217,7 @@ def test_the_kill_switch_stops_charges_and_nothing_else(engine: Engine) -> None:
 
 
 def test_the_kill_switch_also_stops_a_message_that_is_on_its_way(engine: Engine) -> None:
-    """The claim looks at the switch: what was enqueued before it sends nothing after it."""
+    """The claim checks the kill switch: a message from before it sends nothing after it."""
     customer, subscription = engine.begun()
     operations.stop_charging(engine.context, OPERATOR)
     engine.tick()
@@ -260,7 +260,7 @@ def test_points_are_used_where_the_plan_allows_them(engine: Engine) -> None:
 
 
 def test_two_subscriptions_of_one_customer_are_charged_apart(engine: Engine) -> None:
-    """One at a time is a rule of a subscription; another one of the same customer goes on."""
+    """One charge at a time is a rule of a subscription; the customer's other one is charged."""
     customer, first = engine.begun()
     second = engine.subscribe(customer, again=True)
     engine.script("pending", customer, times=1, end="SUCCESS", after_queries=0)
@@ -290,7 +290,7 @@ def test_a_void_invoice_is_not_charged_and_the_next_one_follows(engine: Engine) 
 
 
 def test_nothing_hangs_when_an_invoice_is_void_while_its_charge_is_unknown(engine: Engine) -> None:
-    """The next period waits for the unknown charge, has no date meanwhile, and then follows."""
+    """The next period waits for the unknown charge, has no date until then, and follows it."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=2)
@@ -308,7 +308,7 @@ def test_nothing_hangs_when_an_invoice_is_void_while_its_charge_is_unknown(engin
 def test_a_period_that_opens_behind_a_void_unresolved_charge_is_charged(
     engine: Engine, outcome: str
 ) -> None:
-    """However the unresolved charge ends, by itself or by a person's word, the next follows."""
+    """After any end of the unresolved charge, also by an operator, the next one follows."""
     customer, subscription = engine.begun(every="1 day")
     end: dict[str, Any] = {"end": "FAILED", "after_queries": 2} if outcome == "declined" else {}
     engine.script("pending", customer, **end)
@@ -344,7 +344,7 @@ def test_resolving_by_a_persons_word_needs_an_unresolved_charge(engine: Engine) 
 
 
 def test_a_person_may_say_what_became_of_a_parked_charge(engine: Engine) -> None:
-    """A charge the gateway never explains is parked with an alarm; a person's word settles it."""
+    """A charge that stays unknown is parked with an alarm; an operator resolves it."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=None, status="VOIDED")
@@ -362,7 +362,7 @@ def test_a_person_may_say_what_became_of_a_parked_charge(engine: Engine) -> None
 
 
 def test_a_subscription_whose_dates_make_no_sense_keeps_nobody_waiting(engine: Engine) -> None:
-    """Bent by hand, it is held and the audit names it; everybody else is billed."""
+    """A manually corrupted subscription is held and the audit names it; the others are billed."""
     engine.audited = False
     engine.plan()
     bent, straight = (engine.subscribe(engine.customer()) for _ in range(2))

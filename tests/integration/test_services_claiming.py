@@ -1,6 +1,6 @@
 """Claiming: which invoices may be charged, and how a charge that was claimed before is counted.
 
-The partial unique indexes catch a claim that should not be; these tests ask that it is not made.
+The partial unique indexes stop a wrong claim; these tests require that it is not attempted.
 """
 
 from datetime import timedelta
@@ -31,7 +31,7 @@ def make_due(engine: Engine) -> None:
 
 @pytest.fixture
 def two_open(engine: Engine) -> tuple[str, UUID, UUID, UUID]:
-    """A customer with two open invoices, both due: who, the subscription, older, newer."""
+    """Give a customer with two due invoices: customer, subscription, older and newer invoice."""
     customer, subscription = engine.begun(retries="40d")
     engine.script("decline", customer)
     engine.advance(START + 30 * DAY)
@@ -44,7 +44,7 @@ def two_open(engine: Engine) -> tuple[str, UUID, UUID, UUID]:
 def test_only_the_oldest_open_invoice_is_offered(
     engine: Engine, two_open: tuple[str, UUID, UUID, UUID]
 ) -> None:
-    """Whichever is asked for, in whichever order: a newer invoice waits for the older one."""
+    """A newer invoice waits for the older one, in any order of the ids in the message."""
     _, _, older, newer = two_open
 
     assert candidates(engine, newer) == []
@@ -55,7 +55,7 @@ def test_only_the_oldest_open_invoice_is_offered(
 def test_a_newer_invoice_is_not_charged_before_an_older_one(
     engine: Engine, two_open: tuple[str, UUID, UUID, UUID]
 ) -> None:
-    """A message about the newer one alone debits nobody; then both are debited, oldest first."""
+    """A message about the newer one alone charges nothing; then both are charged, oldest first."""
     customer, subscription, older, newer = two_open
     before = len(engine.ledger(customer, "payment"))
 
@@ -72,7 +72,7 @@ def test_a_newer_invoice_is_not_charged_before_an_older_one(
 
 @pytest.mark.parametrize("status", ["in_flight", "pending", "unknown"])
 def test_an_invoice_with_an_unresolved_charge_is_not_offered(engine: Engine, status: str) -> None:
-    """Not even to be held back or blocked: until the gateway was asked nothing may happen to it."""
+    """It is neither postponed nor blocked: before a status query nothing may happen to it."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -94,9 +94,9 @@ def test_an_invoice_whose_charge_is_unknown_is_not_blocked_for_want_of_a_wallet(
     engine: Engine,
 ) -> None:
     """
-    The token ends while a charge is unknown, and a message comes: it changes nothing.
+    A message about an unknown charge whose token has expired changes nothing.
 
-    Blocked and given up, the subscription would end while its money is with the gateway.
+    If it were blocked and given up, the subscription would end while its money may have moved.
     """
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
@@ -123,8 +123,8 @@ def test_a_lost_charge_that_is_claimed_again_was_sent_twice(engine: Engine) -> N
     """
     The first sending was lost, the wallet too; with a new wallet the same charge is sent again.
 
-    That this sending is turned away says nothing of the first one: the charge is unknown, and
-    it is asked about before it is sent a third time.
+    The rejection of this sending proves nothing about the first one: the charge is unknown, and
+    gets a status query before it is sent a third time.
     """
     customer, subscription = engine.begun(every="1 year")
     engine.script("drop_before", customer)
@@ -148,7 +148,7 @@ def test_a_lost_charge_that_is_claimed_again_was_sent_twice(engine: Engine) -> N
 
 
 def test_a_charge_that_never_left_is_claimed_again_as_its_first_sending(engine: Engine) -> None:
-    """What was turned away before the gateway read it counts as no sending."""
+    """A request that was rejected before the gateway read it does not count as a sending."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("turn_away", customer, times=2)
     engine.advance(HOUR)

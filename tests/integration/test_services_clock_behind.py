@@ -1,4 +1,4 @@
-"""A host whose clock is behind: what is opened has begun, whatever that clock says."""
+"""A host whose clock is behind: an opened period counts as begun for it too."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ SPANS = "SELECT period_start, period_end FROM invoices WHERE change_index = 0 OR
 
 
 def behind(engine: Engine, **plan: Any) -> UUID:
-    """A subscription whose first period is paid, seen by a clock that stands before it."""
+    """A subscription whose first period is paid, read with a clock that is before it."""
     _, subscription = engine.begun(amount=30_000, every="1 month", **plan)
     engine.plan("YEAR", amount=90_000, every="1 year")
     engine.run()
@@ -34,7 +34,7 @@ def later(engine: Engine) -> None:
 
 
 def test_a_pause_and_a_resume_from_now_bill_no_second_period(engine: Engine) -> None:
-    """The period that was paid is the one that goes on."""
+    """The paid period is the current one."""
     subscription = behind(engine)
 
     pausing.pause(engine.context, subscription, OPERATOR)

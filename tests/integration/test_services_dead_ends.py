@@ -1,4 +1,4 @@
-"""What could have become a dead end, or a way round a guard: each has a way out, or is closed."""
+"""Possible dead ends and ways around a guard: each has a way out, or is closed."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -32,7 +32,7 @@ def test_an_outage_before_the_end_makes_no_period_free(engine: Engine) -> None:
 
 
 def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
-    """A charge that may have been paid is asked about before the subscription ends."""
+    """A charge that may have been paid gets a status query before the subscription ends."""
     customer, subscription = engine.begun(every="10 days")
     engine.script("drop_after", customer, times=1)
     engine.run()
@@ -47,7 +47,7 @@ def test_an_end_waits_for_what_is_unknown(engine: Engine) -> None:
 
 @pytest.mark.parametrize("says", ["FAILED", "SUCCESS"])
 def test_a_term_is_over_when_the_last_doubt_is(engine: Engine, says: str) -> None:
-    """A void invoice's charge is unresolved when the last cycle is free: its news end the term."""
+    """A void invoice's charge is unresolved when the last cycle is free: it ends the term."""
     customer, subscription = engine.begun(every="10 days", cycles=2)
     engine.script("pending", customer, end=says, after_queries=2)
     engine.run()
@@ -97,7 +97,7 @@ def test_a_parked_refund_is_sent_again_by_a_person(engine: Engine) -> None:
 
 
 def test_a_message_left_over_asks_no_foreign_gateway(engine: Engine) -> None:
-    """In a database that belongs to another gateway nothing is asked, and no token is shown."""
+    """In a database of another gateway no call is made, and no token is sent."""
     customer, subscription = engine.begun(retries="1d")
     engine.put_cash(customer, 0)
     engine.run()
@@ -113,7 +113,7 @@ def test_a_message_left_over_asks_no_foreign_gateway(engine: Engine) -> None:
     engine.run()
 
 
-def test_one_token_that_does_not_open_spoils_no_batch(engine: Engine) -> None:
+def test_a_token_that_cannot_be_opened_stops_only_its_own_invoice(engine: Engine) -> None:
     """The invoice says why it cannot be charged; the others of the batch are charged."""
     spoilt, broken = engine.begun()
     healthy = engine.customer()

@@ -21,7 +21,7 @@ def shown(engine: Engine, customer: str) -> dict[str, Any]:
 
 
 def test_two_live_subscriptions_to_one_plan_are_named(engine: Engine, billing: Billing) -> None:
-    """Before anything is charged it is no double payment, and told all the same."""
+    """Before a charge it is no double payment, but it is reported."""
     engine.plan("gold", trial="7 days")
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
@@ -40,7 +40,7 @@ def test_two_live_subscriptions_to_one_plan_are_named(engine: Engine, billing: B
 
 
 def test_both_charged_for_the_same_time_is_charged_twice(engine: Engine) -> None:
-    """With how many periods, how much, and what was given back of it."""
+    """The answer has the number of periods, the amount, and the refunds."""
     engine.plan("gold", every="10 days")
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
@@ -64,8 +64,8 @@ def test_both_charged_for_the_same_time_is_charged_twice(engine: Engine) -> None
     )
 
 
-def test_one_after_the_other_is_not_twice(engine: Engine) -> None:
-    """Who left in the middle of a period and came back paid for each day that was served once."""
+def test_two_subscriptions_after_each_other_are_no_double_charge(engine: Engine) -> None:
+    """A customer who canceled during a period and came back paid each served day once."""
     engine.plan("gold", every="10 days")
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
@@ -80,7 +80,7 @@ def test_one_after_the_other_is_not_twice(engine: Engine) -> None:
 
 
 def test_two_plans_and_two_customers_are_not_twice(engine: Engine) -> None:
-    """A subscription to another plan, or of somebody else, is none of the same."""
+    """A subscription to another plan, or of another customer, does not count."""
     for code in ("gold", "silver"):
         engine.plan(code)
     one, two = engine.customer(), engine.customer()
@@ -99,7 +99,7 @@ def twice(engine: Engine) -> tuple[str, Any, Any]:
     engine.plan("gold-plus", every="10 days", amount=80_000)
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
-    engine.advance(timedelta(minutes=1))  # they are told in the order in which they were made
+    engine.advance(timedelta(minutes=1))  # they are listed in the order in which they were made
     second = engine.subscribe(customer, "gold", again=True)
     engine.run()
     return customer, first, second
@@ -111,7 +111,7 @@ def twice(engine: Engine) -> tuple[str, Any, Any]:
 def test_a_change_of_plan_takes_no_double_payment_back(
     engine: Engine, which: int, waits: timedelta, then_cancel: bool
 ) -> None:
-    """No money moved: an invoice is for the plan that it was opened for, whatever comes later."""
+    """No money moved: an invoice belongs to the plan that it was opened for."""
     customer, *both = twice(engine)
     assert shown(engine, customer)["charged_twice"]
     engine.advance(waits)
@@ -144,8 +144,8 @@ def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
     assert found["verdict"].count("charged for both") == 1
 
 
-def test_who_changed_plan_before_the_other_one_began_paid_once(engine: Engine) -> None:
-    """The days that are left went over to another plan; it is the plan of both from then on."""
+def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine: Engine) -> None:
+    """The remaining days moved to another plan; from then on both have that plan."""
     engine.plan("gold", every="10 days")
     engine.plan("gold-plus", every="10 days", amount=80_000)
     customer = engine.customer()
@@ -168,7 +168,7 @@ def test_who_changed_plan_before_the_other_one_began_paid_once(engine: Engine) -
 def test_a_double_payment_that_went_back_in_full_is_told_as_such(
     engine: Engine, billing: Billing, which: int
 ) -> None:
-    """It was so and is no more: whichever of the two was given back, in words and as JSON."""
+    """After a refund of either one it is no double charge any more, in text and in JSON."""
     customer, *both = twice(engine)
     assert not shown(engine, customer)["given_back_in_full"]
     paid = engine.invoices(both[which])[0]["id"]

@@ -1,4 +1,4 @@
-"""Money that moved behind a 429 is found after its invoice was closed, and is given back."""
+"""Money that moved despite a 429 is found after its invoice was closed, and is refunded."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,22 +33,22 @@ def limited(engine: Engine, *, work: str = "done", **plan: Any) -> tuple[str, UU
 
 
 def void(engine: Engine, subscription: UUID, period: int = 0) -> None:
-    """A person voids the invoice of a period."""
+    """Void the invoice of a period."""
     operations.void_invoice(engine.context, engine.invoices(subscription)[period]["id"], OPERATOR)
 
 
 def statuses(engine: Engine, subscription: UUID) -> list[str]:
-    """What became of a subscription's charges."""
+    """Return the states of a subscription's charges."""
     return [charge["status"] for charge in engine.charges(subscription)]
 
 
 def given_back(engine: Engine, customer: str) -> list[tuple[str, int]]:
-    """What went back to the customer, by status and rupiah."""
+    """Return the customer's refunds, by status and rupiah."""
     return [(refund["status"], refund["amount"]) for refund in engine.refunds(customer)]
 
 
 def test_money_behind_a_429_of_a_void_invoice_is_given_back(engine: Engine) -> None:
-    """The charge is asked about at once; its success is surplus, and is refunded whole."""
+    """The charge gets a status query at once; its success is surplus, and is refunded in full."""
     customer, subscription = limited(engine)
     void(engine, subscription)
     assert statuses(engine, subscription) == ["unknown"]
@@ -86,7 +86,7 @@ def test_a_cancellation_resolves_it_then_refunds_and_then_deletes_the_token(
 def test_money_behind_a_429_of_an_invoice_that_is_given_up_pays_it(
     engine: Engine, action: str
 ) -> None:
-    """Late money counts, as it does of any other charge: paid, and unserved days go back."""
+    """Late money counts, as for any other charge: it pays, and unserved days are returned."""
     customer, subscription = limited(engine, on_exhausted=action, every="2 months")
     # The question before the next sending finds nothing yet, and then there is no wallet.
     engine.script("status_says", customer, "status", times=None, status="NOT_FOUND")
@@ -130,7 +130,7 @@ def test_a_charge_that_the_gateway_never_had_ends_and_is_not_sent_again(engine: 
 
 
 def test_a_connection_that_was_refused_is_certain(engine: Engine) -> None:
-    """Nothing was handed over, so nobody is asked."""
+    """Nothing was sent, so there is no status query."""
     _, subscription = engine.begun()
     met = answer_with(engine, pay=lambda _: Unsent("not_connected"))
     engine.run()
@@ -161,7 +161,7 @@ def test_a_refused_connection_after_a_429_does_not_make_it_certain(engine: Engin
 
 
 def test_a_decline_after_a_429_is_one_of_a_second_sending(engine: Engine) -> None:
-    """It may be about the repetition: it is asked about, and the money is found."""
+    """The answer may be about the repetition: a status query finds the money."""
     customer, subscription = limited(engine)
     engine.script("status_says", customer, "status", status="NOT_FOUND")
     short = Declined(Fault.INSUFFICIENT_FUNDS, "E51", "not enough")
@@ -178,7 +178,7 @@ def test_a_decline_after_a_429_is_one_of_a_second_sending(engine: Engine) -> Non
 
 
 def test_a_429_that_arrives_after_the_invoice_is_void_is_asked_about(engine: Engine) -> None:
-    """The charge was on its way when a person voided its invoice."""
+    """The charge was on its way when its invoice was voided."""
     customer, subscription = engine.begun()
     engine.script("rate_limited", customer, work="done")
     engine.tick(["ticks.open_periods"])
@@ -197,7 +197,7 @@ def test_a_429_that_arrives_after_the_invoice_is_void_is_asked_about(engine: Eng
 
 
 def test_a_payment_by_an_earlier_charge_leaves_the_later_one_asked_about(engine: Engine) -> None:
-    """Both moved money: the invoice is paid by one of them, and the other is given back."""
+    """Both moved money: one of them pays the invoice, and the other is refunded."""
     customer, subscription = engine.begun(retries="2d")
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=3, status="FAILED")
@@ -218,10 +218,10 @@ def test_a_payment_by_an_earlier_charge_leaves_the_later_one_asked_about(engine:
 
 
 class TestTwoOfOneSubscription:
-    """Only one charge of a subscription is unresolved at a time; none of them is forgotten."""
+    """At most one charge of a subscription is unresolved at a time; each is resolved at last."""
 
     def both_unsent(self, engine: Engine) -> tuple[str, UUID]:
-        """A newer open invoice with a 429, and an older one that a person has tried, with one."""
+        """A newer open invoice and an older one after a manual retry, both with a 429."""
         customer, subscription = given_up(engine)
         engine.put_cash(customer, 1_000_000)
         pausing.resume(engine.context, subscription, OPERATOR)
@@ -248,7 +248,7 @@ class TestTwoOfOneSubscription:
         assert engine.wallets(customer)[-1]["status"] == "unlinked"
 
     def test_the_open_invoice_waits_for_the_void_one(self, engine: Engine) -> None:
-        """What is still owed is not charged while another charge is asked about, and then is."""
+        """An open invoice is not charged while another charge is unresolved; then it is."""
         customer, subscription = self.both_unsent(engine)
 
         void(engine, subscription, period=1)
@@ -259,8 +259,8 @@ class TestTwoOfOneSubscription:
         assert [row["status"] for row in engine.invoices(subscription)[:2]] == ["paid", "void"]
         assert given_back(engine, customer) == [("succeeded", 50_000)]
 
-    def test_one_whose_subscription_is_locked_has_its_turn_later(self, engine: Engine) -> None:
-        """Somebody's session holds the row: nobody waits for it, and the charge stays due."""
+    def test_a_charge_of_a_locked_subscription_is_reconciled_later(self, engine: Engine) -> None:
+        """Another session locks the row: no worker waits for it, and the charge stays due."""
         customer, subscription = self.both_unsent(engine)
         canceling.cancel(engine.context, subscription, OPERATOR)
         engine.run()
@@ -275,8 +275,8 @@ class TestTwoOfOneSubscription:
         assert given_back(engine, customer) == [("succeeded", 50_000)] * 2
 
 
-def test_one_whose_invoice_is_open_again_is_not_asked_about_for_its_end(engine: Engine) -> None:
-    """Before it is sent again the gateway is asked anyway; until then it has no date."""
+def test_an_unsent_charge_of_a_reopened_invoice_gets_no_status_query(engine: Engine) -> None:
+    """A status query precedes the next sending anyway; until then it has no date."""
     customer, subscription = limited(engine)
     engine.execute("UPDATE charges SET next_check_at = :now", now=engine.now)
 

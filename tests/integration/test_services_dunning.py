@@ -1,4 +1,4 @@
-"""After a declined charge: when it is tried again, when it is given up, and what follows."""
+"""After a declined charge: the dates of retries, giving up, and what follows."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -23,7 +23,7 @@ def tried_after(engine: Engine, subscription: UUID, period: int = 0) -> list[flo
 
 @pytest.mark.parametrize(("declines", "days"), [(1, 2), (2, 7), (3, 14), (4, 21)])
 def test_a_decline_is_recovered_on_its_day(engine: Engine, declines: int, days: int) -> None:
-    """The default ladder is day 2, 7, 14 and 21 after the first failure, to the second."""
+    """The default steps are day 2, 7, 14 and 21 after the first failure, to the second."""
     customer, subscription = engine.begun(every="2 months")
     engine.script("decline", customer, times=declines)
     engine.run()
@@ -43,7 +43,7 @@ def test_a_decline_is_recovered_on_its_day(engine: Engine, declines: int, days: 
 def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     engine: Engine, action: str, ends: str
 ) -> None:
-    """Five declines: given up on day 21, the period that opened meanwhile as well."""
+    """Five declines: given up on day 21, together with the period that opened until then."""
     customer, subscription = engine.begun(every="2 weeks", on_exhausted=action)
     engine.script("decline", customer, times=None)
 
@@ -63,7 +63,7 @@ def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
 def test_a_late_tick_makes_no_period_free_that_began_before_dunning_gave_up(
     engine: Engine, action: str, ends: str
 ) -> None:
-    """A period that began while it ran is owed, though it was not open yet when it stopped."""
+    """A period that began during dunning is owed, although it was not open at its end."""
     customer, subscription = engine.begun(every="1 week", on_exhausted=action, retries="8d")
     engine.script("decline", customer, times=None)
     engine.run()
@@ -110,7 +110,7 @@ def test_later_periods_open_unpaid_and_follow_at_once_when_the_oldest_is_paid(
 
 
 def test_a_subscription_stays_past_due_until_the_last_open_invoice_is_paid(engine: Engine) -> None:
-    """The second invoice fails where the first recovered: past due, with a ladder of its own."""
+    """The second invoice fails where the first recovered: past due, with its own steps."""
     customer, subscription = engine.begun(every="1 week")
     engine.script("decline", customer, times=2)
     engine.script("decline", customer, times=1, skip=1)
@@ -126,7 +126,7 @@ def test_a_subscription_stays_past_due_until_the_last_open_invoice_is_paid(engin
 def test_a_declined_charge_that_was_paid_after_all_is_booked_and_not_repeated(
     engine: Engine,
 ) -> None:
-    """Look before you leap: before the retry the earlier charge is asked about once more."""
+    """Before the retry the earlier charge gets one more status query."""
     customer, subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=2)
     engine.script("status_says", customer, "status", times=2, status="FAILED")
@@ -146,7 +146,7 @@ def test_a_declined_charge_that_was_paid_after_all_is_booked_and_not_repeated(
 def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
     engine: Engine,
 ) -> None:
-    """Without an answer about charge N there is no charge N+1; the wait is told."""
+    """Without an answer about charge N there is no charge N+1; an event reports the wait."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.script("http_500", customer, "status", times=3)
@@ -163,9 +163,9 @@ def test_a_retry_waits_when_the_gateway_cannot_say_what_became_of_the_last_one(
 def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
     engine: Engine,
 ) -> None:
-    """A person said declined, the gateway goes on saying pending: nothing is sent, and it shows.
+    """An operator resolved it as declined, the gateway still says pending: nothing is sent.
 
-    After a week of daily questions it is listed for a person, and is still asked about.
+    After a week of daily status queries it is listed for an operator, and is still queried.
     """
     customer, subscription = engine.begun(every="1 year")
     engine.script("pending", customer)
@@ -185,7 +185,7 @@ def test_a_retry_behind_a_charge_that_stays_pending_is_visible_and_not_hectic(
 
 
 def test_an_operators_retry_spends_no_step_and_shifts_no_date(engine: Engine) -> None:
-    """Retries by hand on days 1 and 3 decline too; the ladder stays on day 2, 7, 14, 21."""
+    """Manual retries on days 1 and 3 decline too; the steps stay on day 2, 7, 14, 21."""
     customer, subscription = engine.begun(every="2 months")
     engine.script("decline", customer, times=None)
     engine.run()
@@ -221,7 +221,7 @@ def test_an_operators_retry_is_refused_where_it_could_do_harm(engine: Engine) ->
 
 
 def test_a_late_success_after_dunning_gave_up_pays_the_invoice(engine: Engine) -> None:
-    """Uncollectible is not the end of money that did move: it is booked, and not given back."""
+    """Late money of an uncollectible invoice pays it, and is not refunded."""
     customer, subscription = engine.begun(on_exhausted="unpaid", retries="2d")
     engine.script("decline", customer)
     engine.script("pending", customer, end="SUCCESS", after_queries=2)
@@ -259,7 +259,7 @@ def test_a_late_success_when_all_cycles_have_gone_by_completes(engine: Engine) -
 
 
 def test_a_technical_fault_backs_off_shortly_and_spends_no_step(engine: Engine) -> None:
-    """A quarter of an hour, one hour, four, twelve; then it is paid, all on the ladder's day 0."""
+    """A quarter of an hour, one hour, four, twelve; then it is paid, before the first step."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=4, code="maintenance_mode")
 
@@ -282,7 +282,7 @@ def test_a_technical_fault_that_never_ends_is_given_up_too(engine: Engine) -> No
 
 
 def test_a_hard_fault_is_given_up_at_once(engine: Engine) -> None:
-    """What never will be paid is asked about once more, and then not tried again."""
+    """A hard decline gets one more status query, and no retry."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, code="suspected_fraud")
 
@@ -304,7 +304,7 @@ def test_cron_steps_fall_on_paydays(engine: Engine) -> None:
 
 
 def test_an_unsent_charge_is_tried_again_soon_and_spends_nothing(engine: Engine) -> None:
-    """Turned away at the door: minutes later the same charge again; the invoice is not past due."""
+    """A rejected charge is sent again minutes later; the subscription is not past due."""
     customer, subscription = engine.begun()
     engine.script("turn_away", customer, times=3)
 
@@ -318,10 +318,10 @@ def test_an_unsent_charge_is_tried_again_soon_and_spends_nothing(engine: Engine)
 
 
 class TestAWalletThatIsShort:
-    """Before a retry the balance is asked; short means: nothing is sent, and no step is spent."""
+    """Before a retry the balance is checked; if it is short, nothing is sent and no step used."""
 
-    def test_it_is_told_and_asked_again_and_charged_after_a_top_up(self, engine: Engine) -> None:
-        """12,500 short on day 2, topped up on day 3: charged at the next look, step 1 unspent."""
+    def test_a_shortfall_is_charged_after_a_top_up(self, engine: Engine) -> None:
+        """12,500 short on day 2, topped up on day 3: charged at the next check, step 1 unused."""
         customer, subscription = engine.begun(every="2 months", cash=37_500)
         engine.advance(START + 3 * DAY)
         assert len(engine.ledger(customer, "payment")) == 1
@@ -361,7 +361,7 @@ class TestAWalletThatIsShort:
         assert engine.status(subscription) == "active"
 
     def test_an_operators_retry_asks_no_balance(self, engine: Engine) -> None:
-        """A person may insist: the charge is sent although the wallet is short."""
+        """A manual retry is sent although the wallet is short."""
         customer, subscription = engine.begun(every="2 months", cash=0)
         engine.advance(START + 3 * DAY)
 
@@ -375,7 +375,7 @@ class TestAWalletThatIsShort:
     def test_a_balance_that_cannot_be_asked_does_not_hold_back_a_charge(
         self, engine: Engine, kind: str
     ) -> None:
-        """The balance is advice: without an answer the charge is made."""
+        """The balance is only advice: without an answer the charge is made."""
         customer, subscription = engine.begun(every="2 months")
         engine.script("decline", customer)
         engine.script(kind, customer, "balance")

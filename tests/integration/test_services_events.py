@@ -1,4 +1,4 @@
-"""What is told of a charge whose events are written beside its rows: the claim's, the renewal's."""
+"""The events of a charge that are written together with its rows: the claim's and the renewal's."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.integration.engine import START, Engine
 
 
 def test_a_plain_renewal_leaves_the_events_of_each_move(engine: Engine) -> None:
-    """In their order, each about the same charge; two of them are written beside its outcome."""
+    """They are in order and about the same charge; two are written with its outcome."""
     customer, subscription = engine.begun()
     engine.run()
 
@@ -31,7 +31,7 @@ def test_a_plain_renewal_leaves_the_events_of_each_move(engine: Engine) -> None:
 
 
 def test_a_person_who_settles_a_charge_stands_in_its_events(engine: Engine) -> None:
-    """Who and why, in both events that are written beside the outcome."""
+    """Both events that are written with the outcome have the actor and the reason."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()

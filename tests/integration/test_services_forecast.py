@@ -1,4 +1,4 @@
-"""The forecast is what the engine then does."""
+"""The forecast equals what the engine then does."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from tests.integration.engine import Engine
 DAY = timedelta(days=1)
 
 
-def test_what_was_forecast_is_what_is_charged(engine: Engine) -> None:
+def test_the_forecast_equals_the_charges_that_follow(engine: Engine) -> None:
     """
     Every charge of sixty days, by subscription, period, instant and amount.
 
@@ -98,7 +98,7 @@ def test_a_forecast_marks_what_needs_a_wallet(engine: Engine) -> None:
 
 
 def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
-    """What will be charged before the pause, and from its end on."""
+    """It lists the charges before the pause, and from its end on."""
     customer, subscription = engine.begun(every="10 days")
     engine.run()
     due = engine.subscription(subscription)["next_due_at"]
@@ -116,7 +116,7 @@ def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
 
 
 def test_a_forecast_has_one_zone_and_names_it(engine: Engine, billing: Billing) -> None:
-    """What is overdue and what is to come, of plans in several zones: hours can be compared."""
+    """Overdue and coming charges of plans in several zones have comparable hours."""
     engine.plan(every="1 week", timezone="Asia/Jayapura", retries="3d")
     engine.plan("Q", every="1 week")
     engine.subscribe(engine.customer(cash=0))
@@ -132,7 +132,7 @@ def test_a_forecast_has_one_zone_and_names_it(engine: Engine, billing: Billing) 
 
 
 def test_attention_has_the_same_zone(engine: Engine, billing: Billing) -> None:
-    """`since` is told in the hours that the other pages have."""
+    """`since` is shown in the timezone of the other pages."""
     engine.begun(cash=0, retries="1d", on_exhausted="unpaid", every="1 year")
     engine.advance(timedelta(days=5))
 

@@ -1,4 +1,4 @@
-"""A copied database that is pointed elsewhere calls nobody: every call of the gateway, by name."""
+"""A copied database with another gateway makes no call: every call of the gateway, by name."""
 
 import ast
 from collections.abc import Callable
@@ -138,7 +138,7 @@ def sites() -> dict[str, set[str]]:
 
 
 def test_every_call_of_the_gateway_is_in_the_table() -> None:
-    """Whoever writes a new call writes here how a foreign gateway is kept from it."""
+    """Every gateway call has a case here that proves the guard against another gateway."""
     found = sites()
 
     assert found.keys() == SITES.keys()
@@ -146,7 +146,7 @@ def test_every_call_of_the_gateway_is_in_the_table() -> None:
 
 
 def test_the_real_gateway_is_called_and_a_foreign_one_is_not(engine: Engine) -> None:
-    """The same work calls it while the database is its own, and nobody once it is a copy."""
+    """The same work makes the call with the original database, and none with a copy."""
     engine.audited = False
     world, asked = World(engine), answer_with(engine)
     with engine.context.database.transaction() as connection:

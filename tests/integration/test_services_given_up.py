@@ -1,4 +1,4 @@
-"""Debts that were given up, and what is done to their subscription before somebody pays them."""
+"""Uncollectible invoices, and changes of their subscription before they are paid."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def debtor(engine: Engine) -> tuple[str, UUID]:
-    """A customer whose first of two months was given up; the subscription is unpaid."""
+    """Make a customer whose first of two months was given up; the subscription is unpaid."""
     customer, subscription = engine.begun(
         cash=0, amount=31_000, retries="1d", on_exhausted=OnExhausted.UNPAID, cycles=2
     )
@@ -53,7 +53,7 @@ def test_a_period_that_was_given_up_is_paid_or_void_before_its_price_changes(
 def test_a_debt_that_is_given_up_again_leaves_nobody_behind(
     engine: Engine, debtor: tuple[str, UUID]
 ) -> None:
-    """It went on while the second try was not certain yet, and owes nothing that is open."""
+    """It continued while the second attempt was unresolved, and has no open invoice."""
     _customer, subscription = debtor
     operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
@@ -67,7 +67,7 @@ def test_a_debt_that_is_given_up_again_leaves_nobody_behind(
 def test_a_debt_that_is_given_up_again_does_not_keep_a_term_open(
     engine: Engine, debtor: tuple[str, UUID]
 ) -> None:
-    """The same where no period is left: it is completed, and does not wait for ever."""
+    """The same without a period left: it is completed, and does not stay active."""
     _customer, subscription = debtor
     engine.advance(80 * DAY)
     operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)

@@ -30,7 +30,7 @@ BATCH = 7
 def spoilt_batch(engine: Engine) -> tuple[list[tuple[str, UUID]], UUID]:
     """Customers whose first invoices are open and due, and the one invoice that cannot be claimed.
 
-    It is one whose wallet has ended and whose policy makes no sense.
+    That one has an expired wallet and an invalid policy.
     """
     engine.plan(every="1 year")
     engine.plan("ODD", every="1 year")
@@ -69,9 +69,9 @@ def lose_database(monkeypatch: pytest.MonkeyPatch, spoilt: UUID) -> list[int]:
 def test_charges_of_a_part_that_was_committed_are_delayed_and_never_doubled(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, *, on_message: bool
 ) -> None:
-    """They are asked about and sent again under their own Request-Ids; the others just go on.
+    """They get a status query and are sent again under their own Request-Ids; the others continue.
 
-    The task fails, since a database that is away is about no row: nobody is held for it.
+    The task fails, since an absent database is not the fault of a row: none is held for it.
     """
     people, spoilt = spoilt_batch(engine)
     due = in_any_order(charging.lease_due(engine.context, 100)) if on_message else []
@@ -90,7 +90,7 @@ def test_charges_of_a_part_that_was_committed_are_delayed_and_never_doubled(
     held = engine.rows("SELECT id FROM invoices WHERE held_at IS NOT NULL")
     assert [row["id"] for row in held] in ([], [spoilt]), "that the database is away is no row's"
 
-    # What was not claimed is due; if it is leased to the task that failed, then not for ever.
+    # Unclaimed invoices are due; a lease of the failed task ends by itself.
     unclaimed = engine.rows(
         "SELECT next_attempt_at, leased_until > clock_timestamp() + make_interval(secs => :lease)"
         " AS for_longer FROM invoices WHERE id <> :spoilt AND NOT EXISTS (SELECT 1 FROM charges c"

@@ -45,7 +45,7 @@ def forget(engine: Engine, *tables: str) -> None:
 
 def test_an_order_that_a_restore_lost_is_the_same_subscription(engine: Engine) -> None:
     """
-    Sent again under its idempotency key, it meets the payment of its first time.
+    Sent again under its idempotency key, it finds the payment of the first time.
 
     Rows, key and events are gone; the gateway's ledger has one debit, which is booked.
     """
@@ -70,7 +70,7 @@ def test_an_order_that_a_restore_lost_is_the_same_subscription(engine: Engine) -
 def test_the_same_key_in_two_databases_makes_two_gateway_numbers(
     engine: Engine, elsewhere: Engine
 ) -> None:
-    """Each is paid by its own customer: neither order is taken for the other's."""
+    """Each is paid by its own customer: the orders are not confused."""
     debits = []
     for each in (engine, elsewhere):
         each.plan()
@@ -101,7 +101,7 @@ def test_the_same_reference_in_two_databases_makes_two_gateway_numbers(
 
 
 def test_an_import_that_a_restore_lost_is_the_same_subscription(engine: Engine) -> None:
-    """The file is imported again into the restored database: its charges are met, not repeated."""
+    """Imported again into the restored database: the charges are found, not repeated."""
     engine.plan()
     customer = engine.customer()
     row = {"id": "1", "customer": customer, "plan": "P", "anchor": "2026-01-31T09:00",
@@ -179,7 +179,7 @@ def test_a_link_whose_key_was_forgotten_is_not_asked_for_twice(engine: Engine) -
 
 
 def test_without_a_key_every_order_is_another(engine: Engine) -> None:
-    """A person who subscribes twice at the command line means it, or is asked there."""
+    """Without a key a second order is a second subscription; `--again` confirms it."""
     engine.plan()
     customer = engine.customer()
 

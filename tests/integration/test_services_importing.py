@@ -1,4 +1,4 @@
-"""Imports against what is there: repeats, other content, and tokens that somebody has."""
+"""Imports and existing rows: repeats, other content, and tokens of other customers."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def cells(reference: str, customer: str = "A", token: str = "", **more: str) -> 
 
 
 def bring(engine: Engine, *rows: Cells, dry_run: bool = False) -> Report:
-    """Import subscriptions; the first row stands on line 2."""
+    """Import subscriptions; the first row is on line 2."""
     lines = list(enumerate(rows, 2))
     [*_, report] = importing.subscriptions(engine.context, lines, OPERATOR, dry_run=dry_run)
     return report
@@ -54,7 +54,7 @@ def outcome(report: Report) -> tuple[int, int, Sequence[tuple[int, str]]]:
 
 
 def both(engine: Engine, *rows: Cells) -> tuple[int, int, Sequence[tuple[int, str]]]:
-    """A dry run, which writes nothing and says what the run after it says."""
+    """A dry run writes nothing and reports the same as the run after it."""
     before = engine.counts()
     dry = outcome(bring(engine, *rows, dry_run=True))
     assert engine.counts() == before
@@ -63,7 +63,7 @@ def both(engine: Engine, *rows: Cells) -> tuple[int, int, Sequence[tuple[int, st
 
 
 def test_two_people_under_one_reference_are_not_one(shop: Engine) -> None:
-    """The second is rejected with the line and the column; nothing says that it is billed."""
+    """The second is rejected with the line and the column, and is not reported as billed."""
     assert both(shop, cells("1", "A"), cells("1", "B")) == (
         1, 0, [(3, "id '1' exists already with another customer")],
     )  # fmt: skip
@@ -83,7 +83,7 @@ def test_two_people_under_one_reference_are_not_one(shop: Engine) -> None:
 def test_a_row_that_differs_in_any_column_is_no_repeat(
     shop: Engine, column: str, value: str
 ) -> None:
-    """What would be another subscription is not passed over in silence."""
+    """A row that would be another subscription is not ignored silently."""
     shop.plan("Q")
     bring(shop, cells("1"))
 
@@ -115,7 +115,7 @@ def test_a_subscription_that_has_moved_on_is_still_there(shop: Engine) -> None:
 
 
 def test_a_token_that_has_expired_is_for_nobody_new(shop: Engine) -> None:
-    """The row that brought it in time is there; a new one has to leave it out."""
+    """A repeated row counts as existing; a new row with an expired token is rejected."""
     bound = {"bound_at": "2025-06-01T00:00", "masked_phone": "081234567890"}
     assert both(shop, cells("1", "A", "t1", **bound))[0] == 1
     shop.set_clock(shop.now + 200 * DAY)
@@ -126,7 +126,7 @@ def test_a_token_that_has_expired_is_for_nobody_new(shop: Engine) -> None:
 
 
 def test_a_customer_with_another_name_is_rejected(shop: Engine) -> None:
-    """Within a batch, in two batches, and against who is there; told without what it says."""
+    """A token twice in a batch, in two batches, or in the database is reported without its text."""
     rows = [
         {"id": "D", "name": "Ani"},
         {"id": "D", "name": "Ani "},
@@ -147,7 +147,7 @@ def test_a_customer_with_another_name_is_rejected(shop: Engine) -> None:
 def test_rows_of_one_file_meet_each_other_in_two_batches(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However far apart they are, also in a dry run, which has nothing to look it up in."""
+    """They are found at any distance, also in a dry run, which has no rows to compare with."""
     monkeypatch.setattr(importing, "BATCH", 1)
     rows = (cells("1", "A", "t1"), cells("1", "A", "t1"), cells("1", "B"), cells("2", "B", "t1"),
             cells("3", "A", "t2"), cells("4", "A", "t1"))  # fmt: skip
@@ -211,7 +211,7 @@ def test_a_token_that_two_wallets_had_before_the_hashes_stops_nothing(shop: Engi
 def test_tokens_are_known_while_keys_rotate(
     emptied: Kept, gateway: SandboxProcess, shop: Engine
 ) -> None:
-    """A key in front hashes anew; the old one may be taken away when everything was."""
+    """A new first key hashes again; the old one may be removed after all rows are done."""
     bring(shop, cells("1", "A", "t1"))
     new = Fernet.generate_key().decode()
     for key in (f"{new},{KEY}", f"{KEY},{new}", f"{new},{KEY}", f"{new},{KEY}"):
@@ -235,7 +235,7 @@ def test_a_token_that_no_key_opens_stops_no_import(shop: Engine) -> None:
 
 
 def test_a_link_whose_token_another_customer_has_fails_and_says_so(engine: Engine) -> None:
-    """An import gave somebody this customer's token: charging both would take twice from one."""
+    """An import gave this customer's token to another one: one wallet would pay for both."""
     engine.audited = False
     engine.plan()
     customer, other = engine.customer(linked=False), engine.customer(linked=False)
@@ -254,7 +254,7 @@ def test_a_link_whose_token_another_customer_has_fails_and_says_so(engine: Engin
 
 
 def test_two_imports_of_one_file_at_once_add_each_row_once(shop: Engine, other: Engine) -> None:
-    """What one adds the other finds there, though both began with nothing."""
+    """Rows that one import adds are found by the other, although both started without them."""
     rows = [cells(str(n), PEOPLE[n % 3], f"t{n % 3}") for n in range(60)]
     with ThreadPoolExecutor(2) as both_at_once:
         reports = list(both_at_once.map(lambda each: bring(each, *rows), (shop, other)))
@@ -268,7 +268,7 @@ def test_two_imports_of_one_file_at_once_add_each_row_once(shop: Engine, other: 
 def test_a_customer_who_appears_meanwhile_is_compared_again(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made by hand between the look and the write: a repeat, not an error and not a second one."""
+    """A row made by hand between check and write is a repeat, not an error and not a second row."""
     read, appeared = importing.statements.known_customers, iter([None])
 
     def found(*given: object) -> object:

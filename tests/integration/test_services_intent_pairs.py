@@ -1,4 +1,4 @@
-"""Two plans that are pending together: no year is taken from a customer who is leaving."""
+"""Two pending intents: no year is charged to a customer whose cancellation is planned."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -39,7 +39,7 @@ def plan_year(engine: Engine, subscription: UUID) -> None:
 def test_no_year_is_planned_that_would_end_after_ten_days(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """An end on 11 May, and a year from 1 May on: one of both has to be taken back."""
+    """An end on 11 May, and a year from 1 May on: one of both must be withdrawn."""
     customer, subscription = april
     canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 40 * DAY)
     before = engine.subscription(subscription)
@@ -121,7 +121,7 @@ def test_an_end_after_the_change_moves_to_the_end_of_the_year(
 def test_a_return_that_brings_the_year_before_the_end(
     engine: Engine, april: tuple[str, UUID], *, by_itself: bool
 ) -> None:
-    """The pause moves the year's start to where the end falls inside: a person is told."""
+    """The pause moves the year's start so that the end falls inside it: the operator is told."""
     customer, subscription = april
     plan_year(engine, subscription)
     canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 397 * DAY)

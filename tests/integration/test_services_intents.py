@@ -1,4 +1,4 @@
-"""Plans that meet other actions: nothing paid twice, nothing free, nothing lost without a word."""
+"""Intents and other actions: nothing is paid twice, free, or lost without an event."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def credited(engine: Engine) -> list[int]:
-    """What became somebody's credit, in order."""
+    """Return the credited amounts, in order."""
     return [event["data"]["amount"] for event in engine.told("credit.given")]
 
 
@@ -47,7 +47,7 @@ def skipped(engine: Engine) -> list[tuple[int, int, str]]:
 
 
 def change(engine: Engine, subscription: UUID, **options: Any) -> Any:
-    """Change a subscription, and do what follows."""
+    """Change a subscription, and do the due work."""
     done = changing.change(engine.context, subscription, OPERATOR, **options)
     engine.run()
     return done
@@ -73,7 +73,7 @@ def test_another_interval_is_refused_while_an_end_is_planned(
 def test_a_resumption_from_now_gives_the_paid_days_back_and_moves_the_end(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Ten of thirty paid days are left: they lessen the new period; the end moves to its end."""
+    """Ten of thirty paid days reduce the new period's price; the end moves to its end."""
     customer, subscription = march
     canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
     engine.advance(5 * DAY)
@@ -131,7 +131,7 @@ def test_a_return_on_a_due_date_keeps_the_end_of_that_period(
 def test_a_pause_that_ends_on_a_due_date_skips_nothing(
     engine: Engine, march: tuple[str, UUID], late: timedelta
 ) -> None:
-    """The period that begins at that instant opens, however late the tick is."""
+    """The period that begins at that instant opens, also with a late tick."""
     customer, subscription = march
     back = engine.subscription(subscription)["next_due_at"]
     pausing.pause(engine.context, subscription, OPERATOR, until=back)
@@ -147,7 +147,7 @@ def test_a_pause_that_ends_on_a_due_date_skips_nothing(
 def test_plans_that_a_late_tick_works_off_take_effect_as_of_their_dates(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Pause, return and end go by while no tick runs: one period paused, two billed, the end."""
+    """Pause, resume and end fall into an outage: one period paused, two billed, then the end."""
     customer, subscription = march
     due = engine.subscription(subscription)["next_due_at"]
     pausing.pause(
@@ -200,7 +200,7 @@ def test_a_planned_change_survives_a_change_of_quantity(
 def test_a_planned_change_with_a_price_of_its_own_is_dropped_with_an_event(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Nobody can say what the price is to be for another quantity."""
+    """The price for another quantity is not known."""
     _, subscription = march
     change(engine, subscription, plan_code="B", amount=50_000, at="period-end")
     change(engine, subscription, quantity=2)
@@ -234,7 +234,7 @@ def test_a_planned_change_is_checked_against_what_will_be_then(
 def test_a_planned_change_whose_term_went_by_in_a_pause_is_dropped(
     engine: Engine, march: tuple[str, UUID]
 ) -> None:
-    """Nobody chose to end the subscription: it stays on its plan, and an event says why."""
+    """No one asked to end the subscription: it stays on its plan, and an event says why."""
     customer, subscription = march
     engine.plan("THREE", amount=1_000, cycles=3, timezone="UTC")
     change(engine, subscription, plan_code="THREE", at="period-end")
@@ -294,7 +294,7 @@ def test_a_trial_that_is_over_is_billed_before_it_is_changed(engine: Engine) -> 
 
 
 def test_an_unpaid_subscription_resumes_and_says_what_it_left_out(engine: Engine) -> None:
-    """Resume is a way out of `unpaid`; the periods that began meanwhile have their reason."""
+    """Resume is a way out of `unpaid`; the skipped periods have their reason."""
     customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="unpaid")
     engine.advance(40 * DAY)
     assert engine.status(subscription) == "unpaid"
@@ -309,7 +309,7 @@ def test_an_unpaid_subscription_resumes_and_says_what_it_left_out(engine: Engine
 
 
 def test_a_given_up_period_is_void_when_a_new_one_takes_its_place(engine: Engine) -> None:
-    """Late money for it would be for days that another period covers: it goes back."""
+    """Late money for it would pay days that another period covers, so it is refunded."""
     customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="pause")
     engine.advance(10 * DAY)
     assert engine.status(subscription) == "paused"

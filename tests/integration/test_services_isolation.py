@@ -1,4 +1,4 @@
-"""A row that fails stops nobody else: it is held with its reason, and released by a person."""
+"""A failing row stops no other: it is held with its reason, and an operator releases it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 def test_a_price_that_overflows_holds_its_subscription_and_opens_the_others(
     engine: Engine,
 ) -> None:
-    """The amount that the gateway could not charge is never an invoice; nobody else waits."""
+    """An amount that the gateway cannot charge never becomes an invoice; no other row waits."""
     (_, big), (_, small) = two(engine, every="1 month")
     engine.execute(
         "UPDATE subscriptions SET amount = :most, extras = :extras WHERE id = :id",
@@ -42,7 +42,7 @@ def test_a_price_that_overflows_holds_its_subscription_and_opens_the_others(
     assert [i["amount"] for i in engine.invoices(big)] == [50_001]
 
 
-def test_what_only_the_database_refuses_is_found_by_halving(engine: Engine) -> None:
+def test_a_row_that_only_the_database_refuses_is_found_by_halving(engine: Engine) -> None:
     """A constraint speaks of one row of a batch of seven; six are opened in the same tick."""
     engine.plan()
     made = [engine.subscribe(engine.customer()) for _ in range(7)]
@@ -99,7 +99,7 @@ def lost(engine: Engine, *, arrived: bool) -> tuple[UUID, UUID]:
 
 
 def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine: Engine) -> None:
-    """The charge that cannot be sent again stays unresolved and is held; the other is booked."""
+    """The charge that cannot be sent again stays unresolved and is held; the other is settled."""
     a, b = lost(engine, arrived=True)
     body = engine.charges(a)[0]["body_sealed"]
     engine.execute(f"UPDATE charges SET body_sealed = '{SHUT}' WHERE subscription_id = :id", id=a)
@@ -122,7 +122,7 @@ def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine:
 
 
 def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> None:
-    """Until then nobody asks about it, however long it is due; the other is asked and booked."""
+    """Until then it gets no status query, although due; the other is queried and settled."""
     a, b = lost(engine, arrived=True)
     [charge] = engine.charges(a)
     isolation.set_aside(engine.context, Kind.CHARGE, charge["id"], ValueError("odd"))
@@ -138,7 +138,7 @@ def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> Non
 
 
 def test_news_of_a_group_is_recorded_though_one_of_it_cannot_be(engine: Engine) -> None:
-    """Answers that came together: money that moved is booked for everybody else."""
+    """Answers of one group: the other charges whose money moved are settled."""
     (_, a), (_, b) = two(engine, every="1 year")
     engine.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -167,7 +167,7 @@ def test_news_of_a_group_is_recorded_though_one_of_it_cannot_be(engine: Engine) 
 def test_a_person_who_resolves_is_told_the_error_and_nothing_is_held(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person stands there and reads it; a tick does not."""
+    """An operator reads the error at once; a tick cannot."""
     from billing.services.collecting import settling
 
     a, _ = lost(engine, arrived=False)
@@ -257,7 +257,7 @@ def test_of_dates_that_have_come_one_that_fails_stops_no_other(engine: Engine, e
 def test_a_database_that_is_away_holds_nobody(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tick fails, is noted, and the next one does the work."""
+    """The tick fails with a log line, and the next one does the work."""
     from sqlalchemy.exc import OperationalError
 
     from billing.store.queries import invoices
@@ -279,7 +279,7 @@ def test_a_database_that_is_away_holds_nobody(
 def test_a_bug_that_fails_for_all_holds_few_and_fails_the_tick(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When nobody's period can be worked out it is not about rows; nothing is opened or lost."""
+    """When no period can be computed it is not the rows' fault; nothing is opened or lost."""
     monkeypatch.setattr(isolation, "HELD_AT_ONCE_MAX", 2)
     monkeypatch.setattr(isolation.isolate, "__kwdefaults__", {"held_max": 2})
     engine.plan()
@@ -313,8 +313,8 @@ def test_only_what_is_held_can_be_released(engine: Engine) -> None:
     assert engine.counts() == before
 
 
-def test_what_ends_is_held_no_more(engine: Engine) -> None:
-    """A held subscription that a person cancels, and a held invoice that is void, need nobody."""
+def test_a_row_that_ends_is_not_held_any_more(engine: Engine) -> None:
+    """A canceled held subscription and a void held invoice need no operator any more."""
     _, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])
     [invoice] = engine.invoices(subscription)
@@ -364,7 +364,7 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
 
 
 def test_a_question_on_which_the_client_fails_is_unknown(engine: Engine) -> None:
-    """An answer that breaks our own client says nothing, and stops no question beside it."""
+    """An answer that breaks our own client settles nothing, and stops no other status query."""
     a, b = lost(engine, arrived=True)
     [number] = [c["gateway_number"] for c in engine.charges(a)]
     plain = engine.context.gateway

@@ -77,7 +77,7 @@ def test_of_wallets_that_end_one_that_fails_keeps_nobody_else_waiting(
 def test_an_import_rejects_the_row_that_cannot_be_written_and_writes_the_others(
     engine: Engine,
 ) -> None:
-    """The bad one is told with its number; the good ones of its batch have their events."""
+    """The bad row is reported with its number; the good rows of its batch have their events."""
     engine.execute("ALTER TABLE customers ADD CONSTRAINT poison CHECK (name <> 'Bad')")
     lines = [(n, {"id": f"C{n}", "name": "Bad" if n in {3, 6} else "Ani"}) for n in range(2, 9)]
     try:

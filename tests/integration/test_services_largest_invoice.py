@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 class TestTheLargestInvoice:
-    """What could never be charged is refused where it is configured, whatever comes first."""
+    """An amount that can never be charged is refused when it is configured."""
 
     def _begun(self, engine: Engine, **options: Any) -> UUID:
         engine.plan(amount=MAX_AMOUNT - 1_000)

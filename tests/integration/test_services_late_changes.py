@@ -1,4 +1,4 @@
-"""A planned change whose date has come while no tick ran: what is done before the tick.
+"""A due planned change before its tick has run, and other actions at that time.
 
 The period that has begun belongs to the new plan already, with its due dates.
 """
@@ -20,7 +20,7 @@ TURNS = START + 28 * DAY
 
 @pytest.fixture
 def late(engine: Engine) -> UUID:
-    """A month is over, ten days at a time were to follow, and thirteen days went by unseen."""
+    """A month ended, periods of ten days were to follow, and no tick ran for thirteen days."""
     engine.plan("MONTH", amount=31_000)
     engine.plan("TEN", amount=9_900, every="10 days")
     engine.plan("OTHER", amount=60_000)
@@ -63,7 +63,7 @@ def test_a_pause_and_another_change_wait_for_it(engine: Engine, late: UUID, what
 def test_an_end_at_once_records_the_periods_of_the_plan_that_had_begun(
     engine: Engine, late: UUID
 ) -> None:
-    """Two periods of ten days had begun and were not opened; nobody owes them."""
+    """Two periods of ten days had begun and were not opened; they are not owed."""
     canceling.cancel(engine.context, late, OPERATOR)
 
     [told] = engine.told("period.skipped")

@@ -1,4 +1,4 @@
-"""Leases: whoever leased a row and died has it for a bounded time, whatever kind of row it is."""
+"""Leases: a dead worker's lease of any kind of row ends after a bounded time."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -53,8 +53,8 @@ LEASES: dict[str, tuple[Callable[[Engine], None], Lease]] = {
 
 
 @pytest.mark.parametrize("table", LEASES)
-def test_what_a_dead_worker_leased_is_leased_again(engine: Engine, table: str) -> None:
-    """While the lease lasts nobody else gets the row; it ends in time, and then one does."""
+def test_a_row_that_a_dead_worker_leased_is_leased_again(engine: Engine, table: str) -> None:
+    """While the lease lasts no other worker gets the row; then exactly one does."""
     make_due, lease = LEASES[table]
     make_due(engine)
 

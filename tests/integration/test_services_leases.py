@@ -1,4 +1,4 @@
-"""Whatever passes a leased row over gives the lease back, or leaves the row due."""
+"""Code that skips a leased row releases the lease, or leaves the row due."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 @contextmanager
 def locked(engine: Engine, *ids: UUID) -> Iterator[None]:
-    """Somebody else works on these subscriptions."""
+    """Lock these subscriptions in another transaction."""
     with engine.context.database.transaction() as connection:
         assert subscriptions.lock(connection, ids)
         yield
@@ -37,7 +37,7 @@ def leased(engine: Engine, table: str = "invoices") -> int:
 def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
     engine: Engine, other: Engine
 ) -> None:
-    """Its message is worked off in vain; the next tick finds it, not one in 45 seconds."""
+    """Its message finds nothing to do; the next tick finds the row, without 45 seconds of lease."""
     _, held = engine.begun(every="1 year")
     free = engine.subscribe(engine.customer())
     opening_batches.open_due(engine.context)
@@ -55,10 +55,10 @@ def test_an_invoice_whose_subscription_is_locked_is_due_again_at_once(
     engine.run()
 
 
-def test_what_was_locked_between_the_look_and_the_note_is_looked_at_again(
+def test_a_retry_that_is_locked_during_its_precheck_is_checked_again(
     engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retry that is to be put off, and somebody else works on its subscription."""
+    """A retry must be postponed while another transaction locks its subscription."""
     customer, subscription = engine.begun(retries="1d 1d", every="1 year")
     engine.put_cash(customer, 0)
     engine.run()
@@ -84,8 +84,10 @@ def test_what_was_locked_between_the_look_and_the_note_is_looked_at_again(
     assert engine.invoices(subscription)[0]["status"] == "paid"
 
 
-def test_what_a_stop_meets_is_due_at_once_when_charging_goes_on(engine: Engine) -> None:
-    """Never charged or charged before: messages that come during the stop lease nothing."""
+def test_invoices_leased_at_a_stop_are_due_at_once_when_charging_starts_again(
+    engine: Engine,
+) -> None:
+    """First charges and retries: messages that arrive during the stop lease nothing."""
     customer, old = engine.begun(retries="1d", every="1 year")
     engine.put_cash(customer, 0)
     engine.run()
@@ -107,7 +109,7 @@ def test_what_a_stop_meets_is_due_at_once_when_charging_goes_on(engine: Engine) 
 def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
     emptied: Kept, gateway: Any
 ) -> None:
-    """An hour's limit is met: after a person starts charging again nobody waits for a lease."""
+    """After an hour's limit and a new start of charging no invoice waits for a lease."""
     with running(emptied, gateway, rupiah_an_hour_max=60_000) as engine:
         engine.plan()
         for _ in range(2):
@@ -119,10 +121,10 @@ def test_the_guard_that_stops_charging_gives_back_what_it_did_not_let_through(
         engine.dead_ends = set()
 
 
-def test_what_is_more_than_may_be_charged_now_is_given_back(
+def test_leases_above_the_limit_are_released(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While single charges probe a gateway that refused, the others of a message stay due."""
+    """While single charges probe a gateway, the other invoices of a message stay due."""
     engine.plan()
     for _ in range(3):
         engine.subscribe(engine.customer())
@@ -138,7 +140,7 @@ def test_what_is_more_than_may_be_charged_now_is_given_back(
 
 
 def test_an_invoice_that_waited_for_another_is_due_when_that_one_is_paid(engine: Engine) -> None:
-    """Dated and leased in vain while an older one stood before it: it follows at once."""
+    """An invoice that was leased behind an older open one follows that one at once."""
     _, subscription = engine.begun(every="10 days")
     engine.set_clock(engine.now + 11 * DAY)
     opening_batches.open_due(engine.context)
@@ -201,7 +203,7 @@ def test_a_wallet_with_nothing_to_do_is_not_leased_again_and_again(engine: Engin
 
 
 def test_a_refund_that_is_taken_keeps_no_lease(engine: Engine) -> None:
-    """Its own date says when it is sent again; a lease beside it would only be later."""
+    """Its own date decides when it is sent again; a lease would only be later."""
     customer, subscription = engine.begun(every="1 year")
     engine.run()
     refunding.refund_invoice(engine.context, engine.invoices(subscription)[0]["id"], 1, OPERATOR)
@@ -235,7 +237,7 @@ def ticks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("tick", ["sweep_charges", "reconcile", "sweep_refunds", "attend_wallets"])
-def test_what_could_not_be_sent_is_due_again_at_once(
+def test_rows_whose_message_could_not_be_sent_are_due_again_at_once(
     engine: Engine, ticks: ModuleType, tick: str
 ) -> None:
     """Redis vanishes between the lease and the message: the tick fails, and leases nothing.

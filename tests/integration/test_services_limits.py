@@ -27,7 +27,7 @@ def test_a_customer_charged_too_often_is_left_alone(emptied: Kept, gateway: Sand
 
 
 def test_an_hour_beyond_the_limit_stops_charging(emptied: Kept, gateway: SandboxProcess) -> None:
-    """Nothing of the batch that would exceed it is sent; a person starts charging again."""
+    """No charge of the batch that would exceed it is sent; an operator starts charging again."""
     with running(emptied, gateway, rupiah_an_hour_max=120_000) as engine:
         engine.plan(amount=50_000, every="1 month")
         people = [engine.customer() for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A row that somebody else's session has locked stops nobody else, and is no bad row."""
+"""A row that another session locks stops no other row, and is not held."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 @contextmanager
 def locked(engine: Engine, subscription: UUID) -> Iterator[None]:
-    """Somebody's psql holds one subscription's row and goes to lunch."""
+    """An open psql session locks one subscription's row."""
     url = make_url(engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url) as session:
         session.execute("SELECT 1 FROM subscriptions WHERE id = %s FOR UPDATE", (subscription,))
@@ -61,7 +61,7 @@ def pause(engine: Engine, subscription: UUID, _after: timedelta) -> None:
 
 
 def pause_until(engine: Engine, subscription: UUID, after: timedelta) -> None:
-    """Pause, with a date to go on."""
+    """Pause, with a date to resume."""
     pausing.pause(engine.context, subscription, OPERATOR, until=engine.now + after)
 
 
@@ -120,7 +120,7 @@ def test_a_locked_subscription_keeps_the_answers_of_others(engine: Engine) -> No
 
 
 def test_a_person_who_settles_a_locked_charge_is_told(engine: Engine) -> None:
-    """An operator's word is not passed over in silence."""
+    """An operator's command on a locked row is refused with a message."""
     [subscription] = made(engine, 1)
     opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)

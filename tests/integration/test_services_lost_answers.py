@@ -1,4 +1,4 @@
-"""Answers that are lost, late, forged or absurd: one debit, known in the end, never guessed."""
+"""Lost, late, forged and invalid answers: one debit, known in the end, never guessed."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ NOT_DONE = ("drop_before", "http_500", "html")
 def test_the_money_moved_and_the_answer_was_lost(
     engine: Engine, kind: str, options: dict[str, Any]
 ) -> None:
-    """Nothing else is charged until the gateway was asked; then the one debit is on record."""
+    """Nothing else is charged before a status query; then the one debit is recorded."""
     customer, subscription = engine.begun()
     engine.script(kind, customer, **options)
     engine.run()
@@ -61,7 +61,7 @@ def test_the_request_was_lost(engine: Engine, kind: str) -> None:
 
 @pytest.mark.parametrize("work", ["done", "later"])
 def test_an_answer_that_takes_longer_than_the_timeout(impatient: Engine, work: str) -> None:
-    """Whether the money moved at once or after we stopped waiting: asked, and booked once."""
+    """The money moved at once or after the time-out: queried, and settled once."""
     customer, subscription = impatient.begun()
     impatient.script("hold", customer, seconds=1.6, work=work)
     impatient.run()
@@ -79,7 +79,7 @@ def test_an_answer_that_takes_longer_than_the_timeout(impatient: Engine, work: s
 def test_a_conflict_says_only_that_something_was_there(
     engine: Engine, code: str, work: str
 ) -> None:
-    """Used already, whatever by: unknown until asked, then booked or sent again, once."""
+    """A used number means unknown until a status query; then it is settled, or sent again once."""
     customer, subscription = engine.begun()
     engine.script("conflict", customer, code=code, work=work)
     engine.run()
@@ -95,7 +95,7 @@ def test_a_conflict_says_only_that_something_was_there(
 def test_a_resend_that_crosses_with_the_first_is_answered_with_the_first(
     engine: Engine, repeat: str
 ) -> None:
-    """The status query did not see the payment; the same Request-Id meets it, and it is booked."""
+    """The status query did not find the payment; the same Request-Id does, and it is settled."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=3, status="NOT_FOUND")
@@ -130,7 +130,7 @@ def test_pending_ends(engine: Engine, end: str) -> None:
 
 
 def test_pending_without_an_end_blocks_visibly(engine: Engine) -> None:
-    """Asked for a week, then parked with an alarm; later periods open and none is charged."""
+    """Queried for a week, then parked with an alarm; later periods open and none is charged."""
     customer, subscription = engine.begun(every="1 week")
     engine.script("pending", customer)
 
@@ -146,7 +146,7 @@ def test_pending_without_an_end_blocks_visibly(engine: Engine) -> None:
 
 
 def test_failed_that_becomes_success_is_no_decline(engine: Engine) -> None:
-    """Their FAILED is not final: it counts when a second read, minutes later, still says so."""
+    """FAILED is not final: it counts when a second query minutes later repeats it."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", status="FAILED")
@@ -159,7 +159,7 @@ def test_failed_that_becomes_success_is_no_decline(engine: Engine) -> None:
 
 
 def test_failed_that_stays_is_believed(engine: Engine) -> None:
-    """A 2xx that says FAILED is asked about twice, five minutes apart, and is then a decline."""
+    """A 2xx with FAILED gets two status queries, five minutes apart, and is then a decline."""
     customer, subscription = engine.begun()
     engine.script("failed", customer)
 
@@ -208,7 +208,7 @@ def test_a_process_that_dies_after_the_claim_charges_nobody_twice(engine: Engine
 
 
 def test_a_process_that_dies_after_the_call_books_what_happened(engine: Engine) -> None:
-    """Sent and never settled: the first question, a minute later, finds the payment."""
+    """Sent and never settled: the first status query, a minute later, finds the payment."""
     customer, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])
     ids = [row["id"] for row in engine.invoices(subscription)]
@@ -223,7 +223,7 @@ def test_a_process_that_dies_after_the_call_books_what_happened(engine: Engine) 
 
 
 def test_a_young_charge_is_left_alone(engine: Engine) -> None:
-    """DOKU wants sixty seconds before a status query: nobody asks at fifty-nine."""
+    """DOKU wants sixty seconds before a status query: none is sent at fifty-nine."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -249,7 +249,7 @@ def test_an_answer_that_comes_after_the_question_is_still_used(impatient: Engine
     assert impatient.counts() == before
 
 
-def test_what_is_unknown_in_one_period_does_not_make_the_next_the_first(engine: Engine) -> None:
+def test_an_unknown_first_payment_does_not_make_the_next_one_the_first(engine: Engine) -> None:
     """`first_payment` of the second period waits for the first: it is known when it is sent."""
     customer, _subscription = engine.begun(every="1 day")
     engine.script("drop_after", customer)
@@ -264,8 +264,8 @@ def test_a_retry_books_a_payment_that_was_declared_failed(engine: Engine) -> Non
     """
     FAILED twice, so that the charge is declined; and yet the money had moved.
 
-    Before the invoice is charged again the gateway is asked about the charge before, and that
-    pays it: nobody is debited a second time.
+    A status query for the previous charge precedes the next one and pays the invoice: the customer
+    is not debited a second time.
     """
     customer, subscription = engine.begun(every="1 year", retries="1d")
     engine.script("drop_after", customer)

@@ -1,4 +1,4 @@
-"""What is for the next invoice is refused where no next invoice comes, and nothing is written."""
+"""Extras for the next invoice are refused when there is none, and nothing is written."""
 
 from datetime import timedelta
 from typing import Any
@@ -109,7 +109,7 @@ def test_a_pause_that_ends_behind_the_end_refuses_what_is_for_a_next_invoice(
 def test_the_command_line_says_it_in_one_line(
     engine: Engine, billing: Billing, running: UUID
 ) -> None:
-    """Nothing is promised that does not come."""
+    """Nothing is promised for an invoice that will not be opened."""
     canceling.cancel(engine.context, running, OPERATOR, at="period-end")
     words = ("subscription", "extra", running, "--amount", "25000", "--title", "a towel")
     assert "no invoice comes before that" in billing(*words, code=1)

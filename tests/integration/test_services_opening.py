@@ -37,7 +37,7 @@ def subscribed(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 def test_all_that_is_due_is_opened_whatever_the_batches(engine: Engine) -> None:
-    """Each period has begun once and is open once."""
+    """Each period that has begun is opened once."""
     subscribed(engine)
 
     opened = opening_batches.open_due(engine.context)
@@ -62,10 +62,10 @@ def test_the_first_batch_need_not_wait_for_the_rest(engine: Engine, other: Engin
     assert engine.one("SELECT opening_until FROM engine") is None
 
 
-def test_what_is_opened_together_stands_together(engine: Engine) -> None:
-    """Those due at one minute are opened in the order of their ids, with ids that begin like them.
+def test_invoices_opened_together_have_neighbouring_ids(engine: Engine) -> None:
+    """Invoices are opened in the order of the subscriptions' ids, with ids that begin like them.
 
-    So a payday's index entries are made side by side, not each on a page of its own.
+    So a payday's index entries are neighbours, and not each on a page of its own.
     """
     subscribed(engine)
     opening_batches.open_due(engine.context)
@@ -82,7 +82,7 @@ def test_what_is_opened_together_stands_together(engine: Engine) -> None:
 
 
 def unreadable(engine: Engine, count: int) -> None:
-    """Give the first of them in the list of what is due an anchor that makes no sense."""
+    """Give the first due subscription an invalid anchor."""
     engine.audited = False  # it finds those that stay due
     engine.execute(
         "UPDATE subscriptions SET anchor_local = '1960-01-01', next_due_at = next_due_at - interval"
@@ -94,7 +94,7 @@ def unreadable(engine: Engine, count: int) -> None:
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("count", [3, 4, 7])
 def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int) -> None:
-    """However many are due and cannot be opened, more than are listed too, the others are.
+    """The others are opened, also with more failing rows than are listed at once.
 
     Those are held, each with the reason and an event.
     """
@@ -109,8 +109,8 @@ def test_dates_that_make_no_sense_keep_nobody_waiting(engine: Engine, count: int
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_what_time_does_not_suffice_for_is_gone_on_with(engine: Engine) -> None:
-    """Each turn opens something and ends; the next one goes on behind what could not be opened."""
+def test_opening_continues_where_its_time_ended(engine: Engine) -> None:
+    """Each run opens a batch and ends; the next one continues after rows that failed to open."""
     subscribed(engine)
     unreadable(engine, 5)
     parts, rest = [], None
@@ -129,7 +129,7 @@ def test_what_time_does_not_suffice_for_is_gone_on_with(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
-    """Ticks at one moment, ticks of beat meanwhile and a doubled message make no second chain."""
+    """Simultaneous ticks, later ticks and a doubled message start no second chain."""
     subscribed(engine)
 
     begun = at_once(*(lambda e=e: opening_batches.open_for(e.context, 0) for e in (engine, other)))
@@ -141,7 +141,7 @@ def test_however_many_begin_one_goes_on(engine: Engine, other: Engine) -> None:
     [following] = [rest for _opened, rest in gone_on if rest is not None]
     assert opening_batches.open_for(engine.context, 10, rest) == (0, None), "it was exchanged"
     assert opening_batches.open_for(engine.context, 10, following)[1] is None
-    opening_batches.open_for(engine.context, 10)  # whom one had locked the other passed over
+    opening_batches.open_for(engine.context, 10)  # one skipped the rows that the other had locked
 
     assert engine.counts()["invoices"] == 2 * MANY
 
@@ -211,7 +211,7 @@ def ticks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_the_tick_sends_itself_again_until_all_is_open(
     engine: Engine, ticks: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One message at a time, whatever beat sends between; and while charging is stopped too."""
+    """Only one opening chain runs, also with more ticks of beat and while charging is stopped."""
     sent: list[tuple[str, ...]] = []
     monkeypatch.setattr(ticks.open_periods, "delay", lambda *rest: sent.append(rest))
     subscribed(engine)

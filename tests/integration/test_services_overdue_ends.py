@@ -1,4 +1,4 @@
-"""An end whose date has come takes effect as of that date, whatever happens before the tick."""
+"""A due end takes effect as of its date, also when other actions happen before the tick."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 def test_a_second_cancellation_carries_the_overdue_one_out(
     engine: Engine, april: tuple[str, UUID], at: str, late: timedelta
 ) -> None:
-    """As of its date and with its refund; days after it are billed to nobody."""
+    """It ends as of its date and with its refund; later days are not billed."""
     customer, subscription = april
     ended_at = engine.now + 10 * DAY
     cancel(engine, subscription, at=ended_at, refund=RefundPolicy.PRORATED)
@@ -80,7 +80,7 @@ def test_a_second_cancellation_waits_for_what_is_owed_before_the_overdue_one(
 def test_an_overdue_cancellation_cannot_be_withdrawn(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """It has ended, and only the tick is late; until its date it can."""
+    """It has ended, and only the tick is late; before its date it can be withdrawn."""
     customer, subscription = april
     cancel(engine, subscription, at="period-end")
     canceling.withdraw(engine.context, subscription, OPERATOR)
@@ -95,10 +95,10 @@ def test_an_overdue_cancellation_cannot_be_withdrawn(
     assert paid(engine, customer) == [30_000]
 
 
-def test_what_is_overdue_and_held_names_the_way_out(
+def test_an_overdue_end_of_a_held_subscription_names_the_release_command(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """No tick touches a held row, so that to try again would not help."""
+    """No tick touches a held row, so that trying again would not help."""
     _, subscription = april
     cancel(engine, subscription, at=engine.now + DAY)
     engine.execute("UPDATE subscriptions SET held_at = :now, held_why = 'x'", now=engine.now)
@@ -116,7 +116,7 @@ def test_what_is_overdue_and_held_names_the_way_out(
 def test_stopped_charging_makes_no_served_days_free(
     engine: Engine, april: tuple[str, UUID]
 ) -> None:
-    """An end waits for the period before it to be tried, also while charging is stopped."""
+    """An end waits until the period before it is charged, also while charging is stopped."""
     customer, subscription = april
     begun, ended_at = engine.now, engine.now + 50 * DAY
     cancel(engine, subscription, at=ended_at)

@@ -1,4 +1,4 @@
-"""Paid days: those that are left are worth what was paid for them, whatever was asked."""
+"""Paid days: unused days are worth what was paid for them, not their list price."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def april(engine: Engine) -> Running:
 
 
 def change(engine: Engine, subscription: UUID, **what: Any) -> dict[str, Any]:
-    """Change now, and do what follows."""
+    """Change now, and do the due work."""
     said = changing.change(engine.context, subscription, OPERATOR, **what)
     engine.run()
     return said
@@ -63,7 +63,7 @@ def unpaid_upgrade(engine: Engine, running: Running, plan: str) -> UUID:
 
 
 def cancel(engine: Engine, subscription: UUID, refund: str = "prorated") -> None:
-    """Cancel now, and do what follows."""
+    """Cancel now, and do the due work."""
     canceling.cancel(engine.context, subscription, OPERATOR, refund=RefundPolicy(refund))
     engine.run()
 
@@ -74,7 +74,7 @@ def paid(engine: Engine, customer: str) -> list[int]:
 
 
 def refunded(engine: Engine, customer: str) -> int:
-    """What went back to the wallet."""
+    """Return the refunds to the wallet."""
     return sum(r["amount"] for r in engine.refunds(customer) if r["status"] == "succeeded")
 
 
@@ -85,7 +85,7 @@ def balance(engine: Engine, customer: str) -> int:
 
 
 def test_an_upgrade_that_was_not_paid_is_worth_nothing(engine: Engine, april: Running) -> None:
-    """30,000 paid, an unpaid upgrade to 900,000 on day 29, an end: one day goes back, 1,000."""
+    """30,000 paid, an unpaid upgrade to 900,000 on day 29, an end: one day is refunded, 1,000."""
     customer, subscription = april
     engine.advance(29 * DAY)
     unpaid_upgrade(engine, april, "MUCH")
@@ -97,7 +97,7 @@ def test_an_upgrade_that_was_not_paid_is_worth_nothing(engine: Engine, april: Ru
 
 @pytest.mark.parametrize("way", ["cancel", "downgrade", "other dates"])
 def test_a_void_upgrade_is_worth_nothing(engine: Engine, april: Running, way: str) -> None:
-    """Half a month after it was void: 15,000 of 30,000, whichever way they come back."""
+    """Half a month after it was void: 15,000 of 30,000, by every way of returning them."""
     customer, subscription = april
     operations.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
     engine.put_cash(customer, 10**7)
@@ -117,7 +117,7 @@ def test_a_void_upgrade_is_worth_nothing(engine: Engine, april: Running, way: st
 
 
 def test_a_void_upgrade_is_asked_for_again(engine: Engine, april: Running) -> None:
-    """Void, and wanted once more: the whole difference is charged, and worth it afterwards."""
+    """Voided and requested again: the whole difference is charged, and counts as paid."""
     customer, subscription = april
     operations.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
     engine.put_cash(customer, 10**7)
@@ -164,7 +164,7 @@ def test_a_void_base_invoice_is_worth_nothing(engine: Engine) -> None:
 
 
 def test_goodwill_is_not_charged_again(engine: Engine, april: Running) -> None:
-    """All of April is given back; a price of one rupiah more charges one rupiah."""
+    """All of April is refunded; a price of one rupiah more charges one rupiah."""
     customer, subscription = april
     [base] = engine.invoices(subscription)
     refunding.refund_invoice(engine.context, base["id"], None, WHY)
@@ -176,7 +176,7 @@ def test_goodwill_is_not_charged_again(engine: Engine, april: Running) -> None:
 
 
 def test_goodwill_then_an_upgrade_at_half_time(engine: Engine, april: Running) -> None:
-    """20,000 of 30,000 are given back; 15 days of 60,000 cost 15,000 more, not 20,000."""
+    """20,000 of 30,000 are refunded; 15 days of 60,000 cost 15,000 more, not 20,000."""
     customer, subscription = april
     [base] = engine.invoices(subscription)
     refunding.refund_invoice(engine.context, base["id"], 20_000, WHY)
@@ -247,7 +247,7 @@ def test_a_hard_decline_of_a_change_keeps_the_paid_days(engine: Engine, april: R
 
 
 def test_withheld_days_are_paid_anew_from_the_resumption(engine: Engine) -> None:
-    """What was credited when it was paused pays for the period that begins when it goes on."""
+    """The credit of the pause pays for the period that begins at the resume."""
     running = customer, subscription = begin(engine, on_exhausted="pause")
     unpaid_upgrade(engine, running, "SIXTY")
     engine.advance(5 * DAY)
@@ -264,7 +264,7 @@ def test_withheld_days_are_paid_anew_from_the_resumption(engine: Engine) -> None
 def test_nobody_is_past_due_who_owes_nothing(
     engine: Engine, cycles: int | None, status: str
 ) -> None:
-    """A try that a person asked for fails after the return: the subscription runs, or is over."""
+    """A manual retry fails after the resume: the subscription is active, or completed."""
     engine.plan("P", amount=30_000, retries="1d", on_exhausted="unpaid", cycles=cycles)
     customer = engine.customer(cash=0)
     subscription = engine.subscribe(customer, "P")

@@ -1,4 +1,4 @@
-"""Pausing and going on: what opens meanwhile, what stays owed, and where the dates go."""
+"""Pause and resume: which periods open, what stays owed, and how the dates move."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -67,7 +67,7 @@ def test_a_pause_at_the_period_end_lets_the_paid_period_run(engine: Engine) -> N
 
 
 def test_a_scheduled_pause_and_a_scheduled_end_can_be_withdrawn(engine: Engine) -> None:
-    """Taken back before it takes effect, it leaves nothing."""
+    """Withdrawn before it takes effect, it leaves nothing."""
     _customer, subscription = engine.begun()
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END)
@@ -80,8 +80,8 @@ def test_a_scheduled_pause_and_a_scheduled_end_can_be_withdrawn(engine: Engine) 
     assert starts(engine, subscription) == ["2026-01-31", "2026-02-28"]
 
 
-def test_what_is_owed_stays_owed_during_a_pause(engine: Engine) -> None:
-    """The open invoice is collected by its own dates; the subscription goes on as it should."""
+def test_an_open_invoice_stays_owed_during_a_pause(engine: Engine) -> None:
+    """The open invoice is collected on its own dates; the subscription resumes normally."""
     customer, subscription = engine.begun(cash=0, retries="2d 5d")
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR)
@@ -95,7 +95,7 @@ def test_what_is_owed_stays_owed_during_a_pause(engine: Engine) -> None:
 
 
 def test_a_resumed_debtor_is_behind(engine: Engine) -> None:
-    """Who owes when the pause ends is past due, not active."""
+    """A subscription with an unpaid invoice is past due after the pause, not active."""
     customer, subscription = engine.begun(cash=0)
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR)
@@ -107,7 +107,7 @@ def test_a_resumed_debtor_is_behind(engine: Engine) -> None:
 
 
 def test_a_pause_that_outlasts_the_term_completes_it(engine: Engine) -> None:
-    """The cycles that went by are skipped on record, and nothing is left hanging."""
+    """The skipped cycles are recorded, and nothing is left open."""
     _customer, subscription = engine.begun(cycles=2)
     engine.advance(DAY)
     pausing.pause(engine.context, subscription, OPERATOR)
@@ -118,7 +118,7 @@ def test_a_pause_that_outlasts_the_term_completes_it(engine: Engine) -> None:
 
 
 def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engine) -> None:
-    """Not when the tick came to it: the effects of a return are as of the day it was set for."""
+    """The effects of a resume are as of its planned day, not of the tick's."""
     _customer, subscription = engine.begun(cycles=2)
     engine.advance(DAY)
     back = engine.now + 90 * DAY
@@ -143,10 +143,10 @@ def test_a_term_that_a_late_return_completes_has_ended_on_its_date(engine: Engin
         (IllegalMove, lambda c, s: canceling.withdraw(c, s, OPERATOR)),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_an_invalid_pause_or_resume_is_refused(
     engine: Engine, error: type[BillingError], act: object
 ) -> None:
-    """Resume of what runs, words that mean nothing, dates in the wrong order: nothing written."""
+    """Resuming an active one, unknown words and dates in the wrong order write nothing."""
     _customer, subscription = engine.begun()
     engine.run()
     before = engine.counts()
@@ -155,7 +155,7 @@ def test_what_makes_no_sense_is_refused(
     assert engine.counts() == before
 
 
-def test_what_has_ended_is_not_paused(engine: Engine) -> None:
+def test_an_ended_subscription_is_neither_paused_nor_resumed(engine: Engine) -> None:
     """A canceled subscription is neither paused nor resumed."""
     _customer, subscription = engine.begun()
     engine.run()

@@ -1,4 +1,4 @@
-"""Ladders by fault, caps, and tries by hand, through the real services and a real gateway."""
+"""Steps by fault class, caps and manual retries, with the real services and a sandbox."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def retry(engine: Engine, subscription: UUID) -> None:
 
 
 def given_up(engine: Engine) -> dict[str, Any]:
-    """What the event of giving up says, and after how many days, to a quarter of an hour.
+    """Return the reason of giving up, and after how many days, to a quarter of an hour.
 
     A decline that ends it is asked about once more, some minutes later.
     """
@@ -44,7 +44,7 @@ def given_up(engine: Engine) -> dict[str, Any]:
 
 
 def test_each_fault_climbs_its_own_ladder(engine: Engine) -> None:
-    """A limit is tried the next days, anything else as the plan says, and no money at payday."""
+    """A limit is retried on the next days, a low balance on payday, others as the plan says."""
     customer, subscription = engine.begun(
         every="1 year", retries="2d 5d 7d 7d",
         retries_for={"limit": "1d 1d", "insufficient_funds": "2d; 2d; 0 10 25 * *"},
@@ -85,7 +85,7 @@ def test_a_short_wallet_is_foretold_on_the_ladder_for_want_of_money(engine: Engi
 
 
 def test_a_fault_whose_ladder_is_spent_ends_dunning(engine: Engine) -> None:
-    """Steps are counted together: the third decline finds no third step on the limit's ladder."""
+    """Steps are counted together: the third decline finds no third step for the limit."""
     customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1d"})
     engine.script("decline", customer, code=OTHER, message="no", times=1)
     engine.script("decline", customer, code=LIMIT, message="no", times=None)
@@ -185,10 +185,10 @@ def test_a_wait_for_a_wallet_without_such_a_cap_says_what_ended_it(engine: Engin
 
 
 class TestTriesByHand:
-    """A person, or a new wallet, tries at once, once, and leaves the ladder where it is."""
+    """A manual retry or a new wallet charges once at once, and moves no step."""
 
     def test_a_retry_is_shown_and_made_before_the_dates_that_stay(self, engine: Engine) -> None:
-        """Another fault by hand, with another ladder, changes none of the dates."""
+        """A manual retry with another fault class changes none of the dates."""
         customer, subscription = engine.begun(every="1 year", retries_for={"limit": "1h 1h 1h 1h"})
         engine.script("decline", customer, times=1, code=OTHER, message="no")
         engine.script("decline", customer, times=1, code=LIMIT, message="no")
@@ -208,7 +208,7 @@ class TestTriesByHand:
     def test_a_retry_on_a_step_that_waits_for_money_leaves_its_deadline(
         self, engine: Engine
     ) -> None:
-        """Short on payday, tried by hand a day later: the wait goes on, not until next month."""
+        """Short on payday, a manual retry a day later: the wait continues, not until next month."""
         customer, subscription = engine.begun(every="1 year", cash=0, retries="0 10 25 * *; 7d")
         engine.advance(PAYDAY + DAY)
         before = engine.invoices(subscription)[0]
@@ -223,7 +223,7 @@ class TestTriesByHand:
         assert engine.status(subscription) == "active"
 
     def test_a_retry_after_the_steps_date_is_that_step(self, engine: Engine) -> None:
-        """Nothing ran until day 3: the step of day 2 is tried once, and day 7 stays day 7."""
+        """Nothing ran until day 3: the step of day 2 is charged once, and day 7 stays day 7."""
         customer, subscription = engine.begun(every="1 year")
         engine.script("decline", customer, times=None)
         engine.run()
@@ -248,7 +248,7 @@ class TestTriesByHand:
         assert tried_after(engine, subscription) == [0, 1]
 
     def test_a_new_wallet_is_tried_at_once_and_once(self, engine: Engine) -> None:
-        """Linked anew on day 5, before the step of day 7: tried then, and day 7 stays."""
+        """Linked again on day 5, before the step of day 7: charged then, and day 7 stays."""
         customer, subscription = engine.begun(every="1 year")
         engine.script("decline", customer, times=None)
         engine.advance(START + 5 * DAY)
@@ -276,7 +276,7 @@ class TestTriesByHand:
         assert tried_after(engine, subscription) == [0, 2, 10, 14, 21]
 
     def test_a_retry_that_meets_a_lost_wallet_costs_no_step(self, engine: Engine) -> None:
-        """By hand on day 1 the token turns out to be gone; linked anew on day 1: day 2 stays."""
+        """A manual retry on day 1 finds the token gone; linked again on day 1: day 2 stays."""
         customer, subscription = engine.begun(every="1 year")
         engine.script("decline", customer, times=1)
         engine.advance(START + DAY)
@@ -293,7 +293,7 @@ class TestTriesByHand:
         assert days == [0, 1, 1.01, 2, 7, 14, 21]
 
     def test_a_new_wallet_pays_what_was_short_in_the_old_one(self, engine: Engine) -> None:
-        """An invoice that waits for money is tried from the new wallet without a look first."""
+        """An invoice that waits for money is charged to the new wallet without a balance check."""
         customer, subscription = engine.begun(every="1 year", cash=0)
         engine.advance(START + 3 * DAY)
         assert engine.invoices(subscription)[0]["blocked_on"] == "balance"

@@ -1,4 +1,4 @@
-"""What people and programs are shown: the dates that will happen, money that moved, no secrets."""
+"""The pages for people and programs: coming dates, money that moved, no secrets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +96,7 @@ def test_the_dates_that_are_shown_are_the_dates_that_happen(engine: Engine) -> N
 
 
 def test_a_retry_by_hand_is_shown_before_the_steps_that_stay(engine: Engine) -> None:
-    """An operator's try shifts no date, and that is what is shown."""
+    """A manual retry moves no date, and the page shows that."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=None)
     engine.run()
@@ -117,7 +117,7 @@ def test_an_invoice_that_never_failed_has_no_retries(engine: Engine) -> None:
 
 
 def test_charges_and_refunds_stand_beside_their_invoice(engine: Engine) -> None:
-    """A declined try, the one that paid, and what was given back of it."""
+    """A declined charge, the one that paid, and its refunds."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.advance(3 * DAY)
@@ -174,7 +174,7 @@ def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
 
 
 def test_an_unresolved_charge_is_part_of_the_answer(engine: Engine) -> None:
-    """As long as nobody knows, the answer says so."""
+    """While the outcome is unknown, the answer says so."""
     customer, _ = engine.begun()
     engine.script("drop_after", customer)
     engine.tick()
@@ -217,7 +217,7 @@ def test_lists_are_cut_at_their_limit_and_filtered(engine: Engine) -> None:
 
 
 def test_reasons_are_shown_with_events(engine: Engine) -> None:
-    """Who acted and why can be read afterwards."""
+    """The actor and the reason can be read afterwards."""
     _, subscription = engine.begun()
     engine.run()
     canceling.cancel(engine.context, subscription, Actor("operator", "asked by phone"))
@@ -242,7 +242,7 @@ def test_reasons_are_shown_with_events(engine: Engine) -> None:
         lambda d: read_models.events(d, uuid4(), 1),
     ],
 )
-def test_what_does_not_exist_is_refused(engine: Engine, look: Any) -> None:
-    """An empty list for an id that is nobody's would be a lie."""
+def test_an_unknown_id_is_refused(engine: Engine, look: Any) -> None:
+    """An unknown id is an error, not an empty list."""
     with pytest.raises(NotKnown):
         look(engine.context.database)

@@ -1,4 +1,4 @@
-"""Whose word about a refund is believed, and when: the gateway's first sending, then its status."""
+"""Which answer about a refund is believed: the one to its first sending, then status queries."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,7 +54,7 @@ class Scripted:
         return self._sent.pop(0) if len(self._sent) > 1 else self._sent[0]
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """Answer a question."""
+        """Answer a status query."""
         self.calls.append(f"ask {identifier}")
         return self._asked.pop(0) if len(self._asked) > 1 else self._asked[0]
 
@@ -71,7 +71,7 @@ def paid(engine: Engine) -> UUID:
 def begin(
     engine: Engine, invoice: UUID, sent: list[RefundOutcome], asked: list[StatusOutcome]
 ) -> Scripted:
-    """Request a refund of 10,000 from a gateway that answers as told; it is sent once."""
+    """Request a refund of 10,000 from a gateway with these answers; it is sent once."""
     scripted = Scripted(engine.context.gateway, sent, asked)
     engine.context = replace(engine.context, gateway=scripted)
     refunding.refund_invoice(engine.context, invoice, 10_000, WHY)
@@ -96,7 +96,7 @@ def reserved(engine: Engine) -> int:
 
 
 def resolve(engine: Engine, verdict: RefundVerdict) -> dict[str, Any]:
-    """Say what became of the only refund."""
+    """Resolve the only refund."""
     number = refund_of(engine)["id"]
     return refund_resolution.resolve_refund(engine.context, number, verdict, WHY)
 
@@ -110,7 +110,7 @@ def found(engine: Engine) -> list[str]:
 def test_a_decline_is_final_when_the_gateway_says_so_once_more(
     engine: Engine, paid: UUID, asked: StatusOutcome
 ) -> None:
-    """A minute later Check Status is asked; until then the money stays reserved."""
+    """A minute later there is a status query; until then the money stays reserved."""
     calls = begin(engine, paid, [REFUSED], [asked]).calls
     assert (status(engine), reserved(engine)) == ("unknown", 10_000)
     engine.advance(59 * MINUTE / 60)
@@ -125,14 +125,14 @@ def test_a_decline_is_final_when_the_gateway_says_so_once_more(
 
 
 def test_a_decline_that_the_gateway_takes_back_was_none(engine: Engine, paid: UUID) -> None:
-    """Check Status says that the money went back: it counts."""
+    """Check Status says that the refund succeeded: it counts."""
     begin(engine, paid, [REFUSED], [Succeeded()])
     engine.advance(2 * MINUTE)
     assert (status(engine), reserved(engine)) == ("succeeded", 10_000)
 
 
 def test_a_decline_that_nobody_confirms_is_parked(engine: Engine, paid: UUID) -> None:
-    """While the gateway cannot say, nothing is released, and a person is told in the end."""
+    """While the outcome is unknown, nothing is released, and an operator is told in the end."""
     begin(engine, paid, [REFUSED], [LOST])
     engine.advance(DAY)
     assert (status(engine), reserved(engine)) == ("unknown", 10_000)
@@ -141,7 +141,7 @@ def test_a_decline_that_nobody_confirms_is_parked(engine: Engine, paid: UUID) ->
 
 
 def test_a_decline_of_a_second_sending_is_no_end(engine: Engine, paid: UUID) -> None:
-    """The first answer was lost, the second sending is answered 403: nobody knows, nothing moves.
+    """The first answer was lost, the second sending gets 403: unknown, and nothing moves.
 
     The gateway may refuse a repeated request for any reason; the first one may have paid.
     """
@@ -157,7 +157,7 @@ def test_a_decline_of_a_second_sending_is_no_end(engine: Engine, paid: UUID) -> 
 
 
 def test_a_failed_read_once_is_no_end_and_read_twice_it_is(engine: Engine, paid: UUID) -> None:
-    """After an unknown sending FAILED counts when it still stands five minutes later."""
+    """After an unknown sending FAILED counts when it is repeated five minutes later."""
     calls = begin(engine, paid, [LOST], [FAILED]).calls
     engine.advance(MINUTE)
     assert (status(engine), len(calls)) == ("unknown", 2)
@@ -168,7 +168,7 @@ def test_a_failed_read_once_is_no_end_and_read_twice_it_is(engine: Engine, paid:
 
 
 def test_a_failed_that_does_not_last_is_none(engine: Engine, paid: UUID) -> None:
-    """FAILED, then SUCCESS: the money went back."""
+    """FAILED, then SUCCESS: the refund succeeded."""
     begin(engine, paid, [LOST], [FAILED, Succeeded()])
     engine.advance(HOUR)
     assert (status(engine), reserved(engine)) == ("succeeded", 10_000)
@@ -184,8 +184,8 @@ def test_not_found_is_believed_after_the_horizon_only(engine: Engine, paid: UUID
     assert status(engine) == "succeeded"
 
 
-def test_one_that_was_turned_away_has_had_no_sending(engine: Engine, paid: UUID) -> None:
-    """The sending after it is the only one, so that its decline needs no more than one yes."""
+def test_an_unsent_attempt_does_not_count_as_a_sending(engine: Engine, paid: UUID) -> None:
+    """The next sending is the only one, so that its decline needs only one confirmation."""
     begin(engine, paid, [Unsent("refused"), REFUSED], [FAILED])
     engine.advance(MINUTE)
     assert (status(engine), refund_of(engine)["tries"]) == ("unknown", 2)
@@ -227,7 +227,7 @@ def test_a_late_answer_of_an_older_sending_is_not_that_of_the_newer_one(
 
 
 def test_a_refund_is_leased_until_its_lease_ends(engine: Engine, paid: UUID) -> None:
-    """A lost message is sent again: a lease keeps others off for its time, not for ever."""
+    """A lost message is sent again: a lease excludes other workers only for its time."""
     refunding.refund_invoice(engine.context, paid, 10_000, WHY)
     number = refund_of(engine)["id"]
     assert refunding.lease_due(engine.context, 10) == [number]
@@ -245,7 +245,7 @@ def test_a_refund_is_leased_until_its_lease_ends(engine: Engine, paid: UUID) -> 
 def test_a_copy_of_the_database_neither_sends_nor_asks(
     engine: Engine, paid: UUID, state: str
 ) -> None:
-    """A message that was left over in a database of another gateway calls nobody."""
+    """A leftover message in a database of another gateway makes no call."""
     calls = begin(engine, paid, [LOST], [LOST]).calls
     engine.execute("UPDATE refunds SET status = :s, next_attempt_at = :at", s=state, at=engine.now)
     engine.execute("UPDATE engine SET gateway_host = 'elsewhere.example.com'")
@@ -261,17 +261,17 @@ def test_a_copy_of_the_database_neither_sends_nor_asks(
 
 
 class TestAPersonsWord:
-    """`billing refunds resolve` asks the gateway first, and is believed late only."""
+    """`billing refunds resolve` queries the gateway first, and is refused for a young refund."""
 
     def parked(self, engine: Engine, paid: UUID, answers: list[StatusOutcome]) -> Scripted:
-        """A refund that nobody knows about; the gateway answers these when asked after that."""
+        """Make an unknown refund; its status queries get these answers."""
         scripted = begin(engine, paid, [LOST], [LOST])
         engine.advance(DAY)
         assert refund_of(engine)["parked_at"] is not None
         scripted._asked = answers
         return scripted
 
-    def test_it_is_refused_while_the_gateway_is_being_asked(
+    def test_a_resolution_is_refused_while_the_gateway_is_being_asked(
         self, engine: Engine, paid: UUID
     ) -> None:
         """Ten minutes after the sending it may still be on its way."""
@@ -288,10 +288,10 @@ class TestAPersonsWord:
             (RefundVerdict.SUCCEEDED, FAILED),
         ],
     )
-    def test_it_is_refused_when_the_gateway_says_the_opposite(
+    def test_a_resolution_is_refused_when_the_gateway_says_the_opposite(
         self, engine: Engine, paid: UUID, verdict: RefundVerdict, answer: StatusOutcome
     ) -> None:
-        """The gateway's word is better, and the refusal says what to say instead."""
+        """The gateway's answer wins, and the refusal names the right verdict."""
         self.parked(engine, paid, [answer])
         with pytest.raises(IllegalMove, match="the gateway says"):
             resolve(engine, verdict)
@@ -301,10 +301,10 @@ class TestAPersonsWord:
         ("verdict", "ended", "left"),
         [(RefundVerdict.DECLINED, "declined", 0), (RefundVerdict.SUCCEEDED, "succeeded", 10_000)],
     )
-    def test_it_settles_what_the_gateway_cannot_tell(
+    def test_a_resolution_settles_a_refund_that_the_gateway_cannot_tell(
         self, engine: Engine, paid: UUID, verdict: RefundVerdict, ended: str, left: int
     ) -> None:
-        """With the gateway's answer in the event; a day later it is asked once more."""
+        """The event has the gateway's answer; a day later there is one more status query."""
         scripted = self.parked(engine, paid, [LOST])
         told = resolve(engine, verdict)
         assert told["gateway"] == "unknown (timeout)"
@@ -335,7 +335,7 @@ class TestAPersonsWord:
     def test_a_contradiction_that_cannot_be_booked_waits_for_a_person(
         self, engine: Engine, paid: UUID, verdict: RefundVerdict
     ) -> None:
-        """The money was given back otherwise, or never: the audit names it until it is seen to."""
+        """Returned otherwise, or never: the audit names it until it is acknowledged."""
         scripted = self.parked(engine, paid, [LOST])
         resolve(engine, verdict)
         if verdict is RefundVerdict.DECLINED:
@@ -354,10 +354,10 @@ class TestAPersonsWord:
         with pytest.raises(IllegalMove, match="nothing contradicts"):
             refund_resolution.acknowledge_contradiction(engine.context, waiting.id, WHY)
 
-    def test_one_that_was_never_received_is_not_declared_paid(
+    def test_a_refund_that_was_never_received_is_not_resolved_as_succeeded(
         self, engine: Engine, paid: UUID
     ) -> None:
-        """Turned away for ten days, it is parked; a person may give it up, and not more."""
+        """Unsent for ten days, it is parked; an operator may resolve it as declined only."""
         begin(engine, paid, [Unsent("refused")], [NotFound()])
         engine.advance(15 * DAY)
         assert (status(engine), refund_of(engine)["parked_at"] is None) == ("requested", False)
@@ -368,7 +368,7 @@ class TestAPersonsWord:
 
 
 def test_operator_is_named_in_every_event_of_a_decision(engine: Engine, paid: UUID) -> None:
-    """Who decided, and why, stands beside what was decided."""
+    """The event has the actor and the reason of the decision."""
     begin(engine, paid, [LOST], [LOST])
     engine.advance(DAY)
     number = refund_of(engine)["id"]

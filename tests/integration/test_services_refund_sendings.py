@@ -25,7 +25,7 @@ FAR = timedelta(minutes=20)
 
 
 class Slow:
-    """A gateway whose first refund call is answered when somebody says so, and how."""
+    """A gateway whose first refund call is answered when the test says so."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Money goes back once, never more than was taken, whatever becomes of the answers."""
+"""Money is refunded once, and never more than was taken, also when answers are lost."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -48,7 +48,7 @@ def refund(
 
 
 def test_all_of_it_goes_back_once(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Without an amount all that is left is given back; asked again, nothing is left."""
+    """Without an amount everything not yet refunded is refunded; a second request finds nothing."""
     customer, invoice = paid
     refund(engine, invoice)
     engine.run()
@@ -134,7 +134,7 @@ def test_the_same_key_for_something_else_is_refused(engine: Engine, paid: tuple[
     assert given_back(engine, customer) == [10_000]
 
 
-def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[str, UUID]) -> None:
+def test_a_refused_refund_does_not_use_up_its_key(engine: Engine, paid: tuple[str, UUID]) -> None:
     """A refund that was too large may be asked for again when it is not."""
     customer, invoice = paid
     refund(engine, invoice, 30_000, key="first")
@@ -153,7 +153,7 @@ def test_what_was_refused_does_not_use_its_key_up(engine: Engine, paid: tuple[st
 def test_an_unknown_one_is_asked_about_by_its_own_id(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """The money went back, the answer was lost: Check Status knows, and nothing is sent again."""
+    """The refund was paid, its answer lost: Check Status knows it, and nothing is sent again."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice, 20_000)
@@ -169,10 +169,10 @@ def test_an_unknown_one_is_asked_about_by_its_own_id(
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "http_500", "html", "turn_away", "rate_limited"])
-def test_one_that_never_arrived_is_sent_again(
+def test_a_refund_that_never_arrived_is_sent_again(
     engine: Engine, paid: tuple[str, UUID], kind: str
 ) -> None:
-    """Nothing went back at first; the second sending does it, once, under the same Request-Id."""
+    """Nothing was refunded at first; the second sending does it once under the same Request-Id."""
     customer, invoice = paid
     engine.script(kind, customer, "refund")
     refund(engine, invoice)
@@ -188,7 +188,7 @@ def test_one_that_never_arrived_is_sent_again(
 
 
 def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """FAILED is an end once Check Status agrees; the money may go back another way."""
+    """FAILED is final when Check Status agrees; another refund may follow."""
     customer, invoice = paid
     engine.script("failed", customer, "refund", message="WINDOW_CLOSED")
     refund(engine, invoice)
@@ -209,7 +209,7 @@ def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[st
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_that_stays_unknown_is_parked_with_an_alarm(
+def test_a_refund_that_stays_unknown_is_parked_with_an_alarm(
     engine: Engine, paid: tuple[str, UUID]
 ) -> None:
     """A gateway that never answers: parked within a day, still reserved, never paid twice."""
@@ -231,7 +231,7 @@ def test_one_that_stays_unknown_is_parked_with_an_alarm(
 
 
 def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Never sent is not unknown: the gateway is away for two days; then it goes back."""
+    """Unsent is not unknown: the gateway is away for two days; then the refund is paid."""
     customer, invoice = paid
     engine.script("turn_away", customer, "refund", times=7)
     refund(engine, invoice)
@@ -243,7 +243,7 @@ def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUI
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_turned_away_after_an_unknown_sending_stays_unknown(
+def test_an_unknown_refund_whose_next_sending_is_refused_stays_unknown(
     engine: Engine, paid: tuple[str, UUID]
 ) -> None:
     """The second sending cannot have paid, but the first may have: nothing is guessed."""
@@ -263,8 +263,8 @@ def test_one_turned_away_after_an_unknown_sending_stays_unknown(
     assert given_back(engine, customer) == [50_000]
 
 
-def test_one_whose_sender_died_is_asked_about(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """On the wire for two minutes without an answer: nobody waits for it, so another asks."""
+def test_a_refund_whose_sender_died_is_queried(engine: Engine, paid: tuple[str, UUID]) -> None:
+    """After two minutes on the wire without an answer another worker sends a status query."""
     customer, invoice = paid
     engine.script("drop_after", customer, "refund")
     refund(engine, invoice)
@@ -279,7 +279,7 @@ def test_one_whose_sender_died_is_asked_about(engine: Engine, paid: tuple[str, U
 
 
 def test_a_refund_works_after_the_token_is_gone(engine: Engine, paid: tuple[str, UUID]) -> None:
-    """Money goes back by the payment, not by the token."""
+    """A refund needs the payment, not the token."""
     customer, invoice = paid
     engine.unlink(customer)
     refund(engine, invoice)
@@ -302,10 +302,10 @@ def test_a_long_reason_is_kept_and_does_not_stop_the_money(
 
 
 class TestASurplusPayment:
-    """A second success for one invoice is recorded as surplus and goes back by itself."""
+    """A second success of one invoice is recorded as surplus and refunded automatically."""
 
-    def test_it_goes_back_once(self, engine: Engine) -> None:
-        """Declined by a person's word, paid by a second charge, then the first one succeeds."""
+    def test_a_surplus_is_refunded_once(self, engine: Engine) -> None:
+        """Resolved as declined, paid by a second charge, then the first one succeeds."""
         customer, subscription = engine.begun()
         engine.script("drop_after", customer)
         engine.run()
@@ -320,7 +320,7 @@ class TestASurplusPayment:
         for _ in range(2):
             engine.late_success(first["id"])
         engine.run()
-        # That a person's word was wrong waits for somebody to see to it.
+        # The contradicted verdict waits until an operator acknowledges it.
         isolation.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
 
         charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
@@ -335,8 +335,8 @@ class TestASurplusPayment:
         assert engine.one("SELECT amount_refunded FROM invoices") == 0
 
     def test_the_paying_charge_can_still_be_refunded_wholly(self, engine: Engine) -> None:
-        """What went back of the surplus is not counted against the invoice."""
-        self.test_it_goes_back_once(engine)
+        """The refund of the surplus is not counted against the invoice."""
+        self.test_a_surplus_is_refunded_once(engine)
         customer = engine.one("SELECT id FROM customers")
         refund(engine, engine.one("SELECT id FROM invoices"))
         engine.run()

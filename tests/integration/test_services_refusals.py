@@ -1,4 +1,4 @@
-"""What makes no sense is refused: the right error, one line, and nothing written."""
+"""Invalid input is refused: the right error, one line, and nothing written."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -123,7 +123,7 @@ CUSTOMERS: list[dict[str, Any]] = [
 
 
 def test_a_customer_the_gateway_would_not_take(engine: Engine, subtests: pytest.Subtests) -> None:
-    """The gateway's own limits are checked at the door, not at the first charge."""
+    """The gateway's own limits are checked on input, not at the first charge."""
     usual: dict[str, Any] = {"customer_id": "C", "name": "Ani", "by": OPERATOR}
     for wrong in CUSTOMERS:
         with subtests.test(repr(wrong)):
@@ -156,7 +156,7 @@ def test_a_subscription_that_could_not_begin(
 
 
 def test_a_quantity_that_no_column_holds_is_refused(engine: Engine) -> None:
-    """Three billion times one rupiah is no amount too large, and still nobody's quantity."""
+    """A quantity of three billion at one rupiah each is refused, although its amount is not."""
     engine.plan(amount=1)
     customer = engine.customer(linked=False)
     refused(engine, InvalidValue, lambda: engine.subscribe(customer, quantity=3_000_000_000))
@@ -189,7 +189,7 @@ def test_an_id_that_nobody_has(engine: Engine, subtests: pytest.Subtests) -> Non
             refused(engine, NotKnown, partial(act, engine))
 
 
-def test_what_is_closed_stays_closed(engine: Engine) -> None:
+def test_a_closed_invoice_or_subscription_stays_closed(engine: Engine) -> None:
     """A paid invoice is neither retried nor voided, and a canceled subscription not canceled."""
     _customer, subscription = engine.begun()
     engine.run()
@@ -218,7 +218,7 @@ def test_the_test_clock_goes_forward_only(engine: Engine) -> None:
 
 
 def test_a_refused_command_leaves_its_key_unused(engine: Engine) -> None:
-    """The same key works once what was wrong is put right."""
+    """The same key works after the input is corrected."""
     engine.plan("gold")
     customer = engine.customer()
     context = engine.context

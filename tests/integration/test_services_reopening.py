@@ -1,4 +1,4 @@
-"""A debt that was given up is tried once more: paid, or given up again, and nothing twice."""
+"""An uncollectible invoice is charged again: it is paid or given up again, and never twice."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -18,7 +18,7 @@ ASKED_ABOUT = timedelta(minutes=10)
 
 
 def given_up(engine: Engine, periods: int = 1, **plan: object) -> tuple[str, UUID]:
-    """A subscription whose dunning ended with so many invoices uncollectible."""
+    """Make a subscription whose dunning ended with N uncollectible invoices."""
     retries = {1: "2d", 2: "9d"}[periods]
     words = {"every": "1 week", "retries": retries, "on_exhausted": "unpaid"} | plan
     customer, subscription = engine.begun(cash=0, **words)
@@ -29,7 +29,7 @@ def given_up(engine: Engine, periods: int = 1, **plan: object) -> tuple[str, UUI
 
 
 def retry(engine: Engine, subscription: UUID, period: int = 0) -> None:
-    """A person has the invoice of a period tried, and the tick comes."""
+    """Request a manual retry of a period's invoice, and run a tick."""
     operations.retry_invoice(engine.context, engine.invoices(subscription)[period]["id"], OPERATOR)
     engine.run()
 
@@ -55,7 +55,7 @@ def test_an_unpaid_subscription_recovers_when_its_debt_is_paid(engine: Engine) -
 def test_a_try_that_fails_gives_the_debt_up_again_and_acts_no_second_time(
     engine: Engine, action: str
 ) -> None:
-    """One try for one word of a person: no ladder, no date, no second end of the subscription."""
+    """One manual retry is one attempt: no steps, no date, no second end of the subscription."""
     customer, subscription = given_up(engine, on_exhausted=action)
     status, before = engine.status(subscription), len(engine.charges(subscription))
     acts = [len(engine.told(f"subscription.{kind}"))
@@ -113,7 +113,7 @@ def test_the_oldest_debt_is_paid_first(engine: Engine) -> None:
 def test_a_newer_invoice_keeps_its_date_while_an_older_debt_is_tried(
     engine: Engine, paid: bool
 ) -> None:
-    """The ladder of the newer one waits, and goes on where it was, whatever became of the try."""
+    """The newer invoice's steps wait, and continue after any outcome of the manual retry."""
     customer, subscription = given_up(engine)
     engine.put_cash(customer, 50_000)
     engine.execute(
@@ -147,7 +147,7 @@ def test_a_newer_invoice_keeps_its_date_while_an_older_debt_is_tried(
 def test_a_debt_that_turns_out_to_be_paid_is_booked_and_not_charged_again(
     engine: Engine,
 ) -> None:
-    """The charge before is asked about first: a FAILED that became SUCCESS is that payment."""
+    """The charge before is queried first: a FAILED that became SUCCESS pays the invoice."""
     customer, subscription = engine.begun(on_exhausted="unpaid", retries="2d")
     engine.script("decline", customer)
     engine.script("pending", customer, end="SUCCESS", after_queries=2)
@@ -163,7 +163,7 @@ def test_a_debt_that_turns_out_to_be_paid_is_booked_and_not_charged_again(
 
 
 def test_a_lost_answer_to_a_try_is_found_out_and_not_repeated(engine: Engine) -> None:
-    """Unknown blocks: a second word is refused, and the money that moved pays the debt once."""
+    """Unknown blocks: a second retry is refused, and the moved money pays the invoice once."""
     customer, subscription = given_up(engine)
     engine.put_cash(customer, 1_000_000)
     engine.script("drop_after", customer)
@@ -180,7 +180,7 @@ def test_a_lost_answer_to_a_try_is_found_out_and_not_repeated(engine: Engine) ->
 def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
     engine: Engine,
 ) -> None:
-    """The refusal writes nothing; a wallet that is lost in between ends the try alone."""
+    """The refusal writes nothing; a wallet that is lost in between ends only the attempt."""
     customer, subscription = given_up(engine)
     invoice = engine.invoices(subscription)[0]["id"]
     operations.retry_invoice(engine.context, invoice, OPERATOR)
@@ -196,7 +196,7 @@ def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
 
 
 def test_two_words_at_once_are_one_charge(engine: Engine, other: Engine) -> None:
-    """Two people on the phone with one customer: the wallet is charged once."""
+    """Two operators retry at once: the wallet is charged once."""
     customer, subscription = given_up(engine)
     engine.put_cash(customer, 1_000_000)
     invoice = engine.invoices(subscription)[0]["id"]

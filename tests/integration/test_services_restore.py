@@ -1,4 +1,4 @@
-"""A database that was restored from before the charges: the gateway is asked, nobody pays twice."""
+"""A database restored from before the charges: they are found, and no customer pays twice."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -86,7 +86,7 @@ def test_a_days_charges_are_met_again_and_not_repeated(
 def test_a_ladder_is_walked_again_without_a_second_debit(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:
-    """Declined on record, paid by the retry after the snapshot: the retry meets itself."""
+    """Declined in the backup, paid by a later retry: the repeated retry finds that payment."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.advance(DAY)
@@ -119,7 +119,7 @@ def test_a_charge_that_was_in_flight_in_the_snapshot_is_asked_about(
 def test_a_decline_after_the_snapshot_is_met_and_the_ladder_goes_on(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:
-    """The earlier try failed at the gateway: the restored one learns it, and pays once later."""
+    """The earlier charge failed at the gateway: the restored one learns it, and pays once later."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     before = snapshot()
@@ -173,9 +173,9 @@ def test_another_refund_than_the_forgotten_one_is_not_guessed_about(
 def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:
-    """The forgotten renewal was paid, and its number is met with another price: no word undoes it.
+    """The lost renewal was paid at another price under its number: no verdict can change that.
 
-    Said to be declined, the period would be charged again under the next number.
+    If it were resolved as declined, the period would be charged again under the next number.
     """
     customer, subscription = engine.begun()
     engine.advance(27 * DAY)

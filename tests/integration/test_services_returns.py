@@ -1,4 +1,4 @@
-"""What was taken is kept, refunded or credited, whoever gives it back and whatever is answered."""
+"""Taken money is kept, refunded or credited, for every cause and every answer of the gateway."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -57,7 +57,7 @@ def downgraded(engine: Engine) -> tuple[str, UUID]:
 
 
 def test_a_refund_leaves_what_was_credited(engine: Engine, downgraded: tuple[str, UUID]) -> None:
-    """Of 100,000 taken and 57,857 credited at most 42,143 go back; the rest pays later invoices."""
+    """Of 100,000 taken and 57,857 credited at most 42,143 are refunded; credit pays later."""
     customer, subscription = downgraded
     invoice = engine.invoices(subscription)[0]["id"]
     before = engine.counts()
@@ -127,7 +127,7 @@ def test_credit_that_paid_another_invoice_comes_back_as_that_credit(engine: Engi
 
 
 def test_a_gift_never_becomes_money(engine: Engine) -> None:
-    """What a gift covered goes back to the gift, by a downgrade as well, and is not paid out."""
+    """Used granted credit returns to that credit, also by a downgrade, and is not paid out."""
     engine.plan("A", amount=30_000)
     engine.plan("B", amount=1_000)
     customer = engine.customer()
@@ -177,7 +177,7 @@ class TestMoneyThatMustGoBack:
         [refund] = engine.refunds(customer)
         return customer, refund
 
-    def test_it_is_listed_with_its_way_out(
+    def test_an_unreturned_refund_is_listed_with_its_command(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
         """The audit names it, and so does the list of what waits, with the command to type."""
@@ -194,7 +194,7 @@ class TestMoneyThatMustGoBack:
     def test_another_refund_takes_its_place(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
-        """Under a Request-Id of its own; when it is declined as well, it waits in its turn."""
+        """It has its own Request-Id; when it is declined too, it is unreturned itself."""
         customer, refund = unreturned
         engine.script("failed", customer, "refund")
         again = refund_resolution.retry_refund(engine.context, refund["id"], WHY)["refund"]
@@ -213,7 +213,7 @@ class TestMoneyThatMustGoBack:
     def test_a_refund_of_the_invoice_takes_its_place(
         self, engine: Engine, unreturned: tuple[str, Row]
     ) -> None:
-        """A person who knows no other command is understood; a part of it leaves it listed."""
+        """A plain refund command replaces it; a partial refund leaves it listed."""
         customer, refund = unreturned
         refunding.refund_invoice(engine.context, refund["invoice_id"], 10_000, WHY)
         engine.run()
@@ -265,7 +265,7 @@ class TestMoneyThatMustGoBack:
     def test_a_cancellations_refund_must_go_back(
         self, engine: Engine, policy: RefundPolicy
     ) -> None:
-        """Declined, it waits for a person; the subscription is over all the same."""
+        """A declined refund waits for an operator; the subscription has ended nevertheless."""
         customer, subscription = engine.begun()
         engine.audited = False
         engine.run()

@@ -1,4 +1,4 @@
-"""Settling: what is heard from the gateway is written down, also when the connection breaks."""
+"""Settling: an answer of the gateway is recorded, also when the connection breaks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.integration.engine import Engine
 
 
 class Breaking:
-    """A database whose connection breaks once, where it is told to."""
+    """A database whose connection breaks once, at a chosen place."""
 
     def __init__(self, database: Any, where: str) -> None:
         self._database = database
@@ -49,7 +49,7 @@ PLACES = ("at the begin", "before the commit", "after the commit")
 
 
 def on_the_wire(engine: Engine) -> tuple[str, Any]:
-    """A customer and the one charge, paid at the gateway, whose answer nobody has written down."""
+    """A customer and a charge that the gateway paid, whose answer is not recorded yet."""
     customer, subscription = engine.begun()
     opening_batches.open_due(engine.context)
     engine.forget_leases()
@@ -65,7 +65,7 @@ def on_the_wire(engine: Engine) -> tuple[str, Any]:
 def test_an_answer_is_written_down_although_the_connection_breaks_once(
     engine: Engine, where: str
 ) -> None:
-    """Whether the commit happened is not known; decided anew, it is on record once."""
+    """It is not known whether the commit happened; decided again, it is recorded once."""
     customer, charge = on_the_wire(engine)
     breaking = Breaking(engine.context.database, where)
     context = replace(engine.context, database=breaking)

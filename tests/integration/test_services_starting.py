@@ -1,4 +1,4 @@
-"""Starts: one of long ago and a second click need a person's word; a wall time is kept."""
+"""Starts: a backdated one and a duplicate need an explicit flag; a wall time is kept."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ JAKARTA = ZoneInfo("Asia/Jakarta")
 
 
 def refused(engine: Engine, act: Callable[[], Any], kind: type[Exception]) -> str:
-    """The one line of a refusal, after which nothing is different."""
+    """Return the one line of a refusal, and check that nothing was written."""
     before = engine.counts()
     with pytest.raises(kind) as error:
         act()
@@ -33,7 +33,7 @@ def refused(engine: Engine, act: Callable[[], Any], kind: type[Exception]) -> st
 
 
 def test_a_mistyped_year_is_refused_with_the_sum(engine: Engine, billing: Billing) -> None:
-    """The year 2020 would have charged 73 periods at once; nobody is charged for a typing error."""
+    """The year 2020 would charge 73 periods at once; a typing error charges no customer."""
     engine.plan()
     customer = engine.customer()
     words = ("subscribe", customer, "P", "--start", "2020-01-31T09:00")
@@ -106,7 +106,7 @@ def test_a_wallet_that_can_be_charged_waits_for_nothing(engine: Engine, billing:
 
 
 def test_a_task_needs_the_word_as_well(engine: Engine) -> None:
-    """By whatever door: without `backdate` nothing is written, also not the key."""
+    """By every interface: without `backdate` nothing is written, also not the key."""
     engine.plan(catch_up="latest")
     customer = engine.customer()
     request = Request("k", "admin.subscribe", {"customer": customer})
@@ -142,7 +142,7 @@ def test_a_second_click_makes_no_second_subscription(engine: Engine, billing: Bi
 
 
 def test_a_plan_that_is_over_or_another_one_is_no_second_click(engine: Engine) -> None:
-    """Who left may come back, and who has one plan may have another; one to come counts."""
+    """A canceled one and another plan do not count; a planned change to the plan does."""
     for code in ("gold", "silver"):
         engine.plan(code)
     customer = engine.customer()
@@ -160,7 +160,7 @@ def test_a_plan_that_is_over_or_another_one_is_no_second_click(engine: Engine) -
 
 
 def test_two_clicks_at_the_same_moment_make_one_subscription(engine: Engine, other: Engine) -> None:
-    """The customer's lock decides: one is made, the other one is told of it."""
+    """The customer's lock decides: one is made, and the other call gets that one."""
     engine.plan()
     for _ in range(5):
         customer = engine.customer()

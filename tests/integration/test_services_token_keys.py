@@ -28,7 +28,7 @@ def lost(engine: Engine, gateway: SandboxProcess) -> Iterator[Engine]:
 
 
 def test_a_lost_key_every_customer_can_link_again(engine: Engine, lost: Engine) -> None:
-    """`bind` closes the wallet that no key opens, with an event; the debt is charged at once."""
+    """`bind` closes the wallet that no key opens, with an event; its invoice is charged at once."""
     customer, subscription = engine.begun(every="1 year")
 
     lost.run()
@@ -48,7 +48,7 @@ def test_a_lost_key_every_customer_can_link_again(engine: Engine, lost: Engine) 
 
 
 def test_a_key_that_comes_back_charges_what_waited_for_it(engine: Engine, lost: Engine) -> None:
-    """Nobody has to link anew for a key that was missing for a while."""
+    """No customer has to link again for a key that was missing for a while."""
     _, subscription = engine.begun(every="1 year")
     lost.run()
     engine.advance(2 * DAY)
@@ -107,14 +107,14 @@ def test_a_wallet_is_replaced_by_word_only(
 
 
 def test_replace_ends_no_wallet_that_opens(engine: Engine, billing: Billing) -> None:
-    """The word is about a token that nobody can use; a good one is unbound first, as ever."""
+    """The option is for an unusable token; a usable one is always unbound first."""
     customer = engine.customer()
     words = ("wallet", "bind", customer, "--phone", "6281234567890", "--replace")
     assert "unbind it first" in billing(*words, code=1)
     assert [w["status"] for w in engine.wallets(customer)] == ["active"]
 
 
-def test_what_waits_for_a_lost_key_names_the_word(engine: Engine, lost: Engine) -> None:
+def test_attention_names_the_replace_option_after_a_lost_key(engine: Engine, lost: Engine) -> None:
     """`attention` lists the command with --replace: without it, it would be refused."""
     engine.begun(every="1 year")
     lost.run()
@@ -137,7 +137,7 @@ def test_an_import_with_a_key_that_opens_nothing_is_refused(engine: Engine, lost
 
 
 def test_a_wallet_that_opens_is_not_replaced(engine: Engine) -> None:
-    """A second link of a good wallet is refused as ever."""
+    """A second link of a usable wallet is always refused."""
     customer = engine.customer()
     with pytest.raises(WalletAlreadyLinked):
         engine.bind(customer)

@@ -1,4 +1,4 @@
-"""Whose word ends what: proxies, second looks, dead tokens, and codes that look like our own."""
+"""Which answers settle a charge: proxies, second queries, dead tokens, and similar codes."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 def test_a_proxys_page_costs_the_customers_nothing(
     engine: Engine, http_status: int, body: bytes
 ) -> None:
-    """No wallet expires, no step is spent, nobody is cancelled; later they are charged once."""
+    """No wallet expires, no step is used, nothing is canceled; later all are charged once."""
     engine.plan()
     people = [engine.customer() for _ in range(3)]
     subscriptions = [engine.subscribe(person) for person in people]
@@ -46,7 +46,7 @@ def test_a_proxys_page_costs_the_customers_nothing(
 
 @pytest.mark.parametrize("body", [b"{}", b'{"status":"ok"}', b'{"data":null}'])
 def test_a_blank_status_writes_no_payment_off(engine: Engine, body: bytes) -> None:
-    """Money moved, its answer was lost, and a health page answers the questions: it stays open."""
+    """Money moved, its answer was lost, and a health page answers the queries: it stays unknown."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("drop_after", customer)
     engine.run()
@@ -64,7 +64,7 @@ def test_a_blank_status_writes_no_payment_off(engine: Engine, body: bytes) -> No
 
 
 def test_a_hard_decline_cancels_only_after_the_gateway_was_asked(engine: Engine) -> None:
-    """Suspected at once, with its code; confirmed by the next answer, and then cancelled."""
+    """Suspected at once, with its code; confirmed by the next answer, and then canceled."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, code="suspected_fraud", message="no")
     engine.run()
@@ -83,7 +83,7 @@ def test_a_hard_decline_cancels_only_after_the_gateway_was_asked(engine: Engine)
 
 @pytest.mark.parametrize("code", ["suspected_fraud", "invalid_token"])
 def test_a_decline_whose_money_moved_is_paid(engine: Engine, code: str) -> None:
-    """The gateway declines and takes the money all the same: asked, it says so."""
+    """The gateway declines but takes the money: a status query says so."""
     customer, subscription = engine.begun()
     body = b'{"error":{"code":"%s","message":"no","type":"x"}}' % code.encode()
     engine.script("drop_after", customer)
@@ -100,7 +100,7 @@ def test_a_decline_whose_money_moved_is_paid(engine: Engine, code: str) -> None:
 
 
 def test_an_expired_token_that_ends_as_failed_needs_the_customer(engine: Engine) -> None:
-    """No step is spent and the dead token is charged no more; paid once it is linked anew."""
+    """No step is used and the dead token is not charged again; it is paid after a new link."""
     customer, subscription = engine.begun(every="2 months")
     engine.script("token_expired", customer, end="FAILED", after_queries=0)
     engine.run()

@@ -1,4 +1,4 @@
-"""Whose word ends a refund: the payment's own record, and declines that do not last."""
+"""Which answers settle a refund: not the payment's own record, nor a decline that changes."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -31,7 +31,7 @@ def refunded(engine: Engine) -> tuple[str, Mapping[Any, Any]]:
 def test_the_payments_own_record_does_not_pass_for_the_refund(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]], said: bytes
 ) -> None:
-    """Asked about by the refund's Request-Id, it names nothing of it: it is not paid."""
+    """A record that names nothing of the refund does not make it paid."""
     customer, charge = refunded
     engine.script("drop_before", customer, "refund")
     engine.tick()
@@ -53,7 +53,7 @@ def test_the_payments_own_record_does_not_pass_for_the_refund(
 def test_a_decline_that_pending_takes_back_does_not_end_at_the_first_failed(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
 ) -> None:
-    """Declined live, PENDING, FAILED: it is read once more before its money counts as kept."""
+    """Declined live, PENDING, FAILED: one more query before its money counts as kept."""
     customer, _ = refunded
     said = iter([Pending(Waiting.CUSTOMER), FAILED])
     page = answer_with(
@@ -99,7 +99,7 @@ def test_a_decline_after_a_429_does_not_set_the_money_free(
 def test_unsigned_answers_set_no_refunds_money_free(
     engine: Engine, refunded: tuple[str, Mapping[Any, Any]]
 ) -> None:
-    """The refund was paid, its answer was lost, and a page says FAILED: a person decides."""
+    """The refund was paid, its answer was lost, and a page says FAILED: an operator decides."""
     customer, charge = refunded
     engine.script("drop_after", customer, "refund")
     engine.tick()
@@ -121,7 +121,7 @@ def test_unsigned_answers_set_no_refunds_money_free(
 
 
 def test_unsigned_answers_expire_no_wallet(engine: Engine) -> None:
-    """TOKEN_EXPIRED, and FAILED without a signature: a person's word ends the wallet, no page."""
+    """TOKEN_EXPIRED, then FAILED without a signature: only an operator ends the wallet."""
     customer, subscription = engine.begun(every="1 year")
     engine.script("token_expired", customer)
     engine.run()

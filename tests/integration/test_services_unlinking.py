@@ -19,8 +19,8 @@ def statuses(engine: Engine, customer: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "http_500", "failed",
                                   "turn_away", "garbage", "wrong_signature"])  # fmt: skip
-def test_it_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
-    """Whatever the first answer is: unbound once at the gateway, and known to be."""
+def test_an_unlink_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
+    """After any first answer the token is deleted once at the gateway, and recorded as deleted."""
     customer = engine.customer()
     engine.script(kind, customer, "unbind")
     unlinking.unbind(engine.context, customer, OPERATOR)
@@ -34,8 +34,8 @@ def test_it_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
     assert len(engine.ledger(customer, "unbind")) == 1
 
 
-def test_one_that_never_is_confirmed_raises_an_alarm(engine: Engine) -> None:
-    """It goes on daily, and an event says that somebody should look."""
+def test_an_unlink_that_is_never_confirmed_raises_an_alarm(engine: Engine) -> None:
+    """It is sent daily, and an event says that an operator should check it."""
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
     unlinking.unbind(engine.context, customer, OPERATOR)
@@ -48,7 +48,7 @@ def test_one_that_never_is_confirmed_raises_an_alarm(engine: Engine) -> None:
 
 
 def test_after_a_token_was_replaced_the_present_one_is_unbound(engine: Engine) -> None:
-    """An expired wallet beside the active one does not stand in the way."""
+    """An expired wallet beside the active one does not prevent it."""
     customer = engine.customer()
     engine.lose_wallet(customer)
     engine.advance(HOUR)
@@ -63,7 +63,7 @@ def test_after_a_token_was_replaced_the_present_one_is_unbound(engine: Engine) -
 
 
 def test_a_wish_to_unbind_outlives_the_tokens_year(engine: Engine) -> None:
-    """The token expires while a charge still stands in the way: it is deleted afterwards."""
+    """The token expires while a charge prevents the unlink: it is deleted afterwards."""
     customer, _subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=3)
     engine.run()
@@ -79,7 +79,7 @@ def test_a_wish_to_unbind_outlives_the_tokens_year(engine: Engine) -> None:
 
 
 def test_a_new_link_replaces_an_expired_token_that_was_to_be_unbound(engine: Engine) -> None:
-    """The wish is dropped with the old token, and the new wallet is left alone."""
+    """The planned unlink ends with the old token, and the new wallet is kept."""
     customer, _subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=3)
     engine.run()
@@ -94,7 +94,7 @@ def test_a_new_link_replaces_an_expired_token_that_was_to_be_unbound(engine: Eng
 
 
 def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
-    """What was to be unbound is needed again: it stays, and is charged."""
+    """A wallet with a planned unlink is needed again: it stays, and is charged."""
     customer, _ = engine.begun()
     engine.script("pending", customer, end="FAILED", after_queries=1)
     engine.run()
@@ -109,7 +109,7 @@ def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
 
 
 def test_waiting_for_an_obstacle_is_not_hectic(engine: Engine) -> None:
-    """A charge that stays pending for a week is looked at with its questions, not by minutes."""
+    """An unlink that waits for a pending charge is checked with its queries, not every minute."""
     customer, _ = engine.begun(every="1 year")
     engine.script("pending", customer)
     engine.run()

@@ -1,4 +1,4 @@
-"""Unserved days: what was taken for days after an end goes back, by balance or by refund."""
+"""Unserved days: money for days after an end is returned as credit or refund."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -22,8 +22,8 @@ def statuses(engine: Engine, customer: str) -> list[str]:
 class TestALink:
     """From the first request to the token."""
 
-    def test_it_is_polled_until_the_customer_has_finished(self, engine: Engine) -> None:
-        """The customer's yes is found by the next poll, at most a minute later."""
+    def test_a_link_is_polled_until_the_customer_has_finished(self, engine: Engine) -> None:
+        """The customer's confirmation is found by the next poll, at most a minute later."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
         assert engine.wallets(customer)[0]["registration_url"].startswith("http")
@@ -39,7 +39,7 @@ class TestALink:
         assert wallet["expires_at"] == wallet["bound_at"].replace(year=2027)
         assert b"token" not in wallet["token_sealed"]
 
-    def test_one_that_nobody_finishes_fails_after_a_week(self, engine: Engine) -> None:
+    def test_an_unfinished_link_fails_after_a_week(self, engine: Engine) -> None:
         """The wait has an end, in a state that says why; then a new link may be asked for."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
@@ -80,10 +80,10 @@ class TestALink:
         assert statuses(engine, customer) == ["unlinked", "active"]
 
     @pytest.mark.parametrize("kind", ["drop_after", "http_500", "turn_away", "decline", "garbage"])
-    def test_one_that_cannot_be_begun_is_refused_and_leaves_nothing_open(
+    def test_a_link_that_cannot_be_started_is_refused_and_leaves_nothing_open(
         self, engine: Engine, kind: str
     ) -> None:
-        """The person is told in one line, the wallet has failed, and a new link may be tried."""
+        """The refusal is one line, the wallet has failed, and a new link may be started."""
         customer = engine.customer(linked=False)
         engine.script(kind, customer, "bind")
 
@@ -96,10 +96,10 @@ class TestALink:
         assert statuses(engine, customer) == ["failed", "active"]
 
     @pytest.mark.parametrize("way", ["unbind", "refresh"])
-    def test_one_that_ends_while_the_gateway_thinks_stays_ended(
+    def test_a_link_that_ends_before_the_gateway_answers_stays_ended(
         self, engine: Engine, way: str
     ) -> None:
-        """An answer that comes after a person has dropped the link wakes no dead wallet up."""
+        """An answer that comes after the link was ended does not reactivate the wallet."""
         customer = engine.customer(linked=False)
         held = engine.script("hold", customer, "bind", seconds=0.4)
         with ThreadPoolExecutor(1) as pool:
@@ -180,7 +180,7 @@ class TestWithoutAWallet:
     def test_a_decline_for_the_tokens_sake_asks_for_a_new_link(
         self, engine: Engine, code: str
     ) -> None:
-        """The wallet is expired, an event asks, no step is spent, the ladder does not begin."""
+        """The wallet is expired, an event asks for a link, no step is used, no dunning starts."""
         customer, subscription = engine.begun()
         engine.script("decline", customer, code=code, message="no")
         engine.run()
@@ -215,7 +215,7 @@ class TestWithoutAWallet:
     def test_token_expired_is_asked_about_and_then_needs_the_customer(self, engine: Engine) -> None:
         """TOKEN_EXPIRED with no payment behind it: blocked in the end, and paid when linked.
 
-        It is asked after the horizon, and once more when the breaker's window is over.
+        It is queried after the horizon, and once again after the breaker's window.
         """
         customer, subscription = engine.begun()
         engine.script("token_expired", customer)
@@ -288,9 +288,9 @@ class TestWithoutAWallet:
 
 
 def test_no_charge_is_sent_again_with_a_token_whose_year_is_over(engine: Engine) -> None:
-    """A charge that never arrived, found so after the token's end, waits for the new link.
+    """A charge that turns out not to have arrived after the token's end waits for the new link.
 
-    Even when nobody has said yet that the wallet is expired: its date says so.
+    This also holds before the wallet is marked as expired: its date decides.
     """
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)

@@ -16,7 +16,7 @@ DAYS_AHEAD = 60
 
 
 def wallet(*, day: float | None) -> Life:
-    """An empty wallet that gets fifty thousand so many days after START, and keeps it."""
+    """Make an empty wallet that gets fifty thousand N days after START, and keeps it."""
     life = Life(Profile(50_000, 1, 0, 0, 0, 0, 0, 0, 0), Random(0))
     life.reach((START + DAYS_AHEAD * ONE_DAY - BEGIN) // MINUTE)
     if day is not None:

@@ -1,4 +1,4 @@
-"""What the database refuses, whatever the code does."""
+"""What the database refuses independently of the code."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def rows(engine: Engine) -> Mapping[str, Mapping[str, Any]]:
 
 @contextmanager
 def refused_by(constraint: str) -> Iterator[None]:
-    """What is done here has to be refused by this constraint."""
+    """Assert that this constraint refuses the statements of the block."""
     with pytest.raises(IntegrityError) as error:
         yield
     assert error.value.orig is not None
@@ -57,10 +57,10 @@ def copied(engine: Engine, table: str, row: Mapping[str, Any], **changes: Any) -
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def test_one_unresolved_charge_a_subscription(
+def test_a_subscription_has_at_most_one_unresolved_charge(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
-    """Whatever two unresolved states they have, and whatever invoices they are of."""
+    """It holds for every pair of unresolved states, and for charges of different invoices."""
     invoice = {**rows["invoices"], "id": uuid4(), "period_index": 7, "next_attempt_at": None}
     copied(engine, "invoices", invoice)
     for first, second in product(UNRESOLVED, UNRESOLVED):
@@ -72,7 +72,9 @@ def test_one_unresolved_charge_a_subscription(
             )  # fmt: skip
 
 
-def test_one_paying_charge_an_invoice_and_any_number_of_surplus(engine: Engine, rows: Rows) -> None:
+def test_an_invoice_has_one_paying_charge_and_any_number_of_surplus(
+    engine: Engine, rows: Rows
+) -> None:
     """A second success is possible as surplus only."""
     engine.execute("UPDATE charges SET status = 'succeeded', kept = amount")
     taken = {"status": "succeeded", "kept": rows["charges"]["amount"]}
@@ -97,7 +99,7 @@ def test_a_period_is_invoiced_once(engine: Engine, rows: Rows) -> None:
 
 
 def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
-    """Derived numbers meet what is there instead of making a second one."""
+    """Derived numbers find the existing row instead of making a second one."""
     charge = rows["charges"]
     with refused_by("charges_one_an_ordinal"):
         copied(engine, "charges", charge, id=uuid4(), gateway_number="other")
@@ -105,7 +107,7 @@ def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Row
         copied(engine, "charges", charge, id=uuid4(), ordinal=2)
 
 
-def test_one_live_wallet_a_token(engine: Engine, rows: Rows) -> None:
+def test_a_token_has_at_most_one_live_wallet(engine: Engine, rows: Rows) -> None:
     """One token is charged for one customer; an ended wallet keeps its hash for comparison."""
     other, wallet = engine.customer(linked=False), rows["wallets"]
     assert wallet["token_hash"] is not None
@@ -117,14 +119,16 @@ def test_one_live_wallet_a_token(engine: Engine, rows: Rows) -> None:
 
 
 def test_a_reference_is_imported_once(engine: Engine, rows: Rows) -> None:
-    """Whoever adds the second row meets the first one."""
+    """The second insert conflicts with the first one."""
     row = {"reference": "R1", "subscription_id": rows["subscriptions"]["id"], "content": "{}"}
     copied(engine, "imports", row)
     with refused_by("imports_primary"):
         copied(engine, "imports", row)
 
 
-def test_one_live_wallet_a_customer(engine: Engine, rows: Rows, subtests: pytest.Subtests) -> None:
+def test_a_customer_has_at_most_one_live_wallet(
+    engine: Engine, rows: Rows, subtests: pytest.Subtests
+) -> None:
     """Pending, active and unbinding exclude each other."""
     for first, second in product(LIVE, LIVE):
         engine.execute("UPDATE wallets SET status = :status", status=first)
@@ -223,7 +227,7 @@ CHECKS = [
 def test_a_check_refuses_what_makes_no_sense(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
-    """Amounts, dates and states that cannot be are not stored, by whatever code."""
+    """Impossible amounts, dates and states are not stored by any code."""
     for table, constraint, change in CHECKS:
         with subtests.test(constraint, change=change), refused_by(constraint):
             engine.execute(f"UPDATE {table} SET {change}")

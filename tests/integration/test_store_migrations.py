@@ -1,4 +1,4 @@
-"""The tables in the database are those in the code, however and by whomever they were made."""
+"""The tables in the database are those in the code, also after an upgrade of an older database."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_code_and_database_agree(database_url: str) -> None:
 
 
 def test_the_last_file_is_what_alembic_calls_the_head() -> None:
-    """The code knows without alembic where it stands: migrations are numbered."""
+    """The code knows the newest revision without alembic: migrations are numbered."""
     scripts = ScriptDirectory.from_config(migrate._config("postgresql://nobody.asks/it"))
     assert scripts.get_heads() == [migrate.head()]
 
@@ -82,7 +82,7 @@ def test_down_to_nothing_and_up_again(empty_url: str) -> None:
 
 
 def test_an_ended_subscription_plans_nothing_after_the_upgrade(empty_url: str) -> None:
-    """What had ended with something planned has it no more; what runs keeps it, as for a date."""
+    """An ended subscription loses its intent; an active one keeps it with its date."""
     command.upgrade(migrate._config(empty_url), "0005")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
@@ -247,10 +247,10 @@ class TestConservation:
         assert audited(empty_url) == []
 
     @pytest.mark.parametrize("used_again", [0, 3_000])
-    def test_what_a_gift_had_covered_is_that_gift_again(
+    def test_credit_that_paid_a_canceled_invoice_is_the_same_credit_again(
         self, empty_url: str, before: psycopg.Connection, used_again: int
     ) -> None:
-        """Canceled in full: 6,000 of the charge went back, 4,000 of the gift became a credit.
+        """Canceled in full: 6,000 of the charge were refunded, 4,000 of granted credit returned.
 
         A part of that may have paid another invoice meanwhile.
         """
@@ -273,7 +273,7 @@ class TestConservation:
     def test_a_surplus_whose_refund_was_declined_is_listed_from_now_on(
         self, empty_url: str, before: psycopg.Connection, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """It was nowhere to be seen; now the refund is unreturned, and printed."""
+        """It was not visible before; now the refund is unreturned, and printed."""
         invoice, charge = self._invoice(before, 0, status="void", surplus=True)
         refund = self._refund(before, invoice, charge, 100_000, "declined")
 
@@ -353,7 +353,7 @@ OLD_EVENT = """
 
 
 def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
-    """Only what a question ended as "not found" is marked; a live decline with that code is not."""
+    """Only a charge that a status query ended as "not found" is marked; a live decline is not."""
     migrate.upgrade(empty_url)
     command.downgrade(migrate._config(empty_url), "0006")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -371,10 +371,10 @@ def test_our_own_marker_is_told_from_a_gateways_code(empty_url: str) -> None:
     assert dict(rows) == {"N-status": True, "N-live": False}
 
 
-def test_what_an_answer_called_unsent_is_told_from_what_was_never_handed_over(
+def test_a_charge_unsent_by_an_answer_is_marked_apart_from_one_never_sent(
     empty_url: str,
 ) -> None:
-    """A 429 is marked, and asked about when its invoice is closed; a refused connection is not."""
+    """A 429 is marked, and queried when its invoice is closed; a refused connection is not."""
     migrate.upgrade(empty_url)
     command.downgrade(migrate._config(empty_url), "0010")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)

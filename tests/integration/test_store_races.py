@@ -1,6 +1,6 @@
-"""Two connections that want the same: exactly one acts, neither waits for ever.
+"""Two connections that want the same: exactly one acts, and neither waits without a limit.
 
-The order is forced where it can be: one transaction stands open while the other runs.
+The order is forced where possible: one transaction stays open while the other runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ def test_a_claim_passes_over_what_another_one_holds(engine: Engine, other: Engin
 
 
 def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None:
-    """Both looked before they leapt, and both saw that it may be charged: one leaps."""
+    """Both checked it and found that it may be charged: one of them claims it."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.run()
@@ -103,8 +103,8 @@ def test_a_retry_is_claimed_by_one_of_two(engine: Engine, other: Engine) -> None
     assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
 
 
-def test_who_looked_at_an_older_charge_does_not_leap(engine: Engine, other: Engine) -> None:
-    """A message that slept for days saw charge one; by now there is charge two to ask about."""
+def test_a_precheck_of_an_older_charge_claims_nothing(engine: Engine, other: Engine) -> None:
+    """A message that was delayed for days checked charge one; now charge two must be checked."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=2)
     engine.run()
@@ -120,7 +120,7 @@ def test_who_looked_at_an_older_charge_does_not_leap(engine: Engine, other: Engi
 
 
 def test_a_look_that_is_out_of_date_moves_nothing(engine: Engine, other: Engine) -> None:
-    """One could not see, the other charged and was declined meanwhile: its date stands."""
+    """One could not read, the other charged and was declined at the same time: its date stays."""
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=2)
     engine.run()
@@ -162,7 +162,7 @@ def test_the_same_news_twice_is_settled_once(
 
 
 def test_settling_waits_for_a_cancel_and_sees_it(engine: Engine, other: Engine) -> None:
-    """Money that moved while the cancel was being written is given back, not booked as paid."""
+    """Money that moved while the cancellation was written is refunded, not settled as paid."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.run()
@@ -202,7 +202,7 @@ def test_two_refunds_of_the_whole_give_it_back_once(engine: Engine, other: Engin
     assert [row["moves"] for row in engine.ledger(customer, "refund")] == [1]
 
 
-def test_one_key_used_at_once_acts_once(engine: Engine, other: Engine) -> None:
+def test_an_idempotency_key_used_at_the_same_time_acts_once(engine: Engine, other: Engine) -> None:
     """A message that is delivered twice at the same moment: both get the first one's answer."""
     customer, subscription = engine.begun()
     engine.run()
@@ -321,7 +321,7 @@ def test_a_lease_passes_over_a_row_that_is_being_leased(
 def test_two_questions_at_once_send_a_lost_charge_again_under_one_id(
     engine: Engine, other: Engine
 ) -> None:
-    """Not found, twice at the same time, after the horizon: whatever is sent, one debit."""
+    """Two simultaneous "not found" answers after the horizon lead to one debit."""
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)
     engine.run()
@@ -341,7 +341,7 @@ def test_two_questions_at_once_send_a_lost_charge_again_under_one_id(
 
 
 def test_two_senders_of_one_refund_send_it_once(engine: Engine, other: Engine) -> None:
-    """The row says who sends."""
+    """The row names the sender."""
     customer, subscription = engine.begun()
     engine.run()
     made = refunding.refund_invoice(
@@ -361,7 +361,7 @@ def test_two_senders_of_one_refund_send_it_once(engine: Engine, other: Engine) -
 
 
 def test_stop_and_collect_at_once_leave_no_doubt(engine: Engine, other: Engine) -> None:
-    """Whoever is first: an invoice is charged or it is not, and afterwards everything is paid."""
+    """In either order an invoice is charged or not, and afterwards everything is paid."""
     made = many(engine, 4)
     ids = due(engine)
 

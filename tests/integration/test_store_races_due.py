@@ -1,4 +1,4 @@
-"""What is due is claimed without a message and a lease: by one, whoever else looks for it."""
+"""Due invoices are claimed without a message and a lease, by exactly one worker."""
 
 from billing.domain.events import OPERATOR
 from billing.services.collecting import charging, claiming
@@ -24,10 +24,10 @@ def test_two_that_take_what_is_due_charge_each_once(engine: Engine, other: Engin
     assert engine.counts()["charges"] == 24
 
 
-def test_who_takes_what_is_due_neither_waits_nor_leases_what_another_holds(
+def test_claiming_due_invoices_neither_waits_for_nor_leases_locked_ones(
     engine: Engine, other: Engine
 ) -> None:
-    """An invoice whose subscription is held is left as it was, for whoever comes next."""
+    """An invoice whose subscription is locked stays unchanged for the next worker."""
     [(customer, subscription)] = many(engine, 1)
     with engine.context.database.transaction() as connection:
         assert subscriptions.lock(connection, [subscription]) == [subscription]
@@ -37,10 +37,8 @@ def test_who_takes_what_is_due_neither_waits_nor_leases_what_another_holds(
     assert len(engine.debits(customer)) == 1
 
 
-def test_what_was_charged_before_is_leased_while_it_is_looked_at(
-    engine: Engine, other: Engine
-) -> None:
-    """One looks at a retry before it charges; another one does not look at the same time."""
+def test_a_retry_is_leased_during_its_precheck(engine: Engine, other: Engine) -> None:
+    """While one worker checks a retry before its charge, no other worker checks it."""
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.run()
@@ -55,7 +53,7 @@ def test_what_was_charged_before_is_leased_while_it_is_looked_at(
 
 
 def test_a_stop_leaves_what_is_due_without_a_lease(engine: Engine) -> None:
-    """Nothing is claimed while charging is stopped; afterwards nobody waits for a lease."""
+    """Nothing is claimed while charging is stopped; afterwards no invoice waits for a lease."""
     [(customer, _)] = many(engine, 1)
     operations.stop_charging(engine.context, OPERATOR)
     charging.collect_on(engine.context, [], 10)

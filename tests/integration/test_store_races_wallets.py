@@ -1,6 +1,6 @@
 """Two connections that want the same customer: its wallet, its subscriptions, its token.
 
-The order is forced where it can be: one transaction stands open while the other runs.
+The order is forced where possible: one transaction stays open while the other runs.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 def test_two_links_begun_at_once_are_one(engine: Engine, other: Engine) -> None:
-    """A customer has one live wallet, however quickly two people click."""
+    """A customer has one live wallet, also after two simultaneous requests."""
     customer = engine.customer(linked=False)
 
     told = at_once(
@@ -96,7 +96,7 @@ def test_a_cancel_that_asks_about_others_holds_them_all_in_one_order(
 def test_subscribing_with_one_key_at_once_makes_one_subscription(
     engine: Engine, other: Engine
 ) -> None:
-    """The customer who clicks twice has one subscription, and pays once."""
+    """A customer whose request is sent twice has one subscription, and pays once."""
     engine.plan()
     customer = engine.customer()
     request = Request("click", "admin.subscribe", {"customer": customer, "plan": "P"})
@@ -119,7 +119,7 @@ def test_subscribing_with_one_key_at_once_makes_one_subscription(
 def test_a_subscription_made_while_the_wallet_is_being_linked_begins(
     engine: Engine, other: Engine, hold: Hold, first: str
 ) -> None:
-    """Neither sees what the other has not committed; one of them waits, and nobody is forgotten."""
+    """Neither sees the other's uncommitted rows; one of them waits, and no row is missed."""
     engine.plan()
     customer = engine.customer(linked=False)
     wallet = engine.bind(customer)

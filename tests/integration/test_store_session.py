@@ -33,7 +33,7 @@ def database(database_url: str) -> Iterator[Database]:
 def test_a_server_that_is_gone_or_read_only_ends_the_pooled_connection(
     database: Database, end: str
 ) -> None:
-    """The next transaction has another connection, also where the server goes on answering."""
+    """The next transaction has another connection, also when the server still answers."""
     with database.transaction() as connection:
         before = connection.scalar(PID)
 
@@ -98,7 +98,7 @@ def test_other_errors_keep_the_connection_and_are_not_tried_again(database: Data
 def test_settling_is_repeated_on_another_connection(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    """The answer is known only here: it is written down, once, although its server went."""
+    """The answer is known only here: it is recorded once, although its server is gone."""
     customer, subscription = engine.begun()
     plain, times = settling._settle, 0
 
@@ -136,7 +136,7 @@ def test_settling_repeats_no_mistake_of_its_own(
 
 @pytest.mark.parametrize("pooler", ["", TRANSACTION])
 def test_every_transaction_has_its_limits(database_url: str, pooler: str) -> None:
-    """By startup options, or in each transaction where sessions are others' too."""
+    """By startup options, or in each transaction behind a pooler."""
     database = Database(database_url, pooler=pooler)
     try:
         for _ in range(2):
@@ -148,7 +148,7 @@ def test_every_transaction_has_its_limits(database_url: str, pooler: str) -> Non
 
 
 def test_options_in_the_url_are_kept_beside_ours(database_url: str) -> None:
-    """Whoever sets one of ours by the URL means it."""
+    """A value in the URL overrides ours."""
     both = "options=-c%20lock_timeout%3D7s%20-c%20work_mem%3D5MB"
     database = Database(f"{database_url}&{both}")
     try:
@@ -171,7 +171,7 @@ def test_an_error_shows_no_value_of_a_statement(database: Database) -> None:
 
 
 def test_a_server_that_only_reads_is_refused_in_one_line(database_url: str) -> None:
-    """Nobody begins to work on a replica; whoever wants only to read says so in the URL."""
+    """No worker starts on a replica; the URL can ask for reading only."""
     read_only = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
     database = Database(read_only)
     with pytest.raises(NotConfigured, match="session is read-only"):

@@ -1,4 +1,4 @@
-"""A subscription's life as people see it: what was in order, what comes next, at any width."""
+"""A subscription's history for people: past events in order, coming ones, at any width."""
 
 import json
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def hard_life(engine: Engine) -> UUID:
 
 
 def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Drawn) -> None:
-    """Every period with its tries, looks, refunds, pause and end, each line with its time."""
+    """Every period with its charges, checks, refunds, pause and end, each line with its time."""
     subscription = hard_life(engine)
     ids = [row["id"] for row in engine.invoices(subscription)]
 
@@ -91,7 +91,7 @@ def test_a_life_is_drawn_in_order_with_what_comes_next(engine: Engine, drawn: Dr
 def test_a_narrow_terminal_wraps_and_cuts_nothing(
     engine: Engine, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 80 columns no line is longer, every id stands whole on one line, times stay in place."""
+    """At 80 columns no line is longer, every id is complete on one line, and times stay aligned."""
     subscription = hard_life(engine)
     reason = "because of " * 20
     engine.execute("UPDATE events SET reason = :r WHERE kind = 'subscription.paused'", r=reason)
@@ -121,7 +121,7 @@ def test_a_long_life_shows_its_newest_periods(engine: Engine, drawn: Drawn) -> N
 
 
 def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn: Drawn) -> None:
-    """A ladder under way: each step with its date, the last one named, then the end."""
+    """During dunning each step is shown with its date, the last one named, then the end."""
     customer, subscription = engine.begun(retries="2d 5d", on_exhausted="unpaid")
     engine.script("decline", customer, times=None)
     engine.run()
@@ -144,7 +144,7 @@ def test_the_tries_that_are_drawn_are_the_ones_that_happen(engine: Engine, drawn
 
 
 def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> None:
-    """While an invoice is behind, later periods begin; whose try it was stays clear."""
+    """While an invoice is overdue, later periods begin; each attempt names its period."""
     customer, subscription = engine.begun(every="1 day", retries="36h")
     engine.script("decline", customer)
     engine.advance(2 * DAY)
@@ -153,8 +153,8 @@ def test_a_charge_of_an_older_period_names_it(engine: Engine, drawn: Drawn) -> N
                for line in drawn(subscription))  # fmt: skip
 
 
-def test_what_nobody_knows_says_when_it_is_asked_about(engine: Engine, drawn: Drawn) -> None:
-    """A lost answer is drawn as unknown, with the next question."""
+def test_an_unknown_charge_shows_its_next_status_query(engine: Engine, drawn: Drawn) -> None:
+    """A lost answer is drawn as unknown, with the next status query."""
     customer, subscription = engine.begun()
     engine.script("drop_after", customer)
     engine.tick()
@@ -166,7 +166,7 @@ def test_what_nobody_knows_says_when_it_is_asked_about(engine: Engine, drawn: Dr
 
 
 def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: Drawn) -> None:
-    """Without a token nothing is tried; the line says until when a new link helps."""
+    """Without a token nothing is charged; the line says until when a new link helps."""
     customer, subscription = engine.begun()
     engine.run()
     engine.lose_wallet(customer)
@@ -187,10 +187,10 @@ def test_a_wallet_that_is_lost_and_an_invoice_that_waits(engine: Engine, drawn: 
         (lambda e, s: canceling.cancel(e.context, s, OPERATOR), "nothing: it is canceled"),
     ],
 )
-def test_what_stands_still_says_so(
+def test_a_dead_end_is_named(
     engine: Engine, drawn: Drawn, end: Callable[[Engine, UUID], object], words: str
 ) -> None:
-    """A dead end is named, with what a person can do."""
+    """The last line names the dead end, with what an operator can do."""
     _, subscription = engine.begun()
     engine.run()
     end(engine, subscription)
@@ -214,7 +214,7 @@ def test_a_trial_ends_with_the_first_charge(engine: Engine, drawn: Drawn) -> Non
 def test_programs_get_the_same_as_before(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--json` has every invoice, whatever people are drawn."""
+    """`--json` has every invoice, also when the drawing has fewer."""
     monkeypatch.setenv("BILLING_DATABASE_URL", engine.url)
     _, subscription = engine.begun(every="1 day", amount=1_000)
     engine.advance(19 * DAY)
@@ -224,8 +224,8 @@ def test_programs_get_the_same_as_before(
     assert capsys.readouterr().out.count("┬") == 12
 
 
-def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
-    """The date of an end that has come is history, and so is a pause that never began."""
+def test_a_canceled_subscription_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
+    """A past end date is history, and so is a pause that never began."""
     _, subscription = engine.begun()
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at="period-end")
@@ -238,7 +238,7 @@ def test_what_is_over_has_nothing_next(engine: Engine, drawn: Drawn) -> None:
 
 
 def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
-    """What the timeline says that a subscription waits for; programs are told the same."""
+    """The timeline says what a subscription waits for; the JSON says the same."""
     said = [line for line in drawn(subscription) if line.startswith("it waits for ")]
     told = read_models.subscription(engine.context.database, subscription)["waits_for"]
     assert said == ([f"it waits for {told}"] if told else [])
@@ -246,7 +246,7 @@ def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
 
 
 def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn) -> None:
-    """A tick, a worker that was told, charging that is stopped, an outcome, a wallet."""
+    """A tick, a worker with its message, stopped charging, an outcome, a wallet."""
     customer, subscription = engine.begun()
     assert waits(engine, drawn, subscription).startswith("the next tick, which opens")
     engine.tick(["ticks.open_periods"])
@@ -291,7 +291,7 @@ def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn:
 def test_an_answer_that_is_confirmed_first_says_so(
     engine: Engine, drawn: Drawn, billing: Billing
 ) -> None:
-    """The last decline of a ladder is asked about once more: not merely unknown, for everybody."""
+    """The last decline of a policy gets one more status query, and is not shown as only unknown."""
     customer, subscription = engine.begun(retries="6h", on_exhausted="unpaid")
     engine.script("decline", customer, times=None)
     engine.run()

@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _healthy(console: Console, trees: Sequence[Tree], chosen: Sequence[Bug]) -> bool:
-    """Whether all named tests pass without a bug: a failure would prove nothing."""
+    """Return whether all named tests pass without a bug: else a failure would prove nothing."""
     named, began = sorted({test for bug in chosen for test in bug.tests}), monotonic()
     parts = [(tree, named[number :: len(trees)]) for number, tree in enumerate(trees)]
     with ThreadPoolExecutor(len(trees)) as pool:

@@ -1,8 +1,8 @@
 """The bugs to plant: mistakes that were made, or nearly made, in systems like this one.
 
-Each names the tests that have to find it. The first seven passed the suite once; those that break
-one of the four rules are in `rules`. An edit whose text is gone has to be written anew for the
-code that took its place, not removed.
+Each names the tests that must find it. The first seven passed the suite once; those that break one
+of the four rules are in `rules`. An edit whose text no longer exists must be rewritten for the new
+code, not removed.
 """
 
 from tests.mutants.planting import Bug, Edit, bug
@@ -82,7 +82,7 @@ MONEY = (
     bug(
         "declined_refund_keeps_its_money", f"{_SERVICES}/money/returns.py",
         "    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)\n", "",
-        f"{INTEGRATION}services_refunds.py::test_what_was_refused_does_not_use_its_key_up",
+        f"{INTEGRATION}services_refunds.py::test_a_refused_refund_does_not_use_up_its_key",
     ),
     bug(
         "declined_payout_loses_the_balance", f"{_SERVICES}/money/returns.py",
@@ -125,7 +125,7 @@ MONEY = (
     bug(
         "surplus_is_kept", f"{_SERVICES}/collecting/settling.py",
         "    if decision.give_back is not None:\n", "    if decision.give_back == row:\n",
-        f"{INTEGRATION}services_refunds.py::TestASurplusPayment::test_it_goes_back_once",
+        f"{INTEGRATION}services_refunds.py::TestASurplusPayment::test_a_surplus_is_refunded_once",
     ),
     bug(
         "canceled_invoice_stays_open", f"{_SERVICES}/subscriptions/canceling.py",
@@ -241,7 +241,7 @@ IDENTITY = (
     bug(
         "idempotency_key_is_ignored", f"{_SERVICES}/context.py",
         "        if request is None:\n", "        if request is None or request.key:\n",
-        f"{INTEGRATION}store_races.py::test_one_key_used_at_once_acts_once",
+        f"{INTEGRATION}store_races.py::test_an_idempotency_key_used_at_the_same_time_acts_once",
     ),
     bug(
         "key_with_other_arguments_is_a_repeat", f"{_SERVICES}/context.py",
@@ -284,7 +284,7 @@ DUNNING_AND_PACE = (
         "a_short_wallet_is_charged", f"{_SERVICES}/collecting/prechecks.py",
         'return max(int(row["amount"]) - held, 0)', "return 0",
         f"{INTEGRATION}services_dunning.py::"
-        "TestAWalletThatIsShort::test_it_is_told_and_asked_again_and_charged_after_a_top_up",
+        "TestAWalletThatIsShort::test_a_shortfall_is_charged_after_a_top_up",
     ),
     bug(
         "nobody_probes_after_a_rest", f"{_SERVICES}/collecting/backpressure.py",

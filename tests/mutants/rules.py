@@ -1,4 +1,4 @@
-"""Bugs that take one of the four rules away at one place, or open a door that was closed.
+"""Bugs that remove one of the four rules at one place, or reopen a closed security hole.
 
 A rule that is guarded twice, by code and by a constraint or a second look, has a bug that removes
 both. The tests beside each are the quickest that must find it.

@@ -33,14 +33,14 @@ _FAR = START + timedelta(days=9_999)
 
 
 class Lived(Engine):
-    """An engine at a gateway that says yes; its database is emptied by every life."""
+    """An engine with a gateway that accepts everything; every life empties its database."""
 
     def __init__(self, kept: Kept, gateway: SandboxProcess) -> None:
         super().__init__(kept, gateway, batch_threads=1)
         self.kept, self.at = kept, START
-        self.purse = PromptGateway()
+        self.prompt = PromptGateway()
         clock = TestClock(lambda: self.at)
-        self.context = replace(self.context, gateway=self.purse, clock=clock)
+        self.context = replace(self.context, gateway=self.prompt, clock=clock)
 
     def rows(self, statement: str, **parameters: Any) -> list[Row]:
         """Read rows, over a connection that does nothing else."""
@@ -63,8 +63,8 @@ class Lived(Engine):
     def emptied(
         self, offers: Mapping[str, dict[str, Any]], coupons: Mapping[str, tuple[int, int]]
     ) -> str:
-        """Begin anew with these plans and coupons, and a customer with a wallet."""
-        self.at, self.purse.is_empty = START, False
+        """Start again with these plans and coupons, and a customer with a wallet."""
+        self.at, self.prompt.is_empty = START, False
         self.kept.begin_with((offers, coupons), lambda: self._set_up(offers, coupons))
         return "C1"
 

@@ -34,17 +34,17 @@ def broken_rules(engine: Engine) -> list[str]:
 
 @dataclass
 class _Watch:
-    """The test clock, read without a statement: nobody else moves it in a life."""
+    """The test clock, read without a statement: only the life itself moves it."""
 
     at: datetime
 
     def now(self) -> datetime:
-        """Where the clock stands."""
+        """Return the time of the clock."""
         return self.at
 
 
 class Quick(Engine):
-    """An engine that knows where its clock stands; it shares everything else with another one."""
+    """An engine with its own copy of the clock; it shares everything else with another one."""
 
     def __init__(self, engine: Engine, till: Till, reader: Reader) -> None:
         self.gateway, self.url, self.audited = engine.gateway, engine.url, False

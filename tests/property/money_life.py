@@ -1,6 +1,6 @@
-"""One customer's life in money: the engine acts, the model is told, and both are compared.
+"""One customer's money: the engine acts, the model gets the same acts, and both are compared.
 
-Each deed is a pair of a name and its arguments, so that a life that fails reads like a story.
+Each act is a pair of a name and its arguments, so that a failing life can be read as a list.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class Life:
         self.engine.plan("MONTH", amount=30_000, retries="1d 1d 1d")
         self.engine.plan("FORTNIGHT", amount=9_999, every="2 weeks", retries="1d")
         self._subscribed("C1", "Ani")
-        # Somebody else of whom no period can be opened, which must not be noticed.
+        # Another customer whose period cannot be opened, which must have no effect.
         self.engine.execute(
             "UPDATE subscriptions SET amount = :most, extras = :extras WHERE id = :id",
             most=MAX_AMOUNT, extras='[{"kind": "extra", "title": "x", "amount": 1}]',
@@ -73,7 +73,7 @@ class Life:
     # --- deeds -------------------------------------------------------------------------------
 
     def wait(self, days: int) -> None:
-        """Let time pass, and what is due happen; no two periods begin before we look."""
+        """Let time pass and do the due work; at most one period begins between two comparisons."""
         while days:
             step = min(days, LOOKS_EVERY_DAYS)
             self.engine.advance(step * DAY)
@@ -86,7 +86,7 @@ class Life:
         self.wait(days)
 
     def void_unknown(self, refund_fates: list[str]) -> None:
-        """Void an invoice whose payment arrived while the gateway told nobody, and hear of it."""
+        """Void an invoice whose payment succeeded without an answer, and then learn of it."""
         self.till.pay_fates, self.till.silent = ["lost"], True
         self.wait(32)
         self.till.refund_fates = list(refund_fates)
@@ -131,7 +131,7 @@ class Life:
                 self.model.refunds[number].state = "replaced"
 
     def give(self, amount: int) -> None:
-        """Give a credit that no payment stands behind."""
+        """Grant a credit that came from no payment."""
         made = crediting.grant(self.engine.context, self.customer, amount, WHY)
         self.model.give(made["id"], amount)
 
@@ -174,7 +174,7 @@ class Life:
         assert (left, fresh) == (0, [])
 
     def cancel(self, policy: str, fates: Sequence[str] = ()) -> None:
-        """Cancel now, with what is given back."""
+        """Cancel now, with its refund."""
         self.till.refund_fates = list(fates)
         [before] = self._rows("SELECT * FROM subscriptions", own="id")
         period = self._period()
@@ -207,7 +207,7 @@ class Life:
                 self.model.refund(self._new_refund(charge), charge, money, "cancel")
 
     def void(self, which: int) -> None:
-        """Owe an invoice no more."""
+        """Void an invoice."""
         invoice = self._nth(list(self.model.invoices), which)
         self._try(lambda: operations.void_invoice(self.engine.context, invoice, WHY))
 
@@ -318,7 +318,7 @@ class Life:
         self._compare_with_the_till()
 
     def _compare_with_the_till(self) -> None:
-        """By the gateway's ledger alone: nobody got back more than was taken of them."""
+        """By the gateway's ledger alone: no customer got back more than was taken."""
         model, till = self.model, self.till
         assert till.over == []
         elsewhere = [r for r in model.refunds.values() if r.state == "elsewhere"]

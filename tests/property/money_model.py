@@ -1,8 +1,8 @@
-"""What must become of every rupiah, said a second time and without the engine's code.
+"""What must happen to every rupiah, computed independently of the engine's code.
 
-The model is told what a person did and which invoices, payments and refunds there are since then.
-It predicts what is kept, refunded and credited of each payment, and what is left of each credit.
-Amounts that days decide (a change, a prorated cancellation) are told to it.
+The model gets each act and the invoices, payments and refunds that followed. It predicts what is
+kept, refunded and credited of each payment, and what remains of each credit. Amounts that depend on
+days (a change, a prorated cancellation) are given to it.
 """
 
 from dataclasses import dataclass, field
@@ -82,13 +82,13 @@ class Model:
         self.invoices[row["id"]] = made
 
     def voided(self, invoice: UUID) -> None:
-        """An invoice is owed no more: its credits are the customer's again."""
+        """An invoice becomes void: its used credit returns to the customer."""
         made = self.invoices[invoice]
         self._return_uses(made, sum(part for _, part in made.uses))
         made.status = "void"
 
     def unserved(self, invoice: UUID, amount: int) -> None:
-        """A given-up invoice of an ended subscription returns credits for days nobody had."""
+        """A given-up invoice of an ended subscription returns its credit for unserved days."""
         self._return_uses(self.invoices[invoice], amount)
         self.invoices[invoice].status = "uncollectible"
 
@@ -133,7 +133,7 @@ class Model:
         return money > 0
 
     def cancel_back(self, invoice: UUID, amount: int) -> int:
-        """A part of an invoice goes back for a cancellation; the rupiah that go to the wallet."""
+        """A part of an invoice is returned for a cancellation; returns the refund to the wallet."""
         made = self.invoices[invoice]
         money = min(amount, self.charges[made.charge].kept) if made.charge else 0
         self._return_uses(made, amount - money)

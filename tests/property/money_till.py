@@ -1,7 +1,7 @@
-"""A gateway in memory that keeps its own ledger, and fails in the ways it is told to.
+"""A gateway in memory with its own ledger, which fails as the test says.
 
-It is quick enough for thousands of lives. It knows nothing of the engine: it answers what it is
-sent, and remembers what it paid and gave back.
+It is fast enough for thousands of lives. It knows nothing of the engine: it answers requests, and
+stores its payments and refunds.
 """
 
 import json
@@ -56,7 +56,7 @@ class Back:
 
 @dataclass
 class Till:
-    """The gateway. `pay_fates` and `refund_fates` are what befalls the next calls."""
+    """The gateway. `pay_fates` and `refund_fates` are the outcomes of the next calls."""
 
     pay_fates: list[str] = field(default_factory=list)
     refund_fates: list[str] = field(default_factory=list)
@@ -71,11 +71,11 @@ class Till:
         return BindingStarted(f"https://127.0.0.1/link/{binding.request_id}")
 
     def list_tokens(self, customer_id: str) -> TokensOutcome:
-        """Everybody has said yes."""
+        """Every customer has confirmed."""
         return Tokens((Token(f"token-{customer_id}", "****7890"),))
 
     def balance(self, customer_id: str, token: str) -> BalanceOutcome:
-        """Everybody is rich."""
+        """Every wallet is full."""
         return Balance(10**10, 0)
 
     def compose(self, payment: Payment) -> bytes:
@@ -125,7 +125,7 @@ class Till:
         return Succeeded() if paid else FAILED
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """Say what became of a payment or a refund, unless it says nothing at all."""
+        """Return the outcome of a payment or refund, unless no answer is scripted."""
         if self.silent:
             return LOST
         if identifier != number:

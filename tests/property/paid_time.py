@@ -1,7 +1,7 @@
-"""An oracle of paid time: one subscription's life, played by instants, on time, without a database.
+"""An oracle of paid time: one subscription's life, computed by instants without a database.
 
-It shares nothing with the engine but the words of its commands. It knows no ticks: whatever is
-planned happens as of its date, and a life with late ticks has to come out the same.
+It shares only the names of the commands with the engine. It knows no ticks: each intent takes
+effect as of its date, and a life with late ticks must have the same result.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ HERE = timedelta(hours=7)
 
 
 class Offer(NamedTuple):
-    """A plan: rupiah, and so many days or months; or each first of a month, at nine."""
+    """A plan: rupiah, and N days or months; or each first of a month, at nine."""
 
     amount: int
     days: int = 0
@@ -152,9 +152,9 @@ class Life:
     # --- what comes by itself ------------------------------------------------------------------
 
     def until(self, now: datetime, *, late: bool = False) -> None:
-        """Let everything happen that is due by an instant, in order; `late`, all of it only then.
+        """Apply everything that is due by an instant, in order; `late` applies all of it only then.
 
-        That matters to plans which bill the latest period, and to nothing else.
+        That matters only to plans which bill the latest period.
         """
         self.late_until = now if late else None
         while coming := min(self._coming(now), default=None):
@@ -310,7 +310,7 @@ class Life:
             return
         self._cut(now)
         self._open_anew(now)
-        if self.cancel_by_period:  # whoever lets this happen moves the end with the period
+        if self.cancel_by_period:  # the end moves with the period
             self.cancel_at = self.next_at
 
     def plan_change(self, plan: str | None, quantity: int | None) -> None:

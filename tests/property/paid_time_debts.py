@@ -1,7 +1,7 @@
-"""An oracle of paid time with debts: what follows for a subscription when somebody cannot pay.
+"""An oracle of paid time with unpaid invoices: their effects on a subscription.
 
-It is told what became of each invoice (paid, declined, given up), and has to know the rest: the
-subscription's state, its dates, what is void, and that no plan is lost over it.
+It gets the outcome of each invoice (paid, declined, given up), and must know the rest: the
+subscription's state, its dates, what is void, and that no intent is lost.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Debtor(Life):
 
     bills: dict[Any, Bill] = field(default_factory=dict)
 
-    # --- what it is told -----------------------------------------------------------------------
+    # --- outcomes that it gets -----------------------------------------------------------------
 
     def hear(self, kind: str, invoice: Any, at: datetime, data: dict[str, Any]) -> None:
         """Learn what became of an invoice, and draw the consequences."""
@@ -95,7 +95,7 @@ class Debtor(Life):
     # --- what a person does --------------------------------------------------------------------
 
     def void(self, invoice: Any, at: datetime) -> None:
-        """Owe an invoice no more."""
+        """Void an invoice."""
         self.bills[invoice].state = "void"
         if self.status in {"active", "past_due"}:
             self._owes_less(at)

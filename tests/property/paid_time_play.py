@@ -1,6 +1,6 @@
-"""Plays a life on the engine and on the oracle at once, and compares them day by day.
+"""Runs a life on the engine and on the oracle, and compares them day by day.
 
-It decides nothing itself: what the engine refuses is not done to the oracle either.
+It decides nothing itself: what the engine refuses is not given to the oracle either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +77,7 @@ class Play:
         self.life = Debtor.begin(plan, START)
 
     def through(self, life: Sequence[Sequence[Any]]) -> None:
-        """Do one thing after the other, and compare after each that left nothing due."""
+        """Run the acts in order, and compare after each act that left nothing due."""
         self.id = self.engine.subscribe(self.customer, self.plan)
         before = self._row()
         for what, *how in [("wait", timedelta()), *life]:
@@ -99,7 +99,7 @@ class Play:
         return True
 
     def _leap(self, span: timedelta) -> bool:
-        """The clock moves past everything, and then one tick works it all off."""
+        """The clock moves past all due dates, and then one tick does all the work."""
         if self._may_end_two_ways():
             return self._wait(span)
         self._tick_once_if_latest()
@@ -108,7 +108,7 @@ class Play:
         return True
 
     def _late(self, span: timedelta) -> bool:
-        """The same, but the next deed comes before the tick."""
+        """The same, but the next act comes before the tick."""
         if self._may_end_two_ways():
             return self._wait(span)
         self._tick_once_if_latest()
@@ -117,14 +117,14 @@ class Play:
         return False
 
     def _may_end_two_ways(self) -> bool:
-        """A term whose last payment and another end go by in one outage ends by either."""
+        """A term whose last payment and another end fall into one outage may end by either."""
         life = self.life
         planned = (life.cancel_at, life.pause_at, life.change)
         terms = [life.offer.cycles, life.change and FOUND[life.change.plan or life.plan].cycles]
         return any(terms) and any(planned)
 
     def _tick_once_if_latest(self) -> None:
-        """What such a plan leaves out depends on the ticks: no outage is two for the oracle."""
+        """The periods that such a plan skips depend on the ticks; the oracle knows one outage."""
         if self.life.offer.latest:
             self.engine.run()
             self.told |= self._hear()
@@ -135,13 +135,13 @@ class Play:
             self.engine.advance(at)
         return True
 
-    def _purse(self, full: bool) -> bool:
-        """From now on the customer can pay, or cannot."""
-        self.engine.purse.is_empty = not full
+    def _wallet(self, full: bool) -> bool:
+        """From now on the wallet is full, or empty."""
+        self.engine.prompt.is_empty = not full
         return False
 
     def _retry(self, which: int) -> bool:
-        """A person tries an invoice that is not paid."""
+        """An operator retries an unpaid invoice."""
         owed = self._owed()
         if owed:
             nth = owed[which % len(owed)]
@@ -149,7 +149,7 @@ class Play:
         return True
 
     def _void(self, which: int) -> bool:
-        """A person waives an invoice that is not paid."""
+        """An operator voids an unpaid invoice."""
         owed, now = self._owed(), self.engine.now
         if owed:
             nth = owed[which % len(owed)]
@@ -288,7 +288,7 @@ class Play:
         return max(ends, default=START)
 
     def _hear(self) -> set[str]:
-        """Tell the oracle what became of invoices, and return the kinds of all that was told."""
+        """Give the oracle the outcomes of invoices, and return the kinds of all events."""
         new = self.engine.rows(
             "SELECT id, at, kind, invoice_id, data FROM events"
             " WHERE id > :seen AND subscription_id = :id ORDER BY id",
@@ -374,4 +374,4 @@ _FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def _nothing(_: Row) -> None:
-    """The oracle is told what comes of it."""
+    """The oracle gets the outcome."""

@@ -1,4 +1,4 @@
-"""A gateway inside the process: it says yes to everything at once, unless the purse is empty.
+"""A gateway inside the process: it accepts everything at once, unless the wallet is empty.
 
 For tests about time, which make thousands of charges; what a gateway may do wrong is other tests'.
 """
@@ -48,7 +48,7 @@ class PromptGateway:
         return Balance(10**9, 0)
 
     def compose(self, payment: Payment) -> bytes:
-        """No words at all."""
+        """An empty body."""
         return b"{}"
 
     def pay(self, payment: SealedPayment) -> Outcome:

@@ -1,4 +1,4 @@
-"""Cron plans against a reader of cron fields that looks at every minute of a few days."""
+"""Cron plans, compared with a reader of cron fields that checks every minute of a few days."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -128,7 +128,7 @@ def refused_or_fires(text: str) -> None:
 @settings(modest, max_examples=300)
 @given(st.text(alphabet="0123456789*/-,#LWRH?@ \n\tjanmonfriſ٣", max_size=24))
 def test_any_text_is_a_schedule_or_refused_in_one_line(text: str) -> None:
-    """Whatever is typed, the answer is a schedule that fires or one line that says why not."""
+    """Any text gives a schedule that fires, or one line that says why not."""
     refused_or_fires(text)
 
 

@@ -101,7 +101,7 @@ def test_months_keep_the_anchored_day_or_take_the_last(
 def test_days_and_weeks_count_local_days(
     anchor: datetime, zone: ZoneInfo, interval: tuple[str, int], index: int
 ) -> None:
-    """The n-th period starts n times so many days later on the local calendar."""
+    """The n-th period starts n times the plan's days later on the local calendar."""
     text, days = interval
     calendar = Calendar.every(text, anchor=anchor, timezone=zone)
     assume(not may_merge(calendar))
@@ -219,9 +219,9 @@ def test_a_duration_and_an_interval_agree_on_the_first_step(
 def test_the_wall_time_of_a_start_is_the_one_that_was_asked_for(
     anchor: datetime, interval: str, zone: ZoneInfo, index: int
 ) -> None:
-    """In every zone a period that a gap moved tells the anchor's time of day, and is placed there.
+    """In every zone the wall time of a start is the anchor's time of day, also after a gap.
 
-    So does a calendar that begins anew at such a start.
+    An anchor that is taken from such a start is at the same instant.
     """
     dates = Calendar.every(interval, anchor=anchor, timezone=zone)
     start = dates.due(index)

@@ -1,7 +1,7 @@
-"""Conservation of money: whatever is done in whatever order, every rupiah is accounted for.
+"""Conservation of money: after any acts in any order, every rupiah is accounted for.
 
-The engine and its database are real, the gateway is a till in memory with a ledger of its own,
-and the judge is a model that knows none of the engine's code.
+The engine and its database are real, the gateway is in memory with its own ledger, and the model
+that checks them shares no code with the engine.
 """
 
 import os
@@ -109,7 +109,7 @@ def move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def believe_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule of trust is gone: an answer that says nothing is a decline."""
+    """The rule of trust is removed: an answer without a result is a decline."""
     plain = refunding.decide_live
 
     def decide(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision:
@@ -140,7 +140,7 @@ def test_without_the_rule_the_property_fails(
 def test_without_isolation_the_neighbour_stops_the_life(
     engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch that fails as one fails for everybody, and the property with it."""
+    """A batch that fails as a whole fails for all its rows, and the property with it."""
     monkeypatch.setattr(isolation, "isolate", lambda ids, work, *_, **__: [work(ids)])
 
     @fifty

@@ -57,7 +57,7 @@ def test_rungs_are_strictly_later_one_after_another(
 def test_a_next_step_is_always_ahead_or_there_is_none(
     steps: Sequence[str], spent: int, first: datetime, gap: timedelta, zone: ZoneInfo
 ) -> None:
-    """A decline always moves the date forward, however long the outage; spent steps are None."""
+    """A decline always moves the date forward, after any outage; used-up steps are None."""
     now = first + gap
 
     due = step_at(steps, spent, first, now, zone)
@@ -74,7 +74,7 @@ def test_a_next_step_is_always_ahead_or_there_is_none(
 def test_a_step_in_time_is_the_ladders_own_date(
     steps: Sequence[str], spent: int, first: datetime, gap: timedelta, zone: ZoneInfo
 ) -> None:
-    """While its date is ahead a step is where the first failure put it, whatever happened since."""
+    """A step in the future keeps the date that the first failure gave it, after any events."""
     planned = ladder(steps, first, zone)
     now = first + gap
     index = max(spent - 1, 0)
@@ -106,7 +106,7 @@ classed = st.builds(
 def test_the_dates_that_are_foretold_are_the_ones_that_happen(
     policy: Policy, first: datetime, zone: ZoneInfo, fault: Fault
 ) -> None:
-    """With each decline the list loses its first date, and nothing else changes in it."""
+    """Each decline removes the first date from the list, and changes nothing else."""
     past = History().after(fault, scheduled=True)
     due = next_try(policy, past, fault, first, first, zone)
     foretold = [] if isinstance(due, Cap) else upcoming(policy, past, first, due, zone)
@@ -125,7 +125,7 @@ def test_the_dates_that_are_foretold_are_the_ones_that_happen(
 def test_a_wallet_that_is_short_spends_a_step_on_its_deadline_only(
     policy: Policy, first: datetime, zone: ZoneInfo, looks: list[str]
 ) -> None:
-    """A look at a short balance spends nothing, and short for ever is given up in time."""
+    """A check of a short balance uses no step; a wallet that stays short is given up in time."""
     past, deadline = History().after(Fault.OTHER, scheduled=True), None
     due = next_try(policy, past, Fault.OTHER, first, first, zone)
     end, recheck = policy.ends_at(first, zone), timedelta(days=300)
@@ -158,7 +158,7 @@ def test_policies_survive_being_written_down(steps: Sequence[str]) -> None:
 
 @given(st.text(max_size=40) | st.text("0123456789dhwm*/L,;- \n", max_size=40))
 def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
-    """Nothing that a person types makes a traceback or a second line."""
+    """No typed text makes a traceback or a second line."""
     said = "one line"
     try:
         assert len(parse_steps(text)) <= 24

@@ -41,7 +41,7 @@ files = st.lists(st.one_of(good, good, bad, empty), max_size=14)
 
 
 def expected(file: Sequence[Written]) -> tuple[int, int, list[int]]:
-    """Added, there, and the numbers of the rejected lines, told by a model of a few lines."""
+    """Return the added and existing rows and the rejected lines, by a model of a few lines."""
     names: dict[str, str] = {}
     there, rejected = 0, []
     for line, (text, number, name) in enumerate(file, 2):

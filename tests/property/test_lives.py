@@ -1,6 +1,6 @@
-"""Whatever is done to a subscription, in whatever order: its periods join, and it goes on or ends.
+"""After any acts in any order a subscription's periods join, and it continues or ends.
 
-The real engine, database and gateway play each life; the audit is the judge. The clock only goes
+Each life runs on the real engine, database and gateway; the audit checks it. The clock only moves
 forward, so that lives follow each other in one database.
 """
 
@@ -204,7 +204,7 @@ def test_periods_join_over_pauses_returns_and_outages(
 def test_no_order_of_deeds_leaves_a_subscription_hanging(
     engine: Engine, plan: dict[str, object], schedule: dict[str, str], life: list[Deed]
 ) -> None:
-    """It has a date, or an invoice that has one, or stands in a state that is a named dead end."""
+    """It has a date, or an invoice with one, or is in a state that is a named dead end."""
     live(engine, plan | schedule, life)
 
 
@@ -221,7 +221,7 @@ def test_no_more_is_given_back_than_was_taken(
     *,
     end: bool,
 ) -> None:
-    """Changes, coupons, balances and refunds in any order: what is kept is never below nought."""
+    """Changes, coupons, credit and refunds in any order: the kept amount is never below zero."""
     subscription = live(engine, plan | schedule, life)
     if end:
         with suppress(BillingError):

@@ -32,7 +32,7 @@ def test_share_is_the_exact_fraction_rounded_half_up(amount: int, share: tuple[i
 
 @given(amounts, shares())
 def test_parts_add_up_to_the_whole(amount: int, share: tuple[int, int]) -> None:
-    """What is used and what is given back are both no less than nothing, and together the price."""
+    """The used and the returned amount are zero or more, and their total is the price."""
     part, whole = share
 
     given_back = prorate(amount, part, whole)

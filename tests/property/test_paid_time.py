@@ -1,7 +1,7 @@
-"""Paid time: whatever is done to a subscription, in any order and however late the ticks are.
+"""Paid time: after any acts on a subscription, in any order and with late ticks, it adds up.
 
-The engine runs on the real database, at a gateway that says yes. An oracle plays the same life by
-instants and on time; days, money and plans of both have to agree.
+The engine runs on the real database, with a gateway that accepts everything. An oracle computes the
+same life by instants; days, money and intents of both must agree.
 """
 
 import logging
@@ -70,15 +70,15 @@ to_another = st.tuples(
     st.tuples(hard_plans, st.none()) | st.tuples(st.none(), st.integers(1, 3)),
     st.sampled_from(["now", "now", "period-end"]),
 )
-purses = st.tuples(st.just("purse"), st.booleans())
+wallets = st.tuples(st.just("wallet"), st.booleans())
 by_hand = st.tuples(st.sampled_from(["retry", "retry", "void"]), st.integers(0, 2))
-hardships: st.SearchStrategy[Sequence[Any]] = st.one_of(acts, waits, purses, by_hand, to_another)
-# A period that nobody can pay, until dunning has given up; and what is done about it then.
+hardships: st.SearchStrategy[Sequence[Any]] = st.one_of(acts, waits, wallets, by_hand, to_another)
+# A period that cannot be paid, until dunning has given up; and an action after that.
 broke = st.tuples(
-    st.just(("purse", False)),
+    st.just(("wallet", False)),
     st.tuples(st.just("to_due"), st.just(1)),
     st.sampled_from([("wait", timedelta(days=n)) for n in (0, 1, 2, 5)]),
-    purses,
+    wallets,
     st.one_of(by_hand, resumes, resumes, hardships),
 )
 hard_bouts = st.one_of(broke, broke, hardships.map(lambda act: (act,)), late_plans)
@@ -108,7 +108,7 @@ def test_no_day_is_paid_twice_and_none_is_free_without_a_reason(
     """
     By day: at most one paid period, one for each day served, and the money of exactly these days.
 
-    And every plan is fulfilled as of its date, or ended by an event. Late ticks change nothing.
+    Every intent takes effect as of its date, or ends with an event. Late ticks change nothing.
     """
     Play(lived, plan).through(life)
 
@@ -121,13 +121,13 @@ def test_debts_terms_and_outages_cost_nobody_a_day(
 ) -> None:
     """The same, of customers who cannot pay, plans with an end, and plans that leave periods out.
 
-    A day is not paid twice by paying an old debt, and what waives a debt waives nothing else.
+    Paying an old invoice pays no day twice, and waiving one waives nothing else.
     """
     Play(lived, plan).through(life)
 
 
 def fails_within(engine: Lived, examples: int) -> bool:
-    """Whether the property finds something in so many lives, which are the same every time."""
+    """Return whether the property fails within N lives, which are the same every time."""
 
     @settings(
         max_examples=examples, derandomize=True, phases=[Phase.generate], database=None,
@@ -150,7 +150,7 @@ def fails_within(engine: Lived, examples: int) -> bool:
 def test_without_the_table_the_property_fails(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every intent kept whatever happens: found within fifty lives."""
+    """A bug that keeps every intent is found within fifty lives."""
     kept = {action: dict.fromkeys(Intent, intents.KEEP) for action in Action}
     for action in (Action.PAUSE_DUE, Action.RESUME_DUE, Action.CANCEL_DUE, Action.CANCEL_NOW):
         kept[action] = dict(intents.TABLE[action])
@@ -163,7 +163,7 @@ def test_without_the_table_the_property_fails(
 def test_without_the_settling_of_unused_days_the_property_fails(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cut period that gives nothing back: found within fifty lives."""
+    """A cut period without a refund is found within fifty lives."""
     monkeypatch.setattr(proration, "give", lambda *_: 0)
 
     assert fails_within(lived, WITHOUT_A_RULE)

@@ -46,10 +46,10 @@ def test_no_more_is_credited_than_was_paid(
     before: int, after: int, left: tuple[int, int, int], paid: int
 ) -> None:
     """
-    Both parts are no less than nothing, and the invoice's lines are the net.
+    Both parts are zero or more, and the invoice's lines are the net.
 
-    No more comes back than is kept, and no more than the dearer days is charged, whatever was
-    given back as goodwill; a change to something that costs no more never charges.
+    No more is credited than is kept, and no more is charged than the dearer days, also after a
+    goodwill refund; a change to an equal or lower price never charges.
     """
     whole, unused, _ = left
 
@@ -92,7 +92,7 @@ def test_a_period_never_costs_less_than_its_cheapest_price_or_more_than_its_dear
 
 @given(st.lists(st.integers(1, MAX_AMOUNT), max_size=6), amounts)
 def test_a_balance_never_goes_below_nought(remaining: list[int], amount: int) -> None:
-    """As much is used as is wanted or there, and a credit only when the older ones are empty."""
+    """The used credit is the smaller of need and supply, and older credits are used first."""
     credits_ = [pricing.CreditLeft(number, "ana", left) for number, left in enumerate(remaining)]
 
     used = pricing.allocate(credits_, amount)

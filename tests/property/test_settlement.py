@@ -1,4 +1,4 @@
-"""Settling against anything that can happen: nothing is stuck, and only a success ever pays."""
+"""Settling any possible outcome: nothing is stuck, and only a success pays."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -127,7 +127,7 @@ NO_SIGN = (False, False, None, None, False, False, False, None)
 @settings(max_examples=150)
 @given(known_facts(), st.sampled_from(Source))
 def test_a_success_is_decided_by_few_facts(known: Facts, source: Source) -> None:
-    """What is not looked up for a charge that succeeded changes nothing of what is decided."""
+    """Facts that are not read for a succeeded charge do not change its decision."""
     looked_up = Facts(
         known.charge_status, known.invoice_status, known.subscription_status, known.sent_at,
         known.zone, last_cycle=known.last_cycle, other_open=known.other_open,
@@ -275,7 +275,7 @@ class Ledger:
 def test_the_life_of_an_invoice_takes_its_money_once(
     policy: Policy, story: list[tuple[News, Trigger]]
 ) -> None:
-    """Whatever the gateway says in whatever order, what is kept is one payment or none."""
+    """After any answers in any order, one payment is kept or none."""
     ledger = Ledger(facts(policy=policy))
     for (outcome, source), trigger in story:
         is_news = ledger.hear(outcome, source)
@@ -318,7 +318,7 @@ def test_declines_of_any_kind_come_to_an_end(policy: Policy, faults: list[Fault]
 
 
 def assert_within(policy: Policy, ledger: Ledger) -> None:
-    """An invoice that is still open has met none of its caps, and is due within its days."""
+    """An open invoice has reached none of its caps, and is due within its days."""
     past, first = ledger.history, ledger.known.first_failed_at
     assert policy.attempts_max is None or past.attempts < policy.attempts_max
     assert policy.declines_max is None or past.steps_spent < policy.declines_max
@@ -334,7 +334,7 @@ def assert_within(policy: Policy, ledger: Ledger) -> None:
 def test_no_sequence_of_declines_exceeds_a_cap(
     policy: Policy, faults: list[Fault], triggers: list[Trigger]
 ) -> None:
-    """Whoever tries and whatever it is declined for: at a cap dunning gives up, and says which."""
+    """At a cap dunning gives up and names it, for every trigger and every fault."""
     ledger = Ledger(facts(policy=policy))
     for fault, trigger in zip(faults, triggers, strict=True):
         ledger.decline(fault)

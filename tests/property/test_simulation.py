@@ -45,8 +45,10 @@ def test_every_invoice_ends_within_the_caps(policy: Policy, aware: bool, seed: i
 
 @settings(max_examples=60, deadline=None)
 @given(policies, st.integers(0, 10_000))
-def test_who_looks_never_spends_a_charge_on_a_short_wallet(policy: Policy, seed: int) -> None:
-    """After the first failure a charge is declined for a limit only, never for want of money."""
+def test_a_balance_precheck_never_spends_a_charge_on_a_short_wallet(
+    policy: Policy, seed: int
+) -> None:
+    """After the first failure a charge is declined for a limit only, never for a low balance."""
     rng = Random(seed)
     life = Life(drawn(rng), rng)
     played = play(Contender("c", policy, True), life, comparing._dates(5, 6))

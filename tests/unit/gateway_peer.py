@@ -1,7 +1,6 @@
-"""A peer on the loopback that does to a client exactly what a test scripts, byte by byte.
+"""A loopback server that sends a client exactly the bytes that a test scripts.
 
-It knows HTTP only as far as finding the end of a request, and nothing of DOKU but how an answer
-is signed.
+It knows only enough HTTP to find the end of a request, and of DOKU only the signature of an answer.
 """
 
 import socket
@@ -59,7 +58,7 @@ class Line:
         self._connection.sendall(data)
 
     def end(self) -> None:
-        """Wake a script that still waits for a client which leaked its connection."""
+        """End a script that still waits for a client which leaked its connection."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
@@ -147,7 +146,7 @@ def signed_reply(request: Request, body: bytes, status: int = 201, secret: str =
 
 
 def unused_port() -> int:
-    """Find a port on which nobody listens."""
+    """Find a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -1,6 +1,6 @@
-"""Facts about a charge with everything ordinary, and what a decision turns them into.
+"""Facts about an ordinary charge, and the facts after a decision.
 
-`applied` is written from what a `Decision` promises, not from the service that writes rows.
+`applied` follows the definition of `Decision`, not the service that writes rows.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ IN_FLIGHT = Facts(
 
 
 def facts(status: ChargeStatus = ChargeStatus.IN_FLIGHT, **changes: Any) -> Facts:
-    """An ordinary charge of an open invoice, sent once and never asked about, but for `changes`."""
+    """An ordinary charge of an open invoice, sent once and not queried, with `changes`."""
     return replace(IN_FLIGHT, charge_status=status, **changes)
 
 
@@ -54,7 +54,7 @@ def settle(
     *,
     now: datetime = NOW,
 ) -> Decision:
-    """Decide news that must not be old."""
+    """Decide an outcome that must not be old news."""
     decision = decide(known, news, source, now=now, limits=LIMITS)
     assert decision is not None
     return decision
@@ -67,7 +67,7 @@ def ended(
     *,
     now: datetime = NOW,
 ) -> Decision:
-    """Decide news; a decline that is asked about once more is confirmed at once."""
+    """Decide an outcome; a decline that needs one more query is confirmed at once."""
     decision = settle(known, news, source, now=now)
     if not isinstance(news, Declined) or decision.status not in UNRESOLVED:
         return decision
@@ -81,7 +81,7 @@ def declined(fault: Fault = Fault.INSUFFICIENT_FUNDS) -> Declined:
 
 
 def kinds(decision: Decision) -> list[str]:
-    """The kinds of the events that a decision tells."""
+    """Return the kinds of a decision's events."""
     return [kind for kind, _ in decision.events]
 
 
@@ -95,7 +95,7 @@ def changed(known: Facts, **what: Any) -> Facts:
 
 
 def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
-    """What is on record once a decision is written down."""
+    """Return the facts after a decision is written."""
     status = known.subscription_status
     if decision.move is not None and not decision.gives_up:
         status = subscription.advance(status, decision.move)
@@ -122,7 +122,7 @@ def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
 
 
 def _suspected(known: Facts, decision: Decision) -> Declined | None:
-    """The decline that stays with an open charge until it was asked about."""
+    """Return the suspected decline of an open charge."""
     if decision.status not in UNRESOLVED:
         return None
     if decision.fault is None:
@@ -131,7 +131,7 @@ def _suspected(known: Facts, decision: Decision) -> Declined | None:
 
 
 def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:
-    """Whatever was decided, the charge and its invoice will be looked at again, or are ended."""
+    """Assert that the charge and its invoice have a next date, or have ended."""
     if decision.status in UNRESOLVED:
         assert decision.parked == (decision.next_check_at is None)
         assert decision.next_check_at is None or decision.next_check_at > now
@@ -149,7 +149,7 @@ def assert_not_stuck(known: Facts, decision: Decision, now: datetime) -> None:
 
 
 def _ends(decision: Decision) -> Sequence[str]:
-    """What became of the invoice; a charge that ended must say exactly one thing about it."""
+    """Return what a decision does with the invoice: for an ended charge exactly one thing."""
     said = {
         "pays": decision.pays,
         "gives_up": decision.gives_up,

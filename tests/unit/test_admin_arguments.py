@@ -1,4 +1,4 @@
-"""Admin tasks take what their JSON says and nothing that merely looks like it."""
+"""Admin tasks accept JSON values of the exact type only."""
 
 import json
 import os
@@ -92,10 +92,10 @@ print(json.dumps(refused))
 @pytest.mark.parametrize(
     ("kind", "value"), [(kind, value) for kind, values in BAD.items() for value in values]
 )
-def test_what_is_of_another_kind_or_impossible_is_refused_in_one_line(
+def test_an_argument_of_the_wrong_type_or_impossible_is_refused_in_one_line(
     kind: Any, value: object
 ) -> None:
-    """It names the argument; `true` is no 1, "5" no number, 0 no date, 30 February no day."""
+    """The line names the argument; `true` is no 1, "5" no number, 0 no date, 30 February no day."""
     with pytest.raises(InvalidValue, match=r"^it ") as refused:
         arguments.read({"it": kind}, {"it": value})
 
@@ -103,8 +103,8 @@ def test_what_is_of_another_kind_or_impossible_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(("kind", "value", "meant"), GOOD)
-def test_what_json_says_is_taken(kind: Any, value: object, meant: object) -> None:
-    """Text, whole numbers, ids, instants and choices; null where nothing may be said."""
+def test_valid_json_values_are_accepted(kind: Any, value: object, meant: object) -> None:
+    """Text, whole numbers, ids, instants and choices; null for an optional argument."""
     assert arguments.read({"it": kind}, {"it": value}) == {"it": meant}
 
 

@@ -1,4 +1,4 @@
-"""What an answer to a charge or refund means: believed only when signed and about our order."""
+"""What an answer to a charge or refund means: only a signed one about our order counts."""
 
 import json
 from typing import Any
@@ -100,7 +100,7 @@ def test_the_gateway_may_wait_for_the_customer(status: str, waiting: Waiting) ->
 
 @pytest.mark.parametrize("status", ["FAILED", "EXPIRED", "VOIDED", "SUCCESSFUL", "", None, 7, {}])
 def test_any_other_status_is_unknown(status: object) -> None:
-    """The page names three; a live FAILED is not known to be final, so it is asked about."""
+    """The page names three; a live FAILED may not be final, so a status query follows."""
     assert isinstance(judge(paid(status)), Unknown)
 
 
@@ -118,19 +118,19 @@ def test_any_other_status_is_unknown(status: object) -> None:
     ],
 )
 def test_success_of_something_else_is_unknown(body: bytes, reason: str) -> None:
-    """Only our own number and amount, readable, book money."""
+    """Only a readable answer with our own number and amount settles."""
     assert judge(body) == Unknown(reason)
 
 
 @pytest.mark.parametrize("trust", [Trust.MISSING, Trust.WRONG])
 @pytest.mark.parametrize("status", ["SUCCESS", "PENDING"])
 def test_unsigned_result_is_unknown(trust: Trust, status: str) -> None:
-    """A result without a good signature says nothing, whatever it says."""
+    """Every result without a valid signature is unknown."""
     assert judge(paid(status), trust=trust) == Unknown(trust)
 
 
 def test_conflict_with_our_own_payment_is_the_original_answer() -> None:
-    """DOKU repeats the first body with 409; it is read as the first would have been."""
+    """DOKU repeats the first body with 409; it is read like the first answer."""
     assert judge(paid(), 409) == Succeeded()
     assert judge(paid("PENDING"), 409) == Pending(Waiting.CUSTOMER)
 
@@ -176,7 +176,7 @@ def test_conflict_says_what_it_is_about() -> None:
     ],
 )
 def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes) -> None:
-    """What is "already used" at any status is asked about, never charged anew."""
+    """An "already used" with any HTTP status leads to a status query, never to another charge."""
     assert isinstance(judge(body, http_status, Trust.MISSING), Unknown)
     assert isinstance(judge(body, http_status, Trust.VERIFIED), Unknown)
 
@@ -190,10 +190,8 @@ def test_a_request_seen_before_may_have_been_paid(http_status: int, body: bytes)
         ("insufficient_funds", "INVOICE ALREADY USED"),
     ],
 )
-def test_what_would_be_a_decline_is_none_of_a_request_seen_before(
-    code: str, message: str, trust: Trust
-) -> None:
-    """A signature, our own order beside it, or a known code: the first one may have paid."""
+def test_a_decline_of_a_repeated_request_is_unknown(code: str, message: str, trust: Trust) -> None:
+    """Signed, with our own order, or with a known code: the first sending may have paid."""
     assert isinstance(judge(error(code, message, about=NUMBER), 400, trust), Unknown)
     repeated = error(code, message, about=REFUND.number)
     assert isinstance(judge_refund(repeated, 400, trust), Unknown)
@@ -236,7 +234,7 @@ def test_readable_refusal_is_a_decline_with_its_reason(http_status: int) -> None
 def test_unknown_code_is_a_decline_only_when_it_is_surely_about_us(
     about: str, trust: Trust
 ) -> None:
-    """It names our own order, or it is signed; else it may be anybody's, and is asked about."""
+    """It names our own order, or it is signed; any other one is unknown and is queried."""
     outcome = judge(error("E1", about=about), 400, trust)
 
     sure = about == NUMBER or trust is Trust.VERIFIED
@@ -254,7 +252,7 @@ def test_unknown_code_is_a_decline_only_when_it_is_surely_about_us(
     ],
 )
 def test_words_end_nothing(message: str) -> None:
-    """A message that looks like a reason is no reason; a code that is none stays unknown."""
+    """A message that looks like a reason counts for nothing; an unlisted code stays unknown."""
     assert judge(error("E1", message, about=NUMBER), 403, Trust.MISSING) == Declined(
         Fault.OTHER, "E1", message
     )
@@ -283,7 +281,7 @@ def test_words_end_nothing(message: str) -> None:
 )
 @pytest.mark.parametrize("trust", list(Trust))
 def test_only_the_documented_envelope_declines(document: dict[str, Any], trust: Trust) -> None:
-    """An object `error` with code, message and type as text; no other shape ends anything."""
+    """An object `error` with code, message and type as text; no other shape settles anything."""
     body = json.dumps({"order": {"invoice_number": NUMBER}, **document}).encode()
 
     outcome = judge(body, 400, trust)
@@ -293,7 +291,7 @@ def test_only_the_documented_envelope_declines(document: dict[str, Any], trust: 
 
 
 def test_decline_tells_nothing_about_the_customer() -> None:
-    """What is kept of a refusal is scrubbed."""
+    """The stored text of a refusal is scrubbed."""
     said = "Token c15d437b56b918abaa3951b0beb48a57 of 081234567890, a@b.id expired"
 
     outcome = judge(error("invalid_token", said), 400, Trust.MISSING)
@@ -330,7 +328,7 @@ def test_refusal_that_does_not_know_is_unknown(body: bytes) -> None:
     ],
 )
 def test_refusal_without_a_readable_error_is_unknown(body: bytes) -> None:
-    """A 4xx counts only when DOKU's business speaks."""
+    """A 4xx counts only when it comes from DOKU's business logic."""
     assert isinstance(judge(body, 400, Trust.MISSING), Unknown)
 
 
@@ -339,7 +337,7 @@ def test_refusal_without_a_readable_error_is_unknown(body: bytes) -> None:
     "body", [b"", paid(), error("insufficient_funds"), error("invalid_signature")]
 )
 def test_redirects_and_server_errors_are_unknown(http_status: int, body: bytes) -> None:
-    """Whatever a 3xx or 5xx says, the payment may have happened."""
+    """After any 3xx or 5xx the payment may have happened."""
     assert isinstance(judge(body, http_status), Unknown)
 
 
@@ -351,7 +349,7 @@ def test_refusal_with_a_wrong_signature_is_unknown() -> None:
 
 
 def test_wrong_secret_is_unsent_although_their_signature_cannot_fit() -> None:
-    """With another key than theirs, no answer of theirs verifies, and nothing was charged."""
+    """With a wrong key no answer verifies, and nothing was charged."""
     assert judge(error("invalid_signature"), 400, Trust.WRONG) == Unsent("invalid_signature")
 
 
@@ -379,12 +377,12 @@ def test_failed_refund_is_declined_with_a_scrubbed_reason() -> None:
     ],
 )
 def test_refund_of_something_else_is_unknown(body: bytes, reason: str) -> None:
-    """Only the answer to this very refund books it."""
+    """Only the answer to this refund settles it."""
     assert judge_refund(body) == Unknown(reason)
 
 
 def test_unsigned_refund_result_is_unknown() -> None:
-    """A refund is money as well."""
+    """The rules of charges apply to refunds."""
     assert judge_refund(refunded(), trust=Trust.MISSING) == Unknown("no_signature")
     assert judge_refund(refunded("FAILED"), trust=Trust.WRONG) == Unknown("wrong_signature")
 

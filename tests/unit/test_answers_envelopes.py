@@ -1,4 +1,4 @@
-"""Reading what DOKU sends: every envelope it was seen to use, and what leaves of its words."""
+"""Reading DOKU's answers: every envelope that was seen, and the scrubbed texts."""
 
 import json
 
@@ -42,7 +42,7 @@ BINDING_SAMPLE = b"""{
     ],
 )
 def test_amounts_are_read_as_whole_rupiah_or_not_at_all(value: str, rupiah: int | None) -> None:
-    """An integer, a decimal and a numeric string may say the same; a fraction says nothing."""
+    """An integer, a decimal and a numeric string can be equal; a fraction is not read."""
     document = parse(b'{"amount": ' + value.encode() + b"}")
 
     assert document is not None
@@ -68,8 +68,8 @@ def test_amounts_are_read_as_whole_rupiah_or_not_at_all(value: str, rupiah: int 
         BINDING_SAMPLE,
     ],
 )
-def test_what_is_not_a_json_object_is_nothing(body: bytes) -> None:
-    """Nonsense of any kind is read as None and never raises."""
+def test_a_body_that_is_not_a_json_object_is_none(body: bytes) -> None:
+    """Invalid text of any kind is read as None and never raises."""
     assert parse(body) is None
 
 
@@ -140,7 +140,7 @@ def test_every_error_envelope_is_read(document: dict[str, object], code: str, me
     ],
 )
 def test_error_pages_and_unrouted_paths_are_no_complaints(body: bytes) -> None:
-    """A framework or a proxy that speaks says nothing about a payment."""
+    """A message of a framework or a proxy says nothing about a payment."""
     assert complaint(body) is None
 
 
@@ -209,12 +209,12 @@ def test_spellings_fold_to_one_word(spelling: str) -> None:
     ],
 )
 def test_complaints_are_classed_by_one_table(code: str, message: str, fault: Fault) -> None:
-    """By its code, whole; a word that looks like a reason is none. What is in no table is OTHER."""
+    """It is classified by its whole code, never by its message; a code in no table is OTHER."""
     assert Faults({}).of(Complaint(code, message)) is fault
 
 
 def test_settings_overrule_the_table_in_any_spelling() -> None:
-    """DOKU publishes no list, so an operator's knowledge wins, even over a number."""
+    """DOKU publishes no list, so the settings win, even over a number."""
     faults = Faults({"E-41": Fault.LIMIT, "4035714": Fault.TECHNICAL})
 
     assert faults.of(Complaint("e_41", "insufficient balance")) is Fault.LIMIT

@@ -1,4 +1,4 @@
-"""What Check Status may say, and what of it may book money."""
+"""The answers of Check Status, and which of them settle a charge."""
 
 import json
 from typing import Any
@@ -69,7 +69,7 @@ def test_known_statuses_have_one_meaning(said: str, outcome: StatusOutcome, trus
 
 @pytest.mark.parametrize("said", ["TIMEOUT", "VOIDED", "REVERSED", "CANCELLED", "ODD", "", None])
 def test_other_statuses_book_nothing(said: object) -> None:
-    """A person or another question decides, not a guess."""
+    """An operator or another status query decides, not a guess."""
     assert isinstance(judge(known(said)), Unknown)
 
 
@@ -85,7 +85,7 @@ def test_wrong_signature_is_never_believed() -> None:
 @pytest.mark.parametrize("missing", ["invoice_number", "amount"])
 @pytest.mark.parametrize("said", ["SUCCESS", "FAILED"])
 def test_unsigned_answer_must_name_number_and_amount(missing: str, said: str) -> None:
-    """Nothing else ties it to our charge; a signed one may leave them out, as DOKU does."""
+    """Only they prove an unsigned answer; a signed one may omit them, as DOKU does."""
     document = known(said)
     del document["order"][missing]
 
@@ -215,12 +215,12 @@ def test_order_or_error_without_a_transaction_is_unknown(document: object) -> No
 
 @pytest.mark.parametrize("http_status", [302, 400, 401, 403, 409, 429, 500, 503])
 def test_every_other_http_status_is_unknown(http_status: int) -> None:
-    """Whatever its body says."""
+    """This holds for every body."""
     assert isinstance(judge(known(), http_status), Unknown)
 
 
 def test_question_by_request_id_gets_its_own_answer() -> None:
-    """The payment's record never passes for its refund; a refund's record does."""
+    """The payment's record is never taken for its refund's; a refund's record is."""
     mine = "refund-request-1"
     refund = {**known(type="Refund"), "refund": {"amount": "100000.00"}}
     partial = {**known(type="REFUND"), "refund": {"amount": 1}}
@@ -250,14 +250,14 @@ MINE = "refund-request-1"
 def test_a_record_that_does_not_say_that_it_is_the_refund_is_none(
     trust: Trust, said: str, transaction: dict[str, object]
 ) -> None:
-    """It may be the payment's own, over the same amount: nothing of the refund is known."""
+    """It may be the payment's own record with the same amount: the refund stays unknown."""
     assert judge(known(said, **transaction), trust=trust, identifier=MINE) == Unknown(
         "other_request"
     )
 
 
 def test_a_sale_that_tells_of_its_refunds_is_not_the_refund() -> None:
-    """A block about money given back does not make the payment's record another one."""
+    """A block about a refund does not make the payment's record the refund's."""
     record = {**known(), "refund": {"amount": 100000}}
 
     assert judge(record, identifier=MINE) == Unknown("other_request")
@@ -282,7 +282,7 @@ def test_refunded_is_what_a_payment_is(
 @pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.MISSING])
 @pytest.mark.parametrize("said", ["SUCCESS", "PENDING", "FAILED", "EXPIRED", "REFUNDED", "VOIDED"])
 def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trust: Trust) -> None:
-    """A person has to know the amount, and when the gateway holds none of it any more."""
+    """An operator must see the amount, and when the gateway has none of it any more."""
     document = known(said)
     document["order"]["amount"] = 30_000
 
@@ -296,7 +296,7 @@ def test_another_amount_under_our_number_says_whether_it_is_held(said: str, trus
 
 @pytest.mark.parametrize("said", ["FAILED", "EXPIRED"])
 def test_a_failure_says_whether_it_was_signed(said: str) -> None:
-    """What cannot be undone needs a signature, so that it must not get lost on the way."""
+    """An end that cannot be undone needs a signature, so the outcome must keep that fact."""
     for trust, is_signed in ((Trust.VERIFIED, True), (Trust.MISSING, False)):
         found = judge(known(said), trust=trust)
         assert isinstance(found, Declined)

@@ -68,12 +68,12 @@ def test_registration_url_may_have_any_host_when_private(url: str) -> None:
     ],
 )
 def test_binding_without_a_private_url_is_unknown(fields: dict[str, object]) -> None:
-    """A customer is never sent to what may be read on the way."""
+    """A customer is never sent to an unencrypted URL."""
     assert isinstance(answers.binding(answer(account(**fields)), FAULTS), Unknown)
 
 
 def test_binding_that_is_refused_says_why() -> None:
-    """A phone that is registered already is a plain refusal here: no money hangs on it."""
+    """A phone that is registered already is a plain refusal here: no money depends on it."""
     said = {"code": "account_error", "message": "Phone already used", "type": "x"}
     error = {"error": said}
 
@@ -147,7 +147,7 @@ def test_customer_without_a_wallet_has_no_tokens(document: object, status: int) 
     ],
 )
 def test_unreadable_token_list_is_not_an_empty_one(document: object, status: int) -> None:
-    """A wallet must not seem unlinked because an answer was garbled or about somebody else."""
+    """A wallet must not seem unlinked after an answer that is garbled or about another customer."""
     assert isinstance(answers.tokens(answer(document, status), "c1", FAULTS), Unknown)
 
 
@@ -192,7 +192,7 @@ def test_unreadable_balance_is_unknown(fields: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("status", ["SUCCESS", "DELETED", "DELETED Token", "Inactive"])
 def test_every_spelling_of_an_unbinding_is_success(status: str) -> None:
-    """Table, sample and the next version of the API each have their own word."""
+    """Table, sample and the next version of the API each use another word."""
     document = account(token_id=TOKEN, status=status, message="Success Unbinding Ovo Account")
 
     assert answers.unbinding(answer(document), TOKEN, FAULTS) == Succeeded()
@@ -208,7 +208,7 @@ def test_every_spelling_of_an_unbinding_is_success(status: str) -> None:
     ],
 )
 def test_token_that_is_already_gone_counts_as_unbound(code: str, message: str, status: int) -> None:
-    """Unbinding is asked for until it is true; being true already is enough."""
+    """An unbinding is repeated until it is confirmed; a token that is already gone counts."""
     error = {"error": {"code": code, "message": message, "type": "x"}}
 
     gone = answers.unbinding(answer(error, status, Trust.MISSING), TOKEN, FAULTS)

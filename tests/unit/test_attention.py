@@ -1,4 +1,4 @@
-"""What an item is told with: the command that moves it, and its age in words."""
+"""The text of an item: the command that moves it, and its age in words."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -59,7 +59,7 @@ def test_periods_and_rupiah_are_those_that_would_be_billed(
 
 @pytest.mark.parametrize("catch_up", ["all", "latest"])
 def test_counting_has_an_end(catch_up: str) -> None:
-    """A second plan from 1970 has 1.8 billion periods; a person is told at once that it is many."""
+    """A plan of one second from 1970 has 1.8 billion periods; the answer is fast."""
     began = monotonic()
 
     periods, amount, more = counted(
@@ -81,7 +81,7 @@ def test_an_imported_due_date_counts_from_itself() -> None:
     assert at_once(row, NOW) == AtOnce(2, 100_000)
 
 
-def test_it_says_how_many_and_how_much() -> None:
+def test_the_text_names_the_number_of_periods_and_their_amount() -> None:
     """One period is one, and more than were counted is said to be more."""
     assert str(AtOnce(1, 50_000)) == "1 period, Rp 50,000"
     assert str(AtOnce(83, 4_150_000)) == "83 periods, Rp 4,150,000"
@@ -91,7 +91,7 @@ def test_it_says_how_many_and_how_much() -> None:
 
 
 def test_only_what_lies_further_back_than_allowed_is_refused() -> None:
-    """To the second; the line has the sum, and the word that accepts it."""
+    """The limit is exact to the second; the line has the amount, and the flag that accepts it."""
     would = AtOnce(2, 100_000)
 
     assert refusal("start", NOW - 35 * DAY, NOW, 35, would) is None

@@ -168,7 +168,7 @@ def test_a_skipped_day_is_due_at_the_first_instant_after_it() -> None:
 
 @pytest.mark.parametrize("anchor", ["2011-12-29T00:00", "2011-12-30T00:00", "2011-12-31T00:00"])
 def test_midnights_that_are_one_instant_are_one_period(anchor: str) -> None:
-    """The midnights of a skipped day and of the next are the same instant, so one due date."""
+    """The midnights of a skipped day and of the next are one instant, so one due date."""
     nightly = every("1 day", anchor, APIA)
     due = [nightly.due(index) for index in range(60)]
 

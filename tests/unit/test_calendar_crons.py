@@ -157,7 +157,7 @@ def test_fires_that_share_an_instant_are_one_period() -> None:
 
 
 def test_following_and_due_agree_across_marks() -> None:
-    """Walking one by one and asking for a far index meet, whichever was asked first."""
+    """Iterating and asking for a far index give the same periods, in either order."""
     far = cron("*/7 * * * *", "2026-03-01T00:00", NEW_YORK)
     walked = [far.due(0)]
     for index in range(400):

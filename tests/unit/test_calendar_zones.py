@@ -38,7 +38,7 @@ def test_misspelt_timezones_are_answered_with_the_closest(name: str, guess: str)
 @pytest.mark.parametrize(
     "name", ["", "UTC+7", "+07:00", "../etc/passwd", "/etc/localtime", "localtime", "a\0b\nc"]
 )
-def test_what_is_no_zone_is_refused_with_an_example(name: str) -> None:
+def test_an_unknown_timezone_is_refused_with_an_example(name: str) -> None:
     """Offsets, paths and the host's own zone are no timezone; no file is opened for them."""
     with pytest.raises(ScheduleError, match=r"^timezone .* is not known: ") as refused:
         parse_timezone(name)

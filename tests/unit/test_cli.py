@@ -39,7 +39,7 @@ def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that has to be refused, and return its one line."""
+    """Run a command that must be refused, and return its one line."""
     assert cli.run(words) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -49,7 +49,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_every_command_of_the_design_is_there() -> None:
-    """A promised command does not vanish, and a new one is added to the lists above."""
+    """Every promised command exists, and a new one must be added to the lists above."""
     assert {name for name, _ in commands()} >= WRITES | READS | {"up"}
 
 
@@ -181,7 +181,7 @@ def test_a_wrong_usage_exits_2_with_a_hint(
 
 
 def test_a_noun_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody who types `billing plan` sees what there is; nothing was done, so exit 2."""
+    """`billing plan` alone prints its commands; it did nothing, so it exits with 2."""
     assert cli.run(["plan"]) == 2
     printed = capsys.readouterr()
     assert "archive" in printed.out
@@ -234,7 +234,7 @@ def test_an_unexpected_error_is_one_line_without_its_text(
 def test_a_traceback_is_shown_at_debug_only_and_scrubbed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever asks for it gets the traceback, without tokens."""
+    """With the option the traceback is printed, without tokens."""
     monkeypatch.setenv("BILLING_LOG_LEVEL", "debug")
     refusals.one_line(RuntimeError("token 0123456789abcdef0123456789abcdef"))
     printed = capsys.readouterr().err

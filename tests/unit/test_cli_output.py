@@ -1,4 +1,4 @@
-"""How answers look: JSON for programs, tables for people, and neither cut nor coloured in pipes."""
+"""The form of answers: JSON for programs, tables for people, neither cut nor coloured in pipes."""
 
 import json
 import sys
@@ -49,7 +49,7 @@ def test_values_are_written_for_people(key: str, value: object, text: str) -> No
 def test_a_pipe_gets_no_colour_and_nothing_cut(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the terminal's settings say, a file is plain text with whole lines."""
+    """With any terminal settings a file is plain text with whole lines."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "20")
     long = ROW | {"reason": "because " * 30}
@@ -77,7 +77,7 @@ def test_a_terminal_shows_ids_whole(
 
 
 def test_an_empty_table_says_what_would_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """A newcomer is told the next command."""
+    """An empty list names the next command."""
     output.table([], ("id",), empty="no plans yet; create one: billing plan create")
     assert capsys.readouterr().out == "no plans yet; create one: billing plan create\n"
 
@@ -85,7 +85,7 @@ def test_an_empty_table_says_what_would_fill_it(capsys: pytest.CaptureFixture[st
 def test_a_terminal_obeys_nothing_that_it_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names, reasons and the gateway's words stay in their cell, whichever way they are printed."""
+    """Names, reasons and the gateway's messages stay in their cell in every form of output."""
     evil = "\x1b[2J\x9b1m\u202ex\nrefunded"
     row = {"name": evil, "reason": evil, "data": {evil: [evil]}}
     for columns in (200, 20):

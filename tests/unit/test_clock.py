@@ -34,7 +34,7 @@ def test_test_clock_is_real_until_somebody_sets_it() -> None:
 
 @freeze_time(FROZEN)
 def test_test_clock_stands_where_it_was_put_and_reads_each_time() -> None:
-    """Every process reads the same row, so nothing may be remembered in between."""
+    """Every process reads the same row, so nothing may be cached."""
     stands: list[datetime | None] = [None]
     clock = TestClock(lambda: stands[0])
     assert clock.now() == FROZEN
@@ -61,7 +61,7 @@ def test_a_test_clock_keeps_the_instant_whatever_its_offset() -> None:
 
 
 def test_both_clocks_are_clocks() -> None:
-    """What takes a clock takes either; pytest takes none of them for a test case."""
+    """Both clocks fit the protocol; pytest collects neither as a test case."""
     clocks: list[Clock] = [SystemClock(), TestClock(lambda: MOVED)]
 
     assert all(clock.now().utcoffset() is not None for clock in clocks)

@@ -1,4 +1,4 @@
-"""What is sent: the page's shapes, written strictly, inside the gateway's limits."""
+"""Request bodies: the shapes of the API page, within the gateway's limits."""
 
 import dataclasses
 import json

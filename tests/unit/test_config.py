@@ -84,7 +84,7 @@ def _refusal(monkeypatch: pytest.MonkeyPatch, **values: str) -> str:
 def test_a_bad_value_is_one_line_that_names_the_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has to read a traceback to find out which variable is wrong."""
+    """The error names the wrong variable without a traceback."""
     said = _refusal(monkeypatch, **{name: value})
 
     assert said.startswith(f"BILLING_{name.upper()}: ")
@@ -181,7 +181,7 @@ def test_database_urls_that_people_have_are_read(
 def test_a_pooler_is_a_setting_and_no_parameter(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever turns prepared statements off in the URL is told the name of the setting."""
+    """Turning prepared statements off in the URL is refused with the name of the setting."""
     said = _refusal(monkeypatch, database_url=f"postgresql://u@h/db?prepare_threshold={value}")
 
     assert "BILLING_DATABASE_POOLER=transaction" in said
@@ -189,7 +189,7 @@ def test_a_pooler_is_a_setting_and_no_parameter(
 
 
 def test_a_parameter_is_known_to_the_client_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A near miss is told, and what it takes is taken, a list of hosts too."""
+    """A misspelt option is reported, and valid ones are accepted, a list of hosts too."""
     assert "did you mean sslmode?" in _refusal(
         monkeypatch, database_url="postgres://h/d?ssl_mode=x"
     )
@@ -197,8 +197,8 @@ def test_a_parameter_is_known_to_the_client_library(monkeypatch: pytest.MonkeyPa
     assert _load(monkeypatch, database_url=url).database.endswith(url.partition("://")[2])
 
 
-def test_what_is_absent_is_said_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is needed to load; what is needed to run says so when it is asked for."""
+def test_an_absent_setting_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading needs no setting; reading a missing one raises an error with an example."""
     settings = _load(monkeypatch)
 
     for name in ("database", "redis", "token_keys"):
@@ -269,7 +269,7 @@ def test_settings_cannot_be_changed_afterwards(monkeypatch: pytest.MonkeyPatch) 
 def test_sources_are_the_environment_then_dotenv_then_the_running_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was typed last is strongest; what `billing up` left counts if nobody says more."""
+    """The environment wins over `.env`, and both over the settings of `billing up`."""
     monkeypatch.chdir(tmp_path)
     home = tmp_path / ".local"
     home.mkdir()

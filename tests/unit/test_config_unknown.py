@@ -19,7 +19,7 @@ def test_a_misspelled_setting_is_named_with_what_was_meant() -> None:
 def test_the_environment_and_env_file_are_looked_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Both are where a setting can stand; a value never shows."""
+    """Both places can have settings; a value is never shown."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BILLING_TOKEN_KEYS", "very-secret")
     (tmp_path / ".env").write_text("BILLING_UP_PROT=1\n")

@@ -1,4 +1,4 @@
-"""The parts of a charge: what may move where, and that nothing is lost on the way."""
+"""The parts of a charge: the allowed moves, and that no money is lost."""
 
 from itertools import product
 
@@ -17,7 +17,7 @@ parts = st.integers(0, 10**10)
 
 @pytest.mark.parametrize(("source", "target"), list(product(Part, Part)))
 def test_every_pair_of_parts_is_a_move_or_refused(source: Part, target: Part) -> None:
-    """Credit is never kept again, and nothing moves to where it is."""
+    """Credit never becomes kept again, and nothing moves to its own part."""
     before = Split(7, 7, 7)
     if (source, target) not in ALLOWED:
         with pytest.raises(IllegalMove, match=f"from {source} to {target}"):
@@ -32,7 +32,7 @@ def test_every_pair_of_parts_is_a_move_or_refused(source: Part, target: Part) ->
 def test_a_move_keeps_the_amount_or_is_refused(
     kept: int, refunded: int, credited: int, amount: int, pair: tuple[Part, Part]
 ) -> None:
-    """More than there is never moves, and what moves is in one part only."""
+    """No more moves than there is, and moved money is in one part only."""
     before = Split(kept, refunded, credited)
     source, target = pair
     if amount > before.of(source):
@@ -46,29 +46,29 @@ def test_a_move_keeps_the_amount_or_is_refused(
 
 @pytest.mark.parametrize("amount", [0, -1])
 def test_nothing_and_less_is_no_move(amount: int) -> None:
-    """A move of nought is a mistake of the caller."""
+    """A move of zero is an error of the caller."""
     with pytest.raises(ValueError, match="cannot be moved"):
         Split(5).move(amount, K, R)
 
 
 @pytest.mark.parametrize("values", [(-1, 1, 1), (1, -1, 1), (1, 1, -1)])
 def test_no_part_is_below_zero(values: tuple[int, int, int]) -> None:
-    """Not even as a value that nobody wrote yet."""
+    """This also holds for a value that is not written yet."""
     with pytest.raises(ValueError, match="below zero"):
         Split(*values)
 
 
 @given(amount=parts, kept=parts)
 def test_money_of_the_charge_goes_back_first(amount: int, kept: int) -> None:
-    """What is more than the charge kept came from credits."""
+    """An amount above what the charge kept came from credits."""
     money, rest = from_charge_first(amount, kept)
     assert money + rest == amount
     assert 0 <= money <= kept
     assert rest == 0 or money == kept
 
 
-def test_what_counts_as_refunded_is_what_went_back_or_is_on_its_way() -> None:
-    """A refund in any other state has put its money back where it came from."""
+def test_only_unsettled_and_returned_refunds_count_as_refunded() -> None:
+    """A refund in any other state has returned its money to the part it came from."""
     assert set(COUNTED) == set(UNSETTLED) | set(RETURNED)
     assert set(RefundStatus) - set(COUNTED) == {"declined", "unreturned", "waived"}
     assert {purpose.value for purpose in MUST_RETURN} == {"cancel", "surplus", "void"}

@@ -1,4 +1,4 @@
-"""The wire between the thread that claims and the one that settles."""
+"""The queue of calls between the thread that claims and the one that settles."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ SECONDS = 10.0
 
 
 class Wallets:
-    """A gateway whose wallets think until they are told not to."""
+    """A gateway whose wallets wait until the test releases them."""
 
     def __init__(self) -> None:
         self.asleep: set[str] = set()
@@ -74,7 +74,7 @@ def test_every_payment_is_answered_once(wire: Wire) -> None:
 
 
 def test_a_slow_wallet_keeps_no_other_answer(wire: Wire, wallets: Wallets) -> None:
-    """One thinks: the others are answered, and it is counted until its answer was taken off."""
+    """One call is slow: the others are answered, and it counts until its answer is taken."""
     sent = payments(9)
     wallets.asleep.add(sent[0].request_id)
     wire.put(sent)
@@ -88,14 +88,14 @@ def test_a_slow_wallet_keeps_no_other_answer(wire: Wire, wallets: Wallets) -> No
 
 
 def test_no_more_is_waited_for_than_there_is(wire: Wire) -> None:
-    """Who wants a hundred answers of three calls has them when there are three."""
+    """Waiting for a hundred answers of three calls ends after three."""
     wire.put(payments(3))
 
     assert wire.wait(100, SECONDS) == 3
 
 
 def test_a_client_that_fails_leaves_an_unknown(wire: Wire, wallets: Wallets) -> None:
-    """A bug of ours says nothing about the money: it is asked about, and other calls go on."""
+    """Our own error proves nothing about the money: it is queried, and other calls continue."""
     sent = payments(5)
     wallets.broken.add(sent[2].request_id)
     wire.put(sent)
@@ -106,10 +106,10 @@ def test_a_client_that_fails_leaves_an_unknown(wire: Wire, wallets: Wallets) -> 
     assert set(outcomes.values()) == {Succeeded()}
 
 
-def test_who_waits_for_answers_learns_that_the_process_is_to_end(
+def test_a_thread_that_waits_for_answers_learns_that_the_process_ends(
     wire: Wire, wallets: Wallets
 ) -> None:
-    """What ends a thread ends the waiting, though an answer will never come."""
+    """SystemExit in a thread ends the wait, although its answer never comes."""
     sent = payments(1)
     wallets.ends.add(sent[0].request_id)
     wire.put(sent)

@@ -1,4 +1,4 @@
-"""Flower's doors: which requests are let in before anything else looks at them."""
+"""Flower's request filter: which requests are accepted before any other check."""
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
@@ -62,15 +62,15 @@ def request(method: str, path: str, headers: dict[str, str]) -> HTTPServerReques
 def test_programs_and_flowers_own_pages_are_let_in(
     method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """Who comes directly, by this machine's names or one that is allowed; the password is next."""
+    """Direct requests by this machine's names or an allowed one pass to the password check."""
     assert why_refused(request(method, path, headers), NAMES) is None
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status"), KEPT_OUT)
-def test_what_a_foreign_page_can_have_a_browser_send_is_refused(
+def test_a_browser_request_from_a_foreign_page_is_refused(
     method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    """By its origin, its name for us, or a body that needs no permission; with one line."""
+    """It is refused for its origin, its host name, or its content type, in one line."""
     refused = why_refused(request(method, path, headers), NAMES)
 
     assert refused is not None
@@ -80,6 +80,6 @@ def test_what_a_foreign_page_can_have_a_browser_send_is_refused(
 
 @pytest.mark.parametrize("logins", [[], [""], ["operator:"], [":secret"], ["a:b", ""]])
 def test_a_login_that_lets_strangers_in_ends_the_start(logins: list[str]) -> None:
-    """One line says what a login looks like."""
+    """One line describes the form of a login."""
     with pytest.raises(SystemExit, match="FLOWER_BASIC_AUTH must be name:password"):
         check_logins(logins)

@@ -1,4 +1,4 @@
-"""The dunning ladder: which dates follow a first failure, and when the steps are spent."""
+"""Dunning steps: the dates after a first failure, and when the steps are used up."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -68,7 +68,7 @@ def test_default_policy_is_the_designs() -> None:
         (" ".join(["1d"] * 25), "at most 24 steps, not 25"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_line(text: str, about: str) -> None:
+def test_an_invalid_policy_is_refused_in_one_line(text: str, about: str) -> None:
     """The line says which step is wrong; mistakes about the format come with an example."""
     with pytest.raises(InvalidValue) as refused:
         parse_steps(text)
@@ -159,7 +159,7 @@ def test_each_scheduled_decline_leads_to_the_next_step(spent: int, day: int | No
 
 
 def test_without_steps_the_first_decline_is_the_last() -> None:
-    """A plan may say that nothing is tried again."""
+    """A plan may have no retries."""
     assert step_at((), 1, FIRST, FIRST, JAKARTA) is None
     assert step_at((), 0, FIRST, FIRST, JAKARTA) is None
 
@@ -182,7 +182,7 @@ def test_a_step_on_another_ladder_waits_no_longer_than_it_says() -> None:
 
 @pytest.mark.parametrize("since", [timedelta(0), timedelta(seconds=1), 30 * DAY])
 def test_a_step_that_has_gone_by_is_waited_for_from_now(since: timedelta) -> None:
-    """After an outage the wait begins anew: never at once, and never two steps together."""
+    """After an outage the wait starts again: never at once, and never two steps together."""
     now = FIRST + 7 * DAY + since
 
     assert step_at(DEFAULT, 2, FIRST, now, JAKARTA) == now + 5 * DAY
@@ -210,21 +210,21 @@ def test_a_short_wallet_is_waited_for_until_the_next_step(
 
 
 def test_the_last_step_waits_a_day_for_a_short_wallet() -> None:
-    """After the last step there is none to wait for; a day later it counts."""
+    """After the last step there is none to wait for; a day later it counts as missed."""
     now = FIRST + 21 * DAY
 
     assert step_deadline(DEFAULT, 4, FIRST, now, JAKARTA) == now + DAY
 
 
 def test_deadline_after_an_outage_is_in_the_future() -> None:
-    """A deadline that has gone by would count a step that nobody waited for."""
+    """An elapsed deadline would count a step that was not waited for."""
     now = FIRST + 30 * DAY
 
     assert step_deadline(DEFAULT, 1, FIRST, now, JAKARTA) == now + 5 * DAY
 
 
 def test_technical_and_unsent_waits_are_short_and_grow() -> None:
-    """Their own back-off is shorter than a ladder's step, and unsent ones repeat the longest."""
+    """Technical retries wait shorter than a step, and unsent ones repeat the longest wait."""
     assert list(dunning.TECHNICAL_WAITS) == sorted(dunning.TECHNICAL_WAITS)
     assert dunning.TECHNICAL_WAITS[-1] < DAY
     assert [dunning.wait_after_unsent(n) for n in (1, 2, 3, 4, 5, 1_000)] == [

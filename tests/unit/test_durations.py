@@ -67,7 +67,7 @@ def test_typos_are_answered_with_what_would_be_right(text: str, message: str) ->
 @pytest.mark.parametrize(
     "text", ["", "7", "1.5 months", "1,5 months", "-1 day", "+1 day", "1 x", "x", "1e3d"]
 )
-def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_examples(text: str) -> None:
     """Fractions, signs and bare numbers are not guessed at."""
     with pytest.raises(ScheduleError, match="write a whole number and a unit"):
         parse_duration(text)

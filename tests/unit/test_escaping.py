@@ -25,8 +25,8 @@ STAYS = ["Ani Wijaya", "Rp 50,000 – ✓", "محمد", "می‌خواهم", "�
 
 
 @pytest.mark.parametrize("case", ACTS)
-def test_what_acts_is_written_as_its_code(case: str) -> None:
-    """Readers see that it is there, and nothing happens."""
+def test_an_active_character_is_written_as_its_code(case: str) -> None:
+    """It is visible, and has no effect."""
     text, shown = ACTS[case]
 
     assert escape(text) == shown
@@ -40,7 +40,7 @@ def test_names_of_every_script_stay(text: str) -> None:
 
 @given(st.text(st.characters()))
 def test_nothing_that_acts_is_left(text: str) -> None:
-    """Whatever comes in, no control character comes out, and it can be encoded."""
+    """The output of any text has no control character, and can be encoded."""
     shown = escape(text)
 
     assert not {unicodedata.category(letter) for letter in shown} & {"Cc", "Zl", "Zp", "Cs"}
@@ -49,5 +49,5 @@ def test_nothing_that_acts_is_left(text: str) -> None:
 
 
 def test_lines_of_a_traceback_are_kept() -> None:
-    """And nothing else in it."""
+    """Nothing else in it changes."""
     assert escape("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"

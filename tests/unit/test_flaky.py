@@ -18,7 +18,7 @@ REPORT = """<testsuites><testsuite>
 
 
 def result(*failed: str, status: int | None = 1) -> PytestResult:
-    """A run that came to this."""
+    """Build a run with this result."""
     return PytestResult(failed, tests=3, seconds=1.0, status=status, log=Path("log"))
 
 
@@ -61,7 +61,7 @@ def test_a_report_tells_failures_and_errors_apart_from_passes(tmp_path: Path) ->
 def test_a_run_is_clean_only_when_tests_ran_and_passed(
     status: int | None, failed: tuple[str, ...], tests: int, clean: bool
 ) -> None:
-    """A run without tests, or one that had to be ended, proves nothing."""
+    """A run without tests, or one that was killed at its limit, proves nothing."""
     assert PytestResult(failed, tests, 1.0, status, Path("log")).is_clean is clean
 
 

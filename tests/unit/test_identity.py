@@ -30,7 +30,7 @@ def test_derivations_are_pinned() -> None:
 
 
 def test_derivations_beneath_a_dated_id_are_pinned() -> None:
-    """Neither may these literals change: a subscription's own id begins with a time."""
+    """These literals may not change either: a subscription's own id begins with a time."""
     invoice = charge.invoice_id(DATED, 7)
     identity = charge.charge_id(invoice, 2)
 
@@ -42,7 +42,7 @@ def test_derivations_beneath_a_dated_id_are_pinned() -> None:
 
 
 def test_derivations_from_outside_input_are_pinned() -> None:
-    """Nor may these: an order that is sent again after a restore has to be the same one."""
+    """Nor may these: an order that is sent again after a restore must be the same one."""
     installation = UUID("2f1d8f0e-0d3c-4a57-9c52-6f3a1b7d9e10")
 
     made = from_outside(installation, "admin.subscribe", "order-4711")
@@ -52,8 +52,8 @@ def test_derivations_from_outside_input_are_pinned() -> None:
     assert from_outside(DATED, "admin.subscribe", "order-4711") != made
 
 
-def test_what_is_beneath_a_dated_id_begins_like_it() -> None:
-    """Invoices, charges and refunds stand in the order of their subscriptions; the rest differs."""
+def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
+    """Invoices, charges and refunds sort like their subscriptions; the rest of the id differs."""
     invoices = [charge.invoice_id(DATED, period) for period in range(200)]
     charges = [charge.charge_id(invoice, ordinal) for invoice in invoices for ordinal in (1, 2)]
     ids = [*invoices, *charges, *(charge.refund_id(one, 1) for one in charges)]
@@ -107,14 +107,14 @@ def test_numbers_of_the_longest_plans_fit_the_gateway() -> None:
 
 @pytest.mark.parametrize(("period", "ordinal"), [(62**4, 62**4), (0, 62**8), (62**8, 1)])
 def test_numbers_that_would_not_fit_are_refused(period: int, ordinal: int) -> None:
-    """A number that the gateway would cut off could meet another charge's: none is made."""
+    """A number that the gateway would cut could equal another charge's: it is refused."""
     with pytest.raises(ValueError, match="no such number"):
         charge.gateway_number(SUBSCRIPTION, period, ordinal)
 
 
 @pytest.mark.parametrize(("period", "ordinal"), [(-1, 1), (0, -1), (-(10**9), -5)])
 def test_numbers_of_periods_that_cannot_be_are_refused(period: int, ordinal: int) -> None:
-    """Below nought there is no number, and looking for one must come to an end."""
+    """There is no number below zero, and the search for one must end."""
     with pytest.raises(ValueError, match="no such number"):
         charge.gateway_number(SUBSCRIPTION, period, ordinal)
 

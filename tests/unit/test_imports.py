@@ -1,4 +1,4 @@
-"""What becomes of an import's row: every pair of what it says and what is known."""
+"""The result of an imported row: every pair of its values and the existing rows."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_new_row_with_a_token_meets_the_wallets_that_are_known(
 def test_a_known_id_is_a_repeat_only_with_equal_content(
     said: dict[str, str], wallets: tuple[Holder, ...], other: str
 ) -> None:
-    """Whatever has happened to the subscription and its wallet since, what was said is compared."""
+    """The imported values are compared, after any later changes of subscription and wallet."""
     incoming = row(customer=said.pop("customer", "C1"), **said)
     [verdict] = sort_out([incoming], known(*wallets, there=True))
 
@@ -87,7 +87,7 @@ def test_an_import_from_before_the_upgrade_is_compared_as_far_as_it_is_known() -
     assert fates == [Fate.THERE, Fate.REJECTED]
 
 
-def test_what_stands_against_a_new_row_does_not_concern_its_repeat() -> None:
+def test_an_objection_to_a_new_row_does_not_concern_its_repeat() -> None:
     """A row is added once and may be sent again a year later, when its token has long expired."""
     late = row()._replace(objection="the token has expired")
 
@@ -96,7 +96,7 @@ def test_what_stands_against_a_new_row_does_not_concern_its_repeat() -> None:
 
 
 def test_rows_of_one_file_meet_each_other() -> None:
-    """The first of a kind counts; a rejected one leaves nothing behind that a later one meets."""
+    """The first of equal rows counts; a rejected row does not affect a later one."""
     rows = [
         row(2, "R1", "C1"),
         row(3, "R1", "C1"),

@@ -47,7 +47,7 @@ def test_a_refused_start_is_named_in_local_time() -> None:
 
 
 def test_no_sentence_has_an_instant_in_iso_format() -> None:
-    """A sentence that names an instant names it as people read it, wherever it is written."""
+    """Every sentence with an instant shows it in the form for people."""
     found = [
         f"{path.relative_to(REPOSITORY)}:{node.lineno}"
         for folder in READ_BY_PEOPLE

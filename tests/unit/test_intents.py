@@ -1,4 +1,4 @@
-"""Every pair of intent and action against a table written down here, not imported from the code."""
+"""Every pair of intent and action, compared with a table in this file."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -67,7 +67,7 @@ PLANNED: dict[Intent, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("action", "intent"), list(product(Action, Intent)))
 def test_every_action_has_a_decision_about_every_intent(action: Action, intent: Intent) -> None:
-    """A new action or intent cannot be added without saying what becomes of each pair."""
+    """A new action or intent needs a decision for each pair."""
     letters = EXPECTED[action].split()
 
     assert len(letters) == len(ORDER) == len(Intent)
@@ -76,7 +76,7 @@ def test_every_action_has_a_decision_about_every_intent(action: Action, intent: 
 
 @pytest.mark.parametrize(("action", "intent"), list(product(Action, Intent)))
 def test_no_intent_ends_without_a_word(action: Action, intent: Intent) -> None:
-    """What is dropped or moved has an event with a reason; what is refused says what to do."""
+    """A dropped or moved intent has an event with a reason; a refusal says what to do."""
     row = EMPTY | PLANNED[intent]
     cell = intents.TABLE[action][intent]
     starts, ends = Place(4, NOW + 3 * DAY), Place(5, NOW + 33 * DAY)
@@ -114,7 +114,7 @@ def test_a_plan_that_comes_after_the_end_is_refused_and_one_before_it_is_not() -
 
 
 def test_a_move_to_where_it_is_already_tells_nothing() -> None:
-    """A return on the original schedule leaves a cancellation at a period's end where it was."""
+    """A resume on the original schedule does not move a cancellation at period end."""
     row = EMPTY | PLANNED[Intent.CANCEL]
 
     met = intents.meet(row, Action.RESUME, starts=Place(3, NOW))
@@ -123,14 +123,14 @@ def test_a_move_to_where_it_is_already_tells_nothing() -> None:
 
 
 def test_a_move_without_a_further_period_is_a_drop() -> None:
-    """When the term is over, what was to come with the next period is dropped with an event."""
+    """When the term is over, intents for the next period are dropped with an event."""
     met = intents.meet(EMPTY | PLANNED[Intent.CHANGE], Action.RESUME_FROM_NOW)
 
     assert [kind for kind, _ in met.facts] == ["subscription.change_dropped"]
 
 
 def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
-    """The columns that the caller works out are written, and told when they differ."""
+    """The columns that the caller computes are written, and reported when they differ."""
     row = EMPTY | PLANNED[Intent.CHANGE]
     carried = {"next_plan_code": "A", "next_quantity": 2, "next_amount": 2}
 
@@ -143,7 +143,7 @@ def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
 
 
 def test_an_end_that_is_planned_for_a_later_period_stays_where_it_is() -> None:
-    """A return at the very start of a period does not end the subscription with that period."""
+    """A resume at the start of a period does not end the subscription with that period."""
     row = EMPTY | PLANNED[Intent.CANCEL]
 
     met = intents.meet(row, Action.RESUME, starts=Place(2, NOW - 31 * DAY))
@@ -164,7 +164,7 @@ EXPECTED_PAIRS = {
 
 @pytest.mark.parametrize(("one", "other"), list(product(Intent, Intent)))
 def test_every_intent_has_a_decision_about_every_other(one: Intent, other: Intent) -> None:
-    """A new intent cannot be added without saying how it stands beside each that is there."""
+    """A new intent needs a decision for each pair with the existing ones."""
     letters = EXPECTED_PAIRS[one].split()
 
     assert len(letters) == len(Intent)
@@ -178,7 +178,7 @@ TURNS = EMPTY | {"change_at": NOW, "plan_code": "A"}
 @pytest.mark.parametrize("action", sorted(intents.PAIRING))
 @pytest.mark.parametrize("days", [-1, 0, 1, 364, 365, 366])
 def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, days: int) -> None:
-    """Refused with what to do, or, where nobody asked, the change is dropped with an event."""
+    """A request is refused with what to do; a scheduled action drops the change with an event."""
     row = TURNS | {"cancel_at": NOW + days * DAY}
     if not 0 < days < 365:
         assert intents.beside(row, action, FIRST).facts == []
@@ -192,7 +192,7 @@ def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, d
 
 
 def test_an_end_for_a_periods_end_moves_to_the_end_of_the_changed_period() -> None:
-    """It was meant for a whole period, and the period is a longer one now."""
+    """It was planned for a whole period, which is longer now."""
     row = TURNS | {"cancel_at": NOW + 31 * DAY, "cancel_period": 5}
 
     met = intents.beside(row, Action.RESUME, FIRST)
@@ -202,7 +202,7 @@ def test_an_end_for_a_periods_end_moves_to_the_end_of_the_changed_period() -> No
 
 
 def test_a_change_that_the_end_comes_before_does_not_move_in_front_of_it() -> None:
-    """Both were for one instant: it would have ended; it does not begin a year by a resumption."""
+    """Both were for one instant: it ends, and the resume starts no year."""
     row = TURNS | PLANNED[Intent.CANCEL]
 
     met = intents.meet(row, Action.RESUME_FROM_NOW, starts=FIRST[0], ends=Place(5, NOW + 31 * DAY))

@@ -1,4 +1,4 @@
-"""Halving: the rows that fail are found, the others are done, and what is not a row is raised."""
+"""Halving: failing rows are found, the others are done, and other errors are raised."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ class Work:
 
 @given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=8))
 def test_the_rows_that_fail_are_held_and_each_other_is_done_once(count: int, bad: set[int]) -> None:
-    """Whatever the batch and wherever the bad ones stand; what is returned adds up."""
+    """It works for every batch and every place of bad rows; the returned counts add up."""
     work = Work(bad & set(range(count)))
     returned = isolation.isolate(range(count), work, work.hold)
 
@@ -47,21 +47,21 @@ def test_the_rows_that_fail_are_held_and_each_other_is_done_once(count: int, bad
 
 
 def test_a_batch_without_a_bad_row_costs_one_try() -> None:
-    """Nothing is added to the good path."""
+    """A batch without bad rows costs one call."""
     work = Work(set())
     assert isolation.isolate(range(1_000), work, work.hold) == [1_000]
     assert work.calls == 1
 
 
-def test_one_bad_row_of_a_thousand_costs_a_few_tries() -> None:
-    """Each halving is two tries: twenty for a thousand."""
+def test_a_bad_row_of_a_thousand_costs_a_few_calls() -> None:
+    """Each halving is two calls: twenty for a thousand."""
     work = Work({617})
     isolation.isolate(range(1_000), work, work.hold)
     assert work.calls <= 21
 
 
 def test_a_row_alone_is_tried_once_more_before_it_is_held() -> None:
-    """What another process made fail by the way succeeds the second time."""
+    """A failure that another process caused succeeds the second time."""
     errors = iter([ValueError("by the way")])
 
     def work(part: Sequence[int]) -> int:
@@ -72,8 +72,8 @@ def test_a_row_alone_is_tried_once_more_before_it_is_held() -> None:
     assert isolation.isolate([1], work, lambda _row, _error: pytest.fail("held")) == [1]
 
 
-def test_what_fails_for_all_holds_no_more_than_a_few() -> None:
-    """A bug is not about rows: it is raised, and the tick fails for everybody to see."""
+def test_an_error_of_every_row_holds_only_a_few_rows() -> None:
+    """A bug of the code is raised, and the tick fails visibly."""
     work = Work(set(range(500)))
     with pytest.raises(ValueError, match="bad"):
         isolation.isolate(range(500), work, work.hold)
@@ -81,7 +81,7 @@ def test_what_fails_for_all_holds_no_more_than_a_few() -> None:
 
 
 def of_database(kind: type[Exception], original: Exception) -> Exception:
-    """An error as SQLAlchemy raises it, with a statement and parameters that nobody may see."""
+    """An error as SQLAlchemy raises it, with a statement and parameters that must stay hidden."""
     return kind("INSERT INTO wallets", {"token": "c15d437b56b918abaa3951b0beb48a57"}, original)
 
 
@@ -97,7 +97,7 @@ def of_database(kind: type[Exception], original: Exception) -> Exception:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_about_everybody_is_raised_at_once(error: Exception) -> None:
-    """A database that is away, a full disk or the end of the process hold no row."""
+    """An absent database, a full disk or the end of the process hold no row."""
     work = Work({3}, error)
     with pytest.raises(type(error)):
         isolation.isolate(range(10), work, work.hold)
@@ -117,7 +117,7 @@ def test_an_error_about_everybody_is_raised_at_once(error: Exception) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_about_a_row_holds_that_row(error: Exception) -> None:
-    """What a constraint refuses, and a value that makes no sense."""
+    """A constraint violation, and an invalid value."""
     work = Work({3}, error)
     isolation.isolate(range(10), work, work.hold)
     assert work.held == [3]
@@ -162,13 +162,13 @@ def test_of_rows_worked_on_one_by_one_each_that_fails_is_held_and_a_bug_is_raise
 
 
 class Away(Exception):
-    """What the driver says of a row that somebody else's session holds."""
+    """The driver's error for a row that another session locks."""
 
     sqlstate = "55P03"
 
 
 def test_a_locked_row_is_passed_over_and_a_locked_table_is_raised() -> None:
-    """Nobody is held for a lock; when all are locked, it is not about rows."""
+    """No row is held for a lock; when all are locked, the error is raised."""
     work = Work({3, 7}, of_database(OperationalError, Away("canceled")))
     passed: list[int] = []
     isolation.isolate(range(10), work, work.hold, lambda row, _error: passed.append(row))

@@ -120,8 +120,10 @@ def test_when_it_will_be_charged(row: dict[str, Any], dates: list[str]) -> None:
     ],
     ids=["plain", "coupon for two", "coupon for ever", "one line", "change", "change to a term"],
 )  # fmt: skip
-def test_what_will_be_charged(row: dict[str, Any], amounts: list[int]) -> None:
-    """A coupon counts down, a line is there once, a change has its own price from its date on."""
+def test_coming_amounts_follow_coupons_lines_and_changes(
+    row: dict[str, Any], amounts: list[int]
+) -> None:
+    """A coupon counts down, a line is billed once, a change has its own price from its date."""
     assert [amount for _, amount, _ in ahead(**row)] == amounts
 
 
@@ -151,13 +153,13 @@ def test_why_it_will_be_charged(row: dict[str, Any], reasons: list[str]) -> None
     ],
 )
 def test_which_plans_have_the_same_dates(other: dict[str, Any], *, same: bool) -> None:
-    """Interval, cron and timezone decide, however the interval is written."""
+    """Interval, cron and timezone are compared, in every spelling of the interval."""
     assert same_schedule(MONTHLY, MONTHLY | other) is same
     assert same_schedule(MONTHLY | other, MONTHLY) is same
 
 
 def test_a_change_keeps_the_anchor_unless_the_dates_are_others() -> None:
-    """The columns of a planned change that takes effect, with nothing of the plan left."""
+    """The columns of an intent that takes effect, with the intent cleared."""
     row = PLAIN | TO_TEN_DAYS | {"next_period_index": 2}
 
     kept = changed(row, MONTHLY, MARCH_31)

@@ -24,7 +24,7 @@ def test_that_does_not():
 
 @pytest.mark.parametrize("jobs", [[], ["-n", "1"]], ids=["alone", "in a worker"])
 def test_a_test_that_hangs_is_ended_with_its_stack(tmp_path: Path, jobs: list[str]) -> None:
-    """The run ends with a failure that names the test, and the stack says where it stood."""
+    """The run ends with a failure that names the test, and the stack shows where it was."""
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_hangs.py").write_text(HANGS)
 
@@ -43,6 +43,6 @@ def test_a_test_that_hangs_is_ended_with_its_stack(tmp_path: Path, jobs: list[st
 
 
 def test_every_test_has_a_limit(pytestconfig: pytest.Config) -> None:
-    """No test of this run may go on for ever."""
+    """Every test of this run has a time limit."""
     assert float(pytestconfig.getini("timeout")) > 0
     assert pytestconfig.getini("timeout_method") == "thread"

@@ -1,4 +1,4 @@
-"""What `billing up` prints: words from outside neither act nor end it."""
+"""The output of `billing up`: text from outside has no effect on the terminal or the view."""
 
 from datetime import UTC, datetime
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Logs: no token, phone, e-mail, key or signature comes out, and what is needed to search does."""
+"""Logs contain no token, phone, e-mail, key or signature, but the values needed for a search."""
 
 import json
 import logging
@@ -72,7 +72,7 @@ SAFE = [
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Logging belongs to the whole process: each test gives it back as it was."""
+    """Logging belongs to the whole process: each test restores it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     manager = logging.Logger.manager.loggerDict
@@ -103,7 +103,7 @@ def _one(stream: StringIO) -> dict[str, Any]:
 
 
 def _fail(text: str) -> None:
-    """Fail with a text of somebody else's, as a client library would."""
+    """Fail with a foreign text, as a client library would."""
     known: dict[str, str] = {}
     try:
         known.pop(text)
@@ -120,7 +120,7 @@ each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
     "frame", ["{}", "got {} from", "x={}", '"phone":"{}"', "to:{}", "({})", "{}: refused", "{},{}"]
 )
 def test_secrets_are_removed_wherever_they_stand_in_a_text(secret: str, frame: str) -> None:
-    """Quoted, after a colon, before one, in brackets, twice: what is left names nobody."""
+    """Quoted, after a colon, before one, in brackets, twice: the rest names no person."""
     text = frame.replace("{}", secret)
 
     cleaned = scrub(text)
@@ -140,15 +140,15 @@ def test_passwords_in_urls_are_removed_whole(url: str) -> None:
 
 
 @pytest.mark.parametrize("text", SAFE)
-def test_what_is_searched_for_survives(text: str) -> None:
-    """Ids, gateway numbers, instants, amounts, faults and cron expressions are no secrets."""
+def test_values_that_people_search_for_survive(text: str) -> None:
+    """Ids, gateway numbers, instants, amounts, faults and cron expressions are not removed."""
     assert scrub(text) == text
     assert scrub(f"about {text}, again") == f"about {text}, again"
 
 
 @given(st.uuids())
 def test_no_uuid_is_taken_for_a_secret(identity: UUID) -> None:
-    """Any UUID survives, whatever digits it happens to have."""
+    """Every UUID survives, with any digits."""
     assert scrub(f"charge {identity} settled") == f"charge {identity} settled"
     assert scrub(str(identity)) == str(identity)
 
@@ -228,7 +228,7 @@ def test_the_standard_librarys_records_are_scrubbed_too(secret: str, log_format:
      "access_token", "client_secret", "redis_password"],
 )  # fmt: skip
 def test_private_keys_hide_any_value(key: str) -> None:
-    """What no pattern can know, a name say, goes by the key it stands under, nested too."""
+    """Values without a pattern, such as names, are removed by their key, nested too."""
     log, stream = _written()
 
     log.info("wallet.linked", **{key: "Budi", "nested": {key: ["Budi"], "deep": [{key: "Budi"}]}})
@@ -312,7 +312,7 @@ def test_levels_are_obeyed_and_noisy_libraries_are_kept_down() -> None:
 
 
 def test_configuring_again_writes_each_line_once() -> None:
-    """A worker that configures its logs twice does not say everything twice."""
+    """A worker that configures its logs twice writes each line once."""
     _, first = _written()
     log, second = _written()
 
@@ -334,7 +334,7 @@ def test_logs_go_to_stderr_unless_told_otherwise(capsys: pytest.CaptureFixture[s
 
 
 def test_scrubbing_a_long_text_takes_no_long_time() -> None:
-    """A page of HTML from a proxy must not hold a worker up."""
+    """Scrubbing a page of HTML from a proxy is fast."""
     for piece in ("a", "8", "0", "62", "a.", "a@", "+-", "://", ":/@", "0 8 ", "SK-"):
         text = piece * (60_000 // len(piece))
         assert len(scrub(text)) <= 4 * len(text)

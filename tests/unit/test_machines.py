@@ -1,4 +1,4 @@
-"""Every state machine against a table written down here, not imported from the code."""
+"""Every state machine, compared with a table in this file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ INVOICE = Machine(
         ("open", "void"): "void",
         ("uncollectible", "pay"): "paid",
         ("uncollectible", "void"): "void",
-        # A debt that was given up may be tried once more, when a person says so.
+        # An uncollectible invoice may be charged again when an operator requests it.
         ("uncollectible", "reopen"): "open",
     },
 )
@@ -171,7 +171,7 @@ each_pair = pytest.mark.parametrize(
 def test_every_pair_of_state_and_move_is_listed_or_refused(
     machine: Machine, state: StrEnum, move: StrEnum
 ) -> None:
-    """There is no third possibility: a move leads where the design says, or nowhere."""
+    """A move leads where the design says, or is refused."""
     expected = machine.listed.get((state.value, move.value))
     if expected is None:
         with pytest.raises(IllegalMove):
@@ -182,7 +182,7 @@ def test_every_pair_of_state_and_move_is_listed_or_refused(
 
 @each_machine
 def test_table_names_only_states_and_moves_that_exist(machine: Machine) -> None:
-    """A misspelt row here would promise something that nobody keeps."""
+    """A misspelt row here would promise a move that does not exist."""
     for (before, move), after in machine.listed.items():
         assert machine.states(before)
         assert machine.states(after)
@@ -191,7 +191,7 @@ def test_table_names_only_states_and_moves_that_exist(machine: Machine) -> None:
 
 @each_machine
 def test_every_state_has_a_way_in(machine: Machine) -> None:
-    """A state that nothing leads to is a mistake, or a row that nobody can explain."""
+    """A state that no move leads to is a mistake."""
     reached = {machine.start}
     for _ in machine.states:
         reached |= {after for (before, _), after in machine.listed.items() if before in reached}
@@ -236,7 +236,7 @@ def test_a_refused_move_says_where_it_stands_and_what_would_be_possible() -> Non
 
 @each_machine
 def test_a_refused_move_names_commands_and_no_moves_of_ours(machine: Machine) -> None:
-    """What only the scheduler does is nothing that a person could ask for."""
+    """A move of the scheduler alone is not offered to a person."""
     for state in machine.states:
         for move in machine.moves:
             if (state.value, move.value) in machine.listed:
@@ -250,13 +250,13 @@ def test_a_refused_move_names_commands_and_no_moves_of_ours(machine: Machine) ->
 
 
 def test_a_refused_move_from_a_final_state_says_none_is_possible() -> None:
-    """The list of possible moves is never empty without a word."""
+    """The list of possible moves is never an empty text."""
     with pytest.raises(IllegalMove, match=r"the invoice is void: pay is not possible .*none\)"):
         invoice.advance(InvoiceStatus.VOID, InvoiceMove.PAY)
 
 
 def test_illegal_moves_are_among_the_expected_refusals() -> None:
-    """Doors catch one tree of errors; a traceback must not reach a user."""
+    """Commands and tasks catch one tree of errors; a traceback must not reach a user."""
     assert issubclass(IllegalMove, BillingError)
 
 

@@ -21,7 +21,7 @@ def test_whole_rupiah_within_the_limits_pass_unchanged(amount: int) -> None:
 
 @pytest.mark.parametrize("amount", [0, -1, -10_000, MAX_AMOUNT + 1, 10**30])
 def test_amounts_outside_the_limits_are_refused_with_the_limits(amount: int) -> None:
-    """Nothing, less than nothing, and more than the gateway's ten digits cannot be charged."""
+    """Zero, a negative amount, and more than the gateway's ten digits cannot be charged."""
     with pytest.raises(InvalidValue) as refused:
         checked_amount(amount, "price")
 
@@ -67,7 +67,7 @@ def test_share_of_a_period_is_rounded_half_up(
 
 
 @pytest.mark.parametrize(("part", "whole"), [(-1, 30), (31, 30), (0, 0), (1, 0), (0, -1), (-1, -1)])
-def test_what_is_no_share_of_a_period_is_refused(part: int, whole: int) -> None:
+def test_an_invalid_share_of_a_period_is_refused(part: int, whole: int) -> None:
     """More days than there are, days before the first, and a period without days have no price."""
     with pytest.raises(ValueError, match="is no share"):
         prorate(10_000, part, whole)

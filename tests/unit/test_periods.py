@@ -1,4 +1,4 @@
-"""From a plan's words to due dates: where a subscription begins and goes on, and what is left."""
+"""From a plan's terms to due dates: the start of a subscription, its resume, and unused days."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,7 +67,7 @@ def test_subscription_begins_at_once_without_a_trial() -> None:
 
 
 def test_trial_moves_the_anchor_and_the_first_due_date_to_its_end() -> None:
-    """Seven days from the 24th make the 31st the anchor for ever."""
+    """Seven days from the 24th make the 31st the anchor of all periods."""
     beginning = begin(_plan(trial="7 days"), _jakarta("2026-01-24T09:00"))
 
     assert beginning.status is SubscriptionStatus.TRIALING
@@ -86,7 +86,7 @@ def test_trial_over_a_change_of_clocks_keeps_the_time_of_day() -> None:
 
 
 def test_cron_subscription_begins_at_the_first_fire() -> None:
-    """Whoever subscribes on the 10th to a plan of the 25th is first billed on the 25th."""
+    """A subscription of the 10th to a plan of the 25th is first billed on the 25th."""
     beginning = begin(_plan(every=None, cron="0 10 25 * *"), _jakarta("2026-02-10T08:00"))
 
     assert beginning.anchor_local == wall("2026-02-10T08:00")
@@ -112,7 +112,7 @@ def test_late_evening_in_utc_is_the_next_local_day() -> None:
     ],
 )
 def test_next_start_is_strictly_ahead(now: str, index: int, start: str) -> None:
-    """After a pause billing goes on with the first period that begins later than now."""
+    """After a pause billing continues with the first period that begins later than now."""
     found = next_start(_plan(), wall("2026-01-31T09:00"), _jakarta(now))
 
     assert found == (index, _jakarta(start))
@@ -158,7 +158,7 @@ def test_a_change_of_clocks_makes_no_half_day() -> None:
 
 
 def test_a_period_within_a_day_has_no_days_to_give_back() -> None:
-    """Minutely plans exist for demonstrations; there is nothing to prorate in them."""
+    """Plans of a minute exist for demonstrations; their periods have no days to prorate."""
     start = _jakarta("2026-04-01T10:00")
 
     assert unused_days(start, start + timedelta(minutes=1), start, JAKARTA) == (0, 0)
@@ -179,7 +179,7 @@ GAP = "2026-03-08T02:30"
 
 
 def test_an_anchor_inside_a_spring_gap_keeps_its_time_of_day() -> None:
-    """03:00 stands for 02:30 on that day only; the next day is at 02:30 again."""
+    """03:00 replaces 02:30 on that day only; the next day is at 02:30 again."""
     plan = _plan(every="1 day", timezone="America/New_York")
 
     beginning = begin(plan, wall(GAP))

@@ -1,4 +1,4 @@
-"""What an invoice comes to: coupons, lines, the parts of a change, and what a balance covers."""
+"""The amount of an invoice: coupons, lines, the parts of a change, and the used credit."""
 
 import pytest
 
@@ -23,7 +23,7 @@ FEE = {"kind": "extra", "title": "setup fee", "amount": 2_500}
     ],
 )
 def test_a_price_is_its_lines(row: dict[str, object], amount: int, period: int) -> None:
-    """Percent or rupiah off the period, never below nought; extras are never discounted."""
+    """Percent or rupiah off the period, never below zero; extras are never discounted."""
     priced = pricing.price(PLAIN | row)
 
     assert (priced.amount, priced.period) == (amount, period)
@@ -69,12 +69,12 @@ def test_a_change_is_prorated_by_days(
 def test_credits_are_used_oldest_first(
     remaining: list[int], amount: int, used: list[tuple[int, int]]
 ) -> None:
-    """As much as is wanted or there, and no credit is touched for nothing."""
+    """The smaller of need and supply is used, and no credit is used for zero."""
     credits_ = [pricing.CreditLeft(i, "ana", left) for i, left in enumerate(remaining, 1)]
 
     assert pricing.allocate(credits_, amount) == used
 
 
 def test_a_coupon_counts_down_or_never_ends() -> None:
-    """None is for ever; the last use leaves nought."""
+    """None means no end; the last use leaves zero."""
     assert [pricing.cycles_left(left) for left in (None, 3, 1)] == [None, 2, 0]

@@ -1,4 +1,4 @@
-"""Pages of whoever stands before the gateway: to no call does any of them end anything."""
+"""Pages of proxies and firewalls in front of the gateway settle no call."""
 
 import json
 from collections.abc import Callable
@@ -151,7 +151,7 @@ def test_no_page_of_a_proxy_ends_anything(
     who: str, http_status: int, body: bytes, trust: Trust
 ) -> None:
     """
-    Whatever it says to whatever call: the outcome stays unknown, and is asked about.
+    After every page and every call the outcome stays unknown, and is queried.
 
     A 429 alone says that this sending was not read: it is sent again under the same Request-Id.
     """
@@ -176,7 +176,7 @@ def test_a_page_in_the_gateways_place_counts_as_unrecognised(http_status: int, b
 
 @pytest.mark.parametrize("http_status", [500, 502, 503, 504, 408])
 def test_a_gateway_that_is_down_is_no_strange_one(http_status: int) -> None:
-    """A 5xx lets everybody rest; it is no sign of a proxy in between."""
+    """A 5xx makes all workers rest; it is no sign of a proxy in between."""
     outcome = CALLS["pay"](Answer(http_status, b"", Trust.MISSING))
 
     assert isinstance(outcome, Unknown)

@@ -1,4 +1,4 @@
-"""CSV lines as rows: a bad line costs itself, and the number told is the one it stands on."""
+"""CSV lines as rows: a bad line is rejected alone, with its own line number."""
 
 import os
 import threading
@@ -39,7 +39,7 @@ def test_rows_are_read_with_their_numbers() -> None:
 
 
 def test_an_open_quote_costs_its_own_line() -> None:
-    """The line on which it begins is told; the lines below are rows of their own."""
+    """The line on which it begins is reported; the lines below are separate rows."""
     found = read(lines('id,name\nA,"Open quote\nB,Budi\nC,Citra\n'))
 
     assert found == [
@@ -105,7 +105,7 @@ def test_a_pipe_is_read_once_and_from_its_beginning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "why"), [("none.csv", "No such file"), (".", "Is a directory")])
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, why: str) -> None:
-    """Told before anything is connected."""
+def test_an_unreadable_file_is_refused_in_one_line(tmp_path: Path, name: str, why: str) -> None:
+    """It is refused before anything is connected."""
     with pytest.raises(InvalidValue, match=why):
         records.checked(tmp_path / name)

@@ -1,4 +1,4 @@
-"""What an answer does to a refund, for every answer and everything that is on record."""
+"""The effect of every answer on a refund in every recorded state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ ASKED: list[StatusOutcome] = [
 def test_only_a_success_is_believed_at_once(
     outcome: RefundOutcome, only: bool, status: str
 ) -> None:
-    """No other answer to a sending ends a refund, and none sets its money free."""
+    """No other answer to a sending settles a refund, and none releases its money."""
     decision = decide_live(replace(ON_THE_WIRE, tries=1 if only else 2), outcome, SENT)
     assert decision.status == status
     assert decision.is_final == (status == "succeeded")
@@ -84,7 +84,7 @@ MEMORIES = list(product([None, SENT], [None, SENT, SENT + 6 * MINUTE], [1, 5, 6]
 @pytest.mark.parametrize("purpose", RefundPurpose)
 @pytest.mark.parametrize("answer", ASKED)
 def test_every_answer_in_every_state(answer: StatusOutcome, purpose: RefundPurpose) -> None:
-    """A refund ends by a proof only; otherwise it has a date, is sent again, or is parked."""
+    """Only a proof ends a refund; otherwise it has a date, is sent again, or is parked."""
     for declined, failed, waits, age in MEMORIES:
         facts = replace(
             UNKNOWN, purpose=purpose, waits=waits, declined_seen_at=declined, failed_seen_at=failed
@@ -119,7 +119,7 @@ def test_a_decline_that_pending_takes_back_asks_for_two_reads_again() -> None:
 
 
 def test_unsigned_answers_alone_set_no_money_free() -> None:
-    """FAILED twice, and nobody signs it: it is parked. A signed decline before it is enough."""
+    """FAILED twice without a signature: it is parked. A signed decline before it is enough."""
     unsigned = replace(FAILED, is_signed=False)
     seen = replace(UNKNOWN, failed_seen_at=SENT)
 
@@ -132,7 +132,7 @@ def test_unsigned_answers_alone_set_no_money_free() -> None:
 
 
 def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
-    """The dates of a refund that nobody answers about, to its end."""
+    """Return the dates of a refund without answers, to its end."""
     facts, now, dates = UNKNOWN, SENT + MINUTE, []
     while True:
         decision = decide_asked(facts, Unknown("timeout"), now, HORIZON)
@@ -144,7 +144,7 @@ def test_an_unknown_refund_is_tried_for_half_a_day() -> None:
     assert [span // MINUTE for span in dates] == [6, 21, 81, 441, 801]
 
 
-def test_what_never_arrived_is_tried_for_ten_days() -> None:
+def test_a_refund_that_never_arrived_is_sent_again_for_ten_days() -> None:
     """The gateway was not reached: nothing is unknown, and no date is too late."""
     facts, now, count = ON_THE_WIRE, SENT, 0
     while True:

@@ -1,4 +1,4 @@
-"""The reject file: its owner's alone, whole or not at all, and never in place of another file."""
+"""The reject file is private, written atomically, and never replaces another file."""
 
 import stat
 from pathlib import Path
@@ -18,7 +18,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_rejects_are_sorted_and_for_their_owner(source: Path) -> None:
-    """They stand beside the file, in the order of its lines; an earlier one is replaced."""
+    """They are written beside the file, in the order of its lines; an earlier file is replaced."""
     for bad in ([(9, "worse"), (4, "=bad")], [(5, "bad")]):
         path = rejects.place(source, "customers")
         rejects.write(path, bad)
@@ -30,7 +30,7 @@ def test_rejects_are_sorted_and_for_their_owner(source: Path) -> None:
 
 
 def test_a_link_is_not_followed(source: Path, tmp_path: Path) -> None:
-    """Whoever can write into the folder could else let any file of the importer be overwritten."""
+    """Otherwise another user of the folder could make the import overwrite any of its files."""
     target = tmp_path / "precious"
     target.write_text("line,reason\n")
     path = source.with_name("c.csv.rejected.csv")
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_keeps_its_cells(source: Path) -> None:
-    """They stand after line and reason, and a later import may replace such a file."""
+    """They come after line and reason, and a later import may replace such a file."""
     path = rejects.place(source, "customers")
     rejects.write(path, [(5, "bad")], ("id", "name"), {5: ["A", "=1"]})
     assert path.read_bytes() == b"line,reason,id,name\r\n5,bad,A,'=1\r\n"

@@ -1,4 +1,4 @@
-"""Segments: the worth of the days that are left, by what was paid for them."""
+"""Segments: the value of unused days, by what was paid for them."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ BASE, UP = Segment(30_000, 30, 30_000), Segment(15_000, 15, 15_000)
         (10, 30_000, [UP._replace(kept=0), BASE], 10_000, [0, 10_000]),
         # The first invoice is void: only the change paid for days.
         (10, 60_000, [Segment(30_000, 15, 30_000), BASE._replace(kept=0)], 20_000, [20_000, 0]),
-        # Money that was given back as goodwill comes from no other invoice's days.
+        # A goodwill refund is not taken from another invoice's days.
         (15, 60_000, [UP, BASE._replace(kept=10_000)], 25_000, [15_000, 10_000]),
         # A downgrade leaves the price of fewer rupiah.
         (10, 3_000, [BASE._replace(kept=16_500)], 1_000, [10_000]),
@@ -41,8 +41,8 @@ def test_days_are_worth_what_was_paid_for_them(
     assert sum(left.spread(left.worth)) == left.worth
 
 
-def test_what_goes_back_is_taken_from_the_newest_change_first() -> None:
-    """And from each invoice no more than its days are worth."""
+def test_a_refund_is_taken_from_the_newest_change_first() -> None:
+    """From each invoice no more is taken than its days are worth."""
     left = segments.unused(15, 30, 60_000, [UP, BASE])
 
     assert left.spread(20_000) == [15_000, 5_000]

@@ -1,4 +1,4 @@
-"""Rows as types: the select list, what becomes of values, and the types that tables have."""
+"""Rows as types: the select list, the conversion of values, and the types of columns."""
 
 from enum import StrEnum
 from types import UnionType
@@ -67,7 +67,7 @@ def test_a_text_of_an_enum_arrives_as_its_member() -> None:
 
 
 def test_a_word_that_is_no_member_is_refused() -> None:
-    """A row that the code does not know is not read as if it did."""
+    """A row with an unknown value is refused."""
     with pytest.raises(ValueError, match="'green' is not a valid Colour"):
         part(Ball, {"id": 7, "colour": "green", "inside": None})
 
@@ -110,7 +110,7 @@ def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[
 
 
 @pytest.mark.parametrize("written", [NewRefund, Changes])
-def test_what_is_written_fits_its_column(written: Any) -> None:
+def test_a_written_value_fits_its_column(written: Any) -> None:
     """No value that the type allows is one that the column refuses."""
     for name, hint in get_type_hints(written).items():
         assert kinds(hint) <= held(REFUNDS, name), name

@@ -115,7 +115,7 @@ def test_every_news_of_every_charge_leads_where_the_table_says(
 
 
 def test_the_table_names_every_state_and_every_news() -> None:
-    """Nothing is left out by accident."""
+    """Every pair of state and news has a row."""
     named = {
         tuple(part.strip() for part in line.split("|"))[:2] for line in TABLE.split("\n")[1:-1]
     }
@@ -138,7 +138,7 @@ def test_the_table_names_every_state_and_every_news() -> None:
 def test_money_pays_what_is_owed_and_goes_back_otherwise(
     status: ChargeStatus, invoice: InvoiceStatus, pays: bool, give_back: str | None
 ) -> None:
-    """Late money still counts; money for a paid or void invoice is surplus, and is given back."""
+    """Late money still counts; money for a paid or void invoice is surplus, and is refunded."""
     decision = settle(facts(status, invoice_status=invoice), Succeeded(), Source.STATUS)
 
     assert decision.status is ChargeStatus.SUCCEEDED
@@ -152,7 +152,7 @@ def test_money_pays_what_is_owed_and_goes_back_otherwise(
 
 @pytest.mark.parametrize("status", [ChargeStatus.DECLINED, ChargeStatus.UNSENT])
 def test_success_of_a_charge_that_had_ended_is_told_as_late(status: ChargeStatus) -> None:
-    """A gateway's FAILED is not final; the event says that the news came late."""
+    """A gateway's FAILED is not final; the event says that the success came late."""
     decision = settle(facts(status), Succeeded(), Source.STATUS)
 
     told = {"source": Source.STATUS, "late": True}
@@ -173,7 +173,7 @@ def test_success_of_a_charge_that_had_ended_is_told_as_late(status: ChargeStatus
 def test_a_term_ends_with_the_last_news_of_it(
     news: Outcome, invoice: InvoiceStatus, other_open: bool, move: SubscriptionMove | None
 ) -> None:
-    """When nothing is owed any more, the last unresolved charge was all that kept it going."""
+    """When nothing is owed any more, the last unresolved charge alone kept it active."""
     known = facts(invoice_status=invoice, last_cycle=True, other_open=other_open)
 
     assert settle(known, news).move is move
@@ -202,14 +202,14 @@ def test_a_term_ends_with_the_last_news_of_it(
 def test_payment_moves_the_subscription_when_nothing_else_is_owed(
     status: SubscriptionStatus, last_cycle: bool, other_open: bool, move: SubscriptionMove | None
 ) -> None:
-    """The last cycle completes it, one that was behind recovers, an ended one stays ended."""
+    """The last cycle completes it, one that was past due recovers, an ended one stays ended."""
     known = facts(subscription_status=status, last_cycle=last_cycle, other_open=other_open)
 
     assert settle(known, Succeeded()).move is move
 
 
 def test_surplus_does_not_move_the_subscription() -> None:
-    """Money that goes back has paid nothing."""
+    """Refunded money has paid nothing."""
     known = facts(
         invoice_status=InvoiceStatus.VOID, subscription_status=SubscriptionStatus.PAST_DUE
     )
@@ -227,10 +227,10 @@ def test_unsent_charge_of_a_closed_invoice_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize("invoice", set(InvoiceStatus) - {InvoiceStatus.OPEN})
 @pytest.mark.parametrize("now_by_answer", [True, False])
-def test_what_only_an_answer_called_unsent_is_unknown_when_its_invoice_is_closed(
+def test_a_charge_unsent_by_an_answer_is_unknown_when_its_invoice_is_closed(
     invoice: InvoiceStatus, *, now_by_answer: bool
 ) -> None:
-    """No sending follows by which it could show that the money moved behind a 429."""
+    """No later sending would show that money moved despite a 429."""
     known = facts(invoice_status=invoice, unsent_by_answer=not now_by_answer)
 
     decision = settle(known, Unsent("rate_limited", by_answer=now_by_answer))
@@ -240,7 +240,7 @@ def test_what_only_an_answer_called_unsent_is_unknown_when_its_invoice_is_closed
 
 
 def test_a_decline_after_an_answer_that_it_was_unsent_is_asked_about() -> None:
-    """It is the answer to a second sending, as far as anybody can tell."""
+    """It may be the answer to a second sending."""
     known = facts(unsent_by_answer=True)
 
     decision = settle(known, declined())
@@ -277,7 +277,7 @@ def test_a_success_is_booked_once_whoever_brings_it() -> None:
 
 
 def test_a_second_charges_success_is_surplus_once() -> None:
-    """Paid by charge 2, late news of charge 1: given back, and never twice."""
+    """Paid by charge 2, late news of charge 1: refunded, and never twice."""
     late = facts(ChargeStatus.DECLINED, invoice_status=InvoiceStatus.PAID)
     decision = settle(late, Succeeded(), Source.STATUS)
 

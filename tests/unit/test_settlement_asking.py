@@ -1,4 +1,4 @@
-"""Charges that nobody knows the end of: when they are asked about, and what an answer is worth."""
+"""Unresolved charges: when they get status queries, and what an answer proves."""
 
 import re
 from datetime import datetime, timedelta
@@ -54,7 +54,7 @@ def test_questions_are_asked_after_a_minute_five_an_hour_and_daily_for_a_week() 
 def test_unresolved_charge_is_asked_about_on_schedule_and_then_parked(
     news: Outcome, status: ChargeStatus
 ) -> None:
-    """Each question in its time; after the last the charge stands still with an alarm event."""
+    """Each status query has its time; after the last one the charge is parked with an alarm."""
     known, now = facts(), SENT
     decision = settle(known, news, now=now)
     waits = []
@@ -78,7 +78,7 @@ def test_unresolved_charge_is_asked_about_on_schedule_and_then_parked(
 def test_no_answer_starts_the_questions_again_after_the_last(
     asks: int, news: Outcome | NotFound, now: datetime
 ) -> None:
-    """Nothing is asked or sent for ever: past the last question only a person goes on."""
+    """Queries and sendings end: after the last query only an operator can continue."""
     known = facts(UNKNOWN, asks=asks)
 
     decision = settle(known, news, STATUS, now=now)
@@ -98,7 +98,7 @@ def test_live_answers_spend_no_question() -> None:
 
 
 def test_unknown_keeps_its_reason_and_is_told_once() -> None:
-    """The event says why nobody knows; a repeat of not knowing is no news to tell."""
+    """The event says why it is unknown; a repeated unknown writes no event."""
     first = settle(facts(), Unknown("timeout"))
     again = settle(facts(UNKNOWN), Unknown("timeout"), STATUS)
 
@@ -135,7 +135,7 @@ def test_failed_by_status_is_believed_only_at_a_second_read_five_minutes_later(
 
 @pytest.mark.parametrize("source", [Source.LIVE, Source.OPERATOR])
 def test_a_live_decline_and_an_operators_word_are_believed_at_once(source: Source) -> None:
-    """Only the status API's FAILED is said not to be final; a person's word needs an old charge."""
+    """Only the status API's FAILED is not final; an operator's verdict needs an old charge."""
     known = facts(UNKNOWN, parked=source is Source.OPERATOR)
 
     assert settle(known, declined(), source).status is ChargeStatus.DECLINED
@@ -145,7 +145,7 @@ def test_a_live_decline_and_an_operators_word_are_believed_at_once(source: Sourc
 def test_a_persons_word_counts_for_what_is_old_or_parked_and_off_the_wire(
     outcome: Outcome,
 ) -> None:
-    """Whoever says it of a charge on the wire, or of a young one, cannot know."""
+    """A verdict about a charge on the wire, or about a young one, is refused."""
 
     def counts(known: Facts, now: datetime = NOW) -> bool:
         decision = decide(known, outcome, Source.OPERATOR, now=now, limits=LIMITS)
@@ -160,7 +160,7 @@ def test_a_persons_word_counts_for_what_is_old_or_parked_and_off_the_wire(
 
 
 def test_success_after_a_failed_read_is_booked() -> None:
-    """The second read may say the opposite, and money wins."""
+    """The second query may say the opposite, and a success wins."""
     decision = settle(facts(UNKNOWN, failed_seen_at=NOW), Succeeded(), STATUS, now=NOW + DAY)
 
     assert decision.pays
@@ -168,7 +168,7 @@ def test_success_after_a_failed_read_is_booked() -> None:
 
 
 def test_pending_after_a_failed_read_takes_the_failure_back() -> None:
-    """A FAILED counts when a second read *still* says so, and this one does not."""
+    """A FAILED counts when a second query repeats it, and this one does not."""
     known = facts(UNKNOWN, failed_seen_at=NOW)
     waiting = settle(known, Pending(Waiting.CUSTOMER), STATUS, now=NOW + 5 * MINUTE)
 
@@ -180,7 +180,7 @@ def test_pending_after_a_failed_read_takes_the_failure_back() -> None:
 
 
 def test_an_unreadable_answer_after_a_failed_read_takes_nothing_back() -> None:
-    """Not knowing is no word for the customer's money either way."""
+    """An unknown outcome moves no money either way."""
     known = facts(UNKNOWN, failed_seen_at=NOW)
     decision = settle(known, Unknown("timeout"), STATUS, now=NOW + 5 * MINUTE)
 
@@ -188,7 +188,7 @@ def test_an_unreadable_answer_after_a_failed_read_takes_nothing_back() -> None:
 
 
 def test_failed_at_the_last_question_is_asked_about_once_more_without_an_alarm() -> None:
-    """The alarm says that a charge stands still, so it must not be told of one that does not."""
+    """The alarm says that a charge is parked, so it must not be raised for another one."""
     known = facts(UNKNOWN, asks=len(ASKS) - 1)
 
     decision = settle(known, declined(), STATUS)
@@ -199,7 +199,7 @@ def test_failed_at_the_last_question_is_asked_about_once_more_without_an_alarm()
 
 
 @pytest.mark.parametrize("waiting", list(Waiting))
-def test_what_a_pending_charge_waits_for_is_kept_and_told(waiting: Waiting) -> None:
+def test_the_reason_of_a_pending_charge_is_kept_and_recorded(waiting: Waiting) -> None:
     """Neither is a decline; an event names what the customer has to do."""
     decision = settle(facts(), Pending(waiting))
 
@@ -230,7 +230,7 @@ def test_a_plain_pending_does_not_make_an_expired_token_forgotten() -> None:
 
 
 def test_operator_ends_a_parked_charge_either_way() -> None:
-    """After the last question a person looks, and the same decision settles their word."""
+    """After the last query an operator decides, and the same function settles the verdict."""
     parked = facts(UNKNOWN, asks=len(ASKS), parked=True)
 
     assert settle(parked, Succeeded(), Source.OPERATOR).pays
@@ -245,7 +245,7 @@ def test_unsent_is_no_news_of_a_charge_that_was_asked_about() -> None:
 
 
 def test_events_are_named_as_a_noun_and_what_happened_to_it() -> None:
-    """`noun.verb_past`, for whoever feeds on them."""
+    """The form is `noun.verb_past`."""
     told = [
         *kinds(settle(facts(), Succeeded())),
         *kinds(settle(facts(), declined())),

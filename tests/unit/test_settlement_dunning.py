@@ -1,4 +1,4 @@
-"""Settling what did not collect: when an invoice is tried again, and when it is given up."""
+"""Settling failed charges: when an invoice is retried, and when it is given up."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from tests.unit.settlement_world import (
     "fault", [Fault.INSUFFICIENT_FUNDS, Fault.LIMIT, Fault.OTHER, Fault.TECHNICAL, Fault.HARD]
 )
 def test_first_decline_starts_dunning(fault: Fault) -> None:
-    """The subscription falls behind, the first failure is dated, and the reason is kept."""
+    """The subscription becomes past due, the first failure is dated, and the reason is stored."""
     decision = ended(facts(), declined(fault))
 
     assert decision.status is ChargeStatus.DECLINED
@@ -67,7 +67,7 @@ def test_declined_retry_by_hand_goes_back_to_the_date_there_was(
     trigger: Trigger, fault: Fault, spent: int, day: int
 ) -> None:
     """
-    A person's retry spends no step and shifts no date, whatever it is declined for.
+    A manual retry uses no step and moves no date, for every fault.
 
     A quick technical retry after it would come as a scheduled one, and skip a wait.
     """
@@ -100,7 +100,7 @@ def test_retry_by_hand_between_technical_waits_keeps_them_short(fault: Fault) ->
 
 
 def test_retry_by_hand_on_a_step_that_waits_for_money_goes_back_to_waiting() -> None:
-    """When the next look at the balance has gone by meanwhile, the step's deadline is looked at."""
+    """When the next balance check has elapsed, the step's deadline counts."""
     known = facts(
         trigger=Trigger.OPERATOR, first_failed_at=NOW - 3 * DAY,
         history=History(scheduled_declines=1), planned_at=NOW - MINUTE,
@@ -111,7 +111,7 @@ def test_retry_by_hand_on_a_step_that_waits_for_money_goes_back_to_waiting() -> 
 
 
 def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_anew() -> None:
-    """Nobody knew its outcome for days: the ladder of the decline before it goes on from now."""
+    """After days of an unknown outcome the steps of the decline before it continue from now."""
     policy = Policy(("2d", "5d"), {Fault.LIMIT: ("3d", "4d")})
     history = History(scheduled_declines=1, last_fault=Fault.LIMIT)
     known = facts(
@@ -125,7 +125,7 @@ def test_retry_by_hand_that_ended_after_the_date_there_was_waits_for_the_step_an
 
 def test_each_fault_takes_the_next_step_of_its_own_ladder() -> None:
     """
-    Steps are counted together: the n-th decline takes the n-th step of the ladder of its fault.
+    Steps are counted together: the n-th decline uses the n-th step of its fault class.
 
     It waits as long as it says; on one and the same ladder that is from the first failure on.
     """
@@ -214,7 +214,7 @@ def test_waiting_for_a_wallet_ends_with_the_days() -> None:
 
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_hard_decline_gives_up_at_once(trigger: Trigger) -> None:
-    """`hard` means no retry, however many steps are left and whoever asked."""
+    """`hard` means no retry, with any number of steps left and every trigger."""
     decision = ended(facts(trigger=trigger), declined(Fault.HARD))
 
     assert decision.gives_up
@@ -226,7 +226,7 @@ def test_hard_decline_gives_up_at_once(trigger: Trigger) -> None:
     [(0, 15 * MINUTE), (1, HOUR), (2, 4 * HOUR), (3, 12 * HOUR)],
 )
 def test_technical_decline_backs_off_without_spending_a_step(before: int, wait: timedelta) -> None:
-    """An outage at the wallet is tried again soon; the ladder is where it was."""
+    """A technical decline is retried soon; the steps stay on their dates."""
     history = History(scheduled_declines=4, technical_declines=before)
     known = facts(first_failed_at=NOW - 21 * DAY, history=history)
 
@@ -234,7 +234,7 @@ def test_technical_decline_backs_off_without_spending_a_step(before: int, wait: 
 
 
 def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
-    """The fifth spends the first step, the sixth the second: the ladder has an end for them too."""
+    """The fifth uses the first step, the sixth the second: technical declines have an end too."""
     first = NOW - 10 * MINUTE
     retries = [
         ended(
@@ -250,7 +250,7 @@ def test_technical_declines_after_the_fourth_count_as_any_other() -> None:
 
 
 def test_counted_technical_declines_move_the_other_faults_too() -> None:
-    """A step that a technical decline has spent is not there again for the next decline."""
+    """A step that a technical decline used is not available for the next decline."""
     first = NOW - 15 * DAY
     history = History(scheduled_declines=1, technical_declines=6)
     known = facts(first_failed_at=first, history=history)
@@ -259,7 +259,7 @@ def test_counted_technical_declines_move_the_other_faults_too() -> None:
 
 
 def test_wallet_fault_blocks_without_spending_a_step() -> None:
-    """The token is a precondition: no failure is dated, a new link is asked for, with an end."""
+    """The token is a precondition: no failure is dated; a new link is requested, with a limit."""
     decision = ended(facts(), declined(Fault.WALLET))
 
     assert decision.status is ChargeStatus.DECLINED
@@ -282,7 +282,7 @@ def test_wallet_fault_when_the_customer_has_linked_anew_is_charged_at_once() -> 
 
 
 def test_wallet_fault_on_the_last_step_does_not_give_up() -> None:
-    """Even with all steps spent the customer may link anew."""
+    """Also with all steps used the customer may link again."""
     known = facts(history=History(scheduled_declines=4), first_failed_at=SENT - 21 * DAY)
 
     decision = ended(known, declined(Fault.WALLET))
@@ -324,7 +324,7 @@ def test_only_an_active_subscription_falls_behind(status: SubscriptionStatus) ->
 def test_unsent_charge_is_tried_again_soon_and_starts_no_dunning(
     before: int, wait: timedelta
 ) -> None:
-    """The money cannot have moved and nobody declined: no step, no first failure, no move."""
+    """The money cannot have moved and there is no decline: no step, no first failure, no move."""
     decision = ended(facts(history=History(unsent=before)), Unsent("connection refused"))
 
     assert decision.status is ChargeStatus.UNSENT
@@ -356,7 +356,7 @@ def test_default_ladder_walked_with_declines_only_ends_after_five() -> None:
 def test_a_debt_that_was_given_up_gets_one_try_and_no_ladder(
     fault: Fault, trigger: Trigger
 ) -> None:
-    """Declined for whatever reason it is given up again: no date, no step, nobody falls behind."""
+    """After any decline it is given up again: no date, no step, and no `past_due`."""
     known = facts(reopened=True, trigger=trigger, first_failed_at=NOW - 90 * DAY)
 
     decision = ended(known, declined(fault))
@@ -369,7 +369,7 @@ def test_a_debt_that_was_given_up_gets_one_try_and_no_ladder(
 
 
 def test_a_try_of_a_debt_that_was_not_sent_is_sent_soon() -> None:
-    """What never reached the gateway is no answer to the person who asked for it."""
+    """An unsent charge is no result of the manual retry."""
     decision = ended(facts(reopened=True, trigger=Trigger.OPERATOR), Unsent("refused"))
 
     assert not decision.gives_up

@@ -1,7 +1,6 @@
-"""Every combination of facts and news is decided, and the rules hold in each of them.
+"""Every combination of facts and outcomes is decided, and the rules hold in each of them.
 
-The facts are walked in groups that belong together; a fact that is added later and is in no group
-fails a test here.
+The facts are combined in groups that belong together; a new fact in no group fails a test here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,7 +127,7 @@ def _may_vary(name: str, base: Facts) -> bool:
 
 
 def walked(group: Mapping[str, Sequence[Any]]) -> int:
-    """Decide every piece of news about every combination, and look at what was decided."""
+    """Decide every outcome for every combination of facts, and check the decision."""
     count = 0
     for known in combined(group):
         for news, source, now in product(NEWS, Source, (NOW, OLD)):
@@ -147,7 +146,7 @@ def walked(group: Mapping[str, Sequence[Any]]) -> int:
 
 
 def test_every_fact_is_in_a_walk() -> None:
-    """Whoever adds a fact says here which values it has, and meets every piece of news."""
+    """Each fact has its values listed here, and every outcome is decided for each."""
     walked_facts = {name for group in GROUPS for name in group}
 
     assert walked_facts | GIVEN == {field.name for field in fields(Facts)}
@@ -164,12 +163,12 @@ def test_every_combination_of_invoice_and_subscription_is_decided() -> None:
 
 
 def test_every_combination_of_dates_is_decided() -> None:
-    """A try by hand, a new wallet and a debt that was given up leave nothing without a date."""
+    """A manual retry, a new wallet and an uncollectible invoice leave nothing without a date."""
     assert walked(OF_THE_LADDER) > 50_000
 
 
 def _is_no_news(known: Facts, news: Outcome | NotFound, source: Source, now: datetime) -> bool:
-    """Whether news decides nothing, by the design's words."""
+    """Return whether an outcome must decide nothing, by the design."""
     status = known.charge_status
     if status in UNRESOLVED:
         if source is Source.OPERATOR and (

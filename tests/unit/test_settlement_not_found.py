@@ -1,4 +1,4 @@
-"""What a 404 about a charge is worth: nothing before the horizon, and then one more sending."""
+"""A 404 about a charge proves nothing before the horizon; then the charge is sent again."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -30,7 +30,7 @@ AFTER_HORIZON = SENT + HORIZON
 @pytest.mark.parametrize("status", [ChargeStatus.IN_FLIGHT, UNKNOWN, PENDING])
 @pytest.mark.parametrize("age", [timedelta(0), MINUTE, HORIZON - timedelta(seconds=1)])
 def test_not_found_is_not_believed_before_the_horizon(status: ChargeStatus, age: timedelta) -> None:
-    """A 404 shortly after a timeout proves nothing: asked again, at the horizon at the latest."""
+    """A 404 shortly after a timeout proves nothing: queried again, at the horizon at the latest."""
     known = facts(status, asks=2)
 
     decision = settle(known, NotFound(), STATUS, now=SENT + age)
@@ -42,7 +42,7 @@ def test_not_found_is_not_believed_before_the_horizon(status: ChargeStatus, age:
 
 
 def test_not_found_before_the_horizon_keeps_an_earlier_question() -> None:
-    """The horizon brings a question forward, and puts none off."""
+    """The horizon moves a status query forward, and never back."""
     assert settle(facts(), NotFound(), STATUS, now=SENT + MINUTE).next_check_at == SENT + 6 * MINUTE
 
 
@@ -127,7 +127,7 @@ def test_not_found_with_a_new_wallet_is_charged_with_that_one_at_once() -> None:
 
 @pytest.mark.parametrize("status", [UNKNOWN, ChargeStatus.IN_FLIGHT])
 def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> None:
-    """Asking goes on, and the charge is sent when it is asked about after the switch is back."""
+    """Status queries continue, and the charge is sent after charging has started again."""
     known = facts(status, charging=False, asks=2)
 
     stopped = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
@@ -145,7 +145,7 @@ def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> 
 def test_pending_that_is_not_found_has_not_been_completed() -> None:
     """The customer did not confirm: no step is spent, and the wallet needs the customer.
 
-    It is asked once more before the wallet ends: one page could say that of everybody.
+    There is one more query before the wallet ends: one wrong page could say that of all.
     """
     known = facts(PENDING, waiting=Waiting.CUSTOMER)
 
@@ -166,7 +166,7 @@ def test_pending_that_is_not_found_has_not_been_completed() -> None:
 
 
 def test_pending_that_is_not_found_once_and_then_pending_waits_on() -> None:
-    """A "not found" that does not last is none: the next one is the first again."""
+    """A "not found" before another answer does not count: the next one is the first again."""
     known = facts(PENDING, waiting=Waiting.CUSTOMER)
     first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
     known = applied(known, first, AFTER_HORIZON)
@@ -179,7 +179,7 @@ def test_pending_that_is_not_found_once_and_then_pending_waits_on() -> None:
 
 
 def test_expired_token_that_is_not_found_needs_a_new_link() -> None:
-    """TOKEN_EXPIRED is asked about; when twice no payment shows, the wallet needs the customer."""
+    """TOKEN_EXPIRED is queried; when two queries find no payment, the wallet needs the customer."""
     known = facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)
     first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
     later = AFTER_HORIZON + 5 * MINUTE
@@ -195,7 +195,7 @@ def test_expired_token_that_is_not_found_needs_a_new_link() -> None:
 
 
 def test_a_charge_that_is_always_lost_is_parked_in_the_end() -> None:
-    """Sent again and again to a gateway that never hears of it, or by workers that die."""
+    """Sent many times to a gateway that never gets it, or by workers that die."""
     for answer in (None, Unknown("timeout"), Unsent("refused")):
         known, now, sent = facts(), SENT, [SENT]
         next_check_at: datetime | None = SENT + MINUTE

@@ -1,4 +1,4 @@
-"""What ends something for good is asked about once more, and a person's word is looked after."""
+"""An end that cannot be undone needs a second query, and an operator's verdict is checked later."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def suspected(fault: Fault, **changes: object) -> Facts:
 
 @pytest.mark.parametrize("fault", [Fault.HARD, Fault.WALLET])
 def test_a_live_decline_that_ends_something_for_good_is_asked_about_first(fault: Fault) -> None:
-    """Nobody is cancelled and no wallet expires on one answer; why it is suspected is kept."""
+    """One answer cancels nothing and expires no wallet; the suspected reason is stored."""
     known = facts()
 
     decision = settle(known, Declined(fault, "E9", "why"))
@@ -60,7 +60,7 @@ def test_a_live_decline_that_ends_something_for_good_is_asked_about_first(fault:
 
 
 def test_the_last_step_is_asked_about_and_the_others_are_not() -> None:
-    """Want of money is plain on the ladder; giving up is not."""
+    """An insufficient balance is final during the steps; giving up needs a second query."""
     ladder, none_left = Policy(DEFAULT_STEPS), Policy(())
     short = Declined(Fault.INSUFFICIENT_FUNDS, "E51")
 
@@ -85,7 +85,7 @@ def test_a_suspected_decline_is_confirmed_by_one_answer(
 
 
 def test_a_suspected_decline_that_was_a_payment_is_paid() -> None:
-    """The gateway says SUCCESS when it is asked: its decline was none."""
+    """The status query says SUCCESS: the decline did not count."""
     decision = settle(suspected(Fault.HARD), Succeeded(), STATUS, now=ASKED)
 
     assert decision.pays
@@ -93,7 +93,7 @@ def test_a_suspected_decline_that_was_a_payment_is_paid() -> None:
 
 @pytest.mark.parametrize("answer", [Unknown("timeout"), Pending(Waiting.CUSTOMER)])
 def test_a_suspected_decline_that_is_not_confirmed_stays_open(answer: Outcome) -> None:
-    """It is asked about by the usual rules, and keeps what it is suspected of."""
+    """It is queried by the usual rules, and keeps its suspected decline."""
     known = suspected(Fault.HARD)
     decision = settle(known, answer, STATUS, now=ASKED)
 
@@ -138,7 +138,7 @@ def test_no_answer_to_a_second_sending_is_final_by_itself(fault: Fault) -> None:
 def test_nothing_ends_for_good_while_the_breaker_has_stopped_charging(
     known: Facts, answer: Outcome | NotFound
 ) -> None:
-    """A broken gateway's word is asked for again, until a person starts charging."""
+    """A broken gateway's answer is queried again, until an operator starts charging."""
     now = SENT + HORIZON
 
     decision = settle(known, answer, STATUS, now=now)
@@ -169,8 +169,8 @@ def test_expired_token_without_a_payment_needs_the_customer(answer: Outcome | No
     [facts(UNKNOWN, policy=Policy(())), facts(PENDING, waiting=Waiting.TOKEN_EXPIRED)],
     ids=["last step", "expired token"],
 )
-def test_what_only_questions_say_waits_for_the_breakers_window(known: Facts) -> None:
-    """An end that no live answer announced is counted at once, and final after the window."""
+def test_an_end_known_only_from_status_queries_waits_for_the_breakers_window(known: Facts) -> None:
+    """An end without a live answer is counted at once, and final after the window."""
     limits = replace(LIMITS, confirm_after=6 * MINUTE)
 
     first = decide(known, FAILED, STATUS, now=NOW, limits=limits)
@@ -201,7 +201,7 @@ UNSIGNED = replace(FAILED, is_signed=False)
     ids=["last step", "expired token", "a decline that was taken back"],
 )
 def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
-    """Nobody signs FAILED: a person decides, and the person's word ends it then."""
+    """FAILED without a signature: an operator decides, and the verdict settles it."""
     now = SENT + HORIZON
 
     decision = settle(known, UNSIGNED, STATUS, now=now)
@@ -218,7 +218,7 @@ def test_unsigned_answers_alone_end_nothing_for_good(known: Facts) -> None:
 
 
 def test_unsigned_answers_end_what_is_tried_again() -> None:
-    """A plain decline, read twice; and one that a live answer gave, which is asked about once."""
+    """Two unsigned queries end a plain decline; one ends a hard decline that was live before."""
     plain = facts(UNKNOWN, failed_seen_at=SENT)
     assert settle(plain, UNSIGNED, STATUS, now=SENT + HORIZON).retry_at is not None
 
@@ -227,7 +227,7 @@ def test_unsigned_answers_end_what_is_tried_again() -> None:
 
 @pytest.mark.parametrize("fault", list(Fault))
 def test_want_of_money_on_the_last_step_is_not_odd(fault: Fault) -> None:
-    """It is what the last step mostly meets; every other end counts for the breaker."""
+    """It is the usual end of the last step; every other end counts for the breaker."""
     decision = settle(facts(policy=Policy(())), Declined(fault, "E1"))
 
     usual = {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
@@ -263,13 +263,13 @@ def test_only_our_own_marker_says_that_the_gateway_never_had_it() -> None:
 
 
 def word(status: ChargeStatus) -> Facts:
-    """A charge that a person's word has settled."""
+    """A charge that an operator resolved."""
     invoice = InvoiceStatus.PAID if status is ChargeStatus.SUCCEEDED else InvoiceStatus.OPEN
     return facts(status, invoice_status=invoice, resolved_at=NOW)
 
 
 def test_money_that_moved_against_a_persons_word_is_booked() -> None:
-    """Said to be declined, and SUCCESS later: late money, and a contradiction on record."""
+    """Resolved as declined, and SUCCESS later: late money, and a recorded contradiction."""
     decision = settle(word(ChargeStatus.DECLINED), Succeeded(), STATUS, now=NOW + DAY)
 
     assert decision.pays
@@ -280,7 +280,7 @@ def test_money_that_moved_against_a_persons_word_is_booked() -> None:
 def test_money_that_did_not_move_against_a_persons_word_is_for_a_person(
     answer: Outcome | NotFound,
 ) -> None:
-    """What was booked stays booked; the contradiction is on record and asked about no more."""
+    """The settlement stays; the contradiction is recorded, and the queries end."""
     decision = settle(word(ChargeStatus.SUCCEEDED), answer, STATUS, now=NOW + DAY)
 
     assert decision.contradicted
@@ -291,7 +291,7 @@ def test_money_that_did_not_move_against_a_persons_word_is_for_a_person(
 
 @pytest.mark.parametrize("days", [1, 6, 7, 8])
 def test_a_persons_word_is_asked_about_for_a_week(days: int) -> None:
-    """Daily, and then no more; an answer that fits changes nothing."""
+    """It is queried daily for a time; an equal answer changes nothing."""
     now = NOW + days * DAY
     decision = settle(word(ChargeStatus.DECLINED), FAILED, STATUS, now=now)
 

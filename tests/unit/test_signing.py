@@ -126,7 +126,7 @@ def test_any_other_signature_is_refused(signature: bytes) -> None:
     assert not signing.verify(SECRET, component, signature)
 
 
-def test_one_changed_byte_of_the_body_breaks_the_signature() -> None:
+def test_a_changed_byte_of_the_body_breaks_the_signature() -> None:
     """A signature holds for one body only."""
     changed = PAY_BODY.replace(b"100000", b"100001")
     component = signing.request_component(

@@ -1,4 +1,4 @@
-"""Policies on made-up wallets: read, played with the engine's decisions, compared, drawn."""
+"""Policies on simulated wallets: read, run with the engine's decisions, compared, drawn."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from billing.domain.errors import InvalidValue
 from billing.domain.outcomes import Fault
 from billing.simulation import chart, comparing, contenders, playing, wallets
 from billing.simulation.contenders import Contender
-from billing.simulation.wallets import BEGIN, COLUMNS, Life, Profile, Purse
+from billing.simulation.wallets import BEGIN, COLUMNS, Life, Profile, SimulatedWallet
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DUE = BEGIN + 9 * HOUR
@@ -49,7 +49,7 @@ def played(contender: Contender, life: Life, dates: Sequence[datetime] = (DUE,))
 
 
 def test_a_policy_is_a_name_steps_and_what_follows_between_bars() -> None:
-    """Ladders of classes and caps are written as a plan's; `blind` does not look."""
+    """Steps of fault classes and caps are written as a plan's; `blind` checks no balance."""
     [one] = contenders.read(
         ["pay day: 2d; 0 10 25 * * | limit=1d 1d | max-days=30|max-attempts=9 | blind"]
     )
@@ -84,7 +84,7 @@ def test_the_defaults_are_the_engines_steps_with_and_without_a_look() -> None:
         ("a: 2d | max-days", "is no part of a policy"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_line(text: str, about: str) -> None:
+def test_an_invalid_policy_is_refused_in_one_line(text: str, about: str) -> None:
     """The line names the policy and what is wrong with it."""
     with pytest.raises(InvalidValue) as refused:
         contenders.read([text])
@@ -125,7 +125,7 @@ def test_wallets_come_from_a_file_with_its_columns_in_any_order() -> None:
 def test_a_wallet_that_makes_no_sense_is_refused_with_its_line(
     change: dict[str, str], about: str
 ) -> None:
-    """Nothing is played with half a file."""
+    """An incomplete file is not simulated."""
     cells = {name: str(getattr(EMPTY, name)) for name in COLUMNS} | change
 
     with pytest.raises(InvalidValue) as refused:
@@ -149,10 +149,10 @@ def test_a_header_without_wallets_is_refused() -> None:
 
 
 def test_a_wallet_never_goes_below_nought_and_lives_alike_for_everybody() -> None:
-    """What it cannot pay is not bought; who looks when does not change what happens."""
+    """Purchases that it cannot pay are not made; the times of reading change nothing."""
     rng = Random("1/7")
     life = Life(wallets.drawn(rng), rng)
-    often, seldom = Purse(life), Purse(life)
+    often, seldom = SimulatedWallet(life), SimulatedWallet(life)
     for hours in range(0, 90 * 24, 5):
         often.live_until(BEGIN + hours * HOUR)
         assert often.cash >= 0
@@ -163,14 +163,14 @@ def test_a_wallet_never_goes_below_nought_and_lives_alike_for_everybody() -> Non
 
 
 def test_a_wallet_with_money_is_charged_once_and_never_asked() -> None:
-    """The first charge of an invoice comes without a look."""
+    """The first charge of an invoice has no balance check."""
     [invoice] = played(AWARE, Scripted(opening=50_000)).invoices
 
     assert (invoice.paid_at, invoice.charges, invoice.asks) == (DUE, 1, 0)
 
 
 def test_an_empty_wallet_is_charged_once_by_who_looks_and_five_times_by_who_does_not() -> None:
-    """Given up as in the engine; and the customer is lost with everything that is owed."""
+    """Given up as in the engine; the customer is lost with all open invoices."""
     for contender, charges in ((AWARE, 1), (BLIND, 5)):
         end = played(contender, Scripted(), [DUE, DUE + 14 * DAY, DUE + 40 * DAY])
         assert end.is_lost
@@ -189,7 +189,7 @@ def test_a_top_up_is_found_by_looking_and_waited_past_by_dates() -> None:
 
 
 def test_a_limit_is_no_want_of_money_and_climbs_its_own_ladder() -> None:
-    """The balance is fine and the charge is declined: a step is spent, by the limit's ladder."""
+    """The balance suffices and the charge is declined: a step of the limit's steps is used."""
     policy = Policy(STEPS, {Fault.LIMIT: ("1d", "1d")})
     life = Scripted(opening=50_000, limited=[0, 1])
 
@@ -205,14 +205,14 @@ def test_caps_end_it_here_as_well() -> None:
 
 
 def test_the_next_invoice_follows_at_once_when_the_oldest_is_paid() -> None:
-    """One at a time, oldest first; both are paid at the look after the money came."""
+    """One at a time, oldest first; both are paid at the check after the money came."""
     end = played(AWARE, Scripted([(16.0, 100_000)]), [DUE, DUE + 10 * DAY])
 
     assert [invoice.paid_at for invoice in end.invoices] == [DUE + 15.75 * DAY] * 2
 
 
 def test_a_short_wallet_is_asked_as_often_as_the_setting_says_by_default() -> None:
-    """The simulation has no settings; it plays what the engine does out of the box."""
+    """The simulation has no settings; it does what the engine does by default."""
     default = Settings.model_fields["balance_recheck_seconds"].default
 
     assert timedelta(seconds=default) == playing.RECHECK
@@ -228,7 +228,7 @@ def scored(count: int, seed: int, months: int = 6) -> list[dict[str, Any]]:
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
-    """Each time, and whoever else is compared; another seed gives others."""
+    """The same seed gives the same wallets with any other policies; another seed gives others."""
     assert scored(30, 1) == scored(30, 1)
     assert scored(30, 1) != scored(30, 2)
 
@@ -259,7 +259,7 @@ def test_figures_count_failed_invoices_and_what_came_back() -> None:
 
 
 def test_nothing_recovered_has_no_median() -> None:
-    """A share of nothing is none, and not a division by nought."""
+    """A share of zero is None, and not a division by zero."""
     figures = comparing.Score(AWARE).figures()
 
     assert [figures[name] for name in ("share_recovered", "days_median", "days_p90")] == [None] * 3

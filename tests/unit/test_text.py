@@ -1,4 +1,4 @@
-"""What a name may be written with: every alphabet, and nothing a terminal would obey."""
+"""The characters of a name: every alphabet, and no terminal control."""
 
 import pytest
 
@@ -11,7 +11,7 @@ FAMILY = "Ani \U0001f469\u200d\U0001f467"
 
 @pytest.mark.parametrize("name", ["Ayu", "名前", "Áyu Ñ", PERSIAN, FAMILY, "क्\u200dष"])
 def test_names_of_every_alphabet_are_accepted(name: str) -> None:
-    """Persian joins and separates letters, and emoji are joined: both need invisible characters."""
+    """Persian letters and emoji need invisible joiners, which are allowed."""
     assert checked_name("name", name, 50) == name
 
 

@@ -1,4 +1,4 @@
-"""Whether a request can have been sent, proved against peers that misbehave on purpose."""
+"""Whether a request can have been sent, tested with servers that misbehave on purpose."""
 
 import socket
 import ssl
@@ -85,7 +85,7 @@ def test_empty_answer_is_an_answer() -> None:
 
 
 def test_refused_connection_is_not_sent() -> None:
-    """Nobody listens, so nothing was written."""
+    """The port is closed, so nothing was written."""
     with transport(f"http://127.0.0.1:{unused_port()}") as made:
         assert post(made) == NotSent("not_connected")
 
@@ -123,7 +123,7 @@ def test_peer_that_hangs_up_during_the_handshake_is_not_sent() -> None:
 
 
 def test_peer_that_stalls_the_handshake_is_not_sent() -> None:
-    """The library calls it a read time-out, and yet nothing was written."""
+    """The library calls it a read time-out, but nothing was written."""
     with Peer(lambda _: peer.done.wait(10)) as peer:
         with transport(peer.url.replace("http", "https")) as made:
             assert post(made, timeout_seconds=0.3) == NotSent("connect_timeout")
@@ -131,7 +131,7 @@ def test_peer_that_stalls_the_handshake_is_not_sent() -> None:
 
 
 def test_untrusted_certificate_is_not_sent(certificate: Path) -> None:
-    """Nothing is told to a host that cannot prove its name."""
+    """Nothing is sent to a host that cannot prove its name."""
     with tls_peer(certificate, b"") as url, transport(url) as made:
         assert post(made) == NotSent("tls_failed")
 
@@ -160,7 +160,7 @@ def test_tls_broken_after_the_request_is_no_answer(certificate: Path) -> None:
     ],
 )
 def test_peer_that_hangs_up_after_reading_is_no_answer(data: bytes) -> None:
-    """Nothing, half an answer, or nonsense: the payment may have happened."""
+    """No answer, half of one, or an invalid one: the payment may have happened."""
 
     def script(line: Line) -> None:
         line.read()
@@ -172,7 +172,7 @@ def test_peer_that_hangs_up_after_reading_is_no_answer(data: bytes) -> None:
 
 
 def test_peer_that_hangs_up_without_reading_is_never_repeated() -> None:
-    """Whatever is known of the bytes, there is one connection and one try."""
+    """With every failure there is one connection and one sending."""
     with Peer(Line.close) as peer, transport(peer.url) as made:
         assert isinstance(post(made), NoAnswer)
     assert peer.connections == 1
@@ -192,7 +192,7 @@ def test_slow_peer_is_no_answer() -> None:
 
 
 def test_dripping_answer_ends_in_time() -> None:
-    """A peer that sends a byte now and then holds a worker for a bounded time only."""
+    """A slow peer that sends single bytes blocks a worker for a bounded time only."""
 
     def script(line: Line) -> None:
         line.read()
@@ -233,7 +233,7 @@ def test_kept_connection_that_the_peer_closed_is_replaced() -> None:
 
 
 def test_kept_connection_that_dies_under_the_request_is_no_answer() -> None:
-    """The library raises what a refusal raises, yet the body was written: not "not sent"."""
+    """The library raises the error of a refusal, but the body was written: not "not sent"."""
 
     def script(line: Line) -> None:
         line.read()
@@ -261,7 +261,7 @@ def test_redirect_is_answered_and_not_followed(status: int) -> None:
 
 
 def test_redirect_to_nonsense_does_no_harm() -> None:
-    """The location is not even looked at."""
+    """The location is not read."""
     with answering(reply(b"", 302, Location="http://[")) as peer, transport(peer.url) as made:
         assert isinstance(post(made), Answered)
 
@@ -330,7 +330,7 @@ def test_adapter_from_before_a_fork_is_not_used_after_it(monkeypatch: pytest.Mon
     ],
 )
 def test_base_url_must_be_private_and_bare(url: str) -> None:
-    """Plain http leaves this machine never; a path would not be what is signed."""
+    """Plain http never leaves this machine; a path would not be in the signature."""
     with pytest.raises(NotConfigured) as refused:
         Transport(url)
 
@@ -339,7 +339,7 @@ def test_base_url_must_be_private_and_bare(url: str) -> None:
 
 @pytest.fixture(name="certificate", scope="module")
 def _certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for 127.0.0.1 that nobody vouches for, key and all in one file."""
+    """Make a self-signed certificate for 127.0.0.1, with its key in the same file."""
     from ipaddress import ip_address
 
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""The DOKU client as a whole, against a scripted peer: what it sends, and what it makes of it."""
+"""The whole DOKU client with a scripted server: its requests, and how it reads answers."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -174,7 +174,7 @@ def test_spoilt_signature_is_unknown(spoil: Answerer) -> None:
 
 
 def test_answer_that_ends_in_its_headers_is_unknown() -> None:
-    """The library takes half a head for a whole answer; without a signature it says nothing."""
+    """The library takes half a head for a whole answer; without a signature it is unknown."""
 
     def script(line: Line) -> None:
         line.read()
@@ -185,7 +185,7 @@ def test_answer_that_ends_in_its_headers_is_unknown() -> None:
 
 
 def test_unsigned_success_is_unknown() -> None:
-    """Without a signature a success is a rumour."""
+    """Without a signature a success is unknown."""
     with peer_that(unsigned(paid(), 201)) as peer, gateway(peer.url) as made:
         assert made.pay(sealed(made)) == Unknown("no_signature")
 
@@ -197,7 +197,7 @@ def test_repeated_charge_gets_the_original_answer() -> None:
 
 
 def test_refusals_carry_the_settings_fault() -> None:
-    """What the settings say about a code wins over the table."""
+    """The settings win over the table."""
     error = {"error": {"code": "E41", "message": "no", "type": "x"}}
     with (
         peer_that(unsigned(error, 400)) as peer,
@@ -207,7 +207,7 @@ def test_refusals_carry_the_settings_fault() -> None:
 
 
 def test_rate_limit_carries_the_wait() -> None:
-    """The header reaches the outcome's reason; that nobody has read the body is a word only."""
+    """The header reaches the outcome's reason; the message that no body was read proves nothing."""
     with peer_that(unsigned({}, 429, Retry_After="7")) as peer, gateway(peer.url) as made:
         limited = made.pay(sealed(made))
     assert limited == Unsent("rate_limited retry_after=7")
@@ -216,7 +216,7 @@ def test_rate_limit_carries_the_wait() -> None:
 
 
 def test_dead_and_deaf_gateways_are_told_apart() -> None:
-    """A refused connection charged nobody, for certain; a silent one may have."""
+    """A refused connection charged nothing; a silent one may have."""
     with gateway(f"http://127.0.0.1:{unused_port()}") as made:
         refused = made.pay(sealed(made))
         assert refused == Unsent("not_connected")
@@ -304,7 +304,7 @@ def test_status_is_asked_by_a_signed_get_without_a_body() -> None:
 
 @pytest.mark.parametrize("with_digest", [True, False])
 def test_status_may_be_signed_with_or_without_a_digest(with_digest: bool) -> None:
-    """DOKU's pages leave it open for a GET; anything else is wrong."""
+    """DOKU's pages do not say which for a GET; anything else is wrong."""
     body = json.dumps(
         {
             "order": {"invoice_number": NUMBER, "amount": "100000.00"},
@@ -331,7 +331,7 @@ def test_status_may_be_signed_with_or_without_a_digest(with_digest: bool) -> Non
 
 @pytest.mark.parametrize("identifier", ["", "a/b", "a?b", "a b", "../x", "a" * 129])
 def test_identifier_that_would_change_the_path_is_not_asked(identifier: str) -> None:
-    """What is signed is what is asked, without escaping."""
+    """The signed path is the requested one, without escaping."""
     with gateway("http://127.0.0.1:1") as made:
         outcome = made.check_status(identifier, NUMBER, 100000)
 

@@ -1,4 +1,4 @@
-"""The DOKU client shows its secrets to nobody: not in its repr, its errors or its log."""
+"""The DOKU client never shows its secrets: not in its repr, its errors or its log."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_secret_is_not_shown() -> None:
 def test_senseless_settings_are_refused_at_once(
     client_id: str, secret: str, seconds: float
 ) -> None:
-    """Better at the start than at the first charge, and without telling the secret."""
+    """It is refused at the start, without showing the secret."""
     with pytest.raises(NotConfigured) as refused:
         DokuGateway("https://api.doku.com", client_id, secret, seconds, lambda: NOW)
 

@@ -1,4 +1,4 @@
-"""The vault: what is sealed is opened by the keys of the settings, and by nothing else."""
+"""The vault: sealed values are opened by the keys of the settings, and by no other key."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -10,8 +10,8 @@ OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 TOKEN = b"token-of-a-wallet"
 
 
-def test_what_is_sealed_is_opened_and_never_twice_the_same() -> None:
-    """A value comes back as it was; its ciphertext shows neither it nor that two are equal."""
+def test_a_sealed_value_is_opened_and_never_sealed_the_same_twice() -> None:
+    """A value is opened unchanged; its ciphertext shows neither it nor that two are equal."""
     vault = Vault([NEW])
     one, two = vault.seal(TOKEN), vault.seal(TOKEN)
 
@@ -22,7 +22,7 @@ def test_what_is_sealed_is_opened_and_never_twice_the_same() -> None:
 
 
 def test_keys_rotate() -> None:
-    """A new key in front seals; the old one behind it goes on opening."""
+    """The first key seals; the older keys still open."""
     sealed = Vault([OLD]).seal(TOKEN)
     both = Vault([NEW, OLD])
 
@@ -39,7 +39,7 @@ def test_a_value_in_another_format_is_refused() -> None:
 
 
 def test_a_changed_value_is_not_opened() -> None:
-    """Any byte that is another, missing or too many is noticed."""
+    """A changed, missing or additional byte is detected."""
     vault = Vault([NEW, OLD])
     sealed = vault.seal(TOKEN)
     changed = [sealed[:n] + bytes([sealed[n] ^ 1]) + sealed[n + 1 :] for n in range(len(sealed))]

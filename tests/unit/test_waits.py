@@ -1,4 +1,4 @@
-"""What the suite waits with: bounds that hold, messages that say what was waited for."""
+"""The waits of the suite: limits that hold, and messages that name the condition."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def test_a_wait_ends_with_what_it_waited_for_and_the_state() -> None:
 
 
 def test_a_wait_for_what_is_so_already_asks_once() -> None:
-    """Nothing is slept through when there is nothing to wait for."""
+    """A wait for a true condition does not sleep."""
     asked: list[int] = []
 
     wait_until(lambda: asked.append(1) is None, "the first look", seconds=60)
@@ -46,7 +46,7 @@ def child(code: str) -> Iterator[Lines]:
 
 
 def test_reading_a_silent_child_has_an_end() -> None:
-    """A child that says something and then nothing for ever does not hold its reader."""
+    """A child that stops writing does not block its reader."""
     with child("import signal; print('one', flush=True); signal.pause()") as lines:
         lines.await_line(lambda line: line == "one", "the first line", 30)
         with pytest.raises(AssertionError, match="a second line: not so after") as failed:
@@ -58,7 +58,7 @@ def test_reading_a_silent_child_has_an_end() -> None:
 
 
 def test_a_child_that_ends_without_the_line_is_not_waited_for() -> None:
-    """The reader is told at once, with all that was said."""
+    """The reader gets an error at once, with all the output."""
     with child("print('good-bye')") as lines, pytest.raises(AssertionError, match="good-bye"):
         lines.await_line(lambda line: line == "hello", "a greeting", 60)
 
@@ -67,7 +67,7 @@ def test_ignored_signals_of_the_shell_are_not_inherited() -> None:
     """
     Under `nohup` or in the background a shell has signals ignored; no child of a test has.
 
-    The run itself goes on after a hangup, as whoever typed `nohup` wants.
+    The run itself continues after a hangup, as `nohup` promises.
     """
     code = (
         "import signal, subprocess, sys\n"

@@ -1,4 +1,4 @@
-"""Every state that is no end has a way out that a person can take, and help names it."""
+"""Every state that is not final has a way out for a person, and help names it."""
 
 import re
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def test_a_way_out_can_be_typed(way: ways_out.Way) -> None:
 def test_help_of_the_noun_names_the_ways_out(
     noun: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever does not know what to do with `unpaid` asks for help, and finds the command."""
+    """The help names the command for `unpaid`."""
     table, _, words = NOUNS[noun]
 
     monkeypatch.setenv("TERMINAL_WIDTH", "300")

@@ -1,1 +1,1 @@
-"""What can go wrong on request: kinds of faults, their effects, and whom they meet."""
+"""Scripted faults: their kinds, their effects, and the requests that they apply to."""

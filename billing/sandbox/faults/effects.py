@@ -1,6 +1,6 @@
-"""What a misfortune does to one exchange on the wire, before, after, or instead of its work.
+"""The effect of a wire fault on one exchange, before, after, or instead of its work.
 
-It decides nothing about money: `work` does that, once, and is only called or not called here.
+It decides nothing about money: `work` does that, and is called here once or not at all.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from billing.sandbox.protocol import checks
 from billing.sandbox.protocol.answers import Answer, error, page, unhandled
 from billing.sandbox.state.clock import real_now, stamp
 
-_FORGED_SECRET = b"not the secret of anybody"
+_FORGED_SECRET = b"a secret that is never used"
 
 
 class Exchange(Protocol):
-    """One request of which the answer is still open."""
+    """One request that has no answer yet."""
 
     @property
     def path(self) -> str:
         """The path that was called."""
 
     def send(self, answer: Answer, secret: bytes | None = None) -> None:
-        """Answer, signed if the answer is, with another secret if one is given."""
+        """Send an answer, signed if it is to be signed, with another secret if one is given."""
 
     def drop(self) -> None:
         """Close without an answer."""
@@ -34,15 +34,15 @@ class Exchange(Protocol):
         """Reset without an answer."""
 
     def hold(self, seconds: float, then: Callable[[], None], *, busy: bool) -> None:
-        """Go on after a while of real time; `busy` marks the Request-Id as being worked on."""
+        """Continue after some seconds of real time; `busy` marks the Request-Id as in progress."""
 
 
-def play(mishap: Action | None, work: Callable[[], Answer], exchange: Exchange) -> None:
-    """Answer one exchange, or fail to."""
-    if mishap is None:
+def play(wire_fault: Action | None, work: Callable[[], Answer], exchange: Exchange) -> None:
+    """Answer one exchange, or apply its fault."""
+    if wire_fault is None:
         exchange.send(work())
         return
-    match mishap.kind:
+    match wire_fault.kind:
         case "refuse":
             exchange.abort()
         case "drop_before":
@@ -52,21 +52,21 @@ def play(mishap: Action | None, work: Callable[[], Answer], exchange: Exchange) 
             exchange.drop()
         case "wrong_signature":
             exchange.send(work(), _FORGED_SECRET)
-        case "hold" if mishap.work == "done":
+        case "hold" if wire_fault.work == "done":
             answer = work()
-            exchange.hold(mishap.seconds, lambda: exchange.send(answer), busy=False)
+            exchange.hold(wire_fault.seconds, lambda: exchange.send(answer), busy=False)
         case "hold":
-            exchange.hold(mishap.seconds, lambda: exchange.send(work()), busy=True)
+            exchange.hold(wire_fault.seconds, lambda: exchange.send(work()), busy=True)
         case "turn_away":
-            exchange.send(checks.turned_away(mishap.code))
+            exchange.send(checks.turned_away(wire_fault.code))
         case _:
-            exchange.send(_changed(mishap, work, exchange.path))
+            exchange.send(_changed(wire_fault, work, exchange.path))
 
 
-def _changed(mishap: Action, work: Callable[[], Answer], path: str) -> Answer:
-    """The answer that goes out in place of the true one; the work is done or not, as told."""
-    true = work() if mishap.work == "done" else Answer(201, b"{}")
-    match mishap.kind:
+def _changed(wire_fault: Action, work: Callable[[], Answer], path: str) -> Answer:
+    """Return the answer that replaces the true one; the fault says whether the work is done."""
+    true = work() if wire_fault.work == "done" else Answer(201, b"{}")
+    match wire_fault.kind:
         case "http_500":
             return unhandled(500, "Internal Server Error", path, stamp(real_now()))
         case "html":
@@ -80,16 +80,16 @@ def _changed(mishap: Action, work: Callable[[], Answer], path: str) -> Answer:
         case "wrong_amount":
             return _overstated(true)
         case "rate_limited":
-            wait = str(mishap.retry_after)
+            wait = str(wire_fault.retry_after)
             return error(429, "too_many_requests", "Too many requests", Retry_After=wait)
-        case "conflict" if mishap.code == "invoice_already_used":
-            return error(400, mishap.code, "INVOICE ALREADY USED")
+        case "conflict" if wire_fault.code == "invoice_already_used":
+            return error(400, wire_fault.code, "INVOICE ALREADY USED")
         case _:
-            return error(409, mishap.code, "Request-Id has been used already")
+            return error(409, wire_fault.code, "Request-Id has been used already")
 
 
 def _overstated(answer: Answer) -> Answer:
-    """The same answer with one rupiah more in it; an error has no amount and stays as it is."""
+    """Return the answer with one rupiah more; an error has no amount and stays unchanged."""
     body = orjson.loads(answer.body)
     part = body.get("refund") or body.get("order") or {}
     if "amount" in part:

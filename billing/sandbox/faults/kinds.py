@@ -1,6 +1,6 @@
-"""The kinds of misfortune: what each can happen to, its options, and how a description is read.
+"""The kinds of scripted faults: the calls of each, its options, and reading a description.
 
-How often they happen is not known here, nor how they are carried out.
+It does not know how often a fault happens, nor how it is applied.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -11,16 +11,16 @@ from billing.sandbox.protocol.answers import Json
 CALLS = ("bind", "tokens", "balance", "pay", "refund", "unbind", "status")
 ENDS = ("SUCCESS", "FAILED", "EXPIRED")
 
-ORDEALS: dict[str, tuple[str, ...]] = {
+DECISION_FAULTS: dict[str, tuple[str, ...]] = {
     "decline": CALLS,
     "failed": ("pay", "refund", "unbind"),
     "pending": ("pay",),
     "token_expired": ("pay",),
     "status_says": ("status",),
 }
-"""Kinds that change what is decided, and the calls they can happen to."""
+"""Kinds that change the gateway's decision, and the calls they can apply to."""
 
-MISHAPS: dict[str, tuple[str, ...]] = {
+WIRE_FAULTS: dict[str, tuple[str, ...]] = {
     "refuse": CALLS,
     "turn_away": CALLS,
     "drop_before": CALLS,
@@ -36,7 +36,7 @@ MISHAPS: dict[str, tuple[str, ...]] = {
     "conflict": CALLS,
     "rate_limited": CALLS,
 }
-"""Kinds that change what goes over the wire; they meet repeated requests too."""
+"""Kinds that change what goes over the wire; they apply to repeated requests too."""
 
 _OPTIONS: dict[str, Json] = {
     "decline": {
@@ -77,12 +77,12 @@ _CHOICES: dict[tuple[str, str], tuple[str | None, ...]] = {
 
 
 class ScriptRefused(ValueError):
-    """A misfortune that cannot happen as it was described; the text says why."""
+    """A fault that cannot happen as it was described; the text says why."""
 
 
 @dataclass(slots=True)
 class Action:
-    """What happens; of the options only those of its kind mean anything."""
+    """A fault with its options; only the options of its kind are used."""
 
     kind: str
     http_status: int = 400
@@ -98,20 +98,22 @@ class Action:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """The calls that this kind can happen to."""
-        return ORDEALS.get(self.kind) or MISHAPS[self.kind]
+        """The calls that this kind can apply to."""
+        return DECISION_FAULTS.get(self.kind) or WIRE_FAULTS[self.kind]
 
     def told(self) -> Json:
-        """The action as it is listed, with the options of its kind only."""
+        """Return the action as it is listed, with the options of its kind only."""
         options = asdict(self)
         own = {name: options[name] for name in _OPTIONS.get(self.kind, {})}
         return {"kind": self.kind, **own}
 
 
 def read_action(given: Any) -> Action:
-    """Take a described action, with the defaults of its kind; raises ScriptRefused."""
-    if not isinstance(given, dict) or given.get("kind") not in [*ORDEALS, *MISHAPS]:
-        raise ScriptRefused("action.kind must be one of: " + ", ".join([*ORDEALS, *MISHAPS]))
+    """Read a described action, with the defaults of its kind; raises ScriptRefused."""
+    if not isinstance(given, dict) or given.get("kind") not in [*DECISION_FAULTS, *WIRE_FAULTS]:
+        raise ScriptRefused(
+            "action.kind must be one of: " + ", ".join([*DECISION_FAULTS, *WIRE_FAULTS])
+        )
     kind = given["kind"]
     defaults = _OPTIONS.get(kind, {})
     refuse_unknown(given, {"kind", *defaults}, f"a {kind}")
@@ -122,7 +124,7 @@ def read_action(given: Any) -> Action:
         if choices is not None and value not in choices:
             raise ScriptRefused(f"{kind}: {name} must be one of: {', '.join(map(str, choices))}")
         if choices is None and not _fits(value, wanted[name]):
-            raise ScriptRefused(f"{kind}: {name} is not what it should be")
+            raise ScriptRefused(f"{kind}: {name} has the wrong type")
         setattr(action, name, value)
     if not 200 <= action.http_status <= 599:
         raise ScriptRefused(f"{kind}: http_status must be from 200 to 599")
@@ -146,7 +148,7 @@ def is_count(value: object) -> bool:
 
 
 def refuse_unknown(given: Json, names: set[str], what: str) -> None:
-    """Name the first word that means nothing, and those that do."""
+    """Name the first unknown word, and the known ones."""
     unknown = sorted(given.keys() - names)
     if unknown:
         raise ScriptRefused(f"{what} has no {unknown[0]}; it has: {', '.join(sorted(names))}")

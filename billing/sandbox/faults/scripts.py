@@ -1,14 +1,14 @@
-"""Misfortunes to come: which requests they meet, and how often.
+"""The scripted faults of a sandbox: which requests they apply to, and how often.
 
-Two of them may meet in one request: one that changes what the gateway decides (an ordeal) and one
-that changes what goes over the wire (a mishap). How they are carried out is not known here.
+Two of them may apply to one request: one that changes the gateway's decision and one that changes
+what goes over the wire. How they are applied is not known here.
 """
 
 from dataclasses import dataclass
 from itertools import count
 
 from billing.sandbox.faults.kinds import (
-    ORDEALS,
+    DECISION_FAULTS,
     Action,
     ScriptRefused,
     is_count,
@@ -20,7 +20,7 @@ from billing.sandbox.protocol.answers import Json
 
 @dataclass(slots=True)
 class Script:
-    """One misfortune: it passes over `skip` matching requests, then meets `times` of them."""
+    """One scripted fault: it skips `skip` matching requests, then applies to the next `times`."""
 
     id: int
     match: dict[str, str]
@@ -31,17 +31,17 @@ class Script:
     met: int = 0
 
     @property
-    def is_ordeal(self) -> bool:
-        """Whether it changes what is decided, rather than what goes over the wire."""
-        return self.action.kind in ORDEALS
+    def changes_decision(self) -> bool:
+        """Whether it changes the gateway's decision, and not what goes over the wire."""
+        return self.action.kind in DECISION_FAULTS
 
     @property
     def is_over(self) -> bool:
-        """Whether it has met all the requests it was for."""
+        """Whether it has applied to all its requests."""
         return self.times is not None and self.met >= self.times
 
     def meets(self, subject: dict[str, str]) -> bool:
-        """Whether this request is the one; counts the requests it has passed over or met."""
+        """Whether it applies to this request; counts the requests it skipped or applied to."""
         if self.is_over or subject["call"] not in self.action.calls:
             return False
         if any(subject.get(key) != value for key, value in self.match.items()):
@@ -53,7 +53,7 @@ class Script:
         return True
 
     def told(self) -> Json:
-        """The script as it is listed."""
+        """Return the script as it is listed."""
         return {
             "id": self.id,
             "match": self.match,
@@ -65,7 +65,7 @@ class Script:
 
 
 class Scripts:
-    """All misfortunes of one sandbox, in the order in which they were added."""
+    """All scripted faults of one sandbox, in the order in which they were added."""
 
     def __init__(self) -> None:
         self.all: list[Script] = []
@@ -73,7 +73,7 @@ class Scripts:
         self._ids = count(1)
 
     def add(self, given: Json) -> Script:
-        """Take a described misfortune on; raises ScriptRefused."""
+        """Add a described fault; raises ScriptRefused."""
         refuse_unknown(given, {"match", "skip", "times", "action"}, "a script")
         match, skip, times = given.get("match") or {}, given.get("skip", 0), given.get("times", 1)
         if not isinstance(match, dict) or not all(isinstance(v, str) for v in match.values()):
@@ -90,8 +90,8 @@ class Scripts:
         return script
 
     @property
-    def is_calm(self) -> bool:
-        """Whether nothing at all is going to happen."""
+    def is_empty(self) -> bool:
+        """Whether there is no script."""
         return not self._live
 
     def clear(self) -> None:
@@ -100,19 +100,19 @@ class Scripts:
         self._live.clear()
 
     def take(self, subject: dict[str, str], *, repeated: bool) -> tuple[Action | None, ...]:
-        """The first ordeal and the first mishap that meet this request; ordeals meet new ones."""
-        ordeal = mishap = None
+        """Return the first fault of each group that applies; a repeated request has no decision."""
+        scripted = wire_fault = None
         for script in self._live:
-            if script.is_ordeal:
-                if ordeal is None and not repeated and script.meets(subject):
-                    ordeal = script.action
-            elif mishap is None and script.meets(subject):
-                mishap = script.action
+            if script.changes_decision:
+                if scripted is None and not repeated and script.meets(subject):
+                    scripted = script.action
+            elif wire_fault is None and script.meets(subject):
+                wire_fault = script.action
         self._live = [script for script in self._live if not script.is_over]
-        return ordeal, mishap
+        return scripted, wire_fault
 
     def take_refusal(self, call: str) -> bool:
-        """Whether a `refuse` that looks at nothing but the call meets a request's first lines."""
+        """Whether a `refuse` that matches on the call alone applies to a request's first lines."""
         for script in self._live:
             by_call = script.action.kind == "refuse" and script.match.keys() <= {"call"}
             if by_call and script.meets({"call": call}):

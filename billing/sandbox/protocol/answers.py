@@ -1,6 +1,6 @@
 """Answers as values: a status, a body, and how they are to be signed; and DOKU's error envelopes.
 
-They know no connection: what finally goes over the wire is decided elsewhere.
+It knows no connection; scripted faults may still change what goes over the wire.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 Json = dict[str, Any]
-"""A JSON object, as it was parsed or as it will be written."""
+"""A JSON object, parsed or to be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, before it meets the wire."""
+    """One answer, before it is sent."""
 
     status: int
     body: bytes
@@ -24,7 +24,7 @@ class Answer:
 
 
 def success(status: int, body: Json) -> Answer:
-    """An answer of the gateway that is worth believing, and is therefore signed."""
+    """A success, which is signed."""
     return Answer(status, orjson.dumps(body))
 
 
@@ -39,7 +39,7 @@ def error(
 
 def declined(status: int, code: str, message: str, number: str) -> Answer:
     """
-    A decline: the usual envelope, beside the order that it is about.
+    A decline: the usual envelope together with the order that it is about.
 
     How DOKU writes a decline on this endpoint is not known.
     """
@@ -49,18 +49,18 @@ def declined(status: int, code: str, message: str, number: str) -> Answer:
 
 
 def unhandled(status: int, reason: str, path: str, at: str) -> Answer:
-    """The envelope of a failure nobody caught: here `error` is a text, not an object."""
+    """The envelope of an unhandled failure: here `error` is a text, not an object."""
     body = {"timestamp": at, "status": status, "error": reason, "path": path}
     return Answer(status, orjson.dumps(body), signed=False)
 
 
 def unrouted(path: str) -> Answer:
-    """What an unknown path gets: only a `message`."""
+    """The answer to an unknown path: only a `message`."""
     body = orjson.dumps({"message": f"No static resource {path.lstrip('/')}."})
     return Answer(404, body, signed=False)
 
 
 def page(status: int, html: str) -> Answer:
-    """A page for a person, or for a client that did not expect one."""
+    """A web page, for a person or for a client that did not expect one."""
     document = f"<!doctype html><html><body>{html}</body></html>"
     return Answer(status, document.encode(), signed=False, content_type="text/html; charset=utf-8")

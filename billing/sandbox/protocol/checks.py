@@ -1,7 +1,7 @@
-"""What is checked before a body is looked at, in DOKU's order; and how answers are signed.
+"""The checks before a body is read, in DOKU's order; and the signature of answers.
 
-Headers present, timestamp, Client-Id, signature: whoever fails here has left no trace. It does not
-know what the calls mean.
+Headers present, timestamp, Client-Id, signature: a request that fails here leaves no trace. It does
+not know what the calls mean.
 """
 
 import hmac
@@ -20,7 +20,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def refusal(request: Request, credentials: Credentials) -> Answer | None:
-    """Say why a request is turned away, or None when it may come in."""
+    """Return the code that rejects a request, or None when it is accepted."""
     if request.query is not None:
         return error(400, "invalid_header_request", "Query strings are not part of this API")
     for name in HEADERS:
@@ -60,14 +60,14 @@ _MESSAGES = {
 
 
 def turned_away(code: str, message: str = "") -> Answer:
-    """The answer to a request that did not pass."""
+    """Return the answer to a rejected request."""
     return error(400, code, message or _MESSAGES[code])
 
 
 def signed_headers(
     request: Request, body: bytes, credentials: Credentials
 ) -> list[tuple[str, str]]:
-    """The four headers of a signed answer; to a GET without a Digest line."""
+    """Return the four headers of a signed answer; the answer to a GET has no Digest line."""
     answered_at = stamp(real_now())
     request_id = request.headers.get("request-id", "")
     value = signature(

@@ -1,7 +1,6 @@
-"""The pretend DOKU: takes a request through gate, duplicates, shape and call, and answers it.
+"""The stand-in DOKU: checks a request, its Request-Id and its body, makes the call and answers.
 
-The only module that puts the others together. It knows no socket, and the merchant's engine not
-at all.
+The only module that combines the others. It knows no socket, and nothing of the engine.
 """
 
 import sys
@@ -25,11 +24,11 @@ from billing.sandbox.state.events import Answered
 CONTROL_PATH = "/_sandbox/"
 
 Later = Callable[[float, Callable[[], None]], object]
-"""Calls something after so many seconds of real time, and blocks nothing meanwhile."""
+"""Calls a function after some seconds of real time without blocking."""
 
 
 class Gateway:
-    """Everything behind the connections of one sandbox."""
+    """One sandbox without its connections."""
 
     def __init__(
         self, book: Book, credentials: Credentials, later: Later, *, has_control: bool
@@ -43,14 +42,14 @@ class Gateway:
         self._control = Control(book, self.scripts, self.tally, self.busy) if has_control else None
 
     def refuses(self, method: str, path: str) -> bool:
-        """Whether a `refuse` that needs no body meets this request."""
-        if self.scripts.is_calm:
+        """Whether a `refuse` that needs no body applies to this request."""
+        if self.scripts.is_empty:
             return False
         call = routes.route(method, path)
         return isinstance(call, str) and self.scripts.take_refusal(call)
 
     def receive(self, request: Request, reply: Reply) -> None:
-        """Answer a request; a fault of the sandbox itself is a 500, and a trace on stderr."""
+        """Answer a request; an error of the sandbox itself is a 500, with a traceback on stderr."""
         try:
             self._ring_alarms()
             if request.path.startswith(CONTROL_PATH) and self._control is not None:
@@ -90,18 +89,18 @@ class Gateway:
             exchange.send(turned_away)
             return
         body, fault = routes.read(call, request)
-        ordeal = mishap = None
-        if fault is None and not self.scripts.is_calm:
+        scripted = wire_fault = None
+        if fault is None and not self.scripts.is_empty:
             request_id = request.headers["request-id"]
             repeated = request_id in self.book.answers or request_id in self.busy
-            ordeal, mishap = self.scripts.take(
+            scripted, wire_fault = self.scripts.take(
                 self._subject(call, request, body), repeated=repeated
             )
-        work = partial(self._work, call, request, body, fault, ordeal)
-        effects.play(mishap, work, exchange)
+        work = partial(self._work, call, request, body, fault, scripted)
+        effects.play(wire_fault, work, exchange)
 
     def _subject(self, call: str, request: Request, body: Json) -> dict[str, str]:
-        """What a script can match on."""
+        """Return what a script can match on."""
         if call not in {"pay", "refund", "status"}:
             return {"call": call, "customer_id": body["customer"]["id"]}
         if call == "pay":
@@ -114,9 +113,9 @@ class Gateway:
         return {"call": call, "customer_id": row.customer_id, "number": row.number or number}
 
     def _work(
-        self, call: str, request: Request, body: Json, fault: str | None, ordeal: Action | None
+        self, call: str, request: Request, body: Json, fault: str | None, scripted: Action | None
     ) -> Answer:
-        """Do what was asked, once for each Request-Id, and have it on disk."""
+        """Do the request's work once for each Request-Id, and write it to disk."""
         request_id = request.headers["request-id"]
         earlier = self.book.answers.get(request_id)
         if earlier is not None or request_id in self.busy:
@@ -124,7 +123,7 @@ class Gateway:
         if fault is not None:
             answer = error(400, "invalid_parameter", fault)
         else:
-            answer = self._decide(call, request, body, ordeal)
+            answer = self._decide(call, request, body, scripted)
         is_get = request.method == "GET"
         self.book.record(
             Answered(
@@ -152,22 +151,22 @@ class Gateway:
                 return Answer(409, earlier.body.encode())
         return error(409, "idempotent_request", "Request-Id has been used already")
 
-    def _decide(self, call: str, request: Request, body: Json, ordeal: Action | None) -> Answer:
+    def _decide(self, call: str, request: Request, body: Json, scripted: Action | None) -> Answer:
         request_id = request.headers["request-id"]
         match call:
             case "pay":
-                return money_calls.pay(self.book, request_id, body, ordeal)
+                return money_calls.pay(self.book, request_id, body, scripted)
             case "refund":
-                return money_calls.refund(self.book, request_id, body, ordeal)
+                return money_calls.refund(self.book, request_id, body, scripted)
             case "status":
                 identifier = routes.identifier(request)
-                return money_calls.status(self.book, identifier, ordeal)
-            case _ if ordeal is not None and ordeal.kind == "decline":
-                return error(ordeal.http_status, ordeal.code, ordeal.message)
+                return money_calls.status(self.book, identifier, scripted)
+            case _ if scripted is not None and scripted.kind == "decline":
+                return error(scripted.http_status, scripted.code, scripted.message)
             case "bind":
                 return wallet_calls.bind(self.book, request_id, body, routes.base_url(request))
             case "unbind":
-                return wallet_calls.unbind(self.book, request_id, body, ordeal)
+                return wallet_calls.unbind(self.book, request_id, body, scripted)
             case "balance":
                 return wallet_calls.balance(self.book, body)
             case _:

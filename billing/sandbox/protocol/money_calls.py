@@ -1,8 +1,8 @@
-"""Money calls of the pretend gateway: pay, refund, status, and the ends of open payments.
+"""Money calls of the sandbox: pay, refund, status, and the ends of open payments.
 
-It decides and records; it knows neither signatures nor connections, and a body that comes here has
-passed `shapes`. A payment's status becomes REFUNDED only when all of it was given back; a partial
-refund leaves SUCCESS.
+It decides and records; it knows neither signatures nor connections, and every body has passed
+`shapes`. A payment's status becomes REFUNDED only when all of it was refunded; a partial refund
+leaves SUCCESS.
 """
 
 from datetime import timedelta
@@ -22,8 +22,8 @@ class _Verdict(NamedTuple):
     code: str | None = None
 
 
-def pay(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answer:
-    """Charge a token once; every try that comes this far uses its invoice number up."""
+def pay(book: Book, request_id: str, body: Json, scripted: Action | None) -> Answer:
+    """Charge a token once; every payment that is decided uses up its invoice number."""
     order, account, customer_id = body["order"], body["ovo_account"], body["customer"]["id"]
     if order["invoice_number"] in book.payments:
         return error(400, "invoice_already_used", "INVOICE ALREADY USED")
@@ -43,8 +43,8 @@ def pay(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answe
         verdict = _declined(payment, 400, "invalid_token", "Token is not known for this customer")
     elif wallet.status(now) == "expired":
         verdict = _Verdict("TOKEN_EXPIRED")
-    elif ordeal is not None:
-        verdict = _ordain(book, payment, wallet, ordeal)
+    elif scripted is not None:
+        verdict = _scripted_verdict(book, payment, wallet, scripted)
     elif not wallet.affords(payment.amount, use_points=payment.use_points):
         verdict = _declined(payment, 400, "insufficient_funds", "Insufficient OVO balance")
     else:
@@ -56,8 +56,8 @@ def pay(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answe
     return success(201, _receipt(body, verdict.status))
 
 
-def refund(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answer:
-    """Give back all or part of a succeeded payment, points first; also after its unbinding."""
+def refund(book: Book, request_id: str, body: Json, scripted: Action | None) -> Answer:
+    """Refund all or part of a succeeded payment, points first; also after its token was deleted."""
     number, original = body["order"]["invoice_number"], body["payment"]["original_request_id"]
     payment = book.payments.get(number)
     if payment is None or payment.request_id != original:
@@ -68,11 +68,11 @@ def refund(book: Book, request_id: str, body: Json, ordeal: Action | None) -> An
         status, message = "FAILED", "NOT_PAID"
     elif amount > payment.amount - payment.refunded:
         status, message = "FAILED", "EXCEEDED"
-    elif ordeal is not None:
-        status, message = "FAILED", ordeal.message
-        if ordeal.kind == "decline":
-            message = ordeal.code
-            refusal = declined(ordeal.http_status, ordeal.code, ordeal.message, number)
+    elif scripted is not None:
+        status, message = "FAILED", scripted.message
+        if scripted.kind == "decline":
+            message = scripted.code
+            refusal = declined(scripted.http_status, scripted.code, scripted.message, number)
     code = message if status == "FAILED" else None
     book.record(RefundMade(book.clock.now(), request_id, number, amount, status, code))
     if refusal is not None:
@@ -81,21 +81,21 @@ def refund(book: Book, request_id: str, body: Json, ordeal: Action | None) -> An
     return success(201, {"order": body["order"], "payment": body["payment"], "refund": given_back})
 
 
-def status(book: Book, identifier: str, ordeal: Action | None) -> Answer:
+def status(book: Book, identifier: str, scripted: Action | None) -> Answer:
     """
-    Tell about a payment by number or Request-Id, or about a refund by its own Request-Id.
+    Return a payment by number or Request-Id, or a refund by its own Request-Id.
 
-    A refund's answer has the refund's amount and type REFUND; its `original_request_id` is, as
-    everywhere, the payment's. A payment that met TOKEN_EXPIRED does not show.
+    A refund's answer has the refund's amount and type REFUND; its `original_request_id` is the
+    payment's, as in all answers. A payment that got TOKEN_EXPIRED is not found.
     """
     row = find(book, identifier)
     if row is not None and row.number in book.open:
         _count_query(book, row.number)
-    if ordeal is not None and ordeal.kind == "decline":
-        return error(ordeal.http_status, ordeal.code, ordeal.message)
+    if scripted is not None and scripted.kind == "decline":
+        return error(scripted.http_status, scripted.code, scripted.message)
     shown = None if row is None or row.status == "TOKEN_EXPIRED" else row.status
-    if ordeal is not None:
-        shown = None if ordeal.status == "NOT_FOUND" else ordeal.status
+    if scripted is not None:
+        shown = None if scripted.status == "NOT_FOUND" else scripted.status
     if shown is None:
         return error(404, "not_found", "Order not found")
     order: Json = {"invoice_number": identifier}
@@ -118,7 +118,7 @@ def status(book: Book, identifier: str, ordeal: Action | None) -> Answer:
 
 
 def find(book: Book, identifier: str) -> Row | None:
-    """The row that a status query asks for."""
+    """Return the row that a status query asks for."""
     return (
         book.payments.get(identifier)
         or book.payments_by_request.get(identifier)
@@ -127,7 +127,7 @@ def find(book: Book, identifier: str) -> Row | None:
 
 
 def end_payment(book: Book, number: str) -> None:
-    """Bring an open payment to the end it was given; without enough money SUCCESS is FAILED."""
+    """End an open payment as it was scripted; SUCCESS without enough money becomes FAILED."""
     waiting = book.open[number]
     end = waiting.end
     wallet = book.wallets[waiting.row.customer_id]
@@ -150,18 +150,20 @@ def _declined(payment: PaymentMade, http_status: int, code: str, message: str) -
     return _Verdict("FAILED", declined(http_status, code, message, payment.number), code)
 
 
-def _ordain(book: Book, payment: PaymentMade, wallet: Wallet, ordeal: Action) -> _Verdict:
-    if ordeal.kind == "decline":
-        return _declined(payment, ordeal.http_status, ordeal.code, ordeal.message)
-    if ordeal.kind == "failed":
-        return _Verdict("FAILED", code=ordeal.message)
-    payment.end, payment.end_after_queries = ordeal.end, ordeal.after_queries
-    if ordeal.after_seconds is not None:
-        payment.end_at = later(payment.at, timedelta(seconds=ordeal.after_seconds))
-    if ordeal.kind == "pending":
+def _scripted_verdict(
+    book: Book, payment: PaymentMade, wallet: Wallet, scripted: Action
+) -> _Verdict:
+    if scripted.kind == "decline":
+        return _declined(payment, scripted.http_status, scripted.code, scripted.message)
+    if scripted.kind == "failed":
+        return _Verdict("FAILED", code=scripted.message)
+    payment.end, payment.end_after_queries = scripted.end, scripted.after_queries
+    if scripted.after_seconds is not None:
+        payment.end_at = later(payment.at, timedelta(seconds=scripted.after_seconds))
+    if scripted.kind == "pending":
         return _Verdict("PENDING")
-    if ordeal.end is None:
-        # Without a later end the customer has to link the wallet anew, so it must be possible.
+    if scripted.end is None:
+        # Without a later end the customer has to link the wallet again, so it must be possible.
         book.record(TokenExpired(payment.at, wallet.customer_id))
     return _Verdict("TOKEN_EXPIRED")
 

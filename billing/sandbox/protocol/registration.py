@@ -1,6 +1,6 @@
 """The page behind `registration_url`, where a customer would type OTP and PIN.
 
-Opening or posting it is the customer's yes. It follows nothing and loads nothing.
+Opening or posting it confirms the link. The page follows no link and loads nothing.
 """
 
 from html import escape
@@ -12,7 +12,7 @@ from billing.sandbox.state.book import Book
 
 
 def answer(book: Book, request: Request) -> Answer:
-    """Confirm a registration and show where the customer would be sent to."""
+    """Confirm a registration and show the URL that the customer would be sent to."""
     binding = book.bindings.get(request.path.removeprefix(wallet_calls.REGISTRATION_PATH))
     if binding is None:
         return page(404, "<h1>No such registration</h1>")

@@ -1,6 +1,6 @@
-"""Which call a request means, what it is about, and whether its body can be used.
+"""Which call a request makes, which order or token it names, and whether its body is valid.
 
-Pure readings of one request: no state, no signature.
+It reads one request and knows no state and no signature.
 """
 
 import re
@@ -27,7 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]+)?|\[[0-9A-Fa-f:]+\](?::[0-9]+)?")
 
 
 def route(method: str, path: str) -> str | Answer:
-    """The call that a path stands for, or the answer to a path or method that stands for none."""
+    """Return the call of a path, or the answer to an unknown path or method."""
     call, wanted = POSTS.get(path), "POST"
     rest = path.removeprefix(STATUS_PATH)
     if call is None and rest not in {path, ""} and "/" not in rest:
@@ -40,7 +40,7 @@ def route(method: str, path: str) -> str | Answer:
 
 
 def read(call: str, request: Request) -> tuple[Json, str | None]:
-    """Parse and check a body; the second value says what is wrong with it, if anything is."""
+    """Parse and check a body; the second value says what is wrong with it, or is None."""
     if call == "status":
         return {}, "A status query has no body" if request.body else None
     try:
@@ -53,11 +53,11 @@ def read(call: str, request: Request) -> tuple[Json, str | None]:
 
 
 def base_url(request: Request) -> str:
-    """Where the caller has found this sandbox, so that the registration page is found there too."""
+    """Return the address that the caller used, so that the registration page is found there too."""
     host = request.headers.get("host", "")
     return f"http://{host}" if _HOST.fullmatch(host) else ""
 
 
 def identifier(request: Request) -> str:
-    """What a status query asks about."""
+    """Return the number or Request-Id that a status query asks about."""
     return unquote(request.path.removeprefix(STATUS_PATH))

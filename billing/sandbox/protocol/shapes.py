@@ -1,7 +1,7 @@
-"""What the body of each call must look like, read strictly from the API page.
+"""The fields of each call's body, as strict as the API page.
 
 Where the page contradicts itself the smallest length counts, and amounts are whole JSON numbers.
-It judges form only: it knows no customer, no wallet and no earlier payment.
+It checks the form only: it knows no customer, no wallet and no earlier payment.
 """
 
 import re
@@ -21,7 +21,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class Form(NamedTuple):
-    """A test of one value, and the words for what would have passed it."""
+    """A check of one value, and a description of a valid one."""
 
     accepts: Callable[[Any], bool]
     wants: str
@@ -53,7 +53,7 @@ def _pattern(pattern: re.Pattern[str], longest: int, wants: str) -> Form:
 
 
 def _is_whole(value: object, lowest: int) -> bool:
-    # A JSON true is a Python int as well: only the exact type will do.
+    # A JSON true is also a Python int: only the exact type is accepted.
     return type(value) is int and lowest <= value <= AMOUNT_MAX
 
 
@@ -137,7 +137,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 
 
 def fault(call: str, body: Json) -> str | None:
-    """Say what is wrong with a body in one sentence, or None when the call can be answered."""
+    """Say in one sentence what is wrong with a body, or return None."""
     for section, name, form, mandatory in FIELDS[call]:
         holder = body.get(section) if section else body
         path = f"{section}.{name}" if section else name

@@ -1,6 +1,6 @@
 """DOKU's Non-SNAP digest and signature, written for the sandbox from the published description.
 
-It knows bytes and header values only: no HTTP, no routes, and not one line of the engine.
+It knows bytes and header values only: no HTTP, no routes, and nothing of the engine.
 """
 
 import hmac
@@ -18,7 +18,7 @@ class Credentials:
 
 
 def digest(body: bytes) -> str:
-    """The value of the Digest line: base64 of SHA-256 over the bytes on the wire."""
+    """Return the value of the Digest line: base64 of SHA-256 over the bytes on the wire."""
     return b64encode(sha256(body).digest()).decode()
 
 
@@ -31,7 +31,7 @@ def signature(
     body: bytes | None,
 ) -> str:
     """
-    Sign one message, with its prefix, as it stands in the Signature header.
+    Sign one message; returns the value of the Signature header with its prefix.
 
     `stamp_line` is the whole third line, `Request-Timestamp:…` or `Response-Timestamp:…`. A body
     of None leaves the Digest line out, as DOKU does for GET.

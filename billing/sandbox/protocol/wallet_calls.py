@@ -1,7 +1,7 @@
-"""Wallet calls of the pretend gateway: bind, confirm, list tokens, balance, unbind.
+"""Wallet calls of the sandbox: bind, confirm, list tokens, balance, unbind.
 
-It decides and records; it knows neither signatures nor connections, and a body that comes here has
-passed `shapes`.
+It decides and records; it knows neither signatures nor connections, and every body has passed
+`shapes`.
 """
 
 import secrets
@@ -21,7 +21,7 @@ TOKEN_LIFE = timedelta(days=365)
 
 
 def bind(book: Book, request_id: str, body: Json, base_url: str) -> Answer:
-    """Begin to link a customer's wallet; it is linked when the customer has confirmed."""
+    """Start linking a customer's wallet; it is linked when the customer has confirmed."""
     customer, account = body["customer"], body["ovo_account"]
     now, phone = book.clock.now(), account["account_mobile_phone"]
     wallet = book.wallet(customer["id"])
@@ -50,7 +50,7 @@ def bind(book: Book, request_id: str, body: Json, base_url: str) -> Answer:
 
 
 def confirm(book: Book, binding: Binding) -> str | None:
-    """The customer types OTP and PIN; says why not, or None when the wallet is linked."""
+    """Confirm with OTP and PIN; returns why it is refused, or None when the wallet is linked."""
     if binding.state == "void":
         return "a newer registration has replaced this one"
     if binding.state == "confirmed":
@@ -65,7 +65,7 @@ def confirm(book: Book, binding: Binding) -> str | None:
 
 
 def list_tokens(book: Book, body: Json) -> Answer:
-    """The customer's live token, or no `wallet` at all."""
+    """Return the customer's live token, or no `wallet` at all."""
     customer_id = body["customer"]["id"]
     wanted = (body.get("token_data") or {}).get("type")
     answer: Json = {
@@ -86,7 +86,7 @@ def list_tokens(book: Book, body: Json) -> Answer:
 
 
 def balance(book: Book, body: Json) -> Answer:
-    """Cash and points of a linked wallet."""
+    """Return cash and points of a linked wallet."""
     wallet = book.wallets.get(body["customer"]["id"])
     if wallet is None or not wallet.holds(body["ovo_account"]["token_id"]):
         return error(400, "invalid_token", "Token is not known for this customer")
@@ -96,15 +96,15 @@ def balance(book: Book, body: Json) -> Answer:
     return success(201, {"customer": wallet.profile, "ovo_account": balances})
 
 
-def unbind(book: Book, request_id: str, body: Json, ordeal: Action | None) -> Answer:
-    """Delete a token, expired or not; one that is not there (any more) is not found."""
+def unbind(book: Book, request_id: str, body: Json, scripted: Action | None) -> Answer:
+    """Delete a token, expired or not; an unknown or deleted one is not found."""
     customer, token_id = body["customer"], body["ovo_account"]["token_id"]
     wallet = book.wallets.get(customer["id"])
     if wallet is None or not wallet.holds(token_id):
         return error(404, "not_found", "Token not found")
     account = {"token_id": token_id}
-    if ordeal is not None and ordeal.kind == "failed":
-        account |= {"status": "FAILED", "message": ordeal.message}
+    if scripted is not None and scripted.kind == "failed":
+        account |= {"status": "FAILED", "message": scripted.message}
     else:
         book.record(Unbound(book.clock.now(), request_id, customer["id"]))
         account |= {"status": "SUCCESS", "message": "Success Unbinding Ovo Account"}

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over asyncio: requests in, replies out in the order of the requests, or no reply at all.
+"""HTTP/1.1 over asyncio: replies are sent in the order of the requests, or not at all.
 
 It keeps connections alive and takes pipelined requests. It knows no path and no header by name.
 """
@@ -15,13 +15,13 @@ import httptools
 HEAD_MAX = 32_768
 BODY_MAX = 1_048_576
 PIPELINE_MAX = 64
-"""Requests of one connection that may wait for their replies before it is no longer read."""
+"""Requests of one connection that may wait for their replies; at more, reading pauses."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Request:
-    """One request as it came in; header names are in lower case, repeated ones are joined."""
+    """One request; header names are in lower case, repeated ones are joined."""
 
     __slots__ = ("body", "headers", "method", "path", "query")
 
@@ -59,7 +59,7 @@ class Reply:
         self._connection.flush()
 
     def drop(self) -> None:
-        """Close the connection in good order, without an answer."""
+        """Close the connection normally, without an answer."""
         self.data, self.ending = b"", "close"
         self._connection.flush()
 
@@ -70,13 +70,13 @@ class Reply:
 
 
 class Application(Protocol):
-    """What stands behind the connections."""
+    """What answers the requests of the connections."""
 
     def refuses(self, method: str, path: str) -> bool:
         """Whether to reset a connection before the body of its request is read."""
 
     def receive(self, request: Request, reply: Reply) -> None:
-        """Answer a request, now or later; never raises."""
+        """Answer a request now or later; never raises."""
 
 
 class Connection(asyncio.Protocol):
@@ -96,30 +96,30 @@ class Connection(asyncio.Protocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the connection, so that it can be closed at the end."""
+        """Store the connection, so that it can be closed at the end."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio names it
-        """Forget the connection; answers still to come go nowhere, but work goes on."""
+        """Forget the connection; later answers are dropped, but the work continues."""
         self._is_lost = True
         self._replies.clear()
         self._connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; what is not HTTP/1.1 gets a 400 and the end of the connection."""
+        """Parse the data; anything but HTTP/1.1 gets a 400 and closes the connection."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._reject(400)
 
     def pause_writing(self) -> None:
-        """Read no further requests while the client does not take its answers."""
+        """Read no further requests while the client does not read its answers."""
         self._write_paused = True
         self._throttle()
 
     def resume_writing(self) -> None:
-        """Go on reading."""
+        """Continue reading."""
         self._write_paused = False
         self._throttle()
 
@@ -133,12 +133,12 @@ class Connection(asyncio.Protocol):
         self._head_size = self._body_size = 0
 
     def on_url(self, url: bytes) -> None:
-        """Take the request target, which may come in pieces."""
+        """Store the request target, which may come in pieces."""
         self._target += url
         self._head_size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Store a header."""
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_MAX:
             self._reject(431)
@@ -147,12 +147,12 @@ class Connection(asyncio.Protocol):
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
-        """Turn a request away before its body, if that is its fate."""
+        """Reset the connection before the body if a script refuses the request."""
         if self._takes_requests and self._application.refuses(self._method, self._path):
             self._end(reset=True)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Store a piece of the body."""
         self._body_size += len(body)
         if self._body_size > BODY_MAX:
             self._reject(413)
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
     # What replies call.
 
     def flush(self) -> None:
-        """Write the answers that are ready, up to the first that is not."""
+        """Write the answers that are ready, up to the first one that is not."""
         while self._replies and self._replies[0].data is not None and self._is_open:
             reply = self._replies.popleft()
             if reply.data:

@@ -1,7 +1,7 @@
 """The sandbox's own memory: wallets, ledger, and used Request-Ids, changed only by events.
 
-Whatever is recorded is journaled in the same order and can be applied again at the next start. The
-book decides nothing about requests; it knows no HTTP.
+Every recorded event is journaled in the same order and is applied again at the next start. The book
+decides nothing about requests and knows no HTTP.
 """
 
 import heapq
@@ -28,7 +28,7 @@ from billing.sandbox.state.records import Binding, Open, Row, Wallet
 
 
 def fold_phone(phone: str) -> str:
-    """The same OVO account is written 0871… in one field of the API page and 62871… in another."""
+    """Normalise a phone: the API page writes one OVO account as 0871… and as 62871…."""
     return "62" + phone[1:] if phone.startswith("0") else phone
 
 
@@ -55,30 +55,30 @@ class Book:
             self._apply_all(journal.replay())
 
     def record(self, event: Event) -> None:
-        """Let something happen; it is kept for good at the next `commit`."""
+        """Apply an event; the next `commit` makes it durable."""
         self._apply(event)
         self._unsaved.append(event)
 
     def commit(self) -> None:
-        """Journal what was recorded since the last time, as one line."""
+        """Journal the events since the last commit, as one line."""
         if self._unsaved and self._journal is not None:
             self._journal.append(self._unsaved)
         self._unsaved.clear()
 
     def close(self) -> None:
-        """Commit, and let the journal go."""
+        """Commit, and close the journal."""
         self.commit()
         if self._journal is not None:
             self._journal.close()
 
     def wallet(self, customer_id: str) -> Wallet:
-        """The customer's wallet; one that was never heard of has the default balances."""
+        """Return the customer's wallet; a new one has the default balances."""
         if customer_id not in self.wallets:
             self.record(WalletSet(customer_id, self.defaults.cash, self.defaults.points))
         return self.wallets[customer_id]
 
     def take_alarm(self) -> tuple[str, str, str]:
-        """Take the earliest alarm off the heap."""
+        """Remove and return the earliest alarm."""
         return heapq.heappop(self.alarms)
 
     def _apply_all(self, events: Iterable[Event]) -> None:

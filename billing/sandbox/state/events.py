@@ -1,6 +1,6 @@
-"""Everything that can happen to the sandbox's book, as values that are applied and journaled.
+"""The events of the sandbox's book, as values that are applied and journaled.
 
-Each carries all that is needed to apply it again at the next start. They decide nothing.
+Each one has all that is needed to apply it again at the next start. They decide nothing.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class BindingConfirmed:
 
 @dataclass(slots=True)
 class TokenExpired:
-    """A token ended before its year was over."""
+    """A token expired before the end of its year."""
 
     at: str
     customer_id: str
@@ -61,7 +61,7 @@ class Unbound:
 
 @dataclass(slots=True)
 class PaymentMade:
-    """A payment was tried; the money moves now only if the status is SUCCESS."""
+    """A payment was decided; the money moves now only if the status is SUCCESS."""
 
     at: str
     request_id: str
@@ -79,7 +79,7 @@ class PaymentMade:
 
 @dataclass(slots=True)
 class PaymentEnded:
-    """A payment that was open has come to its end; with SUCCESS the money moves now."""
+    """An open payment ended; with SUCCESS the money moves now."""
 
     at: str
     number: str
@@ -88,7 +88,7 @@ class PaymentEnded:
 
 @dataclass(slots=True)
 class RefundMade:
-    """A refund was tried; with SUCCESS the money is back in the wallet."""
+    """A refund was decided; with SUCCESS the money is back in the wallet."""
 
     at: str
     request_id: str
@@ -100,7 +100,7 @@ class RefundMade:
 
 @dataclass(slots=True)
 class Answered:
-    """A Request-Id has been used up, by this request and with this answer; GETs have no digest."""
+    """A Request-Id was used up by this request and got this answer; GETs have no digest."""
 
     request_id: str
     target: str
@@ -111,7 +111,7 @@ class Answered:
 
 @dataclass(slots=True)
 class DefaultsSet:
-    """What new wallets get, and how answers are given."""
+    """The balances of new wallets, and how answers are sent."""
 
     cash: int = 1_000_000
     points: int = 0
@@ -123,7 +123,7 @@ class DefaultsSet:
 
 @dataclass(slots=True)
 class ClockSet:
-    """The business clock was set to an instant, or freed."""
+    """The business clock was set to an instant, or released."""
 
     now: str | None
 
@@ -143,4 +143,4 @@ Event = (
 )
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
-"""The names under which events stand in the journal."""
+"""The names of the events in the journal."""

@@ -1,7 +1,7 @@
-"""An append-only file of JSON lines: one line holds all events of one request, or none of them.
+"""An append-only file of JSON lines: one line has all events of one request.
 
-It survives the death of the process at any byte (not a power cut: nothing is fsynced before the
-end). It does not know what the events mean.
+A kill of the process at any byte loses no complete line (a power cut may: nothing is fsynced before
+the end). It does not know what the events mean.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ class JournalUnusable(Exception):
 
 
 class Journal:
-    """One open state file, held alone."""
+    """One open state file, locked by this process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class Journal:
             raise JournalUnusable(f"{path} is in use by another sandbox") from error
 
     def replay(self) -> Iterator[Event]:
-        """Yield every event so far, and cut off a last line that was torn while it was written."""
+        """Yield every event so far, and cut off an incomplete last line."""
         good = 0
         with self._path.open("rb") as lines:
             for count, line in enumerate(lines, start=1):
@@ -58,6 +58,6 @@ class Journal:
             line = line[os.write(self._descriptor, line) :]
 
     def close(self) -> None:
-        """Bring everything to the disk and let the file go."""
+        """Sync everything to the disk and close the file."""
         os.fsync(self._descriptor)
         os.close(self._descriptor)

@@ -1,6 +1,6 @@
-"""What the sandbox's book is made of: wallets, bindings, ledger rows, and payments that are open.
+"""The records of the sandbox's book: wallets, bindings, ledger rows, and open payments.
 
-Plain values; the book alone changes them, by applying events.
+Plain values; only the book changes them, by applying events.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from billing.sandbox.protocol.answers import Json
 
 @dataclass(slots=True)
 class Binding:
-    """A link that was asked for; its state is waiting, confirmed, or void when a newer one came."""
+    """A requested link; its state is waiting, confirmed, or void after a newer request."""
 
     session_id: str
     customer_id: str
@@ -34,33 +34,33 @@ class Wallet:
     token_expires_at: str = ""
 
     def status(self, now: str) -> str:
-        """Say unbound, pending, bound or expired."""
+        """Return unbound, pending, bound or expired."""
         if self.token_id is not None:
             return "bound" if now < self.token_expires_at else "expired"
         waiting = self.binding is not None and self.binding.state == "waiting"
         return "pending" if waiting else "unbound"
 
     def holds(self, token_id: str) -> bool:
-        """Whether this is the wallet's token, expired or not."""
+        """Return whether this is the wallet's token, expired or not."""
         return self.token_id is not None and self.token_id == token_id
 
     def split(self, amount: int, *, use_points: bool) -> tuple[int, int]:
-        """How many points and how much cash would pay an amount: points first, if at all."""
+        """Return the points and cash that would pay an amount: points first, if they are used."""
         points = min(self.points, amount) if use_points else 0
         return points, amount - points
 
     def affords(self, amount: int, *, use_points: bool) -> bool:
-        """Whether there is enough to pay an amount."""
+        """Return whether there is enough to pay an amount."""
         return self.split(amount, use_points=use_points)[1] <= self.cash
 
 
 @dataclass(slots=True)
 class Row:
     """
-    One line of the ledger; `seq` counts over all kinds, so it tells what came before what.
+    One row of the ledger; `seq` counts all kinds, so it gives the order of events.
 
-    `moves` counts how often money was moved for this row, where the money is moved and nowhere
-    else. A payment's row is the one kind that changes later: its status, its split, its refunds.
+    `moves` counts how often money moved for this row; only the code that moves the money changes
+    it. A payment's row is the only kind that changes later: its status, its split, its refunds.
     """
 
     seq: int
@@ -82,7 +82,7 @@ class Row:
 
 @dataclass(slots=True)
 class Open:
-    """How an open payment will end: after so many status queries, or at an instant (an alarm)."""
+    """How an open payment will end: after N status queries, or at an instant (an alarm)."""
 
     row: Row
     use_points: bool

@@ -1,6 +1,6 @@
-"""What the sandbox shows of its book: ledger pages, totals, one wallet.
+"""Views of the sandbox's book: ledger pages, totals, one wallet.
 
-It reads and never changes anything; it knows no HTTP beyond names and texts of a query.
+It changes nothing, and knows no HTTP except the names and texts of a query.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ class BadQuery(ValueError):
 
 def ledger(book: Book, query: dict[str, str]) -> Json:
     """
-    One page of the ledger: rows after a `seq`, at most `limit`, matching all filters given.
+    Return one page of the ledger: at most `limit` rows after a `seq` that match all filters.
 
-    `next` is the `after` of the following page, and null when there is none. The cost of a page is
-    what it passes over, so 100,000 rows are read in ten quick pages.
+    `next` is the `after` of the following page, or null. A page costs only the rows that it reads,
+    so 100,000 rows are read in ten quick pages.
     """
     unknown = sorted(query.keys() - FILTERS.keys() - {"after", "limit"})
     if unknown:
@@ -46,7 +46,7 @@ def ledger(book: Book, query: dict[str, str]) -> Json:
 
 
 def totals(book: Book) -> Json:
-    """Counts and sums over the whole ledger, and what is in the wallets now."""
+    """Return counts and totals of the whole ledger, and the current balances of the wallets."""
     counted: Counter[tuple[str, str]] = Counter()
     summed: Counter[tuple[str, str]] = Counter()
     moves: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def totals(book: Book) -> Json:
 
 
 def wallet(book: Book, shown: Wallet) -> Json:
-    """One wallet with its token, for a test to compare with what the merchant believes."""
+    """Return one wallet with its token, for a test to compare with the engine's rows."""
     binding = shown.binding
     return {
         "customer_id": shown.customer_id,

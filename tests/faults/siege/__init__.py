@@ -1,4 +1,4 @@
-"""The siege: thousands of charges while everything that can die dies, again and again.
+"""The siege: thousands of charges while every process is killed again and again.
 
     python -m tests.faults.siege [--charges 5000] [--seed S] [--short]
 
@@ -8,7 +8,7 @@ restarted and killed, PostgreSQL is shut down in order and as by a crash, and th
 delays, forges and declines a few per cent of its calls. Months pass by the test clock, in leaps
 that do not wait for the work to be done.
 
-Then it is quiet: no more faults, and the clock goes past the last horizon. The verdict is read
-from the gateway's ledger: nobody was debited twice, no period was lost, nothing is unresolved,
-refunds are right. Exit code 0 says that all of it holds.
+Then the faults end, and the clock moves past the last horizon. The verdict is read from the
+gateway's ledger: no customer was debited twice, no period was lost, nothing is unresolved, refunds
+are right. Exit code 0 says that all of it holds.
 """

@@ -66,6 +66,6 @@ def _listed(counts: Counter[str]) -> str:
 
 if __name__ == "__main__":
     for name in [name for name in os.environ if name.startswith("BILLING_")]:
-        del os.environ[name]  # whatever this person's own engine is set to
+        del os.environ[name]  # the developer's own settings
     logs.configure(level="error")
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
-"""The subscribers of a siege: who pays every month, who wants something back, who leaves.
+"""The customers of a siege: some pay every month, some get a refund, some cancel.
 
-What they ought to have paid in the end is written down here, apart from the engine's rows.
+The amounts that they should have paid are computed here, independently of the engine's rows.
 """
 
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class People:
             )
 
     def link_again(self) -> None:
-        """Whoever reads that the wallet is gone links another one; the gateway forgets the dead."""
+        """Link a new wallet for each customer whose wallet ended; the old token is deleted."""
         context = self.ground.context
         for row in self.ground.rows(
             "SELECT DISTINCT ON (customer_id) customer_id, token_sealed FROM wallets w"

@@ -1,4 +1,4 @@
-"""The course of a siege: months pass, strikes fall as the work goes on, and then it is quiet."""
+"""The course of a siege: months pass, processes are killed during the work, and then faults end."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -134,7 +134,7 @@ class Siege:
         self.say(f"month {month + 1}: {done}; {self.seconds:.0f} s")
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Let work go on, with the strikes whose time has come, until something is so."""
+        """Continue the work, with the strikes that are due, until a condition holds."""
 
         def so() -> bool:
             self.strikes.revive()

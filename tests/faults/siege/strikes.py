@@ -1,4 +1,4 @@
-"""What is struck, how often, and how; in an order that a seed draws.
+"""Which processes are killed, how often, and how; in an order drawn from the seed.
 
 It knows processes and servers and nothing of charges.
 """
@@ -67,7 +67,7 @@ class Strikes:
         self.done[what] += 1
 
     def revive(self) -> None:
-        """Start what ended by itself, as every supervisor does: a server was away at its start."""
+        """Restart processes that ended because a server was away, as a supervisor does."""
         fleet = self.ground.fleet
         for child in [*fleet.workers.values(), *fleet.beats.values()]:
             if not child.running:

@@ -50,7 +50,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether there is nothing to complain about."""
+        """Return whether no fault was found."""
         return not any(self.complaints.values())
 
 
@@ -87,7 +87,7 @@ def by_period(ledger: Iterable[Row], people: People) -> Paid:
 
 
 def doubles(paid: Paid) -> Iterator[str]:
-    """Whoever paid a period other than once."""
+    """Report the customers who paid a period more than once, or not at all."""
     for who, periods in paid.items():
         for period, rows in periods.items():
             moves = sum(row["moves"] for row in rows)
@@ -97,10 +97,10 @@ def doubles(paid: Paid) -> Iterator[str]:
 
 
 def ended_by(ledger: Iterable[Row]) -> dict[str, int]:
-    """Whom a hard decline was the last word to, and in which period.
+    """Return the customers whose charges a hard decline ended, with the period.
 
-    Whoever was sent another charge had not been told it: the answer was lost on its way, and the
-    gateway says nothing more of it later than that it failed.
+    A customer with a later charge is left out: the answer of the decline was lost, and a status
+    query says only that the charge failed.
     """
     ended = {}
     for row in ledger:
@@ -112,7 +112,7 @@ def ended_by(ledger: Iterable[Row]) -> dict[str, int]:
 
 
 def lost(paid: Paid, people: People, months: int, ended: Mapping[str, int]) -> Iterator[str]:
-    """Whoever did not pay what was due, or paid what was not."""
+    """Report the customers who did not pay a due amount, or paid one that was not due."""
     for who, periods in paid.items():
         left = people.left_in.get(who)
         if left is None:
@@ -135,7 +135,7 @@ def refused(ledger: Iterable[Row], people: People) -> Iterator[str]:
 
 
 def ends(ground: Ground, people: People, ended: Mapping[str, int]) -> Iterator[str]:
-    """Subscriptions that ended though nobody wanted it, or did not though somebody did."""
+    """Report the subscriptions that ended without a cause, or did not end despite one."""
     rows = ground.rows("SELECT customer_id FROM subscriptions WHERE ended_at IS NOT NULL")
     for who in {row.customer_id for row in rows} ^ {*people.left_in, *ended}:
         wanted = who in people.left_in or who in ended
@@ -165,7 +165,7 @@ def open_here(ground: Ground, ended: Mapping[str, int]) -> Iterator[str]:
 
 
 def refunds(ledger: Iterable[Row], paid: Paid, people: People) -> Iterator[str]:
-    """Whoever got back other than was agreed."""
+    """Report the customers whose refunds differ from what was requested."""
     given: Counter[str] = Counter()
     for row in ledger:
         if row["kind"] == "refund" and row["moves"]:

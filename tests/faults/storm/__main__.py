@@ -31,7 +31,7 @@ COUNTED: Mapping[str, str | tuple[str, ...]] = {
 
 
 def main() -> int:
-    """Play the seeds that were asked for, and print what they came to."""
+    """Run the requested seeds, and print their results."""
     ask = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
     ask.add_argument("--seeds", type=int, default=200, help="how many seeds (200)")
     ask.add_argument("--from", type=int, default=1, dest="first", help="the first seed (1)")

@@ -1,7 +1,7 @@
-"""What people do, at good and bad moments: operators, customers, and whoever holds the switch.
+"""Actions of operators and customers at any moment, also with the kill switch.
 
-An operator who did not see an answer clicks again, with the same key. They know the gateway's
-ledger when they resolve a charge, and nothing else that the engine does not.
+An operator who got no answer repeats the command with the same key. To resolve a charge operators
+know the gateway's ledger, but otherwise no more than the engine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ ACTS: Mapping[str, int] = {
 
 
 class People:
-    """Everybody who does something by hand."""
+    """All people who act by hand."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -80,7 +80,7 @@ class People:
             self.subscribe(self._customers[number % CUSTOMERS])
 
     def act(self) -> None:
-        """Let somebody do something."""
+        """Run one action of a person."""
         linked = self._some("SELECT customer_id FROM wallets WHERE status = 'active' ORDER BY 1")
         anybody = self._rng.choice(self._customers)
         who = linked["customer_id"] if linked and self._rng.random() < 0.7 else anybody
@@ -109,7 +109,7 @@ class People:
         deeds[name]()
 
     def _most_wanted(self) -> str | None:
-        """What has to happen for the storm to have somebody to meet."""
+        """Return the act that is needed first, so that there are wallets and subscriptions."""
         [row] = self._world.databases.rows("""
             SELECT (SELECT count(*) FROM subscriptions
                     WHERE status IN ('trialing', 'active', 'past_due')) AS bill,
@@ -124,7 +124,7 @@ class People:
         self._world.ledger.top_up(who, self._rng.choice([RICH, RICH, -RICH, 40_000]))
 
     def _do(self, what: str, deed: Any) -> str:
-        """Click; and when nothing is seen to happen, perhaps click again."""
+        """Run a command, and perhaps repeat it when it gave no answer."""
         self._world.note(f"({what})")
         end = self._world.run(what, deed)
         if end in {"killed", "cut"} and self._rng.random() < 0.6:
@@ -200,7 +200,7 @@ class People:
             self._do(what, lambda c: operations.retry_invoice(c, row["id"], BY, request))
 
     def react(self, ids: Sequence[UUID]) -> None:
-        """Something broke: somebody voids or cancels what was being charged."""
+        """After a failure, void or cancel what was being charged."""
         row = self._some(
             "SELECT id, subscription_id FROM invoices WHERE id = ANY(%(ids)s) AND status = 'open'"
             " ORDER BY id",
@@ -258,7 +258,7 @@ class People:
         self._do(f"cancel {self._world.name(ending_one)} {at} {policy}", deed)
 
     def _pause(self) -> None:
-        """Pause one that bills, or let a paused one go on."""
+        """Pause an active subscription, or resume a paused one."""
         row = self._some(
             "SELECT id, status FROM subscriptions WHERE status IN ('active', 'past_due',"
             " 'trialing', 'paused') ORDER BY id"
@@ -379,7 +379,7 @@ class People:
                 )
 
     def make_peace(self) -> None:
-        """Let everybody have money, and finish what they began."""
+        """Fill all wallets, and finish all started actions."""
         self.start_charging()
         for who in self._customers:
             self._world.ledger.top_up(who, RICH)

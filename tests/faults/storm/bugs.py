@@ -54,7 +54,7 @@ def claim_after_the_call(_world: World, undo: ExitStack) -> None:
 
 
 def no_rule_against_a_second_charge(world: World, undo: ExitStack) -> None:
-    """The unique index is gone, and so are the looks before a charge."""
+    """The unique index is missing, and so are the checks before a charge."""
     world.databases.write("DROP INDEX charges_one_unresolved")
 
     def rewrite(statement: str) -> str:

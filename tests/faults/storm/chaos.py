@@ -1,6 +1,6 @@
-"""Where and how often things break: kills between any two steps, cuts at the commit, meddling.
+"""Where and how often faults happen: kills between any two steps, lost commits, other processes.
 
-It wraps the database, the pool of threads and the gateway from outside; the engine is not told.
+It wraps the database, the pool of threads and the gateway from outside; the engine is unchanged.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ class Crash(BaseException):  # not Exception: nothing in the process may catch a
 
 
 class Chaos:
-    """Decides at each point whether the process dies, loses its connection, or is meddled with."""
+    """Decides at each point whether the process dies, loses its connection, or others act."""
 
     def __init__(self, rng: Random) -> None:
         self.on = False
@@ -104,7 +104,7 @@ def _lose_patience(connection: Any, _record: Any) -> None:
 
 
 class Lazy(Future[T]):
-    """A call that happens when somebody wants its result, in the thread that wants it."""
+    """A call that runs when its result is requested, in the requesting thread."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Desk(Executor):
     """The thread beside, without a thread: what it is given happens at once."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do it. What kills it kills the process; an error is told to who asks for the result."""
+        """Run it. A kill ends the process; an error is raised where the result is requested."""
         done: Future[T] = Future()
         try:
             done.set_result(fn(*args, **kwargs))

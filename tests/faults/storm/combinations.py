@@ -1,4 +1,4 @@
-"""What people do in combination: planned things that meet other plans, amounts, coupons, starts.
+"""Combined actions of people: intents together with other intents, amounts, coupons and starts.
 
 These are the acts of wide storms, which draw from chances of their own: the seeds of the others
 stay as they were. Each act asks the oracle to look at what it may have broken.
@@ -66,7 +66,7 @@ class Combinations:
             )
 
     def act(self) -> None:
-        """Let somebody do one of these things."""
+        """Run one of these actions."""
         [name] = self._rng.choices(list(ACTS), list(ACTS.values()))
         deeds: dict[str, Callable[[], None]] = {
             "part of a refund": self._refund,
@@ -108,7 +108,7 @@ class Combinations:
     # --- money -------------------------------------------------------------------------------
 
     def _refund(self) -> None:
-        """Give back the whole of a paid invoice, what was credited of it, or a part."""
+        """Refund a paid invoice in full, its credited part, or another part."""
         row = self._some("""
             SELECT i.id, i.amount, coalesce((SELECT sum(c.amount) FROM credits c
                 WHERE c.invoice_id = i.id), 0)::bigint AS given
@@ -127,7 +127,7 @@ class Combinations:
             )
 
     def _pay_out(self) -> None:
-        """Pay out a balance that a payment stands behind; where there is none, make one first."""
+        """Pay out credit that came from a payment; create such credit first if there is none."""
         if self._some(_BALANCES) is None:
             row = self._some(_PAID_AHEAD, now=self._world.clock.now())
             if row is not None:
@@ -224,7 +224,7 @@ class Combinations:
             self._oracle.resumes_on(row["id"], until)
 
     def _resume(self) -> None:
-        """Go on at once, with a period that begins now; pause first if nobody is paused."""
+        """Resume at once with a period that begins now; if none is paused, pause one first."""
         row = self._one("status = 'paused'")
         if row is None:
             row = self._one("status IN ('active', 'trialing') AND next_due_at IS NOT NULL")
@@ -243,7 +243,7 @@ class Combinations:
             )
 
     def _start_long_ago(self) -> None:
-        """Mistype the year of a start: nobody asked for what would be charged at once."""
+        """Mistype the year of a start, which would charge many past periods at once."""
         who = self._some("SELECT id FROM customers ORDER BY id")
         plan = self._some("SELECT code FROM plans ORDER BY code")
         if who is None or plan is None:
@@ -266,7 +266,7 @@ class Combinations:
     # --- what should not be possible ---------------------------------------------------------
 
     def _resolve(self) -> None:
-        """Say of a charge that was sent just now that it was declined, which nobody can know."""
+        """Resolve a charge that was just sent as declined, which no operator can know yet."""
         row = self._some(
             """
             SELECT id, gateway_number FROM charges WHERE parked_at IS NULL
@@ -281,7 +281,7 @@ class Combinations:
             )
 
     def _poison(self) -> None:
-        """Spoil one row, as a bad import or a lost key would; the others go on all the same."""
+        """Corrupt one row, as a bad import or a lost key would; the others must not be affected."""
         if len(self._healing) >= POISONED_MAX:
             return
         table, column = self._rng.choice(
@@ -313,13 +313,13 @@ class Combinations:
         self._healing.append((heal, {"value": row["value"], "id": row["id"], "spoilt": spoilt}))
 
     def _release(self) -> None:
-        """Let go on what was set aside; what is spoilt still is set aside anew."""
+        """Release held rows; rows that are still corrupt are held again."""
         for kind in Kind:
             if self._world.databases.rows(f"SELECT 1 FROM {kind}s WHERE held_at IS NOT NULL"):
                 self._do(f"release {kind}s", lambda c, k=kind: isolation.release(c, k, None, BY))
 
     def heal(self) -> None:
-        """Put spoilt rows right, and let go on what was set aside for them."""
+        """Repair corrupt rows, and release them."""
         for statement, parameters in self._healing:
             self._world.databases.write(statement, **parameters)
         self._healing.clear()

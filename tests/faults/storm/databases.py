@@ -1,4 +1,4 @@
-"""Databases of one storm: a fresh one, copies of an older state, and a reader nothing breaks.
+"""Databases of one storm: a new one, copies of an older state, and a reader without faults.
 
 It knows no table but by the statements that it is given.
 """
@@ -27,7 +27,7 @@ SAME_INSTALLATION = "UPDATE engine SET installation_id = '5707a11e-0d15-4a57-9c5
 
 
 class Databases:
-    """Makes, copies and drops databases, and reads the present one without any misfortune."""
+    """Makes, copies and drops databases, and reads the current one without faults."""
 
     def __init__(self, servers: Servers, admin: psycopg.Connection) -> None:
         self._servers = servers
@@ -52,7 +52,7 @@ class Databases:
         self._connection().execute(statement.encode(), parameters or None)
 
     def snapshot(self) -> str:
-        """Copy the present database, which nobody may be connected to."""
+        """Copy the current database, which must have no connections."""
         self._let_go()
         return self._copy(self.name)
 

@@ -1,6 +1,6 @@
-"""The scripted gateway: the engine's `Gateway` protocol over a ledger in memory, with misfortunes.
+"""The scripted gateway: the engine's `Gateway` protocol over a ledger in memory, with faults.
 
-Which misfortune meets a call is drawn from the seed. It knows no rows and no services.
+The fault of each call is drawn from the seed. It knows no rows and no services.
 """
 
 import json
@@ -65,7 +65,7 @@ Point = Callable[[str], None]
 
 
 class StormGateway:
-    """Calls the ledger, or does not, and says what it likes about it."""
+    """Calls the ledger, or does not, and gives any answer."""
 
     def __init__(self, ledger: Ledger, rng: Random, clock: Clock, note: Callable[[str], None],
                  name: Callable[[str], str]) -> None:  # fmt: skip
@@ -91,7 +91,7 @@ class StormGateway:
         return json.dumps(said, sort_keys=True).encode()
 
     def pay(self, payment: SealedPayment) -> Outcome:
-        """Take a payment with whatever happens on the way."""
+        """Take a payment, with the faults drawn for it."""
         self._watch(payment)
         self.point("before call")
         outcome = self._pay(payment)
@@ -220,7 +220,7 @@ class StormGateway:
         return Succeeded() if refund.status == SUCCESS else Declined(Fault.OTHER, "failed")
 
     def refund(self, order: RefundOrder) -> RefundOutcome:
-        """Give money back with whatever happens on the way."""
+        """Take a refund, with the faults drawn for it."""
         self.point("before call")
         outcome = self._refund(order)
         self._note(f"refund {order.amount} of {self._name(order.number)}: {_said(outcome)}")

@@ -1,6 +1,6 @@
 """The gateway's own truth: accounts, tokens, payments and refunds, and the rules between them.
 
-It knows nothing of the engine, of misfortunes on the way, or of chance.
+It knows nothing of the engine, of faults, or of chance.
 """
 
 import json
@@ -26,7 +26,7 @@ SUCCESS, FAILED, PENDING, EXPIRED = "SUCCESS", "FAILED", "PENDING", "TOKEN_EXPIR
 
 @dataclass
 class Account:
-    """A customer's OVO account, its tokens, and the link that waits for a yes."""
+    """A customer's OVO account, its tokens, and the link that waits for its confirmation."""
 
     cash: int
     tokens: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Fate:
     status: str = SUCCESS
     fault: Fault | None = None
     end: str | None = None  # what a payment that is open, or a FAILED that is not final, becomes
-    queries: int | None = None  # after so many questions
+    queries: int | None = None  # after this many status queries
     ends_at: datetime | None = None  # or then
     hidden_until: datetime | None = None  # until then a question is answered "not found"
 
@@ -70,7 +70,7 @@ class Payment:
 
     @property
     def kept(self) -> int:
-        """Rupiah that were taken and not given back."""
+        """Return the rupiah that were taken and not refunded."""
         return self.amount * self.moves - self.refunded
 
 
@@ -116,7 +116,7 @@ class Ledger:
         self.put_in += change
 
     def confirm(self, customer: str) -> bool:
-        """Let the customer say yes to the link that waits; the token before it is dead."""
+        """Confirm the waiting link; the previous token ends."""
         account = self.accounts[customer]
         if not account.link_waits:
             return False
@@ -135,7 +135,7 @@ class Ledger:
     # --- payments ----------------------------------------------------------------------------
 
     def pay(self, sealed: SealedPayment, fate: Fate) -> Outcome:
-        """Take a payment, or answer one that was seen before as it was answered then."""
+        """Take a payment; a repeated one gets its first answer."""
         earlier = self.by_request.get(sealed.request_id)
         if earlier is not None:
             if earlier.body == sealed.body:
@@ -188,7 +188,7 @@ class Ledger:
                 self.end(payment, payment.fate.end or FAILED)
 
     def question(self, payment: Payment) -> None:
-        """Somebody asks: a payment that ends by questions comes nearer to its end."""
+        """Answer a status query; some payments end after a number of queries."""
         if payment.fate.queries is None or payment.fate.end is None or payment.moves:
             return
         payment.queries += 1

@@ -1,4 +1,4 @@
-"""What wide storms are held to besides the verdict: money given back, paid days, and plans made.
+"""Checks of wide storms in addition to the verdict: refunds, paid days, and intents.
 
 It looks at the rows while the storm rages, since a row that was changed does not tell what it
 was; and at the end it compares them with the gateway's ledger. It knows no service.
@@ -29,7 +29,7 @@ PLANNED = {
 
 
 class Oracle:
-    """An idea of its own of what was paid for and what was planned."""
+    """An independent record of paid days and intents."""
 
     def __init__(self, world: World) -> None:
         self.ends_with_a_period: set[UUID] = set()
@@ -46,7 +46,7 @@ class Oracle:
         self._told.append(finding)
 
     def failed(self, what: str, error: Exception) -> None:
-        """One row that is spoilt may fail by itself, and never a whole tick or message."""
+        """A corrupt row may fail alone, but never a whole tick or message."""
         finding = f"ISOLATION: {what.split(maxsplit=1)[0]} failed: {type(error).__name__}"
         if finding not in self._told:
             self.tell(finding)
@@ -54,7 +54,7 @@ class Oracle:
     # --- during the storm --------------------------------------------------------------------
 
     def look(self) -> None:
-        """Note where periods end, before anybody cuts them, and whether pauses end on time."""
+        """Record the ends of periods before they are cut, and whether pauses end on time."""
         if len(self._world.restores) != self._restores:
             self._restores = len(self._world.restores)
             self._ends.clear()
@@ -70,7 +70,7 @@ class Oracle:
         self._resumes[subscription] = at
 
     def expects_no_resume_of(self, subscription: UUID) -> None:
-        """Something else was decided: the date of the pause's end is nothing to hold on to."""
+        """Another decision was made: the date of the pause's end is not checked any more."""
         self._resumes.pop(subscription, None)
 
     def _look_at_resumes(self) -> None:
@@ -98,7 +98,7 @@ class Oracle:
 
     @contextmanager
     def plans_are_kept(self, subscription: UUID) -> Iterator[None]:
-        """Whatever was planned is planned still, or an event tells what became of it."""
+        """Each intent is still there, or an event says what happened to it."""
         before, last = self._planned(subscription), self._last_event()
         yield
         after = self._planned(subscription)
@@ -148,7 +148,7 @@ class Oracle:
         """Everything that is wrong by this idea."""
         yield from self._told
         if self._world.restores:
-            return  # what was forgotten is held against nobody here
+            return  # lost rows are not counted here
         kept = Counter[UUID]()
         yield from self._money(kept)
         yield from self._cut_periods(kept)
@@ -157,9 +157,9 @@ class Oracle:
         yield from self._trials()
 
     def _money(self, kept: Counter[UUID]) -> Iterator[str]:
-        """Of each invoice no more is given back than was taken, and no credit is lost.
+        """No invoice has more refunded than was taken, and no credit is lost.
 
-        `kept` is told what of each invoice was neither given back nor credited.
+        `kept` receives what was neither refunded nor credited of each invoice.
         """
         world, back, taken = self._world, Counter[UUID](), Counter[UUID]()
         invoice_of = {
@@ -187,7 +187,7 @@ class Oracle:
                 )
 
     def _cut_periods(self, kept: Counter[UUID]) -> Iterator[str]:
-        """Days of a paid period that was cut are given back or credited, and all of them."""
+        """All days cut from a paid period are refunded or credited."""
         for row in self._world.databases.rows(_CUT):
             end = self._ends.get(row["id"])
             if end is None or end <= row["period_end"] or not row["amount"]:
@@ -198,7 +198,7 @@ class Oracle:
             if not unused:
                 continue
             name = self._world.name(row["id"])
-            # What a coupon paid is nobody's to get back, and neither are extras.
+            # What a coupon paid is not returned, and neither are extras.
             days = max(row["amount"] - row["extras"], 0)
             if not row["settled"] and prorate(days, unused, whole):
                 yield f"PAID DAYS: {name}: {unused} of {whole} days were cut, and nothing came back"
@@ -211,7 +211,7 @@ class Oracle:
                 )
 
     def _planned_ends(self) -> Iterator[str]:
-        """Who cancelled at the end of what was paid had all of it, and paid for nothing after."""
+        """A customer who canceled at period end had all paid days and paid no later ones."""
         for row in self._world.databases.rows(_ENDED, ids=list(self.ends_with_a_period)):
             if not row["settled"]:
                 name = self._world.name(row["invoice_id"])
@@ -233,7 +233,7 @@ class Oracle:
                 )
 
     def _trials(self) -> Iterator[str]:
-        """A trial is as long as it was promised, and a pause takes nothing of it nor adds to it."""
+        """A trial has its promised length; a pause does not change it."""
         for row in self._world.databases.rows(_TRIALS):
             wanted = row["due_at"] + row["paused"]
             if abs(row["period_start"] - wanted) > ROUNDING:

@@ -1,4 +1,4 @@
-"""What stands before the gateway says: pages of proxies, firewalls and load balancers.
+"""Pages of the proxies, firewalls and load balancers in front of the gateway.
 
 They are read by the engine's own reader of answers, which has to say that they settle nothing.
 """

@@ -1,4 +1,4 @@
-"""One seed from the first subscription to the last word: storm, calm, and a result.
+"""One seed from the first subscription to its result: storm, calm, and verdict.
 
 It says how much happens and in what mixture; what is right is said by the verdict.
 """
@@ -107,7 +107,7 @@ class Storm:
         return len(self.world.gateway.first_sent) >= CHARGES_MIN and killed >= CRASHES_MIN
 
     def _round(self) -> None:
-        """Some time, some ticks, some messages, and somebody who does something."""
+        """Let some time pass, with ticks, messages and an action of a person."""
         rng = self._rng
         self._pass_time()
         due = self.work.due()
@@ -155,7 +155,7 @@ class Storm:
         return cast("datetime | None", row["min"])
 
     def _meanwhile(self) -> None:
-        """What another process, or somebody at a keyboard, does between two steps of this one."""
+        """Run an action of another process or person between two steps of this one."""
         rng = self._rng
         roll = rng.random()
         if roll < 0.25:
@@ -172,12 +172,12 @@ class Storm:
     # --- the calm ----------------------------------------------------------------------------
 
     def _calm(self) -> list[str]:
-        """No more misfortune: what is due gets done, what is parked gets resolved."""
+        """End the faults: due work is done, and parked rows are resolved."""
         world = self.world
         world.chaos.on, world.gateway.calm, self.work.orderly = False, True, True
         world.clock.skew = timedelta(0)
         world.note("CALM")
-        # The breaker has spoken: somebody looked, and found that the gateway means what it says.
+        # The breaker stopped charging: an operator checked that the gateway's answers are right.
         world.configure(breaker_share_percent=0)
         self.people.make_peace()
         if self.combinations is not None:
@@ -236,7 +236,7 @@ def run_seed(
                 {**BUGS, **WIDE_BUGS}[bug](storm.world, undo)
             try:
                 result.findings = storm.play()
-            except Exception:  # noqa: BLE001 - whatever the engine raises is a finding
+            except Exception:  # noqa: BLE001 - any exception of the engine is a finding
                 result.findings = [f"the engine raised: {traceback.format_exc()}"]
             result.trace, result.trace_hash = storm.world.trace, storm.world.trace_hash
             result.met = _met(storm)

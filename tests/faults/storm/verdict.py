@@ -43,7 +43,7 @@ class Records:
             )
         }
         self.skipped = read("SELECT * FROM events WHERE kind = 'period.skipped'")
-        # A refund that the gateway declined, or of which nobody can tell, is for a person to see.
+        # A declined refund, or one that stays unknown, is left to an operator.
         self.left_to_people: Counter[UUID] = Counter()
         for row in self.refunds.values():
             if row["status"] in GIVEN_UP or row["parked_at"] is not None:
@@ -175,7 +175,7 @@ def _money_by_status(world: World, records: Records) -> Iterator[str]:
 
 
 def _nothing_after_the_end(world: World, records: Records) -> Iterator[str]:
-    """What was first sent after a cancel had been confirmed is given back."""
+    """A charge that was first sent after a confirmed cancellation is refunded."""
     for payment in world.ledger.payments.values():
         charge = records.charges.get(payment.number)
         if charge is None or not payment.moves:
@@ -188,7 +188,7 @@ def _nothing_after_the_end(world: World, records: Records) -> Iterator[str]:
 
 
 def _periods(world: World, records: Records) -> Iterator[str]:
-    """Promise 2, with the calendar asked anew."""
+    """Promise 2, with the calendar computed again."""
     covered: dict[UUID, Counter[int]] = defaultdict(Counter)
     for invoice in records.invoices.values():
         if invoice["change_index"] == 0:
@@ -246,13 +246,13 @@ def _pays(records: Records, payment: Payment) -> bool:
 
 
 def _events(world: World, records: Records) -> Iterator[str]:
-    """Each end was told of once, and each time a charge was turned away; late news may follow."""
+    """Each end has one event, and so has each rejected charge; late news may follow."""
     for number, charge in records.charges.items():
         told = records.told[charge["id"]]
         ends = {kind: told[kind] for kind in FINAL if told[kind]}
         right = {charge["status"]: 1} if charge["status"] in FINAL else {}
         if charge["turned_away"]:
-            # It is sent again as it is, so that being turned away may come before another end.
+            # It is sent again unchanged, so that a rejection may come before another end.
             right["unsent"] = charge["turned_away"]
         if charge["sends"] > 1:
             # So may the belief that the gateway never had it, which is a decline of its own.
@@ -283,7 +283,7 @@ A_PERSON_ERRED = "an operator said"
 
 
 def _nothing_due(world: World) -> Iterator[str]:
-    """The engine's own audit finds nothing but what a gateway that never answers leaves behind."""
+    """The engine's audit finds only what a gateway that never answers leaves behind."""
     found: list[str] = []
 
     def deed(context: Any) -> None:

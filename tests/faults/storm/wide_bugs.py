@@ -1,4 +1,4 @@
-"""Deliberate bugs that only a wide storm meets: one for each rule that combinations may break.
+"""Deliberate bugs that only a wide storm finds: one for each rule that combinations may break.
 
 They are mistakes that passed every test of one feature alone. Nothing here is used by the engine.
 """
@@ -24,7 +24,7 @@ from tests.faults.storm.world import World, put
 
 
 def cut_days_are_kept(_world: World, undo: ExitStack) -> None:
-    """A paid period that is cut ends, and its unused days are nobody's."""
+    """A paid period is cut, and its unused days are neither refunded nor credited."""
 
     def give(*_args: Any) -> int:
         return 0
@@ -71,7 +71,7 @@ def pause_takes_the_period_it_ends_with(_world: World, undo: ExitStack) -> None:
 
 
 def any_start_is_meant(_world: World, undo: ExitStack) -> None:
-    """A start of long ago is billed at once without a person's word."""
+    """A start far in the past is billed at once without `backdate`."""
 
     def check_start(*_args: Any, **_options: Any) -> dict[str, Any]:
         return {}
@@ -80,7 +80,7 @@ def any_start_is_meant(_world: World, undo: ExitStack) -> None:
 
 
 def pages_are_final(_world: World, undo: ExitStack) -> None:
-    """A page of whoever stands before the gateway is a decline, and nobody asks before a retry."""
+    """A page of a proxy counts as a decline, and no status query precedes a retry."""
     right = refusals.judged
 
     def judged(*args: Any, **options: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What workers and beat do: ticks that find what is due, and messages that may go astray.
+"""The work of workers and beat: ticks that find due work, and messages that may be lost.
 
-The mail is a list: messages are lost, doubled, late, out of order, and delivered again when the
+The queue is a list: messages are lost, doubled, late, out of order, and delivered again when the
 process that had them was killed. It decides nothing about money.
 """
 
@@ -135,7 +135,7 @@ class Work:
         rng, later = self._world.rng, []
         for _ in range(len(self.mail)):
             if not self.mail:
-                break  # somebody else took what was left
+                break  # another worker took the rest
             at = 0 if self.orderly else rng.randrange(len(self.mail))
             message = self.mail.pop(at)
             if rng.random() < share:

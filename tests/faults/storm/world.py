@@ -97,9 +97,9 @@ class World:
     def run(
         self, what: str, deed: Callable[[Context], Any], heat: float = 1.0, *, asked: bool = True
     ) -> str:
-        """Let a process do something; returns done, killed, cut, refused or failed.
+        """Run an action of a process; returns done, killed, cut, refused or failed.
 
-        Only what somebody `asked` for can be refused: for a worker a refusal is an error.
+        Only an action that a person `asked` for can be refused: for a worker a refusal is an error.
         """
         if self._depth == 0:
             self._dawdled = timedelta(0)
@@ -133,14 +133,14 @@ class World:
         return end
 
     def _meddle(self) -> None:
-        """Let another process do something while this one stands between two steps."""
+        """Run an action of another process while this one is between two steps."""
         if self._depth > MEDDLING_DEPTH:
             return
         self.met["meddled"] += 1
         self.meanwhile()
 
     def _context(self) -> Context:
-        """What a process that has just started puts together; it remembers nothing."""
+        """Build the context of a process that has just started, without earlier state."""
         depth = self._depth
         if depth not in self._databases:
             database = StormDatabase(self.databases.url, self.chaos, impatient=depth > 0)
@@ -163,7 +163,7 @@ class World:
     # --- time --------------------------------------------------------------------------------
 
     def pass_time(self, step: timedelta) -> None:
-        """Let time go by; while a process stands between two steps, only a little."""
+        """Let time pass; only a little while a process is between two steps."""
         if self._depth > 0:
             step = min(step, DAWDLING_MAX - self._dawdled)
             self._dawdled += step
@@ -193,7 +193,7 @@ class World:
         self.note("the database is backed up")
 
     def restore(self) -> None:
-        """Put the backup in the database's place. The gateway forgets nothing."""
+        """Restore the backup. The gateway keeps its newer state."""
         if self._snapshot is None:
             return
         self._disconnect()
