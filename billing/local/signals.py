@@ -16,7 +16,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.hurry = threading.Event()
-        self._ending = False
+        self._struck_once = self._ending = False
         self._before: dict[signal.Signals, Any] = {}
 
     def listen(self) -> None:
@@ -26,6 +26,11 @@ class Signals:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._struck)
+
+    def check(self) -> None:
+        """Raise an interrupt again that came to nothing: Python drops one in a destructor."""
+        if self._struck_once and not self._ending:
+            raise KeyboardInterrupt
 
     def end_begins(self) -> None:
         """Stop interrupting: from now on a signal only shortens the shutdown."""
@@ -44,4 +49,5 @@ class Signals:
         if self._ending:
             self.hurry.set()
         else:
+            self._struck_once = True
             raise KeyboardInterrupt

@@ -104,6 +104,7 @@ class Stack:
 
     def wait(self, pause_seconds: float = 0.25) -> None:
         """Wait, until a signal raises KeyboardInterrupt; for a caller with a view."""
+        self._signals.check()
         Event().wait(pause_seconds)
 
     def hurry(self) -> None:
@@ -112,6 +113,7 @@ class Stack:
 
     def say(self, text: str) -> None:
         """Report progress; a closed terminal must not stop the shutdown."""
+        self._signals.check()
         if self._tell is not None:
             with suppress(OSError):
                 self._tell(text)
