@@ -42,8 +42,9 @@ class Shown:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """The name and the text of each page whose commands people type."""
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))):
+    """The name and the text of each page that people read to use or change the engine."""
+    papers = (ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))
+    for path in (*papers, *sorted(ROOT.glob("docs/*.md"))):
         yield str(path.relative_to(ROOT)), path.read_text()
 
 

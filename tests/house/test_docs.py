@@ -3,11 +3,16 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from billing.config import Settings
+from billing.domain.charge import ASK_AFTER
+from billing.domain.dunning import TECHNICAL_WAITS, UNSENT_WAITS
+from billing.services.collecting.charging import GROUP, LOOK_SECONDS, LOOKS
+from billing.services.context import LEASE_SECONDS
 from tests.house import settings_page
 from tests.house.tree import ROOT, commands
 
@@ -16,6 +21,37 @@ ROW = re.compile(r"^\| `(BILLING_[A-Z_]+)` \| (.*?) \| .+ \|$", re.MULTILINE)
 CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 PLACE = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+
+
+def minutes(wait: timedelta) -> int:
+    """A wait in minutes."""
+    return int(wait.total_seconds()) // 60
+
+
+QUERIES = (
+    f"after {int(ASK_AFTER[0].total_seconds())} s, {minutes(ASK_AFTER[1])} min,"
+    f" {minutes(ASK_AFTER[2]) // 60} h, then daily"
+)
+HORIZON = Settings.model_fields["not_found_horizon_seconds"].default // 60
+UNSENT = [minutes(wait) for wait in UNSENT_WAITS]
+TECHNICAL = [minutes(wait) for wait in TECHNICAL_WAITS]
+HOURS = [str(wait // 60) for wait in TECHNICAL[1:]]
+FIGURES = [
+    ("README.md", QUERIES),
+    ("README.md", f"believed after {HORIZON} minutes"),
+    ("docs/failures.md", QUERIES),
+    ("docs/failures.md", f"believed after {HORIZON} min,"),
+    ("docs/failures.md", f"after {UNSENT[0]}, {UNSENT[1]}, {UNSENT[2]} min, then hourly"),
+    ("docs/failures.md", f"its lease of {LEASE_SECONDS} s"),
+    ("docs/operations.md", f"older than {HORIZON} minutes"),
+    (
+        "docs/dunning.md",
+        f"after {TECHNICAL[0]} minutes, {', '.join(HOURS[:-1])} and {HOURS[-1]} hours",
+    ),
+    ("docs/performance.md", f"wait up to {LOOKS * LOOK_SECONDS * 1000:.0f} ms for others"),
+    ("docs/performance.md", f"up to {GROUP} of them"),
+]
+"""What pages say of waits and sizes, with the values of the code."""
 
 
 def pages() -> str:
@@ -75,6 +111,12 @@ def test_defaults_in_sentences_are_those_of_the_code() -> None:
         for number, name in named
         if number != settings_page.default(Settings.model_fields[name.lower()])
     ] == []
+
+
+@pytest.mark.parametrize(("page", "text"), FIGURES)
+def test_figures_on_pages_are_those_of_the_code(page: str, text: str) -> None:
+    """A wait, a limit or a size that a page names has the value that the code has."""
+    assert text in " ".join((ROOT / page).read_text().split())
 
 
 def test_readme_is_short() -> None:

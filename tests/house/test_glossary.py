@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from billing import cli
 from billing.config import Settings
 from billing.store import tables
+from tests.house.shown import pages
 from tests.house.tree import PACKAGES, ROOT, commands, modules
 
 PAGE = ROOT / "docs" / "glossary.md"
@@ -168,6 +169,19 @@ def test_messages_use_the_words_of_the_glossary() -> None:
 
     assert len(found) > 500
     assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
+
+
+def test_pages_use_the_words_of_the_glossary() -> None:
+    """No sentence of a page has a word of the "not" column; code marks hold names."""
+    found = {
+        f"{name}:{number}": wrong
+        for name, text in pages()
+        if name != "docs/glossary.md"
+        for number, line in enumerate(text.splitlines(), 1)
+        if (wrong := ruled_out(re.sub(r"`[^`]+`", " ", line)))
+    }
+
+    assert found == {}
 
 
 def test_words_that_are_ruled_out_are_found() -> None:
