@@ -51,9 +51,9 @@ plans or moves an intent. "End" means a cancellation here.
 
 """
 FOOT = """
-While an intent is overdue because a tick is late, every action is refused until the intent has taken
-effect. Only a cancellation is accepted: an overdue end takes effect first, as of its own date and
-with its own refund, and then nothing is left to cancel.
+While an intent is overdue because a tick is late, every action is refused until the intent has
+taken effect. Only a cancellation is accepted: an overdue end takes effect first, as of its own date
+and with its own refund, and then nothing is left to cancel.
 
 ## Periods that are not billed
 
