@@ -24,6 +24,8 @@ NOUNS = {
     "refund", "subscription", "wallet",
 }  # fmt: skip
 """With what events and log lines begin."""
+KNOWN = NOUNS | {"charging", "dunning", "gateway", "keys", "message", "period", "settling"}
+"""The same, with the nouns that only the log or few events have."""
 SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""
 QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
@@ -189,3 +191,48 @@ def test_words_that_are_ruled_out_are_found() -> None:
     assert ruled_out("charge.written_off") == ["written off"]
     assert ruled_out("Money is given back.") == ["given back"]
     assert ruled_out("no_bills") == []
+
+
+def constants() -> set[str]:
+    """Every text that the code has by itself, such as the value of an enum."""
+    return {
+        node.value
+        for module in modules(*PACKAGES)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def made_names() -> list[str]:
+    """Patterns of the names that code puts together, such as `refund.{status}` or `{kind}.held`."""
+    found = []
+    for module in modules(*PACKAGES):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    str(part.value) if isinstance(part, ast.Constant) else ""
+                    for part in node.values
+                ]
+                text = "".join(parts)
+                if re.fullmatch(r"[a-z_]*\.[a-z_]*", text) and text != ".":
+                    found.append("".join(re.escape(part) or "([a-z_]+)" for part in parts))
+    return found
+
+
+def test_events_that_pages_name_exist() -> None:
+    """An event or log line that a page names is written by the code."""
+    written, words, made = set(dotted(PACKAGES, KNOWN)), constants(), made_names()
+    texts = [*pages(), *((name, (ROOT / name).read_text()) for name in ("CHANGELOG.md",))]
+    named = {
+        (page, name)
+        for page, text in texts
+        for name in re.findall(r"`([a-z]+\.[a-z]+(?:_[a-z]+)*)`", text)
+        if name.partition(".")[0] in KNOWN and not name.endswith(".py")
+    }
+
+    def is_made(name: str) -> bool:
+        found = (re.fullmatch(like, name) for like in made)
+        return any(each and set(each.groups()) <= words for each in found)
+
+    assert len({name for _, name in named}) > 40
+    assert [each for each in sorted(named) if each[1] not in written and not is_made(each[1])] == []
