@@ -1,4 +1,4 @@
-"""The command lines that the pages show, with the output below them. It judges nothing."""
+"""The command lines that the pages show, with the output below them. It checks nothing itself."""
 
 import re
 import shlex
