@@ -12,7 +12,7 @@ from tests.house.tree import ROOT
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 PAGES = (
-    "README.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md",
     *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
 )  # fmt: skip
 TEXT = architecture_page.PAGE.read_text()
