@@ -1,4 +1,4 @@
-"""Every command helps, and every command line that a page shows can be typed as it stands.
+"""Every command's help has an example that works, a typo gets a suggestion, pages show what works.
 
 Of the lines that pages show, those that need no server are run, and all others are run up to the
 settings that they lack.
