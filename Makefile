@@ -13,7 +13,7 @@ SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.done ## make the virtual environment (once; everything below does it by itself)
+setup: $(VENV)/.done ## create the virtual environment (once; every target below does it by itself)
 
 $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -23,7 +23,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: setup ## start everything here, with a pretend gateway, and watch (Ctrl-C ends it)
+run: setup ## start everything on this machine with a simulated gateway (Ctrl-C ends it)
 	@$(BIN)/billing up
 
 demo: setup ## play a year for 120 subscribers and compare with the gateway's ledger
@@ -45,13 +45,13 @@ lint: setup ## ruff: format and rules
 types: setup ## mypy, strict
 	@$(BIN)/mypy
 
-arch: setup ## import contracts between the rooms
+arch: setup ## import contracts between the packages
 	@$(BIN)/lint-imports --no-cache
 
 audit: setup ## check every invariant of the database that the settings name
 	@$(BIN)/billing audit
 
-advisories: ## ask the package index whether a pinned version has known holes; 2 when it cannot say
+advisories: ## ask the package index for known vulnerabilities of pinned versions; exit code 2 when it cannot say
 	@$(PYTHON) -m venv $(VENV)/advisories
 	@$(VENV)/advisories/bin/pip install --quiet --disable-pip-version-check pip-audit \
 		|| { echo "advisories: cannot say: pip-audit cannot be installed from the package index" >&2; exit 2; }
@@ -67,10 +67,10 @@ properties: setup ## random lives of money and of paid time against independent 
 siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege
 
-flaky: setup ## the suite ten times: half beside burning cores, half under nohup, in random orders
+flaky: setup ## run the suite ten times: half with all cores busy, half under nohup, in random orders
 	@$(BIN)/python -m tests.flaky --runs $(or $(RUNS),10)
 
-mutants: setup ## plant known bugs into copies of the tree, one by one: the tests must find each
+mutants: setup ## plant known bugs into copies of the tree, one by one; the tests must find each
 	@$(BIN)/python -m tests.mutants
 
 bench: setup ## bare posts, a hand-written loop and the engine in one run (under ten minutes)
@@ -82,7 +82,7 @@ bench-scale: setup ## a million subscriptions, a payday of 100,000, and five mil
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast
 
-lock: setup ## resolve the dependencies anew (needs uv)
+lock: setup ## resolve the dependencies again (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --extra local --extra dev pyproject.toml -o requirements.lock
 

@@ -34,7 +34,7 @@ ROUNDS_MAX = 6
 
 
 class Settings(BaseSettings):
-    """Everything that can be set from outside; the README's table is checked against it."""
+    """Everything that can be set from outside; docs/settings.md is generated from it."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True

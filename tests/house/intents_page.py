@@ -9,21 +9,21 @@ from billing.domain.intents import PAIRS, TABLE, Action, Cell, Intent, Target, V
 
 HEAD = """# Intents
 
-An intent is something planned for a subscription: a cancellation, a pause, the return from a pause,
-a change, or the end of a coupon. Each is stored on the subscription with its date and, when it was
-made for a period's end, with that period. An intent ends in one of two ways: it takes effect as of
-its own date, however late the tick is, or an event says why it did not
+An intent is planned for a subscription: a cancellation, a pause, a resumption, a change, or the end
+of a coupon. It is stored on the subscription with its date and, when it was made for the end of a
+period, with that period. An intent ends in one of two ways. Either it takes effect as of its own
+date, even if the tick is late. Or an event says why it did not take effect
 (`subscription.cancel_dropped`, `subscription.change_withdrawn` …).
 
-The table says what each action does to each intent. It is the code's own
-(`billing/domain/intents.py`); `python -m tests.house.intents_page > docs/intents.md` writes this
-page.
+The table says what each action does to each intent. It is generated from
+`billing/domain/intents.py`. To renew this page:
+`python -m tests.house.intents_page > docs/intents.md`.
 
-- **keep**: it stays as it is.
-- **move**: it takes effect at another date or with other content; when that is a difference, an
-  event (`subscription.cancel_moved`) tells.
-- **drop**: it ends with an event that has the reason.
-- **fulfil**: it takes effect; the event of the effect tells.
+- **keep**: the intent stays as it is.
+- **move**: it takes effect on another date or with other terms; an event such as
+  `subscription.cancel_moved` says so when this makes a difference.
+- **drop**: it ends, and an event has the reason.
+- **fulfil**: it takes effect, with the event of the effect.
 - **refuse**: the action is refused with one line that says what to do first.
 
 """
@@ -35,36 +35,44 @@ TARGETS = {
 TOGETHER = """
 ## Intents that are pending together
 
-This table says how two of them stand to each other; it is decided after every action that plans
-one or moves them.
+This table says what two pending intents mean for each other. It is checked after every action that
+plans or moves an intent. "End" means a cancellation here.
 
-- **never both**: the new one replaces the other.
-- **each by itself**: they do not concern each other.
-- **in the order of their dates**: of one instant, the end goes first.
+- **never both**: the new intent replaces the old one.
+- **each by itself**: the two do not affect each other.
+- **in the order of their dates**: at the same instant, the end takes effect first.
 - **no end inside the first period**: a change to other due dates begins a period that is paid and
-  had in full. An end on a date inside of it is refused, whichever of both is planned first; an end
-  for a period's end moves to the end of that period. A return that comes by itself drops the
-  change instead. A change for the same instant as the end, or a later one, never takes effect; a
-  resumption from now drops it.
+  used in full.
+  - An end on a date inside that period is refused, whatever the order of planning.
+  - An end at period end moves to the end of that period.
+  - A resumption that was planned drops the change instead.
+  - A change at the same instant as the end, or later, never takes effect. A resumption with a new
+    period from now drops it.
 
 """
 FOOT = """
-An action that comes while something planned is overdue (a late tick) is refused until that is
-done. Only a cancellation goes on: an end that is overdue takes effect first, as of its own date
-and with its own refund, and the new one has nothing left to cancel.
+While an intent is overdue because a tick is late, every action is refused until the intent has
+taken effect. Only a cancellation is accepted: an overdue end takes effect first, as of its own date
+and with its own refund, and then nothing is left to cancel.
 
 ## Periods that are not billed
 
-Every period that is not billed has an event `period.skipped` with its reason in `why`: `paused`
-(it began during a pause), `unpaid` (it began while the subscription was unpaid), `latest` (the plan
-bills the latest period only, and this one went by in an outage), `canceled` (it had begun, was not
-opened yet, and the subscription was cancelled), `held` (it had begun, could not be opened since the
-subscription was held, and then dunning gave up). A trial has no periods.
+Every period that is not billed has an event `period.skipped` with the reason in `why`:
 
-A pause that ends exactly on a due date leaves nothing out: that period opens. A pause in a trial
-keeps the days that are left; the first charge follows at their end. A period that is cut short by
-a change of plan or by `resume --from now` gives its unused days back as credit, as far as they were
-paid.
+| why | the period |
+|---|---|
+| `paused` | began during a pause |
+| `unpaid` | began while the subscription was unpaid |
+| `latest` | passed during an outage, and the plan bills only the latest period |
+| `canceled` | had begun and was not opened yet when the subscription was canceled |
+| `held` | could not be opened since the subscription was held, and then dunning ended |
+
+A trial has no periods.
+
+- A pause that ends exactly on a due date skips nothing: that period opens.
+- A pause in a trial keeps the remaining days of the trial. The first charge follows after them.
+- A change of plan, or `resume --from now`, may end a period early. Its unused days become credit,
+  as far as they were paid.
 """
 
 

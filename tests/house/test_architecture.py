@@ -11,7 +11,10 @@ from tests.house.charge_path import STEPS, STEPS_MAX, Step
 from tests.house.tree import ROOT
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md")
+PAGES = (
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "SECURITY.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+)  # fmt: skip
 TEXT = architecture_page.PAGE.read_text()
 
 

@@ -3,17 +3,56 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from billing.config import Settings
+from billing.domain.charge import ASK_AFTER
+from billing.domain.dunning import TECHNICAL_WAITS, UNSENT_WAITS
+from billing.services.collecting.pipeline import GROUP, LOOK_SECONDS, LOOKS
+from billing.services.context import LEASE_SECONDS
+from tests.house import settings_page
 from tests.house.tree import ROOT, commands
 
 TARGETS = {"setup", "run", "demo", "test", "check", "fmt", "lint", "types", "arch", "audit"}
 ROW = re.compile(r"^\| `(BILLING_[A-Z_]+)` \| (.*?) \| .+ \|$", re.MULTILINE)
 CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+PLACE = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+
+
+def minutes(wait: timedelta) -> int:
+    """A wait in minutes."""
+    return int(wait.total_seconds()) // 60
+
+
+QUERIES = (
+    f"after {int(ASK_AFTER[0].total_seconds())} s, {minutes(ASK_AFTER[1])} min,"
+    f" {minutes(ASK_AFTER[2]) // 60} h, then daily"
+)
+HORIZON = Settings.model_fields["not_found_horizon_seconds"].default // 60
+UNSENT = [minutes(wait) for wait in UNSENT_WAITS]
+TECHNICAL = [minutes(wait) for wait in TECHNICAL_WAITS]
+WAIT = (LOOKS - 1) * LOOK_SECONDS  # the first look ends with the first answer
+HOURS = [str(wait // 60) for wait in TECHNICAL[1:]]
+FIGURES = [
+    ("README.md", QUERIES),
+    ("README.md", f"believed after {HORIZON} minutes"),
+    ("docs/failures.md", QUERIES),
+    ("docs/failures.md", f"believed after {HORIZON} min,"),
+    ("docs/failures.md", f"after {UNSENT[0]}, {UNSENT[1]}, {UNSENT[2]} min, then hourly"),
+    ("docs/failures.md", f"its lease of {LEASE_SECONDS} s"),
+    ("docs/operations.md", f"older than {HORIZON} minutes"),
+    (
+        "docs/dunning.md",
+        f"after {TECHNICAL[0]} minutes, {', '.join(HOURS[:-1])} and {HOURS[-1]} hours",
+    ),
+    ("docs/performance.md", f"waits up to {WAIT * 1000:.0f} ms for others"),
+    ("docs/performance.md", f"up to {GROUP} of them"),
+]
+"""What pages say of waits and sizes, with the values of the code."""
 
 
 def pages() -> str:
@@ -25,15 +64,6 @@ def pages() -> str:
 def papers() -> str:
     """The pages, and the other documents beside the README."""
     return "\n".join([pages(), *(path.read_text() for path in sorted(ROOT.glob("[A-Z]*.md")))])
-
-
-def in_writing(default: object) -> str:
-    """A setting's default as the README shows it."""
-    if isinstance(default, SecretStr):
-        return default.get_secret_value()
-    if isinstance(default, bool):
-        return str(int(default))
-    return str(default) if default else ""
 
 
 def code_lines(text: str) -> Iterator[str]:
@@ -48,15 +78,60 @@ def commands_named_in(text: str) -> set[tuple[str, ...]]:
     return {tuple(line[1].split()[:2]) for line in lines if line}
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    """The table of settings has a row for each, and for nothing else."""
-    shown = {name: default.strip("` –") for name, default in ROW.findall(pages())}
+def test_page_of_settings_equals_code() -> None:
+    """Renew it with: python -m tests.house.settings_page > docs/settings.md."""
+    assert (ROOT / "docs/settings.md").read_text() == settings_page.page()
+
+
+def test_pages_list_every_setting_with_its_default() -> None:
+    """One table of settings has a row for each, and for nothing else."""
+    rows = ROW.findall(pages())
+    shown = {name: default.strip("` –") for name, default in rows}
     fields = Settings.model_fields.items()
 
+    assert len(rows) == len(shown)
     assert shown == {
-        f"BILLING_{name.upper()}": in_writing(field.get_default(call_default_factory=True))
-        for name, field in fields
+        f"BILLING_{name.upper()}": settings_page.default(field) for name, field in fields
     }
+
+
+def test_named_settings_exist() -> None:
+    """A `BILLING_…` that a page or a paper names is a setting."""
+    named = set(re.findall(r"\bBILLING_[A-Z_]+[A-Z]\b", papers()))
+
+    assert named <= {f"BILLING_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_defaults_in_sentences_are_those_of_the_code() -> None:
+    """A number before a setting in brackets, as in "24 a day (`BILLING_…`)", is its default."""
+    named = re.findall(r"(\d+)[a-z ]*\(`BILLING_([A-Z_]+)`\)", pages().replace("\n", " "))
+
+    assert named
+    assert [
+        (number, name)
+        for number, name in named
+        if number != settings_page.default(Settings.model_fields[name.lower()])
+    ] == []
+
+
+@pytest.mark.parametrize(("page", "text"), FIGURES)
+def test_figures_on_pages_are_those_of_the_code(page: str, text: str) -> None:
+    """A wait, a limit or a size that a page names has the value that the code has."""
+    assert text in " ".join((ROOT / page).read_text().split())
+
+
+def test_readme_is_short() -> None:
+    """It has at most 200 lines; everything else is on a page of its own."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_readme_leads_to_every_page() -> None:
+    """Each page of docs/ and each paper is linked from the README."""
+    text = (ROOT / "README.md").read_text()
+    wanted = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
+    wanted |= {page.name for page in ROOT.glob("[A-Z]*.md")} - {"README.md"}
+
+    assert wanted <= set(LINK.findall(text))
 
 
 def test_every_command_is_on_a_page() -> None:
@@ -85,16 +160,26 @@ def test_no_page_names_a_command_that_is_not_there() -> None:
     assert wrong == set()
 
 
+def anchors(page: Path) -> set[str]:
+    """The names by which a link may lead to a heading of a page."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 def test_no_page_links_to_nothing() -> None:
-    """Links within the repository lead to a file."""
-    missing = [
-        f"{page.name}: {target}"
-        for page in ROOT.glob("*.md")
-        for target in LINK.findall(page.read_text())
-        if not (ROOT / target).exists()
+    """Links within the repository lead to a file, and to a heading of it where they name one."""
+    found = [
+        (page, page.parent / target if target else page, anchor)
+        for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+        for target, anchor in PLACE.findall(page.read_text())
     ]
 
-    assert missing == []
+    assert len(found) > 20
+    assert [
+        f"{page.name}: {target.name}#{anchor}"
+        for page, target, anchor in found
+        if not target.exists() or (anchor and anchor not in anchors(target))
+    ] == []
 
 
 def test_make_alone_lists_the_targets() -> None:

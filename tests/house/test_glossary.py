@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from billing import cli
 from billing.config import Settings
 from billing.store import tables
+from tests.house.shown import pages
 from tests.house.tree import PACKAGES, ROOT, commands, modules
 
 PAGE = ROOT / "docs" / "glossary.md"
@@ -23,6 +24,8 @@ NOUNS = {
     "refund", "subscription", "wallet",
 }  # fmt: skip
 """With what events and log lines begin."""
+KNOWN = NOUNS | {"charging", "dunning", "gateway", "keys", "message", "period", "settling"}
+"""The same, with the nouns that only the log or few events have."""
 SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""
 QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
@@ -170,8 +173,66 @@ def test_messages_use_the_words_of_the_glossary() -> None:
     assert {text: wrong for text in found if (wrong := ruled_out(text))} == {}
 
 
+def test_pages_use_the_words_of_the_glossary() -> None:
+    """No sentence of a page has a word of the "not" column; code marks hold names."""
+    found = {
+        f"{name}:{number}": wrong
+        for name, text in pages()
+        if name != "docs/glossary.md"
+        for number, line in enumerate(text.splitlines(), 1)
+        if (wrong := ruled_out(re.sub(r"`[^`]+`", " ", line)))
+    }
+
+    assert found == {}
+
+
 def test_words_that_are_ruled_out_are_found() -> None:
     """A word is found in a name, in a sentence and across blanks; a part of a word is not found."""
     assert ruled_out("charge.written_off") == ["written off"]
     assert ruled_out("Money is given back.") == ["given back"]
     assert ruled_out("no_bills") == []
+
+
+def constants() -> set[str]:
+    """Every text that the code has by itself, such as the value of an enum."""
+    return {
+        node.value
+        for module in modules(*PACKAGES)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def made_names() -> list[str]:
+    """Patterns of the names that code puts together, such as `refund.{status}` or `{kind}.held`."""
+    found = []
+    for module in modules(*PACKAGES):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    str(part.value) if isinstance(part, ast.Constant) else ""
+                    for part in node.values
+                ]
+                text = "".join(parts)
+                if re.fullmatch(r"[a-z_]*\.[a-z_]*", text) and text != ".":
+                    found.append("".join(re.escape(part) or "([a-z_]+)" for part in parts))
+    return found
+
+
+def test_events_that_pages_name_exist() -> None:
+    """An event or log line that a page names is written by the code."""
+    written, words, made = set(dotted(PACKAGES, KNOWN)), constants(), made_names()
+    texts = [*pages(), *((name, (ROOT / name).read_text()) for name in ("CHANGELOG.md",))]
+    named = {
+        (page, name)
+        for page, text in texts
+        for name in re.findall(r"`([a-z]+\.[a-z]+(?:_[a-z]+)*)`", text)
+        if name.partition(".")[0] in KNOWN and not name.endswith(".py")
+    }
+
+    def is_made(name: str) -> bool:
+        found = (re.fullmatch(like, name) for like in made)
+        return any(each and set(each.groups()) <= words for each in found)
+
+    assert len({name for _, name in named}) > 40
+    assert [each for each in sorted(named) if each[1] not in written and not is_made(each[1])] == []

@@ -44,3 +44,15 @@ def test_the_lock_satisfies_what_the_project_asks_for(lock: str) -> None:
     assert [
         str(one) for one in asked if pins[canonicalize_name(one.name)] not in one.specifier
     ] == []
+
+
+def test_each_dependency_is_named_once() -> None:
+    """A bound that is changed in one place is changed everywhere."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    names = [
+        canonicalize_name(Requirement(text).name)
+        for text in sum(extras, start=project["dependencies"])
+    ]
+
+    assert sorted(names) == sorted(set(names))

@@ -23,7 +23,7 @@ PHONE = "6281234567890"
 
 
 def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine) -> None:
-    """Plan, customer, wallet, subscription, payment, refund, cancellation: as the README has it."""
+    """Plan, customer, wallet, subscription, payment, refund, cancellation: as the guide has it."""
     plan = billing("plan", "create", "gym", "--amount", 150_000, "--every", "1 month")
     assert (plan["code"], plan["amount"], plan["retries"]) == ("gym", 150_000, "2d 5d 7d 7d")
     customer = billing("customer", "create", "cli-1", "--name", "Siti", "--phone", PHONE)

@@ -324,7 +324,7 @@ def test_an_unreadable_dotenv_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_every_setting_is_described() -> None:
-    """The README's table is made of these words."""
+    """docs/settings.md is made of these words."""
     assert all(field.description for field in Settings.model_fields.values())
     assert {"127.0.0.1", "localhost", "::1"} == config.LOOPBACK
 

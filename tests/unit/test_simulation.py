@@ -266,7 +266,7 @@ def test_nothing_recovered_has_no_median() -> None:
 
 
 def test_the_chart_is_a_small_picture_or_one_page(tmp_path: Path) -> None:
-    """A PNG for a README, an HTML page with the picture inside it."""
+    """A PNG for a page, an HTML page with the picture inside it."""
     scores = [comparing.Score(Contender("a $ <b>", Policy(STEPS), True)), comparing.Score(BLIND)]
     for life in (Scripted([(3.5, 50_000)]), Scripted()):
         for _ in comparing.compare(scores, [life], 1):
