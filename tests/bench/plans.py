@@ -12,10 +12,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, event, text
 
+from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER
 from billing.services.collecting.opening import BEGINNING
 from billing.services.context import Context
 from billing.store.queries import charges, claims, engine, invoices, refunds, subscriptions, wallets
+from billing.store.queries.claims import NewCharge
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
 _VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
@@ -83,12 +85,14 @@ _UNPAID = """
 """
 
 
-def _claimed(invoice: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
+def _claimed(invoice: Mapping[Any, Any], now: datetime) -> NewCharge:
     """A charge as a claim inserts it."""
     name = uuid4()
-    texts = {"gateway_number": name.hex, "trigger": "scheduled", "status": "in_flight"}
-    told = {"id": name, "ordinal": 1, "first_payment": False, "body_sealed": b"{}"}
-    return {**invoice, **texts, **told, "created_at": now, "sent_at": now, "next_check_at": now}
+    return NewCharge(
+        **invoice, id=name, ordinal=1, gateway_number=name.hex, trigger=Trigger.SCHEDULED,
+        first_payment=False, status=ChargeStatus.IN_FLIGHT, body_sealed=b"{}", created_at=now,
+        sent_at=now, next_check_at=now,
+    )  # fmt: skip
 
 
 def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:

@@ -14,8 +14,9 @@ TYPED = {
     *(f"billing/domain/{name}.py" for name in ("conservation", "refund", "refund_settlement")),
     *(
         f"billing/store/queries/{name}.py"
-        for name in ("balances", "conservation", "coupons", "refunds")
+        for name in ("balances", "claims", "conservation", "coupons", "refunds")
     ),
+    *(f"billing/services/collecting/{name}.py" for name in ("claiming", "prechecks")),
     *(
         f"billing/services/money/{name}.py"
         for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")

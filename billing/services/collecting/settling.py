@@ -30,6 +30,7 @@ from billing.services.operating import isolation
 from billing.services.subscriptions import transitions
 from billing.store.queries import charges, events, invoices
 from billing.store.queries.holding import Kind
+from billing.store.queries.invoices import AttemptPlan
 from billing.store.session import is_deadlock, is_locked, is_lost
 
 log = structlog.get_logger(__name__)
@@ -211,7 +212,7 @@ def _write(
         charges.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
 
 
-def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
+def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> AttemptPlan:
     """Return the next attempt; a date that a manual retry preceded waits for a wallet."""
     aside = row["planned_at"] if decision.wallet_lost else None
     return {

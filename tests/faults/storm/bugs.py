@@ -24,6 +24,7 @@ from billing.domain.outcomes import (
 from billing.services.collecting import charging, claiming, prechecks, settling
 from billing.services.context import Context
 from billing.store.queries import charges
+from billing.store.queries.claims import Candidate
 from tests.faults.storm.world import World, put
 
 Bug = Callable[[World, ExitStack], None]
@@ -67,7 +68,7 @@ def no_rule_against_a_second_charge(world: World, undo: ExitStack) -> None:
     def unresolved_of(_connection: Connection, _subscription: UUID) -> int:
         return 0
 
-    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> prechecks.Sight:
+    def look(_context: Context, row: Candidate, _now: datetime) -> prechecks.Sight:
         return prechecks.Sight(row)
 
     world.rewrite = rewrite
