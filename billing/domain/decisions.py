@@ -71,7 +71,11 @@ class Facts:
     unsent_by_answer: bool = False  # a sending before this one may have arrived after all
 
 
-@dataclass(slots=True)
+NewEvent = tuple[str, dict[str, Any]]
+"""The kind and the data of an event to record."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
 
@@ -100,8 +104,23 @@ class Decision:
     odd: bool = False  # the breaker counts it: many of these at once are no customers' doing
     contradicted: bool = False  # ... and the gateway says otherwise than the person did
     move: SubscriptionMove | None = None
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    events: tuple[NewEvent, ...] = ()
 
-    def tell(self, kind: str, **data: Any) -> None:
-        """Add an event."""
-        self.events.append((kind, data))
+    @property
+    def is_plain_success(self) -> bool:
+        """Whether the charge succeeded and paid its invoice, and the decision says nothing else.
+
+        Compared as a whole, so that a field added later makes a success with it no plain one.
+        """
+        return self.status is ChargeStatus.SUCCEEDED and self in PLAIN_SUCCESSES.values()
+
+
+PLAIN_SUCCESSES = {
+    source: Decision(
+        ChargeStatus.SUCCEEDED,
+        pays=True,
+        events=(("charge.succeeded", {"source": source}), ("invoice.paid", {})),
+    )
+    for source in Source
+}
+"""The decision that nearly every charge has, one value for each source of the news."""

@@ -185,14 +185,13 @@ def _write(
 ) -> None:
     decided = [(row, decision) for row, decision in all_decided if not decision.rechecked]
     paid = [row for row, decision in decided if decision.pays]
-    usual = [("charge.succeeded", {"source": source}), ("invoice.paid", {})]
     charges.write_outcomes(
         connection,
         [_charge_columns(row, decision, now) for row, decision in decided],
         now,
         paid=[row["invoice_id"] for row in paid],
         first=[row["subscription_id"] for row in paid if row["first_paid_at"] is None],
-        plain=[row["id"] for row, decision in decided if decision.events == usual],
+        plain=[row["id"] for row, decision in decided if decision.is_plain_success],
         source=source,
         by=by,
         shard=breaker.shard(),
@@ -203,7 +202,7 @@ def _write(
         invoices.release_oldest(connection, freed, now)
     due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
     invoices.plan_attempts(connection, due)
-    more = [(row, decision) for row, decision in all_decided if decision.events != usual]
+    more = [(row, decision) for row, decision in all_decided if not decision.is_plain_success]
     events.record(connection, _facts_told(more, by, now))
     for row, decision in all_decided:
         _follow_up(connection, row, decision, now)
