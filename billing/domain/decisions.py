@@ -3,7 +3,7 @@
 Values only: no rows, no gateway, no rule.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,9 @@ class Limits:
     breaker's window, so that the share of all answers in it is seen first."""
 
 
+_NO_RETRIES, _NO_CHARGES = Policy(), History()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is on record about a charge when news of it arrives.
@@ -58,14 +61,14 @@ class Facts:
     failed_seen_at: datetime | None = None
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = _NO_RETRIES
     reopened: bool = False  # given up before; a person has the invoice tried once more
     planned_at: datetime | None = None  # the date that a person's try went before
     step_deadline_at: datetime | None = None
     wallet_active: bool = True
     relinked: bool = False  # the customer has another wallet by now
     charging: bool = True
-    history: History = field(default_factory=History)
+    history: History = _NO_CHARGES
     suspected: Declined | None = None  # a live decline that is asked about once more
     tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
     unsent_by_answer: bool = False  # a sending before this one may have arrived after all

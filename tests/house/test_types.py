@@ -11,12 +11,35 @@ import pytest
 from tests.house.tree import PACKAGES, ROOT, modules
 
 TYPED = {
-    *(f"billing/domain/{name}.py" for name in ("conservation", "refund", "refund_settlement")),
+    *(
+        f"billing/domain/{name}.py"
+        for name in (
+            "conservation",
+            "decisions",
+            "declines",
+            "doubts",
+            "refund",
+            "refund_settlement",
+            "settlement",
+        )
+    ),
     *(
         f"billing/store/queries/{name}.py"
-        for name in ("balances", "claims", "conservation", "coupons", "refunds")
+        for name in ("balances", "claims", "conservation", "coupons", "refunds", "settlements")
     ),
-    *(f"billing/services/collecting/{name}.py" for name in ("claiming", "prechecks")),
+    *(
+        f"billing/services/collecting/{name}.py"
+        for name in (
+            "breaker",
+            "charge_facts",
+            "claiming",
+            "doubtful_charges",
+            "prechecks",
+            "reconciling",
+            "settling",
+        )
+    ),
+    "billing/services/operating/charge_resolution.py",
     *(
         f"billing/services/money/{name}.py"
         for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")

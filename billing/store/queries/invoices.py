@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, update
 
-from billing.domain.charge import Trigger
+from billing.domain.charge import UNRESOLVED, Trigger
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.pricing import Line
+from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
@@ -196,7 +197,7 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
     follows when that one is settled.
     """
     connection.execute(
-        text("""
+        text(f"""
             UPDATE invoices i SET leased_until = NULL,
                 planned_at = CASE WHEN i.next_attempt_at IS NOT NULL THEN i.planned_at END,
                 next_attempt_at = coalesce(i.next_attempt_at,
@@ -207,8 +208,8 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
             WHERE i.id = oldest.id AND (i.next_attempt_at IS NULL OR i.leased_until IS NOT NULL)
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
-                              AND c.status IN ('in_flight', 'pending', 'unknown'))
-        """),
+                              AND {listed("c.status", UNRESOLVED)})
+        """),  # noqa: S608 - a constant of ours
         {"ids": as_array(subscriptions), "now": now},
     )
 

@@ -80,10 +80,10 @@ def new_ids_on_resend(_world: World, undo: ExitStack) -> None:
     """What is sent again is sent as something new."""
     right = settling._again
 
-    def again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
-        sealed = right(context, connection, row)
-        anew = uuid5(UUID(sealed.request_id), str(row["sends"]))
-        return replace(sealed, request_id=str(anew), number=f"{sealed.number}x{row['sends']}"[-32:])
+    def again(context: Context, connection: Connection, case: settling.Case) -> SealedPayment:
+        sealed, sends = right(context, connection, case), case.trouble.sends
+        anew = uuid5(UUID(sealed.request_id), str(sends))
+        return replace(sealed, request_id=str(anew), number=f"{sealed.number}x{sends}"[-32:])
 
     put(undo, settling, "_again", again)
 
