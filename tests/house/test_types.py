@@ -25,11 +25,20 @@ TYPED = {
     ),
     *(
         f"billing/store/queries/{name}.py"
-        for name in ("balances", "claims", "conservation", "coupons", "refunds", "settlements")
+        for name in (
+            "balances",
+            "breaker",
+            "claims",
+            "conservation",
+            "coupons",
+            "refunds",
+            "settlements",
+        )
     ),
     *(
         f"billing/services/collecting/{name}.py"
         for name in (
+            "backpressure",
             "breaker",
             "charge_facts",
             "claiming",
@@ -39,7 +48,7 @@ TYPED = {
             "settling",
         )
     ),
-    "billing/services/operating/charge_resolution.py",
+    *(f"billing/services/operating/{name}.py" for name in ("charge_resolution", "safety")),
     *(
         f"billing/services/money/{name}.py"
         for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")

@@ -256,7 +256,7 @@ IDENTITY = (
     ),
     bug(
         "a_copy_charges_elsewhere", f"{_SERVICES}/operating/safety.py",
-        '    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):\n',
+        "    if (row.gateway_host, row.gateway_client_id) == (host, client_id):\n",
         "    if row:\n",
         f"{INTEGRATION}services_dead_ends.py::test_a_message_left_over_asks_no_foreign_gateway",
     ),
@@ -288,7 +288,7 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "nobody_probes_after_a_rest", f"{_SERVICES}/collecting/backpressure.py",
-        'return PROBES if row["troubles"] else None', "return None",
+        "return PROBES if row.troubles else None", "return None",
         f"{INTEGRATION}services_backpressure.py::"
         "test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with",
     ),
@@ -299,7 +299,7 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "kill_switch_is_ignored", f"{_SERVICES}/operating/safety.py",
-        '    if row is None or row["stopped_at"] is not None:\n        return 0\n',
+        "    if row is None or row.stopped_at is not None:\n        return 0\n",
         "    if row is None:\n        return 0\n",
         f"{INTEGRATION}services_charging.py::test_the_kill_switch_stops_charges_and_nothing_else",
     ),
