@@ -92,12 +92,12 @@ class History:
 
     def after(self, fault: Fault, *, scheduled: bool) -> Self:
         """One more charge was declined; only a scheduled one spends a step."""
-        counted = replace(self, attempts=self.attempts + 1)
         if not scheduled:
-            return counted
+            return replace(self, attempts=self.attempts + 1)
         technical = fault is Fault.TECHNICAL
         return replace(
-            counted,
+            self,
+            attempts=self.attempts + 1,
             scheduled_declines=self.scheduled_declines + (not technical),
             technical_declines=self.technical_declines + technical,
             last_fault=fault,
