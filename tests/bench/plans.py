@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, text
 
 from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER
-from billing.services.collecting.opening import BEGINNING
+from billing.services.collecting.opening_batches import BEGINNING
 from billing.services.context import Context
 from billing.store.queries import (
     charges,
