@@ -77,7 +77,7 @@ def test_no_other_outcome_is_a_plain_success(news: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Decision)])
-def test_a_consequence_more_makes_a_success_no_plain_one(name: str) -> None:
+def test_an_additional_consequence_makes_a_success_not_plain(name: str) -> None:
     """Whichever field says something else, also one that is added later: it is not plain."""
     value = getattr(PLAIN, name)
     other = not value if isinstance(value, bool) else (value, "and more")
@@ -86,7 +86,7 @@ def test_a_consequence_more_makes_a_success_no_plain_one(name: str) -> None:
     assert not replace(PLAIN, **{name: other}).is_plain_success
 
 
-def test_an_event_more_makes_a_success_no_plain_one() -> None:
+def test_an_additional_event_makes_a_success_not_plain() -> None:
     """The statement would not write it."""
     more = (*PLAIN.events, ("wallet.expired", {}))
 
