@@ -51,19 +51,33 @@ def part(row: type[R], of: Mapping[Any, Any]) -> R:
 @cache
 def _maker(row: type[R]) -> Callable[[Iterable[Any]], R]:
     """What makes a row of the values of its columns."""
-    enums = {
-        place: kind
+    enums = [
+        (place, _Members(kind))
         for place, hint in enumerate(get_type_hints(row).values())
         for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))
         if isinstance(kind, type) and issubclass(kind, StrEnum)
-    }
+    ]
     if not enums:
         return row._make
 
+    make_plain = row._make
+
     def make(values: Iterable[Any]) -> R:
-        return row._make(
-            enums[place](value) if place in enums and value is not None else value
-            for place, value in enumerate(values)
-        )
+        read = list(values)
+        for place, members in enums:
+            read[place] = members[read[place]]
+        return make_plain(read)
 
     return make
+
+
+class _Members(dict[str | None, StrEnum | None]):
+    """The members of an enum by their values: finding one takes a third of the time of a call."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__({member.value: member for member in kind})
+        self[None] = None
+        self._kind = kind
+
+    def __missing__(self, value: str) -> StrEnum:
+        return self._kind(value)  # says what is not among its values

@@ -11,11 +11,44 @@ import pytest
 from tests.house.tree import PACKAGES, ROOT, modules
 
 TYPED = {
-    *(f"billing/domain/{name}.py" for name in ("conservation", "refund", "refund_settlement")),
+    *(
+        f"billing/domain/{name}.py"
+        for name in (
+            "conservation",
+            "decisions",
+            "declines",
+            "doubts",
+            "refund",
+            "refund_settlement",
+            "settlement",
+        )
+    ),
     *(
         f"billing/store/queries/{name}.py"
-        for name in ("balances", "conservation", "coupons", "refunds")
+        for name in (
+            "balances",
+            "breaker",
+            "claims",
+            "conservation",
+            "coupons",
+            "refunds",
+            "settlements",
+        )
     ),
+    *(
+        f"billing/services/collecting/{name}.py"
+        for name in (
+            "backpressure",
+            "breaker",
+            "charge_facts",
+            "claiming",
+            "doubtful_charges",
+            "prechecks",
+            "reconciling",
+            "settling",
+        )
+    ),
+    *(f"billing/services/operating/{name}.py" for name in ("charge_resolution", "safety")),
     *(
         f"billing/services/money/{name}.py"
         for name in ("crediting", "refund_resolution", "refunding", "returns", "unserved_days")

@@ -9,11 +9,14 @@ from sqlalchemy import Table
 
 from billing.domain.pricing import CreditLeft
 from billing.store.queries.balances import Credit
-from billing.store.queries.charges import Money
+from billing.store.queries.charges import Doubted, Money, OperatorsCharge, Question
+from billing.store.queries.claims import Candidate, NewCharge
 from billing.store.queries.conservation import CreditUse, NewRefund
 from billing.store.queries.coupons import Coupon
-from billing.store.queries.invoices import BilledDays, GivenUp, Standing
+from billing.store.queries.engine import ChargingState
+from billing.store.queries.invoices import AttemptPlan, BilledDays, GivenUp, Standing
 from billing.store.queries.refunds import Changes, LockedRefund, Progress
+from billing.store.queries.settlements import ChargeState, Circumstances
 from billing.store.queries.subscriptions import End
 from billing.store.selecting import columns, part
 from billing.store.tables import (
@@ -21,9 +24,13 @@ from billing.store.tables import (
     COUPONS,
     CREDIT_USES,
     CREDITS,
+    CUSTOMERS,
+    ENGINE,
     INVOICES,
+    PLANS,
     REFUNDS,
     SUBSCRIPTIONS,
+    WALLETS,
 )
 
 
@@ -98,6 +105,10 @@ def held(table: Table, name: str) -> set[Any]:
         (BilledDays, INVOICES, {"lines"}),
         (GivenUp, INVOICES, {"closed_at"}),
         (End, SUBSCRIPTIONS, {"timezone"}),
+        (Question, CHARGES, set()),
+        (Doubted, CHARGES, set()),
+        (OperatorsCharge, CHARGES, set()),
+        (ChargingState, ENGINE, {"resting"}),
     ],
 )
 def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[str]) -> None:
@@ -109,8 +120,46 @@ def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[
     }
 
 
-@pytest.mark.parametrize("written", [NewRefund, Changes])
-def test_a_written_value_fits_its_column(written: Any) -> None:
+_OF_PLAN = "declines_max attempts_max days_max retries"
+
+
+@pytest.mark.parametrize(
+    ("row", "table", "names"),
+    [
+        (Candidate, INVOICES, "subscription_id customer_id period_index change_index amount"),
+        (Candidate, INVOICES, "next_trigger first_failed_at blocked_on steps_short planned_at"),
+        (Candidate, INVOICES, "step_deadline_at"),
+        (Candidate, SUBSCRIPTIONS, "first_paid_at"),
+        (Candidate, PLANS, f"{_OF_PLAN} use_points timezone"),
+        (Candidate, CUSTOMERS, "name phone email"),
+        (Candidate, WALLETS, "token_sealed expires_at"),
+        (ChargeState, CHARGES, "id invoice_id subscription_id customer_id status sent_at amount"),
+        (ChargeState, CHARGES, "parked_at resolved_at"),
+        (ChargeState, SUBSCRIPTIONS, "first_paid_at next_period_index"),
+        (ChargeState, PLANS, "cycles timezone"),
+        (Circumstances, CHARGES, "id gateway_number wallet_id trigger sends asks failed_seen_at"),
+        (Circumstances, CHARGES, "waiting fault code message unsent_by_answer"),
+        (Circumstances, INVOICES, "first_failed_at steps_short planned_at step_deadline_at"),
+        (Circumstances, PLANS, _OF_PLAN),
+        (Circumstances, WALLETS, "expires_at"),
+    ],
+)
+def test_a_field_of_a_joined_row_has_the_type_of_its_column(
+    row: Any, table: Table, names: str
+) -> None:
+    """Each of its tables says what its columns hold, also when they can be NULL."""
+    hints = get_type_hints(row)
+
+    assert {name: kinds(hints[name]) for name in names.split()} == {
+        name: held(table, name) for name in names.split()
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "table"),
+    [(NewRefund, REFUNDS), (Changes, REFUNDS), (NewCharge, CHARGES), (AttemptPlan, INVOICES)],
+)
+def test_a_written_value_fits_its_column(written: Any, table: Table) -> None:
     """No value that the type allows is one that the column refuses."""
     for name, hint in get_type_hints(written).items():
-        assert kinds(hint) <= held(REFUNDS, name), name
+        assert kinds(hint) <= held(table, "id" if name == "key" else name), name

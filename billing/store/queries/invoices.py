@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, bindparam, update
 
-from billing.domain.invoice import InvoiceStatus
+from billing.domain.charge import UNRESOLVED, Trigger
+from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.pricing import Line
+from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
@@ -41,6 +43,21 @@ class GivenUp(NamedTuple):
     period_start: datetime
     period_end: datetime
     closed_at: datetime
+
+
+class AttemptPlan(TypedDict, total=False):
+    """The columns of an open invoice that say when it is attempted next, and what it waits for."""
+
+    key: Required[UUID]  # the invoice's id
+    next_attempt_at: datetime
+    next_trigger: Trigger
+    blocked_on: Blocked | None
+    reason: str | None
+    shortfall: int | None
+    steps_short: int
+    step_deadline_at: datetime | None
+    first_failed_at: datetime | None
+    planned_at: datetime | None
 
 
 _OPEN = text("""
@@ -134,8 +151,8 @@ def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Seque
     connection.execute(statement, parameters)
 
 
-def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the same columns of several open invoices; each row has `key` and new values."""
+def plan_attempts(connection: Connection, rows: Sequence[AttemptPlan]) -> None:
+    """Write the same columns of several open invoices."""
     if rows:
         values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
         statement = (
@@ -180,7 +197,7 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
     follows when that one is settled.
     """
     connection.execute(
-        text("""
+        text(f"""
             UPDATE invoices i SET leased_until = NULL,
                 planned_at = CASE WHEN i.next_attempt_at IS NOT NULL THEN i.planned_at END,
                 next_attempt_at = coalesce(i.next_attempt_at,
@@ -191,8 +208,8 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
             WHERE i.id = oldest.id AND (i.next_attempt_at IS NULL OR i.leased_until IS NOT NULL)
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
-                              AND c.status IN ('in_flight', 'pending', 'unknown'))
-        """),
+                              AND {listed("c.status", UNRESOLVED)})
+        """),  # noqa: S608 - a constant of ours
         {"ids": as_array(subscriptions), "now": now},
     )
 
@@ -239,6 +256,12 @@ def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
         ),
         {"id": invoice_id, "now": now},
     )
+
+
+def is_reopened(connection: Connection, invoice_id: UUID) -> bool:
+    """Whether an operator has reopened an invoice."""
+    statement = text("SELECT reopened_at IS NOT NULL FROM invoices WHERE id = :id")
+    return bool(connection.execute(statement, {"id": invoice_id}).scalar_one())
 
 
 def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
