@@ -12,7 +12,7 @@ from billing.store.queries.balances import Credit
 from billing.store.queries.charges import Money
 from billing.store.queries.conservation import CreditUse, NewRefund
 from billing.store.queries.coupons import Coupon
-from billing.store.queries.invoices import BilledDays, GivenUp, Standing
+from billing.store.queries.invoice_rows import BilledDays, GivenUp, Invoice, Standing
 from billing.store.queries.refunds import Changes, LockedRefund, Progress
 from billing.store.queries.subscriptions import End
 from billing.store.selecting import columns, part
@@ -97,6 +97,7 @@ def held(table: Table, name: str) -> set[Any]:
         (Standing, INVOICES, set()),
         (BilledDays, INVOICES, {"lines"}),
         (GivenUp, INVOICES, {"closed_at"}),
+        (Invoice, INVOICES, {"lines"}),
         (End, SUBSCRIPTIONS, {"timezone"}),
     ],
 )

@@ -270,7 +270,7 @@ def _wait_for_wallet(
 def _is_reopened(connection: Connection, invoice_id: UUID) -> bool:
     """Whether an operator reopened the invoice: such an attempt does not wait for a wallet."""
     invoice = invoices.one(connection, invoice_id)
-    return invoice is not None and invoice["reopened_at"] is not None
+    return invoice is not None and invoice.reopened_at is not None
 
 
 def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from billing.services.collecting import opening
 from billing.services.money import unserved_days
 from billing.services.subscriptions import proration, transitions
 from billing.store.queries import invoices, subscriptions
-from billing.store.queries.invoices import GivenUp
-from billing.store.selecting import part
+from billing.store.queries.invoice_rows import GivenUp, Invoice
 
 _GIVEN_UP = {
     SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
@@ -66,7 +65,7 @@ def give_up(
     given_up = invoices.open_of(connection, subscription_id)
     reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
     # Only the oldest is ever charged, so that it is the one that failed.
-    if given_up and given_up[0]["reopened_at"] is not None:
+    if given_up and given_up[0].reopened_at is not None:
         _give_up_again(connection, row, given_up, now)
         return
     if row["next_due_at"] is not None and row["next_due_at"] <= now:
@@ -84,10 +83,10 @@ def give_up(
         return
     if step is not SubscriptionMove.COMPLETE:
         running = invoices.current_of(connection, subscription_id, now)
-        if running is not None and running["status"] == InvoiceStatus.PAID:
+        if running is not None and running.status == InvoiceStatus.PAID:
             proration.give_unused(connection, row, now, SCHEDULER, reason)
     if step is SubscriptionMove.CANCEL:
-        covered = [part(GivenUp, {**each, "closed_at": now}) for each in given_up]
+        covered = [_given_up(each, now) for each in given_up]
         place = zone_of(row)
         unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
     at = now
@@ -97,10 +96,18 @@ def give_up(
     transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
 
 
+def _given_up(invoice: Invoice, now: datetime) -> GivenUp:
+    """Return an invoice that has just been marked uncollectible."""
+    return GivenUp(
+        invoice.id, invoice.subscription_id, invoice.customer_id, invoice.credited,
+        invoice.period_start, invoice.period_end, now,
+    )  # fmt: skip
+
+
 def _give_up_again(
     connection: Connection,
     row: Mapping[Any, Any],
-    owed: Sequence[Mapping[Any, Any]],
+    owed: Sequence[Invoice],
     now: datetime,
 ) -> None:
     """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""

@@ -27,7 +27,6 @@ from billing.services.operating import isolation
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
-from billing.store.selecting import part
 
 BATCH = 200
 NOW, PERIOD_END = "now", subscription.PERIOD_END
@@ -226,17 +225,16 @@ def _refund_running_period(
     current = invoices.current_of(connection, row["id"], used_until)
     if policy is RefundPolicy.NONE or current is None:
         return 0
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
-    parts = [invoice["kept"] for invoice in paid]
+    paid = invoices.of_period(connection, row["id"], current.period_index)
+    parts = [each.kept for each in paid]
     if policy is RefundPolicy.PRORATED:
         fresh = subscriptions.lock_one(connection, row["id"]) or row
         left = proration.unused(connection, fresh, current, used_until)
         parts = left.spread(left.worth)
     refunded = 0
     why = by.reason or "subscription canceled"
-    for invoice, back in zip(paid, parts, strict=True):
+    for each, back in zip(paid, parts, strict=True):
         if back:
-            refunded += returns.refund(
-                connection, part(returns.InvoiceIds, invoice), back, why, by, now
-            )
+            source = returns.InvoiceIds.of(each.invoice)
+            refunded += returns.refund(connection, source, back, why, by, now)
     return refunded

@@ -25,6 +25,7 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.services.context import Context, Request, once
 from billing.services.subscriptions import intents, proration, subscribing
 from billing.store.queries import balances, coupons, invoices, subscriptions
+from billing.store.queries.invoice_rows import Invoice
 from schedules.walltime import local_anchor
 
 NOW, PERIOD_END = "now", "period-end"
@@ -233,7 +234,7 @@ def _action(row: Row, wanted: _Wanted, *, same: bool) -> Action:
     return Action.CHANGE_NOW if other_plan else Action.CHANGE_QUANTITY
 
 
-def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
+def _paid_up(connection: Connection, row: Row, now: datetime) -> Invoice | None:
     """Return the invoice of the current period; None when there is nothing to prorate.
 
     Raises IllegalMove while something is owed: days that were not paid cannot be credited.
@@ -256,24 +257,25 @@ def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
     return invoices.current_of(connection, row["id"], now)
 
 
-def _check_nothing_given_up(connection: Connection, current: Row) -> None:
+def _check_nothing_given_up(connection: Connection, current: Invoice) -> None:
     """Raise IllegalMove if an invoice of the current period is uncollectible.
 
     It may still be paid, and a change would charge or credit the same days a second time.
     """
-    of_it = invoices.of_period(connection, current["subscription_id"], current["period_index"])
+    of_it = invoices.of_period(connection, current.subscription_id, current.period_index)
     for each in of_it:
-        if each["status"] == InvoiceStatus.UNCOLLECTIBLE:
+        if each.invoice.status is InvoiceStatus.UNCOLLECTIBLE:
+            known = each.invoice.id
             raise IllegalMove(
-                f"invoice {each['id']} of the current period is uncollectible; pay it (billing"
-                f" invoice retry {each['id']}) or void it (billing invoice void {each['id']})"
+                f"invoice {known} of the current period is uncollectible; pay it (billing"
+                f" invoice retry {known}) or void it (billing invoice void {known})"
                 " first, or change --at period-end"
             )
 
 
-def _again(connection: Connection, current: Row, amount: int) -> int:
+def _again(connection: Connection, current: Invoice, amount: int) -> int:
     """Return the current period's full price on other terms, with the same coupon."""
-    for line in current["lines"]:
+    for line in current.lines:
         if line["kind"] == "coupon":
             coupon = coupons.one(connection, line["code"])
             assert coupon is not None  # noqa: S101 - coupons are never deleted
@@ -281,10 +283,10 @@ def _again(connection: Connection, current: Row, amount: int) -> int:
     return amount
 
 
-def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[str, Any]:
+def _from_now(row: Row, wanted: _Wanted, current: Invoice, now: datetime) -> dict[str, Any]:
     """Return the columns of a subscription whose next period begins at this instant."""
     begins = now.replace(microsecond=0)
-    if begins <= current["period_start"]:
+    if begins <= current.period_start:
         raise IllegalMove("its period has only just begun; try again in a second")
     return {
         "anchor_local": local_anchor(begins, periods.zone(wanted.plan["timezone"])),
@@ -305,7 +307,7 @@ def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pr
 
 
 def _collect(
-    connection: Connection, row: Row, current: Row, left: segments.Unused,
+    connection: Connection, row: Row, current: Invoice, left: segments.Unused,
     settled: pricing.Change, by: Actor, now: datetime,
 ) -> None:  # fmt: skip
     """Charge the price difference of a change, or add it to the customer's credit."""
@@ -313,8 +315,8 @@ def _collect(
         proration.give(connection, row, current, left, -settled.net, "change of plan", by, now)
     if settled.net <= 0:
         return
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
-    index, change_index = current["period_index"], paid[0]["change_index"] + 1
+    paid = invoices.of_period(connection, row["id"], current.period_index)
+    index, change_index = current.period_index, paid[0].invoice.change_index + 1
     identity = charge.invoice_id(row["id"], index, change_index)
     used = pricing.allocate(balances.lock_left(connection, [row["customer_id"]]), settled.net)
     credited = sum(part for _, part in used)
@@ -325,8 +327,8 @@ def _collect(
         "customer_id": row["customer_id"],
         "period_index": index,
         "change_index": change_index,
-        "period_start": min(now, current["period_end"] - timedelta(seconds=1)),
-        "period_end": current["period_end"],
+        "period_start": min(now, current.period_end - timedelta(seconds=1)),
+        "period_end": current.period_end,
         "amount": settled.net,
         "credited": credited,
         "lines": settled.lines,

@@ -181,7 +181,7 @@ def _go_on(
     )  # fmt: skip
     owed = invoices.open_of(connection, row["id"])
     fresh = _locked(connection, row["id"])
-    if any(invoice["first_failed_at"] is not None for invoice in owed):
+    if any(invoice.first_failed_at is not None for invoice in owed):
         transitions.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
     elif fresh["next_due_at"] is None and not owed:
         transitions.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by, at=as_of)
@@ -206,12 +206,12 @@ def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetim
                 " and its days cannot be credited; use --from anchor"
             )
         return True
-    if running["period_start"] >= now.replace(microsecond=0):
+    if running.period_start >= now.replace(microsecond=0):
         return False  # a second one at the same instant would bill it twice
-    of_it = invoices.of_period(connection, row["id"], running["period_index"])
-    if any(invoice["status"] == InvoiceStatus.OPEN for invoice in of_it):
+    of_it = invoices.of_period(connection, row["id"], running.period_index)
+    if any(each.invoice.status is InvoiceStatus.OPEN for each in of_it):
         raise IllegalMove(
-            f"the period that runs until {spoken(running['period_end'])} is not paid yet; pay"
+            f"the period that runs until {spoken(running.period_end)} is not paid yet; pay"
             " or void its invoice first, or resume --from anchor"
         )
     return True

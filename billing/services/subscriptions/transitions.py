@@ -24,6 +24,7 @@ from billing.domain.subscription import (
 from billing.services.collecting import doubtful_charges, opening
 from billing.services.subscriptions import intents
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
+from billing.store.queries.invoice_rows import Invoice
 
 
 def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: str) -> None:
@@ -197,10 +198,10 @@ _MET = {
 }
 
 
-def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+def _fall_back(connection: Connection, rows: Sequence[Invoice]) -> None:
     """Restore the current period's price from before invoices that are void now."""
-    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
-        owner = subscriptions.lock_one(connection, row["subscription_id"])
+    for row in sorted(rows, key=lambda row: (row.period_index, -row.change_index)):
+        owner = subscriptions.lock_one(connection, row.subscription_id)
         newest = invoices.is_newest(connection, row)
         if owner is not None and newest and owner["period_amount"] is not None:
             price = segments.price_before(row, owner["period_amount"])
@@ -220,7 +221,7 @@ def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now:
 
 def close_all(
     connection: Connection,
-    rows: Sequence[Mapping[Any, Any]],
+    rows: Sequence[Invoice],
     status: InvoiceStatus,
     reason: str,
     by: Actor,
@@ -232,11 +233,11 @@ def close_all(
     Credit that a void invoice used is returned. A charge that may
     have been sent is queried.
     """
-    ids = [row["id"] for row in rows]
+    ids = [row.id for row in rows]
     invoices.close(connection, ids, status, now, reason)
     doubtful_charges.ask_about(connection, ids, now)
     if status is InvoiceStatus.VOID:
-        if any(row["credited"] for row in rows):
+        if any(row.credited for row in rows):
             balances.put_back(connection, ids)
         _fall_back(connection, rows)
     told: dict[str, Any] = {"cap": cap} if cap else {}
@@ -245,9 +246,9 @@ def close_all(
         connection,
         [
             event(
-                kind, at=now, by=by, customer_id=row["customer_id"],
-                subscription_id=row["subscription_id"], invoice_id=row["id"],
-                amount=row["amount"], why=reason, **told,
+                kind, at=now, by=by, customer_id=row.customer_id,
+                subscription_id=row.subscription_id, invoice_id=row.id,
+                amount=row.amount, why=reason, **told,
             )
             for row in rows
         ],
