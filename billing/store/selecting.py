@@ -57,19 +57,20 @@ def part(row: type[R], of: Mapping[Any, Any]) -> R:
 @cache
 def _maker(row: type[R]) -> Callable[[Iterable[Any]], R]:
     """What makes a row of the values of its columns."""
-    enums = {
-        place: kind
+    enums = [
+        (place, kind)
         for place, hint in enumerate(get_type_hints(row).values())
         for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))
         if isinstance(kind, type) and issubclass(kind, StrEnum)
-    }
+    ]
     if not enums:
         return row._make
 
     def make(values: Iterable[Any]) -> R:
-        return row._make(
-            enums[place](value) if place in enums and value is not None else value
-            for place, value in enumerate(values)
-        )
+        found = list(values)
+        for place, kind in enums:
+            if found[place] is not None:
+                found[place] = kind(found[place])
+        return row._make(found)
 
     return make

@@ -21,6 +21,7 @@ from billing.domain.wallet import WalletStatus
 from billing.services.subscriptions import subscribing
 from billing.services.wallets.linking import TOKEN_LIFE
 from billing.services.wallets.linking import UTC as UTC_ZONE
+from billing.store.queries.catalog import Plan
 from billing.store.vault import Vault
 from schedules.durations import add
 from schedules.walltime import ScheduleError, asked_wall, place
@@ -74,9 +75,7 @@ def customer(line: int, cells: Cells, now: datetime) -> Row:
     return Row(Incoming(line, values["id"], content), values | {"created_at": now})
 
 
-def subscription(
-    line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
-) -> Row:
+def subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row:
     """Parse a running subscription's row. Raises InvalidValue with every error of it."""
     try:
         return _subscription(line, cells, plan, vault, now)
@@ -84,7 +83,7 @@ def subscription(
         raise InvalidValue("; ".join(_faults(cells, plan, str(wrong)))) from None
 
 
-def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
+def _faults(cells: Cells, plan: Plan, first: str) -> list[str]:
     """Return the errors of cells that can be checked alone; `first` is known already."""
     checks: Sequence[Callable[[], object]] = (
         lambda: checked_id("id", _cell(cells, "id"), REFERENCE_MAX),
@@ -104,9 +103,7 @@ def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _subscription(
-    line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
-) -> Row:
+def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row:
     """Build the subscription's values; periods are counted from the next due date."""
     reference = checked_id("id", _cell(cells, "id"), REFERENCE_MAX)
     anchor = _anchor(cells, plan)
@@ -115,12 +112,12 @@ def _subscription(
     if index is None:
         raise InvalidValue(f"next_due_at {cells['next_due_at']} is no due date of that anchor")
     quantity = _quantity(cells)
-    amount = _whole(_cell(cells, "amount") or str(plan["amount"] * quantity), "amount")
+    amount = _whole(_cell(cells, "amount") or str(plan.amount * quantity), "amount")
     payer, token = _cell(cells, "customer"), _cell(cells, "token")
     paid = _paid_before(cells)
     values = {
         "customer_id": payer,
-        "plan_code": plan["code"],
+        "plan_code": plan.code,
         # Without a token its first charge waits for a wallet, as any other does.
         "status": SubscriptionStatus.ACTIVE,
         "quantity": quantity,
@@ -137,7 +134,7 @@ def _subscription(
     expired = linked is not None and linked["expires_at"] <= now
     content = {
         "customer": payer,
-        "plan": plan["code"],
+        "plan": plan.code,
         "anchor": anchor.isoformat(),
         "next_due_at": _written(due),
         "quantity": str(quantity),
@@ -150,7 +147,9 @@ def _subscription(
     hashes = vault.hashes(token.encode()) if token else ()
     objection = f"the token of {cells['bound_at']} has expired; leave it out" if expired else ""
     incoming = Incoming(line, reference, content, payer, hashes, objection)
-    charged_now = backdating.at_once(backdating.imported(plan, anchor, due, index, amount), now)
+    charged_now = backdating.at_once(
+        backdating.imported(plan.terms, anchor, due, index, amount), now
+    )
     return Row(incoming, values, linked, token, charged_now)
 
 
@@ -163,7 +162,7 @@ def not_too_old(row: Row, now: datetime, days_max: int) -> Row:
     return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))
 
 
-def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
+def _wallet(cells: Cells, plan: Plan, now: datetime) -> dict[str, Any]:
     digits = _cell(cells, "masked_phone")
     bound = _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else now
     if bound > now:
@@ -211,20 +210,20 @@ def _token_ends(bound: datetime) -> datetime:
 _next_notice = lru_cache(maxsize=1_024)(wallet.next_notice)
 
 
-def _instant(cells: Cells, column: str, plan: Mapping[Any, Any]) -> datetime:
+def _instant(cells: Cells, column: str, plan: Plan) -> datetime:
     written = _cell(cells, column)
     try:
         moment = datetime.fromisoformat(written)
-        return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
+        return moment if moment.tzinfo is not None else place(moment, zone(plan.timezone))
     except (ValueError, OverflowError):
         raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
 
 
-def _anchor(cells: Cells, plan: Mapping[Any, Any]) -> datetime:
+def _anchor(cells: Cells, plan: Plan) -> datetime:
     """Return the local time as written: inside a spring gap the instant does not determine it."""
     at = _instant(cells, "anchor", plan)
     written = datetime.fromisoformat(_cell(cells, "anchor"))
-    return asked_wall(at if written.tzinfo else written, zone(plan["timezone"]))
+    return asked_wall(at if written.tzinfo else written, zone(plan.timezone))
 
 
 def _whole(text: str, what: str) -> int:

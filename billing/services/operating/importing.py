@@ -28,6 +28,7 @@ from billing.services.operating.import_rows import Row
 from billing.services.subscriptions import subscribing
 from billing.store.queries import engine, events
 from billing.store.queries import importing as statements
+from billing.store.queries.catalog import Plan
 from billing.store.session import Database
 from billing.store.vault import Vault
 from schedules.walltime import ScheduleError
@@ -97,7 +98,7 @@ def subscriptions(
     `backdate`.
     """
     days_max = None if backdate else context.settings.backdate_days_max
-    plans: dict[str, Mapping[Any, Any]] = {}
+    plans: dict[str, Plan] = {}
     with context.database.transaction() as connection:
         installation = engine.installation(connection)
 

@@ -117,8 +117,8 @@ def void_invoice(
         machine.check(TRANSITIONS, f"invoice {invoice_id}", invoice.status, InvoiceMove.VOID)
         why = by.reason or "voided"
         transitions.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
-        invoices.release_oldest(connection, [owner["id"]], now)
-        if not invoices.open_of(connection, owner["id"]):
+        invoices.release_oldest(connection, [owner.id], now)
+        if not invoices.open_of(connection, owner.id):
             transitions.owes_no_more(connection, owner, by, now)
         return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
 

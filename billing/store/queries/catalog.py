@@ -1,25 +1,59 @@
 """Statements about plans and customers."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.subscription import CatchUp, OnExhausted
+from billing.domain.terms import PlanTerms
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 from billing.store.tables import CUSTOMERS, PLANS
 
 
-def add_plan(connection: Connection, **values: Any) -> bool:
+class Plan(NamedTuple):
+    """A plan."""
+
+    code: str
+    name: str
+    amount: int
+    every: str | None
+    cron: str | None
+    timezone: str
+    trial: str | None
+    cycles: int | None
+    retries: str
+    retries_for: Mapping[str, str]
+    declines_max: int | None
+    attempts_max: int | None
+    days_max: int | None
+    on_exhausted: OnExhausted
+    catch_up: CatchUp
+    use_points: bool
+    created_at: datetime
+    archived_at: datetime | None
+
+    @property
+    def terms(self) -> PlanTerms:
+        """What decides the due dates of its subscriptions."""
+        return PlanTerms(self.every, self.cron, self.timezone, self.cycles, self.catch_up)
+
+
+_PLAN = text(f"SELECT {columns(Plan)} FROM plans WHERE code = :code")  # noqa: S608 - a constant of ours
+
+
+def add_plan(connection: Connection, new: Plan) -> bool:
     """Insert a plan; False when the code is taken."""
-    statement = insert(PLANS).values(**values).on_conflict_do_nothing()
+    statement = insert(PLANS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(PLANS.c.code)).first() is not None
 
 
-def plan(connection: Connection, code: str) -> RowMapping | None:
+def plan(connection: Connection, code: str) -> Plan | None:
     """Read one plan."""
-    statement = select(PLANS).where(PLANS.c.code == code)
-    return connection.execute(statement).mappings().one_or_none()
+    return at_most_one(Plan, connection.execute(_PLAN, {"code": code}))
 
 
 def plans(connection: Connection) -> list[RowMapping]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
+from billing.domain.charge import invoice_id
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.pricing import Line
 
@@ -71,6 +72,53 @@ class PeriodInvoice(NamedTuple):
 
     invoice: Invoice
     kept: int
+
+
+class NewInvoice(NamedTuple):
+    """An invoice that is opened: for a period, or for a change within one."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: str
+    period_index: int
+    change_index: int
+    period_start: datetime
+    period_end: datetime
+    amount: int
+    credited: int
+    lines: Sequence[Line]
+    status: InvoiceStatus
+    paid_at: datetime | None
+    closed_at: datetime | None
+    next_attempt_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def of(
+        cls,
+        place: tuple[UUID, int, int],
+        customer_id: str,
+        days: tuple[datetime, datetime],
+        cost: tuple[int, int, Sequence[Line]],
+        now: datetime,
+        *,
+        waits: bool = False,
+    ) -> Self:
+        """Return one that is paid when credit covers it, and due now otherwise.
+
+        `place` is the subscription, the period and the change, `cost` the amount, what credit
+        covers of it, and the lines. While an older invoice is unpaid, or a charge unresolved, it
+        `waits`; it follows as soon as that has ended.
+        """
+        amount, credited, lines = cost
+        free = credited == amount
+        closed_at = now if free else None
+        return cls(
+            invoice_id(*place), place[0], customer_id, *place[1:], *days, amount, credited, lines,
+            status=InvoiceStatus.PAID if free else InvoiceStatus.OPEN,
+            paid_at=closed_at, closed_at=closed_at,
+            next_attempt_at=None if free or waits else now, created_at=now,
+        )  # fmt: skip
 
 
 class Attempted(NamedTuple):

@@ -7,11 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, update
 
+from billing.domain.charge import UNRESOLVED
+from billing.store.columns import listed
 from billing.store.queries.invoice_rows import (
     Attempted,
     BilledDays,
     GivenUp,
     Invoice,
+    NewInvoice,
     PeriodInvoice,
     Standing,
 )
@@ -33,13 +36,13 @@ _OPEN = text("""
 """)
 
 
-def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+def open_periods(connection: Connection, rows: Sequence[NewInvoice]) -> set[UUID]:
     """Insert invoices and return the ids of new ones; a period has at most one."""
     if not rows:
         return set()
-    found = connection.execute(_OPEN, {"rows": as_json(rows)})
+    found = connection.execute(_OPEN, {"rows": as_json([row._asdict() for row in rows])})
     if found.rowcount == len(rows):
-        return {row["id"] for row in rows}
+        return {row.id for row in rows}
     return set(found.scalars())
 
 
@@ -157,7 +160,7 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
     follows when that one is settled.
     """
     connection.execute(
-        text("""
+        text(f"""
             UPDATE invoices i SET leased_until = NULL,
                 planned_at = CASE WHEN i.next_attempt_at IS NOT NULL THEN i.planned_at END,
                 next_attempt_at = coalesce(i.next_attempt_at,
@@ -168,8 +171,8 @@ def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: d
             WHERE i.id = oldest.id AND (i.next_attempt_at IS NULL OR i.leased_until IS NOT NULL)
               AND NOT EXISTS (SELECT 1 FROM charges c
                               WHERE c.subscription_id = i.subscription_id
-                              AND c.status IN ('in_flight', 'pending', 'unknown'))
-        """),
+                              AND {listed("c.status", UNRESOLVED)})
+        """),  # noqa: S608 - a constant of ours
         {"ids": as_array(subscriptions), "now": now},
     )
 
