@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from billing.domain import pricing
-from billing.domain.periods import changed, dates_of, goes_by, resumed
+from billing.domain.periods import changed, dates_of, goes_by, planned_terms, resumed
 from billing.domain.periods import turns as is_turning
 from billing.domain.pricing import Line
 from billing.domain.subscription import CatchUp, SubscriptionStatus
@@ -139,7 +139,7 @@ def _turned(row: Upcoming, plan: PlanTerms, index: int, start: datetime) -> Upco
     new = changed(here, plan, start)
     return here._replace(
         **plan._asdict(),
-        amount=new["amount"],
+        amount=planned_terms(row).amount,
         anchor_local=new.get("anchor_local", row.anchor_local),
         anchor_index=new.get("anchor_index", row.anchor_index),
         change_at=None,

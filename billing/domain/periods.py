@@ -10,7 +10,9 @@ from billing.domain.intents import Place
 from billing.domain.pricing import Line
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.terms import (
+    Ahead,
     Anchored,
+    Carried,
     Columns,
     Offer,
     Pausable,
@@ -76,16 +78,23 @@ class Changed(Columns, total=False):
     extras: Sequence[Line]
 
 
+def planned_terms(row: Ahead) -> Carried:
+    """The terms after a subscription's planned change."""
+    plan_code, quantity, amount = row.next_plan_code, row.next_quantity, row.next_amount
+    assert plan_code and quantity and amount  # noqa: S101, PT018 - a CHECK holds them together
+    return Carried(plan_code, quantity, amount)
+
+
 def changed(row: Timeline, plan: Schedule, start: datetime) -> Changed:
     """The columns of a subscription whose planned change takes effect with a period's `start`.
 
     With other due dates, that start is the anchor of the periods from then on.
     """
-    assert row.next_plan_code and row.next_quantity and row.next_amount  # noqa: S101, PT018 - a CHECK holds it
+    terms = planned_terms(row)
     columns = Changed(
-        plan_code=row.next_plan_code,
-        quantity=row.next_quantity,
-        amount=row.next_amount,
+        plan_code=terms.plan_code,
+        quantity=terms.quantity,
+        amount=terms.amount,
         change_at=None,
         change_period=None,
         next_plan_code=None,

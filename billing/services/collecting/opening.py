@@ -6,7 +6,7 @@ a planned change of plan, a coupon, extra lines, and what the customer's credit 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -80,7 +80,7 @@ def open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> Batch
     subscriptions.move(connection, [p.change for p in plans])
     balances.use(connection, [use for use in left.used if use[1] in new])
     told = {None, *new}
-    facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
+    facts = [fact for p in plans for fact in p.facts if fact.get("invoice_id") in told]
     events.record(connection, facts)
     return Batch(len(new), [plan.change.key for plan in plans if _is_due(plan, now)])
 
@@ -201,10 +201,11 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[s
         told = {"why": why, "change_at": row.change_at.isoformat()}
         return unplanned, none, ("subscription.change_dropped", told)
     more = periods.changed(row, plan, row.next_due_at)
-    told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
+    terms = periods.planned_terms(row)
+    told = {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
     turned = unplanned._replace(
         **plan.terms._asdict(),
-        amount=more["amount"],
+        amount=terms.amount,
         anchor_local=more.get("anchor_local", row.anchor_local),
         anchor_index=more.get("anchor_index", row.anchor_index),
     )
@@ -241,11 +242,11 @@ def _invoice(
     identity = charge.invoice_id(row.id, index)
     credited = left.cover(row.customer_id, identity, price.amount)
     cost = price.amount, credited, list(price.lines)
-    place = row.id, index, 0
-    return NewInvoice.of(place, row.customer_id, days, cost, now, waits=owes)
+    place = row.id, row.customer_id, index, 0
+    return NewInvoice.of(identity, place, days, cost, now, waits=owes)
 
 
-def _told(invoice: NewInvoice, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _told(invoice: NewInvoice, about: dict[str, Any]) -> list[dict[str, Any]]:
     credited: dict[str, Any] = {"credited": invoice.credited} if invoice.credited else {}
     facts = [
         event("invoice.opened", **about, invoice_id=invoice.id,

@@ -330,7 +330,8 @@ def _collect(
     credited = sum(part for _, part in used)
     days = min(now, current.period_end - timedelta(seconds=1)), current.period_end
     cost = settled.net, credited, settled.lines
-    opened = NewInvoice.of((row.id, index, change_index), row.customer_id, days, cost, now)
+    place = row.id, row.customer_id, index, change_index
+    opened = NewInvoice.of(identity, place, days, cost, now)
     invoices.open_periods(connection, [opened])
     balances.use(connection, [(credit, identity, part) for credit, part in used])
     told = {"invoice_id": identity, "period_index": index, "change_index": change_index}

@@ -4,7 +4,7 @@ The caller holds the subscription's lock. What happens to each intent is decided
 `billing.domain.intents`; here it is written down, with its events.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -111,7 +111,7 @@ def tell(
     row: Subscription,
     now: datetime,
     by: Actor,
-    facts: Iterable[tuple[str, Mapping[str, Any]]],
+    facts: Iterable[tuple[str, dict[str, Any]]],
 ) -> None:
     """Record events about a subscription."""
     events.record(

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from billing.domain.charge import invoice_id
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.pricing import Line
 
@@ -96,8 +95,8 @@ class NewInvoice(NamedTuple):
     @classmethod
     def of(
         cls,
-        place: tuple[UUID, int, int],
-        customer_id: str,
+        identity: UUID,
+        place: tuple[UUID, str, int, int],
         days: tuple[datetime, datetime],
         cost: tuple[int, int, Sequence[Line]],
         now: datetime,
@@ -106,17 +105,16 @@ class NewInvoice(NamedTuple):
     ) -> Self:
         """Return one that is paid when credit covers it, and due now otherwise.
 
-        `place` is the subscription, the period and the change, `cost` the amount, what credit
-        covers of it, and the lines. While an older invoice is unpaid, or a charge unresolved, it
-        `waits`; it follows as soon as that has ended.
+        `place` is the subscription, its customer, the period and the change; `cost` the amount,
+        what credit covers of it, and the lines. While an older invoice is unpaid, or a charge
+        unresolved, it `waits`; it follows as soon as that has ended.
         """
         amount, credited, lines = cost
         free = credited == amount
         closed_at = now if free else None
         return cls(
-            invoice_id(*place), place[0], customer_id, *place[1:], *days, amount, credited, lines,
-            status=InvoiceStatus.PAID if free else InvoiceStatus.OPEN,
-            paid_at=closed_at, closed_at=closed_at,
+            identity, *place, *days, amount, credited, lines,
+            InvoiceStatus.PAID if free else InvoiceStatus.OPEN, closed_at, closed_at,
             next_attempt_at=None if free or waits else now, created_at=now,
         )  # fmt: skip
 
