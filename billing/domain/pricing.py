@@ -5,14 +5,22 @@ Whole rupiah, each part rounded half-up; the lines of an invoice always add up t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Required, TypedDict
 
 from billing.domain.errors import InvalidValue
 from billing.domain.money import MAX_AMOUNT, prorate, rupiah
 
 PERCENT_MAX = 100
-Line = dict[str, Any]
-"""`kind` and `amount` (rupiah, negative when it lowers the sum), and what people call it."""
+
+
+class Line(TypedDict, total=False):
+    """A line of an invoice; `amount` is rupiah, negative when it lowers the sum."""
+
+    kind: Required[str]
+    amount: Required[int]
+    title: str  # of an extra line
+    code: str  # of a coupon
+    price: int  # of a change: the whole period's, of which `amount` is a part
 
 
 class Priced(Protocol):
