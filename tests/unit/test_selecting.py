@@ -10,9 +10,9 @@ from sqlalchemy import Table
 from billing.domain.forecast import Upcoming
 from billing.domain.pricing import CreditLeft
 from billing.domain.terms import PlanTerms
-from billing.store.queries import subscription_rows
+from billing.store.queries import importing, subscription_rows
 from billing.store.queries.balances import Credit
-from billing.store.queries.catalog import Plan
+from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.charges import Money
 from billing.store.queries.conservation import CreditUse, NewRefund
 from billing.store.queries.coupons import Coupon
@@ -30,10 +30,12 @@ from billing.store.tables import (
     COUPONS,
     CREDIT_USES,
     CREDITS,
+    CUSTOMERS,
     INVOICES,
     PLANS,
     REFUNDS,
     SUBSCRIPTIONS,
+    WALLETS,
 )
 
 OF_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
@@ -135,7 +137,15 @@ def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[
 
 @pytest.mark.parametrize(
     ("written", "table"),
-    [(NewRefund, REFUNDS), (Changes, REFUNDS), (subscription_rows.Changes, SUBSCRIPTIONS)],
+    [
+        (NewRefund, REFUNDS),
+        (Changes, REFUNDS),
+        (subscription_rows.Changes, SUBSCRIPTIONS),
+        (NewCustomer, CUSTOMERS),
+        (importing.Running, SUBSCRIPTIONS),
+        (importing.Linked, WALLETS),
+        (importing.Sealed, WALLETS),
+    ],
 )
 def test_a_written_value_fits_its_column(written: Any, table: Table) -> None:
     """No value that the type allows is one that the column refuses."""

@@ -25,7 +25,7 @@ from billing.services.money import discounts
 from billing.services.operating import token_keys
 from billing.services.subscriptions import starting
 from billing.store.queries import catalog, events, subscriptions, wallets
-from billing.store.queries.catalog import Plan
+from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.subscription_rows import NewSubscription
 from schedules.calendar import check_cron
 from schedules.walltime import ScheduleError, parse_timezone, place
@@ -104,9 +104,9 @@ def create_customer(
     """Create a customer. Raises InvalidValue or AlreadyExists."""
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
-    values = {"id": customer_id, "name": name, "phone": phone, "email": email}
+    new = NewCustomer(customer_id, name, phone, email, now)
     with context.database.transaction() as connection:
-        if not catalog.add_customer(connection, **values, created_at=now):
+        if not catalog.add_customer(connection, new):
             raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -56,11 +56,6 @@ def plan(connection: Connection, code: str) -> Plan | None:
     return at_most_one(Plan, connection.execute(_PLAN, {"code": code}))
 
 
-def plans(connection: Connection) -> list[RowMapping]:
-    """Read every plan, by code."""
-    return list(connection.execute(select(PLANS).order_by(PLANS.c.code)).mappings())
-
-
 def archive_plan(connection: Connection, code: str, at: datetime) -> bool:
     """Archive a plan; False when it was archived already."""
     statement = (
@@ -71,9 +66,19 @@ def archive_plan(connection: Connection, code: str, at: datetime) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def add_customer(connection: Connection, **values: Any) -> bool:
+class NewCustomer(NamedTuple):
+    """A customer who is added."""
+
+    id: str
+    name: str
+    phone: str
+    email: str
+    created_at: datetime
+
+
+def add_customer(connection: Connection, new: NewCustomer) -> bool:
     """Insert a customer; False when the id is taken."""
-    statement = insert(CUSTOMERS).values(**values).on_conflict_do_nothing()
+    statement = insert(CUSTOMERS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(CUSTOMERS.c.id)).first() is not None
 
 
@@ -91,12 +96,6 @@ def lock_customer(connection: Connection, customer_id: str) -> bool:
     """
     statement = text("SELECT id FROM customers WHERE id = :id FOR NO KEY UPDATE")
     return connection.execute(statement, {"id": customer_id}).first() is not None
-
-
-def customers(connection: Connection, limit: int) -> list[RowMapping]:
-    """Read customers by id."""
-    statement = select(CUSTOMERS).order_by(CUSTOMERS.c.id).limit(limit)
-    return list(connection.execute(statement).mappings())
 
 
 def near_codes(connection: Connection) -> list[str]:
