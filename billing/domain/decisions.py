@@ -3,7 +3,7 @@
 Values only: no rows, no gateway, no rule.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,9 @@ class Limits:
     breaker's window, so that the share of all answers in it is seen first."""
 
 
+_NO_RETRIES, _NO_CHARGES = Policy(), History()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is on record about a charge when news of it arrives.
@@ -58,20 +61,24 @@ class Facts:
     failed_seen_at: datetime | None = None
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = _NO_RETRIES
     reopened: bool = False  # given up before; a person has the invoice tried once more
     planned_at: datetime | None = None  # the date that a person's try went before
     step_deadline_at: datetime | None = None
     wallet_active: bool = True
     relinked: bool = False  # the customer has another wallet by now
     charging: bool = True
-    history: History = field(default_factory=History)
+    history: History = _NO_CHARGES
     suspected: Declined | None = None  # a live decline that is asked about once more
     tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
     unsent_by_answer: bool = False  # a sending before this one may have arrived after all
 
 
-@dataclass(slots=True)
+NewEvent = tuple[str, dict[str, Any]]
+"""The kind and the data of an event to record."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
 
@@ -100,8 +107,23 @@ class Decision:
     odd: bool = False  # the breaker counts it: many of these at once are no customers' doing
     contradicted: bool = False  # ... and the gateway says otherwise than the person did
     move: SubscriptionMove | None = None
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    events: tuple[NewEvent, ...] = ()
 
-    def tell(self, kind: str, **data: Any) -> None:
-        """Add an event."""
-        self.events.append((kind, data))
+    @property
+    def is_plain_success(self) -> bool:
+        """Whether the charge succeeded and paid its invoice, and the decision says nothing else.
+
+        Compared as a whole, so that a field added later makes a success with it no plain one.
+        """
+        return self.status is ChargeStatus.SUCCEEDED and self in PLAIN_SUCCESSES.values()
+
+
+PLAIN_SUCCESSES = {
+    source: Decision(
+        ChargeStatus.SUCCEEDED,
+        pays=True,
+        events=(("charge.succeeded", {"source": source}), ("invoice.paid", {})),
+    )
+    for source in Source
+}
+"""The decision that nearly every charge has, one value for each source of the news."""

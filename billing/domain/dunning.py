@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from billing.domain.errors import InvalidValue
@@ -92,30 +92,48 @@ class History:
 
     def after(self, fault: Fault, *, scheduled: bool) -> Self:
         """One more charge was declined; only a scheduled one spends a step."""
-        counted = replace(self, attempts=self.attempts + 1)
         if not scheduled:
-            return counted
+            return replace(self, attempts=self.attempts + 1)
         technical = fault is Fault.TECHNICAL
         return replace(
-            counted,
+            self,
+            attempts=self.attempts + 1,
             scheduled_declines=self.scheduled_declines + (not technical),
             technical_declines=self.technical_declines + technical,
             last_fault=fault,
         )
 
 
+class RetryTerms(NamedTuple):
+    """What a plan says about declined invoices, as texts and numbers."""
+
+    retries: str
+    retries_for: Mapping[str, str] | None
+    declines_max: int | None
+    attempts_max: int | None
+    days_max: int | None
+
+
 def policy(plan: Mapping[Any, Any]) -> Policy:
     """The policy of a plan's row; raises InvalidValue when what it says makes no sense."""
-    caps = {name: plan[name] for name in ("declines_max", "attempts_max", "days_max")}
-    for name, most in caps.items():
+    return policy_of(RetryTerms(*(plan[name] for name in RetryTerms._fields)))
+
+
+def policy_of(terms: RetryTerms) -> Policy:
+    """The policy that a plan's terms describe; raises InvalidValue for an invalid one."""
+    caps = {
+        "declines": terms.declines_max, "attempts": terms.attempts_max, "days": terms.days_max,
+    }  # fmt: skip
+    for what, most in caps.items():
         if most is not None and not 1 <= most <= CAP_MAX:
-            what = name.removesuffix("_max")
             raise InvalidValue(f"max {what} must be 1 to {CAP_MAX:,}, not {most:,}")
     return Policy(
-        parse_steps(plan["retries"]),
+        parse_steps(terms.retries),
         {_climbing(name): parse_steps(text, f"retries for {name}")
-         for name, text in (plan["retries_for"] or {}).items()},
-        **caps,
+         for name, text in (terms.retries_for or {}).items()},
+        terms.declines_max,
+        terms.attempts_max,
+        terms.days_max,
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ transaction.
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from billing.domain import charge, doubts, dunning, invoice
-from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
-from billing.domain.decisions import Decision, Facts, Limits, Source
-from billing.domain.dunning import Cap
-from billing.domain.invoice import Blocked, InvoiceMove, InvoiceStatus
+from billing.domain import charge, declines, doubts, invoice
+from billing.domain.charge import ChargeMove, ChargeStatus
+from billing.domain.decisions import PLAIN_SUCCESSES, Decision, Facts, Limits, NewEvent, Source
+from billing.domain.invoice import InvoiceMove, InvoiceStatus
 from billing.domain.outcomes import (
     Declined,
     Fault,
@@ -62,27 +62,27 @@ def decide(
 def _succeeded(facts: Facts, source: Source) -> Decision | None:
     if facts.charge_status is ChargeStatus.SUCCEEDED:
         return None
-    decision = Decision(charge.advance(facts.charge_status, ChargeMove.SUCCEED))
+    status = charge.advance(facts.charge_status, ChargeMove.SUCCEED)
+    move = _end_of_term(facts)
     late = facts.charge_status in {ChargeStatus.DECLINED, ChargeStatus.UNSENT}
-    decision.tell("charge.succeeded", source=source, **({"late": True} if late else {}))
+    succeeded = _event("charge.succeeded", source=source, **({"late": True} if late else {}))
     if facts.invoice_status in {InvoiceStatus.PAID, InvoiceStatus.VOID}:
-        decision.surplus = True
-        decision.give_back = (
-            "paid twice" if facts.invoice_status is InvoiceStatus.PAID else "settled after the end"
-        )
-        decision.move = _end_of_term(facts)
-        return decision
+        is_paid = facts.invoice_status is InvoiceStatus.PAID
+        why = "paid twice" if is_paid else "settled after the end"
+        return Decision(status, surplus=True, give_back=why, move=move, events=(succeeded,))
     invoice.advance(facts.invoice_status, InvoiceMove.PAY)
-    decision.pays = True
-    decision.tell("invoice.paid")
-    status = facts.subscription_status
-    behind = {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
-    decision.move = _end_of_term(facts)
-    if decision.move is None and status in behind and not facts.other_open:
-        decision.move = SubscriptionMove.RECOVER
-    return decision
+    if move is None and facts.subscription_status in _BEHIND and not facts.other_open:
+        move = SubscriptionMove.RECOVER
+    if move is None and not late:
+        return PLAIN_SUCCESSES[source]
+    return Decision(status, pays=True, move=move, events=(succeeded, _event("invoice.paid")))
 
 
+def _event(kind: str, **data: Any) -> NewEvent:
+    return kind, data
+
+
+_BEHIND = {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
 _RUNNING = {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}
 
 
@@ -109,18 +109,18 @@ def _rechecked(
     """
     late = _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
     if late is not None:
-        late.events.insert(0, ("charge.contradicted", _contradiction("declined", "succeeded")))
-        return late
+        contradicted = _event("charge.contradicted", **_contradiction("declined", "succeeded"))
+        return replace(late, events=(contradicted, *late.events))
     if source is not Source.STATUS:
         return None
     decision = Decision(facts.charge_status, asked=True, rechecked=True)
     denied = isinstance(outcome, Declined | NotFound)
     if denied and facts.charge_status is ChargeStatus.SUCCEEDED:
         said = "not found" if isinstance(outcome, NotFound) else "failed"
-        decision.contradicted = True
-        decision.tell("charge.contradicted", **_contradiction("succeeded", said))
-    elif not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
-        decision.next_check_at = now + charge.ASK_DAILY
+        contradicted = _event("charge.contradicted", **_contradiction("succeeded", said))
+        return replace(decision, contradicted=True, events=(contradicted,))
+    if not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
+        return replace(decision, next_check_at=now + charge.ASK_DAILY)
     return decision
 
 
@@ -164,9 +164,7 @@ def _ended(
     is_for_good = decision.gives_up or decision.wallet_lost
     is_repeated = facts.sends > 1 or facts.unsent_by_answer
     if source is Source.LIVE and (is_for_good or is_repeated):
-        held = _suspected(facts, outcome, now, limits)
-        held.odd = doubts.is_odd(decision)
-        return held
+        return _suspected(facts, outcome, now, limits, odd=doubts.is_odd(decision))
     if source is not Source.STATUS or not is_for_good:
         return decision
     loses = decision.gives_up or facts.wallet_active
@@ -177,38 +175,47 @@ def _ended(
     ):
         return _doubted(facts, decision, now, limits, "it would end more than this charge")
     if facts.tripped:
-        held = Decision(_open_status(facts), failed_seen_at=facts.failed_seen_at)
-        held.next_check_at = now + charge.HOLD_FOR
-        _tell_if_lost(held, facts, "the breaker has stopped charging")
-        return held
+        return Decision(
+            _open_status(facts),
+            failed_seen_at=facts.failed_seen_at,
+            next_check_at=now + charge.HOLD_FOR,
+            events=_lost(facts, "the breaker has stopped charging"),
+        )
     return decision if outcome.is_signed else _parked_unsigned(facts)
 
 
 def _parked_unsigned(facts: Facts) -> Decision:
     """Leave to a person what would end for good, and what only unsigned answers say."""
-    decision = Decision(_open_status(facts), asked=True, parked=True)
-    decision.failed_seen_at = facts.failed_seen_at
-    decision.message = "failed, by unsigned answers only"
-    decision.tell("charge.parked", asks=facts.asks + 1, why=decision.message)
-    return decision
-
-
-def _suspected(facts: Facts, outcome: Declined, now: datetime, limits: Limits) -> Decision:
-    """Keep a live decline with the charge, whose outcome stays open until it was asked about."""
-    decision = Decision(
+    why = "failed, by unsigned answers only"
+    return Decision(
         _open_status(facts),
+        asked=True,
+        parked=True,
+        failed_seen_at=facts.failed_seen_at,
+        message=why,
+        events=(_event("charge.parked", asks=facts.asks + 1, why=why),),
+    )
+
+
+def _suspected(
+    facts: Facts, outcome: Declined, now: datetime, limits: Limits, *, odd: bool
+) -> Decision:
+    """Keep a live decline with the charge, whose outcome stays open until it was asked about."""
+    status = _open_status(facts)
+    suspected = _event(
+        f"charge.{status}", why="declined; a second query must confirm it",
+        fault=outcome.fault, code=outcome.code,
+    )  # fmt: skip
+    return Decision(
+        status,
         fault=outcome.fault,
         code=outcome.code,
         message=outcome.message,
         failed_seen_at=facts.failed_seen_at,
         next_check_at=now + limits.confirm_after,
+        odd=odd,
+        events=(suspected,) if facts.suspected is None else (),
     )
-    if facts.suspected is None:
-        decision.tell(
-            f"charge.{decision.status}", why="declined; a second query must confirm it",
-            fault=outcome.fault, code=outcome.code,
-        )  # fmt: skip
-    return decision
 
 
 def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: str) -> Decision:
@@ -216,77 +223,44 @@ def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: 
 
     The breaker counts it once: of many such answers the last must not be believed as the first.
     """
-    decision = Decision(_open_status(facts), asked=True)
-    _tell_if_lost(decision, facts, why)
-    decision.odd = facts.failed_seen_at is None and doubts.is_odd(would)
-    decision.failed_seen_at = facts.failed_seen_at or now
+    seen_at = facts.failed_seen_at or now
     is_for_good = would.gives_up or would.wallet_lost
     wait = doubts.window(limits) if is_for_good else charge.CONFIRM_FAILED_AFTER
-    decision.next_check_at = decision.failed_seen_at + wait
-    return decision
+    return Decision(
+        _open_status(facts),
+        asked=True,
+        odd=facts.failed_seen_at is None and doubts.is_odd(would),
+        failed_seen_at=seen_at,
+        next_check_at=seen_at + wait,
+        events=_lost(facts, why),
+    )
 
 
 def _collect_later(
     facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
 ) -> Decision:
     """The charge is declined; the invoice waits, goes on the ladder, or is given up."""
-    decision = Decision(
+    then = declines.following(facts, outcome.fault, now, limits)
+    is_open = facts.invoice_status is InvoiceStatus.OPEN
+    move = None if is_open else _end_of_term(facts)
+    is_active = facts.subscription_status is SubscriptionStatus.ACTIVE
+    if is_open and is_active and not facts.reopened:
+        move = SubscriptionMove.FALL_BEHIND
+    return Decision(
         charge.advance(facts.charge_status, ChargeMove.DECLINE),
         fault=outcome.fault,
         code=outcome.code,
         message=outcome.message,
         asked=source is Source.STATUS,
+        wallet_lost=outcome.fault is Fault.WALLET,
+        gives_up=then.gives_up,
+        cap=then.cap,
+        retry_at=then.retry_at,
+        blocked_on=then.blocked_on,
+        first_failed_at=then.first_failed_at,
+        move=move,
+        events=(_event("charge.declined", fault=outcome.fault, code=outcome.code, source=source),),
     )
-    decision.tell("charge.declined", fault=outcome.fault, code=outcome.code, source=source)
-    if outcome.fault is Fault.WALLET:
-        decision.wallet_lost = True
-    if facts.invoice_status is not InvoiceStatus.OPEN:
-        decision.move = _end_of_term(facts)
-        return decision
-    if facts.reopened:
-        # A debt that was given up gets one try for each word of a person, and no ladder: it must
-        # not keep newer invoices waiting for weeks.
-        decision.gives_up = True
-        return decision
-    if facts.subscription_status is SubscriptionStatus.ACTIVE:
-        decision.move = SubscriptionMove.FALL_BEHIND
-    if outcome.fault is Fault.WALLET:
-        following = dunning.wallet_awaited_until(
-            facts.policy, limits.wallet_wait, facts.first_failed_at, now, facts.zone
-        )
-        decision.blocked_on = Blocked.WALLET
-        if facts.relinked and not isinstance(following, Cap):
-            following, decision.blocked_on = now, None
-    elif outcome.fault is Fault.HARD:
-        decision.first_failed_at = facts.first_failed_at or now
-        decision.gives_up = True
-        return decision
-    else:
-        decision.first_failed_at = facts.first_failed_at or now
-        following = _next_try(facts, outcome.fault, decision.first_failed_at, now)
-    if isinstance(following, Cap):
-        decision.gives_up, decision.cap, decision.blocked_on = True, following, None
-    else:
-        decision.retry_at = following
-    return decision
-
-
-def _next_try(
-    facts: Facts, fault: Fault, first_failed_at: datetime, now: datetime
-) -> datetime | Cap:
-    scheduled = facts.trigger is Trigger.SCHEDULED
-    past = facts.history.after(fault, scheduled=scheduled)
-    if not scheduled:
-        fault = past.last_fault or fault
-    following = dunning.next_try(facts.policy, past, fault, first_failed_at, now, facts.zone)
-    aside = None if scheduled else _date_there_was(facts, now)
-    return following if following is Cap.ATTEMPTS else aside or following
-
-
-def _date_there_was(facts: Facts, now: datetime) -> datetime | None:
-    """Where a retry by hand goes back to: it spends no step, and so it shifts no date."""
-    dates = (facts.planned_at, facts.step_deadline_at)
-    return min((at for at in dates if at is not None and at > now), default=None)
 
 
 def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
@@ -299,43 +273,43 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
     if by_answer and facts.invoice_status is not InvoiceStatus.OPEN:
         # No other sending will follow, and none before it is certain.
         return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
-    decision = Decision(
+    is_open = facts.invoice_status is InvoiceStatus.OPEN
+    return Decision(
         charge.advance(facts.charge_status, ChargeMove.TURN_AWAY),
         message=outcome.reason,
         by_answer=outcome.by_answer,
+        retry_at=declines.after_unsent(facts, now) if is_open else None,
+        move=None if is_open else _end_of_term(facts),
+        events=(_event("charge.unsent", why=outcome.reason),),
     )
-    decision.tell("charge.unsent", why=outcome.reason)
-    if facts.invoice_status is InvoiceStatus.OPEN:
-        soon = now + dunning.wait_after_unsent(facts.history.unsent + 1)
-        by_hand = facts.trigger is not Trigger.SCHEDULED
-        decision.retry_at = (_date_there_was(facts, now) if by_hand else None) or soon
-    else:
-        decision.move = _end_of_term(facts)
-    return decision
 
 
 def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> Decision:
     decision = _still_open(facts, now, asked=source is Source.STATUS)
-    decision.failed_seen_at = None  # a FAILED that does not last is none
-    if facts.charge_status is not ChargeStatus.PENDING:
-        decision.status = charge.advance(facts.charge_status, ChargeMove.WAIT)
+    status = facts.charge_status
+    if status is not ChargeStatus.PENDING:
+        status = charge.advance(status, ChargeMove.WAIT)
     elif outcome.waiting is not Waiting.TOKEN_EXPIRED or facts.waiting is outcome.waiting:
-        return decision
-    decision.waiting = outcome.waiting
-    decision.tell("charge.pending", waiting=outcome.waiting)
-    return decision
+        return replace(decision, failed_seen_at=None)
+    return replace(
+        decision,
+        status=status,
+        failed_seen_at=None,  # a FAILED that does not last is none
+        waiting=outcome.waiting,
+        events=(*decision.events, _event("charge.pending", waiting=outcome.waiting)),
+    )
 
 
 def _unknown(facts: Facts, outcome: Unknown, source: Source, now: datetime) -> Decision:
-    decision = _still_open(facts, now, asked=source is Source.STATUS)
-    decision.message = None if facts.suspected else outcome.reason
-    _tell_if_lost(decision, facts, outcome.reason)
-    return decision
+    message = None if facts.suspected else outcome.reason
+    asked = source is Source.STATUS
+    return _still_open(facts, now, asked=asked, why=outcome.reason, message=message)
 
 
-def _tell_if_lost(decision: Decision, facts: Facts, why: str) -> None:
-    if facts.charge_status is ChargeStatus.IN_FLIGHT:
-        decision.tell("charge.unknown", why=why)
+def _lost(facts: Facts, why: str) -> tuple[NewEvent, ...]:
+    """The event of a charge on the wire whose outcome is unknown from now on."""
+    is_lost = facts.charge_status is ChargeStatus.IN_FLIGHT
+    return (_event("charge.unknown", why=why),) if is_lost else ()
 
 
 def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
@@ -343,11 +317,10 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         return _ended(facts, facts.suspected, Source.STATUS, now, limits)
     believed_at = facts.sent_at + limits.not_found_horizon
     if now < believed_at:
-        decision = _still_open(facts, now, asked=True)
-        _tell_if_lost(decision, facts, "not found yet")
-        if decision.next_check_at is not None:
-            decision.next_check_at = min(decision.next_check_at, believed_at)
-        return decision
+        decision = _still_open(facts, now, asked=True, why="not found yet")
+        if decision.next_check_at is None:
+            return decision
+        return replace(decision, next_check_at=min(decision.next_check_at, believed_at))
     if facts.charge_status is ChargeStatus.PENDING:
         # The customer did not do what was waited for: no decline, and no step is spent.
         missed = Declined(Fault.WALLET, "not_completed")
@@ -358,29 +331,41 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         is_open = facts.invoice_status is InvoiceStatus.OPEN
         fault = Fault.WALLET if is_open else Fault.OTHER
         decision = _ended(facts, Declined(fault, "not_found"), Source.STATUS, now, limits)
-        decision.never_received = decision.status is ChargeStatus.DECLINED
-        return decision
+        return replace(decision, never_received=decision.status is ChargeStatus.DECLINED)
     if not facts.charging or charge.ask_after(facts.asks + 1) is None:
-        decision = _still_open(facts, now, asked=True)
-        _tell_if_lost(decision, facts, "not found, and not sent again")
-        return decision
-    again = charge.advance(_open_status(facts), ChargeMove.RESEND)
-    decision = Decision(again, asked=True, resend=True)
-    decision.next_check_at = now + charge.ASK_AFTER[0]
-    decision.tell("charge.resent", why="not found")
-    return decision
+        return _still_open(facts, now, asked=True, why="not found, and not sent again")
+    return Decision(
+        charge.advance(_open_status(facts), ChargeMove.RESEND),
+        asked=True,
+        resend=True,
+        next_check_at=now + charge.ASK_AFTER[0],
+        events=(_event("charge.resent", why="not found"),),
+    )
 
 
-def _still_open(facts: Facts, now: datetime, *, asked: bool) -> Decision:
-    """The charge stays unresolved: when to ask again, or a visible end of asking."""
-    decision = Decision(_open_status(facts), asked=asked, failed_seen_at=facts.failed_seen_at)
+def _still_open(
+    facts: Facts,
+    now: datetime,
+    *,
+    asked: bool,
+    why: str | None = None,
+    message: str | None = None,
+) -> Decision:
+    """The charge stays unresolved: when to ask again, or a visible end of asking.
+
+    `why` is recorded of a charge that was on the wire until now.
+    """
     wait = charge.ask_after(facts.asks + asked)
-    if wait is None:
-        decision.parked = True
-        decision.tell("charge.parked", asks=facts.asks + asked)
-    else:
-        decision.next_check_at = now + wait
-    return decision
+    parked = (_event("charge.parked", asks=facts.asks + asked),) if wait is None else ()
+    return Decision(
+        _open_status(facts),
+        asked=asked,
+        failed_seen_at=facts.failed_seen_at,
+        message=message,
+        parked=wait is None,
+        next_check_at=None if wait is None else now + wait,
+        events=parked if why is None else (*parked, *_lost(facts, why)),
+    )
 
 
 def _open_status(facts: Facts) -> ChargeStatus:

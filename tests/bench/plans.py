@@ -12,10 +12,21 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, event, text
 
+from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER
-from billing.services.collecting.opening import BEGINNING
+from billing.services.collecting.opening_batches import BEGINNING
 from billing.services.context import Context
-from billing.store.queries import charges, claims, engine, invoices, refunds, subscriptions, wallets
+from billing.store.queries import (
+    charges,
+    claims,
+    engine,
+    invoices,
+    refunds,
+    settlements,
+    subscriptions,
+    wallets,
+)
+from billing.store.queries.claims import NewCharge
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
 _VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
@@ -43,7 +54,7 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
     members = ids("SELECT id FROM subscriptions LIMIT 500")
     lease: dict[str, int] = {"lease_seconds": 45, "limit": 2048}
     fresh = [_claimed(row, now) for row in connection.execute(text(_UNPAID)).mappings()]
-    outcomes = [_succeeded(charge, now) for charge in charged]
+    outcomes = {charge: _succeeded(charge, now) for charge in charged}
     return {
         "due-to-open": lambda c: subscriptions.due_to_open(c, now, BEGINNING, 10_000),
         "opening": lambda c: subscriptions.lock_due_to_open(c, members, now),
@@ -59,9 +70,9 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
         "charged-before": lambda c: claims.charged_before(c, unpaid),
         "charges-of-a-day": lambda c: claims.counts_since(c, ["C0000001"], now),
         "claiming": lambda c: claims.claim(c, fresh, [], now, hour=now, shard=0),
-        "settling": lambda c: charges.lock_for_settling(c, charged),
-        "circumstances": lambda c: charges.circumstances(c, charged),
-        "outcomes": lambda c: charges.write_outcomes(
+        "settling": lambda c: settlements.lock_for_settling(c, charged),
+        "circumstances": lambda c: settlements.circumstances(c, charged),
+        "outcomes": lambda c: settlements.write_outcomes(
             c,
             outcomes,
             now,
@@ -83,12 +94,14 @@ _UNPAID = """
 """
 
 
-def _claimed(invoice: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
+def _claimed(invoice: Mapping[Any, Any], now: datetime) -> NewCharge:
     """A charge as a claim inserts it."""
     name = uuid4()
-    texts = {"gateway_number": name.hex, "trigger": "scheduled", "status": "in_flight"}
-    told = {"id": name, "ordinal": 1, "first_payment": False, "body_sealed": b"{}"}
-    return {**invoice, **texts, **told, "created_at": now, "sent_at": now, "next_check_at": now}
+    return NewCharge(
+        **invoice, id=name, ordinal=1, gateway_number=name.hex, trigger=Trigger.SCHEDULED,
+        first_payment=False, status=ChargeStatus.IN_FLIGHT, body_sealed=b"{}", created_at=now,
+        sent_at=now, next_check_at=now,
+    )  # fmt: skip
 
 
 def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:

@@ -69,10 +69,10 @@ PATH = (
     Part("Settle", (
         Step(f"{COLLECTING}/settling.py", "settle", "settles a group of outcomes"),
         Step(f"{COLLECTING}/settling.py", "_settle", "the transaction of a group"),
-        Step(f"{QUERIES}/charges.py", "lock_for_settling", "locks subscriptions, reads the facts"),
+        Step(f"{QUERIES}/settlements.py", "lock_for_settling", "locks subscriptions, reads facts"),
         Step("billing/domain/settlement.py", "decide", "decides what the outcome means"),
         Step(f"{COLLECTING}/settling.py", "_write", "turns decisions into rows and events"),
-        Step(f"{QUERIES}/charges.py", "write_outcomes", "writes charge, invoice and events"),
+        Step(f"{QUERIES}/settlements.py", "write_outcomes", "writes charge, invoice and events"),
     )),
 )  # fmt: skip
 STEPS = tuple(step for part in PATH for step in part.steps)

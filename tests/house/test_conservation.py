@@ -7,7 +7,7 @@ from tests.house.tree import PACKAGES, Module, modules
 
 MOVER = "billing/services/money/returns.py"
 STATEMENTS = "billing/store/queries/conservation.py"
-SETTLING = "billing/store/queries/charges.py"
+SETTLING = "billing/store/queries/settlements.py"
 """It writes what was taken, all of it kept, in the statement that settles charges."""
 HISTORY = "billing/store/migrations/"
 WRITES = re.compile(

@@ -14,21 +14,26 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "forecast", "periods", "refund", "refund_settlement",
-            "terms",
+            "backdating", "conservation", "decisions", "declines", "doubts", "forecast", "periods",
+            "refund", "refund_settlement", "settlement", "terms",
         )
     ),
     *(
         f"billing/store/queries/{name}.py"
         for name in (
-            "balances", "conservation", "coupons", "forecast", "invoice_rows", "invoices",
-            "refunds", "subscription_rows", "subscriptions",
+            "balances", "breaker", "claims", "conservation", "coupons", "forecast",
+            "invoice_rows", "invoices", "refunds", "settlements", "subscription_rows",
+            "subscriptions",
         )
     ),
     *(
         f"billing/services/collecting/{name}.py"
-        for name in ("opening", "reopening", "uncollectible")
+        for name in (
+            "backpressure", "breaker", "charge_facts", "claiming", "doubtful_charges",
+            "opening", "prechecks", "reconciling", "reopening", "settling", "uncollectible",
+        )
     ),
+    *(f"billing/services/operating/{name}.py" for name in ("charge_resolution", "safety")),
     *(
         f"billing/services/money/{name}.py"
         for name in (

@@ -99,20 +99,20 @@ def test_each_rest_is_longer_until_the_gateway_answers(engine: Engine) -> None:
     with engine.context.database.transaction() as connection:
         refusals = [Unsent("rate_limited retry_after=7")] * backpressure.TROUBLE_MIN
         backpressure.heed(connection, refusals, troubled=False)
-        state = engine_rows.state(connection)
-        assert (state["resting"], state["troubles"]) == (True, 1)
+        state = engine_rows.charging_state(connection)
+        assert (state.resting, state.troubles) == (True, 1)
         assert backpressure.limit(state) == 0
 
         again = engine_rows.rest(connection, backpressure.RESTS_SECONDS, 0)
         assert again is None  # others were refused in the same row
     engine.execute("UPDATE engine SET resting_until = clock_timestamp()")
     with engine.context.database.transaction() as connection:
-        assert backpressure.limit(engine_rows.state(connection)) == backpressure.PROBES
+        assert backpressure.limit(engine_rows.charging_state(connection)) == backpressure.PROBES
         assert engine_rows.rest(connection, (1, 5, 60), 0) == 5
     engine.execute("UPDATE engine SET resting_until = clock_timestamp()")
     with engine.context.database.transaction() as connection:
         backpressure.heed(connection, [Succeeded()], troubled=True)
-        assert backpressure.limit(engine_rows.state(connection)) is None
+        assert backpressure.limit(engine_rows.charging_state(connection)) is None
 
 
 def test_a_few_that_are_refused_stop_nobody(engine: Engine) -> None:
@@ -122,7 +122,7 @@ def test_a_few_that_are_refused_stop_nobody(engine: Engine) -> None:
         backpressure.heed(connection, few, troubled=False)
         backpressure.heed(connection, [*few, few[0], *[Succeeded()] * 8], troubled=False)
 
-        assert backpressure.limit(engine_rows.state(connection)) is None
+        assert backpressure.limit(engine_rows.charging_state(connection)) is None
 
 
 def test_a_contracts_rate_is_kept_by_all_workers_together(

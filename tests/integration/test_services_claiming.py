@@ -20,7 +20,7 @@ def candidates(engine: Engine, *invoice_ids: UUID) -> list[UUID]:
     """Which of these invoices the claim's statement offers."""
     with engine.context.database.transaction() as connection:
         rows = claims.candidates(connection, list(invoice_ids), engine.now)
-        return [row["invoice_id"] for row in rows]
+        return [row.invoice_id for row in rows]
 
 
 def make_due(engine: Engine) -> None:

@@ -4,7 +4,7 @@ The first parts are committed and will never be sent by the task that made them.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from billing.services.collecting import charging
 from billing.services.context import LEASE_SECONDS
 from billing.services.operating.isolation import Kind
 from billing.store.queries import claims
+from billing.store.queries.claims import Candidate
 from tests.integration.engine import START, Engine, in_any_order
 from tests.integration.held import is_held, release
 
@@ -53,7 +54,7 @@ def lose_database(monkeypatch: pytest.MonkeyPatch, spoilt: UUID) -> list[int]:
     plain, parts = claims.candidates, list[int]()
 
     def candidates(connection: Connection, ids: Sequence[UUID], now: datetime, **options: Any
-                   ) -> Sequence[Mapping[Any, Any]]:  # fmt: skip
+                   ) -> Sequence[Candidate]:  # fmt: skip
         if parts:
             connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
         found = plain(connection, ids, now, **options)

@@ -53,7 +53,7 @@ PASSED_ONCE = (
     ),
     bug(
         "unresolved_charge_is_no_obstacle", f"{_QUERIES}/claims.py",
-        "AND u.status IN ('in_flight', 'pending', 'unknown') OFFSET 0)",
+        'AND {listed("u.status", UNRESOLVED)} OFFSET 0)',
         "AND false OFFSET 0)",
         f"{INTEGRATION}services_claiming.py::"
         "test_an_invoice_with_an_unresolved_charge_is_not_offered",
@@ -250,12 +250,12 @@ IDENTITY = (
     ),
     bug(
         "first_payment_is_the_first_try", f"{_SERVICES}/collecting/claiming.py",
-        'first_payment = row["first_paid_at"] is None', 'first_payment = not row["last_ordinal"]',
+        'first_payment = row.first_paid_at is None', 'first_payment = not row.last_ordinal',
         f"{INTEGRATION}services_charging.py::test_the_first_payment_is_the_first_one_that_succeeds",
     ),
     bug(
         "a_copy_charges_elsewhere", f"{_SERVICES}/operating/safety.py",
-        '    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):\n',
+        "    if (row.gateway_host, row.gateway_client_id) == (host, client_id):\n",
         "    if row:\n",
         f"{INTEGRATION}services_dead_ends.py::test_a_message_left_over_asks_no_foreign_gateway",
     ),
@@ -281,13 +281,13 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "a_short_wallet_is_charged", f"{_SERVICES}/collecting/prechecks.py",
-        'return max(int(row["amount"]) - held, 0)', "return 0",
+        "return max(row.amount - held, 0)", "return 0",
         f"{INTEGRATION}services_dunning.py::"
         "TestAWalletThatIsShort::test_a_shortfall_is_charged_after_a_top_up",
     ),
     bug(
         "nobody_probes_after_a_rest", f"{_SERVICES}/collecting/backpressure.py",
-        'return PROBES if row["troubles"] else None', "return None",
+        "return PROBES if row.troubles else None", "return None",
         f"{INTEGRATION}services_backpressure.py::"
         "test_a_gateway_that_refuses_is_left_alone_by_all_and_caught_up_with",
     ),
@@ -298,7 +298,7 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "kill_switch_is_ignored", f"{_SERVICES}/operating/safety.py",
-        '    if row is None or row["stopped_at"] is not None:\n        return 0\n',
+        "    if row is None or row.stopped_at is not None:\n        return 0\n",
         "    if row is None:\n        return 0\n",
         f"{INTEGRATION}services_charging.py::test_the_kill_switch_stops_charges_and_nothing_else",
     ),
@@ -309,7 +309,7 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "expired_token_is_charged", f"{_SERVICES}/collecting/claiming.py",
-        'if row["wallet_id"] is None or row["expires_at"] <= now:', 'if row["wallet_id"] is None:',
+        "if wallet is None or wallet.expires_at <= now:", "if wallet is None:",
         f"{INTEGRATION}services_wallets.py::"
         "TestWithoutAWallet::test_a_year_after_linking_the_token_is_expired_and_a_new_one_goes_on",
     ),

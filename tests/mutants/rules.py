@@ -194,7 +194,7 @@ TRUST = (
         [
             Edit(
                 f"{_SERVICES}/operating/charge_resolution.py",
-                'if row["parked_at"] is None and now < row["sent_at"] + horizon:',
+                "if row.parked_at is None and now < row.sent_at + horizon:",
                 "if horizon is None:",
             ),
             Edit(

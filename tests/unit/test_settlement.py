@@ -156,7 +156,7 @@ def test_success_of_a_charge_that_had_ended_is_told_as_late(status: ChargeStatus
     decision = settle(facts(status), Succeeded(), Source.STATUS)
 
     told = {"source": Source.STATUS, "late": True}
-    assert decision.events == [("charge.succeeded", told), ("invoice.paid", {})]
+    assert decision.events == (("charge.succeeded", told), ("invoice.paid", {}))
 
 
 @pytest.mark.parametrize(

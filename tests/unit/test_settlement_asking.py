@@ -103,8 +103,8 @@ def test_unknown_keeps_its_reason_and_is_told_once() -> None:
     again = settle(facts(UNKNOWN), Unknown("timeout"), STATUS)
 
     assert first.message == "timeout"
-    assert first.events == [("charge.unknown", {"why": "timeout"})]
-    assert again.events == []
+    assert first.events == (("charge.unknown", {"why": "timeout"}),)
+    assert again.events == ()
 
 
 @pytest.mark.parametrize("status", [ChargeStatus.IN_FLIGHT, UNKNOWN, PENDING])
@@ -206,7 +206,7 @@ def test_the_reason_of_a_pending_charge_is_kept_and_recorded(waiting: Waiting) -
     assert decision.status is PENDING
     assert decision.waiting is waiting
     assert decision.retry_at is None
-    assert decision.events == [("charge.pending", {"waiting": waiting})]
+    assert decision.events == (("charge.pending", {"waiting": waiting}),)
 
 
 def test_expired_token_is_news_for_a_charge_that_was_only_pending() -> None:
@@ -217,7 +217,7 @@ def test_expired_token_is_news_for_a_charge_that_was_only_pending() -> None:
 
     assert decision.status is PENDING
     assert decision.waiting is Waiting.TOKEN_EXPIRED
-    assert decision.events == [("charge.pending", {"waiting": Waiting.TOKEN_EXPIRED})]
+    assert decision.events == (("charge.pending", {"waiting": Waiting.TOKEN_EXPIRED}),)
 
 
 def test_a_plain_pending_does_not_make_an_expired_token_forgotten() -> None:

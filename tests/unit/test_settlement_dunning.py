@@ -332,7 +332,7 @@ def test_unsent_charge_is_tried_again_soon_and_starts_no_dunning(
     assert decision.first_failed_at is None
     assert decision.move is None
     assert decision.fault is None
-    assert decision.events == [("charge.unsent", {"why": "connection refused"})]
+    assert decision.events == (("charge.unsent", {"why": "connection refused"}),)
 
 
 def test_default_ladder_walked_with_declines_only_ends_after_five() -> None:

@@ -298,4 +298,4 @@ def test_a_persons_word_is_asked_about_for_a_week(days: int) -> None:
     assert decision.rechecked
     assert decision.next_check_at == (now + DAY if days < 7 else None)
     agreed = settle(word(ChargeStatus.SUCCEEDED), Succeeded(), STATUS, now=now)
-    assert (agreed.next_check_at, agreed.events) == (None, [])
+    assert (agreed.next_check_at, agreed.events) == (None, ())

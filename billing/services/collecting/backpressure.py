@@ -6,10 +6,9 @@ second. Both are kept in PostgreSQL, in real time: Redis may vanish, and workers
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil
 from threading import Event
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -18,6 +17,7 @@ from billing.config import ROUNDS_MAX, Settings
 from billing.domain.outcomes import Declined, NotFound, Outcome, Pending, Succeeded, Unknown, Unsent
 from billing.services.context import Context
 from billing.store.queries import engine
+from billing.store.queries.engine import ChargingState
 
 log = structlog.get_logger(__name__)
 
@@ -40,11 +40,11 @@ _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
 
 
-def limit(row: Mapping[Any, Any]) -> int | None:
+def limit(row: ChargingState) -> int | None:
     """Return how many charges may be claimed at once now; None: no limit."""
-    if row["resting"]:
+    if row.resting:
         return 0
-    return PROBES if row["troubles"] else None
+    return PROBES if row.troubles else None
 
 
 def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, troubled: bool) -> None:

@@ -4,10 +4,8 @@ A broken gateway, or a proxy in its place, must not cancel a customer base. It c
 and final status queries of all workers, in real time. It decides nothing about a single charge.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from os import getpid
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -41,22 +39,18 @@ def shard() -> int:
 
 
 def counted(
-    source: Source,
-    rows: Sequence[Mapping[Any, Any]],
-    outcomes: Mapping[UUID, Outcome | NotFound],
-    decided: Sequence[tuple[Mapping[Any, Any], Decision]],
+    source: Source, outcomes: dict[UUID, Outcome | NotFound], decisions: dict[UUID, Decision]
 ) -> tuple[int, int]:
-    """Count the answers about charges, and how many of them are suspicious.
+    """Count the answers about charges, by charge, and how many of them are suspicious.
 
     Suspicious are hard and wallet declines, answers not from the gateway, and answers that would
     end a subscription or wallet. Status queries are repeated, so only their final answers count.
     """
     if source is Source.OPERATOR:
         return 0, 0
-    made = {row["id"]: decision for row, decision in decided}
     answered = odd = 0
-    for row in rows:
-        outcome, decision = outcomes[row["id"]], made.get(row["id"])
+    for charge_id, outcome in outcomes.items():
+        decision = decisions.get(charge_id)
         is_odd = (decision is not None and decision.odd) or _is_suspicious(outcome)
         if source is Source.LIVE:
             is_answer = isinstance(outcome, Succeeded | Declined | Pending)

@@ -5,10 +5,10 @@ nothing left to claim. Runaway charging is stopped here too: per customer and da
 hour.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from os import getpid
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -29,7 +29,9 @@ from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import isolation, operations, safety
 from billing.services.subscriptions import transitions
 from billing.store.queries import claims, events, invoices
+from billing.store.queries.claims import ActiveWallet, Candidate, NewCharge
 from billing.store.queries.holding import Kind
+from billing.store.queries.invoices import AttemptPlan
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +40,22 @@ CUSTOMER_WAIT = timedelta(hours=6)
 HOUR_SHARDS = 16
 """Number of counter rows per hour, so that processes do not wait for each other."""
 DAY = timedelta(days=1)
-Ready = tuple[dict[str, Any], SealedPayment]
 T = TypeVar("T")
+
+
+class Ready(NamedTuple):
+    """A charge to insert, or to send again, and its bytes for the gateway."""
+
+    charge: NewCharge
+    payment: SealedPayment
+    is_again: bool
 
 
 class TooMuch(BillingError):
     """The hour's charges would exceed the limit; nothing is claimed."""
 
 
-def claim(context: Context, seen: Mapping[UUID, UUID | None]) -> list[SealedPayment]:
+def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment]:
     """Claim invoices: commit their charges, and return what to send.
 
     `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
@@ -131,7 +140,7 @@ def _committed(
 def _claim(
     context: Context,
     connection: Connection,
-    seen: Mapping[UUID, UUID | None],
+    seen: dict[UUID, UUID | None],
     *,
     leased: bool = False,
 ) -> list[SealedPayment]:
@@ -143,21 +152,21 @@ def _claim(
     found = claims.candidates(connection, list(seen), now, locked=locked)
     if leased and len(found) < len(seen):
         invoices.pass_over(connection, list(seen), locked)
-    rows = [row for row in found if row["last_charge_id"] == seen[row["invoice_id"]]]
-    charged = claims.counts_since(connection, [row["customer_id"] for row in rows], now - DAY)
+    rows = [row for row in found if row.last_charge_id == seen[row.invoice_id]]
+    charged = claims.counts_since(connection, [row.customer_id for row in rows], now - DAY)
     ready: list[Ready] = []
     for row in rows:
-        if row["wallet_id"] is None or row["expires_at"] <= now:
+        wallet = row.wallet
+        if wallet is None or wallet.expires_at <= now:
             _wait_for_wallet(context, connection, row, now)
-        elif charged.get(row["customer_id"], 0) >= context.settings.customer_charges_a_day_max:
+        elif charged.get(row.customer_id, 0) >= context.settings.customer_charges_a_day_max:
             _hold_back(connection, row, now)
         else:
-            ready += _composed(context, connection, row, now)
-    unused = {row["last_charge_id"] for row in rows if row["unused"]}
-    fresh = [columns for columns, _ in ready if columns["id"] not in unused]
-    again = [columns for columns, _ in ready if columns["id"] in unused]
+            ready += _composed(context, connection, row, wallet, now)
     if not ready:
         return []
+    fresh = [item.charge for item in ready if not item.is_again]
+    again = [item.charge for item in ready if item.is_again]
     hour = now.replace(minute=0, second=0, microsecond=0)
     shard = getpid() % HOUR_SHARDS
     new, total = claims.claim(connection, fresh, again, now, hour=hour, shard=shard)
@@ -167,119 +176,123 @@ def _claim(
             f"{rupiah(total)} would be charged in the hour from {spoken(hour)}; the limit is"
             f" {rupiah(limit)} (BILLING_RUPIAH_AN_HOUR_MAX)"
         )
-    return [payment for columns, payment in ready if columns["id"] in new]
+    return [item.payment for item in ready if item.charge.id in new]
 
 
-def _hold_back(connection: Connection, row: Mapping[Any, Any], now: datetime) -> None:
+def _hold_back(connection: Connection, row: Candidate, now: datetime) -> None:
     """Delay a customer who was charged too often in a day, and record it."""
     why = "the customer was charged too often within a day"
-    later = {"key": row["invoice_id"], "next_attempt_at": now + CUSTOMER_WAIT, "reason": why}
-    invoices.plan_attempts(connection, [later])
+    later = now + CUSTOMER_WAIT
+    plan: AttemptPlan = {"key": row.invoice_id, "next_attempt_at": later, "reason": why}
+    invoices.plan_attempts(connection, [plan])
     events.record(connection, [_told("invoice.held_back", row, now, why=why)])
 
 
 def _composed(
-    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+    context: Context, connection: Connection, row: Candidate, wallet: ActiveWallet, now: datetime
 ) -> list[Ready]:
-    """Build the charge of one invoice as a row and as bytes; None when it cannot be encoded."""
-    ordinal, status = row["last_ordinal"] or 0, ChargeStatus.IN_FLIGHT
-    if row["unused"]:
+    """Build the charge of one invoice as a row and as bytes; none when it cannot be encoded."""
+    last = row.last
+    if last is not None and last.unused:
         # The gateway never had it.  Another number would leave this one unused, and a database
         # restored from before it would take it for a payment that was never made.
-        status = charge.advance(ChargeStatus(row["last_status"]), ChargeMove.RESEND)
+        is_again, ordinal = True, last.ordinal
+        status = charge.advance(last.status, ChargeMove.RESEND)
     else:
-        ordinal += 1
-    identity = charge.charge_id(row["invoice_id"], ordinal)
-    number = charge.gateway_number(
-        row["subscription_id"], row["period_index"], ordinal, row["change_index"]
-    )
-    first_payment = row["first_paid_at"] is None
+        is_again, ordinal = False, (0 if last is None else last.ordinal) + 1
+        status = ChargeStatus.IN_FLIGHT
+    identity = charge.charge_id(row.invoice_id, ordinal)
+    number = charge.gateway_number(row.subscription_id, row.period_index, ordinal, row.change_index)
+    first_payment = row.first_paid_at is None
     try:
         payment = Payment(
-            payer=Payer(row["customer_id"], row["name"], row["phone"], row["email"]),
+            payer=Payer(row.customer_id, row.name, row.phone, row.email),
             number=number,
-            amount=row["amount"],
-            token=context.vault.open(row["token_sealed"]).decode(),
-            use_points=row["use_points"],
+            amount=row.amount,
+            token=context.vault.open(wallet.token_sealed).decode(),
+            use_points=row.use_points,
             first_payment=first_payment,
-            description=row["plan_name"],
+            description=row.plan_name,
         )
         body = context.gateway.compose(payment)
     except (InvalidValue, NotConfigured) as refused:
         _unsendable(connection, row, str(refused), now)
         return []
-    columns = {
-        "id": identity,
-        "invoice_id": row["invoice_id"],
-        "subscription_id": row["subscription_id"],
-        "customer_id": row["customer_id"],
-        "wallet_id": row["wallet_id"],
-        "ordinal": ordinal,
-        "gateway_number": number,
-        "trigger": _trigger(row, now),
-        "first_payment": first_payment,
-        "amount": row["amount"],
-        "status": status,
-        "body_sealed": context.vault.seal(body),
-        "created_at": now,
-        "sent_at": now,
-        "next_check_at": now + charge.ASK_AFTER[0],
-    }
-    return [(columns, SealedPayment(str(identity), number, row["amount"], body))]
+    new = NewCharge(
+        id=identity,
+        invoice_id=row.invoice_id,
+        subscription_id=row.subscription_id,
+        customer_id=row.customer_id,
+        wallet_id=wallet.id,
+        ordinal=ordinal,
+        gateway_number=number,
+        trigger=_trigger(row, now),
+        first_payment=first_payment,
+        amount=row.amount,
+        status=status,
+        body_sealed=context.vault.seal(body),
+        created_at=now,
+        sent_at=now,
+        next_check_at=now + charge.ASK_AFTER[0],
+    )
+    return [Ready(new, SealedPayment(str(identity), number, row.amount, body), is_again)]
 
 
-def _trigger(row: Mapping[Any, Any], now: datetime) -> Trigger:
+def _trigger(row: Candidate, now: datetime) -> Trigger:
     """Return who requested a charge; a manual retry after the dunning date counts as that step."""
-    date_there_was = row["step_deadline_at"] or row["planned_at"]
-    if row["first_failed_at"] is None or (date_there_was is not None and date_there_was <= now):
+    date_there_was = row.step_deadline_at or row.planned_at
+    if row.first_failed_at is None or (date_there_was is not None and date_there_was <= now):
         return Trigger.SCHEDULED
-    return Trigger(row["next_trigger"])
+    return row.next_trigger
 
 
-def _unsendable(connection: Connection, row: Mapping[Any, Any], why: str, now: datetime) -> None:
+def _unsendable(connection: Connection, row: Candidate, why: str, now: datetime) -> None:
     """Mark an invoice whose charge the gateway would refuse as malformed."""
-    later = {"key": row["invoice_id"], "next_attempt_at": now + UNSENDABLE_WAIT, "reason": why}
-    invoices.plan_attempts(connection, [later])
+    later = now + UNSENDABLE_WAIT
+    plan: AttemptPlan = {"key": row.invoice_id, "next_attempt_at": later, "reason": why}
+    invoices.plan_attempts(connection, [plan])
     events.record(connection, [_told("invoice.unsendable", row, now, why=why)])
 
 
 def _wait_for_wallet(
-    context: Context, connection: Connection, row: Mapping[Any, Any], now: datetime
+    context: Context, connection: Connection, row: Candidate, now: datetime
 ) -> None:
     """Make an invoice wait for a wallet, with a deadline; no dunning step is used."""
-    if row["wallet_id"] is not None:
-        transitions.lose_wallet(connection, row["wallet_id"], now, "the token has expired")
-    waited = row["blocked_on"] == Blocked.WALLET
+    if row.wallet_id is not None:
+        transitions.lose_wallet(connection, row.wallet_id, now, "the token has expired")
+    waited = row.blocked_on is Blocked.WALLET
     until = dunning.wallet_awaited_until(
-        dunning.policy(row), context.limits.wallet_wait, row["first_failed_at"], now,
-        zone(row["timezone"]),
+        dunning.policy_of(row.retry_terms), context.limits.wallet_wait, row.first_failed_at, now,
+        zone(row.timezone),
     )  # fmt: skip
-    if waited or isinstance(until, dunning.Cap) or _is_reopened(connection, row["invoice_id"]):
+    # An operator's attempt of an uncollectible invoice does not wait for a wallet.
+    given_up = waited or invoices.is_reopened(connection, row.invoice_id)
+    if isinstance(until, dunning.Cap) or given_up:
         cap = until if isinstance(until, dunning.Cap) else None
         why = "no wallet was linked in time"
-        uncollectible.give_up(connection, row["subscription_id"], now, cap, why)
+        uncollectible.give_up(connection, row.subscription_id, now, cap, why)
         return
-    waiting = {"key": row["invoice_id"], "next_attempt_at": until, "blocked_on": Blocked.WALLET}
-    # A step that waited for money waits anew once there is a wallet.
-    invoices.plan_attempts(connection, [waiting | {"step_deadline_at": None, "shortfall": None}])
+    waiting: AttemptPlan = {
+        "key": row.invoice_id,
+        "next_attempt_at": until,
+        "blocked_on": Blocked.WALLET,
+        # A step that waited for money waits again from the start once there is a wallet.
+        "step_deadline_at": None,
+        "shortfall": None,
+    }
+    invoices.plan_attempts(connection, [waiting])
     events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
-    if row["subscription_status"] == SubscriptionStatus.ACTIVE:
-        transitions.move(connection, row["subscription_id"], SubscriptionMove.FALL_BEHIND, now)
+    if row.subscription_status is SubscriptionStatus.ACTIVE:
+        transitions.move(connection, row.subscription_id, SubscriptionMove.FALL_BEHIND, now)
 
 
-def _is_reopened(connection: Connection, invoice_id: UUID) -> bool:
-    """Whether an operator reopened the invoice: such an attempt does not wait for a wallet."""
-    invoice = invoices.one(connection, invoice_id)
-    return invoice is not None and invoice.reopened_at is not None
-
-
-def _told(kind: str, row: Mapping[Any, Any], now: datetime, **data: Any) -> dict[str, Any]:
+def _told(kind: str, row: Candidate, now: datetime, **data: Any) -> dict[str, Any]:
     return event(
         kind,
         at=now,
         by=SCHEDULER,
-        customer_id=row["customer_id"],
-        subscription_id=row["subscription_id"],
-        invoice_id=row["invoice_id"],
+        customer_id=row.customer_id,
+        subscription_id=row.subscription_id,
+        invoice_id=row.invoice_id,
         **data,
     )

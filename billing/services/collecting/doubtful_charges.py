@@ -7,9 +7,8 @@ so the charge becomes unknown and is queried like any other. A refused connectio
 caller holds the subscription's lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -18,6 +17,7 @@ from billing.domain import charge
 from billing.domain.charge import ChargeMove, ChargeStatus
 from billing.domain.events import event
 from billing.store.queries import charges, claims, events, invoices
+from billing.store.queries.charges import Question
 
 NEXT_TURN = charge.ASK_AFTER[1]
 """Wait between checks whether the subscription's other charge has ended."""
@@ -30,25 +30,23 @@ def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime
     """
     status = charge.advance(ChargeStatus.UNSENT, ChargeMove.DOUBT)
     for row in charges.doubt(connection, invoice_ids, status, now, now + NEXT_TURN):
-        invoices.set_aside(connection, row["subscription_id"])
+        invoices.set_aside(connection, row.subscription_id)
         told = event(
-            "charge.unknown", at=now, customer_id=row["customer_id"],
-            subscription_id=row["subscription_id"], invoice_id=row["invoice_id"],
-            charge_id=row["id"], why=f"{row['message']}; its invoice is closed",
+            "charge.unknown", at=now, customer_id=row.customer_id,
+            subscription_id=row.subscription_id, invoice_id=row.invoice_id,
+            charge_id=row.id, why=f"{row.message}; its invoice is closed",
         )  # fmt: skip
         events.record(connection, [told])
 
 
-def unresolved(
-    connection: Connection, due: Sequence[Mapping[Any, Any]], now: datetime
-) -> list[Mapping[Any, Any]]:
+def unresolved(connection: Connection, due: Sequence[Question], now: datetime) -> list[Question]:
     """Return the charges that may be queried: of the doubtful ones, only the next in turn."""
-    doubtful = [row for row in due if row["status"] == ChargeStatus.UNSENT]
+    doubtful = [row for row in due if row.status is ChargeStatus.UNSENT]
     if not doubtful:
         return list(due)
-    locked = claims.lock_subscriptions_of(connection, [row["invoice_id"] for row in doubtful])
-    mine = [row["invoice_id"] for row in doubtful if row["subscription_id"] in set(locked)]
+    locked = claims.lock_subscriptions_of(connection, [row.invoice_id for row in doubtful])
+    mine = [row.invoice_id for row in doubtful if row.subscription_id in set(locked)]
     ask_about(connection, mine, now)
-    charges.end_leases(connection, [row["id"] for row in doubtful])
-    still_due = charges.to_ask(connection, [row["id"] for row in due], now)
-    return [row for row in still_due if row["status"] != ChargeStatus.UNSENT]
+    charges.end_leases(connection, [row.id for row in doubtful])
+    still_due = charges.to_ask(connection, [row.id for row in due], now)
+    return [row for row in still_due if row.status is not ChargeStatus.UNSENT]

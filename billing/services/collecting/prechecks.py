@@ -5,10 +5,9 @@ settled instead of repeated. Then the wallet's balance is queried: when it is sh
 nothing is sent and no dunning step is used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -34,7 +33,9 @@ from billing.services.collecting.settling import News
 from billing.services.context import Context
 from billing.services.operating import isolation, safety
 from billing.store.queries import charges, claims, events, invoices
+from billing.store.queries.claims import ActiveWallet, Candidate, LastCharge
 from billing.store.queries.holding import Kind
+from billing.store.queries.invoices import AttemptPlan
 
 ASK_AGAIN = (
     *(timedelta(minutes=5),) * 3,
@@ -53,7 +54,7 @@ POSTPONED_MAX = len(ASK_AGAIN) + 6
 class Sight:
     """The result of the checks of one invoice."""
 
-    row: Mapping[Any, Any]
+    row: Candidate
     paid: bool = False
     blind: str = ""
     shortfall: int = 0
@@ -76,22 +77,22 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
             return {}
         again = claims.candidates(connection, list(charged), now)
     sights = list(context.pool.map(lambda row: _seen(context, row, now), again))
-    paid = [News(s.row["last_charge_id"], Succeeded()) for s in sights if s.paid]
+    paid = [News(_last(s.row).id, Succeeded()) for s in sights if s.paid]
     if paid:
         settling.settle(context, paid, Source.STATUS)
-    unclear = {s.row["invoice_id"]: s for s in sights if s.blind or s.shortfall or s.error}
+    unclear = {s.row.invoice_id: s for s in sights if s.blind or s.shortfall or s.error}
     isolation.each(
         context, Kind.INVOICE, list(unclear), lambda key: _put_off(context, unclear[key], now)
     )
     clear = {
-        s.row["invoice_id"]: s.row["last_charge_id"]
+        s.row.invoice_id: s.row.last_charge_id
         for s in sights
-        if not s.paid and s.row["invoice_id"] not in unclear
+        if not s.paid and s.row.invoice_id not in unclear
     }
     return fresh | clear
 
 
-def _seen(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
+def _seen(context: Context, row: Candidate, now: datetime) -> Sight:
     """Check one invoice; an error concerns only that invoice."""
     try:
         return _look(context, row, now)
@@ -108,9 +109,9 @@ def _put_off(context: Context, sight: Sight, now: datetime) -> None:
         _wait_for_money(context, sight, now)
 
 
-def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
-    number = row["last_number"]
-    match context.gateway.check_status(number, number, row["amount"]):
+def _look(context: Context, row: Candidate, now: datetime) -> Sight:
+    number = _last(row).gateway_number
+    match context.gateway.check_status(number, number, row.amount):
         case Succeeded():
             return Sight(row, paid=True)
         case Declined() | NotFound():
@@ -121,37 +122,43 @@ def _look(context: Context, row: Mapping[Any, Any], now: datetime) -> Sight:
             pass  # nothing of ours moved under that number, and what did is not there any more
         case Unknown(reason=reason):
             return Sight(row, blind=reason or "unknown")
-    by_schedule = row["next_trigger"] == Trigger.SCHEDULED and row["first_failed_at"] is not None
-    if by_schedule and row["wallet_id"] is not None and row["expires_at"] > now:
-        return Sight(row, shortfall=_shortfall(context, row))
+    by_schedule = row.next_trigger is Trigger.SCHEDULED and row.first_failed_at is not None
+    wallet = row.wallet
+    if by_schedule and wallet is not None and wallet.expires_at > now:
+        return Sight(row, shortfall=_shortfall(context, row, wallet))
     return Sight(row)
 
 
-def _shortfall(context: Context, row: Mapping[Any, Any]) -> int:
+def _last(row: Candidate) -> LastCharge:
+    """Return the previous charge of an invoice that was charged before."""
+    last = row.last
+    assert last is not None  # noqa: S101 - only invoices with a charge are checked
+    return last
+
+
+def _shortfall(context: Context, row: Candidate, wallet: ActiveWallet) -> int:
     """Return how much the wallet is short; zero when it suffices or cannot be queried."""
     try:
-        token = context.vault.open(row["token_sealed"]).decode()
+        token = context.vault.open(wallet.token_sealed).decode()
     except NotConfigured:
         return 0
-    balance = context.gateway.balance(row["customer_id"], token)
+    balance = context.gateway.balance(row.customer_id, token)
     if not isinstance(balance, Balance):
         return 0
-    held = balance.cash + (balance.points if row["use_points"] else 0)
-    return max(int(row["amount"]) - held, 0)
+    held = balance.cash + (balance.points if row.use_points else 0)
+    return max(row.amount - held, 0)
 
 
-def _seen_again(
-    connection: Connection, row: Mapping[Any, Any], now: datetime
-) -> Mapping[Any, Any] | None:
+def _seen_again(connection: Connection, row: Candidate, now: datetime) -> Candidate | None:
     """Lock a checked invoice and reload it; None when it changed meanwhile.
 
     Then it is due again immediately, and is checked again.
     """
-    locked = claims.lock_subscriptions_of(connection, [row["invoice_id"]])
-    fresh = claims.candidates(connection, [row["invoice_id"]], now, locked=locked)
-    if fresh and fresh[0]["last_charge_id"] == row["last_charge_id"]:
+    locked = claims.lock_subscriptions_of(connection, [row.invoice_id])
+    fresh = claims.candidates(connection, [row.invoice_id], now, locked=locked)
+    if fresh and fresh[0].last_charge_id == row.last_charge_id:
         return fresh[0]
-    invoices.end_leases(connection, [row["invoice_id"]])
+    invoices.end_leases(connection, [row.invoice_id])
     return None
 
 
@@ -161,24 +168,23 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
         row = _seen_again(connection, sight.row, now)
         if row is None:
             return
-        before = events.count(
-            connection, "invoice.postponed", row["subscription_id"], row["last_charge_id"]
-        )
+        last = _last(row)
+        before = events.count(connection, "invoice.postponed", row.subscription_id, last.id)
         later = now + ASK_AGAIN[min(before, len(ASK_AGAIN) - 1)]
-        plan: dict[str, Any] = {"key": row["invoice_id"], "next_attempt_at": later}
+        plan: AttemptPlan = {"key": row.invoice_id, "next_attempt_at": later}
         if before + 1 >= POSTPONED_MAX:
             plan["reason"] = (
-                f"postponed {before + 1} times: the outcome of its charge {row['last_number']} is"
+                f"postponed {before + 1} times: the outcome of its charge {last.gateway_number} is"
                 f" unclear ({sight.blind})"
             )
         invoices.plan_attempts(connection, [plan])
         told = event(
             "invoice.postponed",
             at=now,
-            customer_id=row["customer_id"],
-            subscription_id=row["subscription_id"],
-            invoice_id=row["invoice_id"],
-            charge_id=row["last_charge_id"],
+            customer_id=row.customer_id,
+            subscription_id=row.subscription_id,
+            invoice_id=row.invoice_id,
+            charge_id=last.id,
             why=sight.blind,
             asked_again_at=later.isoformat(),
         )
@@ -191,35 +197,36 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
         row = _seen_again(connection, sight.row, now)
         if row is None:
             return
-        past = charges.history(connection, [row["invoice_id"]])[row["invoice_id"]]
+        past = charges.history(connection, [row.invoice_id])[row.invoice_id]
+        assert row.first_failed_at is not None  # noqa: S101 - its previous charge was declined
         wait = dunning.wait_for_money(
-            dunning.policy(row),
-            charge_facts.history(past, row["steps_short"]),
-            row["step_deadline_at"],
-            row["first_failed_at"],
+            dunning.policy_of(row.retry_terms),
+            charge_facts.history(past, row.steps_short),
+            row.step_deadline_at,
+            row.first_failed_at,
             now,
-            zone(row["timezone"]),
+            zone(row.timezone),
             timedelta(seconds=context.settings.balance_recheck_seconds),
         )
         if isinstance(wait, dunning.Cap):
-            uncollectible.give_up(connection, row["subscription_id"], now, wait)
+            uncollectible.give_up(connection, row.subscription_id, now, wait)
             return
-        plan = {
-            "key": row["invoice_id"],
+        plan: AttemptPlan = {
+            "key": row.invoice_id,
             "next_attempt_at": wait.asked_again_at,
             "blocked_on": Blocked.BALANCE,
             "reason": None,
             "shortfall": sight.shortfall,
-            "steps_short": row["steps_short"] + wait.missed,
+            "steps_short": row.steps_short + wait.missed,
             "step_deadline_at": wait.deadline_at,
         }
         invoices.plan_attempts(connection, [plan])
         told = event(
             "dunning.step_missed" if wait.missed else "dunning.fell_short",
             at=now,
-            customer_id=row["customer_id"],
-            subscription_id=row["subscription_id"],
-            invoice_id=row["invoice_id"],
+            customer_id=row.customer_id,
+            subscription_id=row.subscription_id,
+            invoice_id=row.invoice_id,
             shortfall=sight.shortfall,
             asked_again_at=wait.asked_again_at.isoformat(),
         )

@@ -1,7 +1,6 @@
 """Reconciling: query the gateway for the status of unresolved charges."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
@@ -13,6 +12,7 @@ from billing.services.collecting.settling import News
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import safety
 from billing.store.queries import charges
+from billing.store.queries.charges import Question
 
 log = structlog.get_logger(__name__)
 
@@ -37,15 +37,15 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
             connection, charges.to_ask(connection, charge_ids, now), now
         )
     answers = context.pool.map(lambda row: _answer(context, row), due)
-    news = [News(row["id"], answer) for row, answer in zip(due, answers, strict=True)]
+    news = [News(row.id, answer) for row, answer in zip(due, answers, strict=True)]
     charging.send(context, settling.settle(context, news, Source.STATUS))
 
 
-def _answer(context: Context, row: Mapping[Any, Any]) -> StatusOutcome:
+def _answer(context: Context, row: Question) -> StatusOutcome:
     """Query one charge; a bug in our client counts as no answer."""
-    number = row["gateway_number"]
+    number = row.gateway_number
     try:
-        return context.gateway.check_status(number, number, row["amount"])
+        return context.gateway.check_status(number, number, row.amount)
     except Exception as error:
-        log.exception("charge.status_query_failed", charge=str(row["id"]))
+        log.exception("charge.status_query_failed", charge=str(row.id))
         return Unknown(f"the client failed: {type(error).__name__}")

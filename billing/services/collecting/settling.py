@@ -4,10 +4,10 @@ A live answer, a status query and an operator's decision use the same decision a
 transaction. Settling the same outcome twice changes nothing the second time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -28,8 +28,10 @@ from billing.services.context import SWITCHOVER_SECONDS, Context
 from billing.services.money import returns, unserved_days
 from billing.services.operating import isolation
 from billing.services.subscriptions import transitions
-from billing.store.queries import charges, events, invoices
+from billing.store.queries import charges, events, invoices, settlements
 from billing.store.queries.holding import Kind
+from billing.store.queries.invoices import AttemptPlan
+from billing.store.queries.settlements import ChargeState, Circumstances, OutcomeColumns
 from billing.store.session import is_deadlock, is_locked, is_lost
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,20 @@ def settle(
 
 
 Settled = tuple[list[SealedPayment], list[News]]
-Decided = Sequence[tuple[Mapping[Any, Any], Decision]]
+
+
+class Case(NamedTuple):
+    """A charge and what was decided about it."""
+
+    charge: ChargeState
+    decision: Decision
+    more: Circumstances | None  # None for an outcome that is a success
+
+    @property
+    def trouble(self) -> Circumstances:
+        """The circumstances of a charge that did not simply succeed."""
+        assert self.more is not None  # noqa: S101 - they are read for every other outcome
+        return self.more
 
 
 def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
@@ -115,129 +130,131 @@ def _settle(
     """
     now = context.clock.now()
     outcomes = {item.charge_id: item.outcome for item in news}
-    found = charges.lock_for_settling(connection, list(outcomes))
-    rows = list({row["subscription_id"]: row for row in reversed(found)}.values())
-    taken = {row["id"] for row in rows}
-    left = [News(r["id"], outcomes[r["id"]]) for r in found if r["id"] not in taken]
-    decided = []
-    for row, known in _known(connection, rows, outcomes, now):
-        decision = decide(known, outcomes[row["id"]], source, now=now, limits=context.limits)
+    found = settlements.lock_for_settling(connection, list(outcomes))
+    rows = list({row.subscription_id: row for row in reversed(found)}.values())
+    taken = {row.id for row in rows}
+    left = [News(row.id, outcomes[row.id]) for row in found if row.id not in taken]
+    cases = []
+    for row, more, known in _known(connection, rows, outcomes, now):
+        decision = decide(known, outcomes[row.id], source, now=now, limits=context.limits)
         if decision is not None:
-            decided.append((row, decision))
-    said = [outcomes[row["id"]] for row in rows] if source is Source.LIVE else []
-    answered, odd = breaker.counted(source, rows, outcomes, decided)
-    _write(connection, decided, source, by, now, answered=0 if odd else answered)
-    if said:
-        backpressure.heed(connection, said, troubled=rows[0]["troubled"])
+            cases.append(Case(row, decision, more))
+    said = {row.id: outcomes[row.id] for row in rows}
+    answered, odd = breaker.counted(source, said, {c.charge.id: c.decision for c in cases})
+    _write(connection, cases, source, by, now, answered=0 if odd else answered)
+    if said and source is Source.LIVE:
+        backpressure.heed(connection, list(said.values()), troubled=rows[0].troubled)
     if odd:
         breaker.watch(connection, context.settings, answered=answered, odd=odd, now=now)
-    _log(decided, source)
-    again = [_again(context, connection, row) for row, decision in decided if decision.resend]
+    _log(cases, source)
+    again = [_again(context, connection, case) for case in cases if case.decision.resend]
     return again, left
 
 
 def _known(
     connection: Connection,
-    rows: Iterable[Mapping[Any, Any]],
-    outcomes: Mapping[UUID, Outcome | NotFound],
+    rows: Iterable[ChargeState],
+    outcomes: dict[UUID, Outcome | NotFound],
     now: datetime,
-) -> Iterator[tuple[Mapping[Any, Any], Facts]]:
+) -> Iterator[tuple[ChargeState, Circumstances | None, Facts]]:
     """Load the state of each charge; more columns for those that did not simply succeed."""
     troubled = []
     for row in rows:
-        if isinstance(outcomes[row["id"]], Succeeded):
-            yield row, facts(row)
+        if isinstance(outcomes[row.id], Succeeded):
+            yield row, None, facts(row)
         else:
             troubled.append(row)
     if troubled:
-        more = charges.circumstances(connection, [row["id"] for row in troubled])
-        pasts = charges.history(connection, [row["invoice_id"] for row in troubled])
+        circumstances = settlements.circumstances(connection, [row.id for row in troubled])
+        pasts = charges.history(connection, [row.invoice_id for row in troubled])
         for row in troubled:
-            known = {**row, **more[row["id"]]}
-            yield known, facts_of_trouble(known, pasts[row["invoice_id"]], now)
+            more = circumstances[row.id]
+            yield row, more, facts_of_trouble(row, more, pasts[row.invoice_id], now)
 
 
-def _log(decided: Decided, source: Source) -> None:
-    """Log one line for all plain successes, and one line for each other charge."""
-    paid = [row for row, decision in decided if decision.status is ChargeStatus.SUCCEEDED]
+def _log(cases: Sequence[Case], source: Source) -> None:
+    """Log one line for all successes, and one line for each other charge."""
+    others = [case for case in cases if case.decision.status is not ChargeStatus.SUCCEEDED]
+    paid = len(cases) - len(others)
     if paid:
-        log.info("charges.succeeded", count=len(paid), source=source.value)
-    for row, decision in decided:
-        if decision.status is not ChargeStatus.SUCCEEDED:
-            told = {"charge": str(row["id"]), "number": row["gateway_number"]}
-            log.info("charge.settled", **told, status=decision.status.value, source=source.value)
+        log.info("charges.succeeded", count=paid, source=source.value)
+    for case in others:
+        told = {"charge": str(case.charge.id), "number": case.trouble.gateway_number}
+        status = case.decision.status.value
+        log.info("charge.settled", **told, status=status, source=source.value)
 
 
-def _again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
-    body = context.vault.open(charges.body_of(connection, row["id"]))
-    return SealedPayment(str(row["id"]), row["gateway_number"], row["amount"], body)
+def _again(context: Context, connection: Connection, case: Case) -> SealedPayment:
+    row = case.charge
+    body = context.vault.open(settlements.body_of(connection, row.id))
+    return SealedPayment(str(row.id), case.trouble.gateway_number, row.amount, body)
 
 
 def _write(
     connection: Connection,
-    all_decided: Decided,
+    all_cases: Sequence[Case],
     source: Source,
     by: Actor,
     now: datetime,
     *,
     answered: int,
 ) -> None:
-    decided = [(row, decision) for row, decision in all_decided if not decision.rechecked]
-    paid = [row for row, decision in decided if decision.pays]
-    usual = [("charge.succeeded", {"source": source}), ("invoice.paid", {})]
-    charges.write_outcomes(
+    cases = [case for case in all_cases if not case.decision.rechecked]
+    paid = [case.charge for case in cases if case.decision.pays]
+    settlements.write_outcomes(
         connection,
-        [_charge_columns(row, decision, now) for row, decision in decided],
+        {case.charge.id: _outcome_columns(case.charge, case.decision, now) for case in cases},
         now,
-        paid=[row["invoice_id"] for row in paid],
-        first=[row["subscription_id"] for row in paid if row["first_paid_at"] is None],
-        plain=[row["id"] for row, decision in decided if decision.events == usual],
+        paid=[row.invoice_id for row in paid],
+        first=[row.subscription_id for row in paid if row.first_paid_at is None],
+        plain=[case.charge.id for case in cases if case.decision.is_plain_success],
         source=source,
         by=by,
         shard=breaker.shard(),
         answered=answered,
     )
-    freed = [row["subscription_id"] for row, d in decided if _frees_the_next(row, d)]
+    freed = [case.charge.subscription_id for case in cases if _frees_the_next(case)]
     if freed:
         invoices.release_oldest(connection, freed, now)
-    due = [_planned(row, d, d.retry_at) for row, d in decided if d.retry_at is not None]
+    due = [_planned(case, at) for case in cases if (at := case.decision.retry_at) is not None]
     invoices.plan_attempts(connection, due)
-    more = [(row, decision) for row, decision in all_decided if decision.events != usual]
-    events.record(connection, _facts_told(more, by, now))
-    for row, decision in all_decided:
-        _follow_up(connection, row, decision, now)
-    if source is Source.OPERATOR and decided:
-        ids = [row["id"] for row, _ in decided]
-        charges.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
+    others = [case for case in all_cases if not case.decision.is_plain_success]
+    events.record(connection, _new_events(others, by, now))
+    for case in all_cases:
+        _follow_up(connection, case, now)
+    if source is Source.OPERATOR and cases:
+        ids = [case.charge.id for case in cases]
+        settlements.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
 
 
-def _planned(row: Mapping[Any, Any], decision: Decision, due: datetime) -> dict[str, Any]:
+def _planned(case: Case, due: datetime) -> AttemptPlan:
     """Return the next attempt; a date that a manual retry preceded waits for a wallet."""
-    aside = row["planned_at"] if decision.wallet_lost else None
+    decision, more = case.decision, case.trouble
+    aside = more.planned_at if decision.wallet_lost else None
+    is_before = aside is not None and aside > due
     return {
-        "key": row["invoice_id"],
+        "key": case.charge.invoice_id,
         "next_attempt_at": due,
         "blocked_on": decision.blocked_on,
-        "first_failed_at": decision.first_failed_at or row["first_failed_at"],
+        "first_failed_at": decision.first_failed_at or more.first_failed_at,
         "planned_at": aside,
-        "next_trigger": Trigger.CUSTOMER
-        if aside is not None and aside > due
-        else Trigger.SCHEDULED,
+        "next_trigger": Trigger.CUSTOMER if is_before else Trigger.SCHEDULED,
     }
 
 
-def _frees_the_next(row: Mapping[Any, Any], decision: Decision) -> bool:
+def _frees_the_next(case: Case) -> bool:
     """Whether the next open invoice may be charged: this one is paid or not owed any more."""
-    closed = row["invoice_status"] != InvoiceStatus.OPEN
-    if not row["other_open"]:
+    row, decision = case.charge, case.decision
+    if not row.other_open:
         return False
+    closed = row.invoice_status is not InvoiceStatus.OPEN
     return decision.pays or (closed and decision.status not in UNRESOLVED)
 
 
-def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -> dict[str, Any]:
+def _outcome_columns(row: ChargeState, decision: Decision, now: datetime) -> OutcomeColumns:
     final = decision.status not in UNRESOLVED
     return {
-        "key": row["id"],
+        "key": row.id,
         "status": decision.status,
         "surplus": decision.surplus,
         "fault": decision.fault,
@@ -248,7 +265,7 @@ def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -
         "failed_seen_at": decision.failed_seen_at,
         "parked_at": now if decision.parked else None,
         "settled_at": now if final else None,
-        "sent_at": now if decision.resend else row["sent_at"],
+        "sent_at": now if decision.resend else row.sent_at,
         "asked": int(decision.asked),
         "resent": int(decision.resend),
         "unsent": int(decision.status is ChargeStatus.UNSENT),
@@ -258,51 +275,49 @@ def _charge_columns(row: Mapping[Any, Any], decision: Decision, now: datetime) -
     }
 
 
-def _facts_told(decided: Decided, by: Actor, now: datetime) -> list[dict[str, Any]]:
+def _new_events(cases: Sequence[Case], by: Actor, now: datetime) -> list[dict[str, Any]]:
     return [
         event(
             kind,
             at=now,
             by=by,
-            customer_id=row["customer_id"],
-            subscription_id=row["subscription_id"],
-            invoice_id=row["invoice_id"],
-            charge_id=row["id"],
-            **({"amount": row["amount"]} if kind == "invoice.paid" else {}),
+            customer_id=case.charge.customer_id,
+            subscription_id=case.charge.subscription_id,
+            invoice_id=case.charge.invoice_id,
+            charge_id=case.charge.id,
+            **({"amount": case.charge.amount} if kind == "invoice.paid" else {}),
             **data,
         )
-        for row, decision in decided
-        for kind, data in decision.events
+        for case in cases
+        for kind, data in case.decision.events
     ]
 
 
-def _follow_up(
-    connection: Connection, row: Mapping[Any, Any], decision: Decision, now: datetime
-) -> None:
-    """Apply what follows for one subscription; a plain success has nothing here."""
+def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
+    """Apply what follows for one subscription; of a plain success only late days are refunded."""
+    row, decision = case.charge, case.decision
     if decision.rechecked:
         denied_at = now if decision.contradicted else None
-        charges.note_recheck(connection, row["id"], decision.next_check_at, denied_at)
+        settlements.note_recheck(connection, row.id, decision.next_check_at, denied_at)
     if decision.never_received:
-        charges.mark_never_received(connection, [row["id"]])
+        settlements.mark_never_received(connection, [row.id])
     if decision.give_back is not None:
-        paid_twice = row["invoice_status"] == InvoiceStatus.PAID
+        paid_twice = row.invoice_status is InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
-        order = returns.Order(row["amount"], purpose, decision.give_back)
+        order = returns.Order(row.amount, purpose, decision.give_back)
         returns.request_refund(connection, _taken(row), order, SCHEDULER, now)
-    if decision.pays and row["status"] not in UNRESOLVED:
-        doubtful_charges.ask_about(connection, [row["invoice_id"]], now)
-    if decision.pays and row["subscription_status"] == SubscriptionStatus.CANCELED:
-        unserved_days.refund_late(connection, _taken(row), row["amount"], now)
+    if decision.pays and row.status not in UNRESOLVED:
+        doubtful_charges.ask_about(connection, [row.invoice_id], now)
+    if decision.pays and row.subscription_status is SubscriptionStatus.CANCELED:
+        unserved_days.refund_late(connection, _taken(row), row.amount, now)
     if decision.wallet_lost:
-        transitions.lose_wallet(
-            connection, row["wallet_id"], now, "the gateway asks for a new link"
-        )
+        why = "the gateway asks for a new link"
+        transitions.lose_wallet(connection, case.trouble.wallet_id, now, why)
     if decision.gives_up:
-        uncollectible.give_up(connection, row["subscription_id"], now, decision.cap)
+        uncollectible.give_up(connection, row.subscription_id, now, decision.cap)
     elif decision.move is not None:
-        transitions.move(connection, row["subscription_id"], decision.move, now)
+        transitions.move(connection, row.subscription_id, decision.move, now)
 
 
-def _taken(row: Mapping[Any, Any]) -> returns.Taken:
-    return returns.Taken(row["id"], row["invoice_id"], row["subscription_id"], row["customer_id"])
+def _taken(row: ChargeState) -> returns.Taken:
+    return returns.Taken(row.id, row.invoice_id, row.subscription_id, row.customer_id)

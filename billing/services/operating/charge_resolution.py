@@ -4,10 +4,8 @@ The gateway is queried first, and a certain answer is settled instead. It is que
 afterwards as well: an operator may be wrong.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from billing.domain import machine
@@ -32,7 +30,8 @@ from billing.services.collecting import settling
 from billing.services.collecting.settling import News
 from billing.services.context import Context
 from billing.services.operating import safety
-from billing.store.queries import charges, events
+from billing.store.queries import charges, events, settlements
+from billing.store.queries.charges import OperatorsCharge
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,14 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
     now = context.clock.now()
     with context.database.transaction() as connection:
         safety.require_ours(context, connection)
-        row = charges.one(connection, charge_id)
+        row = charges.to_resolve(connection, charge_id)
     if row is None:
         raise NotKnown(f"no charge has the id {charge_id}")
-    if row["contradicted_at"] is not None and succeeded:
+    if row.contradicted_at is not None and succeeded:
         return _kept(context, row, by, now)
     _check(context, row, now)
-    number = row["gateway_number"]
-    answer = context.gateway.check_status(number, number, row["amount"])
+    number = row.gateway_number
+    answer = context.gateway.check_status(number, number, row.amount)
     said = _said(answer)
     if isinstance(answer, Succeeded | Declined):
         after = _settled(context, charge_id, answer, Source.STATUS, by)
@@ -84,31 +83,31 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
     return Resolution(said, OPERATOR)
 
 
-def _of_another_amount(row: Mapping[Any, Any], amount: int | None) -> str:
+def _of_another_amount(row: OperatorsCharge, amount: int | None) -> str:
     """Say what to do when the gateway has another payment under this number."""
     has = "an amount that cannot be read" if amount is None else rupiah(amount)
     return (
-        f"the gateway has {has} under our number {row['gateway_number']}, and charge {row['id']} is"
-        f" over {rupiah(row['amount'])}: the customer may have paid (before a restore?). If that"
+        f"the gateway has {has} under our number {row.gateway_number}, and charge {row.id} is"
+        f" over {rupiah(row.amount)}: the customer may have paid (before a restore?). If that"
         " money was taken and stays, resolve it --as succeeded; else give it back at DOKU, and say"
         " --as declined when the gateway shows it as refunded or failed"
     )
 
 
-def _check(context: Context, row: Mapping[Any, Any], now: datetime) -> None:
+def _check(context: Context, row: OperatorsCharge, now: datetime) -> None:
     """Refuse an outcome that an operator cannot know yet; settling checks again under the lock."""
-    status = ChargeStatus(row["status"])
+    status = row.status
     if status not in UNRESOLVED:
         raise IllegalMove(
-            f"charge {row['id']} {machine.stands(status)}; only an open charge can be resolved"
+            f"charge {row.id} {machine.stands(status)}; only an open charge can be resolved"
         )
     if status is ChargeStatus.IN_FLIGHT:
-        raise IllegalMove(f"charge {row['id']} is in flight; it is queried automatically")
+        raise IllegalMove(f"charge {row.id} is in flight; it is queried automatically")
     horizon = timedelta(seconds=context.settings.not_found_horizon_seconds)
-    if row["parked_at"] is None and now < row["sent_at"] + horizon:
+    if row.parked_at is None and now < row.sent_at + horizon:
         after = context.settings.not_found_horizon_seconds
         raise IllegalMove(
-            f"charge {row['id']} was sent at {spoken(row['sent_at'])}; it is queried"
+            f"charge {row.id} was sent at {spoken(row.sent_at)}; it is queried"
             f" automatically, and can be resolved {after} s after that"
         )
 
@@ -118,20 +117,20 @@ def _settled(
 ) -> ChargeStatus:
     settling.settle(context, [News(charge_id, outcome)], source, by)
     with context.database.transaction() as connection:
-        row = charges.one(connection, charge_id)
-    return ChargeStatus(row["status"]) if row else ChargeStatus.UNKNOWN
+        row = charges.to_resolve(connection, charge_id)
+    return row.status if row else ChargeStatus.UNKNOWN
 
 
-def _kept(context: Context, row: Mapping[Any, Any], by: Actor, now: datetime) -> Resolution:
+def _kept(context: Context, row: OperatorsCharge, by: Actor, now: datetime) -> Resolution:
     """Keep a charge as succeeded although the gateway denies it: an operator has checked it."""
-    number = row["gateway_number"]
-    answer = context.gateway.check_status(number, number, row["amount"])
+    number = row.gateway_number
+    answer = context.gateway.check_status(number, number, row.amount)
     with context.database.transaction() as connection:
-        charges.note_recheck(connection, row["id"], None, None)
+        settlements.note_recheck(connection, row.id, None, None)
         told = event(
-            "charge.confirmed", at=now, by=by, customer_id=row["customer_id"],
-            subscription_id=row["subscription_id"], invoice_id=row["invoice_id"],
-            charge_id=row["id"], gateway=_said(answer),
+            "charge.confirmed", at=now, by=by, customer_id=row.customer_id,
+            subscription_id=row.subscription_id, invoice_id=row.invoice_id,
+            charge_id=row.id, gateway=_said(answer),
         )  # fmt: skip
         events.record(connection, [told])
     return Resolution(_said(answer), OPERATOR)

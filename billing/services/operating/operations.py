@@ -20,6 +20,7 @@ from billing.services.operating.charge_resolution import resolve_charge
 from billing.services.subscriptions import transitions
 from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
 from billing.store.queries.invoice_rows import Invoice
+from billing.store.queries.invoices import AttemptPlan
 
 __all__ = [
     "resolve_charge", "retry_invoice", "set_clock", "start_charging", "stop_charging",
@@ -53,7 +54,7 @@ def retry_invoice(
         if invoice.status == InvoiceStatus.UNCOLLECTIBLE:
             reopening.reopen(connection, invoice, by, now)
         else:
-            plan = {
+            plan: AttemptPlan = {
                 "key": invoice_id,
                 "next_attempt_at": now,
                 "blocked_on": None,

@@ -5,7 +5,7 @@ elsewhere (a staging copy of production, or the reverse) sends nothing until an 
 """
 
 import structlog
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Unknown
@@ -13,6 +13,7 @@ from billing.services.collecting import backpressure
 from billing.services.context import Context
 from billing.services.operating import token_keys
 from billing.store.queries import engine
+from billing.store.queries.engine import ChargingState
 
 log = structlog.get_logger(__name__)
 
@@ -60,49 +61,49 @@ def require_ours(context: Context, connection: Connection) -> None:
         return
     settings = context.settings
     raise NotConfigured(
-        f"this database belongs to {row['gateway_host']} as {row['gateway_client_id']}, but the"
+        f"this database belongs to {row.gateway_host} as {row.gateway_client_id}, but the"
         f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent;"
         " if the settings are right: billing start-charging"
     )
 
 
-def _elsewhere(context: Context, connection: Connection) -> RowMapping | None:
+def _elsewhere(context: Context, connection: Connection) -> ChargingState | None:
     """Return the engine's row if it belongs to another gateway."""
-    row = engine.state(connection)
+    row = engine.charging_state(connection)
     ours = (context.settings.gateway_host, context.settings.doku_client_id)
-    owner = (row["gateway_host"], row["gateway_client_id"])
-    return None if row["gateway_host"] is None or owner == ours else row
+    owner = (row.gateway_host, row.gateway_client_id)
+    return None if row.gateway_host is None or owner == ours else row
 
 
 def may_charge(context: Context, connection: Connection) -> bool:
     """Whether new charges may be sent: the gateway is ours, and charging is not stopped."""
     row = _own_row(context, connection)
-    return row is not None and row["stopped_at"] is None
+    return row is not None and row.stopped_at is None
 
 
 def charges_at_once(context: Context, connection: Connection, most: int) -> int:
     """Return how many of `most` charges may be claimed now: zero while charging is stopped."""
     row = _own_row(context, connection)
-    if row is None or row["stopped_at"] is not None:
+    if row is None or row.stopped_at is not None:
         return 0
     allowed = backpressure.limit(row)
     return most if allowed is None else min(most, allowed)
 
 
-def _own_row(context: Context, connection: Connection) -> RowMapping | None:
+def _own_row(context: Context, connection: Connection) -> ChargingState | None:
     """Return the engine's row; None when it belongs to another gateway."""
     host, client_id = context.settings.gateway_host, context.settings.doku_client_id
     row = engine.bind_gateway(connection, host, client_id, force=False)
-    if (row["gateway_host"], row["gateway_client_id"]) == (host, client_id):
+    if (row.gateway_host, row.gateway_client_id) == (host, client_id):
         return row
-    log.error("gateway.refused", belongs_to=row["gateway_host"], settings_say=host)
+    log.error("gateway.refused", belongs_to=row.gateway_host, settings_say=host)
     return None
 
 
 def claim_gateway(context: Context, connection: Connection) -> bool:
     """Record the gateway of the settings as the database's own; True when that is new."""
-    before = engine.state(connection)
+    before = engine.charging_state(connection)
     host, client_id = context.settings.gateway_host, context.settings.doku_client_id
     engine.bind_gateway(connection, host, client_id, force=True)
-    owner = (before["gateway_host"], before["gateway_client_id"])
-    return before["gateway_host"] is not None and owner != (host, client_id)
+    owner = (before.gateway_host, before.gateway_client_id)
+    return before.gateway_host is not None and owner != (host, client_id)

@@ -280,14 +280,14 @@ def _by_invoice(rows: Iterable[Shown]) -> dict[UUID, list[Shown]]:
     return found
 
 
-def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) -> list[datetime]:
+def retries_at(invoice: Mapping[Any, Any], past: charging.ChargeHistory | None) -> list[datetime]:
     """Return the next attempts of a declined open invoice, if each is declined like the last.
 
     Empty while a charge is unresolved or the invoice waits for a wallet: then no date is certain.
     """
     upcoming = invoice["next_attempt_at"]
     if (
-        history is None
+        past is None
         or upcoming is None
         or invoice["status"] != InvoiceStatus.OPEN
         or invoice["blocked_on"] == Blocked.WALLET
@@ -296,12 +296,12 @@ def retries_at(invoice: Mapping[Any, Any], history: Mapping[Any, Any] | None) ->
     if invoice["reopened_at"] is not None:
         return [upcoming.astimezone(zone(invoice["timezone"]))]  # one try, and no ladder
     place, aside = zone(invoice["timezone"]), invoice["planned_at"]
-    policy, past = dunning.policy(invoice), charge_facts.history(history, invoice["steps_short"])
+    policy, history = dunning.policy(invoice), charge_facts.history(past, invoice["steps_short"])
     by_hand = None
     if aside is not None and aside > upcoming:
         by_hand, upcoming = upcoming, aside
     first, deadline = invoice["first_failed_at"], invoice["step_deadline_at"]
-    dates = dunning.upcoming(policy, past, first, upcoming, place, by_hand, deadline)
+    dates = dunning.upcoming(policy, history, first, upcoming, place, by_hand, deadline)
     return [date.astimezone(place) for date in dates]
 
 

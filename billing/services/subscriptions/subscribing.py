@@ -65,10 +65,7 @@ def create_plan(
     if cycles is not None and not 1 <= cycles <= COUNT_MAX:
         raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
     ladders = dict(retries_for or {})
-    dunning.policy(
-        {"retries": retries, "retries_for": ladders, "declines_max": declines_max,
-         "attempts_max": attempts_max, "days_max": days_max}
-    )  # fmt: skip
+    dunning.policy_of(dunning.RetryTerms(retries, ladders, declines_max, attempts_max, days_max))
     now = context.clock.now()
     plan = Plan(
         code, name or code, amount, every, cron, timezone, trial, cycles, retries, ladders,

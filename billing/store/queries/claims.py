@@ -2,15 +2,157 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, case, update
+from sqlalchemy import Connection, case, update
 
+from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
+from billing.domain.dunning import RetryTerms
 from billing.domain.events import SCHEDULER
+from billing.domain.invoice import Blocked
+from billing.domain.subscription import SubscriptionStatus
+from billing.store.columns import listed
 from billing.store.rows import as_array, as_json
+from billing.store.selecting import columns, every
 from billing.store.statements import text
 from billing.store.tables import CHARGES
+
+
+class ActiveWallet(NamedTuple):
+    """A customer's active wallet."""
+
+    id: UUID
+    token_sealed: bytes
+    expires_at: datetime
+
+
+class LastCharge(NamedTuple):
+    """The newest charge of an invoice."""
+
+    id: UUID
+    ordinal: int
+    gateway_number: str
+    status: ChargeStatus
+    unused: bool  # the gateway never received it: the same charge may be sent again
+
+
+class Candidate(NamedTuple):
+    """An open invoice that may be charged now, with everything that a charge needs."""
+
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+    period_index: int
+    change_index: int
+    amount: int  # without the credit that pays a part of the invoice
+    next_trigger: Trigger
+    first_failed_at: datetime | None
+    blocked_on: Blocked | None
+    steps_short: int
+    step_deadline_at: datetime | None
+    planned_at: datetime | None
+    subscription_status: SubscriptionStatus
+    first_paid_at: datetime | None
+    plan_name: str
+    use_points: bool
+    retries: str
+    retries_for: dict[str, str] | None
+    declines_max: int | None
+    attempts_max: int | None
+    days_max: int | None
+    timezone: str
+    name: str
+    phone: str
+    email: str
+    wallet_id: UUID | None
+    token_sealed: bytes | None
+    expires_at: datetime | None
+    last_ordinal: int | None
+    last_charge_id: UUID | None
+    last_number: str | None
+    last_status: ChargeStatus | None
+    unused: bool
+
+    @property
+    def wallet(self) -> ActiveWallet | None:
+        """The customer's active wallet, whose token may have expired."""
+        if self.wallet_id is None:
+            return None
+        # An active wallet has both.
+        assert self.token_sealed is not None  # noqa: S101
+        assert self.expires_at is not None  # noqa: S101
+        return ActiveWallet(self.wallet_id, self.token_sealed, self.expires_at)
+
+    @property
+    def last(self) -> LastCharge | None:
+        """The invoice's newest charge."""
+        if self.last_charge_id is None:
+            return None
+        # Columns of one row, none of which may be null.
+        assert self.last_ordinal is not None  # noqa: S101
+        assert self.last_number is not None  # noqa: S101
+        assert self.last_status is not None  # noqa: S101
+        return LastCharge(
+            self.last_charge_id, self.last_ordinal, self.last_number, self.last_status, self.unused
+        )
+
+    @property
+    def retry_terms(self) -> RetryTerms:
+        """When the plan has a declined invoice attempted again."""
+        return RetryTerms(
+            self.retries, self.retries_for, self.declines_max, self.attempts_max, self.days_max
+        )
+
+
+class NewCharge(NamedTuple):
+    """The columns of a charge that its claim writes."""
+
+    id: UUID
+    invoice_id: UUID
+    subscription_id: UUID
+    customer_id: str
+    wallet_id: UUID
+    ordinal: int
+    gateway_number: str
+    trigger: Trigger
+    first_payment: bool
+    amount: int
+    status: ChargeStatus
+    body_sealed: bytes
+    created_at: datetime
+    sent_at: datetime
+    next_check_at: datetime
+
+
+_CANDIDATES = columns(
+    Candidate,
+    "i",
+    invoice_id="i.id",
+    amount="i.amount - i.credited",
+    subscription_status="s.status",
+    first_paid_at="s.first_paid_at",
+    plan_name="p.name",
+    use_points="p.use_points",
+    retries="p.retries",
+    retries_for="nullif(p.retries_for, '{}')",
+    declines_max="p.declines_max",
+    attempts_max="p.attempts_max",
+    days_max="p.days_max",
+    timezone="p.timezone",
+    name="c.name",
+    phone="c.phone",
+    email="c.email",
+    wallet_id="w.id",
+    token_sealed="w.token_sealed",
+    expires_at="w.expires_at",
+    last_ordinal="last.ordinal",
+    last_charge_id="last.id",
+    last_number="last.gateway_number",
+    last_status="last.status",
+    unused="coalesce(last.status = 'unsent'"
+    " OR last.status = 'declined' AND last.never_received, false)",
+)
 
 
 def lock_subscriptions_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
@@ -29,7 +171,7 @@ def candidates(
     now: datetime,
     *,
     locked: Sequence[UUID] | None = None,
-) -> list[RowMapping]:
+) -> list[Candidate]:
     """Read invoices that may be charged now, with everything that a charge needs.
 
     Open and due, the oldest open one of its subscription, and no charge of the subscription
@@ -40,21 +182,10 @@ def candidates(
     was open. MATERIALIZED and OFFSET 0 keep it from scanning all that are open, for each of them:
     every table is looked into by key.
     """
-    statement = text("""
+    statement = text(f"""
         WITH i AS MATERIALIZED (
             SELECT * FROM invoices WHERE id = ANY(CAST(:ids AS uuid[])))
-        SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.period_index,
-               i.change_index, i.amount - i.credited AS amount, i.next_trigger,
-               i.first_failed_at, i.blocked_on, i.steps_short, i.step_deadline_at, i.planned_at,
-               s.status AS subscription_status, s.first_paid_at,
-               p.name AS plan_name, p.use_points, p.retries,
-               nullif(p.retries_for, '{}') AS retries_for, p.declines_max,
-               p.attempts_max, p.days_max, p.timezone, p.on_exhausted,
-               c.name, c.phone, c.email, w.id AS wallet_id, w.token_sealed, w.expires_at,
-               last.ordinal AS last_ordinal, last.id AS last_charge_id,
-               last.gateway_number AS last_number, last.status AS last_status,
-               coalesce(last.status = 'unsent'
-                   OR last.status = 'declined' AND last.never_received, false) AS unused
+        SELECT {_CANDIDATES}
         FROM i
         JOIN subscriptions s ON s.id = i.subscription_id
         JOIN plans p ON p.code = s.plan_code
@@ -66,19 +197,19 @@ def candidates(
         WHERE i.status = 'open' AND i.next_attempt_at <= :now AND i.held_at IS NULL
           AND (:any OR i.subscription_id = ANY(CAST(:locked AS uuid[])))
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
-              AND u.status IN ('in_flight', 'pending', 'unknown') OFFSET 0)
+              AND {listed("u.status", UNRESOLVED)} OFFSET 0)
           AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
               AND o.status = 'open'
               AND (o.period_index, o.change_index) < (i.period_index, i.change_index) OFFSET 0)
         ORDER BY i.next_attempt_at, i.id
-    """)
+    """)  # noqa: S608 - constants of ours
     parameters = {
         "ids": as_array(invoice_ids),
         "now": now,
         "any": locked is None,
         "locked": as_array(locked or []),
     }
-    return list(connection.execute(statement, parameters).mappings().all())
+    return every(Candidate, connection.execute(statement, parameters))
 
 
 def charged_before(connection: Connection, invoice_ids: Sequence[UUID]) -> list[UUID]:
@@ -102,13 +233,10 @@ def counts_since(
     return {row[0]: row[1] for row in rows}
 
 
-_CLAIM = text("""
+_CLAIM = text(f"""
     WITH new AS (
-        INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,
-            gateway_number, trigger, first_payment, amount, status, body_sealed, created_at,
-            sent_at, next_check_at)
-        SELECT id, invoice_id, subscription_id, customer_id, wallet_id, ordinal, gateway_number,
-            trigger, first_payment, amount, status, body_sealed, created_at, sent_at, next_check_at
+        INSERT INTO charges ({columns(NewCharge)})
+        SELECT {columns(NewCharge)}
         FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, invoice_id uuid,
             subscription_id uuid, customer_id text, wallet_id uuid, ordinal smallint,
             gateway_number text, trigger text, first_payment boolean, amount bigint, status text,
@@ -144,13 +272,13 @@ _CLAIM = text("""
     )
     SELECT id, (SELECT amount FROM counted) + (SELECT coalesce(sum(amount), 0) FROM hours
         WHERE hour = :hour AND shard <> :shard) AS of_the_hour FROM mine
-""")
+""")  # noqa: S608 - a constant of ours
 
 
 def claim(
     connection: Connection,
-    fresh: Sequence[dict[str, Any]],
-    again: Sequence[dict[str, Any]],
+    fresh: Sequence[NewCharge],
+    again: Sequence[NewCharge],
     now: datetime,
     *,
     hour: datetime,
@@ -164,9 +292,9 @@ def claim(
     An hour is counted in several rows, of which this process has one, so that nobody waits.
     """
     parameters = {
-        "rows": as_json(fresh),
+        "rows": as_json([charge._asdict() for charge in fresh]),
         "again": as_array(_claim_again(connection, again)),
-        "invoices": as_array(row["invoice_id"] for rows in (fresh, again) for row in rows),
+        "invoices": as_array(charge.invoice_id for charge in (*fresh, *again)),
         "now": now,
         "actor": SCHEDULER.name,
         "hour": hour,
@@ -176,18 +304,18 @@ def claim(
     return {row[0] for row in found}, int(found[0][1]) if found else 0
 
 
-def _claim_again(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UUID]:
     """Move charges that the gateway never received to `in_flight` again, and return their ids.
 
-    They keep their ordinal, number and Request-Id; `rows` has the columns of a claim.
+    They keep their ordinal, number and Request-Id.
     """
     again = set()
-    for row in rows:
+    for charge in charges:
         kept = {"id", "invoice_id", "subscription_id", "customer_id", "ordinal", "created_at"}
-        values = {name: value for name, value in row.items() if name not in kept}
+        values = {name: value for name, value in charge._asdict().items() if name not in kept}
         statement = (
             update(CHARGES)
-            .where(CHARGES.c.id == row["id"], CHARGES.c.status.in_(("unsent", "declined")))
+            .where(CHARGES.c.id == charge.id, CHARGES.c.status.in_(("unsent", "declined")))
             .values(
                 **values,
                 sends=CHARGES.c.sends + case((CHARGES.c.status == "unsent", 0), else_=1),

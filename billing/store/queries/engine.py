@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping
 
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
+from billing.store.selecting import columns
 from billing.store.statements import text
 
 
@@ -17,6 +18,27 @@ def state(connection: Connection) -> RowMapping:
         "SELECT *, coalesce(resting_until > clock_timestamp(), false) AS resting FROM engine"
     )
     return connection.execute(statement).mappings().one()
+
+
+class ChargingState(NamedTuple):
+    """Whether charges may be sent, and how many at once."""
+
+    gateway_host: str | None
+    gateway_client_id: str | None
+    stopped_at: datetime | None
+    troubles: int  # pauses since the gateway last answered
+    resting: bool  # paused right now
+
+
+_CHARGING_STATE = columns(
+    ChargingState, resting="coalesce(resting_until > clock_timestamp(), false)"
+)
+
+
+def charging_state(connection: Connection) -> ChargingState:
+    """Read what decides whether charges may be sent."""
+    statement = text(f"SELECT {_CHARGING_STATE} FROM engine")  # noqa: S608 - a constant of ours
+    return ChargingState._make(connection.execute(statement).one())
 
 
 def installation(connection: Connection) -> UUID:
@@ -68,13 +90,15 @@ def set_clock(connection: Connection, at: datetime) -> None:
     connection.execute(text("UPDATE engine SET clock_at = :at"), {"at": at})
 
 
-def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bool) -> RowMapping:
+def bind_gateway(
+    connection: Connection, host: str, client_id: str, *, force: bool
+) -> ChargingState:
     """Record which gateway this database belongs to, and return the row.
 
     The first caller decides; later ones only with `force`.
     """
-    row = state(connection)
-    if row["gateway_host"] is not None and not force:
+    row = charging_state(connection)
+    if row.gateway_host is not None and not force:
         return row
     connection.execute(
         text(
@@ -83,7 +107,7 @@ def bind_gateway(connection: Connection, host: str, client_id: str, *, force: bo
         ),
         {"host": host, "client_id": client_id, "force": force},
     )
-    return state(connection)
+    return charging_state(connection)
 
 
 def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | None:

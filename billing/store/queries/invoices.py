@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Required, TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, update
 
-from billing.domain.charge import UNRESOLVED
+from billing.domain.charge import UNRESOLVED, Trigger
+from billing.domain.invoice import Blocked
 from billing.store.columns import listed
 from billing.store.queries.invoice_rows import (
     Attempted,
@@ -22,6 +23,22 @@ from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 from billing.store.tables import INVOICES
+
+
+class AttemptPlan(TypedDict, total=False):
+    """The columns of an open invoice that say when it is attempted next, and what it waits for."""
+
+    key: Required[UUID]  # the invoice's id
+    next_attempt_at: datetime
+    next_trigger: Trigger
+    blocked_on: Blocked | None
+    reason: str | None
+    shortfall: int | None
+    steps_short: int
+    step_deadline_at: datetime | None
+    first_failed_at: datetime | None
+    planned_at: datetime | None
+
 
 _OPEN = text("""
     INSERT INTO invoices (id, subscription_id, customer_id, period_index, change_index,
@@ -114,8 +131,8 @@ def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Seque
     connection.execute(statement, parameters)
 
 
-def plan_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the same columns of several open invoices; each row has `key` and new values."""
+def plan_attempts(connection: Connection, rows: Sequence[AttemptPlan]) -> None:
+    """Write the same columns of several open invoices."""
     if rows:
         values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
         statement = (
@@ -219,6 +236,12 @@ def reopen(connection: Connection, invoice_id: UUID, now: datetime) -> None:
         ),
         {"id": invoice_id, "now": now},
     )
+
+
+def is_reopened(connection: Connection, invoice_id: UUID) -> bool:
+    """Whether an operator has reopened an invoice."""
+    statement = text("SELECT reopened_at IS NOT NULL FROM invoices WHERE id = :id")
+    return bool(connection.execute(statement, {"id": invoice_id}).scalar_one())
 
 
 def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[Attempted]:

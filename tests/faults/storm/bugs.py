@@ -24,6 +24,7 @@ from billing.domain.outcomes import (
 from billing.services.collecting import charging, claiming, prechecks, settling
 from billing.services.context import Context
 from billing.store.queries import charges
+from billing.store.queries.claims import Candidate
 from tests.faults.storm.world import World, put
 
 Bug = Callable[[World, ExitStack], None]
@@ -67,7 +68,7 @@ def no_rule_against_a_second_charge(world: World, undo: ExitStack) -> None:
     def unresolved_of(_connection: Connection, _subscription: UUID) -> int:
         return 0
 
-    def look(_context: Context, row: Mapping[Any, Any], _now: datetime) -> prechecks.Sight:
+    def look(_context: Context, row: Candidate, _now: datetime) -> prechecks.Sight:
         return prechecks.Sight(row)
 
     world.rewrite = rewrite
@@ -79,10 +80,10 @@ def new_ids_on_resend(_world: World, undo: ExitStack) -> None:
     """What is sent again is sent as something new."""
     right = settling._again
 
-    def again(context: Context, connection: Connection, row: Mapping[Any, Any]) -> SealedPayment:
-        sealed = right(context, connection, row)
-        anew = uuid5(UUID(sealed.request_id), str(row["sends"]))
-        return replace(sealed, request_id=str(anew), number=f"{sealed.number}x{row['sends']}"[-32:])
+    def again(context: Context, connection: Connection, case: settling.Case) -> SealedPayment:
+        sealed, sends = right(context, connection, case), case.trouble.sends
+        anew = uuid5(UUID(sealed.request_id), str(sends))
+        return replace(sealed, request_id=str(anew), number=f"{sealed.number}x{sends}"[-32:])
 
     put(undo, settling, "_again", again)
 
