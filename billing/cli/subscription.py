@@ -73,7 +73,7 @@ def subscribe(
         begin = None
         if start is not None:
             with context.database.transaction() as connection:
-                timezone = subscribing.known_plan(connection, plan)["timezone"]
+                timezone = subscribing.known_plan(connection, plan).timezone
             begin = arguments.moment(start, timezone)
         is_local = begin is not None and begin.tzinfo is None
         made = subscribing.subscribe(

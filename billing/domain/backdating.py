@@ -5,17 +5,19 @@ plan must not take minutes to refuse. It knows no customer, so that a credit bal
 cover the first invoices, is not counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing.domain import forecast, pricing
+from billing.domain.forecast import Upcoming
 from billing.domain.instants import spoken
 from billing.domain.money import rupiah
-from billing.domain.periods import Beginning, calendar
+from billing.domain.periods import Beginning, dates_of
 from billing.domain.pricing import Line
 from billing.domain.subscription import CatchUp, SubscriptionStatus
+from billing.domain.terms import PlanTerms, is_last_cycle
 
 COUNTED_MAX = 10_000
 """Periods that are counted; whether there are more makes no difference to a person."""
@@ -45,55 +47,61 @@ NOTHING = AtOnce(0, 0)
 
 
 def beginning(
-    plan: Mapping[Any, Any],
+    plan: PlanTerms,
     begins: Beginning,
     amount: int,
     *,
     extras: Sequence[Line] = (),
     coupon: pricing.Reduction | None = None,
     anchor_index: int = 0,
-) -> dict[str, Any]:
+) -> Upcoming:
     """A subscription that begins, as the forecast and this module read it."""
-    return {
-        "status": begins.status,
-        "anchor_local": begins.anchor_local,
-        "anchor_index": anchor_index,
-        "next_period_index": 0,
-        "next_due_at": begins.next_due_at,
-        "first_paid_at": None,
-        "amount": amount,
-        "extras": list(extras),
-        "coupon_code": coupon.code if coupon else None,
-        "coupon_percent": coupon.percent if coupon else None,
-        "coupon_rupiah": coupon.rupiah if coupon else None,
-        "coupon_left": coupon.cycles if coupon else None,
-        **dict.fromkeys(("cancel_at", "pause_at", "resume_at", "change_at")),
-        **{name: plan[name] for name in ("every", "cron", "timezone", "cycles", "catch_up")},
-    }
+    return Upcoming(
+        status=begins.status,
+        anchor_local=begins.anchor_local,
+        anchor_index=anchor_index,
+        next_period_index=0,
+        next_due_at=begins.next_due_at,
+        first_paid_at=None,
+        amount=amount,
+        extras=list(extras),
+        coupon_code=coupon.code if coupon else None,
+        coupon_percent=coupon.percent if coupon else None,
+        coupon_rupiah=coupon.rupiah if coupon else None,
+        coupon_left=coupon.cycles if coupon else None,
+        cancel_at=None,
+        pause_at=None,
+        resume_at=None,
+        trial_left_seconds=None,
+        change_at=None,
+        next_plan_code=None,
+        next_quantity=None,
+        next_amount=None,
+        **plan._asdict(),
+    )
 
 
-def at_once(row: Mapping[Any, Any], now: datetime) -> AtOnce:
+def at_once(row: Upcoming, now: datetime) -> AtOnce:
     """What is charged for periods that have begun by `now`; `row` is as `beginning` makes it.
 
     A plan that catches up with the latest period only bills the running one.
     """
-    if row["next_due_at"] is None or row["next_due_at"] > now:
+    if row.next_due_at is None or row.next_due_at > now:
         return NOTHING
-    if row["catch_up"] == CatchUp.LATEST:
-        return _latest(row, now)
+    if row.catch_up == CatchUp.LATEST:
+        return _latest(row, row.next_due_at, now)
     due = list(islice(forecast.periods(row, now, now), COUNTED_MAX + 1))
     counted = due[:COUNTED_MAX]
     total = sum(expected.amount for expected in counted)
     return AtOnce(len(counted), total, more=len(due) > COUNTED_MAX)
 
 
-def _latest(row: Mapping[Any, Any], now: datetime) -> AtOnce:
-    dates = calendar(row, row["anchor_local"])
-    index, start = row["next_period_index"], row["next_due_at"]
+def _latest(row: Upcoming, start: datetime, now: datetime) -> AtOnce:
+    dates, index = dates_of(row), row.next_period_index
     for _ in range(COUNTED_MAX):
-        if row["cycles"] is not None and index >= row["cycles"]:
+        if is_last_cycle(row.cycles, index):
             return NOTHING
-        end = dates.following(index - row["anchor_index"], start)
+        end = dates.following(index - row.anchor_index, start)
         if end > now:
             break
         index, start = index + 1, end
@@ -114,9 +122,7 @@ def refusal(
     )
 
 
-def imported(
-    plan: Mapping[Any, Any], anchor: datetime, due: datetime, index: int, amount: int
-) -> dict[str, Any]:
+def imported(plan: PlanTerms, anchor: datetime, due: datetime, index: int, amount: int) -> Upcoming:
     """A running subscription of another system whose next period, `index` of the anchor, is due."""
     begins = Beginning(SubscriptionStatus.ACTIVE, anchor, due)
     return beginning(plan, begins, amount, anchor_index=-index)

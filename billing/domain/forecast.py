@@ -3,16 +3,18 @@
 It assumes that every charge succeeds and that nobody changes anything meanwhile.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
 from billing.domain import pricing
-from billing.domain.periods import calendar, changed, goes_by, resumed
+from billing.domain.periods import changed, dates_of, goes_by, planned_terms, resumed
 from billing.domain.periods import turns as is_turning
+from billing.domain.pricing import Line
 from billing.domain.subscription import CatchUp, SubscriptionStatus
+from billing.domain.terms import PlanTerms, is_last_cycle
 
 
 class Reason(StrEnum):
@@ -35,98 +37,135 @@ class Expected:
     period_index: int
 
 
-def periods(row: Mapping[Any, Any], now: datetime, until: datetime) -> Iterator[Expected]:
+class Upcoming(NamedTuple):
+    """A subscription that has begun, with all that decides about its coming periods."""
+
+    status: SubscriptionStatus
+    amount: int
+    anchor_local: datetime
+    anchor_index: int
+    next_period_index: int
+    next_due_at: datetime | None
+    first_paid_at: datetime | None
+    cancel_at: datetime | None
+    pause_at: datetime | None
+    resume_at: datetime | None
+    trial_left_seconds: int | None
+    change_at: datetime | None
+    next_plan_code: str | None
+    next_quantity: int | None
+    next_amount: int | None
+    extras: Sequence[Line]
+    coupon_code: str | None
+    coupon_left: int | None
+    coupon_percent: int | None
+    coupon_rupiah: int | None
+    every: str | None
+    cron: str | None
+    timezone: str
+    cycles: int | None
+    catch_up: CatchUp
+
+
+def periods(
+    row: Upcoming, now: datetime, until: datetime, next_plan: PlanTerms | None = None
+) -> Iterator[Expected]:
     """The charges of one subscription's coming periods that are due by `until`, in order.
 
-    `row` has what opening has, the subscription's pause and end, and the plan that it goes to as
-    `next_…`. What is overdue is due now. The customer's balance is not counted.
+    `next_plan` is the one after its planned change. What is overdue is due now. The customer's
+    balance is not counted.
     """
-    if row["next_due_at"] is None and row["status"] == SubscriptionStatus.PAUSED:
+    if row.next_due_at is None and row.status == SubscriptionStatus.PAUSED:
         row = _returned(row)
-    index, start = row["next_period_index"], row["next_due_at"]
-    first = row["first_paid_at"] is None and index == 0
+    index, start = row.next_period_index, row.next_due_at
+    first = row.first_paid_at is None and index == 0
     while start is not None and start <= until:
-        if row["pause_at"] is not None and start >= row["pause_at"]:
-            row = _returned(_paused({**row, "next_period_index": index, "next_due_at": start}))
-            index, start = row["next_period_index"], row["next_due_at"]
+        if row.pause_at is not None and start >= row.pause_at:
+            row = _returned(_paused(row._replace(next_period_index=index, next_due_at=start)))
+            index, start = row.next_period_index, row.next_due_at
             continue
-        turns = is_turning(row, start) and not _is_too_late(row, index)
-        if turns:
-            row = _turned(row, index, start)
+        turning = next_plan if is_turning(row, start) else None
+        if turning is not None and is_last_cycle(turning.cycles, index):
+            turning = None  # the term of the plan that it is to go to would be over
+        if turning is not None:
+            row = _turned(row, turning, index, start)
         if _is_over(row, index, start):
             return
-        dates = calendar(row, row["anchor_local"])
-        end = dates.following(index - row["anchor_index"], start)
-        if row["catch_up"] != CatchUp.LATEST or not goes_by(row, end, now):
+        end = dates_of(row).following(index - row.anchor_index, start)
+        if row.catch_up != CatchUp.LATEST or not goes_by(row, end, now):
             price = pricing.price(row)
-            reason = Reason.CHANGE if turns else _reason(row, first=first)
+            reason = Reason.CHANGE if turning is not None else _reason(row, first=first)
             yield Expected(max(start, now), price.amount, reason, index)
             first = False
             row = _after(row)
-        if row["status"] == SubscriptionStatus.TRIALING:
-            row = {**row, "status": SubscriptionStatus.ACTIVE}
+        if row.status == SubscriptionStatus.TRIALING:
+            row = row._replace(status=SubscriptionStatus.ACTIVE)
         index, start = index + 1, end
 
 
-def _paused(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def _paused(row: Upcoming) -> Upcoming:
     """The subscription once its planned pause has begun."""
-    trial = row["status"] == SubscriptionStatus.TRIALING
-    left = max(int((row["next_due_at"] - row["pause_at"]).total_seconds()), 0) if trial else None
-    return {**row, "pause_at": None, "next_due_at": None, "trial_left_seconds": left}
+    left = None
+    if row.status is SubscriptionStatus.TRIALING and row.next_due_at and row.pause_at:
+        left = max(int((row.next_due_at - row.pause_at).total_seconds()), 0)
+    return row._replace(pause_at=None, next_due_at=None, trial_left_seconds=left)
 
 
-def _returned(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def _returned(row: Upcoming) -> Upcoming:
     """A paused subscription once it goes on; without a date for that, nothing is due."""
-    at = row["resume_at"]
-    if at is None or (row["cancel_at"] is not None and row["cancel_at"] <= at):
-        return {**row, "next_due_at": None}
+    at = row.resume_at
+    if at is None or (row.cancel_at is not None and row.cancel_at <= at):
+        return row._replace(next_due_at=None)
     returned = resumed(row, at)
-    there = {
-        "resume_at": None,
-        "next_period_index": returned.next_index,
-        "next_due_at": None if returned.place is None else returned.place.at,
-        "status": SubscriptionStatus.ACTIVE,
-    }
-    if returned.anchor_local is not None:
-        trial = SubscriptionStatus.TRIALING
-        there |= {"anchor_local": returned.anchor_local, "anchor_index": returned.next_index}
-        there |= {"status": trial, "trial_left_seconds": None}
-    return {**row, **there}
+    there = row._replace(
+        resume_at=None,
+        next_period_index=returned.next_index,
+        next_due_at=None if returned.place is None else returned.place.at,
+        status=SubscriptionStatus.ACTIVE,
+    )
+    if returned.anchor_local is None:
+        return there
+    return there._replace(
+        anchor_local=returned.anchor_local,
+        anchor_index=returned.next_index,
+        status=SubscriptionStatus.TRIALING,
+        trial_left_seconds=None,
+    )
 
 
-def _is_too_late(row: Mapping[Any, Any], index: int) -> bool:
-    """Whether the term of the plan that it is to go to would be over."""
-    return row["next_cycles"] is not None and index >= row["next_cycles"]
+def _turned(row: Upcoming, plan: PlanTerms, index: int, start: datetime) -> Upcoming:
+    """The subscription after its planned change to a plan."""
+    here = row._replace(next_period_index=index)
+    new = changed(here, plan, start)
+    return here._replace(
+        **plan._asdict(),
+        amount=planned_terms(row).amount,
+        anchor_local=new.get("anchor_local", row.anchor_local),
+        anchor_index=new.get("anchor_index", row.anchor_index),
+        change_at=None,
+        next_plan_code=None,
+        next_quantity=None,
+        next_amount=None,
+    )
 
 
-_OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
-
-
-def _turned(row: Mapping[Any, Any], index: int, start: datetime) -> Mapping[Any, Any]:
-    """The subscription after its planned change."""
-    plan = {name: row[f"next_{name}"] for name in _OF_A_PLAN}
-    here = {**row, "next_period_index": index}
-    return {**here, **plan, **changed(here, plan, start)}
-
-
-def _after(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def _after(row: Upcoming) -> Upcoming:
     """The subscription after one more invoice."""
-    if row["coupon_left"] is None and not row["extras"]:
+    if row.coupon_left is None and not row.extras:
         return row
-    left = pricing.cycles_left(row["coupon_left"])
-    ended = left == 0
-    code = None if ended else row["coupon_code"]
-    return {**row, "extras": [], "coupon_left": left or None, "coupon_code": code}
+    left = pricing.cycles_left(row.coupon_left)
+    code = None if left == 0 else row.coupon_code
+    return row._replace(extras=[], coupon_left=left or None, coupon_code=code)
 
 
-def _is_over(row: Mapping[Any, Any], index: int, start: datetime) -> bool:
-    if row["cancel_at"] is not None and start >= row["cancel_at"]:
+def _is_over(row: Upcoming, index: int, start: datetime) -> bool:
+    if row.cancel_at is not None and start >= row.cancel_at:
         return True
-    return row["cycles"] is not None and index >= row["cycles"]
+    return is_last_cycle(row.cycles, index)
 
 
-def _reason(row: Mapping[Any, Any], *, first: bool) -> Reason:
+def _reason(row: Upcoming, *, first: bool) -> Reason:
     if not first:
         return Reason.RENEWAL
-    trial = row["status"] == SubscriptionStatus.TRIALING
+    trial = row.status is SubscriptionStatus.TRIALING
     return Reason.TRIAL_END if trial else Reason.FIRST

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from billing.domain.errors import IllegalMove
 from billing.domain.instants import spoken
+from billing.domain.terms import NO_CANCEL, NO_CHANGE, Carried, Columns, Intents, OnAPlan
 
 
 class Intent(StrEnum):
@@ -208,20 +209,14 @@ PAIRING = BY_ITSELF | {
 }  # fmt: skip
 """After these, what is pending may stand in another order or distance than before."""
 
-COLUMNS: Mapping[Intent, Mapping[str, Any]] = {
-    Intent.CANCEL: {
-        "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
-    },
-    Intent.CANCEL_ON_DATE: {
-        "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
-    },
+COLUMNS: Mapping[Intent, Columns] = {
+    Intent.CANCEL: NO_CANCEL,
+    Intent.CANCEL_ON_DATE: NO_CANCEL,
     Intent.PAUSE: {"pause_at": None, "pause_period": None},
     Intent.RESUME: {"resume_at": None},
-    Intent.CHANGE: dict.fromkeys(
-        ("change_at", "change_period", "next_plan_code", "next_quantity", "next_amount")
-    ),
+    Intent.CHANGE: NO_CHANGE,
     Intent.COUPON_END: {"coupon_code": None, "coupon_left": None},
-}  # fmt: skip
+}
 """The columns of each intent when there is none."""
 
 NOUNS: Mapping[Intent, str] = {
@@ -253,41 +248,40 @@ class Place(NamedTuple):
 class Meeting:
     """What an action does to the pending intents: columns to write, and events to tell."""
 
-    columns: dict[str, Any] = field(default_factory=dict)
+    columns: Columns = field(default_factory=Columns)
     facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-def pending(row: Mapping[Any, Any]) -> Sequence[Planned]:
-    """What is planned for a subscription; `row` has the columns of all intents."""
+def pending(row: Intents) -> Sequence[Planned]:
+    """What is planned for a subscription, each with its date."""
     found = []
-    if row["cancel_at"] is not None:
-        by_period = row["cancel_period"] is not None
-        found.append(
-            Planned(Intent.CANCEL if by_period else Intent.CANCEL_ON_DATE, row["cancel_at"])
-        )
-    for intent, column in (
-        (Intent.PAUSE, "pause_at"), (Intent.RESUME, "resume_at"), (Intent.CHANGE, "change_at")
+    if row.cancel_at is not None:
+        by_period = row.cancel_period is not None
+        found.append(Planned(Intent.CANCEL if by_period else Intent.CANCEL_ON_DATE, row.cancel_at))
+    for intent, at in (
+        (Intent.PAUSE, row.pause_at), (Intent.RESUME, row.resume_at),
+        (Intent.CHANGE, row.change_at),
     ):  # fmt: skip
-        if row[column] is not None:
-            found.append(Planned(intent, row[column]))
-    if row["coupon_left"] is not None:
+        if at is not None:
+            found.append(Planned(intent, at))
+    if row.coupon_left is not None:
         found.append(Planned(Intent.COUPON_END, None))
     return found
 
 
 def meet(
-    row: Mapping[Any, Any],
+    row: Intents,
     action: Action,
     *,
     at: datetime | None = None,
     starts: Place | None = None,
     ends: Place | None = None,
-    carried: Callable[[], Mapping[str, Any] | None] | None = None,
+    carried: Callable[[], Carried | None] | None = None,
 ) -> Meeting:
     """Decide about everything planned. Raises IllegalMove where the table refuses.
 
     `at` is when the action takes effect. `starts` and `ends` are the start of the next period
-    and of the one after it, as they are after the action. `carried` returns the columns of a
+    and of the one after it, as they are after the action. `carried` returns the terms of a
     planned change beside what is changed now, or None when both name the same.
     """
     meeting = Meeting()
@@ -309,12 +303,13 @@ def meet(
     return meeting
 
 
-def is_moot(row: Mapping[Any, Any]) -> bool:
+def is_moot(row: Intents) -> bool:
     """Whether an end comes no later than the planned change, which then never takes effect."""
-    return row["cancel_at"] is not None and row["cancel_at"] <= row["change_at"]
+    ends, turns = row.cancel_at, row.change_at
+    return ends is not None and turns is not None and ends <= turns
 
 
-def beside(row: Mapping[Any, Any], action: Action, first: tuple[Place, Place]) -> Meeting:
+def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
     """Decide about an end beside a change to other due dates; `row` is as after the action.
 
     `first` is the start and the end of the change's first period. Somebody who pays for it gets
@@ -333,29 +328,29 @@ def beside(row: Mapping[Any, Any], action: Action, first: tuple[Place, Place]) -
             told = {"why": "the change begins a longer period", "cancel_at": end.at.isoformat()}
             meeting.facts.append(("subscription.cancel_moved", told))
         elif action in BY_ITSELF:
-            _drop_one(meeting, Planned(Intent.CHANGE, row["change_at"]), "it ends inside of it")
+            _drop_one(meeting, Planned(Intent.CHANGE, row.change_at), "it ends inside of it")
         else:
             from_to = f"{spoken(start.at)} to {spoken(end.at)}"
             raise IllegalMove(_inside(row, action, planned.at, from_to))
     return meeting
 
 
-def _inside(row: Mapping[Any, Any], action: Action, at: datetime, from_to: str) -> str:
+def _inside(row: OnAPlan, action: Action, at: datetime, from_to: str) -> str:
     if action is Action.CANCEL_PLANNED:
         return (
             f"the planned change begins a period from {from_to}; let it end before or after that,"
-            f" or withdraw it: billing subscription change {row['id']} --plan {row['plan_code']}"
+            f" or withdraw it: billing subscription change {row.id} --plan {row.plan_code}"
         )
-    back = _TAKE_CANCEL_BACK.format(id=row["id"])
+    back = _TAKE_CANCEL_BACK.format(id=row.id)
     return f"it ends at {spoken(at)}, inside the change's first period, {from_to}; {back}"
 
 
-def _refuse(row: Mapping[Any, Any], planned: Planned, cell: Cell, at: datetime | None) -> None:
+def _refuse(row: Intents, planned: Planned, cell: Cell, at: datetime | None) -> None:
     later = at is not None and planned.at is not None and planned.at > at
     if cell.unless_earlier and later:
         return
     when = "" if planned.at is None else spoken(planned.at)
-    raise IllegalMove(cell.why.format(at=when, id=row["id"]))
+    raise IllegalMove(cell.why.format(at=when, id=row.id))
 
 
 def _drop_one(meeting: Meeting, planned: Planned, why: str) -> None:
@@ -367,32 +362,37 @@ def _drop_one(meeting: Meeting, planned: Planned, why: str) -> None:
 
 def _move_one(
     meeting: Meeting,
-    row: Mapping[Any, Any],
+    row: Intents,
     planned: Planned,
     cell: Cell,
     starts: Place | None,
     ends: Place | None,
-    carried: Callable[[], Mapping[str, Any] | None] | None,
+    carried: Callable[[], Carried | None] | None,
 ) -> None:
     noun = NOUNS[planned.intent]
     if cell.target is Target.CARRIED:
-        columns = carried() if carried is not None else None
-        if columns is None:
+        terms = carried() if carried is not None else None
+        if terms is None:
             _drop_one(meeting, planned, cell.why)
-        elif any(row[name] != value for name, value in columns.items()):
-            meeting.columns |= columns
-            told = {"plan": columns["next_plan_code"], "quantity": columns["next_quantity"],
-                    "amount": columns["next_amount"]}  # fmt: skip
+        elif terms != (row.next_plan_code, row.next_quantity, row.next_amount):
+            plan, quantity, amount = terms
+            meeting.columns |= {
+                "next_plan_code": plan, "next_quantity": quantity, "next_amount": amount
+            }  # fmt: skip
+            told = {"plan": plan, "quantity": quantity, "amount": amount}
             meeting.facts.append((f"subscription.{noun}_moved", told))
         return
     place = ends if cell.target is Target.NEXT_END else starts
     if place is None:
         _drop_one(meeting, planned, "no further period begins")
         return
-    if planned.intent is Intent.CANCEL and place.period < row["cancel_period"]:
+    is_end = planned.intent is Intent.CANCEL
+    if is_end and row.cancel_period is not None and place.period < row.cancel_period:
         return  # it ends with a later period than the next one
-    meeting.columns |= {f"{noun}_period": place.period}
+    period: Columns = {"cancel_period": place.period} if is_end else {"change_period": place.period}
+    meeting.columns |= period
     if place.at != planned.at:
-        meeting.columns |= {f"{noun}_at": place.at}
+        at: Columns = {"cancel_at": place.at} if is_end else {"change_at": place.at}
+        meeting.columns |= at
         told = {"why": cell.why, f"{noun}_at": place.at.isoformat()}
         meeting.facts.append((f"subscription.{noun}_moved", told))

@@ -1,14 +1,26 @@
 """How a plan's words become due dates: the calendar of a subscription, and where it begins."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from billing.domain.intents import COLUMNS, Intent, Place
+from billing.domain.intents import Place
+from billing.domain.pricing import Line
 from billing.domain.subscription import SubscriptionStatus
+from billing.domain.terms import (
+    Ahead,
+    Anchored,
+    Carried,
+    Columns,
+    Offer,
+    Pausable,
+    Schedule,
+    Timeline,
+    Wished,
+    is_last_cycle,
+)
 from schedules.calendar import Calendar
 from schedules.durations import add_to_wall, parse_duration
 from schedules.walltime import asked_wall, local_anchor, place
@@ -20,9 +32,15 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def calendar(plan: Mapping[Any, Any], anchor_local: datetime) -> Calendar:
-    """The due dates of a subscription. `plan` has `every`, `cron` and `timezone`."""
-    return _calendar(plan["every"], plan["cron"], plan["timezone"], anchor_local)
+def calendar(plan: Schedule, anchor_local: datetime) -> Calendar:
+    """The due dates of a subscription to a plan."""
+    return _calendar(plan.every, plan.cron, plan.timezone, anchor_local)
+
+
+def dates_of(row: Anchored) -> Calendar:
+    """The due dates of a subscription that has begun."""
+    assert row.anchor_local is not None  # noqa: S101 - it has an anchor since it began
+    return _calendar(row.every, row.cron, row.timezone, row.anchor_local)
 
 
 @lru_cache(maxsize=4_096)
@@ -40,56 +58,81 @@ def following(dates: Calendar, index: int, start: datetime) -> datetime:
     return dates.following(index, start)
 
 
-def same_schedule(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+def same_schedule(one: Schedule, other: Schedule) -> bool:
     """Whether two plans have the same due dates from the same anchor."""
-    if one["timezone"] != other["timezone"] or one["cron"] != other["cron"]:
+    if one.timezone != other.timezone or one.cron != other.cron:
         return False
-    return one["every"] is None or parse_duration(one["every"]) == parse_duration(other["every"])
+    if one.every is None or other.every is None:
+        return one.every == other.every
+    return parse_duration(one.every) == parse_duration(other.every)
 
 
-def changed(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) -> dict[str, Any]:
+class Changed(Columns, total=False):
+    """The columns of a subscription that a change of plan or the opening of a period writes."""
+
+    plan_code: str
+    quantity: int
+    amount: int
+    anchor_local: datetime
+    anchor_index: int
+    extras: Sequence[Line]
+
+
+def planned_terms(row: Ahead) -> Carried:
+    """The terms after a subscription's planned change."""
+    plan_code, quantity, amount = row.next_plan_code, row.next_quantity, row.next_amount
+    assert plan_code and quantity and amount  # noqa: S101, PT018 - a CHECK holds them together
+    return Carried(plan_code, quantity, amount)
+
+
+def changed(row: Timeline, plan: Schedule, start: datetime) -> Changed:
     """The columns of a subscription whose planned change takes effect with a period's `start`.
 
     With other due dates, that start is the anchor of the periods from then on.
     """
-    columns = {
-        "plan_code": row["next_plan_code"],
-        "quantity": row["next_quantity"],
-        "amount": row["next_amount"],
-        **COLUMNS[Intent.CHANGE],
-    }
+    terms = planned_terms(row)
+    columns = Changed(
+        plan_code=terms.plan_code,
+        quantity=terms.quantity,
+        amount=terms.amount,
+        change_at=None,
+        change_period=None,
+        next_plan_code=None,
+        next_quantity=None,
+        next_amount=None,
+    )
     if not same_schedule(row, plan):
         columns["anchor_local"] = anchor_from(row, plan, start)
-        columns["anchor_index"] = row["next_period_index"]
+        columns["anchor_index"] = row.next_period_index
     return columns
 
 
-def turns(row: Mapping[Any, Any], start: datetime) -> bool:
+def turns(row: Timeline, start: datetime) -> bool:
     """Whether a planned change takes effect with the period that begins at `start`."""
-    return row["change_at"] is not None and start >= row["change_at"]
+    return row.change_at is not None and start >= row.change_at
 
 
-def change_is_late(row: Mapping[Any, Any], now: datetime) -> bool:
+def change_is_late(row: Timeline, now: datetime) -> bool:
     """Whether a period that has begun, and is not open yet, is to open with a planned change."""
-    due, change_at = row["next_due_at"], row["change_at"]
+    due, change_at = row.next_due_at, row.change_at
     return due is not None and due <= now and change_at is not None and change_at <= now
 
 
-def goes_by(row: Mapping[Any, Any], end: datetime, now: datetime) -> bool:
+def goes_by(row: Timeline, end: datetime, now: datetime) -> bool:
     """Whether a plan that bills the latest period leaves out one that ends at `end`.
 
     The last one before a pause or an end is the latest that there is.
     """
     return end <= now and not any(
-        at is not None and end >= at for at in (row["cancel_at"], row["pause_at"])
+        at is not None and end >= at for at in (row.cancel_at, row.pause_at)
     )
 
 
-def anchor_from(row: Mapping[Any, Any], plan: Mapping[Any, Any], start: datetime) -> datetime:
+def anchor_from(row: Anchored, plan: Schedule, start: datetime) -> datetime:
     """The anchor of new due dates that begin where a period of the old ones would have begun."""
-    if row["timezone"] != plan["timezone"]:
-        return local_anchor(start, zone(plan["timezone"]))
-    return calendar(row, row["anchor_local"]).wall(start)
+    if row.timezone != plan.timezone:
+        return local_anchor(start, zone(plan.timezone))
+    return dates_of(row).wall(start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,61 +144,54 @@ class Beginning:
     next_due_at: datetime
 
 
-def begin(plan: Mapping[Any, Any], start: datetime) -> Beginning:
+def begin(plan: Offer, start: datetime) -> Beginning:
     """Where a subscription that starts at `start` has its anchor and period 0.
 
     `start` is an instant, or a naive wall time in the plan's timezone. A trial moves both to its
     end. The anchor is the wall time that was asked for, even inside a spring gap.
     """
-    timezone = zone(plan["timezone"])
+    timezone = zone(plan.timezone)
     status, anchor = SubscriptionStatus.ACTIVE, asked_wall(start, timezone)
-    if plan["trial"] is not None:
-        anchor = add_to_wall(parse_duration(plan["trial"]), anchor, timezone)
+    if plan.trial is not None:
+        anchor = add_to_wall(parse_duration(plan.trial), anchor, timezone)
         status = SubscriptionStatus.TRIALING
     return Beginning(status, anchor, calendar(plan, anchor).due(0))
 
 
-def wished_start(row: Mapping[Any, Any]) -> datetime | None:
-    """The start that was asked for, as `begin` takes it; None when it begins with the wallet.
-
-    `row` has `start_at`, and `start_local` when a wall time was given: inside a spring gap the
-    instant does not tell it.
-    """
-    at: datetime | None = row["start_at"]
-    wall: datetime | None = row["start_local"]
+def wished_start(row: Wished) -> datetime | None:
+    """The start that was asked for, as `begin` takes it; None when it begins with the wallet."""
+    at, wall = row.start_at, row.start_local
     # With another timezone by now (a change of plan) the instant is what was promised.
-    kept = wall is not None and place(wall, zone(row["timezone"])) == at
+    kept = wall is not None and place(wall, zone(row.timezone)) == at
     return wall if kept else at
 
 
-def next_start(
-    plan: Mapping[Any, Any], anchor_local: datetime, now: datetime
-) -> tuple[int, datetime]:
+def next_start(plan: Schedule, anchor_local: datetime, now: datetime) -> tuple[int, datetime]:
     """The first period that begins after `now`: its index and its start."""
     dates = calendar(plan, anchor_local)
     index = dates.index_at(now) + 1
     return index, dates.due(index)
 
 
-def next_period(row: Mapping[Any, Any], now: datetime) -> Place:
+def next_period(row: Pausable, now: datetime) -> Place:
     """The first period of a subscription that begins after `now`."""
-    due = row["next_due_at"]
+    due = row.next_due_at
     if due is not None and due > now:
-        return Place(row["next_period_index"], due)
-    index, start = next_start(row, row["anchor_local"], now)
-    if row["trial_left_seconds"] is not None:
-        return Place(row["next_period_index"], start)  # the rest of the trial comes first
-    return Place(index + row["anchor_index"], start)
+        return Place(row.next_period_index, due)
+    assert row.anchor_local is not None  # noqa: S101 - it has an anchor since it began
+    index, start = next_start(row, row.anchor_local, now)
+    if row.trial_left_seconds is not None:
+        return Place(row.next_period_index, start)  # the rest of the trial comes first
+    return Place(index + row.anchor_index, start)
 
 
-def following_place(row: Mapping[Any, Any], place: Place) -> Place:
+def following_place(row: Anchored, place: Place) -> Place:
     """The period after one that begins at `place`; `row` has the anchor of both."""
-    dates = calendar(row, row["anchor_local"])
-    end = dates.following(place.period - row["anchor_index"], place.at)
+    end = dates_of(row).following(place.period - row.anchor_index, place.at)
     return Place(place.period + 1, end)
 
 
-def changed_end(row: Mapping[Any, Any], plan: Mapping[Any, Any], first: Place) -> Place:
+def changed_end(row: Anchored, plan: Schedule, first: Place) -> Place:
     """The end of a planned change's first period, which begins at `first`, and `plan` then has."""
     if same_schedule(row, plan):
         return following_place(row, first)
@@ -176,28 +212,28 @@ class Return:
     anchor_local: datetime | None = None
 
 
-def resumed(row: Mapping[Any, Any], at: datetime) -> Return:
+def resumed(row: Pausable, at: datetime) -> Return:
     """Where a subscription that goes on as of `at` has its next period.
 
     That is the first one which begins at that instant or later, so that a pause which ends
     exactly on a due date leaves nothing out.
     """
-    index = row["next_period_index"]
-    if row["trial_left_seconds"] is not None:
-        anchor = local_anchor(at + timedelta(seconds=row["trial_left_seconds"]), zone_of(row))
+    index = row.next_period_index
+    if row.trial_left_seconds is not None:
+        anchor = local_anchor(at + timedelta(seconds=row.trial_left_seconds), zone_of(row))
         start = calendar(row, anchor).due(0)
         return Return(Place(index, start), index, anchor)
-    dates = calendar(row, row["anchor_local"])
+    dates = dates_of(row)
     ahead = dates.index_at(at)
     if ahead < 0 or dates.due(ahead) < at:
         ahead += 1
-    index = max(index, ahead + row["anchor_index"])
-    if row["cycles"] is not None and index >= row["cycles"]:
-        return Return(None, max(row["cycles"], row["next_period_index"]))
-    return Return(Place(index, dates.due(index - row["anchor_index"])), index)
+    index = max(index, ahead + row.anchor_index)
+    if row.cycles is not None and is_last_cycle(row.cycles, index):
+        return Return(None, max(row.cycles, row.next_period_index))
+    return Return(Place(index, dates.due(index - row.anchor_index)), index)
 
 
-def begun_anew(row: Mapping[Any, Any], at: datetime) -> Return:
+def begun_anew(row: Pausable, at: datetime) -> Return:
     """Where a subscription goes on whose next period is to begin at `at`, its new anchor."""
     returned = resumed(row, at)
     if returned.place is None:
@@ -207,9 +243,9 @@ def begun_anew(row: Mapping[Any, Any], at: datetime) -> Return:
     return Return(place, returned.next_index, local_anchor(begins, zone_of(row)))
 
 
-def zone_of(row: Mapping[Any, Any]) -> ZoneInfo:
+def zone_of(row: Schedule) -> ZoneInfo:
     """The time zone of a subscription's plan."""
-    return zone(row["timezone"])
+    return zone(row.timezone)
 
 
 def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) -> tuple[int, int]:

@@ -3,16 +3,48 @@
 Whole rupiah, each part rounded half-up; the lines of an invoice always add up to its amount.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, Required, TypedDict
 
 from billing.domain.errors import InvalidValue
 from billing.domain.money import MAX_AMOUNT, prorate, rupiah
 
 PERCENT_MAX = 100
-Line = dict[str, Any]
-"""`kind` and `amount` (rupiah, below nought when it lessens the sum), and what people call it."""
+
+
+class Line(TypedDict, total=False):
+    """A line of an invoice; `amount` is rupiah, negative when it lowers the sum."""
+
+    kind: Required[str]
+    amount: Required[int]
+    title: str  # of an extra line
+    code: str  # of a coupon
+    price: int  # of a change: the whole period's, of which `amount` is a part
+
+
+class Priced(Protocol):
+    """What the next invoice of a subscription is made of."""
+
+    @property
+    def amount(self) -> int:
+        """The rupiah of a period."""
+
+    @property
+    def extras(self) -> Sequence[Line] | None:
+        """Lines for this invoice alone."""
+
+    @property
+    def coupon_code(self) -> str | None:
+        """The coupon in force."""
+
+    @property
+    def coupon_percent(self) -> int | None:
+        """What it takes off, as a percentage."""
+
+    @property
+    def coupon_rupiah(self) -> int | None:
+        """What it takes off, in rupiah."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +72,17 @@ def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
     return min(amount, rupiah or 0)
 
 
-def price(row: Mapping[Any, Any]) -> Price:
-    """What the next period of a subscription costs.
-
-    `row` has its `amount`, `extras` (lines for this invoice alone, or None), and its coupon as
-    `coupon_code`, `coupon_percent` and `coupon_rupiah`. A plain price has no lines.
-    """
-    extras: Sequence[Line] = row["extras"] or ()
-    if row["coupon_code"] is None and not extras:
-        return Price(row["amount"], row["amount"], ())
-    lines: list[Line] = [{"kind": "period", "amount": row["amount"]}]
-    period = row["amount"]
-    if row["coupon_code"] is not None:
-        off = discount(period, row["coupon_percent"], row["coupon_rupiah"])
+def price(row: Priced) -> Price:
+    """What the next period of a subscription costs. A plain price has no lines."""
+    extras: Sequence[Line] = row.extras or ()
+    if row.coupon_code is None and not extras:
+        return Price(row.amount, row.amount, ())
+    lines: list[Line] = [{"kind": "period", "amount": row.amount}]
+    period = row.amount
+    if row.coupon_code is not None:
+        off = discount(period, row.coupon_percent, row.coupon_rupiah)
         period -= off
-        lines.append({"kind": "coupon", "code": row["coupon_code"], "amount": -off})
+        lines.append({"kind": "coupon", "code": row.coupon_code, "amount": -off})
     lines += extras
     return Price(sum(line["amount"] for line in lines), period, lines)
 

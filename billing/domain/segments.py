@@ -5,9 +5,9 @@ paid for its own days. What was never paid adds nothing. It knows no rows, and n
 ends early.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import prorate
@@ -30,24 +30,40 @@ def cost(amount: int, lines: Sequence[Line]) -> int:
     return amount - extras
 
 
-def price_before(invoice: Mapping[Any, Any], price: int) -> int:
+class Priced(Protocol):
+    """An invoice, with what its lines say of the price of the whole period."""
+
+    @property
+    def change_index(self) -> int:
+        """0 for the first invoice of its period."""
+
+    @property
+    def status(self) -> InvoiceStatus:
+        """Whether it is paid."""
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """Empty when it has the price of the period and nothing else."""
+
+
+def price_before(invoice: Priced, price: int) -> int:
     """What the whole period cost until this invoice; nothing, if it is the first one.
 
     `price` is the answer for a change whose lines do not say it.
     """
-    if invoice["change_index"] == 0:
+    if invoice.change_index == 0:
         return 0
-    said = [line.get("price") for line in invoice["lines"] if line["kind"] == _CHANGE]
+    said = [line.get("price") for line in invoice.lines if line["kind"] == _CHANGE]
     return price if not said or said[0] is None else int(said[0])
 
 
-def price_paid(price: int, newest: Mapping[Any, Any]) -> int:
+def price_paid(price: int, newest: Priced) -> int:
     """What of the whole period's `price` is paid, given the period's newest invoice.
 
     A change that is still owed or was given up does not count. (A void one was taken out of the
     price when it became void.)
     """
-    unpaid = newest["status"] in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
+    unpaid = newest.status in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
     return price_before(newest, price) if unpaid else price
 
 

@@ -42,6 +42,12 @@ def at_most_one(row: type[R], found: CursorResult[Any]) -> R | None:
     return None if values is None else make(values)
 
 
+def of_values(row: type[R], values: Iterable[Any]) -> R:
+    """A row of the values of its columns, which are a part of what a statement found."""
+    make: Callable[[Iterable[Any]], R] = _maker(row)
+    return make(values)
+
+
 def part(row: type[R], of: Mapping[Any, Any]) -> R:
     """The fields of a row, out of a wider one whose columns still have names of strings."""
     make: Callable[[Iterable[Any]], R] = _maker(row)

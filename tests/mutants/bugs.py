@@ -129,7 +129,7 @@ MONEY = (
     ),
     bug(
         "canceled_invoice_stays_open", f"{_SERVICES}/subscriptions/canceling.py",
-        "    owed = invoices.open_of(connection, row[\"id\"])\n", "    owed = []\n",
+        "    owed = invoices.open_of(connection, row.id)\n", "    owed = []\n",
         f"{INTEGRATION}services_canceling.py::test_open_invoices_are_void_and_dunning_stops",
     ),
 )  # fmt: skip
@@ -149,13 +149,12 @@ PAID_TIME = (
     ),
     bug(
         "catch_up_latest_bills_everything", f"{_SERVICES}/collecting/opening.py",
-        '        row["catch_up"] == CatchUp.LATEST\n', "        False\n",
+        "        row.catch_up is CatchUp.LATEST\n", "        False\n",
         f"{INTEGRATION}services_charging.py::test_catch_up_latest_skips_missed_periods_on_record",
     ),
     bug(
-        "all_missed_periods_are_charged_at_once", f"{_SERVICES}/collecting/opening.py",
-        '"next_attempt_at": None if owes or free else now,',
-        '"next_attempt_at": None if free else now,',
+        "all_missed_periods_are_charged_at_once", f"{_QUERIES}/invoice_rows.py",
+        "next_attempt_at=None if free or waits else now,", "next_attempt_at=None if free else now,",
         f"{INTEGRATION}services_charging.py::"
         "test_catch_up_all_sends_one_charge_of_a_subscription_at_a_time",
     ),

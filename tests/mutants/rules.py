@@ -36,7 +36,7 @@ CONSERVATION = (
     ),
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/subscriptions/proration.py",
-        '            each["kept"],\n', '            each["amount"],\n',
+        "            each.kept,\n", "            each.invoice.amount,\n",
         f"{_INTEGRATION}services_paid_days.py::test_an_upgrade_that_was_not_paid_is_worth_nothing",
     ),
     bug(
@@ -81,13 +81,13 @@ PAID_TIME = (
     ),
     bug(
         "a_late_tick_resumes_at_its_own_time", f"{_SERVICES}/subscriptions/pausing.py",
-        'ANCHOR, as_of=row["resume_at"])', "ANCHOR, as_of=now)",
+        "ANCHOR, as_of=row.resume_at)", "ANCHOR, as_of=now)",
         f"{_INTENTS}a_pause_that_ends_on_a_due_date_skips_nothing",
         f"{_INTENTS}plans_that_a_late_tick_works_off_take_effect_as_of_their_dates",
     ),
     bug(
         "a_late_tick_pauses_at_its_own_time", f"{_SERVICES}/subscriptions/pausing.py",
-        'begun = row["pause_at"]', "begun = now",
+        "begun = row.pause_at", "begun = now",
         f"{_INTENTS}plans_that_a_late_tick_works_off_take_effect_as_of_their_dates",
     ),
     bug(
@@ -103,12 +103,12 @@ PAID_TIME = (
     ),
     bug(
         "a_pause_in_a_trial_loses_its_days", f"{_DOMAIN}/periods.py",
-        'if row["trial_left_seconds"] is not None:\n        anchor', "if False:\n        anchor",
+        "if row.trial_left_seconds is not None:\n        anchor", "if False:\n        anchor",
         f"{_INTENTS}a_pause_in_a_trial_keeps_its_days",
     ),
     bug(
         "a_planned_change_outlasts_the_term", f"{_SERVICES}/subscriptions/changing.py",
-        '    if row["cycles"] is not None and place.period >= row["cycles"]:\n', "    if False:\n",
+        "    if is_last_cycle(row.cycles, place.period):\n", "    if False:\n",
         f"{_INTEGRATION}services_changing.py::"
         "test_nothing_is_planned_for_after_the_last_period",
     ),
@@ -269,7 +269,7 @@ ISOLATION = (
     ),
     bug(
         "time_without_a_wallet_is_billed", f"{_SERVICES}/subscriptions/starting.py",
-        "    if late and not", "    if late and now is None and not",
+        "    if late is not None and not", "    if late is now and not",
         f"{_INTEGRATION}services_starting.py::test_time_without_a_wallet_is_not_billed",
     ),
     bug(
@@ -279,8 +279,8 @@ ISOLATION = (
     ),
     bug(
         "an_overdue_end_is_replaced", f"{_SERVICES}/subscriptions/canceling.py",
-        'if row["cancel_at"] is not None and row["cancel_at"] <= now:',
-        'if row["cancel_at"] is not None and row["cancel_at"] is now:',
+        "if row.cancel_at is not None and row.cancel_at <= now:",
+        "if row.cancel_at is not None and row.cancel_at is now:",
         f"{_INTEGRATION}services_overdue_ends.py",
     ),
     bug(

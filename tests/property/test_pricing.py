@@ -1,10 +1,24 @@
 """Prices, changes and balances against their laws, for any amounts."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.domain import pricing
 from billing.domain.money import MAX_AMOUNT
+
+
+class Row(NamedTuple):
+    """What the next invoice of a subscription is made of."""
+
+    amount: int
+    extras: Sequence[pricing.Line]
+    coupon_code: str | None
+    coupon_percent: int | None
+    coupon_rupiah: int | None
+
 
 amounts = st.integers(0, MAX_AMOUNT)
 coupons = st.one_of(
@@ -23,8 +37,7 @@ def test_lines_add_up_and_nothing_is_below_nought(
 ) -> None:
     """A coupon takes off no more than the period costs, and never touches another line."""
     percent, rupiah = coupon or (None, None)
-    row = {"amount": amount, "extras": more, "coupon_code": "C" if coupon else None,
-           "coupon_percent": percent, "coupon_rupiah": rupiah}  # fmt: skip
+    row = Row(amount, more, "C" if coupon else None, percent, rupiah)
 
     priced = pricing.price(row)
 

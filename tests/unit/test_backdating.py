@@ -2,31 +2,43 @@
 
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from billing.domain.backdating import AtOnce, at_once, beginning, imported, refusal
 from billing.domain.periods import begin
 from billing.domain.pricing import Reduction
+from billing.domain.subscription import CatchUp
+from billing.domain.terms import PlanTerms
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def plan(**changes: Any) -> dict[str, Any]:
-    """A monthly plan, but for `changes`."""
-    words = {"every": "1 month", "cron": None, "timezone": "Asia/Jakarta", "trial": None}
-    return words | {"cycles": None, "catch_up": "all"} | changes
+class Words(NamedTuple):
+    """A plan, which is monthly if nothing else is said."""
+
+    every: str | None = "1 month"
+    cron: str | None = None
+    timezone: str = "Asia/Jakarta"
+    trial: str | None = None
+    cycles: int | None = None
+    catch_up: str = "all"
+
+    @property
+    def terms(self) -> PlanTerms:
+        """What decides its due dates."""
+        return PlanTerms(self.every, self.cron, self.timezone, self.cycles, CatchUp(self.catch_up))
 
 
 def counted(start: str, amount: int = 50_000, *, extra: int = 0, coupon: Any = None,
             **changes: Any) -> tuple[int, int, bool]:  # fmt: skip
     """What a start at a local time would charge at NOW."""
-    words = plan(**changes)
+    words = Words(**changes)
     lines = [{"kind": "extra", "title": "setup fee", "amount": extra}] if extra else []
     begins = begin(words, datetime.fromisoformat(start))
-    new = beginning(words, begins, amount, extras=lines, coupon=coupon)
+    new = beginning(words.terms, begins, amount, extras=lines, coupon=coupon)
     return tuple(at_once(new, NOW))
 
 
@@ -76,7 +88,7 @@ def test_an_imported_due_date_counts_from_itself() -> None:
     anchor = datetime(2022, 1, 15)  # noqa: DTZ001 - a wall time
     due = datetime(2026, 10, 14, 17, tzinfo=UTC)
 
-    row = imported(plan(), anchor, due, 57, 50_000)
+    row = imported(Words().terms, anchor, due, 57, 50_000)
 
     assert at_once(row, NOW) == AtOnce(2, 100_000)
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from billing.domain import intents
 from billing.domain.errors import IllegalMove
 from billing.domain.intents import Action, Intent, Pairing, Place, Verdict
+from billing.domain.terms import Carried
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
@@ -50,11 +51,24 @@ EXPECTED = {
     "the return's date comes":              "M K K F K K",
     "the cancellation's date comes":        "F F D D D D",
 }  # fmt: skip
-EMPTY: dict[str, Any] = {
-    "id": UUID(int=1), "cancel_at": None, "cancel_period": None, "pause_at": None,
-    "resume_at": None, "change_at": None, "coupon_left": None, "next_plan_code": "A",
-    "next_quantity": 1, "next_amount": 1,
-}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A subscription, with what is planned for it."""
+
+    id: UUID = UUID(int=1)
+    plan_code: str = "A"
+    cancel_at: datetime | None = None
+    cancel_period: int | None = None
+    pause_at: datetime | None = None
+    resume_at: datetime | None = None
+    change_at: datetime | None = None
+    coupon_left: int | None = None
+    next_plan_code: str | None = "A"
+    next_quantity: int | None = 1
+    next_amount: int | None = 1
+
+
 PLANNED: dict[Intent, dict[str, Any]] = {
     Intent.CANCEL: {"cancel_at": NOW, "cancel_period": 3},
     Intent.CANCEL_ON_DATE: {"cancel_at": NOW},
@@ -77,12 +91,12 @@ def test_every_action_has_a_decision_about_every_intent(action: Action, intent: 
 @pytest.mark.parametrize(("action", "intent"), list(product(Action, Intent)))
 def test_no_intent_ends_without_a_word(action: Action, intent: Intent) -> None:
     """A dropped or moved intent has an event with a reason; a refusal says what to do."""
-    row = EMPTY | PLANNED[intent]
+    row = Row(**PLANNED[intent])
     cell = intents.TABLE[action][intent]
     starts, ends = Place(4, NOW + 3 * DAY), Place(5, NOW + 33 * DAY)
 
     if cell.verdict is Verdict.REFUSE:
-        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|resume) {row['id']}"):
+        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|resume) {row.id}"):
             intents.meet(row, action, at=NOW, starts=starts, ends=ends)
         return
     met = intents.meet(row, action, at=NOW, starts=starts, ends=ends)
@@ -104,7 +118,7 @@ def test_no_intent_ends_without_a_word(action: Action, intent: Intent) -> None:
 
 def test_a_plan_that_comes_after_the_end_is_refused_and_one_before_it_is_not() -> None:
     """A pause or change is planned beside an end only when it comes first."""
-    row = EMPTY | {"cancel_at": NOW + 10 * DAY, "cancel_period": 4}
+    row = Row(cancel_at=NOW + 10 * DAY, cancel_period=4)
     for action in (
         Action.PAUSE_PLANNED, Action.CHANGE_PLANNED, Action.COUPON_APPLIED, Action.LINE_ADDED
     ):  # fmt: skip
@@ -115,7 +129,7 @@ def test_a_plan_that_comes_after_the_end_is_refused_and_one_before_it_is_not() -
 
 def test_a_move_to_where_it_is_already_tells_nothing() -> None:
     """A resume on the original schedule does not move a cancellation at period end."""
-    row = EMPTY | PLANNED[Intent.CANCEL]
+    row = Row(**PLANNED[Intent.CANCEL])
 
     met = intents.meet(row, Action.RESUME, starts=Place(3, NOW))
 
@@ -124,27 +138,28 @@ def test_a_move_to_where_it_is_already_tells_nothing() -> None:
 
 def test_a_move_without_a_further_period_is_a_drop() -> None:
     """When the term is over, intents for the next period are dropped with an event."""
-    met = intents.meet(EMPTY | PLANNED[Intent.CHANGE], Action.RESUME_FROM_NOW)
+    met = intents.meet(Row(**PLANNED[Intent.CHANGE]), Action.RESUME_FROM_NOW)
 
     assert [kind for kind, _ in met.facts] == ["subscription.change_dropped"]
 
 
 def test_a_planned_change_is_carried_over_with_what_it_does_not_name() -> None:
     """The columns that the caller computes are written, and reported when they differ."""
-    row = EMPTY | PLANNED[Intent.CHANGE]
-    carried = {"next_plan_code": "A", "next_quantity": 2, "next_amount": 2}
+    row = Row(**PLANNED[Intent.CHANGE])
+    carried = Carried("A", 2, 2)
+    columns = {"next_plan_code": "A", "next_quantity": 2, "next_amount": 2}
 
     met = intents.meet(row, Action.CHANGE_QUANTITY, carried=lambda: carried)
-    same = intents.meet({**row, **carried}, Action.CHANGE_QUANTITY, carried=lambda: carried)
+    same = intents.meet(row._replace(**columns), Action.CHANGE_QUANTITY, carried=lambda: carried)
 
-    assert met.columns == carried
+    assert met.columns == columns
     assert met.facts == [("subscription.change_moved", {"plan": "A", "quantity": 2, "amount": 2})]
     assert (same.columns, same.facts) == ({}, [])
 
 
 def test_an_end_that_is_planned_for_a_later_period_stays_where_it_is() -> None:
     """A resume at the start of a period does not end the subscription with that period."""
-    row = EMPTY | PLANNED[Intent.CANCEL]
+    row = Row(**PLANNED[Intent.CANCEL])
 
     met = intents.meet(row, Action.RESUME, starts=Place(2, NOW - 31 * DAY))
 
@@ -172,14 +187,14 @@ def test_every_intent_has_a_decision_about_every_other(one: Intent, other: Inten
 
 
 FIRST = (Place(4, NOW), Place(5, NOW + 365 * DAY))
-TURNS = EMPTY | {"change_at": NOW, "plan_code": "A"}
+TURNS = Row(change_at=NOW)
 
 
 @pytest.mark.parametrize("action", sorted(intents.PAIRING))
 @pytest.mark.parametrize("days", [-1, 0, 1, 364, 365, 366])
 def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, days: int) -> None:
     """A request is refused with what to do; a scheduled action drops the change with an event."""
-    row = TURNS | {"cancel_at": NOW + days * DAY}
+    row = TURNS._replace(cancel_at=NOW + days * DAY)
     if not 0 < days < 365:
         assert intents.beside(row, action, FIRST).facts == []
     elif action in intents.BY_ITSELF:
@@ -187,13 +202,13 @@ def test_no_end_falls_inside_the_first_period_of_new_due_dates(action: Action, d
         assert met.columns == intents.COLUMNS[Intent.CHANGE]
         assert [kind for kind, _ in met.facts] == ["subscription.change_dropped"]
     else:
-        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|change) {row['id']}"):
+        with pytest.raises(IllegalMove, match=f"billing subscription (cancel|change) {row.id}"):
             intents.beside(row, action, FIRST)
 
 
 def test_an_end_for_a_periods_end_moves_to_the_end_of_the_changed_period() -> None:
     """It was planned for a whole period, which is longer now."""
-    row = TURNS | {"cancel_at": NOW + 31 * DAY, "cancel_period": 5}
+    row = TURNS._replace(cancel_at=NOW + 31 * DAY, cancel_period=5)
 
     met = intents.beside(row, Action.RESUME, FIRST)
 
@@ -203,7 +218,7 @@ def test_an_end_for_a_periods_end_moves_to_the_end_of_the_changed_period() -> No
 
 def test_a_change_that_the_end_comes_before_does_not_move_in_front_of_it() -> None:
     """Both were for one instant: it ends, and the resume starts no year."""
-    row = TURNS | PLANNED[Intent.CANCEL]
+    row = TURNS._replace(**PLANNED[Intent.CANCEL])
 
     met = intents.meet(row, Action.RESUME_FROM_NOW, starts=FIRST[0], ends=Place(5, NOW + 31 * DAY))
 

@@ -8,37 +8,35 @@ from typing import Any
 
 import pytest
 
+from billing.domain.backdating import beginning
 from billing.domain.forecast import Reason, periods
-from billing.domain.periods import changed, same_schedule
+from billing.domain.periods import Beginning, changed, same_schedule
+from billing.domain.subscription import CatchUp, SubscriptionStatus
+from billing.domain.terms import PlanTerms
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
 """09:00 in Jakarta."""
 DAY = timedelta(days=1)
 wall = datetime.fromisoformat
 UNTIL = NOW + 100 * DAY
-MONTHLY = {"every": "1 month", "cron": None, "timezone": "Asia/Jakarta", "cycles": None,
-           "catch_up": "all"}  # fmt: skip
-NO_NEXT = {f"next_{name}": None for name in MONTHLY}
-PLAIN: dict[str, Any] = {
-    **MONTHLY, **NO_NEXT, "status": "active", "amount": 10_000, "extras": [],
-    "anchor_local": wall("2026-01-31T09:00"), "anchor_index": 0,
-    "next_period_index": 0, "next_due_at": NOW, "first_paid_at": None,
-    "cancel_at": None, "pause_at": None, "resume_at": None, "trial_left_seconds": None,
-    "coupon_code": None, "coupon_left": None, "coupon_percent": None, "coupon_rupiah": None,
-    "change_at": None, "next_plan_code": None, "next_quantity": None, "next_amount": None,
-}  # fmt: skip
+MONTHLY = PlanTerms("1 month", None, "Asia/Jakarta", None, CatchUp.ALL)
+PAUSED, TRIALING = SubscriptionStatus.PAUSED, SubscriptionStatus.TRIALING
+TEN_DAYS = MONTHLY._replace(every="10 days")
+PLAIN = beginning(
+    MONTHLY, Beginning(SubscriptionStatus.ACTIVE, wall("2026-01-31T09:00"), NOW), 10_000
+)
 MARCH_31 = datetime(2026, 3, 31, 2, tzinfo=UTC)
 TO_TEN_DAYS = {
     "change_at": MARCH_31, "next_plan_code": "TEN", "next_quantity": 2, "next_amount": 6_000,
-    **{f"next_{name}": value for name, value in MONTHLY.items()}, "next_every": "10 days",
 }  # fmt: skip
 
 
-def ahead(**row: Any) -> list[tuple[str, int, str]]:
+def ahead(next_cycles: int | None = None, **row: Any) -> list[tuple[str, int, str]]:
     """What will be charged: date in Jakarta, rupiah and reason."""
+    next_plan = TEN_DAYS._replace(cycles=next_cycles) if "change_at" in row else None
     return [
         (f"{(e.due_at + timedelta(hours=7)):%m-%d}", e.amount, e.reason.value)
-        for e in periods(PLAIN | row, NOW, UNTIL)
+        for e in periods(PLAIN._replace(**row), NOW, UNTIL, next_plan)
     ]
 
 
@@ -51,13 +49,13 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
         ({"cancel_at": datetime(2026, 3, 31, 2, tzinfo=UTC)}, ["01-31", "02-28"]),
         ({"pause_at": datetime(2026, 2, 28, 2, tzinfo=UTC)}, ["01-31"]),
         (
-            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+            {"status": PAUSED, "next_due_at": None, "next_period_index": 1,
              "resume_at": datetime(2026, 3, 10, tzinfo=UTC)},
             ["03-31", "04-30"],
         ),
         (
             # A pause that ends exactly on a due date leaves nothing out.
-            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+            {"status": PAUSED, "next_due_at": None, "next_period_index": 1,
              "resume_at": datetime(2026, 3, 31, 2, tzinfo=UTC)},
             ["03-31", "04-30"],
         ),
@@ -68,18 +66,18 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
         ),
         (
             # Five days of the trial were left.
-            {"status": "paused", "next_due_at": None, "trial_left_seconds": 5 * 86_400,
+            {"status": PAUSED, "next_due_at": None, "trial_left_seconds": 5 * 86_400,
              "resume_at": datetime(2026, 3, 10, 2, tzinfo=UTC)},
             ["03-15", "04-15"],
         ),
         (
-            {"status": "paused", "next_due_at": None, "next_period_index": 1,
+            {"status": PAUSED, "next_due_at": None, "next_period_index": 1,
              "resume_at": datetime(2026, 3, 10, tzinfo=UTC), "cancel_at": NOW + 30 * DAY},
             [],
         ),
-        ({"status": "paused", "next_due_at": None}, []),
+        ({"status": PAUSED, "next_due_at": None}, []),
         (
-            {"status": "trialing", "anchor_local": wall("2026-02-07T09:00"),
+            {"status": TRIALING, "anchor_local": wall("2026-02-07T09:00"),
              "next_due_at": datetime(2026, 2, 7, 2, tzinfo=UTC)},
             ["02-07", "03-07", "04-07", "05-07"],
         ),
@@ -90,7 +88,7 @@ def ahead(**row: Any) -> list[tuple[str, int, str]]:
         ),
         (
             {"anchor_local": wall("2025-11-30T09:00"), "next_due_at": NOW - 62 * DAY,
-             "next_period_index": 0, "catch_up": "latest"},
+             "next_period_index": 0, "catch_up": CatchUp.LATEST},
             ["01-31", "02-28", "03-30", "04-30"],
         ),
         (TO_TEN_DAYS, ["01-31", "02-28", "03-31", "04-10", "04-20", "04-30", "05-10"]),
@@ -131,7 +129,7 @@ def test_coming_amounts_follow_coupons_lines_and_changes(
     ("row", "reasons"),
     [
         ({}, [Reason.FIRST, Reason.RENEWAL]),
-        ({"status": "trialing"}, [Reason.TRIAL_END, Reason.RENEWAL]),
+        ({"status": TRIALING}, [Reason.TRIAL_END, Reason.RENEWAL]),
         ({"first_paid_at": NOW}, [Reason.RENEWAL, Reason.RENEWAL]),
         (TO_TEN_DAYS | {"change_at": NOW + 28 * DAY}, [Reason.FIRST, Reason.CHANGE]),
     ],
@@ -154,16 +152,16 @@ def test_why_it_will_be_charged(row: dict[str, Any], reasons: list[str]) -> None
 )
 def test_which_plans_have_the_same_dates(other: dict[str, Any], *, same: bool) -> None:
     """Interval, cron and timezone are compared, in every spelling of the interval."""
-    assert same_schedule(MONTHLY, MONTHLY | other) is same
-    assert same_schedule(MONTHLY | other, MONTHLY) is same
+    assert same_schedule(MONTHLY, MONTHLY._replace(**other)) is same
+    assert same_schedule(MONTHLY._replace(**other), MONTHLY) is same
 
 
 def test_a_change_keeps_the_anchor_unless_the_dates_are_others() -> None:
     """The columns of an intent that takes effect, with the intent cleared."""
-    row = PLAIN | TO_TEN_DAYS | {"next_period_index": 2}
+    row = PLAIN._replace(**TO_TEN_DAYS, next_period_index=2)
 
     kept = changed(row, MONTHLY, MARCH_31)
-    moved = changed(row, MONTHLY | {"every": "10 days"}, MARCH_31)
+    moved = changed(row, TEN_DAYS, MARCH_31)
 
     assert kept == {
         "plan_code": "TEN", "quantity": 2, "amount": 6_000, "change_at": None,

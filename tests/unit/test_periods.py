@@ -1,13 +1,15 @@
 """From a plan's terms to due dates: the start of a subscription, its resume, and unused days."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from billing.domain.backdating import beginning as began
 from billing.domain.money import prorate
 from billing.domain.periods import (
+    Beginning,
     begin,
     calendar,
     changed,
@@ -16,7 +18,8 @@ from billing.domain.periods import (
     wished_start,
     zone,
 )
-from billing.domain.subscription import SubscriptionStatus
+from billing.domain.subscription import CatchUp, SubscriptionStatus
+from billing.domain.terms import PlanTerms
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -24,9 +27,25 @@ NEW_YORK = ZoneInfo("America/New_York")
 wall = datetime.fromisoformat
 
 
-def _plan(**changes: Any) -> dict[str, Any]:
-    words = {"every": "1 month", "cron": None, "timezone": "Asia/Jakarta", "trial": None}
-    return words | changes
+class Words(NamedTuple):
+    """A plan's words for its due dates."""
+
+    every: str | None = "1 month"
+    cron: str | None = None
+    timezone: str = "Asia/Jakarta"
+    trial: str | None = None
+
+
+class Asked(NamedTuple):
+    """The start that was asked for."""
+
+    start_at: datetime | None
+    start_local: datetime | None
+    timezone: str
+
+
+def _plan(**changes: Any) -> Words:
+    return Words()._replace(**changes)
 
 
 def _jakarta(text: str) -> datetime:
@@ -174,6 +193,7 @@ def test_half_of_a_period_gives_back_half_of_the_price() -> None:
     assert prorate(10_000, unused, whole) == 5_000
 
 
+START = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
 GAP = "2026-03-08T02:30"
 """A Sunday in New York whose clocks went from 02:00 to 03:00."""
 
@@ -197,21 +217,22 @@ def test_a_trial_that_ends_inside_a_spring_gap_keeps_its_time_of_day() -> None:
     for start in (wall("2026-03-01T02:30"), datetime(2026, 3, 1, 2, 30, tzinfo=NEW_YORK)):
         assert begin(plan, start).anchor_local == wall(GAP)
     # An exact length is no wall time: 168 hours after 02:30 the clocks show 03:30.
-    exact = begin(plan | {"trial": "168h"}, wall("2026-03-01T02:30"))
+    exact = begin(plan._replace(trial="168h"), wall("2026-03-01T02:30"))
     assert exact.anchor_local == wall("2026-03-08T03:30")
 
 
 def test_a_change_of_dates_inside_a_spring_gap_keeps_the_time_of_day() -> None:
     """New due dates begin where a period of the old ones would have, at the hour it has."""
     plan = _plan(every="1 day", timezone="America/New_York")
-    row = plan | {
-        "anchor_local": wall("2026-03-01T02:30"), "next_plan_code": "W", "next_quantity": 1,
-        "next_amount": 1, "next_period_index": 7,
-    }  # fmt: skip
-    start = calendar(plan, row["anchor_local"]).due(7)
+    terms = PlanTerms(plan.every, None, plan.timezone, None, CatchUp.ALL)
+    begins = Beginning(SubscriptionStatus.ACTIVE, wall("2026-03-01T02:30"), START)
+    row = began(terms, begins, 1)._replace(
+        next_plan_code="W", next_quantity=1, next_amount=1, next_period_index=7
+    )
+    start = calendar(plan, row.anchor_local).due(7)
 
-    weekly = changed(row, plan | {"every": "1 week"}, start)
-    elsewhere = changed(row, plan | {"every": "1 week", "timezone": "UTC"}, start)
+    weekly = changed(row, plan._replace(every="1 week"), start)
+    elsewhere = changed(row, plan._replace(every="1 week", timezone="UTC"), start)
 
     assert weekly["anchor_local"] == wall(GAP)
     assert elsewhere["anchor_local"] == wall("2026-03-08T07:00")
@@ -219,12 +240,9 @@ def test_a_change_of_dates_inside_a_spring_gap_keeps_the_time_of_day() -> None:
 
 def test_a_wished_start_is_kept_as_it_was_written() -> None:
     """While it waits for a wallet; in another timezone the instant is what was promised."""
-    row = {
-        "start_at": datetime(2026, 3, 8, 7, tzinfo=UTC), "start_local": wall(GAP),
-        "timezone": "America/New_York",
-    }  # fmt: skip
+    row = Asked(datetime(2026, 3, 8, 7, tzinfo=UTC), wall(GAP), "America/New_York")
 
     assert wished_start(row) == wall(GAP)
-    assert wished_start(row | {"timezone": "UTC"}) == row["start_at"]
-    assert wished_start(row | {"start_local": None}) == row["start_at"]
-    assert wished_start({"start_at": None, "start_local": None, "timezone": "UTC"}) is None
+    assert wished_start(row._replace(timezone="UTC")) == row.start_at
+    assert wished_start(row._replace(start_local=None)) == row.start_at
+    assert wished_start(Asked(None, None, "UTC")) is None

@@ -1,11 +1,23 @@
 """The amount of an invoice: coupons, lines, the parts of a change, and the used credit."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import pytest
 
 from billing.domain import pricing
 
-PLAIN = {"amount": 10_000, "extras": [], "coupon_code": None, "coupon_percent": None,
-         "coupon_rupiah": None}  # fmt: skip
+
+class Row(NamedTuple):
+    """What the next invoice of a subscription is made of."""
+
+    amount: int = 10_000
+    extras: Sequence[pricing.Line] = ()
+    coupon_code: str | None = None
+    coupon_percent: int | None = None
+    coupon_rupiah: int | None = None
+
+
 FEE = {"kind": "extra", "title": "setup fee", "amount": 2_500}
 
 
@@ -22,9 +34,9 @@ FEE = {"kind": "extra", "title": "setup fee", "amount": 2_500}
         ({"extras": [FEE], "coupon_code": "C", "coupon_percent": 100}, 2_500, 0),
     ],
 )
-def test_a_price_is_its_lines(row: dict[str, object], amount: int, period: int) -> None:
+def test_a_price_is_its_lines(row: dict[str, Any], amount: int, period: int) -> None:
     """Percent or rupiah off the period, never below zero; extras are never discounted."""
-    priced = pricing.price(PLAIN | row)
+    priced = pricing.price(Row(**row))
 
     assert (priced.amount, priced.period) == (amount, period)
     assert sum(line["amount"] for line in priced.lines) == (amount if priced.lines else 0)

@@ -1,11 +1,22 @@
 """Segments: the value of unused days, by what was paid for them."""
 
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 
 from billing.domain import segments
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.pricing import Line
 from billing.domain.segments import Segment
+
+
+class Newest(NamedTuple):
+    """The newest invoice of a period."""
+
+    change_index: int
+    status: InvoiceStatus
+    lines: list[Line]
+
 
 BASE, UP = Segment(30_000, 30, 30_000), Segment(15_000, 15, 15_000)
 
@@ -62,10 +73,8 @@ def test_a_period_shorter_than_a_day_is_worth_nothing() -> None:
 )  # fmt: skip
 def test_a_price_counts_when_it_is_paid(status: str, index: int, price: int) -> None:
     """Until then the period costs what it did before; before its first invoice, nothing."""
-    newest: dict[str, Any] = {
-        "status": status, "change_index": index, "amount": 15_000,
-        "lines": [{"kind": "credit", "amount": -15_000, "price": 30_000}] if index else [],
-    }  # fmt: skip
+    lines = [{"kind": "credit", "amount": -15_000, "price": 30_000}] if index else []
+    newest = Newest(index, InvoiceStatus(status), lines)
 
     assert segments.price_paid(60_000, newest) == price
 

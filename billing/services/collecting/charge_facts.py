@@ -9,6 +9,7 @@ from billing.domain.dunning import History
 from billing.domain.outcomes import Declined
 from billing.domain.periods import zone
 from billing.domain.settlement import Facts
+from billing.domain.terms import is_last_cycle
 from billing.domain.wallet import WalletStatus
 from billing.store.queries.charges import ChargeHistory
 from billing.store.queries.settlements import ChargeState, Circumstances
@@ -22,7 +23,7 @@ def facts(row: ChargeState) -> Facts:
         subscription_status=row.subscription_status,
         sent_at=row.sent_at,
         zone=zone(row.timezone),
-        last_cycle=row.cycles is not None and row.next_period_index >= row.cycles,
+        last_cycle=is_last_cycle(row.cycles, row.next_period_index),
         other_open=row.other_open,
         parked=row.parked_at is not None,
         resolved_at=row.resolved_at,

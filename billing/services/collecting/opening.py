@@ -6,22 +6,33 @@ a planned change of plan, a coupon, extra lines, and what the customer's credit 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import charge, intents, periods, pricing, subscription
 from billing.domain.events import event
-from billing.domain.intents import COLUMNS, Action, Intent
+from billing.domain.intents import Action
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.periods import Changed
 from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
+from billing.domain.terms import Columns, is_last_cycle
 from billing.store.queries import balances, catalog, events, invoices, subscriptions
+from billing.store.queries.invoice_rows import NewInvoice
+from billing.store.queries.subscription_rows import (
+    DueSubscription,
+    Standing,
+    Subscription,
+)
 
 PERIODS_A_PASS = 1_000
 """How many missed periods of one subscription are skipped in one transaction."""
+
+R = TypeVar("R", DueSubscription, Subscription)
 
 
 class Batch(NamedTuple):
@@ -36,9 +47,10 @@ class Batch(NamedTuple):
 class _Plan:
     """What opening the next period of one subscription writes."""
 
-    change: dict[str, Any]
-    more: dict[str, Any]
-    invoice: dict[str, Any] | None = None
+    change: Standing
+    more: Changed
+    dropped: Columns
+    invoice: NewInvoice | None = None
     facts: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -55,24 +67,26 @@ def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> 
 def open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> Batch:
     """Open one period of each subscription that is due and not locked."""
     due = subscriptions.lock_due_to_open(connection, ids, now)
-    owing = subscriptions.owing(connection, [row["id"] for row in due])
+    owing = subscriptions.owing(connection, [row.id for row in due])
     left = _credits(connection, due)
-    plans = [_plan(connection, row, now, left, owes=row["id"] in owing) for row in due]
+    plans = [_plan(connection, row, now, left, owes=row.id in owing) for row in due]
     new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
     # First what is planned: a subscription that ends by this has nothing planned any more.
     for plan in plans:
         if plan.more:
-            subscriptions.change(connection, plan.change["key"], **plan.more)
-    subscriptions.change_opened(connection, [p.change for p in plans])
+            subscriptions.change(connection, plan.change.key, **plan.more)
+        if plan.dropped:
+            subscriptions.change(connection, plan.change.key, **plan.dropped)
+    subscriptions.move(connection, [p.change for p in plans])
     balances.use(connection, [use for use in left.used if use[1] in new])
     told = {None, *new}
-    facts = [fact for p in plans for fact in p.facts if fact["invoice_id"] in told]
+    facts = [fact for p in plans for fact in p.facts if fact.get("invoice_id") in told]
     events.record(connection, facts)
-    return Batch(len(new), [plan.change["key"] for plan in plans if _is_due(plan, now)])
+    return Batch(len(new), [plan.change.key for plan in plans if _is_due(plan, now)])
 
 
 def _is_due(plan: _Plan, now: datetime) -> bool:
-    due = plan.change["next_due_at"]
+    due = plan.change.next_due_at
     return due is not None and due <= now
 
 
@@ -97,159 +111,147 @@ class _Balance:
         return sum(taken.values())
 
 
-def _credits(connection: Connection, due: Iterable[Mapping[Any, Any]]) -> _Balance:
+def _credits(connection: Connection, due: Iterable[DueSubscription]) -> _Balance:
     left = defaultdict[str, list[pricing.CreditLeft]](list)
-    for row in balances.lock_left(connection, list({row["customer_id"] for row in due})):
+    for row in balances.lock_left(connection, list({row.customer_id for row in due})):
         left[row.customer_id].append(row)
     return _Balance(left)
 
 
 def _plan(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, left: _Balance, *, owes: bool
+    connection: Connection, row: DueSubscription, now: datetime, left: _Balance, *, owes: bool
 ) -> _Plan:
-    about = {"at": now, "customer_id": row["customer_id"], "subscription_id": row["id"]}
-    facts, more = [], dict[str, Any]()
-    if row["change_at"] is not None and row["next_due_at"] >= row["change_at"]:
+    about: dict[str, Any] = {"at": now, "customer_id": row.customer_id, "subscription_id": row.id}
+    facts, more = [], Changed()
+    if periods.turns(row, row.next_due_at):
         row, more, fact = _turn(connection, row)
         facts.append(event(fact[0], **about, **fact[1]))
-    dates = periods.calendar(row, row["anchor_local"])
-    index, start = row["next_period_index"], row["next_due_at"]
-    offset = row["anchor_index"]
+    dates = periods.dates_of(row)
+    index, start = row.next_period_index, row.next_due_at
+    offset = row.anchor_index
     end = periods.following(dates, index - offset, start)
     skipped = index
     while _passes(row, start, end, now) and index - skipped < PERIODS_A_PASS:
         index, start = index + 1, end
         end = periods.following(dates, index - offset, start)
-        if row["cycles"] is not None and index >= row["cycles"]:
+        if is_last_cycle(row.cycles, index):
             break
     if index > skipped:
-        told = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
+        told: dict[str, Any] = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
         facts.append(event("period.skipped", **about, **told))
-    over = row["cycles"] is not None and index >= row["cycles"]
-    invoice = None
+    over = is_last_cycle(row.cycles, index)
+    invoice, period_amount = None, row.period_amount
     if not over and not periods.turns(row, start) and not _passes(row, start, end, now):
-        invoice = _invoice(row, index, start, end, now, left, owes=owes)
-        used = _used_up(row)
-        more |= used | {"period_amount": invoice.pop("period")}
+        price = pricing.price(row)
+        invoice = _invoice(row, price, index, (start, end), now, left, owes=owes)
+        period_amount = price.period
         facts += _told(invoice, about)
-        if row["coupon_left"] is not None and used["coupon_left"] is None:
-            facts.append(event("subscription.coupon_ended", **about, coupon=row["coupon_code"]))
+        if _use_up(row, more):
+            facts.append(event("subscription.coupon_ended", **about, coupon=row.coupon_code))
         index, start = index + 1, end
-        over = row["cycles"] is not None and index >= row["cycles"]
-    status = row["status"]
-    if status == SubscriptionStatus.TRIALING:
+        over = is_last_cycle(row.cycles, index)
+    status, dropped = row.status, Columns()
+    if status is SubscriptionStatus.TRIALING:
         status = subscription.advance(SubscriptionStatus.TRIALING, SubscriptionMove.ACTIVATE)
         facts.append(event("subscription.activated", **about))
-    ends = over and not owes and (invoice is None or invoice["status"] == "paid")
+    ends = over and not owes and (invoice is None or invoice.status is InvoiceStatus.PAID)
     if ends:
         # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
-        met = intents.meet({**row, **more}, Action.COMPLETE)
-        more |= met.columns
+        coupon_left = more.get("coupon_left", row.coupon_left)
+        met = intents.meet(row._replace(coupon_left=coupon_left), Action.COMPLETE)
+        dropped = met.columns
         facts += [event(kind, **about, **data) for kind, data in met.facts]
         facts.append(event("subscription.completed", **about, before=status))
-        status = subscription.advance(SubscriptionStatus(status), SubscriptionMove.COMPLETE)
-    change = {
-        "key": row["id"],
-        "next_period_index": index,
-        "next_due_at": None if over else start,
-        "status": status,
-        "period_amount": more.pop("period_amount", row["period_amount"]),
-        "ended_at": now if ends else None,
-    }
-    return _Plan(change, more, invoice, facts)
+        status = subscription.advance(status, SubscriptionMove.COMPLETE)
+    change = Standing(
+        row.id, status, index, None if over else start, period_amount,
+        trial_left_seconds=None, ended_at=now if ends else None,
+    )  # fmt: skip
+    return _Plan(change, more, dropped, invoice, facts)
 
 
-def as_changed(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Mapping[Any, Any]:
+def as_changed(connection: Connection, row: Subscription, now: datetime) -> Subscription:
     """Return the subscription with the due dates that a planned change gives it."""
-    due, change_at = row["next_due_at"], row["change_at"]
-    if not periods.change_is_late(row, now):
+    due, change_at = row.next_due_at, row.change_at
+    if due is None or change_at is None or not periods.change_is_late(row, now):
         return row
-    if change_at > due:
-        row = {**row, "next_period_index": row["change_period"], "next_due_at": change_at}
+    if change_at > due and row.change_period is not None:
+        row = row._replace(next_period_index=row.change_period, next_due_at=change_at)
     return _turn(connection, row)[0]
 
 
-def _turn(
-    connection: Connection, row: Mapping[Any, Any]
-) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, dict[str, Any]]]:
+def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[str, Any]]]:
     """Apply a planned change: return the changed subscription, its new columns, and the event.
 
     A change to a plan whose term would be over is dropped: it must not end the subscription.
     """
-    plan = catalog.plan(connection, row["next_plan_code"])
+    assert row.next_plan_code and row.change_at and row.next_due_at  # noqa: S101, PT018 - it is due
+    plan = catalog.plan(connection, row.next_plan_code)
     assert plan is not None  # noqa: S101 - a foreign key holds it
-    if plan["cycles"] is not None and row["next_period_index"] >= plan["cycles"]:
-        none = dict(COLUMNS[Intent.CHANGE])
-        why = f"plan {plan['code']} ends after {plan['cycles']} periods"
-        told = {"why": why, "change_at": row["change_at"].isoformat()}
-        return {**row, **none}, none, ("subscription.change_dropped", told)
-    more = periods.changed(row, plan, row["next_due_at"])
-    told = {"plan": more["plan_code"], "quantity": more["quantity"], "amount": more["amount"]}
-    turned = {**row, **{name: plan[name] for name in _OF_A_PLAN}, **more}
+    told: dict[str, Any]
+    none: Changed = {
+        "change_at": None, "change_period": None, "next_plan_code": None,
+        "next_quantity": None, "next_amount": None,
+    }  # fmt: skip
+    unplanned = row._replace(
+        change_at=None, next_plan_code=None, next_quantity=None, next_amount=None
+    )
+    if is_last_cycle(plan.cycles, row.next_period_index):
+        why = f"plan {plan.code} ends after {plan.cycles} periods"
+        told = {"why": why, "change_at": row.change_at.isoformat()}
+        return unplanned, none, ("subscription.change_dropped", told)
+    more = periods.changed(row, plan, row.next_due_at)
+    terms = periods.planned_terms(row)
+    told = {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
+    turned = unplanned._replace(
+        **plan.terms._asdict(),
+        amount=terms.amount,
+        anchor_local=more.get("anchor_local", row.anchor_local),
+        anchor_index=more.get("anchor_index", row.anchor_index),
+    )
     return turned, more, ("subscription.changed", told)
 
 
-_OF_A_PLAN = ("every", "cron", "timezone", "cycles", "catch_up")
-
-
-def _passes(row: Mapping[Any, Any], start: datetime, end: datetime, now: datetime) -> bool:
+def _passes(row: DueSubscription, start: datetime, end: datetime, now: datetime) -> bool:
     """Whether the period from `start` to `end` has passed and is not billed."""
     return (
-        row["catch_up"] == CatchUp.LATEST
+        row.catch_up is CatchUp.LATEST
         and periods.goes_by(row, end, now)
         and not periods.turns(row, start)
     )
 
 
-def _used_up(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what an invoice consumes of its subscription: extra lines, a cycle of a coupon."""
-    more: dict[str, Any] = {}
-    if row["extras"]:
+def _use_up(row: DueSubscription, more: Changed) -> bool:
+    """Write what an invoice consumes, extra lines and a cycle of a coupon; whether that ends it."""
+    if row.extras:
         more["extras"] = []
-    if row["coupon_left"] is not None:
-        more["coupon_left"] = pricing.cycles_left(row["coupon_left"]) or None
-        if more["coupon_left"] is None:
-            more["coupon_code"] = None
-    return more
+    if row.coupon_left is None:
+        return False
+    left = pricing.cycles_left(row.coupon_left) or None
+    more["coupon_left"] = left
+    if left is None:
+        more["coupon_code"] = None
+    return left is None
 
 
 def _invoice(
-    row: Mapping[Any, Any], index: int, start: datetime, end: datetime, now: datetime,
-    left: _Balance, *, owes: bool,
-) -> dict[str, Any]:  # fmt: skip
-    identity = charge.invoice_id(row["id"], index)
-    price = pricing.price(row)
+    row: DueSubscription, price: pricing.Price, index: int, days: tuple[datetime, datetime],
+    now: datetime, left: _Balance, *, owes: bool,
+) -> NewInvoice:  # fmt: skip
     pricing.check_largest((price.amount,))
-    credited = left.cover(row["customer_id"], identity, price.amount)
-    free = credited == price.amount
-    return {
-        "id": identity,
-        "subscription_id": row["id"],
-        "customer_id": row["customer_id"],
-        "period_index": index,
-        "change_index": 0,
-        "period_start": start,
-        "period_end": end,
-        "amount": price.amount,
-        "credited": credited,
-        "lines": list(price.lines),
-        "period": price.period,
-        "status": "paid" if free else "open",
-        "paid_at": now if free else None,
-        "closed_at": now if free else None,
-        # While an older invoice is unpaid, or a charge unresolved, this one waits; it follows
-        # as soon as that has ended.
-        "next_attempt_at": None if owes or free else now,
-        "created_at": now,
-    }
+    identity = charge.invoice_id(row.id, index)
+    credited = left.cover(row.customer_id, identity, price.amount)
+    cost = price.amount, credited, list(price.lines)
+    place = row.id, row.customer_id, index, 0
+    return NewInvoice.of(identity, place, days, cost, now, waits=owes)
 
 
-def _told(invoice: Mapping[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    credited = {"credited": invoice["credited"]} if invoice["credited"] else {}
+def _told(invoice: NewInvoice, about: dict[str, Any]) -> list[dict[str, Any]]:
+    credited: dict[str, Any] = {"credited": invoice.credited} if invoice.credited else {}
     facts = [
-        event("invoice.opened", **about, invoice_id=invoice["id"],
-              period_index=invoice["period_index"], amount=invoice["amount"], **credited)
+        event("invoice.opened", **about, invoice_id=invoice.id,
+              period_index=invoice.period_index, amount=invoice.amount, **credited)
     ]  # fmt: skip
-    if invoice["status"] == "paid":
-        facts.append(event("invoice.paid", **about, invoice_id=invoice["id"], amount=0))
+    if invoice.status is InvoiceStatus.PAID:
+        facts.append(event("invoice.paid", **about, invoice_id=invoice.id, amount=0))
     return facts

@@ -6,35 +6,34 @@ a subscription that has ended: its invoice may be paid, and nothing else of it c
 The caller holds the subscription's lock.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import Actor, event
-from billing.domain.invoice import InvoiceMove, InvoiceStatus, advance
+from billing.domain.invoice import InvoiceMove, advance
 from billing.store.queries import events, invoices
+from billing.store.queries.invoice_rows import Invoice
 
 
-def reopen(connection: Connection, invoice: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+def reopen(connection: Connection, invoice: Invoice, by: Actor, now: datetime) -> None:
     """Reopen an uncollectible invoice and charge it now; newer open ones wait, with their dates.
 
     Raises IllegalMove when an older one is uncollectible too: the oldest is paid first.
     """
-    advance(InvoiceStatus(invoice["status"]), InvoiceMove.REOPEN)
-    first = invoices.first_given_up(connection, invoice["subscription_id"])
-    if first != invoice["id"]:
+    advance(invoice.status, InvoiceMove.REOPEN)
+    first = invoices.first_given_up(connection, invoice.subscription_id)
+    if first != invoice.id:
         raise IllegalMove(
             f"an older invoice was given up too: {first}; it has to be paid first"
             f" (billing invoice retry {first}) or voided"
         )
-    invoices.set_aside(connection, invoice["subscription_id"])
-    invoices.reopen(connection, invoice["id"], now)
+    invoices.set_aside(connection, invoice.subscription_id)
+    invoices.reopen(connection, invoice.id, now)
     told = event(
-        "invoice.reopened", at=now, by=by, customer_id=invoice["customer_id"],
-        subscription_id=invoice["subscription_id"], invoice_id=invoice["id"],
-        amount=invoice["amount"] - invoice["credited"],
+        "invoice.reopened", at=now, by=by, customer_id=invoice.customer_id,
+        subscription_id=invoice.subscription_id, invoice_id=invoice.id,
+        amount=invoice.amount - invoice.credited,
     )  # fmt: skip
     events.record(connection, [told])

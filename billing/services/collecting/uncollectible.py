@@ -5,9 +5,8 @@ days of the current period are not lost because of another unpaid invoice: they 
 customer's credit. The caller holds the subscription's lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -18,13 +17,14 @@ from billing.domain.events import SCHEDULER
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import zone_of
-from billing.domain.subscription import OnExhausted, SubscriptionMove, SubscriptionStatus
+from billing.domain.subscription import OnExhausted, SubscriptionMove
+from billing.domain.terms import is_last_cycle
 from billing.services.collecting import opening
 from billing.services.money import unserved_days
 from billing.services.subscriptions import proration, transitions
 from billing.store.queries import invoices, subscriptions
-from billing.store.queries.invoices import GivenUp
-from billing.store.selecting import part
+from billing.store.queries.invoice_rows import GivenUp, Invoice
+from billing.store.queries.subscription_rows import Subscription
 
 _GIVEN_UP = {
     SubscriptionMove.CANCEL: Action.GIVE_UP_CANCEL,
@@ -66,10 +66,10 @@ def give_up(
     given_up = invoices.open_of(connection, subscription_id)
     reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
     # Only the oldest is ever charged, so that it is the one that failed.
-    if given_up and given_up[0]["reopened_at"] is not None:
+    if given_up and given_up[0].reopened_at is not None:
         _give_up_again(connection, row, given_up, now)
         return
-    if row["next_due_at"] is not None and row["next_due_at"] <= now:
+    if row.next_due_at is not None and row.next_due_at <= now:
         # What began before this moment is owed, and given up with the others.
         opening.open_begun(connection, subscription_id, now)
         row = subscriptions.lock_one(connection, subscription_id) or row
@@ -77,35 +77,43 @@ def give_up(
     transitions.close_all(
         connection, given_up, InvoiceStatus.UNCOLLECTIBLE, reason, SCHEDULER, now, cap
     )
-    step = _FINAL_MOVES[OnExhausted(row["on_exhausted"])]
-    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
+    step = _FINAL_MOVES[row.on_exhausted]
+    if is_last_cycle(row.cycles, row.next_period_index):
         step = SubscriptionMove.COMPLETE
-    if step not in subscription.TRANSITIONS[SubscriptionStatus(row["status"])]:
+    if step not in subscription.TRANSITIONS[row.status]:
         return
     if step is not SubscriptionMove.COMPLETE:
         running = invoices.current_of(connection, subscription_id, now)
-        if running is not None and running["status"] == InvoiceStatus.PAID:
+        if running is not None and running.status == InvoiceStatus.PAID:
             proration.give_unused(connection, row, now, SCHEDULER, reason)
     if step is SubscriptionMove.CANCEL:
-        covered = [part(GivenUp, {**each, "closed_at": now}) for each in given_up]
+        covered = [_given_up(each, now) for each in given_up]
         place = zone_of(row)
         unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
     at = now
     if step in {SubscriptionMove.PAUSE, SubscriptionMove.MARK_UNPAID}:
         # An end or a pause that is overdue came first: no period began after it.
-        at = min([now, *(row[when] for when in ("pause_at", "cancel_at") if row[when])])
+        at = min(each for each in (now, row.pause_at, row.cancel_at) if each is not None)
     transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
+
+
+def _given_up(invoice: Invoice, now: datetime) -> GivenUp:
+    """Return an invoice that has just been marked uncollectible."""
+    return GivenUp(
+        invoice.id, invoice.subscription_id, invoice.customer_id, invoice.credited,
+        invoice.period_start, invoice.period_end, now,
+    )  # fmt: skip
 
 
 def _give_up_again(
     connection: Connection,
-    row: Mapping[Any, Any],
-    owed: Sequence[Mapping[Any, Any]],
+    row: Subscription,
+    owed: Sequence[Invoice],
     now: datetime,
 ) -> None:
     """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""
     why = "given up again: the manual retry was not paid"
     transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
-    invoices.release_oldest(connection, [row["id"]], now)
+    invoices.release_oldest(connection, [row.id], now)
     if len(owed) == 1:
         transitions.owes_no_more(connection, row, SCHEDULER, now)

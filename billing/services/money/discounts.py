@@ -4,7 +4,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from billing.domain import periods, pricing, subscription
 from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
@@ -12,11 +12,13 @@ from billing.domain.events import Actor, event
 from billing.domain.intents import Action
 from billing.domain.money import checked_amount
 from billing.domain.subscription import SubscriptionStatus
+from billing.domain.terms import is_last_cycle
 from billing.domain.text import checked_id, checked_name
 from billing.services.context import Context
 from billing.services.subscriptions import intents
 from billing.store.queries import coupons, events, subscriptions
 from billing.store.queries.coupons import Coupon
+from billing.store.queries.subscription_rows import Subscription
 
 CODE_MAX, TITLE_MAX = 50, 50
 COUNT_MAX = 1_000_000
@@ -87,7 +89,7 @@ def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None
     with context.database.transaction() as connection:
         row = _locked(connection, subscription_id)
         at = _next_invoice_at(row, now)
-        redeem(connection, code, row["customer_id"], subscription_id, by, now, counts_from=at)
+        redeem(connection, code, row.customer_id, subscription_id, by, now, counts_from=at)
 
 
 def redeem(
@@ -115,9 +117,9 @@ def redeem(
     row = subscriptions.lock_one(connection, subscription_id)
     if row is not None:
         intents.meet(connection, row, Action.COUPON_APPLIED, now, by, at=counts_from)
-        if row["coupon_code"] is not None and row["coupon_left"] is None:
+        if row.coupon_code is not None and row.coupon_left is None:
             # One for ever has no end that could be planned.
-            which = {"why": "replaced by another coupon", "coupon": row["coupon_code"]}
+            which = {"why": "replaced by another coupon", "coupon": row.coupon_code}
             intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
     subscriptions.change(connection, subscription_id, coupon_code=code, coupon_left=coupon.cycles)
     told = event(
@@ -142,48 +144,48 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = _locked(connection, subscription_id)
-        if row["status"] == SubscriptionStatus.UNPAID:
+        if row.status is SubscriptionStatus.UNPAID:
             raise IllegalMove(
                 "it is unpaid, and no invoice comes before it resumes; first:"
                 f" billing subscription resume {subscription_id}"
             )
         intents.meet(connection, row, Action.LINE_ADDED, now, by, at=_next_invoice_at(row, now))
-        extras = [*row["extras"], line]
-        pricing.check_largest((row["amount"], row["next_amount"]), extras)
+        extras = [*row.extras, line]
+        pricing.check_largest((row.amount, row.next_amount), extras)
         subscriptions.change(connection, subscription_id, extras=extras)
         told = event(
-            "subscription.extra_added", at=now, by=by, customer_id=row["customer_id"],
+            "subscription.extra_added", at=now, by=by, customer_id=row.customer_id,
             subscription_id=subscription_id, title=title, amount=amount,
         )  # fmt: skip
         events.record(connection, [told])
 
 
-def _next_invoice_at(row: RowMapping, now: datetime) -> datetime | None:
+def _next_invoice_at(row: Subscription, now: datetime) -> datetime | None:
     """Return when the next invoice opens at the earliest; None if that depends on a wallet.
 
     Raises IllegalMove when the last period of its term has been billed.
     """
-    if row["status"] == SubscriptionStatus.PENDING or row["anchor_local"] is None:
+    if row.status is SubscriptionStatus.PENDING or row.anchor_local is None:
         return None
-    at: datetime | None = row["next_due_at"]
-    if SubscriptionStatus(row["status"]) in subscription.OPENING:
+    at = row.next_due_at
+    if row.status in subscription.OPENING:
         is_over = at is None
     else:
-        place = periods.next_period(row, max(now, row["resume_at"] or now))
-        at, is_over = place.at, row["cycles"] is not None and place.period >= row["cycles"]
+        place = periods.next_period(row, max(now, row.resume_at or now))
+        at, is_over = place.at, is_last_cycle(row.cycles, place.period)
     if is_over:
         raise IllegalMove(
-            f"no further invoice will come for this subscription: its term of {row['cycles']}"
+            f"no further invoice will come for this subscription: its term of {row.cycles}"
             f" periods has been billed; charge it by a new one: billing subscribe"
-            f" {row['customer_id']} PLAN"
+            f" {row.customer_id} PLAN"
         )
     return at
 
 
-def _locked(connection: Connection, subscription_id: UUID) -> RowMapping:
+def _locked(connection: Connection, subscription_id: UUID) -> Subscription:
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         raise NotKnown(f"no subscription has the id {subscription_id}")
-    if SubscriptionStatus(row["status"]) in subscription.ENDED:
-        raise IllegalMove(f"subscription {subscription_id} is {row['status']}")
+    if row.status in subscription.ENDED:
+        raise IllegalMove(f"subscription {subscription_id} is {row.status}")
     return row

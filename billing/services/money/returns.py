@@ -9,7 +9,7 @@ becomes money that can be paid out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,6 +23,7 @@ from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.store.queries import charges, conservation, events
 from billing.store.queries.charges import Money
 from billing.store.queries.conservation import CreditUse, NewRefund
+from billing.store.queries.invoice_rows import Invoice
 from billing.store.queries.refunds import LockedRefund
 
 
@@ -46,6 +47,11 @@ class InvoiceIds(NamedTuple):
     id: UUID
     subscription_id: UUID
     customer_id: str
+
+    @classmethod
+    def of(cls, invoice: Invoice) -> Self:
+        """Those of an invoice."""
+        return cls(invoice.id, invoice.subscription_id, invoice.customer_id)
 
 
 @dataclass(frozen=True, slots=True)

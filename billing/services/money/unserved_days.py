@@ -18,7 +18,7 @@ from billing.domain.periods import unused_days, zone
 from billing.domain.refund import RefundPurpose
 from billing.services.money import returns
 from billing.store.queries import conservation, invoices, subscriptions
-from billing.store.queries.invoices import BilledDays, GivenUp
+from billing.store.queries.invoice_rows import BilledDays, GivenUp
 
 
 def return_credits(

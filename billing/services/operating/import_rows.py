@@ -7,7 +7,7 @@ no database and decides nothing about rows that exist already.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from billing.domain import backdating, wallet
 from billing.domain.backdating import AtOnce
@@ -21,6 +21,8 @@ from billing.domain.wallet import WalletStatus
 from billing.services.subscriptions import subscribing
 from billing.services.wallets.linking import TOKEN_LIFE
 from billing.services.wallets.linking import UTC as UTC_ZONE
+from billing.store.queries.catalog import NewCustomer, Plan
+from billing.store.queries.importing import Linked, Running
 from billing.store.vault import Vault
 from schedules.durations import add
 from schedules.walltime import ScheduleError, asked_wall, place
@@ -39,12 +41,15 @@ YES_OR_NO = ("yes", "no")
 Cells = Mapping[str, str]
 
 
-class Row(NamedTuple):
+V = TypeVar("V", NewCustomer, Running)
+
+
+class Row(NamedTuple, Generic[V]):
     """A valid row: what is compared with earlier imports, and the values of its tables."""
 
     incoming: Incoming
-    values: dict[str, Any]
-    wallet: dict[str, Any] | None = None
+    values: V
+    wallet: Linked | None = None
     token: str = ""
     charged_now: AtOnce = backdating.NOTHING
 
@@ -66,17 +71,16 @@ def expected(kind: str) -> str:
     return f"the columns of {kind} are {', '.join(needed)}; optional: {', '.join(optional)}"
 
 
-def customer(line: int, cells: Cells, now: datetime) -> Row:
+def customer(line: int, cells: Cells, now: datetime) -> Row[NewCustomer]:
     """Parse a customer's row. Raises InvalidValue."""
-    values = {name: (cells.get(name) or "").strip() for name in CUSTOMER_COLUMNS}
-    subscribing.check_customer(values["id"], values["name"], values["phone"], values["email"])
-    content = {name: values[name] for name in ("name", "phone", "email")}
-    return Row(Incoming(line, values["id"], content), values | {"created_at": now})
+    identity, name, phone, email = ((cells.get(each) or "").strip() for each in CUSTOMER_COLUMNS)
+    subscribing.check_customer(identity, name, phone, email)
+    content = {"name": name, "phone": phone, "email": email}
+    new = NewCustomer(identity, name, phone, email, now)
+    return Row(Incoming(line, identity, content), new)
 
 
-def subscription(
-    line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
-) -> Row:
+def subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row[Running]:
     """Parse a running subscription's row. Raises InvalidValue with every error of it."""
     try:
         return _subscription(line, cells, plan, vault, now)
@@ -84,7 +88,7 @@ def subscription(
         raise InvalidValue("; ".join(_faults(cells, plan, str(wrong)))) from None
 
 
-def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
+def _faults(cells: Cells, plan: Plan, first: str) -> list[str]:
     """Return the errors of cells that can be checked alone; `first` is known already."""
     checks: Sequence[Callable[[], object]] = (
         lambda: checked_id("id", _cell(cells, "id"), REFERENCE_MAX),
@@ -104,9 +108,7 @@ def _faults(cells: Cells, plan: Mapping[Any, Any], first: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _subscription(
-    line: int, cells: Cells, plan: Mapping[Any, Any], vault: Vault, now: datetime
-) -> Row:
+def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row[Running]:
     """Build the subscription's values; periods are counted from the next due date."""
     reference = checked_id("id", _cell(cells, "id"), REFERENCE_MAX)
     anchor = _anchor(cells, plan)
@@ -115,69 +117,71 @@ def _subscription(
     if index is None:
         raise InvalidValue(f"next_due_at {cells['next_due_at']} is no due date of that anchor")
     quantity = _quantity(cells)
-    amount = _whole(_cell(cells, "amount") or str(plan["amount"] * quantity), "amount")
+    amount = _whole(_cell(cells, "amount") or str(plan.amount * quantity), "amount")
     payer, token = _cell(cells, "customer"), _cell(cells, "token")
     paid = _paid_before(cells)
-    values = {
-        "customer_id": payer,
-        "plan_code": plan["code"],
+    values = Running(
+        customer_id=payer,
+        plan_code=plan.code,
         # Without a token its first charge waits for a wallet, as any other does.
-        "status": SubscriptionStatus.ACTIVE,
-        "quantity": quantity,
-        "amount": checked_amount(amount),
-        "start_at": due,
-        "anchor_local": anchor,
-        "anchor_index": -index,
-        "next_period_index": 0,
-        "next_due_at": due,
-        "first_paid_at": now if paid == "yes" else None,
-        "created_at": now,
-    }
+        status=SubscriptionStatus.ACTIVE,
+        quantity=quantity,
+        amount=checked_amount(amount),
+        start_at=due,
+        anchor_local=anchor,
+        anchor_index=-index,
+        next_period_index=0,
+        next_due_at=due,
+        first_paid_at=now if paid == "yes" else None,
+        created_at=now,
+    )
     linked = _wallet(cells, plan, now) if token else None
-    expired = linked is not None and linked["expires_at"] <= now
+    expired = linked is not None and linked.expires_at <= now
     content = {
         "customer": payer,
-        "plan": plan["code"],
+        "plan": plan.code,
         "anchor": anchor.isoformat(),
         "next_due_at": _written(due),
         "quantity": str(quantity),
         "amount": str(amount),
         "paid_before": paid,
         "token": "yes" if token else "no",
-        "masked_phone": linked["masked_phone"] if linked else "",
-        "bound_at": _written(linked["bound_at"]) if linked and _cell(cells, "bound_at") else "",
+        "masked_phone": linked.masked_phone if linked else "",
+        "bound_at": _written(linked.bound_at) if linked and _cell(cells, "bound_at") else "",
     }
     hashes = vault.hashes(token.encode()) if token else ()
     objection = f"the token of {cells['bound_at']} has expired; leave it out" if expired else ""
     incoming = Incoming(line, reference, content, payer, hashes, objection)
-    charged_now = backdating.at_once(backdating.imported(plan, anchor, due, index, amount), now)
+    charged_now = backdating.at_once(
+        backdating.imported(plan.terms, anchor, due, index, amount), now
+    )
     return Row(incoming, values, linked, token, charged_now)
 
 
-def not_too_old(row: Row, now: datetime, days_max: int) -> Row:
+def not_too_old(row: Row[Running], now: datetime, days_max: int) -> Row[Running]:
     """Describe why a subscription due more than `days_max` days ago is rejected."""
     if row.incoming.objection:
         return row
-    due = row.values["next_due_at"]
+    due = row.values.next_due_at
     why = backdating.refusal("next_due_at", due, now, days_max, row.charged_now)
     return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))
 
 
-def _wallet(cells: Cells, plan: Mapping[Any, Any], now: datetime) -> dict[str, Any]:
+def _wallet(cells: Cells, plan: Plan, now: datetime) -> Linked:
     digits = _cell(cells, "masked_phone")
     bound = _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else now
     if bound > now:
         raise InvalidValue(f"bound_at {cells['bound_at']} is in the future")
     expires = _token_ends(bound)
-    return {
-        "customer_id": _cell(cells, "customer"),
-        "status": WalletStatus.ACTIVE,
-        "masked_phone": f"****{digits[-4:]}" if digits else "",
-        "created_at": now,
-        "bound_at": bound,
-        "expires_at": expires,
-        "next_notice_at": _next_notice(expires, now),
-    }
+    return Linked(
+        customer_id=_cell(cells, "customer"),
+        status=WalletStatus.ACTIVE,
+        masked_phone=f"****{digits[-4:]}" if digits else "",
+        created_at=now,
+        bound_at=bound,
+        expires_at=expires,
+        next_notice_at=_next_notice(expires, now),
+    )
 
 
 def _quantity(cells: Cells) -> int:
@@ -211,20 +215,20 @@ def _token_ends(bound: datetime) -> datetime:
 _next_notice = lru_cache(maxsize=1_024)(wallet.next_notice)
 
 
-def _instant(cells: Cells, column: str, plan: Mapping[Any, Any]) -> datetime:
+def _instant(cells: Cells, column: str, plan: Plan) -> datetime:
     written = _cell(cells, column)
     try:
         moment = datetime.fromisoformat(written)
-        return moment if moment.tzinfo is not None else place(moment, zone(plan["timezone"]))
+        return moment if moment.tzinfo is not None else place(moment, zone(plan.timezone))
     except (ValueError, OverflowError):
         raise InvalidValue(f"{column} must be an ISO 8601 instant, not {written!r}") from None
 
 
-def _anchor(cells: Cells, plan: Mapping[Any, Any]) -> datetime:
+def _anchor(cells: Cells, plan: Plan) -> datetime:
     """Return the local time as written: inside a spring gap the instant does not determine it."""
     at = _instant(cells, "anchor", plan)
     written = datetime.fromisoformat(_cell(cells, "anchor"))
-    return asked_wall(at if written.tzinfo else written, zone(plan["timezone"]))
+    return asked_wall(at if written.tzinfo else written, zone(plan.timezone))
 
 
 def _whole(text: str, what: str) -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -24,10 +24,12 @@ from billing.domain.text import is_line
 from billing.domain.wallet import LIVE
 from billing.services.context import Context
 from billing.services.operating import import_rows, isolation, token_keys
-from billing.services.operating.import_rows import Row
+from billing.services.operating.import_rows import Row, V
 from billing.services.subscriptions import subscribing
 from billing.store.queries import engine, events
 from billing.store.queries import importing as statements
+from billing.store.queries.catalog import NewCustomer, Plan
+from billing.store.queries.importing import Linked, Running
 from billing.store.session import Database
 from billing.store.vault import Vault
 from schedules.walltime import ScheduleError
@@ -52,12 +54,15 @@ class Report:
     bad: Rejected = field(default_factory=list)
 
 
-class Kind(NamedTuple):
+Judged: TypeAlias = Sequence[tuple[Row[V], Verdict]]
+
+
+class Kind(NamedTuple, Generic[V]):
     """How rows of one kind are checked, compared and written."""
 
-    prepare: Callable[[Connection, int, Mapping[str, str], datetime], Row]
-    read: Callable[[Connection, Sequence[Row], Known], None]
-    write: Callable[[Connection, Sequence[tuple[Row, Verdict]], datetime], None]
+    prepare: Callable[[Connection, int, Mapping[str, str], datetime], Row[V]]
+    read: Callable[[Connection, Sequence[Row[V]], Known], None]
+    write: Callable[[Connection, Judged[V], datetime], None]
 
 
 class Overtaken(Exception):
@@ -69,14 +74,16 @@ def customers(
 ) -> Generator[Report, None, None]:
     """Add customers, and yield the report after each batch."""
 
-    def prepare(_: Connection, line: int, cells: Mapping[str, str], now: datetime) -> Row:
+    def prepare(
+        _: Connection, line: int, cells: Mapping[str, str], now: datetime
+    ) -> Row[NewCustomer]:
         return import_rows.customer(line, cells, now)
 
-    def read(connection: Connection, rows: Sequence[Row], known: Known) -> None:
+    def read(connection: Connection, rows: Sequence[Row[NewCustomer]], known: Known) -> None:
         ids = [row.incoming.id for row in rows]
         known.contents.update(statements.known_customers(connection, ids))
 
-    def write(connection: Connection, rows: Sequence[tuple[Row, Verdict]], now: datetime) -> None:
+    def write(connection: Connection, rows: Judged[NewCustomer], now: datetime) -> None:
         _expect(statements.add_customers(connection, [row.values for row, _ in rows]), rows)
         told = [
             event("customer.created", at=now, by=by, customer_id=row.incoming.id)
@@ -97,18 +104,20 @@ def subscriptions(
     `backdate`.
     """
     days_max = None if backdate else context.settings.backdate_days_max
-    plans: dict[str, Mapping[Any, Any]] = {}
+    plans: dict[str, Plan] = {}
     with context.database.transaction() as connection:
         installation = engine.installation(connection)
 
-    def prepare(connection: Connection, line: int, cells: Mapping[str, str], now: datetime) -> Row:
+    def prepare(
+        connection: Connection, line: int, cells: Mapping[str, str], now: datetime
+    ) -> Row[Running]:
         code = (cells.get("plan") or "").strip()
         if code not in plans:
             plans[code] = subscribing.known_plan(connection, code)
         row = import_rows.subscription(line, cells, plans[code], context.vault, now)
         return row if days_max is None else import_rows.not_too_old(row, now, days_max)
 
-    def read(connection: Connection, rows: Sequence[Row], known: Known) -> None:
+    def read(connection: Connection, rows: Sequence[Row[Running]], known: Known) -> None:
         references = [row.incoming.id for row in rows]
         known.contents.update(statements.known_references(connection, references))
         linked = [row.incoming for row in rows if row.token]
@@ -118,12 +127,12 @@ def subscriptions(
             for holder in statements.holders(connection, people, hashes):
                 known.note(holder)
 
-    def write(connection: Connection, rows: Sequence[tuple[Row, Verdict]], now: datetime) -> None:
+    def write(connection: Connection, rows: Judged[Running], now: datetime) -> None:
         new = [
             (from_outside(installation, "import", row.incoming.id), row, verdict)
             for row, verdict in rows
         ]  # fmt: skip
-        added = [{"id": identity} | row.values for identity, row, _ in new]
+        added = [(identity, row.values) for identity, row, _ in new]
         _expect(statements.add_subscriptions(connection, added), new)
         said = [_reference(identity, row) for identity, row, _ in new]
         _expect(statements.add_references(connection, said), new)
@@ -133,8 +142,8 @@ def subscriptions(
         told = [
             event(
                 "subscription.imported", at=now, by=by, customer_id=row.incoming.customer,
-                subscription_id=identity, reference=row.incoming.id, plan=row.values["plan_code"],
-                paid_before=row.values["first_paid_at"] is not None,
+                subscription_id=identity, reference=row.incoming.id, plan=row.values.plan_code,
+                paid_before=row.values.first_paid_at is not None,
             )
             for identity, row, _ in new
         ]  # fmt: skip
@@ -175,7 +184,7 @@ def hash_tokens(context: Context) -> None:
 
 
 def _batches(
-    context: Context, lines: Iterable[Line], kind: Kind, *, dry_run: bool
+    context: Context, lines: Iterable[Line], kind: Kind[V], *, dry_run: bool
 ) -> Generator[Report, None, None]:
     """Check a batch while the previous one is written; a row that cannot be written is a bad row.
 
@@ -216,10 +225,10 @@ def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _checked(
-    context: Context, batch: Sequence[Line], kind: Kind, now: datetime
-) -> tuple[list[Row], Rejected]:
+    context: Context, batch: Sequence[Line], kind: Kind[V], now: datetime
+) -> tuple[list[Row[V]], Rejected]:
     """Split a batch into valid rows, and bad rows with the reason."""
-    good: list[Row] = []
+    good: list[Row[V]] = []
     bad: Rejected = []
     with context.database.transaction() as connection:
         named = [
@@ -246,12 +255,12 @@ def _checked(
 
 
 def _prepared(
-    kind: Kind,
+    kind: Kind[V],
     connection: Connection,
     line: tuple[int, Mapping[str, str]],
     now: datetime,
     faults: Sequence[str],
-) -> Row:
+) -> Row[V]:
     """Return the parsed row of a line; raise InvalidValue with all its errors."""
     try:
         row = kind.prepare(connection, *line, now)
@@ -272,7 +281,7 @@ class Settled(NamedTuple):
 
 
 def _settled(
-    context: Context, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
+    context: Context, kind: Kind[V], rows: Sequence[Row[V]], now: datetime, memory: Known | None
 ) -> Settled:
     """Compare a batch with existing rows and write the new ones, unless there is a `memory`."""
     if not rows:
@@ -286,20 +295,20 @@ def _settled(
 
 
 def _isolated(
-    context: Context, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
+    context: Context, kind: Kind[V], rows: Sequence[Row[V]], now: datetime, memory: Known | None
 ) -> Settled:
     """Write a batch; if that fails, find the rows that fail and report them as bad."""
     rejected: Rejected = []
 
-    def work(part: Sequence[Row]) -> Settled:
+    def work(part: Sequence[Row[V]]) -> Settled:
         with context.database.transaction() as connection:
             return _sorted(connection, kind, part, now, memory)
 
-    def reject(row: Row, error: Exception) -> None:
+    def reject(row: Row[V], error: Exception) -> None:
         why = f"it cannot be written: {isolation.one_line(error)}"
         rejected.append((row.incoming.line, why))
 
-    parts = isolation.isolate(rows, work, reject, held_max=len(rows))
+    parts: list[Settled] = isolation.isolate(rows, work, reject, held_max=len(rows))
     charged_now = backdating.NOTHING
     for part in parts:
         charged_now = charged_now.plus(part.charged_now)
@@ -312,7 +321,11 @@ def _isolated(
 
 
 def _sorted(
-    connection: Connection, kind: Kind, rows: Sequence[Row], now: datetime, memory: Known | None
+    connection: Connection,
+    kind: Kind[V],
+    rows: Sequence[Row[V]],
+    now: datetime,
+    memory: Known | None,
 ) -> Settled:
     known = Known() if memory is None else memory
     if memory is None:
@@ -350,27 +363,25 @@ def _count(report: Report, settled: Settled) -> None:
     report.charged_now = report.charged_now.plus(settled.charged_now)
 
 
-def _reference(identity: UUID, row: Row) -> dict[str, Any]:
-    incoming = row.incoming
-    return {
-        "reference": incoming.id, "subscription_id": identity, "content": incoming.content
-    }  # fmt: skip
+def _reference(identity: UUID, row: Row[Running]) -> statements.Reference:
+    return statements.Reference(row.incoming.id, identity, row.incoming.content)
 
 
-def _sealed(vault: Vault, rows: Sequence[tuple[UUID, Row]]) -> list[dict[str, Any]]:
+def _sealed(
+    vault: Vault, rows: Sequence[tuple[UUID, Row[Running]]]
+) -> list[tuple[Linked, statements.Sealed]]:
     """Build the wallets of new subscriptions, with ids and encrypted tokens.
 
     Encrypting them together here takes half the time of doing so in each row's checks.
     """
     no_phone = vault.seal(b"")
-    tokens = [vault.seal(row.token.encode()) for _, row in rows]
+    linked = [
+        (identity, row.wallet, row.incoming.token_hashes[0], row.token.encode())
+        for identity, row in rows
+        if row.wallet is not None
+    ]
+    tokens = [vault.seal(token) for *_, token in linked]
     return [
-        (row.wallet or {})
-        | {
-            "id": named(identity, "wallet"),
-            "token_sealed": token,
-            "token_hash": row.incoming.token_hashes[0],
-            "phone_sealed": no_phone,
-        }
-        for (identity, row), token in zip(rows, tokens, strict=True)
+        (wallet, statements.Sealed(named(identity, "wallet"), token, token_hash, no_phone))
+        for (identity, wallet, token_hash, _), token in zip(linked, tokens, strict=True)
     ]

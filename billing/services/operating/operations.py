@@ -1,6 +1,5 @@
 """Operations: an operator's commands for invoices, the clock and the kill switch."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +19,7 @@ from billing.services.operating import safety
 from billing.services.operating.charge_resolution import resolve_charge
 from billing.services.subscriptions import transitions
 from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
+from billing.store.queries.invoice_rows import Invoice
 from billing.store.queries.invoices import AttemptPlan
 
 __all__ = [
@@ -41,17 +41,17 @@ def retry_invoice(
         seen = invoices.one(connection, invoice_id)
         if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        subscriptions.lock(connection, [seen["subscription_id"]])
+        subscriptions.lock(connection, [seen.subscription_id])
         invoice = invoices.one(connection, invoice_id) or seen
-        owed = invoices.open_of(connection, invoice["subscription_id"])
-        older = [row for row in owed if _place(row) < _place(invoice)]
-        if invoice["status"] not in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}:
-            is_now = f"invoice {invoice_id} is {invoice['status']}"
+        owed = invoices.open_of(connection, invoice.subscription_id)
+        older = [row for row in owed if row.place < invoice.place]
+        if invoice.status not in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}:
+            is_now = f"invoice {invoice_id} is {invoice.status}"
             raise IllegalMove(f"{is_now}, not open: nothing is owed")
         if older:
-            raise IllegalMove(f"an older invoice has to be paid first: {older[0]['id']}")
+            raise IllegalMove(f"an older invoice has to be paid first: {older[0].id}")
         _check_chargeable(connection, invoice, now)
-        if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE:
+        if invoice.status == InvoiceStatus.UNCOLLECTIBLE:
             reopening.reopen(connection, invoice, by, now)
         else:
             plan: AttemptPlan = {
@@ -63,8 +63,8 @@ def retry_invoice(
             }
             invoices.plan_attempts(connection, [plan])
         told = event(
-            "invoice.retry_requested", at=now, by=by, customer_id=invoice["customer_id"],
-            subscription_id=invoice["subscription_id"], invoice_id=invoice_id,
+            "invoice.retry_requested", at=now, by=by, customer_id=invoice.customer_id,
+            subscription_id=invoice.subscription_id, invoice_id=invoice_id,
         )  # fmt: skip
         events.record(connection, [told])
         return {"invoice": str(invoice_id), "next_attempt_at": now.isoformat()}
@@ -72,31 +72,26 @@ def retry_invoice(
     return once(context, request, act)
 
 
-def _place(invoice: Mapping[Any, Any]) -> tuple[int, int]:
-    return invoice["period_index"], invoice["change_index"]
-
-
-def _check_chargeable(connection: Connection, invoice: Mapping[Any, Any], now: datetime) -> None:
+def _check_chargeable(connection: Connection, invoice: Invoice, now: datetime) -> None:
     """Raise IllegalMove if a charge of the subscription is unresolved or no wallet is linked."""
-    if charges.unresolved_of(connection, invoice["subscription_id"]):
+    if charges.unresolved_of(connection, invoice.subscription_id):
         raise IllegalMove("a charge of this subscription is unresolved; it must be resolved first")
-    wallet = wallets.live_of(connection, invoice["customer_id"])
+    wallet = wallets.live_of(connection, invoice.customer_id)
     if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
-        follows = "" if invoice["status"] == InvoiceStatus.UNCOLLECTIBLE else (
+        follows = "" if invoice.status == InvoiceStatus.UNCOLLECTIBLE else (
             "; it is charged automatically once one is linked"
         )  # fmt: skip
         raise IllegalMove(
-            f"customer {invoice['customer_id']!r} has no linked wallet{follows}"
-            f" (billing wallet bind {invoice['customer_id']})"
+            f"customer {invoice.customer_id!r} has no linked wallet{follows}"
+            f" (billing wallet bind {invoice.customer_id})"
         )
 
 
-def _aside(invoice: Mapping[Any, Any]) -> datetime | None:
+def _aside(invoice: Invoice) -> datetime | None:
     """Return the dunning date that a manual retry precedes; a second retry keeps it."""
-    if invoice["first_failed_at"] is None:
+    if invoice.first_failed_at is None:
         return None
-    planned: datetime | None = invoice["planned_at"] or invoice["next_attempt_at"]
-    return planned
+    return invoice.planned_at or invoice.next_attempt_at
 
 
 def void_invoice(
@@ -111,21 +106,20 @@ def void_invoice(
         seen = invoices.one(connection, invoice_id)
         if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        owner = subscriptions.lock_one(connection, seen["subscription_id"])
+        owner = subscriptions.lock_one(connection, seen.subscription_id)
         invoice = invoices.one(connection, invoice_id)
         if invoice is None or owner is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
-        if invoice["status"] == InvoiceStatus.PAID:
+        if invoice.status == InvoiceStatus.PAID:
             remedy = f"refund it with: billing refund {invoice_id}"
             raise IllegalMove(f"invoice {invoice_id} is paid and cannot be voided; {remedy}")
-        if invoice["status"] == InvoiceStatus.VOID:
+        if invoice.status == InvoiceStatus.VOID:
             raise IllegalMove(f"invoice {invoice_id} is void already")
-        status = InvoiceStatus(invoice["status"])
-        machine.check(TRANSITIONS, f"invoice {invoice_id}", status, InvoiceMove.VOID)
+        machine.check(TRANSITIONS, f"invoice {invoice_id}", invoice.status, InvoiceMove.VOID)
         why = by.reason or "voided"
         transitions.close_all(connection, [invoice], InvoiceStatus.VOID, why, by, now)
-        invoices.release_oldest(connection, [owner["id"]], now)
-        if not invoices.open_of(connection, owner["id"]):
+        invoices.release_oldest(connection, [owner.id], now)
+        if not invoices.open_of(connection, owner.id):
             transitions.owes_no_more(connection, owner, by, now)
         return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
 

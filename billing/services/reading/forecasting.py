@@ -8,6 +8,7 @@ from typing import Any
 from billing.domain.forecast import Expected, Reason, periods
 from billing.domain.instants import HOME
 from billing.store.queries import forecast as statements
+from billing.store.queries.forecast import OpenInvoice, Payer
 from billing.store.session import Database
 
 
@@ -24,36 +25,36 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dic
     balances: dict[str, int] = {}
     with database.transaction() as connection:
         for row in statements.open_invoices(connection, until):
-            reason = Reason.RETRY if row["failed"] else Reason.RENEWAL
-            if row["of_change"] and not row["failed"]:
+            reason = Reason.RETRY if row.failed else Reason.RENEWAL
+            if row.of_change and not row.failed:
                 reason = Reason.CHANGE
-            elif row["first"] and not row["failed"]:
+            elif row.first and not row.failed:
                 reason = Reason.FIRST
-            due = max(row["next_attempt_at"], now)
-            yield _shown(row, Expected(due, row["amount"], reason, row["period_index"]))
-        for row in statements.subscriptions(connection, until):
-            for expected in periods(row, now, until):
-                owed = expected.amount - _covered(balances, row, expected.amount)
+            due = max(row.next_attempt_at, now)
+            yield _shown(row, Expected(due, row.amount, reason, row.period_index))
+        for payer, subscription, next_plan in statements.subscriptions(connection, until):
+            for expected in periods(subscription, now, until, next_plan):
+                owed = expected.amount - _covered(balances, payer, expected.amount)
                 if owed:
-                    yield _shown(row, replace(expected, amount=owed))
+                    yield _shown(payer, replace(expected, amount=owed))
 
 
-def _covered(balances: dict[str, int], row: Any, amount: int) -> int:
+def _covered(balances: dict[str, int], row: Payer, amount: int) -> int:
     """Return how much of an amount the customer's credit covers."""
-    if row["balance"] is None:
+    if row.balance is None:
         return 0
-    left = balances.setdefault(row["customer_id"], row["balance"])
+    left = balances.setdefault(row.customer_id, row.balance)
     covered = min(left, amount)
-    balances[row["customer_id"]] = left - covered
+    balances[row.customer_id] = left - covered
     return covered
 
 
-def _shown(row: Any, expected: Expected) -> dict[str, Any]:
-    until: datetime | None = row["wallet_until"]
+def _shown(row: Payer | OpenInvoice, expected: Expected) -> dict[str, Any]:
+    until = row.wallet_until
     return {
         "due_at": expected.due_at.astimezone(HOME),
-        "customer": row["customer_id"],
-        "subscription": row["subscription_id"],
+        "customer": row.customer_id,
+        "subscription": row.subscription_id,
         "period_index": expected.period_index,
         "amount": expected.amount,
         "reason": expected.reason.value,

@@ -4,7 +4,6 @@ The order is: stop the schedule, resolve what is unknown, refund, then delete th
 first happens here; the others follow from rows, and `unlinking` waits for them.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,7 +26,7 @@ from billing.services.operating import isolation
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
-from billing.store.selecting import part
+from billing.store.queries.subscription_rows import Subscription
 
 BATCH = 200
 NOW, PERIOD_END = "now", subscription.PERIOD_END
@@ -69,11 +68,11 @@ def cancel(
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
-        status = SubscriptionStatus(row["status"])
+        status = row.status
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to cancel")
         now = invoices.not_before_period(connection, subscription_id, now)
-        if row["cancel_at"] is not None and row["cancel_at"] <= now:
+        if row.cancel_at is not None and row.cancel_at <= now:
             if not subscriptions.may_end(connection, subscription_id):
                 intents.check_nothing_is_late(row, now)
             return _told(row, _end_as_planned(connection, row, now))
@@ -99,16 +98,16 @@ def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, An
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
-        if row["ended_at"] is not None or row["cancel_at"] is None:
+        if row.ended_at is not None or row.cancel_at is None:
             raise IllegalMove(f"subscription {subscription_id} has no cancellation to withdraw")
-        if row["cancel_at"] <= now:
+        if row.cancel_at <= now:
             intents.check_nothing_is_late(row, now)
         intents.withdraw_cancel(connection, row, now, by)
-    return {"id": str(subscription_id), "status": row["status"]}
+    return {"id": str(subscription_id), "status": row.status}
 
 
 def _when(
-    connection: Connection, row: Mapping[Any, Any], at: str | datetime, now: datetime
+    connection: Connection, row: Subscription, at: str | datetime, now: datetime
 ) -> tuple[int | None, datetime]:
     """Return when it ends, and with which period if at the current period's end."""
     if isinstance(at, datetime):
@@ -117,7 +116,7 @@ def _when(
         if at <= now:
             raise InvalidValue(f"{spoken(at)} is in the past; use --at now, or a later instant")
         return None, at
-    if at == NOW or row["anchor_local"] is None:
+    if at == NOW or row.anchor_local is None:
         return None, now
     if at != PERIOD_END:
         raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
@@ -134,26 +133,26 @@ def cancel_due(context: Context) -> int:
         with context.database.transaction() as connection:
             subscriptions.lock_with_siblings(connection, subscription_id)
             row = subscriptions.lock_one(connection, subscription_id)
-            if row is None or row["ended_at"] is not None or row["cancel_at"] is None:
+            if row is None or row.ended_at is not None or row.cancel_at is None:
                 return
-            if row["cancel_at"] <= now:
+            if row.cancel_at <= now:
                 _end_as_planned(connection, row, now)
 
     isolation.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
 
 
-def _end_as_planned(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Ended:
+def _end_as_planned(connection: Connection, row: Subscription, now: datetime) -> Ended:
     """Cancel a subscription as of its planned date, with the planned refund."""
-    by = Actor(SCHEDULER.name, row["reason"])
-    policy = RefundPolicy(row["cancel_refund"] or RefundPolicy.NONE)
-    unbind, ended_at = row["cancel_unbind"], row["cancel_at"]
+    by = Actor(SCHEDULER.name, row.reason)
+    policy = row.cancel_refund or RefundPolicy.NONE
+    unbind, ended_at = row.cancel_unbind, row.cancel_at
     return _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
 
 
 def _end(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     by: Actor,
     policy: RefundPolicy,
     now: datetime,
@@ -168,52 +167,52 @@ def _end(
     """
     action = Action.CANCEL_NOW if used_until is None else Action.CANCEL_DUE
     transitions.move(
-        connection, row["id"], SubscriptionMove.CANCEL, now, by, action=action, at=used_until
+        connection, row.id, SubscriptionMove.CANCEL, now, by, action=action, at=used_until
     )
-    owed = invoices.open_of(connection, row["id"])
+    owed = invoices.open_of(connection, row.id)
     transitions.close_all(connection, owed, InvoiceStatus.VOID, "subscription canceled", by, now)
     refunded = _refund_running_period(connection, row, by, policy, now, used_until or now)
-    if row["status"] == SubscriptionStatus.UNPAID:
+    if row.status is SubscriptionStatus.UNPAID:
         why = by.reason or "subscription canceled"
-        for invoice in invoices.given_up_with_credit(connection, row["id"]):
+        for invoice in invoices.given_up_with_credit(connection, row.id):
             # It was withheld since then.
             since = invoice.closed_at
             place = zone_of(row)
             unserved_days.return_credits(connection, place, [invoice], since, why, by, now)
     if unbind:
-        others = subscriptions.lock_of_customer(connection, row["customer_id"])
+        others = subscriptions.lock_of_customer(connection, row.customer_id)
         if others:
             told = event(
-                "wallet.kept", at=now, by=by, customer_id=row["customer_id"],
-                subscription_id=row["id"], needed_by=[str(other["id"]) for other in others],
+                "wallet.kept", at=now, by=by, customer_id=row.customer_id,
+                subscription_id=row.id, needed_by=[str(other.id) for other in others],
             )  # fmt: skip
             events.record(connection, [told])
-        elif wallets.want_unbind(connection, row["customer_id"], now):
-            asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row["customer_id"])
+        elif wallets.want_unbind(connection, row.customer_id, now):
+            asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row.customer_id)
             events.record(connection, [asked])
     return Ended(refunded, len(owed), *_wallet_left(connection, row))
 
 
-def _wallet_left(connection: Connection, row: Mapping[Any, Any]) -> tuple[str, list[str]]:
+def _wallet_left(connection: Connection, row: Subscription) -> tuple[str, list[str]]:
     """Return what happens to the wallet, and the ids of subscriptions that still use it."""
-    wallet = wallets.latest_of(connection, row["customer_id"])
+    wallet = wallets.latest_of(connection, row.customer_id)
     if wallet is None or wallet["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
         return "none", []
     if wallet["unbind_wanted_at"] is not None or wallet["status"] == WalletStatus.UNBINDING:
         return "unlinks", []
     if wallet["status"] == WalletStatus.EXPIRED:
         return "none", []
-    others = subscriptions.lock_of_customer(connection, row["customer_id"])
-    return "stays", [str(other["id"]) for other in others]
+    others = subscriptions.lock_of_customer(connection, row.customer_id)
+    return "stays", [str(other.id) for other in others]
 
 
-def _told(row: Mapping[Any, Any], ended: Ended) -> dict[str, Any]:
-    return {"id": str(row["id"]), "status": "canceled", **ended._asdict()}
+def _told(row: Subscription, ended: Ended) -> dict[str, Any]:
+    return {"id": str(row.id), "status": "canceled", **ended._asdict()}
 
 
 def _refund_running_period(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     by: Actor,
     policy: RefundPolicy,
     now: datetime,
@@ -223,20 +222,19 @@ def _refund_running_period(
 
     Charged money is refunded; what credit paid is returned to the credit.
     """
-    current = invoices.current_of(connection, row["id"], used_until)
+    current = invoices.current_of(connection, row.id, used_until)
     if policy is RefundPolicy.NONE or current is None:
         return 0
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
-    parts = [invoice["kept"] for invoice in paid]
+    paid = invoices.of_period(connection, row.id, current.period_index)
+    parts = [each.kept for each in paid]
     if policy is RefundPolicy.PRORATED:
-        fresh = subscriptions.lock_one(connection, row["id"]) or row
+        fresh = subscriptions.lock_one(connection, row.id) or row
         left = proration.unused(connection, fresh, current, used_until)
         parts = left.spread(left.worth)
     refunded = 0
     why = by.reason or "subscription canceled"
-    for invoice, back in zip(paid, parts, strict=True):
+    for each, back in zip(paid, parts, strict=True):
         if back:
-            refunded += returns.refund(
-                connection, part(returns.InvoiceIds, invoice), back, why, by, now
-            )
+            source = returns.InvoiceIds.of(each.invoice)
+            refunded += returns.refund(connection, source, back, why, by, now)
     return refunded

@@ -6,7 +6,6 @@ period at once, and the rest of the old one is credited. Planned intents are dec
 by the table of intents.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,22 +21,25 @@ from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.money import MAX_AMOUNT, checked_amount
 from billing.domain.subscription import SubscriptionStatus
+from billing.domain.terms import Carried, is_last_cycle
 from billing.services.context import Context, Request, once
 from billing.services.subscriptions import intents, proration, subscribing
 from billing.store.queries import balances, coupons, invoices, subscriptions
+from billing.store.queries.catalog import Plan
+from billing.store.queries.invoice_rows import Invoice, NewInvoice
+from billing.store.queries.subscription_rows import Changes, Subscription
 from schedules.walltime import local_anchor
 
 NOW, PERIOD_END = "now", "period-end"
 UNBILLED = (SubscriptionStatus.PENDING, SubscriptionStatus.TRIALING)
 """Nothing was charged in these states, so nothing is prorated."""
-Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """The target of a change. `amount` is rupiah per period."""
 
-    plan: Row
+    plan: Plan
     quantity: int
     amount: int
 
@@ -70,7 +72,7 @@ def change(
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
-        status = SubscriptionStatus(row["status"])
+        status = row.status
         if status in subscription.ENDED:
             raise IllegalMove(f"subscription {subscription_id} is {status}; nothing to change")
         now = invoices.not_before_period(connection, subscription_id, now)
@@ -78,126 +80,131 @@ def change(
         wanted = _wanted(connection, row, plan_code, quantity, amount)
         if _is(row, wanted):
             return _withdraw(connection, row, by, now)
-        pricing.check_largest((wanted.amount,), row["extras"])
-        if at == PERIOD_END and row["next_due_at"] is not None:
+        pricing.check_largest((wanted.amount,), row.extras)
+        if at == PERIOD_END and row.next_due_at is not None:
             return _plan(connection, row, wanted, by, now)
-        _check_dates(row, wanted.plan, row["next_period_index"])
+        _check_dates(row, wanted.plan, row.next_period_index)
         return _change_now(connection, row, wanted, by, now)
 
     return once(context, request, act)
 
 
 def _wanted(
-    connection: Connection, row: Row, plan_code: str | None, quantity: int | None,
+    connection: Connection, row: Subscription, plan_code: str | None, quantity: int | None,
     amount: int | None,
 ) -> _Wanted:  # fmt: skip
-    plan = subscribing.known_plan(connection, plan_code or row["plan_code"])
-    times = quantity or row["quantity"]
-    if plan["code"] != row["plan_code"]:
-        if plan["archived_at"] is not None:
-            raise IllegalMove(f"plan {plan['code']!r} is archived; choose another one")
-        cost = plan["amount"] * times
+    plan = subscribing.known_plan(connection, plan_code or row.plan_code)
+    times = quantity or row.quantity
+    if plan.code != row.plan_code:
+        if plan.archived_at is not None:
+            raise IllegalMove(f"plan {plan.code!r} is archived; choose another one")
+        cost = plan.amount * times
     else:
         # The price of a running subscription is its own; the plan's may differ by now.
-        cost, rest = divmod(row["amount"] * times, row["quantity"])
+        cost, rest = divmod(row.amount * times, row.quantity)
         if rest and amount is None:
             raise InvalidValue(f"its own price is not whole rupiah for {times:,}; give --amount")
     cost = cost if amount is None else amount
     return _Wanted(plan, times, checked_amount(cost, "the amount of a period"))
 
 
-def _is(row: Row, wanted: _Wanted) -> bool:
-    said = (wanted.plan["code"], wanted.quantity, wanted.amount)
-    return said == (row["plan_code"], row["quantity"], row["amount"])
+def _is(row: Subscription, wanted: _Wanted) -> bool:
+    said = (wanted.plan.code, wanted.quantity, wanted.amount)
+    return said == (row.plan_code, row.quantity, row.amount)
 
 
-def _withdraw(connection: Connection, row: Row, by: Actor, now: datetime) -> dict[str, Any]:
-    if row["change_at"] is None:
-        raise IllegalMove(f"subscription {row['id']} already has these terms; nothing to change")
+def _withdraw(
+    connection: Connection, row: Subscription, by: Actor, now: datetime
+) -> dict[str, Any]:
+    if row.change_at is None:
+        raise IllegalMove(f"subscription {row.id} already has these terms; nothing to change")
     intents.withdraw_change(connection, row, now, by)
-    return {"id": str(row["id"]), "changed": False}
+    return {"id": str(row.id), "changed": False}
 
 
-def _check_dates(row: Row, plan: Row, index: int) -> None:
+def _check_dates(row: Subscription, plan: Plan, index: int) -> None:
     """Refuse a change that leaves a gap between periods, or whose term is over already.
 
     `index` is the first period on the new plan.
     """
-    begun = row["anchor_local"] is not None
-    if begun and plan["cron"] is not None and not periods.same_schedule(row, plan):
+    begun = row.anchor_local is not None
+    if begun and plan.cron is not None and not periods.same_schedule(row, plan):
         raise InvalidValue(
-            f"plan {plan['code']!r} has dates of its own (cron); end this subscription at its"
+            f"plan {plan.code!r} has dates of its own (cron); end this subscription at its"
             " period's end and subscribe to that plan from then on"
         )
-    if plan["cycles"] is not None and index >= plan["cycles"]:
+    if is_last_cycle(plan.cycles, index):
         raise IllegalMove(
-            f"plan {plan['code']!r} ends after {plan['cycles']} periods, and this subscription"
+            f"plan {plan.code!r} ends after {plan.cycles} periods, and this subscription"
             f" has had {index} by then"
         )
 
 
 def _plan(
-    connection: Connection, row: Row, wanted: _Wanted, by: Actor, now: datetime
+    connection: Connection, row: Subscription, wanted: _Wanted, by: Actor, now: datetime
 ) -> dict[str, Any]:
     """Plan the change for the first period that begins after now."""
     place = periods.next_period(row, now)
     _check_dates(row, wanted.plan, place.period)
-    if row["cycles"] is not None and place.period >= row["cycles"]:
+    if is_last_cycle(row.cycles, place.period):
         raise IllegalMove(
-            f"its term of {row['cycles']} periods ends on {spoken(place.at)}; change it --at"
+            f"its term of {row.cycles} periods ends on {spoken(place.at)}; change it --at"
             " now, or create a new subscription from then on"
         )
-    intents.plan_change(connection, row, place, _told(wanted), now, by)
+    intents.plan_change(connection, row, place, _terms(wanted), now, by)
     return {
-        "id": str(row["id"]), "changed": True, "change_at": place.at.isoformat(), **_told(wanted)
+        "id": str(row.id), "changed": True, "change_at": place.at.isoformat(), **_told(wanted)
     }  # fmt: skip
 
 
-def _carried(connection: Connection, row: Row, wanted: _Wanted) -> dict[str, Any] | None:
+def _carried(connection: Connection, row: Subscription, wanted: _Wanted) -> Carried | None:
     """Return the planned change after an immediate one: it keeps what it names.
 
     None when nothing of it is left, or when it names a price and another of its terms
     changes: then its meaning is ambiguous.
     """
-    planned = subscribing.known_plan(connection, row["next_plan_code"])
-    plan = wanted.plan if planned["code"] == row["plan_code"] else planned
-    follows = row["next_quantity"] == row["quantity"]
-    quantity = wanted.quantity if follows else row["next_quantity"]
-    before = _Wanted(_with_code(row), row["quantity"], row["amount"])
-    if row["next_amount"] != _usual(before, planned, row["next_quantity"]):
-        same = (plan["code"], quantity) == (planned["code"], row["next_quantity"])
-        amount = row["next_amount"] if same else None
+    code, before = row.next_plan_code, row.next_quantity
+    assert code is not None and before is not None  # noqa: S101, PT018 - a CHECK holds it
+    planned = subscribing.known_plan(connection, code)
+    plan = wanted.plan if planned.code == row.plan_code else planned
+    quantity = wanted.quantity if before == row.quantity else before
+    usual = _usual((row.plan_code, row.quantity, row.amount), planned, before)
+    amount: int | None
+    if row.next_amount != usual:
+        same = (plan.code, quantity) == (planned.code, before)
+        amount = row.next_amount if same else None
     else:
-        amount = _usual(wanted, plan, quantity)
-    extras = sum(line["amount"] for line in row["extras"])
+        amount = _usual(_terms(wanted), plan, quantity)
+    extras = sum(line["amount"] for line in row.extras)
     if amount is None or amount + extras > MAX_AMOUNT:
         return None
-    if (plan["code"], quantity, amount) == (wanted.plan["code"], wanted.quantity, wanted.amount):
+    if (plan.code, quantity, amount) == (wanted.plan.code, wanted.quantity, wanted.amount):
         return None
-    return {"next_plan_code": plan["code"], "next_quantity": quantity, "next_amount": amount}
+    return Carried(plan.code, quantity, amount)
 
 
-def _with_code(row: Row) -> Row:
-    return {"code": row["plan_code"], "amount": row["plan_amount"]}
-
-
-def _usual(now: _Wanted, plan: Row, quantity: int) -> int | None:
+def _usual(now: tuple[str, int, int], plan: Plan, quantity: int) -> int | None:
     """Return the price per period after a change without a price; None if not whole rupiah."""
-    if plan["code"] != now.plan["code"]:
-        return int(plan["amount"]) * quantity
-    cost, rest = divmod(now.amount * quantity, now.quantity)
+    code, times, amount = now
+    if plan.code != code:
+        return plan.amount * quantity
+    cost, rest = divmod(amount * quantity, times)
     return None if rest else cost
 
 
+def _terms(wanted: _Wanted) -> Carried:
+    return Carried(wanted.plan.code, wanted.quantity, wanted.amount)
+
+
 def _told(wanted: _Wanted) -> dict[str, Any]:
-    return {"plan": wanted.plan["code"], "quantity": wanted.quantity, "amount": wanted.amount}
+    return intents.told_of(_terms(wanted))
 
 
 def _change_now(
-    connection: Connection, row: Row, wanted: _Wanted, by: Actor, now: datetime
+    connection: Connection, row: Subscription, wanted: _Wanted, by: Actor, now: datetime
 ) -> dict[str, Any]:
-    columns: dict[str, Any] = {
-        "plan_code": wanted.plan["code"], "quantity": wanted.quantity, "amount": wanted.amount,
+    columns: Changes = {
+        "plan_code": wanted.plan.code, "quantity": wanted.quantity, "amount": wanted.amount,
     }  # fmt: skip
     settled = pricing.Change(0, 0)
     current = _paid_up(connection, row, now)
@@ -216,64 +223,65 @@ def _change_now(
     elif current is not None:
         columns |= _from_now(row, wanted, current, now)
         settled = pricing.Change(proration.cut(connection, row, now, by, "change of plan"), 0)
-    elif not same and row["anchor_local"] is not None:
-        columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row["next_due_at"])
-        columns["anchor_index"] = row["next_period_index"]
-    subscriptions.change(connection, row["id"], **columns)
+    elif not same and row.anchor_local is not None and row.next_due_at is not None:
+        columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row.next_due_at)
+        columns["anchor_index"] = row.next_period_index
+    subscriptions.change(connection, row.id, **columns)
     money = {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
     told = _told(wanted) | money
     intents.tell(connection, row, now, by, [("subscription.changed", told)])
-    return {"id": str(row["id"]), "changed": True, **told}
+    return {"id": str(row.id), "changed": True, **told}
 
 
-def _action(row: Row, wanted: _Wanted, *, same: bool) -> Action:
+def _action(row: Subscription, wanted: _Wanted, *, same: bool) -> Action:
     if not same:
         return Action.CHANGE_SCHEDULE
-    other_plan = wanted.plan["code"] != row["plan_code"]
+    other_plan = wanted.plan.code != row.plan_code
     return Action.CHANGE_NOW if other_plan else Action.CHANGE_QUANTITY
 
 
-def _paid_up(connection: Connection, row: Row, now: datetime) -> Row | None:
+def _paid_up(connection: Connection, row: Subscription, now: datetime) -> Invoice | None:
     """Return the invoice of the current period; None when there is nothing to prorate.
 
     Raises IllegalMove while something is owed: days that were not paid cannot be credited.
     """
-    status = SubscriptionStatus(row["status"])
-    late = row["next_due_at"] is not None and row["next_due_at"] <= now
+    status = row.status
+    late = row.next_due_at is not None and row.next_due_at <= now
     if status in UNBILLED and not late:
         return None
     if status not in subscription.OPENING:
         raise IllegalMove(
-            f"subscription {row['id']} is {status}; it can be changed when it runs again"
+            f"subscription {row.id} is {status}; it can be changed when it runs again"
         )
-    if late or subscriptions.owing(connection, [row["id"]]):
+    if late or subscriptions.owing(connection, [row.id]):
         raise IllegalMove(
-            f"an invoice of subscription {row['id']} is not paid yet; try again when it is, or"
+            f"an invoice of subscription {row.id} is not paid yet; try again when it is, or"
             " change --at period-end"
         )
-    if row["next_due_at"] is None:
+    if row.next_due_at is None:
         raise IllegalMove("its last period has been billed; there is nothing to change")
-    return invoices.current_of(connection, row["id"], now)
+    return invoices.current_of(connection, row.id, now)
 
 
-def _check_nothing_given_up(connection: Connection, current: Row) -> None:
+def _check_nothing_given_up(connection: Connection, current: Invoice) -> None:
     """Raise IllegalMove if an invoice of the current period is uncollectible.
 
     It may still be paid, and a change would charge or credit the same days a second time.
     """
-    of_it = invoices.of_period(connection, current["subscription_id"], current["period_index"])
+    of_it = invoices.of_period(connection, current.subscription_id, current.period_index)
     for each in of_it:
-        if each["status"] == InvoiceStatus.UNCOLLECTIBLE:
+        if each.invoice.status is InvoiceStatus.UNCOLLECTIBLE:
+            known = each.invoice.id
             raise IllegalMove(
-                f"invoice {each['id']} of the current period is uncollectible; pay it (billing"
-                f" invoice retry {each['id']}) or void it (billing invoice void {each['id']})"
+                f"invoice {known} of the current period is uncollectible; pay it (billing"
+                f" invoice retry {known}) or void it (billing invoice void {known})"
                 " first, or change --at period-end"
             )
 
 
-def _again(connection: Connection, current: Row, amount: int) -> int:
+def _again(connection: Connection, current: Invoice, amount: int) -> int:
     """Return the current period's full price on other terms, with the same coupon."""
-    for line in current["lines"]:
+    for line in current.lines:
         if line["kind"] == "coupon":
             coupon = coupons.one(connection, line["code"])
             assert coupon is not None  # noqa: S101 - coupons are never deleted
@@ -281,23 +289,25 @@ def _again(connection: Connection, current: Row, amount: int) -> int:
     return amount
 
 
-def _from_now(row: Row, wanted: _Wanted, current: Row, now: datetime) -> dict[str, Any]:
+def _from_now(row: Subscription, wanted: _Wanted, current: Invoice, now: datetime) -> Changes:
     """Return the columns of a subscription whose next period begins at this instant."""
     begins = now.replace(microsecond=0)
-    if begins <= current["period_start"]:
+    if begins <= current.period_start:
         raise IllegalMove("its period has only just begun; try again in a second")
     return {
-        "anchor_local": local_anchor(begins, periods.zone(wanted.plan["timezone"])),
-        "anchor_index": row["next_period_index"],
+        "anchor_local": local_anchor(begins, periods.zone(wanted.plan.timezone)),
+        "anchor_index": row.next_period_index,
         "next_due_at": begins,
         "period_amount": 0,
     }
 
 
-def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pricing.Change:
+def _settled(
+    row: Subscription, wanted: _Wanted, after: int, left: segments.Unused
+) -> pricing.Change:
     """Return the price difference of the remaining days; `after` is the new price."""
     made = pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
-    if made.net > 0 and wanted.amount <= row["amount"]:
+    if made.net > 0 and wanted.amount <= row.amount:
         # A free period, or one that was paid at a lower price before a change whose invoice is
         # void, stays what it was: a price that is not raised charges nothing.
         return pricing.Change(0, 0, left.price, left.price)
@@ -305,7 +315,7 @@ def _settled(row: Row, wanted: _Wanted, after: int, left: segments.Unused) -> pr
 
 
 def _collect(
-    connection: Connection, row: Row, current: Row, left: segments.Unused,
+    connection: Connection, row: Subscription, current: Invoice, left: segments.Unused,
     settled: pricing.Change, by: Actor, now: datetime,
 ) -> None:  # fmt: skip
     """Charge the price difference of a change, or add it to the customer's credit."""
@@ -313,33 +323,19 @@ def _collect(
         proration.give(connection, row, current, left, -settled.net, "change of plan", by, now)
     if settled.net <= 0:
         return
-    paid = invoices.of_period(connection, row["id"], current["period_index"])
-    index, change_index = current["period_index"], paid[0]["change_index"] + 1
-    identity = charge.invoice_id(row["id"], index, change_index)
-    used = pricing.allocate(balances.lock_left(connection, [row["customer_id"]]), settled.net)
+    paid = invoices.of_period(connection, row.id, current.period_index)
+    index, change_index = current.period_index, paid[0].invoice.change_index + 1
+    identity = charge.invoice_id(row.id, index, change_index)
+    used = pricing.allocate(balances.lock_left(connection, [row.customer_id]), settled.net)
     credited = sum(part for _, part in used)
-    free = credited == settled.net
-    invoice = {
-        "id": identity,
-        "subscription_id": row["id"],
-        "customer_id": row["customer_id"],
-        "period_index": index,
-        "change_index": change_index,
-        "period_start": min(now, current["period_end"] - timedelta(seconds=1)),
-        "period_end": current["period_end"],
-        "amount": settled.net,
-        "credited": credited,
-        "lines": settled.lines,
-        "status": "paid" if free else "open",
-        "paid_at": now if free else None,
-        "closed_at": now if free else None,
-        "next_attempt_at": None if free else now,
-        "created_at": now,
-    }
-    invoices.open_periods(connection, [invoice])
+    days = min(now, current.period_end - timedelta(seconds=1)), current.period_end
+    cost = settled.net, credited, settled.lines
+    place = row.id, row.customer_id, index, change_index
+    opened = NewInvoice.of(identity, place, days, cost, now)
+    invoices.open_periods(connection, [opened])
     balances.use(connection, [(credit, identity, part) for credit, part in used])
     told = {"invoice_id": identity, "period_index": index, "change_index": change_index}
     facts = [("invoice.opened", {**told, "amount": settled.net, "credited": credited})]
-    if free:
+    if opened.status is InvoiceStatus.PAID:
         facts.append(("invoice.paid", {"invoice_id": identity, "amount": 0}))
     intents.tell(connection, row, now, by, facts)

@@ -4,7 +4,7 @@ The caller holds the subscription's lock. What happens to each intent is decided
 `billing.domain.intents`; here it is written down, with its events.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -23,23 +23,25 @@ from billing.domain.periods import (
     same_schedule,
 )
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.domain.terms import Carried
 from billing.store.queries import catalog, events, subscriptions
+from billing.store.queries.catalog import Plan
+from billing.store.queries.subscription_rows import Subscription
 
-Row = Mapping[Any, Any]
 _RETURNS = intents.PAIRING - {Action.CHANGE_PLANNED, Action.CANCEL_PLANNED}
 """What these move is pending already; what is planned is paired when it is there."""
 
 
 def meet(
     connection: Connection,
-    row: Row,
+    row: Subscription,
     action: Action,
     now: datetime,
     by: Actor = SCHEDULER,
     *,
     at: datetime | None = None,
     starts: Place | None = None,
-    carried: Callable[[], Mapping[str, Any] | None] | None = None,
+    carried: Callable[[], Carried | None] | None = None,
     but: Iterable[intents.Intent] = (),
 ) -> None:
     """Apply the table of intents to an action, and write what happens to each intent.
@@ -55,60 +57,68 @@ def meet(
     quiet = {f"subscription.{intents.NOUNS[intent]}_dropped" for intent in but}
     _write(connection, row, meeting, now, by, quiet)
     if action in _RETURNS:
-        _pair(connection, {**row, **meeting.columns}, action, now, by)
+        _pair(connection, row._replace(**meeting.columns), action, now, by)
 
 
-def _ends(connection: Connection, row: Row, action: Action, starts: Place) -> Place:
+def _ends(connection: Connection, row: Subscription, action: Action, starts: Place) -> Place:
     """Return the end of the period that begins at `starts`, by the calendar in force then."""
-    turns = row["change_at"] is not None and not intents.is_moot(row)
+    change_at = None if intents.is_moot(row) else row.change_at
     moved = intents.TABLE[action][intents.Intent.CHANGE].verdict is intents.Verdict.MOVE
-    if turns and (moved or row["change_at"] <= starts.at):
+    if change_at is not None and (moved or change_at <= starts.at):
         return changed_end(row, _next_plan(connection, row), starts)
     return following_place(row, starts)
 
 
-def _next_plan(connection: Connection, row: Row) -> Row:
-    plan = catalog.plan(connection, row["next_plan_code"])
+def _next_plan(connection: Connection, row: Subscription) -> Plan:
+    assert row.next_plan_code is not None  # noqa: S101 - a CHECK holds it beside the date
+    plan = catalog.plan(connection, row.next_plan_code)
     assert plan is not None  # noqa: S101 - plans are never deleted
     return plan
 
 
-def _pair(connection: Connection, row: Row, action: Action, now: datetime, by: Actor) -> None:
+def _pair(
+    connection: Connection, row: Subscription, action: Action, now: datetime, by: Actor
+) -> None:
     """Decide about a cancellation planned beside a change; `row` is as after the action."""
-    if row["change_at"] is None or row["cancel_at"] is None or intents.is_moot(row):
+    if row.change_at is None or row.cancel_at is None or intents.is_moot(row):
         return
     plan = _next_plan(connection, row)
     if same_schedule(row, plan):
         return
-    due = row["next_due_at"]
-    coming = next_period(row, now) if due is None else Place(row["next_period_index"], due)
-    planned = Place(row["change_period"] or coming.period, row["change_at"])
+    due = row.next_due_at
+    coming = next_period(row, now) if due is None else Place(row.next_period_index, due)
+    planned = Place(row.change_period or coming.period, row.change_at)
     start = max(planned, coming, key=lambda each: each.at)
     meeting = intents.beside(row, action, (start, changed_end(row, plan, start)))
     _write(connection, row, meeting, now, by, set())
 
 
 def _write(
-    connection: Connection, row: Row, meeting: Meeting, now: datetime, by: Actor, quiet: set[str]
+    connection: Connection,
+    row: Subscription,
+    meeting: Meeting,
+    now: datetime,
+    by: Actor,
+    quiet: set[str],
 ) -> None:
     if meeting.columns:
-        subscriptions.change(connection, row["id"], **meeting.columns)
+        subscriptions.change(connection, row.id, **meeting.columns)
     tell(connection, row, now, by, [fact for fact in meeting.facts if fact[0] not in quiet])
 
 
 def tell(
     connection: Connection,
-    row: Row,
+    row: Subscription,
     now: datetime,
     by: Actor,
-    facts: Iterable[tuple[str, Mapping[str, Any]]],
+    facts: Iterable[tuple[str, dict[str, Any]]],
 ) -> None:
     """Record events about a subscription."""
     events.record(
         connection,
         [
             event(
-                kind, at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+                kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.id,
                 **data,
             )
             for kind, data in facts
@@ -116,33 +126,30 @@ def tell(
     )  # fmt: skip
 
 
-def check_nothing_is_late(row: Row, now: datetime) -> None:
+def check_nothing_is_late(row: Subscription, now: datetime) -> None:
     """Refuse while an intent is overdue: it is applied first, as of its own date.
 
     A held subscription must be released first. Raises IllegalMove.
     """
     then = "which is being done; try again in a moment, or see: billing attention"
-    if row["held_at"] is not None:
-        then = f"and is held; first: billing release subscription {row['id']}"
-    paused = row["status"] == SubscriptionStatus.PAUSED
-    late = [
-        (row[column], what)
-        for column, what in (
-            ("cancel_at", "cancel"),
-            ("pause_at", "pause"),
-            ("resume_at", "resume"),
-        )
-        if row[column] is not None and row[column] <= now and (paused or column != "resume_at")
-    ]
-    if change_is_late(row, now):
-        late.append((row["change_at"], "change"))
-    for at, what in late:
-        raise IllegalMove(f"subscription {row['id']} is to {what} as of {spoken(at)}, {then}")
+    if row.held_at is not None:
+        then = f"and is held; first: billing release subscription {row.id}"
+    paused = row.status is SubscriptionStatus.PAUSED
+    planned = (
+        (row.cancel_at, "cancel"),
+        (row.pause_at, "pause"),
+        (row.resume_at if paused else None, "resume"),
+        (row.change_at if change_is_late(row, now) else None, "change"),
+    )
+    for at, what in planned:
+        if at is None or at > now:
+            continue
+        raise IllegalMove(f"subscription {row.id} is to {what} as of {spoken(at)}, {then}")
 
 
 def plan_cancel(
     connection: Connection,
-    row: Row,
+    row: Subscription,
     place: tuple[int | None, datetime],
     policy: RefundPolicy,
     now: datetime,
@@ -154,26 +161,26 @@ def plan_cancel(
     period, at = place
     meet(connection, row, Action.CANCEL_PLANNED, now, by, at=at)
     subscriptions.change(
-        connection, row["id"], cancel_at=at, cancel_period=period, cancel_refund=policy,
+        connection, row.id, cancel_at=at, cancel_period=period, cancel_refund=policy,
         cancel_unbind=unbind, reason=by.reason,
     )  # fmt: skip
-    after = {**row, "cancel_at": at, "cancel_period": period}
+    after = row._replace(cancel_at=at, cancel_period=period)
     _pair(connection, after, Action.CANCEL_PLANNED, now, by)
     told = {"cancel_at": at.isoformat()}
     tell(connection, row, now, by, [("subscription.cancel_scheduled", told)])
 
 
-def withdraw_cancel(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+def withdraw_cancel(connection: Connection, row: Subscription, now: datetime, by: Actor) -> None:
     """Withdraw a planned cancellation."""
     but = (intents.Intent.CANCEL,)
     meet(connection, row, Action.CANCEL_WITHDRAWN, now, by, but=but)
-    subscriptions.change(connection, row["id"], reason=None)
+    subscriptions.change(connection, row.id, reason=None)
     tell(connection, row, now, by, [("subscription.cancel_withdrawn", {})])
 
 
 def plan_pause(
     connection: Connection,
-    row: Row,
+    row: Subscription,
     place: tuple[int | None, datetime],
     until: datetime | None,
     now: datetime,
@@ -183,7 +190,7 @@ def plan_pause(
     period, at = place
     meet(connection, row, Action.PAUSE_PLANNED, now, by, at=at)
     subscriptions.change(
-        connection, row["id"], pause_at=at, pause_period=period, resume_at=until
+        connection, row.id, pause_at=at, pause_period=period, resume_at=until
     )  # fmt: skip
     told = {"pause_at": at.isoformat()}
     if until is not None:
@@ -191,44 +198,48 @@ def plan_pause(
     tell(connection, row, now, by, [("subscription.pause_scheduled", told)])
 
 
-def withdraw_pause(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+def withdraw_pause(connection: Connection, row: Subscription, now: datetime, by: Actor) -> None:
     """Withdraw a planned pause."""
     but = (intents.Intent.PAUSE, intents.Intent.RESUME)
     meet(connection, row, Action.PAUSE_WITHDRAWN, now, by, but=but)
     tell(connection, row, now, by, [("subscription.pause_withdrawn", {})])
 
 
-def plan_resume(connection: Connection, row: Row, until: datetime | None) -> None:
+def plan_resume(connection: Connection, row: Subscription, until: datetime | None) -> None:
     """Set the date on which a pause that has just begun ends."""
     if until is not None:
-        subscriptions.change(connection, row["id"], resume_at=until)
+        subscriptions.change(connection, row.id, resume_at=until)
 
 
 def plan_change(
     connection: Connection,
-    row: Row,
+    row: Subscription,
     place: Place,
-    wanted: Mapping[str, Any],
+    wanted: Carried,
     now: datetime,
     by: Actor,
 ) -> None:
-    """Plan a change; `wanted` has plan, quantity and amount. Raises IllegalMove."""
+    """Plan a change; `wanted` has the terms. Raises IllegalMove."""
     meet(connection, row, Action.CHANGE_PLANNED, now, by, at=place.at)
     subscriptions.change(
-        connection, row["id"], change_at=place.at, change_period=place.period,
-        next_plan_code=wanted["plan"], next_quantity=wanted["quantity"],
-        next_amount=wanted["amount"],
+        connection, row.id, change_at=place.at, change_period=place.period,
+        next_plan_code=wanted.plan_code, next_quantity=wanted.quantity,
+        next_amount=wanted.amount,
     )  # fmt: skip
-    after = {
-        **row, "change_at": place.at, "change_period": place.period,
-        "next_plan_code": wanted["plan"],
-    }  # fmt: skip
+    after = row._replace(
+        change_at=place.at, change_period=place.period, next_plan_code=wanted.plan_code
+    )
     _pair(connection, after, Action.CHANGE_PLANNED, now, by)
-    told = {"change_at": place.at.isoformat(), **wanted}
+    told = {"change_at": place.at.isoformat(), **told_of(wanted)}
     tell(connection, row, now, by, [("subscription.change_planned", told)])
 
 
-def withdraw_change(connection: Connection, row: Row, now: datetime, by: Actor) -> None:
+def told_of(terms: Carried) -> dict[str, Any]:
+    """Return the terms of a change as events and answers have them."""
+    return {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
+
+
+def withdraw_change(connection: Connection, row: Subscription, now: datetime, by: Actor) -> None:
     """Withdraw a planned change."""
     meet(connection, row, Action.CHANGE_WITHDRAWN, now, by, but=(intents.Intent.CHANGE,))
     tell(connection, row, now, by, [("subscription.change_withdrawn", {})])

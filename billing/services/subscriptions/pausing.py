@@ -5,7 +5,6 @@ The anchor does not move, unless resuming begins a new period at once; then the 
 of the current one become credit. A pause in a trial keeps the remaining trial days.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +24,7 @@ from billing.services.operating import isolation
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import invoices, subscriptions
 from billing.store.queries.holding import Kind
+from billing.store.queries.subscription_rows import Subscription
 
 BATCH = 200
 NOW, PERIOD_END, ANCHOR = "now", "period-end", "anchor"
@@ -49,7 +49,7 @@ def pause(
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
         row = _locked(connection, subscription_id)
         now = invoices.not_before_period(connection, subscription_id, now)
-        status = SubscriptionStatus(row["status"])
+        status = row.status
         _check(row, SubscriptionMove.PAUSE)
         intents.check_nothing_is_late(row, now)
         place = _begins(row, at, now)
@@ -57,7 +57,7 @@ def pause(
         if until is not None and until <= max(begins, now):
             raise InvalidValue(f"it cannot resume at {spoken(until)}, before the pause begins")
         # A period that has begun and is not open yet is opened first: it is no free one.
-        if begins <= now and not (row["next_due_at"] is not None and row["next_due_at"] < now):
+        if begins <= now and not (row.next_due_at is not None and row.next_due_at < now):
             transitions.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
             intents.plan_resume(connection, row, until)
             return {"id": str(subscription_id), "status": SubscriptionStatus.PAUSED.value}
@@ -67,11 +67,11 @@ def pause(
     return once(context, request, act)
 
 
-def _begins(row: Mapping[Any, Any], at: str, now: datetime) -> tuple[int | None, datetime]:
+def _begins(row: Subscription, at: str, now: datetime) -> tuple[int | None, datetime]:
     """Return when a pause begins, and with which period if it waits for one."""
     if at == NOW:
         return None, now
-    if row["next_due_at"] is None:
+    if row.next_due_at is None:
         raise IllegalMove("its last period has been billed; there is nothing to pause")
     return next_period(row, now)
 
@@ -96,9 +96,9 @@ def resume(
         row = _locked(connection, subscription_id)
         now = invoices.not_before_period(connection, subscription_id, now)
         intents.check_nothing_is_late(row, now)
-        if row["pause_at"] is not None and row["status"] != SubscriptionStatus.PAUSED:
+        if row.pause_at is not None and row.status is not SubscriptionStatus.PAUSED:
             intents.withdraw_pause(connection, row, now, by)
-            return {"id": str(subscription_id), "status": row["status"]}
+            return {"id": str(subscription_id), "status": row.status}
         return {"id": str(subscription_id), "status": _go_on(connection, row, now, by, start)}
 
     return once(context, request, act)
@@ -113,11 +113,10 @@ def pause_due(context: Context) -> int:
     def pause_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
-            status = SubscriptionStatus(row["status"])
-            may = SubscriptionMove.PAUSE in subscription.TRANSITIONS[status]
-            if not may or row["pause_at"] is None or row["pause_at"] > now:
+            may = SubscriptionMove.PAUSE in subscription.TRANSITIONS[row.status]
+            if not may or row.pause_at is None or row.pause_at > now:
                 return
-            begun = row["pause_at"]
+            begun = row.pause_at
             transitions.move(
                 connection, subscription_id, SubscriptionMove.PAUSE, now,
                 action=Action.PAUSE_DUE, at=begun,
@@ -136,30 +135,30 @@ def resume_due(context: Context) -> int:
     def resume_one(subscription_id: UUID) -> None:
         with context.database.transaction() as connection:
             row = _locked(connection, subscription_id)
-            paused = row["status"] == SubscriptionStatus.PAUSED
-            if paused and row["resume_at"] is not None and row["resume_at"] <= now:
-                _go_on(connection, row, now, SCHEDULER, ANCHOR, as_of=row["resume_at"])
+            paused = row.status is SubscriptionStatus.PAUSED
+            if paused and row.resume_at is not None and row.resume_at <= now:
+                _go_on(connection, row, now, SCHEDULER, ANCHOR, as_of=row.resume_at)
 
     isolation.each(context, Kind.SUBSCRIPTION, due, resume_one)
     return len(due)
 
 
-def _locked(connection: Connection, subscription_id: UUID) -> Mapping[Any, Any]:
+def _locked(connection: Connection, subscription_id: UUID) -> Subscription:
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
         raise NotKnown(f"no subscription has the id {subscription_id}")
     return row
 
 
-def _check(row: Mapping[Any, Any], move: SubscriptionMove) -> None:
+def _check(row: Subscription, move: SubscriptionMove) -> None:
     """Raise IllegalMove when the status does not allow a pause, or a resume."""
-    what, status = f"subscription {row['id']}", SubscriptionStatus(row["status"])
+    what, status = f"subscription {row.id}", SubscriptionStatus(row.status)
     machine.check(subscription.TRANSITIONS, what, status, move)
 
 
 def _go_on(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     now: datetime,
     by: Actor,
     start: str,
@@ -167,7 +166,7 @@ def _go_on(
     as_of: datetime | None = None,
 ) -> str:
     """Resume now, or as of the planned date."""
-    trial = row["trial_left_seconds"] is not None
+    trial = row.trial_left_seconds is not None
     _check(row, SubscriptionMove.RESUME)
     anew = start == NOW and not trial and _may_begin_anew(connection, row, now)
     action = Action.RESUME_DUE if as_of is not None else Action.RESUME
@@ -175,30 +174,30 @@ def _go_on(
         action = Action.RESUME_FROM_NOW
         proration.cut(connection, row, now, by, "resumed with a new period")
     transitions.move(
-        connection, row["id"],
+        connection, row.id,
         SubscriptionMove.RESUME_TRIAL if trial else SubscriptionMove.RESUME,
         now, by, action=action, at=as_of, anew=anew,
     )  # fmt: skip
-    owed = invoices.open_of(connection, row["id"])
-    fresh = _locked(connection, row["id"])
-    if any(invoice["first_failed_at"] is not None for invoice in owed):
-        transitions.move(connection, row["id"], SubscriptionMove.FALL_BEHIND, now, by)
-    elif fresh["next_due_at"] is None and not owed:
-        transitions.move(connection, row["id"], SubscriptionMove.COMPLETE, now, by, at=as_of)
-    return str(_locked(connection, row["id"])["status"])
+    owed = invoices.open_of(connection, row.id)
+    fresh = _locked(connection, row.id)
+    if any(invoice.first_failed_at is not None for invoice in owed):
+        transitions.move(connection, row.id, SubscriptionMove.FALL_BEHIND, now, by)
+    elif fresh.next_due_at is None and not owed:
+        transitions.move(connection, row.id, SubscriptionMove.COMPLETE, now, by, at=as_of)
+    return _locked(connection, row.id).status
 
 
-def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetime) -> bool:
+def _may_begin_anew(connection: Connection, row: Subscription, now: datetime) -> bool:
     """Whether a new period may begin now; not right after one has begun.
 
     Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid, or
     was paid to another system).
     """
-    if row["cron"] is not None:
+    if row.cron is not None:
         raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
-    running = invoices.current_of(connection, row["id"], now)
+    running = invoices.current_of(connection, row.id, now)
     if running is None:
-        paid_until = row["start_at"] if row["first_paid_at"] is not None else None
+        paid_until = row.start_at if row.first_paid_at is not None else None
         if paid_until is not None and paid_until > now:
             # It was imported: no invoice of ours stands behind the days that are left.
             raise IllegalMove(
@@ -206,12 +205,12 @@ def _may_begin_anew(connection: Connection, row: Mapping[Any, Any], now: datetim
                 " and its days cannot be credited; use --from anchor"
             )
         return True
-    if running["period_start"] >= now.replace(microsecond=0):
+    if running.period_start >= now.replace(microsecond=0):
         return False  # a second one at the same instant would bill it twice
-    of_it = invoices.of_period(connection, row["id"], running["period_index"])
-    if any(invoice["status"] == InvoiceStatus.OPEN for invoice in of_it):
+    of_it = invoices.of_period(connection, row.id, running.period_index)
+    if any(each.invoice.status is InvoiceStatus.OPEN for each in of_it):
         raise IllegalMove(
-            f"the period that runs until {spoken(running['period_end'])} is not paid yet; pay"
+            f"the period that runs until {spoken(running.period_end)} is not paid yet; pay"
             " or void its invoice first, or resume --from anchor"
         )
     return True

@@ -4,9 +4,7 @@ Everything that begins a new period before the current one is over uses this mod
 that needs the value of the remaining days. It decides nothing about the new period.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,62 +15,65 @@ from billing.domain.periods import unused_days, zone_of
 from billing.services.money import returns
 from billing.services.subscriptions import transitions
 from billing.store.queries import invoices, subscriptions
-from billing.store.selecting import part
+from billing.store.queries.invoice_rows import Invoice
+from billing.store.queries.subscription_rows import Subscription
 
 
 def unused(
-    connection: Connection, row: Mapping[Any, Any], current: Mapping[Any, Any], at: datetime
+    connection: Connection, row: Subscription, current: Invoice, at: datetime
 ) -> segments.Unused:
     """Return what is left of the current period at an instant, and what was paid for it.
 
     `row` is the subscription as it is now, `current` the period's first invoice.
     """
-    start, end, place = current["period_start"], current["period_end"], zone_of(row)
+    start, end, place = current.period_start, current.period_end, zone_of(row)
     days, whole = unused_days(start, end, at, place)
-    of_it = invoices.of_period(connection, row["id"], current["period_index"])
-    price = segments.price_paid(row["period_amount"] or 0, of_it[0])
+    of_it = invoices.of_period(connection, row.id, current.period_index)
+    price = segments.price_paid(row.period_amount or 0, of_it[0].invoice)
     parts = [
         segments.Segment(
-            segments.cost(each["amount"], each["lines"]),
-            unused_days(start, end, each["period_start"], place)[0],
-            each["kept"],
+            segments.cost(each.invoice.amount, each.invoice.lines),
+            unused_days(start, end, each.invoice.period_start, place)[0],
+            each.kept,
         )
         for each in of_it
     ]
     return segments.unused(days, whole, price, parts)
 
 
-def cut(connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str) -> int:
+def cut(connection: Connection, row: Subscription, at: datetime, by: Actor, why: str) -> int:
     """End the current period at an instant, and return the rupiah of its unused days."""
     credited = give_unused(connection, row, at, by, why)
-    invoices.cut_short(connection, row["id"], at)
+    invoices.cut_short(connection, row.id, at)
     return credited
 
 
 def give_unused(
-    connection: Connection, row: Mapping[Any, Any], at: datetime, by: Actor, why: str
+    connection: Connection, row: Subscription, at: datetime, by: Actor, why: str
 ) -> int:
     """Credit the paid unused days of the current period; return the rupiah.
 
     Afterwards its days have no value. An uncollectible invoice of the period becomes void:
     it would be for days that were not served.
     """
-    current = invoices.current_of(connection, row["id"], at)
+    current = invoices.current_of(connection, row.id, at)
     if current is None:
         return 0
     left = unused(connection, row, current, at)
     credited = give(connection, row, current, left, left.worth, why, by, at)
-    of_it = invoices.of_period(connection, row["id"], current["period_index"])
-    given_up = [each for each in of_it if each["status"] == InvoiceStatus.UNCOLLECTIBLE]
+    of_it = invoices.of_period(connection, row.id, current.period_index)
+    given_up = [
+        each.invoice for each in of_it if each.invoice.status is InvoiceStatus.UNCOLLECTIBLE
+    ]
     transitions.close_all(connection, given_up, InvoiceStatus.VOID, why, by, at)
-    subscriptions.change(connection, row["id"], period_amount=0)
+    subscriptions.change(connection, row.id, period_amount=0)
     return credited
 
 
 def give(
     connection: Connection,
-    row: Mapping[Any, Any],
-    current: Mapping[Any, Any],
+    row: Subscription,
+    current: Invoice,
     left: segments.Unused,
     amount: int,
     why: str,
@@ -80,10 +81,10 @@ def give(
     now: datetime,
 ) -> int:
     """Credit up to `amount` of a period's unused days, from the newest invoice."""
-    of_it = invoices.of_period(connection, row["id"], current["period_index"])
+    of_it = invoices.of_period(connection, row.id, current.period_index)
     parts = left.spread(amount)
-    for invoice, share in zip(of_it, parts, strict=True):
+    for each, share in zip(of_it, parts, strict=True):
         if share > 0:
-            source = part(returns.InvoiceIds, invoice)
+            source = returns.InvoiceIds.of(each.invoice)
             returns.credit(connection, source, share, why, by, now)
     return sum(parts)

@@ -3,7 +3,6 @@
 The caller holds the subscription's lock. It knows nothing of how a wallet is linked.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +13,12 @@ from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.periods import begin, wished_start
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.store.queries import events, subscriptions
+from billing.store.queries.subscription_rows import Subscription
 
 
 def start(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     now: datetime,
     by: Actor = SCHEDULER,
     *,
@@ -29,13 +29,13 @@ def start(
     The time in which it `waited` for the wallet was not served and is not billed, unless an
     operator backdated it: it begins now, or at a future start.
     """
-    late = waited and row["start_at"] is not None and row["start_at"] < now
-    if late and not subscriptions.is_backdated(connection, row["id"]):
+    late = row.start_at if waited and row.start_at is not None and row.start_at < now else None
+    if late is not None and not subscriptions.is_backdated(connection, row.id):
         beginning = begin(row, now)
-        why = {"why": "no wallet was linked before", "start_at": row["start_at"].isoformat()}
+        why: dict[str, Any] = {"why": "no wallet was linked before", "start_at": late.isoformat()}
         left_out = event(
-            "subscription.start_moved", at=now, by=by, customer_id=row["customer_id"],
-            subscription_id=row["id"], begins_at=now.isoformat(), **why,
+            "subscription.start_moved", at=now, by=by, customer_id=row.customer_id,
+            subscription_id=row.id, begins_at=now.isoformat(), **why,
         )  # fmt: skip
         events.record(connection, [left_out])
     else:
@@ -45,18 +45,14 @@ def start(
         if beginning.status is SubscriptionStatus.TRIALING
         else SubscriptionMove.ACTIVATE
     )
-    status = subscription.advance(SubscriptionStatus(row["status"]), step)
-    subscriptions.change(
-        connection,
-        row["id"],
-        status=status,
-        anchor_local=beginning.anchor_local,
-        next_due_at=beginning.next_due_at,
-    )
+    status = subscription.advance(row.status, step)
+    begun = row.standing._replace(status=status, next_due_at=beginning.next_due_at)
+    subscriptions.move(connection, [begun])
+    subscriptions.change(connection, row.id, anchor_local=beginning.anchor_local)
     told = event(
         "subscription.activated" if step is SubscriptionMove.ACTIVATE
         else "subscription.trial_started",
-        at=now, by=by, customer_id=row["customer_id"], subscription_id=row["id"],
+        at=now, by=by, customer_id=row.customer_id, subscription_id=row.id,
         due_at=beginning.next_due_at.isoformat(),
     )  # fmt: skip
     events.record(connection, [told])

@@ -16,7 +16,7 @@ from billing.domain.identity import dated
 from billing.domain.instants import spoken
 from billing.domain.money import checked_amount
 from billing.domain.periods import Beginning, begin, zone
-from billing.domain.subscription import CatchUp, OnExhausted, SubscriptionStatus
+from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.text import checked_id, checked_name
 from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
@@ -25,6 +25,8 @@ from billing.services.money import discounts
 from billing.services.operating import token_keys
 from billing.services.subscriptions import starting
 from billing.store.queries import catalog, events, subscriptions, wallets
+from billing.store.queries.catalog import NewCustomer, Plan
+from billing.store.queries.subscription_rows import NewSubscription
 from schedules.calendar import check_cron
 from schedules.walltime import ScheduleError, parse_timezone, place
 
@@ -62,37 +64,24 @@ def create_plan(
         raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
     if cycles is not None and not 1 <= cycles <= COUNT_MAX:
         raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
-    policy = {
-        "retries": retries,
-        "retries_for": dict(retries_for or {}),
-        "declines_max": declines_max,
-        "attempts_max": attempts_max,
-        "days_max": days_max,
-    }
-    dunning.policy(policy)
+    ladders = dict(retries_for or {})
+    dunning.policy_of(dunning.RetryTerms(retries, ladders, declines_max, attempts_max, days_max))
     now = context.clock.now()
+    plan = Plan(
+        code, name or code, amount, every, cron, timezone, trial, cycles, retries, ladders,
+        declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
+        use_points, created_at=now, archived_at=None,
+    )  # fmt: skip
     try:
         parse_timezone(timezone)
         if cron is not None:
             check_cron(cron)
-        plan = {"every": every, "cron": cron, "timezone": timezone}
-        begin(plan | {"trial": trial}, now)
+        begin(plan, now)
     except ScheduleError as error:
         raise InvalidValue(str(error)) from None
-    values = {
-        "code": code,
-        "name": checked_name("plan name", name or code, NAME_MAX),
-        "amount": amount,
-        **plan,
-        "trial": trial,
-        "cycles": cycles,
-        **policy,
-        "on_exhausted": OnExhausted(on_exhausted),
-        "catch_up": CatchUp(catch_up),
-        "use_points": use_points,
-    }
+    checked_name("plan name", plan.name, NAME_MAX)
     with context.database.transaction() as connection:
-        if not catalog.add_plan(connection, **values, created_at=now):
+        if not catalog.add_plan(connection, plan):
             raise AlreadyExists(f"a plan with the code {code!r} exists; plans are never changed")
         events.record(connection, [event("plan.created", at=now, by=by, plan=code, amount=amount)])
 
@@ -112,9 +101,9 @@ def create_customer(
     """Create a customer. Raises InvalidValue or AlreadyExists."""
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
-    values = {"id": customer_id, "name": name, "phone": phone, "email": email}
+    new = NewCustomer(customer_id, name, phone, email, now)
     with context.database.transaction() as connection:
-        if not catalog.add_customer(connection, **values, created_at=now):
+        if not catalog.add_customer(connection, new):
             raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
@@ -140,7 +129,7 @@ def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
         raise InvalidValue("; ".join(faults))
 
 
-def known_plan(connection: Connection, code: str) -> Mapping[Any, Any]:
+def known_plan(connection: Connection, code: str) -> Plan:
     """Return the plan with this code, or raise NotKnown with a suggestion."""
     plan = catalog.plan(connection, code)
     if plan is None:
@@ -197,7 +186,7 @@ def subscribe(
         if request is None and not again:
             _check_first(connection, customer_id, plan_code)
         cost = checked_amount(
-            plan["amount"] * quantity if amount is None else amount, "the amount of a period"
+            plan.amount * quantity if amount is None else amount, "the amount of a period"
         )
         extras = []
         if setup_fee is not None:
@@ -206,15 +195,15 @@ def subscribe(
         start_at, begins = _beginning(plan, start, local_start, now)
         known = discounts.known_coupon(connection, coupon) if coupon is not None else None
         reduced = None if known is None else known.reduction
-        new = backdating.beginning(plan, begins, cost, extras=extras, coupon=reduced)
+        new = backdating.beginning(plan.terms, begins, cost, extras=extras, coupon=reduced)
         would = backdating.at_once(new, now)
         backdated = _check_start(context, start_at, now, would, backdate=backdate)
         subscription_id = derived or dated(now, uuid4())
-        subscriptions.add(
-            connection, id=subscription_id, customer_id=customer_id, plan_code=plan_code,
-            status=SubscriptionStatus.PENDING, quantity=quantity, amount=cost, extras=extras,
+        added = NewSubscription(
+            subscription_id, customer_id, plan_code, quantity, cost, extras,
             start_at=start_at, start_local=local_start, created_at=now,
         )  # fmt: skip
+        subscriptions.add(connection, added)
         told = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
             subscription_id=subscription_id, plan=plan_code, amount=cost, **backdated,
@@ -228,21 +217,21 @@ def subscribe(
     return once(context, request, act)
 
 
-def _offered(connection: Connection, code: str) -> Mapping[Any, Any]:
+def _offered(connection: Connection, code: str) -> Plan:
     plan = known_plan(connection, code)
-    if plan["archived_at"] is not None:
+    if plan.archived_at is not None:
         raise IllegalMove(f"plan {code!r} is archived; choose another one")
     return plan
 
 
 def _beginning(
-    plan: Mapping[Any, Any], start: datetime | None, local: datetime | None, now: datetime
+    plan: Plan, start: datetime | None, local: datetime | None, now: datetime
 ) -> tuple[datetime | None, Beginning]:
     """Return the requested start, if any, and the columns with which the subscription begins."""
     if start is not None and start.tzinfo is None:
         raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
     try:
-        start_at = start if local is None else place(local, zone(plan["timezone"]))
+        start_at = start if local is None else place(local, zone(plan.timezone))
         return start_at, begin(plan, local or start or now)
     except (ScheduleError, OverflowError) as error:
         raise InvalidValue(f"start: {error}") from None

@@ -3,7 +3,7 @@
 The caller holds the subscription's lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,15 +15,18 @@ from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.periods import Return, begun_anew, calendar, resumed
+from billing.domain.periods import Return, begun_anew, dates_of, resumed
 from billing.domain.subscription import (
     Skipped,
     SubscriptionMove,
     SubscriptionStatus,
 )
+from billing.domain.terms import is_last_cycle
 from billing.services.collecting import doubtful_charges, opening
 from billing.services.subscriptions import intents
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
+from billing.store.queries.invoice_rows import Invoice
+from billing.store.queries.subscription_rows import Changes, Standing, Subscription
 
 
 def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: str) -> None:
@@ -57,102 +60,134 @@ def move(
     if row is None:
         return
     at = at or now
-    before = SubscriptionStatus(row["status"])
+    before = row.status
     after = subscription.advance(before, step)
-    values: dict[str, Any] = {"status": after}
-    facts: dict[str, Any] = {"before": before, "after": after}
-    if at != now:
-        facts["effective_at"] = at.isoformat()
-    starts = None
+    new, values, starts = row.standing._replace(status=after), Changes(), None
     if after in subscription.ENDED:
-        values |= {"ended_at": at, "next_due_at": None, "trial_left_seconds": None}
-        values |= _left_unopened(connection, row, at, now, by, Skipped.CANCELED)
-        values |= _never_billed(connection, row, now, by)
-        values |= {"held_at": None, "held_why": None}
+        new, values = _ended(connection, row, new, at, now, by)
     elif after not in subscription.OPENING:
-        values |= {"next_due_at": None}
-        if before is SubscriptionStatus.TRIALING:
-            left = row["next_due_at"] - at
-            values["trial_left_seconds"] = max(int(left.total_seconds()), 0)
-        else:
-            values |= _left_unopened(connection, row, at, now, by, Skipped.HELD)
+        new = _stopped(connection, row, new, at, now, by)
     elif before not in subscription.OPENING:
         returned = begun_anew(row, at) if anew else resumed(row, at)
         starts = returned.place
-        values |= _schedule_again(connection, row, returned, now, by)
-    met = {**row, **values}
+        new, values = _going_on(connection, row, new, returned, now, by)
+    met = _as_it_will_stand(row, new, values)
     intents.meet(connection, met, action or _MET[step], now, by, at=at, starts=starts)
-    subscriptions.change(connection, subscription_id, **values)
-    if after in subscription.ENDED and row["cancel_unbind"]:
-        _unbind_if_last(connection, row["customer_id"], now)
-    told = event(
-        f"subscription.{_TOLD[step]}", at=now, by=by, customer_id=row["customer_id"],
-        subscription_id=subscription_id, **facts,
-    )  # fmt: skip
-    events.record(connection, [told])
-    over = step is SubscriptionMove.RECOVER and values.get("next_due_at", now) is None
+    subscriptions.move(connection, [new])
+    if values:
+        subscriptions.change(connection, subscription_id, **values)
+    if after in subscription.ENDED and row.cancel_unbind:
+        _unbind_if_last(connection, row.customer_id, now)
+    told: dict[str, Any] = {} if at == now else {"effective_at": at.isoformat()}
+    told = {"before": before, "after": after, **told}
+    intents.tell(connection, row, now, by, [(f"subscription.{_TOLD[step]}", told)])
+    over = step is SubscriptionMove.RECOVER and new.next_due_at is None
     if over and not invoices.open_of(connection, subscription_id):
         move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
 
 
+def _ended(
+    connection: Connection, row: Subscription, new: Standing, at: datetime, now: datetime, by: Actor
+) -> tuple[Standing, Changes]:
+    """Return what an end as of `at` writes."""
+    index = _left_unopened(connection, row, at, now, by, Skipped.CANCELED)
+    new = new._replace(
+        ended_at=at, next_due_at=None, trial_left_seconds=None, next_period_index=index
+    )
+    values = Changes()
+    if row.held_at is not None:
+        values = {"held_at": None, "held_why": None}
+    if _never_billed(connection, row, now, by):
+        values["extras"] = []
+    return new, values
+
+
+def _stopped(
+    connection: Connection, row: Subscription, new: Standing, at: datetime, now: datetime, by: Actor
+) -> Standing:
+    """Return where a subscription stands that opens no period from `at` on."""
+    new = new._replace(next_due_at=None)
+    if row.status is SubscriptionStatus.TRIALING:
+        assert row.next_due_at is not None  # noqa: S101 - a trial ends with its first period
+        left = row.next_due_at - at
+        return new._replace(trial_left_seconds=max(int(left.total_seconds()), 0))
+    index = _left_unopened(connection, row, at, now, by, Skipped.HELD)
+    return new._replace(next_period_index=index)
+
+
+def _as_it_will_stand(row: Subscription, new: Standing, values: Changes) -> Subscription:
+    """Return a subscription as it is after a step, for what is planned for it."""
+    return row._replace(
+        status=new.status,
+        next_period_index=new.next_period_index,
+        next_due_at=new.next_due_at,
+        trial_left_seconds=new.trial_left_seconds,
+        ended_at=new.ended_at,
+        anchor_local=values.get("anchor_local", row.anchor_local),
+        anchor_index=values.get("anchor_index", row.anchor_index),
+    )
+
+
 def _left_unopened(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     at: datetime,
     now: datetime,
     by: Actor,
     why: Skipped,
-) -> dict[str, Any]:
-    """Record the periods that began before `at` and were not opened; they are not owed."""
-    due, first = row["next_due_at"], row["next_period_index"]
+) -> int:
+    """Record the periods that began before `at` and were not opened; they are not owed.
+
+    Return the index of the first period after them.
+    """
+    due, first = row.next_due_at, row.next_period_index
     if due is None or due >= at:
-        return {}
+        return first
     row = opening.as_changed(connection, row, at)
-    dates = calendar(row, row["anchor_local"])
+    dates = dates_of(row)
     last = dates.index_at(at)
-    last += row["anchor_index"] - (dates.due(last) == at)
-    last = last if row["cycles"] is None else min(last, row["cycles"] - 1)
+    last += row.anchor_index - (dates.due(last) == at)
+    last = last if row.cycles is None else min(last, row.cycles - 1)
     if last < first:
-        return {}
+        return first
     _skip(connection, row, (first, last), why, now, by)
-    return {"next_period_index": last + 1}
+    return last + 1
 
 
-def _never_billed(
-    connection: Connection, row: Mapping[Any, Any], now: datetime, by: Actor
-) -> dict[str, Any]:
-    """Record extra lines that are dropped because no further invoice comes."""
+def _never_billed(connection: Connection, row: Subscription, now: datetime, by: Actor) -> bool:
+    """Record extra lines that are dropped because no further invoice comes, if there are any."""
     told = [
         {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
-        for line in row["extras"]
+        for line in row.extras
     ]
     facts = [("subscription.extra_dropped", data) for data in told]
     intents.tell(connection, row, now, by, facts)
-    return {"extras": []} if told else {}
+    return bool(told)
 
 
-def _schedule_again(
-    connection: Connection, row: Mapping[Any, Any], returned: Return, now: datetime, by: Actor
-) -> dict[str, Any]:
-    """Continue with the next anchored period; the reason for skipped ones is on record."""
-    first = row["next_period_index"]
+def _going_on(
+    connection: Connection, row: Subscription, new: Standing, returned: Return, now: datetime,
+    by: Actor,
+) -> tuple[Standing, Changes]:  # fmt: skip
+    """Return what going on writes; the reason for the periods left out is on record."""
+    first = row.next_period_index
     if returned.next_index > first:
-        unpaid = row["status"] == SubscriptionStatus.UNPAID
+        unpaid = row.status is SubscriptionStatus.UNPAID
         why = Skipped.UNPAID if unpaid else Skipped.PAUSED
         _skip(connection, row, (first, returned.next_index - 1), why, now, by)
-    values: dict[str, Any] = {
-        "next_period_index": returned.next_index,
-        "next_due_at": None if returned.place is None else returned.place.at,
-        "trial_left_seconds": None,
-    }
-    if returned.anchor_local is not None:
-        values |= {"anchor_local": returned.anchor_local, "anchor_index": returned.next_index}
-    return values
+    new = new._replace(
+        next_period_index=returned.next_index,
+        next_due_at=None if returned.place is None else returned.place.at,
+        trial_left_seconds=None,
+    )
+    if returned.anchor_local is None:
+        return new, Changes()
+    return new, {"anchor_local": returned.anchor_local, "anchor_index": returned.next_index}
 
 
 def _skip(
     connection: Connection,
-    row: Mapping[Any, Any],
+    row: Subscription,
     periods: tuple[int, int],
     why: Skipped,
     now: datetime,
@@ -197,30 +232,30 @@ _MET = {
 }
 
 
-def _fall_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+def _fall_back(connection: Connection, rows: Sequence[Invoice]) -> None:
     """Restore the current period's price from before invoices that are void now."""
-    for row in sorted(rows, key=lambda row: (row["period_index"], -row["change_index"])):
-        owner = subscriptions.lock_one(connection, row["subscription_id"])
+    for row in sorted(rows, key=lambda row: (row.period_index, -row.change_index)):
+        owner = subscriptions.lock_one(connection, row.subscription_id)
         newest = invoices.is_newest(connection, row)
-        if owner is not None and newest and owner["period_amount"] is not None:
-            price = segments.price_before(row, owner["period_amount"])
-            subscriptions.change(connection, owner["id"], period_amount=price)
+        if owner is not None and newest and owner.period_amount is not None:
+            price = segments.price_before(row, owner.period_amount)
+            subscriptions.change(connection, owner.id, period_amount=price)
 
 
-def owes_no_more(connection: Connection, row: Mapping[Any, Any], by: Actor, now: datetime) -> None:
+def owes_no_more(connection: Connection, row: Subscription, by: Actor, now: datetime) -> None:
     """Move a subscription whose last open invoice was closed without payment."""
-    status = SubscriptionStatus(row["status"])
+    status = row.status
     if status not in {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}:
         return
-    if row["cycles"] is not None and row["next_period_index"] >= row["cycles"]:
-        move(connection, row["id"], SubscriptionMove.COMPLETE, now, by)
+    if is_last_cycle(row.cycles, row.next_period_index):
+        move(connection, row.id, SubscriptionMove.COMPLETE, now, by)
     elif status is SubscriptionStatus.PAST_DUE:
-        move(connection, row["id"], SubscriptionMove.RECOVER, now, by)
+        move(connection, row.id, SubscriptionMove.RECOVER, now, by)
 
 
 def close_all(
     connection: Connection,
-    rows: Sequence[Mapping[Any, Any]],
+    rows: Sequence[Invoice],
     status: InvoiceStatus,
     reason: str,
     by: Actor,
@@ -232,11 +267,11 @@ def close_all(
     Credit that a void invoice used is returned. A charge that may
     have been sent is queried.
     """
-    ids = [row["id"] for row in rows]
+    ids = [row.id for row in rows]
     invoices.close(connection, ids, status, now, reason)
     doubtful_charges.ask_about(connection, ids, now)
     if status is InvoiceStatus.VOID:
-        if any(row["credited"] for row in rows):
+        if any(row.credited for row in rows):
             balances.put_back(connection, ids)
         _fall_back(connection, rows)
     told: dict[str, Any] = {"cap": cap} if cap else {}
@@ -245,9 +280,9 @@ def close_all(
         connection,
         [
             event(
-                kind, at=now, by=by, customer_id=row["customer_id"],
-                subscription_id=row["subscription_id"], invoice_id=row["id"],
-                amount=row["amount"], why=reason, **told,
+                kind, at=now, by=by, customer_id=row.customer_id,
+                subscription_id=row.subscription_id, invoice_id=row.id,
+                amount=row.amount, why=reason, **told,
             )
             for row in rows
         ],

@@ -393,6 +393,6 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
         events.record(connection, [told])
         for pending in waiting:
-            if pending["status"] == SubscriptionStatus.PENDING:
+            if pending.status == SubscriptionStatus.PENDING:
                 starting.start(connection, pending, now, waited=True)
         invoices.try_new_wallet(connection, customer_id, now)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import RETURNED, TRIES_MAX
 from billing.store.columns import listed
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
@@ -53,7 +54,7 @@ class Count(NamedTuple):
     since_at: datetime
 
 
-_UNRESOLVED = "status IN ('in_flight', 'pending', 'unknown')"
+_UNRESOLVED = listed("status", UNRESOLVED)
 _UNSETTLED = "status IN ('requested', 'in_flight', 'unknown')"
 
 _HELD = f"""

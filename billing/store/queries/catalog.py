@@ -1,30 +1,59 @@
 """Statements about plans and customers."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.subscription import CatchUp, OnExhausted
+from billing.domain.terms import PlanTerms
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 from billing.store.tables import CUSTOMERS, PLANS
 
 
-def add_plan(connection: Connection, **values: Any) -> bool:
+class Plan(NamedTuple):
+    """A plan."""
+
+    code: str
+    name: str
+    amount: int
+    every: str | None
+    cron: str | None
+    timezone: str
+    trial: str | None
+    cycles: int | None
+    retries: str
+    retries_for: Mapping[str, str]
+    declines_max: int | None
+    attempts_max: int | None
+    days_max: int | None
+    on_exhausted: OnExhausted
+    catch_up: CatchUp
+    use_points: bool
+    created_at: datetime
+    archived_at: datetime | None
+
+    @property
+    def terms(self) -> PlanTerms:
+        """What decides the due dates of its subscriptions."""
+        return PlanTerms(self.every, self.cron, self.timezone, self.cycles, self.catch_up)
+
+
+_PLAN = text(f"SELECT {columns(Plan)} FROM plans WHERE code = :code")  # noqa: S608 - a constant of ours
+
+
+def add_plan(connection: Connection, new: Plan) -> bool:
     """Insert a plan; False when the code is taken."""
-    statement = insert(PLANS).values(**values).on_conflict_do_nothing()
+    statement = insert(PLANS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(PLANS.c.code)).first() is not None
 
 
-def plan(connection: Connection, code: str) -> RowMapping | None:
+def plan(connection: Connection, code: str) -> Plan | None:
     """Read one plan."""
-    statement = select(PLANS).where(PLANS.c.code == code)
-    return connection.execute(statement).mappings().one_or_none()
-
-
-def plans(connection: Connection) -> list[RowMapping]:
-    """Read every plan, by code."""
-    return list(connection.execute(select(PLANS).order_by(PLANS.c.code)).mappings())
+    return at_most_one(Plan, connection.execute(_PLAN, {"code": code}))
 
 
 def archive_plan(connection: Connection, code: str, at: datetime) -> bool:
@@ -37,9 +66,19 @@ def archive_plan(connection: Connection, code: str, at: datetime) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def add_customer(connection: Connection, **values: Any) -> bool:
+class NewCustomer(NamedTuple):
+    """A customer who is added."""
+
+    id: str
+    name: str
+    phone: str
+    email: str
+    created_at: datetime
+
+
+def add_customer(connection: Connection, new: NewCustomer) -> bool:
     """Insert a customer; False when the id is taken."""
-    statement = insert(CUSTOMERS).values(**values).on_conflict_do_nothing()
+    statement = insert(CUSTOMERS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(CUSTOMERS.c.id)).first() is not None
 
 
@@ -57,12 +96,6 @@ def lock_customer(connection: Connection, customer_id: str) -> bool:
     """
     statement = text("SELECT id FROM customers WHERE id = :id FOR NO KEY UPDATE")
     return connection.execute(statement, {"id": customer_id}).first() is not None
-
-
-def customers(connection: Connection, limit: int) -> list[RowMapping]:
-    """Read customers by id."""
-    statement = select(CUSTOMERS).order_by(CUSTOMERS.c.id).limit(limit)
-    return list(connection.execute(statement).mappings())
 
 
 def near_codes(connection: Connection) -> list[str]:

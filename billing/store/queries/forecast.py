@@ -1,29 +1,81 @@
 """Statements for the forecast: streams in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, TextClause
+from sqlalchemy import Connection, TextClause
 
+from billing.domain.forecast import Upcoming
+from billing.domain.subscription import OPENING
+from billing.domain.terms import PlanTerms
+from billing.store.columns import listed
+from billing.store.selecting import columns, of_values
 from billing.store.statements import text
 
 FETCH = 1_000
 WALLET = """(SELECT w.expires_at FROM wallets w
-                WHERE w.customer_id = {of}.customer_id AND w.status = 'active') AS wallet_until"""
+                WHERE w.customer_id = {of}.customer_id AND w.status = 'active')"""
 """Until when the customer's wallet can be charged; NULL when none can. Looked up by key."""
 
 
-def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMapping]:
+class Payer(NamedTuple):
+    """A subscription's customer, and what is there to pay its invoices."""
+
+    subscription_id: UUID
+    customer_id: str
+    wallet_until: datetime | None
+    balance: int | None  # rupiah of credit
+
+
+class OpenInvoice(NamedTuple):
+    """An open invoice, what is owed for it, and the date of its charge."""
+
+    subscription_id: UUID
+    customer_id: str
+    wallet_until: datetime | None
+    period_index: int
+    amount: int
+    next_attempt_at: datetime
+    failed: bool
+    of_change: bool
+    first: bool
+
+
+class Coming(NamedTuple):
+    """A subscription with coming periods, and the plan after its planned change."""
+
+    payer: Payer
+    subscription: Upcoming
+    next_plan: PlanTerms | None
+
+
+_OF_INVOICE = {
+    "wallet_until": WALLET.format(of="i"),
+    "amount": "i.amount - i.credited",
+    "failed": "i.first_failed_at IS NOT NULL",
+    "of_change": "i.change_index > 0",
+    "first": "s.first_paid_at IS NULL",
+}
+_OF_PLAN = {name: f"p.{name}" for name in PlanTerms._fields}
+_OF_COUPON = {"coupon_percent": "k.percent", "coupon_rupiah": "k.rupiah"}
+_OF_PAYER = {
+    "subscription_id": "s.id",
+    "wallet_until": WALLET.format(of="s"),
+    "balance": """(SELECT CAST(sum(remaining) AS bigint) FROM credits c
+                WHERE c.customer_id = s.customer_id AND c.remaining > 0)""",
+}
+
+
+def open_invoices(connection: Connection, until: datetime) -> Iterator[OpenInvoice]:
     """Stream open invoices attempted by `until`, earliest first, then those behind them.
 
     OFFSET 0 has each one's subscription looked up by its key, in the order of the index of dates:
     the first come at once, however many there are. A join read all subscriptions before that.
     """
     dated = text(f"""
-        SELECT i.id, i.subscription_id, i.customer_id, i.period_index,
-               i.amount - i.credited AS amount, i.next_attempt_at,
-               i.first_failed_at IS NOT NULL AS failed, i.change_index > 0 AS of_change,
-               s.first_paid_at IS NULL AS first, {WALLET.format(of="i")}
+        SELECT {columns(OpenInvoice, "i", **_OF_INVOICE)}
         FROM invoices i CROSS JOIN LATERAL
             (SELECT first_paid_at FROM subscriptions WHERE id = i.subscription_id OFFSET 0) AS s
         WHERE i.status = 'open' AND i.blocked_on IS DISTINCT FROM 'wallet'
@@ -31,10 +83,7 @@ def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMappin
         ORDER BY i.next_attempt_at, i.period_index, i.change_index
     """)  # noqa: S608 - a constant of ours
     behind = text(f"""
-        SELECT i.id, i.subscription_id, i.customer_id, i.period_index,
-               i.amount - i.credited AS amount, o.next_attempt_at,
-               i.first_failed_at IS NOT NULL AS failed, i.change_index > 0 AS of_change,
-               s.first_paid_at IS NULL AS first, {WALLET.format(of="i")}
+        SELECT {columns(OpenInvoice, "i", **_OF_INVOICE, next_attempt_at="o.next_attempt_at")}
         FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
         CROSS JOIN LATERAL (SELECT next_attempt_at FROM invoices o
             WHERE o.subscription_id = i.subscription_id AND o.status = 'open'
@@ -45,45 +94,48 @@ def open_invoices(connection: Connection, until: datetime) -> Iterator[RowMappin
         ORDER BY o.next_attempt_at, i.period_index, i.change_index
     """)  # noqa: S608 - the same
     for part in (dated, behind):
-        yield from _streamed(connection, part, {"until": until})
+        for values in _streamed(connection, part, {"until": until}):
+            yield of_values(OpenInvoice, values)
 
 
-def subscriptions(connection: Connection, until: datetime) -> Iterator[RowMapping]:
+def subscriptions(connection: Connection, until: datetime) -> Iterator[Coming]:
     """Stream subscriptions with a period by `until`, earliest first, then paused ones."""
-    columns = f"""
-        SELECT s.id AS subscription_id, s.customer_id, s.status, s.amount, s.anchor_local,
-               s.anchor_index, s.next_period_index, s.next_due_at, s.first_paid_at, s.cancel_at,
-               s.pause_at, s.resume_at, s.trial_left_seconds, s.change_at, s.next_plan_code,
-               s.next_quantity, s.next_amount, s.extras, s.coupon_code, s.coupon_left,
-               k.percent AS coupon_percent, k.rupiah AS coupon_rupiah,
-               p.every, p.cron, p.timezone, p.cycles, p.catch_up,
-               n.every AS next_every, n.cron AS next_cron, n.timezone AS next_timezone,
-               n.cycles AS next_cycles, n.catch_up AS next_catch_up,
-               (SELECT CAST(sum(remaining) AS bigint) FROM credits c
-                WHERE c.customer_id = s.customer_id AND c.remaining > 0) AS balance,
-               {WALLET.format(of="s")}
+    found = f"""
+        SELECT {columns(Payer, "s", **_OF_PAYER)},
+               {columns(Upcoming, "s", **_OF_PLAN, **_OF_COUPON)},
+               {columns(PlanTerms, "n")}
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         LEFT JOIN coupons k ON k.code = s.coupon_code
         LEFT JOIN plans n ON n.code = s.next_plan_code"""  # noqa: S608 - the same
     running = text(
-        columns
-        + """
-        WHERE s.next_due_at <= :until AND s.status IN ('trialing', 'active', 'past_due')
-        ORDER BY s.next_due_at"""
+        f"{found} WHERE s.next_due_at <= :until AND {listed('s.status', OPENING)}"
+        " ORDER BY s.next_due_at"
     )
     paused = text(
-        columns
-        + """
-        WHERE s.resume_at <= :until AND s.status = 'paused' ORDER BY s.resume_at"""
+        f"{found} WHERE s.resume_at <= :until AND s.status = 'paused' ORDER BY s.resume_at"
     )
-    yield from _streamed(connection, running, {"until": until})
-    yield from _streamed(connection, paused, {"until": until})
+    for part in (running, paused):
+        for values in _streamed(connection, part, {"until": until}):
+            yield _coming(values)
+
+
+_PAYER_END = len(Payer._fields)
+_PLAN_AT = _PAYER_END + len(Upcoming._fields)
+
+
+def _coming(values: Sequence[Any]) -> Coming:
+    next_plan = values[_PLAN_AT:]  # each is NULL when no change is planned
+    return Coming(
+        of_values(Payer, values[:_PAYER_END]),
+        of_values(Upcoming, values[_PAYER_END:_PLAN_AT]),
+        of_values(PlanTerms, next_plan) if any(next_plan) else None,
+    )
 
 
 def _streamed(
     connection: Connection, statement: TextClause, parameters: dict[str, datetime]
-) -> Iterator[RowMapping]:
+) -> Iterator[Sequence[Any]]:
     # Whoever reads may be slow (a pager): the transaction is allowed to wait for it.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     streamed = connection.execute(statement, parameters, execution_options={"yield_per": FETCH})
-    yield from streamed.mappings()
+    yield from streamed

@@ -4,14 +4,17 @@ A batch travels as one JSON parameter: arrays a column took three times as long 
 values for each row six times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
 from billing.domain.imports import Holder
+from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import LIVE, WalletStatus
+from billing.store.queries.catalog import NewCustomer
 from billing.store.rows import as_json
 from billing.store.statements import text
 from billing.store.tables import CUSTOMERS, IMPORTS, SUBSCRIPTIONS, WALLETS
@@ -76,23 +79,71 @@ def holders(
     return [Holder(row.customer_id, WalletStatus(row.status), row.token_hash) for row in found]
 
 
-def add_customers(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+class Running(NamedTuple):
+    """A subscription that ran in another system; its id follows when it is written."""
+
+    customer_id: str
+    plan_code: str
+    status: SubscriptionStatus
+    quantity: int
+    amount: int
+    start_at: datetime
+    anchor_local: datetime
+    anchor_index: int
+    next_period_index: int
+    next_due_at: datetime
+    first_paid_at: datetime | None
+    created_at: datetime
+
+
+class Linked(NamedTuple):
+    """A wallet that was linked in another system; its id and its token follow."""
+
+    customer_id: str
+    status: WalletStatus
+    masked_phone: str
+    created_at: datetime
+    bound_at: datetime
+    expires_at: datetime
+    next_notice_at: datetime | None
+
+
+class Sealed(NamedTuple):
+    """The id of a wallet, and what of it is encrypted."""
+
+    id: UUID
+    token_sealed: bytes
+    token_hash: bytes
+    phone_sealed: bytes
+
+
+class Reference(NamedTuple):
+    """The row of an imported subscription, for comparison with later imports."""
+
+    reference: str
+    subscription_id: UUID
+    content: Mapping[str, str]
+
+
+def add_customers(connection: Connection, new: Sequence[NewCustomer]) -> int:
     """Insert customers, and return how many are new."""
-    return _add(connection, CUSTOMERS, rows)
+    return _add(connection, CUSTOMERS, [each._asdict() for each in new])
 
 
-def add_subscriptions(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert subscriptions, and return how many are new."""
+def add_subscriptions(connection: Connection, new: Sequence[tuple[UUID, Running]]) -> int:
+    """Insert subscriptions with their ids, and return how many are new."""
+    rows = [{"id": identity, **running._asdict()} for identity, running in new]
     return _add(connection, SUBSCRIPTIONS, rows)
 
 
-def add_references(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+def add_references(connection: Connection, new: Sequence[Reference]) -> int:
     """Insert the contents of new subscriptions' rows, and return how many are new."""
-    return _add(connection, IMPORTS, rows)
+    return _add(connection, IMPORTS, [each._asdict() for each in new])
 
 
-def add_wallets(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+def add_wallets(connection: Connection, new: Sequence[tuple[Linked, Sealed]]) -> int:
     """Insert wallets, and return how many; skip those whose customer or token has a live one."""
+    rows = [{**linked._asdict(), **sealed._asdict()} for linked, sealed in new]
     return _add(connection, WALLETS, rows)
 
 

@@ -1,48 +1,28 @@
 """Statements about invoices: open, lease, block and close them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Required, TypedDict
+from typing import Any, Required, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, update
+from sqlalchemy import Connection, bindparam, update
 
 from billing.domain.charge import UNRESOLVED, Trigger
-from billing.domain.invoice import Blocked, InvoiceStatus
-from billing.domain.pricing import Line
+from billing.domain.invoice import Blocked
 from billing.store.columns import listed
+from billing.store.queries.invoice_rows import (
+    Attempted,
+    BilledDays,
+    GivenUp,
+    Invoice,
+    NewInvoice,
+    PeriodInvoice,
+    Standing,
+)
 from billing.store.rows import as_array, as_json
-from billing.store.selecting import at_most_one, columns, every
+from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 from billing.store.tables import INVOICES
-
-
-class Standing(NamedTuple):
-    """An invoice's status, and the subscription whose lock guards it."""
-
-    subscription_id: UUID
-    status: InvoiceStatus
-
-
-class BilledDays(NamedTuple):
-    """The amount of an invoice, and the days that it bills."""
-
-    amount: int
-    lines: Sequence[Line]
-    period_start: datetime
-    period_end: datetime
-
-
-class GivenUp(NamedTuple):
-    """An uncollectible invoice: the credit that it used, and the days that it bills."""
-
-    id: UUID
-    subscription_id: UUID
-    customer_id: str
-    credited: int
-    period_start: datetime
-    period_end: datetime
-    closed_at: datetime
 
 
 class AttemptPlan(TypedDict, total=False):
@@ -73,13 +53,13 @@ _OPEN = text("""
 """)
 
 
-def open_periods(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[UUID]:
+def open_periods(connection: Connection, rows: Sequence[NewInvoice]) -> set[UUID]:
     """Insert invoices and return the ids of new ones; a period has at most one."""
     if not rows:
         return set()
-    found = connection.execute(_OPEN, {"rows": as_json(rows)})
+    found = connection.execute(_OPEN, {"rows": as_json([row._asdict() for row in rows])})
     if found.rowcount == len(rows):
-        return {row["id"] for row in rows}
+        return {row.id for row in rows}
     return set(found.scalars())
 
 
@@ -180,13 +160,13 @@ def close(
     )
 
 
-def open_of(connection: Connection, subscription_id: UUID) -> list[RowMapping]:
+def open_of(connection: Connection, subscription_id: UUID) -> list[Invoice]:
     """Read the open invoices of a subscription, oldest first."""
     statement = text(
-        "SELECT * FROM invoices WHERE subscription_id = :id AND status = 'open'"
-        " ORDER BY period_index, change_index"
+        f"SELECT {columns(Invoice)} FROM invoices"  # noqa: S608 - a constant of ours
+        " WHERE subscription_id = :id AND status = 'open' ORDER BY period_index, change_index"
     )
-    return list(connection.execute(statement, {"id": subscription_id}).mappings().all())
+    return every(Invoice, connection.execute(statement, {"id": subscription_id}))
 
 
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
@@ -264,7 +244,7 @@ def is_reopened(connection: Connection, invoice_id: UUID) -> bool:
     return bool(connection.execute(statement, {"id": invoice_id}).scalar_one())
 
 
-def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
+def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[Attempted]:
     """Make a customer's unpaid invoices due now, once, after a new wallet was linked.
 
     What waited for it, what could not be sent from the one before, and what failed from it: that
@@ -283,14 +263,14 @@ def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> l
                      OR first_failed_at IS NOT NULL AND next_attempt_at > :now)) AS due
         WHERE i.id = due.id RETURNING i.id, i.subscription_id
     """)
-    rows = connection.execute(statement, {"customer": customer_id, "now": now})
-    return list(rows.mappings().all())
+    found = connection.execute(statement, {"customer": customer_id, "now": now})
+    return every(Attempted, found)
 
 
-def one(connection: Connection, invoice_id: UUID) -> RowMapping | None:
+def one(connection: Connection, invoice_id: UUID) -> Invoice | None:
     """Read one invoice."""
-    statement = text("SELECT * FROM invoices WHERE id = :id")
-    return connection.execute(statement, {"id": invoice_id}).mappings().one_or_none()
+    statement = text(f"SELECT {columns(Invoice)} FROM invoices WHERE id = :id")  # noqa: S608 - a constant of ours
+    return at_most_one(Invoice, connection.execute(statement, {"id": invoice_id}))
 
 
 def standing(connection: Connection, invoice_id: UUID) -> Standing | None:
@@ -313,15 +293,14 @@ def add_refunded(connection: Connection, invoice_id: UUID, amount: int) -> None:
     )
 
 
-def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> RowMapping | None:
+def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> Invoice | None:
     """Read the invoice of the period that contains `now`."""
     statement = text(
-        "SELECT * FROM invoices WHERE subscription_id = :id AND period_start <= :now"
-        " AND period_end > :now AND change_index = 0"
+        f"SELECT {columns(Invoice)} FROM invoices WHERE subscription_id = :id"  # noqa: S608 - a constant of ours
+        " AND period_start <= :now AND period_end > :now AND change_index = 0"
     )
-    return (
-        connection.execute(statement, {"id": subscription_id, "now": now}).mappings().one_or_none()
-    )
+    parameters = {"id": subscription_id, "now": now}
+    return at_most_one(Invoice, connection.execute(statement, parameters))
 
 
 def not_before_period(connection: Connection, subscription_id: UUID, now: datetime) -> datetime:
@@ -337,15 +316,12 @@ def not_before_period(connection: Connection, subscription_id: UUID, now: dateti
     return now if begun is None else begun
 
 
-def of_period(connection: Connection, subscription_id: UUID, period_index: int) -> list[RowMapping]:
-    """Read all invoices of a period, newest change first, with their charges and kept amounts.
-
-    `charge_left` of the paying charge could still be refunded; `kept` is what of the whole
-    amount was paid, by charge or credit, and neither refunded nor made the customer's credit nor
-    returned to the credits that it used.
-    """
-    statement = text("""
-        SELECT i.*, c.id AS charge_id, coalesce(c.kept, 0) AS charge_left,
+def of_period(
+    connection: Connection, subscription_id: UUID, period_index: int
+) -> list[PeriodInvoice]:
+    """Read all invoices of a period, newest change first, with what is kept of each."""
+    statement = text(f"""
+        SELECT {columns(Invoice, "i")},
                CASE WHEN i.status = 'paid' THEN coalesce(c.kept, 0)
                    + (SELECT CAST(coalesce(sum(amount - returned), 0) AS bigint) FROM credit_uses
                       WHERE invoice_id = i.id) ELSE 0 END AS kept
@@ -353,19 +329,20 @@ def of_period(connection: Connection, subscription_id: UUID, period_index: int) 
         LEFT JOIN charges c ON c.invoice_id = i.id AND c.status = 'succeeded' AND NOT c.surplus
         WHERE i.subscription_id = :id AND i.period_index = :index
         ORDER BY i.change_index DESC
-    """)
+    """)  # noqa: S608 - a constant of ours
     parameters = {"id": subscription_id, "index": period_index}
-    return list(connection.execute(statement, parameters).mappings())
+    found = connection.execute(statement, parameters)
+    return [PeriodInvoice(of_values(Invoice, values), kept) for *values, kept in found]
 
 
-def is_newest(connection: Connection, invoice: Mapping[Any, Any]) -> bool:
+def is_newest(connection: Connection, invoice: Invoice) -> bool:
     """Whether a subscription has no later invoice that is not void."""
     statement = text(
         "SELECT NOT EXISTS (SELECT 1 FROM invoices WHERE subscription_id = :id"
         " AND status <> 'void' AND (period_index, change_index) > (:period, :change))"
     )
-    place = {"period": invoice["period_index"], "change": invoice["change_index"]}
-    found = connection.execute(statement, {"id": invoice["subscription_id"], **place})
+    place = {"period": invoice.period_index, "change": invoice.change_index}
+    found = connection.execute(statement, {"id": invoice.subscription_id, **place})
     return bool(found.scalar_one())
 
 

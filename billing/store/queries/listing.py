@@ -11,6 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
+from billing.domain.charge import UNRESOLVED
+from billing.domain.wallet import LIVE
+from billing.store.columns import listed
 from billing.store.queries.prospects import CONFIRMING
 from billing.store.statements import text
 
@@ -20,7 +23,7 @@ SELECT code, name, amount, every, cron, timezone, trial, cycles, retries, retrie
        archived_at
 FROM plans"""
 
-_CUSTOMERS = """
+_CUSTOMERS = f"""
 SELECT c.id, c.name, c.phone, c.email, c.created_at, w.status AS wallet_status,
        (SELECT CAST(coalesce(sum(remaining), 0) AS bigint) FROM credits
         WHERE customer_id = c.id AND remaining > 0) AS balance,
@@ -28,15 +31,15 @@ SELECT c.id, c.name, c.phone, c.email, c.created_at, w.status AS wallet_status,
         WHERE s.customer_id = c.id AND s.ended_at IS NULL) AS subscriptions
 FROM customers c LEFT JOIN LATERAL (
     SELECT status FROM wallets WHERE customer_id = c.id
-    ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1
-) AS w ON true"""
+    ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1
+) AS w ON true"""  # noqa: S608 - a constant of ours
 
 _WALLETS = """
 SELECT id, customer_id AS customer, status, masked_phone, registration_url, bound_at, expires_at,
        created_at, closed_at, unbind_wanted_at, next_attempt_at, tries, reason, held_at, held_why
 FROM wallets"""
 
-_SUBSCRIPTIONS = """
+_SUBSCRIPTIONS = f"""
 SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantity, s.amount,
        s.next_due_at, s.coupon_code AS coupon, s.coupon_left, s.extras, s.change_at,
        s.next_plan_code AS next_plan, s.next_quantity, s.next_amount,
@@ -47,8 +50,8 @@ SELECT s.id, s.customer_id AS customer, s.plan_code AS plan, s.status, s.quantit
        w.status AS wallet_status
 FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
     SELECT status FROM wallets WHERE customer_id = s.customer_id
-    ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1
-) AS w ON true"""
+    ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1
+) AS w ON true"""  # noqa: S608 - a constant of ours
 
 _INVOICES = """
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
@@ -89,13 +92,13 @@ SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.customer_id AS cu
 FROM refunds r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""
 
-_PAYMENTS = """
+_PAYMENTS = f"""
 FROM subscriptions s JOIN plans p ON p.code = s.plan_code
 JOIN invoices i ON i.subscription_id = s.id
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'succeeded') AS payments,
            count(*) FILTER (WHERE surplus) AS surplus,
-           count(*) FILTER (WHERE status IN ('in_flight', 'pending', 'unknown')) AS unresolved,
+           count(*) FILTER (WHERE {listed("status", UNRESOLVED)}) AS unresolved,
            CAST(coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS bigint) AS taken,
            CAST(coalesce(sum(kept), 0) AS bigint) AS kept,
            CAST(coalesce(sum(credited), 0) AS bigint) AS credited
@@ -108,7 +111,7 @@ CROSS JOIN LATERAL (
            CAST(coalesce(sum(amount) FILTER (
                WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS bigint) AS on_its_way
     FROM refunds WHERE invoice_id = i.id) AS r
-WHERE s.customer_id = :customer"""
+WHERE s.customer_id = :customer"""  # noqa: S608 - a constant of ours
 
 
 def _page(connection: Connection, statement: str, **parameters: Any) -> list[RowMapping]:
@@ -161,8 +164,8 @@ def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[
 
 def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
     """Read the customer's live wallet, or else the latest one."""
-    ending = """WHERE customer_id = :customer
-        ORDER BY (status IN ('pending', 'active', 'unbinding')) DESC, created_at DESC LIMIT 1"""
+    ending = f"""WHERE customer_id = :customer
+        ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1"""
     return _row(connection, f"{_WALLETS} {ending}", customer=customer_id)
 
 

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
+from billing.domain.charge import UNRESOLVED
+from billing.store.columns import listed
 from billing.store.statements import text
 
 
 def collections(connection: Connection, since: datetime) -> RowMapping:
     """Sum collected, refunded and owed amounts since an instant."""
-    statement = text("""
+    statement = text(f"""
         SELECT (SELECT count(*) FROM invoices WHERE paid_at >= :since) AS paid,
                (SELECT coalesce(sum(amount), 0) FROM invoices WHERE paid_at >= :since)
                    AS paid_amount,
@@ -24,9 +26,9 @@ def collections(connection: Connection, since: datetime) -> RowMapping:
                (SELECT count(*) FROM invoices WHERE status = 'open') AS owed,
                (SELECT coalesce(sum(amount), 0) FROM invoices WHERE status = 'open')
                    AS owed_amount,
-               (SELECT count(*) FROM charges WHERE status IN ('in_flight', 'pending', 'unknown'))
+               (SELECT count(*) FROM charges WHERE {listed("status", UNRESOLVED)})
                    AS unresolved
-    """)
+    """)  # noqa: S608 - a constant of ours
     return connection.execute(statement, {"since": since}).mappings().one()
 
 

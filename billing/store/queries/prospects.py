@@ -10,7 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.charge import UNRESOLVED
 from billing.domain.waiting import Brakes, Standing
+from billing.domain.wallet import LIVE
+from billing.store.columns import listed
 from billing.store.statements import text
 
 CONFIRMING = """(c.status IN ('pending', 'unknown') AND c.parked_at IS NULL
@@ -31,10 +34,10 @@ def standings(
                    AND o.status = 'open' AND (o.period_index, o.change_index)
                        < (i.period_index, i.change_index)) AS older_open,
                EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
-                   AND c.status IN ('in_flight', 'pending', 'unknown')) AS unresolved,
+                   AND {listed("c.status", UNRESOLVED)}) AS unresolved,
                coalesce(i.held_why, (SELECT max(c.held_why) FROM charges c
                    WHERE c.subscription_id = i.subscription_id
-                   AND c.status IN ('in_flight', 'pending', 'unknown'))) AS held_why,
+                   AND {listed("c.status", UNRESOLVED)})) AS held_why,
                EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
                    AND {CONFIRMING}) AS confirming,
                e.stopped_at IS NOT NULL AS stopped, e.stopped_reason,
@@ -76,7 +79,7 @@ def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
                coalesce(least(cancel_at, pause_at, change_at,
                    CASE WHEN status = 'paused' THEN resume_at END) <= {_NOW}, false) AS late,
                (SELECT w.status FROM wallets w WHERE w.customer_id = s.customer_id
-                   AND w.status IN ('pending', 'active', 'unbinding')) AS live_wallet
+                   AND {listed("w.status", LIVE)}) AS live_wallet
         FROM subscriptions s WHERE id = :id
     """)  # noqa: S608 - a constant of ours
     return Outlook(*connection.execute(statement, {"id": subscription_id}).one())
@@ -115,10 +118,10 @@ def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID
                         AND o.status = 'uncollectible'
                     ORDER BY o.period_index, o.change_index LIMIT 1) END),
                EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
-                   AND c.status IN ('in_flight', 'pending', 'unknown')),
+                   AND {listed("c.status", UNRESOLVED)}),
                w.status, coalesce(w.status = 'active' AND w.expires_at > {_NOW}, false)
         FROM invoices i LEFT JOIN wallets w ON w.customer_id = i.customer_id
-            AND w.status IN ('pending', 'active', 'unbinding')
+            AND {listed("w.status", LIVE)}
         WHERE i.id = ANY(:ids) AND i.status IN ('open', 'uncollectible')
     """)  # noqa: S608 - a constant of ours
     rows = connection.execute(statement, {"ids": list(invoice_ids)})

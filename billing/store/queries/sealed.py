@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection
 
+from billing.domain.charge import UNRESOLVED
+from billing.store.columns import listed
 from billing.store.statements import text
 
 # Ids of wallets are drawn, so that a walk along the key from a random place is a random sample;
@@ -22,10 +24,10 @@ _TOKENS = text("""
         SELECT * FROM oldest UNION SELECT * FROM newest
         UNION SELECT * FROM behind UNION SELECT * FROM before) AS tokens
 """)
-_BODIES = text("""
-    SELECT body_sealed FROM charges WHERE status IN ('in_flight', 'pending', 'unknown')
+_BODIES = text(f"""
+    SELECT body_sealed FROM charges WHERE {listed("status", UNRESOLVED)}
         AND body_sealed IS NOT NULL LIMIT :most
-""")
+""")  # noqa: S608 - a constant of ours
 
 
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:

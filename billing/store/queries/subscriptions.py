@@ -2,22 +2,34 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, update
+from sqlalchemy import Connection, insert, update
 
-from billing.domain.subscription import OPENING
+from billing.domain.charge import UNRESOLVED
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.subscription import OPENING, SubscriptionStatus
 from billing.store.columns import listed
+from billing.store.queries.subscription_rows import (
+    Changes,
+    DueSubscription,
+    End,
+    LiveSubscription,
+    NewSubscription,
+    Standing,
+    Subscription,
+)
 from billing.store.rows import as_array, as_json
-from billing.store.selecting import at_most_one, columns
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import SUBSCRIPTIONS
 
 
-def add(connection: Connection, **values: Any) -> None:
+def add(connection: Connection, new: NewSubscription) -> None:
     """Insert a subscription."""
-    connection.execute(insert(SUBSCRIPTIONS).values(**values))
+    pending = SubscriptionStatus.PENDING
+    connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
 
 
 def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
@@ -46,21 +58,20 @@ def lock(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     return list(connection.execute(statement, {"ids": list(ids)}).scalars().all())
 
 
-def lock_one(connection: Connection, subscription_id: UUID) -> RowMapping | None:
+_OF_PLAN = {
+    **{name: f"p.{name}" for name in ("every", "cron", "timezone", "cycles", "catch_up")},
+    "trial": "p.trial", "on_exhausted": "p.on_exhausted", "plan_amount": "p.amount",
+}  # fmt: skip
+_WITH_PLAN = (
+    f"SELECT {columns(Subscription, 's', **_OF_PLAN)} FROM subscriptions s"  # noqa: S608 - a constant of ours
+    " JOIN plans p ON p.code = s.plan_code"
+)
+
+
+def lock_one(connection: Connection, subscription_id: UUID) -> Subscription | None:
     """Lock one subscription and read it with its plan's columns."""
-    statement = text(
-        "SELECT s.*, p.every, p.cron, p.timezone, p.trial, p.cycles, p.retries, p.on_exhausted,"
-        " p.catch_up, p.amount AS plan_amount FROM subscriptions s"
-        " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
-    )
-    return connection.execute(statement, {"id": subscription_id}).mappings().one_or_none()
-
-
-class End(NamedTuple):
-    """When a subscription ended, if it did, and the time zone of its days."""
-
-    ended_at: datetime | None
-    timezone: str
+    statement = text(f"{_WITH_PLAN} WHERE s.id = :id FOR UPDATE OF s")
+    return at_most_one(Subscription, connection.execute(statement, {"id": subscription_id}))
 
 
 _END = text(
@@ -93,38 +104,44 @@ def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
     )
 
 
-def lock_of_customer(connection: Connection, customer_id: str) -> list[RowMapping]:
+def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscription]:
     """Lock every live subscription of a customer."""
     statement = text(
-        "SELECT s.*, p.every, p.cron, p.timezone, p.trial FROM subscriptions s"
-        " JOIN plans p ON p.code = s.plan_code"
-        " WHERE s.customer_id = :customer AND s.ended_at IS NULL ORDER BY s.id FOR UPDATE OF s"
+        f"{_WITH_PLAN} WHERE s.customer_id = :customer AND s.ended_at IS NULL"
+        " ORDER BY s.id FOR UPDATE OF s"
     )
-    return list(connection.execute(statement, {"customer": customer_id}).mappings().all())
+    return every(Subscription, connection.execute(statement, {"customer": customer_id}))
 
 
-def change(connection: Connection, subscription_id: UUID, **values: Any) -> None:
+def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one subscription, whose lock the caller holds."""
     connection.execute(
         update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
     )
 
 
-_OPENED = text("""
+_MOVED = text("""
     UPDATE subscriptions s SET next_period_index = n.next_period_index,
         next_due_at = n.next_due_at, status = n.status, ended_at = n.ended_at,
-        period_amount = n.period_amount
+        period_amount = n.period_amount, trial_left_seconds = n.trial_left_seconds
     FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, next_period_index int,
-        next_due_at timestamptz, status text, ended_at timestamptz, period_amount bigint)
+        next_due_at timestamptz, status text, ended_at timestamptz, period_amount bigint,
+        trial_left_seconds bigint)
     WHERE s.id = ANY(CAST(:keys AS uuid[])) AND s.id = n.key
 """)
 
 
-def change_opened(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Move subscriptions past the opened period; each row has `key` and the columns."""
+def move(connection: Connection, rows: Sequence[Standing]) -> None:
+    """Write where subscriptions stand from now on; nothing else writes a status after the first.
+
+    The caller holds their locks, and has asked `billing.domain.subscription` for each status.
+    """
     if rows:
-        parameters = {"rows": as_json(rows), "keys": as_array(row["key"] for row in rows)}
-        connection.execute(_OPENED, parameters)
+        parameters = {
+            "rows": as_json([row._asdict() for row in rows]),
+            "keys": as_array(row.key for row in rows),
+        }
+        connection.execute(_MOVED, parameters)
 
 
 MAY_OPEN = f"""
@@ -151,58 +168,56 @@ def due_to_open(
     return [(row[0], row[1]) for row in connection.execute(statement, parameters).all()]
 
 
+_DUE = {
+    **{name: f"p.{name}" for name in ("every", "cron", "timezone", "cycles", "catch_up")},
+    "coupon_percent": "k.percent", "coupon_rupiah": "k.rupiah",
+    "extras": "nullif(s.extras, '[]')",
+}  # fmt: skip
+
+
 def lock_due_to_open(
     connection: Connection, ids: Sequence[UUID], now: datetime
-) -> list[dict[str, Any]]:
+) -> list[DueSubscription]:
     """Lock those that are still due and unlocked; read them with plan and coupon.
 
     IS TRUE keeps the planner from looking in the index of due dates for those ids. No lines for one
     invoice are None: an empty list costs as much as all else of a row.
     """
     statement = text(f"""
-        SELECT s.id, s.customer_id, s.status, s.amount, s.anchor_local, s.anchor_index,
-               s.next_period_index, s.next_due_at, s.cancel_at, s.cancel_period, s.pause_at,
-               s.resume_at, s.change_at, s.next_plan_code, s.next_quantity, s.next_amount,
-               nullif(s.extras, '[]') AS extras, s.coupon_code,
-               s.coupon_left, s.period_amount,
-               k.percent AS coupon_percent, k.rupiah AS coupon_rupiah,
-               p.every, p.cron, p.timezone, p.cycles, p.catch_up
+        SELECT {columns(DueSubscription, "s", **_DUE)}
         FROM subscriptions s JOIN plans p ON p.code = s.plan_code
         LEFT JOIN coupons k ON k.code = s.coupon_code
         WHERE s.id = ANY(CAST(:ids AS uuid[])) AND ({_TO_OPEN}) IS TRUE
         ORDER BY s.next_due_at, s.id FOR UPDATE OF s SKIP LOCKED
     """)  # noqa: S608 - a constant of ours
-    found = connection.execute(statement, {"ids": as_array(ids), "now": now})
-    names = list(found.keys())
-    # Opening looks at each column about twice: a dict is twice as quick to ask as a row.
-    return [dict(zip(names, row, strict=True)) for row in found.all()]
+    parameters = {"ids": as_array(ids), "now": now}
+    return every(DueSubscription, connection.execute(statement, parameters))
 
 
 def owing(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     """Find which of these locked subscriptions have an open invoice or unresolved charge."""
     statement = text(
-        "SELECT subscription_id FROM invoices"
-        " WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = 'open'"
+        "SELECT subscription_id FROM invoices"  # noqa: S608 - a constant of ours
+        f" WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND status = '{InvoiceStatus.OPEN}'"
         " UNION SELECT subscription_id FROM charges"
-        " WHERE subscription_id = ANY(CAST(:ids AS uuid[]))"
-        " AND status IN ('in_flight', 'pending', 'unknown')"
+        f" WHERE subscription_id = ANY(CAST(:ids AS uuid[])) AND {listed('status', UNRESOLVED)}"
     )
     return set(connection.execute(statement, {"ids": as_array(ids)}).scalars().all())
 
 
-MAY_END = """
+MAY_END = f"""
     s.cancel_at IS NOT NULL AND s.ended_at IS NULL AND s.held_at IS NULL
-    AND NOT (s.status IN ('trialing', 'active', 'past_due')
+    AND NOT ({listed("s.status", OPENING)}
              AND s.next_due_at IS NOT NULL AND s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.pause_at >= s.cancel_at)
     AND (s.resume_at IS NULL OR s.status <> 'paused' OR s.resume_at >= s.cancel_at)
     AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = s.id
-             AND c.status IN ('in_flight', 'pending', 'unknown') AND c.parked_at IS NULL OFFSET 0)
+             AND {listed("c.status", UNRESOLVED)} AND c.parked_at IS NULL OFFSET 0)
     AND NOT EXISTS (SELECT 1 FROM invoices i WHERE i.subscription_id = s.id
              AND i.status = 'open' AND i.next_attempt_at IS NOT NULL
              AND i.blocked_on IS NULL AND i.reason IS NULL
              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id) OFFSET 0)
-"""
+"""  # noqa: S608 - constants of ours
 """An end that was set for a date waits until what began before it is opened, was tried once, and
 is not unknown any more: neither an outage nor stopped charging turns owed periods into free ones.
 A pause and a return
@@ -267,13 +282,6 @@ def live_of(connection: Connection, customer_id: str) -> int:
     return int(connection.execute(statement, {"customer": customer_id}).scalar_one())
 
 
-class LiveSubscription(NamedTuple):
-    """A subscription that has not ended."""
-
-    id: UUID
-    status: str
-
-
 def live_to_plan(
     connection: Connection, customer_id: str, plan_code: str
 ) -> list[LiveSubscription]:
@@ -286,4 +294,4 @@ def live_to_plan(
         " AND :plan IN (plan_code, next_plan_code) ORDER BY created_at, id"
     )
     found = connection.execute(statement, {"customer": customer_id, "plan": plan_code})
-    return [LiveSubscription(*row) for row in found]
+    return every(LiveSubscription, found)

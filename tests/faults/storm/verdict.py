@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.periods import calendar
-from billing.domain.subscription import OPENING
+from billing.domain.subscription import OPENING, CatchUp
+from billing.domain.terms import PlanTerms
 from billing.services.reading import auditing
 from tests.faults.storm.ledger import SUCCESS, Payment
 from tests.faults.storm.world import World
@@ -207,7 +208,8 @@ def _periods(world: World, records: Records) -> Iterator[str]:
 
 
 def _period_starts(world: World, records: Records, row: Row) -> Iterator[str]:
-    dates = calendar(row, row["anchor_local"])
+    terms = PlanTerms(row["every"], row["cron"], row["timezone"], row["cycles"], CatchUp.ALL)
+    dates = calendar(terms, row["anchor_local"])
     over = row["cycles"] is not None and row["next_period_index"] >= row["cycles"]
     if row["status"] in OPENING and not over:
         following = dates.due(row["next_period_index"] - row["anchor_index"])

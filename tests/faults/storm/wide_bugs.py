@@ -55,7 +55,7 @@ def plans_vanish(_world: World, undo: ExitStack) -> None:
 
     def write(connection: Connection, row: Any, meeting: Meeting, *_rest: Any) -> None:
         if meeting.columns:
-            subscriptions.change(connection, row["id"], **meeting.columns)
+            subscriptions.change(connection, row.id, **meeting.columns)
 
     put(undo, intents, "_write", write)
 
@@ -64,7 +64,7 @@ def pause_takes_the_period_it_ends_with(_world: World, undo: ExitStack) -> None:
     """A pause that ends exactly on a due date leaves out the period which begins there."""
     right = transitions.resumed
 
-    def resumed(row: Mapping[Any, Any], at: datetime) -> Return:
+    def resumed(row: Any, at: datetime) -> Return:
         return right(row, at + timedelta(seconds=1))
 
     put(undo, transitions, "resumed", resumed)

@@ -1,0 +1,193 @@
+"""Terms: what the dates and prices of a subscription are decided from, as decisions see it.
+
+A row that has these fields and more is accepted. It knows no table and no rule.
+"""
+
+from datetime import datetime
+from typing import NamedTuple, Protocol, TypedDict
+from uuid import UUID
+
+from billing.domain.subscription import CatchUp, RefundPolicy
+
+
+class PlanTerms(NamedTuple):
+    """What of a plan decides the due dates of its subscriptions, and how many there are."""
+
+    every: str | None
+    cron: str | None
+    timezone: str
+    cycles: int | None
+    catch_up: CatchUp
+
+
+class Schedule(Protocol):
+    """A plan's words for its due dates: an interval or a cron expression, and a time zone."""
+
+    @property
+    def every(self) -> str | None:
+        """An interval, such as "1 month"."""
+
+    @property
+    def cron(self) -> str | None:
+        """A cron expression, when there is no interval."""
+
+    @property
+    def timezone(self) -> str:
+        """The name of a time zone."""
+
+
+class Offer(Schedule, Protocol):
+    """A plan that a subscription begins with."""
+
+    @property
+    def trial(self) -> str | None:
+        """How long nothing is billed at first."""
+
+
+class Anchored(Schedule, Protocol):
+    """A subscription whose due dates have an anchor, once it has begun."""
+
+    @property
+    def anchor_local(self) -> datetime | None:
+        """The wall time from which periods are counted."""
+
+    @property
+    def anchor_index(self) -> int:
+        """The index of the period that begins at the anchor."""
+
+
+class Ahead(Protocol):
+    """What is planned for the periods of a subscription."""
+
+    @property
+    def cancel_at(self) -> datetime | None:
+        """The planned end."""
+
+    @property
+    def pause_at(self) -> datetime | None:
+        """The planned pause."""
+
+    @property
+    def change_at(self) -> datetime | None:
+        """When the planned change takes effect."""
+
+    @property
+    def next_plan_code(self) -> str | None:
+        """The plan after the planned change."""
+
+    @property
+    def next_quantity(self) -> int | None:
+        """The quantity after the planned change."""
+
+    @property
+    def next_amount(self) -> int | None:
+        """The rupiah per period after the planned change."""
+
+
+class Timeline(Anchored, Ahead, Protocol):
+    """A subscription's next period, and what is planned for its periods."""
+
+    @property
+    def next_period_index(self) -> int:
+        """The index of the first period that has no invoice."""
+
+    @property
+    def next_due_at(self) -> datetime | None:
+        """When that period begins; None when none is to begin."""
+
+    @property
+    def cycles(self) -> int | None:
+        """How many periods there are; None is for ever."""
+
+
+class Pausable(Timeline, Protocol):
+    """A subscription that may go on after a pause."""
+
+    @property
+    def trial_left_seconds(self) -> int | None:
+        """What was left of its trial when the pause began."""
+
+
+class Wished(Protocol):
+    """The start that was asked for."""
+
+    @property
+    def start_at(self) -> datetime | None:
+        """The instant."""
+
+    @property
+    def start_local(self) -> datetime | None:
+        """The wall time, when one was given: inside a spring gap the instant does not tell it."""
+
+    @property
+    def timezone(self) -> str:
+        """The name of the plan's time zone."""
+
+
+class Intents(Ahead, Protocol):
+    """Everything that is planned for a subscription."""
+
+    @property
+    def id(self) -> UUID:
+        """The subscription's."""
+
+    @property
+    def cancel_period(self) -> int | None:
+        """The period that begins where it ends, when that is the end of a period."""
+
+    @property
+    def resume_at(self) -> datetime | None:
+        """The planned return from a pause."""
+
+    @property
+    def coupon_left(self) -> int | None:
+        """For how many invoices its coupon still counts; None is for ever, or no coupon."""
+
+
+class OnAPlan(Intents, Protocol):
+    """Everything that is planned for a subscription, and the plan that it has until then."""
+
+    @property
+    def plan_code(self) -> str:
+        """Its plan."""
+
+
+class Carried(NamedTuple):
+    """What a planned change names: a plan, how many of it, and the rupiah per period."""
+
+    plan_code: str
+    quantity: int
+    amount: int
+
+
+class Columns(TypedDict, total=False):
+    """The columns of a subscription in which its intents are written."""
+
+    cancel_at: datetime | None
+    cancel_period: int | None
+    cancel_refund: RefundPolicy | None
+    cancel_unbind: bool
+    pause_at: datetime | None
+    pause_period: int | None
+    resume_at: datetime | None
+    change_at: datetime | None
+    change_period: int | None
+    next_plan_code: str | None
+    next_quantity: int | None
+    next_amount: int | None
+    coupon_code: str | None
+    coupon_left: int | None
+
+
+NO_CANCEL: Columns = {
+    "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
+}  # fmt: skip
+NO_CHANGE: Columns = {
+    "change_at": None, "change_period": None, "next_plan_code": None, "next_quantity": None,
+    "next_amount": None,
+}  # fmt: skip
+
+
+def is_last_cycle(cycles: int | None, next_period_index: int) -> bool:
+    """Whether a term of so many periods has no further one; None is for ever."""
+    return cycles is not None and next_period_index >= cycles
