@@ -94,8 +94,8 @@ def changed(known: Facts, **what: Any) -> Facts:
     return Facts(**dict(zip(_NAMES, _VALUES(known), strict=True)) | what)
 
 
-def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
-    """Return the facts after a decision is written."""
+def moved(known: Facts, decision: Decision) -> tuple[SubscriptionStatus, InvoiceStatus]:
+    """Return the statuses of subscription and invoice after a decision; raises when impossible."""
     status = known.subscription_status
     if decision.move is not None and not decision.gives_up:
         status = subscription.advance(status, decision.move)
@@ -104,6 +104,12 @@ def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
         invoice = InvoiceStatus.PAID
     elif decision.gives_up:
         invoice = InvoiceStatus.UNCOLLECTIBLE
+    return status, invoice
+
+
+def applied(known: Facts, decision: Decision, now: datetime) -> Facts:
+    """Return the facts after a decision is written."""
+    status, invoice = moved(known, decision)
     return changed(
         known,
         charge_status=decision.status,
