@@ -41,9 +41,12 @@ class Shown:
         return None
 
 
+PAPERS = ("README", "CHANGELOG", "CONTRIBUTING", "DECISIONS", "SECURITY")
+
+
 def pages() -> Iterator[tuple[str, str]]:
     """The name and the text of each page that people read to use or change the engine."""
-    papers = (ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))
+    papers = (ROOT / f"{name}.md" for name in PAPERS)
     for path in (*papers, *sorted(ROOT.glob("docs/*.md"))):
         yield str(path.relative_to(ROOT)), path.read_text()
 
