@@ -32,6 +32,7 @@ from billing.cli import (
     invoice,
     options,
     plan,
+    refund,
     refunds,
     refusals,
     schedule,
@@ -97,7 +98,7 @@ app.command("subscribe", epilog=subscription.SUBSCRIBE)(subscription.subscribe)
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(charge.app, name="charge")
-app.command("refund", epilog=invoice.REFUND)(invoice.refund)
+app.command("refund", epilog=refund.EXAMPLE)(refund.refund)
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(coupon.app, name="coupon")
 app.add_typer(credit.app, name="credit")

@@ -1,7 +1,6 @@
-"""`billing invoice` and `billing refund`: invoices, retries and refunds."""
+"""`billing invoice`: list invoices, retry one or make it void."""
 
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any
 
 import typer
 
@@ -9,16 +8,7 @@ from billing.cli import arguments, charge, engine, options, output
 from billing.domain import ways_out
 from billing.domain.invoice import InvoiceStatus
 
-if TYPE_CHECKING:
-    from billing.domain.events import Actor
-
 app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
-REFUND = "\n\n".join(
-    (
-        options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
-        ways_out.told(ways_out.REFUND),
-    )
-)
 Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
 COLUMNS = (
     "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
@@ -104,54 +94,6 @@ def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Js
         operations.void_invoice(context, wanted, by)
         found = read_models.invoice(context.database, wanted)
     output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
-
-
-def refund(
-    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="Id of the paid invoice.")],
-    amount: Annotated[
-        str | None,
-        typer.Option(
-            "--amount",
-            metavar="RUPIAH",
-            help="Amount to refund; default: everything not yet refunded.",
-        ),
-    ] = None,
-    reason: options.Reason = None,
-    *,
-    again: Annotated[
-        bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
-    ] = False,
-    as_json: options.Json = False,
-) -> None:
-    """Refund a paid invoice, in full or in part."""
-    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
-    if again:
-        arguments.not_both("--again", amount=amount)
-        _send_again(wanted, by, as_json=as_json)
-        return
-    rupiah = None if amount is None else arguments.amount(amount)
-    with engine.engine() as context:
-        from billing.services.money import refunding
-        from billing.services.reading import read_models
-
-        made = refunding.refund_invoice(context, wanted, rupiah, by)
-        found = read_models.refund(context.database, UUID(made["refund"]))
-
-    def people() -> None:
-        back = output.written("amount", found["amount"])
-        output.say(f"{back} will be refunded; see: billing invoice show {wanted}")
-
-    output.answer(found, as_json=as_json, people=people)
-
-
-def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
-    with engine.engine() as context:
-        from billing.services.money import refunding
-        from billing.services.reading import read_models
-
-        count = refunding.send_again(context, wanted, by)
-        found = read_models.invoice(context.database, wanted)["refunds"]
-    output.answer(found, as_json=as_json, people=lambda: output.say(f"retrying {count} refund(s)"))
 
 
 def _people(found: dict[str, Any]) -> None:
