@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
-from billing.domain.refund import RETURNED, TRIES_MAX
+from billing.domain.refund import RETURNED, TRIES_MAX, UNSETTLED
 from billing.store.columns import listed
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -55,7 +55,7 @@ class Count(NamedTuple):
 
 
 _UNRESOLVED = listed("status", UNRESOLVED)
-_UNSETTLED = "status IN ('requested', 'in_flight', 'unknown')"
+_UNSETTLED = listed("status", UNSETTLED)
 
 _HELD = f"""
     SELECT 'subscription' AS kind, CAST(id AS text) AS id, customer_id AS customer,

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping
 
 from billing.domain.charge import UNRESOLVED
+from billing.domain.refund import RETURNED, UNSETTLED
 from billing.domain.wallet import LIVE
 from billing.store.columns import listed
 from billing.store.queries.prospects import CONFIRMING
@@ -53,19 +54,19 @@ FROM subscriptions s JOIN plans p ON p.code = s.plan_code LEFT JOIN LATERAL (
     ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1
 ) AS w ON true"""  # noqa: S608 - a constant of ours
 
-_INVOICES = """
+_INVOICES = f"""
 SELECT i.id, i.subscription_id AS subscription, i.customer_id AS customer, i.period_index,
        i.change_index, i.period_start, i.period_end, i.amount, i.credited, i.lines,
        i.amount_refunded,
        (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) FROM refunds r WHERE r.invoice_id = i.id
-        AND r.status IN ('requested', 'in_flight', 'unknown')) AS amount_refunding,
+        AND {listed("r.status", UNSETTLED)}) AS amount_refunding,
        i.status, i.next_attempt_at, i.blocked_on, i.shortfall, i.reason,
        i.first_failed_at, i.created_at, i.paid_at, i.closed_at, i.reopened_at, i.held_at,
        i.held_why, i.steps_short, i.step_deadline_at, i.planned_at,
        p.retries, p.retries_for, p.declines_max,
        p.attempts_max, p.days_max, p.timezone
 FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
-JOIN plans p ON p.code = s.plan_code"""
+JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - a constant of ours
 
 _CHARGES = f"""
 SELECT c.id, c.invoice_id AS invoice, c.subscription_id AS subscription,
@@ -82,7 +83,7 @@ FROM charges c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code
 CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returned FROM refunds r
-    WHERE r.charge_id = c.id AND r.status IN ('succeeded', 'returned_elsewhere')) AS b"""  # noqa: S608 - a constant of ours
+    WHERE r.charge_id = c.id AND {listed("r.status", RETURNED)}) AS b"""  # noqa: S608 - a constant of ours
 
 _REFUNDS = """
 SELECT r.id, r.charge_id AS charge, r.invoice_id AS invoice, r.customer_id AS customer, r.amount,
@@ -105,11 +106,11 @@ CROSS JOIN LATERAL (
     FROM charges WHERE invoice_id = i.id) AS c
 CROSS JOIN LATERAL (
     SELECT CAST(coalesce(sum(amount) FILTER (
-               WHERE status IN ('succeeded', 'returned_elsewhere')), 0) AS bigint) AS returned,
+               WHERE {listed("status", RETURNED)}), 0) AS bigint) AS returned,
            count(*) FILTER (WHERE status IN ('in_flight', 'unknown') OR parked_at IS NOT NULL
                OR status = 'unreturned') AS unresolved,
            CAST(coalesce(sum(amount) FILTER (
-               WHERE status IN ('requested', 'in_flight', 'unknown')), 0) AS bigint) AS on_its_way
+               WHERE {listed("status", UNSETTLED)}), 0) AS bigint) AS on_its_way
     FROM refunds WHERE invoice_id = i.id) AS r
 WHERE s.customer_id = :customer"""  # noqa: S608 - a constant of ours
 

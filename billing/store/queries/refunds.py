@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, update
 
 from billing.domain.conservation import Part
-from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
+from billing.store.columns import listed
 from billing.store.rows import as_array
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
@@ -189,7 +190,7 @@ _WAITING = text(f"""
         SELECT 'parked' AS kind, id, customer_id, invoice_id, amount, status, parked_at AS since,
                coalesce(message, 'nobody can tell whether it was paid') AS cause,
                'billing refunds retry ' || id AS command
-        FROM refunds WHERE parked_at IS NOT NULL AND status IN ('requested', 'in_flight', 'unknown')
+        FROM refunds WHERE parked_at IS NOT NULL AND {listed("status", UNSETTLED)}
         UNION ALL
         SELECT 'unreturned', id, customer_id, invoice_id, amount, status, settled_at,
                'declined' || coalesce(': ' || code, '') || '; the money must go back (' || purpose

@@ -8,9 +8,16 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.charge import UNRESOLVED
+from billing.domain.refund import UNSETTLED
+from billing.domain.wallet import LIVE
+from billing.store.columns import listed
 from billing.store.rows import as_array
 from billing.store.statements import text
 from billing.store.tables import WALLETS
+
+_LIVE = listed("status", LIVE)
+_UNRESOLVED, _UNSETTLED = listed("status", UNRESOLVED), listed("status", UNSETTLED)
 
 
 def add(connection: Connection, **values: Any) -> bool:
@@ -44,8 +51,7 @@ def change(connection: Connection, wallet_id: UUID, **values: Any) -> None:
 def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
     """Read the customer's pending, active or unbinding wallet."""
     statement = text(
-        "SELECT * FROM wallets WHERE customer_id = :customer"
-        " AND status IN ('pending', 'active', 'unbinding')"
+        f"SELECT * FROM wallets WHERE customer_id = :customer AND {_LIVE}"  # noqa: S608 - a constant of ours
     )
     return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
 
@@ -56,8 +62,8 @@ def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
     A link that failed later does not hide the token of a wallet that expired.
     """
     statement = text(
-        "SELECT * FROM wallets WHERE customer_id = :customer ORDER BY"
-        " (status IN ('pending', 'active', 'unbinding')) DESC, token_sealed IS NOT NULL DESC,"
+        "SELECT * FROM wallets WHERE customer_id = :customer ORDER BY"  # noqa: S608 - a constant of ours
+        f" ({_LIVE}) DESC, token_sealed IS NOT NULL DESC,"
         " created_at DESC LIMIT 1"
     )
     return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
@@ -77,8 +83,8 @@ def other_holder(
 ) -> str | None:
     """Find another customer whose live wallet has this token."""
     statement = text(
-        "SELECT customer_id FROM wallets WHERE token_hash = ANY(:hashes)"
-        " AND customer_id <> :customer AND status IN ('pending', 'active', 'unbinding') LIMIT 1"
+        "SELECT customer_id FROM wallets WHERE token_hash = ANY(:hashes)"  # noqa: S608 - a constant of ours
+        f" AND customer_id <> :customer AND {_LIVE} LIMIT 1"
     )
     parameters = {"hashes": list(token_hashes), "customer": customer_id}
     return connection.execute(statement, parameters).scalar_one_or_none()
@@ -152,28 +158,28 @@ def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
 
 def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
     """Count what must be finished before the customer's token is deleted."""
-    statement = text("""
+    statement = text(f"""
         SELECT (SELECT count(*) FROM charges WHERE customer_id = :customer
-                AND (status IN ('in_flight', 'pending', 'unknown')
+                AND ({_UNRESOLVED}
                      OR status = 'unsent' AND next_check_at IS NOT NULL)) AS unresolved_charges,
                (SELECT count(*) FROM refunds WHERE customer_id = :customer
-                AND status IN ('requested', 'in_flight', 'unknown')
+                AND {_UNSETTLED}
                 AND parked_at IS NULL) AS unsettled_refunds
-    """)
+    """)  # noqa: S608 - a constant of ours
     row = connection.execute(statement, {"customer": customer_id}).mappings().one()
     return {name: int(count) for name, count in row.items() if count}
 
 
 def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) -> datetime | None:
     """Read when an obstacle to unlinking moves next; `soon` if it is in flight."""
-    statement = text("""
+    statement = text(f"""
         SELECT min(CASE status WHEN 'in_flight' THEN :soon ELSE at END) FROM (
             SELECT status, next_check_at AS at FROM charges WHERE customer_id = :customer
-                AND (status IN ('in_flight', 'pending', 'unknown')
+                AND ({_UNRESOLVED}
                      OR status = 'unsent' AND next_check_at IS NOT NULL)
             UNION ALL SELECT status, next_attempt_at FROM refunds WHERE customer_id = :customer
-                AND status IN ('requested', 'in_flight', 'unknown')) AS obstacles
-    """)
+                AND {_UNSETTLED}) AS obstacles
+    """)  # noqa: S608 - a constant of ours
     parameters = {"customer": customer_id, "soon": soon}
     moves_at: datetime | None = connection.execute(statement, parameters).scalar_one()
     return moves_at
