@@ -43,7 +43,7 @@ _NO_RETRIES, _NO_CHARGES = Policy(), History()
 class Facts:
     """What is on record about a charge when news of it arrives.
 
-    Of one that succeeded the first are enough; whatever else may have happened asks for all.
+    Of one that succeeded the first are enough; any other outcome needs all.
     """
 
     charge_status: ChargeStatus

@@ -233,7 +233,7 @@ def resumed(row: Pausable, at: datetime) -> Return:
     return Return(Place(index, dates.due(index - row.anchor_index)), index)
 
 
-def begun_anew(row: Pausable, at: datetime) -> Return:
+def begun_from_now(row: Pausable, at: datetime) -> Return:
     """Where a subscription goes on whose next period is to begin at `at`, its new anchor."""
     returned = resumed(row, at)
     if returned.place is None:

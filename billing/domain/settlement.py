@@ -1,7 +1,7 @@
 """What an outcome does to a charge, its invoice and its subscription: one pure decision.
 
 The same decision settles a live answer, a status query and an operator's word. It knows no
-rows and no gateway: facts in, a `Decision` out, and whoever calls it writes that down in one
+rows and no gateway: facts in, a `Decision` out, and the caller writes that down in one
 transaction.
 """
 
@@ -137,7 +137,7 @@ def _declined(
     # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
     # when the gateway has declined the charge before.
     if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):
-        # The token needs the customer, whatever the payment failed for.
+        # The token needs the customer, for any cause of the failure.
         outcome = Declined(Fault.WALLET, "token_expired", is_signed=outcome.is_signed)
     elif facts.suspected is not None and source is Source.STATUS:
         is_signed = outcome.is_signed or doubts.is_suspected(facts)

@@ -184,14 +184,14 @@ def _version(folder: Path) -> int:
         version = (folder / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
         raise NotConfigured(
-            f"{folder} holds no PostgreSQL data; move it away to begin anew"
+            f"{folder} holds no PostgreSQL data; move it away to start with an empty database"
         ) from None
     except PermissionError:
         raise NotConfigured(f"{folder} belongs to another user; set BILLING_HOME") from None
     if not version.isdecimal() or int(version) not in _POSTGRES:
         raise NotConfigured(
             f"{folder} was made by PostgreSQL {version}, the embedded ones are "
-            f"{' and '.join(map(str, _POSTGRES))}; move it away to begin anew"
+            f"{' and '.join(map(str, _POSTGRES))}; move it away to start with an empty database"
         )
     return int(version)
 

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
+from billing.services.money import crediting
 from billing.services.operating.isolation import Kind
 from billing.services.subscriptions import canceling, pausing
 from tests.integration.engine import START, Engine
@@ -114,3 +115,27 @@ def test_a_cancellation_that_is_overdue_ends_on_its_own_date_when_dunning_gives_
     assert skipped(engine) == []
     [row] = engine.rows("SELECT ended_at FROM subscriptions")
     assert row["ended_at"] == START + 7 * DAY
+
+
+@pytest.mark.parametrize(
+    ("on_exhausted", "overdue"),
+    [("pause", "pause_at"), ("unpaid", "pause_at"), ("pause", "cancel_at")],
+)
+def test_paid_days_are_credited_from_the_overdue_date_on(
+    engine: Engine, weekly: tuple[str, UUID], overdue: str
+) -> None:
+    """Credit paid the second week; its pause or end was due a day before dunning gave up."""
+    customer, subscription = weekly
+    crediting.grant(engine.context, customer, 50_000, Actor("operator", "sorry"))
+    engine.set_clock(START + 7 * DAY)
+    engine.tick(["ticks.open_periods"])
+    assert [row["status"] for row in engine.invoices(subscription)] == ["open", "paid"]
+    engine.execute(f"UPDATE subscriptions SET {overdue} = :at", at=START + 9 * DAY)
+    engine.set_clock(START + 12 * DAY)
+    engine.tick(["ticks.sweep_charges"])
+    engine.set_clock(engine.now + 10 * MINUTE)
+    engine.tick(["ticks.reconcile"])
+
+    returned = engine.one("SELECT sum(returned) FROM credit_uses")
+    assert returned == 35_714, "five of seven days, not two"
+    engine.run()

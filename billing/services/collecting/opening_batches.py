@@ -118,8 +118,8 @@ def _open(context: Context, place: Place, until: float, most: int) -> _Reached:
     opened = 0
     while True:
         with context.database.transaction() as connection:
-            # Listed many at a time: whoever looks for the next few in the index of due dates
-            # walks over all that were moved on since it was tidied up.
+            # Listed many at a time: a search for the next few in the index of due dates reads
+            # all entries that were moved on since the last vacuum.
             due = subscriptions.due_to_open(connection, context.clock.now(), place, most)
         listed = _open_listed(context, [subscription for _at, subscription in due], until)
         opened += listed.invoices

@@ -46,7 +46,7 @@ class Claimed:
 
 
 class Claims:
-    """What a worker claims: the invoices of its message, then for a time whatever is due.
+    """What a worker claims: the invoices of its message, then for a time all that is due.
 
     In portions, each on demand, so that no charge waits long for its call. Of each portion the
     invoices that were never charged come first; the others are checked, and follow.

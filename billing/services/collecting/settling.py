@@ -1,4 +1,4 @@
-"""Settling: the one place that writes the outcome of a charge, whatever its source.
+"""Settling: the one place that writes the outcome of a charge, from any source.
 
 A live answer, a status query and an operator's decision use the same decision and the same
 transaction. Settling the same outcome twice changes nothing the second time.

@@ -82,18 +82,18 @@ def give_up(
         step = SubscriptionMove.COMPLETE
     if step not in subscription.TRANSITIONS[row.status]:
         return
+    at = now
+    if step in {SubscriptionMove.PAUSE, SubscriptionMove.MARK_UNPAID}:
+        # An end or a pause that is overdue came first: no day was served after it.
+        at = min(each for each in (now, row.pause_at, row.cancel_at) if each is not None)
     if step is not SubscriptionMove.COMPLETE:
-        running = invoices.current_of(connection, subscription_id, now)
-        if running is not None and running.status == InvoiceStatus.PAID:
-            proration.give_unused(connection, row, now, SCHEDULER, reason)
+        current = invoices.current_of(connection, subscription_id, at)
+        if current is not None and current.status == InvoiceStatus.PAID:
+            proration.give_unused(connection, row, at, now, SCHEDULER, reason)
     if step is SubscriptionMove.CANCEL:
         covered = [_given_up(each, now) for each in given_up]
         place = zone_of(row)
         unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
-    at = now
-    if step in {SubscriptionMove.PAUSE, SubscriptionMove.MARK_UNPAID}:
-        # An end or a pause that is overdue came first: no period began after it.
-        at = min(each for each in (now, row.pause_at, row.cancel_at) if each is not None)
     transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
 
 

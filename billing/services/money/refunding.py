@@ -134,7 +134,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 def send_due(context: Context, refund_id: UUID) -> None:
     """Send or query one refund if it is still due, and record the outcome.
 
-    One of which that fails is held. Whatever was sent goes out again under the same Request-Id.
+    One of which that fails is held. A refund that was sent is sent again under the same Request-Id.
     """
     isolation.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
 
@@ -182,7 +182,7 @@ def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
         if status is RefundStatus.REQUESTED:
             return _taken_to_send(connection, row, now)
         if status is RefundStatus.IN_FLIGHT:
-            # Whoever sent it is gone; what became of it is not known.
+            # The process that sent it has ended; the outcome is not known.
             status = refund.advance(status, RefundMove.LOSE_SIGHT)
         refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
         return _Question(refund_id, row.gateway_number, row.amount, status, row.tries, row.waits)

@@ -168,15 +168,15 @@ def _go_on(
     """Resume now, or as of the planned date."""
     trial = row.trial_left_seconds is not None
     _check(row, SubscriptionMove.RESUME)
-    anew = start == NOW and not trial and _may_begin_anew(connection, row, now)
+    from_now = start == NOW and not trial and _may_begin_now(connection, row, now)
     action = Action.RESUME_DUE if as_of is not None else Action.RESUME
-    if anew:
+    if from_now:
         action = Action.RESUME_FROM_NOW
         proration.cut(connection, row, now, by, "resumed with a new period")
     transitions.move(
         connection, row.id,
         SubscriptionMove.RESUME_TRIAL if trial else SubscriptionMove.RESUME,
-        now, by, action=action, at=as_of, anew=anew,
+        now, by, action=action, at=as_of, from_now=from_now,
     )  # fmt: skip
     owed = invoices.open_of(connection, row.id)
     fresh = _locked(connection, row.id)
@@ -187,7 +187,7 @@ def _go_on(
     return _locked(connection, row.id).status
 
 
-def _may_begin_anew(connection: Connection, row: Subscription, now: datetime) -> bool:
+def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> bool:
     """Whether a new period may begin now; not right after one has begun.
 
     Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid, or

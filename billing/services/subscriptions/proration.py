@@ -43,29 +43,34 @@ def unused(
 
 def cut(connection: Connection, row: Subscription, at: datetime, by: Actor, why: str) -> int:
     """End the current period at an instant, and return the rupiah of its unused days."""
-    credited = give_unused(connection, row, at, by, why)
+    credited = give_unused(connection, row, at, at, by, why)
     invoices.cut_short(connection, row.id, at)
     return credited
 
 
 def give_unused(
-    connection: Connection, row: Subscription, at: datetime, by: Actor, why: str
+    connection: Connection,
+    row: Subscription,
+    used_until: datetime,
+    now: datetime,
+    by: Actor,
+    why: str,
 ) -> int:
-    """Credit the paid unused days of the current period; return the rupiah.
+    """Credit the paid days that follow `used_until` in its period; return the rupiah.
 
     Afterwards its days have no value. An uncollectible invoice of the period becomes void:
     it would be for days that were not served.
     """
-    current = invoices.current_of(connection, row.id, at)
+    current = invoices.current_of(connection, row.id, used_until)
     if current is None:
         return 0
-    left = unused(connection, row, current, at)
-    credited = give(connection, row, current, left, left.worth, why, by, at)
+    left = unused(connection, row, current, used_until)
+    credited = give(connection, row, current, left, left.worth, why, by, now)
     of_it = invoices.of_period(connection, row.id, current.period_index)
     given_up = [
         each.invoice for each in of_it if each.invoice.status is InvoiceStatus.UNCOLLECTIBLE
     ]
-    transitions.close_all(connection, given_up, InvoiceStatus.VOID, why, by, at)
+    transitions.close_all(connection, given_up, InvoiceStatus.VOID, why, by, now)
     subscriptions.change(connection, row.id, period_amount=0)
     return credited
 

@@ -15,7 +15,7 @@ from billing.domain.dunning import Cap
 from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
-from billing.domain.periods import Return, begun_anew, dates_of, resumed
+from billing.domain.periods import Return, begun_from_now, dates_of, resumed
 from billing.domain.subscription import (
     Skipped,
     SubscriptionMove,
@@ -48,12 +48,12 @@ def move(
     *,
     action: Action | None = None,
     at: datetime | None = None,
-    anew: bool = False,
+    from_now: bool = False,
 ) -> None:
     """Move a subscription, whose lock the caller holds, and its schedule with it.
 
     `at` is the instant as of which it moves, when that is not now; `action` is what planned
-    intents meet, when that does not follow from the step. With `anew`, the next period begins
+    intents meet, when that does not follow from the step. With `from_now`, the next period begins
     at that instant, which becomes the anchor.
     """
     row = subscriptions.lock_one(connection, subscription_id)
@@ -68,7 +68,7 @@ def move(
     elif after not in subscription.OPENING:
         new = _stopped(connection, row, new, at, now, by)
     elif before not in subscription.OPENING:
-        returned = begun_anew(row, at) if anew else resumed(row, at)
+        returned = begun_from_now(row, at) if from_now else resumed(row, at)
         starts = returned.place
         new, values = _going_on(connection, row, new, returned, now, by)
     met = _as_it_will_stand(row, new, values)

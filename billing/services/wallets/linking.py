@@ -213,7 +213,7 @@ def expire_due(context: Context, limit: int) -> int:
         due = wallets.expiring(connection, now, limit)
 
     def expire(wallet_id: UUID) -> None:
-        # One at a time: whoever holds several wallets may take them in another order.
+        # One at a time: a transaction that locks several wallets may take them in another order.
         with context.database.transaction() as connection:
             transitions.lose_wallet(connection, wallet_id, now, "the token has expired")
 

@@ -87,7 +87,7 @@ def lease_due(
 def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     """Lock due invoices that are neither leased nor locked, earliest date first.
 
-    The subscription is locked after its invoice here: whoever does that may wait for no lock.
+    The subscription is locked after its invoice here: such a statement may wait for no lock.
     """
     statement = text(
         "SELECT id FROM invoices WHERE next_attempt_at <= :now AND held_at IS NULL"

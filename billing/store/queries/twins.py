@@ -1,7 +1,7 @@
 """Statements about twins: subscriptions of one customer to one plan, and what each charged.
 
-An invoice is for the plan that its subscription had when it was opened, whatever plan that one
-has now: the money moved for that. The events say which plan it was.
+An invoice is for the plan that its subscription had when it was opened, not for the one
+that it has now: the money moved for the former. The events say which plan it was.
 """
 
 from typing import NamedTuple
