@@ -18,7 +18,9 @@ from tests.faults.siege.verdict import Verdict, judge
 
 FIRST = datetime.fromisoformat("2026-02-15T09:00:00+07:00")
 """The first month; the others follow on the same day, for no month is without a 15th."""
-MONTH_ENDS, DAY = timedelta(days=27), timedelta(days=1)
+MONTH_ENDS = timedelta(days=27)
+LINKING_AT = (timedelta(days=11), timedelta(days=18), timedelta(days=26))
+"""When wallets are linked anew in the last month, counted from its first day."""
 RUNGS = (
     timedelta(seconds=61),
     timedelta(minutes=5),
@@ -163,8 +165,9 @@ class Siege:
             ground.forget_leases()
         last = FIRST.replace(month=FIRST.month + self.size.months - 1)
         try:
-            ground.until(last + MONTH_ENDS - DAY)
-            self.people.link_again()
+            for step in LINKING_AT:
+                ground.until(last + step)
+                self.people.link_again()
             ground.until(last + MONTH_ENDS)
         except test_clock.NothingMoves as stuck:
             self.say(f"stuck: {stuck}")  # the verdict tells what
