@@ -11,9 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from billing.cli import (
@@ -146,10 +148,15 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@cache
+def _program() -> TyperGroup:
+    return typer.main.get_group(app)
+
+
 def _command(words: Sequence[str]) -> int:
     if any(not word.isascii() and word != word.encode(errors="replace").decode() for word in words):
         raise InvalidValue("the arguments are not all UTF-8 text")
-    command = typer.main.get_command(app)
+    command = _program()
     try:
         code = command.main(list(words), prog_name=usage.PROGRAM, standalone_mode=False)
     except SystemExit as end:

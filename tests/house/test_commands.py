@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import typer
 from typer.core import TyperCommand, TyperGroup
 
 from billing import cli
@@ -30,7 +29,7 @@ def groups() -> Iterator[tuple[str, ...]]:
 
 def epilogs(command: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """Each command with the end of its help."""
-    command = command or typer.main.get_command(cli.app)
+    command = command or cli._program()
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
             yield from epilogs(inner, (*words, name))

@@ -2,9 +2,11 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import typer
 from typer.core import TyperGroup
@@ -32,8 +34,13 @@ def modules(*folders: str) -> Iterator[Module]:
     """Every Python file below these folders."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            text = path.read_text()
-            yield Module(str(path.relative_to(ROOT)), text, ast.parse(text))
+            yield _parsed(path)
+
+
+@cache
+def _parsed(path: Path) -> Module:
+    text = path.read_text()
+    return Module(str(path.relative_to(ROOT)), text, ast.parse(text))
 
 
 def tracked_texts() -> Iterator[tuple[str, str]]:
@@ -47,9 +54,10 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
             yield name, path.read_bytes().decode(errors="replace")
 
 
-def commands() -> dict[tuple[str, ...], set[str]]:
+@cache
+def commands() -> Mapping[tuple[str, ...], set[str]]:
     """The words of each `billing` command, and the options it takes."""
-    return dict(_commands(typer.main.get_command(app), ()))
+    return MappingProxyType(dict(_commands(typer.main.get_command(app), ())))
 
 
 def _commands(

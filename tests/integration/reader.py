@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import make_url
 
-_NAMED = re.compile(r"(?<!:):(\w+)")
+_NAMED = re.compile(r"(?<![:\w]):(\w+)")  # as SQLAlchemy finds them
 
 
 class Reader:
