@@ -1,6 +1,6 @@
 """Starting: begin a pending subscription once its customer has a wallet.
 
-The caller holds the subscription's lock. It knows nothing of how a wallet is linked.
+The caller holds the subscription's lock. How a wallet is linked is not known here.
 """
 
 from datetime import datetime

@@ -67,7 +67,7 @@ def unbind(
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
             close(connection, row, status, by.reason or "unbound before it was linked", now)
         elif row is not None and row["status"] == WalletStatus.UNBINDING:
-            # A person who asks again does not wait for the next of ever longer waits.
+            # A repeated request by an operator does not wait for the next automatic attempt.
             wallets.change(
                 connection, row["id"], next_attempt_at=now, leased_until=None, tries=0,
                 held_at=None, held_why=None,
