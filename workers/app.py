@@ -29,7 +29,7 @@ from workers import broker
 
 SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 GARBAGE_THRESHOLD = 50_000
-"""Rows are many dicts without cycles; garbage collection took a quarter of opening's time."""
+"""Rows are many dicts without cycles; collecting garbage took a quarter of opening's time."""
 
 broker.install()
 

@@ -53,8 +53,8 @@ class Unsent:
     """
     Nothing was sent, or an answer says that the body was not read.
 
-    `by_answer` is true for the second. Such an answer is not proof that no money moved: a proxy
-    may have forwarded an earlier copy of the same request.
+    `by_answer` is true for the second. This answer does not prove that no money moved: a proxy may
+    have forwarded an earlier copy of the same request.
     """
 
     reason: str

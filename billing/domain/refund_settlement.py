@@ -27,7 +27,7 @@ CONFIRM_DECLINE_AFTER = timedelta(seconds=60)
 """DOKU, Check Status: wait 60 seconds. A decline is queried after this wait."""
 SENT_AGAIN_WAITS_MAX = len(refund.TRY_AFTER)
 """An unknown refund is sent again within half a day only: how long the gateway remembers a
-Request-Id is not documented. After that it is queried once more, and then parked."""
+Request-Id is not documented. After that it is queried one more time, and then parked."""
 
 
 @dataclass(frozen=True, slots=True)

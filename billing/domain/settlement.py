@@ -1,8 +1,7 @@
 """Settlement: one pure decision what an outcome does to charge, invoice and subscription.
 
 The same decision settles a live answer, a status query and an operator's decision. Rows and the
-gateway are not known here: facts come in, a `Decision` goes out, and the caller writes it in one
-transaction.
+gateway are not known here: the caller passes facts, and writes the `Decision` in one transaction.
 """
 
 from dataclasses import replace
@@ -221,7 +220,7 @@ def _suspected(
 def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: str) -> Decision:
     """Record the first answer that there is no payment, and query again before `would` is done.
 
-    The breaker counts it once, now: a group of such answers must be counted before one is believed.
+    The breaker counts it once, now: many of these answers must be counted before one is believed.
     """
     seen_at = facts.failed_seen_at or now
     is_for_good = would.gives_up or would.wallet_lost

@@ -55,7 +55,7 @@ class CatchUp(StrEnum):
 
 
 class Skipped(StrEnum):
-    """Why a period was not billed; every unbilled period has such a reason recorded."""
+    """Why a period was not billed; the reason is recorded for every unbilled period."""
 
     PAUSED = "paused"
     UNPAID = "unpaid"

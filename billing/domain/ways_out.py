@@ -56,7 +56,7 @@ class Way(NamedTuple):
         return self._replace(command=" ".join(filled))
 
     def among(self, facts: Facts) -> "Way | None":
-        """Return the command with the date from which it is accepted; None without such a date."""
+        """Return the command with the date from which it is accepted; None if that is unknown."""
         met = True if self.need is None else facts.get(self.need, False)
         if isinstance(met, datetime):
             return self._replace(from_at=met)

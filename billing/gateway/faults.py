@@ -12,7 +12,7 @@ from billing.domain.outcomes import Fault
 from billing.gateway.envelopes import Complaint, fold
 
 # DOKU, SNAP error page: 403 or 401, two digits for the service, two for the case. These numbers are
-# for a similar DOKU product; case 14 is from another SNAP gateway.
+# for a similar service of DOKU; case 14 is from another SNAP gateway.
 _SNAP = re.compile(r"(40[13])[0-9]{2}([0-9]{2})")
 _SNAP_CASES = {
     ("403", "02"): Fault.LIMIT,  # amount limit

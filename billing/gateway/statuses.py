@@ -22,8 +22,9 @@ from billing.gateway.envelopes import Block, Envelope, block, complaint, fold, p
 from billing.gateway.refusals import Answer, odd_status, unsettled
 from billing.gateway.trust import NO_SUCH_ORDER, Ending, Trust, ending
 
-# REFUNDED: the money had moved; the refund is recorded separately. VOIDED, REVERSED, CANCELLED and
-# TIMEOUT are omitted on purpose: only an operator may settle a charge with one of these.
+# `REFUNDED`: the money had moved; the refund is recorded separately. `VOIDED`, `REVERSED`,
+# `CANCELLED` and `TIMEOUT` are omitted on purpose: only an operator may settle a charge with one of
+# these.
 _OUTCOMES: dict[str, StatusOutcome] = {
     "success": Succeeded(),
     "refunded": Succeeded(is_refunded=True),

@@ -1,9 +1,9 @@
 """Back-pressure: limit how fast all workers together call the gateway.
 
 When the gateway refuses requests or cannot be reached, all workers pause, longer each time; after a
-pause, single charges probe the gateway until it answers. A contract may also limit the charges per
-second. Both limits are kept in PostgreSQL, in real time: Redis may lose its data, and workers do
-not share memory.
+pause, single charges probe the gateway until it answers. DOKU may also allow only a number of
+charges per second. Both limits are kept in PostgreSQL, in real time: Redis may lose its data, and
+workers do not share memory.
 """
 
 import re

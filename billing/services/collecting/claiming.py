@@ -124,7 +124,7 @@ def _committed(
 ) -> T | None:
     """Run a transaction; when it would exceed the hour's limit, stop charging and return None.
 
-    Invoices `leased` for it are then due again as soon as charging starts.
+    Invoices `leased` for it are then due again when charging starts.
     """
     try:
         with context.database.transaction() as connection:

@@ -56,8 +56,8 @@ def give_up(
 ) -> None:
     """Mark every open invoice uncollectible, and apply the plan's final action.
 
-    `cap` is the dunning cap that was reached; without one, `why` says what ended it. An invoice
-    that an operator reopened is closed alone: the final action was taken the first time.
+    `cap` is the dunning cap that was reached; without one, `why` says what ended it. Only the
+    invoice is closed if an operator had reopened it: the final action was taken the first time.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
@@ -111,7 +111,7 @@ def _give_up_again(
     owed: Sequence[Invoice],
     now: datetime,
 ) -> None:
-    """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""
+    """Mark a retried invoice uncollectible again; reactivate a subscription that owes no other."""
     why = "given up again: the manual retry was not paid"
     transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
     invoices.release_oldest(connection, [row.id], now)

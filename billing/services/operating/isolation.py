@@ -98,9 +98,10 @@ def isolate(
     """Do `work` with all of `ids` together; if that fails, hold the rows that make it fail.
 
     `work` is one transaction, or safe to repeat. The results are returned, one for each part that
-    succeeded. A row is held when it fails alone, after a failure among others or alone. A row that
-    another session has locked is given to `locked` instead. An error that no row causes is raised.
-    So is the next error when `held_max` rows are held or locked and fewer succeeded.
+    succeeded. A row is held when it fails in a transaction of its own after an earlier failure,
+    alone or in a batch. A row that another session has locked is given to `locked` instead. An
+    error that no row causes is raised. So is the next error when `held_max` rows are held or locked
+    and fewer succeeded.
     """
     try:
         return [work(ids)]

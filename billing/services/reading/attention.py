@@ -21,7 +21,7 @@ from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
 LATE_MIN = timedelta(seconds=5)
-"""Work is not late before this, however short the tick interval is."""
+"""Work is not late before this, even with a shorter tick interval."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"

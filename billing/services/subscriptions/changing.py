@@ -308,8 +308,8 @@ def _settled(
     """Return the price difference of the remaining days; `after` is the new price."""
     made = pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
     if made.net > 0 and wanted.amount <= row.amount:
-        # A free period, or one paid at a lower price before a change whose invoice is void, keeps
-        # its price: a change that does not raise the price charges nothing.
+        # A period that cost nothing, or one paid at a lower price before a change whose invoice is
+        # void, keeps its price: a change that does not raise the price charges nothing.
         return pricing.Change(0, 0, left.price, left.price)
     return made
 

@@ -207,7 +207,7 @@ def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> 
             )
         return True
     if running.period_start >= now.replace(microsecond=0):
-        return False  # a second period at the same instant would bill the days twice
+        return False  # a second period at this instant would charge twice
     of_it = invoices.of_period(connection, row.id, running.period_index)
     if any(each.invoice.status is InvoiceStatus.OPEN for each in of_it):
         raise IllegalMove(

@@ -101,7 +101,7 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
             )  # fmt: skip
             return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
-            # Refunds first, and nothing unknown may be left: then the token goes.
+            # Refunds and unknown charges must be finished before the token is deleted.
             soon = now + LOOK_AGAIN
             moves_at = wallets.obstacles_move_at(connection, row["customer_id"], soon)
             later = max(soon, moves_at or now + timedelta(days=1))

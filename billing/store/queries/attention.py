@@ -1,8 +1,8 @@
 """Attention: find every row that needs an operator, or is late, in one statement.
 
-Each row has a kind and an id, the customer, a start, an amount, a cause in one word, and details.
-The statement uses small indexes and scans no table. It decides nothing:
-`billing.services.attention` chooses the command for a row.
+Each row has a kind, an id, the customer, a start, an amount, a cause and details. The statement
+uses small indexes and scans no table. It decides nothing: `billing.services.attention` chooses the
+command for a row.
 """
 
 from datetime import datetime

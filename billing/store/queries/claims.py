@@ -174,9 +174,9 @@ def candidates(
 ) -> list[Candidate]:
     """Read invoices that may be charged now, with everything that a charge needs.
 
-    Such an invoice is open and due, the oldest open one of its subscription, and the subscription
-    has no unresolved charge. With `locked`, only invoices of these subscriptions are read; their
-    locks keep the result true until the commit.
+    The invoice is open and due, the oldest open one of its subscription, and the subscription has
+    no unresolved charge. With `locked`, only invoices of these subscriptions are read; their locks
+    keep the result true until the commit.
 
     On the first of a month PostgreSQL's statistics are from the day before, when few invoices were
     open. MATERIALIZED and OFFSET 0 prevent a scan of all open invoices for each candidate: every

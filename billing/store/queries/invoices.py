@@ -306,7 +306,7 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
 def not_before_period(connection: Connection, subscription_id: UUID, now: datetime) -> datetime:
     """Return `now`, or the newest period's start when this host's clock is behind.
 
-    An opened period has begun. A second period with an earlier instant would bill the same days.
+    An opened period has begun. A second period with an earlier instant would charge the same days.
     """
     statement = text(
         "SELECT max(period_start) FROM invoices WHERE subscription_id = :id AND change_index = 0"

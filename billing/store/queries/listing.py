@@ -297,7 +297,7 @@ def wallets_of(connection: Connection, customer_id: str, limit: int) -> list[Row
 
 
 def invoiced_of(connection: Connection, subscription_id: UUID) -> RowMapping:
-    """Count a subscription's invoices, and sum what was paid of them."""
+    """Count a subscription's invoices, and add up what was paid of them."""
     statement = text(
         "SELECT count(*) AS invoices,"
         " CAST(coalesce(sum(amount) FILTER (WHERE status = 'paid'), 0) AS bigint) AS amount"
@@ -318,7 +318,7 @@ def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Ro
 
 
 def totals_of(connection: Connection, customer_id: str) -> RowMapping:
-    """Sum a customer's payments and refunds, and report double payments.
+    """Add up a customer's payments and refunds, and report double payments.
 
     `kept_twice` says that more is kept of an invoice than one payment of it.
     """

@@ -65,8 +65,8 @@ class Outlook(NamedTuple):
 def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
     """Count a subscription's events, and read what it owes and what is late.
 
-    The oldest debt is an open invoice, or else an uncollectible one; a period that has begun is due
-    to open unless a cancellation or a pause comes first.
+    `oldest_debt` is an open invoice, or an uncollectible one if none is open; a period that has
+    begun is due to open unless a cancellation or a pause comes first.
     """
     statement = text(f"""
         SELECT (SELECT count(*) FROM events WHERE subscription_id = s.id) AS events,
