@@ -1,6 +1,6 @@
 """Settings, read from the environment and checked once at start.
 
-Names, defaults and formats are known here; no connection is opened. A mistake is one line that
+This module knows names, defaults and formats; it opens no connection. A mistake is one line that
 names the variable, what is wrong with it and what would be right.
 """
 

@@ -1,7 +1,8 @@
 """Calendars: the due dates of a plan, from its anchor; the only module that imports croniter.
 
 croniter always runs on naive wall-clock times (on aware ones it fires twice in a fold); the fires
-are then placed on the time line. Plans, subscriptions and the present moment are not known here.
+are then placed on the time line. This module does not know plans, subscriptions or the present
+moment.
 """
 
 from bisect import bisect_right

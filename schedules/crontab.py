@@ -1,7 +1,7 @@
 """Cron expressions as text: refuse what parsers misread, before anything reads a schedule.
 
-The fields, the forms in which people write them, and the forms that parsers misread are known here.
-Dates are not: the calendar decides whether an expression ever fires.
+This module knows the fields, how people write them, and what parsers misread. It knows no dates:
+the calendar decides whether an expression ever fires.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Intervals such as "3 months", compiled to cron expressions and a step.
 
-The cron fires of an anchored interval, and the month or day of the n-th fire, are known here. The
+This module knows the cron fires of an anchored interval, and the month or day of the n-th fire. The
 calendar finds the instants.
 """
 

@@ -1,7 +1,7 @@
 """Wall clocks and the time line: where a local time falls, and which zones exist.
 
 A time in a spring gap becomes the first instant after the gap, a time in an autumn fold the first
-of its two instants. Cron, plans and the present moment are not known here.
+of its two instants. This module does not know cron, plans or the present moment.
 """
 
 import re

@@ -3,7 +3,7 @@
 kombu 5.7 does not validate what it reads from a Redis list; an unreadable entry raises an error in
 the worker's event loop and ends the process. An error reply of Redis does the same; here it causes
 a reconnect. A worker that serves every queue also reserves one process for queues other than
-charges. Tasks are not known here.
+charges. This module does not know tasks.
 """
 
 from typing import Any

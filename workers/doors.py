@@ -3,7 +3,7 @@
 Flower can start any admin task. Basic auth alone is not enough: a browser that knows the password
 sends it with every request that another site triggers, and another host name can resolve to this
 machine. Flower's basic auth also leaves `/metrics` and `/healthcheck` open (2.2: handlers without
-`authenticated`). Tasks are not known here.
+`authenticated`). This module does not know tasks.
 """
 
 import re

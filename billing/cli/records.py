@@ -1,7 +1,7 @@
 """Records: read CSV from a file or a pipe, one record a line.
 
 A cell cannot contain a line break, so a quote must be closed on its own line: a line with an open
-quote is one bad row, and the next lines are separate rows. Columns are not known here.
+quote is one bad row, and the next lines are separate rows. This module knows no columns.
 """
 
 import csv

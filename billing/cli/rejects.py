@@ -2,8 +2,8 @@
 
 The corrected file can be imported: its first two columns are skipped. It contains whole rows,
 including tokens and phones; no other output of an import does. Each import rewrites the file, which
-only its owner can read, and which replaces only an earlier reject file. The meaning of columns is
-not known here.
+only its owner can read, and which replaces only an earlier reject file. This module does not know
+what the columns mean.
 """
 
 import csv

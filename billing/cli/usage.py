@@ -1,7 +1,7 @@
 """Report wrong usage in one line.
 
-The line has the form of a refusal and names the help that applies. Typer's errors and the command
-tree are known here, but no single command.
+The line has the form of a refusal and names the help that applies. This module knows Typer's errors
+and the command tree, but no single command.
 """
 
 import ast

@@ -1,8 +1,8 @@
 """Backdating: what a start or a due date in the past would charge at once.
 
 This is the forecast's arithmetic up to the present moment. The number of periods is limited,
-because a mistyped year on an hourly plan must be refused quickly. No customer is known here, so a
-credit balance, which may cover the first invoices, is not counted.
+because a mistyped year on an hourly plan must be refused quickly. This module knows no customer, so
+it does not count a credit balance, which may cover the first invoices.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 The three parts of a charge always add up to its amount: what is kept, what is refunded (or is on
 its way to the wallet) and what became the customer's credit. A move takes from one part what it
-adds to another. Rows, the gateway and the reason of a move are not known here.
+adds to another. This module does not know rows, the gateway or the reason of a move.
 """
 
 from dataclasses import dataclass, replace

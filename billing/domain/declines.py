@@ -1,7 +1,7 @@
 """What follows for an invoice whose charge was declined or unsent, for `settlement`.
 
-The invoice waits, takes the next step of the ladder, or becomes uncollectible. The charge itself,
-and whether the decline is certain, are not known here.
+The invoice waits, takes the next step of the ladder, or becomes uncollectible. This module does not
+know the charge itself, or whether the decline is certain.
 """
 
 from datetime import datetime

@@ -75,7 +75,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The declined and unsent charges of an invoice so far."""
+    """Counts of an invoice's declined and unsent charges so far."""
 
     scheduled_declines: int = 0
     steps_short: int = 0

@@ -2,7 +2,7 @@
 
 A name, a reason or a gateway's message may contain sequences that move a cursor, change a title,
 forge a line, or change the direction of writing. Letters of every script stay, and so do joiners.
-Where a text came from is not known here.
+This module does not know where a text came from.
 """
 
 import re
@@ -19,7 +19,7 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def escape(text: str, keep: str = "") -> str:
     """Replace every control character by its hexadecimal code, except those in `keep`."""
-    if text.isprintable():  # true of nearly every text
+    if text.isprintable():  # nearly every text, and no printable character acts
         return text
     return _ACTS.sub(lambda found: _written(found[0], keep), text)
 

@@ -1,7 +1,8 @@
 """Import decisions: what becomes of a row of an import, given what is known already.
 
 A row with a known id and equal content is a repeat; with other content it is rejected. A token
-belongs to one wallet. Files and the database are not known here: the caller passes what is known.
+belongs to one wallet. This module does not know files or the database: the caller passes the known
+rows.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Instants for people: local time with its offset, to the second at most.
 
 Rows are in UTC and JSON is ISO 8601; this format is for sentences, tables and files that people
-read. The engine's time zone is known here, rows are not.
+read. This module knows the engine's time zone, but no rows.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 An intent is a planned cancellation, pause, resume or change, or the end of a coupon. An action that
 changes the timeline looks up each intent in `TABLE`, which has a cell for every pair of action and
-intent, and then the intents that are pending together in `PAIRS`. Rows of the database, the clock
-and the work of an action are not known here.
+intent, and then the intents that are pending together in `PAIRS`. This module does not know rows,
+the clock, or how an action is carried out.
 """
 
 from collections.abc import Callable, Mapping, Sequence

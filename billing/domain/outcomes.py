@@ -1,7 +1,7 @@
 """Outcomes: what a gateway can answer, as values, and the calls that the engine makes.
 
-Outcomes never raise: a refusal, a timeout and an unreadable answer are values. HTTP, the gateway's
-field names and rows are not known here.
+Outcomes never raise: a refusal, a timeout and an unreadable answer are values. This module does not
+know HTTP, the gateway's field names or rows.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The gateway waits for the customer; it is queried until that ends."""
+    """The gateway waits for the customer; status queries continue until that ends."""
 
     waiting: Waiting
 

@@ -2,8 +2,8 @@
 
 A declined refund frees money that could then be refunded twice, so a decline is never believed at
 once. A live decline counts only for the only sending, and when Check Status confirms it. After a
-second sending only Check Status counts, and only when it said FAILED twice. Rows and the gateway
-are not known here.
+second sending only Check Status counts, and only when it said FAILED twice. This module does not
+know rows or the gateway.
 """
 
 from dataclasses import dataclass, replace

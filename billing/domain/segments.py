@@ -1,8 +1,8 @@
 """Segments: what was paid for the days of a current period, and what its unused days are worth.
 
 A period is paid by its first invoice and by one for each change that cost something; each of them
-paid for its own days. An unpaid invoice adds nothing. Rows, and why a period ends early, are not
-known here.
+paid for its own days. An unpaid invoice adds nothing. This module does not know rows, or why a
+period ends early.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Settlement: one pure decision what an outcome does to charge, invoice and subscription.
 
-The same decision settles a live answer, a status query and an operator's decision. Rows and the
-gateway are not known here: the caller passes facts, and writes the `Decision` in one transaction.
+The same decision settles a live answer, a status query and an operator's decision. This module does
+not know rows or the gateway: the caller passes facts, and writes the `Decision` in one transaction.
 """
 
 from dataclasses import replace

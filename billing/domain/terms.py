@@ -1,6 +1,7 @@
 """Terms: the fields from which decisions compute the dates and prices of a subscription.
 
-A row that has these fields, and possibly more, is accepted. Tables and rules are not known here.
+A row that has these fields, and possibly more, is accepted. This module does not know tables or
+rules.
 """
 
 from datetime import datetime

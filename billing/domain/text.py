@@ -1,7 +1,8 @@
 """Text that people typed: which characters a name, a title or an id may have.
 
-The purpose of a text is not known here. A line is shown on terminals and sent to the gateway, so it
-must have no control characters, no line breaks and nothing that changes its direction.
+This module does not know the purpose of a text. A line is shown on terminals and sent to the
+gateway, so it must have no control characters, no line breaks and nothing that changes its
+direction.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Waiting: why an open invoice is not charged at this moment, as a sentence.
 
-From everything that blocks an invoice, the first condition that must end is shown. Rows and the
-clock are not known here.
+From everything that blocks an invoice, the first condition that must end is shown. This module does
+not know rows or the clock.
 """
 
 from typing import NamedTuple

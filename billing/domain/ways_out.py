@@ -1,7 +1,7 @@
 """Ways out: the commands that an operator can use in each state of an object.
 
 One table for `show`, for `--help` and for the timeline, so that all of them name the same commands.
-How a command is carried out is not known here.
+This module does not know how a command is carried out.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Codec: write the JSON of every request to DOKU, after checking values against DOKU's limits.
 
 Amounts are whole, booleans are JSON booleans, and empty fields are left out. The same value always
-gives the same bytes. Signatures, HTTP and answers are not known here.
+gives the same bytes. This module does not know signatures, HTTP or answers.
 """
 
 import re

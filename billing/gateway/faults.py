@@ -1,8 +1,8 @@
 """Faults: the one table from the gateway's codes to the fault classes of dunning.
 
 DOKU publishes no list for OVO Recurring, so every entry is a guess with its source in a comment,
-and settings can change and add entries. A code in no table is OTHER. HTTP and payments are not
-known here.
+and settings can change and add entries. A code in no table is OTHER. This module does not know HTTP
+or payments.
 """
 
 import re

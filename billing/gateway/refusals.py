@@ -1,7 +1,7 @@
 """Answers without a result: a decline, a rejection before the body was read, or unknown.
 
-The table in `trust` decides whether it is certain that nothing happened. Envelopes and faults are
-known here, the shapes of successful answers are not.
+The table in `trust` decides whether it is certain that nothing happened. This module knows
+envelopes and faults, but not the shapes of successful answers.
 """
 
 import re

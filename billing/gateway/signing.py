@@ -1,6 +1,6 @@
 """Signing: DOKU's Non-SNAP signature: digests, component strings, HMAC, and its check.
 
-The input and output are text and bytes. HTTP, the clock and JSON are not known here.
+The input and output are text and bytes. This module does not know HTTP, the clock or JSON.
 """
 
 import base64

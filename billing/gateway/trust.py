@@ -2,7 +2,7 @@
 
 DOKU is not the only sender of answers: proxies, firewalls and load balancers send their own pages
 with the same HTTP statuses. So an answer settles something only in the gateway's documented error
-envelope, and only by its code, never by its message. Payments and rows are not known here.
+envelope, and only by its code, never by its message. This module does not know payments or rows.
 
 DOKU does not document whether it signs its answers to Check Status. `statuses` accepts an unsigned
 one that names our number and our amount: its FAILED, read twice, settles a charge if only another

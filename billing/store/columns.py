@@ -1,4 +1,4 @@
-"""Columns: shorthands for the columns and constraints in `tables`; no table is known here.
+"""Columns: shorthands for the columns and constraints in `tables`; this module knows no table.
 
 Without them, SQLModel would store money in 32 bits, and enums by member name.
 """

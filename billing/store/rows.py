@@ -1,8 +1,8 @@
 """Rows: pass many rows as one parameter, a JSON array that PostgreSQL unpacks.
 
 One statement with a fixed text serves any number of rows: it is parsed, planned and sent once. A
-statement for each row, or a list of VALUES, costs more than the work itself. No table is known
-here.
+statement for each row, or a list of VALUES, costs more than the work itself. This module knows no
+table.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Sessions: connections to PostgreSQL, and `transaction()`, the only place that commits.
 
 Connections are made after a fork: each process builds its own `Database`. Only this module decides
-whether a server is lost or has become read-only. No table is known here.
+whether a server is lost or has become read-only. This module knows no table.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,8 @@
 """Vault: encryption of wallet tokens, phones and request bodies at rest.
 
 AES-256-GCM, with a key that is derived from each Fernet key of the settings. Several keys allow
-rotation: the first one encrypts, each one decrypts. The meaning of the bytes is not known here.
+rotation: the first one encrypts, each one decrypts. This module does not know the meaning of the
+bytes.
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """Opening in batches: open everything that is due, a thousand subscriptions in a transaction.
 
-Several threads open. A tick opens for one second at a time, so that refunds and admin tasks do not
-wait on a day with many due periods. `opening` opens a single period.
+Several threads open periods. A tick opens them for one second at a time, so that refunds and admin
+tasks do not wait on a day with many due periods. `opening` opens a single period.
 """
 
 from collections import deque

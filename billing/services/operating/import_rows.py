@@ -1,7 +1,7 @@
 """Import rows: check each row and convert it to the values that are written.
 
-A row is converted to values for its tables, or rejected with the reason. The database and the rows
-that exist already are not known here.
+A row is converted to values for its tables, or rejected with the reason. This module does not know
+the database or the rows that exist already.
 """
 
 from collections.abc import Callable, Mapping, Sequence

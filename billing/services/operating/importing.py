@@ -1,7 +1,7 @@
 """Importing: add customers and running subscriptions of another system, in batches of rows.
 
 A repeated row changes nothing; a known id with other content is rejected, and so is a token of
-another customer. A bad row is reported and does not affect others. Files are not known here.
+another customer. A bad row is reported and does not affect others. This module does not know files.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 A batch that fails is halved until the failing row is alone. That row is held: it is stored with the
 error and an event, skipped by every tick, listed by `billing attention`, and released by an
-operator. The check costs nothing until something fails. The kind of work is not known here.
+operator. The check costs nothing until something fails. This module does not know the kind of work.
 
 A row that another session has locked is not a bad row: it is skipped, and stays due.
 """

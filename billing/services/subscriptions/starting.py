@@ -1,6 +1,6 @@
 """Starting: begin a pending subscription once its customer has a wallet.
 
-The caller holds the subscription's lock. How a wallet is linked is not known here.
+The caller holds the subscription's lock. This module does not know how a wallet is linked.
 """
 
 from datetime import datetime

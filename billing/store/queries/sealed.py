@@ -1,4 +1,4 @@
-"""Statements that sample encrypted values, to test a key; no key is known here."""
+"""Statements that sample encrypted values, to test a key; this module knows no key."""
 
 from sqlalchemy import Connection
 
