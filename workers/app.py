@@ -72,7 +72,7 @@ app.conf.update(
 )
 
 
-if "flower.command" in sys.modules:  # true when Celery's own command runs, which may happen here
+if "flower.command" in sys.modules:  # Celery's command line may start Flower
     from workers import doors
 
     doors.close(settings.flower_names)

@@ -139,7 +139,7 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
 
 
 def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
-    """Read cash and points; points may be missing if DOKU offers none."""
+    """Read cash and points; without a points programme, points may be missing."""
     if not answer.carries_result:
         return refusal(answer, faults, moves_money=False)
     document = _believed(answer)

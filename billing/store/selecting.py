@@ -1,7 +1,7 @@
 """Selecting: the fields of a NamedTuple are the columns that its statement selects.
 
-A wrong field name is then an error of mypy, not an error when the line runs first. Texts of an enum
-are converted to its members. This module knows no table.
+A wrong field name is then a mypy error, not an error when the line first runs. Texts of an enum are
+converted to its members. This module knows no table.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -20,8 +20,8 @@ from billing.services.context import Context
 
 LOOK_SECONDS = 0.05
 LOOKS = 3
-"""How many times an answer waits for others to be settled with it: a transaction costs the same for
-one answer. Between two waits more may be claimed."""
+"""How often the open calls are checked before answers are settled together: a transaction costs the
+same for one answer. Between two checks more may be claimed."""
 GROUP = 128
 """This many answers are settled at once, without waiting for more."""
 

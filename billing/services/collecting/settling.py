@@ -227,7 +227,7 @@ def _write(
 
 
 def _planned(case: Case, due: datetime) -> AttemptPlan:
-    """Return the columns of the next attempt; a lost wallet keeps the date after a manual retry."""
+    """Return the columns of the next attempt; if the wallet is lost, the planned date is kept."""
     decision, more = case.decision, case.trouble
     aside = more.planned_at if decision.wallet_lost else None
     is_before = aside is not None and aside > due

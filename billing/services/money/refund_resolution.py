@@ -25,7 +25,7 @@ from billing.store.queries.refunds import LockedRefund
 
 LOOK_BACK_AFTER = timedelta(days=1)
 LOOKS_BACK_MAX = 7
-"""How often, daily, the gateway is queried after an operator's decision until it answers."""
+"""How many daily queries follow an operator's decision, until the gateway answers."""
 REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 
 

@@ -22,8 +22,8 @@ COUNT = """
         suspicious = excluded.suspicious
             + CASE WHEN answers.minute = excluded.minute THEN answers.suspicious ELSE 0 END
 """
-"""Count into this minute's row of a shard, and reset a row of an earlier hour; settling has it
-too."""
+"""Count into this minute's row of a shard, which may still hold an earlier hour's counts. Settling
+includes this statement."""
 
 
 def count(connection: Connection, *, shard: int, answered: int, suspicious: int) -> None:

@@ -174,7 +174,7 @@ def candidates(
 ) -> list[Candidate]:
     """Read invoices that may be charged now, with everything that a charge needs.
 
-    The invoice is open and due, the oldest open one of its subscription, and the subscription has
+    Each invoice is open and due, the oldest open one of its subscription, and the subscription has
     no unresolved charge. With `locked`, only invoices of these subscriptions are read; their locks
     keep the result true until the commit.
 

@@ -15,9 +15,9 @@ from billing.store.statements import text
 class Twins(NamedTuple):
     """Two or more subscriptions of a customer to one plan.
 
-    `periods` were paid by charges although another of them had paid for the same time.
-    `periods_kept` of them were not refunded in full by either payment. `amount_taken` counts the
-    later charges; a refund may belong to either charge.
+    `periods` were paid by charges although another of them had paid for the same time. For
+    `periods_kept` of them neither payment was refunded in full. `amount_taken` counts the later
+    charges; a refund may belong to either charge.
     """
 
     plan: str

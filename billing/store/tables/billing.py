@@ -216,8 +216,8 @@ class Charge(SQLModel, table=True):
     """One attempt to collect an invoice. `id` is its Request-Id; `body_sealed` is encrypted.
 
     An unresolved charge with a `fault` was declined once, and a status query must confirm that.
-    `never_received` is set by the engine: the gateway never received it. `unsent_by_answer` is,
-    too: an answer once said that it was not sent, which is no proof. `resolved_at` is set when an
+    `never_received` is set by the engine: the gateway never received it. `unsent_by_answer` is set
+    when an answer once said that it was not sent, which is no proof. `resolved_at` is set when an
     operator sets the outcome, and `contradicted_at` when the gateway later denies that payment.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
