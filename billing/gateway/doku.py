@@ -1,7 +1,7 @@
 """The DOKU client: signs each call, sends it once and judges its answer.
 
-The client combines codec, signing, transport and answers and decides nothing itself. The client
-does not know rows, or when to repeat a call.
+The client combines codec, signing, transport and answers and decides nothing itself. It does not
+know rows, or when to repeat a call.
 """
 
 from collections.abc import Callable, Mapping

@@ -109,7 +109,7 @@ def whole(value: object) -> int | None:
 
 def complaint(body: bytes) -> Complaint | None:
     """
-    Read a business error from any envelope that DOKU uses.
+    Read a business error from any envelope observed from DOKU.
 
     None without an error, or when the error does not come from DOKU's business logic: a framework's
     error page and an unrouted path prove nothing about a payment.

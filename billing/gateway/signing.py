@@ -1,4 +1,4 @@
-"""Signing: DOKU's Non-SNAP signature: digests, component strings, HMAC, and its check.
+"""Signing: digests, component strings, HMAC and its check, for DOKU's Non-SNAP signature.
 
 The input and output are text and bytes. This module does not know HTTP, the clock or JSON.
 """

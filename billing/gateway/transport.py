@@ -1,8 +1,8 @@
 """Transport: connections, time-outs, and whether a request can have been sent.
 
-The only import of requests. This module does not know signatures, JSON or payments. No exception
-leaves this module, because its text contains URLs and bodies. Redirects are not followed and
-requests are not repeated.
+Only this module imports requests. This module does not know signatures, JSON or payments. No
+exception leaves this module, because its text contains URLs and bodies. Redirects are not followed
+and requests are not repeated.
 """
 
 import os
