@@ -1,6 +1,6 @@
-"""The one place where the engine is put together from its settings.
+"""Bootstrap: the one place that builds the engine from its settings.
 
-Gateway, vault and services are imported by `build` alone: who only reads asks for the clock.
+Gateway, vault and services are imported only by `build`, so that reading is fast to start.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from billing.services.context import Context
 
 QUEUES = ("ticks", "charges", "admin")
-"""Apart, so that a flood of renewals delays no refund."""
+"""Separate queues, so that many renewals do not delay refunds."""
 SEND_SECONDS = 3
-"""How long one try to send a message waits for the broker; there are five of them."""
+"""How long one attempt to send a message waits for the broker; there are five attempts."""
 
 
 def build(settings: Settings) -> "Context":
-    """Put the engine together; nothing is connected before it is used."""
+    """Build the engine; every connection is opened at its first use."""
     from billing.gateway.doku import DokuGateway
     from billing.services.context import Context
     from billing.store.vault import Vault
@@ -60,7 +60,7 @@ def build(settings: Settings) -> "Context":
 
 
 def clock(settings: Settings, database: Database) -> Clock:
-    """What tells the time for billing: the system, or a clock that stands in the database."""
+    """Build the billing clock: the system's, or the test clock in the database."""
     if not settings.test_clock:
         return SystemClock()
 
@@ -72,28 +72,28 @@ def clock(settings: Settings, database: Database) -> Clock:
 
 
 def messenger(settings: Settings) -> "Celery":
-    """A Celery client that only sends; workers are somewhere else.
+    """Build a Celery client that only sends messages.
 
-    Publishing gives up after a few seconds, so that a broker that is away never hangs a caller.
+    Publishing fails after a few seconds, so that an unreachable broker does not block the caller.
     """
     from celery import Celery
 
     client = Celery("billing", broker=settings.redis)
     client.conf.update(messaging(settings))
-    # It never waits for a message as a worker does; a broker that accepts and is silent would
-    # otherwise hold a caller for two and a half minutes.
+    # The client never waits for a message, as a worker does; without this limit a broker that
+    # accepts a connection and does not answer would block the caller for two and a half minutes.
     client.conf.broker_transport_options |= {"socket_timeout": SEND_SECONDS}
     return client
 
 
 def _longest_batch_seconds(settings: Settings) -> int:
-    """A batch whose every call (status, balance, pay) runs into its timeout, in all rounds."""
+    """The duration of a batch in which each call (status, balance, pay) times out."""
     rounds = max(ceil(settings.batch_size / settings.batch_threads), ROUNDS_MAX)
     return ceil(rounds * 3 * settings.doku_timeout_seconds)
 
 
 def messaging(settings: Settings) -> Mapping[str, Any]:
-    """How messages travel, the same for everybody who sends or receives them."""
+    """Celery's settings for messages, the same for every sender and receiver."""
     return {
         "broker_url": settings.redis,
         "broker_transport_options": {

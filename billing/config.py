@@ -1,7 +1,7 @@
 """Settings, read from the environment and checked once at start.
 
-It knows names, defaults and formats; it opens no connection. A mistake is one line that names
-the variable, what is wrong with it and what would be right.
+This module knows names, defaults and formats; it opens no connection. A mistake is one line that
+names the variable, what is wrong with it and what would be right.
 """
 
 import json
@@ -30,7 +30,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 PREFIX = "BILLING_"
 ROUNDS_MAX = 6
-"""A charge is claimed while at most so many for each thread are claimed and not yet answered."""
+"""How many charges per thread may be claimed and unanswered at most."""
 
 
 class Settings(BaseSettings):
@@ -241,7 +241,7 @@ class Settings(BaseSettings):
 
     @property
     def doku_missing(self) -> list[str]:
-        """The names of those settings of the gateway's access that are not set."""
+        """List the missing settings for access to the gateway."""
         access = {
             "BILLING_DOKU_CLIENT_ID": self.doku_client_id,
             "BILLING_DOKU_SECRET_KEY": self.doku_secret_key.get_secret_value(),
@@ -250,37 +250,37 @@ class Settings(BaseSettings):
 
     @property
     def gateway_host(self) -> str:
-        """Whose gateway it is; a port is not part of that."""
+        """The gateway's host name, without a port."""
         return (urlsplit(self.doku_base_url).hostname or "").rstrip(".")
 
     @property
     def production(self) -> bool:
-        """Whether real customers' money is at the other end."""
+        """Whether the gateway moves real customers' money."""
         return self.gateway_host == urlsplit(DOKU_PRODUCTION).hostname
 
     @property
     def flower_names(self) -> frozenset[str]:
-        """Host names under which Flower may be called, besides those of this machine."""
+        """Host names under which Flower may be called, in addition to those of this machine."""
         names = (name.strip().lower() for name in self.flower_hosts.split(","))
         return frozenset(filter(None, names))
 
     @property
     def database(self) -> str:
-        """The database URL; NotConfigured when there is none."""
+        """The database URL; raises NotConfigured when it is missing."""
         if self.database_url is None:
             raise NotConfigured(_absent("BILLING_DATABASE_URL", "postgresql://user@host/billing"))
         return self.database_url.get_secret_value()
 
     @property
     def redis(self) -> str:
-        """The Redis URL; NotConfigured when there is none."""
+        """The Redis URL; raises NotConfigured when it is missing."""
         if self.redis_url is None:
             raise NotConfigured(_absent("BILLING_REDIS_URL", "redis://localhost:6379/0"))
         return self.redis_url.get_secret_value()
 
     @property
     def token_keys(self) -> Sequence[str]:
-        """The Fernet keys, newest first; NotConfigured when there is none."""
+        """The Fernet keys, newest first; raises NotConfigured when there is none."""
         keys = [key.strip() for key in self.token_key.get_secret_value().split(",") if key.strip()]
         if not keys:
             raise NotConfigured(
@@ -294,7 +294,7 @@ _ODD_URL = "is no URL: its host or port makes no sense (write %40, %2F … for @
 
 
 def _split(url: str) -> SplitResult:
-    """Take a URL apart; what urllib says of a bad one may repeat its password."""
+    """Parse a URL; urllib's own errors are replaced, because they may contain its password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -304,7 +304,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _known(parameters: Mapping[str, object]) -> None:
-    """Refuse what PostgreSQL's client library would not take; ValueError says what is right."""
+    """Refuse parameters that PostgreSQL's client library rejects; ValueError says what is right."""
     from psycopg.pq import Conninfo
 
     if "prepare_threshold" in parameters:
@@ -325,14 +325,14 @@ def _absent(name: str, example: str) -> str:
 
 
 def load(env_files: Sequence[Path] | None = None) -> Settings:
-    """Read the settings, or raise NotConfigured with one line.
+    """Read the settings. Raises NotConfigured with one line.
 
-    Sources, strongest first: the environment, `.env`, and what a running `billing up` left in
-    its folder, so that a second terminal finds the local stack without being told.
+    Sources, strongest first: the environment, `.env`, and the file that a running `billing up`
+    wrote in its folder, so that a second terminal finds the local stack automatically.
     """
     try:
         if env_files is None:
-            # `.env` may say where that folder is.
+            # `.env` may name that folder.
             home = Settings(_env_file=Path(".env")).home
             env_files = (home / "stack.env", Path(".env"))
         return Settings(_env_file=tuple(env_files))
@@ -343,7 +343,7 @@ def load(env_files: Sequence[Path] | None = None) -> Settings:
 
 
 def unknown(names: Iterable[str] | None = None) -> list[str]:
-    """Say of each variable that begins like ours and is none what was meant; no value is shown.
+    """Suggest the right name for each unknown variable with our prefix; values are not shown.
 
     By default the names are those of the environment and of `.env` in the working folder.
     """

@@ -1,8 +1,8 @@
-"""structlog set-up and redaction: what is logged, and what never is.
+"""Logs: set up structlog, and redact what must never be logged.
 
-Events are `noun.verb_past` with keys. Values under a private key, and anything in a string that
-looks like a phone, an e-mail, a token or a signature, are removed whatever the caller did.
-Characters that would act on a terminal are written as their codes.
+Events are `noun.verb_past` with keys. Values under a private key, and any part of a string that
+looks like a phone, an e-mail, a token or a signature, are removed from every event. Characters that
+control a terminal are written as their codes.
 """
 
 import logging
@@ -21,18 +21,18 @@ PRIVATE_KEYS = frozenset(
      "token_key", "url", "registration_url"}
 )  # fmt: skip
 PRIVATE_ENDS = ("email", "password", "phone", "secret", "signature", "token")
-"""The last word of a key that is private whatever stands before it: `wallet_phone`."""
+"""A key is private if its last word is one of these: `wallet_phone`."""
 REDACTED = "[redacted]"
 TRACEBACKS = frozenset({"exception", "stack"})
-"""What has several lines; everything else is written on one."""
-# Every repetition is bounded or ends at once where it cannot go on: a page of text costs no more
-# than its length. UUIDs, gateway numbers and ISO instants have to pass: they are searched for.
+"""The keys whose values have several lines; all other values are written on one line."""
+# Every repetition is bounded or stops at the first mismatch, so that the cost of a text grows with
+# its length only. UUIDs, gateway numbers and ISO instants must pass: operators search for them.
 _PATTERNS_WITH_AT = (
-    re.compile(r"(?<=://)[^\s/?#\"'<>]*@"),  # credentials in a URL; an e-mail would end too early
+    re.compile(r"(?<=://)[^\s/?#\"'<>]*@"),  # credentials in a URL; the next one matches too little
     re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(\.[\w-]{1,63})+"),  # e-mail
 )
 _PATTERNS = (
-    re.compile(  # Indonesian mobile numbers, in groups too; not the digits of a fraction
+    re.compile(  # Indonesian mobile numbers, also in groups; not the digits of a fraction
         r"(?<![\w-])(?<!\d\.)(?:\+?62[ -]?|0)8\d{1,3}(?:[ -]?\d{3,4}){2,3}(?![\w-])"
     ),
     re.compile(r"HMACSHA256=[A-Za-z0-9+/=]+"),  # gateway signatures
@@ -44,7 +44,7 @@ _PATTERNS = (
 
 
 def scrub(text: str) -> str:
-    """Remove from a text whatever looks personal or secret."""
+    """Remove everything from a text that looks personal or secret."""
     patterns = (*_PATTERNS_WITH_AT, *_PATTERNS) if "@" in text else _PATTERNS
     for pattern in patterns:
         text = pattern.sub(REDACTED, text)
@@ -84,7 +84,7 @@ def _clean(value: object, keep: str = "") -> object:
 def configure(
     log_format: str = "console", level: str = "info", stream: TextIO | None = None
 ) -> None:
-    """Send structlog and the standard library's log to `stream` (default stderr), redacted."""
+    """Log to `stream` (default stderr), redacted, also what the standard library's log gets."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -99,7 +99,7 @@ def configure(
     )
     finish: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,  # first, so that tracebacks are scrubbed too
+        structlog.processors.format_exc_info,  # first, so that tracebacks are scrubbed, too
         redact,
     ]
     structlog.configure(

@@ -1,6 +1,6 @@
-"""What beat runs and how often, as plain data; knows task names and no task.
+"""The beat table: what beat runs and how often, as plain data; task names only, no tasks.
 
-A tick asks the database what is due. One that is late is dropped: the next one asks the same.
+A tick asks the database what is due. A late tick is dropped, because the next one does its work.
 """
 
 from datetime import timedelta
@@ -15,13 +15,13 @@ TICKS = (
     "ticks.sweep_refunds",
     "ticks.attend_wallets",
 )
-"""In the order in which one stretch of due work is worked off."""
+"""In the order in which one item of due work passes through them."""
 AUDIT = "ticks.audit"
 AUDIT_EVERY_SECONDS = 3600
 
 
 def schedule(tick_seconds: Decimal) -> dict[str, dict[str, Any]]:
-    """The beat table for ticks every `tick_seconds`."""
+    """Build the beat table for ticks every `tick_seconds`."""
     table = {
         name: {
             "task": name,

@@ -1,7 +1,8 @@
-"""The due dates of a plan, from its anchor; the only place that knows croniter.
+"""Calendars: the due dates of a plan, from its anchor; the only module that imports croniter.
 
 croniter always runs on naive wall-clock times (on aware ones it fires twice in a fold); the fires
-are then placed on the time line. Knows no plans, no subscriptions and not the present moment.
+are then placed on the time line. This module does not know plans, subscriptions or the present
+moment.
 """
 
 from bisect import bisect_right
@@ -22,7 +23,7 @@ from schedules.walltime import SECOND, ScheduleError, last_wall_not_later, local
 
 DAY = timedelta(days=1)
 PERIODS_MAX = 10_000_000
-# Walking a cron plan is remembered at every so many periods.
+# Due dates of a cron plan are stored at every 64th period.
 STRIDE = 64
 
 
@@ -31,8 +32,9 @@ class Calendar:
     """
     The due dates of one plan from one anchor.
 
-    `anchor` is a naive local wall-clock time in whole seconds. An interval has the `unit` its
-    cron expressions fire in and takes every `step`-th fire; a cron plan has no unit and takes all.
+    `anchor` is a naive local wall-clock time in whole seconds. An interval has the `unit` in which
+    its cron expressions fire, and takes every `step`-th fire; a cron plan has no unit and takes
+    all.
     """
 
     crons: tuple[str, ...]
@@ -68,16 +70,16 @@ class Calendar:
         return _start(self, index)
 
     def following(self, index: int, start: datetime) -> datetime:
-        """Find due(index + 1), given that due(index) is `start`, without walking there."""
+        """Find due(index + 1), given that due(index) is `start`, without a walk to that index."""
         if self.unit is None:
             return next_fire(self.crons[0], after=start, timezone=self.timezone)
         return self.due(index + 1)
 
     def wall(self, start: datetime) -> datetime:
         """
-        Find the wall time at which the period that begins at `start` was asked for.
+        Find the wall time that the plan's schedule gives for the period that begins at `start`.
 
-        That is the clock at `start`, but for a start that a spring gap moved to its end.
+        The result differs from the clock at `start` only when a spring gap moved that start.
         """
         return _fire(self.crons, last_wall_not_later(start - SECOND, self.timezone))
 
@@ -104,14 +106,14 @@ class Calendar:
             return next(index - 1 for index, start in walk if start > instant)
         wall = local_wall(instant, self.timezone)
         guess = units_between(self.anchor, wall, self.unit) // self.step
-        # The time of day, a clock change, or a day that the place skipped makes it a little less.
+        # The time of day, a clock change or a skipped day can make the number a little smaller.
         candidates = range(max(0, guess - 2), guess + 2)
         return candidates[bisect_right(candidates, instant, key=self.due) - 1]
 
     def index_of(self, start: datetime) -> int | None:
         """Find the period that begins exactly at an aware instant; None if none does."""
         if self.unit is not None:
-            # Nearly always right at once, which an import of very many is glad of.
+            # Nearly always right; this saves time in large imports.
             wall = local_wall(start, self.timezone)
             guess = units_between(self.anchor, wall, self.unit) // self.step
             if guess >= 0 and self.due(guess) == start:
@@ -128,10 +130,10 @@ def next_fire(expression: str, *, after: datetime, timezone: ZoneInfo) -> dateti
 
 def check_cron(expression: str) -> None:
     """
-    Refuse a cron expression that makes no sense, would be misread, or never fires.
+    Refuse a cron expression that is invalid, would be misread, or never fires.
 
-    Five fields (minute hour day month weekday), or six with the seconds last. "L" and "#" mean
-    what croniter means by them; day and weekday together mean either, as in every cron.
+    Five fields (minute hour day month weekday), or six with the seconds last. "L" and "#" have
+    croniter's meaning; if day and weekday are both given, either matches, as in every cron.
     """
     _checked(expression)
 
@@ -154,7 +156,7 @@ def _checked(expression: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _parsed(expression: str) -> croniter:
-    """Read an expression once. A croniter remembers where it is: use a copy, or threads mix."""
+    """Parse an expression once. A croniter has a position: each thread must use a copy."""
     return croniter(expression, start_time=0)
 
 
@@ -185,7 +187,7 @@ def _jump(calendar: Calendar, unit: Unit, index: int) -> datetime:
     """
     Find the start of an interval's period: the anchor's time on the day of its `index`-th fire.
 
-    All anchors of one day share that day: an import has many anchors, and few days.
+    All anchors of one day share that day: an import has many anchors on few days.
     """
     anchor = calendar.anchor
     day = _day(unit, anchor.date(), index * calendar.step)
@@ -194,7 +196,7 @@ def _jump(calendar: Calendar, unit: Unit, index: int) -> datetime:
 
 @lru_cache(maxsize=16_384)
 def _day(unit: Unit, anchored: date, count: int) -> date:
-    """Find the day `count` units after an anchor's, by asking for the one fire there."""
+    """Find the day `count` units after an anchor's day."""
     midnight = datetime.combine(anchored, time.min)
     days = compile_crons(unit, midnight)
     return _fire(days, landing(midnight, count, unit) - SECOND).date()
@@ -202,27 +204,27 @@ def _day(unit: Unit, anchored: date, count: int) -> date:
 
 def _merged(calendar: Calendar, index: int, start: datetime) -> bool:
     """
-    Tell whether two fires up to this one are the same instant, so that one index is saved.
+    Whether two fires up to this one are the same instant, so that one index is skipped.
 
-    This takes a plan for every midnight in a place that skipped a whole day, as Samoa did the
-    30th of December 2011: that midnight and the next are both the first instant after it.
+    This happens only to a plan for every midnight in a place that skipped a whole day, as Samoa did
+    on 30 December 2011: that midnight and the next have the same first instant after them.
     """
     nightly = (calendar.unit, calendar.step, calendar.anchor.time()) == (Unit.DAY, 1, time.min)
-    # Half a day is more than daylight saving shifts, and less than a skipped day.
+    # Half a day is more than a daylight saving shift, and less than a skipped day.
     return nightly and index * DAY - (start - calendar.due(0)) > DAY / 2
 
 
 def _marks(calendar: Calendar) -> dict[int, datetime]:
-    """Find the marks that all anchors with the same first due date share."""
+    """Return the marks that all anchors with the same first due date share."""
     return _marks_from(calendar.due(0), calendar.crons[0], calendar.timezone)
 
 
 @lru_cache(maxsize=1_024)
 def _marks_from(first: datetime, _cron: str, _timezone: ZoneInfo) -> dict[int, datetime]:
     """
-    Keep every 64th due date of a cron plan, as far as somebody has walked.
+    Store every 64th due date of a cron plan, as far as a walk has reached.
 
-    Threads may walk one stretch at the same time: each writes the same value under the same key.
+    Two threads may walk the same periods at once: both write the same value under the same key.
     """
     return {0: first}
 

@@ -1,7 +1,7 @@
-"""The text of cron expressions: what is refused before anything reads it as a schedule.
+"""Cron expressions as text: refuse what parsers misread, before anything reads a schedule.
 
-Knows the fields and how people write them, and the forms that parsers accept and misread.
-Knows no dates: whether an expression ever fires is the calendar's question.
+This module knows the fields, how people write them, and what parsers misread. It knows no dates:
+the calendar decides whether an expression ever fires.
 """
 
 import re
@@ -32,8 +32,8 @@ def tidy(expression: str) -> str:
     """
     Put one space between the fields of a cron expression, and refuse what is misread.
 
-    Five fields, or six with the seconds last. Random and hashed forms would change a due date
-    at every reading, and "5-5" is read by croniter as every value there is.
+    Five fields, or six with the seconds last. Random and hashed forms would change a due date at
+    every reading, and croniter reads "5-5" as every value.
     """
     fields = expression.split()
     alias = ALIASES.get(" ".join(fields).lower())
@@ -55,7 +55,7 @@ def tidy(expression: str) -> str:
 
 
 def each_alone(tidied: str) -> Iterator[tuple[str, str]]:
-    """Yield each field with all others open, and the refusal to give if that makes no sense."""
+    """Yield each field with all others open, and the refusal for an invalid field."""
     fields = tidied.split()
     for position, (field, (name, values)) in enumerate(zip(fields, FIELDS, strict=False)):
         alone = ["*"] * len(fields)

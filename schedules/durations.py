@@ -1,7 +1,7 @@
 """Lengths of time as people write them: "2d", "12h", "1 month".
 
-Days and longer are calendar lengths and keep the wall-clock time; hours and shorter are exact.
-Knows no clock, and not what a duration is for.
+Days and longer are calendar lengths and keep the wall-clock time; hours and shorter are exact. This
+module does not know the present moment, or the purpose of a duration.
 """
 
 import re
@@ -18,7 +18,7 @@ LAST_YEAR = 2999
 
 
 class Unit(StrEnum):
-    """What is counted."""
+    """The unit of a duration."""
 
     SECOND = "second"
     MINUTE = "minute"
@@ -29,7 +29,7 @@ class Unit(StrEnum):
     YEAR = "year"
 
 
-# About ten years of each: enough for every plan, and too little to leave the calendar.
+# About ten years of each: enough for every plan, and inside the calendar's range.
 LIMITS = {
     Unit.SECOND: 315_360_000,
     Unit.MINUTE: 5_256_000,
@@ -84,7 +84,7 @@ class Duration:
         return f"{self.count} {self.unit.value}{'' if self.count == 1 else 's'}"
 
     def __radd__(self, wall: datetime) -> datetime:
-        """Move a wall-clock time; a day that the month does not have becomes its last one."""
+        """Move a wall-clock time; a day that does not exist becomes the last day of its month."""
         return move(wall, self.count, self.unit)
 
 
@@ -153,7 +153,7 @@ def add_to_wall(duration: Duration, wall: datetime, timezone: ZoneInfo) -> datet
 
 
 def _advice(written: str) -> str:
-    """Say what would be right, as close as possible to what was written."""
+    """Suggest a valid form, as close as possible to what was written."""
     number, _, word = re.sub(r"^([-+0-9.,]*) ?", r"\1 ", written).partition(" ")
     if not number or number == "1":
         idiom = IDIOMS.get(word) or IDIOMS.get(next(iter(get_close_matches(word, IDIOMS, 1)), ""))

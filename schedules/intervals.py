@@ -1,7 +1,7 @@
 """Intervals such as "3 months", compiled to cron expressions and a step.
 
-Knows which cron fires an anchored interval needs and in which month or day its n-th one lies.
-Asks nobody when they are: finding the fires is the calendar's part.
+This module knows the cron fires of an anchored interval, and the month or day of the n-th fire. The
+calendar finds the instants.
 """
 
 from datetime import date, datetime
@@ -31,7 +31,7 @@ def compile_crons(unit: Unit, anchor: datetime) -> tuple[str, ...]:
     """
     Write the fires that a step of one unit makes from an anchor, as cron expressions.
 
-    No month is skipped: where the anchor's day does not exist, "L" (the last day) takes its place.
+    No month is skipped: where the anchor's day does not exist, "L" (the last day) replaces it.
     """
     seconds = f" {anchor.second}" if anchor.second else ""
     dates = _dates(unit, anchor.date())

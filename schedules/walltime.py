@@ -1,7 +1,7 @@
 """Wall clocks and the time line: where a local time falls, and which zones exist.
 
-Knows daylight saving: a time in a spring gap becomes the first instant after the gap, a time in an
-autumn fold the first of its two instants. Knows nothing of cron, plans or the present moment.
+A time in a spring gap becomes the first instant after the gap, a time in an autumn fold the first
+of its two instants. This module does not know cron, plans or the present moment.
 """
 
 import re
@@ -16,18 +16,18 @@ SECOND = timedelta(seconds=1)
 
 
 class ScheduleError(ValueError):
-    """A schedule, duration or timezone makes no sense; one line says what would."""
+    """A schedule, duration or timezone is invalid; the text is one line that says what is valid."""
 
 
 def quoted(text: str) -> str:
-    """Repeat a person's input in an error: on one line, and not all of a novel."""
+    """Quote a person's input in an error: on one line, and shortened."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f'"{line}"' if len(line) <= 60 else f'"{line[:60]}…"'
 
 
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    # These two mean another zone on every host.
+    # These two names mean a different zone on every host.
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
@@ -42,7 +42,7 @@ def parse_timezone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     written = name.strip().lower().replace(" ", "_")
     known = {zone.lower(): zone for zone in _zones()}
-    # An offset such as "UTC+7" resembles many zones and means none of them.
+    # An offset such as "UTC+7" resembles many names but belongs to none of them.
     close = [] if re.search(r"[0-9]", written) else get_close_matches(written, known, n=1)
     guess = INDONESIAN.get(written) or (known[close[0]] if close else None)
     hint = f'did you mean "{guess}"?' if guess else 'write a name such as "Asia/Jakarta"'
@@ -63,10 +63,10 @@ def local_anchor(instant: datetime, timezone: ZoneInfo) -> datetime:
 
 def asked_wall(moment: datetime, timezone: ZoneInfo) -> datetime:
     """
-    Read the wall time that somebody asked for: a naive one as it stands, an instant as its clock.
+    Return the requested wall time: a naive time unchanged, an instant as its clock shows it.
 
-    A naive time inside a spring gap keeps its hour here, which its instant has lost. The result
-    is an anchor: naive, in whole seconds.
+    A naive time inside a spring gap keeps its hour, which is lost in its instant. The result is an
+    anchor: naive, in whole seconds.
     """
     if moment.tzinfo is None:
         return moment.replace(microsecond=0, fold=0)
@@ -89,8 +89,8 @@ def last_wall_not_later(instant: datetime, timezone: ZoneInfo) -> datetime:
     """
     Find the wall time that separates past from future: later walls are placed after `instant`.
 
-    During the second pass of a fold, that is the fold's last second, for every wall time in the
-    fold has been placed in the first pass.
+    During the second pass of a fold, that is the last second of the fold, because every wall time
+    in the fold was placed in the first pass.
     """
     wall = local_anchor(instant, timezone)
     if not instant.astimezone(timezone).fold:
@@ -101,10 +101,10 @@ def last_wall_not_later(instant: datetime, timezone: ZoneInfo) -> datetime:
 
 
 def _offsets(wall: datetime, timezone: ZoneInfo) -> tuple[timedelta, timedelta]:
-    """UTC offsets around a wall time; they differ in a gap (rising) and in a fold (falling)."""
+    """Return the UTC offsets around a wall time; they rise in a gap and fall in a fold."""
     before = timezone.utcoffset(wall.replace(fold=0))
     after = timezone.utcoffset(wall.replace(fold=1))
-    # None is for no time at all, and a wall time is one.
+    # utcoffset returns None only for a time without a date, and a wall time has one.
     return before or timedelta(0), after or timedelta(0)
 
 
@@ -112,7 +112,7 @@ def _clock_change(wall: datetime, timezone: ZoneInfo) -> datetime:
     """
     Find the instant at which clocks change, for a wall time inside the gap or fold it makes.
 
-    zoneinfo has no list of transitions to ask, so the offset is bisected, by whole seconds.
+    zoneinfo has no public list of transitions, so the offset is bisected, by whole seconds.
     """
     low, high = sorted(_offsets(wall, timezone))
     early = (wall.replace(microsecond=0) - high).replace(tzinfo=UTC)

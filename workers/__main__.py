@@ -1,7 +1,7 @@
-"""Start a worker or the beat: `python -m workers worker …` and `python -m workers beat …`.
+"""Start a worker or beat: `python -m workers worker …` and `python -m workers beat …`.
 
-`celery -A workers.app` does the same, but first imports Flower, a shell and other commands, which
-takes a quarter of the start time; the local stack and the tests start many processes.
+`celery -A workers.app` has the same effect, but first imports Flower, a shell and other commands,
+which takes a quarter of the start time; the local stack and the tests start many processes.
 """
 
 import gc
@@ -10,8 +10,8 @@ import sys
 
 def main(words: list[str]) -> None:
     """Run Celery's `worker` or `beat` command."""
-    gc.disable()  # what is imported stays: looking through it again and again is a tenth of it
-    from workers.app import app  # first: it refuses mistaken settings
+    gc.disable()  # imported objects stay: collecting takes a tenth of the start time
+    from workers.app import app  # first: it refuses wrong settings
 
     # isort: split
 

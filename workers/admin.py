@@ -1,7 +1,7 @@
 """Tasks that an operator starts from Flower, the CLI or another program.
 
-Arguments are JSON. Each takes `reason` and `idempotency_key`, whose default is the task's id, so
-that a message delivered twice acts once. Invalid arguments are refused with one line.
+Arguments are JSON. Each task takes `reason` and `idempotency_key`, whose default is the task's id,
+so that a message delivered twice acts once. Invalid arguments are refused with one line.
 """
 
 import inspect
@@ -84,7 +84,7 @@ def _needed(function: Callable[..., Any], kinds: Iterable[str]) -> list[str]:
 
 def _refuse(name: str, refused: BillingError) -> None:
     log.warning("admin.refused", admin_task=name, why=str(refused))
-    raise refused from None  # what led to it repeats the arguments
+    raise refused from None  # the original error contains the arguments
 
 
 @admin_task("admin.bind_wallet")
@@ -98,7 +98,7 @@ def bind_wallet(
     replace: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> None:
     """Start linking a customer's OVO account; `replace` ends a wallet that no key decrypts."""
-    # The phone is not kept with the key: commands are not encrypted.
+    # The phone is not stored with the key: commands are not encrypted.
     kept = Request(request.key, request.task, {"customer": customer})
     linking.bind(
         context(), customer, phone, by,
@@ -212,7 +212,7 @@ def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
 def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | None = None) -> None:
     """Refund `amount` rupiah of a paid invoice; default: everything not yet refunded."""
     made = refunding.refund_invoice(context(), invoice, amount, by, request)
-    # A tick would do it too; a message would wait once more behind what this process has to do.
+    # A tick would also send it, but its message would wait behind the other work of this process.
     refunding.send_due(context(), UUID(made["refund"]))
 
 

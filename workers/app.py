@@ -3,7 +3,7 @@
 Started as `celery -A workers.app worker`, `… beat` and `… flower`. It contains no billing logic.
 """
 
-from workers.settings import settings  # first: see there
+from workers.settings import settings  # first: it reports wrong settings
 
 # isort: split
 
@@ -29,7 +29,7 @@ from workers import broker
 
 SOFT_SHUTDOWN_MARGIN_SECONDS = 10
 GARBAGE_THRESHOLD = 50_000
-"""Rows are many dicts without cycles; garbage collection took a quarter of opening's time."""
+"""Rows are many dicts without cycles; collecting garbage took a quarter of opening's time."""
 
 broker.install()
 
@@ -55,24 +55,24 @@ app.conf.update(
     beat_schedule=beat.schedule(settings.tick_seconds),
     beat_max_loop_interval=1,
     timezone="UTC",
-    # A message is gone when its work is done; a killed worker's comes back, and meets the claim.
+    # A message is removed after its work; a killed worker's message is redelivered, which is safe.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    # One more than charge: it answers to people and to beat while wallets think.
+    # One more than for charges: it serves admin tasks and ticks while charges wait for answers.
     worker_concurrency=settings.worker_processes + 1,
     worker_hijack_root_logger=False,
     worker_send_task_events=True,
     task_send_sent_event=True,
     task_track_started=False,
-    # After a first signal a worker finishes what it has begun; then it has one call's time.
+    # After the first signal a worker finishes its current work; this is one call's time.
     worker_soft_shutdown_timeout=float(settings.doku_timeout_seconds)
     + SOFT_SHUTDOWN_MARGIN_SECONDS,
     worker_cancel_long_running_tasks_on_connection_loss=False,
 )
 
 
-if "flower.command" in sys.modules:  # Celery's own command has it, and it may be started from here
+if "flower.command" in sys.modules:  # Celery's command line may start Flower
     from workers import doors
 
     doors.close(settings.flower_names)
@@ -101,7 +101,7 @@ def _check_worker(**_: Any) -> None:
 @signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _prepare_to_fork(instance: Any, **_: Any) -> None:
     broker.spare_a_process(instance.concurrency)
-    # Celery collects before each fork; what was imported is no garbage, and stays shared memory.
+    # Celery collects before each fork; imported objects are no garbage, and stay shared memory.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
 

@@ -20,7 +20,7 @@ EXAMPLE = "2026-01-31T09:00:00+07:00"
 YEARS = range(2000, 2200)
 WHOLE_MAX = 2**63 - 1
 """The largest value of PostgreSQL's BIGINT."""
-# To the minute at least; Python also reads weeks, days alone and commas.
+# To the minute at least; Python also accepts weeks, days alone and commas.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:?\d\d)?")
 _IDENTITY = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 

@@ -1,9 +1,9 @@
 """Drop unreadable messages with an alarm, so that they cannot crash the worker.
 
-kombu 5.7 does not validate what it reads from a Redis list; an unreadable entry raises out of the
-worker's event loop and ends the process. An error reply of Redis does the same; here it causes a
-reconnect. A worker that serves every queue also reserves one process for queues other than charges.
-It knows no task.
+kombu 5.7 does not validate what it reads from a Redis list; an unreadable entry raises an error in
+the worker's event loop and ends the process. An error reply of Redis does the same; here it causes
+a reconnect. A worker that serves every queue also reserves one process for queues other than
+charges. This module does not know tasks.
 """
 
 from typing import Any
@@ -45,8 +45,8 @@ class _Cycle(round_robin_cycle):
 class QoS(redis.QoS):
     """Track what one channel has fetched; release a message that cannot be acknowledged.
 
-    Celery logs that and continues. A worker with no free slots would fetch nothing, get no
-    error, and never reconnect. The message is redelivered later; the claim makes that safe.
+    Celery logs this and continues. A worker with no free slots would fetch nothing, get no error,
+    and never reconnect. The message is redelivered later; the claim makes that safe.
     """
 
     def ack(self, delivery_tag: Any) -> None:
@@ -87,7 +87,7 @@ class Channel(redis.Channel):
         charges = sum(
             message.delivery_info.get("routing_key") == CHARGES
             for tag, message in qos._delivered.items()  # noqa: SLF001 - as below
-            if tag not in qos._dirty  # noqa: SLF001 - acknowledged, and not yet swept out
+            if tag not in qos._dirty  # noqa: SLF001 - acknowledged, and not removed yet
         )
         return _Spare.charges_max is not None and charges >= _Spare.charges_max
 
@@ -97,7 +97,7 @@ class Channel(redis.Channel):
         if self.spares and self._in_poll and not self.has_enough_charges():
             self.spares = False
             if self._listener is not None:
-                # What it waits for in Redis is a list without charges: begin anew.
+                # The pending read in Redis excludes charges: start a new one.
                 with self.conn_or_acquire() as client:
                     client.client_unblock(self._listener[1])
 
@@ -119,11 +119,11 @@ class Channel(redis.Channel):
         super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> Any:
-        held = set(self.qos._delivered)  # noqa: SLF001 - kombu tells it in no other way
+        held = set(self.qos._delivered)  # noqa: SLF001 - kombu has no other way
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu has few
         except OSError:
-            raise  # some of TLS's are ValueErrors too
+            raise  # some TLS errors are ValueErrors, too
         except _MALFORMED as error:
             log.error("message.malformed", why=type(error).__name__)  # noqa: TRY400 - no bug of ours
         for tag in set(self.qos._delivered) - held:  # noqa: SLF001 - as above

@@ -30,8 +30,8 @@ def collect(invoice_ids: list[str]) -> None:
     except DBAPIError as error:
         if not is_lost(error):
             raise
-        # Else every batch that waits would be taken during a switchover, fail, and wait for the
-        # end of its lease. What was claimed is left to those that ask.
+        # Otherwise every waiting batch would be taken during a switchover, fail, and wait for the
+        # end of its lease. Claimed charges are left to reconciling.
         log.warning("charges.database_lost", invoices=len(ids))
         context().database.await_server(SWITCHOVER_SECONDS)
         charging.collect_on(context(), ids, GO_ON_SECONDS)

@@ -3,7 +3,7 @@
 Flower can start any admin task. Basic auth alone is not enough: a browser that knows the password
 sends it with every request that another site triggers, and another host name can resolve to this
 machine. Flower's basic auth also leaves `/metrics` and `/healthcheck` open (2.2: handlers without
-`authenticated`). It knows nothing of tasks.
+`authenticated`). This module does not know tasks.
 """
 
 import re
@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from billing.config import LOOPBACK
 
 READ_BY_A_FORM = "/tasks/datatable"
-"""Flower's own page requests its table with a form; that changes nothing."""
+"""Flower's own page requests its table with a form; the request changes nothing."""
 NO_LOGIN = "FLOWER_BASIC_AUTH must be name:password, or several, comma-separated"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -45,7 +45,7 @@ def close(hosts: Collection[str] = ()) -> None:
     """
     for page in (monitor.Metrics, monitor.Healthcheck):
         page.get = authenticated(page.get)
-    # They wait for a result. There is none, so they answer 500 or 503; the task runs all the same.
+    # These paths wait for a result. There is none, so they answer 500 or 503, but the task runs.
     for shut in (tasks.TaskApply, tasks.TaskAbort):
         shut.post = authenticated(_shut)
     tasks.TaskResult.get = authenticated(_shut)
@@ -67,7 +67,7 @@ def why_refused(request: HTTPServerRequest, hosts: Collection[str] = ()) -> tupl
     if request.method in {"GET", "HEAD", "OPTIONS"} or _reads(request):
         return None
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    # A page can send a form anywhere without being asked for permission; JSON it cannot.
+    # A page can send a form to any host without permission, but not JSON.
     return None if kind == "application/json" else (415, "the body must be application/json")
 
 

@@ -1,7 +1,7 @@
 """Run Flower with access control: `celery -A workers.flower flower`; it needs only Redis.
 
-It knows the admin tasks by name and sends them; what they do, the database, the gateway and the
-keys belong to the workers. `doors` restricts who may connect.
+The admin tasks are known by name and sent; what they do, the database, the gateway and the keys
+belong to the workers. `doors` restricts who may connect.
 """
 
 import os
@@ -45,7 +45,7 @@ class Sender(Celery):  # type: ignore[misc]  # celery has no types
 
 def _settings() -> config.Settings:
     try:
-        # What a folder's files say of databases and keys is read only if it has to be.
+        # The files of a folder contain databases and keys: read them only if necessary.
         found = config.load([]) if os.environ.get("BILLING_REDIS_URL") else config.load()
         _ = found.redis
     except BillingError as mistake:

@@ -1,7 +1,7 @@
 """Describe a task's message without personal or secret values.
 
-Senders that do not know our tasks describe their arguments in full, and an exception contains what
-it was given; Flower, `celery inspect` and the log get this description instead.
+Senders that do not know our tasks describe their arguments in full, and an exception contains its
+arguments; Flower, `celery inspect` and the log get this description instead.
 """
 
 from typing import Any

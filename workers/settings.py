@@ -13,7 +13,7 @@ from billing.domain.escaping import escape
 def _settings() -> Settings:
     try:
         found = load()
-        # Nobody may start without these; what they name is tried when a process begins.
+        # Required for every start; the servers that they name are checked when a process begins.
         _ = found.database, found.redis, found.token_keys
     except NotConfigured as mistake:
         sys.exit(f"billing: {escape(str(mistake))}")

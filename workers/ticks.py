@@ -32,13 +32,13 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 
 BATCHES_WAITING = 16
-"""At most this many batches wait to be collected; the rest stays due in the database. A running
-worker keeps claiming due invoices without a message; these batches are for idle workers."""
+"""How many batches may wait to be collected; other due rows stay in the database. A running worker
+keeps claiming due invoices without a message; these batches are for idle workers."""
 QUESTIONS_WAITING = BATCHES_WAITING + 8
 """The same, including status queries: many due renewals leave room for them."""
 SINGLES_A_TICK = 500
 OPENING_SECONDS = 1
-"""The longest time that a refund requested meanwhile waits for this process."""
+"""The longest time that a refund requested in the meantime waits for this process."""
 
 
 def ticking(function: Callable[P, None]) -> Callable[P, None]:
@@ -80,7 +80,7 @@ def _fill(
 ) -> None:
     """Enqueue due rows up to the limit of waiting batches; only one tick does so at a time."""
     with context().database.transaction() as connection:
-        # Who went away instead of waiting would leave what has just become due to the next tick.
+        # A tick that ended instead of waiting would leave newly due rows to the next tick.
         engine.be_alone(connection)
         room = most - _waiting("charges")
         if room > 0:
@@ -120,8 +120,8 @@ def end_subscriptions() -> None:
 def open_periods(*rest: str) -> None:
     """Open every period that has begun, and enqueue the invoices for charging.
 
-    The first batch, and then a second's work, are each followed by a new message for the rest,
-    behind those already queued, because refunds and admin tasks run in the same process.
+    The first batch, and then each second of work, is followed by a new message for the remaining
+    work, behind those already queued, because refunds and admin tasks run in the same process.
     """
     if rest:
         opened = opening_batches.open_for(context(), OPENING_SECONDS, _read(rest))
@@ -166,7 +166,7 @@ def sweep_refunds() -> None:
 @app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
 @ticking
 def attend_wallets() -> None:
-    """Expire tokens, give expiry notices, and enqueue due links and unbinds."""
+    """Expire tokens, record expiry notices, and enqueue due link polls and unlinks."""
     linking.expire_due(context(), SINGLES_A_TICK)
     linking.give_notice(context(), SINGLES_A_TICK)
     due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]

@@ -1,7 +1,7 @@
 """The `billing` command: parse, call a service, print.
 
-Exit codes: 0 done, 1 refused, 2 wrong usage; errors print one line on stderr. No traceback reaches
-a person. Services, drivers and Rich are imported inside the commands that need them.
+Exit codes: 0 done, 1 refused, 2 wrong usage; errors print one line on stderr. A traceback is never
+printed. Services, drivers and Rich are imported inside the commands that need them.
 """
 
 import gc
@@ -56,7 +56,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callbacks take the value alone
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer passes the value by position
     if wanted:
         from importlib.metadata import version
 
@@ -82,7 +82,7 @@ def up(
     ] = False,
 ) -> None:
     """Run the whole stack on this machine in the foreground; Ctrl-C stops it."""
-    # By name: the local stack is a door beside this one, and an extra that may be missing.
+    # Imported by name: the local stack is not below this package, and its extra may be missing.
     try:
         local = importlib.import_module("billing.local.up")
     except ImportError as missing:
@@ -130,9 +130,9 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        _drop_output()  # whoever read our output has gone
+        _drop_output()  # the reader of our output has closed it
         return 1
-    except Exception as error:  # noqa: BLE001 - a person gets one line, whatever it was
+    except Exception as error:  # noqa: BLE001 - every error is printed as one line
         with suppress(OSError):
             sys.stderr.write(f"billing: {refusals.one_line(error)}\n")
         _drop_output()
@@ -163,7 +163,7 @@ def _command(words: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except TyperException as wrong:
         line = usage.one_line(command, words, wrong)
-        if line:  # else the help was asked for, and is printed
+        if line:  # empty when help was requested and printed
             sys.stderr.write(f"billing: {line}\n")
         return usage.CODE
     return code if isinstance(code, int) else 0
@@ -171,7 +171,7 @@ def _command(words: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the `billing` program."""
-    # Rows by the thousand are no garbage: looking through them was a quarter of an import.
+    # Thousands of rows contain no garbage: collecting took a quarter of an import's time.
     gc.set_threshold(GARBAGE_THRESHOLD)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,7 +1,7 @@
 """`billing doctor`: check settings, connections, migrations, ticks, and what needs an operator.
 
-Each line is ok or wrong, and a wrong one says how to fix it. Nothing is changed and no
-request is sent to the gateway; of secrets it says only whether they are set.
+Each line is ok or wrong, and a wrong one says how to fix it. Nothing is changed and no request is
+sent to the gateway; for secrets it shows only whether they are set.
 """
 
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ class Check:
     ok: bool
     detail: str
     warns: bool = False
-    """For information; it does not make the command fail."""
+    """For information; the command does not fail because of it."""
 
     @property
     def mark(self) -> str:
-        """Return the mark at the start of its line."""
+        """Return the mark at the start of the check's line."""
         return "wrong" if not self.ok else "warning" if self.warns else "ok"
 
 
@@ -100,7 +100,7 @@ def _rows(settings: "Settings") -> Iterator[Check]:
         yield Check("PostgreSQL", ok=True, detail="answers")
         yield from _tables(settings)
         yield from _state(settings, database)
-    except Exception as wrong:  # noqa: BLE001 - whatever it is, it is what the doctor was asked
+    except Exception as wrong:  # noqa: BLE001 - the doctor reports every error
         yield Check("database", ok=False, detail=refusals.one_line(wrong))
     finally:
         database.dispose()
@@ -161,7 +161,7 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
 
     with database.transaction() as connection:
         found = statements.heartbeats(connection)
-    beats = [each for each in found if each.tick != AUDIT]  # it runs once an hour
+    beats = [each for each in found if each.tick != AUDIT]  # the audit runs once an hour
     start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
     if not beats:
         yield Check("workers", ok=False, detail=f"no tick has ever run; {start}")

@@ -1,4 +1,4 @@
-"""Open and close the settings, logs and connections that a command needs.
+"""Engine: open and close the settings, logs and connections that a command needs.
 
 Heavy modules are imported here only when a command needs them, so that help stays fast.
 """

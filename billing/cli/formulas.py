@@ -10,5 +10,5 @@ def safe(text: str) -> str:
 
 
 def original(cell: str) -> str:
-    """Return the cell from which `safe` made this one."""
+    """Return the cell that `safe` escaped."""
     return cell[1:] if cell.startswith("'") and safe(cell) != cell else cell

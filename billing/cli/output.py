@@ -1,8 +1,8 @@
 """Print one JSON document for programs, or short tables and lines for people.
 
-It formats amounts, instants and statuses by key and type, and contains no billing logic.
-Rich is imported when something is printed for people. When stdout is not a terminal there is no
-colour, and nothing is cut or wrapped.
+Amounts, instants and statuses are formatted by key and type; there is no billing logic. Rich is
+imported when something is printed for people. When stdout is not a terminal there is no colour, and
+nothing is cut or wrapped.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Reading CSV: a file or a pipe, one record a line.
+"""Records: read CSV from a file or a pipe, one record a line.
 
 A cell cannot contain a line break, so a quote must be closed on its own line: a line with an open
-quote is one bad row, and the next lines are separate rows. It knows no columns.
+quote is one bad row, and the next lines are separate rows. This module knows no columns.
 """
 
 import csv
@@ -26,7 +26,7 @@ ENCODING = "utf-8-sig"
 
 
 def is_regular(file: Path) -> bool:
-    """Whether this is a regular file, which can be read twice and has a folder of its own."""
+    """Whether this is a regular file, which can be read twice and has its own folder."""
     if file == STDIN or file.parts[:2] in {("/", "dev"), ("/", "proc")}:
         return False
     try:
@@ -96,7 +96,7 @@ class Memory:
                 cells = [line.rstrip("\r\n")]
             else:
                 cells = [original(each) for each in told[passed_over:]] if passed_over else told
-            # Bytes that are no UTF-8 were read as halves of letters, which no file can hold.
+            # Invalid UTF-8 bytes were read as surrogates, which cannot be written to a file.
             found[number] = [cell.encode(errors="replace").decode() for cell in cells]
         return found
 

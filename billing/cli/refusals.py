@@ -1,6 +1,6 @@
 """Turn an error into one line for people, without a traceback and without secrets.
 
-It recognises errors by type, imports nothing heavy to do so, and prints no secret.
+Errors are recognised by type, without importing heavy modules, and no secret is printed.
 """
 
 import errno
@@ -36,7 +36,7 @@ def _of_database(error: Exception) -> str | None:
 
     from billing.store.session import is_locked, is_lost, took_too_long
 
-    if isinstance(error, NoResultFound):  # the engine's one row is written by the migration
+    if isinstance(error, NoResultFound):  # the migration writes the engine's one row
         return MIGRATE
     if isinstance(error, ProgrammingError):
         names = {"UndefinedTable", "UndefinedColumn", "InvalidSchemaName"}

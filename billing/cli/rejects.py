@@ -1,9 +1,9 @@
 """Write the reject file: line number, reason and cells of each bad row, beside the source file.
 
-Once corrected, it can be imported: its first two columns are skipped. It contains the whole
-row, including tokens and phones; no other output of an import does. It is rewritten by each
-import, readable by its owner only, and replaces only an earlier reject file. It does not know
-what columns mean.
+The corrected file can be imported: its first two columns are skipped. It contains whole rows,
+including tokens and phones; no other output of an import does. Each import rewrites the file, which
+only its owner can read, and which replaces only an earlier reject file. This module does not know
+what the columns mean.
 """
 
 import csv

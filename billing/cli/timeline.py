@@ -1,7 +1,7 @@
 """Print a subscription's timeline: past periods, charges and events, and what comes next.
 
-It formats periods, charges and events, and decides nothing about them. Lines are
-wrapped to the terminal; without one, each moment is one line.
+Periods, charges and events are formatted here, and nothing is decided about them. Lines are wrapped
+to the terminal; without one, each moment is one line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -251,7 +251,7 @@ def _coming(found: Shown) -> Iterator[Moment]:
     for invoice in found["invoices"]:
         yield from _attempts(invoice)
     if found["ended_at"] is not None:
-        return  # what was planned for it is over, whatever its dates say
+        return  # its plans no longer apply, even if their dates are in the future
     due, resumes = found["next_due_at"], found["resume_at"]
     ends = [at for at in (found["cancel_at"], found["pause_at"]) if at is not None]
     if due is not None and not any(due >= end for end in ends):

@@ -1,6 +1,6 @@
 """Report wrong usage in one line.
 
-The line has the form of a refusal and names the help that applies. It knows Typer's errors
+The line has the form of a refusal and names the help that applies. This module knows Typer's errors
 and the command tree, but no single command.
 """
 

@@ -66,7 +66,7 @@ def refresh(customer: Customer, *, as_json: options.Json = False) -> None:
         from billing.services.reading import read_models
         from billing.services.wallets import linking
 
-        read_models.wallet_of(context.database, customer)  # an unknown customer is refused as such
+        read_models.wallet_of(context.database, customer)  # refuses an unknown customer
         linking.refresh(context, customer)
         wallet = read_models.wallet_of(context.database, customer)
     output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))

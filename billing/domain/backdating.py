@@ -1,8 +1,8 @@
 """Backdating: what a start or a due date in the past would charge at once.
 
-The forecast's arithmetic, up to the present moment. It is bounded: a mistyped year on an hourly
-plan must not take minutes to refuse. It knows no customer, so that a credit balance, which would
-cover the first invoices, is not counted.
+This is the forecast's arithmetic up to the present moment. The number of periods is limited,
+because a mistyped year on an hourly plan must be refused quickly. This module knows no customer, so
+it does not count a credit balance, which may cover the first invoices.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from billing.domain.subscription import CatchUp, SubscriptionStatus
 from billing.domain.terms import PlanTerms, is_last_cycle
 
 COUNTED_MAX = 10_000
-"""Periods that are counted; whether there are more makes no difference to a person."""
+"""The largest number of periods that is counted; a higher count would not help an operator."""
 
 
 class AtOnce(NamedTuple):
-    """Periods that have begun already, and the whole rupiah of their invoices."""
+    """The number of periods that have begun, and the total of their invoices in whole rupiah."""
 
     periods: int
     amount: int
@@ -38,7 +38,7 @@ class AtOnce(NamedTuple):
         )  # fmt: skip
 
     def plus(self, other: "AtOnce") -> "AtOnce":
-        """Both together."""
+        """Add two results."""
         both = self.periods + other.periods, self.amount + other.amount
         return AtOnce(*both, more=self.more or other.more)
 
@@ -55,7 +55,7 @@ def beginning(
     coupon: pricing.Reduction | None = None,
     anchor_index: int = 0,
 ) -> Upcoming:
-    """A subscription that begins, as the forecast and this module read it."""
+    """Build the subscription that would begin, in the form that the forecast and `at_once` read."""
     return Upcoming(
         status=begins.status,
         anchor_local=begins.anchor_local,
@@ -82,9 +82,9 @@ def beginning(
 
 
 def at_once(row: Upcoming, now: datetime) -> AtOnce:
-    """What is charged for periods that have begun by `now`; `row` is as `beginning` makes it.
+    """Compute what is charged for periods that have begun by `now`; `row` comes from `beginning`.
 
-    A plan that catches up with the latest period only bills the running one.
+    A plan whose catch-up is `latest` bills only the current period.
     """
     if row.next_due_at is None or row.next_due_at > now:
         return NOTHING
@@ -111,7 +111,7 @@ def _latest(row: Upcoming, start: datetime, now: datetime) -> AtOnce:
 def refusal(
     what: str, at: datetime, now: datetime, days_max: int, would: AtOnce
 ) -> str | None:  # fmt: skip
-    """Why a date in the past is not accepted without a person's word; None when it is recent."""
+    """Return why a date needs `--backdate`; None when it is within the limit."""
     if at >= now - timedelta(days=days_max):
         return None
     days = (now - at).days
@@ -123,6 +123,6 @@ def refusal(
 
 
 def imported(plan: PlanTerms, anchor: datetime, due: datetime, index: int, amount: int) -> Upcoming:
-    """A running subscription of another system whose next period, `index` of the anchor, is due."""
+    """Build an imported subscription; period `index`, counted from `anchor`, starts at `due`."""
     begins = Beginning(SubscriptionStatus.ACTIVE, anchor, due)
     return beginning(plan, begins, amount, anchor_index=-index)

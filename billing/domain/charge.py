@@ -1,14 +1,14 @@
-"""A charge: one try to collect an invoice, with one Request-Id and one gateway number.
+"""A charge: one attempt to collect an invoice, with one Request-Id and one gateway number.
 
     in_flight ─┬─> succeeded | declined | unsent
-               └─> pending | unknown ──> succeeded | declined    (only by asking)
-    unknown ──> in_flight          not found after the horizon: the same request once more
-    declined ──> succeeded         late news: a gateway's FAILED is not final
+               └─> pending | unknown ──> succeeded | declined    (by a status query)
+    unknown ──> in_flight          not found after the horizon: the same request again
+    declined ──> succeeded         a later answer: a gateway's FAILED is not final
     unsent ──> in_flight           the same charge is sent when its invoice is due again; so is
-                                   one that was declined because the gateway never had it
-    unsent ──> unknown             only an answer said so, and its invoice is closed
+                                   a charge declined because the gateway never received it
+    unsent ──> unknown             only an answer said that it was unsent; its invoice is closed
 
-Numbers and ids are derived, never drawn: a database restored from a backup meets its own
+Numbers and ids are derived, never random. A database restored from a backup therefore finds its own
 earlier charges at the gateway instead of making new ones.
 """
 
@@ -22,7 +22,7 @@ from billing.domain.identity import beneath
 
 
 class ChargeStatus(StrEnum):
-    """Where a charge stands."""
+    """The state of a charge."""
 
     IN_FLIGHT = "in_flight"
     SUCCEEDED = "succeeded"
@@ -48,7 +48,7 @@ class ChargeMove(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Who asked for a charge; only scheduled ones spend dunning steps."""
+    """Who requested a charge; only scheduled charges spend dunning steps."""
 
     SCHEDULED = "scheduled"
     OPERATOR = "operator"
@@ -88,13 +88,13 @@ ASK_AFTER = (
 """Waits before each status query; afterwards daily."""
 ASK_DAILY = timedelta(days=1)
 ASKS_MAX = len(ASK_AFTER) + 7
-"""After a week of daily questions a person has to look: the charge is parked with an alarm."""
+"""After a week of daily status queries the charge is parked with an alarm: it needs an operator."""
 CONFIRM_FAILED_AFTER = timedelta(minutes=5)
-"""A FAILED counts only when a second read, some minutes later, still says so."""
+"""A FAILED is believed only when a second status query after this wait confirms it."""
 HOLD_FOR = timedelta(hours=1)
-"""How long a decline is left open, each time, while the breaker has stopped charging."""
+"""How long a decline stays open, each time, while the breaker has stopped charging."""
 RECHECK_FOR = timedelta(days=7)
-"""How long the gateway is still asked, daily, about a charge that a person's word settled."""
+"""How long the gateway is queried, daily, about a charge whose outcome an operator set."""
 
 _NAMESPACE = UUID("5b0c1c8e-6d0f-5a52-9d53-3f6f0f3f6f11")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -107,27 +107,27 @@ def advance(status: ChargeStatus, move: ChargeMove) -> ChargeStatus:
 
 
 def invoice_id(subscription_id: UUID, period_index: int, change_index: int = 0) -> UUID:
-    """The id of a period's invoice, or of that of its n-th change."""
+    """Derive the id of a period's invoice, or of the invoice of its n-th change."""
     change = f"/change/{change_index}" if change_index else ""
     return beneath(subscription_id, _NAMESPACE, f"{period_index}{change}")
 
 
 def charge_id(invoice: UUID, ordinal: int) -> UUID:
-    """The id of an invoice's charge, which is its Request-Id as well."""
+    """Derive the id of an invoice's charge, which is also its Request-Id."""
     return beneath(invoice, _NAMESPACE, str(ordinal))
 
 
 def refund_id(charge: UUID, ordinal: int) -> UUID:
-    """The id of a charge's refund, which is its Request-Id as well."""
+    """Derive the id of a charge's refund, which is also its Request-Id."""
     return beneath(charge, _NAMESPACE, f"refund/{ordinal}")
 
 
 def gateway_number(
     subscription_id: UUID, period_index: int, ordinal: int, change_index: int = 0
 ) -> str:
-    """The invoice number at the gateway: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters.
+    """Derive the gateway number: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters.
 
-    That of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ORDINAL`.
+    The number of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ORDINAL`.
     """
     if min(period_index, ordinal, change_index) >= 0:
         what = _base62(period_index) + (f"_{_base62(change_index)}" if change_index else "")
@@ -148,7 +148,7 @@ def _base62(value: int) -> str:
 
 
 def ask_after(asks: int) -> timedelta | None:
-    """How long to wait before the next status query after `asks` of them; None: enough asked."""
+    """Return the wait before the next status query after `asks` queries; None: no more queries."""
     if asks >= ASKS_MAX:
         return None
     return ASK_AFTER[asks] if asks < len(ASK_AFTER) else ASK_DAILY

@@ -1,8 +1,8 @@
-"""Conservation of money: what became of a succeeded charge, to the last rupiah.
+"""Conservation of money: which part of a succeeded charge is kept, refunded or credited.
 
-A charge's amount is split into what we keep, what was refunded (or is on its way back) and what
-became the customer's credit. Every move takes from one part what it adds to another, so that the
-parts always add up. It knows no rows, no gateway and no reason for a move.
+The three parts of a charge always add up to its amount: what is kept, what is refunded (or is on
+its way to the wallet) and what became the customer's credit. A move takes from one part what it
+adds to another. This module does not know rows, the gateway or the reason of a move.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from billing.domain.money import rupiah
 
 
 class Part(StrEnum):
-    """Where rupiah of a succeeded charge are."""
+    """The part of a succeeded charge in which its rupiah are."""
 
     KEPT = "kept"
     REFUNDED = "refunded"
@@ -27,19 +27,19 @@ MOVES = {
     (Part.REFUNDED, Part.KEPT): "a refund was declined",
     (Part.REFUNDED, Part.CREDITED): "the payout of a credit was declined",
 }
-"""Every move there is. Credit is never taken back: credited money leaves by a payout only."""
+"""Every allowed move. Credited money leaves by a payout only: credit never becomes kept again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What became of one succeeded charge; the three parts add up to its amount."""
+    """The three parts of one succeeded charge; they add up to its amount."""
 
     kept: int
     refunded: int = 0
     credited: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a part below zero, whoever made it."""
+        """Refuse a negative part."""
         if min(self.kept, self.refunded, self.credited) < 0:
             raise ValueError(f"no part of a charge can be below zero: {self}")
 
@@ -49,7 +49,7 @@ class Split:
         return self.kept + self.refunded + self.credited
 
     def of(self, part: Part) -> int:
-        """How many rupiah are in one part."""
+        """Return the rupiah of one part."""
         match part:
             case Part.KEPT:
                 return self.kept
@@ -59,9 +59,9 @@ class Split:
                 return self.credited
 
     def move(self, amount: int, source: Part, target: Part) -> "Split":
-        """Return the split after `amount` rupiah went from one part to another.
+        """Return the split after `amount` rupiah move from one part to another.
 
-        Raises IllegalMove (there is no such move) or RefundTooLarge (less is there).
+        Raises IllegalMove for a move that is not allowed, RefundTooLarge when the part has less.
         """
         if (source, target) not in MOVES:
             raise IllegalMove(f"a charge's money cannot move from {source} to {target}")
@@ -77,9 +77,9 @@ class Split:
 
 
 def from_charge_first(amount: int, kept_of_charge: int) -> tuple[int, int]:
-    """How `amount` that goes back of an invoice is taken from its charge, and from credits it used.
+    """Split a return of `amount` from an invoice: what its charge pays, and what its credits pay.
 
-    The charge comes first: what the customer paid goes back before what their balance covered.
+    The charge comes first: what the customer paid is returned before what credit covered.
     """
     part = min(amount, kept_of_charge)
     return part, amount - part

@@ -1,6 +1,6 @@
-"""What a decision about a charge is made from, and what it says; `settlement` makes it.
+"""The facts from which a charge's outcome is decided, and the decision; `settlement` decides.
 
-Values only: no rows, no gateway, no rule.
+Values only: no rows, no gateway, no rules.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 
 
 class Source(StrEnum):
-    """Where news of a charge came from."""
+    """Where an outcome of a charge came from."""
 
     LIVE = "live"
     STATUS = "status"
@@ -27,13 +27,13 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may wait."""
+    """How long each wait may last."""
 
     not_found_horizon: timedelta
     wallet_wait: timedelta
     confirm_after: timedelta = charge.ASK_AFTER[0]
-    """How long a decline that would end something for good waits before it is asked about: the
-    breaker's window, so that the share of all answers in it is seen first."""
+    """How long a decline that would end something permanently waits before it is queried. This is
+    the breaker's window, so that the share of all answers in the window is counted first."""
 
 
 _NO_RETRIES, _NO_CHARGES = Policy(), History()
@@ -41,9 +41,9 @@ _NO_RETRIES, _NO_CHARGES = Policy(), History()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is on record about a charge when news of it arrives.
+    """What is recorded about a charge when an outcome arrives.
 
-    Of one that succeeded the first are enough; any other outcome needs all.
+    A success needs only the first fields; any other outcome needs all.
     """
 
     charge_status: ChargeStatus
@@ -54,7 +54,7 @@ class Facts:
     last_cycle: bool = False
     other_open: bool = False
     parked: bool = False
-    resolved_at: datetime | None = None  # when a person's word settled it
+    resolved_at: datetime | None = None  # when an operator set the outcome
     trigger: Trigger = Trigger.SCHEDULED
     sends: int = 1
     asks: int = 0
@@ -62,16 +62,16 @@ class Facts:
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None
     policy: Policy = _NO_RETRIES
-    reopened: bool = False  # given up before; a person has the invoice tried once more
-    planned_at: datetime | None = None  # the date that a person's try went before
+    reopened: bool = False  # uncollectible before; an operator requested one more attempt
+    planned_at: datetime | None = None  # the scheduled date before which a manual retry was made
     step_deadline_at: datetime | None = None
     wallet_active: bool = True
-    relinked: bool = False  # the customer has another wallet by now
+    relinked: bool = False  # the customer has linked another wallet since
     charging: bool = True
     history: History = _NO_CHARGES
-    suspected: Declined | None = None  # a live decline that is asked about once more
-    tripped: bool = False  # the breaker has stopped charging: nothing is ended for good
-    unsent_by_answer: bool = False  # a sending before this one may have arrived after all
+    suspected: Declined | None = None  # a live decline that a status query must confirm
+    tripped: bool = False  # the breaker has stopped charging: nothing ends permanently
+    unsent_by_answer: bool = False  # an earlier sending may have arrived after all
 
 
 NewEvent = tuple[str, dict[str, Any]]
@@ -80,7 +80,7 @@ NewEvent = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to write. A field that stays None leaves its column as it is, unless said otherwise."""
+    """What to write. A None leaves its column unchanged, unless the comment differs."""
 
     status: ChargeStatus
     fault: Fault | None = None
@@ -89,7 +89,7 @@ class Decision:
     waiting: Waiting | None = None
     asked: bool = False
     failed_seen_at: datetime | None = None
-    next_check_at: datetime | None = None  # None clears: a settled charge is asked about no more
+    next_check_at: datetime | None = None  # None clears it: a settled charge is not queried
     parked: bool = False
     resend: bool = False
     surplus: bool = False
@@ -99,21 +99,21 @@ class Decision:
     first_failed_at: datetime | None = None
     blocked_on: Blocked | None = None
     gives_up: bool = False
-    cap: Cap | None = None  # what dunning met, when it gives up by one
+    cap: Cap | None = None  # the cap that ended dunning, if one did
     wallet_lost: bool = False
     by_answer: bool = False  # only an answer says that it was not sent
-    never_received: bool = False  # the gateway never had it: the same charge may be sent again
-    rechecked: bool = False  # a settled charge was asked about: only its next question changes
-    odd: bool = False  # the breaker counts it: many of these at once are no customers' doing
-    contradicted: bool = False  # ... and the gateway says otherwise than the person did
+    never_received: bool = False  # the gateway never received it: it may be sent again
+    rechecked: bool = False  # a settled charge was queried: only its next query changes
+    odd: bool = False  # the breaker counts it: many at once point to the gateway
+    contradicted: bool = False  # ... and the gateway contradicts the operator's decision
     move: SubscriptionMove | None = None
     events: tuple[NewEvent, ...] = ()
 
     @property
     def is_plain_success(self) -> bool:
-        """Whether the charge succeeded and paid its invoice, and the decision says nothing else.
+        """Whether the charge succeeded, paid its invoice, and nothing else is to be written.
 
-        Compared as a whole, so that a field added later makes a success with it no plain one.
+        The whole decision is compared, so that a field added later is not overlooked here.
         """
         return self.status is ChargeStatus.SUCCEEDED and self in PLAIN_SUCCESSES.values()
 
@@ -126,4 +126,4 @@ PLAIN_SUCCESSES = {
     )
     for source in Source
 }
-"""The decision that nearly every charge has, one value for each source of the news."""
+"""The decision of nearly every charge, one value for each source of an outcome."""

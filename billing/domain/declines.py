@@ -1,7 +1,7 @@
-"""What follows for an invoice whose charge was declined or not sent, for `settlement`.
+"""What follows for an invoice whose charge was declined or unsent, for `settlement`.
 
-It waits, takes the next step of the ladder, or is given up. It knows nothing of the charge itself,
-nor whether the decline is certain.
+The invoice waits, takes the next step of the ladder, or becomes uncollectible. This module does not
+know the charge itself, or whether the decline is certain.
 """
 
 from datetime import datetime
@@ -22,16 +22,16 @@ class Following(NamedTuple):
     blocked_on: Blocked | None = None
     first_failed_at: datetime | None = None
     gives_up: bool = False
-    cap: Cap | None = None  # what dunning met, when it gives up by one
+    cap: Cap | None = None  # the cap that ended dunning, if one did
 
 
 def following(facts: Facts, fault: Fault, now: datetime, limits: Limits) -> Following:
-    """Return what follows for the invoice; nothing for one that is closed."""
+    """Return what follows for the invoice; nothing for a closed one."""
     if facts.invoice_status is not InvoiceStatus.OPEN:
         return Following()
     if facts.reopened:
-        # An invoice that was given up gets one attempt for each request of an operator, and no
-        # ladder: it must not keep newer invoices waiting for weeks.
+        # An uncollectible invoice gets one attempt for each request of an operator, and no
+        # ladder: it must not block newer invoices for weeks.
         return Following(gives_up=True)
     if fault is Fault.WALLET:
         return _without_a_wallet(facts, now, limits)
@@ -66,13 +66,13 @@ def _next_try(
 
 
 def after_unsent(facts: Facts, now: datetime) -> datetime:
-    """Return when an open invoice is attempted again whose charge was not sent."""
+    """Return when an open invoice is attempted again after an unsent charge."""
     soon = now + dunning.wait_after_unsent(facts.history.unsent + 1)
     by_hand = facts.trigger is not Trigger.SCHEDULED
     return (_date_there_was(facts, now) if by_hand else None) or soon
 
 
 def _date_there_was(facts: Facts, now: datetime) -> datetime | None:
-    """Return the date that a manual retry preceded: it spends no step, and so it shifts no date."""
+    """Return the date before which a manual retry was made: it spends no step and moves no date."""
     dates = (facts.planned_at, facts.step_deadline_at)
     return min((at for at in dates if at is not None and at > now), default=None)

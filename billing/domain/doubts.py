@@ -1,6 +1,6 @@
-"""Doubts: when a decline is certain enough to end more than the charge that it is about.
+"""Doubts: when a decline is certain enough to end more than its own charge.
 
-Questions about what is on record, for `settlement`, which decides. It writes nothing.
+Predicates on recorded facts, for `settlement`, which decides. Nothing is written here.
 """
 
 from datetime import datetime, timedelta
@@ -12,19 +12,19 @@ from billing.domain.outcomes import Fault
 
 
 def is_suspected(facts: Facts) -> bool:
-    """Whether a decline was read live; a PENDING after it takes that back."""
+    """Whether a live decline waits for confirmation; a later PENDING removes the suspicion."""
     return facts.suspected is not None and facts.charge_status is not ChargeStatus.PENDING
 
 
 def is_disbelieved(facts: Facts) -> bool:
-    """Whether a person started charging after the breaker, so that it says nothing of customers."""
+    """Whether charging was started again after the breaker, so that the decline proves nothing."""
     return facts.suspected is not None and facts.suspected.fault is Fault.TECHNICAL
 
 
 def is_odd(would: Decision) -> bool:
-    """Whether many such ends at once are more likely a gateway's doing than the customers'.
+    """Whether many such declines at once point to the gateway rather than to the customers.
 
-    Want of money and limits are what the last step of a ladder mostly meets: no fault of anybody's.
+    Insufficient funds and limits are excluded: most ladders end with one of them.
     """
     return would.wallet_lost or (
         would.gives_up and would.fault not in {Fault.INSUFFICIENT_FUNDS, Fault.LIMIT}
@@ -32,10 +32,10 @@ def is_odd(would: Decision) -> bool:
 
 
 def window(limits: Limits) -> timedelta:
-    """How long a question's "no" must last before it ends something for good."""
+    """How long status queries must find no payment before that ends something permanently."""
     return max(limits.confirm_after, charge.CONFIRM_FAILED_AFTER)
 
 
 def seen_for(facts: Facts, span: timedelta, now: datetime) -> bool:
-    """Whether a question was answered with "no" so long ago, and with no PENDING since."""
+    """Whether a status query found no payment at least `span` ago, and no PENDING came since."""
     return facts.failed_seen_at is not None and now - facts.failed_seen_at >= span

@@ -1,9 +1,9 @@
-"""When a failed invoice is tried again, and when it is given up.
+"""Dunning dates: when a declined invoice is attempted again, and when dunning ends.
 
 A ladder is a list of steps, each a wait ("2d") or a cron expression ("0 10 25 * *"). A policy has
-one, may have others for some classes of fault, and caps. The dates follow from the first failure
-and from how many steps are spent, both read from committed rows, so that no crash and no second
-retry by hand can shift them.
+one ladder, may have others for some fault classes, and caps. The dates follow from the first
+failure and from the number of spent steps. Both are read from committed rows, so that neither a
+crash nor a manual retry can move them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,24 +27,24 @@ TECHNICAL_WAITS = (
     timedelta(hours=4),
     timedelta(hours=12),
 )
-"""A technical decline is tried again soon and spends no step; a fifth one counts as any other."""
+"""A technical decline is retried soon and spends no step; the fifth one counts as any other."""
 UNSENT_WAITS = (
     timedelta(minutes=1),
     timedelta(minutes=5),
     timedelta(minutes=15),
     timedelta(hours=1),
 )
-"""After a charge that cannot have reached the gateway; the last one repeats."""
+"""Waits after a charge that cannot have reached the gateway; the last one repeats."""
 LAST_STEP_OPEN = timedelta(days=1)
-"""How long the last step waits for a wallet that is short."""
+"""How long the last step waits while the wallet has a shortfall."""
 CLIMBING = (Fault.INSUFFICIENT_FUNDS, Fault.LIMIT, Fault.OTHER)
-"""The classes that may have a ladder of their own; the others do not climb one at once."""
+"""The fault classes that may have their own ladder; the other classes do not start one at once."""
 CAP_MAX = 1_000
-"""A larger cap is a typing error."""
+"""A larger cap is rejected as a typing error."""
 
 
 class Cap(StrEnum):
-    """What dunning met when it gave up by itself."""
+    """Which limit ended dunning."""
 
     RETRIES = "retries"
     DECLINES = "declines"
@@ -54,7 +54,7 @@ class Cap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a failed invoice is tried again, by the fault that just happened, and the caps."""
+    """The ladders of a plan, one for each fault class that has its own, and the caps."""
 
     steps: tuple[str, ...] = ()
     ladders: Mapping[Fault, tuple[str, ...]] = field(default_factory=dict)
@@ -63,11 +63,11 @@ class Policy:
     days_max: int | None = None
 
     def steps_after(self, fault: Fault) -> tuple[str, ...]:
-        """The ladder of a fault: its own, or else the policy's."""
+        """Return the ladder of a fault class: its own, or the policy's."""
         return self.ladders.get(fault, self.steps)
 
     def ends_at(self, first_failed_at: datetime, zone: ZoneInfo) -> datetime | None:
-        """The last instant on which dunning plans anything; None without such a cap."""
+        """Return the last instant at which an attempt may be planned; None without such a cap."""
         if self.days_max is None:
             return None
         return add(parse_duration(f"{self.days_max}d"), first_failed_at, zone)
@@ -75,23 +75,23 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What became of an invoice's charges so far."""
+    """Counts of an invoice's declined and unsent charges so far."""
 
     scheduled_declines: int = 0
     steps_short: int = 0
     technical_declines: int = 0
     unsent: int = 0
-    attempts: int = 0  # charges that were declined, whoever asked; a lost wallet spends none
+    attempts: int = 0  # declined charges, scheduled or manual; a lost wallet counts none
     last_fault: Fault | None = None  # of the last scheduled one
 
     @property
     def steps_spent(self) -> int:
-        """Steps of the ladder that are gone; technical declines count once their waits are."""
+        """The number of spent steps; technical declines count once their own waits are used up."""
         technical = max(self.technical_declines - len(TECHNICAL_WAITS), 0)
         return self.scheduled_declines + self.steps_short + technical
 
     def after(self, fault: Fault, *, scheduled: bool) -> Self:
-        """One more charge was declined; only a scheduled one spends a step."""
+        """Return the history after one more decline; only a scheduled one spends a step."""
         if not scheduled:
             return replace(self, attempts=self.attempts + 1)
         technical = fault is Fault.TECHNICAL
@@ -105,7 +105,7 @@ class History:
 
 
 class RetryTerms(NamedTuple):
-    """What a plan says about declined invoices, as texts and numbers."""
+    """The dunning columns of a plan, as texts and numbers."""
 
     retries: str
     retries_for: Mapping[str, str] | None
@@ -115,12 +115,12 @@ class RetryTerms(NamedTuple):
 
 
 def policy(plan: Mapping[Any, Any]) -> Policy:
-    """The policy of a plan's row; raises InvalidValue when what it says makes no sense."""
+    """Build the policy of a plan's row; raises InvalidValue for an invalid column."""
     return policy_of(RetryTerms(*(plan[name] for name in RetryTerms._fields)))
 
 
 def policy_of(terms: RetryTerms) -> Policy:
-    """The policy that a plan's terms describe; raises InvalidValue for an invalid one."""
+    """Build the policy that a plan's terms describe; raises InvalidValue for an invalid one."""
     caps = {
         "declines": terms.declines_max, "attempts": terms.attempts_max, "days": terms.days_max,
     }  # fmt: skip
@@ -147,14 +147,14 @@ def _climbing(name: str) -> Fault:
 def parse_steps(text: str, what: str = "retries") -> tuple[str, ...]:
     """Split a ladder into steps, or raise InvalidValue about `what`.
 
-    Waits are separated by blanks ("2d 5d 7d 7d"); as soon as a cron expression is among the
-    steps they are separated by semicolons ("2d; 0 10 25 * *").
+    Waits are separated by blanks ("2d 5d 7d 7d"). When a step is a cron expression, steps are
+    separated by semicolons ("2d; 0 10 25 * *").
     """
     parts = [part.strip() for part in text.split(";")] if ";" in text else [text.strip()]
     steps = []
     for part in filter(None, parts):
         words = part.split()
-        # A cron expression has five or six words, and its first is no duration.
+        # A cron expression has five or six words, and the first is not a duration.
         steps += [part] if len(words) in {5, 6} and not _is_wait(words[0]) else words
     if len(steps) > STEPS_MAX:
         raise InvalidValue(f"{what}: at most {STEPS_MAX} steps, not {len(steps)}")
@@ -188,7 +188,7 @@ def _after(step: str, instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def ladder(steps: Sequence[str], first_failed_at: datetime, zone: ZoneInfo) -> list[datetime]:
-    """The instants of all steps, counted from the first failure."""
+    """Return the instants of all steps, counted from the first failure."""
     rungs, instant = [], first_failed_at
     for step in steps:
         instant = _after(step, instant, zone)
@@ -199,12 +199,12 @@ def ladder(steps: Sequence[str], first_failed_at: datetime, zone: ZoneInfo) -> l
 def step_at(
     steps: Sequence[str], spent: int, first_failed_at: datetime, now: datetime, zone: ZoneInfo
 ) -> datetime | None:
-    """When the next step is due after `spent` declines; None when the steps are spent.
+    """Return when the next step is due after `spent` declines; None when all steps are spent.
 
-    The first decline is the charge on the due date, so that one decline leads to the first
-    step. A step whose date has gone by (an outage) is waited for from now: never two at once.
-    And none waits longer than it says: on another ladder the steps before it may be longer than
-    those that were taken.
+    The first decline is the charge on the due date, so one decline leads to the first step. A step
+    whose date has passed in an outage is counted from now, so that two steps never come at once. A
+    step never waits longer than its own length: with another ladder, the steps before it may be
+    longer than those that were taken.
     """
     index = max(spent - 1, 0)
     if index >= len(steps):
@@ -217,15 +217,15 @@ def step_at(
 def step_deadline(
     steps: Sequence[str], spent: int, first_failed_at: datetime, now: datetime, zone: ZoneInfo
 ) -> datetime:
-    """Until when the step that is due now may wait for a wallet that is short.
+    """Return until when the current step may wait for a wallet with a shortfall.
 
-    That is when the following step would begin; the last one waits a day, or as long again as
-    it was waited for when that is shorter.
+    That is the start of the following step. The last step waits a day, or its own length again when
+    that is shorter.
     """
     following = step_at(steps, max(spent, 1) + 1, first_failed_at, now, zone)
     if following is not None:
         return following
-    # A plan without steps comes here too: it has technical retries, and those find wallets short.
+    # A plan without steps can reach this: a technical retry may find a shortfall, too.
     again = [_after(step, now, zone) for step in steps[-1:]]
     return min([now + LAST_STEP_OPEN, *again])
 
@@ -238,10 +238,10 @@ def next_try(
     now: datetime,
     zone: ZoneInfo,
 ) -> datetime | Cap:
-    """When an invoice is tried again after a charge was declined, or the cap that ends it.
+    """Return when an invoice is attempted again after a decline, or the cap that ends dunning.
 
-    `past` has that decline in it. Its steps are counted together, whatever they were spent on:
-    the n-th decline takes the n-th step of the ladder of the fault that just happened.
+    `past` includes that decline. Declines of all fault classes are counted together: the n-th
+    decline takes the n-th step of the ladder of the last fault class.
     """
     if _attempts_met(policy, past):
         return Cap.ATTEMPTS
@@ -275,10 +275,10 @@ def upcoming(
     by_hand_at: datetime | None = None,
     deadline_at: datetime | None = None,
 ) -> list[datetime]:
-    """`due` and the tries after it, should each be declined as the last scheduled one was.
+    """List `due` and the attempts after it, if each is declined as the last scheduled one was.
 
-    A person's try before `due` spends an attempt and no step. A step with a deadline waits for
-    money: it is looked at on `due`, and counts on its deadline.
+    A manual retry before `due` spends an attempt and no step. A step with a deadline waits for the
+    wallet: the balance is read on `due`, and the step counts as declined on its deadline.
     """
     dates: list[datetime] = []
     following: datetime | Cap = due
@@ -304,11 +304,11 @@ def upcoming(
 
 @dataclass(frozen=True, slots=True)
 class MoneyWait:
-    """A step that waits for a wallet which is short."""
+    """A step that waits because the wallet has a shortfall."""
 
     asked_again_at: datetime
     deadline_at: datetime
-    missed: bool  # the step before it has just counted as declined
+    missed: bool  # the step before it has now counted as declined
 
 
 def wait_for_money(
@@ -320,10 +320,11 @@ def wait_for_money(
     zone: ZoneInfo,
     recheck: timedelta,
 ) -> MoneyWait | Cap:
-    """What follows when the wallet is short on a step that is due, or the cap that ends it.
+    """Return what follows a shortfall on a step that is due, or the cap that ends dunning.
 
-    `deadline_at` is the step's, None when it has just become due. A step that is still short on
-    its deadline counts as declined for want of money, and the next one begins.
+    `deadline_at` is the step's deadline; None when the step has just become due. A step that still
+    has a shortfall on its deadline counts as declined for insufficient funds, and the next one
+    begins.
     """
     steps, spent = policy.steps_after(Fault.INSUFFICIENT_FUNDS), past.steps_spent
     missed = deadline_at is not None and deadline_at <= now
@@ -349,7 +350,7 @@ def wallet_awaited_until(
     now: datetime,
     zone: ZoneInfo,
 ) -> datetime | Cap:
-    """Until when an invoice waits for a wallet: `wait`, but no longer than the cap in days."""
+    """Return until when an invoice waits for a wallet: `wait`, limited by the cap in days."""
     end = None if first_failed_at is None else policy.ends_at(first_failed_at, zone)
     if end is None:
         return now + wait
@@ -357,5 +358,5 @@ def wallet_awaited_until(
 
 
 def wait_after_unsent(unsent: int) -> timedelta:
-    """How long to wait after the `unsent`-th (from 1) charge in a row that was not sent."""
+    """Return the wait after the `unsent`-th (from 1) unsent charge in a row."""
     return UNSENT_WAITS[min(unsent, len(UNSENT_WAITS)) - 1]

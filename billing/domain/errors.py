@@ -1,12 +1,13 @@
-"""Every error a person or program can expect from the engine; the docstring is the message's gist.
+"""Every error that an operator or a program can expect from the engine.
 
-All of them mean: refused, nothing written. Their text is one line that says what is wrong and
-what would be right, and never contains a secret or personal data beyond the caller's own input.
+Each error means that the request was refused and nothing was written. Its text is one line that
+says what is wrong and what would be right. It contains no secret, and no personal data except the
+caller's own input.
 """
 
 
 class BillingError(Exception):
-    """Base of all expected refusals; doors print its text and exit with 1."""
+    """Base of all expected refusals; commands and tasks show its text, commands exit with 1."""
 
 
 class InvalidValue(BillingError):
@@ -18,28 +19,28 @@ class NotKnown(BillingError):
 
 
 class AlreadyExists(BillingError):
-    """A plan or customer with this id exists already, with other contents."""
+    """A plan or customer with this id exists already, with other content."""
 
 
 class WalletAlreadyLinked(BillingError):
-    """The customer has a live wallet, or a link that is still open."""
+    """The customer has a live wallet, or a registration link that is still open."""
 
 
 class IllegalMove(BillingError):
-    """The thing is in a state from which this move is not possible."""
+    """The object is in a state in which this move is not possible."""
 
 
 class RefundTooLarge(BillingError):
-    """More would be given back than was taken and is left."""
+    """The refund is larger than what is left of the charge."""
 
 
 class GatewayRefused(BillingError):
-    """The gateway declined or could not be reached for something a person is waiting for."""
+    """The gateway declined a request that an operator waits for, or could not be reached."""
 
 
 class BrokenOff(BillingError):
-    """A long command ended early; what it had done until then stays, and is counted here."""
+    """A long command ended early; its completed work stays, and the text counts that work."""
 
 
 class NotConfigured(BillingError):
-    """A setting is missing or makes no sense, or a server it names cannot be reached."""
+    """A setting is missing or invalid, or a server that it names cannot be reached."""

@@ -1,8 +1,8 @@
-"""Text from outside as it may be shown on a terminal or in a log: nothing in it acts.
+"""Escaping: text from outside, made safe for a terminal or a log.
 
-A name, a reason or a gateway's message may hold sequences that move a cursor, change a title, forge
-a line, or turn the direction of writing. Letters of any script stay, joiners among them. Where a
-text came from is not known here.
+A name, a reason or a gateway's message may contain sequences that move a cursor, change a title,
+forge a line, or change the direction of writing. Letters of every script stay, and so do joiners.
+This module does not know where a text came from.
 """
 
 import re
@@ -18,8 +18,8 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escape(text: str, keep: str = "") -> str:
-    """Write every character that acts as its code in hexadecimal; those in `keep` stay."""
-    if text.isprintable():  # as nearly all is; it knows no separate letters that act
+    """Replace every control character by its hexadecimal code, except those in `keep`."""
+    if text.isprintable():  # nearly every text, and no printable character acts
         return text
     return _ACTS.sub(lambda found: _written(found[0], keep), text)
 

@@ -1,4 +1,4 @@
-"""Events: facts that were recorded, and who made them happen."""
+"""Events: recorded facts and their actors."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, and why when a person gave a reason."""
+    """Who caused an event, and the reason that an operator gave."""
 
     name: str
     reason: str | None = None
@@ -29,7 +29,7 @@ def event(
     charge_id: UUID | None = None,
     **data: Any,
 ) -> dict[str, Any]:
-    """Describe one event: `noun.verb_past`, when, who, why, about what. `data` must be JSON."""
+    """Build one event: `noun.verb_past`, time, actor, reason, object. `data` must be valid JSON."""
     return {
         "kind": kind,
         "at": at,

@@ -1,6 +1,6 @@
-"""What will be charged: the same arithmetic as opening, without doing it.
+"""Forecast: compute what will be charged, with the arithmetic of opening, without charging.
 
-It assumes that every charge succeeds and that nobody changes anything meanwhile.
+Assumes that every charge succeeds and that nothing is changed in the meantime.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class Expected:
 
 
 class Upcoming(NamedTuple):
-    """A subscription that has begun, with all that decides about its coming periods."""
+    """A subscription that has begun, with everything that decides about its next periods."""
 
     status: SubscriptionStatus
     amount: int
@@ -70,10 +70,10 @@ class Upcoming(NamedTuple):
 def periods(
     row: Upcoming, now: datetime, until: datetime, next_plan: PlanTerms | None = None
 ) -> Iterator[Expected]:
-    """The charges of one subscription's coming periods that are due by `until`, in order.
+    """Yield the charges of one subscription's next periods that are due by `until`, in order.
 
-    `next_plan` is the one after its planned change. What is overdue is due now. The customer's
-    balance is not counted.
+    `next_plan` is the plan after its planned change. An overdue period is due now. The customer's
+    credit is not counted.
     """
     if row.next_due_at is None and row.status == SubscriptionStatus.PAUSED:
         row = _returned(row)
@@ -86,7 +86,7 @@ def periods(
             continue
         turning = next_plan if is_turning(row, start) else None
         if turning is not None and is_last_cycle(turning.cycles, index):
-            turning = None  # the term of the plan that it is to go to would be over
+            turning = None  # the term of the next plan would be complete by then
         if turning is not None:
             row = _turned(row, turning, index, start)
         if _is_over(row, index, start):
@@ -104,7 +104,7 @@ def periods(
 
 
 def _paused(row: Upcoming) -> Upcoming:
-    """The subscription once its planned pause has begun."""
+    """Return the subscription after its planned pause has begun."""
     left = None
     if row.status is SubscriptionStatus.TRIALING and row.next_due_at and row.pause_at:
         left = max(int((row.next_due_at - row.pause_at).total_seconds()), 0)
@@ -112,7 +112,7 @@ def _paused(row: Upcoming) -> Upcoming:
 
 
 def _returned(row: Upcoming) -> Upcoming:
-    """A paused subscription once it goes on; without a date for that, nothing is due."""
+    """Return a paused subscription after it resumed; nothing is due without a date for that."""
     at = row.resume_at
     if at is None or (row.cancel_at is not None and row.cancel_at <= at):
         return row._replace(next_due_at=None)
@@ -134,7 +134,7 @@ def _returned(row: Upcoming) -> Upcoming:
 
 
 def _turned(row: Upcoming, plan: PlanTerms, index: int, start: datetime) -> Upcoming:
-    """The subscription after its planned change to a plan."""
+    """Return the subscription after its planned change to a plan."""
     here = row._replace(next_period_index=index)
     new = changed(here, plan, start)
     return here._replace(
@@ -150,7 +150,7 @@ def _turned(row: Upcoming, plan: PlanTerms, index: int, start: datetime) -> Upco
 
 
 def _after(row: Upcoming) -> Upcoming:
-    """The subscription after one more invoice."""
+    """Return the subscription after one more invoice."""
     if row.coupon_left is None and not row.extras:
         return row
     left = pricing.cycles_left(row.coupon_left)

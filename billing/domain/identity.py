@@ -1,11 +1,12 @@
-"""Ids: dated ones that are drawn, and those that are named, the same after every restore.
+"""Ids: random ones that begin with a time, and derived ones that are the same after a restore.
 
-A subscription's id begins with the time at which it was made, and the ids of its invoices, their
-charges and their refunds begin like it. What is opened in the order of subscriptions is inserted
-in the order of its own ids, and a morning's charges do not touch every page of an index.
+A subscription's id begins with the time at which it was made, and the ids of its invoices, charges
+and refunds begin with the same time. Invoices that are opened in the order of subscriptions are
+therefore inserted in the order of their own ids, and one morning's charges touch few pages of an
+index.
 
-An id that is derived from outside input begins with no time: the same order that is sent again
-after a restore comes at another time, and has to get the same id.
+An id that is derived from outside input has no time: the same order, sent again after a restore,
+comes at another time and must get the same id.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = (1 << 48) - 1 << 80
 _VARIANT = 0b10 << 62
 _DRAWN, _NAMED = 7, 8
-"""RFC 9562: version 7 is drawn and begins with a time, version 8 is what one makes of it."""
+"""RFC 9562: version 7 is random and begins with a time; version 8 has a format of our own."""
 _FREE = (1 << 76) - 1 & ~(0b11 << 62)
 
 
 def dated(at: datetime, chance: UUID) -> UUID:
-    """A UUID of version 7: 48 bits of milliseconds since 1970, and 74 of an id that was drawn.
+    """Build a UUID of version 7: 48 bits of milliseconds since 1970, and 74 bits of a random id.
 
     RFC 9562, section 5.7.
     """
@@ -30,10 +31,10 @@ def dated(at: datetime, chance: UUID) -> UUID:
 
 
 def beneath(parent: UUID, namespace: UUID, name: str) -> UUID:
-    """The id of what has this name beneath `parent`: the same for the same, whoever asks.
+    """Derive the id of `name` beneath `parent`; the same input always gives the same id.
 
-    Where the parent begins with a time, this begins with the same one (version 8: the rest is
-    74 bits of the hash). Else it is of version 5, as `uuid.uuid5` has it.
+    If the parent begins with a time, the derived id begins with the same time (version 8: the rest
+    is 74 bits of the hash). Otherwise it is the version 5 id of `uuid.uuid5`.
     """
     if parent.int >> 76 & 0xF not in (_DRAWN, _NAMED):
         return named(namespace, f"{parent}/{name}")
@@ -42,16 +43,16 @@ def beneath(parent: UUID, namespace: UUID, name: str) -> UUID:
 
 
 def from_outside(installation: UUID, kind: str, name: str) -> UUID:
-    """The id of what outside input named, such as an idempotency key or an import's reference.
+    """Derive an id from outside input, such as an idempotency key or an import's reference.
 
-    `installation` is the database's own id, drawn once: the same input gives the same id in a
-    database and in its restored backups, and another one in every other database.
+    `installation` is the database's own installation id: the same input gives the same id in a
+    database and in its restored backups, and a different id in every other database.
     """
     return named(installation, f"{kind}/{name}")
 
 
 def named(namespace: UUID, name: str) -> UUID:
-    """What `uuid.uuid5` returns, in half the time: it looks for its hash at every call."""
+    """Return what `uuid.uuid5` returns, in half the time: that looks up its hash at every call."""
     return UUID(bytes=_digest(namespace, name)[:16], version=5)
 
 

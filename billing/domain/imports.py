@@ -1,7 +1,8 @@
-"""What becomes of a row of an import, given what is known already.
+"""Import decisions: what becomes of a row of an import, given what is known already.
 
 A row with a known id and equal content is a repeat; with other content it is rejected. A token
-belongs to one wallet. It knows no files and no database: the caller says what is known.
+belongs to one wallet. This module does not know files or the database: the caller passes the known
+rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +14,22 @@ from billing.domain.wallet import LIVE, WalletStatus
 
 
 class Incoming(NamedTuple):
-    """A row that could be written, as far as it goes by itself."""
+    """A row that is valid by itself and could be written."""
 
     line: int
     id: str
-    """The customer's id, or the reference of a subscription."""
+    """The customer's id, or the subscription's reference."""
     content: Mapping[str, str]
-    """What a repeat has to say again; the columns' names are told when one differs."""
+    """What a repeat must contain again; the names of columns that differ are reported."""
     customer: str = ""
     token_hashes: Sequence[bytes] = ()
     """The token's hash under each key, the newest first; empty without a token."""
     objection: str = ""
-    """Why the row must not be added; a repeat of one that was added in time is still there."""
+    """Why the row must not be added; a repeat of a row that was added in time is still accepted."""
 
 
 class Holder(NamedTuple):
-    """A wallet that has a token, or had it, or waits for one."""
+    """A wallet that has a token, had it, or waits for one."""
 
     customer: str
     status: WalletStatus
@@ -37,7 +38,7 @@ class Holder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The rows and wallets that are there already, earlier rows of the file among them."""
+    """The rows and wallets that exist already, including earlier rows of the file."""
 
     contents: dict[str, Mapping[str, str]] = field(default_factory=dict)
     tokens: dict[bytes, Holder] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class Known:
     """Each customer's pending, active or unbinding wallet."""
 
     def note(self, wallet: Holder) -> None:
-        """Add a wallet; of several with one token the live one counts."""
+        """Add a wallet; of several with one token, the live one counts."""
         is_live = wallet.status in LIVE
         if is_live:
             self.live[wallet.customer] = wallet
@@ -92,7 +93,8 @@ def _decided(row: Incoming, known: Known) -> Verdict:
 
 
 def _repeated(row: Incoming, earlier: Mapping[str, str], known: Known) -> Verdict:
-    # An upgrade has filled in only what it knew of earlier imports: the rest is not compared.
+    # An upgrade filled in only what was recorded of earlier imports: other columns are not
+    # compared.
     other = [name for name, value in row.content.items() if earlier.get(name, value) != value]
     if not other and row.token_hashes and "token" in earlier:
         holder = _holder(row, known)

@@ -1,7 +1,7 @@
-"""An instant as people read it: local time with its offset, to the second at most.
+"""Instants for people: local time with its offset, to the second at most.
 
-Rows are in UTC and JSON is ISO 8601; this is for sentences, tables and files for people. It knows
-the engine's time zone, and no row.
+Rows are in UTC and JSON is ISO 8601; this format is for sentences, tables and files that people
+read. This module knows the engine's time zone, but no rows.
 """
 
 import re
@@ -14,15 +14,15 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:
 
 
 def at_home(at: datetime) -> datetime:
-    """The same instant in the engine's time zone."""
+    """Convert an instant to the engine's time zone."""
     return at.astimezone(HOME)
 
 
 def spoken(at: datetime) -> str:
     """Write an instant for people: `2026-12-01 09:00+07:00`.
 
-    What is in UTC is shown in the engine's time zone; an instant in a plan's own zone stays there.
-    A time without an offset stays as it was given.
+    An instant in UTC is shown in the engine's time zone; an instant in a plan's own zone stays in
+    it. A time without an offset is not changed.
     """
     if at.tzinfo is not None and at.tzname() == "UTC":
         at = at_home(at)
@@ -31,7 +31,7 @@ def spoken(at: datetime) -> str:
 
 
 def spoken_text(text: str) -> str:
-    """Write a text for people: an ISO 8601 instant with its offset as `spoken`, others as given."""
+    """Format an ISO 8601 instant with an offset as `spoken` does; return other texts unchanged."""
     if _ISO.fullmatch(text) is None:
         return text
     try:

@@ -1,9 +1,9 @@
-"""Intents: what is planned for a subscription, and what each action does to every plan.
+"""Intents: what is planned for a subscription, and how each action changes every plan.
 
-An intent is a cancellation, pause, return from a pause, change, or the end of a coupon that is
-still to come. Whatever touches the timeline decides about each of them by `TABLE`, which has a
-cell for every pair of action and intent, and then about those that are pending together by
-`PAIRS`. It knows no rows of a database, no clock, and not how an action is done.
+An intent is a planned cancellation, pause, resume or change, or the end of a coupon. An action that
+changes the timeline looks up each intent in `TABLE`, which has a cell for every pair of action and
+intent, and then the intents that are pending together in `PAIRS`. This module does not know rows,
+the clock, or how an action is carried out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from billing.domain.terms import NO_CANCEL, NO_CHANGE, Carried, Columns, Intents
 
 
 class Intent(StrEnum):
-    """What may be planned. A period's end moves with the period, a date does not."""
+    """What may be planned. A cancellation at period end moves with the period; a date does not."""
 
     CANCEL = "cancel at period end"
     CANCEL_ON_DATE = "cancel on a date"
@@ -71,7 +71,7 @@ class Verdict(StrEnum):
 
 
 class Target(StrEnum):
-    """Where an intent moves to."""
+    """The new place of an intent that moves."""
 
     NEXT_START = "next start"
     NEXT_END = "next end"
@@ -80,7 +80,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One decision. `why` goes into the event of a drop, or is the advice of a refusal."""
+    """One decision. `why` is the reason in the event of a drop, or the advice of a refusal."""
 
     verdict: Verdict
     why: str = ""
@@ -116,12 +116,12 @@ def _row(usual: Cell, others: Mapping[str, Cell]) -> Mapping[Intent, Cell]:
 
 
 def _kept(**others: Cell) -> Mapping[Intent, Cell]:
-    """A row that keeps all intents but those it names."""
+    """Build a row that keeps every intent except those that are named."""
     return _row(KEEP, others)
 
 
 def _ended(why: str, **others: Cell) -> Mapping[Intent, Cell]:
-    """A row that drops all intents but those it names: the subscription ends."""
+    """Build a row that drops every intent except those that are named: the subscription ends."""
     return _row(_drop(why), others)
 
 
@@ -185,7 +185,7 @@ TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
 
 
 class Pairing(StrEnum):
-    """How two intents that are pending together stand to each other."""
+    """How two intents that are pending together limit each other."""
 
     ALONE = "never both"
     FREE = "each by itself"
@@ -203,11 +203,11 @@ PAIRS: Mapping[frozenset[Intent], Pairing] = (
     | {frozenset(_ENDS): Pairing.ALONE}
 )
 BY_ITSELF = frozenset({Action.RESUME_DUE, Action.RECOVER})
-"""Of the actions that move a pair, these cannot be refused: nobody asked for them."""
+"""The automatic actions among those that move a pair: they cannot be refused."""
 PAIRING = BY_ITSELF | {
     Action.CHANGE_PLANNED, Action.CANCEL_PLANNED, Action.RESUME, Action.RESUME_FROM_NOW
 }  # fmt: skip
-"""After these, what is pending may stand in another order or distance than before."""
+"""After these actions, the order of the pending intents or the time between them may differ."""
 
 COLUMNS: Mapping[Intent, Columns] = {
     Intent.CANCEL: NO_CANCEL,
@@ -217,7 +217,7 @@ COLUMNS: Mapping[Intent, Columns] = {
     Intent.CHANGE: NO_CHANGE,
     Intent.COUPON_END: {"coupon_code": None, "coupon_left": None},
 }
-"""The columns of each intent when there is none."""
+"""The columns of each intent when it is not planned."""
 
 NOUNS: Mapping[Intent, str] = {
     Intent.CANCEL: "cancel",
@@ -231,7 +231,7 @@ NOUNS: Mapping[Intent, str] = {
 
 
 class Planned(NamedTuple):
-    """An intent that is pending. `at` is None for a coupon's end, which comes by invoices."""
+    """A pending intent. `at` is None for a coupon's end, which depends on a number of invoices."""
 
     intent: Intent
     at: datetime | None
@@ -246,14 +246,14 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Meeting:
-    """What an action does to the pending intents: columns to write, and events to tell."""
+    """What an action does to the pending intents: columns to write, and events to record."""
 
     columns: Columns = field(default_factory=Columns)
     facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def pending(row: Intents) -> Sequence[Planned]:
-    """What is planned for a subscription, each with its date."""
+    """List what is planned for a subscription, each intent with its date."""
     found = []
     if row.cancel_at is not None:
         by_period = row.cancel_period is not None
@@ -278,11 +278,11 @@ def meet(
     ends: Place | None = None,
     carried: Callable[[], Carried | None] | None = None,
 ) -> Meeting:
-    """Decide about everything planned. Raises IllegalMove where the table refuses.
+    """Decide about every pending intent. Raises IllegalMove where the table refuses.
 
-    `at` is when the action takes effect. `starts` and `ends` are the start of the next period
-    and of the one after it, as they are after the action. `carried` returns the terms of a
-    planned change beside what is changed now, or None when both name the same.
+    `at` is when the action takes effect. `starts` and `ends` are the start of the next period and
+    of the period after that, after the action. `carried` combines the terms of a planned change
+    with what is changed now; None when both name the same term.
     """
     meeting = Meeting()
     for planned in pending(row):
@@ -304,17 +304,18 @@ def meet(
 
 
 def is_moot(row: Intents) -> bool:
-    """Whether an end comes no later than the planned change, which then never takes effect."""
+    """Whether a planned end comes no later than the planned change, which then has no effect."""
     ends, turns = row.cancel_at, row.change_at
     return ends is not None and turns is not None and ends <= turns
 
 
 def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
-    """Decide about an end beside a change to other due dates; `row` is as after the action.
+    """Decide about a planned end beside a planned change with other due dates.
 
-    `first` is the start and the end of the change's first period. Somebody who pays for it gets
-    it: an end inside of it is refused, or moves to its end when it is for a period's end; after
-    an action that nobody asked for, the change is dropped. Raises IllegalMove.
+    `row` is the subscription after the action. `first` is the start and the end of the change's
+    first period, which must be complete because it is paid. An end inside that period is refused,
+    or moves to the period's end when it was planned for a period's end. After an automatic action
+    the change is dropped instead. Raises IllegalMove.
     """
     start, end = first
     meeting = Meeting()
@@ -388,7 +389,7 @@ def _move_one(
         return
     is_end = planned.intent is Intent.CANCEL
     if is_end and row.cancel_period is not None and place.period < row.cancel_period:
-        return  # it ends with a later period than the next one
+        return  # it ends with a period after the next one
     period: Columns = {"cancel_period": place.period} if is_end else {"change_period": place.period}
     meeting.columns |= period
     if place.at != planned.at:

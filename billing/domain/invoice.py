@@ -1,8 +1,8 @@
-"""An invoice: what is owed for one period.
+"""An invoice: the amount owed for one period.
 
 open ──> paid | uncollectible | void
-uncollectible ──> paid         late money still counts
-uncollectible ──> open         a person has it tried once more
+uncollectible ──> paid         a late payment still counts
+uncollectible ──> open         an operator requested one more attempt
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from billing.domain import machine
 
 
 class InvoiceStatus(StrEnum):
-    """Where an invoice stands."""
+    """The state of an invoice."""
 
     OPEN = "open"
     PAID = "paid"
@@ -29,7 +29,7 @@ class InvoiceMove(StrEnum):
 
 
 class Blocked(StrEnum):
-    """Why an open invoice is not being charged although nothing is wrong with its date."""
+    """Why an open invoice is not charged although its date has come."""
 
     WALLET = "wallet"
     BALANCE = "balance"

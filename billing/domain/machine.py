@@ -1,4 +1,4 @@
-"""The one shape of every state machine: a table of moves, and a function that looks a move up."""
+"""State machines: one form for all of them, a table of moves and a function that looks one up."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -19,7 +19,7 @@ def check(table: Mapping[State, Mapping[Move, State]], what: str, state: State, 
 def advance(
     table: Mapping[State, Mapping[Move, State]], what: str, state: State, move: Move
 ) -> State:
-    """Return the state after `move`, or raise IllegalMove; a move that is not listed is refused."""
+    """Return the state after `move`, or raise IllegalMove if the table does not list the move."""
     try:
         return table[state][move]
     except KeyError:
@@ -30,14 +30,14 @@ def advance(
 
 
 def stands(status: StrEnum) -> str:
-    """Say where something stands, after its name: `has already succeeded`, `is open`."""
+    """Describe a state as the end of a sentence: `has already succeeded`, `is open`."""
     ended = {"succeeded": "has already succeeded", "declined": "was declined"}
     return ended.get(status.value, f"is {status.value.replace('_', ' ')}")
 
 
 def _commands(state: StrEnum) -> str:
-    """What a person can do in a state, as commands; moves that nobody can ask for are left out."""
-    from billing.domain import ways_out  # it knows the machines, which are built on this
+    """List the commands for a state; moves that no command can request are left out."""
+    from billing.domain import ways_out  # it imports the machines, which import this module
 
     tables: Iterable[Mapping[Any, ways_out.Ways]] = (
         ways_out.SUBSCRIPTION, ways_out.INVOICE, ways_out.CHARGE, ways_out.REFUND, ways_out.WALLET

@@ -1,6 +1,6 @@
 """Whole rupiah: limits, and division that loses nothing.
 
-No float comes near; amounts are `int`. The upper limit is the gateway's `number (10)`.
+Amounts are `int`, never float. The upper limit is the gateway's `number (10)`.
 """
 
 from billing.domain.errors import InvalidValue
@@ -9,7 +9,7 @@ MAX_AMOUNT = 9_999_999_999
 
 
 def checked_amount(amount: int, what: str = "amount") -> int:
-    """Return `amount` if the gateway could charge it, or raise InvalidValue."""
+    """Return `amount` if the gateway can charge it, or raise InvalidValue."""
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise InvalidValue(f"{what} must be whole rupiah, not {amount!r}")
     if not 1 <= amount <= MAX_AMOUNT:
@@ -18,9 +18,9 @@ def checked_amount(amount: int, what: str = "amount") -> int:
 
 
 def prorate(amount: int, part_days: int, whole_days: int) -> int:
-    """The share of `amount` that falls on `part_days` of `whole_days`, rounded half-up.
+    """Compute the share of `amount` for `part_days` of `whole_days`, rounded half-up.
 
-    The other share is `amount - prorate(...)`, so that parts always add up to the whole.
+    The other share is `amount - prorate(...)`, so that both parts add up to the whole.
     """
     if not 0 <= part_days <= whole_days or whole_days <= 0:
         raise ValueError(f"{part_days} of {whole_days} days is no share")
@@ -28,5 +28,5 @@ def prorate(amount: int, part_days: int, whole_days: int) -> int:
 
 
 def rupiah(amount: int) -> str:
-    """An amount as people write it: `Rp 12,500`."""
+    """Format an amount for people: `Rp 12,500`."""
     return f"Rp {amount:,}"

@@ -1,7 +1,7 @@
-"""What a gateway can say, as values, and the calls the engine makes of it.
+"""Outcomes: what a gateway can answer, as values, and the calls that the engine makes.
 
-Outcomes never raise: a refusal, a timeout and nonsense are answers. This module knows no HTTP,
-no field names of any gateway, and no rows.
+Outcomes never raise: a refusal, a timeout and an unreadable answer are values. This module does not
+know HTTP, the gateway's field names or rows.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Fault(StrEnum):
-    """Why a charge did not collect, in the classes that dunning acts on (design §7)."""
+    """Why a charge was declined, in the fault classes that dunning uses."""
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
     LIMIT = "limit"
@@ -30,16 +30,16 @@ class Waiting(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The money moved. `is_refunded`: all of it went back since, as a status question told."""
+    """The money moved. `is_refunded`: a status query says that all of it was refunded since."""
 
     is_refunded: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The money did not move, and the gateway said why. `code` is its own word for it.
+    """The money did not move, and the gateway said why. `code` is the gateway's own.
 
-    `is_signed` is false of an answer to a question that only TLS vouches for.
+    `is_signed` is false for the answer to a status query that only TLS protects.
     """
 
     fault: Fault
@@ -53,8 +53,8 @@ class Unsent:
     """
     Nothing was sent, or an answer says that the body was not read.
 
-    `by_answer` is true for the second. Such an answer is not proof that no money moved: a proxy
-    may have forwarded an earlier copy of the same request.
+    `by_answer` is true for the second. This answer does not prove that no money moved: a proxy may
+    have forwarded an earlier copy of the same request.
     """
 
     reason: str
@@ -63,7 +63,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The gateway waits for the customer; asked about until it ends."""
+    """The gateway waits for the customer; status queries continue until that ends."""
 
     waiting: Waiting
 
@@ -71,10 +71,10 @@ class Pending:
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """
-    Nobody can tell yet whether the money moved; only asking the gateway resolves it.
+    The outcome is not known yet; only a status query resolves it.
 
-    `unrecognised`: an answer came, in no form that the gateway is known to have. `amount` is what
-    it says of our number when that is not our amount.
+    `unrecognised`: an answer came in a form that the gateway is not known to use. `amount` is the
+    amount that the answer gives for our number, if it is not ours.
     """
 
     reason: str
@@ -83,15 +83,15 @@ class Unknown:
 
 
 OTHER_AMOUNT = "other_amount"
-"""The reason of an Unknown whose answer is about our number and another amount: after a restore an
-earlier charge may have had it, and its money may have moved."""
+"""The reason of an Unknown whose answer has our number and another amount: after a restore, an
+earlier charge may have used the number, and its money may have moved."""
 OTHER_AMOUNT_GONE = frozenset(f"{OTHER_AMOUNT}_{end}" for end in ("failed", "expired", "refunded"))
-"""... and the same when the gateway holds none of that amount (any more)."""
+"""... and the same when the gateway holds no money of that amount."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """A status query's answer: the gateway has no such payment (yet)."""
+    """The answer to a status query: the gateway has no such payment (yet)."""
 
 
 Outcome = Succeeded | Declined | Unsent | Pending | Unknown
@@ -112,7 +112,7 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One charge before it is put into the gateway's words. `amount` is whole rupiah."""
+    """One charge before it is encoded for the gateway. `amount` is whole rupiah."""
 
     payer: Payer
     number: str
@@ -125,7 +125,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class SealedPayment:
-    """One charge as it goes on the wire: the same id, number and bytes however often it is sent."""
+    """One charge as it is sent: the same id, number and bytes at every sending."""
 
     request_id: str
     number: str
@@ -135,7 +135,7 @@ class SealedPayment:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A wish to link an OVO account. `wallet_phone` is in the form `62…`."""
+    """A request to link an OVO account. `wallet_phone` has the form `62…`."""
 
     request_id: str
     payer: Payer
@@ -146,7 +146,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class BindingStarted:
-    """The customer has to open `registration_url` and confirm there."""
+    """The customer must open `registration_url` and confirm there."""
 
     registration_url: str
 
@@ -174,7 +174,7 @@ TokensOutcome = Tokens | Declined | Unsent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A wallet's balance in whole rupiah; advice only, it may change before a charge."""
+    """A wallet's balance in whole rupiah; it may change before a charge."""
 
     cash: int
     points: int
@@ -185,7 +185,7 @@ BalanceOutcome = Balance | Declined | Unsent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class RefundOrder:
-    """Money to give back from one succeeded charge. `amount` is whole rupiah."""
+    """A refund before it is encoded for the gateway. `amount` is whole rupiah."""
 
     request_id: str
     charge_request_id: str
@@ -198,16 +198,16 @@ class Gateway(Protocol):
     """The payment gateway. Only `compose` raises (`InvalidValue`), before anything is sent."""
 
     def bind(self, binding: Binding) -> BindOutcome:
-        """Ask for a registration URL."""
+        """Request a registration URL."""
 
     def list_tokens(self, customer_id: str) -> TokensOutcome:
-        """Ask which OVO recurring tokens the customer has."""
+        """List the customer's OVO recurring tokens."""
 
     def balance(self, customer_id: str, token: str) -> BalanceOutcome:
-        """Ask for the wallet's cash and points."""
+        """Read the wallet's cash and points."""
 
     def compose(self, payment: Payment) -> bytes:
-        """Put a payment into the gateway's words, checked against its limits."""
+        """Encode a payment for the gateway, and check it against the gateway's limits."""
 
     def pay(self, payment: SealedPayment) -> Outcome:
         """Send one charge once."""
@@ -216,7 +216,7 @@ class Gateway(Protocol):
         """Send one refund once."""
 
     def unbind(self, payer: Payer, token: str, request_id: str) -> UnbindOutcome:
-        """Delete a token; a token that is already gone counts as deleted."""
+        """Delete a token; a token that is already deleted counts as deleted."""
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
-        """Ask about a payment or refund by `identifier` (gateway number or Request-Id)."""
+        """Query a payment or refund by `identifier` (gateway number or Request-Id)."""

@@ -1,4 +1,4 @@
-"""How a plan's words become due dates: the calendar of a subscription, and where it begins."""
+"""Periods: compute a subscription's due dates from its plan, and where it begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,24 +28,24 @@ from schedules.walltime import asked_wall, local_anchor, place
 
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
-    """The time zone of a plan that was checked when it was made."""
+    """Return the time zone of a plan; its name was checked when the plan was made."""
     return ZoneInfo(name)
 
 
 def calendar(plan: Schedule, anchor_local: datetime) -> Calendar:
-    """The due dates of a subscription to a plan."""
+    """Build the calendar of a subscription to a plan."""
     return _calendar(plan.every, plan.cron, plan.timezone, anchor_local)
 
 
 def dates_of(row: Anchored) -> Calendar:
-    """The due dates of a subscription that has begun."""
-    assert row.anchor_local is not None  # noqa: S101 - it has an anchor since it began
+    """Build the calendar of a subscription that has begun."""
+    assert row.anchor_local is not None  # noqa: S101 - every begun subscription has one
     return _calendar(row.every, row.cron, row.timezone, row.anchor_local)
 
 
 @lru_cache(maxsize=4_096)
 def _calendar(every: str | None, cron: str | None, timezone: str, anchor: datetime) -> Calendar:
-    """Many subscriptions share a plan and an anchor: the day that a price became theirs."""
+    """Build a calendar once for all subscriptions that share a plan and an anchor."""
     place = zone(timezone)
     if every is not None:
         return Calendar.every(every, anchor=anchor, timezone=place)
@@ -54,7 +54,7 @@ def _calendar(every: str | None, cron: str | None, timezone: str, anchor: dateti
 
 @lru_cache(maxsize=16_384)
 def following(dates: Calendar, index: int, start: datetime) -> datetime:
-    """The start of the period after `index`, which begins at `start`; computed once for many."""
+    """Return the end of period `index`, which begins at `start`; the result is cached."""
     return dates.following(index, start)
 
 
@@ -79,16 +79,16 @@ class Changed(Columns, total=False):
 
 
 def planned_terms(row: Ahead) -> Carried:
-    """The terms after a subscription's planned change."""
+    """Return the terms after a subscription's planned change."""
     plan_code, quantity, amount = row.next_plan_code, row.next_quantity, row.next_amount
-    assert plan_code and quantity and amount  # noqa: S101, PT018 - a CHECK holds them together
+    assert plan_code and quantity and amount  # noqa: S101, PT018 - a CHECK ensures all or none
     return Carried(plan_code, quantity, amount)
 
 
 def changed(row: Timeline, plan: Schedule, start: datetime) -> Changed:
-    """The columns of a subscription whose planned change takes effect with a period's `start`.
+    """Return the columns of a subscription whose planned change takes effect at a period's `start`.
 
-    With other due dates, that start is the anchor of the periods from then on.
+    If the new plan has other due dates, `start` is the new anchor.
     """
     terms = planned_terms(row)
     columns = Changed(
@@ -113,15 +113,15 @@ def turns(row: Timeline, start: datetime) -> bool:
 
 
 def change_is_late(row: Timeline, now: datetime) -> bool:
-    """Whether a period that has begun, and is not open yet, is to open with a planned change."""
+    """Whether a planned change is overdue: its period has begun and is not opened yet."""
     due, change_at = row.next_due_at, row.change_at
     return due is not None and due <= now and change_at is not None and change_at <= now
 
 
 def goes_by(row: Timeline, end: datetime, now: datetime) -> bool:
-    """Whether a plan that bills the latest period leaves out one that ends at `end`.
+    """Whether a plan with catch-up `latest` skips a period that ends at `end`.
 
-    The last one before a pause or an end is the latest that there is.
+    The last period before a pause or a cancellation counts as the latest one.
     """
     return end <= now and not any(
         at is not None and end >= at for at in (row.cancel_at, row.pause_at)
@@ -129,7 +129,7 @@ def goes_by(row: Timeline, end: datetime, now: datetime) -> bool:
 
 
 def anchor_from(row: Anchored, plan: Schedule, start: datetime) -> datetime:
-    """The anchor of new due dates that begin where a period of the old ones would have begun."""
+    """Return the anchor of new due dates that begin at `start`, the start of an old period."""
     if row.timezone != plan.timezone:
         return local_anchor(start, zone(plan.timezone))
     return dates_of(row).wall(start)
@@ -137,7 +137,7 @@ def anchor_from(row: Anchored, plan: Schedule, start: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """How a subscription begins once there is a wallet."""
+    """How a subscription begins once its customer has a wallet."""
 
     status: SubscriptionStatus
     anchor_local: datetime
@@ -145,10 +145,10 @@ class Beginning:
 
 
 def begin(plan: Offer, start: datetime) -> Beginning:
-    """Where a subscription that starts at `start` has its anchor and period 0.
+    """Compute the anchor and period 0 of a subscription that starts at `start`.
 
     `start` is an instant, or a naive wall time in the plan's timezone. A trial moves both to its
-    end. The anchor is the wall time that was asked for, even inside a spring gap.
+    end. The anchor keeps the requested wall time, even inside a spring gap.
     """
     timezone = zone(plan.timezone)
     status, anchor = SubscriptionStatus.ACTIVE, asked_wall(start, timezone)
@@ -159,40 +159,40 @@ def begin(plan: Offer, start: datetime) -> Beginning:
 
 
 def wished_start(row: Wished) -> datetime | None:
-    """The start that was asked for, as `begin` takes it; None when it begins with the wallet."""
+    """Return the requested start, as `begin` takes it; None: it starts with the wallet."""
     at, wall = row.start_at, row.start_local
-    # With another timezone by now (a change of plan) the instant is what was promised.
+    # After a change to a plan with another timezone, the instant is what was promised.
     kept = wall is not None and place(wall, zone(row.timezone)) == at
     return wall if kept else at
 
 
 def next_start(plan: Schedule, anchor_local: datetime, now: datetime) -> tuple[int, datetime]:
-    """The first period that begins after `now`: its index and its start."""
+    """Find the first period that begins after `now`: its index and its start."""
     dates = calendar(plan, anchor_local)
     index = dates.index_at(now) + 1
     return index, dates.due(index)
 
 
 def next_period(row: Pausable, now: datetime) -> Place:
-    """The first period of a subscription that begins after `now`."""
+    """Find the first period of a subscription that begins after `now`."""
     due = row.next_due_at
     if due is not None and due > now:
         return Place(row.next_period_index, due)
-    assert row.anchor_local is not None  # noqa: S101 - it has an anchor since it began
+    assert row.anchor_local is not None  # noqa: S101 - every begun subscription has one
     index, start = next_start(row, row.anchor_local, now)
     if row.trial_left_seconds is not None:
-        return Place(row.next_period_index, start)  # the rest of the trial comes first
+        return Place(row.next_period_index, start)  # the remaining trial comes first
     return Place(index + row.anchor_index, start)
 
 
 def following_place(row: Anchored, place: Place) -> Place:
-    """The period after one that begins at `place`; `row` has the anchor of both."""
+    """Return the period after one that begins at `place`; `row` has the anchor of both."""
     end = dates_of(row).following(place.period - row.anchor_index, place.at)
     return Place(place.period + 1, end)
 
 
 def changed_end(row: Anchored, plan: Schedule, first: Place) -> Place:
-    """The end of a planned change's first period, which begins at `first`, and `plan` then has."""
+    """Return the end of a planned change's first period, which begins at `first` under `plan`."""
     if same_schedule(row, plan):
         return following_place(row, first)
     end = calendar(plan, anchor_from(row, plan, first.at)).due(1)
@@ -201,10 +201,10 @@ def changed_end(row: Anchored, plan: Schedule, first: Place) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Where a subscription goes on after a pause, and what was left out meanwhile.
+    """Where a subscription resumes after a pause, and which periods were skipped.
 
-    `place` is None when its term is over. `anchor_local` is new only after a pause in a trial,
-    whose remaining time runs from the return on.
+    `place` is None when its term is over. `anchor_local` is set only after a pause in a trial,
+    whose remaining time continues at the resume.
     """
 
     place: Place | None
@@ -213,10 +213,10 @@ class Return:
 
 
 def resumed(row: Pausable, at: datetime) -> Return:
-    """Where a subscription that goes on as of `at` has its next period.
+    """Compute the next period of a subscription that resumes at `at`.
 
-    That is the first one which begins at that instant or later, so that a pause which ends
-    exactly on a due date leaves nothing out.
+    That is the first period that begins at `at` or later, so that a pause which ends exactly on a
+    due date skips nothing.
     """
     index = row.next_period_index
     if row.trial_left_seconds is not None:
@@ -234,7 +234,7 @@ def resumed(row: Pausable, at: datetime) -> Return:
 
 
 def begun_from_now(row: Pausable, at: datetime) -> Return:
-    """Where a subscription goes on whose next period is to begin at `at`, its new anchor."""
+    """Compute the next period of a subscription that resumes with a new anchor at `at`."""
     returned = resumed(row, at)
     if returned.place is None:
         return returned
@@ -244,14 +244,14 @@ def begun_from_now(row: Pausable, at: datetime) -> Return:
 
 
 def zone_of(row: Schedule) -> ZoneInfo:
-    """The time zone of a subscription's plan."""
+    """Return the time zone of a subscription's plan."""
     return zone(row.timezone)
 
 
 def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) -> tuple[int, int]:
-    """How many of a period's local days are left at `now`, and how many it has.
+    """Return how many of a period's local days are unused at `now`, and how many it has.
 
-    The local days before that of `now` are used; that day itself is not, however late it is.
+    The local days before the day of `now` are used; the day of `now` is not, at any time of day.
     """
     first, last = start.astimezone(place).date(), end.astimezone(place).date()
     whole = (last - first).days

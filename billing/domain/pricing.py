@@ -1,6 +1,7 @@
-"""What an invoice comes to: the period's price, a coupon, lines of its own, and a change's parts.
+"""Pricing: the amount of an invoice, from the period's price, coupon, extra lines and change.
 
-Whole rupiah, each part rounded half-up; the lines of an invoice always add up to its amount.
+Amounts are whole rupiah, each part is rounded half-up, and the lines of an invoice always add up to
+its amount.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,25 +15,25 @@ PERCENT_MAX = 100
 
 
 class Line(TypedDict, total=False):
-    """A line of an invoice; `amount` is rupiah, negative when it lowers the sum."""
+    """A line of an invoice; `amount` is rupiah, negative for a reduction."""
 
     kind: Required[str]
     amount: Required[int]
     title: str  # of an extra line
     code: str  # of a coupon
-    price: int  # of a change: the whole period's, of which `amount` is a part
+    price: int  # of a change: the whole period's price, of which `amount` is a part
 
 
 class Priced(Protocol):
-    """What the next invoice of a subscription is made of."""
+    """The parts of a subscription's next invoice."""
 
     @property
     def amount(self) -> int:
-        """The rupiah of a period."""
+        """The price of a period in rupiah."""
 
     @property
     def extras(self) -> Sequence[Line] | None:
-        """Lines for this invoice alone."""
+        """Extra lines for this invoice only."""
 
     @property
     def coupon_code(self) -> str | None:
@@ -40,16 +41,16 @@ class Priced(Protocol):
 
     @property
     def coupon_percent(self) -> int | None:
-        """What it takes off, as a percentage."""
+        """The coupon's discount as a percentage."""
 
     @property
     def coupon_rupiah(self) -> int | None:
-        """What it takes off, in rupiah."""
+        """The coupon's discount in rupiah."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a period's invoice comes to. `period` is the part that a change of plan prorates."""
+    """The price of a period's invoice. `period` is the part that a change of plan prorates."""
 
     amount: int
     period: int
@@ -57,7 +58,7 @@ class Price:
 
 
 class Reduction(NamedTuple):
-    """A coupon, as prices see it; `cycles` is None when it counts for ever."""
+    """A coupon's terms; `cycles` is None when it has no limit."""
 
     code: str
     percent: int | None
@@ -66,14 +67,14 @@ class Reduction(NamedTuple):
 
 
 def discount(amount: int, percent: int | None, rupiah: int | None) -> int:
-    """What a coupon takes off `amount`: a percentage, or rupiah; never more than there is."""
+    """Return a coupon's discount on `amount`: a percentage or rupiah, never more than `amount`."""
     if percent is not None:
         return prorate(amount, percent, PERCENT_MAX)
     return min(amount, rupiah or 0)
 
 
 def price(row: Priced) -> Price:
-    """What the next period of a subscription costs. A plain price has no lines."""
+    """Compute the invoice of a subscription's next period. A price without extras has no lines."""
     extras: Sequence[Line] = row.extras or ()
     if row.coupon_code is None and not extras:
         return Price(row.amount, row.amount, ())
@@ -88,10 +89,10 @@ def price(row: Priced) -> Price:
 
 
 def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) -> None:
-    """Raise InvalidValue when an invoice could come to more than the gateway takes.
+    """Raise InvalidValue when an invoice could exceed the gateway's limit.
 
-    `amounts` are the prices of a period that may be in force when it opens, now and after a
-    planned change; `extras` are the lines of its own. A coupon is not counted: it may end first.
+    `amounts` are the period's prices that may be in force when it opens, now and after a planned
+    change; `extras` are its extra lines. A coupon is not counted: it may end before.
     """
     most = max(amount or 0 for amount in amounts) + sum(line["amount"] for line in extras)
     if most > MAX_AMOUNT:
@@ -102,13 +103,13 @@ def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) ->
 
 
 def cycles_left(left: int | None) -> int | None:
-    """How often a coupon still counts after one use; None is for ever, nought is never again."""
+    """Return for how many invoices a coupon still counts after one use; None: no limit."""
     return None if left is None else left - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The money of a change within a period: what was paid too much, and what is to be paid.
+    """The money of a change within a period: the credit for the old price, the charge for the new.
 
     `before` and `after` are the prices of the whole period.
     """
@@ -120,12 +121,12 @@ class Change:
 
     @property
     def net(self) -> int:
-        """What is owed for the change; below nought is the customer's."""
+        """The amount owed for the change; a negative one is credited to the customer."""
         return self.charge - self.credit
 
     @property
     def lines(self) -> list[Line]:
-        """The change as lines of an invoice, each with the whole period's price that it is of."""
+        """The change as lines of an invoice, each with the price of the whole period."""
         return [
             {"kind": "credit", "amount": -self.credit, "price": self.before},
             {"kind": "charge", "amount": self.charge, "price": self.after},
@@ -133,11 +134,12 @@ class Change:
 
 
 def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Change:
-    """Prorate by days: credit `unused` of `whole` days of `before`, charge them of `after`.
+    """Prorate by days: credit `unused` of `whole` days of `before`, and charge them at `after`.
 
-    `before` is the whole period's price that was paid. No more than `paid` comes back, but days
-    that were paid once are credited against a charge whatever was given back of them since: a
-    dearer price charges the difference only. A period shorter than a day is not prorated.
+    `before` is the price of the whole period that was paid. At most `paid` is credited to the
+    customer. Against a charge, days that were paid once are credited in full, even if they were
+    refunded since: a higher price charges only the difference. A period shorter than a day is not
+    prorated.
     """
     if whole == 0:
         return Change(0, 0, before, after)
@@ -146,7 +148,7 @@ def change(before: int, after: int, unused: int, whole: int, *, paid: int) -> Ch
 
 
 class CreditLeft(NamedTuple):
-    """What is left of one of a customer's credits."""
+    """The unused part of one of a customer's credits."""
 
     id: int
     customer_id: str
@@ -154,7 +156,7 @@ class CreditLeft(NamedTuple):
 
 
 def allocate(credits_: Sequence[CreditLeft], amount: int) -> list[tuple[int, int]]:
-    """Cover `amount` from credits, oldest first: ids and what is used."""
+    """Cover `amount` from credits, oldest first; return the credit ids and the amounts used."""
     used = []
     for credit in credits_:
         part = min(credit.remaining, amount)

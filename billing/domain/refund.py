@@ -1,15 +1,15 @@
-"""A refund: money given back from one succeeded charge.
+"""A refund: money returned from one succeeded charge to the wallet that paid it.
 
 requested ──> in_flight ─┬─> succeeded
                          ├─> requested    the gateway was not reached; sent again
-                         └─> unknown ──> succeeded | declined | unreturned   (only by asking)
-unknown ──> in_flight        not found after the horizon: the same request once more
-declined                     the money is back where it came from, and may stay there
-unreturned                   declined, but the money must go back: a person has to act
+                         └─> unknown ──> succeeded | declined | unreturned   (by a status query)
+unknown ──> in_flight        not found after the horizon: the same request again
+declined                     the money is kept again, which is permitted
+unreturned                   declined, but the money must be returned: an operator must act
 unreturned ──> declined              another refund replaces it
-           ──> returned_elsewhere    a person returned the money by other means
-           ──> waived                a person decided to keep it
-declined, unreturned, waived ──> succeeded     late news: the gateway did pay it
+           ──> returned_elsewhere    an operator returned the money by other means
+           ──> waived                an operator decided to keep it
+declined, unreturned, waived ──> succeeded     a later answer: the gateway did pay it
 """
 
 from datetime import timedelta
@@ -19,7 +19,7 @@ from billing.domain import machine
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands."""
+    """The state of a refund."""
 
     REQUESTED = "requested"
     IN_FLIGHT = "in_flight"
@@ -35,7 +35,7 @@ UNSETTLED = (RefundStatus.REQUESTED, RefundStatus.IN_FLIGHT, RefundStatus.UNKNOW
 RETURNED = (RefundStatus.SUCCEEDED, RefundStatus.RETURNED_ELSEWHERE)
 """The customer has the money."""
 COUNTED = (*UNSETTLED, *RETURNED)
-"""What counts as refunded of its charge: money that went back, or is on its way."""
+"""What counts as refunded of its charge: money that was returned, or is on its way."""
 
 
 class RefundMove(StrEnum):
@@ -52,7 +52,7 @@ class RefundMove(StrEnum):
 
 
 class RefundPurpose(StrEnum):
-    """Why money goes back."""
+    """Why money is refunded."""
 
     OPERATOR = "operator"
     CANCEL = "cancel"
@@ -62,11 +62,11 @@ class RefundPurpose(StrEnum):
 
 
 MUST_RETURN = (RefundPurpose.CANCEL, RefundPurpose.SURPLUS, RefundPurpose.VOID)
-"""Money that is not ours: when its refund is declined, somebody has to return it otherwise."""
+"""Money that is not ours: if its refund is declined, an operator must return it by other means."""
 
 
 class RefundVerdict(StrEnum):
-    """What a person says of a refund that ended nowhere."""
+    """An operator's decision about a refund that needs one."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -78,7 +78,7 @@ _S, _M = RefundStatus, RefundMove
 TRANSITIONS: dict[RefundStatus, dict[RefundMove, RefundStatus]] = {
     _S.REQUESTED: {
         _M.SEND: _S.IN_FLIGHT,
-        # By a person's word, of one that was never received.
+        # An operator's decision about one that the gateway never received.
         _M.DECLINE: _S.DECLINED,
         _M.LEAVE_UNRETURNED: _S.UNRETURNED,
     },
@@ -112,9 +112,9 @@ TRY_AFTER = (
     timedelta(hours=1),
     timedelta(hours=6),
 )
-"""Waits between tries of a refund or an unbind; afterwards daily."""
+"""Waits between attempts of a refund or an unlink; afterwards daily."""
 TRIES_MAX = len(TRY_AFTER) + 7
-"""Then it is parked with an alarm, and a person has to look."""
+"""After these attempts it is parked with an alarm and needs an operator."""
 
 
 def advance(status: RefundStatus, move: RefundMove) -> RefundStatus:
@@ -123,12 +123,12 @@ def advance(status: RefundStatus, move: RefundMove) -> RefundStatus:
 
 
 def declining(purpose: RefundPurpose) -> RefundMove:
-    """The move of a refund that is declined for good: must somebody return the money otherwise."""
+    """Return the move of a declined refund: unreturned if the money must be returned."""
     return RefundMove.LEAVE_UNRETURNED if purpose in MUST_RETURN else RefundMove.DECLINE
 
 
 def try_after(tries: int) -> timedelta | None:
-    """How long to wait before the next try after `tries` of them; None: enough tried."""
+    """Return the wait before the next attempt after `tries` attempts; None: no more attempts."""
     if tries >= TRIES_MAX:
         return None
     return TRY_AFTER[tries] if tries < len(TRY_AFTER) else timedelta(days=1)

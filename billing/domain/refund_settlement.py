@@ -1,8 +1,9 @@
-"""What an answer does to a refund: one pure decision for live answers and status queries.
+"""Refund settlement: one pure decision about an answer, live or from a status query.
 
-A refund's "no" sets money free that could then be given back twice, so it is never believed at
-once. A decline of the only sending counts when Check Status agrees; after any other sending only
-Check Status counts, and its FAILED when it was read twice. It knows no rows and no gateway.
+A declined refund frees money that could then be refunded twice, so a decline is never believed at
+once. A live decline counts only for the only sending, and when Check Status confirms it. After a
+second sending only Check Status counts, and only when it said FAILED twice. This module does not
+know rows or the gateway.
 """
 
 from dataclasses import dataclass, replace
@@ -23,19 +24,19 @@ from billing.domain.outcomes import (
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 
 CONFIRM_DECLINE_AFTER = timedelta(seconds=60)
-"""DOKU, Check Status: wait 60 seconds. So soon the gateway is asked about a decline."""
+"""DOKU, Check Status: wait 60 seconds. A decline is queried after this wait."""
 SENT_AGAIN_WAITS_MAX = len(refund.TRY_AFTER)
 """An unknown refund is sent again within half a day only: how long the gateway remembers a
-Request-Id is not documented. It is asked about once more, and then parked."""
+Request-Id is not documented. After that it is queried one more time, and then parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is on record about a refund when an answer arrives.
+    """What is recorded about a refund when an answer arrives.
 
-    `tries` counts its sendings, `turned_away` those of them that are called unsent, and `waits` the
-    waits since a person last asked for it. `unsent_by_answer`: one is called unsent only by an
-    answer such as a 429, which is not proof that it did not arrive.
+    `tries` counts its sendings, `turned_away` the unsent ones among them, and `waits` the waits
+    since an operator's last request. `unsent_by_answer`: a sending is unsent only according to an
+    answer such as a 429, which does not prove that it did not arrive.
     """
 
     status: RefundStatus
@@ -50,18 +51,18 @@ class Facts:
 
     @property
     def is_only_sending(self) -> bool:
-        """Whether every other sending of the refund is called unsent."""
+        """Whether every other sending of the refund was unsent."""
         return self.tries - self.turned_away == 1
 
     @property
     def is_first_to_arrive(self) -> bool:
-        """Whether certainly no other sending of the refund has arrived."""
+        """Whether it is certain that no other sending of the refund has arrived."""
         return self.is_only_sending and not self.unsent_by_answer
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to write. `resend` sends the same request at once; `parked` leaves it to a person."""
+    """What to write. `resend` sends the same request at once; `parked` leaves it to an operator."""
 
     status: RefundStatus
     waits: int
@@ -82,7 +83,7 @@ class Decision:
 
 
 def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision:
-    """Say what the answer to the newest sending of a refund in flight changes."""
+    """Decide what the answer to the newest sending of a refund in flight changes."""
     match outcome:
         case Succeeded():
             return _succeeded(facts)
@@ -90,7 +91,7 @@ def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision
             status = refund.advance(facts.status, RefundMove.TURN_AWAY)
             return _unsent(_later(facts, now, status=status, message=outcome.reason), outcome)
         case Unsent():
-            # Another sending of the same refund may have paid.
+            # Another sending of the same refund may have arrived.
             return _unsent(_lost(facts, now, message=outcome.reason), outcome)
         case Declined(code=code, message=message) if facts.is_first_to_arrive:
             return Decision(
@@ -102,7 +103,7 @@ def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision
                 declined_seen_at=now,
             )
         case Declined(code=code, message=message):
-            # The gateway may say this to a repeated request, too.
+            # The gateway may also say this about a repeated request.
             return _lost(facts, now, code=code, message=message)
         case Unknown(reason=reason):
             return _lost(facts, now, message=reason)
@@ -111,7 +112,7 @@ def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision
 def decide_asked(
     facts: Facts, answer: StatusOutcome, now: datetime, not_found_horizon: timedelta
 ) -> Decision:
-    """Say what Check Status changes about an unknown refund."""
+    """Decide what Check Status changes about an unknown refund."""
     match answer:
         case Succeeded():
             return _succeeded(facts)
@@ -128,7 +129,7 @@ def decide_asked(
         case NotFound():
             return _not_found(facts, now, not_found_horizon)
         case Pending():
-            # A "no" that does not last is none, whether it was read live or asked for.
+            # An answer that a later one contradicts does not count, live or queried.
             forgotten = replace(facts, declined_seen_at=None, failed_seen_at=None)
             return _later(forgotten, now, message="pending")
         case Unknown(reason=reason):
@@ -136,7 +137,7 @@ def decide_asked(
 
 
 def _not_found(facts: Facts, now: datetime, horizon: timedelta) -> Decision:
-    """Send it again, but not before a request that was long on its way must have arrived."""
+    """Send it again, but only after the horizon: the first request may still be on its way."""
     believed_at = facts.sent_at + horizon
     if now < believed_at:
         return _later(facts, now, not_after=believed_at, message="not found yet")
@@ -146,7 +147,7 @@ def _not_found(facts: Facts, now: datetime, horizon: timedelta) -> Decision:
 
 
 def _parked_unsigned(facts: Facts) -> Decision:
-    """Money that unsigned answers alone would set free is left to a person."""
+    """Park a refund whose decline only unsigned answers support: an operator decides."""
     return Decision(
         facts.status,
         facts.waits + 1,
@@ -161,7 +162,7 @@ def _succeeded(facts: Facts) -> Decision:
 
 
 def _declined(facts: Facts, code: str | None = None, message: str | None = None) -> Decision:
-    """The refund is declined for good; what the first decline said stays on record."""
+    """Decline the refund finally; the code of the first decline stays recorded."""
     status = refund.advance(facts.status, refund.declining(facts.purpose))
     return Decision(status, facts.waits, code=code, message=message)
 
@@ -188,7 +189,7 @@ def _later(
     code: str | None = None,
     message: str | None = None,
 ) -> Decision:
-    """The refund stays unsettled: when it is tried again, or a visible end of trying."""
+    """Keep the refund unsettled: set the next attempt, or park it."""
     status = status or facts.status
     wait = refund.try_after(facts.waits)
     if status is RefundStatus.UNKNOWN:

@@ -1,8 +1,8 @@
-"""Segments: what was paid for the days of a running period, and what those that are left are worth.
+"""Segments: what was paid for the days of a current period, and what its unused days are worth.
 
 A period is paid by its first invoice and by one for each change that cost something; each of them
-paid for its own days. What was never paid adds nothing. It knows no rows, and not why a period
-ends early.
+paid for its own days. An unpaid invoice adds nothing. This module does not know rows, or why a
+period ends early.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _CHANGE, _EXTRA = "credit", "extra"
 
 
 class Segment(NamedTuple):
-    """An invoice of a period: rupiah for so many days until its end, and what is kept of them."""
+    """An invoice of a period: its rupiah, the days that they pay for, and what is kept."""
 
     cost: int
     days: int
@@ -25,13 +25,13 @@ class Segment(NamedTuple):
 
 
 def cost(amount: int, lines: Sequence[Line]) -> int:
-    """What an invoice of `amount` asks for days: all of it but its extra lines."""
+    """Return the part of an invoice of `amount` that is for days: all except its extra lines."""
     extras: int = sum(line["amount"] for line in lines if line["kind"] == _EXTRA)
     return amount - extras
 
 
 class Priced(Protocol):
-    """An invoice, with what its lines say of the price of the whole period."""
+    """An invoice, with the price of the whole period in its lines."""
 
     @property
     def change_index(self) -> int:
@@ -43,13 +43,13 @@ class Priced(Protocol):
 
     @property
     def lines(self) -> Sequence[Line]:
-        """Empty when it has the price of the period and nothing else."""
+        """Empty when the invoice has the price of the period and nothing else."""
 
 
 def price_before(invoice: Priced, price: int) -> int:
-    """What the whole period cost until this invoice; nothing, if it is the first one.
+    """Return the price of the whole period before this invoice; zero for the first one.
 
-    `price` is the answer for a change whose lines do not say it.
+    `price` is the result for a change whose lines do not contain it.
     """
     if invoice.change_index == 0:
         return 0
@@ -58,10 +58,10 @@ def price_before(invoice: Priced, price: int) -> int:
 
 
 def price_paid(price: int, newest: Priced) -> int:
-    """What of the whole period's `price` is paid, given the period's newest invoice.
+    """Return what is paid of the whole period's `price`, given the period's newest invoice.
 
-    A change that is still owed or was given up does not count. (A void one was taken out of the
-    price when it became void.)
+    A change that is open or uncollectible does not count. (A void one was taken out of the price
+    when it became void.)
     """
     unpaid = newest.status in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
     return price_before(newest, price) if unpaid else price
@@ -69,9 +69,9 @@ def price_paid(price: int, newest: Priced) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """The days of a period that are left: how many, at which paid price, and what can go back.
+    """The unused days of a period: how many, at which paid price, and what can be returned.
 
-    `most` is the part of each invoice that its days are worth, the newest change first.
+    `most` is the part of each invoice that its unused days are worth, the newest change first.
     """
 
     days: int
@@ -81,7 +81,7 @@ class Unused:
 
     @property
     def returnable(self) -> int:
-        """What of all invoices can be given back for these days."""
+        """What all invoices together can return for these days."""
         return sum(self.most)
 
     @property
@@ -92,7 +92,7 @@ class Unused:
         return min(prorate(self.price, self.days, self.whole), self.returnable)
 
     def spread(self, amount: int) -> list[int]:
-        """How `amount` that goes back is taken from the invoices, the newest change first."""
+        """Split a return of `amount` among the invoices, the newest change first."""
         parts = []
         for most in self.most:
             parts.append(min(amount, most))
@@ -101,7 +101,7 @@ class Unused:
 
 
 def unused(days: int, whole: int, price: int, segments: Sequence[Segment]) -> Unused:
-    """Value the `days` that are left of `whole` days; `segments` come newest change first."""
+    """Value `days` unused days of `whole` days; `segments` begin with the newest change."""
     most = [
         min(part.kept, prorate(part.cost, min(days, part.days), part.days)) if part.days else 0
         for part in segments

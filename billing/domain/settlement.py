@@ -1,8 +1,7 @@
-"""What an outcome does to a charge, its invoice and its subscription: one pure decision.
+"""Settlement: one pure decision what an outcome does to charge, invoice and subscription.
 
-The same decision settles a live answer, a status query and an operator's word. It knows no
-rows and no gateway: facts in, a `Decision` out, and the caller writes that down in one
-transaction.
+The same decision settles a live answer, a status query and an operator's decision. This module does
+not know rows or the gateway: the caller passes facts, and writes the `Decision` in one transaction.
 """
 
 from dataclasses import replace
@@ -37,7 +36,7 @@ def decide(
     now: datetime,
     limits: Limits,
 ) -> Decision | None:
-    """Say what `outcome` changes; None when it is no news (a repeat, or older than ours)."""
+    """Decide what `outcome` changes; None when nothing changes (a repeat, or an older outcome)."""
     if facts.charge_status not in charge.UNRESOLVED:
         if facts.resolved_at is not None:
             return _rechecked(facts, facts.resolved_at, outcome, source, now)
@@ -87,13 +86,13 @@ _RUNNING = {SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE}
 
 
 def _end_of_term(facts: Facts) -> SubscriptionMove | None:
-    """The end of a fixed term, when this invoice is settled and nothing else is owed."""
+    """Return the move that completes a fixed term: this invoice is settled and no other is owed."""
     over = facts.last_cycle and not facts.other_open and facts.subscription_status in _RUNNING
     return SubscriptionMove.COMPLETE if over else None
 
 
 def _may_be_resolved(facts: Facts, now: datetime, limits: Limits) -> bool:
-    """Whether a person's word may end a charge: it is not on the wire, and not young."""
+    """Whether an operator may set the outcome: not in flight, and parked or past the horizon."""
     is_old = now >= facts.sent_at + limits.not_found_horizon
     return facts.charge_status is not ChargeStatus.IN_FLIGHT and (facts.parked or is_old)
 
@@ -102,10 +101,10 @@ def _rechecked(
     facts: Facts, resolved_at: datetime, outcome: Outcome | NotFound, source: Source, now: datetime
 ) -> Decision | None:
     """
-    Compare a charge that a person's word settled with what the gateway says by now.
+    Compare a charge whose outcome an operator set with what the gateway says now.
 
-    Money that moved after all is booked. Money that was booked and did not move is for a person:
-    the customer may have been told that it is paid.
+    Money that moved after all is recorded. Money that was recorded and did not move needs an
+    operator: the customer may have been told that the invoice is paid.
     """
     late = _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
     if late is not None:
@@ -134,10 +133,10 @@ def _declined(
 ) -> Decision:
     if source is Source.LIVE:
         return _ended(facts, outcome, source, now, limits)
-    # DOKU's newer pages call FAILED "not final": believed when a second read still says so, or
-    # when the gateway has declined the charge before.
+    # DOKU's newer pages call FAILED "not final": it is believed when a second query confirms it,
+    # or when the gateway declined the charge before.
     if facts.waiting is Waiting.TOKEN_EXPIRED and not doubts.is_disbelieved(facts):
-        # The token needs the customer, for any cause of the failure.
+        # The customer must renew the token, for every cause of the failure.
         outcome = Declined(Fault.WALLET, "token_expired", is_signed=outcome.is_signed)
     elif facts.suspected is not None and source is Source.STATUS:
         is_signed = outcome.is_signed or doubts.is_suspected(facts)
@@ -153,12 +152,12 @@ def _ended(
     facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
 ) -> Decision:
     """
-    End a charge as declined, unless that would end more for good and is not certain yet.
+    End a charge as declined, unless that would end more permanently and is not certain yet.
 
-    A live decline that cancels, expires a wallet or gives up is asked about first, and so is the
-    answer to a second sending, which may be about the repeat. What only a question brought to
-    light waits as long between its first and its last reading. While the breaker has stopped
-    charging nobody's decline is believed that far.
+    A live decline that cancels, expires a wallet or ends dunning must be confirmed by a status
+    query. So must the answer to a second sending, which may be about the repeat. What only status
+    queries found needs the same time between the first and the last of them. While the breaker has
+    stopped charging, no decline ends anything permanently.
     """
     decision = _collect_later(facts, outcome, source, now, limits)
     is_for_good = decision.gives_up or decision.wallet_lost
@@ -185,7 +184,7 @@ def _ended(
 
 
 def _parked_unsigned(facts: Facts) -> Decision:
-    """Leave to a person what would end for good, and what only unsigned answers say."""
+    """Park a decline that would end something permanently and has only unsigned answers."""
     why = "failed, by unsigned answers only"
     return Decision(
         _open_status(facts),
@@ -200,7 +199,7 @@ def _parked_unsigned(facts: Facts) -> Decision:
 def _suspected(
     facts: Facts, outcome: Declined, now: datetime, limits: Limits, *, odd: bool
 ) -> Decision:
-    """Keep a live decline with the charge, whose outcome stays open until it was asked about."""
+    """Record a live decline on the charge, whose outcome stays open until a query confirms it."""
     status = _open_status(facts)
     suspected = _event(
         f"charge.{status}", why="declined; a second query must confirm it",
@@ -219,9 +218,9 @@ def _suspected(
 
 
 def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: str) -> Decision:
-    """Note the first answer that there is no payment, and ask again before what it `would` do.
+    """Record the first answer that there is no payment, and query again before `would` is done.
 
-    The breaker counts it once: of many such answers the last must not be believed as the first.
+    The breaker counts it once, now: many of these answers must be counted before one is believed.
     """
     seen_at = facts.failed_seen_at or now
     is_for_good = would.gives_up or would.wallet_lost
@@ -239,7 +238,7 @@ def _doubted(facts: Facts, would: Decision, now: datetime, limits: Limits, why: 
 def _collect_later(
     facts: Facts, outcome: Declined, source: Source, now: datetime, limits: Limits
 ) -> Decision:
-    """The charge is declined; the invoice waits, goes on the ladder, or is given up."""
+    """Decline the charge; its invoice waits, takes the next step, or becomes uncollectible."""
     then = declines.following(facts, outcome.fault, now, limits)
     is_open = facts.invoice_status is InvoiceStatus.OPEN
     move = None if is_open else _end_of_term(facts)
@@ -271,7 +270,7 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
         return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
     by_answer = outcome.by_answer or facts.unsent_by_answer
     if by_answer and facts.invoice_status is not InvoiceStatus.OPEN:
-        # No other sending will follow, and none before it is certain.
+        # The invoice is closed, so this is the last sending, and an earlier one may have arrived.
         return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
     is_open = facts.invoice_status is InvoiceStatus.OPEN
     return Decision(
@@ -294,7 +293,7 @@ def _pending(facts: Facts, outcome: Pending, source: Source, now: datetime) -> D
     return replace(
         decision,
         status=status,
-        failed_seen_at=None,  # a FAILED that does not last is none
+        failed_seen_at=None,  # a FAILED followed by PENDING does not count
         waiting=outcome.waiting,
         events=(*decision.events, _event("charge.pending", waiting=outcome.waiting)),
     )
@@ -307,7 +306,7 @@ def _unknown(facts: Facts, outcome: Unknown, source: Source, now: datetime) -> D
 
 
 def _lost(facts: Facts, why: str) -> tuple[NewEvent, ...]:
-    """The event of a charge on the wire whose outcome is unknown from now on."""
+    """Return the event of a charge in flight whose outcome is now unknown."""
     is_lost = facts.charge_status is ChargeStatus.IN_FLIGHT
     return (_event("charge.unknown", why=why),) if is_lost else ()
 
@@ -322,7 +321,7 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
             return decision
         return replace(decision, next_check_at=min(decision.next_check_at, believed_at))
     if facts.charge_status is ChargeStatus.PENDING:
-        # The customer did not do what was waited for: no decline, and no step is spent.
+        # The customer did not do what the gateway waited for: no decline, and no step is spent.
         missed = Declined(Fault.WALLET, "not_completed")
         if facts.suspected is not None and doubts.is_disbelieved(facts):
             missed = facts.suspected
@@ -351,9 +350,9 @@ def _still_open(
     why: str | None = None,
     message: str | None = None,
 ) -> Decision:
-    """The charge stays unresolved: when to ask again, or a visible end of asking.
+    """Keep the charge unresolved: set the next status query, or park it.
 
-    `why` is recorded of a charge that was on the wire until now.
+    `why` is recorded for a charge that was in flight until now.
     """
     wait = charge.ask_after(facts.asks + asked)
     parked = (_event("charge.parked", asks=facts.asks + asked),) if wait is None else ()

@@ -1,8 +1,8 @@
 """A subscription: a customer on a plan, with its anchor and its copied price.
 
 pending ──> active | trialing ──> active <──> past_due ──> canceled | unpaid | paused
-paused ──> active, or trialing with the days that were left; unpaid ──> active
-every live one can be canceled; the last cycle, once settled, completes it
+paused ──> active, or trialing with the remaining days; unpaid ──> active
+every live one can be canceled; the last period, once settled, completes it
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from billing.domain.errors import InvalidValue
 
 
 class SubscriptionStatus(StrEnum):
-    """Where a subscription stands."""
+    """The state of a subscription."""
 
     PENDING = "pending"
     TRIALING = "trialing"
@@ -48,14 +48,14 @@ class OnExhausted(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """What is billed after an outage that spanned several periods."""
+    """Which periods are billed after an outage of several periods."""
 
     ALL = "all"
     LATEST = "latest"
 
 
 class Skipped(StrEnum):
-    """Why a period was not billed; every one that was not has such a reason on record."""
+    """Why a period was not billed; the reason is recorded for every unbilled period."""
 
     PAUSED = "paused"
     UNPAID = "unpaid"
@@ -65,7 +65,7 @@ class Skipped(StrEnum):
 
 
 class RefundPolicy(StrEnum):
-    """What a cancellation gives back of the running period."""
+    """What a cancellation refunds of the current period."""
 
     NONE = "none"
     FULL = "full"
@@ -107,7 +107,7 @@ TRANSITIONS: dict[SubscriptionStatus, dict[SubscriptionMove, SubscriptionStatus]
 ENDED = (SubscriptionStatus.CANCELED, SubscriptionStatus.COMPLETED)
 LIVE = tuple(status for status in SubscriptionStatus if status not in ENDED)
 OPENING = (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
-"""In these, periods open when they begin."""
+"""The states in which periods open when they begin."""
 
 
 def advance(status: SubscriptionStatus, move: SubscriptionMove) -> SubscriptionStatus:
@@ -119,7 +119,7 @@ PERIOD_END = "period-end"
 
 
 def check_refund(at: object, policy: RefundPolicy) -> None:
-    """Refuse a refund with an end at which nothing is left of the period to be given back."""
+    """Refuse a refund with a cancellation at period end: no day would be left to refund."""
     if at == PERIOD_END and policy is not RefundPolicy.NONE:
         raise InvalidValue(
             f"a refund ({policy}) or an end at period-end, not both: no unused days are left by"

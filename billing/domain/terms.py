@@ -1,6 +1,7 @@
-"""Terms: what the dates and prices of a subscription are decided from, as decisions see it.
+"""Terms: the fields from which decisions compute the dates and prices of a subscription.
 
-A row that has these fields and more is accepted. It knows no table and no rule.
+A row that has these fields, and possibly more, is accepted. This module does not know tables or
+rules.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from billing.domain.subscription import CatchUp, RefundPolicy
 
 
 class PlanTerms(NamedTuple):
-    """What of a plan decides the due dates of its subscriptions, and how many there are."""
+    """The fields of a plan that decide its subscriptions' due dates, and how many there are."""
 
     every: str | None
     cron: str | None
@@ -21,7 +22,7 @@ class PlanTerms(NamedTuple):
 
 
 class Schedule(Protocol):
-    """A plan's words for its due dates: an interval or a cron expression, and a time zone."""
+    """A plan's due dates: an interval or a cron expression, and a time zone."""
 
     @property
     def every(self) -> str | None:
@@ -37,15 +38,15 @@ class Schedule(Protocol):
 
 
 class Offer(Schedule, Protocol):
-    """A plan that a subscription begins with."""
+    """A plan with which a subscription begins."""
 
     @property
     def trial(self) -> str | None:
-        """How long nothing is billed at first."""
+        """The length of the trial, which is not billed."""
 
 
 class Anchored(Schedule, Protocol):
-    """A subscription whose due dates have an anchor, once it has begun."""
+    """A subscription whose due dates have an anchor, after it has begun."""
 
     @property
     def anchor_local(self) -> datetime | None:
@@ -97,19 +98,19 @@ class Timeline(Anchored, Ahead, Protocol):
 
     @property
     def cycles(self) -> int | None:
-        """How many periods there are; None is for ever."""
+        """The number of periods; None: no limit."""
 
 
 class Pausable(Timeline, Protocol):
-    """A subscription that may go on after a pause."""
+    """A subscription that may resume after a pause."""
 
     @property
     def trial_left_seconds(self) -> int | None:
-        """What was left of its trial when the pause began."""
+        """How many seconds of its trial were left when the pause began."""
 
 
 class Wished(Protocol):
-    """The start that was asked for."""
+    """The requested start of a subscription."""
 
     @property
     def start_at(self) -> datetime | None:
@@ -117,7 +118,7 @@ class Wished(Protocol):
 
     @property
     def start_local(self) -> datetime | None:
-        """The wall time, when one was given: inside a spring gap the instant does not tell it."""
+        """The wall time, when one was given: inside a spring gap the instant does not show it."""
 
     @property
     def timezone(self) -> str:
@@ -129,23 +130,23 @@ class Intents(Ahead, Protocol):
 
     @property
     def id(self) -> UUID:
-        """The subscription's."""
+        """The id of the subscription."""
 
     @property
     def cancel_period(self) -> int | None:
-        """The period that begins where it ends, when that is the end of a period."""
+        """The period that begins at the cancellation, when that is at a period's end."""
 
     @property
     def resume_at(self) -> datetime | None:
-        """The planned return from a pause."""
+        """The planned resume."""
 
     @property
     def coupon_left(self) -> int | None:
-        """For how many invoices its coupon still counts; None is for ever, or no coupon."""
+        """For how many invoices its coupon still counts; None: no limit, or no coupon."""
 
 
 class OnAPlan(Intents, Protocol):
-    """Everything that is planned for a subscription, and the plan that it has until then."""
+    """Everything that is planned for a subscription, and its current plan."""
 
     @property
     def plan_code(self) -> str:
@@ -153,7 +154,7 @@ class OnAPlan(Intents, Protocol):
 
 
 class Carried(NamedTuple):
-    """What a planned change names: a plan, how many of it, and the rupiah per period."""
+    """What a planned change sets: a plan, a quantity, and the rupiah per period."""
 
     plan_code: str
     quantity: int
@@ -189,5 +190,5 @@ NO_CHANGE: Columns = {
 
 
 def is_last_cycle(cycles: int | None, next_period_index: int) -> bool:
-    """Whether a term of so many periods has no further one; None is for ever."""
+    """Whether a term of `cycles` periods has no further one; None: no limit."""
     return cycles is not None and next_period_index >= cycles

@@ -1,7 +1,8 @@
 """Text that people typed: which characters a name, a title or an id may have.
 
-It knows characters and lengths, not what a text is for. A line is shown on terminals and sent to
-the gateway, so it has no control characters, no line breaks and nothing that turns its direction.
+This module does not know the purpose of a text. A line is shown on terminals and sent to the
+gateway, so it must have no control characters, no line breaks and nothing that changes its
+direction.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,12 @@ from billing.domain.errors import InvalidValue
 
 ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
 _JOINERS = {ord(ZERO_WIDTH_NON_JOINER): None, ord(ZERO_WIDTH_JOINER): None}
-"""Persian names and emoji are written with them; `str.isprintable` refuses every format character,
-which includes the ones that turn the direction of text."""
+"""Persian names and emoji need them; `str.isprintable` refuses every format character, including
+those that change the direction of text."""
 
 
 def is_line(value: str) -> bool:
-    """Tell whether a text is printable on one line; joiners between letters are allowed."""
+    """Whether a text is printable on one line; joiners between letters are allowed."""
     return value.isprintable() or _without_joiners(value).isprintable()
 
 
@@ -30,7 +31,7 @@ def checked_name(what: str, value: str, longest: int) -> str:
 def checked_id(what: str, value: str, longest: int) -> str:
     """Return an id or a code, or raise InvalidValue.
 
-    It has no joiners: two ids that look the same would be two customers.
+    An id has no joiners: two ids that look the same would be two customers.
     """
     _check_length(what, value, longest)
     if not value.isprintable():
@@ -39,7 +40,7 @@ def checked_id(what: str, value: str, longest: int) -> str:
 
 
 def one_of(what: str, choices: Sequence[str], given: str) -> str:
-    """Say which words are accepted: `--as must be succeeded or declined, not 'lost'`."""
+    """Return a message that lists the accepted words: `--as must be succeeded or declined, …`."""
     *most, last = choices
     accepted = f"{', '.join(most)} or {last}" if most else last
     return f"{what} must be {accepted}, not {given!r}"

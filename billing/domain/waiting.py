@@ -1,7 +1,7 @@
-"""Waiting: why an invoice that is open is not being charged at this moment, in words.
+"""Waiting: why an open invoice is not charged at this moment, as a sentence.
 
-It is told what stands in the way and decides what of it a person should read: the first thing
-that has to happen. It knows no rows and no clock.
+From everything that blocks an invoice, the first condition that must end is shown. This module does
+not know rows or the clock.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ CONFIRMING = "the gateway, which is queried again to confirm a final answer"
 
 
 class Standing(NamedTuple):
-    """What is known of an open invoice and of the engine; a date that is to come is no `due`."""
+    """What is known of an open invoice and of the engine."""
 
     due: bool
     leased: bool
@@ -24,13 +24,13 @@ class Standing(NamedTuple):
     older_open: bool
     unresolved: bool
     held_why: str | None = None
-    """Why it is held, or its subscription's unresolved charge is."""
+    """Why the invoice is held, or the subscription's unresolved charge is."""
     confirming: bool = False
-    """Whether the unresolved charge has an answer that is asked about once more."""
+    """Whether the unresolved charge has an answer that a second query must confirm."""
 
 
 class Brakes(NamedTuple):
-    """What keeps every invoice from being charged."""
+    """What stops the charging of all invoices."""
 
     stopped: bool
     stopped_reason: str | None
@@ -38,7 +38,7 @@ class Brakes(NamedTuple):
 
 
 def waits_for(standing: Standing, brakes: Brakes) -> str | None:
-    """What an open invoice waits for; None when it is merely not due yet."""
+    """Return what an open invoice waits for; None when it is not due yet."""
     before = _stands_before(standing)
     if before is not None:
         return before
@@ -62,7 +62,7 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
 
 
 def _stands_before(standing: Standing) -> str | None:
-    """What has to end before the invoice itself is looked at."""
+    """Return what must end before the invoice itself is considered."""
     if standing.held_why is not None:
         return f"an operator, because it is held: {standing.held_why}"
     if standing.confirming:

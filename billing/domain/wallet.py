@@ -11,15 +11,15 @@ from enum import StrEnum
 from billing.domain import machine
 
 TOKEN_LIFE_YEARS = 1
-"""DOKU, Get List Token: "valid for 1 year", and no expiry date is returned."""
+"""DOKU, Get List Token: "valid for 1 year"; no expiry date is returned."""
 NOTICES = tuple(timedelta(days=days) for days in (30, 14, 7, 1))
-"""How long before a token's year ends an event says so, each once."""
+"""How long before a token expires an event is recorded, each once."""
 LINK_LIFE = timedelta(days=7)
-"""Ours: how long a registration link is polled before it counts as failed."""
+"""Our own limit: how long a registration link is polled before it counts as failed."""
 
 
 class WalletStatus(StrEnum):
-    """Where a wallet stands."""
+    """The state of a wallet."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -30,7 +30,7 @@ class WalletStatus(StrEnum):
 
 
 LIVE = (WalletStatus.PENDING, WalletStatus.ACTIVE, WalletStatus.UNBINDING)
-"""At most one of these a customer."""
+"""A customer has at most one wallet in these states."""
 
 
 class WalletMove(StrEnum):
@@ -60,12 +60,12 @@ def advance(status: WalletStatus, move: WalletMove) -> WalletStatus:
 
 
 def next_notice(expires_at: datetime, now: datetime) -> datetime | None:
-    """When the next notice of a token's end is due after `now`; None when all were given."""
+    """Return when the next expiry notice is due after `now`; None when all were recorded."""
     return min((expires_at - ahead for ahead in NOTICES if expires_at - ahead > now), default=None)
 
 
 def poll_after(age: timedelta) -> timedelta:
-    """How long to wait before asking again for the token of a link that is `age` old."""
+    """Return the wait before the next poll for the token of a link of this `age`."""
     if age < timedelta(minutes=10):
         return timedelta(seconds=5)
     return timedelta(minutes=1) if age < timedelta(hours=2) else timedelta(minutes=30)

@@ -1,7 +1,7 @@
-"""Ways out: what a person can do about a thing that stands in some state.
+"""Ways out: the commands that an operator can use in each state of an object.
 
-One table for `show`, for `--help` and for the timeline, so that none of them names a command that
-another does not know. It knows commands by name, and nothing of how they are carried out.
+One table for `show`, for `--help` and for the timeline, so that all of them name the same commands.
+This module does not know how a command is carried out.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from billing.domain.wallet import WalletStatus
 
 
 class Need(StrEnum):
-    """What has to hold for a command to be accepted; one without a need always is."""
+    """A condition for a command to be accepted; a command without one is always accepted."""
 
     CHARGEABLE = "chargeable"
     """Its invoice comes first, nothing of its subscription is unresolved, and there is a wallet."""
@@ -27,28 +27,28 @@ class Need(StrEnum):
     """Nothing that was planned for the subscription is overdue."""
     NO_END_DUE = "no_end_due"
     DECIDABLE = "decidable"
-    """Parked, or older than the horizon: a person's word is believed."""
+    """Parked, or older than the horizon: an operator's decision is accepted."""
     WAITS = "waits"
-    """A refund waits for a person, and there is money for it."""
+    """The refund waits for an operator, and there is money for it."""
     KEPT = "kept"
-    """Money of the charge is left to give back."""
+    """The charge has money that can still be refunded."""
 
 
 Facts = Mapping[Need, bool | datetime]
-"""Whether a need is met, or from when it will be; what is not told is not met."""
+"""Whether a need is met, or from when it will be; a missing need is not met."""
 
 
 class Way(NamedTuple):
-    """A command with names in capitals where ids go, and what it brings."""
+    """A command with placeholders in capitals for ids, and its effect."""
 
     command: str
     does: str
     need: Need | None = None
     from_at: datetime | None = None
-    """When it is accepted from, if that is not yet."""
+    """When it will be accepted, if not yet."""
 
     def named(self, names: Mapping[str, object]) -> "Way | None":
-        """The same with ids; None when one is not known: there is nothing that it could do."""
+        """Return the command with ids filled in; None when an id is not known."""
         words = self.command.split(" ")
         if any(word.isupper() and names.get(word.lower()) is None for word in words):
             return None
@@ -56,7 +56,7 @@ class Way(NamedTuple):
         return self._replace(command=" ".join(filled))
 
     def among(self, facts: Facts) -> "Way | None":
-        """The same with the date from which it is accepted; None when nobody knows one."""
+        """Return the command with the date from which it is accepted; None if that is unknown."""
         met = True if self.need is None else facts.get(self.need, False)
         if isinstance(met, datetime):
             return self._replace(from_at=met)
@@ -138,13 +138,13 @@ WALLET: Mapping[WalletStatus, Ways] = {
 
 
 def of(table: Mapping[State, Ways], status: str, **names: object) -> list[Way]:
-    """What a person can do in a state, with the ids of this thing in place."""
+    """List what an operator can do in a state, with the ids of this object filled in."""
     ways = next((ways for state, ways in table.items() if state == status), ())
     return [named for way in ways if (named := way.named(names)) is not None]
 
 
 def told(table: Mapping[State, Ways]) -> str:
-    """All of a table in words, for the end of a help text."""
+    """Describe a whole table in words, for the end of a help text."""
     lines = (
         f"{state}: {' or '.join(way.command for way in ways)}" for state, ways in table.items()
     )

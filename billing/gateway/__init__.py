@@ -1,1 +1,1 @@
-"""DOKU's OVO Recurring API, as calls that return outcomes. No other package knows DOKU's words."""
+"""DOKU's OVO Recurring API, as calls that return outcomes; only this package has DOKU's names."""

@@ -1,7 +1,7 @@
-"""Reads DOKU's answers as our outcomes; believes one only when it is signed and about our order.
+"""Answers: convert DOKU's answers to outcomes; believe only signed ones about our own order.
 
-It accepts several spellings and shapes of an answer. It sends nothing and checks no signature: an
-`Answer` says what its signature proves.
+Several spellings and shapes of an answer are accepted. Nothing is sent and no signature is checked
+here: an `Answer` contains what its signature proves.
 """
 
 import re
@@ -41,7 +41,7 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
     """
     Judge the answer to a charge of `amount` rupiah under our gateway `number`.
 
-    The API page names SUCCESS, PENDING and TOKEN_EXPIRED. Any other status, also FAILED, is
+    The API page names SUCCESS, PENDING and TOKEN_EXPIRED. Any other status, including FAILED, is
     not final: a status query follows.
     """
     if not answer.carries_result:
@@ -66,7 +66,7 @@ def payment(answer: Answer, number: str, amount: int, faults: Faults) -> Outcome
 
 
 def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
-    """Judge the answer to a refund. The API page names FAILED here, so that it is final."""
+    """Judge the answer to a refund. The API page names FAILED here, so FAILED is final."""
     if not answer.carries_result:
         return refusal(answer, faults, ours=ours.number)
     document = _believed(answer)
@@ -91,7 +91,7 @@ def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
 
 def binding(answer: Answer, faults: Faults) -> BindOutcome:
     """
-    Read the URL that the customer has to open; it must be private, with any host.
+    Read the URL that the customer must open; it must be private, with any host.
 
     The page's sample lacks the phone that the page calls mandatory, and is not valid JSON.
     """
@@ -112,7 +112,8 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
     """
     Read the customer's recurring OVO tokens from one `wallet`, a list, `wallets` or `tokens`.
 
-    One unreadable entry makes the whole list unknown: it must not look like an unlinked wallet.
+    One unreadable entry makes the whole list unknown: otherwise a linked wallet could look
+    unlinked.
     """
     if not answer.carries_result:
         absent = NO_SUCH_CUSTOMER if answer.status == 404 else ()
@@ -138,7 +139,7 @@ def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:
 
 
 def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
-    """Read cash and points; points may be missing without a points programme."""
+    """Read cash and points; without a points programme, points may be missing."""
     if not answer.carries_result:
         return refusal(answer, faults, moves_money=False)
     document = _believed(answer)
@@ -153,7 +154,7 @@ def balance(answer: Answer, faults: Faults) -> BalanceOutcome:
 
 
 def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
-    """Judge the answer to an unbinding; a token that is already gone counts as deleted."""
+    """Judge the answer to an unbinding; a token that is already deleted counts as deleted."""
     if not answer.carries_result:
         outcome = judged(answer, faults, ours=token, absent=NO_SUCH_TOKEN, moves_money=False)
         return Succeeded() if isinstance(outcome, Absent) else outcome
@@ -170,7 +171,7 @@ def unbinding(answer: Answer, token: str, faults: Faults) -> UnbindOutcome:
 
 
 def _strange(reason: str) -> Unknown:
-    """Return unknown for an answer to another question, or of somebody other than the gateway."""
+    """Return unknown for an answer to another request, or from another sender than the gateway."""
     return Unknown(reason, unrecognised=True)
 
 
@@ -194,7 +195,7 @@ def _entries(document: Block) -> Iterable[object]:
 
 
 def _is_recurring_ovo(entry: Block, kind: str) -> bool:
-    """Tell whether an entry is a live OVO token for recurring charges; absent fields pass."""
+    """Whether an entry is a live OVO token for recurring charges; missing fields are accepted."""
     issuer, own_kind = fold(text(entry, "issuer")), fold(text(entry, "type") or kind)
     is_ended = fold(text(entry, "status")) in {"inactive", "deleted", "expired"}
     return issuer in {"", "ovo"} and own_kind in {"", "wallet_recurring"} and not is_ended

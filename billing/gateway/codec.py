@@ -1,7 +1,7 @@
-"""Writes the JSON of every request to DOKU, after checking the values against DOKU's limits.
+"""Codec: write the JSON of every request to DOKU, after checking values against DOKU's limits.
 
-It writes whole amounts, JSON booleans and no empty fields. The same value always gives the same
-bytes. It knows no signature, no HTTP and no answers.
+Amounts are whole, booleans are JSON booleans, and empty fields are left out. The same value always
+gives the same bytes. This module does not know signatures, HTTP or answers.
 """
 
 import re
@@ -20,7 +20,7 @@ EMAIL_MAX = 255
 TOKEN_MAX = 128
 REASON_MAX = 255
 AMOUNT_MAX = 9_999_999_999
-# The page sets no limit for an item's name; this is its usual one for free text.
+# The page sets no limit for an item's name; this is its usual limit for free text.
 ITEM_NAME_MAX = 255
 
 NUMBER = re.compile(r"[A-Za-z0-9_-]{3,32}")
@@ -77,7 +77,7 @@ def token_list(customer_id: str) -> bytes:
 
 
 def balance(customer_id: str, token: str) -> bytes:
-    """Write the body of a balance inquiry."""
+    """Write the body of a balance request."""
     return _json(
         {
             "customer": {"id": _required("customer.id", customer_id, CUSTOMER_ID_MAX)},
@@ -101,7 +101,7 @@ def refund(value: RefundOrder) -> bytes:
 
 
 def unbinding(payer: Payer, token: str) -> bytes:
-    """Write the body of `token-delete`. The customer's name is mandatory: its default is the id."""
+    """Write the body of `token-delete`. The customer's name is mandatory; its default is the id."""
     name = payer.name if payer.name.strip() else payer.id
     return _json(
         {
@@ -115,14 +115,14 @@ def unbinding(payer: Payer, token: str) -> bytes:
 
 
 def checked_request_id(value: str) -> str:
-    """Return a Request-Id that may travel as a header: 1 to 128 visible ASCII characters."""
+    """Return a Request-Id that is valid in a header: 1 to 128 visible ASCII characters."""
     if not _REQUEST_ID.fullmatch(value):
         raise InvalidValue("a Request-Id must be 1 to 128 visible ASCII characters")
     return value
 
 
 def is_path_segment(value: str) -> bool:
-    """Tell whether a number or Request-Id has the same form in a path as in its signature."""
+    """Whether a number or Request-Id has the same form in a path as in its signature."""
     return _PATH_SEGMENT.fullmatch(value) is not None
 
 

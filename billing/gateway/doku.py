@@ -1,7 +1,7 @@
 """The DOKU client: signs each call, sends it once and judges its answer.
 
-It combines codec, signing, transport and answers and decides nothing itself. It knows no rows,
-and not when to repeat a call.
+The client combines codec, signing, transport and answers and decides nothing itself. It does not
+know rows, or when to repeat a call.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,8 +42,8 @@ REFUND = "/ovo-open-api/v1/payment-refund"
 UNBIND = "/ovo-open-api/v1/token-delete"
 STATUS = "/orders/v1/status/"
 
-# DOKU's own shop plugins wait 45 s for checkout and status. A charge waits longer: OVO itself
-# takes up to 70 s to give up (DOKU, OVO Push).
+# DOKU's own shop plugins wait 45 s for checkout and status. A charge waits longer: OVO itself ends
+# a payment after up to 70 s (DOKU, OVO Push).
 OTHER_CALLS_MAX_SECONDS = 45.0
 
 
@@ -51,9 +51,9 @@ class DokuGateway:
     """
     The gateway protocol over HTTP.
 
-    `timeout_seconds` is how long a charge waits for its answer; the other calls wait as long, at
-    most 45 s. `real_now` is real time, also under a test clock: the signature is checked against
-    it. `fault_overrides` maps gateway codes to faults and wins over the table.
+    `timeout_seconds` is how long a charge waits for its answer; other calls wait as long, but at
+    most 45 s. `real_now` is real time, even with a test clock: signatures are checked against it.
+    `fault_overrides` maps gateway codes to faults and takes precedence over the table.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class DokuGateway:
         self._transport.close()
 
     def bind(self, binding: Binding) -> BindOutcome:
-        """Ask for a registration URL."""
+        """Request a registration URL."""
         answer = self._post("bind", BIND, binding.request_id, lambda: codec.binding(binding))
         return answers.binding(answer, self._faults) if isinstance(answer, Answer) else answer
 
     def list_tokens(self, customer_id: str) -> TokensOutcome:
-        """Ask which OVO recurring tokens the customer has."""
+        """List the customer's OVO recurring tokens."""
         answer = self._post(
             "list_tokens", TOKENS, str(uuid4()), lambda: codec.token_list(customer_id)
         )
@@ -103,7 +103,7 @@ class DokuGateway:
         return answers.tokens(answer, customer_id, self._faults)
 
     def balance(self, customer_id: str, token: str) -> BalanceOutcome:
-        """Ask for the wallet's cash and points."""
+        """Read the wallet's cash and points."""
         answer = self._post(
             "balance", BALANCE, str(uuid4()), lambda: codec.balance(customer_id, token)
         )
@@ -114,7 +114,7 @@ class DokuGateway:
         return codec.payment(payment)
 
     def pay(self, payment: SealedPayment) -> Outcome:
-        """Send one charge once: exactly these bytes, also when they were sent before."""
+        """Send one charge once: exactly these bytes, even if they were sent before."""
         answer = self._post("pay", PAY, payment.request_id, lambda: payment.body)
         if not isinstance(answer, Answer):
             return answer
@@ -126,7 +126,7 @@ class DokuGateway:
         return answers.refund(answer, order, self._faults) if isinstance(answer, Answer) else answer
 
     def unbind(self, payer: Payer, token: str, request_id: str) -> UnbindOutcome:
-        """Delete a token; a token that is already gone counts as deleted."""
+        """Delete a token; a token that is already deleted counts as deleted."""
         answer = self._post("unbind", UNBIND, request_id, lambda: codec.unbinding(payer, token))
         if not isinstance(answer, Answer):
             return answer
@@ -134,7 +134,7 @@ class DokuGateway:
 
     def check_status(self, identifier: str, number: str, amount: int) -> StatusOutcome:
         """
-        Ask about a payment or refund by `identifier` (gateway number or Request-Id).
+        Query a payment or refund by `identifier` (gateway number or Request-Id).
 
         Every status query has its own Request-Id: DOKU answers a repeated one with a conflict.
         """
@@ -188,7 +188,7 @@ class DokuGateway:
                 return Unknown(reason)
 
     def _trust(self, answered: Answered, request_id: str, target: str, *, is_get: bool) -> Trust:
-        """Check an answer's signature; for a GET it may be signed with or without the digest."""
+        """Check an answer's signature; for a GET, the digest may be part of it or not."""
         signature = answered.headers.get("Signature")
         if not signature:
             return Trust.MISSING

@@ -1,7 +1,7 @@
-"""Reads DOKU's JSON, amounts and error messages in any of the shapes that were seen.
+"""Envelopes: read DOKU's JSON, amounts and error messages, in all shapes that were seen.
 
-It judges nothing: `answers` decides what an error means for a payment. Text for a log or a row
-leaves this module without phones, e-mail addresses and tokens.
+`answers` decides what an error means for a payment. Text for a log or a row leaves this module
+without phones, e-mail addresses and tokens.
 """
 
 import json
@@ -26,7 +26,7 @@ _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _EMAIL = re.compile(r"\S+@\S+")
 _LONG_WORD = re.compile(r"(?=[A-Za-z0-9+/=_-]*[0-9])[A-Za-z0-9+/=_-]{20,}")
 _PHONE = re.compile(r"\+?[0-9*](?:[ .-]?[0-9*]){5,}")
-# What web frameworks and proxies say when they find no handler; not DOKU's business logic.
+# What web frameworks and proxies answer without a handler; not DOKU's business logic.
 _UNROUTED = re.compile(r"no static resource|no route|no handler|cannot (get|post) /", re.IGNORECASE)
 _PHRASES = frozenset(status.phrase.lower() for status in HTTPStatus)
 
@@ -35,16 +35,16 @@ class Envelope(StrEnum):
     """The shape of an error answer."""
 
     DOCUMENTED = "documented"  # an object `error` with code, message and type, all of them text
-    OBJECT = "object"  # an object `error` that lacks one of them
+    OBJECT = "object"  # an object `error` that lacks one of these
     OTHER = "other"  # any other shape that was seen
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """
-    The gateway's reason, scrubbed. Without a code of its own, `code` is its folded message.
+    The gateway's reason, scrubbed. If the answer has no code, `code` is its folded message.
 
-    `about` is the order or token that the answer names beside it, if any.
+    `about` is the order or token that the answer names with it, if any.
     """
 
     code: str
@@ -55,7 +55,7 @@ class Complaint:
 
     @property
     def words(self) -> str:
-        """Code and message as one folded text, for searching words; it is never shown."""
+        """Code and message as one folded text, for a search of words; the text is never shown."""
         return fold(self.unscrubbed or f"{self.code} {self.message}")
 
 
@@ -63,8 +63,8 @@ def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
     """
     Read a JSON object; None for anything else: an empty body, HTML, a list, half a document.
 
-    The API page's sample of a binding answer has a comma before a closing brace, so that such
-    commas can be accepted for that one answer.
+    The API page's sample of a binding answer has a comma before a closing brace; `trailing_commas`
+    accepts this for that one answer.
     """
     try:
         text = body.decode()
@@ -77,7 +77,7 @@ def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
 
 
 def block(parent: Block, name: str) -> Block:
-    """Return the object called `name`, an empty one when it is missing or something else."""
+    """Return the object called `name`, or an empty one when it is missing or not an object."""
     child = parent.get(name)
     return child if isinstance(child, dict) else {}
 
@@ -109,10 +109,10 @@ def whole(value: object) -> int | None:
 
 def complaint(body: bytes) -> Complaint | None:
     """
-    Read a business error from any envelope that DOKU was seen to use.
+    Read a business error from any envelope observed from DOKU.
 
-    None without an error, or when it does not come from DOKU's business logic: a framework's
-    error page and an unrouted path say nothing about a payment.
+    None without an error, or when the error does not come from DOKU's business logic: a framework's
+    error page and an unrouted path prove nothing about a payment.
     """
     document = parse(body)
     if document is None:
@@ -134,10 +134,10 @@ def complaint(body: bytes) -> Complaint | None:
 
 
 def scrub(value: str, limit: int = TEXT_MAX) -> str:
-    """Make one short line without e-mail addresses, phones, and words that may be tokens."""
+    """Return one short line without e-mail addresses, phones, and words that may be tokens."""
     start = value[: 4 * limit]
     if len(value) > len(start):
-        start = start.rpartition(" ")[0]  # half a token is not recognised as one
+        start = start.rpartition(" ")[0]  # half a token would not be recognised
     line = " ".join(start.split())
     line = _LONG_WORD.sub("[…]", _EMAIL.sub("[…]", line))
     line = _PHONE.sub("[…]", line)
@@ -146,7 +146,7 @@ def scrub(value: str, limit: int = TEXT_MAX) -> str:
 
 
 def _shape(document: Block, error: Block) -> Envelope:
-    """Tell the shape of an error; an error beside a result contradicts it and is not DOKU's."""
+    """Return the shape of an error; an error beside a result contradicts it and is not DOKU's."""
     is_whole = all(isinstance(error.get(name), str) for name in ("code", "message", "type"))
     has_result = any(block(document, name) for name in ("payment", "refund", "transaction"))
     documented = is_whole and text(error, "code") and text(error, "type") and not has_result
@@ -158,7 +158,7 @@ def _complaint(
 ) -> Complaint | None:
     if not code and (_UNROUTED.search(message) or message.lower().rstrip(".") in {"", *_PHRASES}):
         return None
-    # Codes are sometimes numbers, shorter than a phone number.
+    # Codes are sometimes numbers; these are shorter than a phone number.
     clean = code if re.fullmatch(r"[A-Za-z_.-]{1,64}|[A-Za-z0-9_.-]{1,9}", code) else ""
     clean = clean or scrub(code, CODE_MAX) or fold(scrub(message, CODE_MAX)) or "unnamed"
     return Complaint(clean, scrub(message), f"{code} {message}"[:WORDS_MAX], envelope, about)

@@ -1,7 +1,7 @@
 """Answers without a result: a decline, a rejection before the body was read, or unknown.
 
-The question is always whether nothing can have happened; the table in `trust` answers it. This
-module knows envelopes and faults, and no shape of a successful answer.
+The table in `trust` decides whether it is certain that nothing happened. This module knows
+envelopes and faults, but not the shapes of successful answers.
 """
 
 import re
@@ -15,14 +15,14 @@ from billing.gateway.trust import Ending, Trust, ending
 
 __all__ = ["Absent", "Answer", "Trust", "judged", "odd_status", "refusal", "unsettled"]
 
-# A result may have these statuses and still settle nothing. A status query follows; they are no
-# sign that the gateway's answers have changed.
+# A result may have these statuses and still settle nothing. A status query follows; these statuses
+# do not indicate that the gateway's answers have changed.
 _USUAL = frozenset({"failed", "expired", "timeout"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, with all that is needed to judge it."""
+    """One HTTP answer, with everything that is needed to judge it."""
 
     status: int
     body: bytes
@@ -32,7 +32,7 @@ class Answer:
     @property
     def carries_result(self) -> bool:
         """
-        Tell whether the body may be the result: any 2xx, or 409.
+        Whether the body may be the result: any 2xx, or 409.
 
         DOKU answers a repeated Request-Id with the original body and status 409 (Idempotency).
         """
@@ -49,7 +49,7 @@ def refusal(
 ) -> Declined | Unsent | Unknown:
     """Judge an answer without a result; `ours` is the order or token that a refusal may name."""
     outcome = judged(answer, faults, ours=ours, moves_money=moves_money)
-    # Without codes for it, nothing is reported as absent.
+    # Without such codes, nothing is reported as absent.
     return unsettled(answer) if isinstance(outcome, Absent) else outcome
 
 

@@ -1,6 +1,6 @@
-"""DOKU's Non-SNAP signature: digests, component strings, HMAC, and its check.
+"""Signing: digests, component strings, HMAC and its check, for DOKU's Non-SNAP signature.
 
-Text and bytes in, bytes out. It knows no HTTP library, no clock and no JSON.
+The input and output are text and bytes. This module does not know HTTP, the clock or JSON.
 """
 
 import base64
@@ -12,7 +12,7 @@ PREFIX = b"HMACSHA256="
 
 
 def digest(body: bytes) -> bytes:
-    """Base64 of SHA-256 over exactly the bytes that travel (DOKU, Signature Component)."""
+    """Return Base64 of SHA-256 over exactly the bytes that are sent (DOKU, Signature Component)."""
     return base64.b64encode(hashlib.sha256(body).digest())
 
 
@@ -22,7 +22,7 @@ def request_component(
     """
     Write what the sender of a request signs.
 
-    `target` is the path alone. A GET has no digest, and then no digest line either.
+    `target` is only the path. A GET has no digest, and therefore no digest line.
     """
     return _component((client_id, request_id, timestamp, target), "Request-Timestamp", digest)
 
@@ -33,7 +33,8 @@ def response_component(
     """
     Write what the gateway signs when it answers.
 
-    Client-Id and Request-Id are those of the request, so an answer to another one never matches.
+    Client-Id and Request-Id are those of the request, so an answer to another request never
+    matches.
     """
     return _component((client_id, request_id, timestamp, target), "Response-Timestamp", digest)
 
@@ -51,7 +52,7 @@ def sign(secret: bytes, component: bytes) -> bytes:
 
 
 def verify(secret: bytes, component: bytes, signature: bytes) -> bool:
-    """Tell whether `signature` is valid, comparing decoded bytes in constant time."""
+    """Whether `signature` is valid; decoded bytes are compared in constant time."""
     if not signature.startswith(PREFIX):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Check Status: DOKU's answer about a payment or refund, read as one of our outcomes.
+"""Statuses: convert DOKU's answer to Check Status, about a payment or refund, to an outcome.
 
-It is separate from the other answers because it is a GET: its signature, its 404 and its list of
-statuses follow other rules. It sends nothing and does not decide when to query again.
+This call is separate because it is a GET: its signature, its 404 and its list of statuses follow
+other rules. Nothing is sent here, and when to query again is decided elsewhere.
 """
 
 from dataclasses import replace
@@ -22,8 +22,9 @@ from billing.gateway.envelopes import Block, Envelope, block, complaint, fold, p
 from billing.gateway.refusals import Answer, odd_status, unsettled
 from billing.gateway.trust import NO_SUCH_ORDER, Ending, Trust, ending
 
-# REFUNDED: the money had moved; the refund is recorded separately. VOIDED, REVERSED, CANCELLED and
-# TIMEOUT are left out on purpose: only an operator may settle a charge on one of them.
+# `REFUNDED`: the money had moved; the refund is recorded separately. `VOIDED`, `REVERSED`,
+# `CANCELLED` and `TIMEOUT` are omitted on purpose: only an operator may settle a charge with one of
+# these.
 _OUTCOMES: dict[str, StatusOutcome] = {
     "success": Succeeded(),
     "refunded": Succeeded(is_refunded=True),
@@ -38,10 +39,10 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
     """
     Judge the answer about `identifier`, which is our gateway number or a Request-Id.
 
-    DOKU does not document whether it signs this GET, and which text. So an answer with a wrong
-    signature is never believed, and one without a signature only when it names both our number
-    and our amount: TLS proves the sender, and those two prove the payment. The outcome of a
-    failure says whether it was signed: an unsigned one ends nothing that cannot be undone.
+    DOKU does not document whether it signs this answer, and which text it signs. So an answer with
+    a wrong signature is never believed, and one without a signature only when it names both our
+    number and our amount: TLS proves the sender, and those two prove the payment. The outcome of a
+    failure records whether it was signed: an unsigned failure ends nothing permanently.
     """
     if answer.status == 404:
         return _no_such_order(answer)
@@ -59,10 +60,10 @@ def status(answer: Answer, identifier: str, number: str, amount: int) -> StatusO
 
 def _no_such_order(answer: Answer) -> StatusOutcome:
     """
-    Read a 404: "not found" only in the documented envelope, and by a code that says so.
+    Read a 404: "not found" only in the documented envelope, and with a code that says so.
 
-    DOKU's own 404 is not known. A signed one, whose signature covers our request, may lack the
-    code or have another. A page of a proxy or firewall in between proves nothing.
+    DOKU's own 404 is not known. A signed one, whose signature covers our request, may have no code
+    or another one. A page of a proxy or firewall proves nothing.
     """
     said = complaint(answer.body)
     if answer.trust is Trust.WRONG:
@@ -102,11 +103,11 @@ def _transaction(
 
 def _answers_request(transaction: Block, identifier: str, said: str, *, has_block: bool) -> bool:
     """
-    Tell whether a record is the refund that a query by its Request-Id asked for.
+    Whether a record is the refund that a query by its Request-Id asked for.
 
     The payment's record must not be taken for the refund's, even with the same amount: so the
-    record must say that it is a refund, or name the Request-Id. A payment becomes REFUNDED by
-    any of its refunds, so that this status counts only with the Request-Id.
+    record must say that it is a refund, or name the Request-Id. A payment becomes REFUNDED by any
+    of its refunds, so this status counts only with the Request-Id.
     """
     if text(transaction, "original_request_id") == identifier:
         return True
@@ -119,8 +120,8 @@ def _without_transaction(document: Block, answer: Answer, number: str) -> Status
     """
     Read an answer without a transaction: not found, unless it names something of ours.
 
-    One of DOKU's own shop plugins expects this answer for an unknown order. Without a signature
-    it may be the `{}` of any server.
+    One of DOKU's own shop plugins expects this answer for an unknown order. An unsigned `{}` may
+    come from any server.
     """
     if answer.trust is not Trust.VERIFIED:
         return Unknown(answer.trust)

@@ -1,7 +1,8 @@
-"""Connections, time-outs, and whether a request can have been sent; the only import of requests.
+"""Transport: connections, time-outs, and whether a request can have been sent.
 
-It carries bytes and knows nothing of signatures, JSON or payments. No exception leaves it, because
-their texts contain URLs and bodies. It follows no redirect and repeats no request.
+Only this module imports requests. This module does not know signatures, JSON or payments. No
+exception leaves this module, because its text contains URLs and bodies. Redirects are not followed
+and requests are not repeated.
 """
 
 import os
@@ -31,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An HTTP answer as it came; header names are looked up in any case."""
+    """An HTTP answer as received; header names are looked up in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,14 +41,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the body left this machine."""
+    """No byte of the body was sent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request may have arrived; no usable answer came back."""
+    """The request may have arrived; no usable answer was received."""
 
     reason: str
 
@@ -59,9 +60,9 @@ class Transport:
     """
     Connections to one gateway: one adapter per thread and process, created at its first use.
 
-    An adapter from before a fork is never used after it. Requests go to the adapter without a
-    session, which would look for cookies, redirects, hooks, and proxies, certificates and .netrc
-    of the environment: a proxy and a CA file are set here or not at all.
+    An adapter from before a fork is not used after it. Requests are given to the adapter without a
+    session, because a session handles cookies, redirects and hooks, and reads proxies, certificates
+    and .netrc from the environment. A proxy and a CA file are set only here.
     """
 
     def __init__(self, base_url: str, *, proxy: str = "", ca_file: str = "") -> None:
@@ -87,10 +88,11 @@ class Transport:
         timeout_seconds: float,
     ) -> Delivery:
         """
-        Send one request once, and return its answer or why there is none.
+        Send one request once; return its answer, or why there is none.
 
-        `timeout_seconds` limits each wait for the peer. It also limits connecting and reading the
-        body together, plus at most one such wait, even if the body arrives byte by byte.
+        `timeout_seconds` limits each wait for the peer. The limit also applies to connecting and
+        reading the body together, plus at most one such wait, even if the body arrives byte by
+        byte.
         """
         started = time.monotonic()
         parcel = None if body is None else _Parcel(body)
@@ -126,7 +128,7 @@ class Transport:
         )
         try:
             body = bytearray()
-            # Raw bytes: the signature is over the bytes as sent, not over the unpacked ones.
+            # Raw bytes: the signature covers the bytes as sent, not the uncompressed ones.
             while chunk := response.read1(65536, decode_content=False):
                 body += chunk
                 if len(body) > BODY_MAX_BYTES:
@@ -135,13 +137,13 @@ class Transport:
                     return NoAnswer("answer_too_slow")
             return Answered(response.status, response.headers, bytes(body))
         finally:
-            # A connection whose answer was read to its end is back in the pool already.
+            # A connection whose answer was read completely is in the pool already.
             response.close()
 
     def _adapter(self) -> "_Adapter":
         local = self._local
         if local.adapter is None or local.pid != os.getpid():
-            # After a fork the parent's is dropped, not closed: its sockets are in use.
+            # After a fork the parent's adapter is dropped, not closed: its sockets are in use.
             local.adapter = _Adapter(
                 pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False)
             )
@@ -155,7 +157,7 @@ class _Local(threading.local):
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter for one host; its connection pool is looked up once and not for every request."""
+    """An adapter for one host; its connection pool is looked up once, not for every request."""
 
     _pool: Any = None
 
@@ -166,7 +168,7 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **options: Any
     ) -> Any:
-        """Return the connections to the gateway, or to the proxy in front of it."""
+        """Return the connection pool of the gateway, or of the proxy in front of it."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(request, *args, **options)
         return self._pool
@@ -175,7 +177,7 @@ class _Adapter(HTTPAdapter):
 def _prepared(
     method: str, url: str, headers: Mapping[str, str], parcel: "_Parcel | None"
 ) -> requests.PreparedRequest:
-    """Return a request ready to send; our requests need none of the seven steps of `prepare()`."""
+    """Return a request that is ready to send; none of the seven steps of `prepare()` is needed."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body = method, url, parcel  # type: ignore[assignment]  # typed as what prepare() makes of it; iterables are sent as they are
     request.headers = CaseInsensitiveDict(headers)
@@ -186,11 +188,11 @@ def _prepared(
 
 class _Parcel:
     """
-    A body that knows whether it was handed over.
+    A body that records whether the library has taken it.
 
-    The library asks for it only after the connection is open, with TLS and proxy, and the headers
-    are written. Until then the gateway cannot have acted, whichever exception is raised. The type
-    of an exception does not tell, because TLS errors and resets happen before and after.
+    The library takes it only after the connection is open, with TLS and proxy, and the headers are
+    written. Until then the gateway cannot have acted, whatever exception is raised. The type of an
+    exception does not show this, because TLS errors and resets happen before and after.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -206,7 +208,7 @@ class _Parcel:
 
 
 def _failure(error: Exception, parcel: _Parcel | None) -> NotSent | NoAnswer:
-    """Describe a failure in our own words; the library's texts never leave this module."""
+    """Describe a failure in our own words; the library's texts stay in this module."""
     if parcel is not None and not parcel.handed_over:
         return NotSent(_why_not_sent(error))
     return NoAnswer(

@@ -1,13 +1,13 @@
-"""Which answers without a result settle something: one table for every call.
+"""Trust: which answers without a result settle something; one table for every call.
 
-Not only DOKU answers: proxies, firewalls and load balancers send pages of their own with the same
-HTTP statuses. So an answer settles something only in the gateway's documented error envelope, and
-only by its code, never by its message. This module knows no payment and no row.
+DOKU is not the only sender of answers: proxies, firewalls and load balancers send their own pages
+with the same HTTP statuses. So an answer settles something only in the gateway's documented error
+envelope, and only by its code, never by its message. This module does not know payments or rows.
 
-DOKU does not document whether it signs its answers to Check Status. `statuses` reads an unsigned
+DOKU does not document whether it signs its answers to Check Status. `statuses` accepts an unsigned
 one that names our number and our amount: its FAILED, read twice, settles a charge if only another
-attempt follows from it. It never causes what cannot be undone (a cancellation, an expired wallet,
-giving up, the release of a refund's money): an operator decides that.
+attempt follows from it. It never causes a permanent effect (a cancellation, an expired wallet, an
+uncollectible invoice, the release of a refund's money): an operator decides that.
 """
 
 import re
@@ -28,15 +28,15 @@ class Trust(StrEnum):
 class Ending(StrEnum):
     """What an answer without a result settles."""
 
-    DECLINED = "declined"  # refused for good
+    DECLINED = "declined"  # refused permanently
     UNSENT = "unsent"  # this sending was stopped before its body was read
-    ABSENT = "absent"  # what was asked about is not there
-    OPEN = "open"  # nothing: the gateway itself does not know, or saw the request before
-    FOREIGN = "foreign"  # nothing: no form of answer that the gateway is known to have
+    ABSENT = "absent"  # the order or token does not exist
+    OPEN = "open"  # nothing: the gateway does not know, or received the request before
+    FOREIGN = "foreign"  # nothing: not a form that the gateway is known to use
 
 
 # Checked before the body, in this order: headers, time, Client-Id, signature (seen in DOKU's
-# sandbox). A request that is rejected with one of these has charged nothing.
+# sandbox). A request that is rejected with one of these codes has charged nothing.
 TURNED_AWAY = frozenset(
     {
         "invalid_header_request",
@@ -45,20 +45,20 @@ TURNED_AWAY = frozenset(
         "invalid_signature",
     }
 )
-# Listed for DOKU's OVO Open API by a third party; in the glossary of DOKU's newer reference.
+# Listed for DOKU's OVO Open API by a third party, and in the glossary of DOKU's newer reference.
 NO_SUCH_ORDER = frozenset({"not_found", "transaction_not_found"})
 NO_SUCH_CUSTOMER = frozenset({"not_found"})
-# The last two are SNAP's case 401xx04 and the page's own word, as codes.
+# The last two are SNAP's case 401xx04 and the API page's own status, as codes.
 NO_SUCH_TOKEN = frozenset({"not_found", "invalid_token", "token_not_found", "token_expired"})
 
-# Codes for a request that was seen before, so an earlier one may have succeeded. These words, and
-# those below, leave an outcome unknown; none of them ever settles one.
+# Codes for a request that was received before, so an earlier copy may have succeeded. These words,
+# and the words below, leave an outcome unknown; none of them settles an outcome.
 _SEEN_BEFORE = re.compile(
     r"duplicat|idempoten|conflict|unique|(number|invoice|order|request_id)_exist"
     r"|(already|has_been|have_been)_(been_)?(used|exist|paid|process|submitted|refunded|complet)"
     r"|(sudah|telah)_(digunakan|dipakai|dibayar|diproses|ada)"
 )
-# Sent with a 4xx, but no refusal: the gateway does not know, or contradicts itself.
+# Sent with a 4xx, but not a refusal: the gateway does not know, or contradicts itself.
 _UNDECIDED = re.compile(
     r"timed?_?out|in_progress|in_process|(still|being|is)_process|pending"
     r"|server_error|(^|_)success"
@@ -91,8 +91,8 @@ def ending(
     if said is None or not documented or http_status < 400:
         return Ending.FOREIGN
     if code in TURNED_AWAY and http_status != 409:
-        # An answer that rejects our signature was signed with another key than ours, so its own
-        # signature cannot be valid.
+        # An answer that rejects our signature was signed with a different key, so its own signature
+        # cannot be valid.
         believed = trust is not Trust.WRONG or code == "invalid_signature"
         return Ending.UNSENT if believed else Ending.FOREIGN
     if trust is Trust.WRONG:

@@ -1,6 +1,6 @@
-"""Which URLs may be used: well-formed ones that are encrypted or stay on this machine.
+"""URLs: accept only well-formed ones that are encrypted or stay on this machine.
 
-It opens no connection and knows no gateway.
+No connection is opened here, and no gateway is known.
 """
 
 import ipaddress
@@ -14,12 +14,12 @@ _TEXT = re.compile(rf"[!-~]{{1,{URL_MAX}}}")
 
 
 def is_url(url: str) -> bool:
-    """Tell whether `url` is http or https, with a host, without blanks and credentials."""
+    """Whether `url` is http or https, with a host, without blanks and credentials."""
     return _parts(url) is not None
 
 
 def is_private_url(url: str) -> bool:
-    """Tell whether what is sent to `url` stays private: https, or plain http to this machine."""
+    """Whether data sent to `url` stays private: https, or plain http to this machine."""
     parts = _parts(url)
     return parts is not None and (parts.scheme == "https" or _is_loopback(parts.hostname))
 

@@ -21,8 +21,8 @@ from billing.store.session import Database
 from billing.store.vault import Vault
 
 LEASE_SECONDS = 45
-"""Real seconds before a tick enqueues the same work again; a lost message costs this delay, and
-work that a killed worker had not started is started again within a minute."""
+"""Real seconds before a tick enqueues the same work again. A lost message costs this delay, and
+work that a killed worker had not started is started within a minute."""
 
 SWITCHOVER_SECONDS = 8
 """How long a worker that lost the database waits for a server that accepts writes."""
@@ -40,7 +40,7 @@ class Context:
     pool: Executor
     """Threads for concurrent gateway calls."""
     desk: Executor
-    """A thread for writes beside other work: claims, a batch of an import."""
+    """A thread for writes in parallel with other work: claims, a batch of an import."""
 
     @property
     def limits(self) -> Limits:
@@ -69,7 +69,7 @@ class Request:
 
 
 def derived_id(connection: Connection, request: Request | None) -> UUID | None:
-    """Derive an id from an idempotency key, so that the same order makes the same row.
+    """Derive an id from an idempotency key, so that a repeated command creates the same row.
 
     This also holds in a restored database that has lost the key.
     """
@@ -79,7 +79,7 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
 
 
 def check_same(request: Request | None, earlier: object, wanted: object) -> None:
-    """Raise InvalidValue when a lost key had created something with other arguments."""
+    """Raise InvalidValue when a lost key had created a row with other arguments."""
     if request is not None and earlier != wanted:
         raise InvalidValue(
             f"idempotency key {request.key} was used for {request.task} with other arguments;"
@@ -94,7 +94,7 @@ def once(
 ) -> dict[str, Any]:
     """Run `act` in a transaction, once per key; a repeat returns the first result.
 
-    When `act` refuses, its key is rolled back too, so that the command may be repeated.
+    When `act` raises a refusal, its key is rolled back, too, so that the command may be repeated.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:

@@ -1,6 +1,6 @@
-"""Column and constraint shorthands for `tables`; knows no table.
+"""Columns: shorthands for the columns and constraints in `tables`; this module knows no table.
 
-SQLModel alone would make money 32 bits wide and store enums by member name.
+Without them, SQLModel would store money in 32 bits, and enums by member name.
 """
 
 from enum import StrEnum
@@ -31,55 +31,55 @@ SQLModel.metadata.naming_convention = {
 
 
 def listed(column: str, values: type[StrEnum] | tuple[StrEnum, ...]) -> str:
-    """`column IN (…)` for an enum or some of its members."""
+    """Write `column IN (…)` for an enum or some of its members."""
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
 def one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
-    """The column holds a value of the enum."""
+    """Require that the column holds a value of the enum."""
     return CheckConstraint(listed(column, enum), name=column)
 
 
 def amount(column: str) -> CheckConstraint:
-    """The column holds whole rupiah that the gateway could charge."""
+    """Require that the column holds whole rupiah within the gateway's limit."""
     return CheckConstraint(f"{column} BETWEEN 1 AND {MAX_AMOUNT}", name=column)
 
 
 def field(kind: Any, *, null: bool = False, to: str | None = None, **options: Any) -> Any:
-    """A column; `to` names the one it refers to."""
+    """Make a column; `to` names the column that it references."""
     keys = [ForeignKey(to)] if to else []
     return Field(default=None, sa_column=Column(kind, *keys, nullable=null, **options))
 
 
 def instant(*, null: bool = True) -> Any:
-    """A timestamptz column."""
+    """Make a timestamptz column."""
     return field(DateTime(timezone=True), null=null)
 
 
 def count() -> Any:
-    """An integer column that begins at nought."""
+    """Make an integer column with the default zero."""
     return field(Integer, server_default=text("0"))
 
 
 def flag() -> Any:
-    """A boolean column that begins as false."""
+    """Make a boolean column with the default false."""
     return field(Boolean, server_default=text("false"))
 
 
 def held() -> CheckConstraint:
-    """A row that was set aside has the instant and the reason, any other has neither."""
+    """Require that a held row has the instant and the reason, and any other row neither."""
     return CheckConstraint("(held_at IS NULL) = (held_why IS NULL)", name="held")
 
 
 def dated(name: str, column: str) -> Index:
-    """An index of the rows that have a date in `column`: the few a tick has to look at."""
+    """Make an index of the rows with a date in `column`: the few that a tick must read."""
     return Index(name, column, postgresql_where=text(f"{column} IS NOT NULL"))
 
 
 def spoken(column: str) -> str:
-    """SQL for an instant as people read it, as `billing.domain.instants.spoken` writes it.
+    """Return SQL that formats an instant for people, as `billing.domain.instants.spoken` does.
 
-    The engine's time zone has one offset all year, and lies east of UTC.
+    The engine's time zone has the same offset all year and lies east of UTC.
     """
     local = f"{column} AT TIME ZONE '{HOME_TIMEZONE}'"
     offset = f"to_char(({local}) - ({column} AT TIME ZONE 'UTC'), 'HH24:MI')"

@@ -1,7 +1,7 @@
-"""Bring a database to the present tables with alembic, and say whether it is there.
+"""Migrations: upgrade a database to the current tables with alembic, and report its revision.
 
-There is no alembic.ini: the settings are three lines, and the URL comes from ours. Alembic is
-imported by what needs it: every process asks where a database is, and few bring it further.
+There is no alembic.ini: the settings are three lines, and the URL comes from our settings.
+Functions import alembic only when they need it, because most processes never migrate.
 """
 
 import sys
@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def _config(url: str, pooler: str = "") -> "Config":
     from alembic.config import Config
 
-    config = Config(stdout=sys.stdout)  # its default is the one of the moment of the import
+    config = Config(stdout=sys.stdout)  # the default is sys.stdout at the time of the import
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     config.attributes["pooler"] = pooler
@@ -29,7 +29,7 @@ def _config(url: str, pooler: str = "") -> "Config":
 
 
 def upgrade(url: str, *, pooler: str = "") -> None:
-    """Apply every migration that is missing; safe to run from several processes at once."""
+    """Apply every missing migration; safe to run from several processes at once."""
     from alembic import command
 
     command.upgrade(_config(url, pooler), "head")
@@ -51,12 +51,12 @@ def revision(url: str, message: str) -> None:
 
 
 def head() -> str:
-    """The revision that the code wants: migrations are numbered, and files begin with theirs."""
+    """Return the newest revision in the code; a migration's file begins with its number."""
     return max(file.name for file in (MIGRATIONS / "versions").glob("*.py")).partition("_")[0]
 
 
 def status(url: str, *, pooler: str = "") -> tuple[str | None, str]:
-    """The revision the database has, None before the first, and the one the code wants."""
+    """Return the database's revision, None before the first, and the newest one in the code."""
     engine = plain_engine(url, pooler=pooler)
     try:
         with engine.connect() as connection:

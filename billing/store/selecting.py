@@ -1,7 +1,7 @@
-"""Rows as types: the fields of a NamedTuple are the columns that its statement selects.
+"""Selecting: the fields of a NamedTuple are the columns that its statement selects.
 
-A wrong name is then an error of mypy, and not of the night in which its line runs first. Texts of
-an enum arrive as its members. It knows no table.
+A wrong field name is then a mypy error, not an error when the line first runs. Texts of an enum are
+converted to its members. This module knows no table.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,9 +16,9 @@ R = TypeVar("R", bound=NamedTuple)
 
 
 def columns(row: type[NamedTuple], of: str = "", **sources: str) -> str:
-    """The select list of a row: each field is a column of the table named `of`.
+    """Build the select list of a row: each field is a column of the table alias `of`.
 
-    `sources` has the SQL of a field that is something else.
+    `sources` gives the SQL of fields that are something else.
     """
     unknown = sources.keys() - set(row._fields)
     if unknown:
@@ -30,33 +30,33 @@ def columns(row: type[NamedTuple], of: str = "", **sources: str) -> str:
 
 
 def every(row: type[R], found: CursorResult[Any]) -> list[R]:
-    """All rows that a statement with this row's select list found."""
+    """Return all rows that a statement with this row's select list found."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
     return [make(values) for values in found]
 
 
 def at_most_one(row: type[R], found: CursorResult[Any]) -> R | None:
-    """The row that such a statement found, or None; two are an error."""
+    """Return the row that such a statement found, or None; two rows are an error."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
     values = found.one_or_none()
     return None if values is None else make(values)
 
 
 def of_values(row: type[R], values: Iterable[Any]) -> R:
-    """A row of the values of its columns, which are a part of what a statement found."""
+    """Build a row from the values of its columns, which are a part of a wider result."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
     return make(values)
 
 
 def part(row: type[R], of: Mapping[Any, Any]) -> R:
-    """The fields of a row, out of a wider one whose columns still have names of strings."""
+    """Take the fields of a row out of a wider one whose columns have string names."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
     return make(of[name] for name in row._fields)
 
 
 @cache
 def _maker(row: type[R]) -> Callable[[Iterable[Any]], R]:
-    """What makes a row of the values of its columns."""
+    """Return a function that builds a row from the values of its columns."""
     enums = [
         (place, _Members(kind))
         for place, hint in enumerate(get_type_hints(row).values())
@@ -78,7 +78,7 @@ def _maker(row: type[R]) -> Callable[[Iterable[Any]], R]:
 
 
 class _Members(dict[str | None, StrEnum | None]):
-    """The members of an enum by their values: finding one takes a third of the time of a call."""
+    """The members of an enum by value: a lookup takes a third of the time of a call."""
 
     def __init__(self, kind: type[StrEnum]) -> None:
         super().__init__({member.value: member for member in kind})
@@ -86,4 +86,4 @@ class _Members(dict[str | None, StrEnum | None]):
         self._kind = kind
 
     def __missing__(self, value: str) -> StrEnum:
-        return self._kind(value)  # says what is not among its values
+        return self._kind(value)  # raises ValueError with the enum's name

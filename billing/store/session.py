@@ -1,7 +1,7 @@
-"""The engine and `transaction()`, the only place that commits.
+"""Sessions: connections to PostgreSQL, and `transaction()`, the only place that commits.
 
-Connections are made after a fork: `Database` is built in each process. Whether a server went away,
-or takes no writes any more, is decided here and nowhere else. It knows no table.
+Connections are made after a fork: each process builds its own `Database`. Only this module decides
+whether a server is lost or has become read-only. This module knows no table.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from billing.domain.errors import NotConfigured
 
 TRANSACTION = "transaction"
-"""The pooler that gives a server away after each transaction, as PgBouncer names that mode."""
+"""PgBouncer's name for a pooler that assigns a server for one transaction only."""
 LIMITS = {
     "statement_timeout": "60s",
     "lock_timeout": "20s",
@@ -28,25 +28,26 @@ LIMITS = {
 }
 LOST = frozenset({"25006", "57P01", "57P02", "57P03"})
 """Read-only transaction, administrator's shutdown, crash, cannot connect now (PostgreSQL, appendix
-A): the server was demoted, or is going or coming. Another connection may find another server."""
+A): the server was demoted, is stopping or is starting. A new connection may reach another
+server."""
 _DEMOTED = ("default_transaction_read_only", "in_hot_standby")
-"""Since 14 a server tells these by itself, with any answer, when they change."""
+"""Since version 14 a server reports these parameters with any answer, when they change."""
 _READ_WRITE = "read-write"
 _PAUSE_SECONDS = 0.25
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
-"""PostgreSQL, appendix A: somebody else's session holds a lock for too long, or wants ours."""
+"""PostgreSQL, appendix A: another session holds a lock too long, or both wait for each other."""
 QUERY_CANCELED = "57014"
-"""PostgreSQL, appendix A: a statement was ended, mostly for `statement_timeout`."""
+"""PostgreSQL, appendix A: a statement was ended, mostly because of `statement_timeout`."""
 BRIEFLY = "1s"
 _BRIEFLY: ContextVar[bool] = ContextVar("briefly", default=False)
 
 
 @contextmanager
 def brief_locks() -> Iterator[None]:
-    """Have the transactions that begin inside wait for a lock for a second only.
+    """Let transactions that begin inside wait at most one second for a lock.
 
-    For work on one of many rows, which comes again by itself: whoever holds that row for long
-    must not keep the others waiting.
+    For work on one of many rows that a later tick repeats: a session that holds one row for long
+    must not delay the other rows.
     """
     token = _BRIEFLY.set(True)
     try:
@@ -56,17 +57,17 @@ def brief_locks() -> Iterator[None]:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether a transaction failed because somebody else's session holds what it needs."""
+    """Whether a transaction failed because another session holds a lock that it needs."""
     return is_deadlock(error) or _state(error) == LOCK_NOT_AVAILABLE
 
 
 def is_deadlock(error: BaseException) -> bool:
-    """Whether a transaction was ended for a deadlock; the next try mostly succeeds."""
+    """Whether a transaction was ended by a deadlock; it usually succeeds when repeated."""
     return _state(error) == DEADLOCK
 
 
 def took_too_long(error: BaseException) -> bool:
-    """Whether a transaction was ended because a statement ran into its limit."""
+    """Whether a transaction was ended because a statement exceeded its time limit."""
     return _state(error) == QUERY_CANCELED
 
 
@@ -75,11 +76,10 @@ def _state(error: BaseException) -> str | None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether a transaction failed for its connection or server, and may be tried on another.
+    """Whether a transaction failed because of its connection or server, and may be repeated.
 
-    An OperationalError is about the server's operation and not about the statement: a connection
-    that broke, a deadlock, a lock that took too long. A server that became read-only says so by an
-    InternalError.
+    An OperationalError is about the server and not about the statement: a broken connection, a
+    deadlock, a lock that took too long. A server that became read-only raises an InternalError.
     """
     if not isinstance(error, DBAPIError):
         return False
@@ -90,10 +90,10 @@ def is_lost(error: BaseException) -> bool:
 def engine_of(
     url: str, *, pooler: str = "", limits: Mapping[str, str] = LIMITS, **options: Any
 ) -> Engine:
-    """Make an engine whose connections end with their server, and whose errors show no values.
+    """Make an engine that drops lost connections, and whose errors contain no values.
 
-    Behind a transaction pooler a session is not ours: no startup options, no prepared statements,
-    and the limits are set in each transaction.
+    Behind a transaction pooler a server session is shared: no startup options, no prepared
+    statements, and the limits are set in each transaction.
     """
     engine = create_engine(url, hide_parameters=True, **options)
     asked = engine.url.query
@@ -118,7 +118,7 @@ def engine_of(
 
 
 def plain_engine(url: str, *, pooler: str = "") -> Engine:
-    """An engine for migrations: it keeps no connection, and its statements may take long."""
+    """Make an engine for migrations: no pooled connection, no statement timeout."""
     return engine_of(url, pooler=pooler, limits={}, poolclass=NullPool)
 
 
@@ -136,13 +136,13 @@ def _limit(limits: Mapping[str, str]) -> Callable[[Connection], None]:
 
 
 def _end_if_lost(context: ExceptionContext) -> None:
-    """Have the pool drop this connection and all that were made before now."""
+    """Make the pool drop this connection and all older ones."""
     if getattr(context.original_exception, "sqlstate", None) in LOST:
         context.is_disconnect = True
 
 
 def _refuse_a_demoted_server(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Drop a pooled connection to a server that takes no writes any more; costs no question."""
+    """Drop a pooled connection to a read-only server; this sends no query."""
     status = connection.info.parameter_status
     if any(status(name) == "on" for name in _DEMOTED):
         raise InvalidatePoolError("the server has become read-only")
@@ -151,8 +151,8 @@ def _refuse_a_demoted_server(connection: Any, _record: Any, _proxy: Any) -> None
 class Database:
     """A pool of connections to one PostgreSQL database.
 
-    Statement timeouts are set on the server's side, so that no lock or lost network holds a
-    worker for ever; they are far above what any statement here needs.
+    The server applies the statement timeouts, so that neither a lock nor a broken network blocks a
+    worker without end; they are far above what any statement here needs.
     """
 
     def __init__(self, url: str, *, pool_size: int = 5, pooler: str = "") -> None:
@@ -162,17 +162,17 @@ class Database:
             pool_size=pool_size,
             max_overflow=5,
             pool_pre_ping=True,
-            # The one used last knows its statements already, and has their plans.
+            # The connection used last has its statements prepared and planned.
             pool_use_lifo=True,
         )
         self._own = local()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Commit what was done inside, or nothing of it.
+        """Commit everything that was done inside, or nothing.
 
-        An error that is raised at the commit itself leaves open whether it happened; callers
-        that moved money read again instead of assuming.
+        After an error at the commit itself it is unknown whether the commit happened; callers that
+        moved money read again instead of assuming.
         """
         with self._engine.begin() as connection:
             if _BRIEFLY.get():
@@ -185,10 +185,10 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Read in this thread's open transaction, or in one of its own when there is none.
+        """Read in this thread's open transaction, or in a new one when there is none.
 
-        A thread that waited for a second connection while it holds one could wait for ever:
-        behind a pooler, all connections may be held by threads that do the same.
+        A thread that holds one connection must not wait for a second one: behind a pooler, all
+        connections may be held by threads that do the same, and all would wait without end.
         """
         connection = self._connection()
         if connection is not None:
@@ -201,9 +201,9 @@ class Database:
         return getattr(self._own, "connection", None)
 
     def await_server(self, seconds: float) -> None:
-        """Wait, at most so long, until a server takes writes; the next transaction shows whether.
+        """Wait at most `seconds` until a server accepts writes; the next transaction shows whether.
 
-        A switchover takes seconds, in which whoever does not wait would fail at once.
+        A switchover takes seconds; without a wait, work in that time fails at once.
         """
         deadline, pause = monotonic() + seconds, Event()
         while not self._answers() and monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""Statements as text: parsed once, however often they are executed."""
+"""Statements as text: each is parsed once."""
 
 from functools import cache
 
 import sqlalchemy
 
 text = cache(sqlalchemy.text)
-"""What `sqlalchemy.text` returns; the texts of this package are few, and none has a value in it."""
+"""`sqlalchemy.text` with a cache; this package has few texts, and none contains a value."""

@@ -1,7 +1,8 @@
-"""Encryption of wallet tokens, phones and request bodies at rest; knows bytes, not what they mean.
+"""Vault: encryption of wallet tokens, phones and request bodies at rest.
 
-AES-256-GCM, with a key that is derived from each Fernet key of the settings. Several keys rotate:
-the first one seals, every one opens.
+AES-256-GCM, with a key that is derived from each Fernet key of the settings. Several keys allow
+rotation: the first one encrypts, each one decrypts. This module does not know the meaning of the
+bytes.
 """
 
 import hmac
@@ -17,13 +18,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from billing.domain.errors import NotConfigured
 
 FORMAT = b"\x01"
-"""The first byte of what is sealed here, for another way of sealing to come."""
+"""The first byte of an encrypted value, so that another format can be added later."""
 NONCE_BYTES = 12
-"""Random ones are safe for 2**32 values under one key (NIST SP 800-38D, 8.3)."""
+"""Random nonces are safe for 2**32 values under one key (NIST SP 800-38D, 8.3)."""
 
 
 class Vault:
-    """Seals and opens values with keys that are written as Fernet's are."""
+    """Encrypts and decrypts values with keys in Fernet's format."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._ciphers = [AESGCM(_derived(key, b"billing vault 1")) for key in keys]
@@ -38,7 +39,7 @@ class Vault:
         return FORMAT + nonce + self._ciphers[0].encrypt(nonce, value, FORMAT)
 
     def open(self, sealed: bytes) -> bytes:
-        """Decrypt what `seal` made; NotConfigured when no key fits."""
+        """Decrypt what `seal` encrypted; raises NotConfigured when no key fits."""
         try:
             return self._opened(sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :])
         except (InvalidTag, ValueError):
@@ -49,13 +50,13 @@ class Vault:
 
     @property
     def hash_prefix(self) -> bytes:
-        """What a hash under the newest key begins with; one that begins otherwise is outdated."""
+        """The prefix of a hash under the newest key; a hash with another prefix is outdated."""
         return _key_name(self._hash_keys[0])
 
     def hashes(self, value: bytes) -> list[bytes]:
-        """Hash `value` under each key, the newest first, to find it again without opening it.
+        """Hash `value` under each key, the newest first, to find it again without decrypting it.
 
-        HMAC-SHA256 after four bytes that name the key: without the key nobody can try values.
+        HMAC-SHA256 after four bytes that name the key: without the key, values cannot be guessed.
         """
         return [_key_name(key) + hmac.digest(key, value, "sha256") for key in self._hash_keys]
 
@@ -71,7 +72,7 @@ class Vault:
 
 
 def _derived(key: str, purpose: bytes) -> bytes:
-    """Another key than Fernet's own two halves: one key has one use."""
+    """Derive a key that is neither half of the Fernet key: one key has one use."""
     derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose)
     return derive.derive(urlsafe_b64decode(key))
 

@@ -1,8 +1,11 @@
 """The glossary is kept: names and help texts use its words, and none that it rules out."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import typer
@@ -13,7 +16,7 @@ from billing import cli
 from billing.config import Settings
 from billing.store import tables
 from tests.house.shown import pages
-from tests.house.tree import PACKAGES, ROOT, commands, modules
+from tests.house.tree import PACKAGES, ROOT, Module, commands, modules
 
 PAGE = ROOT / "docs" / "glossary.md"
 ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<meaning>[^|]+) \| (?P<nots>[^|]+) \|$", re.MULTILINE)
@@ -30,8 +33,16 @@ SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""
 QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
 """With what the names of tasks begin."""
+OTHER_SENSE = {
+    "book": "the sandbox's book of accounts",
+    "frozen": "a field of the sandbox's clock",
+    "gap": "the hour that a clock change skips",
+    "raise": "Python's word for an exception",
+}
+"""Words of the "not" column that docstrings and comments use in another sense, with the sense."""
 
 
+@cache
 def rows() -> list[tuple[str, str, list[str]]]:
     """Each word of the glossary with its meaning and the words that are not used for it."""
     found = [
@@ -119,6 +130,27 @@ def messages() -> Iterator[str]:
                 yield module.at(each, text)
 
 
+def remarks(module: Module) -> Iterator[tuple[int, str]]:
+    """Line and text of each docstring, and of each comment; its lines are one text."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, str(node.value.value)
+    started, lines = 0, list[str]()
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type == tokenize.COMMENT:
+            line = token.start[0]
+            if line != started + len(lines):
+                yield started, " ".join(lines)
+                started, lines = line, []
+            lines.append(token.string)
+    yield started, " ".join(lines)
+
+
+def unmarked(text: str) -> str:
+    """A text without what stands in code marks: names."""
+    return re.sub(r"`[^`]+`", " ", text)
+
+
 def test_each_row_of_the_glossary_is_complete() -> None:
     """A row has a word, a meaning that is a sentence, and words that are not used for it."""
     found = rows()
@@ -180,10 +212,35 @@ def test_pages_use_the_words_of_the_glossary() -> None:
         for name, text in pages()
         if name != "docs/glossary.md"
         for number, line in enumerate(text.splitlines(), 1)
-        if (wrong := ruled_out(re.sub(r"`[^`]+`", " ", line)))
+        if (wrong := ruled_out(unmarked(line)))
     }
 
     assert found == {}
+
+
+def test_docstrings_and_comments_use_the_words_of_the_glossary() -> None:
+    """No docstring or comment has a word of the "not" column, except in another sense."""
+    found = [
+        (f"{module.name}:{line}", word)
+        for module in modules(*PACKAGES)
+        for line, text in remarks(module)
+        for word in ruled_out(unmarked(text))
+    ]
+
+    assert [each for each in found if each[1] not in OTHER_SENSE] == []
+    assert {word for _, word in found} == set(OTHER_SENSE)
+
+
+def test_docstrings_and_comments_are_read_whole() -> None:
+    """A phrase is found in a docstring, below a constant, and across the lines of a comment."""
+    text = (
+        '"""One\nbad debt."""\nA = 1  # a\n# wish,\n# gone\n# by\nB = 2\n"""An `anew` value."""\n'
+    )
+    module = Module("example.py", text, ast.parse(text))
+
+    assert [(line, ruled_out(unmarked(each))) for line, each in remarks(module) if line] == [
+        (1, ["debt", "bad debt"]), (8, []), (3, ["wish", "gone by"]),
+    ]  # fmt: skip
 
 
 def test_words_that_are_ruled_out_are_found() -> None:

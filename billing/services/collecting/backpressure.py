@@ -1,8 +1,9 @@
 """Back-pressure: limit how fast all workers together call the gateway.
 
-When it refuses requests or cannot be reached, all workers pause, longer each time; afterwards
-single charges probe it until it answers again. A contract may also limit the charges per
-second. Both are kept in PostgreSQL, in real time: Redis may vanish, and workers are independent.
+When the gateway refuses requests or cannot be reached, all workers pause, longer each time; after a
+pause, single charges probe the gateway until it answers. DOKU may also allow only a number of
+charges per second. Both limits are kept in PostgreSQL, in real time: Redis may lose its data, and
+workers do not share memory.
 """
 
 import re
@@ -33,8 +34,8 @@ SPREAD = 5
 """With a limit of charges per second, a portion is what may be sent in a fifth of a second."""
 
 PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
-"""Without one, so many for each thread; more where answers come faster than claims are made: to
-claim twice as many costs a third more."""
+"""Without such a limit, a portion is this many charges per thread; more when answers are faster
+than claims: a claim of twice as many costs a third more."""
 
 _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
@@ -48,7 +49,7 @@ def limit(row: ChargingState) -> int | None:
 
 
 def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, troubled: bool) -> None:
-    """Pause when the gateway refuses, continue when it answers. `troubled`: it refused before."""
+    """Pause when the gateway refuses, continue when it answers. `troubled`: it refused recently."""
     refused = [outcome for outcome in outcomes if _is_refusal(outcome)]
     answered = sum(isinstance(item, Succeeded | Declined | Pending) for item in outcomes)
     if len(refused) > answered and (troubled or len(refused) >= TROUBLE_MIN):
@@ -61,7 +62,7 @@ def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, trou
 
 
 class Pace:
-    """How much one worker claims at a time, and how far ahead, by the rate of answers."""
+    """How much one worker claims at a time, and how far ahead, from the rate of answers."""
 
     def __init__(self, settings: Settings) -> None:
         self._threads = self._answered = settings.batch_threads
@@ -69,7 +70,7 @@ class Pace:
         self._rounds = PORTION_ROUNDS
 
     def settled(self, answered: int, *, unanswered: int) -> None:
-        """Record that `answers` were settled while a number of calls were open."""
+        """Record that `answered` calls were settled while `unanswered` calls were open."""
         self._answered = answered
         self._rounds = PORTION_ROUNDS if unanswered else PORTION_ROUNDS_FAST
 

@@ -1,7 +1,8 @@
 """Breaker: stop charging when the gateway's answers are unusual.
 
-A broken gateway, or a proxy in its place, must not cancel a customer base. It counts live answers
-and final status queries of all workers, in real time. It decides nothing about a single charge.
+A broken gateway, or a proxy that answers in its place, must not cancel all customers. The breaker
+counts live answers and final status queries of all workers, in real time. It decides nothing about
+a single charge.
 """
 
 from datetime import datetime

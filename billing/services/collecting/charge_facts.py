@@ -16,7 +16,7 @@ from billing.store.queries.settlements import ChargeState, Circumstances
 
 
 def facts(row: ChargeState) -> Facts:
-    """Build what the decision about a plain success needs."""
+    """Build the facts that the decision about a plain success needs."""
     return Facts(
         charge_status=row.status,
         invoice_status=row.invoice_status,
@@ -33,8 +33,8 @@ def facts(row: ChargeState) -> Facts:
 def facts_of_trouble(
     row: ChargeState, more: Circumstances, past: ChargeHistory, now: datetime
 ) -> Facts:
-    """Build what any other decision needs."""
-    # The token may have expired before a tick has recorded it.
+    """Build the facts that any other decision needs."""
+    # The token may have expired although no tick has recorded it yet.
     lasts = more.expires_at is not None and more.expires_at > now
     return replace(
         facts(row),

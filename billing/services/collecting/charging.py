@@ -1,7 +1,7 @@
 """Charging: claim, call, settle. Safe to call twice, late, or at the same time as itself.
 
-The claim decides who acts. It is committed before the first byte is sent, so that a crash
-at any later moment leaves a row that says a payment may exist.
+The claim decides which worker charges. It is committed before the first byte is sent, so that a
+crash at any later moment leaves a row: a payment may exist.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Claiming: commit the charges of a batch before the first byte is sent.
 
-The claim decides who acts: a message that comes twice, late, or at the same time as itself finds
-nothing left to claim. Runaway charging is stopped here too: per customer and day, and in total per
+The claim decides which worker charges: a message that is repeated, late, or processed twice at once
+finds nothing left to claim. The claim also limits charges: per customer and day, and in total per
 hour.
 """
 
@@ -59,7 +59,7 @@ def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment
     """Claim invoices: commit their charges, and return what to send.
 
     `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
-    is skipped: another worker has charged it. One that cannot be claimed is held.
+    is skipped: another worker has charged it. An invoice that cannot be claimed is held.
     """
     if not seen:
         return []
@@ -105,7 +105,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
 
 
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
-    """Claim due invoices after a batch failed; those that make it fail are held.
+    """Claim due invoices after a batch failed; the invoices that cause the failure are held.
 
     An invoice that was charged before keeps a short lease, and is checked later.
     """
@@ -124,7 +124,7 @@ def _committed(
 ) -> T | None:
     """Run a transaction; when it would exceed the hour's limit, stop charging and return None.
 
-    Invoices `leased` for it are then due again as soon as charging starts.
+    Invoices `leased` for it are then due again when charging starts.
     """
     try:
         with context.database.transaction() as connection:
@@ -194,8 +194,8 @@ def _composed(
     """Build the charge of one invoice as a row and as bytes; none when it cannot be encoded."""
     last = row.last
     if last is not None and last.unused:
-        # The gateway never had it.  Another number would leave this one unused, and a database
-        # restored from before it would take it for a payment that was never made.
+        # The gateway never received it.  A new number would leave this one unused, and a database
+        # restored from an earlier backup would take it for a payment that was never made.
         is_again, ordinal = True, last.ordinal
         status = charge.advance(last.status, ChargeMove.RESEND)
     else:
@@ -276,7 +276,7 @@ def _wait_for_wallet(
         "key": row.invoice_id,
         "next_attempt_at": until,
         "blocked_on": Blocked.WALLET,
-        # A step that waited for money waits again from the start once there is a wallet.
+        # A step that waited because of a shortfall starts its wait again once there is a wallet.
         "step_deadline_at": None,
         "shortfall": None,
     }

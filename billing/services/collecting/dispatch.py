@@ -73,7 +73,7 @@ class Wire:
                     if len(self._answers) >= self._wanted and not self._enough.is_set():
                         self._enough.set()
         except BaseException as error:
-            # The process ends, and no more answers come: stop the wait for them.
+            # The process is ending and no more answers come: wake the thread that waits for them.
             self._end = error
             self._enough.set()
             raise

@@ -1,10 +1,10 @@
 """Doubtful charges: query charges that only an answer called unsent, on closed invoices.
 
 A rate limiter has not read the body, but a load balancer may have sent the same request before, and
-that one may have been executed. While the invoice is open this needs nothing: the gateway is
-queried before the charge is resent under the same Request-Id. When it is closed nothing is resent,
-so the charge becomes unknown and is queried like any other. A refused connection is certain. The
-caller holds the subscription's lock.
+that copy may have been executed. While the invoice is open nothing is needed: the gateway is
+queried before the charge is resent under the same Request-Id. Once it is closed nothing is resent,
+so the charge becomes unknown and is queried like any other. A refused connection is always certain.
+The caller holds the subscription's lock.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ NEXT_TURN = charge.ASK_AFTER[1]
 def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime) -> None:
     """Make the doubtful charges of closed invoices unknown, one per subscription at a time.
 
-    The subscription's open invoices wait meanwhile, with their dates.
+    The subscription's open invoices wait in the meantime and keep their dates.
     """
     status = charge.advance(ChargeStatus.UNSENT, ChargeMove.DOUBT)
     for row in charges.doubt(connection, invoice_ids, status, now, now + NEXT_TURN):
@@ -40,7 +40,7 @@ def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime
 
 
 def unresolved(connection: Connection, due: Sequence[Question], now: datetime) -> list[Question]:
-    """Return the charges that may be queried: of the doubtful ones, only the next in turn."""
+    """Return the charges that may be queried: among doubtful ones, the next of its subscription."""
     doubtful = [row for row in due if row.status is ChargeStatus.UNSENT]
     if not doubtful:
         return list(due)

@@ -1,8 +1,8 @@
 """Opening: create the invoice of each period that has begun, and set the next due date.
 
-Both happen in one transaction, and an invoice is unique for its subscription and period index,
-so that opening twice is the same as opening once. The amount of the invoice is computed here:
-a planned change of plan, a coupon, extra lines, and what the customer's credit covers.
+Both happen in one transaction, and an invoice is unique for its subscription and period index, so
+that opening twice has the effect of opening once. The amount of the invoice is computed here, from
+a planned change, a coupon, extra lines and the customer's credit.
 """
 
 from collections import defaultdict
@@ -71,7 +71,7 @@ def open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> Batch
     left = _credits(connection, due)
     plans = [_plan(connection, row, now, left, owes=row.id in owing) for row in due]
     new = invoices.open_periods(connection, [p.invoice for p in plans if p.invoice is not None])
-    # First what is planned: a subscription that ends by this has nothing planned any more.
+    # Planned changes first: a subscription that ends here has no plans afterwards.
     for plan in plans:
         if plan.more:
             subscriptions.change(connection, plan.change.key, **plan.more)
@@ -92,7 +92,7 @@ def _is_due(plan: _Plan, now: datetime) -> bool:
 
 @dataclass(slots=True)
 class _Balance:
-    """The remaining credits of customers in this transaction, and which invoice uses them."""
+    """The unused credits of customers in this transaction, and which invoice uses them."""
 
     left: dict[str, list[pricing.CreditLeft]]
     used: list[tuple[int, UUID, int]] = field(default_factory=list)
@@ -156,7 +156,7 @@ def _plan(
         facts.append(event("subscription.activated", **about))
     ends = over and not owes and (invoice is None or invoice.status is InvoiceStatus.PAID)
     if ends:
-        # Its last cycles went by unbilled, or cost nothing: no payment will complete it.
+        # Its last periods were skipped or free: no payment will complete the subscription.
         coupon_left = more.get("coupon_left", row.coupon_left)
         met = intents.meet(row._replace(coupon_left=coupon_left), Action.COMPLETE)
         dropped = met.columns
@@ -187,7 +187,7 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[s
     """
     assert row.next_plan_code and row.change_at and row.next_due_at  # noqa: S101, PT018 - it is due
     plan = catalog.plan(connection, row.next_plan_code)
-    assert plan is not None  # noqa: S101 - a foreign key holds it
+    assert plan is not None  # noqa: S101 - a foreign key ensures it
     told: dict[str, Any]
     none: Changed = {
         "change_at": None, "change_period": None, "next_plan_code": None,
@@ -213,7 +213,7 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[s
 
 
 def _passes(row: DueSubscription, start: datetime, end: datetime, now: datetime) -> bool:
-    """Whether the period from `start` to `end` has passed and is not billed."""
+    """Whether the period from `start` to `end` is over and is not billed."""
     return (
         row.catch_up is CatchUp.LATEST
         and periods.goes_by(row, end, now)
@@ -222,7 +222,7 @@ def _passes(row: DueSubscription, start: datetime, end: datetime, now: datetime)
 
 
 def _use_up(row: DueSubscription, more: Changed) -> bool:
-    """Write what an invoice consumes, extra lines and a cycle of a coupon; whether that ends it."""
+    """Write what an invoice uses of extra lines and a coupon; return whether the coupon ends."""
     if row.extras:
         more["extras"] = []
     if row.coupon_left is None:

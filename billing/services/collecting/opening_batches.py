@@ -1,7 +1,7 @@
 """Opening in batches: open everything that is due, a thousand subscriptions in a transaction.
 
-Several threads open, and a worker's tick opens for a second at a time, so that refunds and admin
-tasks need not wait for a payday. `opening` says what opening one period means.
+Several threads open periods. A tick opens them for one second at a time, so that refunds and admin
+tasks do not wait on a day with many due periods. `opening` opens a single period.
 """
 
 from collections import deque
@@ -33,9 +33,9 @@ BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The work that is left: everything due after a position.
+    """The remaining work: everything due after a position.
 
-    The lease, identified by its end, keeps others from starting a second chain.
+    The lease, identified by its end, prevents a second chain.
     """
 
     behind: Place
@@ -46,17 +46,17 @@ class Opened(NamedTuple):
     """What one call of this module did."""
 
     invoices: int
-    """How many new invoices there are."""
+    """The number of new invoices."""
     rest: Rest | None = None
-    """What is left for another call."""
+    """The remaining work for another call."""
 
 
 class _Listed(NamedTuple):
-    """How much was done of what was listed as due."""
+    """How much of a list of due subscriptions was done."""
 
     invoices: int
     done: int
-    """How many subscriptions of the list, from its beginning."""
+    """How many subscriptions of the list were done, from its start."""
 
 
 class _Share(NamedTuple):
@@ -64,7 +64,7 @@ class _Share(NamedTuple):
 
     invoices: int
     stopped_at: float
-    """The batch before which its time was over; infinite when it did all it could."""
+    """The batch before which time ran out; infinite when all batches were done."""
 
 
 def open_due(context: Context) -> int:
@@ -73,15 +73,15 @@ def open_due(context: Context) -> int:
 
 
 def open_first(context: Context) -> Opened:
-    """Open one batch of what is due, so that its invoices need not wait for the rest."""
+    """Open one batch of what is due, so that its invoices do not wait for the others."""
     return _open_leased(context, None, monotonic(), BATCH)
 
 
 def open_for(context: Context, seconds: int, rest: Rest | None = None) -> Opened:
     """Open periods for a number of seconds.
 
-    Only one opening chain runs at a time, also when a message is repeated. While work is left
-    no second chain starts, and each lease is exchanged for the next one only once.
+    Only one opening chain runs at a time, even if a message is repeated: while work remains no
+    second chain starts, and each lease can be exchanged for the next one only once.
     """
     return _open_leased(context, rest, monotonic() + seconds, BATCH * BATCHES_LISTED)
 
@@ -101,25 +101,25 @@ def _open_leased(context: Context, rest: Rest | None, until: float, most: int) -
 
 
 class _Reached(NamedTuple):
-    """How far opening came."""
+    """How far opening got."""
 
     invoices: int
     place: Place | None
-    """Where time ran out; None when nothing is left."""
+    """Where time ran out; None when nothing remains."""
 
 
 def _open(context: Context, place: Place, until: float, most: int) -> _Reached:
-    """Open what is due after a position, listing so many at a time.
+    """Open what is due after a position; `most` subscriptions are listed at a time.
 
-    It never goes back: subscriptions that cannot be opened are held, and do not delay others. A
-    subscription that missed several periods gets one of them in each transaction, so that memory
-    stays bounded after an outage of any length.
+    The position only moves forward: subscriptions that cannot be opened are held, and do not delay
+    others. A subscription that missed several periods gets one of them in each transaction, so that
+    memory stays bounded after an outage of any length.
     """
     opened = 0
     while True:
         with context.database.transaction() as connection:
-            # Listed many at a time: a search for the next few in the index of due dates reads
-            # all entries that were moved on since the last vacuum.
+            # Many are listed at once: each search in the index of due dates reads all entries that
+            # have moved since the last vacuum.
             due = subscriptions.due_to_open(connection, context.clock.now(), place, most)
         listed = _open_listed(context, [subscription for _at, subscription in due], until)
         opened += listed.invoices
@@ -134,9 +134,9 @@ def _open(context: Context, place: Place, until: float, most: int) -> _Reached:
 
 
 def _open_listed(context: Context, ids: Sequence[UUID], until: float) -> _Listed:
-    """Open in batches, the first of them in any case.
+    """Open in batches; the first batch is opened even if time is over.
 
-    With more than one batch, the database writes one while the next is computed.
+    With more than one batch, one is written to the database while the next is computed.
     """
     batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
     if not batches:
@@ -153,7 +153,7 @@ def _open_listed(context: Context, ids: Sequence[UUID], until: float) -> _Listed
 def _open_rest(
     context: Context, batches: Iterator[tuple[int, Sequence[UUID]]], until: float
 ) -> _Share:
-    """Open unlocked batches until none is left, or the time is over."""
+    """Open batches that no other thread has taken until none is left, or the time is over."""
     opened = 0
     try:
         for number, batch in batches:
@@ -164,13 +164,13 @@ def _open_rest(
                 new, due = _open_batch(context, due)
                 opened += new
     except BaseException:
-        deque(batches, maxlen=0)  # the other one ends with the batch that it has
+        deque(batches, maxlen=0)  # stop the other thread after its current batch
         raise
     return _Share(opened, inf)
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> Batch:
-    """Open one period of each subscription; those that cannot be opened are held."""
+    """Open one period of each subscription; hold those that cannot be opened."""
     parts = isolation.isolate(
         ids,
         lambda part: _open_together(context, part),

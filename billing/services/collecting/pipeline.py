@@ -1,7 +1,7 @@
 """Pipeline: claim more, collect answers and settle a group, all at the same time.
 
 While some wallets answer slowly, other invoices are claimed and other answers are settled. The
-faster answers arrive, the more is claimed ahead, so that no call waits for a claim. No
+faster answers arrive, the more charges are claimed ahead, so that no call waits for a claim. No
 transaction is open during a call.
 """
 
@@ -20,14 +20,14 @@ from billing.services.context import Context
 
 LOOK_SECONDS = 0.05
 LOOKS = 3
-"""So many looks at the calls an answer waits for others to be settled with: a transaction costs
-as much for one. Between two looks more may be claimed."""
+"""How often the open calls are checked before answers are settled together: a transaction costs the
+same for one answer. Between two checks more may be claimed."""
 GROUP = 128
-"""This many answers are settled without waiting for more."""
+"""This many answers are settled at once, without waiting for more."""
 
 
 class Supply(Protocol):
-    """Where a pipeline gets its payments."""
+    """A source of payments for a pipeline."""
 
     def claim(self) -> Sequence[SealedPayment] | None:
         """Return the next payments, whose charges are committed; None when there are no more."""
@@ -40,16 +40,16 @@ class Claimed:
         self._payments: Sequence[SealedPayment] | None = payments
 
     def claim(self) -> Sequence[SealedPayment] | None:
-        """Return all of them, once."""
+        """Return all payments, once."""
         payments, self._payments = self._payments, None
         return payments
 
 
 class Claims:
-    """What a worker claims: the invoices of its message, then for a time all that is due.
+    """A worker's claims: the invoices of its message, then due invoices until a time limit.
 
-    In portions, each on demand, so that no charge waits long for its call. Of each portion the
-    invoices that were never charged come first; the others are checked, and follow.
+    Each portion is claimed on demand, so that no charge waits long for its call. In each portion
+    the invoices that were never charged come first; the others follow after their checks.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Claims:
 
 
 class Pipeline:
-    """The payments of one task on their way: claimed, sent, answered, settled.
+    """The payments of one task: claimed, sent, answered, settled.
 
-    One portion at a time is claimed and sent, in a thread of its own; this thread collects the
-    answers and settles them. When a claim fails, nothing more is claimed, what was sent is
-    settled, and then the error is raised.
+    One portion at a time is claimed and sent in a separate thread; this thread collects the answers
+    and settles them. When a claim fails, nothing more is claimed, the sent payments are settled,
+    and then the error is raised.
     """
 
     def __init__(self, context: Context, supply: Supply, pace: Pace) -> None:
@@ -119,7 +119,7 @@ class Pipeline:
             raise self._failure
 
     def _claim_more(self) -> None:
-        """Begin to claim a portion, unless one is being claimed or enough calls are open."""
+        """Start to claim a portion, unless a claim is running or enough calls are open."""
         may_claim = self._is_supplied and self._claiming is None
         if may_claim and self._pace.may_claim(self._wire.unanswered):
             self._claiming = self._context.desk.submit(self._claim_and_send)
@@ -133,19 +133,19 @@ class Pipeline:
         return True
 
     def _claim_is_over(self) -> bool:
-        """Whether the claim that was begun has ended, or is all that there is to wait for."""
+        """Whether the claim has ended, or no call is open, so that only the claim is waited for."""
         return self._claiming is not None and (self._claiming.done() or not self._wire.unsettled)
 
     def _end_claim(self) -> None:
-        assert self._claiming is not None  # noqa: S101 - it is over
+        assert self._claiming is not None  # noqa: S101 - the caller checked
         try:
             self._is_supplied = self._claiming.result()
-        except Exception as error:  # noqa: BLE001 - raised when what was sent is settled
+        except Exception as error:  # noqa: BLE001 - raised once the sent payments are settled
             self._is_supplied, self._failure = False, error
         self._claiming = None
 
     def _collect_answers(self) -> bool:
-        """Wait for answers, and return whether those that are there are to be settled now."""
+        """Wait for answers, and return whether to settle the answered calls now."""
         answered = self._wire.wait(GROUP, LOOK_SECONDS) if self._looks else self._wire.wait(1)
         self._looks += 1
         if self._wire.unanswered and answered < GROUP and self._looks < LOOKS:
@@ -157,5 +157,5 @@ class Pipeline:
         news = self._wire.take()
         self._pace.settled(len(news), unanswered=self._wire.unanswered)
         again = settling.settle(self._context, news, Source.LIVE)
-        # A live answer never asks for a resend; only "not found" from a status query does.
+        # A live answer never requests a resend; only "not found" from a status query does.
         assert not again  # noqa: S101

@@ -1,8 +1,8 @@
 """Pre-retry checks: query the gateway before an invoice is charged again.
 
-The status of the previous charge is queried again: a payment that did succeed is
-settled instead of repeated. Then the wallet's balance is queried: when it is short,
-nothing is sent and no dunning step is used.
+The status of the previous charge is queried again: if that charge did succeed, it is settled
+instead of repeated. Then the wallet's balance is read: with a shortfall, nothing is sent and no
+dunning step is used.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ ASK_AGAIN = (
     timedelta(hours=6),
     timedelta(days=1),
 )
-"""How long a retry waits, each time, when the gateway cannot resolve the previous charge;
-the last one repeats."""
+"""How long a retry waits, each time, while the gateway cannot resolve the previous charge; the last
+wait repeats."""
 POSTPONED_MAX = len(ASK_AGAIN) + 6
 """After a week of daily queries an operator is needed; the daily queries continue."""
 
@@ -96,7 +96,7 @@ def _seen(context: Context, row: Candidate, now: datetime) -> Sight:
     """Check one invoice; an error concerns only that invoice."""
     try:
         return _look(context, row, now)
-    except Exception as error:  # noqa: BLE001 - raised again where only this one is worked on
+    except Exception as error:  # noqa: BLE001 - raised again for a single invoice
         return Sight(row, error=error)
 
 
@@ -119,7 +119,7 @@ def _look(context: Context, row: Candidate, now: datetime) -> Sight:
         case Pending(waiting=waiting):
             return Sight(row, blind=f"pending: {waiting}")
         case Unknown(reason=reason) if reason in OTHER_AMOUNT_GONE:
-            pass  # nothing of ours moved under that number, and what did is not there any more
+            pass  # the gateway holds no money under that number
         case Unknown(reason=reason):
             return Sight(row, blind=reason or "unknown")
     by_schedule = row.next_trigger is Trigger.SCHEDULED and row.first_failed_at is not None
@@ -150,9 +150,9 @@ def _shortfall(context: Context, row: Candidate, wallet: ActiveWallet) -> int:
 
 
 def _seen_again(connection: Connection, row: Candidate, now: datetime) -> Candidate | None:
-    """Lock a checked invoice and reload it; None when it changed meanwhile.
+    """Lock a checked invoice and read it again; None when it changed in the meantime.
 
-    Then it is due again immediately, and is checked again.
+    A changed invoice is due again immediately, and is checked again.
     """
     locked = claims.lock_subscriptions_of(connection, [row.invoice_id])
     fresh = claims.candidates(connection, [row.invoice_id], now, locked=locked)

@@ -27,7 +27,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 
 def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
-    """Query each charge's status once, settle the answers, and resend what was never received."""
+    """Query each charge once, settle the answers, and resend what the gateway never received."""
     now = context.clock.now()
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):

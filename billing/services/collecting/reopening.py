@@ -1,9 +1,9 @@
 """Reopening: attempt an uncollectible invoice again at an operator's request.
 
-It gets one charge without retries: if paid, it counts as any other payment; if declined, it is
-uncollectible again, and the plan's final action is not taken a second time. That also holds for
-a subscription that has ended: its invoice may be paid, and nothing else of it changes.
-The caller holds the subscription's lock.
+The invoice gets one charge without retries. A success counts as any other payment. After a decline
+it is uncollectible again, and the plan's final action is not repeated. The same applies to a
+subscription that has ended: its invoice may be paid, and nothing else of it changes. The caller
+holds the subscription's lock.
 """
 
 from datetime import datetime
@@ -18,9 +18,9 @@ from billing.store.queries.invoice_rows import Invoice
 
 
 def reopen(connection: Connection, invoice: Invoice, by: Actor, now: datetime) -> None:
-    """Reopen an uncollectible invoice and charge it now; newer open ones wait, with their dates.
+    """Reopen an uncollectible invoice and charge it now; newer open ones wait and keep their dates.
 
-    Raises IllegalMove when an older one is uncollectible too: the oldest is paid first.
+    Raises IllegalMove when an older invoice is uncollectible too: the oldest is paid first.
     """
     advance(invoice.status, InvoiceMove.REOPEN)
     first = invoices.first_given_up(connection, invoice.subscription_id)

@@ -50,9 +50,8 @@ def settle(
 ) -> list[SealedPayment]:
     """Record the outcomes of charges, and return the charges that have to be sent again.
 
-    If the connection breaks at the commit, it is unknown whether it happened; the decision is
-    made again from the current rows, which is safe because an outcome that is already on record
-    changes nothing.
+    If the connection breaks at the commit, it is unknown whether the commit happened. The decision
+    is then made again from the current rows, which is safe: a recorded outcome changes nothing.
     """
     again: list[SealedPayment] = []
     left = list(news)
@@ -72,21 +71,21 @@ class Case(NamedTuple):
 
     charge: ChargeState
     decision: Decision
-    more: Circumstances | None  # None for an outcome that is a success
+    more: Circumstances | None  # None for a success
 
     @property
     def trouble(self) -> Circumstances:
-        """The circumstances of a charge that did not simply succeed."""
-        assert self.more is not None  # noqa: S101 - they are read for every other outcome
+        """The circumstances of a charge with any outcome other than a success."""
+        assert self.more is not None  # noqa: S101 - loaded for every other outcome
         return self.more
 
 
 def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
     """Settle a group; hold a charge that cannot be settled, and settle the others.
 
-    It stays unresolved, and blocks its subscription. One whose subscription another
-    session has locked stays unresolved too, and is queried later. An operator who resolves it gets
-    told the error.
+    A held charge stays unresolved and blocks its subscription. A charge whose subscription another
+    session has locked stays unresolved, too, and is queried later. An operator who sets an outcome
+    gets the error instead.
     """
 
     def hold(item: News, error: Exception) -> None:
@@ -114,7 +113,7 @@ def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by:
         if not is_lost(error) or (is_locked(error) and not is_deadlock(error)):
             raise
         log.warning("settling.connection_lost", charges=len(news))
-    # What the gateway said is known here and nowhere else: it is worth a switchover's time.
+    # The gateway's answer exists only in this process: wait as long as a switchover takes.
     context.database.await_server(SWITCHOVER_SECONDS)
     with context.database.transaction() as connection:
         return _settle(context, connection, news, source, by)
@@ -125,8 +124,8 @@ def _settle(
 ) -> Settled:
     """Settle one charge of each subscription; leave the others for another transaction.
 
-    A decision uses what was on record before the transaction, so two charges of one
-    subscription must not be settled in it.
+    A decision uses the rows as read before the transaction wrote anything, so two charges of one
+    subscription must not be settled together.
     """
     now = context.clock.now()
     outcomes = {item.charge_id: item.outcome for item in news}
@@ -157,7 +156,7 @@ def _known(
     outcomes: dict[UUID, Outcome | NotFound],
     now: datetime,
 ) -> Iterator[tuple[ChargeState, Circumstances | None, Facts]]:
-    """Load the state of each charge; more columns for those that did not simply succeed."""
+    """Load the facts about each charge, with more columns for those that are no success."""
     troubled = []
     for row in rows:
         if isinstance(outcomes[row.id], Succeeded):
@@ -228,7 +227,7 @@ def _write(
 
 
 def _planned(case: Case, due: datetime) -> AttemptPlan:
-    """Return the next attempt; a date that a manual retry preceded waits for a wallet."""
+    """Return the columns of the next attempt; if the wallet is lost, the planned date is kept."""
     decision, more = case.decision, case.trouble
     aside = more.planned_at if decision.wallet_lost else None
     is_before = aside is not None and aside > due
@@ -294,7 +293,7 @@ def _new_events(cases: Sequence[Case], by: Actor, now: datetime) -> list[dict[st
 
 
 def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
-    """Apply what follows for one subscription; of a plain success only late days are refunded."""
+    """Apply what follows for one subscription; a plain success only refunds unserved days."""
     row, decision = case.charge, case.decision
     if decision.rechecked:
         denied_at = now if decision.contradicted else None

@@ -1,8 +1,8 @@
 """Uncollectible: end dunning when an invoice was not paid.
 
-The open invoices become uncollectible, and the plan's final action is taken. The paid
-days of the current period are not lost because of another unpaid invoice: they become the
-customer's credit. The caller holds the subscription's lock.
+The open invoices become uncollectible, and the plan's final action is taken. The paid days of the
+current period are not lost because another invoice is unpaid: they become the customer's credit.
+The caller holds the subscription's lock.
 """
 
 from collections.abc import Sequence
@@ -56,8 +56,8 @@ def give_up(
 ) -> None:
     """Mark every open invoice uncollectible, and apply the plan's final action.
 
-    `cap` is the dunning cap that was reached; without one, `why` says what ended it. An invoice
-    that an operator reopened is closed alone: the final action was taken the first time.
+    `cap` is the dunning cap that was reached; without one, `why` says what ended it. Only the
+    invoice is closed if an operator had reopened it: the final action was taken the first time.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
@@ -65,12 +65,12 @@ def give_up(
     now = invoices.not_before_period(connection, subscription_id, now)
     given_up = invoices.open_of(connection, subscription_id)
     reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
-    # Only the oldest is ever charged, so that it is the one that failed.
+    # Only the oldest invoice is ever charged, so it is the one that was declined.
     if given_up and given_up[0].reopened_at is not None:
         _give_up_again(connection, row, given_up, now)
         return
     if row.next_due_at is not None and row.next_due_at <= now:
-        # What began before this moment is owed, and given up with the others.
+        # Periods that began before this moment are owed, and become uncollectible, too.
         opening.open_begun(connection, subscription_id, now)
         row = subscriptions.lock_one(connection, subscription_id) or row
         given_up = invoices.open_of(connection, subscription_id)
@@ -84,7 +84,7 @@ def give_up(
         return
     at = now
     if step in {SubscriptionMove.PAUSE, SubscriptionMove.MARK_UNPAID}:
-        # An end or a pause that is overdue came first: no day was served after it.
+        # An overdue end or pause takes effect first: no day was served after it.
         at = min(each for each in (now, row.pause_at, row.cancel_at) if each is not None)
     if step is not SubscriptionMove.COMPLETE:
         current = invoices.current_of(connection, subscription_id, at)
@@ -111,7 +111,7 @@ def _give_up_again(
     owed: Sequence[Invoice],
     now: datetime,
 ) -> None:
-    """Mark a retried invoice uncollectible again; reactivate a subscription without other debt."""
+    """Mark a retried invoice uncollectible again; reactivate a subscription that owes no other."""
     why = "given up again: the manual retry was not paid"
     transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
     invoices.release_oldest(connection, [row.id], now)

@@ -39,11 +39,11 @@ def grant(
 def refund(
     context: Context, credit_id: int, by: Actor, request: Request | None = None
 ) -> dict[str, Any]:
-    """Refund what is left of a credit through the gateway, to the payment it came from.
+    """Refund the unused part of a credit through the gateway, to the wallet that paid it.
 
-    A declined payout puts the money back on the credit.
+    A declined payout returns the money to the credit.
 
-    Raises NotKnown, or IllegalMove: nothing is left, or no payment stands behind it.
+    Raises NotKnown, or IllegalMove: nothing is unused, or no payment made the credit.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from billing.store.queries.subscription_rows import Subscription
 
 CODE_MAX, TITLE_MAX = 50, 50
 COUNT_MAX = 1_000_000
-"""More cycles or uses of a coupon than this is a typing error."""
+"""A larger number of invoices or redemptions of a coupon is a typing error."""
 
 
 def create_coupon(
@@ -104,7 +104,7 @@ def redeem(
 ) -> None:
     """Count a redemption of a coupon, for a subscription whose lock the caller holds.
 
-    `counts_from` is when the next invoice comes, where that is known: not before a wallet is.
+    `counts_from` is when the next invoice opens, if that is known: it is unknown without a wallet.
     """
     coupon = known_coupon(connection, code)
     if not coupons.redeem(connection, code):
@@ -118,7 +118,7 @@ def redeem(
     if row is not None:
         intents.meet(connection, row, Action.COUPON_APPLIED, now, by, at=counts_from)
         if row.coupon_code is not None and row.coupon_left is None:
-            # One for ever has no end that could be planned.
+            # A coupon without a limit has no end that could be planned.
             which = {"why": "replaced by another coupon", "coupon": row.coupon_code}
             intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
     subscriptions.change(connection, subscription_id, coupon_code=code, coupon_left=coupon.cycles)

@@ -1,8 +1,8 @@
 """Refund resolution: an operator decides about a refund that needs one.
 
-A parked refund is settled by a person's word, after the gateway was asked. One that was declined
-although its money must go back is replaced by another refund, was returned by other means, or is
-waived. What the gateway says later against a person's word is recorded as a contradiction.
+An operator sets the outcome of a parked refund, after the gateway was queried. A declined refund
+whose money must be returned is replaced by another refund, was returned by other means, or is
+waived. If the gateway later says otherwise, a contradiction is recorded.
 """
 
 from dataclasses import replace
@@ -25,19 +25,18 @@ from billing.store.queries.refunds import LockedRefund
 
 LOOK_BACK_AFTER = timedelta(days=1)
 LOOKS_BACK_MAX = 7
-"""After a person's word the gateway is asked again, daily until it says something, at most so
-many times."""
+"""How many daily queries follow an operator's decision, until the gateway answers."""
 REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 
 
 def resolve_refund(
     context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
 ) -> dict[str, Any]:
-    """Settle a refund by hand, and return what the gateway answered before.
+    """Set the outcome of a refund, and return what the gateway answered before.
 
-    `succeeded` and `declined` are for one that is parked, or unknown for longer than the horizon;
-    the gateway is asked first, and may not say the opposite. `returned-elsewhere` and `kept` are
-    for one that is unreturned. Raises NotKnown, InvalidValue (no reason) or IllegalMove.
+    `succeeded` and `declined` are for a refund that is parked, or unknown for longer than the
+    horizon; the gateway is queried first, and must not say the opposite. `returned-elsewhere` and
+    `kept` are for an unreturned one. Raises NotKnown, InvalidValue (no reason) or IllegalMove.
     """
     if not by.reason:
         raise InvalidValue(REASON_NEEDED)
@@ -70,7 +69,7 @@ _WORD = {
 
 
 def said(answer: StatusOutcome) -> str:
-    """Format the gateway's answer in a word or two."""
+    """Format the gateway's answer in one or two words."""
     match answer:
         case Succeeded():
             return "succeeded"
@@ -167,8 +166,8 @@ def _count_returned(connection: Connection, row: LockedRefund) -> None:
 def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> UUID:
     """Retry a refund that needs an operator; return the refund that is attempted now.
 
-    The caller holds its subscription's lock. Raises IllegalMove when there is
-    nothing to retry, or when it is tried again by itself.
+    The caller holds its subscription's lock. Raises IllegalMove when there is nothing to retry, or
+    when the next attempt is automatic.
     """
     row = _locked(connection, refund_id)
     if row.status is RefundStatus.UNRETURNED:
@@ -196,7 +195,7 @@ def retry_refund(context: Context, refund_id: UUID, by: Actor) -> dict[str, Any]
 def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime) -> UUID:
     """Send the money of an unreturned refund under a new Request-Id."""
     paid = charges.money_of(connection, row.charge_id)
-    assert paid is not None  # noqa: S101 - a foreign key holds it
+    assert paid is not None  # noqa: S101 - a foreign key ensures it
     amount = min(row.amount, paid.kept)
     if not amount:
         raise IllegalMove(
@@ -238,7 +237,7 @@ def look_back(
 ) -> None:
     """Compare an operator's decision, or a decline, with the gateway's later answer.
 
-    Money that did go back is booked if it is still there; a contradiction is recorded anyway.
+    Money that was returned is recorded if it is still kept; a contradiction is recorded anyway.
     """
     if isinstance(answer, Pending | Unknown):
         looks = row.waits + 1
@@ -261,7 +260,7 @@ def look_back(
 
 
 def _book_late(connection: Connection, row: LockedRefund) -> bool:
-    """Record a late refund whose money was put back; False when that money is gone."""
+    """Record a late refund whose money is kept again; False when that money was used since."""
     try:
         returns.take_out_again(connection, row)
     except RefundTooLarge:

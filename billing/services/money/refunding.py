@@ -1,8 +1,8 @@
 """Refunding: refund one succeeded charge, once, and never more than was charged.
 
-A refund is a row before it is a request. What its answer means is decided in
-`domain.refund_settlement`: a refund that is not known to have ended is asked about under its own
-Request-Id, and sent again under it only when the gateway says that it never had it.
+The row of a refund is committed before its request is sent. `domain.refund_settlement` decides what
+an answer means. A refund with an unknown outcome is queried under its own Request-Id, and sent
+again under it only when the gateway says that it never received it.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ from billing.store.queries.refunds import LockedRefund
 log = structlog.get_logger(__name__)
 
 ANSWER_WAIT = timedelta(seconds=120)
-"""How long a refund on the wire is left alone; longer than any call to the gateway may take."""
+"""How long a refund in flight is not touched; longer than any call to the gateway may take."""
 REASON_MAX = 255
-"""What the gateway takes of a reason (DOKU, Refund); a person's longer one stays on record."""
+"""The gateway's limit for a reason (DOKU, Refund); the full reason stays recorded."""
 
 
 def refund_invoice(
@@ -47,8 +47,8 @@ def refund_invoice(
 ) -> dict[str, Any]:
     """Refund `amount` rupiah of a paid invoice, or everything that is kept of it.
 
-    What became the customer's credit is not part of it. Raises NotKnown, IllegalMove (not paid)
-    or RefundTooLarge, with nothing written.
+    Money that became the customer's credit is not refunded. Raises NotKnown, IllegalMove (not paid)
+    or RefundTooLarge; then nothing is written.
     """
     if amount is not None:
         checked_amount(amount)
@@ -100,9 +100,9 @@ def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
 def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
     """Retry the refunds of an invoice that need an operator, and return how many.
 
-    A parked one is asked about, and sent again under its own Request-Id if the gateway never had
-    it. One that was declined although its money must go back is replaced by a new one. Raises
-    NotKnown, or IllegalMove when there is none.
+    A parked refund is queried, and sent again under its own Request-Id if the gateway never
+    received it. A declined refund whose money must be returned is replaced by a new one. Raises
+    NotKnown, or IllegalMove when the invoice has neither.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
@@ -134,7 +134,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 def send_due(context: Context, refund_id: UUID) -> None:
     """Send or query one refund if it is still due, and record the outcome.
 
-    One of which that fails is held. A refund that was sent is sent again under the same Request-Id.
+    A refund that fails with an error is held. A repeated sending has the same Request-Id.
     """
     isolation.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
 
@@ -149,7 +149,7 @@ def _attempt(context: Context, refund_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """One request of a refund; `tries` counts them."""
+    """One sending of a refund; `tries` is its number."""
 
     refund_id: UUID
     order: RefundOrder
@@ -182,7 +182,7 @@ def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
         if status is RefundStatus.REQUESTED:
             return _taken_to_send(connection, row, now)
         if status is RefundStatus.IN_FLIGHT:
-            # The process that sent it has ended; the outcome is not known.
+            # The process that sent it has ended; the outcome is unknown.
             status = refund.advance(status, RefundMove.LOSE_SIGHT)
         refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
         return _Question(refund_id, row.gateway_number, row.amount, status, row.tries, row.waits)
@@ -225,7 +225,7 @@ def _send(context: Context, sending: _Sending) -> None:
         if is_newest:
             _write(connection, row, decide_live(_facts(row), outcome, now), now)
         elif isinstance(outcome, Succeeded):
-            # Late, but it proves that the money went back: each sending has the one Request-Id.
+            # Late, but proof of the refund: all sendings have the same Request-Id.
             _accept_late_success(connection, row, now)
 
 
@@ -290,7 +290,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
         "failed_seen_at": decision.failed_seen_at,
         "parked_at": now if decision.parked else None,
     }
-    if row.declined_seen_at is None:  # what a decline said stays on record
+    if row.declined_seen_at is None:  # the first decline's code stays recorded
         changes |= {"code": decision.code or row.code, "message": decision.message}
     facts: dict[str, Any] = {"amount": row.amount}
     if decision.is_final:

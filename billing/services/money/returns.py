@@ -1,9 +1,8 @@
 """Returns: the one place that moves a charge's money after it was collected.
 
-Whatever gives money back (refund, cancellation, downgrade, surplus, void, payout of a credit, a
-refund that was declined) goes through here. The caller holds the subscription's lock. What was
-covered by the customer's balance goes back to the credits it came from, so that a gift never
-becomes money that can be paid out.
+Every return of money (refund, cancellation, downgrade, surplus, void, payout of a credit, declined
+refund) uses this module. The caller holds the subscription's lock. What credit had covered is
+returned to the same credits, so that credit without a payment is never paid out.
 """
 
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ class Taken(NamedTuple):
 
     @classmethod
     def by(cls, paid: Money) -> "Taken":
-        """Return the charge whose money this is."""
+        """Return the charge that took this money."""
         return cls(paid.id, paid.invoice_id, paid.subscription_id, paid.customer_id)
 
 
@@ -50,7 +49,7 @@ class InvoiceIds(NamedTuple):
 
     @classmethod
     def of(cls, invoice: Invoice) -> Self:
-        """Those of an invoice."""
+        """Return the ids of an invoice."""
         return cls(invoice.id, invoice.subscription_id, invoice.customer_id)
 
 
@@ -71,7 +70,7 @@ class Order:
 
 
 class CreditChange(NamedTuple):
-    """A change of a credit: given, returned or paid out."""
+    """A change of a credit: added, returned or paid out."""
 
     became: str
     credit_id: int
@@ -82,7 +81,7 @@ class CreditChange(NamedTuple):
 def move(connection: Connection, charge_id: UUID, amount: int, source: Part, target: Part) -> Split:
     """Move rupiah of a succeeded charge from one part to another, and return the new parts.
 
-    Raises IllegalMove or RefundTooLarge, with nothing written.
+    Raises IllegalMove or RefundTooLarge; then nothing is written.
     """
     split = conservation.lock_split(connection, charge_id)
     if split is None:
@@ -97,7 +96,7 @@ def request_refund(
 ) -> UUID:
     """Reserve money of a charge for a refund, and insert the refund to be sent.
 
-    Raises IllegalMove or RefundTooLarge, with nothing written.
+    Raises IllegalMove or RefundTooLarge; then nothing is written.
     """
     _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
     ordinal = conservation.next_ordinal(connection, taken.charge_id)
@@ -135,7 +134,7 @@ def _take_out(
 
 
 def put_back(connection: Connection, refund: LockedRefund) -> Part:
-    """Return the money of a declined refund to the part it came from, and say which."""
+    """Return the money of a declined refund to the part it came from; return that part."""
     move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)
     if refund.credit_id is not None:
         conservation.undo_pay_out(connection, refund.credit_id, refund.amount)
@@ -143,9 +142,9 @@ def put_back(connection: Connection, refund: LockedRefund) -> Part:
 
 
 def take_out_again(connection: Connection, refund: LockedRefund) -> None:
-    """Count the money of a declined refund as refunded after all: it was returned.
+    """Count a declined refund as refunded after all: its money was returned.
 
-    Raises RefundTooLarge when it was used for something else meanwhile, with nothing written.
+    Raises RefundTooLarge when the money was used in the meantime; then nothing is written.
     """
     with connection.begin_nested():
         _take_out(connection, refund.charge_id, refund.amount, refund.source, refund.credit_id)
@@ -161,7 +160,7 @@ def credit(
 ) -> None:
     """Move part of what paid an invoice to the customer's credit.
 
-    Raises RefundTooLarge when less of it is kept.
+    Raises RefundTooLarge when less is kept of it.
     """
     paid = charges.paying(connection, invoice.id)
     kept = 0 if paid is None else paid.kept
@@ -187,10 +186,10 @@ def refund(
     by: Actor,
     now: datetime,
 ) -> int:
-    """Refund part of a canceled subscription's invoice to where it was paid from.
+    """Refund part of a canceled subscription's invoice to the wallet and credits that paid it.
 
-    Return the rupiah that go back to the wallet; the rest goes back to the credits it came from.
-    Raises RefundTooLarge when less of it is kept.
+    Return the rupiah that the wallet gets; the remainder is returned to the credits that the
+    invoice used. Raises RefundTooLarge when less is kept of it.
     """
     paid = charges.paying(connection, invoice.id)
     kept = 0 if paid is None else paid.kept
@@ -213,7 +212,7 @@ def return_to_credits(
 ) -> None:
     """Return part of the credit that an invoice used, newest credit first.
 
-    Raises RefundTooLarge when it took less.
+    Raises RefundTooLarge when it used less.
     """
     left, back = amount, list[CreditUse]()
     for use in reversed(conservation.lock_uses(connection, invoice.id)):

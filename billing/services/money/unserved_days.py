@@ -1,7 +1,7 @@
 """Unserved days: return what was charged for days after a cancellation.
 
-An invoice may be given up while the customer's balance had covered a part of it, and it may be
-paid late, when the subscription has ended. Nobody pays for time they do not get. The caller
+An invoice may become uncollectible although credit had covered a part of it, and it may be paid
+after the subscription has ended. Customers do not pay for days that are not served. The caller
 holds the subscription's lock.
 """
 
@@ -47,7 +47,8 @@ def return_credits(
 def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: datetime) -> None:
     """Refund the unserved days of a charge that succeeded after the cancellation.
 
-    `amount` is what it took. The invoice stays paid. Its extra lines are for no days, and are kept.
+    `amount` is the charge's amount. The invoice stays paid. Extra lines are not for days, and are
+    kept.
     """
     owner = subscriptions.lock_end(connection, taken.subscription_id)
     invoice = invoices.billed_days(connection, taken.invoice_id)

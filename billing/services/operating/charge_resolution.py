@@ -1,7 +1,7 @@
 """Charge resolution: an operator sets the outcome of a charge that the gateway cannot resolve.
 
-The gateway is queried first, and a certain answer is settled instead. It is queried for a week
-afterwards as well: an operator may be wrong.
+The gateway is queried first, and a certain answer is settled instead. Queries continue for a week
+afterwards, because an operator may be wrong.
 """
 
 from dataclasses import dataclass
@@ -46,10 +46,10 @@ GATEWAY, OPERATOR = "gateway", "operator"
 
 
 def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> Resolution:  # noqa: FBT001 - named at every call
-    """Settle an unresolved charge as an operator says, unless the gateway knows its outcome.
+    """Settle an unresolved charge as an operator decides, unless the gateway knows its outcome.
 
-    Raises NotKnown; IllegalMove when the charge is settled, on the wire, or younger than the
-    horizon, or when the gateway says otherwise and a second query must confirm it.
+    Raises NotKnown; IllegalMove when the charge is settled, in flight, or younger than the horizon,
+    or when the gateway contradicts the operator and a second query must confirm that.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:

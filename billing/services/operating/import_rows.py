@@ -1,7 +1,7 @@
 """Import rows: check each row and convert it to the values that are written.
 
-A row is converted to values for its tables, or rejected with the reason. It reads
-no database and decides nothing about rows that exist already.
+A row is converted to values for its tables, or rejected with the reason. This module does not know
+the database or the rows that exist already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ V = TypeVar("V", NewCustomer, Running)
 
 
 class Row(NamedTuple, Generic[V]):
-    """A valid row: what is compared with earlier imports, and the values of its tables."""
+    """A valid row: the content that later imports compare, and the values of its tables."""
 
     incoming: Incoming
     values: V
@@ -81,7 +81,7 @@ def customer(line: int, cells: Cells, now: datetime) -> Row[NewCustomer]:
 
 
 def subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row[Running]:
-    """Parse a running subscription's row. Raises InvalidValue with every error of it."""
+    """Parse a running subscription's row. Raises InvalidValue with all its errors."""
     try:
         return _subscription(line, cells, plan, vault, now)
     except (InvalidValue, ScheduleError, ValueError, OverflowError) as wrong:
@@ -89,7 +89,7 @@ def subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetim
 
 
 def _faults(cells: Cells, plan: Plan, first: str) -> list[str]:
-    """Return the errors of cells that can be checked alone; `first` is known already."""
+    """Return the errors of cells that can be checked alone; `first` is an error found before."""
     checks: Sequence[Callable[[], object]] = (
         lambda: checked_id("id", _cell(cells, "id"), REFERENCE_MAX),
         lambda: _anchor(cells, plan),
@@ -123,7 +123,7 @@ def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: dateti
     values = Running(
         customer_id=payer,
         plan_code=plan.code,
-        # Without a token its first charge waits for a wallet, as any other does.
+        # Without a token its first charge waits for a wallet, like any other charge.
         status=SubscriptionStatus.ACTIVE,
         quantity=quantity,
         amount=checked_amount(amount),
@@ -159,7 +159,7 @@ def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: dateti
 
 
 def not_too_old(row: Row[Running], now: datetime, days_max: int) -> Row[Running]:
-    """Describe why a subscription due more than `days_max` days ago is rejected."""
+    """Return the row, with an objection if it is due more than `days_max` days ago."""
     if row.incoming.objection:
         return row
     due = row.values.next_due_at
@@ -225,7 +225,7 @@ def _instant(cells: Cells, column: str, plan: Plan) -> datetime:
 
 
 def _anchor(cells: Cells, plan: Plan) -> datetime:
-    """Return the local time as written: inside a spring gap the instant does not determine it."""
+    """Return the local time as written: inside a spring gap the instant does not show it."""
     at = _instant(cells, "anchor", plan)
     written = datetime.fromisoformat(_cell(cells, "anchor"))
     return asked_wall(at if written.tzinfo else written, zone(plan.timezone))

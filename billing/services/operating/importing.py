@@ -1,7 +1,7 @@
 """Importing: add customers and running subscriptions of another system, in batches of rows.
 
-A repeated row changes nothing; a known id with other content is rejected, as is a token
-that another customer has. A bad row is reported and does not affect others. It reads no file.
+A repeated row changes nothing; a known id with other content is rejected, and so is a token of
+another customer. A bad row is reported and does not affect others. This module does not know files.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ class Report:
     added: int = 0
     there: int = 0
     charged_now: AtOnce = backdating.NOTHING
-    """The amount that is due already for added subscriptions."""
+    """The amount that is due at once for added subscriptions."""
     bad: Rejected = field(default_factory=list)
 
 
@@ -188,11 +188,11 @@ def _batches(
 ) -> Generator[Report, None, None]:
     """Check a batch while the previous one is written; a row that cannot be written is a bad row.
 
-    The report is also yielded before the first batch, so that the caller knows what was done when
-    the import is interrupted.
+    The report is also yielded before the first batch, so that the caller has a report when the
+    import is interrupted.
     """
     report = Report()
-    # A dry run has to remember what it did not write.
+    # A dry run must remember what it did not write.
     memory = Known() if dry_run else None
     written = None
     yield report
@@ -210,7 +210,7 @@ def _batches(
             settled, written = written.result(), None
             _count(report, settled)
     except BaseException:
-        # What is being written goes on meanwhile, and is part of what was added.
+        # The running write continues in the meantime, and its rows count as added.
         if written is not None:
             with suppress(Exception, KeyboardInterrupt):
                 _count(report, written.result())

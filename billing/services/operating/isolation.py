@@ -1,8 +1,8 @@
 """Isolation: a row that fails does not stop the others.
 
-A batch that fails is halved until the failing row is alone. That row is held: set aside with the
+A batch that fails is halved until the failing row is alone. That row is held: it is stored with the
 error and an event, skipped by every tick, listed by `billing attention`, and released by an
-operator. Nothing here costs anything until something fails. It knows no kind of work.
+operator. The check costs nothing until something fails. This module does not know the kind of work.
 
 A row that another session has locked is not a bad row: it is skipped, and stays due.
 """
@@ -32,8 +32,8 @@ R = TypeVar("R")
 
 WHY_MAX = 300
 HELD_AT_ONCE_MAX = 20
-"""When this many fail and fewer succeed, rows are not the cause: a bug, a wrong key, a full disk, a
-locked table."""
+"""When this many rows fail and fewer succeed, the rows are not the cause: a bug, a wrong key, a
+full disk, a locked table."""
 
 
 _OF_A_ROW = (
@@ -52,9 +52,9 @@ _OF_A_ROW = (
 def is_about_a_row(error: BaseException) -> bool:
     """Whether the error is caused by one row, so that the others may succeed without it.
 
-    A violated constraint or type is caused by a row, and so is a value that is invalid or
-    that no key decrypts. An unreachable database, a deadlock, a missing table, a full disk and the
-    end of the process concern every row, and so does any error that is not known here.
+    A violated constraint or type is caused by a row, and so is a value that is invalid or that no
+    key decrypts. An unreachable database, a deadlock, a missing table, a full disk and the end of
+    the process affect every row. So does any error that is not listed here.
     """
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated
@@ -64,7 +64,7 @@ def is_about_a_row(error: BaseException) -> bool:
 def one_line(error: BaseException) -> str:
     """Format an error's type and text for people, without values of the row and secrets.
 
-    Of the database's errors only the primary message is kept: the detail has the row in it.
+    Of a database error only the primary message is kept, because the detail contains the row.
     """
     cause: BaseException = error
     said = str(error)
@@ -83,7 +83,7 @@ def may_be_a_row(error: BaseException) -> bool:
 
 
 def pass_over(row: object, error: Exception) -> None:
-    """Leave a locked row unchanged: a later tick does what is due."""
+    """Leave a locked row unchanged: a later tick does the work."""
     log.warning("row.locked", row=str(row), why=one_line(error))
 
 
@@ -97,11 +97,11 @@ def isolate(
 ) -> list[R]:
     """Do `work` with all of `ids` together; if that fails, hold the rows that make it fail.
 
-    `work` is one transaction, or safe to repeat. What it returns is returned, once for each part
-    that succeeded. A row is held when it fails alone, after it failed among others or alone
-    before. One that another session has locked is given to `locked` instead. An error that is not
-    about a row is raised, and so is the next one when `held_max` are held or locked and fewer
-    rows succeeded.
+    `work` is one transaction, or safe to repeat. The results are returned, one for each part that
+    succeeded. A row is held when it fails in a transaction of its own after an earlier failure,
+    alone or in a batch. A row that another session has locked is given to `locked` instead. An
+    error that no row causes is raised. So is the next error when `held_max` rows are held or locked
+    and fewer succeeded.
     """
     try:
         return [work(ids)]
@@ -156,9 +156,10 @@ def each(
 ) -> None:
     """Do `work` with each row in its own transaction; rows that fail are held.
 
-    A row that fails is attempted a second time, unless `work` calls the gateway. A row that is
-    locked by another session is waited for briefly, unless `work` calls the gateway, and then
-    skipped. When many fail and fewer succeed, the last error is raised: rows are not the cause.
+    A row that fails is attempted a second time, unless `work` calls the gateway. For a row that
+    another session has locked, the transaction waits briefly, unless `work` calls the gateway; then
+    the row is skipped. When many rows fail and fewer succeed, the last error is raised: the rows
+    are not the cause.
     """
     held = 0
     for number, row_id in enumerate(ids):
@@ -206,7 +207,7 @@ def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **da
 
 
 def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> list[UUID]:
-    """Release one held row, or all of a kind; the next tick does what is due.
+    """Release one held row, or all of a kind; the next tick does the due work.
 
     A contradicted charge is also marked as handled by an operator. Raises
     NotKnown, or IllegalMove when the row is not held.

@@ -34,7 +34,7 @@ def retry_invoice(
     """Attempt an open invoice immediately; no dunning step is used and no date moves.
 
     An uncollectible invoice is reopened for one attempt. Raises NotKnown, or IllegalMove when
-    nothing is owed, an older one comes first, one is being charged, or there is no wallet.
+    nothing is owed, an older invoice comes first, a charge is unresolved, or there is no wallet.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _check_chargeable(connection: Connection, invoice: Invoice, now: datetime) -
 
 
 def _aside(invoice: Invoice) -> datetime | None:
-    """Return the dunning date that a manual retry precedes; a second retry keeps it."""
+    """Return the dunning date before which a manual retry is made; a second retry keeps it."""
     if invoice.first_failed_at is None:
         return None
     return invoice.planned_at or invoice.next_attempt_at
@@ -149,7 +149,7 @@ def stop_charging(context: Context, by: Actor, request: Request | None = None) -
 def start_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
     """Start charging what is due, at the gateway named in the settings.
 
-    With this an operator confirms that a copied database may call another gateway.
+    With this command an operator confirms that a copied database may call another gateway.
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def start_charging(context: Context, by: Actor, request: Request | None = None) 
 def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
     """Move the test clock forward, and return its new time.
 
-    Raises InvalidValue without a test clock, or when it would go back: what was recorded
-    cannot be undone by the clock.
+    Raises InvalidValue without a test clock, or for an earlier time: the clock cannot undo what was
+    recorded.
     """
     if not context.settings.test_clock:
         raise InvalidValue("there is no test clock; start everything with BILLING_TEST_CLOCK=1")

@@ -1,7 +1,7 @@
 """Safety: decide whether this process may move money at all.
 
-The database remembers which gateway and Client-Id it belongs to. A copy of it that is pointed
-elsewhere (a staging copy of production, or the reverse) sends nothing until an operator confirms.
+The database records its gateway and Client-Id. A copy with other settings (a staging copy of
+production, or the reverse) sends nothing until an operator confirms.
 """
 
 import structlog
@@ -22,13 +22,13 @@ KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
 
 
 def check_keys(context: Context) -> None:
-    """Raise NotConfigured when the token key decrypts nothing, or the gateway refuses our keys.
+    """Raise NotConfigured when the token key decrypts nothing, or the gateway rejects our keys.
 
-    A key that decrypts some values does not prevent the start: new work can be done, and the rest
-    is logged as an error. A key that decrypts nothing is treated as a mistake: every customer would
-    have to link again. If the old key is lost, the first token for the new key is made by `billing
-    wallet bind --replace`. The gateway is queried for a payment that does not exist, which moves no
-    money. A gateway that does not answer does not prevent the start.
+    A key that decrypts some values does not prevent the start: new work is possible, and the other
+    values are logged as an error. A key that decrypts nothing is treated as a mistake, because
+    every customer would have to link again. If the old key is lost, `billing wallet bind --replace`
+    stores the first token under the new key. The gateway is queried for a payment that does not
+    exist, which moves no money. A gateway that does not answer does not prevent the start.
     """
     with context.database.transaction() as connection:
         elsewhere = _elsewhere(context, connection)
@@ -47,14 +47,14 @@ def check_keys(context: Context) -> None:
 
 
 def is_ours(context: Context, connection: Connection) -> bool:
-    """Whether the database belongs to the gateway of the settings; the first use decides."""
+    """Whether the database belongs to the gateway of the settings; the first use sets it."""
     return _own_row(context, connection) is not None
 
 
 def require_ours(context: Context, connection: Connection) -> None:
-    """Raise NotConfigured when the database belongs to another gateway: nothing is sent then.
+    """Raise NotConfigured when the database belongs to another gateway; then nothing is sent.
 
-    It does not claim a database that belongs to no gateway yet: a worker does.
+    A database without a gateway stays without one here; a worker sets it.
     """
     row = _elsewhere(context, connection)
     if row is None:

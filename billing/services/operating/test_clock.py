@@ -1,7 +1,7 @@
 """Test clock: move it from one due instant to the next, in order.
 
-It sends the ticks itself instead of waiting for beat, and checks the rows to see that the work
-is done. Real time passes only while workers are busy.
+Ticks are sent from here instead of by beat, and the rows show when their work is done. Real time
+passes only while workers are busy.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from schedules.beat import TICKS
 LOOKS_SECONDS = (0.004, 0.006, 0.009, 0.013, 0.02)
 """Waits between checks of the rows; the last one repeats. Each check costs some CPU."""
 SEND_AGAIN_AFTER = timedelta(seconds=2)
-"""A message may be lost, or a tick may have run just too early."""
+"""Send a tick again after this time: a message may be lost, or a tick may have run too early."""
 PATIENCE = timedelta(seconds=60)
-"""How long work at one instant may take without progress; slow calls are waited for separately."""
+"""How long work at one instant may take without progress; slow calls have their own limit."""
 
 Tell = Callable[[datetime], None]
 
@@ -66,8 +66,8 @@ def _work_off(context: Context, send: Callable[[str], None]) -> None:
     sent_at, looks = None, 0
     longest_call = timedelta(seconds=float(context.settings.doku_timeout_seconds))
     patience = PATIENCE + longest_call
-    # A call whose process was killed stays on the wire for ever; its turn comes when it is asked
-    # about, and no call is waited for longer than it may take.
+    # A call whose process was killed stays in flight until its status query is due, so no call is
+    # waited for longer than it may take.
     while not _is_quiet(context, now, wait_for_calls=real_now() - begun < longest_call):
         if sent_at is None or real_now() - sent_at > SEND_AGAIN_AFTER:
             for tick in TICKS:

@@ -1,7 +1,7 @@
 """Token keys: check whether BILLING_TOKEN_KEY decrypts the values in the database.
 
-A key that was lost or removed too early is noticed here and not at the next charge. It reads a
-bounded sample, decrypts values only to test the key, and stores nothing of them.
+A key that was lost or removed too early is found here and not at the next charge. The check reads a
+bounded sample, decrypts values only to test the key, and stores nothing.
 """
 
 from collections.abc import Iterable

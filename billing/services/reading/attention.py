@@ -1,8 +1,8 @@
-"""Attention: list everything that will not move by itself, or is late.
+"""Attention: list everything that needs an operator, or is late.
 
-Each item has its cause and the command that moves it. An alarm needs an operator; the others are
-for information, and end by themselves or by a decision that can wait. It changes nothing and calls
-no gateway.
+Each item has its cause and the command that resolves it. An alarm needs an operator; other items
+are for information, and end automatically or by a decision that can wait. Nothing is written, and
+the gateway is not called.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
 LATE_MIN = timedelta(seconds=5)
-"""Work is not late before this, however short the tick interval is."""
+"""Work is not late before this, even with a shorter tick interval."""
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"
@@ -46,7 +46,7 @@ _COMMANDS = {
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
-"""By kind and cause; other items are shown with `show`, or retried."""
+"""The command for each kind and cause; other items are shown with `show`, or retried."""
 _LOOK = {
     "charge": "billing charge show {id}",
     "refund": "billing refunds show {id}",
@@ -61,11 +61,11 @@ _LINK: Mapping[str | None, str] = {
     WalletStatus.PENDING: _REFRESH,
     WalletStatus.UNBINDING: "billing wallet unbind {customer}",
 }
-"""What brings a wallet that can be charged nearer, by the status of the live one."""
+"""The command that leads to a wallet with a usable token, by the status of the live wallet."""
 
 
 class Attention(NamedTuple):
-    """An item, its age in whole seconds, and the command that moves it."""
+    """An item, its age in whole seconds, and the command that resolves it."""
 
     item: Item
     age_seconds: int
@@ -110,7 +110,7 @@ def _with_local_times(item: Item) -> Item:
 def commands_of(
     connection: Connection, items: Sequence[Item], horizon: timedelta | None
 ) -> list[str]:
-    """Return the command that moves each item, if it is accepted now."""
+    """Return the command that resolves each item, if it is accepted now."""
     owed = prospects.chargeable(connection, _ids(items, "invoice"))
     charges = prospects.charges(connection, _ids(items, "charge"))
     refunds = prospects.refunds(connection, _ids(items, "refund"))
@@ -157,7 +157,7 @@ def _age(since: datetime, now: datetime) -> int:
 
 
 def command(item: Item) -> str:
-    """Return the command that moves an item, or shows why it does not move."""
+    """Return the command that resolves an item, or that shows why it is blocked."""
     if item.cause == "held":
         return f'billing release {item.kind} {item.id} --reason "…"'
     if item.cause == "late":
@@ -178,7 +178,7 @@ def in_words(counts: Sequence[Count], now: datetime) -> str:
 
 
 def _plural(each: Count) -> str:
-    """Format the cause as it reads after a number."""
+    """Format the cause as it is written after a number."""
     return each.cause.replace("waits for", "wait for") if each.rows > 1 else each.cause
 
 

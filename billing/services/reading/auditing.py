@@ -23,7 +23,7 @@ LEEWAY = timedelta(minutes=15)
 PAGE = 500
 WAITS = "nothing waits for a person"
 ELSEWHERE = ("late", "no date", "stopped", "unreturned", "refund contradicted", "breach")
-"""Causes, or a kind and its cause: what has an invariant of its own, or is as a person wants it."""
+"""Causes, or a kind and its cause, that are excluded: each has an invariant or is intended."""
 AGREES = "charge and gateway agree"
 
 
@@ -36,7 +36,7 @@ class Finding:
 
 
 def audit(context: Context) -> list[Finding]:
-    """Check every invariant and look for rows that need an operator; empty when all is well."""
+    """Check every invariant and find rows that need an operator; empty without findings."""
     ends = dead_ends(context)
     with context.database.transaction() as connection:
         horizon = context.limits.not_found_horizon
@@ -75,7 +75,7 @@ def dead_ends(context: Context) -> list[Item]:
 def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterator[Finding]:
     """Query the gateway for every charge made from `since` to before `until`, and compare.
 
-    It changes nothing: findings are for an operator.
+    Nothing is changed: findings are for an operator.
     """
     after = UUID(int=0)
     while True:
@@ -104,8 +104,8 @@ def _named(row: Mapping[Any, Any]) -> str:
 def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
     """Describe how our charge and the gateway's answer differ; None when they agree.
 
-    A refund lost by a restore is found when the gateway refunded everything; what the gateway
-    says of a part is not known.
+    A refund that a restore lost is found only when the gateway refunded the whole amount; the
+    gateway's answer about a partial refund is not documented.
     """
     status = ChargeStatus(row["status"])
     match answer:

@@ -1,7 +1,7 @@
 """Double charges: say in one line whether a customer was charged twice.
 
-There are two cases: one invoice was paid more than once, or two subscriptions to one
-plan were charged for the same time. It reads rows that were selected elsewhere.
+There are two cases: one invoice was paid more than once, or two subscriptions to one plan were
+charged for the same time. The rows are selected by other modules.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,8 +20,8 @@ def export(
 ) -> Iterator[dict[str, Any]]:
     """Stream rows created, or paid, from `since` to before `until`, oldest first.
 
-    `kind` is invoices, charges or refunds. Instants are in the engine's time zone, by which the
-    span's days are counted. Raises InvalidValue for another, or dates in the wrong order.
+    `kind` is invoices, charges or refunds. Instants, and the days of the span, are in the engine's
+    time zone. Raises InvalidValue for another kind, or dates in the wrong order.
     """
     if kind not in statements.COLUMNS:
         raise InvalidValue(one_of("the kind of an export", KINDS, kind))

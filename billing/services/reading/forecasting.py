@@ -15,11 +15,10 @@ from billing.store.session import Database
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
     """Stream future charges until `until`: open invoices first, then future periods.
 
-    Open invoices behind others come after all that have a date. Each part is
-    ordered by the first due instant of its invoice or subscription; a subscription
-    with several periods has them one after the other. It assumes that every charge succeeds. A
-    customer's balance covers the first lines of theirs; what it covers whole is no charge.
-    All dates are in HOME_TIMEZONE, whatever zones the plans have.
+    Open invoices that wait for an older one come after all that have a date. Each part is ordered
+    by the first due instant of its invoice or subscription; a subscription's periods follow each
+    other. Every charge is assumed to succeed. A customer's credit covers the first lines; a line
+    that it covers in full is no charge. All dates are in HOME_TIMEZONE, for plans of every zone.
     `wallet` is `needs_link` when the customer has no wallet that can be charged by then.
     """
     balances: dict[str, int] = {}

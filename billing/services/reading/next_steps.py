@@ -1,6 +1,6 @@
 """Next steps: what a row waits for, and what an operator can do about it.
 
-It changes nothing and sends nothing to the gateway.
+Nothing is written, and the gateway is not called.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Read models: plans, customers, wallets, subscriptions and money as people and programs read them.
+"""Read models: plans, customers, wallets, subscriptions and money as commands and tasks show them.
 
-Every answer is a dict or a list of dicts, ready for JSON except for instants and ids, which are
-still values; an instant is in the plan's timezone. It changes nothing and asks no gateway.
+Every result is a dict or a list of dicts, ready for JSON except for instants and ids, which are
+still values; an instant is in the plan's timezone. Nothing is written, and the gateway is not
+called.
 """
 
 from collections import defaultdict
@@ -125,7 +126,7 @@ def wallets_ending(database: Database, until: datetime, limit: int) -> list[Show
 
 
 def wallet_of(database: Database, customer_id: str) -> Shown:
-    """Return a customer's live wallet, or else the latest; raise NotKnown when there is none."""
+    """Return a customer's live wallet, or the latest one. Raises NotKnown without any."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
@@ -294,7 +295,7 @@ def retries_at(invoice: Mapping[Any, Any], past: charging.ChargeHistory | None) 
     ):
         return []
     if invoice["reopened_at"] is not None:
-        return [upcoming.astimezone(zone(invoice["timezone"]))]  # one try, and no ladder
+        return [upcoming.astimezone(zone(invoice["timezone"]))]  # one attempt, and no ladder
     place, aside = zone(invoice["timezone"]), invoice["planned_at"]
     policy, history = dunning.policy(invoice), charge_facts.history(past, invoice["steps_short"])
     by_hand = None

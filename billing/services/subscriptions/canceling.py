@@ -1,7 +1,7 @@
 """Canceling: end a subscription, now or on a date, and refund what is due.
 
-The order is: stop the schedule, resolve what is unknown, refund, then delete the token. The
-first happens here; the others follow from rows, and `unlinking` waits for them.
+The order is: stop the schedule, resolve unknown charges, refund, then delete the token. The first
+step happens here; the others follow from rows, and `unlinking` waits for them.
 """
 
 from datetime import datetime
@@ -57,13 +57,13 @@ def cancel(
 ) -> dict[str, Any]:
     """Cancel now, at the end of the current period, or at an instant.
 
-    A planned cancellation that is overdue is applied first, as of its own date and with what was
-    planned for it. Raises NotKnown, IllegalMove (ended already, or not yet what is overdue) or
+    A planned cancellation that is overdue is applied first, as of its own date and with its own
+    options. Raises NotKnown, IllegalMove (ended already, or an overdue plan comes first) or
     InvalidValue (an instant in the past).
     """
 
     def act(connection: Connection, now: datetime) -> dict[str, Any]:
-        # All of the customer's at once: whether others need the wallet is asked further down.
+        # All of the customer's subscriptions, because the wallet may be needed by another one.
         subscriptions.lock_with_siblings(connection, subscription_id)
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
@@ -175,7 +175,7 @@ def _end(
     if row.status is SubscriptionStatus.UNPAID:
         why = by.reason or "subscription canceled"
         for invoice in invoices.given_up_with_credit(connection, row.id):
-            # It was withheld since then.
+            # The money was withheld since then.
             since = invoice.closed_at
             place = zone_of(row)
             unserved_days.return_credits(connection, place, [invoice], since, why, by, now)

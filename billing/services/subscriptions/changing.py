@@ -1,9 +1,9 @@
 """Changing: another plan, quantity or price for a running subscription, now or at period end.
 
-Within a period the remaining days are prorated: those of the old price are credited, those of
-the new one charged, by one invoice over the difference. A plan with other due dates begins a new
-period at once, and the rest of the old one is credited. Planned intents are decided
-by the table of intents.
+Within a period the unused days are prorated: those of the old price are credited, those of the new
+price charged, by one invoice over the difference. A plan with other due dates begins a new period
+at once, and the unused days of the old one are credited. The table of intents decides about planned
+intents.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def change(
     at: str = NOW,
     request: Request | None = None,
 ) -> dict[str, Any]:
-    """Change plan, quantity or price; what is not named stays unchanged.
+    """Change plan, quantity or price; terms that are not given stay unchanged.
 
     `amount` is the price per period instead of the plan's amount times the quantity. Naming
     the current terms withdraws a planned change. Raises NotKnown, IllegalMove
@@ -100,7 +100,7 @@ def _wanted(
             raise IllegalMove(f"plan {plan.code!r} is archived; choose another one")
         cost = plan.amount * times
     else:
-        # The price of a running subscription is its own; the plan's may differ by now.
+        # A running subscription has its own price; the plan's may be different now.
         cost, rest = divmod(row.amount * times, row.quantity)
         if rest and amount is None:
             raise InvalidValue(f"its own price is not whole rupiah for {times:,}; give --amount")
@@ -158,13 +158,13 @@ def _plan(
 
 
 def _carried(connection: Connection, row: Subscription, wanted: _Wanted) -> Carried | None:
-    """Return the planned change after an immediate one: it keeps what it names.
+    """Return the planned change after an immediate one: the terms that it names stay.
 
-    None when nothing of it is left, or when it names a price and another of its terms
-    changes: then its meaning is ambiguous.
+    None when no difference remains, or when it names a price and another of its terms changes,
+    because its meaning would then be ambiguous.
     """
     code, before = row.next_plan_code, row.next_quantity
-    assert code is not None and before is not None  # noqa: S101, PT018 - a CHECK holds it
+    assert code is not None and before is not None  # noqa: S101, PT018 - a CHECK ensures it
     planned = subscribing.known_plan(connection, code)
     plan = wanted.plan if planned.code == row.plan_code else planned
     quantity = wanted.quantity if before == row.quantity else before
@@ -243,7 +243,7 @@ def _action(row: Subscription, wanted: _Wanted, *, same: bool) -> Action:
 def _paid_up(connection: Connection, row: Subscription, now: datetime) -> Invoice | None:
     """Return the invoice of the current period; None when there is nothing to prorate.
 
-    Raises IllegalMove while something is owed: days that were not paid cannot be credited.
+    Raises IllegalMove while something is owed: unpaid days cannot be credited.
     """
     status = row.status
     late = row.next_due_at is not None and row.next_due_at <= now
@@ -308,8 +308,8 @@ def _settled(
     """Return the price difference of the remaining days; `after` is the new price."""
     made = pricing.change(left.price, after, left.days, left.whole, paid=left.returnable)
     if made.net > 0 and wanted.amount <= row.amount:
-        # A free period, or one that was paid at a lower price before a change whose invoice is
-        # void, stays what it was: a price that is not raised charges nothing.
+        # A period that cost nothing, or one paid at a lower price before a change whose invoice is
+        # void, keeps its price: a change that does not raise the price charges nothing.
         return pricing.Change(0, 0, left.price, left.price)
     return made
 

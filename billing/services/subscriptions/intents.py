@@ -1,7 +1,7 @@
 """Intents: the only place that writes what is planned for a subscription.
 
-The caller holds the subscription's lock. What happens to each intent is decided by the table in
-`billing.domain.intents`; here it is written down, with its events.
+The caller holds the subscription's lock. The table in `billing.domain.intents` decides about each
+intent; this module writes the result, with its events.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ from billing.store.queries.catalog import Plan
 from billing.store.queries.subscription_rows import Subscription
 
 _RETURNS = intents.PAIRING - {Action.CHANGE_PLANNED, Action.CANCEL_PLANNED}
-"""What these move is pending already; what is planned is paired when it is there."""
+"""These actions move pending intents; a new intent is compared with the others once it exists."""
 
 
 def meet(

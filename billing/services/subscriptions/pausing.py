@@ -41,7 +41,8 @@ def pause(
 ) -> dict[str, Any]:
     """Pause now or at the end of the current period; `until` is when it resumes automatically.
 
-    Raises NotKnown, IllegalMove (not one that bills) or InvalidValue (a date in the wrong order).
+    Raises NotKnown, IllegalMove (not in a state that bills) or InvalidValue (dates in the wrong
+    order).
     """
     if at not in {NOW, PERIOD_END}:
         raise InvalidValue(f"--at must be now or period-end, not {at!r}")
@@ -56,7 +57,7 @@ def pause(
         begins = place[1]
         if until is not None and until <= max(begins, now):
             raise InvalidValue(f"it cannot resume at {spoken(until)}, before the pause begins")
-        # A period that has begun and is not open yet is opened first: it is no free one.
+        # A period that has begun and is not opened yet is opened first, because it is owed.
         if begins <= now and not (row.next_due_at is not None and row.next_due_at < now):
             transitions.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
             intents.plan_resume(connection, row, until)
@@ -190,8 +191,8 @@ def _go_on(
 def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> bool:
     """Whether a new period may begin now; not right after one has begun.
 
-    Raises InvalidValue (a cron's own dates) or IllegalMove (the running period is not paid, or
-    was paid to another system).
+    Raises InvalidValue (a cron plan has fixed dates) or IllegalMove (the current period is not
+    paid, or was paid to another system).
     """
     if row.cron is not None:
         raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
@@ -199,14 +200,14 @@ def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> 
     if running is None:
         paid_until = row.start_at if row.first_paid_at is not None else None
         if paid_until is not None and paid_until > now:
-            # It was imported: no invoice of ours stands behind the days that are left.
+            # Imported: no invoice of ours paid for the unused days.
             raise IllegalMove(
                 f"the period that runs until {spoken(paid_until)} was paid before the import,"
                 " and its days cannot be credited; use --from anchor"
             )
         return True
     if running.period_start >= now.replace(microsecond=0):
-        return False  # a second one at the same instant would bill it twice
+        return False  # a second period at this instant would charge twice
     of_it = invoices.of_period(connection, row.id, running.period_index)
     if any(each.invoice.status is InvoiceStatus.OPEN for each in of_it):
         raise IllegalMove(

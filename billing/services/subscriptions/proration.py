@@ -1,7 +1,7 @@
 """Proration: end a paid period early, and credit its unused days.
 
-Everything that begins a new period before the current one is over uses this module, and everything
-that needs the value of the remaining days. It decides nothing about the new period.
+Every action that begins a new period before the current one is over uses this module, and so does
+every action that needs the value of the unused days. The new period is not decided here.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ from billing.store.queries.subscription_rows import Subscription
 def unused(
     connection: Connection, row: Subscription, current: Invoice, at: datetime
 ) -> segments.Unused:
-    """Return what is left of the current period at an instant, and what was paid for it.
+    """Return the unused days of the current period at an instant, and what was paid for them.
 
     `row` is the subscription as it is now, `current` the period's first invoice.
     """

@@ -1,6 +1,6 @@
 """Starting: begin a pending subscription once its customer has a wallet.
 
-The caller holds the subscription's lock. It knows nothing of how a wallet is linked.
+The caller holds the subscription's lock. This module does not know how a wallet is linked.
 """
 
 from datetime import datetime

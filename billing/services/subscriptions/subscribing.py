@@ -31,9 +31,9 @@ from schedules.calendar import check_cron
 from schedules.walltime import ScheduleError, parse_timezone, place
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
-"""The smallest lengths DOKU's page gives for the customer's fields."""
+"""The shortest lengths that DOKU's pages give for the customer's fields."""
 COUNT_MAX = 1_000_000
-"""More cycles or more of a plan than this is a typing error."""
+"""A larger number of periods or quantity is a typing error."""
 
 
 def create_plan(
@@ -163,12 +163,12 @@ def subscribe(
 ) -> dict[str, Any]:
     """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
 
-    `start` is an instant, `local_start` a naive wall time in the plan's timezone; `backdate`
-    accepts one further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when
-    the wallet is linked later: otherwise the time before is not billed. `amount` is what a period
-    costs instead of the plan's amount times the quantity; the setup fee is a line of the first
-    invoice. A customer who has the plan already gets a second one only with `again`, or by a
-    request of its own.
+    `start` is an instant, `local_start` a naive wall time in the plan's timezone. `backdate`
+    accepts a start further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when the wallet is
+    linked later; otherwise the time before the link is not billed. `amount` is the price of a
+    period instead of the plan's amount times the quantity; the setup fee is a line of the first
+    invoice. A customer who has the plan already gets a second subscription only with `again`, or by
+    a separate request.
 
     Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.
     """
@@ -240,7 +240,7 @@ def _beginning(
 def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
     """Raise AlreadyExists when the customer has a live subscription to this plan.
 
-    Under the customer's lock, so that the second of two simultaneous requests sees the first.
+    The caller holds the customer's lock, so the second of two simultaneous requests sees the first.
     """
     live = subscriptions.live_to_plan(connection, customer_id, plan_code)
     if live:

@@ -52,9 +52,9 @@ def move(
 ) -> None:
     """Move a subscription, whose lock the caller holds, and its schedule with it.
 
-    `at` is the instant as of which it moves, when that is not now; `action` is what planned
-    intents meet, when that does not follow from the step. With `from_now`, the next period begins
-    at that instant, which becomes the anchor.
+    `at` is the instant as of which it moves, if not now; `action` is looked up in the table of
+    intents, if the step alone does not determine it. With `from_now`, the next period begins at
+    that instant, which becomes the anchor.
     """
     row = subscriptions.lock_one(connection, subscription_id)
     if row is None:
@@ -89,7 +89,7 @@ def move(
 def _ended(
     connection: Connection, row: Subscription, new: Standing, at: datetime, now: datetime, by: Actor
 ) -> tuple[Standing, Changes]:
-    """Return what an end as of `at` writes."""
+    """Return the columns that an end as of `at` writes."""
     index = _left_unopened(connection, row, at, now, by, Skipped.CANCELED)
     new = new._replace(
         ended_at=at, next_due_at=None, trial_left_seconds=None, next_period_index=index
@@ -105,7 +105,7 @@ def _ended(
 def _stopped(
     connection: Connection, row: Subscription, new: Standing, at: datetime, now: datetime, by: Actor
 ) -> Standing:
-    """Return where a subscription stands that opens no period from `at` on."""
+    """Return the status and columns of a subscription that opens no period from `at` on."""
     new = new._replace(next_due_at=None)
     if row.status is SubscriptionStatus.TRIALING:
         assert row.next_due_at is not None  # noqa: S101 - a trial ends with its first period
@@ -116,7 +116,7 @@ def _stopped(
 
 
 def _as_it_will_stand(row: Subscription, new: Standing, values: Changes) -> Subscription:
-    """Return a subscription as it is after a step, for what is planned for it."""
+    """Return a subscription as it is after a step, for the check of its planned intents."""
     return row._replace(
         status=new.status,
         next_period_index=new.next_period_index,
@@ -169,7 +169,7 @@ def _going_on(
     connection: Connection, row: Subscription, new: Standing, returned: Return, now: datetime,
     by: Actor,
 ) -> tuple[Standing, Changes]:  # fmt: skip
-    """Return what going on writes; the reason for the periods left out is on record."""
+    """Return the columns that a resume writes; record the reason of the skipped periods."""
     first = row.next_period_index
     if returned.next_index > first:
         unpaid = row.status is SubscriptionStatus.UNPAID

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_POLL = timedelta(seconds=5)
 NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)
-"""A wallet without a registration URL after this time was left by a process that died."""
+"""A wallet without a registration URL after this time was left by a process that ended."""
 UTC = ZoneInfo("UTC")
 TOKEN_LIFE = parse_duration(f"{wallet.TOKEN_LIFE_YEARS} year")
 
@@ -54,8 +54,8 @@ def bind(
 ) -> UUID:
     """Start linking a customer's OVO account, and return the wallet's id.
 
-    `replace` ends a wallet whose token no key opens; one that opens has to be unbound first.
-    The wallet then has the `registration_url` that the customer has to open. Raises NotKnown,
+    `replace` closes a wallet whose token no key decrypts; any other wallet must be unlinked first.
+    The wallet then has the `registration_url` that the customer must open. Raises NotKnown,
     WalletAlreadyLinked, InvalidValue or GatewayRefused.
     """
     if not re.fullmatch("62[0-9]{8,13}", phone):
@@ -130,7 +130,8 @@ def _close_unopenable(
     elif row["status"] == WalletStatus.UNBINDING:
         status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
         unlinking.close(connection, row, status, token_keys.UNOPENABLE, now)
-        # It is told apart from a token that the gateway has deleted by being kept.
+        # Its stored token is kept, which distinguishes it from a token that the gateway has
+        # deleted.
         wallets.change(connection, row["id"], token_sealed=row["token_sealed"])
     told = event("wallet.replaced", at=now, by=by, customer_id=customer_id)
     events.record(connection, [told | {"data": {"wallet": str(row["id"])}}])
@@ -167,7 +168,7 @@ def _ask_for_link(
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
         if row is None or row["status"] != WalletStatus.PENDING:
-            return  # it was given up while the gateway was thinking
+            return  # the link was closed while the gateway worked on the request
         wallets.change(
             connection,
             wallet_id,
@@ -213,7 +214,7 @@ def expire_due(context: Context, limit: int) -> int:
         due = wallets.expiring(connection, now, limit)
 
     def expire(wallet_id: UUID) -> None:
-        # One at a time: a transaction that locks several wallets may take them in another order.
+        # One at a time: a transaction that locks several wallets could take them in another order.
         with context.database.transaction() as connection:
             transitions.lose_wallet(connection, wallet_id, now, "the token has expired")
 
@@ -331,7 +332,7 @@ def _poll(context: Context, row: Mapping[Any, Any]) -> None:
     with context.database.transaction() as connection:
         fresh = wallets.lock(connection, row["id"])
         if fresh is None or fresh["status"] != WalletStatus.PENDING:
-            return  # another poll, at the same time, has seen the token
+            return  # a simultaneous poll has seen the token
         wallets.change(
             connection,
             row["id"],
@@ -343,11 +344,11 @@ def _poll(context: Context, row: Mapping[Any, Any]) -> None:
 def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token | None:
     """Find the token of this link: the right phone, and not a token of an earlier wallet.
 
-    A customer whose token expired still has it in the list until the new link is finished.
+    A customer whose token expired has it in the list until the new link is finished.
     """
     with context.database.transaction() as connection:
         sealed = wallets.earlier_tokens(connection, row["customer_id"])
-    # One that no key opens cannot be compared; the gateway was asked to delete it before.
+    # A token that no key decrypts cannot be compared; the gateway was asked to delete it before.
     old = {
         context.vault.open(token).decode() for token in sealed if token_keys.opens(context, token)
     }

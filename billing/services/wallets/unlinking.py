@@ -67,7 +67,7 @@ def unbind(
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
             close(connection, row, status, by.reason or "unbound before it was linked", now)
         elif row is not None and row["status"] == WalletStatus.UNBINDING:
-            # A person who asks again does not wait for the next of ever longer waits.
+            # A repeated request by an operator does not wait for the next automatic attempt.
             wallets.change(
                 connection, row["id"], next_attempt_at=now, leased_until=None, tries=0,
                 held_at=None, held_why=None,
@@ -101,7 +101,7 @@ def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
             )  # fmt: skip
             return
         if wallets.obstacles_to_unbind(connection, row["customer_id"]):
-            # Refunds first, and nothing unknown may be left: then the token goes.
+            # Refunds and unknown charges must be finished before the token is deleted.
             soon = now + LOOK_AGAIN
             moves_at = wallets.obstacles_move_at(connection, row["customer_id"], soon)
             later = max(soon, moves_at or now + timedelta(days=1))

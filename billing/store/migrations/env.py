@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from billing.store import session, tables  # the tables register themselves
+from billing.store import session, tables  # importing it registers the tables
 
 assert tables.PLANS.name == "plans"  # noqa: S101 - keeps the import above
 MIGRATION_LOCK = 7_305_021

@@ -1,7 +1,7 @@
 """All SQL statements, each in a named function, by noun.
 
-One rule keeps them free of deadlocks: code that changes a subscription, or an invoice, charge or
-refund of it, holds the subscription's row lock first; several are locked in the order of their
-ids, wallets and credits after subscriptions, and the customer, where that is wanted, before both.
-One exception: the claim of what is due locks invoices first, and then only tries subscriptions.
+One rule prevents deadlocks: code that changes a subscription, or one of its invoices, charges or
+refunds, locks the subscription's row first. Several subscriptions are locked in the order of their
+ids, wallets and credits after them, and the customer, where needed, before them. One exception: the
+claim of due invoices locks invoices first, and skips subscriptions that are locked.
 """

@@ -1,8 +1,8 @@
-"""Find every row that will not move by itself, or is late, in one statement.
+"""Attention: find every row that needs an operator, or is late, in one statement.
 
-Each row it returns has a kind and an id, whom it concerns, since when, how much money, a cause in
-one word, and what is known of why. It reads small indexes and no table from end to end, and
-decides nothing: which command moves a row is for `billing.services.attention`.
+Each row has a kind, an id, the customer, a start, an amount, a cause and details. The statement
+uses small indexes and scans no table. It decides nothing: `billing.services.attention` chooses the
+command for a row.
 """
 
 from datetime import datetime
@@ -25,14 +25,14 @@ class Item(NamedTuple):
     id: str
     customer: str | None
     invoice: str | None
-    """The invoice of a refund, which its commands name."""
+    """The invoice of a refund; the refund's commands need it."""
     since_at: datetime
     amount: int | None
     cause: str
     why: str | None
     alarm: bool
     moves_at: datetime | None = None
-    """When it is worked on by itself, if it is."""
+    """When it will be processed automatically, if it will."""
 
 
 class Ages(NamedTuple):
@@ -100,7 +100,7 @@ _CHARGES = f"""
 """  # noqa: S608 - constants of ours
 
 _ENDS = listed("r.status", RETURNED) + " OR r.status IN ('declined', 'waived')"
-# A refund in a status that this page does not know is one that somebody has to see to.
+# A refund in a status that this statement does not know needs an operator.
 _REFUNDS = f"""
     SELECT 'refund', CAST(r.id AS text), r.customer_id, CAST(r.invoice_id AS text),
            coalesce(r.parked_at, r.settled_at, r.created_at), r.amount,
@@ -203,10 +203,10 @@ _ALL = f"""
     FROM ({" UNION ALL ".join(_PARTS)}) AS found
     ORDER BY kind, id, alarm DESC, cause = 'late', since_at
 """  # noqa: S608 - constants of ours
-"""Of a row that has several causes the gravest is told; that it is late as well says less."""
+"""A row with several causes shows the most serious one; being late is the least serious."""
 
 
-# Only what is neither held nor late has a date ahead of it.
+# Only a row that is neither held nor late has a future date.
 _MOVES_AT = """
     CASE WHEN cause IN ('held', 'late') THEN NULL
          WHEN kind = 'invoice' THEN
@@ -226,7 +226,7 @@ def items(
 ) -> list[Item]:
     """List rows that need an operator, oldest first, then rows for information.
 
-    `after` is the last item of the page before.
+    `after` is the last item of the previous page.
     """
     statement = text(f"""
         SELECT item.*, {_MOVES_AT} FROM ({_ALL}) AS item

@@ -222,7 +222,7 @@ FINDINGS_MAX = 20
 
 def broken(connection: Connection, name: str, overdue: datetime) -> list[str]:
     """Return the rows that break one invariant, at most twenty. `overdue` is when work is late."""
-    # It reads whole tables, which after years takes longer than anything else may.
+    # The statement scans whole tables, which may take longer than the usual limit.
     connection.execute(text("SET LOCAL statement_timeout = '1h'"))
     statement = text(f"{INVARIANTS[name]} LIMIT {FINDINGS_MAX}")
     parameters = {"overdue": overdue} if ":overdue" in INVARIANTS[name] else {}

@@ -1,6 +1,6 @@
 """Statements about credits: what remains of them, and what invoices used.
 
-Credits are locked after subscriptions, in the order of their ids, which is that of their age.
+Credits are locked after subscriptions, in the order of their ids, which is the order of their age.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from billing.store.tables import CREDIT_USES
 
 
 class Credit(NamedTuple):
-    """A credit: what is left of it, and which part of it can be paid out."""
+    """A credit: its unused amount, and which part of it can be paid out."""
 
     id: int
     charge_id: UUID | None
@@ -27,7 +27,7 @@ class Credit(NamedTuple):
 
 
 class ShownCredit(NamedTuple):
-    """A credit as it is shown to people."""
+    """A credit as commands show it."""
 
     id: int
     customer: str

@@ -1,6 +1,7 @@
 """Statements of the breaker: count recent answers, and the suspicious ones among them.
 
-By the database's clock, in real time, for all workers: it is about the gateway, not about billing.
+Counts use real time, by the database's clock, for all workers: they describe the gateway, not
+billing.
 """
 
 from datetime import datetime
@@ -21,13 +22,14 @@ COUNT = """
         suspicious = excluded.suspicious
             + CASE WHEN answers.minute = excluded.minute THEN answers.suspicious ELSE 0 END
 """
-"""Counts into this minute's row of a shard, and forgets the hour before; also part of settling."""
+"""Count into this minute's row of a shard, which may still hold an earlier hour's counts. Settling
+includes this statement."""
 
 
 def count(connection: Connection, *, shard: int, answered: int, suspicious: int) -> None:
     """Count answers and suspicious answers; concurrent counters wait for each other.
 
-    So that of two who make the count too high together, the second sees it.
+    When two together reach the limit, the second one therefore sees it.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('counting answers'))"))
     parameters = {"shard": shard, "answered": answered, "suspicious": suspicious}
@@ -51,7 +53,7 @@ def trip(connection: Connection, at: datetime) -> bool:
 
 
 def reset(connection: Connection) -> bool:
-    """Reset the counters and the breaker; False when it had stopped nothing."""
+    """Reset the counters and the breaker; False when the breaker had not stopped charging."""
     connection.execute(text("DELETE FROM answers"))
     statement = text("UPDATE engine SET tripped_at = NULL WHERE tripped_at IS NOT NULL")
     return connection.execute(statement).rowcount == 1
@@ -60,7 +62,7 @@ def reset(connection: Connection) -> bool:
 def disbelieve(connection: Connection, now: datetime, by: Actor, why: str) -> int:
     """Reclassify suspected declines of the stopped time as technical, and query them.
 
-    So does what a question was answered with "no" once. Returns how many.
+    So are charges for which one status query found no payment. Returns how many.
     """
     statement = text("""
         WITH changed AS (

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     @property
     def terms(self) -> PlanTerms:
-        """What decides the due dates of its subscriptions."""
+        """The columns that decide the due dates of its subscriptions."""
         return PlanTerms(self.every, self.cron, self.timezone, self.cycles, self.catch_up)
 
 
@@ -91,8 +91,8 @@ def customer(connection: Connection, customer_id: str) -> RowMapping | None:
 def lock_customer(connection: Connection, customer_id: str) -> bool:
     """Lock a customer, before its subscriptions and wallets; False when there is none.
 
-    It orders what needs both a wallet and the list of subscriptions: a new subscription, a new
-    token, and the question whether a token is still needed.
+    The lock orders everything that needs both a wallet and the list of subscriptions: a new
+    subscription, a new token, and the check whether a token is still needed.
     """
     statement = text("SELECT id FROM customers WHERE id = :id FOR NO KEY UPDATE")
     return connection.execute(statement, {"id": customer_id}).first() is not None

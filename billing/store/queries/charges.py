@@ -1,6 +1,6 @@
 """Statements about charges: query their status, and read what decisions need.
 
-`settlements` has those that settle them.
+The statements that settle charges are in `settlements`.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Question(NamedTuple):
 
 
 class Doubted(NamedTuple):
-    """A charge that only an answer called unsent, and that is unknown from now on."""
+    """A charge that only an answer called unsent, and that is unknown now."""
 
     id: UUID
     customer_id: str
@@ -112,9 +112,9 @@ def doubt(
 ) -> list[Doubted]:
     """Move charges that only an answer called unsent to `status`, if their invoice is closed.
 
-    Only one charge of a subscription may be unresolved: another one has its turn `later`. One
-    whose invoice is open again has no turn: the gateway is asked before it is sent. Returns what
-    was moved.
+    Only one charge of a subscription may be unresolved: another one is queried `later`. A charge
+    whose invoice is open again is not moved, because the gateway is queried before it is sent.
+    Returns the moved charges.
     """
     statement = text(f"""
         WITH doubtful AS (
@@ -149,7 +149,7 @@ def see_to(connection: Connection, charge_id: UUID) -> None:
 
 
 def contradicted(connection: Connection) -> list[RowMapping]:
-    """Read charges resolved as succeeded whose money did not move, as the gateway says."""
+    """Read charges that an operator set to succeeded, and that the gateway calls not paid."""
     statement = text(
         "SELECT id, gateway_number, customer_id, subscription_id, invoice_id, amount, resolved_at,"
         " contradicted_at FROM charges WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
@@ -225,7 +225,7 @@ def paying(connection: Connection, invoice_id: UUID) -> Money | None:
 def refundable(connection: Connection, invoice_id: UUID) -> Money | None:
     """Read the charge to refund an invoice from: a surplus one with money left, or the paying one.
 
-    A surplus payment is refunded automatically; money is left of it only if that was declined.
+    A surplus payment is refunded automatically; it has money left only if that refund was declined.
     """
     statement = text(
         f"{_MONEY} WHERE invoice_id = :id AND status = 'succeeded'"

@@ -99,7 +99,7 @@ class Candidate(NamedTuple):
 
     @property
     def retry_terms(self) -> RetryTerms:
-        """When the plan has a declined invoice attempted again."""
+        """The plan's dunning columns."""
         return RetryTerms(
             self.retries, self.retries_for, self.declines_max, self.attempts_max, self.days_max
         )
@@ -174,13 +174,13 @@ def candidates(
 ) -> list[Candidate]:
     """Read invoices that may be charged now, with everything that a charge needs.
 
-    Open and due, the oldest open one of its subscription, and no charge of the subscription
-    unresolved. With `locked`, only invoices of these subscriptions, whose locks make the
-    answer stay true until the commit.
+    Each invoice is open and due, the oldest open one of its subscription, and the subscription has
+    no unresolved charge. With `locked`, only invoices of these subscriptions are read; their locks
+    keep the result true until the commit.
 
-    On the first of a month PostgreSQL's statistics are of the day before, when hardly an invoice
-    was open. MATERIALIZED and OFFSET 0 keep it from scanning all that are open, for each of them:
-    every table is looked into by key.
+    On the first of a month PostgreSQL's statistics are from the day before, when few invoices were
+    open. MATERIALIZED and OFFSET 0 prevent a scan of all open invoices for each candidate: every
+    table is read by key.
     """
     statement = text(f"""
         WITH i AS MATERIALIZED (
@@ -286,10 +286,11 @@ def claim(
 ) -> tuple[set[UUID], int]:
     """Insert charges as `in_flight`; return their ids, and the hour's total in rupiah.
 
-    A fresh row that meets `charges_one_unresolved` or an ordinal that exists is left out:
-    somebody else's charge stands there. Those of `again` exist, and the gateway never had them.
-    With each, its invoice is taken off the schedule: it has no date until the charge is settled.
-    An hour is counted in several rows, of which this process has one, so that nobody waits.
+    A row of `fresh` that violates `charges_one_unresolved`, or whose ordinal exists, is left out:
+    another transaction made that charge. Rows of `again` exist, and the gateway never received
+    them. The invoice of each charge has no date until the charge is settled. The total of an hour
+    is kept in several rows, one of which belongs to this process, so that no process waits for
+    another.
     """
     parameters = {
         "rows": as_json([charge._asdict() for charge in fresh]),
@@ -307,7 +308,7 @@ def claim(
 def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UUID]:
     """Move charges that the gateway never received to `in_flight` again, and return their ids.
 
-    They keep their ordinal, number and Request-Id.
+    The charges keep their ordinal, number and Request-Id.
     """
     again = set()
     for charge in charges:

@@ -1,7 +1,7 @@
 """Statements that move rupiah between a charge's parts, refunds, credits and their uses.
 
-Only `services.returns` calls those that write. A charge's row is locked while its parts change;
-the CHECK on the row has the last word.
+Only `services.returns` calls the statements that write. A charge's row is locked while its parts
+change, and the CHECK on the row rejects parts that do not add up.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from billing.store.tables import CREDITS, REFUNDS
 
 
 class CreditUse(NamedTuple):
-    """What an invoice used of a credit and has not returned."""
+    """What an invoice used of a credit and has not returned to it."""
 
     credit_id: int
     amount: int

@@ -18,7 +18,7 @@ class Coupon(NamedTuple):
     code: str
     percent: int | None
     rupiah: int | None
-    amount: int | None  # the same, by the name that people read
+    amount: int | None  # the same, with the name that is shown
     cycles: int | None
     redeemed: int
     redeemed_max: int | None

@@ -36,7 +36,7 @@ _CHARGING_STATE = columns(
 
 
 def charging_state(connection: Connection) -> ChargingState:
-    """Read what decides whether charges may be sent."""
+    """Read the columns that decide whether charges may be sent."""
     statement = text(f"SELECT {_CHARGING_STATE} FROM engine")  # noqa: S608 - a constant of ours
     return ChargingState._make(connection.execute(statement).one())
 
@@ -95,7 +95,7 @@ def bind_gateway(
 ) -> ChargingState:
     """Record which gateway this database belongs to, and return the row.
 
-    The first caller decides; later ones only with `force`.
+    The first call decides; a later call changes it only with `force`.
     """
     row = charging_state(connection)
     if row.gateway_host is not None and not force:
@@ -111,9 +111,9 @@ def bind_gateway(
 
 
 def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | None:
-    """Pause the gateway for the next of `waits` or as it `wished`; None if it is paused already.
+    """Pause calls to the gateway for the next of `waits`, or `wished`; None if they are paused.
 
-    In real seconds, by the database's clock, for all workers.
+    The pause is in real seconds, by the database's clock, for all workers.
     """
     statement = text("""
         UPDATE engine SET troubles = troubles + 1, resting_until = clock_timestamp()
@@ -127,7 +127,7 @@ def rest(connection: Connection, waits: Sequence[int], wished: int) -> int | Non
 
 
 def end_of_troubles(connection: Connection) -> bool:
-    """Record that the gateway answers again; False if known, or if it has just refused."""
+    """Record that the gateway answers again; False if that is known, or it has just refused."""
     statement = text(
         "UPDATE engine SET troubles = 0, resting_until = NULL WHERE troubles > 0"
         " AND (resting_until IS NULL OR resting_until <= clock_timestamp())"
@@ -145,7 +145,7 @@ _MAY_OPEN = """
          THEN opening_until IS NULL OR opening_until < clock_timestamp()
          ELSE opening_until = :until END
 """
-"""Opening goes on for who has the lease that ends then, and begins when there is none."""
+"""Opening continues for the holder of the lease that ends then, or starts without a lease."""
 
 
 def may_open(connection: Connection, until: datetime | None) -> bool:
@@ -157,7 +157,7 @@ def may_open(connection: Connection, until: datetime | None) -> bool:
 def lease_opening(connection: Connection, until: datetime | None, seconds: int) -> datetime | None:
     """Exchange the lease that ends `until`, or none, for a new one; return its end.
 
-    None when somebody else has done so. In real time, by the database's clock.
+    Returns None when another process has done so. Leases use real time, by the database's clock.
     """
     statement = text(f"""
         UPDATE engine SET opening_until = clock_timestamp() + make_interval(secs => :seconds)
@@ -178,7 +178,7 @@ def end_opening(connection: Connection, until: datetime | None) -> None:
 def take_turn(connection: Connection, count: int, per_second: int) -> float:
     """Reserve the time of `count` charges at a rate; return the seconds until it begins.
 
-    The row's lock orders whoever asks at the same time, and is held for this statement only.
+    The row's lock orders concurrent callers, and is held for this statement only.
     """
     statement = text("""
         UPDATE engine SET paced_until = greatest(paced_until, clock_timestamp())

@@ -32,7 +32,7 @@ SELECTED = {
         "refunds": ("settled_at", listed("status", RETURNED)),
     },
 }
-"""By what a span selects: the column of each kind, and which of its rows."""
+"""What selects a time span: the column of each kind, and which of its rows."""
 
 
 def rows(

@@ -17,11 +17,11 @@ from billing.store.statements import text
 FETCH = 1_000
 WALLET = """(SELECT w.expires_at FROM wallets w
                 WHERE w.customer_id = {of}.customer_id AND w.status = 'active')"""
-"""Until when the customer's wallet can be charged; NULL when none can. Looked up by key."""
+"""Until when the customer's wallet can be charged, looked up by key; NULL without a wallet."""
 
 
 class Payer(NamedTuple):
-    """A subscription's customer, and what is there to pay its invoices."""
+    """A subscription's customer, and the wallet and credit for its invoices."""
 
     subscription_id: UUID
     customer_id: str
@@ -30,7 +30,7 @@ class Payer(NamedTuple):
 
 
 class OpenInvoice(NamedTuple):
-    """An open invoice, what is owed for it, and the date of its charge."""
+    """An open invoice, the amount owed for it, and the date of its charge."""
 
     subscription_id: UUID
     customer_id: str
@@ -44,7 +44,7 @@ class OpenInvoice(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """A subscription with coming periods, and the plan after its planned change."""
+    """A subscription with future periods, and the plan after its planned change."""
 
     payer: Payer
     subscription: Upcoming
@@ -71,8 +71,8 @@ _OF_PAYER = {
 def open_invoices(connection: Connection, until: datetime) -> Iterator[OpenInvoice]:
     """Stream open invoices attempted by `until`, earliest first, then those behind them.
 
-    OFFSET 0 has each one's subscription looked up by its key, in the order of the index of dates:
-    the first come at once, however many there are. A join read all subscriptions before that.
+    OFFSET 0 makes PostgreSQL look up each subscription by its key, in the order of the index of
+    dates: the first rows come at once, however many there are. A join read all subscriptions first.
     """
     dated = text(f"""
         SELECT {columns(OpenInvoice, "i", **_OF_INVOICE)}
@@ -124,7 +124,7 @@ _PLAN_AT = _PAYER_END + len(Upcoming._fields)
 
 
 def _coming(values: Sequence[Any]) -> Coming:
-    next_plan = values[_PLAN_AT:]  # each is NULL when no change is planned
+    next_plan = values[_PLAN_AT:]  # all NULL when no change is planned
     return Coming(
         of_values(Payer, values[:_PAYER_END]),
         of_values(Upcoming, values[_PAYER_END:_PLAN_AT]),
@@ -135,7 +135,7 @@ def _coming(values: Sequence[Any]) -> Coming:
 def _streamed(
     connection: Connection, statement: TextClause, parameters: dict[str, datetime]
 ) -> Iterator[Sequence[Any]]:
-    # Whoever reads may be slow (a pager): the transaction is allowed to wait for it.
+    # The reader may be slow (a pager): the transaction may stay idle.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     streamed = connection.execute(statement, parameters, execution_options={"yield_per": FETCH})
     yield from streamed

@@ -12,7 +12,7 @@ from billing.store.statements import text
 
 
 class Kind(StrEnum):
-    """The kinds of rows that can be held: those that ticks work on."""
+    """The kinds of rows that can be held: those that ticks process."""
 
     SUBSCRIPTION = "subscription"
     INVOICE = "invoice"
@@ -49,7 +49,7 @@ _FINAL = {
     Kind.REFUND: "status NOT IN ('requested', 'in_flight', 'unknown') AND next_attempt_at IS NULL",
     Kind.WALLET: "status IN ('unlinked', 'failed')",
 }
-"""In these states nothing works on a row any more, so that there is nothing to hold."""
+"""The states in which a row needs no more work, so that holding it has no effect."""
 
 
 def _columns(kind: Kind) -> str:
@@ -80,7 +80,7 @@ def release(connection: Connection, kind: Kind, ids: Sequence[UUID] | None) -> l
 
 
 def owner_of(connection: Connection, kind: Kind, row_id: UUID) -> Owner | None:
-    """Read whom a row belongs to, held or not; None when there is no such row."""
+    """Read the owner of a row, held or not; None when the row does not exist."""
     statement = text(f"SELECT {_columns(kind)} FROM {kind.value}s WHERE id = :id")  # noqa: S608 - our names
     found = connection.execute(statement, {"id": row_id}).first()
     return Owner(*found) if found else None

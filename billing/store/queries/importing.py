@@ -1,6 +1,6 @@
 """Statements for imports: insert many rows at once, leaving existing ones unchanged.
 
-A batch travels as one JSON parameter: arrays a column took three times as long to write, and
+A batch is one JSON parameter: one array for each column took three times as long to write, and
 values for each row six times.
 """
 
@@ -24,7 +24,7 @@ IDS = _THESE.format("ids")
 
 
 class WalletToHash(NamedTuple):
-    """A wallet whose token has no hash, or one under an earlier key."""
+    """A wallet whose token has no hash, or a hash under an earlier key."""
 
     id: UUID
     status: str
@@ -97,7 +97,7 @@ class Running(NamedTuple):
 
 
 class Linked(NamedTuple):
-    """A wallet that was linked in another system; its id and its token follow."""
+    """A wallet that was linked in another system; its id and its token are added later."""
 
     customer_id: str
     status: WalletStatus
@@ -109,7 +109,7 @@ class Linked(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """The id of a wallet, and what of it is encrypted."""
+    """The id of a wallet, and its encrypted values."""
 
     id: UUID
     token_sealed: bytes

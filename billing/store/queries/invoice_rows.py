@@ -10,7 +10,7 @@ from billing.domain.pricing import Line
 
 
 class Standing(NamedTuple):
-    """An invoice's status, and the subscription whose lock guards it."""
+    """An invoice's status, and its subscription, which must be locked."""
 
     subscription_id: UUID
     status: InvoiceStatus
@@ -38,7 +38,7 @@ class GivenUp(NamedTuple):
 
 
 class Invoice(NamedTuple):
-    """An invoice, with what decides about its payment."""
+    """An invoice, with the columns that decide about its payment."""
 
     id: UUID
     subscription_id: UUID
@@ -58,15 +58,15 @@ class Invoice(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Its place among the invoices of its subscription: the oldest is paid first."""
+        """The order among the invoices of its subscription: the oldest is paid first."""
         return self.period_index, self.change_index
 
 
 class PeriodInvoice(NamedTuple):
     """One of a period's invoices, and what is kept of it.
 
-    That is what of the whole amount was paid, by charge or credit, and neither refunded nor made
-    the customer's credit nor returned to the credits that it used.
+    That is the part of the amount that was paid, by charge or credit, and neither refunded nor
+    credited to the customer nor returned to the credits that it used.
     """
 
     invoice: Invoice
@@ -103,11 +103,11 @@ class NewInvoice(NamedTuple):
         *,
         waits: bool = False,
     ) -> Self:
-        """Return one that is paid when credit covers it, and due now otherwise.
+        """Return an invoice that is paid when credit covers it, and due now otherwise.
 
-        `place` is the subscription, its customer, the period and the change; `cost` the amount,
-        what credit covers of it, and the lines. While an older invoice is unpaid, or a charge
-        unresolved, it `waits`; it follows as soon as that has ended.
+        `place` is the subscription, its customer, the period and the change; `cost` is the amount,
+        the part that credit covers, and the lines. With `waits` it has no date yet: an older
+        invoice is unpaid, or a charge is unresolved, and it becomes due when that ends.
         """
         amount, credited, lines = cost
         free = credited == amount

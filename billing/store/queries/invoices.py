@@ -26,7 +26,7 @@ from billing.store.tables import INVOICES
 
 
 class AttemptPlan(TypedDict, total=False):
-    """The columns of an open invoice that say when it is attempted next, and what it waits for."""
+    """The columns of an open invoice that say when it is attempted next, and why it waits."""
 
     key: Required[UUID]  # the invoice's id
     next_attempt_at: datetime
@@ -68,8 +68,8 @@ def lease_due(
 ) -> list[UUID]:
     """Lease due invoices; leases use real time, by the database's clock.
 
-    A lease only keeps a tick from enqueuing the same work again and again. It decides nothing:
-    a message that comes twice meets the claim.
+    A lease only prevents a tick from enqueuing the same work repeatedly. A repeated message cannot
+    charge twice: the claim prevents that.
     """
     statement = text("""
         UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)
@@ -87,7 +87,7 @@ def lease_due(
 def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     """Lock due invoices that are neither leased nor locked, earliest date first.
 
-    The subscription is locked after its invoice here: such a statement may wait for no lock.
+    The subscription is locked after its invoice here, so this statement must not wait for locks.
     """
     statement = text(
         "SELECT id FROM invoices WHERE next_attempt_at <= :now AND held_at IS NULL"
@@ -100,7 +100,7 @@ def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
 def lease(
     connection: Connection, ids: Sequence[UUID], now: datetime, *, lease_seconds: int
 ) -> list[UUID]:
-    """Lease those of some locked invoices that are still due."""
+    """Lease locked invoices that are still due."""
     statement = text(
         "UPDATE invoices SET leased_until = clock_timestamp() + make_interval(secs => :lease)"
         " WHERE id = ANY(:ids) AND next_attempt_at <= :now RETURNING id"
@@ -172,9 +172,9 @@ def open_of(connection: Connection, subscription_id: UUID) -> list[Invoice]:
 def release_oldest(connection: Connection, subscriptions: Sequence[UUID], now: datetime) -> None:
     """Make the oldest open invoice of each subscription due now, if it has no date.
 
-    One whose date was set aside for an older one has it back; one that has a date, and was leased
-    in vain while another stood before it, is due again. Unless a charge is unresolved: then it
-    follows when that one is settled.
+    If its date was saved while an older invoice came first, that date is restored. If it has a date
+    and a lease from an attempt that an older invoice blocked, it is due again. With an unresolved
+    charge nothing changes: settling that charge releases the invoice.
     """
     connection.execute(
         text(f"""
@@ -214,7 +214,7 @@ def given_up_with_credit(connection: Connection, subscription_id: UUID) -> list[
 
 
 def set_aside(connection: Connection, subscription_id: UUID) -> None:
-    """Make the open invoices of a subscription wait, with their dates, for an older one."""
+    """Save the dates of a subscription's open invoices while an older invoice comes first."""
     connection.execute(
         text(
             "UPDATE invoices SET planned_at = coalesce(planned_at, next_attempt_at),"
@@ -247,8 +247,8 @@ def is_reopened(connection: Connection, invoice_id: UUID) -> bool:
 def try_new_wallet(connection: Connection, customer_id: str, now: datetime) -> list[Attempted]:
     """Make a customer's unpaid invoices due now, once, after a new wallet was linked.
 
-    What waited for it, what could not be sent from the one before, and what failed from it: that
-    goes before the ladder's next date, and leaves it where it is.
+    These are invoices that waited for a wallet, that could not be sent with the old one, or that
+    were declined with it. An attempt before the next dunning date does not move that date.
     """
     statement = text("""
         UPDATE invoices i SET next_attempt_at = :now, blocked_on = NULL, shortfall = NULL,
@@ -306,7 +306,7 @@ def current_of(connection: Connection, subscription_id: UUID, now: datetime) -> 
 def not_before_period(connection: Connection, subscription_id: UUID, now: datetime) -> datetime:
     """Return `now`, or the newest period's start when this host's clock is behind.
 
-    What is opened has begun. A second period at an instant before it would be for the same days.
+    An opened period has begun. A second period with an earlier instant would charge the same days.
     """
     statement = text(
         "SELECT max(period_start) FROM invoices WHERE subscription_id = :id AND change_index = 0"
@@ -347,7 +347,7 @@ def is_newest(connection: Connection, invoice: Invoice) -> bool:
 
 
 def cut_short(connection: Connection, subscription_id: UUID, at: datetime) -> None:
-    """End the current period early, at the instant at which another one begins."""
+    """End the current period early, at the instant at which another period begins."""
     connection.execute(
         text(
             "UPDATE invoices SET period_end = date_trunc('second', CAST(:at AS timestamptz))"

@@ -1,7 +1,7 @@
 """Statements of the read side: pages of rows, with the column names that users see.
 
-Nothing sealed is selected, every page has a limit, and what belongs to a page comes in one more
-statement for the whole of it. Each row of a plan's has the plan's `timezone` beside it.
+No encrypted column is selected, every page has a limit, and the details of a page come in one more
+statement for the whole page. Rows that belong to a plan include the plan's `timezone`.
 """
 
 from collections.abc import Sequence
@@ -164,7 +164,7 @@ def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[
 
 
 def wallet_of(connection: Connection, customer_id: str) -> RowMapping | None:
-    """Read the customer's live wallet, or else the latest one."""
+    """Read the customer's live wallet, or the latest one if none is live."""
     ending = f"""WHERE customer_id = :customer
         ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1"""
     return _row(connection, f"{_WALLETS} {ending}", customer=customer_id)
@@ -276,7 +276,7 @@ def life_of(
 ) -> list[RowMapping]:
     """Read a subscription's events since an instant, oldest first, except movements of money.
 
-    Charges and refunds, and what follows from them alone, are read from their own rows.
+    Charges and refunds, and events that only repeat them, are read from their own rows.
     """
     statement = """
         SELECT id, at, kind, actor, reason, invoice_id AS invoice, data FROM (
@@ -297,7 +297,7 @@ def wallets_of(connection: Connection, customer_id: str, limit: int) -> list[Row
 
 
 def invoiced_of(connection: Connection, subscription_id: UUID) -> RowMapping:
-    """Count a subscription's invoices, and sum what was paid of them."""
+    """Count a subscription's invoices, and add up what was paid of them."""
     statement = text(
         "SELECT count(*) AS invoices,"
         " CAST(coalesce(sum(amount) FILTER (WHERE status = 'paid'), 0) AS bigint) AS amount"
@@ -318,9 +318,9 @@ def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Ro
 
 
 def totals_of(connection: Connection, customer_id: str) -> RowMapping:
-    """Sum a customer's payments and refunds, and report double payments.
+    """Add up a customer's payments and refunds, and report double payments.
 
-    `kept_twice` says that more of an invoice is kept than it was to be paid once.
+    `kept_twice` says that more is kept of an invoice than one payment of it.
     """
     columns = """SELECT CAST(coalesce(sum(c.taken), 0) AS bigint) AS amount_taken,
         CAST(coalesce(sum(r.returned), 0) AS bigint) AS amount_refunded,

@@ -12,7 +12,7 @@ from billing.store.statements import text
 
 
 def collections(connection: Connection, since: datetime) -> RowMapping:
-    """Sum collected, refunded and owed amounts since an instant."""
+    """Add up collected, refunded and owed amounts since an instant."""
     statement = text(f"""
         SELECT (SELECT count(*) FROM invoices WHERE paid_at >= :since) AS paid,
                (SELECT coalesce(sum(amount), 0) FROM invoices WHERE paid_at >= :since)
@@ -59,7 +59,7 @@ def is_empty(connection: Connection) -> bool:
 
 
 def months(connection: Connection, timezone: str) -> list[dict[str, Any]]:
-    """Sum monthly figures, in the local months of `timezone`."""
+    """Compute monthly figures, in the local months of `timezone`."""
     statement = text("""
         SELECT to_char(at AT TIME ZONE :timezone, 'YYYY-MM') AS month,
                count(*) FILTER (WHERE kind = 'invoice.opened') AS opened,

@@ -1,6 +1,6 @@
 """Statements about next steps: what an open invoice, a charge or a refund waits for.
 
-"Now" is the test clock where one was set, and else the database's own.
+"Now" is the test clock if it is set, and the database's clock otherwise.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from billing.store.statements import text
 
 CONFIRMING = """(c.status IN ('pending', 'unknown') AND c.parked_at IS NULL
     AND (c.failed_seen_at IS NOT NULL OR c.status = 'unknown' AND c.fault IS NOT NULL))"""
-"""A charge whose end was read, and is asked about once more."""
+"""A charge for which a first final answer is recorded that a status query must confirm."""
 _NOW = "coalesce((SELECT clock_at FROM engine), clock_timestamp())"
 
 
@@ -50,7 +50,7 @@ def standings(
 
 
 class Outlook(NamedTuple):
-    """A subscription's past and future, in addition to its own columns."""
+    """A subscription's history and next steps, in addition to its own columns."""
 
     events: int
     oldest_debt: UUID | None
@@ -65,8 +65,8 @@ class Outlook(NamedTuple):
 def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
     """Count a subscription's events, and read what it owes and what is late.
 
-    The oldest debt is an open invoice, or else one that was given up; a period that has begun is
-    due to open unless an end or a pause comes first.
+    `oldest_debt` is an open invoice, or an uncollectible one if none is open; a period that has
+    begun is due to open unless a cancellation or a pause comes first.
     """
     statement = text(f"""
         SELECT (SELECT count(*) FROM events WHERE subscription_id = s.id) AS events,
@@ -86,11 +86,11 @@ def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
 
 
 class Chargeable(NamedTuple):
-    """What decides whether an operator's retry of an invoice is accepted."""
+    """The facts that decide whether an operator's retry of an invoice is accepted."""
 
     invoice: UUID
     first: UUID | None
-    """The invoice of its subscription that has to be paid first; it may be itself."""
+    """The invoice of its subscription that must be paid first; possibly this one."""
     unresolved: bool
     wallet: str | None
     """The status of the customer's live wallet."""
@@ -103,9 +103,9 @@ class Chargeable(NamedTuple):
 
 
 def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Chargeable]:
-    """Read what decides whether retries of these invoices are accepted.
+    """Read the facts that decide whether retries of these invoices are accepted.
 
-    An older open one comes first, and of those that were given up the oldest.
+    An older open invoice comes first; among uncollectible ones the oldest comes first.
     """
     statement = text(f"""
         SELECT i.id, coalesce(
@@ -129,13 +129,13 @@ def chargeable(connection: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID
 
 
 class Undecided(NamedTuple):
-    """What decides whether an operator may resolve a charge or a refund."""
+    """The facts that decide whether an operator may resolve a charge or a refund."""
 
     status: str
     sent_at: datetime | None
     parked_at: datetime | None
     kept: int
-    """Rupiah of the charge that are left."""
+    """Rupiah of the charge that are not refunded or credited."""
     now: datetime
 
     def decidable(self, horizon: timedelta | None) -> bool | datetime:
@@ -156,12 +156,12 @@ class Undecided(NamedTuple):
 
 
 def charges(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
-    """Read what decides whether these charges may be resolved."""
+    """Read the facts that decide whether these charges may be resolved."""
     return _undecided(connection, "charges c", "c", ids)
 
 
 def refunds(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Undecided]:
-    """Read the same of refunds; `kept` is of the refunded charge."""
+    """Read the same facts of refunds; `kept` is that of the refunded charge."""
     return _undecided(connection, "refunds r JOIN charges c ON c.id = r.charge_id", "r", ids)
 
 

@@ -25,7 +25,7 @@ class LockedRefund(NamedTuple):
     subscription_id: UUID
     customer_id: str
     gateway_number: str
-    surplus: bool  # whether its charge was one
+    surplus: bool  # whether its charge is a surplus
     amount: int
     source: Part
     credit_id: int | None
@@ -130,7 +130,7 @@ def lock(connection: Connection, refund_id: UUID) -> LockedRefund | None:
 def change(connection: Connection, refund_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one refund, whose subscription's lock the caller holds.
 
-    One that was held moves again thereby.
+    A held refund is released.
     """
     free = dict.fromkeys(("leased_until", "held_at", "held_why"))
     connection.execute(update(REFUNDS).where(REFUNDS.c.id == refund_id).values(**free, **values))
@@ -153,24 +153,21 @@ def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]
 
 
 class Waiting(NamedTuple):
-    """A refund that will not move by itself, or a charge whose money needs an operator."""
+    """A refund that needs an operator, or a charge whose money does."""
 
     kind: str  # parked, unreturned, contradicted or breach
-    id: UUID  # the refund's; of a breach the charge's
+    id: UUID  # the refund's, or the charge's for a breach
     customer_id: str
     invoice_id: UUID
     amount: int
     status: str
     since: datetime
     cause: str
-    command: str  # what moves it
+    command: str  # the command that resolves it
 
 
 def waiting_for_a_person(connection: Connection, limit: int) -> list[Waiting]:
-    """Read refunds that need an operator, and charges whose parts do not add up.
-
-    The oldest first.
-    """
+    """Read refunds that need an operator, and charges whose parts do not add up, oldest first."""
     return every(Waiting, connection.execute(_WAITING, {"limit": limit}))
 
 

@@ -1,4 +1,4 @@
-"""Statements that sample encrypted values, to test a key on them. They know no key."""
+"""Statements that sample encrypted values, to test a key; this module knows no key."""
 
 from sqlalchemy import Connection
 
@@ -6,8 +6,8 @@ from billing.domain.charge import UNRESOLVED
 from billing.store.columns import listed
 from billing.store.statements import text
 
-# Ids of wallets are drawn, so that a walk along the key from a random place is a random sample;
-# with the ends of the index of expiry, which is nearly that of age, old rows are among it.
+# Ids of wallets are random, so a walk along the key from a random place is a random sample. Both
+# ends of the index of expiry, which is nearly the order of age, add old rows to it.
 _TOKENS = text("""
     WITH place AS MATERIALIZED (SELECT gen_random_uuid() AS id),
     oldest AS (SELECT id, token_sealed, phone_sealed FROM wallets WHERE status = 'active'
@@ -33,7 +33,8 @@ _BODIES = text(f"""
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
     """Read a limited sample of each kind of encrypted value that is still needed.
 
-    Tokens of linked wallets with their phones, and bodies of charges that may be sent again.
+    Samples are tokens of linked wallets with their phones, and bodies of charges that may be
+    resent.
     """
     wallets = connection.execute(_TOKENS, {"part": most // 4}).all()
     bodies = connection.execute(_BODIES, {"most": most}).scalars()

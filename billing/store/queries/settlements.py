@@ -43,7 +43,7 @@ class ChargeState(NamedTuple):
 
 
 class Circumstances(NamedTuple):
-    """What any other decision about a charge needs in addition."""
+    """The facts that any other decision about a charge needs in addition."""
 
     id: UUID
     gateway_number: str
@@ -71,18 +71,18 @@ class Circumstances(NamedTuple):
     expires_at: datetime | None
     charging: bool
     tripped: bool
-    relinked: bool  # the customer has another wallet by now
+    relinked: bool  # the customer has linked another wallet since
 
     @property
     def retry_terms(self) -> RetryTerms:
-        """When the plan has a declined invoice attempted again."""
+        """The plan's dunning columns."""
         return RetryTerms(
             self.retries, self.retries_for, self.declines_max, self.attempts_max, self.days_max
         )
 
 
 class OutcomeColumns(TypedDict):
-    """What settling writes of a charge; `key` is its id."""
+    """The columns of a charge that settling writes; `key` is its id."""
 
     key: UUID
     status: ChargeStatus
@@ -241,9 +241,10 @@ def write_outcomes(
 ) -> None:
     """Write the outcomes of charges, by their ids.
 
-    Close the invoices that are `paid`, remember the `first` payment of subscriptions, and record
-    of the `plain` charges, which are nearly all, that they succeeded and paid their invoices.
-    Count in a `shard` how many live answers came, unless they are counted apart.
+    Close the invoices in `paid`, record the first payment of the subscriptions in `first`, and
+    record the events of the charges in `plain`, which succeeded and paid their invoices. Nearly all
+    charges are plain. Add the number of live answers to a `shard`, unless they are counted
+    separately.
     """
     if rows:
         parameters = {

@@ -57,7 +57,7 @@ class Subscription(NamedTuple):
 
     @property
     def standing(self) -> "Standing":
-        """Where it stands now."""
+        """Its status and the columns that are written with it."""
         return Standing(
             self.id, self.status, self.next_period_index, self.next_due_at, self.period_amount,
             self.trial_left_seconds, self.ended_at,
@@ -111,7 +111,7 @@ class NewSubscription(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a subscription stands: its status, and what may only be written together with it."""
+    """A subscription's status, and the columns that are written only together with it."""
 
     key: UUID
     status: SubscriptionStatus
@@ -123,7 +123,7 @@ class Standing(NamedTuple):
 
 
 class Changes(Changed, total=False):
-    """The columns of a subscription that change by themselves; its status does not."""
+    """The columns of a subscription that may be written without its status."""
 
     next_due_at: datetime
     period_amount: int
@@ -133,7 +133,7 @@ class Changes(Changed, total=False):
 
 
 class End(NamedTuple):
-    """When a subscription ended, if it did, and the time zone of its days."""
+    """When a subscription ended, if it did, and its plan's time zone."""
 
     ended_at: datetime | None
     timezone: str

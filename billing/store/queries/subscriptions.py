@@ -132,9 +132,9 @@ _MOVED = text("""
 
 
 def move(connection: Connection, rows: Sequence[Standing]) -> None:
-    """Write where subscriptions stand from now on; nothing else writes a status after the first.
+    """Write the status of subscriptions, with its columns; nothing else writes a later status.
 
-    The caller holds their locks, and has asked `billing.domain.subscription` for each status.
+    The caller holds their locks, and `billing.domain.subscription` decided each status.
     """
     if rows:
         parameters = {
@@ -149,7 +149,7 @@ MAY_OPEN = f"""
     AND (s.cancel_at IS NULL OR s.next_due_at < s.cancel_at)
     AND (s.pause_at IS NULL OR s.next_due_at < s.pause_at)
 """
-"""A period that begins at or after the end of the subscription, or its pause, does not open."""
+"""A period that begins at or after the subscription's planned end or pause does not open."""
 _TO_OPEN = f"s.next_due_at <= :now AND {MAY_OPEN}"
 
 
@@ -158,7 +158,7 @@ def due_to_open(
 ) -> list[tuple[datetime, UUID]]:
     """List due instants and ids of subscriptions whose next period may open, oldest first.
 
-    Those behind one of them, in that order.
+    Only those after `behind`, in that order.
     """
     statement = text(
         f"SELECT s.next_due_at, s.id FROM subscriptions s WHERE {_TO_OPEN}"  # noqa: S608 - a constant of ours
@@ -180,8 +180,8 @@ def lock_due_to_open(
 ) -> list[DueSubscription]:
     """Lock those that are still due and unlocked; read them with plan and coupon.
 
-    IS TRUE keeps the planner from looking in the index of due dates for those ids. No lines for one
-    invoice are None: an empty list costs as much as all else of a row.
+    IS TRUE prevents a scan of the index of due dates for these ids. Extra lines are None when there
+    are none: an empty list costs as much time as the rest of the row.
     """
     statement = text(f"""
         SELECT {columns(DueSubscription, "s", **_DUE)}
@@ -218,15 +218,14 @@ MAY_END = f"""
              AND i.blocked_on IS NULL AND i.reason IS NULL
              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id) OFFSET 0)
 """  # noqa: S608 - constants of ours
-"""An end that was set for a date waits until what began before it is opened, was tried once, and
-is not unknown any more: neither an outage nor stopped charging turns owed periods into free ones.
-A pause and a return
-that were planned for an earlier date go first. OFFSET 0 has each
-one's own invoices and charges looked up; joined instead, every end read all open invoices."""
+"""A planned end waits until the periods that began before it are opened, attempted once and not
+unknown any more: neither an outage nor stopped charging makes owed periods free. A pause and a
+resume with an earlier date come first. OFFSET 0 makes PostgreSQL look up invoices and charges for
+each subscription; a join read all open invoices for every end."""
 
 
 def may_end(connection: Connection, subscription_id: UUID) -> bool:
-    """Whether nothing has to happen before one subscription's planned end."""
+    """Whether nothing else must happen before one subscription's planned end."""
     statement = text(
         f"SELECT EXISTS (SELECT 1 FROM subscriptions s WHERE s.id = :id AND {MAY_END})"  # noqa: S608 - a constant of ours
     )
@@ -234,7 +233,7 @@ def may_end(connection: Connection, subscription_id: UUID) -> bool:
 
 
 def due_to_cancel(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Find subscriptions whose end has come, and that may end."""
+    """Find subscriptions whose planned end is due, and that may end."""
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.cancel_at <= :now AND {MAY_END}"  # noqa: S608 - a constant of ours
         " ORDER BY s.cancel_at LIMIT :limit"
@@ -247,17 +246,17 @@ MAY_PAUSE = """
     AND NOT (s.next_due_at IS NOT NULL AND s.next_due_at < s.pause_at)
     AND (s.cancel_at IS NULL OR s.pause_at < s.cancel_at)
 """
-"""A pause begins once every period before it is opened; an end that comes no later goes first."""
+"""A pause begins once every period before it is opened; an end that is not later comes first."""
 
 MAY_RESUME = """
     s.resume_at IS NOT NULL AND s.status = 'paused' AND s.held_at IS NULL
     AND (s.cancel_at IS NULL OR s.resume_at < s.cancel_at)
 """
-"""A subscription goes on unless it ends first."""
+"""A subscription resumes unless it ends first."""
 
 
 def due_to_pause(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Find subscriptions whose pause begins."""
+    """Find subscriptions whose pause is due."""
     statement = text(
         f"SELECT s.id FROM subscriptions s WHERE s.pause_at <= :now AND {MAY_PAUSE}"  # noqa: S608 - a constant of ours
         " ORDER BY s.pause_at LIMIT :limit"
@@ -287,7 +286,7 @@ def live_to_plan(
 ) -> list[LiveSubscription]:
     """Read a customer's live subscriptions that have, or will change to, a plan.
 
-    With the customer's lock the answer stays true: a new one is made under it.
+    The result stays true while the customer is locked: a new subscription needs that lock.
     """
     statement = text(
         "SELECT id, status FROM subscriptions WHERE customer_id = :customer AND ended_at IS NULL"

@@ -1,7 +1,7 @@
-"""Statements about twins: subscriptions of one customer to one plan, and what each charged.
+"""Statements about twins: subscriptions of one customer to one plan, and what each was charged.
 
-An invoice is for the plan that its subscription had when it was opened, not for the one
-that it has now: the money moved for the former. The events say which plan it was.
+An invoice belongs to the plan that its subscription had when it was opened, not to the plan that it
+has now. The events record which plan it was.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from billing.store.statements import text
 class Twins(NamedTuple):
     """Two or more subscriptions of a customer to one plan.
 
-    `periods` were paid by charges while another of them had paid for the same time, and for
-    `periods_kept` of them nothing, or not all, of either payment went back. `amount_taken` is of
-    the later charges; what went back may be of either one.
+    `periods` were paid by charges although another of them had paid for the same time. For
+    `periods_kept` of them neither payment was refunded in full. `amount_taken` counts the later
+    charges; a refund may belong to either charge.
     """
 
     plan: str
@@ -106,9 +106,9 @@ _TWINS = text("""
     HAVING count(*) FILTER (WHERE s.live) > 1 OR t.periods IS NOT NULL
     ORDER BY 1
 """)
-"""`served` has a row for each plan that a paid period had: the one that it was opened for, and
-those that it was changed to within it. Of two that overlap, the one that came later by the
-events is the one too many. What ended or left the plan before that counts until then.
+"""`served` has a row for each plan of a paid period: the plan that it was opened for, and the plans
+that it was changed to within it. Of two that overlap, the one whose event came later is the
+additional one. A subscription that ended or changed its plan counts until then.
 """
 
 

@@ -134,7 +134,7 @@ def lease_due(
 def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
     """Request that the customer's wallet is unlinked once nothing needs it.
 
-    That is the active one, or else the last that expired; what came before was replaced by it.
+    That is the active wallet, or the last one that expired; it replaced earlier ones.
     """
     statement = text(
         "UPDATE wallets SET unbind_wanted_at = :now, next_attempt_at = :now, tries = 0,"

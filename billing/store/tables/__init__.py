@@ -1,8 +1,8 @@
-"""The rows, and the rules that hold whatever the code does.
+"""The tables, and the constraints that hold regardless of the code.
 
-Each table is an SQLModel class; statements use the Core tables named in capitals here. Enums are
-text with a CHECK, money is BIGINT, instants are timestamptz. No relationships: joins are written
-where they run.
+Each table is an SQLModel class; statements use the Core tables that are named in capitals here.
+Enums are text with a CHECK, money is BIGINT, instants are timestamptz. There are no relationships:
+joins are written in the statements.
 """
 
 from sqlmodel import SQLModel

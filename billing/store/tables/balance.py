@@ -1,4 +1,4 @@
-"""What lessens an invoice: coupons, and the credits that make up a customer's balance."""
+"""Tables of reductions: coupons, and the credits that make up a customer's credit balance."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ from billing.store.columns import amount, count, field, instant
 
 
 class Coupon(SQLModel, table=True):
-    """Percent or rupiah off, for some cycles or for ever; never changed, only archived."""
+    """Percent or rupiah off, for some periods or without a limit; never changed, only archived."""
 
     __tablename__ = "coupons"
     __table_args__ = (
@@ -46,10 +46,10 @@ class Coupon(SQLModel, table=True):
 
 
 class Credit(SQLModel, table=True):
-    """Rupiah that are the customer's: used by the next invoices, oldest first.
+    """Rupiah that belong to the customer: used by the next invoices, oldest first.
 
-    `from_charge` of its `amount` was taken by the charge `charge_id`, which paid `invoice_id`: so
-    much can be paid out at most. A gift has no charge, and is never paid out.
+    `from_charge` of its `amount` came from the charge `charge_id`, which paid `invoice_id`: this
+    part can be paid out. Credit without a charge is never paid out.
     """
 
     __tablename__ = "credits"
@@ -79,7 +79,7 @@ class Credit(SQLModel, table=True):
 
 
 class CreditUse(SQLModel, table=True):
-    """What an invoice took of a credit, and how much of that went back to the credit."""
+    """What an invoice used of a credit, and how much of it was returned to the credit."""
 
     __tablename__ = "credit_uses"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Subscriptions, and the money they bring: invoices, charges, refunds, and the events of all."""
+"""Tables of billing: subscriptions, invoices, charges, refunds, and events."""
 
 from datetime import datetime
 from typing import Any
@@ -138,10 +138,10 @@ class Subscription(SQLModel, table=True):
 
 
 class Invoice(SQLModel, table=True):
-    """What is owed for one period, or for one change within it (`change_index` above nought).
+    """The amount owed for one period, or for one change within it (`change_index` above zero).
 
-    `credited` of its `amount` was covered by the customer's balance; the rest is charged.
-    `customer_id` is a copy of its subscription's.
+    `credited` of its `amount` was covered by credit; the rest is charged. `customer_id` is a copy
+    of its subscription's.
     """
 
     __tablename__ = "invoices"
@@ -213,12 +213,12 @@ class Invoice(SQLModel, table=True):
 
 
 class Charge(SQLModel, table=True):
-    """One try to collect an invoice. `id` is its Request-Id; `body_sealed` is ciphertext.
+    """One attempt to collect an invoice. `id` is its Request-Id; `body_sealed` is encrypted.
 
-    An unresolved one with a `fault` was declined once and is asked about before that counts.
-    `never_received` is our own marker: the gateway never had it. `unsent_by_answer` is another: an
-    answer said once that it was not sent, which is no certainty. `resolved_at` is a person's word,
-    and `contradicted_at` when the gateway denied money that was booked by it.
+    An unresolved charge with a `fault` was declined once, and a status query must confirm that.
+    `never_received` is set by the engine: the gateway never received it. `unsent_by_answer` is set
+    when an answer once said that it was not sent, which is no proof. `resolved_at` is set when an
+    operator sets the outcome, and `contradicted_at` when the gateway later denies that payment.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
 
@@ -227,15 +227,15 @@ class Charge(SQLModel, table=True):
         UniqueConstraint("invoice_id", "ordinal", name="charges_one_an_ordinal"),
         UniqueConstraint("gateway_number", name="charges_gateway_number_unique"),
         amount("amount"),
-        # Conservation of money: every rupiah that was taken is kept, refunded (or on its way) or
-        # credited.  Only `services.returns` moves rupiah between these columns.
+        # Conservation of money: every charged rupiah is kept, refunded (or on its way) or credited.
+        # Only `services.returns` moves rupiah between these columns.
         CheckConstraint(
             "CASE WHEN status = 'succeeded' THEN kept >= 0 AND refunded >= 0 AND credited >= 0"
             " AND amount = kept + refunded + credited"
             " ELSE kept = 0 AND refunded = 0 AND credited = 0 END",
             name="conserved",
         ),
-        # Not in one expression: to count in it takes ten times as long, twice for each charge.
+        # Not one expression: counting in it takes ten times as long, twice for each charge.
         CheckConstraint(
             "length(gateway_number) BETWEEN 3 AND 32 AND gateway_number !~ '[^A-Za-z0-9_-]'",
             name="gateway_number",
@@ -247,8 +247,8 @@ class Charge(SQLModel, table=True):
         CheckConstraint("waiting IS NULL OR " + listed("waiting", Waiting), name="waiting"),
         CheckConstraint(listed("trigger", Trigger), name="trigger"),
         held(),
-        # The two that promise 1 rests on.  A subscription's invoices are charged one at a time,
-        # so the first is one for each subscription, which is stricter than one an invoice.
+        # These two prevent double charges. A subscription's invoices are charged one at a time, so
+        # the first index allows one for each subscription, which is stricter than one an invoice.
         Index(
             "charges_one_unresolved",
             "subscription_id",
@@ -305,10 +305,10 @@ class Charge(SQLModel, table=True):
 
 
 class Refund(SQLModel, table=True):
-    """Money given back from one succeeded charge. `id` is its Request-Id.
+    """Money returned from one succeeded charge. `id` is its Request-Id.
 
-    It was taken from what was kept of the charge, or from the part that is `credit_id`.
-    `replaces` is a refund that was declined although its money must go back.
+    The money comes from the kept part of the charge, or from the part that became `credit_id`.
+    `replaces` is a declined refund whose money must be returned.
     """
 
     __tablename__ = "refunds"
@@ -369,12 +369,12 @@ class Refund(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """A fact that was recorded: what, when, who, why."""
+    """A recorded fact: kind, time, actor, reason, data."""
 
     __tablename__ = "events"
     __table_args__ = (
         Index("events_subscription", "subscription_id", "id"),
-        # The four of a plain renewal, which are nearly all, are only looked up by subscription.
+        # The four events of a plain renewal, nearly all events, are only looked up by subscription.
         Index(
             "events_kind",
             "kind",

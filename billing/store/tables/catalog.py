@@ -1,4 +1,4 @@
-"""What is offered, to whom, and from which wallet it is paid."""
+"""Tables of the catalog: plans, customers and their wallets."""
 
 from datetime import datetime
 from uuid import UUID
@@ -81,9 +81,9 @@ class Customer(SQLModel, table=True):
 
 
 class Wallet(SQLModel, table=True):
-    """A customer's linked OVO account. Token and phone are ciphertext.
+    """A customer's linked OVO account. Token and phone are encrypted.
 
-    `token_hash` finds a token again without opening any; it outlives the token.
+    `token_hash` finds a token again without decrypting any; it is kept when the token is deleted.
     """
 
     __tablename__ = "wallets"

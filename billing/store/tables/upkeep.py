@@ -1,4 +1,4 @@
-"""The engine's own rows: idempotency keys, imports, its state, spending, answers, heartbeats."""
+"""Tables of the engine: idempotency keys, imports, its state, spending, answers, heartbeats."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from billing.store.columns import count, field, instant
 
 
 class Command(SQLModel, table=True):
-    """What an idempotency key was used for, and what came of it."""
+    """What an idempotency key was used for, and the result."""
 
     __tablename__ = "commands"
 
@@ -52,9 +52,9 @@ class Engine(SQLModel, table=True):
 
 
 class Import(SQLModel, table=True):
-    """What a row of an import said when its subscription was added, by the row's reference.
+    """The content of an import's row when its subscription was added, by the row's reference.
 
-    Beside the subscription and not on it: every period that opens writes that row anew.
+    Not a column of the subscription: the opening of every period writes that row again.
     """
 
     __tablename__ = "imports"
@@ -67,7 +67,7 @@ class Import(SQLModel, table=True):
 class Heartbeat(SQLModel, table=True):
     """When a tick last began, and how it ended, in real time.
 
-    `error` is of the last failure, and empty while the last run is a success.
+    `error` is from the last failure, and empty if the last run succeeded.
     """
 
     __tablename__ = "heartbeats"
@@ -80,7 +80,7 @@ class Heartbeat(SQLModel, table=True):
 
 
 class Hour(SQLModel, table=True):
-    """What the charges of one hour come to; in shards, so that no claim waits for another."""
+    """The total of one hour's charges in rupiah; in shards, so that no claim waits for another."""
 
     __tablename__ = "hours"
 
@@ -90,9 +90,9 @@ class Hour(SQLModel, table=True):
 
 
 class Answers(SQLModel, table=True):
-    """How many live answers came in a minute of real time, and how many were suspicious.
+    """The number of live answers in a minute of real time, and how many were suspicious.
 
-    A ring of sixty slots, each with shards: a slot's minute is the last one that used it.
+    A ring of sixty slots, each with shards: a slot holds the last minute that used it.
     """
 
     __tablename__ = "answers"

@@ -1,10 +1,10 @@
-"""conservation of money: what was taken is kept, refunded or credited
+"""conservation of money: what was charged is kept, refunded or credited
 
-The three columns are filled from refunds and credits that are there. A charge of which more was
-given back than it took is clamped, so that the CHECK holds; its figures are printed and recorded
-in an event `charge.breach_found`, which the audit lists until a person acknowledges it. A payout
-that was declined goes back to its credit. What an invoice had returned of credits it used becomes
-these credits again: a gift stays a gift.
+The three columns are filled from existing refunds and credits. If more was returned of a charge
+than its amount, the parts are limited so that the CHECK holds; the figures are printed and recorded
+in an event `charge.breach_found`, which the audit lists until an operator acknowledges it. A
+declined payout is added to its credit again. Where an invoice's return created new credits for
+credits that it had used, these are merged into the credits that were used.
 """
 
 import json
@@ -98,7 +98,7 @@ def _name_purposes() -> None:
     _run("UPDATE refunds r SET purpose = 'cancel' FROM charges c WHERE c.id = r.charge_id AND NOT c.surplus"
          " AND EXISTS (SELECT 1 FROM events e WHERE e.kind = 'subscription.canceled'"
          ' AND e.subscription_id = c.subscription_id AND e.at = r.created_at)')
-    # So were a payout and its refund, whose event is the last one before it.
+    # So were a payout and its refund; the payout's event is the last one before the refund's.
     _run("""
         UPDATE refunds r SET purpose = 'payout', source = 'credited', credit_id = paid.credit
         FROM (SELECT (e.data->>'credit')::bigint AS credit, asked.refund FROM events e
@@ -110,7 +110,7 @@ def _name_purposes() -> None:
 
 
 def _fill() -> None:
-    """Fill what is plain at once, and charges with refunds or credits one by one."""
+    """Fill the simple rows in one statement, and charges with refunds or credits one by one."""
     _run("UPDATE charges SET kept = amount WHERE status = 'succeeded'")
     _run("UPDATE credit_uses SET returned = 0")
     refunds: dict[UUID, list[Row]] = defaultdict(list)
@@ -130,7 +130,7 @@ def _fill() -> None:
         breaches += found is not None
         if found is not None and breaches <= LINES_MAX:
             _say(found)
-    for invoice_id, given in credits.items():  # covered by credits alone: no money was taken
+    for invoice_id, given in credits.items():  # covered by credits alone: nothing was charged
         _return_to_gifts(invoice_id, given, sum(credit['amount'] - credit['paid_out'] for credit in given))
     if breaches > LINES_MAX:
         _say(f'… and {breaches - LINES_MAX} more charges of which more was given back than taken')
@@ -139,7 +139,7 @@ def _fill() -> None:
 
 
 def _fill_charge(charge: Row, refunds: Sequence[Row], credits: Credits) -> str | None:
-    """Fill one charge and its credits; a line for people if more was given back than it took."""
+    """Fill one charge and its credits; return a line to print if more was returned than charged."""
     refunded = sum(row['amount'] for row in refunds if row['status'] != 'declined')
     counted = min(refunded, charge['amount'])
     pool = charge['amount'] - counted
@@ -159,7 +159,7 @@ def _fill_charge(charge: Row, refunds: Sequence[Row], credits: Credits) -> str |
          refunded=counted, credited=credited, id=charge['id'])
     if given > credited:
         _return_to_gifts(charge['invoice_id'], credits, given - credited)
-    # Whatever came of the customer's balance may be given back on top of the charge.
+    # What credit covered may be returned in addition to the charge.
     allowed = charge['amount'] if charge['surplus'] else charge['invoice_amount']
     if refunded > charge['amount'] or refunded + given > allowed:
         return _breach(charge, refunded, given)
@@ -169,7 +169,7 @@ def _fill_charge(charge: Row, refunds: Sequence[Row], credits: Credits) -> str |
 
 
 def _restore(charge: Row, refund: Row, credits: Credits, room: int) -> int:
-    """Put a payout that was declined back on its credit, as far as nobody gave it back otherwise."""
+    """Return a declined payout to its credit, except what was returned by other means."""
     [credit] = [each for each in credits if each['id'] == refund['credit_id']]
     back: int = max(min(refund['amount'], room, credit['paid_out']), 0)
     if back:
@@ -197,9 +197,9 @@ def _tell(kind: str, charge: Row, **data: Any) -> None:
 
 
 def _return_to_gifts(invoice_id: UUID, credits: Credits, amount: int) -> None:
-    """Turn credits that came from the balance an invoice used into the credits that it used.
+    """Merge credits that a return of used credit created into the credits that were used.
 
-    What cannot be (more was given than the balance covered) stays a credit without a charge.
+    A remainder (more was returned than credit had covered) stays a credit without a charge.
     """
     uses = [dict(row) for row in _run('SELECT * FROM credit_uses WHERE invoice_id = :id ORDER BY credit_id DESC', id=invoice_id).mappings()]
     for credit in reversed(credits):
@@ -214,7 +214,7 @@ def _return_to_gifts(invoice_id: UUID, credits: Credits, amount: int) -> None:
 
 
 def _shift(credit: dict[str, Any], target: int, amount: int) -> None:
-    """Let `amount` of a credit, left or used, be of another credit."""
+    """Move `amount` of a credit, unused or used, to another credit."""
     left = min(amount, credit['remaining'])
     credit['amount'] -= amount
     credit['remaining'] -= left
@@ -239,7 +239,7 @@ def _shift(credit: dict[str, Any], target: int, amount: int) -> None:
 
 
 def _find_unreturned() -> None:
-    """A declined refund whose money must go back, and is kept, waits for a person from now on."""
+    """Mark a declined refund whose money must be returned, and is kept, as unreturned."""
     found = _run("""
         UPDATE refunds r SET status = 'unreturned' FROM (
             SELECT DISTINCT ON (r.charge_id) r.id, r.amount, r.customer_id FROM refunds r JOIN charges c ON c.id = r.charge_id
@@ -266,7 +266,7 @@ def downgrade() -> None:
     _run("UPDATE refunds SET next_attempt_at = NULL WHERE status IN ('succeeded', 'declined')")
     op.drop_constraint(op.f('refunds_status_check'), 'refunds', type_='check')
     op.create_check_constraint(op.f('refunds_status_check'), 'refunds', BEFORE)
-    # What was returned to a credit was a credit of its own before.
+    # What was returned to a credit was a separate credit before.
     _run("""
         WITH returned AS (SELECT u.credit_id, u.invoice_id, u.returned, c.customer_id, c.created_at
                 FROM credit_uses u JOIN credits c ON c.id = u.credit_id JOIN invoices i ON i.id = u.invoice_id

@@ -1,7 +1,7 @@
-"""intents: the period each was made for, the days left of a paused trial, and none after the end
+"""intents: the period of each, the days left of a paused trial, and none after the end
 
-Planned cancellations, pauses and changes of before keep their date and have no period: they are
-treated like those for a date.
+Existing planned cancellations, pauses and changes keep their date and get no period: they are
+treated like intents for a date.
 """
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def upgrade() -> None:
     for column in ('cancel_period', 'pause_period', 'change_period'):
         op.add_column('subscriptions', sa.Column(column, sa.Integer(), nullable=True))
     op.add_column('subscriptions', sa.Column('trial_left_seconds', sa.BigInteger(), nullable=True))
-    # What an ended subscription still had planned will never happen. Its events say what was.
+    # Plans of an ended subscription will never take effect. Its events still show them.
     op.execute(
         "UPDATE subscriptions SET cancel_at = NULL, pause_at = NULL, resume_at = NULL,"
         " change_at = NULL, next_plan_code = NULL, next_quantity = NULL, next_amount = NULL,"

@@ -1,4 +1,4 @@
-"""trust: a marker of our own, a person's word, and the breaker's counts"""
+"""trust: a marker of our own, an operator's decision, and the breaker's counts"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,8 +8,8 @@ down_revision = '0006'
 branch_labels = None
 depends_on = None
 
-# What a charge's code alone said before. A gateway may say it too, but its live answer is no
-# answer to a question.
+# The charge's code alone marked it before. A gateway may use the same code in a live answer, which
+# does not answer a status query.
 MARKED = """
 UPDATE charges c SET never_received = true
 WHERE c.status = 'declined' AND c.code = 'not_found' AND EXISTS (

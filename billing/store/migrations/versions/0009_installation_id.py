@@ -11,15 +11,15 @@ depends_on = None
 
 LIVE = "status IN ('pending', 'active', 'unbinding')"
 
-# A database in use takes its id from its first event instead of chance: a backup from before this
-# migration, restored and migrated again, is still the same installation.
+# A database in use derives its id from its first event, not at random: a backup from before this
+# migration, restored and migrated again, then is the same installation.
 OF_FIRST_EVENT = """
 UPDATE engine SET installation_id = CAST(md5(concat_ws('/', 'installation', extract(epoch FROM e.at),
     e.kind, e.actor, e.reason, e.customer_id, e.subscription_id, e.data)) AS uuid)
 FROM (SELECT * FROM events ORDER BY id LIMIT 1) AS e
 """
 
-# What is still known of earlier imports, and does not move after them.
+# What is recorded of earlier imports and does not change after them.
 EARLIER = """
 INSERT INTO imports (reference, subscription_id, content)
 SELECT e.data->>'reference', s.id, jsonb_strip_nulls(jsonb_build_object(

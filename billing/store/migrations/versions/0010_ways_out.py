@@ -1,4 +1,4 @@
-"""ways out: a given-up invoice that is tried again, a start inside a spring gap"""
+"""ways out: an uncollectible invoice that is attempted again, a start inside a spring gap"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""doubtful charges: what only an answer called unsent is asked about once its invoice is closed"""
+"""doubtful charges: if only an answer called it unsent, query it once its invoice is closed"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = '0010'
 branch_labels = None
 depends_on = None
 
-# The reasons of the client's own, for requests of which nothing was handed over.
+# Our client's own reasons, for requests of which nothing was sent.
 ANSWERED = """
 UPDATE charges SET unsent_by_answer = true
 WHERE status = 'unsent' AND message NOT IN

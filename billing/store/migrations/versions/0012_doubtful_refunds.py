@@ -8,7 +8,7 @@ down_revision = '0011'
 branch_labels = None
 depends_on = None
 
-# Whether a sending of before was answered or never handed over is not on record: it is doubtful.
+# Earlier rows do not record whether a sending was answered or never sent: they are doubtful.
 ANSWERED = """
 UPDATE refunds SET unsent_by_answer = true
 WHERE turned_away > 0 AND status IN ('requested', 'in_flight', 'unknown')
