@@ -12,6 +12,7 @@ from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
+    from billing.services.subscriptions.changing import Changed
 
 app = options.noun("Subscriptions of customers to plans.", ways_out.SUBSCRIPTION)
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
@@ -319,7 +320,7 @@ def change(
     )
 
 
-def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
+def _say_changed(found: dict[str, Any], done: "Changed") -> None:
     if not done["changed"]:
         output.say(f"subscription {found['id']} is unchanged; the planned change is withdrawn")
     elif "net" not in done:

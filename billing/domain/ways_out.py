@@ -143,6 +143,22 @@ def of(table: Mapping[State, Ways], status: str, **names: object) -> list[Way]:
     return [named for way in ways if (named := way.named(names)) is not None]
 
 
+def every(state: StrEnum) -> Ways:
+    """Return all commands for a state of any machine, whatever they need."""
+    match state:
+        case SubscriptionStatus():
+            return SUBSCRIPTION.get(state, ())
+        case InvoiceStatus():
+            return INVOICE.get(state, ())
+        case ChargeStatus():
+            return CHARGE.get(state, ())
+        case RefundStatus():
+            return REFUND.get(state, ())
+        case WalletStatus():
+            return WALLET.get(state, ())
+    return ()
+
+
 def told(table: Mapping[State, Ways]) -> str:
     """Describe a whole table in words, for the end of a help text."""
     lines = (

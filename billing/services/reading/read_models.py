@@ -297,10 +297,10 @@ def retries_at(invoice: Mapping[Any, Any], past: charging.ChargeHistory | None) 
     if invoice["reopened_at"] is not None:
         return [upcoming.astimezone(zone(invoice["timezone"]))]  # one attempt, and no ladder
     place, aside = zone(invoice["timezone"]), invoice["planned_at"]
-    policy, history = dunning.policy(invoice), charge_facts.history(past, invoice["steps_short"])
-    by_hand = None
-    if aside is not None and aside > upcoming:
-        by_hand, upcoming = upcoming, aside
+    terms = dunning.RetryTerms(*(invoice[name] for name in dunning.RetryTerms._fields))
+    policy, history = dunning.policy_of(terms), charge_facts.history(past, invoice["steps_short"])
+    is_aside = aside is not None and aside > upcoming
+    by_hand, upcoming = (upcoming, aside) if is_aside else (None, upcoming)
     first, deadline = invoice["first_failed_at"], invoice["step_deadline_at"]
     dates = dunning.upcoming(policy, history, first, upcoming, place, by_hand, deadline)
     return [date.astimezone(place) for date in dates]

@@ -1,17 +1,15 @@
 """Statements about idempotency keys: a repeated command acts once."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.payloads import Json
 from billing.store.tables import COMMANDS
 
 
-def begin(
-    connection: Connection, key: str, task: str, arguments: dict[str, Any], at: datetime
-) -> bool:
+def begin(connection: Connection, key: str, task: str, arguments: Json, at: datetime) -> bool:
     """Insert a key; False when it exists. Waits for a concurrent insert of the same key."""
     statement = (
         insert(COMMANDS)
@@ -21,7 +19,7 @@ def begin(
     return connection.execute(statement.returning(COMMANDS.c.key)).first() is not None
 
 
-def finish(connection: Connection, key: str, result: dict[str, Any]) -> None:
+def finish(connection: Connection, key: str, result: Json) -> None:
     """Store the command's result."""
     connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
 
