@@ -204,7 +204,8 @@ def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
     for column in SHOWN:
         table.add_column(column, justify="left" if column == "month" else "right")
     for row in live_view.by_month(context):
-        table.add_row(*(f"{row[key]:,}" if key != "month" else row[key] for key in SHOWN.values()))
+        values = [getattr(row, field) for field in SHOWN.values()]
+        table.add_row(*(f"{each:,}" if isinstance(each, int) else each for each in values))
     console.print(table)
     result = compare(context, pretend.ledger())
     findings = auditing.audit(context)

@@ -105,9 +105,9 @@ def once(
             commands.finish(connection, request.key, result)
             return result
         earlier = commands.earlier(connection, request.key)
-        if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):
+        if (earlier.task, earlier.arguments) != (request.task, request.arguments):
             raise InvalidValue(
-                f"idempotency key {request.key} was used for {earlier['task']} with other"
+                f"idempotency key {request.key} was used for {earlier.task} with other"
                 " arguments; use a new key"
             )
-        return dict(earlier["result"] or {})
+        return dict(earlier.result or {})

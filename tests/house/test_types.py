@@ -14,16 +14,18 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "forecast", "periods",
-            "refund", "refund_settlement", "settlement", "terms",
+            "backdating", "conservation", "decisions", "declines", "doubts", "forecast", "imports",
+            "periods", "refund", "refund_settlement", "settlement", "terms",
         )
     ),
     *(
         f"billing/store/queries/{name}.py"
         for name in (
-            "balances", "breaker", "claims", "conservation", "coupons", "forecast",
-            "invoice_rows", "invoices", "refunds", "settlements", "subscription_rows",
-            "subscriptions",
+            "attention", "audit", "balances", "breaker", "charges", "claims", "commands",
+            "conservation", "coupons", "engine", "events", "exporting", "forecast", "holding",
+            "importing", "invoice_rows", "invoices", "listing", "listing_rows", "overview",
+            "prospects", "refunds", "sealed", "settlements", "subscription_rows",
+            "subscriptions", "twins",
         )
     ),
     *(
@@ -41,11 +43,29 @@ TYPED = {
             "unserved_days",
         )
     ),
-    "billing/services/reading/forecasting.py",
+    *(
+        f"billing/services/reading/{name}.py"
+        for name in (
+            "attention", "auditing", "double_charges", "exporting", "forecasting", "live_view",
+            "next_steps", "pages", "read_models",
+        )
+    ),
     *(
         f"billing/services/subscriptions/{name}.py"
         for name in ("intents", "pausing", "proration", "starting")
     ),
+    *(
+        f"billing/cli/{name}.py"
+        for name in (
+            "attention", "charge", "clock", "coupon", "customer", "doctor", "event", "forecast",
+            "import_export", "invoice", "output", "plan", "simulate", "timeline", "usage",
+            "wallet",
+        )
+    ),
+    *(f"billing/local/{name}.py" for name in ("compare", "signals", "up", "view")),
+    *(f"billing/simulation/{name}.py" for name in ("comparing", "playing", "wallets")),
+    "billing/bootstrap.py",
+    "billing/logs.py",
 }  # fmt: skip
 """Modules in which no row has names of strings any more."""
 RIGHT = """
