@@ -23,18 +23,18 @@ Row: TypeAlias = "NamedTuple | Mapping[str, object]"
 
 def document(row: Row) -> dict[str, object]:
     """The names and values of a row that are shown; rows inside it are documents, too."""
-    if isinstance(row, Mapping):
-        return {name: ready(value) for name, value in row.items()}
-    return _shown(type(row), row._asdict())
+    if isinstance(row, tuple):
+        return _shown(type(row), row._asdict())
+    return {name: ready(value) for name, value in row.items()}
 
 
 def ready(value: object) -> object:
     """A value with documents in place of the rows that are inside it."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return _shown(type(value), value._asdict())
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return document(value)
-    return [ready(item) for item in value] if isinstance(value, list | tuple) else value
+    return [ready(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _shown(kind: type, values: Mapping[str, object]) -> dict[str, object]:

@@ -76,7 +76,9 @@ from sqlalchemy import Connection
 
 from billing.domain.periods import turns
 from billing.domain.refund_settlement import Facts
+from billing.services.reading import read_models
 from billing.store.queries import refunds, subscriptions
+from billing.store.session import Database
 
 
 def amount(connection: Connection, refund_id: UUID) -> int:
@@ -96,6 +98,10 @@ def turn(connection: Connection, subscription_id: UUID, now: datetime) -> bool:
 
 def send(connection: Connection, refund_id: UUID, now: datetime) -> None:
     refunds.change(connection, refund_id, tries=1, sent_at=now)
+
+
+def shown(database: Database, invoice_id: UUID) -> list[str]:
+    return [charge.row.status for charge in read_models.invoice(database, invoice_id).charges]
 """
 
 
@@ -120,6 +126,7 @@ def errors(code: str, place: Path) -> list[str]:
         ("row.tries", "row.sent_at", 'has incompatible type "datetime | None"'),
         ("reason=None", "status=None", 'Unexpected keyword argument "status" for "change"'),
         ("next_due_at=now", "next_due_on=now", 'Unexpected keyword argument "next_due_on"'),
+        ("charge.row.status", "charge.row.state", '"Charge" has no attribute "state"'),
     ],
     ids=[
         "a wrong column",
@@ -128,6 +135,7 @@ def errors(code: str, place: Path) -> list[str]:
         "a column of other type",
         "a status written by the way",
         "a wrong column replaced",
+        "a wrong name on a page",
     ],
 )
 def test_mypy_finds_a_mistake_about_a_row(
