@@ -1,7 +1,7 @@
-"""Documents: rows, and what belongs to them, as names and values that are ready for JSON.
+"""Documents: rows, and the rows inside them, as dicts that are ready for JSON.
 
-A row says itself, beside a field, whether that is shown. Instants, ids and amounts stay values. It
-knows no row and writes no JSON.
+The type of a field says whether it is shown. Instants and ids stay values: this module does not
+write JSON, and does not know any row.
 """
 
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _HIDDEN, _INLINE = "hidden", "inline"
 Hidden = Annotated[T, _HIDDEN]
-"""A field from which others are computed; it is not shown."""
+"""A field that is not shown; others are computed from it."""
 Inline = Annotated[T, _INLINE]
-"""A row whose fields are shown in its place, as if they were its holder's."""
+"""A row whose fields are shown in its place, like fields of the outer row."""
 Row: TypeAlias = "NamedTuple | Mapping[str, object]"
-"""What has names and values: a row, or a document already."""
+"""A row, or a document."""
 
 
 def document(row: Row) -> dict[str, object]:
-    """The names and values of a row that are shown; rows inside it are documents, too."""
+    """Return the shown fields of a row by name; rows inside it become documents too."""
     if isinstance(row, tuple):
         return _shown(type(row), row._asdict())
     return {name: ready(value) for name, value in row.items()}
 
 
 def ready(value: object) -> object:
-    """A value with documents in place of the rows that are inside it."""
+    """Replace every row inside a value by its document."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return _shown(type(value), value._asdict())
     if isinstance(value, dict):

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 Json = dict[str, Any]
-"""A JSON object of the sandbox's; what is in it is known to whoever asked for it."""
+"""A JSON object in the sandbox's answer; its keys depend on the call."""
 
 
 class Pretend:

@@ -1,6 +1,6 @@
-"""Pages: what the read models return: rows, and what belongs to each of them.
+"""Pages: the results of the read models: rows, each with its details.
 
-An instant is in the plan's timezone. It reads nothing and decides nothing.
+An instant is in the plan's timezone. This module does not read or decide anything.
 """
 
 from datetime import datetime

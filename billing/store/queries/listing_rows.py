@@ -1,6 +1,6 @@
-"""The rows that `listing` reads, with the names that users see.
+"""The rows that `listing` reads; the names of their fields are those that users see.
 
-Each row of a plan's has the plan's `timezone`; fields that are not shown say so.
+Rows that belong to a plan include its `timezone`. A field that users do not see is `Hidden`.
 """
 
 from datetime import datetime
@@ -185,7 +185,7 @@ class Charge(NamedTuple):
     contradicted_at: datetime | None
     held_at: datetime | None
     held_why: str | None
-    confirming: Hidden[bool]  # its end was read, and is asked about once more
+    confirming: Hidden[bool]  # a final answer was read, and a status query confirms it
     invoice_status: InvoiceStatus
     timezone: Hidden[str]
 
