@@ -86,7 +86,7 @@ class Contradicted(NamedTuple):
     subscription_id: UUID
     invoice_id: UUID
     amount: int
-    resolved_at: datetime
+    resolved_at: datetime | None
     contradicted_at: datetime
 
 
