@@ -92,6 +92,8 @@ _DECIDE = Way(
 
 Ways = tuple[Way, ...]
 State = TypeVar("State", bound=StrEnum)
+Table = Mapping[State, Ways]
+"""What can be done in each state."""
 
 SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
     SubscriptionStatus.PENDING: (_BIND, _REFRESH, _CANCEL),
@@ -137,7 +139,7 @@ WALLET: Mapping[WalletStatus, Ways] = {
 }
 
 
-def of(table: Mapping[State, Ways], status: str, **names: object) -> list[Way]:
+def of(table: Table[State], status: str, **names: object) -> list[Way]:
     """List what an operator can do in a state, with the ids of this object filled in."""
     ways = next((ways for state, ways in table.items() if state == status), ())
     return [named for way in ways if (named := way.named(names)) is not None]
@@ -159,7 +161,7 @@ def every(state: StrEnum) -> Ways:
     return ()
 
 
-def told(table: Mapping[State, Ways]) -> str:
+def told(table: Table[State]) -> str:
     """Describe a whole table in words, for the end of a help text."""
     lines = (
         f"{state}: {' or '.join(way.command for way in ways)}" for state, ways in table.items()

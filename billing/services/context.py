@@ -109,12 +109,12 @@ def once(
             commands.finish(connection, request.key, result)
             return result
         earlier = commands.earlier(connection, request.key)
-        if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):
+        if (earlier.task, earlier.arguments) != (request.task, request.arguments):
             raise InvalidValue(
-                f"idempotency key {request.key} was used for {earlier['task']} with other"
+                f"idempotency key {request.key} was used for {earlier.task} with other"
                 " arguments; use a new key"
             )
-        return cast("A", dict(earlier["result"] or {}))  # what `act` returned the first time
+        return cast("A", dict(earlier.result or {}))  # what `act` returned the first time
 
 
 def id_in(answer: Json, name: str) -> UUID:

@@ -244,7 +244,7 @@ IDENTITY = (
     ),
     bug(
         "key_with_other_arguments_is_a_repeat", f"{_SERVICES}/context.py",
-        'if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):',
+        'if (earlier.task, earlier.arguments) != (request.task, request.arguments):',
         "if False:",
         f"{INTEGRATION}services_refunds.py::test_the_same_key_for_something_else_is_refused",
     ),

@@ -156,8 +156,8 @@ def stop_charging(context: Context, by: Actor, request: Request | None = None) -
         row = engine.state(connection)
         return {
             "charging": "stopped", "already": not is_new,
-            "stopped_at": row["stopped_at"].isoformat(),
-            "stopped_by": engine.who_stopped(connection), "stopped_reason": row["stopped_reason"],
+            "stopped_at": (row.stopped_at or now).isoformat(),
+            "stopped_by": engine.who_stopped(connection), "stopped_reason": row.stopped_reason,
         }  # fmt: skip
 
     return once(context, request, act)

@@ -1,12 +1,21 @@
 """Statements about idempotency keys: a repeated command acts once."""
 
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain.payloads import Json
 from billing.store.tables import COMMANDS
+
+
+class Command(NamedTuple):
+    """What an idempotency key was used for, and the result when there was one."""
+
+    task: str
+    arguments: Json
+    result: Json | None
 
 
 def begin(connection: Connection, key: str, task: str, arguments: Json, at: datetime) -> bool:
@@ -24,6 +33,8 @@ def finish(connection: Connection, key: str, result: Json) -> None:
     connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
 
 
-def earlier(connection: Connection, key: str) -> RowMapping:
+def earlier(connection: Connection, key: str) -> Command:
     """Read what the key was used for."""
-    return connection.execute(select(COMMANDS).where(COMMANDS.c.key == key)).mappings().one()
+    columns = (COMMANDS.c[name] for name in Command._fields)
+    found = connection.execute(select(*columns).where(COMMANDS.c.key == key)).one()
+    return Command._make(found)
