@@ -3,11 +3,10 @@
 Gateway, vault and services are imported only by `build`, so that reading is fast to start.
 """
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from billing.clock import Clock, SystemClock, TestClock, real_now
 from billing.config import ROUNDS_MAX, Settings
@@ -92,7 +91,7 @@ def _longest_batch_seconds(settings: Settings) -> int:
     return ceil(rounds * 3 * settings.doku_timeout_seconds)
 
 
-def messaging(settings: Settings) -> Mapping[str, Any]:
+def messaging(settings: Settings) -> dict[str, object]:
     """Celery's settings for messages, the same for every sender and receiver."""
     return {
         "broker_url": settings.redis,

@@ -8,11 +8,10 @@ control a terminal are written as their codes.
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import TextIO
 
 import structlog
-from structlog.typing import Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from billing.domain.escaping import escape
 
@@ -51,9 +50,7 @@ def scrub(text: str) -> str:
     return text
 
 
-def redact(
-    _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Redact one log event: private keys wholly, other values by pattern."""
     for key, value in event.items():
         keep = "\n\t" if key in TRACEBACKS else ""

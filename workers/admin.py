@@ -15,6 +15,7 @@ import structlog
 
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
+from billing.domain.payloads import Json
 from billing.domain.subscription import RefundPolicy, check_refund
 from billing.services.context import Request
 from billing.services.money import refunding
@@ -124,7 +125,7 @@ def subscribe(
     coupon: str | None = None,
     setup_fee: int | None = None,
     backdate: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
-) -> dict[str, Any]:
+) -> Json:
     """Subscribe a customer to a plan. `start` is an ISO 8601 instant with offset.
 
     A new idempotency key creates a new subscription, even to a plan that the customer already has.
@@ -162,7 +163,7 @@ def cancel_subscription(
     at: str = canceling.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
-) -> dict[str, Any]:
+) -> Json:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
     check_refund(at, refund)
@@ -217,12 +218,12 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 
 
 @admin_task("admin.stop_charging")
-def stop_charging(by: Actor, request: Request) -> dict[str, Any]:
+def stop_charging(by: Actor, request: Request) -> Json:
     """Stop sending new charges immediately."""
     return operations.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
-def start_charging(by: Actor, request: Request) -> dict[str, Any]:
+def start_charging(by: Actor, request: Request) -> Json:
     """Resume charging of everything that is due."""
     return operations.start_charging(context(), by, request)

@@ -1,12 +1,15 @@
 """`billing attention` lists rows that need an operator; `billing release` releases held rows."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from billing.services.reading.attention import Attention
 
 ATTENTION = options.example("billing attention --json")
 RELEASE = options.example(
@@ -41,10 +44,14 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
 
         tick = engine.settings().tick_seconds
         found = services.listed(database, clock.now(), tick, most, horizon=engine.horizon())
-        rows = [_row(each.item._asdict(), each.age_seconds, each.command) for each in found]
+        rows = [_row(each) for each in found]
         shown = [
-            row | {"age": services.span(row["age_seconds"]), "moves_by_itself_at": row["moves_at"]}
-            for row in rows
+            row
+            | {
+                "age": services.span(each.age_seconds),
+                "moves_by_itself_at": each.item.moves_at,
+            }
+            for row, each in zip(rows, found, strict=True)
         ]
     output.answer(
         rows,
@@ -53,8 +60,8 @@ def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = F
     )
 
 
-def _row(item: dict[str, Any], age_seconds: int, command: str) -> dict[str, Any]:
-    return item | {"age_seconds": age_seconds, "command": command}
+def _row(each: "Attention") -> dict[str, object]:
+    return each.item._asdict() | {"age_seconds": each.age_seconds, "command": each.command}
 
 
 def release(

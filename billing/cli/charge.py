@@ -1,13 +1,17 @@
 """`billing charge`: attempts to collect an invoice."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
+from billing.domain.documents import document
+
+if TYPE_CHECKING:
+    from billing.services.reading.pages import ChargeInDetail
 
 app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
 Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
@@ -79,7 +83,7 @@ def resolve(
         from billing.services.operating import operations
         from billing.services.reading import read_models
 
-        wanted = read_models.charge(context.database, charge)["id"]
+        wanted = read_models.charge(context.database, charge).charge.row.id
         done = operations.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
         found = read_models.charge(context.database, charge, engine.horizon())
 
@@ -88,8 +92,8 @@ def resolve(
         output.say(f"settled by the {done.settled_by}")
         _people(found)
 
-    document = found | {"gateway": done.gateway, "settled_by": done.settled_by}
-    output.answer(document, as_json=as_json, people=people)
+    told = document(found) | {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(told, as_json=as_json, people=people)
 
 
 @app.command(
@@ -104,7 +108,7 @@ def acknowledge(
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
 
-        wanted = read_models.charge(context.database, charge)["id"]
+        wanted = read_models.charge(context.database, charge).charge.row.id
         refund_resolution.acknowledge_breach(context, wanted, by)
         found = read_models.charge(context.database, charge, engine.horizon())
     output.answer(
@@ -112,10 +116,10 @@ def acknowledge(
     )
 
 
-def _people(found: dict[str, Any]) -> None:
+def _people(found: "ChargeInDetail") -> None:
     output.facts(found, FACTS[:-1])
-    if found["refunds"]:
-        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
-    output.ways(found)
-    for refund in found["refunds"]:
-        output.ways(refund)
+    if found.refunds:
+        output.table(found.refunds, REFUNDS, empty="", title="refunds")
+    output.ways(found.ways_out)
+    for refund in found.refunds:
+        output.ways(refund.ways_out)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
@@ -18,12 +18,19 @@ app = options.noun(
 )
 
 
+class Time(NamedTuple):
+    """The billing time, and whether it is the test clock's."""
+
+    now_at: datetime
+    test_clock: bool
+
+
 @app.command(epilog=options.example("billing clock show"))
 def show(*, as_json: options.Json = False) -> None:
     """Show the current billing time."""
     with engine.engine() as context:
-        document = _document(context)
-    _print(document, as_json=as_json)
+        time = _time(context)
+    _print(time, as_json=as_json)
 
 
 @app.command("set", epilog=options.example("billing clock set 2026-03-01T09:00"))
@@ -39,8 +46,8 @@ def set_(
         from billing.services.operating import operations
 
         operations.set_clock(context, instant, by)
-        document = _document(context)
-    _print(document, as_json=as_json)
+        time = _time(context)
+    _print(time, as_json=as_json)
 
 
 @app.command(epilog=options.example('billing clock advance "30d" --wait'))
@@ -65,8 +72,8 @@ def advance(
             test_clock.advance(context, _ticks(context), until, by, tell)
         else:
             operations.set_clock(context, until, by)
-        document = _document(context)
-    _print(document, as_json=as_json)
+        time = _time(context)
+    _print(time, as_json=as_json)
 
 
 def _ticks(context: "Context") -> Callable[[str], None]:
@@ -89,14 +96,11 @@ def _at_home(instant: datetime) -> datetime:
     return instant.astimezone(ZoneInfo(HOME_TIMEZONE))
 
 
-def _document(context: "Context") -> dict[str, Any]:
-    return {
-        "now_at": _at_home(context.clock.now()),
-        "test_clock": context.settings.test_clock,
-    }
+def _time(context: "Context") -> Time:
+    return Time(_at_home(context.clock.now()), context.settings.test_clock)
 
 
-def _print(document: dict[str, Any], *, as_json: bool) -> None:
-    kind = "test clock" if document["test_clock"] else "real time; there is no test clock"
-    words = f"{output.written('at', document['now_at'])} ({kind})"
-    output.answer(document, as_json=as_json, people=lambda: output.say(words))
+def _print(time: Time, *, as_json: bool) -> None:
+    kind = "test clock" if time.test_clock else "real time; there is no test clock"
+    words = f"{output.written('at', time.now_at)} ({kind})"
+    output.answer(time, as_json=as_json, people=lambda: output.say(words))

@@ -27,7 +27,7 @@ def list_(
     def people() -> None:
         output.table(found, COLUMNS, empty=f"customer {customer} has no credits")
         if found:
-            left = sum(credit["remaining"] for credit in found)
+            left = sum(credit.remaining for credit in found)
             output.say(f"credit balance {output.written('amount', left)}")
 
     output.answer(found, as_json=as_json, people=people)

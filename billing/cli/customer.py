@@ -1,10 +1,14 @@
 """`billing customer`: customers, their wallets, and all payments and refunds."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from billing.cli import arguments, engine, options, output
+
+if TYPE_CHECKING:
+    from billing.services.reading.pages import CustomerInDetail
+    from billing.store.queries.listing_rows import Totals
 
 app = options.noun("Customers; `show` says whether a customer was charged twice.")
 Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
@@ -69,36 +73,33 @@ def show(
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
-def _people(found: dict[str, Any]) -> None:
+def _people(found: "CustomerInDetail") -> None:
     output.facts(found, FACTS)
-    wallet = found["wallet"]
+    customer, totals = found.customer.row, found.totals
+    wallet = None if found.wallet is None else found.wallet.row
     output.say(
-        f"wallet: {wallet['status']} {wallet['masked_phone']}"
+        f"wallet: {wallet.status} {wallet.masked_phone}"
         if wallet
-        else f"wallet: none; link one with: billing wallet bind {found['id']} --phone 62…"
+        else f"wallet: none; link one with: billing wallet bind {customer.id} --phone 62…"
     )
-    output.table(found["subscriptions"], SUBSCRIBED, empty="no subscriptions", title="")
-    for twins in found["twins"]:
-        ids = ", ".join(str(each) for each in twins["subscriptions"])
-        output.say(f"more than one subscription to plan {twins['plan']}: {ids}")
-    output.table(found["invoices"], PAID, empty="no invoices")
+    output.table(found.subscriptions, SUBSCRIBED, empty="no subscriptions", title="")
+    for twins in found.twins:
+        ids = ", ".join(str(each) for each in twins.subscriptions)
+        output.say(f"more than one subscription to plan {twins.plan}: {ids}")
+    output.table(found.invoices, PAID, empty="no invoices")
     output.say(
-        f"taken {output.written('amount', found['amount_taken'])},"
-        f" refunded {output.written('amount', found['amount_refunded'])},"
-        + _more(found)
-        + f" kept {output.written('amount', found['amount_kept'])}"
+        f"taken {output.written('amount', totals.amount_taken)},"
+        f" refunded {output.written('amount', totals.amount_refunded)},"
+        + _more(totals)
+        + f" kept {output.written('amount', totals.amount_kept)}"
     )
-    if found["balance"]:
-        output.say(f"balance {output.written('amount', found['balance'])}: used by future invoices")
-    output.say(found["verdict"])
+    if customer.balance:
+        output.say(f"balance {output.written('amount', customer.balance)}: used by future invoices")
+    output.say(found.verdict)
 
 
-def _more(found: dict[str, Any]) -> str:
+def _more(totals: "Totals") -> str:
     """Describe refunds in progress and credited amounts, if any."""
-    parts = {"amount_refunding": "on its way back", "amount_credited": "credited"}
-    said = [
-        f" {words} {output.written('amount', found[key])},"
-        for key, words in parts.items()
-        if found[key]
-    ]
+    parts = ((totals.amount_refunding, "on its way back"), (totals.amount_credited, "credited"))
+    said = [f" {words} {output.written('amount', amount)}," for amount, words in parts if amount]
     return "".join(said)

@@ -119,13 +119,14 @@ def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
     from billing.services.reading import read_models
 
     state = read_models.engine_state(database)
-    yield _owner(settings, state["gateway_host"], state["gateway_client_id"])
+    row = state.row
+    yield _owner(settings, row.gateway_host, row.gateway_client_id)
     if settings.test_clock:
-        stands = output.written("at", state["clock_at"])
+        stands = output.written("at", row.clock_at)
         yield Check("test clock stands at", ok=True, detail=stands)
-    stopped = state["stopped_at"]
-    why = f" ({state['stopped_reason']})" if state["stopped_reason"] else ""
-    who = f" by {state['stopped_by']}" if state["stopped_by"] else ""
+    stopped = row.stopped_at
+    why = f" ({row.stopped_reason})" if row.stopped_reason else ""
+    who = f" by {state.stopped_by}" if state.stopped_by else ""
     since = f"since {output.written('at', stopped)}{who}{why}"
     yield Check(
         "charging",

@@ -26,12 +26,12 @@ def forecast(
             return
         count = total = unlinked = 0
         for row in rows:
-            due = output.written("due_at", row["due_at"])
-            amount = output.written("amount", row["amount"])
-            needs = "" if row["wallet"] == "ok" else ", needs a wallet"
-            output.say(f"{due}  {row['customer']:<20} {amount:>16}  {row['reason']}{needs}")
-            count, total = count + 1, total + row["amount"]
-            unlinked += row["amount"] if needs else 0
+            due = output.written("due_at", row.due_at)
+            amount = output.written("amount", row.amount)
+            needs = "" if row.wallet == "ok" else ", needs a wallet"
+            output.say(f"{due}  {row.customer:<20} {amount:>16}  {row.reason}{needs}")
+            count, total = count + 1, total + row.amount
+            unlinked += row.amount if needs else 0
         output.say(
             f"{count} charges, {output.written('amount', total)}"
             + (f"; {output.written('amount', unlinked)} of it need a wallet" if unlinked else "")

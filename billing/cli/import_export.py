@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -101,7 +101,7 @@ def import_(
                     advance(report.added + report.there + len(report.bad))
         except (Exception, KeyboardInterrupt) as broken:
             raise _broken_off(broken, report, dry_run=dry_run) from broken
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "added": report.added, "there": report.there, "rejected": len(report.bad),
         "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
     }  # fmt: skip
@@ -190,7 +190,7 @@ def export(
             _write(rows, _utf8(sys.stdout))
 
 
-def _write(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
+def _write(rows: Iterator[dict[str, object]], out: TextIO) -> None:
     header: list[str] = []
     for row in rows:
         line = io.StringIO()

@@ -1,12 +1,15 @@
 """`billing invoice`: list invoices, retry one or make it void."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from billing.cli import arguments, charge, engine, options, output
 from billing.domain import ways_out
 from billing.domain.invoice import InvoiceStatus
+
+if TYPE_CHECKING:
+    from billing.services.reading import pages
 
 app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
 Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
@@ -96,15 +99,15 @@ def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Js
     output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
 
 
-def _people(found: dict[str, Any]) -> None:
+def _people(found: "pages.Invoice") -> None:
     output.facts(found, FACTS)
-    if found["retries_at"]:
+    if found.retries_at:
         output.say("attempts until it is paid:")
-        for date in found["retries_at"]:
+        for date in found.retries_at:
             output.say(f"  {date:%a}  {output.written('at', date)}")
-    output.table(found["charges"], charge.COLUMNS, empty="no charges yet")
-    if found["refunds"]:
-        output.table(found["refunds"], REFUNDS, empty="", title="refunds")
-    output.ways(found)
-    for refund in found["refunds"]:
-        output.ways(refund)
+    output.table(found.charges, charge.COLUMNS, empty="no charges yet")
+    if found.refunds:
+        output.table(found.refunds, REFUNDS, empty="", title="refunds")
+    output.ways(found.steps.ways_out)
+    for refund in found.refunds:
+        output.ways(refund.ways_out)

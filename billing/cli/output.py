@@ -7,13 +7,14 @@ nothing is cut or wrapped.
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from billing.domain.documents import Row, document, ready
 from billing.domain.escaping import escape
 from billing.domain.instants import spoken, spoken_text
 from billing.domain.money import rupiah
@@ -21,6 +22,8 @@ from billing.domain.money import rupiah
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+    from billing.services.reading.pages import Way
 
 MONEY = frozenset(
     {
@@ -45,10 +48,10 @@ WIDE = 1000
 """Width without a terminal: more than any row needs."""
 
 
-def answer(document: object, *, as_json: bool, people: Callable[[], None]) -> None:
-    """Print `document` as JSON, or call `people` to print it as text."""
+def answer(found: object, *, as_json: bool, people: Callable[[], None]) -> None:
+    """Print what was found as one JSON document, or call `people` to print it as text."""
     if as_json:
-        typer.echo(json.dumps(document, default=plain, indent=2))
+        typer.echo(json.dumps(ready(found), default=plain, indent=2))
     else:
         people()
 
@@ -58,12 +61,12 @@ def plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def stream(rows: Iterable[Mapping[str, Any]]) -> None:
+def stream(rows: Iterable[Row]) -> None:
     """Print a JSON array row by row, in constant memory."""
     begun = False
     typer.echo("[", nl=False)
     for row in rows:
-        shown = json.dumps(row, default=plain)
+        shown = json.dumps(ready(row), default=plain)
         typer.echo((",\n" if begun else "\n") + shown, nl=False)
         begun = True
     typer.echo("\n]")
@@ -88,9 +91,7 @@ def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[
         yield lambda done: bar.update(task, completed=done)
 
 
-def table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str, title: str = ""
-) -> None:
+def table(rows: Sequence[Row], columns: Sequence[str], *, empty: str, title: str = "") -> None:
     """Print rows as a table; a column is a key, its heading the key in words.
 
     If a row does not fit the terminal's width, each row becomes a block of lines: an id that is
@@ -101,9 +102,9 @@ def table(
         return
     if title:
         say(title)
-    out = console()
-    if _width(rows, columns) > out.width:
-        for number, row in enumerate(rows):
+    out, documents = console(), [document(row) for row in rows]
+    if _width(documents, columns) > out.width:
+        for number, row in enumerate(documents):
             say("" if number else "─" * 20)
             facts(row, columns)
         return
@@ -113,12 +114,12 @@ def table(
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for key in columns:
         drawn.add_column(_head(key), justify="right" if key in MONEY else "left", no_wrap=True)
-    for row in rows:
+    for row in documents:
         drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
     out.print(drawn)
 
 
-def _width(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
+def _width(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> int:
     between = 3
     widest = [
         max(len(_head(key)), *(len(written(key, row.get(key))) for row in rows)) for key in columns
@@ -130,34 +131,34 @@ def _head(key: str) -> str:
     return key.removesuffix("_at").replace("_", " ")
 
 
-def facts(document: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Print selected values of a document, one per line; empty values are left out."""
+def facts(row: Row, keys: Sequence[str]) -> None:
+    """Print selected values of a row, one per line; empty values are left out."""
     from rich.text import Text
 
-    filled = [key for key in keys if document.get(key) not in (None, "", [])]
+    values = document(row)
+    filled = [key for key in keys if values.get(key) not in (None, "", [])]
     width = max((len(_head(key)) for key in filled), default=0)
     out = console()
     for key in filled:
-        line = Text.assemble((f"{_head(key):{width}}  ", "dim"), _cell(key, document[key]))
+        line = Text.assemble((f"{_head(key):{width}}  ", "dim"), _cell(key, values[key]))
         out.print(line, soft_wrap=True)
 
 
-def ways(found: Mapping[str, Any]) -> None:
+def ways(known: "Sequence[Way]") -> None:
     """Print the commands that an operator can use now, one per line."""
-    known = found["ways_out"]
     if not known:
         return
     commands = [command(way) for way in known]
     width = max(map(len, commands))
     say("you can")
     for told, way in zip(commands, known, strict=True):
-        say(f"  {told:{width}}  {way['does']}")
+        say(f"  {told:{width}}  {way.does}")
 
 
-def command(way: Mapping[str, Any]) -> str:
+def command(way: "Way") -> str:
     """Format an available command, and from when it is accepted if it is refused until then."""
-    at = way["from_at"]
-    return f"from {written('from_at', at)}: {way['command']}" if at else str(way["command"])
+    at = way.from_at
+    return f"from {written('from_at', at)}: {way.command}" if at else way.command
 
 
 def written(key: str, value: object) -> str:

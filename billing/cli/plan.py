@@ -1,6 +1,6 @@
 """`billing plan`: create, list, show and archive plans."""
 
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -38,6 +38,15 @@ FACTS = (
     "retries_for", "declines_max", "attempts_max", "days_max", "on_exhausted", "catch_up",
     "use_points", "created_at", "archived_at",
 )  # fmt: skip
+
+
+class Policy(TypedDict):
+    """A plan's dunning policy other than its steps."""
+
+    retries_for: dict[str, str]
+    declines_max: int | None
+    attempts_max: int | None
+    days_max: int | None
 
 
 @app.command(epilog=options.example('billing plan create gym --amount 150000 --every "1 month"'))
@@ -114,7 +123,7 @@ def create(
 
 def _policy(
     ladders: list[str] | None, declines: str | None, attempts: str | None, days: str | None
-) -> dict[str, Any]:
+) -> Policy:
     """Describe a plan's dunning policy other than its steps."""
 
     def cap(text: str | None, option: str) -> int | None:

@@ -51,7 +51,7 @@ def refund(
         found = read_models.refund(context.database, UUID(made["refund"]))
 
     def people() -> None:
-        back = output.written("amount", found["amount"])
+        back = output.written("amount", found.row.amount)
         output.say(f"{back} will be refunded; see: billing invoice show {wanted}")
 
     output.answer(found, as_json=as_json, people=people)
@@ -63,5 +63,5 @@ def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
         from billing.services.reading import read_models
 
         count = refunding.send_again(context, wanted, by)
-        found = read_models.invoice(context.database, wanted)["refunds"]
+        found = read_models.invoice(context.database, wanted).refunds
     output.answer(found, as_json=as_json, people=lambda: output.say(f"retrying {count} refund(s)"))

@@ -1,12 +1,19 @@
 """`billing refunds`: list refunds, and resolve those that need an operator."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
+from billing.domain.documents import document
 from billing.domain.refund import RefundStatus, RefundVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from billing.domain.documents import Row
+    from billing.services.reading import pages
 
 app = options.noun(
     "Refunds: money returned to customers; `billing refund INVOICE` requests one.", ways_out.REFUND
@@ -46,7 +53,7 @@ def list_(
     with engine.rows() as database:
         from billing.services.reading import read_models
 
-        found = (
+        found: Sequence[Row] = (
             read_models.refunds_waiting(database, most)
             if waiting
             else read_models.refunds(database, customer, status, most)
@@ -102,7 +109,7 @@ def resolve(
             output.say(f"the gateway's answer: {told['gateway']}")
         _people(found)
 
-    output.answer(found | {"gateway": told["gateway"]}, as_json=as_json, people=people)
+    output.answer(document(found) | {"gateway": told["gateway"]}, as_json=as_json, people=people)
 
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))
@@ -141,6 +148,6 @@ def acknowledge(
     )
 
 
-def _people(found: dict[str, Any]) -> None:
+def _people(found: "pages.Refund") -> None:
     output.facts(found, FACTS)
-    output.ways(found)
+    output.ways(found.ways_out)

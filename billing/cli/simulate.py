@@ -1,7 +1,7 @@
 """`billing simulate`: compare dunning policies on simulated wallets."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,19 +11,12 @@ from billing.domain.errors import InvalidValue
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from billing.simulation.comparing import Figures
     from billing.simulation.wallets import Life
 
 app = options.noun("Simulations: dunning policies on simulated wallets; no database, no gateway.")
 WALLETS_MAX, MONTHS_MAX, SEED_MAX = 1_000_000, 60, 10**9
-COLUMNS = {
-    "policy": "policy",
-    "recovered": "amount_recovered",
-    "share": "share_recovered",
-    "charges": "charges_per_recovered",
-    "median": "days_median",
-    "p90": "days_p90",
-    "lost": "customers_lost",
-}
+COLUMNS = ("policy", "recovered", "share", "charges", "median", "p90", "lost")
 LEGEND = (
     "charges: sent for declined invoices, per recovered invoice\n"
     "median, p90: days to recovery; lost: customers whose invoice stayed unpaid"
@@ -85,13 +78,13 @@ def dunning(
     if chart is not None:
         charts.draw(chart, scores, f"{count:,} wallets, {periods} months, seed {number}")
     figures = [score.figures() for score in scores]
-    found: dict[str, Any] = {
+    found = {
         "wallets": count, "months": periods, "seed": number,
         "chart": None if chart is None else str(chart), "policies": figures,
     }  # fmt: skip
 
     def people() -> None:
-        output.table([_people(one) for one in figures], list(COLUMNS), empty="")
+        output.table([_people(one) for one in figures], COLUMNS, empty="")
         output.say(LEGEND)
 
     output.answer(found, as_json=as_json, people=people)
@@ -120,9 +113,15 @@ def _lives(wallets: str, seed: int) -> "tuple[int, Iterator[Life]]":
     return len(profiles), comparing.inhabited(profiles, seed)
 
 
-def _people(figures: dict[str, Any]) -> dict[str, Any]:
+def _people(figures: "Figures") -> dict[str, object]:
     """Abbreviate the column names so that they fit a terminal."""
-    shown = {name: figures[key] for name, key in COLUMNS.items()}
-    share = shown["share"]
-    shown["share"] = None if share is None else f"{100 * share:.1f} %"
-    return shown | {"recovered": output.written("amount", shown["recovered"])}
+    share = figures.share_recovered
+    return {
+        "policy": figures.policy,
+        "recovered": output.written("amount", figures.amount_recovered),
+        "share": None if share is None else f"{100 * share:.1f} %",
+        "charges": figures.charges_per_recovered,
+        "median": figures.days_median,
+        "p90": figures.days_p90,
+        "lost": figures.customers_lost,
+    }

@@ -1,17 +1,21 @@
 """`billing subscription` and `billing subscribe`: subscriptions of customers to plans."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
+from billing.domain.documents import document
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
+    from billing.services.reading import pages
+    from billing.services.subscriptions.changing import Changed
+    from billing.store.queries.listing_rows import Subscription as Row
 
 app = options.noun("Subscriptions of customers to plans.", ways_out.SUBSCRIPTION)
 SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
@@ -92,7 +96,7 @@ def subscribe(
             output.say(f"charged at once: {due}")
         if made["waits_for"] is not None:
             bind = f"billing wallet bind {customer} --phone 62…"
-            commands = [way["command"] for way in shown["ways_out"]]
+            commands = [way.command for way in shown.prospect.ways_out]
             brings = next((each for each in commands if " wallet " in each), bind)
             output.say(f"nothing is charged until a wallet is linked: {brings}")
 
@@ -139,10 +143,11 @@ def show(
         imported = importing.imported_as(database, subscription)
         wanted = imported or arguments.identity(subscription, "subscription")
         if as_json:
-            found = read_models.subscription(database, wanted)
+            page = read_models.subscription(database, wanted)
         else:
-            found = read_models.life(database, wanted, read_models.PERIODS_MAX if whole else NEWEST)
-    output.answer(found, as_json=as_json, people=lambda: _people(found))
+            life = read_models.life(database, wanted, read_models.PERIODS_MAX if whole else NEWEST)
+            page = life.subscription
+    output.answer(page, as_json=as_json, people=lambda: _people(life))
 
 
 @app.command(epilog=options.example("billing subscription cancel 6f1c… --at period-end --unbind"))
@@ -184,36 +189,40 @@ def cancel(
 
         when: str | datetime = at or canceling.NOW
         if at not in {None, canceling.NOW, canceling.PERIOD_END}:
-            timezone = read_models.subscription(context.database, wanted)["timezone"]
+            timezone = read_models.subscription(context.database, wanted).timezone
             when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
         done = canceling.cancel(context, wanted, by, at=when, refund=policy, unbind=unbind)
         found = read_models.subscription(context.database, wanted)
-    found |= {"refunded": 0} | {name: done[name] for name in ENDED if name in done}
-    output.answer(found, as_json=as_json, people=lambda: _say_ended(found, policy))
+    ended: dict[str, object] = {"refunded": 0}
+    ended |= {name: done[name] for name in ENDED if name in done}
+    output.answer(
+        document(found) | ended,
+        as_json=as_json,
+        people=lambda: _say_ended(found.row, ended, policy),
+    )
 
 
-def _say_ended(found: dict[str, Any], policy: RefundPolicy) -> None:
-    if not found["ended_at"]:
-        ends = output.written("cancel_at", found["cancel_at"])
-        output.say(f"subscription {found['id']} is {found['status']} and ends at {ends}")
+def _say_ended(row: "Row", ended: dict[str, object], policy: RefundPolicy) -> None:
+    if not row.ended_at:
+        ends = output.written("cancel_at", row.cancel_at)
+        output.say(f"subscription {row.id} is {row.status} and ends at {ends}")
         if policy is not RefundPolicy.NONE:
             output.say(f"the refund ({policy}) is computed then")
         return
-    output.say(f"subscription {found['id']} is canceled")
-    if found["refunded"] or policy is not RefundPolicy.NONE:
-        output.say(f"{output.written('amount', found['refunded'])} will be refunded")
-    count = found["invoices_voided"]
+    refunded, count, wallet, users = (ended.get(name) for name in ENDED)
+    output.say(f"subscription {row.id} is canceled")
+    if refunded or policy is not RefundPolicy.NONE:
+        output.say(f"{output.written('amount', refunded)} will be refunded")
     output.say("1 open invoice was voided" if count == 1 else f"{count} open invoices were voided")
-    users = found["wallet_used_by"]
     output.say(
-        {
+        f"the wallet stays linked: subscription {', '.join(map(str, users))} uses it"
+        if isinstance(users, list) and users
+        else {
             "none": "there is no linked wallet",
             "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
             "stays": "the wallet stays linked; unlink it with:"
-            f" billing wallet unbind {found['customer']}",
-        }[found["wallet"]]
-        if not users
-        else f"the wallet stays linked: subscription {', '.join(users)} uses it"
+            f" billing wallet unbind {row.customer}",
+        }[str(wallet)]
     )
 
 
@@ -247,7 +256,7 @@ def pause(
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
 
-        timezone = read_models.subscription(context.database, wanted)["timezone"]
+        timezone = read_models.subscription(context.database, wanted).timezone
         end = None if until is None else arguments.instant(until, timezone)
         pausing.pause(context, wanted, by, at=at, until=end)
         found = read_models.subscription(context.database, wanted)
@@ -315,20 +324,22 @@ def change(
         )
         found = read_models.subscription(context.database, wanted)
     output.answer(
-        {**found, "change": done}, as_json=as_json, people=lambda: _say_changed(found, done)
+        document(found) | {"change": done},
+        as_json=as_json,
+        people=lambda: _say_changed(found.row, done),
     )
 
 
-def _say_changed(found: dict[str, Any], done: dict[str, Any]) -> None:
+def _say_changed(row: "Row", done: "Changed") -> None:
     if not done["changed"]:
-        output.say(f"subscription {found['id']} is unchanged; the planned change is withdrawn")
+        output.say(f"subscription {row.id} is unchanged; the planned change is withdrawn")
     elif "net" not in done:
-        begins = output.written("change_at", found["change_at"])
-        cost = output.written("amount", found["next_amount"])
+        begins = output.written("change_at", row.change_at)
+        cost = output.written("amount", row.next_amount)
         output.say(f"from {begins} on it is {done['plan']}, {cost} a period")
     else:
-        net, cost = done["net"], output.written("amount", found["amount"])
-        output.say(f"subscription {found['id']} is {done['plan']} now, {cost} a period")
+        net, cost = done["net"], output.written("amount", row.amount)
+        output.say(f"subscription {row.id} is {done['plan']} now, {cost} a period")
         if net > 0:
             output.say(f"{output.written('amount', net)} is charged for the days that are left")
         elif net < 0:
@@ -361,21 +372,23 @@ def extra(
     output.answer(found, as_json=as_json, people=lambda: output.say(said))
 
 
-def _say_how_it_is(found: dict[str, Any], *, as_json: bool) -> None:
+def _say_how_it_is(found: "pages.Subscription", *, as_json: bool) -> None:
+    row = found.row
+
     def people() -> None:
-        following = output.written("next_due_at", found["next_due_at"])
-        paused = output.written("pause_at", found["pause_at"]) if found["pause_at"] else ""
+        following = output.written("next_due_at", row.next_due_at)
+        paused = output.written("pause_at", row.pause_at) if row.pause_at else ""
         output.say(
-            f"subscription {found['id']} is {found['status']}; next due: {following}"
+            f"subscription {row.id} is {row.status}; next due: {following}"
             + (f"; paused from {paused}" if paused else "")
         )
 
     output.answer(found, as_json=as_json, people=people)
 
 
-def _people(found: dict[str, Any]) -> None:
+def _people(life: "pages.Life") -> None:
     from billing.cli import timeline
 
-    output.facts(found, FACTS)
-    timeline.draw(found)
-    output.ways(found)
+    output.facts(life.subscription, FACTS)
+    timeline.draw(life)
+    output.ways(life.subscription.prospect.ways_out)

@@ -7,7 +7,7 @@ and the command tree, but no single command.
 import ast
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 from typer.exceptions import TyperException
 
@@ -21,7 +21,15 @@ _CHOICE = re.compile(
 )
 
 
-def one_line(command: Any, words: Sequence[str], wrong: TyperException) -> str:
+class Parameter(Protocol):
+    """An argument or option of a command, as Typer describes it."""
+
+    name: str
+    metavar: str | None
+    opts: list[str]
+
+
+def one_line(command: object, words: Sequence[str], wrong: TyperException) -> str:
     """Describe a wrong command line; empty when its help was printed instead."""
     told = " ".join(_told(wrong).split()).removesuffix(".")
     if not told:
@@ -33,17 +41,17 @@ def one_line(command: Any, words: Sequence[str], wrong: TyperException) -> str:
     return escape(f"{told}{between}see: {_path(command, words)} --help")
 
 
-def _told(wrong: Any) -> str:
-    parameter = getattr(wrong, "param", None)
+def _told(wrong: TyperException) -> str:
+    parameter: Parameter | None = getattr(wrong, "param", None)
     choice = _CHOICE.fullmatch(getattr(wrong, "message", ""))
     if parameter is not None and choice is not None:
-        accepted = re.findall("'([^']+)'", choice["accepted"])
+        accepted = re.findall("'([^']+)'", choice.group("accepted"))
         option = next((name for name in parameter.opts if name.startswith("-")), None)
-        return one_of(option or _named(parameter), accepted, _given(choice["given"]))
+        return one_of(option or _named(parameter), accepted, _given(choice.group("given")))
     return str(wrong.format_message()).replace("Value error, ", "")
 
 
-def _named(parameter: Any) -> str:
+def _named(parameter: Parameter) -> str:
     return str(parameter.metavar or parameter.name.upper())
 
 
@@ -55,7 +63,7 @@ def _given(written: str) -> str:
         return written
 
 
-def _path(command: Any, words: Sequence[str]) -> str:
+def _path(command: object, words: Sequence[str]) -> str:
     """Return the command that was meant, as far as its words are known."""
     path = PROGRAM
     for word in words:

@@ -1,6 +1,6 @@
 """`billing wallet`: link and unlink customers' OVO accounts."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,12 @@ from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.errors import InvalidValue
 from billing.domain.wallet import WalletStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from billing.domain.documents import Row
+    from billing.services.reading.pages import Wallet
 
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
@@ -49,8 +55,8 @@ def bind(
         wallet = read_models.wallet_of(context.database, customer)
 
     def people() -> None:
-        output.say(f"the customer links the account {wallet['masked_phone']} here:")
-        output.say(wallet["registration_url"] or output.NOTHING)
+        output.say(f"the customer links the account {wallet.row.masked_phone} here:")
+        output.say(wallet.row.registration_url or output.NOTHING)
         output.say(
             "linking is detected automatically, or immediately with:"
             f" billing wallet refresh {customer}"
@@ -129,6 +135,7 @@ def list_(
     with engine.rows_and_clock() as (database, clock):
         from billing.services.reading import read_models
 
+        found: Sequence[Row]
         columns = COLUMNS if expiring is None else ENDING
         if expiring is not None:
             until = arguments.later(clock.now(), expiring)
@@ -140,10 +147,10 @@ def list_(
     output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
 
 
-def _people(wallet: dict[str, Any]) -> None:
+def _people(wallet: "Wallet") -> None:
     output.facts(
         wallet,
         ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
          "unbind_wanted_at", "reason", "held_at", "held_why"),
     )  # fmt: skip
-    output.ways(wallet)
+    output.ways(wallet.ways_out)

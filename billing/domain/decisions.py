@@ -6,12 +6,12 @@ Values only: no rows, no gateway, no rules.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.domain import charge
 from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.dunning import Cap, History, Policy
+from billing.domain.events import NewEvent
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import Declined, Fault, Waiting
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
@@ -72,10 +72,6 @@ class Facts:
     suspected: Declined | None = None  # a live decline that a status query must confirm
     tripped: bool = False  # the breaker has stopped charging: nothing ends permanently
     unsent_by_answer: bool = False  # an earlier sending may have arrived after all
-
-
-NewEvent = tuple[str, dict[str, Any]]
-"""The kind and the data of an event to record."""
 
 
 @dataclass(frozen=True, slots=True)

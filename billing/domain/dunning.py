@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from billing.domain.errors import InvalidValue
@@ -104,19 +104,18 @@ class History:
         )
 
 
+Ladders = Mapping[str, str]
+"""The steps, as a plan writes them, by the name of the fault class that has them."""
+
+
 class RetryTerms(NamedTuple):
     """The dunning columns of a plan, as texts and numbers."""
 
     retries: str
-    retries_for: Mapping[str, str] | None
+    retries_for: Ladders | None
     declines_max: int | None
     attempts_max: int | None
     days_max: int | None
-
-
-def policy(plan: Mapping[Any, Any]) -> Policy:
-    """Build the policy of a plan's row; raises InvalidValue for an invalid column."""
-    return policy_of(RetryTerms(*(plan[name] for name in RetryTerms._fields)))
 
 
 def policy_of(terms: RetryTerms) -> Policy:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
+
+from billing.domain.payloads import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,32 @@ class Actor:
 SCHEDULER = Actor("scheduler")
 OPERATOR = Actor("operator")
 
+NewEvent = tuple[str, Json]
+"""The kind and the data of an event to record; the recorder adds the objects that it concerns."""
+
+
+class About(TypedDict, total=False):
+    """The objects that an event concerns."""
+
+    customer_id: str
+    subscription_id: UUID
+    invoice_id: UUID
+    charge_id: UUID
+
+
+class Event(TypedDict):
+    """An event as it is inserted."""
+
+    kind: str
+    at: datetime
+    actor: str
+    reason: str | None
+    customer_id: str | None
+    subscription_id: UUID | None
+    invoice_id: UUID | None
+    charge_id: UUID | None
+    data: Json
+
 
 def event(
     kind: str,
@@ -27,9 +55,13 @@ def event(
     subscription_id: UUID | None = None,
     invoice_id: UUID | None = None,
     charge_id: UUID | None = None,
-    **data: Any,
-) -> dict[str, Any]:
-    """Build one event: `noun.verb_past`, time, actor, reason, object. `data` must be valid JSON."""
+    data: Json | None = None,
+    **more: object,
+) -> Event:
+    """Build one event: `noun.verb_past`, time, actor, reason, object.
+
+    `data` must be valid JSON, and so must `more`, which is added to it.
+    """
     return {
         "kind": kind,
         "at": at,
@@ -39,5 +71,5 @@ def event(
         "subscription_id": subscription_id,
         "invoice_id": invoice_id,
         "charge_id": charge_id,
-        "data": data,
+        "data": {**data, **more} if data else more,
     }

@@ -5,7 +5,7 @@ belongs to one wallet. This module does not know files or the database: the call
 rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Incoming(NamedTuple):
     line: int
     id: str
     """The customer's id, or the subscription's reference."""
-    content: Mapping[str, str]
+    content: dict[str, str]
     """What a repeat must contain again; the names of columns that differ are reported."""
     customer: str = ""
     token_hashes: Sequence[bytes] = ()
@@ -40,7 +40,7 @@ class Holder(NamedTuple):
 class Known:
     """The rows and wallets that exist already, including earlier rows of the file."""
 
-    contents: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    contents: dict[str, dict[str, str]] = field(default_factory=dict)
     tokens: dict[bytes, Holder] = field(default_factory=dict)
     live: dict[str, Holder] = field(default_factory=dict)
     """Each customer's pending, active or unbinding wallet."""
@@ -92,7 +92,7 @@ def _decided(row: Incoming, known: Known) -> Verdict:
     return verdict
 
 
-def _repeated(row: Incoming, earlier: Mapping[str, str], known: Known) -> Verdict:
+def _repeated(row: Incoming, earlier: dict[str, str], known: Known) -> Verdict:
     # An upgrade filled in only what was recorded of earlier imports: other columns are not
     # compared.
     other = [name for name, value in row.content.items() if earlier.get(name, value) != value]

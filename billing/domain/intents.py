@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing.domain.errors import IllegalMove
+from billing.domain.events import NewEvent
 from billing.domain.instants import spoken
 from billing.domain.terms import NO_CANCEL, NO_CHANGE, Carried, Columns, Intents, OnAPlan
 
@@ -249,7 +250,7 @@ class Meeting:
     """What an action does to the pending intents: columns to write, and events to record."""
 
     columns: Columns = field(default_factory=Columns)
-    facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    facts: list[NewEvent] = field(default_factory=list)
 
 
 def pending(row: Intents) -> Sequence[Planned]:

@@ -1,8 +1,8 @@
 """State machines: one form for all of them, a table of moves and a function that looks one up."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from billing.domain.errors import IllegalMove
 
@@ -39,8 +39,4 @@ def _commands(state: StrEnum) -> str:
     """List the commands for a state; moves that no command can request are left out."""
     from billing.domain import ways_out  # it imports the machines, which import this module
 
-    tables: Iterable[Mapping[Any, ways_out.Ways]] = (
-        ways_out.SUBSCRIPTION, ways_out.INVOICE, ways_out.CHARGE, ways_out.REFUND, ways_out.WALLET
-    )  # fmt: skip
-    ways = next((table[state] for table in tables if state in table), ())
-    return ", ".join(dict.fromkeys(way.command for way in ways)) or "none"
+    return ", ".join(dict.fromkeys(way.command for way in ways_out.every(state))) or "none"

@@ -24,6 +24,13 @@ class Line(TypedDict, total=False):
     price: int  # of a change: the whole period's price, of which `amount` is a part
 
 
+class Extra(NamedTuple):
+    """An extra line of one invoice; `amount` is rupiah."""
+
+    title: str
+    amount: int
+
+
 class Priced(Protocol):
     """The parts of a subscription's next invoice."""
 
@@ -85,7 +92,22 @@ def price(row: Priced) -> Price:
         period -= off
         lines.append({"kind": "coupon", "code": row.coupon_code, "amount": -off})
     lines += extras
-    return Price(sum(line["amount"] for line in lines), period, lines)
+    return Price(total(lines), period, lines)
+
+
+def total(lines: Iterable[Line]) -> int:
+    """Add up the amounts of lines, in rupiah."""
+    return sum(line["amount"] for line in lines)
+
+
+def extras(lines: Iterable[Line]) -> list[Extra]:
+    """Return the title and the amount of each extra line."""
+    return [Extra(line["title"], line["amount"]) for line in lines]
+
+
+def coupon_of(lines: Iterable[Line]) -> str | None:
+    """Return the code of the coupon that an invoice has used, if any."""
+    return next((line["code"] for line in lines if line["kind"] == "coupon"), None)
 
 
 def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) -> None:
@@ -94,7 +116,7 @@ def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) ->
     `amounts` are the period's prices that may be in force when it opens, now and after a planned
     change; `extras` are its extra lines. A coupon is not counted: it may end before.
     """
-    most = max(amount or 0 for amount in amounts) + sum(line["amount"] for line in extras)
+    most = max(amount or 0 for amount in amounts) + total(extras)
     if most > MAX_AMOUNT:
         raise InvalidValue(
             f"an invoice of {rupiah(most)} would exceed {rupiah(MAX_AMOUNT)}, the most that can be"

@@ -6,11 +6,11 @@ not know rows or the gateway: the caller passes facts, and writes the `Decision`
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from billing.domain import charge, declines, doubts, invoice
 from billing.domain.charge import ChargeMove, ChargeStatus
-from billing.domain.decisions import PLAIN_SUCCESSES, Decision, Facts, Limits, NewEvent, Source
+from billing.domain.decisions import PLAIN_SUCCESSES, Decision, Facts, Limits, Source
+from billing.domain.events import NewEvent
 from billing.domain.invoice import InvoiceMove, InvoiceStatus
 from billing.domain.outcomes import (
     Declined,
@@ -77,7 +77,7 @@ def _succeeded(facts: Facts, source: Source) -> Decision | None:
     return Decision(status, pays=True, move=move, events=(succeeded, _event("invoice.paid")))
 
 
-def _event(kind: str, **data: Any) -> NewEvent:
+def _event(kind: str, **data: object) -> NewEvent:
     return kind, data
 
 

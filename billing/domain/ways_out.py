@@ -92,6 +92,8 @@ _DECIDE = Way(
 
 Ways = tuple[Way, ...]
 State = TypeVar("State", bound=StrEnum)
+Table = Mapping[State, Ways]
+"""What can be done in each state."""
 
 SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
     SubscriptionStatus.PENDING: (_BIND, _REFRESH, _CANCEL),
@@ -137,13 +139,29 @@ WALLET: Mapping[WalletStatus, Ways] = {
 }
 
 
-def of(table: Mapping[State, Ways], status: str, **names: object) -> list[Way]:
+def of(table: Table[State], status: str, **names: object) -> list[Way]:
     """List what an operator can do in a state, with the ids of this object filled in."""
     ways = next((ways for state, ways in table.items() if state == status), ())
     return [named for way in ways if (named := way.named(names)) is not None]
 
 
-def told(table: Mapping[State, Ways]) -> str:
+def every(state: StrEnum) -> Ways:
+    """Return all commands for a state of any machine, whatever they need."""
+    match state:
+        case SubscriptionStatus():
+            return SUBSCRIPTION.get(state, ())
+        case InvoiceStatus():
+            return INVOICE.get(state, ())
+        case ChargeStatus():
+            return CHARGE.get(state, ())
+        case RefundStatus():
+            return REFUND.get(state, ())
+        case WalletStatus():
+            return WALLET.get(state, ())
+    return ()
+
+
+def told(table: Table[State]) -> str:
     """Describe a whole table in words, for the end of a help text."""
     lines = (
         f"{state}: {' or '.join(way.command for way in ways)}" for state, ways in table.items()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -23,6 +23,10 @@ from urllib3.util import Retry
 
 from billing.domain.errors import NotConfigured
 from billing.gateway.urls import is_private_url
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, HTTPResponse
+    from urllib3.connectionpool import ConnectionPool
 
 CONNECT_SECONDS = 5.0
 BODY_MAX_BYTES = 1 << 20
@@ -119,13 +123,14 @@ class Transport:
     def _exchange(self, request: requests.PreparedRequest, timeout_seconds: float) -> Delivery:
         connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
         deadline = time.monotonic() + connect_seconds + timeout_seconds
-        response: Any = self._adapter().send(
+        sent = self._adapter().send(
             request,
             stream=True,
             timeout=(connect_seconds, timeout_seconds),
             verify=self._verify,
             proxies=self._proxies,
         )
+        response = cast("HTTPResponse", sent)  # as our adapter returns it
         try:
             body = bytearray()
             # Raw bytes: the signature covers the bytes as sent, not the uncompressed ones.
@@ -159,18 +164,26 @@ class _Local(threading.local):
 class _Adapter(HTTPAdapter):
     """An adapter for one host; its connection pool is looked up once, not for every request."""
 
-    _pool: Any = None
+    _pool: "ConnectionPool | None" = None
 
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:  # noqa: ARG002 - the base class names it
+    def build_response(
+        self,
+        req: requests.PreparedRequest,  # noqa: ARG002 - the base class names it
+        resp: "BaseHTTPResponse",
+    ) -> requests.Response:
         """Return the answer itself; building a requests.Response takes longer than reading it."""
-        return resp
+        return cast("requests.Response", resp)
 
     def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, *args: Any, **options: Any
-    ) -> Any:
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,  # noqa: FBT001 - as the base class has it
+        proxies: Mapping[str, str] | None = None,
+        cert: tuple[str, str] | str | None = None,
+    ) -> "ConnectionPool":
         """Return the connection pool of the gateway, or of the proxy in front of it."""
         if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(request, *args, **options)
+            self._pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
         return self._pool
 
 

@@ -64,11 +64,9 @@ BAD_DAYS = [
 ]
 
 
-SHOWN = {
-    "month": "month", "opened": "opened", "paid": "paid", "collected": "paid_amount",
-    "declined": "declined", "short": "short", "given up": "given_up",
-    "paid back": "refunded_amount", "left": "canceled",
-}  # fmt: skip
+HEADINGS = (
+    "opened", "paid", "collected", "declined", "short", "given up", "paid back", "left",
+)  # fmt: skip
 
 
 class Year:
@@ -201,10 +199,15 @@ def _play(year: Year, months: int, console: Console) -> None:
 
 def _reckon(context: Context, pretend: Pretend, console: Console) -> bool:
     table = Table(title="month by month", title_justify="left", box=SIMPLE_HEAD, padding=0)
-    for column in SHOWN:
-        table.add_column(column, justify="left" if column == "month" else "right")
+    table.add_column("month")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
     for row in live_view.by_month(context):
-        table.add_row(*(f"{row[key]:,}" if key != "month" else row[key] for key in SHOWN.values()))
+        figures = (
+            row.opened, row.paid, row.paid_amount, row.declined, row.short, row.given_up,
+            row.refunded_amount, row.canceled,
+        )  # fmt: skip
+        table.add_row(row.month, *(f"{each:,}" for each in figures))
     console.print(table)
     result = compare(context, pretend.ledger())
     findings = auditing.audit(context)

@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cryptography.fernet import Fernet
 from pydantic import SecretStr, ValidationError
@@ -22,13 +21,13 @@ PASSWORD_BYTES = 15
 
 def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
     """Return the settings with some environment variables applied; unknown ones are ignored."""
-    fields: dict[str, Any] = {}
+    fields = settings.model_dump()
     for name, value in changes.items():
         field = name.removeprefix(PREFIX).lower()
         if name.startswith(PREFIX) and field in Settings.model_fields:
             fields[field] = json.loads(value) if field == "faults" else value
     try:
-        return Settings(_env_file=None, **(settings.model_dump() | fields))
+        return Settings(_env_file=None, **fields)
     except ValidationError as invalid:
         error = invalid.errors(include_input=False, include_url=False)[0]
         name = "".join(f"{PREFIX}{part}: ".upper() for part in error["loc"][:1])

@@ -8,6 +8,9 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+Json = dict[str, Any]
+"""A JSON object in the sandbox's answer; its keys depend on the call."""
+
 
 class Pretend:
     """The control side of a running sandbox."""
@@ -32,9 +35,9 @@ class Pretend:
         """Set the sandbox's own clock (ISO 8601)."""
         self.call("PUT", "clock", {"now": instant})
 
-    def ledger(self) -> list[dict[str, Any]]:
+    def ledger(self) -> list[Json]:
         """Return every ledger row, oldest first."""
-        entries: list[dict[str, Any]] = []
+        entries: list[Json] = []
         while True:
             after = entries[-1]["seq"] if entries else 0
             page = self.call("GET", f"ledger?after={after}&limit=10000")["rows"]
@@ -42,14 +45,14 @@ class Pretend:
                 return entries
             entries += page
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None) -> Json:
         """Call the control address and return its JSON; ValueError when it refuses."""
         connection = http.client.HTTPConnection(self._address, timeout=30)
         try:
             payload = None if body is None else json.dumps(body).encode()
             connection.request(method, f"/_sandbox/{path}", payload)
             response = connection.getresponse()
-            answer = json.loads(response.read())
+            answer: Json = json.loads(response.read())
         finally:
             connection.close()
         if response.status >= 400:

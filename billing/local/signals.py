@@ -5,9 +5,11 @@ It knows signals only. Outside the main thread, where Python accepts none, it do
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""What Python does when a signal comes."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -17,7 +19,7 @@ class Signals:
     def __init__(self) -> None:
         self.hurry = threading.Event()
         self._struck_once = self._ending = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Handler] = {}
 
     def listen(self) -> None:
         """Install the handlers; an ignored signal (SIGHUP under nohup) stays ignored."""

@@ -86,7 +86,7 @@ def _show(
             said = scenario.step() if scenario is not None else None
             seen = live_view.watch(context, view.last_event, limit=200)
             queues = {name: int(redis.llen(name)) for name in bootstrap.QUEUES}
-            health = {item.name: item.state for item in stack.status()}
+            health: dict[str, str] = {item.name: item.state for item in stack.status()}
             if screen is not None:
                 screen.update(view.picture(seen, queues, health), refresh=True)
             else:

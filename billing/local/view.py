@@ -1,9 +1,8 @@
 """The view of `billing up`: a live screen on a terminal, plain lines elsewhere."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -14,6 +13,7 @@ from billing.domain.escaping import escape
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
 from billing.services.reading.live_view import PLACE, Overview
+from billing.store.queries.overview import News
 
 EVENTS_SHOWN = 16
 SUMMARY_EVERY = 20
@@ -43,22 +43,20 @@ class View:
     def __init__(self, console: Console, places: Places) -> None:
         self._console = console
         self._places = places
-        self._events: deque[Mapping[Any, Any]] = deque(maxlen=EVENTS_SHOWN)
+        self._events: deque[News] = deque(maxlen=EVENTS_SHOWN)
         self._looks = 0
         self._summary = ""
         self.last_event = 0
 
-    def note(self, events: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    def note(self, events: Sequence[News]) -> list[News]:
         """Store new events, and return those to be shown."""
         if events:
-            self.last_event = events[-1]["id"]
-        shown = [event for event in events if event["kind"] not in HIDDEN]
+            self.last_event = events[-1].id
+        shown = [event for event in events if event.kind not in HIDDEN]
         self._events.extend(shown)
         return shown
 
-    def picture(
-        self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]
-    ) -> Panel:
+    def picture(self, seen: Overview, queues: dict[str, int], health: dict[str, str]) -> Panel:
         """The live view."""
         self.note(seen.events)
         facts = Table.grid(padding=(0, 2))
@@ -66,12 +64,12 @@ class View:
             facts.add_row(Text(name, style="bold"), value)
         story = Table.grid(padding=(0, 1))
         for event in self._events:
-            style = COLOURS.get(event["kind"], "")
+            style = COLOURS.get(event.kind, "")
             story.add_row(*(Text(cell, style=style) for cell in _cells(event)))
         title = f"ovo-billing · {seen.now.astimezone(zone(PLACE)):%d %b %Y %H:%M:%S} WIB"
         return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
 
-    def lines(self, seen: Overview, queues: Mapping[str, int], health: Mapping[str, str]) -> None:
+    def lines(self, seen: Overview, queues: dict[str, int], health: dict[str, str]) -> None:
         """Print new events, and a summary from time to time."""
         for event in self.note(seen.events):
             self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
@@ -84,14 +82,14 @@ class View:
 
 
 def _facts(
-    seen: Overview, queues: Mapping[str, int], health: Mapping[str, str], places: Places
+    seen: Overview, queues: dict[str, int], health: dict[str, str], places: Places
 ) -> list[tuple[str, str]]:
     figures = seen.figures
     today = (
-        f"{figures['paid']} paid, {rupiah(figures['paid_amount'])} in"
-        f" · {figures['refunded']} refunded, {rupiah(figures['refunded_amount'])} back"
-        f" · {figures['declined']} declined · {figures['unresolved']} unresolved"
-        f" · {rupiah(figures['owed_amount'])} owed"
+        f"{figures.paid} paid, {rupiah(figures.paid_amount)} in"
+        f" · {figures.refunded} refunded, {rupiah(figures.refunded_amount)} back"
+        f" · {figures.declined} declined · {figures.unresolved} unresolved"
+        f" · {rupiah(figures.owed_amount)} owed"
     )
     statuses = ", ".join(
         f"{count} {status}" for status, count in sorted(seen.subscriptions.items())
@@ -107,31 +105,32 @@ def _facts(
     ]
 
 
-def _processes(health: Mapping[str, str]) -> str:
+def _processes(health: dict[str, str]) -> str:
     troubled = [f"{name} is {state}" for name, state in health.items() if state != "running"]
     return ", ".join(troubled) or f"all {len(health)} running: {', '.join(health)}"
 
 
-def _cells(event: Mapping[Any, Any]) -> tuple[str, str, str, str]:
-    at = event["at"].astimezone(zone(PLACE))
+def _cells(event: News) -> tuple[str, str, str, str]:
+    at = event.at.astimezone(zone(PLACE))
     return (
-        f"{at:%H:%M:%S}", f"{event['kind']:<26}", f"{escape(event['customer_id'] or ''):<8}",
+        f"{at:%H:%M:%S}", f"{event.kind:<26}", f"{escape(event.customer_id or ''):<8}",
         escape(_details(event)),
     )  # fmt: skip
 
 
-def _details(event: Mapping[Any, Any]) -> str:
-    data = event["data"]
+def _details(event: News) -> str:
+    data = event.data
     words = []
-    if "amount" in data:
-        words.append(rupiah(data["amount"]))
-    if "shortfall" in data:
-        words.append(f"{data['shortfall']:,} short")
-    if event["first_payment"] is not None and event["kind"] == "charge.succeeded":
-        words.append(f"first_payment {str(event['first_payment']).lower()}")
+    amount, short, why = data.get("amount"), data.get("shortfall"), data.get("why")
+    if isinstance(amount, int):
+        words.append(rupiah(amount))
+    if isinstance(short, int):
+        words.append(f"{short:,} short")
+    if event.first_payment is not None and event.kind == "charge.succeeded":
+        words.append(f"first_payment {str(event.first_payment).lower()}")
     words += [str(data[key]) for key in ("fault", "why", "plan") if data.get(key)]
-    if event["reason"] and event["reason"] != data.get("why"):
-        words.append(f"({event['reason']})")
-    if event["actor"] not in {"scheduler", ""}:
-        words.append(f"by {event['actor']}")
+    if event.reason and event.reason != why:
+        words.append(f"({event.reason})")
+    if event.actor not in {"scheduler", ""}:
+        words.append(f"by {event.actor}")
     return " ".join(words)

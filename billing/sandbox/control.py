@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import orjson
@@ -137,9 +136,10 @@ class Control:
     def _add_scripts(self, request: Request) -> object:
         given = _json(request)
         listed = given if isinstance(given, list) else [given]
-        if not all(isinstance(script, dict) for script in listed):
+        scripts = [script for script in listed if isinstance(script, dict)]
+        if len(scripts) < len(listed):
             raise Refused(400, "a script is an object")
-        return {"scripts": [self._scripts.add(script).told() for script in listed]}
+        return {"scripts": [self._scripts.add(script).told() for script in scripts]}
 
     def _clear_scripts(self, _request: Request) -> object:
         self._scripts.clear()
@@ -154,7 +154,7 @@ def _query(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(request.query or "").items()}
 
 
-def _json(request: Request) -> Any:
+def _json(request: Request) -> object:
     try:
         return orjson.loads(request.body)
     except orjson.JSONDecodeError:

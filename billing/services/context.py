@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,10 +15,14 @@ from billing.domain.charge import ASK_AFTER
 from billing.domain.errors import InvalidValue
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
+from billing.domain.payloads import Json
 from billing.domain.settlement import Limits
 from billing.store.queries import commands, engine
 from billing.store.session import Database
 from billing.store.vault import Vault
+
+A = TypeVar("A", bound=Json)
+"""The answer of a command."""
 
 LEASE_SECONDS = 45
 """Real seconds before a tick enqueues the same work again. A lost message costs this delay, and
@@ -65,7 +69,7 @@ class Request:
 
     key: str
     task: str
-    arguments: dict[str, Any]
+    arguments: Json
 
 
 def derived_id(connection: Connection, request: Request | None) -> UUID | None:
@@ -90,8 +94,8 @@ def check_same(request: Request | None, earlier: object, wanted: object) -> None
 def once(
     context: Context,
     request: Request | None,
-    act: Callable[[Connection, datetime], dict[str, Any]],
-) -> dict[str, Any]:
+    act: Callable[[Connection, datetime], A],
+) -> A:
     """Run `act` in a transaction, once per key; a repeat returns the first result.
 
     When `act` raises a refusal, its key is rolled back, too, so that the command may be repeated.
@@ -105,9 +109,14 @@ def once(
             commands.finish(connection, request.key, result)
             return result
         earlier = commands.earlier(connection, request.key)
-        if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):
+        if (earlier.task, earlier.arguments) != (request.task, request.arguments):
             raise InvalidValue(
-                f"idempotency key {request.key} was used for {earlier['task']} with other"
+                f"idempotency key {request.key} was used for {earlier.task} with other"
                 " arguments; use a new key"
             )
-        return dict(earlier["result"] or {})
+        return cast("A", dict(earlier.result or {}))  # what `act` returned the first time
+
+
+def id_in(answer: Json, name: str) -> UUID:
+    """Read an id from a command's answer."""
+    return UUID(str(answer[name]))

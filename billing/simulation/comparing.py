@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
-from typing import Any
+from typing import NamedTuple
 
 from billing.simulation.contenders import Contender
 from billing.simulation.playing import Played, play
@@ -16,6 +16,23 @@ from schedules.calendar import Calendar
 DAY = timedelta(days=1)
 DUE_HOUR = 9
 CURVE_DAYS = 45
+
+
+class Figures(NamedTuple):
+    """The score of a policy for people and programs; None where nothing was recovered."""
+
+    policy: str
+    invoices_failed: int
+    invoices_recovered: int
+    amount_failed: int
+    amount_recovered: int
+    share_recovered: float | None
+    charges_per_recovered: float | None
+    balance_questions: int
+    days_median: float | None
+    days_p90: float | None
+    customers_lost: int
+    amount_collected: int
 
 
 @dataclass(slots=True)
@@ -53,24 +70,24 @@ class Score:
                 after = invoice.paid_at - invoice.first_failed_at
                 self.recoveries.append((after, invoice.amount))
 
-    def figures(self) -> dict[str, Any]:
-        """Return the score for people and programs; None where nothing was recovered."""
+    def figures(self) -> Figures:
+        """Return the score for people and programs."""
         waits = sorted(after for after, _ in self.recoveries)
         recovered = len(waits)
-        return {
-            "policy": self.contender.name,
-            "invoices_failed": self.failed,
-            "invoices_recovered": recovered,
-            "amount_failed": self.amount_failed,
-            "amount_recovered": self.amount_recovered,
-            "share_recovered": _ratio(self.amount_recovered, self.amount_failed, 4),
-            "charges_per_recovered": _ratio(self.charges, recovered, 2),
-            "balance_questions": self.asks,
-            "days_median": _days(waits, 50),
-            "days_p90": _days(waits, 90),
-            "customers_lost": self.customers_lost,
-            "amount_collected": self.collected,
-        }
+        return Figures(
+            policy=self.contender.name,
+            invoices_failed=self.failed,
+            invoices_recovered=recovered,
+            amount_failed=self.amount_failed,
+            amount_recovered=self.amount_recovered,
+            share_recovered=_ratio(self.amount_recovered, self.amount_failed, 4),
+            charges_per_recovered=_ratio(self.charges, recovered, 2),
+            balance_questions=self.asks,
+            days_median=_days(waits, 50),
+            days_p90=_days(waits, 90),
+            customers_lost=self.customers_lost,
+            amount_collected=self.collected,
+        )
 
     def curve(self) -> list[float]:
         """Return the percentage of the failed rupiah recovered 0, 1, 2 … days after the failure."""

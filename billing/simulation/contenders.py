@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from billing.domain import dunning
-from billing.domain.dunning import CLIMBING, Policy
+from billing.domain.dunning import CLIMBING, Policy, RetryTerms
 from billing.domain.errors import InvalidValue
 from schedules.walltime import quoted
 
 BLIND = "blind"
-CAPS = {f"max-{cap}": f"{cap}_max" for cap in ("declines", "attempts", "days")}
+CAPS = ("max-declines", "max-attempts", "max-days")
 DEFAULT = (
     f"balance-aware: {dunning.DEFAULT_RETRIES}",
     f"fixed: {dunning.DEFAULT_RETRIES} | {BLIND}",
@@ -51,21 +50,21 @@ def _one(text: str) -> Contender:
     if not (name and colon and len(name) <= NAME_MAX and name.isprintable()):
         raise InvalidValue(f"a policy must be {FORM}, not {quoted(text)}")
     steps, *parts = (part.strip() for part in rest.split("|"))
-    plan: dict[str, Any] = {"retries": steps, "retries_for": {}}
-    plan |= dict.fromkeys(CAPS.values())
-    is_aware = True
+    ladders, caps, is_aware = dict[str, str](), dict[str, int](), True
     for part in parts:
         key, sign, value = (word.strip() for word in part.partition("="))
         if part == BLIND:
             is_aware = False
         elif sign and key in CAPS:
-            plan[CAPS[key]] = _cap(key, value)
+            caps[key] = _cap(key, value)
         elif sign and key in CLIMBING:
-            plan["retries_for"][key] = value
+            ladders[key] = value
         else:
             raise InvalidValue(f"policy {quoted(name)}: {_unknown(key)}")
+    declines, attempts, days = (caps.get(key) for key in CAPS)
+    terms = RetryTerms(steps, ladders, declines, attempts, days)
     try:
-        return Contender(name, dunning.policy(plan), is_aware)
+        return Contender(name, dunning.policy_of(terms), is_aware)
     except InvalidValue as wrong:
         raise InvalidValue(f"policy {quoted(name)}: {wrong}") from None
 

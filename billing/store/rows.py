@@ -6,13 +6,12 @@ table.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import orjson
 
 
-def as_json(rows: Sequence[Mapping[str, Any] | str | bytes]) -> str:
+def as_json(rows: Sequence[Mapping[str, object] | str | bytes]) -> str:
     """Encode rows, or texts, for PostgreSQL's JSON functions; bytes are encoded for a bytea."""
     return orjson.dumps(rows, default=_bytea).decode()
 

@@ -4,7 +4,7 @@ A wrong field name is then a mypy error, not an error when the line first runs. 
 converted to its members. This module knows no table.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cache
 from types import UnionType
@@ -46,12 +46,6 @@ def of_values(row: type[R], values: Iterable[Any]) -> R:
     """Build a row from the values of its columns, which are a part of a wider result."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
     return make(values)
-
-
-def part(row: type[R], of: Mapping[Any, Any]) -> R:
-    """Take the fields of a row out of a wider one whose columns have string names."""
-    make: Callable[[Iterable[Any]], R] = _maker(row)
-    return make(of[name] for name in row._fields)
 
 
 @cache

@@ -174,7 +174,7 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     [told] = engine.told("charge.contradicted")
     assert told["data"]["why"] == "an operator said succeeded, the gateway says not found"
     with engine.context.database.transaction() as connection:
-        assert [row["id"] for row in charge_rows.contradicted(connection)] == [charge]
+        assert [row.id for row in charge_rows.contradicted(connection)] == [charge]
     [finding] = auditing.broken(engine.context)
     assert finding.name == "the gateway does not deny what a person booked"
     assert engine.charges(subscription)[0]["status"] == "succeeded"

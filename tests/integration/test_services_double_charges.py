@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.services.money import refunding
-from billing.services.reading import read_models
+from billing.services.reading import pages, read_models
 from billing.services.subscriptions import canceling, changing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -15,7 +15,7 @@ from tests.integration.engine import Engine
 DAY = timedelta(days=1)
 
 
-def shown(engine: Engine, customer: str) -> dict[str, Any]:
+def shown(engine: Engine, customer: str) -> pages.CustomerInDetail:
     """What is shown of a customer."""
     return read_models.customer(engine.context.database, customer, 100)
 
@@ -25,16 +25,16 @@ def test_two_live_subscriptions_to_one_plan_are_named(engine: Engine, billing: B
     engine.plan("gold", trial="7 days")
     customer = engine.customer()
     first = engine.subscribe(customer, "gold")
-    assert shown(engine, customer)["verdict"] == "charged twice: no"
+    assert shown(engine, customer).verdict == "charged twice: no"
     engine.advance(DAY)
     second = engine.subscribe(customer, "gold", again=True)
 
     found = shown(engine, customer)
 
-    assert found["verdict"] == (
+    assert found.verdict == (
         f"charged twice: no (but two live subscriptions to plan gold: {first}, {second})"
     )
-    assert not found["charged_twice"]
+    assert not found.charged_twice
     people = billing("customer", "show", customer, people=True)
     assert f"more than one subscription to plan gold: {first}, {second}" in people
 
@@ -49,16 +49,16 @@ def test_both_charged_for_the_same_time_is_charged_twice(engine: Engine) -> None
     engine.run()
 
     found = shown(engine, customer)
-    assert found["charged_twice"]
-    assert found["verdict"] == (
+    assert found.charged_twice
+    assert found.verdict == (
         f"charged twice: yes: two live subscriptions to plan gold: {first}, {second};"
         " charged for both: 1 period, Rp 50,000; refunded: Rp 0"
     )
     refunding.refund_invoice(engine.context, engine.invoices(second)[0]["id"], 20_000, OPERATOR)
-    assert shown(engine, customer)["verdict"].endswith("refunded: Rp 0, Rp 20,000 on its way")
+    assert shown(engine, customer).verdict.endswith("refunded: Rp 0, Rp 20,000 on its way")
     engine.run()
     canceling.cancel(engine.context, second, OPERATOR)
-    assert shown(engine, customer)["verdict"] == (
+    assert shown(engine, customer).verdict == (
         f"charged twice: yes: two subscriptions to plan gold: {first}, {second};"
         " charged for both: 1 period, Rp 50,000; refunded: Rp 20,000"
     )
@@ -75,8 +75,8 @@ def test_two_subscriptions_after_each_other_are_no_double_charge(engine: Engine)
     engine.subscribe(customer, "gold")
     engine.advance(25 * DAY)
 
-    assert shown(engine, customer)["verdict"] == "charged twice: no"
-    assert shown(engine, customer)["twins"] == []
+    assert shown(engine, customer).verdict == "charged twice: no"
+    assert shown(engine, customer).twins == []
 
 
 def test_two_plans_and_two_customers_are_not_twice(engine: Engine) -> None:
@@ -89,8 +89,8 @@ def test_two_plans_and_two_customers_are_not_twice(engine: Engine) -> None:
     engine.subscribe(two, "gold")
     engine.advance(40 * DAY)
 
-    assert shown(engine, one)["verdict"] == "charged twice: no"
-    assert shown(engine, two)["verdict"] == "charged twice: no"
+    assert shown(engine, one).verdict == "charged twice: no"
+    assert shown(engine, two).verdict == "charged twice: no"
 
 
 def twice(engine: Engine) -> tuple[str, Any, Any]:
@@ -113,7 +113,7 @@ def test_a_change_of_plan_takes_no_double_payment_back(
 ) -> None:
     """No money moved: an invoice belongs to the plan that it was opened for."""
     customer, *both = twice(engine)
-    assert shown(engine, customer)["charged_twice"]
+    assert shown(engine, customer).charged_twice
     engine.advance(waits)
 
     changing.change(engine.context, both[which], OPERATOR, plan_code="gold-plus")
@@ -123,8 +123,8 @@ def test_a_change_of_plan_takes_no_double_payment_back(
         canceling.cancel(engine.context, both[which], OPERATOR)
 
     found = shown(engine, customer)
-    assert found["charged_twice"]
-    assert found["verdict"] == (
+    assert found.charged_twice
+    assert found.verdict == (
         f"charged twice: yes: two subscriptions to plan gold: {both[0]}, {both[1]};"
         " charged for both: 1 period, Rp 50,000; refunded: Rp 0"
     )
@@ -138,10 +138,10 @@ def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, customer)
-    assert [(each["plan"], each["periods"]) for each in found["twins"]] == [
+    assert [(each.plan, each.periods) for each in found.twins] == [
         ("gold", 1), ("gold-plus", 0),
     ]  # fmt: skip
-    assert found["verdict"].count("charged for both") == 1
+    assert found.verdict.count("charged for both") == 1
 
 
 def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine: Engine) -> None:
@@ -156,12 +156,12 @@ def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine
     engine.advance(DAY)
     engine.subscribe(customer, "gold")
     engine.run()
-    assert shown(engine, customer)["verdict"] == "charged twice: no"
+    assert shown(engine, customer).verdict == "charged twice: no"
 
     engine.subscribe(customer, "gold-plus", again=True)
     engine.run()
     found = shown(engine, customer)
-    assert [(each["plan"], each["periods"]) for each in found["twins"]] == [("gold-plus", 1)]
+    assert [(each.plan, each.periods) for each in found.twins] == [("gold-plus", 1)]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -170,11 +170,11 @@ def test_a_double_payment_that_went_back_in_full_is_told_as_such(
 ) -> None:
     """After a refund of either one it is no double charge any more, in text and in JSON."""
     customer, *both = twice(engine)
-    assert not shown(engine, customer)["given_back_in_full"]
+    assert not shown(engine, customer).given_back_in_full
     paid = engine.invoices(both[which])[0]["id"]
     refunding.refund_invoice(engine.context, paid, 49_999, OPERATOR)
     engine.run()
-    assert not shown(engine, customer)["given_back_in_full"]
+    assert not shown(engine, customer).given_back_in_full
     refunding.refund_invoice(engine.context, paid, 1, OPERATOR)
     engine.run()
 

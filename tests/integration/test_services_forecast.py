@@ -62,13 +62,13 @@ def test_the_forecast_equals_the_charges_that_follow(engine: Engine) -> None:
         begun=begun,
     )
     assert sorted(
-        (str(e["subscription"]), e["period_index"], e["amount"], e["due_at"]) for e in expected
+        (str(e.subscription), e.period_index, e.amount, e.due_at) for e in expected
     ) == sorted(
         (str(m["subscription_id"]), m["period_index"], m["amount"], m["created_at"]) for m in made
     )
-    assert {e["reason"] for e in expected} == {"renewal", "first", "trial_end", "retry", "change"}
-    assert sum(e["subscription"] == weekly for e in expected) == 8
-    assert not any(e["subscription"] == ends for e in expected)
+    assert {e.reason for e in expected} == {"renewal", "first", "trial_end", "retry", "change"}
+    assert sum(e.subscription == weekly for e in expected) == 8
+    assert not any(e.subscription == ends for e in expected)
 
 
 def test_a_forecast_writes_nothing(engine: Engine) -> None:
@@ -89,7 +89,7 @@ def test_a_forecast_marks_what_needs_a_wallet(engine: Engine) -> None:
 
     def marks() -> set[str]:
         lines = forecasting.forecast(engine.context.database, engine.now, until)
-        return {line["wallet"] for line in lines if line["subscription"] == subscription}
+        return {line.wallet for line in lines if line.subscription == subscription}
 
     assert marks() == {"ok"}
     engine.lose_wallet(customer)
@@ -110,7 +110,7 @@ def test_a_forecast_goes_on_after_a_planned_pause(engine: Engine) -> None:
     engine.advance(until)
 
     made = [i["period_start"] for i in engine.invoices(subscription)[1:]]
-    assert [line["due_at"] for line in lines] == made
+    assert [line.due_at for line in lines] == made
     assert made[0] == back
     assert len(engine.debits(customer)) == len(made) + 1
 

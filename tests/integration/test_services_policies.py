@@ -25,7 +25,7 @@ def tried_after(engine: Engine, subscription: UUID) -> list[float]:
 def foretold(engine: Engine, subscription: UUID) -> list[datetime]:
     """The dates that are shown for the first invoice."""
     found = read_models.subscription(engine.context.database, subscription)
-    return list(found["invoices"][0]["retries_at"])
+    return found.invoices[0].retries_at
 
 
 def retry(engine: Engine, subscription: UUID) -> None:

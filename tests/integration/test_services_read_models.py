@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event
 
+from billing.domain.documents import document
 from billing.domain.errors import NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.outcomes import Succeeded
@@ -17,7 +18,7 @@ from billing.services.collecting import settling
 from billing.services.collecting.settling import News
 from billing.services.money import refunding
 from billing.services.operating import operations
-from billing.services.reading import read_models
+from billing.services.reading import pages, read_models
 from billing.services.subscriptions import canceling
 from tests.integration.engine import START, Engine
 
@@ -36,7 +37,7 @@ CHARGE_KEYS = {
 }  # fmt: skip
 
 
-def shown(engine: Engine, subscription: UUID) -> dict[str, Any]:
+def shown(engine: Engine, subscription: UUID) -> pages.Subscription:
     """The subscription as it is shown."""
     return read_models.subscription(engine.context.database, subscription)
 
@@ -63,10 +64,11 @@ def test_every_promised_key_is_there(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, subscription)
-    assert found.keys() >= SUBSCRIPTION_KEYS
-    assert found["invoices"][0].keys() >= INVOICE_KEYS | {"refunds", "retries_at"}
-    assert found["invoices"][0]["charges"][0].keys() >= CHARGE_KEYS
-    assert read_models.wallet_of(engine.context.database, customer).keys() >= WALLET_KEYS
+    wallet = read_models.wallet_of(engine.context.database, customer)
+    assert document(found).keys() >= SUBSCRIPTION_KEYS
+    assert document(found.invoices[0]).keys() >= INVOICE_KEYS | {"refunds", "retries_at"}
+    assert document(found.invoices[0].charges[0]).keys() >= CHARGE_KEYS
+    assert document(wallet).keys() >= WALLET_KEYS
 
 
 def test_instants_are_in_the_plans_timezone(engine: Engine) -> None:
@@ -75,8 +77,9 @@ def test_instants_are_in_the_plans_timezone(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, subscription)
-    assert found["invoices"][0]["period_start"].isoformat() == "2026-01-31T11:00:00+09:00"
-    assert found["next_due_at"].isoformat() == "2026-02-28T11:00:00+09:00"
+    assert found.invoices[0].row.period_start.isoformat() == "2026-01-31T11:00:00+09:00"
+    assert found.row.next_due_at is not None
+    assert found.row.next_due_at.isoformat() == "2026-02-28T11:00:00+09:00"
 
 
 def test_the_dates_that_are_shown_are_the_dates_that_happen(engine: Engine) -> None:
@@ -84,15 +87,15 @@ def test_the_dates_that_are_shown_are_the_dates_that_happen(engine: Engine) -> N
     customer, subscription = engine.begun(retries="2d; 0 10 25 * *; 3d")
     engine.script("decline", customer, times=None)
     engine.run()
-    planned = shown(engine, subscription)["invoices"][0]["retries_at"]
+    planned = shown(engine, subscription).invoices[0].retries_at
 
     for number, date in enumerate(planned):
-        assert shown(engine, subscription)["invoices"][0]["retries_at"] == planned[number:]
+        assert shown(engine, subscription).invoices[0].retries_at == planned[number:]
         engine.advance(date)
 
     made = [charge["created_at"] for charge in engine.charges(subscription)]
     assert made == [START, *planned]
-    assert shown(engine, subscription)["invoices"][0]["retries_at"] == []
+    assert shown(engine, subscription).invoices[0].retries_at == []
 
 
 def test_a_retry_by_hand_is_shown_before_the_steps_that_stay(engine: Engine) -> None:
@@ -100,20 +103,20 @@ def test_a_retry_by_hand_is_shown_before_the_steps_that_stay(engine: Engine) -> 
     customer, subscription = engine.begun()
     engine.script("decline", customer, times=None)
     engine.run()
-    first = shown(engine, subscription)["invoices"][0]
+    first = shown(engine, subscription).invoices[0]
     engine.set_clock(START + DAY)
 
-    operations.retry_invoice(engine.context, first["id"], OPERATOR)
+    operations.retry_invoice(engine.context, first.row.id, OPERATOR)
 
-    again = shown(engine, subscription)["invoices"][0]
-    assert again["retries_at"] == [START + DAY, *first["retries_at"]]
+    again = shown(engine, subscription).invoices[0]
+    assert again.retries_at == [START + DAY, *first.retries_at]
 
 
 def test_an_invoice_that_never_failed_has_no_retries(engine: Engine) -> None:
     """Only dates that are planned are shown."""
     _, subscription = engine.begun()
     engine.run()
-    assert shown(engine, subscription)["invoices"][0]["retries_at"] == []
+    assert shown(engine, subscription).invoices[0].retries_at == []
 
 
 def test_charges_and_refunds_stand_beside_their_invoice(engine: Engine) -> None:
@@ -121,22 +124,22 @@ def test_charges_and_refunds_stand_beside_their_invoice(engine: Engine) -> None:
     customer, subscription = engine.begun()
     engine.script("decline", customer)
     engine.advance(3 * DAY)
-    invoice = shown(engine, subscription)["invoices"][0]
-    refunding.refund_invoice(engine.context, invoice["id"], 20_000, OPERATOR)
+    invoice = shown(engine, subscription).invoices[0]
+    refunding.refund_invoice(engine.context, invoice.row.id, 20_000, OPERATOR)
     engine.run()
 
-    found = shown(engine, subscription)["invoices"][0]
-    assert [(c["ordinal"], c["status"]) for c in found["charges"]] == [
+    found = shown(engine, subscription).invoices[0]
+    assert [(c.row.ordinal, c.row.status) for c in found.charges] == [
         (1, "declined"),
         (2, "succeeded"),
     ]
-    assert [c["amount_refunded"] for c in found["charges"]] == [0, 20_000]
-    assert [(r["amount"], r["status"]) for r in found["refunds"]] == [(20_000, "succeeded")]
-    assert found["amount_refunded"] == 20_000
-    number = found["charges"][1]["gateway_number"]
-    by_number = read_models.charge(engine.context.database, number)
-    assert by_number == read_models.charge(engine.context.database, str(found["charges"][1]["id"]))
-    assert [r["amount"] for r in by_number["refunds"]] == [20_000]
+    assert [c.row.amount_refunded for c in found.charges] == [0, 20_000]
+    assert [(r.row.amount, r.row.status) for r in found.refunds] == [(20_000, "succeeded")]
+    assert found.row.amount_refunded == 20_000
+    paying = found.charges[1].row
+    by_number = read_models.charge(engine.context.database, paying.gateway_number)
+    assert by_number == read_models.charge(engine.context.database, str(paying.id))
+    assert [r.row.amount for r in by_number.refunds] == [20_000]
 
 
 def test_a_customer_who_was_charged_once_is_said_to_be(engine: Engine) -> None:
@@ -145,10 +148,10 @@ def test_a_customer_who_was_charged_once_is_said_to_be(engine: Engine) -> None:
     engine.advance(40 * DAY)
 
     found = read_models.customer(engine.context.database, customer, 10)
-    assert found["charged_twice"] is False
-    assert found["verdict"] == "charged twice: no"
-    assert found["amount_kept"] == 100_000
-    assert [paid["payments"] for paid in found["invoices"]] == [1, 1]
+    assert found.charged_twice is False
+    assert found.verdict == "charged twice: no"
+    assert found.totals.amount_kept == 100_000
+    assert [paid.payments for paid in found.invoices] == [1, 1]
 
 
 def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
@@ -164,13 +167,12 @@ def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
     settling.settle(engine.context, [News(late, Succeeded())], Source.STATUS)
 
     found = read_models.customer(engine.context.database, customer, 10)
-    assert found["charged_twice"] is True
-    assert found["verdict"].startswith("charged twice: yes: invoice ")
-    assert (
-        "paid 2 times, Rp 100,000 in all; refunded: Rp 0, Rp 50,000 on its way"
-        in (found["verdict"])
+    assert found.charged_twice is True
+    assert found.verdict.startswith("charged twice: yes: invoice ")
+    assert "paid 2 times, Rp 100,000 in all; refunded: Rp 0, Rp 50,000 on its way" in (
+        found.verdict
     )
-    assert (found["invoices"][0]["payments"], found["invoices"][0]["surplus"]) == (2, 1)
+    assert (found.invoices[0].payments, found.invoices[0].surplus) == (2, 1)
 
 
 def test_an_unresolved_charge_is_part_of_the_answer(engine: Engine) -> None:
@@ -179,7 +181,7 @@ def test_an_unresolved_charge_is_part_of_the_answer(engine: Engine) -> None:
     engine.script("drop_after", customer)
     engine.tick()
 
-    verdict = read_models.customer(engine.context.database, customer, 10)["verdict"]
+    verdict = read_models.customer(engine.context.database, customer, 10).verdict
     assert verdict == "charged twice: no (unresolved charges: 1)"
     engine.advance(DAY)
 
@@ -196,7 +198,7 @@ def test_a_list_needs_as_many_statements_for_many_rows_as_for_one(engine: Engine
         assert len(read_models.invoices(engine.context.database, None, None, 100)) == 10
     assert len(many) <= len(few) + 1  # the history of those that failed
     with statements(engine) as whole:
-        assert len(shown(engine, subscription)["invoices"]) == 10
+        assert len(shown(engine, subscription).invoices) == 10
     assert len(whole) <= len(many) + 2
 
 
@@ -207,13 +209,13 @@ def test_lists_are_cut_at_their_limit_and_filtered(engine: Engine) -> None:
     database = engine.context.database
 
     newest = read_models.invoices(database, subscription, "paid", 2)
-    assert [row["period_index"] for row in newest] == [4, 3]
+    assert [each.row.period_index for each in newest] == [4, 3]
     assert read_models.invoices(database, subscription, "void", 2) == []
-    assert len(read_models.charges(database, newest[0]["id"], "succeeded", 10)) == 1
+    assert len(read_models.charges(database, newest[0].row.id, "succeeded", 10)) == 1
     assert read_models.subscriptions(database, "canceled", 10) == []
     events = read_models.events(database, subscription, 3)
-    assert [row["id"] for row in events] == sorted(row["id"] for row in events)
-    assert events[-1]["kind"] == "invoice.paid"
+    assert [row.id for row in events] == sorted(row.id for row in events)
+    assert events[-1].kind == "invoice.paid"
 
 
 def test_reasons_are_shown_with_events(engine: Engine) -> None:
@@ -223,7 +225,7 @@ def test_reasons_are_shown_with_events(engine: Engine) -> None:
     canceling.cancel(engine.context, subscription, Actor("operator", "asked by phone"))
 
     last = read_models.events(engine.context.database, subscription, 1)[0]
-    assert (last["actor"], last["reason"]) == ("operator", "asked by phone")
+    assert (last.actor, last.reason) == ("operator", "asked by phone")
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_canceled_subscription_has_nothing_next(engine: Engine, drawn: Drawn) 
 def waits(engine: Engine, drawn: Drawn, subscription: UUID) -> str:
     """The timeline says what a subscription waits for; the JSON says the same."""
     said = [line for line in drawn(subscription) if line.startswith("it waits for ")]
-    told = read_models.subscription(engine.context.database, subscription)["waits_for"]
+    told = read_models.subscription(engine.context.database, subscription).prospect.waits_for
     assert said == ([f"it waits for {told}"] if told else [])
     return told or ""
 
@@ -280,9 +280,9 @@ def test_an_invoice_behind_another_says_what_it_waits_for(engine: Engine, drawn:
 
     told = {each: read_models.invoice(engine.context.database, each) for each in (older, newer)}
 
-    assert told[older]["waits_for"] == "money in the wallet: Rp 40,000 short"
-    assert told[newer]["waits_for"] == "an older invoice, which is charged first"
-    assert [way["command"] for way in told[older]["ways_out"]] == [
+    assert told[older].steps.waits_for == "money in the wallet: Rp 40,000 short"
+    assert told[newer].steps.waits_for == "an older invoice, which is charged first"
+    assert [way.command for way in told[older].steps.ways_out] == [
         f"billing invoice retry {older}", f"billing invoice void {older}",
     ]  # fmt: skip
     assert waits(engine, drawn, subscription).startswith("money in the wallet")

@@ -244,7 +244,7 @@ IDENTITY = (
     ),
     bug(
         "key_with_other_arguments_is_a_repeat", f"{_SERVICES}/context.py",
-        'if (earlier["task"], earlier["arguments"]) != (request.task, request.arguments):',
+        'if (earlier.task, earlier.arguments) != (request.task, request.arguments):',
         "if False:",
         f"{INTEGRATION}services_refunds.py::test_the_same_key_for_something_else_is_refused",
     ),
@@ -304,7 +304,7 @@ DUNNING_AND_PACE = (
     ),
     bug(
         "token_goes_before_the_refund", f"{_SERVICES}/wallets/unlinking.py",
-        'if wallets.obstacles_to_unbind(connection, row["customer_id"]):', "if False:",
+        'if wallets.has_obstacles(connection, row.customer_id):', "if False:",
         f"{INTEGRATION}services_unlinking.py::test_a_wish_to_unbind_outlives_the_tokens_year",
     ),
     bug(

@@ -2,29 +2,26 @@
 
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from billing.local.view import Places, View
 from billing.services.reading.live_view import Overview
+from billing.store.queries.overview import Collections, News
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
-FIGURES = dict.fromkeys(
-    ("paid", "paid_amount", "refunded", "refunded_amount", "declined", "unresolved", "owed_amount"),
-    0,
-)
+FIGURES = Collections(0, 0, 0, 0, 0, 0, 0)
 PLACES = Places("http://127.0.0.1:5555", "operator / pass", "http://127.0.0.1:5556", "logs")
 
 
-def seen(reason: str) -> Any:
+def seen(reason: str) -> Overview:
     """An overview with one event."""
-    event = {
-        "id": 1, "at": NOW, "kind": "invoice.voided", "customer_id": reason, "data": {"why": ""},
-        "first_payment": None, "reason": reason, "actor": "operator",
-    }  # fmt: skip
-    return Overview(NOW, FIGURES, {}, [event])  # type: ignore[arg-type]  # rows are mappings
+    event = News(
+        id=1, at=NOW, kind="invoice.voided", customer_id=reason, data={"why": ""},
+        first_payment=None, reason=reason, actor="operator",
+    )  # fmt: skip
+    return Overview(NOW, FIGURES, {}, [event])
 
 
 @pytest.mark.parametrize("reason", ["\x1b[2J\x9b\u202e\n", "[/b]", "[bold"])

@@ -234,6 +234,15 @@ def test_a_refused_move_says_where_it_stands_and_what_would_be_possible() -> Non
     )
 
 
+def test_a_refused_move_names_the_commands_of_its_own_machine() -> None:
+    """A state of the same name in another machine, as "unknown" is, brings no commands of that."""
+    with pytest.raises(IllegalMove) as refused:
+        refund.advance(RefundStatus.UNKNOWN, RefundMove.WAIVE)
+
+    assert "billing refunds retry REFUND" in str(refused.value)
+    assert "CHARGE" not in str(refused.value)
+
+
 @each_machine
 def test_a_refused_move_names_commands_and_no_moves_of_ours(machine: Machine) -> None:
     """A move of the scheduler alone is not offered to a person."""

@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from time import process_time
-from typing import Any
 
 import pytest
 
@@ -218,7 +217,7 @@ def test_a_short_wallet_is_asked_as_often_as_the_setting_says_by_default() -> No
     assert timedelta(seconds=default) == playing.RECHECK
 
 
-def scored(count: int, seed: int, months: int = 6) -> list[dict[str, Any]]:
+def scored(count: int, seed: int, months: int = 6) -> list[comparing.Figures]:
     """The figures of the default policies on a small population."""
     scores = [comparing.Score(one) for one in contenders.read(contenders.DEFAULT)]
     assert list(comparing.compare(scores, comparing.population(count, seed), months)) == [
@@ -249,7 +248,7 @@ def test_figures_count_failed_invoices_and_what_came_back() -> None:
     for _ in comparing.compare([score], lives, 1):
         pass
 
-    assert score.figures() == {
+    assert score.figures()._asdict() == {
         "policy": "aware", "invoices_failed": 2, "invoices_recovered": 1,
         "amount_failed": 80_000, "amount_recovered": 50_000, "share_recovered": 0.625,
         "charges_per_recovered": 3.0, "balance_questions": 6 + 81, "days_median": 3.25,
@@ -262,7 +261,7 @@ def test_nothing_recovered_has_no_median() -> None:
     """A share of zero is None, and not a division by zero."""
     figures = comparing.Score(AWARE).figures()
 
-    assert [figures[name] for name in ("share_recovered", "days_median", "days_p90")] == [None] * 3
+    assert (figures.share_recovered, figures.days_median, figures.days_p90) == (None, None, None)
 
 
 def test_the_chart_is_a_small_picture_or_one_page(tmp_path: Path) -> None:

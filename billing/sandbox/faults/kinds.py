@@ -4,7 +4,6 @@ It does not know how often a fault happens, nor how it is applied.
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 from billing.sandbox.protocol.answers import Json
 
@@ -108,7 +107,7 @@ class Action:
         return {"kind": self.kind, **own}
 
 
-def read_action(given: Any) -> Action:
+def read_action(given: object) -> Action:
     """Read a described action, with the defaults of its kind; raises ScriptRefused."""
     if not isinstance(given, dict) or given.get("kind") not in [*DECISION_FAULTS, *WIRE_FAULTS]:
         raise ScriptRefused(

@@ -6,7 +6,7 @@ It checks the form only: it knows no customer, no wallet and no earlier payment.
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing.sandbox.protocol.answers import Json
 
@@ -23,7 +23,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class Form(NamedTuple):
     """A check of one value, and a description of a valid one."""
 
-    accepts: Callable[[Any], bool]
+    accepts: Callable[[object], bool]
     wants: str
 
 

@@ -8,7 +8,7 @@ hour.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from os import getpid
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from billing.domain import charge, dunning
 from billing.domain.charge import ChargeMove, ChargeStatus, Trigger
 from billing.domain.errors import BillingError, InvalidValue, NotConfigured
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, Event, event
 from billing.domain.instants import spoken
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
@@ -286,7 +286,7 @@ def _wait_for_wallet(
         transitions.move(connection, row.subscription_id, SubscriptionMove.FALL_BEHIND, now)
 
 
-def _told(kind: str, row: Candidate, now: datetime, **data: Any) -> dict[str, Any]:
+def _told(kind: str, row: Candidate, now: datetime, **data: object) -> Event:
     return event(
         kind,
         at=now,
@@ -294,5 +294,5 @@ def _told(kind: str, row: Candidate, now: datetime, **data: Any) -> dict[str, An
         customer_id=row.customer_id,
         subscription_id=row.subscription_id,
         invoice_id=row.invoice_id,
-        **data,
+        data=data,
     )

@@ -9,15 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import charge, intents, periods, pricing, subscription
-from billing.domain.events import event
+from billing.domain.events import About, Event, NewEvent, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.payloads import Json
 from billing.domain.periods import Changed
 from billing.domain.subscription import CatchUp, Skipped, SubscriptionMove, SubscriptionStatus
 from billing.domain.terms import Columns, is_last_cycle
@@ -51,7 +52,7 @@ class _Plan:
     more: Changed
     dropped: Columns
     invoice: NewInvoice | None = None
-    facts: list[dict[str, Any]] = field(default_factory=list)
+    facts: list[Event] = field(default_factory=list)
 
 
 def open_begun(connection: Connection, subscription_id: UUID, now: datetime) -> None:
@@ -121,11 +122,11 @@ def _credits(connection: Connection, due: Iterable[DueSubscription]) -> _Balance
 def _plan(
     connection: Connection, row: DueSubscription, now: datetime, left: _Balance, *, owes: bool
 ) -> _Plan:
-    about: dict[str, Any] = {"at": now, "customer_id": row.customer_id, "subscription_id": row.id}
+    about: About = {"customer_id": row.customer_id, "subscription_id": row.id}
     facts, more = [], Changed()
     if periods.turns(row, row.next_due_at):
         row, more, fact = _turn(connection, row)
-        facts.append(event(fact[0], **about, **fact[1]))
+        facts.append(event(fact[0], at=now, data=fact[1], **about))
     dates = periods.dates_of(row)
     index, start = row.next_period_index, row.next_due_at
     offset = row.anchor_index
@@ -137,31 +138,32 @@ def _plan(
         if is_last_cycle(row.cycles, index):
             break
     if index > skipped:
-        told: dict[str, Any] = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
-        facts.append(event("period.skipped", **about, **told))
+        told = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
+        facts.append(event("period.skipped", at=now, data=told, **about))
     over = is_last_cycle(row.cycles, index)
     invoice, period_amount = None, row.period_amount
     if not over and not periods.turns(row, start) and not _passes(row, start, end, now):
         price = pricing.price(row)
         invoice = _invoice(row, price, index, (start, end), now, left, owes=owes)
         period_amount = price.period
-        facts += _told(invoice, about)
+        facts += _told(invoice, now, about)
         if _use_up(row, more):
-            facts.append(event("subscription.coupon_ended", **about, coupon=row.coupon_code))
+            coupon = row.coupon_code
+            facts.append(event("subscription.coupon_ended", at=now, coupon=coupon, **about))
         index, start = index + 1, end
         over = is_last_cycle(row.cycles, index)
     status, dropped = row.status, Columns()
     if status is SubscriptionStatus.TRIALING:
         status = subscription.advance(SubscriptionStatus.TRIALING, SubscriptionMove.ACTIVATE)
-        facts.append(event("subscription.activated", **about))
+        facts.append(event("subscription.activated", at=now, **about))
     ends = over and not owes and (invoice is None or invoice.status is InvoiceStatus.PAID)
     if ends:
         # Its last periods were skipped or free: no payment will complete the subscription.
         coupon_left = more.get("coupon_left", row.coupon_left)
         met = intents.meet(row._replace(coupon_left=coupon_left), Action.COMPLETE)
         dropped = met.columns
-        facts += [event(kind, **about, **data) for kind, data in met.facts]
-        facts.append(event("subscription.completed", **about, before=status))
+        facts += [event(kind, at=now, data=data, **about) for kind, data in met.facts]
+        facts.append(event("subscription.completed", at=now, before=status, **about))
         status = subscription.advance(status, SubscriptionMove.COMPLETE)
     change = Standing(
         row.id, status, index, None if over else start, period_amount,
@@ -180,7 +182,7 @@ def as_changed(connection: Connection, row: Subscription, now: datetime) -> Subs
     return _turn(connection, row)[0]
 
 
-def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[str, Any]]]:
+def _turn(connection: Connection, row: R) -> tuple[R, Changed, NewEvent]:
     """Apply a planned change: return the changed subscription, its new columns, and the event.
 
     A change to a plan whose term would be over is dropped: it must not end the subscription.
@@ -188,7 +190,7 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, tuple[str, dict[s
     assert row.next_plan_code and row.change_at and row.next_due_at  # noqa: S101, PT018 - it is due
     plan = catalog.plan(connection, row.next_plan_code)
     assert plan is not None  # noqa: S101 - a foreign key ensures it
-    told: dict[str, Any]
+    told: Json
     none: Changed = {
         "change_at": None, "change_period": None, "next_plan_code": None,
         "next_quantity": None, "next_amount": None,
@@ -246,12 +248,13 @@ def _invoice(
     return NewInvoice.of(identity, place, days, cost, now, waits=owes)
 
 
-def _told(invoice: NewInvoice, about: dict[str, Any]) -> list[dict[str, Any]]:
-    credited: dict[str, Any] = {"credited": invoice.credited} if invoice.credited else {}
+def _told(invoice: NewInvoice, now: datetime, about: About) -> list[Event]:
+    about = {**about, "invoice_id": invoice.id}
+    credited = {"credited": invoice.credited} if invoice.credited else {}
     facts = [
-        event("invoice.opened", **about, invoice_id=invoice.id,
-              period_index=invoice.period_index, amount=invoice.amount, **credited)
+        event("invoice.opened", at=now, data=credited, period_index=invoice.period_index,
+              amount=invoice.amount, **about)
     ]  # fmt: skip
     if invoice.status is InvoiceStatus.PAID:
-        facts.append(event("invoice.paid", **about, invoice_id=invoice.id, amount=0))
+        facts.append(event("invoice.paid", at=now, amount=0, **about))
     return facts

@@ -7,7 +7,7 @@ transaction. Settling the same outcome twice changes nothing the second time.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.domain import charge
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, Event, event
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
@@ -274,7 +274,7 @@ def _outcome_columns(row: ChargeState, decision: Decision, now: datetime) -> Out
     }
 
 
-def _new_events(cases: Sequence[Case], by: Actor, now: datetime) -> list[dict[str, Any]]:
+def _new_events(cases: Sequence[Case], by: Actor, now: datetime) -> list[Event]:
     return [
         event(
             kind,
@@ -284,8 +284,7 @@ def _new_events(cases: Sequence[Case], by: Actor, now: datetime) -> list[dict[st
             subscription_id=case.charge.subscription_id,
             invoice_id=case.charge.invoice_id,
             charge_id=case.charge.id,
-            **({"amount": case.charge.amount} if kind == "invoice.paid" else {}),
-            **data,
+            data={"amount": case.charge.amount, **data} if kind == "invoice.paid" else data,
         )
         for case in cases
         for kind, data in case.decision.events

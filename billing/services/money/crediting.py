@@ -1,13 +1,13 @@
 """Crediting: add credit to a customer, and refund it; invoices use the oldest credit first."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor
 from billing.domain.money import checked_amount
+from billing.domain.payloads import Json
 from billing.domain.refund import RefundPurpose
 from billing.services.context import Context, Request, once
 from billing.services.money import returns
@@ -17,7 +17,7 @@ from billing.store.queries.charges import Money
 
 def grant(
     context: Context, customer_id: str, amount: int, by: Actor, request: Request | None = None
-) -> dict[str, Any]:
+) -> Json:
     """Add `amount` rupiah of credit without a payment; a reason is required.
 
     Raises InvalidValue (no reason) or NotKnown.
@@ -27,7 +27,7 @@ def grant(
         raise InvalidValue('a credit needs a reason: --reason "why the customer gets it"')
     why = by.reason
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         made = returns.give(connection, customer_id, amount, why, by, now)
@@ -36,9 +36,7 @@ def grant(
     return once(context, request, act)
 
 
-def refund(
-    context: Context, credit_id: int, by: Actor, request: Request | None = None
-) -> dict[str, Any]:
+def refund(context: Context, credit_id: int, by: Actor, request: Request | None = None) -> Json:
     """Refund the unused part of a credit through the gateway, to the wallet that paid it.
 
     A declined payout returns the money to the credit.
@@ -46,7 +44,7 @@ def refund(
     Raises NotKnown, or IllegalMove: nothing is unused, or no payment made the credit.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         paid = _charge_behind(connection, credit_id)
         subscriptions.lock(connection, [paid.subscription_id])
         credit = balances.lock_one(connection, credit_id)
@@ -64,8 +62,7 @@ def refund(
         order = returns.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
         made = returns.request_refund(connection, taken, order, by, now)
         changed = returns.CreditChange("paid_out", credit_id, amount, why)
-        about = {**taken._asdict(), "refund": str(made)}
-        returns.record_credits(connection, [changed], by, now, **about)
+        returns.record_credits(connection, [changed], by, now, taken.about, refund=str(made))
         return {"credit": credit_id, "refund": str(made), "amount": amount}
 
     return once(context, request, act)

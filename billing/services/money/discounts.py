@@ -17,7 +17,7 @@ from billing.domain.text import checked_id, checked_name
 from billing.services.context import Context
 from billing.services.subscriptions import intents
 from billing.store.queries import coupons, events, subscriptions
-from billing.store.queries.coupons import Coupon
+from billing.store.queries.coupons import Coupon, NewCoupon
 from billing.store.queries.subscription_rows import Subscription
 
 CODE_MAX, TITLE_MAX = 50, 50
@@ -52,9 +52,8 @@ def create_coupon(
             raise InvalidValue(f"{what} must be 1 to {COUNT_MAX:,}, not {count:,}")
     now = context.clock.now()
     with context.database.transaction() as connection:
-        values = {"percent": percent, "rupiah": rupiah_off, "cycles": cycles}
-        new = {"code": code, **values, "redeemed_max": redeemed_max, "created_at": now}
-        if not coupons.add(connection, **new):
+        new = NewCoupon(code, percent, rupiah_off, cycles, redeemed_max, now)
+        if not coupons.add(connection, new):
             raise AlreadyExists(f"a coupon with the code {code!r} exists; coupons never change")
         told = event("coupon.created", at=now, by=by, coupon=code, percent=percent,
                      rupiah=rupiah_off, cycles=cycles)  # fmt: skip

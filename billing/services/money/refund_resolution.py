@@ -7,14 +7,14 @@ waived. If the gateway later says otherwise, a contradiction is recorded.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import machine, refund
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundTooLarge
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, Event, event
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import UNSETTLED, RefundMove, RefundStatus, RefundVerdict
 from billing.services.context import Context
@@ -29,9 +29,23 @@ LOOKS_BACK_MAX = 7
 REASON_NEEDED = 'a decision needs a reason: --reason "who said so"'
 
 
+class Resolved(TypedDict):
+    """The answer to a decision about a refund: its new status, and what the gateway said."""
+
+    refund: str
+    status: str
+    gateway: str | None
+
+
+class Retried(TypedDict):
+    """The refund that is attempted now: the same one, or its replacement."""
+
+    refund: str
+
+
 def resolve_refund(
     context: Context, refund_id: UUID, verdict: RefundVerdict, by: Actor
-) -> dict[str, Any]:
+) -> Resolved:
     """Set the outcome of a refund, and return what the gateway answered before.
 
     `succeeded` and `declined` are for a refund that is parked, or unknown for longer than the
@@ -123,7 +137,7 @@ def _settle_by_word(
         status = refund.advance(row.status, RefundMove.SUCCEED)
     else:
         status = refund.advance(row.status, refund.declining(row.purpose))
-    facts: dict[str, Any] = {"amount": row.amount, "gateway": said(answer)}
+    facts: dict[str, object] = {"amount": row.amount, "gateway": said(answer)}
     if status is RefundStatus.SUCCEEDED:
         _count_returned(connection, row)
     else:
@@ -137,7 +151,7 @@ def _settle_by_word(
 
 def _end_unreturned(
     connection: Connection, row: LockedRefund, verdict: RefundVerdict, by: Actor, now: datetime
-) -> dict[str, Any]:
+) -> Resolved:
     """Close an unreturned refund: returned by other means, or not returned at all."""
     status = row.status
     if status is not RefundStatus.UNRETURNED:
@@ -181,7 +195,7 @@ def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> 
     return refund_id
 
 
-def retry_refund(context: Context, refund_id: UUID, by: Actor) -> dict[str, Any]:
+def retry_refund(context: Context, refund_id: UUID, by: Actor) -> Retried:
     """Query or resend a parked refund, or replace an unreturned one with a new one.
 
     Raises NotKnown or IllegalMove.
@@ -306,14 +320,14 @@ def acknowledge_breach(context: Context, charge_id: UUID, by: Actor) -> None:
 
 
 def _tell(
-    connection: Connection, kind: str, row: LockedRefund, by: Actor, now: datetime, **data: Any
+    connection: Connection, kind: str, row: LockedRefund, by: Actor, now: datetime, **data: object
 ) -> None:
     events.record(connection, [told_of(row, kind, by, now, **data)])
 
 
-def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: Any) -> dict[str, Any]:
+def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: object) -> Event:
     """Build an event about a refund, with the ids of everything it belongs to."""
     return event(
         kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.subscription_id,
-        invoice_id=row.invoice_id, charge_id=row.charge_id, refund=str(row.id), **data,
+        invoice_id=row.invoice_id, charge_id=row.charge_id, data=data, refund=str(row.id),
     )  # fmt: skip

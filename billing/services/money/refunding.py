@@ -7,7 +7,7 @@ again under it only when the gateway says that it never received it.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 import structlog
@@ -38,13 +38,21 @@ REASON_MAX = 255
 """The gateway's limit for a reason (DOKU, Refund); the full reason stays recorded."""
 
 
+class Requested(TypedDict):
+    """The answer to a request for a refund; `amount` is rupiah."""
+
+    refund: str
+    invoice: str
+    amount: int
+
+
 def refund_invoice(
     context: Context,
     invoice_id: UUID,
     amount: int | None,
     by: Actor,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Requested:
     """Refund `amount` rupiah of a paid invoice, or everything that is kept of it.
 
     Money that became the customer's credit is not refunded. Raises NotKnown, IllegalMove (not paid)
@@ -53,7 +61,7 @@ def refund_invoice(
     if amount is not None:
         checked_amount(amount)
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Requested:
         invoice = invoices.standing(connection, invoice_id)
         if invoice is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
@@ -292,7 +300,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
     }
     if row.declined_seen_at is None:  # the first decline's code stays recorded
         changes |= {"code": decision.code or row.code, "message": decision.message}
-    facts: dict[str, Any] = {"amount": row.amount}
+    facts: dict[str, object] = {"amount": row.amount}
     if decision.is_final:
         changes["settled_at"] = now
     if decision.status is RefundStatus.SUCCEEDED:

@@ -8,7 +8,7 @@ returned to the same credits, so that credit without a payment is never paid out
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.domain import charge
 from billing.domain.conservation import Part, Split, from_charge_first
 from billing.domain.errors import IllegalMove, RefundTooLarge
-from billing.domain.events import Actor, event
+from billing.domain.events import About, Actor, event
 from billing.domain.money import rupiah
 from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.store.queries import charges, conservation, events
@@ -38,6 +38,16 @@ class Taken(NamedTuple):
     def by(cls, paid: Money) -> "Taken":
         """Return the charge that took this money."""
         return cls(paid.id, paid.invoice_id, paid.subscription_id, paid.customer_id)
+
+    @property
+    def about(self) -> About:
+        """Return the objects that an event about this charge concerns."""
+        return {
+            "customer_id": self.customer_id,
+            "subscription_id": self.subscription_id,
+            "invoice_id": self.invoice_id,
+            "charge_id": self.charge_id,
+        }
 
 
 class InvoiceIds(NamedTuple):
@@ -173,7 +183,7 @@ def credit(
             invoice_id=taken.invoice_id, charge_id=taken.charge_id,
         )  # fmt: skip
         changed = CreditChange("given", made, money, reason)
-        record_credits(connection, [changed], by, now, **taken._asdict())
+        record_credits(connection, [changed], by, now, taken.about)
     if rest:
         return_to_credits(connection, invoice, rest, reason, by, now)
 
@@ -227,10 +237,12 @@ def return_to_credits(
         )
     conservation.return_uses(connection, invoice.id, back)
     changes = [CreditChange("returned", use.credit_id, use.amount, reason) for use in back]
-    record_credits(
-        connection, changes, by, now, customer_id=invoice.customer_id,
-        subscription_id=invoice.subscription_id, invoice_id=invoice.id,
-    )  # fmt: skip
+    about: About = {
+        "customer_id": invoice.customer_id,
+        "subscription_id": invoice.subscription_id,
+        "invoice_id": invoice.id,
+    }
+    record_credits(connection, changes, by, now, about)
 
 
 def give(
@@ -239,20 +251,21 @@ def give(
     """Add credit that no payment made, and return its id."""
     made = conservation.add_credit(connection, customer_id, amount, reason, now)
     changed = CreditChange("given", made, amount, reason)
-    record_credits(connection, [changed], by, now, customer_id=customer_id)
+    record_credits(connection, [changed], by, now, {"customer_id": customer_id})
     return made
 
 
 def record_credits(
-    connection: Connection, changes: Sequence[CreditChange], by: Actor, now: datetime, **about: Any
-) -> None:
+    connection: Connection, changes: Sequence[CreditChange], by: Actor, now: datetime,
+    about: About, **data: object,
+) -> None:  # fmt: skip
     """Record events about changed credits; `about` has the ids that they name."""
     events.record(
         connection,
         [
             event(
                 f"credit.{each.became}", at=now, by=by, credit=each.credit_id, amount=each.amount,
-                why=each.why, **about,
+                why=each.why, data=data, **about,
             )
             for each in changes
         ],
@@ -260,10 +273,6 @@ def record_credits(
 
 
 def _record(
-    connection: Connection, kind: str, taken: Taken, by: Actor, now: datetime, **data: Any
+    connection: Connection, kind: str, taken: Taken, by: Actor, now: datetime, **data: object
 ) -> None:
-    told = event(
-        kind, at=now, by=by, customer_id=taken.customer_id, invoice_id=taken.invoice_id,
-        subscription_id=taken.subscription_id, charge_id=taken.charge_id, **data,
-    )  # fmt: skip
-    events.record(connection, [told])
+    events.record(connection, [event(kind, at=now, by=by, data=data, **taken.about)])

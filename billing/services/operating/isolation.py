@@ -10,14 +10,14 @@ A row that another session has locked is not a bad row: it is skipped, and stays
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from billing.domain.errors import BillingError, IllegalMove, NotKnown
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, Event, event
 from billing.logs import scrub
 from billing.services.context import Context
 from billing.store.queries import charges, events, holding
@@ -186,7 +186,7 @@ def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
                 raise
 
 
-def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Exception], None]:
+def holder(context: Context, kind: Kind, **data: object) -> Callable[[UUID, Exception], None]:
     """Return the function that holds a row of this kind; `data` goes into its event."""
 
     def hold(row_id: UUID, error: Exception) -> None:
@@ -195,7 +195,7 @@ def holder(context: Context, kind: Kind, **data: Any) -> Callable[[UUID, Excepti
     return hold
 
 
-def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **data: Any) -> None:
+def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **data: object) -> None:
     """Hold one row in a transaction of its own, with the reason, the instant and an event."""
     why, now = one_line(error), context.clock.now()
     log.error("row.held", kind=kind.value, id=str(row_id), why=why, exc_info=error)
@@ -229,12 +229,9 @@ def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> lis
     return [owner.id for owner in owners]
 
 
-def _event(
-    name: str, kind: Kind, owner: Owner, by: Actor, now: datetime, **data: Any
-) -> dict[str, Any]:
-    told = event(
+def _event(name: str, kind: Kind, owner: Owner, by: Actor, now: datetime, **data: object) -> Event:
+    return event(
         name, at=now, by=by, customer_id=owner.customer_id,
         subscription_id=owner.subscription_id, invoice_id=owner.invoice_id,
-        charge_id=owner.charge_id,
+        charge_id=owner.charge_id, data={kind.value: str(owner.id), **data},
     )  # fmt: skip
-    return told | {"data": {kind.value: str(owner.id), **data}}

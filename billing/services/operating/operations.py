@@ -1,7 +1,7 @@
 """Operations: an operator's commands for invoices, the clock and the kill switch."""
 
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.instants import spoken
 from billing.domain.invoice import TRANSITIONS, InvoiceMove, InvoiceStatus
-from billing.domain.wallet import WalletStatus
+from billing.domain.payloads import Json
 from billing.services.collecting import breaker, reopening
 from billing.services.context import Context, Request, once
 from billing.services.operating import safety
@@ -30,14 +30,14 @@ __all__ = [
 
 def retry_invoice(
     context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
-) -> dict[str, Any]:
+) -> Json:
     """Attempt an open invoice immediately; no dunning step is used and no date moves.
 
     An uncollectible invoice is reopened for one attempt. Raises NotKnown, or IllegalMove when
     nothing is owed, an older invoice comes first, a charge is unresolved, or there is no wallet.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         seen = invoices.one(connection, invoice_id)
         if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
@@ -77,7 +77,7 @@ def _check_chargeable(connection: Connection, invoice: Invoice, now: datetime) -
     if charges.unresolved_of(connection, invoice.subscription_id):
         raise IllegalMove("a charge of this subscription is unresolved; it must be resolved first")
     wallet = wallets.live_of(connection, invoice.customer_id)
-    if wallet is None or wallet["status"] != WalletStatus.ACTIVE or wallet["expires_at"] <= now:
+    if wallet is None or not wallet.is_linked(now):
         follows = "" if invoice.status == InvoiceStatus.UNCOLLECTIBLE else (
             "; it is charged automatically once one is linked"
         )  # fmt: skip
@@ -96,13 +96,13 @@ def _aside(invoice: Invoice) -> datetime | None:
 
 def void_invoice(
     context: Context, invoice_id: UUID, by: Actor, request: Request | None = None
-) -> dict[str, Any]:
+) -> Json:
     """Void an open or uncollectible invoice.
 
     If an unresolved charge succeeds later, it is refunded.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         seen = invoices.one(connection, invoice_id)
         if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
@@ -126,33 +126,50 @@ def void_invoice(
     return once(context, request, act)
 
 
-def stop_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
+class Stopped(TypedDict):
+    """The answer to stopping; `already` is whether charging was stopped before."""
+
+    charging: str
+    already: bool
+    stopped_at: str
+    stopped_by: str | None
+    stopped_reason: str | None
+
+
+class Started(TypedDict):
+    """The answer to starting; `already` is whether charging was not stopped."""
+
+    charging: str
+    already: bool
+
+
+def stop_charging(context: Context, by: Actor, request: Request | None = None) -> Stopped:
     """Stop sending new charges immediately; everything else continues.
 
     If charging was stopped before, `already` says since when, by whom and why; nothing is written.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Stopped:
         is_new = engine.set_stopped(connection, now, by.reason)
         if is_new:
             events.record(connection, [event("charging.stopped", at=now, by=by)])
         row = engine.state(connection)
         return {
             "charging": "stopped", "already": not is_new,
-            "stopped_at": row["stopped_at"].isoformat(),
-            "stopped_by": engine.who_stopped(connection), "stopped_reason": row["stopped_reason"],
+            "stopped_at": (row.stopped_at or now).isoformat(),
+            "stopped_by": engine.who_stopped(connection), "stopped_reason": row.stopped_reason,
         }  # fmt: skip
 
     return once(context, request, act)
 
 
-def start_charging(context: Context, by: Actor, request: Request | None = None) -> dict[str, Any]:
+def start_charging(context: Context, by: Actor, request: Request | None = None) -> Started:
     """Start charging what is due, at the gateway named in the settings.
 
     With this command an operator confirms that a copied database may call another gateway.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Started:
         is_new = safety.claim_gateway(context, connection)
         if is_new:
             host = context.settings.gateway_host

@@ -5,7 +5,7 @@ are for information, and end automatically or by a decision that can wait. Nothi
 the gateway is not called.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -56,7 +56,7 @@ _LOOK = {
 }
 
 
-_LINK: Mapping[str | None, str] = {
+_LINK: dict[str | None, str] = {
     None: _BIND,
     WalletStatus.PENDING: _REFRESH,
     WalletStatus.UNBINDING: "billing wallet unbind {customer}",

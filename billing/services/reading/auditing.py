@@ -1,9 +1,8 @@
 """Auditing: check the invariants against the rows, and charges against the gateway."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
@@ -17,6 +16,7 @@ from billing.store.queries import attention as statements_of_dead_ends
 from billing.store.queries import audit as statements
 from billing.store.queries import charges
 from billing.store.queries.attention import Item
+from billing.store.queries.charges import Compared
 
 LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
@@ -86,33 +86,33 @@ def audit_gateway(context: Context, since: datetime, until: datetime) -> Iterato
             return
         answers = context.pool.map(
             lambda row: context.gateway.check_status(
-                row["gateway_number"], row["gateway_number"], row["amount"]
+                row.gateway_number, row.gateway_number, row.amount
             ),
             page,
         )
         for row, answer in zip(page, answers, strict=True):
             problem = _disagreement(row, answer)
             if problem is not None:
-                yield Finding(AGREES, f"{row['gateway_number']} {_named(row)}: {problem}")
-        after = page[-1]["id"]
+                yield Finding(AGREES, f"{row.gateway_number} {_named(row)}: {problem}")
+        after = page[-1].id
 
 
-def _named(row: Mapping[Any, Any]) -> str:
-    return f"(charge {row['id']}) is {row['status']}"
+def _named(row: Compared) -> str:
+    return f"(charge {row.id}) is {row.status}"
 
 
-def _disagreement(row: Mapping[Any, Any], answer: StatusOutcome) -> str | None:
+def _disagreement(row: Compared, answer: StatusOutcome) -> str | None:
     """Describe how our charge and the gateway's answer differ; None when they agree.
 
     A refund that a restore lost is found only when the gateway refunded the whole amount; the
     gateway's answer about a partial refund is not documented.
     """
-    status = ChargeStatus(row["status"])
+    status = row.status
     match answer:
         case Succeeded(is_refunded=True) if (
-            status is ChargeStatus.SUCCEEDED and row["refunded"] < row["amount"]
+            status is ChargeStatus.SUCCEEDED and row.refunded < row.amount
         ):
-            ours = f"{rupiah(row['refunded'])} of {rupiah(row['amount'])}"
+            ours = f"{rupiah(row.refunded)} of {rupiah(row.amount)}"
             return f"the gateway gave all of it back, and our refunds are {ours}"
         case Succeeded():
             fits = status is ChargeStatus.SUCCEEDED

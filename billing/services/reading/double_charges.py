@@ -4,44 +4,42 @@ There are two cases: one invoice was paid more than once, or two subscriptions t
 charged for the same time. The rows are selected by other modules.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from billing.domain.money import rupiah
+from billing.store.queries.listing_rows import Payment, Totals
 from billing.store.queries.twins import Twins
 
 NO, YES = "charged twice: no", "charged twice: yes: "
 WAS = "was charged twice; refunded in full: "
 
 
-def verdict(
-    totals: Mapping[Any, Any], payments: Sequence[Mapping[str, Any]], twins: Sequence[Twins]
-) -> str:
+def verdict(totals: Totals, payments: Sequence[Payment], twins: Sequence[Twins]) -> str:
     """Say in one line whether the customer was charged twice."""
-    told = [_paid_again(paid) for paid in payments if paid["payments"] > 1]
+    told = [_paid_again(paid) for paid in payments if paid.payments > 1]
     told += [_both(each) for each in twins if each.periods]
     heading = WAS if given_back_in_full(totals, twins) else YES
     answer = heading + "; ".join(told) if told else NO
     waiting = [_live(each) for each in twins if not each.periods]
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
-    if totals["unresolved"]:
-        answer += f" (unresolved charges: {totals['unresolved']})"
-    if totals["unresolved_refunds"]:
-        answer += f" (unresolved refunds: {totals['unresolved_refunds']}; billing refunds list)"
+    if totals.unresolved:
+        answer += f" (unresolved charges: {totals.unresolved})"
+    if totals.unresolved_refunds:
+        answer += f" (unresolved refunds: {totals.unresolved_refunds}; billing refunds list)"
     return answer
 
 
-def given_back_in_full(totals: Mapping[Any, Any], twins: Sequence[Twins]) -> bool:
+def given_back_in_full(totals: Totals, twins: Sequence[Twins]) -> bool:
     """Whether every double payment was refunded; refunds in progress do not count."""
-    return not totals["kept_twice"] and not any(each.periods_kept for each in twins)
+    return not totals.kept_twice and not any(each.periods_kept for each in twins)
 
 
-def _paid_again(paid: Mapping[str, Any]) -> str:
-    back = _back(paid["amount_refunded"], paid["amount_refunding"])
+def _paid_again(paid: Payment) -> str:
+    back = _back(paid.amount_refunded, paid.amount_refunding)
     return (
-        f"invoice {paid['id']} was paid {paid['payments']} times,"
-        f" {rupiah(paid['amount_taken'])} in all; {back}"
+        f"invoice {paid.id} was paid {paid.payments} times,"
+        f" {rupiah(paid.amount_taken)} in all; {back}"
     )
 
 

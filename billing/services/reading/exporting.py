@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from billing.domain.errors import InvalidValue
 from billing.domain.instants import at_home
@@ -17,7 +16,7 @@ CREATED = "created"
 
 def export(
     database: Database, kind: str, since: datetime, until: datetime, by: str = CREATED
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Stream rows created, or paid, from `since` to before `until`, oldest first.
 
     `kind` is invoices, charges or refunds. Instants, and the days of the span, are in the engine's

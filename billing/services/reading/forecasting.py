@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from billing.domain.forecast import Expected, Reason, periods
 from billing.domain.instants import HOME
+from billing.services.reading.pages import ForecastLine
 from billing.store.queries import forecast as statements
 from billing.store.queries.forecast import OpenInvoice, Payer
 from billing.store.session import Database
 
 
-def forecast(database: Database, now: datetime, until: datetime) -> Iterator[dict[str, Any]]:
+def forecast(database: Database, now: datetime, until: datetime) -> Iterator[ForecastLine]:
     """Stream future charges until `until`: open invoices first, then future periods.
 
     Open invoices that wait for an older one come after all that have a date. Each part is ordered
@@ -48,14 +48,14 @@ def _covered(balances: dict[str, int], row: Payer, amount: int) -> int:
     return covered
 
 
-def _shown(row: Payer | OpenInvoice, expected: Expected) -> dict[str, Any]:
+def _shown(row: Payer | OpenInvoice, expected: Expected) -> ForecastLine:
     until = row.wallet_until
-    return {
-        "due_at": expected.due_at.astimezone(HOME),
-        "customer": row.customer_id,
-        "subscription": row.subscription_id,
-        "period_index": expected.period_index,
-        "amount": expected.amount,
-        "reason": expected.reason.value,
-        "wallet": "ok" if until is not None and until > expected.due_at else "needs_link",
-    }
+    return ForecastLine(
+        due_at=expected.due_at.astimezone(HOME),
+        customer=row.customer_id,
+        subscription=row.subscription_id,
+        period_index=expected.period_index,
+        amount=expected.amount,
+        reason=expected.reason,
+        wallet="ok" if until is not None and until > expected.due_at else "needs_link",
+    )

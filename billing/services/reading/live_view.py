@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import RowMapping
 
 from billing.domain.periods import zone
 from billing.services.context import Context
 from billing.store.queries import overview
+from billing.store.queries.overview import BookedCharge, BookedRefund, Collections, Month, News
 
 PLACE = "Asia/Jakarta"
 
@@ -20,9 +18,9 @@ class Overview:
     """Today's figures in rupiah, subscriptions by status, and the newest events."""
 
     now: datetime
-    figures: RowMapping
+    figures: Collections
     subscriptions: dict[str, int]
-    events: Sequence[RowMapping]
+    events: Sequence[News]
 
 
 def watch(context: Context, after_event: int, limit: int) -> Overview:
@@ -44,7 +42,7 @@ def is_unused(context: Context) -> bool:
         return overview.is_empty(connection)
 
 
-def by_month(context: Context) -> list[dict[str, Any]]:
+def by_month(context: Context) -> list[Month]:
     """Return the monthly figures."""
     with context.database.transaction() as connection:
         return overview.months(connection, PLACE)
@@ -56,7 +54,7 @@ def last_paid_invoice(context: Context, subscription_id: UUID) -> UUID | None:
         return overview.last_paid_invoice(connection, subscription_id)
 
 
-def booked(context: Context) -> tuple[dict[str, RowMapping], dict[str, RowMapping]]:
+def booked(context: Context) -> tuple[dict[str, BookedCharge], dict[str, BookedRefund]]:
     """Return every charge by gateway number, and every refund by Request-Id."""
     with context.database.transaction() as connection:
         return overview.charges_by_number(connection), overview.refunds_by_id(connection)

@@ -5,7 +5,7 @@ step happens here; the others follow from rows, and `unlinking` waits for them.
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,6 +16,7 @@ from billing.domain.events import SCHEDULER, Actor, event
 from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.payloads import Json
 from billing.domain.periods import next_period, zone_of
 from billing.domain.subscription import RefundPolicy, SubscriptionMove, SubscriptionStatus
 from billing.domain.wallet import WalletStatus
@@ -54,7 +55,7 @@ def cancel(
     refund: RefundPolicy = RefundPolicy.NONE,
     unbind: bool = False,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Cancel now, at the end of the current period, or at an instant.
 
     A planned cancellation that is overdue is applied first, as of its own date and with its own
@@ -62,7 +63,7 @@ def cancel(
     InvalidValue (an instant in the past).
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         # All of the customer's subscriptions, because the wallet may be needed by another one.
         subscriptions.lock_with_siblings(connection, subscription_id)
         row = subscriptions.lock_one(connection, subscription_id)
@@ -87,7 +88,7 @@ def cancel(
     return once(context, request, act)
 
 
-def withdraw(context: Context, subscription_id: UUID, by: Actor) -> dict[str, Any]:
+def withdraw(context: Context, subscription_id: UUID, by: Actor) -> Json:
     """Withdraw a planned cancellation.
 
     Raises NotKnown, or IllegalMove when none is planned, when its date has come, or when the
@@ -196,17 +197,17 @@ def _end(
 def _wallet_left(connection: Connection, row: Subscription) -> tuple[str, list[str]]:
     """Return what happens to the wallet, and the ids of subscriptions that still use it."""
     wallet = wallets.latest_of(connection, row.customer_id)
-    if wallet is None or wallet["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+    if wallet is None or wallet.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
         return "none", []
-    if wallet["unbind_wanted_at"] is not None or wallet["status"] == WalletStatus.UNBINDING:
+    if wallet.unbind_wanted_at is not None or wallet.status is WalletStatus.UNBINDING:
         return "unlinks", []
-    if wallet["status"] == WalletStatus.EXPIRED:
+    if wallet.status is WalletStatus.EXPIRED:
         return "none", []
     others = subscriptions.lock_of_customer(connection, row.customer_id)
     return "stays", [str(other.id) for other in others]
 
 
-def _told(row: Subscription, ended: Ended) -> dict[str, Any]:
+def _told(row: Subscription, ended: Ended) -> Json:
     return {"id": str(row.id), "status": "canceled", **ended._asdict()}
 
 

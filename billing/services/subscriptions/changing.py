@@ -8,14 +8,14 @@ intents.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Required, TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import charge, periods, pricing, segments, subscription
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
-from billing.domain.events import Actor
+from billing.domain.events import About, Actor, event
 from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
@@ -24,7 +24,7 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.domain.terms import Carried, is_last_cycle
 from billing.services.context import Context, Request, once
 from billing.services.subscriptions import intents, proration, subscribing
-from billing.store.queries import balances, coupons, invoices, subscriptions
+from billing.store.queries import balances, coupons, events, invoices, subscriptions
 from billing.store.queries.catalog import Plan
 from billing.store.queries.invoice_rows import Invoice, NewInvoice
 from billing.store.queries.subscription_rows import Changes, Subscription
@@ -44,6 +44,23 @@ class _Wanted:
     amount: int
 
 
+class Changed(TypedDict, total=False):
+    """The answer to a change: its terms, and its date or its money in rupiah.
+
+    `changed` is False when a planned change was withdrawn; then the terms are left out.
+    """
+
+    id: Required[str]
+    changed: Required[bool]
+    change_at: str
+    plan: str
+    quantity: int
+    amount: int
+    credit: int
+    charge: int
+    net: int
+
+
 def change(
     context: Context,
     subscription_id: UUID,
@@ -54,7 +71,7 @@ def change(
     amount: int | None = None,
     at: str = NOW,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Changed:
     """Change plan, quantity or price; terms that are not given stay unchanged.
 
     `amount` is the price per period instead of the plan's amount times the quantity. Naming
@@ -68,7 +85,7 @@ def change(
     if quantity is not None:
         subscribing.check_quantity(quantity)
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Changed:
         row = subscriptions.lock_one(connection, subscription_id)
         if row is None:
             raise NotKnown(f"no subscription has the id {subscription_id}")
@@ -113,9 +130,7 @@ def _is(row: Subscription, wanted: _Wanted) -> bool:
     return said == (row.plan_code, row.quantity, row.amount)
 
 
-def _withdraw(
-    connection: Connection, row: Subscription, by: Actor, now: datetime
-) -> dict[str, Any]:
+def _withdraw(connection: Connection, row: Subscription, by: Actor, now: datetime) -> Changed:
     if row.change_at is None:
         raise IllegalMove(f"subscription {row.id} already has these terms; nothing to change")
     intents.withdraw_change(connection, row, now, by)
@@ -142,7 +157,7 @@ def _check_dates(row: Subscription, plan: Plan, index: int) -> None:
 
 def _plan(
     connection: Connection, row: Subscription, wanted: _Wanted, by: Actor, now: datetime
-) -> dict[str, Any]:
+) -> Changed:
     """Plan the change for the first period that begins after now."""
     place = periods.next_period(row, now)
     _check_dates(row, wanted.plan, place.period)
@@ -152,9 +167,9 @@ def _plan(
             " now, or create a new subscription from then on"
         )
     intents.plan_change(connection, row, place, _terms(wanted), now, by)
-    return {
-        "id": str(row.id), "changed": True, "change_at": place.at.isoformat(), **_told(wanted)
-    }  # fmt: skip
+    answer = _answer(row, wanted)
+    answer["change_at"] = place.at.isoformat()
+    return answer
 
 
 def _carried(connection: Connection, row: Subscription, wanted: _Wanted) -> Carried | None:
@@ -175,8 +190,7 @@ def _carried(connection: Connection, row: Subscription, wanted: _Wanted) -> Carr
         amount = row.next_amount if same else None
     else:
         amount = _usual(_terms(wanted), plan, quantity)
-    extras = sum(line["amount"] for line in row.extras)
-    if amount is None or amount + extras > MAX_AMOUNT:
+    if amount is None or amount + pricing.total(row.extras) > MAX_AMOUNT:
         return None
     if (plan.code, quantity, amount) == (wanted.plan.code, wanted.quantity, wanted.amount):
         return None
@@ -196,13 +210,16 @@ def _terms(wanted: _Wanted) -> Carried:
     return Carried(wanted.plan.code, wanted.quantity, wanted.amount)
 
 
-def _told(wanted: _Wanted) -> dict[str, Any]:
-    return intents.told_of(_terms(wanted))
+def _answer(row: Subscription, wanted: _Wanted) -> Changed:
+    return {
+        "id": str(row.id), "changed": True, "plan": wanted.plan.code, "quantity": wanted.quantity,
+        "amount": wanted.amount,
+    }  # fmt: skip
 
 
 def _change_now(
     connection: Connection, row: Subscription, wanted: _Wanted, by: Actor, now: datetime
-) -> dict[str, Any]:
+) -> Changed:
     columns: Changes = {
         "plan_code": wanted.plan.code, "quantity": wanted.quantity, "amount": wanted.amount,
     }  # fmt: skip
@@ -227,10 +244,11 @@ def _change_now(
         columns["anchor_local"] = periods.anchor_from(row, wanted.plan, row.next_due_at)
         columns["anchor_index"] = row.next_period_index
     subscriptions.change(connection, row.id, **columns)
-    money = {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
-    told = _told(wanted) | money
+    answer = _answer(row, wanted)
+    answer |= {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
+    told = {name: value for name, value in answer.items() if name not in {"id", "changed"}}
     intents.tell(connection, row, now, by, [("subscription.changed", told)])
-    return {"id": str(row.id), "changed": True, **told}
+    return answer
 
 
 def _action(row: Subscription, wanted: _Wanted, *, same: bool) -> Action:
@@ -281,12 +299,12 @@ def _check_nothing_given_up(connection: Connection, current: Invoice) -> None:
 
 def _again(connection: Connection, current: Invoice, amount: int) -> int:
     """Return the current period's full price on other terms, with the same coupon."""
-    for line in current.lines:
-        if line["kind"] == "coupon":
-            coupon = coupons.one(connection, line["code"])
-            assert coupon is not None  # noqa: S101 - coupons are never deleted
-            amount -= pricing.discount(amount, coupon.percent, coupon.rupiah)
-    return amount
+    code = pricing.coupon_of(current.lines)
+    if code is None:
+        return amount
+    coupon = coupons.one(connection, code)
+    assert coupon is not None  # noqa: S101 - coupons are never deleted
+    return amount - pricing.discount(amount, coupon.percent, coupon.rupiah)
 
 
 def _from_now(row: Subscription, wanted: _Wanted, current: Invoice, now: datetime) -> Changes:
@@ -334,8 +352,15 @@ def _collect(
     opened = NewInvoice.of(identity, place, days, cost, now)
     invoices.open_periods(connection, [opened])
     balances.use(connection, [(credit, identity, part) for credit, part in used])
-    told = {"invoice_id": identity, "period_index": index, "change_index": change_index}
-    facts = [("invoice.opened", {**told, "amount": settled.net, "credited": credited})]
+    about: About = {
+        "customer_id": row.customer_id, "subscription_id": row.id, "invoice_id": identity,
+    }  # fmt: skip
+    facts = [
+        event(
+            "invoice.opened", at=now, by=by, **about, period_index=index,
+            change_index=change_index, amount=settled.net, credited=credited,
+        )
+    ]  # fmt: skip
     if opened.status is InvoiceStatus.PAID:
-        facts.append(("invoice.paid", {"invoice_id": identity, "amount": 0}))
-    intents.tell(connection, row, now, by, facts)
+        facts.append(event("invoice.paid", at=now, by=by, **about, amount=0))
+    events.record(connection, facts)

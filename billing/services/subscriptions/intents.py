@@ -6,15 +6,15 @@ intent; this module writes the result, with its events.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from billing.domain import intents
 from billing.domain.errors import IllegalMove
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, NewEvent, event
 from billing.domain.instants import spoken
 from billing.domain.intents import Action, Meeting, Place
+from billing.domain.payloads import Json
 from billing.domain.periods import (
     change_is_late,
     changed_end,
@@ -111,7 +111,7 @@ def tell(
     row: Subscription,
     now: datetime,
     by: Actor,
-    facts: Iterable[tuple[str, dict[str, Any]]],
+    facts: Iterable[NewEvent],
 ) -> None:
     """Record events about a subscription."""
     events.record(
@@ -119,7 +119,7 @@ def tell(
         [
             event(
                 kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.id,
-                **data,
+                data=data,
             )
             for kind, data in facts
         ],
@@ -234,8 +234,8 @@ def plan_change(
     tell(connection, row, now, by, [("subscription.change_planned", told)])
 
 
-def told_of(terms: Carried) -> dict[str, Any]:
-    """Return the terms of a change as events and answers have them."""
+def told_of(terms: Carried) -> Json:
+    """Return the terms of a change as events have them."""
     return {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
 
 

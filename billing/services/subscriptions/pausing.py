@@ -6,7 +6,6 @@ of the current one become credit. A pause in a trial keeps the remaining trial d
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,6 +16,7 @@ from billing.domain.events import SCHEDULER, Actor
 from billing.domain.instants import spoken
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.payloads import Json
 from billing.domain.periods import next_period
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context, Request, once
@@ -38,7 +38,7 @@ def pause(
     at: str = NOW,
     until: datetime | None = None,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Pause now or at the end of the current period; `until` is when it resumes automatically.
 
     Raises NotKnown, IllegalMove (not in a state that bills) or InvalidValue (dates in the wrong
@@ -47,7 +47,7 @@ def pause(
     if at not in {NOW, PERIOD_END}:
         raise InvalidValue(f"--at must be now or period-end, not {at!r}")
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         row = _locked(connection, subscription_id)
         now = invoices.not_before_period(connection, subscription_id, now)
         status = row.status
@@ -84,7 +84,7 @@ def resume(
     *,
     start: str = ANCHOR,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Resume with the next anchored period, or with a new one that begins now.
 
     A scheduled pause is withdrawn. Raises NotKnown, or IllegalMove when there
@@ -93,7 +93,7 @@ def resume(
     if start not in {ANCHOR, NOW}:
         raise InvalidValue(f"--from must be anchor or now, not {start!r}")
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         row = _locked(connection, subscription_id)
         now = invoices.not_before_period(connection, subscription_id, now)
         intents.check_nothing_is_late(row, now)

@@ -4,7 +4,6 @@ The caller holds the subscription's lock. This module does not know how a wallet
 """
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -32,10 +31,10 @@ def start(
     late = row.start_at if waited and row.start_at is not None and row.start_at < now else None
     if late is not None and not subscriptions.is_backdated(connection, row.id):
         beginning = begin(row, now)
-        why: dict[str, Any] = {"why": "no wallet was linked before", "start_at": late.isoformat()}
         left_out = event(
             "subscription.start_moved", at=now, by=by, customer_id=row.customer_id,
-            subscription_id=row.id, begins_at=now.isoformat(), **why,
+            subscription_id=row.id, begins_at=now.isoformat(),
+            why="no wallet was linked before", start_at=late.isoformat(),
         )  # fmt: skip
         events.record(connection, [left_out])
     else:

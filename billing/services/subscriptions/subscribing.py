@@ -1,9 +1,8 @@
 """Subscribing: create plans, customers and subscriptions."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Required, TypedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -15,6 +14,7 @@ from billing.domain.events import Actor, event
 from billing.domain.identity import dated
 from billing.domain.instants import spoken
 from billing.domain.money import checked_amount
+from billing.domain.payloads import Json
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.text import checked_id, checked_name
@@ -49,7 +49,7 @@ def create_plan(
     trial: str | None = None,
     cycles: int | None = None,
     retries: str = dunning.DEFAULT_RETRIES,
-    retries_for: Mapping[str, str] | None = None,
+    retries_for: dunning.Ladders | None = None,
     declines_max: int | None = None,
     attempts_max: int | None = None,
     days_max: int | None = None,
@@ -145,6 +145,25 @@ def check_quantity(quantity: int) -> None:
         raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
 
 
+class ChargedNow(TypedDict):
+    """The number of begun periods, the rupiah of their invoices, and whether more follow."""
+
+    periods: int
+    amount: int
+    more: bool
+
+
+class Subscribed(TypedDict, total=False):
+    """The answer to subscribing: the id, what is charged now, and what the first charge waits for.
+
+    A command that is repeated after its key was lost gets the id only.
+    """
+
+    id: Required[str]
+    charged_now: ChargedNow
+    waits_for: str | None
+
+
 def subscribe(
     context: Context,
     customer_id: str,
@@ -160,7 +179,7 @@ def subscribe(
     backdate: bool = False,
     again: bool = False,
     request: Request | None = None,
-) -> dict[str, Any]:
+) -> Subscribed:
     """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
 
     `start` is an instant, `local_start` a naive wall time in the plan's timezone. `backdate`
@@ -174,7 +193,7 @@ def subscribe(
     """
     check_quantity(quantity)
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Subscribed:
         derived = derived_id(connection, request)
         made = subscriptions.as_created(connection, derived) if derived else None
         if made is not None:
@@ -206,13 +225,13 @@ def subscribe(
         subscriptions.add(connection, added)
         told = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
-            subscription_id=subscription_id, plan=plan_code, amount=cost, **backdated,
+            subscription_id=subscription_id, plan=plan_code, amount=cost, data=backdated,
         )  # fmt: skip
         events.record(connection, [told])
         if coupon is not None:
             discounts.redeem(connection, coupon, customer_id, subscription_id, by, now)
         linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
-        return {"id": str(subscription_id), **_told(would, linked=linked)}
+        return _answer(subscription_id, would, linked=linked)
 
     return once(context, request, act)
 
@@ -253,7 +272,7 @@ def _check_first(connection: Connection, customer_id: str, plan_code: str) -> No
 
 def _check_start(
     context: Context, start_at: datetime | None, now: datetime, would: AtOnce, *, backdate: bool
-) -> dict[str, Any]:
+) -> Json:
     """Refuse a start too far back unless backdated; return what to record of it."""
     if start_at is None or start_at >= now:
         return {}
@@ -265,11 +284,14 @@ def _check_start(
     return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}
 
 
-def _told(would: AtOnce, *, linked: bool) -> dict[str, Any]:
+def _answer(subscription_id: UUID, would: AtOnce, *, linked: bool) -> Subscribed:
     """Return what is charged now, and what the first charge waits for."""
-    if not linked:
-        return {"charged_now": backdating.NOTHING._asdict(), "waits_for": WALLET}
-    return {"charged_now": would._asdict(), "waits_for": None}
+    due = would if linked else backdating.NOTHING
+    return {
+        "id": str(subscription_id),
+        "charged_now": {"periods": due.periods, "amount": due.amount, "more": due.more},
+        "waits_for": None if linked else WALLET,
+    }
 
 
 def _begin_if_linked(
@@ -279,9 +301,9 @@ def _begin_if_linked(
     """Start the subscription if there is a wallet, and return whether it can be charged."""
     wallets.keep(connection, customer_id)
     live = wallets.live_of(connection, customer_id)
-    if live is None or live["status"] != WalletStatus.ACTIVE:
+    if live is None or live.status is not WalletStatus.ACTIVE or live.token_sealed is None:
         return False
     row = subscriptions.lock_one(connection, subscription_id)
     if row is not None:
         starting.start(connection, row, now, by)
-    return live["expires_at"] > now and token_keys.opens(context, live["token_sealed"])
+    return live.is_linked(now) and token_keys.opens(context, live.token_sealed)

@@ -5,16 +5,16 @@ The caller holds the subscription's lock.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain import segments, subscription
+from billing.domain import pricing, segments, subscription
 from billing.domain.dunning import Cap
-from billing.domain.events import SCHEDULER, Actor, event
+from billing.domain.events import SCHEDULER, Actor, NewEvent, event
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.payloads import Json
 from billing.domain.periods import Return, begun_from_now, dates_of, resumed
 from billing.domain.subscription import (
     Skipped,
@@ -33,8 +33,8 @@ def lose_wallet(connection: Connection, wallet_id: UUID, now: datetime, reason: 
     """Close a wallet that can no longer be charged; the customer has to link again."""
     for wallet in wallets.expire(connection, [wallet_id], now, reason):
         fact = event(
-            "wallet.link_needed", at=now, customer_id=wallet["customer_id"],
-            wallet=str(wallet["id"]), why=reason,
+            "wallet.link_needed", at=now, customer_id=wallet.customer_id,
+            wallet=str(wallet.id), why=reason,
         )  # fmt: skip
         events.record(connection, [fact])
 
@@ -78,8 +78,8 @@ def move(
         subscriptions.change(connection, subscription_id, **values)
     if after in subscription.ENDED and row.cancel_unbind:
         _unbind_if_last(connection, row.customer_id, now)
-    told: dict[str, Any] = {} if at == now else {"effective_at": at.isoformat()}
-    told = {"before": before, "after": after, **told}
+    as_of = {} if at == now else {"effective_at": at.isoformat()}
+    told: Json = {"before": before, "after": after, **as_of}
     intents.tell(connection, row, now, by, [(f"subscription.{_TOLD[step]}", told)])
     over = step is SubscriptionMove.RECOVER and new.next_due_at is None
     if over and not invoices.open_of(connection, subscription_id):
@@ -156,13 +156,13 @@ def _left_unopened(
 
 def _never_billed(connection: Connection, row: Subscription, now: datetime, by: Actor) -> bool:
     """Record extra lines that are dropped because no further invoice comes, if there are any."""
-    told = [
-        {"why": "no further invoice comes", "title": line["title"], "amount": line["amount"]}
-        for line in row.extras
+    why = "no further invoice comes"
+    facts: list[NewEvent] = [
+        ("subscription.extra_dropped", {"why": why, **extra._asdict()})
+        for extra in pricing.extras(row.extras)
     ]
-    facts = [("subscription.extra_dropped", data) for data in told]
     intents.tell(connection, row, now, by, facts)
-    return bool(told)
+    return bool(facts)
 
 
 def _going_on(
@@ -274,7 +274,7 @@ def close_all(
         if any(row.credited for row in rows):
             balances.put_back(connection, ids)
         _fall_back(connection, rows)
-    told: dict[str, Any] = {"cap": cap} if cap else {}
+    told: Json = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(
         connection,
@@ -282,7 +282,7 @@ def close_all(
             event(
                 kind, at=now, by=by, customer_id=row.customer_id,
                 subscription_id=row.subscription_id, invoice_id=row.id,
-                amount=row.amount, why=reason, **told,
+                amount=row.amount, why=reason, data=told,
             )
             for row in rows
         ],

@@ -1,9 +1,8 @@
 """Linking: a customer's wallet from the first link until its token expires."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from billing.domain import wallet
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import Actor, event
 from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
+from billing.domain.payloads import Json
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
@@ -23,13 +23,16 @@ from billing.services.context import (
     Request,
     check_same,
     derived_id,
+    id_in,
     once,
 )
 from billing.services.operating import isolation, safety, token_keys
 from billing.services.subscriptions import starting, transitions
 from billing.services.wallets import unlinking
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
+from billing.store.queries.catalog import Customer
 from billing.store.queries.holding import Kind
+from billing.store.queries.wallets import NewWallet, Wallet
 from schedules.durations import add, parse_duration
 
 log = structlog.get_logger(__name__)
@@ -67,35 +70,36 @@ def bind(
             raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")
     made = False
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         nonlocal made
         safety.require_ours(context, connection)
         wallet_id = derived_id(connection, request) or uuid4()
         earlier = wallets.lock(connection, wallet_id) if request is not None else None
         if earlier is not None:
-            check_same(request, earlier["customer_id"], customer_id)
+            check_same(request, earlier.customer_id, customer_id)
             return {"wallet": str(wallet_id)}
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
         _close_unopenable(context, connection, customer_id, by, now, replace=replace)
-        added = wallets.add(
-            connection,
-            id=wallet_id,
-            customer_id=customer_id,
-            status=WalletStatus.PENDING,
+        new = NewWallet(
+            wallet_id,
+            customer_id,
+            WalletStatus.PENDING,
             phone_sealed=context.vault.seal(phone.encode()),
             masked_phone=f"****{phone[-4:]}",
             created_at=now,
             next_attempt_at=now + NO_LINK_GIVEN_UP_AFTER,
         )
-        if not added:
+        if not wallets.add(connection, new):
             raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
-        told = event("wallet.link_requested", at=now, by=by, customer_id=customer_id)
-        events.record(connection, [told | {"data": {"wallet": str(wallet_id)}}])
+        told = event(
+            "wallet.link_requested", at=now, by=by, customer_id=customer_id, wallet=str(wallet_id)
+        )
+        events.record(connection, [told])
         made = True
         return {"wallet": str(wallet_id)}
 
-    begun = UUID(once(context, request, act)["wallet"])
+    begun = id_in(once(context, request, act), "wallet")
     if made:
         _ask_for_link(context, begun, phone, success_url, failure_url)
     return begun
@@ -110,37 +114,33 @@ def _close_unopenable(
     Only on an operator's request: with the right key it may be usable. Raises WalletAlreadyLinked.
     """
     live = wallets.live_of(connection, customer_id)
-    if (
-        live is None
-        or live["token_sealed"] is None
-        or token_keys.opens(context, live["token_sealed"])
-    ):
+    if live is None or live.token_sealed is None or token_keys.opens(context, live.token_sealed):
         return
     if not replace:
         raise WalletAlreadyLinked(
-            f"the customer's wallet {live['masked_phone']} is {live['status']}, and"
+            f"the customer's wallet {live.masked_phone} is {live.status}, and"
             " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
             " or replace that wallet with --replace (task: replace=true)"
         )
-    row = wallets.lock(connection, live["id"])
-    if row is None or row["token_sealed"] != live["token_sealed"]:
+    row = wallets.lock(connection, live.id)
+    if row is None or row.token_sealed != live.token_sealed:
         return
-    if row["status"] == WalletStatus.ACTIVE:
-        transitions.lose_wallet(connection, row["id"], now, token_keys.UNOPENABLE)
-    elif row["status"] == WalletStatus.UNBINDING:
+    if row.status is WalletStatus.ACTIVE:
+        transitions.lose_wallet(connection, row.id, now, token_keys.UNOPENABLE)
+    elif row.status is WalletStatus.UNBINDING:
         status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
         unlinking.close(connection, row, status, token_keys.UNOPENABLE, now)
         # Its stored token is kept, which distinguishes it from a token that the gateway has
         # deleted.
-        wallets.change(connection, row["id"], token_sealed=row["token_sealed"])
-    told = event("wallet.replaced", at=now, by=by, customer_id=customer_id)
-    events.record(connection, [told | {"data": {"wallet": str(row["id"])}}])
+        wallets.change(connection, row.id, token_sealed=row.token_sealed)
+    told = event("wallet.replaced", at=now, by=by, customer_id=customer_id, wallet=str(row.id))
+    events.record(connection, [told])
 
 
-def _already(live: Mapping[Any, Any] | None) -> str:
-    if live is None or live["status"] == WalletStatus.PENDING:
+def _already(live: Wallet | None) -> str:
+    if live is None or live.status is WalletStatus.PENDING:
         return "the customer has a link that is still open; finish it, or: billing wallet unbind"
-    return f"the customer's wallet is {live['status']}; unbind it first: billing wallet unbind"
+    return f"the customer's wallet is {live.status}; unbind it first: billing wallet unbind"
 
 
 def _ask_for_link(
@@ -148,7 +148,7 @@ def _ask_for_link(
 ) -> None:
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-        customer = catalog.customer(connection, row["customer_id"]) if row else None
+        customer = catalog.customer(connection, row.customer_id) if row else None
     if customer is None:
         return
     _delete_lost_tokens(context, customer)
@@ -167,7 +167,7 @@ def _ask_for_link(
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-        if row is None or row["status"] != WalletStatus.PENDING:
+        if row is None or row.status is not WalletStatus.PENDING:
             return  # the link was closed while the gateway worked on the request
         wallets.change(
             connection,
@@ -177,16 +177,16 @@ def _ask_for_link(
         )
 
 
-def _delete_lost_tokens(context: Context, customer: Mapping[Any, Any]) -> None:
+def _delete_lost_tokens(context: Context, customer: Customer) -> None:
     """Delete tokens that the gateway lists but that no key of ours decrypts.
 
     The gateway refuses to link a customer who has a live token.
     """
     with context.database.transaction() as connection:
-        sealed = wallets.earlier_tokens(connection, customer["id"])
+        sealed = wallets.earlier_tokens(connection, customer.id)
     if all(token_keys.opens(context, token) for token in sealed):
         return
-    answer = context.gateway.list_tokens(customer["id"])
+    answer = context.gateway.list_tokens(customer.id)
     for token in answer.tokens if isinstance(answer, Tokens) else ():
         context.gateway.unbind(unlinking.payer(customer), token.token, str(uuid4()))
 
@@ -201,7 +201,7 @@ def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-        if row is None or row["status"] != WalletStatus.PENDING:
+        if row is None or row.status is not WalletStatus.PENDING:
             return
         status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
         unlinking.close(connection, row, status, why, now)
@@ -238,13 +238,13 @@ def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
     with context.database.transaction() as connection:
         due = wallets.to_notify(connection, now, ids)
         for row in due:
-            following = wallet.next_notice(row["expires_at"], now)
-            wallets.change(connection, row["id"], next_notice_at=following)
+            following = wallet.next_notice(row.expires_at, now)
+            wallets.change(connection, row.id, next_notice_at=following)
         told = [
             event(
-                "wallet.expiring", at=now, customer_id=row["customer_id"],
-                wallet=str(row["id"]), expires_at=row["expires_at"].isoformat(),
-                days=(row["expires_at"] - now).days, subscriptions=row["subscriptions"],
+                "wallet.expiring", at=now, customer_id=row.customer_id,
+                wallet=str(row.id), expires_at=row.expires_at.isoformat(),
+                days=(row.expires_at - now).days, subscriptions=row.subscriptions,
             )
             for row in due
         ]  # fmt: skip
@@ -257,8 +257,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
     with context.database.transaction() as connection:
         if not safety.is_ours(context, connection):
             return []
-        rows = wallets.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
-    return [row["id"] for row in rows]
+        return wallets.lease_due(connection, now, lease_seconds=LEASE_SECONDS, limit=limit)
 
 
 def attend(context: Context, wallet_id: UUID) -> None:
@@ -269,15 +268,15 @@ def attend(context: Context, wallet_id: UUID) -> None:
 def _attend(context: Context, wallet_id: UUID) -> None:
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
-        if row is None or row["held_at"] is not None:
+        if row is None or row.held_at is not None:
             return
         if not safety.is_ours(context, connection):
             return
-    if row["status"] == WalletStatus.PENDING:
+    if row.status is WalletStatus.PENDING:
         _poll(context, row)
-    elif row["unbind_wanted_at"] is not None:
+    elif row.unbind_wanted_at is not None:
         unlinking.delete_token(context, row)
-    elif row["next_attempt_at"] is not None:
+    elif row.next_attempt_at is not None:
         with context.database.transaction() as connection:
             wallets.nothing_to_do(connection, wallet_id)
 
@@ -291,7 +290,7 @@ def refresh(context: Context, customer_id: str) -> None:
         raise NotKnown(
             f"customer {customer_id!r} has no wallet; link one with: billing wallet bind"
         )
-    if row["status"] == WalletStatus.PENDING:
+    if row.status is WalletStatus.PENDING:
         _poll(context, row)
 
 
@@ -307,9 +306,9 @@ def balance(context: Context, customer_id: str) -> Balance:
     with context.database.transaction() as connection:
         safety.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
-    if row is None or row["token_sealed"] is None:
+    if row is None or row.token_sealed is None:
         raise NotKnown(f"customer {customer_id!r} has no linked wallet")
-    answer = context.gateway.balance(customer_id, context.vault.open(row["token_sealed"]).decode())
+    answer = context.gateway.balance(customer_id, context.vault.open(row.token_sealed).decode())
     if not isinstance(answer, Balance):
         code = getattr(answer, "code", "") or getattr(answer, "reason", "")
         why = _NO_BALANCE.get(code, f"gave no balance: {code}")
@@ -317,57 +316,57 @@ def balance(context: Context, customer_id: str) -> Balance:
     return answer
 
 
-def _poll(context: Context, row: Mapping[Any, Any]) -> None:
+def _poll(context: Context, row: Wallet) -> None:
     now = context.clock.now()
-    age = now - row["created_at"]
-    without_link = row["registration_url"] is None and age >= NO_LINK_GIVEN_UP_AFTER
+    age = now - row.created_at
+    without_link = row.registration_url is None and age >= NO_LINK_GIVEN_UP_AFTER
     if age > wallet.LINK_LIFE or without_link:
-        _link_failed(context, row["id"], "the customer did not finish the link")
+        _link_failed(context, row.id, "the customer did not finish the link")
         return
-    answer = context.gateway.list_tokens(row["customer_id"])
+    answer = context.gateway.list_tokens(row.customer_id)
     token = _matching(context, row, answer) if isinstance(answer, Tokens) else None
     if token is not None:
         _activate(context, row, token)
         return
     with context.database.transaction() as connection:
-        fresh = wallets.lock(connection, row["id"])
-        if fresh is None or fresh["status"] != WalletStatus.PENDING:
+        fresh = wallets.lock(connection, row.id)
+        if fresh is None or fresh.status is not WalletStatus.PENDING:
             return  # a simultaneous poll has seen the token
         wallets.change(
             connection,
-            row["id"],
+            row.id,
             next_attempt_at=now + wallet.poll_after(age),
             leased_until=None,
         )
 
 
-def _matching(context: Context, row: Mapping[Any, Any], answer: Tokens) -> Token | None:
+def _matching(context: Context, row: Wallet, answer: Tokens) -> Token | None:
     """Find the token of this link: the right phone, and not a token of an earlier wallet.
 
     A customer whose token expired has it in the list until the new link is finished.
     """
     with context.database.transaction() as connection:
-        sealed = wallets.earlier_tokens(connection, row["customer_id"])
+        sealed = wallets.earlier_tokens(connection, row.customer_id)
     # A token that no key decrypts cannot be compared; the gateway was asked to delete it before.
     old = {
         context.vault.open(token).decode() for token in sealed if token_keys.opens(context, token)
     }
-    digits = row["masked_phone"][-4:]
+    digits = row.masked_phone[-4:]
     for token in answer.tokens:
         if token.token not in old and token.masked_phone[-4:] in {digits, ""}:
             return token
     return None
 
 
-def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
+def _activate(context: Context, seen: Wallet, token: Token) -> None:
     now = context.clock.now()
-    customer_id = seen["customer_id"]
+    customer_id = seen.customer_id
     hashes = context.vault.hashes(token.token.encode())
     with context.database.transaction() as connection:
         catalog.lock_customer(connection, customer_id)
         waiting = subscriptions.lock_of_customer(connection, customer_id)
-        row = wallets.lock(connection, seen["id"])
-        if row is None or row["status"] != WalletStatus.PENDING:
+        row = wallets.lock(connection, seen.id)
+        if row is None or row.status is not WalletStatus.PENDING:
             return
         other = wallets.other_holder(connection, customer_id, hashes)
         if other is not None:
@@ -378,7 +377,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
         expires_at = add(TOKEN_LIFE, now, UTC)
         wallets.change(
             connection,
-            row["id"],
+            row.id,
             status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
             token_sealed=context.vault.seal(token.token.encode()),
             token_hash=hashes[0],
@@ -391,7 +390,7 @@ def _activate(context: Context, seen: Mapping[Any, Any], token: Token) -> None:
             held_at=None,
             held_why=None,
         )
-        told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row["id"]))
+        told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row.id))
         events.record(connection, [told])
         for pending in waiting:
             if pending.status == SubscriptionStatus.PENDING:

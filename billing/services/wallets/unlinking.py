@@ -1,8 +1,6 @@
 """Unlinking: delete the customer's token after everything else, and retry until confirmed."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -12,10 +10,13 @@ from billing.domain import refund, wallet
 from billing.domain.errors import NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.outcomes import Payer, Succeeded
+from billing.domain.payloads import Json
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.services.context import Context, Request, once
 from billing.services.operating import safety
 from billing.store.queries import catalog, events, subscriptions, wallets
+from billing.store.queries.catalog import Customer
+from billing.store.queries.wallets import Wallet
 
 log = structlog.get_logger(__name__)
 
@@ -23,18 +24,18 @@ LOOK_AGAIN = timedelta(seconds=10)
 """Wait between checks whether refunds and unknown charges are finished."""
 
 
-def payer(customer: Mapping[Any, Any]) -> Payer:
+def payer(customer: Customer) -> Payer:
     """Return the customer as the gateway sees it."""
-    return Payer(customer["id"], customer["name"], customer["phone"], customer["email"])
+    return Payer(customer.id, customer.name, customer.phone, customer.email)
 
 
 def close(
-    connection: Connection, row: Mapping[Any, Any], status: WalletStatus, why: str, now: datetime
+    connection: Connection, row: Wallet, status: WalletStatus, why: str, now: datetime
 ) -> None:
     """Close a wallet and delete its stored token."""
     wallets.change(
         connection,
-        row["id"],
+        row.id,
         status=status,
         closed_at=now,
         reason=why,
@@ -46,90 +47,86 @@ def close(
         held_why=None,
     )
     kind = "wallet.unlinked" if status is WalletStatus.UNLINKED else "wallet.link_failed"
-    told = event(kind, at=now, customer_id=row["customer_id"], wallet=str(row["id"]), why=why)
+    told = event(kind, at=now, customer_id=row.customer_id, wallet=str(row.id), why=why)
     events.record(connection, [told])
 
 
-def unbind(
-    context: Context, customer_id: str, by: Actor, request: Request | None = None
-) -> dict[str, Any]:
+def unbind(context: Context, customer_id: str, by: Actor, request: Request | None = None) -> Json:
     """Request deletion of the customer's token; an unfinished link is dropped immediately.
 
     A repeated request triggers an immediate attempt.
     """
 
-    def act(connection: Connection, now: datetime) -> dict[str, Any]:
+    def act(connection: Connection, now: datetime) -> Json:
         live = wallets.latest_of(connection, customer_id)
-        if live is None or live["status"] in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
             raise NotKnown(f"customer {customer_id!r} has no wallet to unbind")
-        row = wallets.lock(connection, live["id"])
-        if row is not None and row["status"] == WalletStatus.PENDING:
+        row = wallets.lock(connection, live.id)
+        if row is not None and row.status is WalletStatus.PENDING:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
             close(connection, row, status, by.reason or "unbound before it was linked", now)
-        elif row is not None and row["status"] == WalletStatus.UNBINDING:
+        elif row is not None and row.status is WalletStatus.UNBINDING:
             # A repeated request by an operator does not wait for the next automatic attempt.
             wallets.change(
-                connection, row["id"], next_attempt_at=now, leased_until=None, tries=0,
+                connection, row.id, next_attempt_at=now, leased_until=None, tries=0,
                 held_at=None, held_why=None,
             )  # fmt: skip
         elif wallets.want_unbind(connection, customer_id, now) or wallets.unbind_now(
-            connection, live["id"], now
+            connection, live.id, now
         ):
             told = event("wallet.unbind_requested", at=now, by=by, customer_id=customer_id)
             events.record(connection, [told])
-        return {"wallet": str(live["id"]), "customer": customer_id}
+        return {"wallet": str(live.id), "customer": customer_id}
 
     return once(context, request, act)
 
 
-def delete_token(context: Context, seen: Mapping[Any, Any]) -> None:
+def delete_token(context: Context, seen: Wallet) -> None:
     """Delete a wallet's token once nothing needs it; retry until confirmed."""
     now = context.clock.now()
     with context.database.transaction() as connection:
-        subscriptions.lock_of_customer(connection, seen["customer_id"])
-        row = wallets.lock(connection, seen["id"])
-        if row is None or row["unbind_wanted_at"] is None or row["token_sealed"] is None:
+        subscriptions.lock_of_customer(connection, seen.customer_id)
+        row = wallets.lock(connection, seen.id)
+        if row is None or row.unbind_wanted_at is None or row.token_sealed is None:
             return
         if not safety.is_ours(context, connection):
             return
-        live = wallets.live_of(connection, row["customer_id"])
-        if live is not None and live["id"] != row["id"]:
+        live = wallets.live_of(connection, row.customer_id)
+        if live is not None and live.id != row.id:
             # A new link has replaced this token, which had expired.
             wallets.change(
-                connection, row["id"], unbind_wanted_at=None, next_attempt_at=None,
+                connection, row.id, unbind_wanted_at=None, next_attempt_at=None,
                 leased_until=None,
             )  # fmt: skip
             return
-        if wallets.obstacles_to_unbind(connection, row["customer_id"]):
+        if wallets.has_obstacles(connection, row.customer_id):
             # Refunds and unknown charges must be finished before the token is deleted.
             soon = now + LOOK_AGAIN
-            moves_at = wallets.obstacles_move_at(connection, row["customer_id"], soon)
+            moves_at = wallets.obstacles_move_at(connection, row.customer_id, soon)
             later = max(soon, moves_at or now + timedelta(days=1))
-            wallets.change(connection, row["id"], next_attempt_at=later, leased_until=None)
+            wallets.change(connection, row.id, next_attempt_at=later, leased_until=None)
             return
-        status = WalletStatus(row["status"])
+        status = row.status
         if status is not WalletStatus.UNBINDING:
             status = wallet.advance(status, WalletMove.UNBIND)
-        tries = row["tries"] + 1
+        tries = row.tries + 1
         wait = refund.try_after(tries - 1) or timedelta(days=1)
-        wallets.change(
-            connection, row["id"], status=status, tries=tries, next_attempt_at=now + wait
-        )
-        customer = catalog.customer(connection, row["customer_id"])
+        wallets.change(connection, row.id, status=status, tries=tries, next_attempt_at=now + wait)
+        customer = catalog.customer(connection, row.customer_id)
         if tries == refund.TRIES_MAX:
-            stuck = event("wallet.unbind_stuck", at=now, customer_id=row["customer_id"])
+            stuck = event("wallet.unbind_stuck", at=now, customer_id=row.customer_id)
             events.record(connection, [stuck])
     if customer is None:
         return
-    token = context.vault.open(row["token_sealed"]).decode()
+    token = context.vault.open(row.token_sealed).decode()
     outcome = context.gateway.unbind(payer(customer), token, str(uuid4()))
     with context.database.transaction() as connection:
-        row = wallets.lock(connection, seen["id"])
-        if row is None or row["status"] != WalletStatus.UNBINDING:
+        row = wallets.lock(connection, seen.id)
+        if row is None or row.status is not WalletStatus.UNBINDING:
             return
         if isinstance(outcome, Succeeded):
             status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
             close(connection, row, status, "the gateway deleted the token", now)
         else:
-            log.warning("wallet.unbind_failed", wallet=str(row["id"]), tries=row["tries"])
-            wallets.change(connection, row["id"], leased_until=None)
+            log.warning("wallet.unbind_failed", wallet=str(row.id), tries=row.tries)
+            wallets.change(connection, row.id, leased_until=None)

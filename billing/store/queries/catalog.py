@@ -1,12 +1,12 @@
 """Statements about plans and customers."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.dunning import Ladders
 from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.terms import PlanTerms
 from billing.store.selecting import at_most_one, columns
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     trial: str | None
     cycles: int | None
     retries: str
-    retries_for: Mapping[str, str]
+    retries_for: Ladders
     declines_max: int | None
     attempts_max: int | None
     days_max: int | None
@@ -82,10 +82,21 @@ def add_customer(connection: Connection, new: NewCustomer) -> bool:
     return connection.execute(statement.returning(CUSTOMERS.c.id)).first() is not None
 
 
-def customer(connection: Connection, customer_id: str) -> RowMapping | None:
+class Customer(NamedTuple):
+    """A customer."""
+
+    id: str
+    name: str
+    phone: str
+    email: str
+
+
+_CUSTOMER = text(f"SELECT {columns(Customer)} FROM customers WHERE id = :id")  # noqa: S608 - a constant of ours
+
+
+def customer(connection: Connection, customer_id: str) -> Customer | None:
     """Read one customer."""
-    statement = select(CUSTOMERS).where(CUSTOMERS.c.id == customer_id)
-    return connection.execute(statement).mappings().one_or_none()
+    return at_most_one(Customer, connection.execute(_CUSTOMER, {"id": customer_id}))
 
 
 def lock_customer(connection: Connection, customer_id: str) -> bool:

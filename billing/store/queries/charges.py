@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Fault
@@ -75,6 +75,29 @@ class OperatorsCharge(NamedTuple):
     sent_at: datetime
     parked_at: datetime | None
     contradicted_at: datetime | None
+
+
+class Contradicted(NamedTuple):
+    """A charge that an operator resolved as succeeded, and whose money did not move."""
+
+    id: UUID
+    gateway_number: str
+    customer_id: str
+    subscription_id: UUID
+    invoice_id: UUID
+    amount: int
+    resolved_at: datetime | None
+    contradicted_at: datetime
+
+
+class Compared(NamedTuple):
+    """A charge, as it is compared with the gateway's status of it."""
+
+    id: UUID
+    gateway_number: str
+    amount: int
+    status: ChargeStatus
+    refunded: int
 
 
 _MONEY = f"SELECT {columns(Money)} FROM charges"  # noqa: S608 - a constant of ours
@@ -148,13 +171,13 @@ def see_to(connection: Connection, charge_id: UUID) -> None:
     connection.execute(statement, {"id": charge_id})
 
 
-def contradicted(connection: Connection) -> list[RowMapping]:
+def contradicted(connection: Connection) -> list[Contradicted]:
     """Read charges that an operator set to succeeded, and that the gateway calls not paid."""
     statement = text(
-        "SELECT id, gateway_number, customer_id, subscription_id, invoice_id, amount, resolved_at,"
-        " contradicted_at FROM charges WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
+        f"SELECT {columns(Contradicted)} FROM charges"  # noqa: S608 - a constant of ours
+        " WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
     )
-    return list(connection.execute(statement).mappings().all())
+    return every(Contradicted, connection.execute(statement))
 
 
 def lease_to_ask(
@@ -236,12 +259,12 @@ def refundable(connection: Connection, invoice_id: UUID) -> Money | None:
 
 def page_of_window(
     connection: Connection, since: datetime, until: datetime, after: UUID, limit: int
-) -> list[RowMapping]:
+) -> list[Compared]:
     """Read charges made from `since` to before `until`, by id, after the previous page."""
     statement = text(
-        "SELECT id, gateway_number, amount, status, refunded FROM charges"
+        f"SELECT {columns(Compared)} FROM charges"  # noqa: S608 - a constant of ours
         " WHERE created_at >= :since AND created_at < :until AND id > :after"
         " ORDER BY id LIMIT :limit"
     )
     parameters = {"since": since, "until": until, "after": after, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings().all())
+    return every(Compared, connection.execute(statement, parameters))

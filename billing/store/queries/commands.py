@@ -1,17 +1,24 @@
 """Statements about idempotency keys: a repeated command acts once."""
 
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.domain.payloads import Json
 from billing.store.tables import COMMANDS
 
 
-def begin(
-    connection: Connection, key: str, task: str, arguments: dict[str, Any], at: datetime
-) -> bool:
+class Command(NamedTuple):
+    """What an idempotency key was used for, and the result when there was one."""
+
+    task: str
+    arguments: Json
+    result: Json | None
+
+
+def begin(connection: Connection, key: str, task: str, arguments: Json, at: datetime) -> bool:
     """Insert a key; False when it exists. Waits for a concurrent insert of the same key."""
     statement = (
         insert(COMMANDS)
@@ -21,11 +28,13 @@ def begin(
     return connection.execute(statement.returning(COMMANDS.c.key)).first() is not None
 
 
-def finish(connection: Connection, key: str, result: dict[str, Any]) -> None:
+def finish(connection: Connection, key: str, result: Json) -> None:
     """Store the command's result."""
     connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
 
 
-def earlier(connection: Connection, key: str) -> RowMapping:
+def earlier(connection: Connection, key: str) -> Command:
     """Read what the key was used for."""
-    return connection.execute(select(COMMANDS).where(COMMANDS.c.key == key)).mappings().one()
+    columns = (COMMANDS.c[name] for name in Command._fields)
+    found = connection.execute(select(*columns).where(COMMANDS.c.key == key)).one()
+    return Command._make(found)

@@ -1,7 +1,7 @@
 """Statements about coupons."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
@@ -34,9 +34,20 @@ class Coupon(NamedTuple):
 _COUPONS = f"SELECT {columns(Coupon, amount='rupiah')} FROM coupons"  # noqa: S608 - a constant of ours
 
 
-def add(connection: Connection, **values: Any) -> bool:
+class NewCoupon(NamedTuple):
+    """A coupon that is added."""
+
+    code: str
+    percent: int | None
+    rupiah: int | None
+    cycles: int | None
+    redeemed_max: int | None
+    created_at: datetime
+
+
+def add(connection: Connection, new: NewCoupon) -> bool:
     """Insert a coupon; False when the code is taken."""
-    statement = insert(COUPONS).values(**values).on_conflict_do_nothing()
+    statement = insert(COUPONS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(COUPONS.c.code)).first() is not None
 
 

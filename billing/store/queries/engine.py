@@ -5,19 +5,27 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.selecting import columns
 from billing.store.statements import text
 
 
-def state(connection: Connection) -> RowMapping:
-    """Read the engine's row, and whether the gateway is paused right now."""
-    statement = text(
-        "SELECT *, coalesce(resting_until > clock_timestamp(), false) AS resting FROM engine"
-    )
-    return connection.execute(statement).mappings().one()
+class EngineState(NamedTuple):
+    """The test clock, the kill switch, and the gateway that the database belongs to."""
+
+    clock_at: datetime | None
+    stopped_at: datetime | None
+    stopped_reason: str | None
+    gateway_host: str | None
+    gateway_client_id: str | None
+
+
+def state(connection: Connection) -> EngineState:
+    """Read the state of the engine."""
+    statement = text(f"SELECT {columns(EngineState)} FROM engine")  # noqa: S608 - a constant of ours
+    return EngineState._make(connection.execute(statement).one())
 
 
 class ChargingState(NamedTuple):

@@ -1,11 +1,11 @@
 """Statements about events; events are only ever inserted."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.events import Event
 from billing.store.rows import as_json
 from billing.store.statements import text
 
@@ -20,7 +20,7 @@ _RECORD = text("""
 """)
 
 
-def record(connection: Connection, events: Sequence[dict[str, Any]]) -> None:
+def record(connection: Connection, events: Sequence[Event]) -> None:
     """Insert events in the order given."""
     if events:
         connection.execute(_RECORD, {"rows": as_json(events)})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from billing.domain.refund import RETURNED
 from billing.store.columns import listed
@@ -37,7 +37,7 @@ SELECTED = {
 
 def rows(
     connection: Connection, kind: str, by: str, since: datetime, until: datetime
-) -> Iterator[RowMapping]:
+) -> Iterator[dict[str, object]]:
     """Stream the rows of one table that were created, or paid, in a time span, oldest first."""
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     at, condition = SELECTED[by][kind]
@@ -48,4 +48,6 @@ def rows(
     streamed = connection.execute(
         statement, {"since": since, "until": until}, execution_options={"yield_per": FETCH}
     )
-    yield from streamed.mappings()
+    names = list(streamed.keys())
+    for values in streamed:
+        yield dict(zip(names, values, strict=True))

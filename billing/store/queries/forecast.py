@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
@@ -123,7 +123,7 @@ _PAYER_END = len(Payer._fields)
 _PLAN_AT = _PAYER_END + len(Upcoming._fields)
 
 
-def _coming(values: Sequence[Any]) -> Coming:
+def _coming(values: Sequence[object]) -> Coming:
     next_plan = values[_PLAN_AT:]  # all NULL when no change is planned
     return Coming(
         of_values(Payer, values[:_PAYER_END]),
@@ -134,7 +134,7 @@ def _coming(values: Sequence[Any]) -> Coming:
 
 def _streamed(
     connection: Connection, statement: TextClause, parameters: dict[str, datetime]
-) -> Iterator[Sequence[Any]]:
+) -> Iterator[Sequence[object]]:
     # The reader may be slow (a pager): the transaction may stay idle.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     streamed = connection.execute(statement, parameters, execution_options={"yield_per": FETCH})

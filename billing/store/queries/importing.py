@@ -4,9 +4,9 @@ A batch is one JSON parameter: one array for each column took three times as lon
 values for each row six times.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Table
@@ -48,7 +48,9 @@ def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dic
     }
 
 
-def known_references(connection: Connection, references: Sequence[str]) -> dict[str, Any]:
+def known_references(
+    connection: Connection, references: Sequence[str]
+) -> dict[str, dict[str, str]]:
     """Read the content of earlier imports with these references."""
     statement = text(
         f"SELECT reference, content FROM imports WHERE reference = ANY {IDS}"  # noqa: S608 - ours
@@ -122,7 +124,7 @@ class Reference(NamedTuple):
 
     reference: str
     subscription_id: UUID
-    content: Mapping[str, str]
+    content: dict[str, str]
 
 
 def add_customers(connection: Connection, new: Sequence[NewCustomer]) -> int:
@@ -147,7 +149,7 @@ def add_wallets(connection: Connection, new: Sequence[tuple[Linked, Sealed]]) ->
     return _add(connection, WALLETS, rows)
 
 
-def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
+def _add(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> int:
     """Insert rows with the same columns; return how many were new."""
     if not rows:
         return 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Required, TypedDict
+from typing import Required, TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, update
@@ -134,7 +134,7 @@ def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Seque
 def plan_attempts(connection: Connection, rows: Sequence[AttemptPlan]) -> None:
     """Write the same columns of several open invoices."""
     if rows:
-        values: dict[str, Any] = {n: bindparam(n) for n in rows[0] if n != "key"}
+        values: dict[str, object] = {n: bindparam(n) for n in rows[0] if n != "key"}
         statement = (
             update(INVOICES)
             .where(INVOICES.c.id == bindparam("key"), INVOICES.c.status == "open")

@@ -1,35 +1,99 @@
 """Statements for the live view: cheap counts of the current state."""
 
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
-from billing.domain.charge import UNRESOLVED
+from billing.domain.charge import UNRESOLVED, ChargeStatus
+from billing.domain.refund import RefundStatus
 from billing.store.columns import listed
+from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 
 
-def collections(connection: Connection, since: datetime) -> RowMapping:
+class Collections(NamedTuple):
+    """What was collected and refunded since an instant, and what is owed; amounts are rupiah."""
+
+    paid: int
+    paid_amount: int
+    refunded: int
+    refunded_amount: int
+    declined: int
+    owed_amount: int
+    unresolved: int
+
+
+class News(NamedTuple):
+    """An event; `first_payment` is of its charge."""
+
+    id: int
+    at: datetime
+    kind: str
+    actor: str
+    reason: str | None
+    customer_id: str | None
+    data: dict[str, object]
+    first_payment: bool | None
+
+
+class Month(NamedTuple):
+    """The figures of one local month, written as 2026-01."""
+
+    month: str
+    opened: int
+    paid: int
+    paid_amount: int
+    declined: int
+    short: int
+    given_up: int
+    refunds: int
+    refunded_amount: int
+    canceled: int
+    unlinked: int
+
+
+class BookedCharge(NamedTuple):
+    """A charge, as it is compared with the gateway's ledger."""
+
+    gateway_number: str
+    id: UUID
+    customer_id: str
+    amount: int
+    status: ChargeStatus
+    code: str | None
+    first_payment: bool
+    never_received: bool
+
+
+class BookedRefund(NamedTuple):
+    """A refund, as it is compared with the gateway's ledger."""
+
+    id: UUID
+    amount: int
+    status: RefundStatus
+    gateway_number: str
+
+
+_SUM = "CAST(coalesce(sum(amount), 0) AS bigint)"
+_COLLECTIONS = columns(
+    Collections,
+    paid="(SELECT count(*) FROM invoices WHERE paid_at >= :since)",
+    paid_amount=f"(SELECT {_SUM} FROM invoices WHERE paid_at >= :since)",  # noqa: S608 - a constant of ours
+    refunded="(SELECT count(*) FROM refunds WHERE status = 'succeeded' AND settled_at >= :since)",
+    refunded_amount=f"(SELECT {_SUM} FROM refunds WHERE status = 'succeeded'"  # noqa: S608 - the same
+    " AND settled_at >= :since)",
+    declined="(SELECT count(*) FROM charges WHERE status = 'declined' AND settled_at >= :since)",
+    owed_amount=f"(SELECT {_SUM} FROM invoices WHERE status = 'open')",  # noqa: S608 - the same
+    unresolved=f"(SELECT count(*) FROM charges WHERE {listed('status', UNRESOLVED)})",  # noqa: S608 - the same
+)
+
+
+def collections(connection: Connection, since: datetime) -> Collections:
     """Add up collected, refunded and owed amounts since an instant."""
-    statement = text(f"""
-        SELECT (SELECT count(*) FROM invoices WHERE paid_at >= :since) AS paid,
-               (SELECT coalesce(sum(amount), 0) FROM invoices WHERE paid_at >= :since)
-                   AS paid_amount,
-               (SELECT count(*) FROM refunds WHERE status = 'succeeded' AND settled_at >= :since)
-                   AS refunded,
-               (SELECT coalesce(sum(amount), 0) FROM refunds WHERE status = 'succeeded'
-                   AND settled_at >= :since) AS refunded_amount,
-               (SELECT count(*) FROM charges WHERE status = 'declined' AND settled_at >= :since)
-                   AS declined,
-               (SELECT count(*) FROM invoices WHERE status = 'open') AS owed,
-               (SELECT coalesce(sum(amount), 0) FROM invoices WHERE status = 'open')
-                   AS owed_amount,
-               (SELECT count(*) FROM charges WHERE {listed("status", UNRESOLVED)})
-                   AS unresolved
-    """)  # noqa: S608 - a constant of ours
-    return connection.execute(statement, {"since": since}).mappings().one()
+    statement = text(f"SELECT {_COLLECTIONS}")
+    return of_values(Collections, connection.execute(statement, {"since": since}).one())
 
 
 def subscriptions_by_status(connection: Connection) -> dict[str, int]:
@@ -38,16 +102,16 @@ def subscriptions_by_status(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def events_after(connection: Connection, last: int, limit: int) -> list[RowMapping]:
+def events_after(connection: Connection, last: int, limit: int) -> list[News]:
     """Read events after an event id, at most the latest `limit`, oldest first."""
-    statement = text("""
+    statement = text(f"""
         SELECT * FROM (
-            SELECT e.id, e.at, e.kind, e.actor, e.reason, e.customer_id, e.data, c.first_payment
+            SELECT {columns(News, "e", first_payment="c.first_payment")}
             FROM events e LEFT JOIN charges c ON c.id = e.charge_id
             WHERE e.id > :last ORDER BY e.id DESC LIMIT :limit) AS latest
         ORDER BY id
-    """)
-    return list(connection.execute(statement, {"last": last, "limit": limit}).mappings())
+    """)  # noqa: S608 - a constant of ours
+    return every(News, connection.execute(statement, {"last": last, "limit": limit}))
 
 
 def is_empty(connection: Connection) -> bool:
@@ -58,26 +122,28 @@ def is_empty(connection: Connection) -> bool:
     return bool(connection.execute(statement).scalar_one())
 
 
-def months(connection: Connection, timezone: str) -> list[dict[str, Any]]:
+_COUNT = "count(*) FILTER (WHERE kind = '{}')"
+_SUM_OF = "CAST(coalesce(sum((data->>'amount')::bigint) FILTER (WHERE kind = '{}'), 0) AS bigint)"
+_MONTHS = columns(
+    Month,
+    month="to_char(at AT TIME ZONE :timezone, 'YYYY-MM')",
+    opened=_COUNT.format("invoice.opened"),
+    paid=_COUNT.format("invoice.paid"),
+    paid_amount=_SUM_OF.format("invoice.paid"),
+    declined=_COUNT.format("charge.declined"),
+    short=_COUNT.format("dunning.fell_short"),
+    given_up=_COUNT.format("invoice.given_up"),
+    refunds=_COUNT.format("refund.succeeded"),
+    refunded_amount=_SUM_OF.format("refund.succeeded"),
+    canceled=_COUNT.format("subscription.canceled"),
+    unlinked=_COUNT.format("wallet.unlinked"),
+)
+
+
+def months(connection: Connection, timezone: str) -> list[Month]:
     """Compute monthly figures, in the local months of `timezone`."""
-    statement = text("""
-        SELECT to_char(at AT TIME ZONE :timezone, 'YYYY-MM') AS month,
-               count(*) FILTER (WHERE kind = 'invoice.opened') AS opened,
-               count(*) FILTER (WHERE kind = 'invoice.paid') AS paid,
-               coalesce(sum((data->>'amount')::bigint) FILTER (WHERE kind = 'invoice.paid'), 0)
-                   AS paid_amount,
-               count(*) FILTER (WHERE kind = 'charge.declined') AS declined,
-               count(*) FILTER (WHERE kind = 'dunning.fell_short') AS short,
-               count(*) FILTER (WHERE kind = 'invoice.given_up') AS given_up,
-               count(*) FILTER (WHERE kind = 'refund.succeeded') AS refunds,
-               coalesce(sum((data->>'amount')::bigint) FILTER (WHERE kind = 'refund.succeeded'), 0)
-                   AS refunded_amount,
-               count(*) FILTER (WHERE kind = 'subscription.canceled') AS canceled,
-               count(*) FILTER (WHERE kind = 'wallet.unlinked') AS unlinked
-        FROM events GROUP BY 1 ORDER BY 1
-    """)
-    rows = connection.execute(statement, {"timezone": timezone}).mappings()
-    return [dict(row) for row in rows]
+    statement = text(f"SELECT {_MONTHS} FROM events GROUP BY 1 ORDER BY 1")  # noqa: S608 - a constant of ours
+    return every(Month, connection.execute(statement, {"timezone": timezone}))
 
 
 def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | None:
@@ -89,23 +155,20 @@ def last_paid_invoice(connection: Connection, subscription_id: UUID) -> UUID | N
     return connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
 
 
-def charges_by_number(connection: Connection) -> dict[str, RowMapping]:
+def charges_by_number(connection: Connection) -> dict[str, BookedCharge]:
     """Read every charge with its customer, by gateway number."""
-    statement = text(
-        "SELECT gateway_number, id, customer_id, amount, status, code, first_payment,"
-        " never_received FROM charges"
-    )
-    rows = connection.execute(statement).mappings()
-    return {row["gateway_number"]: row for row in rows}
+    statement = text(f"SELECT {columns(BookedCharge)} FROM charges")  # noqa: S608 - a constant of ours
+    rows = every(BookedCharge, connection.execute(statement))
+    return {row.gateway_number: row for row in rows}
 
 
-def refunds_by_id(connection: Connection) -> dict[str, RowMapping]:
+def refunds_by_id(connection: Connection) -> dict[str, BookedRefund]:
     """Read every refund with its gateway number, by Request-Id."""
     statement = text(
-        "SELECT r.id, r.amount, r.status, c.gateway_number FROM refunds r"
+        f"SELECT {columns(BookedRefund, 'r', gateway_number='c.gateway_number')} FROM refunds r"  # noqa: S608 - a constant of ours
         " JOIN charges c ON c.id = r.charge_id"
     )
-    return {str(row["id"]): row for row in connection.execute(statement).mappings()}
+    return {str(row.id): row for row in every(BookedRefund, connection.execute(statement))}
 
 
 def count_events(connection: Connection, customer_id: str, kind: str) -> int:

@@ -2,27 +2,100 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, update
+from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import UNSETTLED
-from billing.domain.wallet import LIVE
+from billing.domain.wallet import LIVE, WalletStatus
 from billing.store.columns import listed
 from billing.store.rows import as_array
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 from billing.store.tables import WALLETS
 
+
+class Wallet(NamedTuple):
+    """A wallet."""
+
+    id: UUID
+    customer_id: str
+    status: WalletStatus
+    masked_phone: str
+    token_sealed: bytes | None
+    registration_url: str | None
+    tries: int
+    next_attempt_at: datetime | None
+    unbind_wanted_at: datetime | None
+    created_at: datetime
+    expires_at: datetime | None
+    held_at: datetime | None
+
+    def is_linked(self, now: datetime) -> bool:
+        """Whether the wallet is active and its token has not expired."""
+        is_active = self.status is WalletStatus.ACTIVE
+        return is_active and self.expires_at is not None and self.expires_at > now
+
+
+class NewWallet(NamedTuple):
+    """A wallet whose link has just been requested."""
+
+    id: UUID
+    customer_id: str
+    status: WalletStatus
+    phone_sealed: bytes
+    masked_phone: str
+    created_at: datetime
+    next_attempt_at: datetime
+
+
+class Changes(TypedDict, total=False):
+    """The columns of a wallet that change."""
+
+    status: WalletStatus
+    token_sealed: bytes | None
+    token_hash: bytes | None
+    registration_url: str | None
+    tries: int
+    next_attempt_at: datetime | None
+    unbind_wanted_at: datetime | None
+    reason: str | None
+    bound_at: datetime | None
+    expires_at: datetime | None
+    next_notice_at: datetime | None
+    closed_at: datetime | None
+    leased_until: datetime | None
+    held_at: datetime | None
+    held_why: str | None
+
+
+class Expired(NamedTuple):
+    """A wallet whose token has just expired."""
+
+    id: UUID
+    customer_id: str
+
+
+class Expiring(NamedTuple):
+    """A wallet whose token expires soon, and the ids of the subscriptions that need it."""
+
+    id: UUID
+    customer_id: str
+    expires_at: datetime
+    subscriptions: list[str]
+
+
 _LIVE = listed("status", LIVE)
 _UNRESOLVED, _UNSETTLED = listed("status", UNRESOLVED), listed("status", UNSETTLED)
+_WALLET = f"SELECT {columns(Wallet)} FROM wallets"  # noqa: S608 - a constant of ours
 
 
-def add(connection: Connection, **values: Any) -> bool:
+def add(connection: Connection, new: NewWallet) -> bool:
     """Insert a wallet; False when the customer has a live one."""
-    statement = insert(WALLETS).values(**values).on_conflict_do_nothing()
+    statement = insert(WALLETS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(WALLETS.c.id)).first() is not None
 
 
@@ -37,36 +110,34 @@ def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
     )
 
 
-def lock(connection: Connection, wallet_id: UUID) -> RowMapping | None:
+def lock(connection: Connection, wallet_id: UUID) -> Wallet | None:
     """Lock one wallet."""
-    statement = text("SELECT * FROM wallets WHERE id = :id FOR UPDATE")
-    return connection.execute(statement, {"id": wallet_id}).mappings().one_or_none()
+    statement = text(f"{_WALLET} WHERE id = :id FOR UPDATE")
+    return at_most_one(Wallet, connection.execute(statement, {"id": wallet_id}))
 
 
-def change(connection: Connection, wallet_id: UUID, **values: Any) -> None:
+def change(connection: Connection, wallet_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one wallet."""
     connection.execute(update(WALLETS).where(WALLETS.c.id == wallet_id).values(**values))
 
 
-def live_of(connection: Connection, customer_id: str) -> RowMapping | None:
+def live_of(connection: Connection, customer_id: str) -> Wallet | None:
     """Read the customer's pending, active or unbinding wallet."""
-    statement = text(
-        f"SELECT * FROM wallets WHERE customer_id = :customer AND {_LIVE}"  # noqa: S608 - a constant of ours
-    )
-    return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
+    statement = text(f"{_WALLET} WHERE customer_id = :customer AND {_LIVE}")
+    return at_most_one(Wallet, connection.execute(statement, {"customer": customer_id}))
 
 
-def latest_of(connection: Connection, customer_id: str) -> RowMapping | None:
+def latest_of(connection: Connection, customer_id: str) -> Wallet | None:
     """Read the customer's live wallet, or else the latest with a token, or else the latest.
 
     A link that failed later does not hide the token of a wallet that expired.
     """
     statement = text(
-        "SELECT * FROM wallets WHERE customer_id = :customer ORDER BY"  # noqa: S608 - a constant of ours
+        f"{_WALLET} WHERE customer_id = :customer ORDER BY"
         f" ({_LIVE}) DESC, token_sealed IS NOT NULL DESC,"
         " created_at DESC LIMIT 1"
     )
-    return connection.execute(statement, {"customer": customer_id}).mappings().one_or_none()
+    return at_most_one(Wallet, connection.execute(statement, {"customer": customer_id}))
 
 
 def earlier_tokens(connection: Connection, customer_id: str) -> list[bytes]:
@@ -90,19 +161,17 @@ def other_holder(
     return connection.execute(statement, parameters).scalar_one_or_none()
 
 
-def expire(
-    connection: Connection, ids: Sequence[UUID], at: datetime, reason: str
-) -> list[RowMapping]:
+def expire(connection: Connection, ids: Sequence[UUID], at: datetime, reason: str) -> list[Expired]:
     """Expire active wallets among `ids`, and return those that were."""
     statement = text(
-        "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"
+        "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"  # noqa: S608 - a constant of ours
         " next_attempt_at = CASE WHEN unbind_wanted_at IS NOT NULL THEN next_attempt_at END,"
         " held_at = NULL, held_why = NULL"
         " WHERE id = ANY(:ids) AND status = 'active'"
-        " RETURNING id, customer_id"
+        f" RETURNING {columns(Expired)}"
     )
     parameters = {"ids": list(ids), "at": at, "reason": reason}
-    return list(connection.execute(statement, parameters).mappings())
+    return every(Expired, connection.execute(statement, parameters))
 
 
 def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
@@ -116,7 +185,7 @@ def expiring(connection: Connection, now: datetime, limit: int) -> list[UUID]:
 
 def lease_due(
     connection: Connection, now: datetime, *, lease_seconds: int, limit: int
-) -> list[RowMapping]:
+) -> list[UUID]:
     """Lease wallets whose link must be polled or whose token must be deleted."""
     statement = text("""
         UPDATE wallets SET leased_until = clock_timestamp() + make_interval(secs => :lease)
@@ -125,14 +194,14 @@ def lease_due(
             WHERE next_attempt_at <= :now AND held_at IS NULL
               AND (leased_until IS NULL OR leased_until < clock_timestamp())
             ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED))
-        RETURNING id, status
+        RETURNING id
     """)
     parameters = {"now": now, "lease": lease_seconds, "limit": limit}
-    return list(connection.execute(statement, parameters).mappings())
+    return list(connection.execute(statement, parameters).scalars())
 
 
-def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list[RowMapping]:
-    """Request that the customer's wallet is unlinked once nothing needs it.
+def want_unbind(connection: Connection, customer_id: str, now: datetime) -> bool:
+    """Request that the customer's wallet is unlinked once nothing needs it; False without one.
 
     That is the active wallet, or the last one that expired; it replaced earlier ones.
     """
@@ -143,7 +212,8 @@ def want_unbind(connection: Connection, customer_id: str, now: datetime) -> list
         " AND status IN ('active', 'expired')"
         " ORDER BY status = 'active' DESC, created_at DESC LIMIT 1) RETURNING id"
     )
-    return list(connection.execute(statement, {"customer": customer_id, "now": now}).mappings())
+    parameters = {"customer": customer_id, "now": now}
+    return connection.execute(statement, parameters).first() is not None
 
 
 def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
@@ -156,8 +226,8 @@ def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
     return connection.execute(statement, {"id": wallet_id, "now": now}).rowcount == 1
 
 
-def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, int]:
-    """Count what must be finished before the customer's token is deleted."""
+def has_obstacles(connection: Connection, customer_id: str) -> bool:
+    """Whether charges or refunds must be finished before the customer's token is deleted."""
     statement = text(f"""
         SELECT (SELECT count(*) FROM charges WHERE customer_id = :customer
                 AND ({_UNRESOLVED}
@@ -166,8 +236,7 @@ def obstacles_to_unbind(connection: Connection, customer_id: str) -> dict[str, i
                 AND {_UNSETTLED}
                 AND parked_at IS NULL) AS unsettled_refunds
     """)  # noqa: S608 - a constant of ours
-    row = connection.execute(statement, {"customer": customer_id}).mappings().one()
-    return {name: int(count) for name, count in row.items() if count}
+    return any(connection.execute(statement, {"customer": customer_id}).one())
 
 
 def obstacles_move_at(connection: Connection, customer_id: str, soon: datetime) -> datetime | None:
@@ -216,13 +285,16 @@ def due_to_notify(connection: Connection, now: datetime, limit: int) -> list[UUI
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars())
 
 
-def to_notify(connection: Connection, now: datetime, ids: Sequence[UUID]) -> list[RowMapping]:
+def to_notify(connection: Connection, now: datetime, ids: Sequence[UUID]) -> list[Expiring]:
     """Lock those still to be notified, with the subscriptions that need them."""
-    statement = text(
-        "SELECT w.id, w.customer_id, w.expires_at, ARRAY(SELECT CAST(s.id AS text)"
+    needing = (
+        "ARRAY(SELECT CAST(s.id AS text)"
         " FROM subscriptions s WHERE s.customer_id = w.customer_id AND s.ended_at IS NULL"
-        " ORDER BY s.id) AS subscriptions FROM wallets w"
+        " ORDER BY s.id)"
+    )
+    statement = text(
+        f"SELECT {columns(Expiring, 'w', subscriptions=needing)} FROM wallets w"  # noqa: S608 - a constant of ours
         " WHERE w.id = ANY(CAST(:ids AS uuid[])) AND w.next_notice_at <= :now"
         " AND w.status = 'active' ORDER BY w.next_notice_at FOR UPDATE OF w SKIP LOCKED"
     )
-    return list(connection.execute(statement, {"now": now, "ids": as_array(ids)}).mappings())
+    return every(Expiring, connection.execute(statement, {"now": now, "ids": as_array(ids)}))
