@@ -350,12 +350,12 @@ def unknown(names: Iterable[str] | None = None) -> list[str]:
     known = {name.upper() for name in Settings.model_fields}
     given = {name.upper() for name in (_given() if names is None else names)}
     ours = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
-    told = []
+    mistakes = []
     for name in sorted(ours - known):
         near = get_close_matches(name, known, n=1)
         meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-        told.append(f"{PREFIX}{escape(name)} is no setting{meant}")
-    return told
+        mistakes.append(f"{PREFIX}{escape(name)} is no setting{meant}")
+    return mistakes
 
 
 def _given() -> set[str]:

@@ -48,10 +48,10 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
                 if absent:
                     raise InvalidValue(f"{absent[0]} is missing")
                 values = arguments.read(kinds, given)
-                told = function(Actor("admin task", reason), Request(key, name, given), **values)
+                answer = function(Actor("admin task", reason), Request(key, name, given), **values)
             except BillingError as refused:
                 _refuse(name, refused)
-            log.info("admin.done", admin_task=name, key=key, **(told or {}))
+            log.info("admin.done", admin_task=name, key=key, **(answer or {}))
 
         return task
 
@@ -88,8 +88,8 @@ def _refuse(name: str, refused: BillingError) -> None:
     raise refused from None  # the original error contains the arguments
 
 
-@admin_task("admin.bind_wallet")
-def bind_wallet(
+@admin_task("admin.link_wallet")
+def link_wallet(
     by: Actor,
     request: Request,
     customer: str,
@@ -101,16 +101,16 @@ def bind_wallet(
     """Start linking a customer's OVO account; `replace` ends a wallet that no key decrypts."""
     # The phone is not stored with the key: commands are not encrypted.
     kept = Request(request.key, request.task, {"customer": customer})
-    linking.bind(
+    linking.link(
         context(), customer, phone, by,
         success_url=success_url, failure_url=failure_url, replace=replace, request=kept,
     )  # fmt: skip
 
 
-@admin_task("admin.unbind_wallet")
-def unbind_wallet(by: Actor, request: Request, customer: str) -> None:
+@admin_task("admin.unlink_wallet")
+def unlink_wallet(by: Actor, request: Request, customer: str) -> None:
     """Delete a customer's token once no charge or refund needs it."""
-    unlinking.unbind(context(), customer, by, request)
+    unlinking.unlink(context(), customer, by, request)
 
 
 @admin_task("admin.subscribe")
@@ -134,8 +134,8 @@ def subscribe(
         context(), customer, plan, by, start=start, quantity=quantity, amount=amount,
         coupon=coupon, setup_fee=setup_fee, backdate=backdate, request=request,
     )  # fmt: skip
-    told = {name: made.get(name) for name in ("charged_now", "waits_for")}
-    return {"subscription": made["id"], **told}
+    more = {name: made.get(name) for name in ("charged_now", "waits_for")}
+    return {"subscription": made["id"], **more}
 
 
 @admin_task("admin.change_subscription")
@@ -162,7 +162,7 @@ def cancel_subscription(
     subscription: UUID,
     at: str = canceling.NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
-    unbind: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
+    unlink: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> Json:
     """Cancel `now`, at `period-end`, or at an ISO 8601 instant with offset."""
     when: str | datetime = at
@@ -173,7 +173,7 @@ def cancel_subscription(
         except InvalidValue as wrong:
             raise InvalidValue(f"at must be now, period-end or an instant: {wrong}") from None
     return canceling.cancel(
-        context(), subscription, by, at=when, refund=refund, unbind=unbind, request=request
+        context(), subscription, by, at=when, refund=refund, unlink=unlink, request=request
     )
 
 

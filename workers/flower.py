@@ -16,9 +16,9 @@ from billing.domain.escaping import escape
 from workers import broker, doors
 
 ADMIN_TASKS = (
-    "admin.bind_wallet",
     "admin.cancel_subscription",
     "admin.change_subscription",
+    "admin.link_wallet",
     "admin.pause_subscription",
     "admin.refund_invoice",
     "admin.resume_subscription",
@@ -26,7 +26,7 @@ ADMIN_TASKS = (
     "admin.start_charging",
     "admin.stop_charging",
     "admin.subscribe",
-    "admin.unbind_wallet",
+    "admin.unlink_wallet",
     "admin.void_invoice",
 )
 

@@ -26,8 +26,8 @@ class DiscreetRequest(Request):  # type: ignore[misc]  # celery has no types
 
     def send_event(self, kind: str, **fields: Any) -> None:
         """Send a task event, with exceptions and tracebacks redacted."""
-        told = {k: scrub(v) if isinstance(v, str) else v for k, v in fields.items()}
-        super().send_event(kind, **told)
+        scrubbed = {k: scrub(v) if isinstance(v, str) else v for k, v in fields.items()}
+        super().send_event(kind, **scrubbed)
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - as Celery calls it
         """Describe the request for `celery inspect` without its arguments."""

@@ -17,7 +17,7 @@ app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
 Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
 COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
 FACTS = (
-    "id", "invoice", "subscription", "customer", "ordinal", "gateway_number", "amount",
+    "id", "invoice", "subscription", "customer", "attempt", "gateway_number", "amount",
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
     "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
@@ -92,8 +92,8 @@ def resolve(
         output.say(f"settled by the {done.settled_by}")
         _people(found)
 
-    told = document(found) | {"gateway": done.gateway, "settled_by": done.settled_by}
-    output.answer(told, as_json=as_json, people=people)
+    shown = document(found) | {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(shown, as_json=as_json, people=people)
 
 
 @app.command(

@@ -42,7 +42,7 @@ def create(
 
     def people() -> None:
         output.say(
-            f"customer {customer} is created; next: billing wallet bind {customer} --phone 62…"
+            f"customer {customer} is created; next: billing wallet link {customer} --phone 62…"
         )
 
     output.answer(made, as_json=as_json, people=people)
@@ -80,7 +80,7 @@ def _people(found: "CustomerInDetail") -> None:
     output.say(
         f"wallet: {wallet.status} {wallet.masked_phone}"
         if wallet
-        else f"wallet: none; link one with: billing wallet bind {customer.id} --phone 62…"
+        else f"wallet: none; link one with: billing wallet link {customer.id} --phone 62…"
     )
     output.table(found.subscriptions, SUBSCRIBED, empty="no subscriptions", title="")
     for twins in found.twins:

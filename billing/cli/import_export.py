@@ -31,7 +31,7 @@ COLUMNS = (
     "Optional columns, with the default of an empty cell: quantity (1), amount (rupiah per period;"
     " the plan's price times quantity), paid_before (yes or no: with no, the next charge is a first"
     " payment; yes), token (of OVO; the first charge waits for a wallet), masked_phone (only its"
-    " last four digits are shown; none), bound_at (when the token was linked, it expires one year"
+    " last four digits are shown; none), linked_at (when the token was linked, it expires one year"
     " later; now).\n\n"
     "Instants are ISO 8601; without an offset they are in the plan's time zone.\n\n"
 )
@@ -140,11 +140,11 @@ def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> Ba
     interrupted = isinstance(broken, KeyboardInterrupt)
     why = refusals.one_line(broken) if isinstance(broken, Exception) else "interrupted"
     done = _counted(report, dry_run=dry_run)
-    told = f"{why}; {done} before the import stopped; import the file again"
+    text = f"{why}; {done} before the import stopped; import the file again"
     if interrupted:
-        sys.stderr.write(f"billing: {told}\n")
+        sys.stderr.write(f"billing: {text}\n")
         return KeyboardInterrupt()
-    return BrokenOff(told)
+    return BrokenOff(text)
 
 
 def _counted(report: "Report", *, dry_run: bool) -> str:

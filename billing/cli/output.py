@@ -35,7 +35,7 @@ MONEY = frozenset(
 STYLES = {
     "active": "green", "paid": "green", "succeeded": "green", "ok": "green",
     "pending": "yellow", "trialing": "cyan", "open": "cyan", "in_flight": "yellow",
-    "requested": "yellow", "unbinding": "yellow", "paused": "yellow",
+    "requested": "yellow", "unlinking": "yellow", "paused": "yellow",
     "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
     "warning": "yellow", "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
     "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
@@ -151,8 +151,8 @@ def ways(known: "Sequence[Way]") -> None:
     commands = [command(way) for way in known]
     width = max(map(len, commands))
     say("you can")
-    for told, way in zip(commands, known, strict=True):
-        say(f"  {told:{width}}  {way.does}")
+    for line, way in zip(commands, known, strict=True):
+        say(f"  {line:{width}}  {way.does}")
 
 
 def command(way: "Way") -> str:

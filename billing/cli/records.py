@@ -91,11 +91,11 @@ class Memory:
         """Return the cells of the bad lines; an unparsable line is one cell."""
         found = {}
         for number, line in self._kept.items():
-            told = _cells(line)
-            if isinstance(told, InvalidValue):
+            values = _cells(line)
+            if isinstance(values, InvalidValue):
                 cells = [line.rstrip("\r\n")]
             else:
-                cells = [original(each) for each in told[passed_over:]] if passed_over else told
+                cells = [original(each) for each in values[passed_over:]] if passed_over else values
             # Invalid UTF-8 bytes were read as surrogates, which cannot be written to a file.
             found[number] = [cell.encode(errors="replace").decode() for cell in cells]
         return found

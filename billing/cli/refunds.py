@@ -23,7 +23,7 @@ COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parke
 WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
 FACTS = (
     "id", "charge", "invoice", "customer", "amount", "status", "purpose", "source", "credit",
-    "replaces", "reason", "code", "message", "tries", "created_at", "settled_at",
+    "replaces", "reason", "code", "message", "attempts", "created_at", "settled_at",
     "next_attempt_at", "parked_at",
 )  # fmt: skip
 
@@ -101,15 +101,17 @@ def resolve(
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
 
-        told = refund_resolution.resolve_refund(context, wanted, verdict, by)
+        resolved = refund_resolution.resolve_refund(context, wanted, verdict, by)
         found = read_models.refund(context.database, wanted, engine.horizon())
 
     def people() -> None:
-        if told["gateway"] is not None:
-            output.say(f"the gateway's answer: {told['gateway']}")
+        if resolved["gateway"] is not None:
+            output.say(f"the gateway's answer: {resolved['gateway']}")
         _people(found)
 
-    output.answer(document(found) | {"gateway": told["gateway"]}, as_json=as_json, people=people)
+    output.answer(
+        document(found) | {"gateway": resolved["gateway"]}, as_json=as_json, people=people
+    )
 
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))

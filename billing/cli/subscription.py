@@ -95,7 +95,7 @@ def subscribe(
         if start is not None and due.periods:
             output.say(f"charged at once: {due}")
         if made["waits_for"] is not None:
-            bind = f"billing wallet bind {customer} --phone 62…"
+            bind = f"billing wallet link {customer} --phone 62…"
             commands = [way.command for way in shown.prospect.ways_out]
             brings = next((each for each in commands if " wallet " in each), bind)
             output.say(f"nothing is charged until a wallet is linked: {brings}")
@@ -150,7 +150,7 @@ def show(
     output.answer(page, as_json=as_json, people=lambda: _people(life))
 
 
-@app.command(epilog=options.example("billing subscription cancel 6f1c… --at period-end --unbind"))
+@app.command(epilog=options.example("billing subscription cancel 6f1c… --at period-end --unlink"))
 def cancel(
     subscription: Subscription,
     at: Annotated[
@@ -167,8 +167,8 @@ def cancel(
     ] = None,
     reason: options.Reason = None,
     *,
-    unbind: Annotated[
-        bool, typer.Option("--unbind", help="Also unlink the wallet if nothing else needs it.")
+    unlink: Annotated[
+        bool, typer.Option("--unlink", help="Also unlink the wallet if nothing else needs it.")
     ] = False,
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Withdraw a scheduled cancellation.")
@@ -180,7 +180,7 @@ def cancel(
     policy = refund or RefundPolicy.NONE
     check_refund(at, policy)
     if withdraw:
-        arguments.not_both("--withdraw", at=at, refund=refund, unbind=unbind)
+        arguments.not_both("--withdraw", at=at, refund=refund, unlink=unlink)
         _withdraw(wanted, by, as_json=as_json)
         return
     with engine.engine() as context:
@@ -191,7 +191,7 @@ def cancel(
         if at not in {None, canceling.NOW, canceling.PERIOD_END}:
             timezone = read_models.subscription(context.database, wanted).timezone
             when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
-        done = canceling.cancel(context, wanted, by, at=when, refund=policy, unbind=unbind)
+        done = canceling.cancel(context, wanted, by, at=when, refund=policy, unlink=unlink)
         found = read_models.subscription(context.database, wanted)
     ended: dict[str, object] = {"refunded": 0}
     ended |= {name: done[name] for name in ENDED if name in done}
@@ -221,7 +221,7 @@ def _say_ended(row: "Row", ended: dict[str, object], policy: RefundPolicy) -> No
             "none": "there is no linked wallet",
             "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
             "stays": "the wallet stays linked; unlink it with:"
-            f" billing wallet unbind {row.customer}",
+            f" billing wallet unlink {row.customer}",
         }[str(wallet)]
     )
 

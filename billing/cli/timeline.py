@@ -159,7 +159,7 @@ def _charge(charge: "Charge", of: str) -> Moment:
     was_late = row.settled_at is not None and row.settled_at - row.created_at >= LATE
     extras = [
         "first payment" if row.first_payment and row.status == "succeeded" else "",
-        f"attempt {row.ordinal}" if row.ordinal > 1 else "",
+        f"attempt {row.attempt}" if row.attempt > 1 else "",
         "requested by the operator" if row.trigger == "operator" else "",
         "a second payment" if row.surplus else "",
         f"settled {_when(row.settled_at)}" if row.settled_at is not None and was_late else "",
@@ -239,8 +239,8 @@ def _rupiah(amount: object) -> str:
 
 def _wallet(wallet: "Wallet", since: datetime) -> Iterator[Moment]:
     mark, style = LINKED
-    if wallet.bound_at is not None and wallet.bound_at >= since:
-        yield Moment(wallet.bound_at, 0, mark, f"wallet {wallet.masked_phone} linked", style)
+    if wallet.linked_at is not None and wallet.linked_at >= since:
+        yield Moment(wallet.linked_at, 0, mark, f"wallet {wallet.masked_phone} linked", style)
     if wallet.closed_at is not None and wallet.closed_at >= since:
         mark, style = LOST
         why = f": {wallet.reason}" if wallet.reason else ""

@@ -31,17 +31,17 @@ class Parameter(Protocol):
 
 def one_line(command: object, words: Sequence[str], wrong: TyperException) -> str:
     """Describe a wrong command line; empty when its help was printed instead."""
-    told = " ".join(_told(wrong).split()).removesuffix(".")
-    if not told:
+    message = " ".join(_message(wrong).split()).removesuffix(".")
+    if not message:
         return ""
-    told = told.replace(". Did you mean", "; did you mean").replace("(Possible", "(possible")
-    first, _, _ = told.partition(" ")
-    told = told if first.isupper() else told[0].lower() + told[1:]
-    between = " " if told.endswith("?") else "; "
-    return escape(f"{told}{between}see: {_path(command, words)} --help")
+    message = message.replace(". Did you mean", "; did you mean").replace("(Possible", "(possible")
+    first, _, _ = message.partition(" ")
+    message = message if first.isupper() else message[0].lower() + message[1:]
+    between = " " if message.endswith("?") else "; "
+    return escape(f"{message}{between}see: {_path(command, words)} --help")
 
 
-def _told(wrong: TyperException) -> str:
+def _message(wrong: TyperException) -> str:
     parameter: Parameter | None = getattr(wrong, "param", None)
     choice = _CHOICE.fullmatch(getattr(wrong, "message", ""))
     if parameter is not None and choice is not None:

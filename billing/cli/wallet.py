@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
-COLUMNS = ("id", "customer", "status", "masked_phone", "bound_at", "expires_at")
+COLUMNS = ("id", "customer", "status", "masked_phone", "linked_at", "expires_at")
 ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
 
 
-@app.command(epilog=options.example("billing wallet bind cust-1 --phone 6281234567890"))
-def bind(
+@app.command(epilog=options.example("billing wallet link cust-1 --phone 6281234567890"))
+def link(
     customer: Customer,
     phone: Annotated[
         str, typer.Option("--phone", metavar="62…", help="Phone number of the OVO account.")
@@ -48,7 +48,7 @@ def bind(
         from billing.services.reading import read_models
         from billing.services.wallets import linking
 
-        linking.bind(
+        linking.link(
             context, customer, phone, by, success_url=success_url, failure_url=failure_url,
             replace=replace,
         )  # fmt: skip
@@ -89,8 +89,8 @@ def balance(customer: Customer, *, as_json: options.Json = False) -> None:
     output.answer(document, as_json=as_json, people=lambda: output.facts(document, tuple(document)))
 
 
-@app.command(epilog=options.example('billing wallet unbind cust-1 --reason "asked by phone"'))
-def unbind(
+@app.command(epilog=options.example('billing wallet unlink cust-1 --reason "asked by phone"'))
+def unlink(
     customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:
     """Unlink a wallet: delete its token once no charge or refund needs it."""
@@ -99,7 +99,7 @@ def unbind(
         from billing.services.reading import read_models
         from billing.services.wallets import unlinking
 
-        unlinking.unbind(context, customer, by)
+        unlinking.unlink(context, customer, by)
         wallet = read_models.wallet_of(context.database, customer)
     output.answer(wallet, as_json=as_json, people=lambda: _people(wallet))
 
@@ -143,14 +143,14 @@ def list_(
             empty = f"no subscription loses its token until {output.written('at', until)}"
         else:
             found = read_models.wallets(database, status, most)
-            empty = "no wallets; link one with: billing wallet bind CUSTOMER --phone 62…"
+            empty = "no wallets; link one with: billing wallet link CUSTOMER --phone 62…"
     output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
 
 
 def _people(wallet: "Wallet") -> None:
     output.facts(
         wallet,
-        ("customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
-         "unbind_wanted_at", "reason", "held_at", "held_why"),
+        ("customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
+         "unlink_requested_at", "reason", "held_at", "held_why"),
     )  # fmt: skip
     output.ways(wallet.ways_out)

@@ -40,7 +40,7 @@ class ChargeMove(StrEnum):
 
     SUCCEED = "succeed"
     DECLINE = "decline"
-    TURN_AWAY = "turn_away"
+    MARK_UNSENT = "mark_unsent"
     WAIT = "wait"
     LOSE_SIGHT = "lose_sight"
     RESEND = "resend"
@@ -60,7 +60,7 @@ TRANSITIONS: dict[ChargeStatus, dict[ChargeMove, ChargeStatus]] = {
     _S.IN_FLIGHT: {
         _M.SUCCEED: _S.SUCCEEDED,
         _M.DECLINE: _S.DECLINED,
-        _M.TURN_AWAY: _S.UNSENT,
+        _M.MARK_UNSENT: _S.UNSENT,
         _M.WAIT: _S.PENDING,
         _M.LOSE_SIGHT: _S.UNKNOWN,
     },
@@ -80,14 +80,14 @@ TRANSITIONS: dict[ChargeStatus, dict[ChargeMove, ChargeStatus]] = {
     _S.SUCCEEDED: {},
 }
 
-ASK_AFTER = (
+QUERY_AFTER = (
     timedelta(seconds=60),  # DOKU, Check Status: "after 60 seconds"
     timedelta(minutes=5),
     timedelta(hours=1),
 )
 """Waits before each status query; afterwards daily."""
-ASK_DAILY = timedelta(days=1)
-ASKS_MAX = len(ASK_AFTER) + 7
+QUERY_DAILY = timedelta(days=1)
+QUERIES_MAX = len(QUERY_AFTER) + 7
 """After a week of daily status queries the charge is parked with an alarm: it needs an operator."""
 CONFIRM_FAILED_AFTER = timedelta(minutes=5)
 """A FAILED is believed only when a second status query after this wait confirms it."""
@@ -112,30 +112,30 @@ def invoice_id(subscription_id: UUID, period_index: int, change_index: int = 0) 
     return beneath(subscription_id, _NAMESPACE, f"{period_index}{change}")
 
 
-def charge_id(invoice: UUID, ordinal: int) -> UUID:
+def charge_id(invoice: UUID, attempt: int) -> UUID:
     """Derive the id of an invoice's charge, which is also its Request-Id."""
-    return beneath(invoice, _NAMESPACE, str(ordinal))
+    return beneath(invoice, _NAMESPACE, str(attempt))
 
 
-def refund_id(charge: UUID, ordinal: int) -> UUID:
+def refund_id(charge: UUID, sequence: int) -> UUID:
     """Derive the id of a charge's refund, which is also its Request-Id."""
-    return beneath(charge, _NAMESPACE, f"refund/{ordinal}")
+    return beneath(charge, _NAMESPACE, f"refund/{sequence}")
 
 
 def gateway_number(
-    subscription_id: UUID, period_index: int, ordinal: int, change_index: int = 0
+    subscription_id: UUID, period_index: int, attempt: int, change_index: int = 0
 ) -> str:
     """Derive the gateway number: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters.
 
     The number of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ORDINAL`.
     """
-    if min(period_index, ordinal, change_index) >= 0:
+    if min(period_index, attempt, change_index) >= 0:
         what = _base62(period_index) + (f"_{_base62(change_index)}" if change_index else "")
-        number = f"{_base62(subscription_id.int):0>22}-{what}-{_base62(ordinal)}"
-        if len(number) <= 32:  # 22 + 10: five digits of period, three of ordinal
+        number = f"{_base62(subscription_id.int):0>22}-{what}-{_base62(attempt)}"
+        if len(number) <= 32:  # 22 + 10: five digits of period, three of attempt
             return number
     raise ValueError(
-        f"period {period_index}, change {change_index}, ordinal {ordinal}: no such number"
+        f"period {period_index}, change {change_index}, attempt {attempt}: no such number"
     )
 
 
@@ -147,8 +147,8 @@ def _base62(value: int) -> str:
     return (_PAIRS[value] + digits).removeprefix("0") or "0"
 
 
-def ask_after(asks: int) -> timedelta | None:
-    """Return the wait before the next status query after `asks` queries; None: no more queries."""
-    if asks >= ASKS_MAX:
+def query_after(status_queries: int) -> timedelta | None:
+    """Return the wait before the next status query after that many; None: no more."""
+    if status_queries >= QUERIES_MAX:
         return None
-    return ASK_AFTER[asks] if asks < len(ASK_AFTER) else ASK_DAILY
+    return QUERY_AFTER[status_queries] if status_queries < len(QUERY_AFTER) else QUERY_DAILY

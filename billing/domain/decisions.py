@@ -31,7 +31,7 @@ class Limits:
 
     not_found_horizon: timedelta
     wallet_wait: timedelta
-    confirm_after: timedelta = charge.ASK_AFTER[0]
+    confirm_after: timedelta = charge.QUERY_AFTER[0]
     """How long a decline that would end something permanently waits before it is queried. This is
     the breaker's window, so that the share of all answers in the window is counted first."""
 
@@ -57,7 +57,7 @@ class Facts:
     resolved_at: datetime | None = None  # when an operator set the outcome
     trigger: Trigger = Trigger.SCHEDULED
     sends: int = 1
-    asks: int = 0
+    status_queries: int = 0
     failed_seen_at: datetime | None = None
     waiting: Waiting | None = None
     first_failed_at: datetime | None = None

@@ -43,7 +43,7 @@ class Known:
     contents: dict[str, dict[str, str]] = field(default_factory=dict)
     tokens: dict[bytes, Holder] = field(default_factory=dict)
     live: dict[str, Holder] = field(default_factory=dict)
-    """Each customer's pending, active or unbinding wallet."""
+    """Each customer's pending, active or unlinking wallet."""
 
     def note(self, wallet: Holder) -> None:
         """Add a wallet; of several with one token, the live one counts."""

@@ -327,8 +327,8 @@ def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
             continue
         if planned.intent is Intent.CANCEL:
             meeting.columns |= {"cancel_at": end.at, "cancel_period": end.period}
-            told = {"why": "the change begins a longer period", "cancel_at": end.at.isoformat()}
-            meeting.facts.append(("subscription.cancel_moved", told))
+            data = {"why": "the change begins a longer period", "cancel_at": end.at.isoformat()}
+            meeting.facts.append(("subscription.cancel_moved", data))
         elif action in BY_ITSELF:
             _drop_one(meeting, Planned(Intent.CHANGE, row.change_at), "it ends inside of it")
         else:
@@ -381,8 +381,8 @@ def _move_one(
             meeting.columns |= {
                 "next_plan_code": plan, "next_quantity": quantity, "next_amount": amount
             }  # fmt: skip
-            told = {"plan": plan, "quantity": quantity, "amount": amount}
-            meeting.facts.append((f"subscription.{noun}_moved", told))
+            data = {"plan": plan, "quantity": quantity, "amount": amount}
+            meeting.facts.append((f"subscription.{noun}_moved", data))
         return
     place = ends if cell.target is Target.NEXT_END else starts
     if place is None:
@@ -396,5 +396,5 @@ def _move_one(
     if place.at != planned.at:
         at: Columns = {"cancel_at": place.at} if is_end else {"change_at": place.at}
         meeting.columns |= at
-        told = {"why": cell.why, f"{noun}_at": place.at.isoformat()}
-        meeting.facts.append((f"subscription.{noun}_moved", told))
+        data = {"why": cell.why, f"{noun}_at": place.at.isoformat()}
+        meeting.facts.append((f"subscription.{noun}_moved", data))

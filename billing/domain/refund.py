@@ -45,7 +45,7 @@ class RefundMove(StrEnum):
     SUCCEED = "succeed"
     DECLINE = "decline"
     LEAVE_UNRETURNED = "leave_unreturned"
-    TURN_AWAY = "turn_away"
+    MARK_UNSENT = "mark_unsent"
     LOSE_SIGHT = "lose_sight"
     RETURN_ELSEWHERE = "return_elsewhere"
     WAIVE = "waive"
@@ -84,7 +84,7 @@ TRANSITIONS: dict[RefundStatus, dict[RefundMove, RefundStatus]] = {
     },
     _S.IN_FLIGHT: {
         _M.SUCCEED: _S.SUCCEEDED,
-        _M.TURN_AWAY: _S.REQUESTED,
+        _M.MARK_UNSENT: _S.REQUESTED,
         _M.LOSE_SIGHT: _S.UNKNOWN,
     },
     _S.UNKNOWN: {
@@ -105,7 +105,7 @@ TRANSITIONS: dict[RefundStatus, dict[RefundMove, RefundStatus]] = {
     _S.RETURNED_ELSEWHERE: {},
 }
 
-TRY_AFTER = (
+ATTEMPT_AFTER = (
     timedelta(minutes=1),  # DOKU, Check Status: "after 60 seconds"
     timedelta(minutes=5),
     timedelta(minutes=15),
@@ -113,7 +113,7 @@ TRY_AFTER = (
     timedelta(hours=6),
 )
 """Waits between attempts of a refund or an unlink; afterwards daily."""
-TRIES_MAX = len(TRY_AFTER) + 7
+ATTEMPTS_MAX = len(ATTEMPT_AFTER) + 7
 """After these attempts it is parked with an alarm and needs an operator."""
 
 
@@ -127,8 +127,8 @@ def declining(purpose: RefundPurpose) -> RefundMove:
     return RefundMove.LEAVE_UNRETURNED if purpose in MUST_RETURN else RefundMove.DECLINE
 
 
-def try_after(tries: int) -> timedelta | None:
-    """Return the wait before the next attempt after `tries` attempts; None: no more attempts."""
-    if tries >= TRIES_MAX:
+def attempt_after(attempts: int) -> timedelta | None:
+    """Return the wait before the next attempt after `attempts` attempts; None: no more attempts."""
+    if attempts >= ATTEMPTS_MAX:
         return None
-    return TRY_AFTER[tries] if tries < len(TRY_AFTER) else timedelta(days=1)
+    return ATTEMPT_AFTER[attempts] if attempts < len(ATTEMPT_AFTER) else timedelta(days=1)

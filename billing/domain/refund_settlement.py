@@ -25,7 +25,7 @@ from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 
 CONFIRM_DECLINE_AFTER = timedelta(seconds=60)
 """DOKU, Check Status: wait 60 seconds. A decline is queried after this wait."""
-SENT_AGAIN_WAITS_MAX = len(refund.TRY_AFTER)
+SENT_AGAIN_WAITS_MAX = len(refund.ATTEMPT_AFTER)
 """An unknown refund is sent again within half a day only: how long the gateway remembers a
 Request-Id is not documented. After that it is queried one more time, and then parked."""
 
@@ -34,16 +34,16 @@ Request-Id is not documented. After that it is queried one more time, and then p
 class Facts:
     """What is recorded about a refund when an answer arrives.
 
-    `tries` counts its sendings, `turned_away` the unsent ones among them, and `waits` the waits
-    since an operator's last request. `unsent_by_answer`: a sending is unsent only according to an
-    answer such as a 429, which does not prove that it did not arrive.
+    `attempts` counts its sendings, `unsent_attempts` the unsent ones among them, and `waits` the
+    waits since an operator's last request. `unsent_by_answer`: a sending is unsent only according
+    to an answer such as a 429, which does not prove that it did not arrive.
     """
 
     status: RefundStatus
     purpose: RefundPurpose
     sent_at: datetime
-    tries: int
-    turned_away: int
+    attempts: int
+    unsent_attempts: int
     waits: int
     declined_seen_at: datetime | None = None
     failed_seen_at: datetime | None = None
@@ -52,7 +52,7 @@ class Facts:
     @property
     def is_only_sending(self) -> bool:
         """Whether every other sending of the refund was unsent."""
-        return self.tries - self.turned_away == 1
+        return self.attempts - self.unsent_attempts == 1
 
     @property
     def is_first_to_arrive(self) -> bool:
@@ -69,7 +69,7 @@ class Decision:
     next_attempt_at: datetime | None = None
     code: str | None = None
     message: str | None = None
-    turned_away: bool = False
+    unsent_attempts: bool = False
     by_answer: bool = False
     declined_seen_at: datetime | None = None
     failed_seen_at: datetime | None = None
@@ -88,7 +88,7 @@ def decide_live(facts: Facts, outcome: RefundOutcome, now: datetime) -> Decision
         case Succeeded():
             return _succeeded(facts)
         case Unsent() if facts.is_only_sending:
-            status = refund.advance(facts.status, RefundMove.TURN_AWAY)
+            status = refund.advance(facts.status, RefundMove.MARK_UNSENT)
             return _unsent(_later(facts, now, status=status, message=outcome.reason), outcome)
         case Unsent():
             # Another sending of the same refund may have arrived.
@@ -168,7 +168,7 @@ def _declined(facts: Facts, code: str | None = None, message: str | None = None)
 
 
 def _unsent(decision: Decision, outcome: Unsent) -> Decision:
-    return replace(decision, turned_away=True, by_answer=outcome.by_answer)
+    return replace(decision, unsent_attempts=True, by_answer=outcome.by_answer)
 
 
 def _lost(
@@ -191,10 +191,10 @@ def _later(
 ) -> Decision:
     """Keep the refund unsettled: set the next attempt, or park it."""
     status = status or facts.status
-    wait = refund.try_after(facts.waits)
+    wait = refund.attempt_after(facts.waits)
     if status is RefundStatus.UNKNOWN:
         is_over = facts.waits > SENT_AGAIN_WAITS_MAX
-        wait = None if is_over else min(wait or refund.TRY_AFTER[-1], refund.TRY_AFTER[-1])
+        wait = None if is_over else min(wait or refund.ATTEMPT_AFTER[-1], refund.ATTEMPT_AFTER[-1])
     at = due or (now + wait if wait is not None else None)
     if at is not None and not_after is not None:
         at = min(at, not_after)

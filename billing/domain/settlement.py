@@ -119,7 +119,7 @@ def _rechecked(
         contradicted = _event("charge.contradicted", **_contradiction("succeeded", said))
         return replace(decision, contradicted=True, events=(contradicted,))
     if not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
-        return replace(decision, next_check_at=now + charge.ASK_DAILY)
+        return replace(decision, next_check_at=now + charge.QUERY_DAILY)
     return decision
 
 
@@ -192,7 +192,7 @@ def _parked_unsigned(facts: Facts) -> Decision:
         parked=True,
         failed_seen_at=facts.failed_seen_at,
         message=why,
-        events=(_event("charge.parked", asks=facts.asks + 1, why=why),),
+        events=(_event("charge.parked", status_queries=facts.status_queries + 1, why=why),),
     )
 
 
@@ -274,7 +274,7 @@ def _unsent(facts: Facts, outcome: Unsent, now: datetime) -> Decision | None:
         return _unknown(facts, Unknown(outcome.reason), Source.LIVE, now)
     is_open = facts.invoice_status is InvoiceStatus.OPEN
     return Decision(
-        charge.advance(facts.charge_status, ChargeMove.TURN_AWAY),
+        charge.advance(facts.charge_status, ChargeMove.MARK_UNSENT),
         message=outcome.reason,
         by_answer=outcome.by_answer,
         retry_at=declines.after_unsent(facts, now) if is_open else None,
@@ -331,13 +331,13 @@ def _not_found(facts: Facts, now: datetime, limits: Limits) -> Decision:
         fault = Fault.WALLET if is_open else Fault.OTHER
         decision = _ended(facts, Declined(fault, "not_found"), Source.STATUS, now, limits)
         return replace(decision, never_received=decision.status is ChargeStatus.DECLINED)
-    if not facts.charging or charge.ask_after(facts.asks + 1) is None:
+    if not facts.charging or charge.query_after(facts.status_queries + 1) is None:
         return _still_open(facts, now, asked=True, why="not found, and not sent again")
     return Decision(
         charge.advance(_open_status(facts), ChargeMove.RESEND),
         asked=True,
         resend=True,
-        next_check_at=now + charge.ASK_AFTER[0],
+        next_check_at=now + charge.QUERY_AFTER[0],
         events=(_event("charge.resent", why="not found"),),
     )
 
@@ -354,8 +354,12 @@ def _still_open(
 
     `why` is recorded for a charge that was in flight until now.
     """
-    wait = charge.ask_after(facts.asks + asked)
-    parked = (_event("charge.parked", asks=facts.asks + asked),) if wait is None else ()
+    wait = charge.query_after(facts.status_queries + asked)
+    parked = (
+        (_event("charge.parked", status_queries=facts.status_queries + asked),)
+        if wait is None
+        else ()
+    )
     return Decision(
         _open_status(facts),
         asked=asked,

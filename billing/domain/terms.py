@@ -167,7 +167,7 @@ class Columns(TypedDict, total=False):
     cancel_at: datetime | None
     cancel_period: int | None
     cancel_refund: RefundPolicy | None
-    cancel_unbind: bool
+    cancel_unlink: bool
     pause_at: datetime | None
     pause_period: int | None
     resume_at: datetime | None
@@ -181,7 +181,7 @@ class Columns(TypedDict, total=False):
 
 
 NO_CANCEL: Columns = {
-    "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unbind": False,
+    "cancel_at": None, "cancel_period": None, "cancel_refund": None, "cancel_unlink": False,
 }  # fmt: skip
 NO_CHANGE: Columns = {
     "change_at": None, "change_period": None, "next_plan_code": None, "next_quantity": None,

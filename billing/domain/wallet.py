@@ -1,7 +1,7 @@
 """A wallet: a customer's linked OVO account, and its token with one year of life.
 
 pending ─┬─> active ─┬─> expired       the token's year ended, or the gateway said so
-         ├─> failed  └─> unbinding ──> unlinked
+         ├─> failed  └─> unlinking ──> unlinked
          └─> unlinked
 """
 
@@ -24,12 +24,12 @@ class WalletStatus(StrEnum):
     PENDING = "pending"
     ACTIVE = "active"
     EXPIRED = "expired"
-    UNBINDING = "unbinding"
+    UNLINKING = "unlinking"
     UNLINKED = "unlinked"
     FAILED = "failed"
 
 
-LIVE = (WalletStatus.PENDING, WalletStatus.ACTIVE, WalletStatus.UNBINDING)
+LIVE = (WalletStatus.PENDING, WalletStatus.ACTIVE, WalletStatus.UNLINKING)
 """A customer has at most one wallet in these states."""
 
 
@@ -39,16 +39,16 @@ class WalletMove(StrEnum):
     LINK = "link"
     FAIL = "fail"
     EXPIRE = "expire"
-    UNBIND = "unbind"
-    CONFIRM_UNBOUND = "confirm_unbound"
+    UNLINK = "unlink"
+    CONFIRM_UNLINKED = "confirm_unlinked"
 
 
 _S, _M = WalletStatus, WalletMove
 TRANSITIONS: dict[WalletStatus, dict[WalletMove, WalletStatus]] = {
-    _S.PENDING: {_M.LINK: _S.ACTIVE, _M.FAIL: _S.FAILED, _M.UNBIND: _S.UNLINKED},
-    _S.ACTIVE: {_M.EXPIRE: _S.EXPIRED, _M.UNBIND: _S.UNBINDING},
-    _S.EXPIRED: {_M.UNBIND: _S.UNBINDING},
-    _S.UNBINDING: {_M.CONFIRM_UNBOUND: _S.UNLINKED},
+    _S.PENDING: {_M.LINK: _S.ACTIVE, _M.FAIL: _S.FAILED, _M.UNLINK: _S.UNLINKED},
+    _S.ACTIVE: {_M.EXPIRE: _S.EXPIRED, _M.UNLINK: _S.UNLINKING},
+    _S.EXPIRED: {_M.UNLINK: _S.UNLINKING},
+    _S.UNLINKING: {_M.CONFIRM_UNLINKED: _S.UNLINKED},
     _S.UNLINKED: {},
     _S.FAILED: {},
 }

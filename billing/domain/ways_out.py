@@ -63,7 +63,7 @@ class Way(NamedTuple):
         return self if met else None
 
 
-_BIND = Way("billing wallet bind CUSTOMER --phone 62…", "link a wallet", Need.NO_WALLET)
+_LINK = Way("billing wallet link CUSTOMER --phone 62…", "link a wallet", Need.NO_WALLET)
 _REFRESH = Way(
     "billing wallet refresh CUSTOMER", "check whether the customer has finished linking",
     Need.LINK_OPEN,
@@ -77,7 +77,7 @@ _PAUSE = Way("billing subscription pause SUBSCRIPTION", "pause it", Need.NOTHING
 _RESUME = Way(
     "billing subscription resume SUBSCRIPTION", "resume with the next period", Need.NOTHING_LATE
 )
-_UNBIND = Way("billing wallet unbind CUSTOMER", "delete the token")
+_UNLINK = Way("billing wallet unlink CUSTOMER", "delete the token")
 _RESOLVE = Way(
     "billing charge resolve CHARGE --as …", "set its outcome, if the gateway does not know it",
     Need.DECIDABLE,
@@ -96,10 +96,10 @@ Table = Mapping[State, Ways]
 """What can be done in each state."""
 
 SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
-    SubscriptionStatus.PENDING: (_BIND, _REFRESH, _CANCEL),
+    SubscriptionStatus.PENDING: (_LINK, _REFRESH, _CANCEL),
     SubscriptionStatus.TRIALING: (_PAUSE, _CANCEL),
     SubscriptionStatus.ACTIVE: (_PAUSE, _CANCEL),
-    SubscriptionStatus.PAST_DUE: (_RETRY, _BIND, _REFRESH, _CANCEL),
+    SubscriptionStatus.PAST_DUE: (_RETRY, _LINK, _REFRESH, _CANCEL),
     SubscriptionStatus.PAUSED: (_RESUME, _CANCEL),
     SubscriptionStatus.UNPAID: (_RETRY, _RESUME, _CANCEL),
 }
@@ -131,11 +131,11 @@ REFUND: Mapping[RefundStatus, Ways] = {
 WALLET: Mapping[WalletStatus, Ways] = {
     WalletStatus.PENDING: (
         _REFRESH,
-        Way("billing wallet unbind CUSTOMER", "drop the link"),
+        Way("billing wallet unlink CUSTOMER", "drop the link"),
     ),
-    WalletStatus.ACTIVE: (_UNBIND,),
-    WalletStatus.EXPIRED: (_BIND, _UNBIND),
-    WalletStatus.UNBINDING: (Way(_UNBIND.command, "query the gateway again now"),),
+    WalletStatus.ACTIVE: (_UNLINK,),
+    WalletStatus.EXPIRED: (_LINK, _UNLINK),
+    WalletStatus.UNLINKING: (Way(_UNLINK.command, "query the gateway again now"),),
 }
 
 

@@ -101,7 +101,7 @@ class Year:
     def _join(self, number: int) -> UUID:
         who, phone = f"customer-{number:03}", f"628120000{number:04}"
         subscribing.create_customer(self._context, who, name=f"Customer {number}", by=BY)
-        linking.bind(self._context, who, phone, BY)
+        linking.link(self._context, who, phone, BY)
         if _is_poor(number):
             self._pretend.give(who, SALARY)
         elif _is_broke(number):
@@ -129,7 +129,7 @@ class Year:
         """Cancel one subscription a month, with a refund of unused days and an unlinked wallet."""
         canceling.cancel(
             self._context, self._subscriptions[month * 10 + 1], BY,
-            refund=RefundPolicy.PRORATED, unbind=True,
+            refund=RefundPolicy.PRORATED, unlink=True,
         )  # fmt: skip
 
     def complain(self, month: int) -> None:

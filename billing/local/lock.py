@@ -35,9 +35,9 @@ class HomeLock:
         until(lambda: _locked(file), DYING_SECONDS)
         until(lambda: _locked(file) or alive(owner()), GUARD_SECONDS)
         if not _locked(file):
-            told = f"pid {owner()}"
+            text = f"pid {owner()}"
             self.release()
-            raise NotConfigured(f"billing up is already running in {self._home} ({told})")
+            raise NotConfigured(f"billing up is already running in {self._home} ({text})")
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
         return file

@@ -50,12 +50,12 @@ def flower(port: int, log: Path, environment: Mapping[str, str], login: str) -> 
     It gets the broker's URL, but neither the database's nor a key; it stores nothing on disk.
     """
     argv = [*_FLOWER, "--address=127.0.0.1", f"--port={port}", "--persistent=False"]
-    told = {
+    environment = {
         name: value
         for name, value in environment.items()
         if name in _OF_FLOWER or not name.startswith(("BILLING_", "FLOWER_", "SANDBOX_"))
     }
-    program = Program("flower", argv, log, told | {"FLOWER_BASIC_AUTH": login})
+    program = Program("flower", argv, log, environment | {"FLOWER_BASIC_AUTH": login})
     return Part(program, lambda: _http_ok(port, "/healthcheck", login))
 
 

@@ -108,7 +108,7 @@ class Scenario:
             self._context, who, name=name, by=DEMO, phone=f"0{phone[2:]}",
             email=f"{who}@example.com",
         )  # fmt: skip
-        linking.bind(self._context, who, phone, DEMO)
+        linking.link(self._context, who, phone, DEMO)
         self._pretend.give(who, cash)
         return UUID(subscribing.subscribe(self._context, who, plan, DEMO)["id"])
 
@@ -120,4 +120,4 @@ class Scenario:
 
     def _leave(self, subscription_id: UUID) -> None:
         by = Actor(DEMO.name, "moved abroad")
-        canceling.cancel(self._context, subscription_id, by, refund=RefundPolicy.FULL, unbind=True)
+        canceling.cancel(self._context, subscription_id, by, refund=RefundPolicy.FULL, unlink=True)

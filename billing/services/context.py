@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from billing.clock import Clock
 from billing.config import Settings
-from billing.domain.charge import ASK_AFTER
+from billing.domain.charge import QUERY_AFTER
 from billing.domain.errors import InvalidValue
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
@@ -59,8 +59,8 @@ class Context:
     def _confirm_after(self) -> timedelta:
         """Return how long a suspected decline waits: the breaker's whole window."""
         if not self.settings.breaker_share_percent:
-            return ASK_AFTER[0]
-        return timedelta(seconds=self.settings.breaker_window_seconds) + ASK_AFTER[0]
+            return QUERY_AFTER[0]
+        return timedelta(seconds=self.settings.breaker_window_seconds) + QUERY_AFTER[0]
 
 
 @dataclass(frozen=True, slots=True)

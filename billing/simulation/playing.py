@@ -117,7 +117,7 @@ def _facts(contender: Contender, invoice: Invoice, now: datetime) -> Facts:
         charge_status=ChargeStatus.IN_FLIGHT,
         trigger=Trigger.SCHEDULED,
         sends=1,
-        asks=0,
+        status_queries=0,
         sent_at=now,
         failed_seen_at=None,
         waiting=None,

@@ -151,7 +151,7 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
         (people.AMOUNT,),
     )
     connection.execute(
-        "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, ordinal,"
+        "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, attempt,"
         " gateway_number, trigger, amount, kept, status, created_at, sent_at, settled_at) SELECT"
         " charge_id, invoice_id, subscription_id, customer_id, wallet, 1,"
         " left(replace(charge_id::text, '-', ''), 32), 'scheduled', %s, %s, 'succeeded', at, at, at"
@@ -159,9 +159,9 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
         (people.AMOUNT, people.AMOUNT),
     )
     connection.execute(
-        "WITH given AS (UPDATE charges SET kept = 0, refunded = amount WHERE ordinal = 1"
+        "WITH given AS (UPDATE charges SET kept = 0, refunded = amount WHERE attempt = 1"
         " AND id IN (SELECT charge_id FROM past WHERE period % 10 = 0) RETURNING *)"
-        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, ordinal, amount, reason,"
+        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, attempt, amount, reason,"
         " status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id, customer_id, 1,"
         " amount, 'gone by', 'succeeded', settled_at, settled_at FROM given"
     )

@@ -69,7 +69,7 @@ def more(connection: psycopg.Connection, vault: Vault, count: int) -> None:
     )
     connection.execute(
         "INSERT INTO wallets (id, customer_id, status, phone_sealed, token_sealed, created_at,"
-        " bound_at, expires_at, next_notice_at) SELECT gen_random_uuid(),"
+        " linked_at, expires_at, next_notice_at) SELECT gen_random_uuid(),"
         " 'C' || lpad(n::text, 7, '0'), 'active', %s, %s, now(), now(), now() + interval '1 year',"
         " now() + interval '335 days' FROM generate_series(1, %s) AS n",
         (vault.seal(b"62812"), vault.seal(TOKEN.encode()), count),

@@ -98,7 +98,7 @@ def _claimed(invoice: Mapping[Any, Any], now: datetime) -> NewCharge:
     """A charge as a claim inserts it."""
     name = uuid4()
     return NewCharge(
-        **invoice, id=name, ordinal=1, gateway_number=name.hex, trigger=Trigger.SCHEDULED,
+        **invoice, id=name, attempt=1, gateway_number=name.hex, trigger=Trigger.SCHEDULED,
         first_payment=False, status=ChargeStatus.IN_FLIGHT, body_sealed=b"{}", created_at=now,
         sent_at=now, next_check_at=now,
     )  # fmt: skip

@@ -86,13 +86,13 @@ def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World)
 def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
     engine_with_flower: World,
 ) -> None:
-    """Bind, subscribe and unbind work by name; neither Flower nor the log shows the phone."""
+    """Bind, subscribe and unlink work by name; neither Flower nor the log shows the phone."""
     engine = engine_with_flower
     engine.plan("gold")
     engine.billing("customer", "create", "budi", "--name", "Budi Santoso")
     phone = "6281299887766"
     engine.messenger.send_task(
-        "admin.bind_wallet", kwargs={"customer": "budi", "phone": phone}, queue="admin"
+        "admin.link_wallet", kwargs={"customer": "budi", "phone": phone}, queue="admin"
     )
     engine.eventually("SELECT count(*) FROM wallets WHERE registration_url IS NOT NULL", 1)
     post(engine, "admin.subscribe", kwargs={"customer": "budi", "plan": "gold", "quantity": 2})
@@ -103,12 +103,12 @@ def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
     engine.eventually("SELECT stopped_reason FROM engine", "a test")
     post(engine, "admin.start_charging")
     engine.eventually("SELECT stopped_at IS NULL FROM engine", True)
-    post(engine, "admin.unbind_wallet", kwargs={"customer": "budi"})
-    engine.eventually("SELECT unbind_wanted_at IS NOT NULL FROM wallets", True)
+    post(engine, "admin.unlink_wallet", kwargs={"customer": "budi"})
+    engine.eventually("SELECT unlink_requested_at IS NOT NULL FROM wallets", True)
     engine.until("2026-02-02T09:00:00+07:00")
     assert engine.value("SELECT status FROM wallets") == "unlinked"
 
-    send = f"{engine.stack.flower_url}/api/task/send-task/admin.bind_wallet"
+    send = f"{engine.stack.flower_url}/api/task/send-task/admin.link_wallet"
     document(send, engine.stack.flower_login, {"kwargs": {"customer": "nobody", "phone": phone}})
     log = engine.stack.logs / "worker.log"
     assert until(lambda: "admin.refused" in log.read_text(), 20), "the last task was never met"

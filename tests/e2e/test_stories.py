@@ -163,7 +163,7 @@ def test_a_year_after_an_import_and_the_end_of_a_token(engine: World, tmp_path: 
     engine.billing("subscription", "cancel", str(gita))
     file = tmp_path / "running.csv"
     file.write_text(
-        "id,customer,plan,anchor,next_due_at,paid_before,token,bound_at\n"
+        "id,customer,plan,anchor,next_due_at,paid_before,token,linked_at\n"
         f"OLD-1,gita,monthly,2024-08-31T09:00,2026-02-28T09:00,yes,{taken(engine, 'gita')},"
         "2026-01-31T09:00\n"
     )
@@ -183,7 +183,7 @@ def test_a_year_after_an_import_and_the_end_of_a_token(engine: World, tmp_path: 
     before = payments(engine, "hana")
     assert len(before) == 4, "nothing was sent on or after the 31st of January 2027"
     assert paid(engine, "hana")[-1] == "2026-10-31"
-    linking.bind(engine.context, "hana", "6281299990001", BY)
+    linking.link(engine.context, "hana", "6281299990001", BY)
     engine.until("2027-02-10T10:00:00+07:00")
     assert paid(engine, "hana")[-1] == "2027-01-31"
     assert len(payments(engine, "hana")) == 5
@@ -197,7 +197,7 @@ def taken(engine: World, customer: str) -> str:
     with engine.context.database.transaction() as connection:
         connection.exec_driver_sql(
             "UPDATE wallets SET status = 'unlinked', token_sealed = NULL, token_hash = NULL,"
-            " closed_at = bound_at"
+            " closed_at = linked_at"
             " WHERE customer_id = %s",
             (customer,),
         )
@@ -223,7 +223,7 @@ def payments(engine: World, customer: str) -> list[dict[str, Any]]:
 
 
 def test_unused_days_are_paid_back_and_then_the_token_goes(engine: World) -> None:
-    """`--refund prorated --unbind` gives the right rupiah back, and then deletes the token."""
+    """`--refund prorated --unlink` gives the right rupiah back, and then deletes the token."""
     engine.plan("gold", amount=31_000)
     subscription = engine.join("joko", "gold")
     engine.until("2026-03-31T10:00:00+07:00")
@@ -231,7 +231,7 @@ def test_unused_days_are_paid_back_and_then_the_token_goes(engine: World) -> Non
     engine.until("2026-04-10T12:00:00+07:00")
     done = engine.billing(
         "subscription", "cancel", str(subscription), "--at", "now", "--refund", "prorated",
-        "--unbind", "--reason", "moved abroad",
+        "--unlink", "--reason", "moved abroad",
     )  # fmt: skip
     assert done["status"] == "canceled"
     engine.until("2026-04-11T12:00:00+07:00")

@@ -83,7 +83,7 @@ class World:
             self.context, customer, name=f"Name Of {customer}", by=BY,
             phone=f"08120000{number:04}", email=f"{customer}@mail.example",
         )  # fmt: skip
-        linking.bind(self.context, customer, f"628120000{number:04}", BY)
+        linking.link(self.context, customer, f"628120000{number:04}", BY)
         self.pretend.give(customer, cash)
         return UUID(subscribing.subscribe(self.context, customer, plan, BY)["id"])
 

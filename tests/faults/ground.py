@@ -70,7 +70,7 @@ class Ground(World):
                 self.context, name, name=f"Name Of {name}", by=BY,
                 phone=f"08120000{tail}", email=f"{name}@mail.example",
             )  # fmt: skip
-            linking.bind(self.context, name, f"628120000{tail}", BY)
+            linking.link(self.context, name, f"628120000{tail}", BY)
             linking.refresh(self.context, name)
             subscribing.subscribe(self.context, name, plan, BY, start=start)
         return names

@@ -73,20 +73,20 @@ def refund(engine: Engine, customer: str, fail: Fail) -> None:
     assert [row["moves"] for row in engine.ledger(customer, "refund")] == [1]
 
 
-def unbind(engine: Engine, customer: str, fail: Fail) -> None:
+def unlink(engine: Engine, customer: str, fail: Fail) -> None:
     """A token to be deleted."""
     fail("unbind")
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
-    assert engine.wallets(customer)[0]["status"] == "unbinding"
+    assert engine.wallets(customer)[0]["status"] == "unlinking"
     engine.advance(DAY)
     assert engine.wallets(customer)[0]["status"] == "unlinked"
     assert len(engine.ledger(customer, "unbind")) == 1
 
 
 def bind(engine: Engine, customer: str, fail: Fail) -> None:
-    """A second wallet, after the first was unbound."""
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    """A second wallet, after the first was unlinked."""
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
     fail("bind")
     with pytest.raises(GatewayRefused):
@@ -134,7 +134,7 @@ def status(engine: Engine, customer: str, fail: Fail) -> None:
     assert len(engine.debits(customer)) == 1
 
 
-CALLS = (pay, refund, unbind, bind, tokens, balance, status)
+CALLS = (pay, refund, unlink, bind, tokens, balance, status)
 
 
 @pytest.mark.parametrize("way", WAYS)

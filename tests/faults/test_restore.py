@@ -129,7 +129,7 @@ def asked(gateway: SandboxProcess) -> dict[str, int]:
 
 def test_a_copy_that_is_pointed_elsewhere_charges_nobody(ground: Ground) -> None:
     """
-    A staging copy of production, or the reverse, sends no charge, status query, refund or unbind.
+    A staging copy of production, or the reverse, sends no charge, status query, refund or unlink.
 
     With `billing start-charging` an operator confirms that the copy belongs to the new gateway.
     """

@@ -92,8 +92,8 @@ def test_no_secret_is_in_anything_that_is_read(ground: Ground) -> None:
     for table, text in tables(ground):
         heard.add(f"table {table}", text)
     assert "gateway.called" in heard.said["worker-one.log"]
-    assert "admin.bind_wallet" in heard.said["flower"]
-    assert "admin.bind_wallet" in heard.said["inspect"]
+    assert "admin.link_wallet" in heard.said["flower"]
+    assert "admin.link_wallet" in heard.said["inspect"]
     assert "masked_email" in heard.said["billing"]
     assert "gateway.called" in heard.said["billing"]
     assert "OperationalError" in heard.said["worker-one.log"]
@@ -136,19 +136,19 @@ def trouble(ground: Ground, heard: Heard) -> list[str]:
         heard,
         f"customer create siti --name Siti --phone {PHONE} --email {EMAIL}",
         f"customer create x --name X --phone +{PHONE}",
-        f"wallet bind siti --phone +{WALLET_PHONE}",
-        f"wallet bind siti --phone {WALLET_PHONE}",
+        f"wallet link siti --phone +{WALLET_PHONE}",
+        f"wallet link siti --phone {WALLET_PHONE}",
         "customer create budi --name Budi",
     )
     linking.refresh(ground.context, "siti")
     people = ["siti", *ground.members(3, "silver")]
     send = ground.messenger.send_task
     held = ground.script("hold", call="bind", seconds=1.5, work="done")
-    send("admin.bind_wallet", kwargs={"customer": "budi", "phone": OTHER_PHONE})
+    send("admin.link_wallet", kwargs={"customer": "budi", "phone": OTHER_PHONE})
     ground.await_met(held)
     heard.add("inspect", json.dumps(ground.messenger.control.inspect(timeout=1).active()))
-    send("admin.bind_wallet", kwargs={"customer": OTHER_PHONE, "phone": "budi"})
-    send("admin.bind_wallet", args=["budi", {"phone": OTHER_PHONE, "email": EMAIL}])
+    send("admin.link_wallet", kwargs={"customer": OTHER_PHONE, "phone": "budi"})
+    send("admin.link_wallet", args=["budi", {"phone": OTHER_PHONE, "email": EMAIL}])
     send("admin.refund_invoice", kwargs={"invoice": EMAIL, "amount": OTHER_PHONE})
     send("admin.no_such_task", kwargs={"phone": OTHER_PHONE, "email": EMAIL}, queue="admin")
     bound = "SELECT count(*) FROM wallets WHERE customer_id = 'budi'"
@@ -202,11 +202,11 @@ def ask_everything(ground: Ground, heard: Heard, people: list[str]) -> None:
         f"subscription show {paid[0].subscription_id}", f"invoice show {paid[0].id}",
         "charge list", f"charge show {charge}", "event list", "forecast --until 2027-01-01T00:00Z",
         "clock show", "db status", "doctor", "audit", f"refund {paid[0].id} --amount 1000",
-        f"wallet unbind {paid[1].customer_id}",
+        f"wallet unlink {paid[1].customer_id}",
     )  # fmt: skip
     ground.work_off(ASKED)
     ground.stop_postgres()
-    say(ground, heard, "customer show siti", f"wallet bind siti --phone {WALLET_PHONE}")
+    say(ground, heard, "customer show siti", f"wallet link siti --phone {WALLET_PHONE}")
     ground.start_postgres()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from billing.config import Settings
-from billing.domain.charge import ASK_AFTER
+from billing.domain.charge import QUERY_AFTER
 from billing.domain.dunning import TECHNICAL_WAITS, UNSENT_WAITS
 from billing.services.collecting.pipeline import GROUP, LOOK_SECONDS, LOOKS
 from billing.services.context import LEASE_SECONDS
@@ -29,8 +29,8 @@ def minutes(wait: timedelta) -> int:
 
 
 QUERIES = (
-    f"after {int(ASK_AFTER[0].total_seconds())} s, {minutes(ASK_AFTER[1])} min,"
-    f" {minutes(ASK_AFTER[2]) // 60} h, then daily"
+    f"after {int(QUERY_AFTER[0].total_seconds())} s, {minutes(QUERY_AFTER[1])} min,"
+    f" {minutes(QUERY_AFTER[2]) // 60} h, then daily"
 )
 HORIZON = Settings.model_fields["not_found_horizon_seconds"].default // 60
 UNSENT = [minutes(wait) for wait in UNSENT_WAITS]

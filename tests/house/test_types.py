@@ -97,7 +97,9 @@ def amount(connection: Connection, refund_id: UUID) -> int:
 
 
 def facts(row: refunds.LockedRefund, now: datetime) -> Facts:
-    return Facts(row.status, row.purpose, sent_at=now, tries=row.tries, turned_away=0, waits=0)
+    return Facts(
+        row.status, row.purpose, sent_at=now, attempts=row.attempts, unsent_attempts=0, waits=0
+    )
 
 
 def turn(connection: Connection, subscription_id: UUID, now: datetime) -> bool:
@@ -107,7 +109,7 @@ def turn(connection: Connection, subscription_id: UUID, now: datetime) -> bool:
 
 
 def send(connection: Connection, refund_id: UUID, now: datetime) -> None:
-    refunds.change(connection, refund_id, tries=1, sent_at=now)
+    refunds.change(connection, refund_id, attempts=1, sent_at=now)
 
 
 def expire(connection: Connection, row: wallets.Wallet, now: datetime) -> Event:
@@ -137,9 +139,13 @@ def errors(code: str, place: Path) -> list[str]:
     ("right", "wrong", "said"),
     [
         ("row.amount", "row.amuont", '"LockedRefund" has no attribute "amuont"'),
-        (", turned_away=0", "", 'Missing positional argument "turned_away" in call to "Facts"'),
-        ("tries=1", "tires=1", 'Unexpected keyword argument "tires" for "change"'),
-        ("row.tries", "row.sent_at", 'has incompatible type "datetime | None"'),
+        (
+            ", unsent_attempts=0",
+            "",
+            'Missing positional argument "unsent_attempts" in call to "Facts"',
+        ),
+        ("attempts=1", "tires=1", 'Unexpected keyword argument "tires" for "change"'),
+        ("row.attempts", "row.sent_at", 'has incompatible type "datetime | None"'),
         ("reason=None", "status=None", 'Unexpected keyword argument "status" for "change"'),
         ("next_due_at=now", "next_due_on=now", 'Unexpected keyword argument "next_due_on"'),
         ("closed_at=now", "closed_on=now", 'Unexpected keyword argument "closed_on"'),

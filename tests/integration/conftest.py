@@ -5,6 +5,7 @@ import pytest
 pytest.register_assert_rewrite("tests.integration.checks", "tests.integration.engine")
 
 from tests.integration.command import _logs_as_before, billing  # noqa: E402 - after
+from tests.integration.earlier import empty_url  # noqa: E402 - after
 from tests.integration.fixtures import (  # noqa: E402 - after
     _kept,
     emptied,
@@ -16,6 +17,6 @@ from tests.integration.fixtures import (  # noqa: E402 - after
 )
 
 __all__ = [
-    "_kept", "_logs_as_before", "billing", "emptied", "engine", "gateway", "hold", "impatient",
-    "other",
+    "_kept", "_logs_as_before", "billing", "emptied", "empty_url", "engine", "gateway", "hold",
+    "impatient", "other",
 ]  # fmt: skip

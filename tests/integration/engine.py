@@ -204,7 +204,7 @@ class Engine:
     def bind(self, customer: str, **options: Any) -> UUID:
         """Start linking a phone that no other customer has."""
         phone = f"62{uuid4().int % 10**8:08d}{next(_phones):04d}"
-        return linking.bind(self.context, customer, phone, OPERATOR, **options)
+        return linking.link(self.context, customer, phone, OPERATOR, **options)
 
     def subscribe(self, customer: str, plan: str = "P", **options: Any) -> UUID:
         """Put a customer on a plan."""
@@ -328,14 +328,14 @@ class Engine:
         """A subscription's charges, oldest first."""
         statement = """SELECT c.*, i.period_index FROM charges c JOIN invoices i
             ON i.id = c.invoice_id WHERE c.subscription_id = :id
-            ORDER BY c.created_at, i.period_index, c.ordinal"""
+            ORDER BY c.created_at, i.period_index, c.attempt"""
         return self.rows(statement, id=subscription)
 
     def refunds(self, customer: str) -> list[Row]:
         """A customer's refunds, oldest first."""
         statement = (
             "SELECT r.* FROM refunds r JOIN charges c ON c.id = r.charge_id"
-            " WHERE r.customer_id = :id ORDER BY r.created_at, c.gateway_number, r.ordinal"
+            " WHERE r.customer_id = :id ORDER BY r.created_at, c.gateway_number, r.sequence"
         )
         return self.rows(statement, id=customer)
 

@@ -28,7 +28,7 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
     assert (plan["code"], plan["amount"], plan["retries"]) == ("gym", 150_000, "2d 5d 7d 7d")
     customer = billing("customer", "create", "cli-1", "--name", "Siti", "--phone", PHONE)
     assert customer["masked_phone"] == "****7890"
-    wallet = billing("wallet", "bind", "cli-1", "--phone", PHONE)
+    wallet = billing("wallet", "link", "cli-1", "--phone", PHONE)
     assert wallet["status"] == "pending"
     assert wallet["registration_url"].startswith(engine.gateway.url)
     made = billing("subscribe", "cli-1", "gym", "--quantity", 2)
@@ -57,7 +57,7 @@ def test_a_customers_life_from_the_command_line(billing: Billing, engine: Engine
     )  # fmt: skip
     engine.run()
     assert billing("invoice", "show", invoice["id"])["amount_refunded"] == 50_000
-    ended = billing("subscription", "cancel", made["id"], "--refund", "full", "--unbind")
+    ended = billing("subscription", "cancel", made["id"], "--refund", "full", "--unlink")
     assert (ended["status"], ended["refunded"]) == ("canceled", 250_000)
     engine.run()
     assert billing("customer", "show", "cli-1")["amount_kept"] == 0
@@ -128,8 +128,8 @@ def test_refusals_of_services_are_one_line(billing: Billing, engine: Engine) -> 
         (("subscribe", customer, "PP"), "did you mean 'P'?"),
         (("subscribe", "nobody", "P"), "no customer has the id"),
         (("customer", "create", customer, "--name", "x"), "exists"),
-        (("wallet", "bind", customer, "--phone", PHONE), "unbind it first"),
-        (("wallet", "bind", customer, "--phone", "0812"), "form 62"),
+        (("wallet", "link", customer, "--phone", PHONE), "unlink it first"),
+        (("wallet", "link", customer, "--phone", "0812"), "form 62"),
         (("wallet", "balance", "nobody"), "has no linked wallet"),
         (("subscription", "show", unknown), "no subscription has the id"),
         (("subscription", "cancel", unknown, "--at", "soon"), "no subscription has the id"),

@@ -19,7 +19,7 @@ def test_a_refund_that_is_asked_for_is_told_in_rupiah(engine: Engine, billing: B
     said = billing(*CANCEL, subscription, "--refund", "full", people=True)
     assert "Rp 50,000 will be refunded" in said
     assert "0 open invoices were voided" in said
-    assert f"the wallet stays linked; unlink it with: billing wallet unbind {customer}" \
+    assert f"the wallet stays linked; unlink it with: billing wallet unlink {customer}" \
         in " ".join(said.split())  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -
     engine.script("decline", customer)
     engine.run()
 
-    said = billing(*CANCEL, subscription, "--refund", "prorated", "--unbind", people=True)
+    said = billing(*CANCEL, subscription, "--refund", "prorated", "--unlink", people=True)
     assert "Rp 0 will be refunded" in said
     assert "1 open invoice was voided" in said
     assert "the wallet is unlinked as soon as no charge or refund needs it" in said
@@ -57,7 +57,7 @@ def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
     second = engine.subscribe(customer, "other")
     engine.run()
 
-    said = billing(*CANCEL, first, "--unbind", people=people)
+    said = billing(*CANCEL, first, "--unlink", people=people)
     if people:
         told = f"the wallet stays linked: subscription {second} uses it"
         assert told in " ".join(said.split())

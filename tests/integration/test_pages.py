@@ -37,7 +37,7 @@ def test_commands_of_a_page_work_in_their_order(
     own = {EXAMPLES["CUSTOMER"]: customer, EXAMPLES["PHONE"]: phone}
     for words in walk(page):
         said = billing(*(own.get(word, word) for word in words), people=True)
-        if words[:2] == ("wallet", "bind"):
+        if words[:2] == ("wallet", "link"):
             engine.gateway.control("POST", f"wallets/{customer}/confirm")
             billing("wallet", "refresh", customer)
         engine.run()

@@ -136,7 +136,7 @@ def _link(engine: Engine) -> None:
 def _unlink(engine: Engine) -> None:
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.advance(2 * DAY)
     engine.dead_ends = {"unlink stuck"}
 
@@ -164,8 +164,8 @@ def _stopped(engine: Engine) -> None:
     ("story", "found", "command"),
     [
         (_link, {("wallet", "link open", False)}, "billing wallet refresh"),
-        (_unlink, {("wallet", "unlink stuck", True)}, "billing wallet unbind"),
-        (_wallet, {("invoice", "waits for wallet", False)}, "billing wallet bind"),
+        (_unlink, {("wallet", "unlink stuck", True)}, "billing wallet unlink"),
+        (_wallet, {("invoice", "waits for wallet", False)}, "billing wallet link"),
         (
             _unpaid,
             {("subscription", "unpaid", False), ("invoice", "uncollectible", False)},

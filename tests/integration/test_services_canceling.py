@@ -27,37 +27,37 @@ def cancel(engine: Engine, subscription: UUID, **options: object) -> dict[str, o
     return canceling.cancel(engine.context, subscription, by, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("unbind", [False, True])
+@pytest.mark.parametrize("unlink", [False, True])
 @pytest.mark.parametrize(("refund", "amount"), [(NONE, 0), (FULL, 50_000), (PRORATED, 32_143)])
-def test_cancel_now(engine: Engine, refund: RefundPolicy, amount: int, unbind: bool) -> None:
-    """Ten of 28 days used: 50,000 x 18/28 is 32,142.86, half-up; the refund before the unbind."""
+def test_cancel_now(engine: Engine, refund: RefundPolicy, amount: int, unlink: bool) -> None:
+    """Ten of 28 days used: 50,000 x 18/28 is 32,142.86, half-up; the refund before the unlink."""
     customer, subscription = engine.begun()
     engine.advance(10 * DAY)
 
-    told = cancel(engine, subscription, refund=refund, unbind=unbind)
+    told = cancel(engine, subscription, refund=refund, unlink=unlink)
     engine.run()
 
     assert told == {
         "id": str(subscription), "status": "canceled", "refunded": amount, "invoices_voided": 0,
-        "wallet": "unlinks" if unbind else "stays", "wallet_used_by": [],
+        "wallet": "unlinks" if unlink else "stays", "wallet_used_by": [],
     }  # fmt: skip
     assert given_back(engine, customer) == ([amount] if amount else [])
     kinds = [row["kind"] for row in engine.ledger(customer)]
-    after = (["refund"] if amount else []) + (["unbind"] if unbind else [])
+    after = (["refund"] if amount else []) + (["unbind"] if unlink else [])
     assert kinds == ["bind", "confirm", "payment", *after]
     engine.advance(60 * DAY)
     assert len(engine.debits(customer)) == 1
-    assert engine.wallets(customer)[0]["status"] == ("unlinked" if unbind else "active")
+    assert engine.wallets(customer)[0]["status"] == ("unlinked" if unlink else "active")
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "http_500", "turn_away", "wrong_signature"])
 def test_the_token_waits_until_the_refund_is_certain(engine: Engine, kind: str) -> None:
-    """Also after lost answers the refund is paid strictly before the unbind."""
+    """Also after lost answers the refund is paid strictly before the unlink."""
     customer, subscription = engine.begun()
     engine.run()
     engine.script(kind, customer, "refund", times=3)
 
-    cancel(engine, subscription, refund=FULL, unbind=True)
+    cancel(engine, subscription, refund=FULL, unlink=True)
     engine.run()
     assert engine.ledger(customer, "unbind") == []
     engine.advance(DAY)
@@ -73,7 +73,7 @@ def test_cancel_at_period_end_lets_the_paid_period_run(engine: Engine) -> None:
     customer, subscription = engine.begun()
     engine.advance(10 * DAY)
 
-    cancel(engine, subscription, at="period-end", unbind=True)
+    cancel(engine, subscription, at="period-end", unlink=True)
     assert engine.status(subscription) == "active"
     engine.advance(60 * DAY)
 
@@ -131,7 +131,7 @@ def test_money_that_settles_after_the_cancel_is_given_back_once(
     engine.script("drop_after", customer)
     engine.run()
 
-    cancel(engine, subscription, refund=refund, unbind=True)
+    cancel(engine, subscription, refund=refund, unlink=True)
     engine.run()
     assert engine.wallets(customer)[0]["status"] == "active"
     engine.advance(DAY)
@@ -150,7 +150,7 @@ def test_a_pending_charge_at_the_cancel_ends_one_way_or_the_other(engine: Engine
     engine.script("pending", customer, end=end, after_queries=1)
     engine.run()
 
-    cancel(engine, subscription, unbind=True)
+    cancel(engine, subscription, unlink=True)
     engine.advance(2 * DAY)
 
     assert given_back(engine, customer) == ([50_000] if end == "SUCCESS" else [])
@@ -163,7 +163,7 @@ def test_a_charge_that_never_arrived_is_not_sent_again_after_the_cancel(engine: 
     engine.script("drop_before", customer)
     engine.run()
 
-    cancel(engine, subscription, unbind=True)
+    cancel(engine, subscription, unlink=True)
     engine.advance(2 * DAY)
 
     assert engine.ledger(customer, "payment") == []
@@ -172,18 +172,18 @@ def test_a_charge_that_never_arrived_is_not_sent_again_after_the_cancel(engine: 
 
 
 def test_the_token_stays_while_another_subscription_needs_it(engine: Engine) -> None:
-    """Two subscriptions, one canceled with unbind: kept, on record, and the other is charged."""
+    """Two subscriptions, one canceled with unlink: kept, on record, and the other is charged."""
     customer, first = engine.begun()
     second = engine.subscribe(customer, again=True)
     engine.run()
 
-    cancel(engine, first, unbind=True)
+    cancel(engine, first, unlink=True)
     engine.advance(30 * DAY)
 
     assert engine.wallets(customer)[0]["status"] == "active"
     assert engine.told("wallet.kept")[0]["data"]["needed_by"] == [str(second)]
     assert len(engine.charges(second)) == 2
-    cancel(engine, second, unbind=True)
+    cancel(engine, second, unlink=True)
     engine.run()
     assert engine.wallets(customer)[0]["status"] == "unlinked"
 
@@ -245,12 +245,12 @@ def test_an_invalid_cancellation_is_refused(engine: Engine) -> None:
 
 
 def test_two_subscriptions_that_end_together_give_the_token_back_once(engine: Engine) -> None:
-    """Both are to be canceled at their period's end, with unbind: the second one unbinds."""
+    """Both are to be canceled at their period's end, with unlink: the second one unlinks."""
     customer, first = engine.begun()
     second = engine.subscribe(customer, again=True)
     engine.run()
     for subscription in (first, second):
-        cancel(engine, subscription, at="period-end", unbind=True)
+        cancel(engine, subscription, at="period-end", unlink=True)
 
     engine.advance(40 * DAY)
 

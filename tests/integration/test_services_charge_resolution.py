@@ -132,7 +132,7 @@ def test_a_persons_word_counts_when_the_gateway_says_nothing(engine: Engine) -> 
     asks = []
     for day in range(1, 10):
         engine.advance(START + HOUR + day * DAY)
-        asks.append(engine.charges(subscription)[0]["asks"])
+        asks.append(engine.charges(subscription)[0]["status_queries"])
 
     assert asks == [1, 2, 3, 4, 5, 6, 7, 7, 7]
     assert engine.charges(subscription)[0]["next_check_at"] is None

@@ -67,7 +67,7 @@ def test_a_wish_to_unbind_survives_an_earlier_end(engine: Engine) -> None:
     """Dunning that ends the subscription before its date deletes the token as was asked."""
     customer, subscription = engine.begun(every="1 month", retries="1d")
     engine.run()
-    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 80 * DAY, unbind=True)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=engine.now + 80 * DAY, unlink=True)
     engine.put_cash(customer, 0)
     engine.advance(40 * DAY)
 

@@ -66,7 +66,7 @@ def test_a_cancellation_resolves_it_then_refunds_and_then_deletes_the_token(
 ) -> None:
     """The token waits for the charge, and for the refund of what it had taken."""
     customer, subscription = limited(engine)
-    canceling.cancel(engine.context, subscription, OPERATOR, unbind=True)
+    canceling.cancel(engine.context, subscription, OPERATOR, unlink=True)
     engine.tick(["ticks.attend_wallets"])
     assert engine.wallets(customer)[-1]["status"] == "active"
 
@@ -239,7 +239,7 @@ class TestTwoOfOneSubscription:
         """Both are found, both are refunded, and only then the token goes."""
         customer, subscription = self.both_unsent(engine)
 
-        canceling.cancel(engine.context, subscription, OPERATOR, unbind=True)
+        canceling.cancel(engine.context, subscription, OPERATOR, unlink=True)
 
         assert sorted(statuses(engine, subscription)[-2:]) == ["unknown", "unsent"]
         engine.advance(HOUR)

@@ -311,7 +311,7 @@ def test_an_unsent_charge_is_tried_again_soon_and_spends_nothing(engine: Engine)
     engine.advance(timedelta(hours=1))
 
     [charge] = engine.charges(subscription)
-    assert (charge["status"], charge["ordinal"], charge["turned_away"]) == ("succeeded", 1, 3)
+    assert (charge["status"], charge["attempt"], charge["unsent_attempts"]) == ("succeeded", 1, 3)
     waits = [told["at"] - START for told in engine.told("charge.claimed")]
     assert waits == [timedelta(minutes=minutes) for minutes in (0, 1, 6, 21)]
     assert engine.told("subscription.fell_behind") == []

@@ -21,7 +21,7 @@ def test_a_plain_renewal_leaves_the_events_of_each_move(engine: Engine) -> None:
         " WHERE subscription_id = :id AND charge_id IS NOT NULL ORDER BY id",
         id=subscription,
     )
-    claim = {"ordinal": 1, "amount": paid["amount"], "first_payment": True, "trigger": "scheduled"}
+    claim = {"attempt": 1, "amount": paid["amount"], "first_payment": True, "trigger": "scheduled"}
     about = (customer, paid["invoice_id"], paid["id"])
     assert [tuple(row.values()) for row in rows] == [
         ("charge.claimed", "scheduler", None, *about, claim),

@@ -65,7 +65,7 @@ class World:
         self.linking = engine.customer(linked=False)
         engine.bind(self.linking)
         self.wanted = engine.customer()
-        unlinking.unbind(engine.context, self.wanted, OPERATOR)
+        unlinking.unlink(engine.context, self.wanted, OPERATOR)
         self.unlinked = engine.customer(linked=False)
         self.unopened = engine.customer()
         engine.execute(
@@ -95,10 +95,10 @@ SITES: dict[str, Drive] = {
         c, w.refunds["unsure"], RefundVerdict.SUCCEEDED, replace(OPERATOR, reason="seen")
     ),
     "unlinking.delete_token": lambda c, w, e: unlinking.delete_token(c, e.wallets(w.wanted)[0]),
-    "linking._ask_for_link": lambda c, w, _e: linking.bind(
+    "linking._ask_for_link": lambda c, w, _e: linking.link(
         c, w.unlinked, "6281234567890", OPERATOR
     ),
-    "linking._delete_lost_tokens": lambda c, w, _e: linking.bind(
+    "linking._delete_lost_tokens": lambda c, w, _e: linking.link(
         c, w.unopened, "6281234567891", OPERATOR, replace=True
     ),
     "linking._poll": lambda c, w, _e: linking.refresh(c, w.linking),

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from billing.domain.charge import ASK_AFTER
+from billing.domain.charge import QUERY_AFTER
 from billing.services.collecting import charging
 from billing.services.context import LEASE_SECONDS
 from billing.services.operating.isolation import Kind
@@ -106,7 +106,7 @@ def test_charges_of_a_part_that_was_committed_are_delayed_and_never_doubled(
     assert states == {"in_flight": claimed, "succeeded": BATCH - claimed}
 
     # Once asked about, "not found" is believed only after the horizon.
-    engine.advance(ASK_AFTER[0])
+    engine.advance(QUERY_AFTER[0])
     states = Counter(row["status"] for row in engine.rows("SELECT status FROM charges"))
     assert states == {"unknown": claimed, "succeeded": BATCH - claimed}
     engine.advance(DAY)

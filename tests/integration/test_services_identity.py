@@ -145,14 +145,14 @@ def test_a_key_that_was_forgotten_returns_what_it_made(engine: Engine) -> None:
 def test_a_link_that_a_restore_lost_is_met_again(engine: Engine) -> None:
     """The same Request-Id: the gateway repeats its link, and the token that came of it is found."""
     customer = engine.customer(linked=False)
-    request = Request("link-1", "admin.bind_wallet", {"customer": customer})
+    request = Request("link-1", "admin.link_wallet", {"customer": customer})
     phone = "6281200004711"
-    first = linking.bind(engine.context, customer, phone, OPERATOR, request=request)
+    first = linking.link(engine.context, customer, phone, OPERATOR, request=request)
     engine.gateway.control("POST", f"wallets/{customer}/confirm")
     linking.refresh(engine.context, customer)
     forget(engine, "events", "commands", "wallets")
 
-    again = linking.bind(engine.context, customer, phone, OPERATOR, request=request)
+    again = linking.link(engine.context, customer, phone, OPERATOR, request=request)
     linking.refresh(engine.context, customer)
 
     assert again == first
@@ -165,8 +165,8 @@ def test_a_link_whose_key_was_forgotten_is_not_asked_for_twice(engine: Engine) -
     phone = "6281200004712"
 
     def bind(who: str) -> UUID:
-        request = Request("link-2", "admin.bind_wallet", {"customer": who})
-        return linking.bind(engine.context, who, phone, OPERATOR, request=request)
+        request = Request("link-2", "admin.link_wallet", {"customer": who})
+        return linking.link(engine.context, who, phone, OPERATOR, request=request)
 
     first = bind(customer)
     forget(engine, "commands")

@@ -116,7 +116,7 @@ def test_a_subscription_that_has_moved_on_is_still_there(shop: Engine) -> None:
 
 def test_a_token_that_has_expired_is_for_nobody_new(shop: Engine) -> None:
     """A repeated row counts as existing; a new row with an expired token is rejected."""
-    bound = {"bound_at": "2025-06-01T00:00", "masked_phone": "081234567890"}
+    bound = {"linked_at": "2025-06-01T00:00", "masked_phone": "081234567890"}
     assert both(shop, cells("1", "A", "t1", **bound))[0] == 1
     shop.set_clock(shop.now + 200 * DAY)
 
@@ -174,7 +174,7 @@ def test_a_token_of_a_linked_wallet_is_known(shop: Engine) -> None:
         (5, f"customer {waiting!r} has a link that is still open"),
     ])  # fmt: skip
 
-    unlinking.unbind(shop.context, linked, OPERATOR)
+    unlinking.unlink(shop.context, linked, OPERATOR)
     shop.run()
     assert [row["token_sealed"] for row in shop.wallets(linked)] == [None]
     assert both(shop, cells("1", "A", token), cells("3", linked, token)) == (
@@ -249,7 +249,7 @@ def test_a_link_whose_token_another_customer_has_fails_and_says_so(engine: Engin
     [wallet] = engine.wallets(customer)
     assert wallet["status"] == "failed"
     assert wallet["reason"] == (
-        f"its token already belongs to customer {other!r}; unbind that wallet first"
+        f"its token already belongs to customer {other!r}; unlink that wallet first"
     )
 
 

@@ -129,11 +129,11 @@ def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> Non
     engine.advance(DAY)
 
     [held], [other] = engine.charges(a), engine.charges(b)
-    assert (held["status"], held["asks"]) == ("unknown", 0)
+    assert (held["status"], held["status_queries"]) == ("unknown", 0)
     assert other["status"] == "succeeded"
     release(engine, Kind.CHARGE, charge["id"])
     engine.run()
-    assert engine.charges(a)[0]["asks"] > 0
+    assert engine.charges(a)[0]["status_queries"] > 0
     engine.advance(DAY)
 
 

@@ -22,7 +22,7 @@ def test_a_token_that_cannot_be_deleted_for_want_of_a_key_holds_its_wallet(engin
     [row] = engine.wallets(bad)
     engine.execute(f"UPDATE wallets SET token_sealed = '{SHUT}' WHERE id = :id", id=row["id"])
     for customer in (bad, fine):
-        unlinking.unbind(engine.context, customer, OPERATOR)
+        unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
 
     assert "BILLING_TOKEN_KEY" in is_held(engine, Kind.WALLET, row["id"])

@@ -41,7 +41,7 @@ def due_refund(engine: Engine) -> None:
 def due_wallet(engine: Engine) -> None:
     """A wallet that is due to be unlinked."""
     customer = engine.customer()
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
 
 
 LEASES: dict[str, tuple[Callable[[Engine], None], Lease]] = {

@@ -258,7 +258,7 @@ def test_rows_whose_message_could_not_be_sent_are_due_again_at_once(
         invoice = engine.invoices(subscription)[0]["id"]
         refunding.refund_invoice(engine.context, invoice, 1, OPERATOR)
     if tick == "attend_wallets":
-        unlinking.unbind(engine.context, engine.customer(), OPERATOR)
+        unlinking.unlink(engine.context, engine.customer(), OPERATOR)
 
     with pytest.raises(ConnectionError):
         getattr(ticks, tick)()

@@ -72,7 +72,7 @@ def test_a_scheduled_pause_and_a_scheduled_end_can_be_withdrawn(engine: Engine) 
     engine.run()
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END)
     pausing.resume(engine.context, subscription, OPERATOR)
-    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END, unbind=True)
+    canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END, unlink=True)
     canceling.withdraw(engine.context, subscription, OPERATOR)
     engine.advance(35 * DAY)
 

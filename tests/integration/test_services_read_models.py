@@ -25,14 +25,14 @@ from tests.integration.engine import START, Engine
 DAY = timedelta(days=1)
 SUBSCRIPTION_KEYS = {"id", "customer", "plan", "status", "amount", "next_due_at", "invoices"}
 WALLET_KEYS = {
-    "id", "customer", "status", "masked_phone", "registration_url", "bound_at", "expires_at",
+    "id", "customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
 }  # fmt: skip
 INVOICE_KEYS = {
     "id", "subscription", "period_index", "period_start", "period_end", "amount",
     "amount_refunded", "status", "next_attempt_at", "charges",
 }  # fmt: skip
 CHARGE_KEYS = {
-    "id", "invoice", "ordinal", "gateway_number", "request_id", "first_payment", "status",
+    "id", "invoice", "attempt", "gateway_number", "request_id", "first_payment", "status",
     "fault", "created_at", "settled_at",
 }  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_charges_and_refunds_stand_beside_their_invoice(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, subscription).invoices[0]
-    assert [(c.row.ordinal, c.row.status) for c in found.charges] == [
+    assert [(c.row.attempt, c.row.status) for c in found.charges] == [
         (1, "declined"),
         (2, "succeeded"),
     ]

@@ -188,7 +188,7 @@ def test_an_unsent_attempt_does_not_count_as_a_sending(engine: Engine, paid: UUI
     """The next sending is the only one, so that its decline needs only one confirmation."""
     begin(engine, paid, [Unsent("refused"), REFUSED], [FAILED])
     engine.advance(MINUTE)
-    assert (status(engine), refund_of(engine)["tries"]) == ("unknown", 2)
+    assert (status(engine), refund_of(engine)["attempts"]) == ("unknown", 2)
     engine.advance(MINUTE)
     assert status(engine) == "declined"
 
@@ -210,8 +210,8 @@ def test_a_late_answer_of_an_older_sending_is_not_that_of_the_newer_one(
 
     def scripted_answers_first(number: UUID) -> None:
         assert refund_of(engine)["status"] == "in_flight"
-        assert refund_of(engine)["tries"] == 2
-        first = refunding._Sending(number, RefundOrder(str(number), "", "", 10_000, ""), tries=1)
+        assert refund_of(engine)["attempts"] == 2
+        first = refunding._Sending(number, RefundOrder(str(number), "", "", 10_000, ""), attempts=1)
         hung = Scripted(engine.context.gateway, [late], [NotFound()])
         refunding._send(replace(engine.context, gateway=hung), first)
 
@@ -221,8 +221,8 @@ def test_a_late_answer_of_an_older_sending_is_not_that_of_the_newer_one(
     scripted.meanwhile = overtaken
     engine.tick()
 
-    assert [(row["status"], row["tries"]) for row in seen] == [("in_flight", 2)]
-    assert (status(engine), refund_of(engine)["tries"]) == ("succeeded", 2)
+    assert [(row["status"], row["attempts"]) for row in seen] == [("in_flight", 2)]
+    assert (status(engine), refund_of(engine)["attempts"]) == ("succeeded", 2)
     assert reserved(engine) == 10_000
 
 
@@ -254,7 +254,7 @@ def test_a_copy_of_the_database_neither_sends_nor_asks(
     refunding.send_due(engine.context, refund_of(engine)["id"])
 
     assert len(calls) == before
-    assert (status(engine), refund_of(engine)["tries"]) == (state, 1)
+    assert (status(engine), refund_of(engine)["attempts"]) == (state, 1)
     assert refunding.lease_due(engine.context, 10) == []
     with pytest.raises(IllegalMove, match=r"another gateway|neither parked"):
         resolve(engine, RefundVerdict.DECLINED)

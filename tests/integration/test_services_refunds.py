@@ -163,7 +163,7 @@ def test_an_unknown_one_is_asked_about_by_its_own_id(
     engine.advance(HOUR)
 
     [row] = engine.refunds(customer)
-    assert (row["status"], row["tries"]) == ("succeeded", 1)
+    assert (row["status"], row["attempts"]) == ("succeeded", 1)
     assert given_back(engine, customer) == [20_000]
     assert engine.ledger(customer, "refund")[0]["request_id"] == str(row["id"])
 
@@ -184,7 +184,7 @@ def test_a_refund_that_never_arrived_is_sent_again(
     assert given_back(engine, customer) == [50_000]
     [sent] = engine.ledger(customer, "refund")
     [row] = engine.refunds(customer)
-    assert (sent["request_id"], row["tries"]) == (str(row["id"]), 2)
+    assert (sent["request_id"], row["attempts"]) == (str(row["id"]), 2)
 
 
 def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[str, UUID]) -> None:
@@ -239,7 +239,7 @@ def test_an_outage_of_a_day_parks_no_refund(engine: Engine, paid: tuple[str, UUI
     engine.advance(72 * HOUR)
 
     [row] = engine.refunds(customer)
-    assert (row["status"], row["tries"]) == ("succeeded", 8)
+    assert (row["status"], row["attempts"]) == ("succeeded", 8)
     assert given_back(engine, customer) == [50_000]
 
 
@@ -256,7 +256,7 @@ def test_an_unknown_refund_whose_next_sending_is_refused_stays_unknown(
     engine.advance(20 * MINUTE)
     assert engine.met(hidden) == 3
     [row] = engine.refunds(customer)
-    assert (row["status"], row["tries"]) == ("unknown", 2)
+    assert (row["status"], row["attempts"]) == ("unknown", 2)
     engine.advance(2 * HOUR)
 
     assert engine.refunds(customer)[0]["status"] == "succeeded"
@@ -323,7 +323,7 @@ class TestASurplusPayment:
         # The contradicted verdict waits until an operator acknowledges it.
         isolation.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
 
-        charges = {c["ordinal"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
+        charges = {c["attempt"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
         assert charges == {1: ("succeeded", True), 2: ("succeeded", False)}
         [row] = engine.refunds(customer)
         assert (row["charge_id"], row["amount"], row["status"]) == (

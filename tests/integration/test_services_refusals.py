@@ -172,7 +172,7 @@ UNKNOWN: list[Callable[[Engine], object]] = [
     lambda e: e.bind("nobody"),
     lambda e: linking.refresh(e.context, "nobody"),
     lambda e: linking.balance(e.context, "nobody"),
-    lambda e: unlinking.unbind(e.context, "nobody", OPERATOR),
+    lambda e: unlinking.unlink(e.context, "nobody", OPERATOR),
     lambda e: canceling.cancel(e.context, NOBODY, OPERATOR),
     lambda e: refunding.refund_invoice(e.context, NOBODY, 1, OPERATOR),
     lambda e: operations.retry_invoice(e.context, NOBODY, OPERATOR),

@@ -190,7 +190,7 @@ def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
     assert engine.status(subscription) == "unpaid"
 
     before = engine.counts()
-    with pytest.raises(IllegalMove, match="billing wallet bind"):
+    with pytest.raises(IllegalMove, match="billing wallet link"):
         operations.retry_invoice(engine.context, invoice, OPERATOR)
     assert engine.counts() == before
 

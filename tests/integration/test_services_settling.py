@@ -55,7 +55,7 @@ def on_the_wire(engine: Engine) -> tuple[str, Any]:
     engine.forget_leases()
     engine.script("drop_after", customer)
     charging.collect(engine.context, charging.lease_due(engine.context, 10))
-    engine.execute("UPDATE charges SET status = 'in_flight', asks = 0, message = NULL")
+    engine.execute("UPDATE charges SET status = 'in_flight', status_queries = 0, message = NULL")
     engine.execute("DELETE FROM events WHERE kind = 'charge.unknown'")
     [charge] = engine.charges(subscription)
     return customer, charge["id"]

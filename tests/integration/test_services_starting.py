@@ -93,7 +93,7 @@ def test_without_a_wallet_that_can_be_charged_nothing_is_charged_and_that_is_sai
     assert made["charged_now"] == {"periods": 0, "amount": 0, "more": False}
     assert made["waits_for"] == "a linked wallet"
     assert "charged at once" not in told
-    command = "refresh" if wallet == "link" else "bind"
+    command = "refresh" if wallet == "link" else "link"
     assert f"nothing is charged until a wallet is linked: billing wallet {command}" in told
 
 

@@ -61,10 +61,10 @@ def test_an_unlink_that_no_key_allows_is_held_until_the_customer_links_anew(
 ) -> None:
     """It is not tried daily in silence; a new link closes it, and the old token is deleted."""
     customer = engine.customer()
-    unlinking.unbind(lost.context, customer, OPERATOR)
+    unlinking.unlink(lost.context, customer, OPERATOR)
     lost.run()
     [wallet] = lost.wallets(customer)
-    assert (wallet["status"], wallet["held_at"]) == ("unbinding", lost.now)
+    assert (wallet["status"], wallet["held_at"]) == ("unlinking", lost.now)
 
     lost.link(customer, replace=True)
     assert [w["status"] for w in lost.wallets(customer)] == ["unlinked", "active"]
@@ -90,7 +90,7 @@ def test_a_wallet_is_replaced_by_word_only(
     customer, subscription = engine.begun(every="1 year")
     phone = engine.wallets(customer)[0]["masked_phone"]
     monkeypatch.setenv("BILLING_TOKEN_KEY", NEW)
-    words = ("wallet", "bind", customer, "--phone", "6281234567890")
+    words = ("wallet", "link", customer, "--phone", "6281234567890")
 
     told = billing(*words, code=1)
 
@@ -107,10 +107,10 @@ def test_a_wallet_is_replaced_by_word_only(
 
 
 def test_replace_ends_no_wallet_that_opens(engine: Engine, billing: Billing) -> None:
-    """The option is for an unusable token; a usable one is always unbound first."""
+    """The option is for an unusable token; a usable one is always unlinked first."""
     customer = engine.customer()
-    words = ("wallet", "bind", customer, "--phone", "6281234567890", "--replace")
-    assert "unbind it first" in billing(*words, code=1)
+    words = ("wallet", "link", customer, "--phone", "6281234567890", "--replace")
+    assert "unlink it first" in billing(*words, code=1)
     assert [w["status"] for w in engine.wallets(customer)] == ["active"]
 
 

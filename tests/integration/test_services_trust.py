@@ -143,7 +143,7 @@ def test_a_charge_the_gateway_never_had_is_marked_and_sent_again(engine: Engine)
 
     [charge] = engine.charges(subscription)
     assert (charge["status"], charge["never_received"]) == ("succeeded", False)
-    assert (charge["ordinal"], charge["sends"]) == (1, 2)
+    assert (charge["attempt"], charge["sends"]) == (1, 2)
 
 
 def test_a_decline_of_a_second_sending_is_asked_about(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Unbinding: the token goes last, and until the gateway confirms it."""
+"""Unlinking: the token goes last, and until the gateway confirms it."""
 
 from datetime import timedelta
 
@@ -23,9 +23,9 @@ def test_an_unlink_is_tried_until_confirmed(engine: Engine, kind: str) -> None:
     """After any first answer the token is deleted once at the gateway, and recorded as deleted."""
     customer = engine.customer()
     engine.script(kind, customer, "unbind")
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
-    assert statuses(engine, customer) == ["unbinding"]
+    assert statuses(engine, customer) == ["unlinking"]
 
     engine.advance(timedelta(minutes=10))
 
@@ -38,12 +38,12 @@ def test_an_unlink_that_is_never_confirmed_raises_an_alarm(engine: Engine) -> No
     """It is sent daily, and an event says that an operator should check it."""
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
 
     engine.advance(20 * DAY)
 
-    assert statuses(engine, customer) == ["unbinding"]
-    assert len(engine.told("wallet.unbind_stuck")) == 1
+    assert statuses(engine, customer) == ["unlinking"]
+    assert len(engine.told("wallet.unlink_stuck")) == 1
     engine.dead_ends = {"unlink stuck"}
 
 
@@ -55,7 +55,7 @@ def test_after_a_token_was_replaced_the_present_one_is_unbound(engine: Engine) -
     engine.link(customer)
     assert statuses(engine, customer) == ["expired", "active"]
 
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
 
     assert statuses(engine, customer) == ["expired", "unlinked"]
@@ -67,7 +67,7 @@ def test_a_wish_to_unbind_outlives_the_tokens_year(engine: Engine) -> None:
     customer, _subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=3)
     engine.run()
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.execute("UPDATE wallets SET expires_at = :at", at=engine.now + timedelta(minutes=2))
     engine.advance(timedelta(minutes=5))
     assert statuses(engine, customer) == ["expired"]
@@ -83,7 +83,7 @@ def test_a_new_link_replaces_an_expired_token_that_was_to_be_unbound(engine: Eng
     customer, _subscription = engine.begun()
     engine.script("pending", customer, end="SUCCESS", after_queries=3)
     engine.run()
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.lose_wallet(customer)
     engine.tick()
     engine.link(customer)
@@ -98,7 +98,7 @@ def test_a_new_subscription_withdraws_the_wish(engine: Engine) -> None:
     customer, _ = engine.begun()
     engine.script("pending", customer, end="FAILED", after_queries=1)
     engine.run()
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
 
     second = engine.subscribe(customer, again=True)
@@ -113,7 +113,7 @@ def test_waiting_for_an_obstacle_is_not_hectic(engine: Engine) -> None:
     customer, _ = engine.begun(every="1 year")
     engine.script("pending", customer)
     engine.run()
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
 
     before = engine.one("SELECT count(*) FROM events WHERE kind = 'clock.set'")
     engine.advance(30 * DAY)

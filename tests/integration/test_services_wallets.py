@@ -1,4 +1,4 @@
-"""A wallet's life: link, token, year, unbinding; and what an invoice does without one."""
+"""A wallet's life: link, token, year, unlinking; and what an invoice does without one."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -36,7 +36,7 @@ class TestALink:
 
         [wallet] = engine.wallets(customer)
         assert (wallet["status"], wallet["registration_url"]) == ("active", None)
-        assert wallet["expires_at"] == wallet["bound_at"].replace(year=2027)
+        assert wallet["expires_at"] == wallet["linked_at"].replace(year=2027)
         assert b"token" not in wallet["token_sealed"]
 
     def test_an_unfinished_link_fails_after_a_week(self, engine: Engine) -> None:
@@ -56,7 +56,7 @@ class TestALink:
         assert statuses(engine, customer) == ["failed", "active"]
 
     def test_a_second_live_wallet_is_refused(self, engine: Engine) -> None:
-        """While a link is open, while a wallet is active, and while it is being unbound."""
+        """While a link is open, while a wallet is active, and while it is being unlinked."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
         before = engine.counts()
@@ -69,11 +69,11 @@ class TestALink:
         assert engine.counts()["wallets"] == before["wallets"]
 
     def test_an_unfinished_one_can_be_dropped(self, engine: Engine) -> None:
-        """Unbinding a link that is still open ends it at once, and a new one may begin."""
+        """Unlinking a link that is still open ends it at once, and a new one may begin."""
         customer = engine.customer(linked=False)
         engine.bind(customer)
 
-        unlinking.unbind(engine.context, customer, OPERATOR)
+        unlinking.unlink(engine.context, customer, OPERATOR)
 
         assert statuses(engine, customer) == ["unlinked"]
         engine.link(customer)
@@ -95,7 +95,7 @@ class TestALink:
         engine.link(customer)
         assert statuses(engine, customer) == ["failed", "active"]
 
-    @pytest.mark.parametrize("way", ["unbind", "refresh"])
+    @pytest.mark.parametrize("way", ["unlink", "refresh"])
     def test_a_link_that_ends_before_the_gateway_answers_stays_ended(
         self, engine: Engine, way: str
     ) -> None:
@@ -105,14 +105,14 @@ class TestALink:
         with ThreadPoolExecutor(1) as pool:
             binding = pool.submit(engine.bind, customer)
             engine.until(lambda: engine.met(held) == 1)
-            if way == "unbind":
-                unlinking.unbind(engine.context, customer, OPERATOR)
+            if way == "unlink":
+                unlinking.unlink(engine.context, customer, OPERATOR)
             else:
                 engine.set_clock(START + timedelta(seconds=30))
                 linking.refresh(engine.context, customer)
             binding.result()
 
-        assert statuses(engine, customer) == ["unlinked" if way == "unbind" else "pending"]
+        assert statuses(engine, customer) == ["unlinked" if way == "unlink" else "pending"]
         engine.set_clock(START + HOUR)
         engine.run()
 
@@ -146,10 +146,10 @@ class TestWithoutAWallet:
     def test_an_invoice_waits_is_told_and_is_charged_at_once_after_linking(
         self, engine: Engine
     ) -> None:
-        """Unbound before the second period: blocked without a charge, and paid with the link."""
+        """Unlinked before the second period: blocked without a charge, and paid with the link."""
         customer, subscription = engine.begun()
         engine.run()
-        unlinking.unbind(engine.context, customer, OPERATOR)
+        unlinking.unlink(engine.context, customer, OPERATOR)
         engine.advance(START + 30 * DAY)
 
         invoice = engine.invoices(subscription)[1]
@@ -167,7 +167,7 @@ class TestWithoutAWallet:
         """Thirty days without a new link, and dunning gives up as the plan says."""
         customer, subscription = engine.begun(on_exhausted="unpaid")
         engine.run()
-        unlinking.unbind(engine.context, customer, OPERATOR)
+        unlinking.unlink(engine.context, customer, OPERATOR)
 
         engine.advance(START + 59 * DAY)
 
@@ -197,14 +197,14 @@ class TestWithoutAWallet:
     def test_a_token_the_gateway_still_holds_is_unbound_and_linked_anew(
         self, engine: Engine
     ) -> None:
-        """The gateway refuses a second link for a live token: it says so, and unbinding helps."""
+        """The gateway refuses a second link for a live token: it says so, and unlinking helps."""
         customer, subscription = engine.begun()
         engine.script("decline", customer, code="invalid_token", message="no")
         engine.advance(timedelta(minutes=10))
         with pytest.raises(GatewayRefused, match="active OVO token"):
             engine.bind(customer)
 
-        unlinking.unbind(engine.context, customer, OPERATOR)
+        unlinking.unlink(engine.context, customer, OPERATOR)
         engine.run()
         engine.link(customer)
         engine.run()
@@ -334,6 +334,6 @@ def test_a_phone_that_is_no_ovo_number_is_refused_before_anything_is_written(
     before = engine.counts()
 
     with pytest.raises(InvalidValue, match="62"):
-        linking.bind(engine.context, customer, phone, OPERATOR)
+        linking.link(engine.context, customer, phone, OPERATOR)
 
     assert engine.counts() == before

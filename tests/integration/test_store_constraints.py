@@ -78,16 +78,16 @@ def test_an_invoice_has_one_paying_charge_and_any_number_of_surplus(
     """A second success is possible as surplus only."""
     engine.execute("UPDATE charges SET status = 'succeeded', kept = amount")
     taken = {"status": "succeeded", "kept": rows["charges"]["amount"]}
-    changes = {"id": uuid4(), "ordinal": 2, "gateway_number": "abc-2", **taken}
+    changes = {"id": uuid4(), "attempt": 2, "gateway_number": "abc-2", **taken}
 
     with refused_by("charges_one_succeeded"):
         copied(engine, "charges", rows["charges"], **changes)
-    for ordinal in (2, 3):
+    for attempt in (2, 3):
         mine = {
             "id": uuid4(),
             "surplus": True,
-            "ordinal": ordinal,
-            "gateway_number": f"x-{ordinal}",
+            "attempt": attempt,
+            "gateway_number": f"x-{attempt}",
         }
         copied(engine, "charges", rows["charges"], **changes | mine)
 
@@ -101,10 +101,10 @@ def test_a_period_is_invoiced_once(engine: Engine, rows: Rows) -> None:
 def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
     """Derived numbers find the existing row instead of making a second one."""
     charge = rows["charges"]
-    with refused_by("charges_one_an_ordinal"):
+    with refused_by("charges_one_per_attempt"):
         copied(engine, "charges", charge, id=uuid4(), gateway_number="other")
     with refused_by("charges_gateway_number_unique"):
-        copied(engine, "charges", charge, id=uuid4(), ordinal=2)
+        copied(engine, "charges", charge, id=uuid4(), attempt=2)
 
 
 def test_a_token_has_at_most_one_live_wallet(engine: Engine, rows: Rows) -> None:
@@ -129,7 +129,7 @@ def test_a_reference_is_imported_once(engine: Engine, rows: Rows) -> None:
 def test_a_customer_has_at_most_one_live_wallet(
     engine: Engine, rows: Rows, subtests: pytest.Subtests
 ) -> None:
-    """Pending, active and unbinding exclude each other."""
+    """Pending, active and unlinking exclude each other."""
     for first, second in product(LIVE, LIVE):
         engine.execute("UPDATE wallets SET status = :status", status=first)
         with subtests.test(first=first, second=second), refused_by("wallets_one_live_a_customer"):
@@ -288,7 +288,7 @@ def test_instants_have_a_zone_and_only_wall_times_have_none(engine: Engine) -> N
 def test_no_row_refers_to_nothing(engine: Engine, rows: Rows) -> None:
     """A charge of no invoice, and an invoice of no subscription, are refused."""
     with pytest.raises(IntegrityError):
-        copied(engine, "charges", rows["charges"], id=uuid4(), ordinal=9, gateway_number="zzz",
+        copied(engine, "charges", rows["charges"], id=uuid4(), attempt=9, gateway_number="zzz",
                invoice_id=uuid4())  # fmt: skip
     with pytest.raises(IntegrityError):
         copied(engine, "invoices", rows["invoices"], id=uuid4(), subscription_id=uuid4())

@@ -15,17 +15,7 @@ from sqlalchemy import make_url
 from billing.store import migrate
 from billing.store.queries import audit
 from billing.store.session import Database
-from tests.servers import Servers
-
-
-@pytest.fixture
-def empty_url(shared_servers: Servers) -> Iterator[str]:
-    """A database without any table."""
-    name = f"empty_{uuid4().hex}"
-    with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield shared_servers.url(name).replace("postgresql://", "postgresql+psycopg://", 1)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+from tests.integration.earlier import GROUND
 
 
 def tables(url: str) -> set[str]:
@@ -86,7 +76,7 @@ def test_an_ended_subscription_plans_nothing_after_the_upgrade(empty_url: str) -
     command.upgrade(migrate._config(empty_url), "0005")
     plain = make_url(empty_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(_GROUND)
+        connection.execute(GROUND)
         connection.execute(
             "INSERT INTO subscriptions (id, customer_id, plan_code, status, amount, cancel_at,"
             " pause_at, ended_at, created_at) SELECT gen_random_uuid(), customer_id, plan_code,"
@@ -113,7 +103,7 @@ class TestConservation:
         plain = make_url(empty_url).set(drivername="postgresql")
         address = plain.render_as_string(hide_password=False)
         with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(_GROUND)
+            connection.execute(GROUND)
             yield connection
 
     def _invoice(
@@ -327,18 +317,6 @@ def audited(url: str) -> list[str]:
             ]
     finally:
         database.dispose()
-
-
-_GROUND = """
-INSERT INTO customers (id, name, created_at) VALUES ('C', 'Ani', now());
-INSERT INTO plans (code, name, amount, every, timezone, retries, on_exhausted, catch_up, created_at)
-    VALUES ('P', 'P', 100000, '1 month', 'Asia/Jakarta', '{}', 'cancel', 'all', now());
-INSERT INTO wallets (id, customer_id, status, phone_sealed, masked_phone, token_sealed, created_at,
-    expires_at) VALUES (gen_random_uuid(), 'C', 'active', 'x', '****1234', 'x', now(),
-    now() + interval '1 year');
-INSERT INTO subscriptions (id, customer_id, plan_code, status, amount, created_at)
-    VALUES (gen_random_uuid(), 'C', 'P', 'active', 100000, now());
-"""
 
 
 OLD_CHARGE = """

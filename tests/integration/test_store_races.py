@@ -174,7 +174,7 @@ def test_settling_waits_for_a_cancel_and_sees_it(engine: Engine, other: Engine) 
             assert row is not None
             settled = pool.submit(settling.settle, other.context, news, Source.STATUS)
             engine.until(lambda: is_waiting(other))
-            canceling._end(connection, row, OPERATOR, RefundPolicy.NONE, START, unbind=False)
+            canceling._end(connection, row, OPERATOR, RefundPolicy.NONE, START, unlink=False)
         settled.result(10)
     engine.run()
 

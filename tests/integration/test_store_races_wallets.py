@@ -57,7 +57,7 @@ def test_two_refreshes_at_once_activate_once(engine: Engine, other: Engine) -> N
 def test_cancels_of_one_customers_subscriptions_do_not_lock_each_other_out(
     engine: Engine, other: Engine
 ) -> None:
-    """Each asks whether others need the wallet: locks in one order, and one of them unbinds."""
+    """Each asks whether others need the wallet: locks in one order, and one of them unlinks."""
     engine.plan()
     for _ in range(6):
         customer = engine.customer()
@@ -66,7 +66,7 @@ def test_cancels_of_one_customers_subscriptions_do_not_lock_each_other_out(
         told = at_once(
             *(
                 lambda p=process, s=subscription: canceling.cancel(
-                    p.context, s, OPERATOR, unbind=True
+                    p.context, s, OPERATOR, unlink=True
                 )
                 for process, subscription in zip((engine, other), pair, strict=True)
             )
@@ -86,7 +86,7 @@ def test_a_cancel_that_asks_about_others_holds_them_all_in_one_order(
     with ThreadPoolExecutor(1) as pool:
         with engine.context.database.transaction() as connection:
             subscriptions.lock(connection, [first])
-            canceled = pool.submit(canceling.cancel, other.context, second, OPERATOR, unbind=True)
+            canceled = pool.submit(canceling.cancel, other.context, second, OPERATOR, unlink=True)
             engine.until(lambda: is_waiting(other))
             # The cancel waits for the first one and must not hold the second one meanwhile.
             assert subscriptions.lock(connection, [second]) == [second]
@@ -143,11 +143,11 @@ def test_a_token_is_kept_for_a_subscription_made_while_the_last_one_is_canceled(
     """The cancel asks whether others need the token while a new one is about to: it is kept."""
     customer, subscription = engine.begun()
     engine.run()
-    cancel = partial(canceling.cancel, engine.context, subscription, OPERATOR, unbind=True)
+    cancel = partial(canceling.cancel, engine.context, subscription, OPERATOR, unlink=True)
     subscribe = partial(other.subscribe, customer, again=True)
 
     if first == "cancel":
-        beside(engine, hold, (wallets, "want_unbind"), cancel, subscribe)
+        beside(engine, hold, (wallets, "request_unlink"), cancel, subscribe)
     else:
         beside(engine, hold, (wallets, "live_of"), subscribe, cancel)
     engine.run()

@@ -201,7 +201,7 @@ def test_without_a_wallet_it_says_how_to_begin(engine: Engine, drawn: Drawn) -> 
     """A subscription that waits for a link has nothing else in its life."""
     engine.plan()
     subscription = engine.subscribe(engine.customer(linked=False))
-    assert drawn(subscription)[-1].startswith("a wallet: billing wallet bind ")
+    assert drawn(subscription)[-1].startswith("a wallet: billing wallet link ")
 
 
 def test_a_trial_ends_with_the_first_charge(engine: Engine, drawn: Drawn) -> None:
@@ -336,5 +336,5 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
     paid = billing("charge", "show", engine.charges(subscription)[-1]["id"])
     assert paid["ways_out"] == []
     wallet = billing("wallet", "refresh", customer)
-    assert [way["command"] for way in wallet["ways_out"]] == [f"billing wallet unbind {customer}"]
+    assert [way["command"] for way in wallet["ways_out"]] == [f"billing wallet unlink {customer}"]
     engine.run()

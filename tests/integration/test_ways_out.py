@@ -250,7 +250,7 @@ def _unreturned(engine: Engine) -> None:
 def _unlinking(engine: Engine) -> None:
     customer = engine.customer()
     engine.script("failed", customer, "unbind", times=None)
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
     engine.run()
     engine.dead_ends = {"unlink stuck"}
 
@@ -259,7 +259,7 @@ def _unlink_of_an_expired_one(engine: Engine) -> None:
     customer = engine.customer()
     engine.lose_wallet(customer)
     engine.advance(MINUTE)
-    unlinking.unbind(engine.context, customer, OPERATOR)
+    unlinking.unlink(engine.context, customer, OPERATOR)
 
 
 STORIES: list[Story] = [

@@ -46,7 +46,7 @@ PASSED_ONCE = (
     ),
     bug(
         "late_answer_of_an_older_refund_sending", f"{_SERVICES}/money/refunding.py",
-        "is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT",
+        "is_newest = row.attempts == sending.attempts and row.status is RefundStatus.IN_FLIGHT",
         "is_newest = row.status is RefundStatus.IN_FLIGHT",
         f"{INTEGRATION}services_refund_sendings.py::"
         "test_a_late_answer_of_an_older_sending_does_not_speak_for_the_newer_one",
@@ -98,7 +98,7 @@ MONEY = (
     ),
     bug(
         "refund_is_sent_under_a_new_id", f"{_SERVICES}/money/refunding.py",
-        "request_id=str(row.id),", "request_id=str(row.id)[:-4] + f\"{tries:04d}\",",
+        "request_id=str(row.id),", "request_id=str(row.id)[:-4] + f\"{attempts:04d}\",",
         f"{INTEGRATION}services_refunds.py::test_all_of_it_goes_back_once",
     ),
     bug(
@@ -234,7 +234,7 @@ TRUST = (
 IDENTITY = (
     bug(
         "charge_ids_are_drawn", f"{_DOMAIN}/charge.py",
-        "return beneath(invoice, _NAMESPACE, str(ordinal))", "return __import__('uuid').uuid4()",
+        "return beneath(invoice, _NAMESPACE, str(attempt))", "return __import__('uuid').uuid4()",
         "tests/property/test_identity.py",
     ),
     bug(
@@ -250,7 +250,7 @@ IDENTITY = (
     ),
     bug(
         "first_payment_is_the_first_try", f"{_SERVICES}/collecting/claiming.py",
-        'first_payment = row.first_paid_at is None', 'first_payment = not row.last_ordinal',
+        'first_payment = row.first_paid_at is None', 'first_payment = not row.last_attempt',
         f"{INTEGRATION}services_charging.py::test_the_first_payment_is_the_first_one_that_succeeds",
     ),
     bug(

@@ -114,8 +114,8 @@ PAID_TIME = (
     ),
     bug(
         "skipped_periods_are_not_recorded", f"{_SERVICES}/subscriptions/transitions.py",
-        '    intents.tell(connection, row, now, by, [("period.skipped", told)])\n',
-        "    told.clear()\n",
+        '    intents.tell(connection, row, now, by, [("period.skipped", data)])\n',
+        "    data.clear()\n",
         f"{_INTENTS}an_end_before_the_tick_records_the_period_that_nobody_owes",
         f"{_INTENTS}an_unpaid_subscription_resumes_and_says_what_it_left_out",
     ),

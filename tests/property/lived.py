@@ -76,6 +76,6 @@ class Lived(Engine):
         for code, (percent, cycles) in coupons.items():
             discounts.create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
         subscribing.create_customer(self.context, "C1", name="Ani", by=OPERATOR)
-        linking.bind(self.context, "C1", "628123456789", OPERATOR)
+        linking.link(self.context, "C1", "628123456789", OPERATOR)
         linking.refresh(self.context, "C1")
         self.execute("UPDATE wallets SET expires_at = :at, next_notice_at = NULL", at=_FAR)

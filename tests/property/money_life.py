@@ -54,7 +54,7 @@ class Life:
 
     def _subscribed(self, customer: str, name: str) -> UUID:
         subscribing.create_customer(self.engine.context, customer, name=name, by=OPERATOR)
-        linking.bind(self.engine.context, customer, "6281234567890", OPERATOR)
+        linking.link(self.engine.context, customer, "6281234567890", OPERATOR)
         linking.refresh(self.engine.context, customer)
         return self.engine.subscribe(customer, "MONTH")
 

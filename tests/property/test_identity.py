@@ -47,13 +47,13 @@ def test_no_two_charges_share_a_number_or_an_id(several: list[Key]) -> None:
 @given(keys)
 def test_derivations_depend_on_nothing_else(key: Key) -> None:
     """Asked twice, the answer is the same: no clock, no counter and no chance is in it."""
-    subscription, period, ordinal = key
+    subscription, period, attempt = key
 
     assert charge.gateway_number(*key) == charge.gateway_number(*key)
     assert charge.invoice_id(subscription, period) == charge.invoice_id(
         UUID(str(subscription)), period
     )
-    assert charge.refund_id(subscription, ordinal) == charge.refund_id(subscription, ordinal)
+    assert charge.refund_id(subscription, attempt) == charge.refund_id(subscription, attempt)
 
 
 @given(microseconds, st.uuids())
@@ -71,11 +71,11 @@ def test_a_dated_id_tells_its_time_and_keeps_what_was_drawn(since: int, chance: 
 @example((UUID(int=0), 0, 1))
 def test_ids_and_numbers_are_derived_and_never_drawn(key: Key) -> None:
     """A database restored from a backup makes its earlier charges again under the same ids."""
-    subscription, period, ordinal = key
+    subscription, period, attempt = key
 
     def made() -> tuple[UUID, UUID, UUID, str]:
         invoice = charge.invoice_id(subscription, period)
-        one = charge.charge_id(invoice, ordinal)
+        one = charge.charge_id(invoice, attempt)
         return invoice, one, charge.refund_id(one, 1), charge.gateway_number(*key)
 
     assert made() == made()

@@ -82,7 +82,7 @@ def known_facts(draw: st.DrawFn) -> Facts:
         charge_status=status,
         trigger=draw(st.sampled_from(Trigger)),
         sends=draw(st.integers(1, 4)),
-        asks=draw(counts),
+        status_queries=draw(counts),
         failed_seen_at=draw(seen) if status in UNRESOLVED else None,
         waiting=draw(st.sampled_from(Waiting)) if status is ChargeStatus.PENDING else None,
         invoice_status=draw(
@@ -263,9 +263,9 @@ class Ledger:
         self.charges += 1
         by_hand = trigger is not Trigger.SCHEDULED and self.known.first_failed_at is not None
         self.known = replace(
-            self.known, charge_status=ChargeStatus.IN_FLIGHT, trigger=trigger, sends=1, asks=0,
-            sent_at=self.now, failed_seen_at=None, waiting=None, wallet_active=True,
-            suspected=None,
+            self.known, charge_status=ChargeStatus.IN_FLIGHT, trigger=trigger, sends=1,
+            status_queries=0, sent_at=self.now, failed_seen_at=None, waiting=None,
+            wallet_active=True, suspected=None,
             history=self.history, planned_at=self.due_at if by_hand else None,
         )  # fmt: skip
 

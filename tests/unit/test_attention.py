@@ -32,10 +32,10 @@ def item(kind: str, cause: str, why: str | None = None) -> Item:
         ("refund", "parked", None, "billing refunds retry ID"),
         ("refund", "unknown", None, "billing refunds show ID"),
         ("refund", "something new", None, "billing refunds show ID"),
-        ("wallet", "unlink stuck", None, "billing wallet unbind C"),
+        ("wallet", "unlink stuck", None, "billing wallet unlink C"),
         ("invoice", "late", None, attention.START_A_WORKER),
         ("invoice", "unsendable", "name is empty", "billing invoice retry ID"),
-        ("invoice", "unsendable", "BILLING_TOKEN_KEY does not open", "billing wallet bind C"),
+        ("invoice", "unsendable", "BILLING_TOKEN_KEY does not open", "billing wallet link C"),
         ("engine", "stopped", None, 'billing start-charging --reason "…"'),
     ],
 )

@@ -18,7 +18,7 @@ from billing.domain.errors import NotKnown
 UUID = "0b1f2a46-6c6c-5387-b249-6df627cf0474"
 HELP_SECONDS = 0.5
 WRITES = {
-    "plan create", "plan archive", "customer create", "wallet bind", "wallet unbind", "subscribe",
+    "plan create", "plan archive", "customer create", "wallet link", "wallet unlink", "subscribe",
     "subscription cancel", "invoice retry", "invoice void", "charge resolve", "refund",
     "clock set", "clock advance", "stop-charging", "start-charging",
 }  # fmt: skip
@@ -106,7 +106,7 @@ REFUSED: list[tuple[list[str], str]] = [
             ["--at", "period-end"],
             ["--refund", "full"],
             ["--refund", "none"],
-            ["--unbind"],
+            ["--unlink"],
         )
     ],
     *[
@@ -142,7 +142,7 @@ USAGE = [
     (["plan", "list", "x\ny"], "extra argument(s) (x\\x0ay); see: billing plan list --help"),
     (["refund"], "missing argument 'INVOICE'; see: billing refund --help"),
     (["plan", "create", "x"], "missing option '--amount'; see: billing plan create --help"),
-    (["wallet", "bind", "c"], "missing option '--phone'"),
+    (["wallet", "link", "c"], "missing option '--phone'"),
     (["charge", "resolve", UUID], "missing option '--as'"),
     (
         ["charge", "resolve", UUID, "--as", "lost"],

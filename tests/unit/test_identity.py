@@ -55,7 +55,7 @@ def test_derivations_from_outside_input_are_pinned() -> None:
 def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
     """Invoices, charges and refunds sort like their subscriptions; the rest of the id differs."""
     invoices = [charge.invoice_id(DATED, period) for period in range(200)]
-    charges = [charge.charge_id(invoice, ordinal) for invoice in invoices for ordinal in (1, 2)]
+    charges = [charge.charge_id(invoice, attempt) for invoice in invoices for attempt in (1, 2)]
     ids = [*invoices, *charges, *(charge.refund_id(one, 1) for one in charges)]
 
     assert {one.bytes[:6] for one in ids} == {DATED.bytes[:6]}
@@ -64,7 +64,7 @@ def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subscription", "period", "ordinal", "number"),
+    ("subscription", "period", "attempt", "number"),
     [
         (0, 0, 1, "0000000000000000000000-0-1"),
         (61, 61, 61, "000000000000000000000z-z-z"),
@@ -73,10 +73,10 @@ def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
     ],
 )
 def test_numbers_are_subscription_period_and_ordinal_in_base_62(
-    subscription: int, period: int, ordinal: int, number: str
+    subscription: int, period: int, attempt: int, number: str
 ) -> None:
-    """A number can be read back by hand: 22 digits of subscription, then period, then ordinal."""
-    assert charge.gateway_number(UUID(int=subscription), period, ordinal) == number
+    """A number can be read back by hand: 22 digits of subscription, then period, then attempt."""
+    assert charge.gateway_number(UUID(int=subscription), period, attempt) == number
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_numbers_are_subscription_period_and_ordinal_in_base_62(
 )
 def test_a_number_is_read_back_digit_by_digit(period: int) -> None:
     """Numbers are made of pairs of digits, and none of them is lost, added or out of place."""
-    ordinal = period % 62**3 + 1
-    head, tail, last = charge.gateway_number(SUBSCRIPTION, period, ordinal).split("-")
+    attempt = period % 62**3 + 1
+    head, tail, last = charge.gateway_number(SUBSCRIPTION, period, attempt).split("-")
 
-    assert [_read(part) for part in (head, tail, last)] == [SUBSCRIPTION.int, period, ordinal]
+    assert [_read(part) for part in (head, tail, last)] == [SUBSCRIPTION.int, period, attempt]
     assert [part for part in (tail, last) if part[0] == "0" and part != "0"] == []
 
 
@@ -105,18 +105,18 @@ def test_numbers_of_the_longest_plans_fit_the_gateway() -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{3,32}", number)
 
 
-@pytest.mark.parametrize(("period", "ordinal"), [(62**4, 62**4), (0, 62**8), (62**8, 1)])
-def test_numbers_that_would_not_fit_are_refused(period: int, ordinal: int) -> None:
+@pytest.mark.parametrize(("period", "attempt"), [(62**4, 62**4), (0, 62**8), (62**8, 1)])
+def test_numbers_that_would_not_fit_are_refused(period: int, attempt: int) -> None:
     """A number that the gateway would cut could equal another charge's: it is refused."""
     with pytest.raises(ValueError, match="no such number"):
-        charge.gateway_number(SUBSCRIPTION, period, ordinal)
+        charge.gateway_number(SUBSCRIPTION, period, attempt)
 
 
-@pytest.mark.parametrize(("period", "ordinal"), [(-1, 1), (0, -1), (-(10**9), -5)])
-def test_numbers_of_periods_that_cannot_be_are_refused(period: int, ordinal: int) -> None:
+@pytest.mark.parametrize(("period", "attempt"), [(-1, 1), (0, -1), (-(10**9), -5)])
+def test_numbers_of_periods_that_cannot_be_are_refused(period: int, attempt: int) -> None:
     """There is no number below zero, and the search for one must end."""
     with pytest.raises(ValueError, match="no such number"):
-        charge.gateway_number(SUBSCRIPTION, period, ordinal)
+        charge.gateway_number(SUBSCRIPTION, period, attempt)
 
 
 def test_ids_of_different_kinds_never_meet() -> None:

@@ -31,7 +31,7 @@ def known(*wallets: Holder, there: bool = False) -> Known:
         ((Holder("C1", S.ACTIVE, OTHER),), Fate.REJECTED, "a wallet with another token"),
         ((Holder("C1", S.ACTIVE, None),), Fate.REJECTED, "a wallet with another token"),
         ((Holder("C1", S.PENDING, None),), Fate.REJECTED, "a link that is still open"),
-        ((Holder("C1", S.UNBINDING, TOKEN),), Fate.REJECTED, "a wallet that is unbinding"),
+        ((Holder("C1", S.UNLINKING, TOKEN),), Fate.REJECTED, "a wallet that is unlinking"),
         ((Holder("C1", S.EXPIRED, TOKEN),), Fate.REJECTED, "a wallet that is expired"),
         ((Holder("C1", S.UNLINKED, TOKEN),), Fate.REJECTED, "a wallet that is unlinked"),
         ((Holder("C1", S.EXPIRED, OTHER),), Fate.LINKED, ""),

@@ -155,10 +155,10 @@ def test_no_uuid_is_taken_for_a_secret(identity: UUID) -> None:
 
 @given(st.uuids(), st.integers(0, 10_000_000), st.integers(1, 1_000))
 def test_no_gateway_number_is_taken_for_a_secret(
-    subscription: UUID, period: int, ordinal: int
+    subscription: UUID, period: int, attempt: int
 ) -> None:
     """The number is how a payment is found in DOKU's back office."""
-    number = charge.gateway_number(subscription, period, ordinal)
+    number = charge.gateway_number(subscription, period, attempt)
 
     assert scrub(f"number={number}") == f"number={number}"
 

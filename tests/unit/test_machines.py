@@ -40,7 +40,7 @@ CHARGE = Machine(
     {
         ("in_flight", "succeed"): "succeeded",
         ("in_flight", "decline"): "declined",
-        ("in_flight", "turn_away"): "unsent",
+        ("in_flight", "mark_unsent"): "unsent",
         ("in_flight", "wait"): "pending",
         ("in_flight", "lose_sight"): "unknown",
         ("pending", "succeed"): "succeeded",
@@ -90,7 +90,7 @@ REFUND = Machine(
         ("requested", "leave_unreturned"): "unreturned",
         # A live decline is no end: Check Status has to agree.
         ("in_flight", "succeed"): "succeeded",
-        ("in_flight", "turn_away"): "requested",
+        ("in_flight", "mark_unsent"): "requested",
         ("in_flight", "lose_sight"): "unknown",
         ("unknown", "succeed"): "succeeded",
         ("unknown", "decline"): "declined",
@@ -115,11 +115,11 @@ WALLET = Machine(
     {
         ("pending", "link"): "active",
         ("pending", "fail"): "failed",
-        ("pending", "unbind"): "unlinked",
+        ("pending", "unlink"): "unlinked",
         ("active", "expire"): "expired",
-        ("active", "unbind"): "unbinding",
-        ("expired", "unbind"): "unbinding",
-        ("unbinding", "confirm_unbound"): "unlinked",
+        ("active", "unlink"): "unlinking",
+        ("expired", "unlink"): "unlinking",
+        ("unlinking", "confirm_unlinked"): "unlinked",
     },
 )
 SUBSCRIPTION = Machine(
@@ -285,5 +285,5 @@ def test_groups_of_subscription_states_follow_the_design() -> None:
 
 def test_groups_of_wallets_and_refunds_follow_the_design() -> None:
     """One live binding a customer; a refund without an answer is not settled."""
-    assert set(wallet.LIVE) == {"pending", "active", "unbinding"}
+    assert set(wallet.LIVE) == {"pending", "active", "unlinking"}
     assert set(refund.UNSETTLED) == {"requested", "in_flight", "unknown"}

@@ -25,7 +25,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SENT = datetime(2026, 1, 31, 2, tzinfo=UTC)
 HORIZON = 15 * MINUTE
 ON_THE_WIRE = Facts(
-    RefundStatus.IN_FLIGHT, RefundPurpose.OPERATOR, SENT, tries=1, turned_away=0, waits=0
+    RefundStatus.IN_FLIGHT, RefundPurpose.OPERATOR, SENT, attempts=1, unsent_attempts=0, waits=0
 )
 UNKNOWN = replace(ON_THE_WIRE, status=RefundStatus.UNKNOWN, waits=1)
 FAILED = Declined(Fault.OTHER, "failed")
@@ -52,7 +52,7 @@ def test_only_a_success_is_believed_at_once(
     outcome: RefundOutcome, only: bool, status: str
 ) -> None:
     """No other answer to a sending settles a refund, and none releases its money."""
-    decision = decide_live(replace(ON_THE_WIRE, tries=1 if only else 2), outcome, SENT)
+    decision = decide_live(replace(ON_THE_WIRE, attempts=1 if only else 2), outcome, SENT)
     assert decision.status == status
     assert decision.is_final == (status == "succeeded")
     assert (decision.declined_seen_at is not None) == (outcome is FAILED and only)
@@ -60,12 +60,15 @@ def test_only_a_success_is_believed_at_once(
 
 def test_an_answer_that_calls_a_sending_unsent_is_no_proof() -> None:
     """The refund is sent again at leisure; but no decline of it counts that is confirmed once."""
-    turned_away = decide_live(ON_THE_WIRE, Unsent("http_429", by_answer=True), SENT)
-    assert (turned_away.status, turned_away.turned_away) == (RefundStatus.REQUESTED, True)
-    assert turned_away.by_answer
+    unsent_attempts = decide_live(ON_THE_WIRE, Unsent("http_429", by_answer=True), SENT)
+    assert (unsent_attempts.status, unsent_attempts.unsent_attempts) == (
+        RefundStatus.REQUESTED,
+        True,
+    )
+    assert unsent_attempts.by_answer
     assert not decide_live(ON_THE_WIRE, Unsent("not_connected"), SENT).by_answer
 
-    again = replace(ON_THE_WIRE, tries=2, turned_away=1, unsent_by_answer=True)
+    again = replace(ON_THE_WIRE, attempts=2, unsent_attempts=1, unsent_by_answer=True)
     assert decide_live(again, FAILED, SENT).declined_seen_at is None
     certain = replace(again, unsent_by_answer=False)
     assert decide_live(certain, FAILED, SENT).declined_seen_at == SENT
@@ -152,6 +155,6 @@ def test_a_refund_that_never_arrived_is_sent_again_for_ten_days() -> None:
         if decision.next_attempt_at is None:
             break
         now, count = decision.next_attempt_at, count + 1
-        facts = replace(facts, waits=decision.waits, tries=count + 1, turned_away=count)
+        facts = replace(facts, waits=decision.waits, attempts=count + 1, unsent_attempts=count)
     assert (decision.parked, count) == (True, 12)
     assert now - SENT > timedelta(days=7)

@@ -187,7 +187,11 @@ def test_a_field_has_the_type_of_its_column(row: Any, table: Table, others: set[
         (ChargeState, CHARGES, "parked_at resolved_at"),
         (ChargeState, SUBSCRIPTIONS, "first_paid_at next_period_index"),
         (ChargeState, PLANS, "cycles timezone"),
-        (Circumstances, CHARGES, "id gateway_number wallet_id trigger sends asks failed_seen_at"),
+        (
+            Circumstances,
+            CHARGES,
+            "id gateway_number wallet_id trigger sends status_queries failed_seen_at",
+        ),
         (Circumstances, CHARGES, "waiting fault code message unsent_by_answer"),
         (Circumstances, INVOICES, "first_failed_at steps_short planned_at step_deadline_at"),
         (Circumstances, PLANS, RETRYING),

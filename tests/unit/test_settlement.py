@@ -258,7 +258,7 @@ def test_the_row_keeps_that_only_an_answer_said_so() -> None:
 @pytest.mark.parametrize("sends", [2, 3, 9])
 def test_unsent_on_a_resent_charge_is_unknown(sends: int) -> None:
     """This sending moved nothing, but an earlier one of the same charge may have."""
-    known = facts(sends=sends, asks=3)
+    known = facts(sends=sends, status_queries=3)
 
     decision = settle(known, Unsent("connection refused"))
 

@@ -43,9 +43,9 @@ AFTER_HORIZON = SENT + HORIZON
 
 def test_questions_are_asked_after_a_minute_five_an_hour_and_daily_for_a_week() -> None:
     """DOKU wants 60 s first; after the last question there is no further one."""
-    assert [charge.ask_after(asks) for asks in range(len(ASKS))] == ASKS
-    assert charge.ask_after(len(ASKS)) is None
-    assert charge.ask_after(10_000) is None
+    assert [charge.query_after(asks) for asks in range(len(ASKS))] == ASKS
+    assert charge.query_after(len(ASKS)) is None
+    assert charge.query_after(10_000) is None
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_unresolved_charge_is_asked_about_on_schedule_and_then_parked(
     assert waits == ASKS
     assert decision.parked
     assert decision.status is status
-    assert decision.events[-1] == ("charge.parked", {"asks": len(ASKS)})
+    assert decision.events[-1] == ("charge.parked", {"status_queries": len(ASKS)})
 
 
-@pytest.mark.parametrize("asks", [len(ASKS) - 1, len(ASKS), 50])
+@pytest.mark.parametrize("status_queries", [len(ASKS) - 1, len(ASKS), 50])
 @pytest.mark.parametrize(
     "news", [Unknown("timeout"), Pending(Waiting.CUSTOMER), NotFound()], ids=repr
 )
 @pytest.mark.parametrize("now", [NOW, AFTER_HORIZON], ids=["before horizon", "after horizon"])
 def test_no_answer_starts_the_questions_again_after_the_last(
-    asks: int, news: Outcome | NotFound, now: datetime
+    status_queries: int, news: Outcome | NotFound, now: datetime
 ) -> None:
     """Queries and sendings end: after the last query only an operator can continue."""
-    known = facts(UNKNOWN, asks=asks)
+    known = facts(UNKNOWN, status_queries=status_queries)
 
     decision = settle(known, news, STATUS, now=now)
 
@@ -189,7 +189,7 @@ def test_an_unreadable_answer_after_a_failed_read_takes_nothing_back() -> None:
 
 def test_failed_at_the_last_question_is_asked_about_once_more_without_an_alarm() -> None:
     """The alarm says that a charge is parked, so it must not be raised for another one."""
-    known = facts(UNKNOWN, asks=len(ASKS) - 1)
+    known = facts(UNKNOWN, status_queries=len(ASKS) - 1)
 
     decision = settle(known, declined(), STATUS)
 
@@ -231,7 +231,7 @@ def test_a_plain_pending_does_not_make_an_expired_token_forgotten() -> None:
 
 def test_operator_ends_a_parked_charge_either_way() -> None:
     """After the last query an operator decides, and the same function settles the verdict."""
-    parked = facts(UNKNOWN, asks=len(ASKS), parked=True)
+    parked = facts(UNKNOWN, status_queries=len(ASKS), parked=True)
 
     assert settle(parked, Succeeded(), Source.OPERATOR).pays
     refused = settle(parked, Declined(Fault.OTHER, "operator"), Source.OPERATOR)
@@ -250,7 +250,7 @@ def test_events_are_named_as_a_noun_and_what_happened_to_it() -> None:
         *kinds(settle(facts(), Succeeded())),
         *kinds(settle(facts(), declined())),
         *kinds(settle(facts(), Unsent("refused"))),
-        *kinds(settle(facts(UNKNOWN, asks=len(ASKS)), Unknown("timeout"), STATUS)),
+        *kinds(settle(facts(UNKNOWN, status_queries=len(ASKS)), Unknown("timeout"), STATUS)),
         *kinds(settle(facts(UNKNOWN), NotFound(), STATUS, now=AFTER_HORIZON)),
     ]
 

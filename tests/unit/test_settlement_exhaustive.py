@@ -52,7 +52,7 @@ DATES = (None, SENT - DAY, SENT + DAY)
 
 OF_THE_CHARGE: Mapping[str, Sequence[Any]] = {
     "sends": (1, 2),
-    "asks": (0, 99),
+    "status_queries": (0, 99),
     "failed_seen_at": (None, SENT - DAY),
     "waiting": (None, *Waiting),
     "suspected": (

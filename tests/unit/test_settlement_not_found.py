@@ -31,7 +31,7 @@ AFTER_HORIZON = SENT + HORIZON
 @pytest.mark.parametrize("age", [timedelta(0), MINUTE, HORIZON - timedelta(seconds=1)])
 def test_not_found_is_not_believed_before_the_horizon(status: ChargeStatus, age: timedelta) -> None:
     """A 404 shortly after a timeout proves nothing: queried again, at the horizon at the latest."""
-    known = facts(status, asks=2)
+    known = facts(status, status_queries=2)
 
     decision = settle(known, NotFound(), STATUS, now=SENT + age)
 
@@ -49,7 +49,7 @@ def test_not_found_before_the_horizon_keeps_an_earlier_question() -> None:
 @pytest.mark.parametrize("status", [UNKNOWN, ChargeStatus.IN_FLIGHT])
 def test_not_found_after_the_horizon_sends_the_same_charge_again(status: ChargeStatus) -> None:
     """Also for a charge that its worker left in flight: same Request-Id, number and body."""
-    known = facts(status, asks=2, failed_seen_at=NOW)
+    known = facts(status, status_queries=2, failed_seen_at=NOW)
 
     decision = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
 
@@ -63,7 +63,7 @@ def test_not_found_after_the_horizon_sends_the_same_charge_again(status: ChargeS
 
 def test_the_horizon_of_a_resent_charge_begins_anew() -> None:
     """Its second sending is as young as a first one was: a 404 a minute later is not believed."""
-    known = facts(UNKNOWN, asks=2)
+    known = facts(UNKNOWN, status_queries=2)
     resent = applied(known, settle(known, NotFound(), STATUS, now=AFTER_HORIZON), AFTER_HORIZON)
 
     assert (resent.sends, resent.sent_at) == (2, AFTER_HORIZON)
@@ -74,7 +74,7 @@ def test_the_horizon_of_a_resent_charge_begins_anew() -> None:
 
 def test_two_reconcilers_with_the_same_not_found_send_once() -> None:
     """The second decision is made from what the first one wrote."""
-    known = facts(UNKNOWN, asks=2)
+    known = facts(UNKNOWN, status_queries=2)
     first = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
 
     second = settle(applied(known, first, AFTER_HORIZON), NotFound(), STATUS, now=AFTER_HORIZON)
@@ -128,7 +128,7 @@ def test_not_found_with_a_new_wallet_is_charged_with_that_one_at_once() -> None:
 @pytest.mark.parametrize("status", [UNKNOWN, ChargeStatus.IN_FLIGHT])
 def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> None:
     """Status queries continue, and the charge is sent after charging has started again."""
-    known = facts(status, charging=False, asks=2)
+    known = facts(status, charging=False, status_queries=2)
 
     stopped = settle(known, NotFound(), STATUS, now=AFTER_HORIZON)
 
@@ -138,7 +138,7 @@ def test_not_found_under_the_kill_switch_sends_nothing(status: ChargeStatus) -> 
 
     assert stopped.next_check_at is not None
     later = stopped.next_check_at
-    again = facts(UNKNOWN, asks=3)
+    again = facts(UNKNOWN, status_queries=3)
     assert settle(again, NotFound(), STATUS, now=later).resend
 
 

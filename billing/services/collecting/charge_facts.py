@@ -40,7 +40,7 @@ def facts_of_trouble(
         facts(row),
         trigger=more.trigger,
         sends=more.sends,
-        asks=more.asks,
+        status_queries=more.status_queries,
         failed_seen_at=more.failed_seen_at,
         waiting=more.waiting,
         first_failed_at=more.first_failed_at,

@@ -185,7 +185,7 @@ def _hold_back(connection: Connection, row: Candidate, now: datetime) -> None:
     later = now + CUSTOMER_WAIT
     plan: AttemptPlan = {"key": row.invoice_id, "next_attempt_at": later, "reason": why}
     invoices.plan_attempts(connection, [plan])
-    events.record(connection, [_told("invoice.held_back", row, now, why=why)])
+    events.record(connection, [_event_of("invoice.held_back", row, now, why=why)])
 
 
 def _composed(
@@ -196,13 +196,13 @@ def _composed(
     if last is not None and last.unused:
         # The gateway never received it.  A new number would leave this one unused, and a database
         # restored from an earlier backup would take it for a payment that was never made.
-        is_again, ordinal = True, last.ordinal
+        is_again, attempt = True, last.attempt
         status = charge.advance(last.status, ChargeMove.RESEND)
     else:
-        is_again, ordinal = False, (0 if last is None else last.ordinal) + 1
+        is_again, attempt = False, (0 if last is None else last.attempt) + 1
         status = ChargeStatus.IN_FLIGHT
-    identity = charge.charge_id(row.invoice_id, ordinal)
-    number = charge.gateway_number(row.subscription_id, row.period_index, ordinal, row.change_index)
+    identity = charge.charge_id(row.invoice_id, attempt)
+    number = charge.gateway_number(row.subscription_id, row.period_index, attempt, row.change_index)
     first_payment = row.first_paid_at is None
     try:
         payment = Payment(
@@ -224,7 +224,7 @@ def _composed(
         subscription_id=row.subscription_id,
         customer_id=row.customer_id,
         wallet_id=wallet.id,
-        ordinal=ordinal,
+        attempt=attempt,
         gateway_number=number,
         trigger=_trigger(row, now),
         first_payment=first_payment,
@@ -233,7 +233,7 @@ def _composed(
         body_sealed=context.vault.seal(body),
         created_at=now,
         sent_at=now,
-        next_check_at=now + charge.ASK_AFTER[0],
+        next_check_at=now + charge.QUERY_AFTER[0],
     )
     return [Ready(new, SealedPayment(str(identity), number, row.amount, body), is_again)]
 
@@ -251,7 +251,7 @@ def _unsendable(connection: Connection, row: Candidate, why: str, now: datetime)
     later = now + UNSENDABLE_WAIT
     plan: AttemptPlan = {"key": row.invoice_id, "next_attempt_at": later, "reason": why}
     invoices.plan_attempts(connection, [plan])
-    events.record(connection, [_told("invoice.unsendable", row, now, why=why)])
+    events.record(connection, [_event_of("invoice.unsendable", row, now, why=why)])
 
 
 def _wait_for_wallet(
@@ -281,12 +281,12 @@ def _wait_for_wallet(
         "shortfall": None,
     }
     invoices.plan_attempts(connection, [waiting])
-    events.record(connection, [_told("invoice.blocked", row, now, on=Blocked.WALLET)])
+    events.record(connection, [_event_of("invoice.blocked", row, now, on=Blocked.WALLET)])
     if row.subscription_status is SubscriptionStatus.ACTIVE:
         transitions.move(connection, row.subscription_id, SubscriptionMove.FALL_BEHIND, now)
 
 
-def _told(kind: str, row: Candidate, now: datetime, **data: object) -> Event:
+def _event_of(kind: str, row: Candidate, now: datetime, **data: object) -> Event:
     return event(
         kind,
         at=now,

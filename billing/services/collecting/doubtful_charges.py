@@ -19,7 +19,7 @@ from billing.domain.events import event
 from billing.store.queries import charges, claims, events, invoices
 from billing.store.queries.charges import Question
 
-NEXT_TURN = charge.ASK_AFTER[1]
+NEXT_TURN = charge.QUERY_AFTER[1]
 """Wait between checks whether the subscription's other charge has ended."""
 
 
@@ -31,12 +31,12 @@ def ask_about(connection: Connection, invoice_ids: Sequence[UUID], now: datetime
     status = charge.advance(ChargeStatus.UNSENT, ChargeMove.DOUBT)
     for row in charges.doubt(connection, invoice_ids, status, now, now + NEXT_TURN):
         invoices.set_aside(connection, row.subscription_id)
-        told = event(
+        recorded = event(
             "charge.unknown", at=now, customer_id=row.customer_id,
             subscription_id=row.subscription_id, invoice_id=row.invoice_id,
             charge_id=row.id, why=f"{row.message}; its invoice is closed",
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
 
 
 def unresolved(connection: Connection, due: Sequence[Question], now: datetime) -> list[Question]:

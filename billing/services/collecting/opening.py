@@ -80,8 +80,8 @@ def open_in(connection: Connection, ids: Sequence[UUID], now: datetime) -> Batch
             subscriptions.change(connection, plan.change.key, **plan.dropped)
     subscriptions.move(connection, [p.change for p in plans])
     balances.use(connection, [use for use in left.used if use[1] in new])
-    told = {None, *new}
-    facts = [fact for p in plans for fact in p.facts if fact.get("invoice_id") in told]
+    recorded = {None, *new}
+    facts = [fact for p in plans for fact in p.facts if fact.get("invoice_id") in recorded]
     events.record(connection, facts)
     return Batch(len(new), [plan.change.key for plan in plans if _is_due(plan, now)])
 
@@ -138,15 +138,15 @@ def _plan(
         if is_last_cycle(row.cycles, index):
             break
     if index > skipped:
-        told = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
-        facts.append(event("period.skipped", at=now, data=told, **about))
+        data = {"first": skipped, "last": index - 1, "why": Skipped.LATEST}
+        facts.append(event("period.skipped", at=now, data=data, **about))
     over = is_last_cycle(row.cycles, index)
     invoice, period_amount = None, row.period_amount
     if not over and not periods.turns(row, start) and not _passes(row, start, end, now):
         price = pricing.price(row)
         invoice = _invoice(row, price, index, (start, end), now, left, owes=owes)
         period_amount = price.period
-        facts += _told(invoice, now, about)
+        facts += _events_of(invoice, now, about)
         if _use_up(row, more):
             coupon = row.coupon_code
             facts.append(event("subscription.coupon_ended", at=now, coupon=coupon, **about))
@@ -190,7 +190,7 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, NewEvent]:
     assert row.next_plan_code and row.change_at and row.next_due_at  # noqa: S101, PT018 - it is due
     plan = catalog.plan(connection, row.next_plan_code)
     assert plan is not None  # noqa: S101 - a foreign key ensures it
-    told: Json
+    data: Json
     none: Changed = {
         "change_at": None, "change_period": None, "next_plan_code": None,
         "next_quantity": None, "next_amount": None,
@@ -200,18 +200,18 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, NewEvent]:
     )
     if is_last_cycle(plan.cycles, row.next_period_index):
         why = f"plan {plan.code} ends after {plan.cycles} periods"
-        told = {"why": why, "change_at": row.change_at.isoformat()}
-        return unplanned, none, ("subscription.change_dropped", told)
+        data = {"why": why, "change_at": row.change_at.isoformat()}
+        return unplanned, none, ("subscription.change_dropped", data)
     more = periods.changed(row, plan, row.next_due_at)
     terms = periods.planned_terms(row)
-    told = {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
+    data = {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
     turned = unplanned._replace(
         **plan.terms._asdict(),
         amount=terms.amount,
         anchor_local=more.get("anchor_local", row.anchor_local),
         anchor_index=more.get("anchor_index", row.anchor_index),
     )
-    return turned, more, ("subscription.changed", told)
+    return turned, more, ("subscription.changed", data)
 
 
 def _passes(row: DueSubscription, start: datetime, end: datetime, now: datetime) -> bool:
@@ -248,7 +248,7 @@ def _invoice(
     return NewInvoice.of(identity, place, days, cost, now, waits=owes)
 
 
-def _told(invoice: NewInvoice, now: datetime, about: About) -> list[Event]:
+def _events_of(invoice: NewInvoice, now: datetime, about: About) -> list[Event]:
     about = {**about, "invoice_id": invoice.id}
     credited = {"credited": invoice.credited} if invoice.credited else {}
     facts = [

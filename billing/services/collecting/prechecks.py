@@ -178,7 +178,7 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
                 f" unclear ({sight.blind})"
             )
         invoices.plan_attempts(connection, [plan])
-        told = event(
+        recorded = event(
             "invoice.postponed",
             at=now,
             customer_id=row.customer_id,
@@ -188,7 +188,7 @@ def _postpone(context: Context, sight: Sight, now: datetime) -> None:
             why=sight.blind,
             asked_again_at=later.isoformat(),
         )
-        events.record(connection, [told])
+        events.record(connection, [recorded])
 
 
 def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
@@ -221,7 +221,7 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
             "step_deadline_at": wait.deadline_at,
         }
         invoices.plan_attempts(connection, [plan])
-        told = event(
+        recorded = event(
             "dunning.step_missed" if wait.missed else "dunning.fell_short",
             at=now,
             customer_id=row.customer_id,
@@ -230,4 +230,4 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
             shortfall=sight.shortfall,
             asked_again_at=wait.asked_again_at.isoformat(),
         )
-        events.record(connection, [told])
+        events.record(connection, [recorded])

@@ -31,9 +31,9 @@ def reopen(connection: Connection, invoice: Invoice, by: Actor, now: datetime) -
         )
     invoices.set_aside(connection, invoice.subscription_id)
     invoices.reopen(connection, invoice.id, now)
-    told = event(
+    recorded = event(
         "invoice.reopened", at=now, by=by, customer_id=invoice.customer_id,
         subscription_id=invoice.subscription_id, invoice_id=invoice.id,
         amount=invoice.amount - invoice.credited,
     )  # fmt: skip
-    events.record(connection, [told])
+    events.record(connection, [recorded])

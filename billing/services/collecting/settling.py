@@ -178,9 +178,9 @@ def _log(cases: Sequence[Case], source: Source) -> None:
     if paid:
         log.info("charges.succeeded", count=paid, source=source.value)
     for case in others:
-        told = {"charge": str(case.charge.id), "number": case.trouble.gateway_number}
+        data = {"charge": str(case.charge.id), "number": case.trouble.gateway_number}
         status = case.decision.status.value
-        log.info("charge.settled", **told, status=status, source=source.value)
+        log.info("charge.settled", **data, status=status, source=source.value)
 
 
 def _again(context: Context, connection: Connection, case: Case) -> SealedPayment:
@@ -223,7 +223,7 @@ def _write(
         _follow_up(connection, case, now)
     if source is Source.OPERATOR and cases:
         ids = [case.charge.id for case in cases]
-        settlements.mark_resolved(connection, ids, now, now + charge.ASK_DAILY)
+        settlements.mark_resolved(connection, ids, now, now + charge.QUERY_DAILY)
 
 
 def _planned(case: Case, due: datetime) -> AttemptPlan:

@@ -55,9 +55,9 @@ def create_coupon(
         new = NewCoupon(code, percent, rupiah_off, cycles, redeemed_max, now)
         if not coupons.add(connection, new):
             raise AlreadyExists(f"a coupon with the code {code!r} exists; coupons never change")
-        told = event("coupon.created", at=now, by=by, coupon=code, percent=percent,
+        recorded = event("coupon.created", at=now, by=by, coupon=code, percent=percent,
                      rupiah=rupiah_off, cycles=cycles)  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
 
 
 def archive_coupon(context: Context, code: str, by: Actor) -> None:
@@ -121,11 +121,11 @@ def redeem(
             which = {"why": "replaced by another coupon", "coupon": row.coupon_code}
             intents.tell(connection, row, now, by, [("subscription.coupon_dropped", which)])
     subscriptions.change(connection, subscription_id, coupon_code=code, coupon_left=coupon.cycles)
-    told = event(
+    recorded = event(
         "coupon.redeemed", at=now, by=by, customer_id=customer_id,
         subscription_id=subscription_id, coupon=code,
     )  # fmt: skip
-    events.record(connection, [told])
+    events.record(connection, [recorded])
 
 
 def extra_line(title: str, amount: int) -> pricing.Line:
@@ -152,11 +152,11 @@ def add_extra(context: Context, subscription_id: UUID, title: str, amount: int, 
         extras = [*row.extras, line]
         pricing.check_largest((row.amount, row.next_amount), extras)
         subscriptions.change(connection, subscription_id, extras=extras)
-        told = event(
+        recorded = event(
             "subscription.extra_added", at=now, by=by, customer_id=row.customer_id,
             subscription_id=subscription_id, title=title, amount=amount,
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
 
 
 def _next_invoice_at(row: Subscription, now: datetime) -> datetime | None:

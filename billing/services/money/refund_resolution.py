@@ -268,8 +268,8 @@ def look_back(
         if is_booked:
             status = refund.advance(status, RefundMove.SUCCEED)
             changes |= {"status": status, "settled_at": now}
-            told = {"amount": row.amount, "late": True}
-            _tell(connection, "refund.succeeded", row, SCHEDULER, now, **told)
+            data = {"amount": row.amount, "late": True}
+            _tell(connection, "refund.succeeded", row, SCHEDULER, now, **data)
     refunds.change(connection, row.id, **changes)
 
 
@@ -312,20 +312,20 @@ def acknowledge_breach(context: Context, charge_id: UUID, by: Actor) -> None:
             raise NotKnown(f"no charge has the id {charge_id}")
         if not refunds.has_breach(connection, charge_id):
             raise IllegalMove(f"nothing is wrong with the money of charge {charge_id}")
-        told = event(
+        recorded = event(
             "charge.breach_acknowledged", at=now, by=by, customer_id=paid.customer_id,
             subscription_id=paid.subscription_id, invoice_id=paid.invoice_id, charge_id=charge_id,
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
 
 
 def _tell(
     connection: Connection, kind: str, row: LockedRefund, by: Actor, now: datetime, **data: object
 ) -> None:
-    events.record(connection, [told_of(row, kind, by, now, **data)])
+    events.record(connection, [refund_event(row, kind, by, now, **data)])
 
 
-def told_of(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: object) -> Event:
+def refund_event(row: LockedRefund, kind: str, by: Actor, now: datetime, **data: object) -> Event:
     """Build an event about a refund, with the ids of everything it belongs to."""
     return event(
         kind, at=now, by=by, customer_id=row.customer_id, subscription_id=row.subscription_id,

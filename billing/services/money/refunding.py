@@ -23,7 +23,7 @@ from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
 from billing.services.context import LEASE_SECONDS, Context, Request, once
 from billing.services.money import refund_resolution, returns
-from billing.services.money.refund_resolution import told_of
+from billing.services.money.refund_resolution import refund_event
 from billing.services.operating import isolation, safety
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
 from billing.store.queries.charges import Money
@@ -144,7 +144,9 @@ def send_due(context: Context, refund_id: UUID) -> None:
 
     A refund that fails with an error is held. A repeated sending has the same Request-Id.
     """
-    isolation.each(context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), tries=1)
+    isolation.each(
+        context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), attempts=1
+    )
 
 
 def _attempt(context: Context, refund_id: UUID) -> None:
@@ -157,11 +159,11 @@ def _attempt(context: Context, refund_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """One sending of a refund; `tries` is its number."""
+    """One sending of a refund; `attempts` is its number."""
 
     refund_id: UUID
     order: RefundOrder
-    tries: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class _Question:
     number: str
     amount: int
     status: RefundStatus
-    tries: int
+    attempts: int
     waits: int
 
 
@@ -193,20 +195,20 @@ def _take(context: Context, refund_id: UUID) -> _Sending | _Question | None:
             # The process that sent it has ended; the outcome is unknown.
             status = refund.advance(status, RefundMove.LOSE_SIGHT)
         refunds.change(connection, refund_id, status=status, next_attempt_at=now + ANSWER_WAIT)
-        return _Question(refund_id, row.gateway_number, row.amount, status, row.tries, row.waits)
+        return _Question(refund_id, row.gateway_number, row.amount, status, row.attempts, row.waits)
 
 
 def _taken_to_send(connection: Connection, row: LockedRefund, now: datetime) -> _Sending:
-    tries = row.tries + 1
+    attempts = row.attempts + 1
     refunds.change(
         connection,
         row.id,
         status=refund.advance(row.status, RefundMove.SEND),
-        tries=tries,
+        attempts=attempts,
         sent_at=now,
         next_attempt_at=now + ANSWER_WAIT,
     )
-    events.record(connection, [told_of(row, "refund.sent", SCHEDULER, now, tries=tries)])
+    events.record(connection, [refund_event(row, "refund.sent", SCHEDULER, now, attempts=attempts)])
     order = RefundOrder(
         request_id=str(row.id),
         charge_request_id=str(row.charge_id),
@@ -214,7 +216,7 @@ def _taken_to_send(connection: Connection, row: LockedRefund, now: datetime) -> 
         amount=row.amount,
         reason=row.reason[:REASON_MAX],
     )
-    return _Sending(row.id, order, tries)
+    return _Sending(row.id, order, attempts)
 
 
 def _send(context: Context, sending: _Sending) -> None:
@@ -229,7 +231,7 @@ def _send(context: Context, sending: _Sending) -> None:
         row = refunds.lock(connection, sending.refund_id)
         if row is None:
             return
-        is_newest = row.tries == sending.tries and row.status is RefundStatus.IN_FLIGHT
+        is_newest = row.attempts == sending.attempts and row.status is RefundStatus.IN_FLIGHT
         if is_newest:
             _write(connection, row, decide_live(_facts(row), outcome, now), now)
         elif isinstance(outcome, Succeeded):
@@ -250,8 +252,8 @@ def _ask(context: Context, question: _Question) -> _Sending | None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = refunds.lock(connection, question.refund_id)
-        asked_of = (question.status, question.tries, question.waits)
-        if row is None or asked_of != (row.status, row.tries, row.waits):
+        asked_of = (question.status, question.attempts, question.waits)
+        if row is None or asked_of != (row.status, row.attempts, row.waits):
             return None
         if question.status not in refund.UNSETTLED:
             refund_resolution.look_back(connection, row, answer, now)
@@ -276,8 +278,8 @@ def _facts(row: LockedRefund) -> Facts:
         status=row.status,
         purpose=row.purpose,
         sent_at=row.sent_at or row.created_at,
-        tries=row.tries,
-        turned_away=row.turned_away,
+        attempts=row.attempts,
+        unsent_attempts=row.unsent_attempts,
         unsent_by_answer=row.unsent_by_answer,
         waits=row.waits,
         declined_seen_at=row.declined_seen_at,
@@ -290,7 +292,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
         "status": decision.status,
         "waits": decision.waits,
         "next_attempt_at": decision.next_attempt_at,
-        "turned_away": row.turned_away + decision.turned_away,
+        "unsent_attempts": row.unsent_attempts + decision.unsent_attempts,
         "unsent_by_answer": row.unsent_by_answer or decision.by_answer,
         "declined_seen_at": row.declined_seen_at
         if decision.is_final
@@ -311,12 +313,12 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
         facts["back_to"] = returns.put_back(connection, row)
     refunds.change(connection, row.id, **changes)
     why = decision.message or decision.code or row.message or row.code
-    kind = "refund.parked" if decision.parked else f"refund.{_TOLD[decision.status]}"
-    events.record(connection, [told_of(row, kind, SCHEDULER, now, **facts, why=why)])
+    kind = "refund.parked" if decision.parked else f"refund.{_PAST[decision.status]}"
+    events.record(connection, [refund_event(row, kind, SCHEDULER, now, **facts, why=why)])
     log.info("refund.settled", refund=str(row.id), status=decision.status.value)
 
 
-_TOLD = {
+_PAST = {
     RefundStatus.SUCCEEDED: "succeeded",
     RefundStatus.DECLINED: "declined",
     RefundStatus.UNRETURNED: "unreturned",

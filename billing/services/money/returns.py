@@ -109,14 +109,14 @@ def request_refund(
     Raises IllegalMove or RefundTooLarge; then nothing is written.
     """
     _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
-    ordinal = conservation.next_ordinal(connection, taken.charge_id)
-    refund_id = charge.refund_id(taken.charge_id, ordinal)
+    sequence = conservation.next_sequence(connection, taken.charge_id)
+    refund_id = charge.refund_id(taken.charge_id, sequence)
     new = NewRefund(
         id=refund_id,
         charge_id=taken.charge_id,
         invoice_id=taken.invoice_id,
         customer_id=taken.customer_id,
-        ordinal=ordinal,
+        sequence=sequence,
         amount=order.amount,
         source=order.source,
         credit_id=order.credit_id,

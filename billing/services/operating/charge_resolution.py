@@ -127,12 +127,12 @@ def _kept(context: Context, row: OperatorsCharge, by: Actor, now: datetime) -> R
     answer = context.gateway.check_status(number, number, row.amount)
     with context.database.transaction() as connection:
         settlements.note_recheck(connection, row.id, None, None)
-        told = event(
+        recorded = event(
             "charge.confirmed", at=now, by=by, customer_id=row.customer_id,
             subscription_id=row.subscription_id, invoice_id=row.invoice_id,
             charge_id=row.id, gateway=_said(answer),
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
     return Resolution(_said(answer), OPERATOR)
 
 

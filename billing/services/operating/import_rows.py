@@ -30,7 +30,7 @@ from schedules.walltime import ScheduleError, asked_wall, place
 CUSTOMER_COLUMNS = ("id", "name", "phone", "email")
 SUBSCRIPTION_COLUMNS = (
     "id", "customer", "plan", "anchor", "next_due_at", "quantity", "amount", "paid_before",
-    "token", "masked_phone", "bound_at",
+    "token", "masked_phone", "linked_at",
 )  # fmt: skip
 REQUIRED = {"customers": ("id", "name"), "subscriptions": ("id", "customer", "plan", "anchor",
                                                            "next_due_at")}  # fmt: skip
@@ -97,7 +97,7 @@ def _faults(cells: Cells, plan: Plan, first: str) -> list[str]:
         lambda: _quantity(cells),
         lambda: checked_amount(_whole(_cell(cells, "amount") or "1", "amount")),
         lambda: _paid_before(cells),
-        lambda: _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else None,
+        lambda: _instant(cells, "linked_at", plan) if _cell(cells, "linked_at") else None,
     )
     found = [first]
     for check in checks:
@@ -147,10 +147,10 @@ def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: dateti
         "paid_before": paid,
         "token": "yes" if token else "no",
         "masked_phone": linked.masked_phone if linked else "",
-        "bound_at": _written(linked.bound_at) if linked and _cell(cells, "bound_at") else "",
+        "linked_at": _written(linked.linked_at) if linked and _cell(cells, "linked_at") else "",
     }
     hashes = vault.hashes(token.encode()) if token else ()
-    objection = f"the token of {cells['bound_at']} has expired; leave it out" if expired else ""
+    objection = f"the token of {cells['linked_at']} has expired; leave it out" if expired else ""
     incoming = Incoming(line, reference, content, payer, hashes, objection)
     charged_now = backdating.at_once(
         backdating.imported(plan.terms, anchor, due, index, amount), now
@@ -169,16 +169,16 @@ def not_too_old(row: Row[Running], now: datetime, days_max: int) -> Row[Running]
 
 def _wallet(cells: Cells, plan: Plan, now: datetime) -> Linked:
     digits = _cell(cells, "masked_phone")
-    bound = _instant(cells, "bound_at", plan) if _cell(cells, "bound_at") else now
+    bound = _instant(cells, "linked_at", plan) if _cell(cells, "linked_at") else now
     if bound > now:
-        raise InvalidValue(f"bound_at {cells['bound_at']} is in the future")
+        raise InvalidValue(f"linked_at {cells['linked_at']} is in the future")
     expires = _token_ends(bound)
     return Linked(
         customer_id=_cell(cells, "customer"),
         status=WalletStatus.ACTIVE,
         masked_phone=f"****{digits[-4:]}" if digits else "",
         created_at=now,
-        bound_at=bound,
+        linked_at=bound,
         expires_at=expires,
         next_notice_at=_next_notice(expires, now),
     )

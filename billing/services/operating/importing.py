@@ -85,11 +85,11 @@ def customers(
 
     def write(connection: Connection, rows: Judged[NewCustomer], now: datetime) -> None:
         _expect(statements.add_customers(connection, [row.values for row, _ in rows]), rows)
-        told = [
+        recorded = [
             event("customer.created", at=now, by=by, customer_id=row.incoming.id)
             for row, _ in rows
         ]  # fmt: skip
-        events.record(connection, told)
+        events.record(connection, recorded)
 
     yield from _batches(context, lines, Kind(prepare, read, write), dry_run=dry_run)
 
@@ -139,7 +139,7 @@ def subscriptions(
         linked = [(identity, row) for identity, row, v in new if v.fate is Fate.LINKED]
         wallets = _sealed(context.vault, linked)
         _expect(statements.add_wallets(connection, wallets), linked)
-        told = [
+        recorded = [
             event(
                 "subscription.imported", at=now, by=by, customer_id=row.incoming.customer,
                 subscription_id=identity, reference=row.incoming.id, plan=row.values.plan_code,
@@ -147,7 +147,7 @@ def subscriptions(
             )
             for identity, row, _ in new
         ]  # fmt: skip
-        events.record(connection, told)
+        events.record(connection, recorded)
 
     token_keys.check(context)
     hash_tokens(context)

@@ -152,7 +152,7 @@ def each(
     ids: Sequence[UUID],
     work: Callable[[UUID], object],
     *,
-    tries: int = 2,
+    attempts: int = 2,
 ) -> None:
     """Do `work` with each row in its own transaction; rows that fail are held.
 
@@ -164,8 +164,8 @@ def each(
     held = 0
     for number, row_id in enumerate(ids):
         try:
-            with brief_locks() if tries > 1 else nullcontext():
-                _done(work, row_id, tries)
+            with brief_locks() if attempts > 1 else nullcontext():
+                _done(work, row_id, attempts)
         except Exception as error:
             if not may_be_a_row(error) or held >= max(HELD_AT_ONCE_MAX, number - held + 1):
                 raise
@@ -176,8 +176,8 @@ def each(
             held += 1
 
 
-def _done(work: Callable[[UUID], object], row_id: UUID, tries: int) -> None:
-    for left in reversed(range(tries)):
+def _done(work: Callable[[UUID], object], row_id: UUID, attempts: int) -> None:
+    for left in reversed(range(attempts)):
         try:
             work(row_id)
             return
@@ -202,8 +202,8 @@ def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **da
     with context.database.transaction() as connection:
         owner = holding.hold(connection, kind, row_id, why, now)
         if owner is not None:
-            told = _event(f"{kind}.held", kind, owner, SCHEDULER, now, why=why, **data)
-            events.record(connection, [told])
+            recorded = _event(f"{kind}.held", kind, owner, SCHEDULER, now, why=why, **data)
+            events.record(connection, [recorded])
 
 
 def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> list[UUID]:
@@ -224,8 +224,8 @@ def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> lis
                 raise IllegalMove(f"{kind} {row_id} is not held; see: billing attention")
             charges.see_to(connection, row_id)
             owners = [owner]
-        told = [_event(f"{kind}.released", kind, owner, by, now) for owner in owners]
-        events.record(connection, told)
+        recorded = [_event(f"{kind}.released", kind, owner, by, now) for owner in owners]
+        events.record(connection, recorded)
     return [owner.id for owner in owners]
 
 

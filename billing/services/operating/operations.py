@@ -62,11 +62,11 @@ def retry_invoice(
                 "planned_at": _aside(invoice),
             }
             invoices.plan_attempts(connection, [plan])
-        told = event(
+        recorded = event(
             "invoice.retry_requested", at=now, by=by, customer_id=invoice.customer_id,
             subscription_id=invoice.subscription_id, invoice_id=invoice_id,
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
         return {"invoice": str(invoice_id), "next_attempt_at": now.isoformat()}
 
     return once(context, request, act)
@@ -83,7 +83,7 @@ def _check_chargeable(connection: Connection, invoice: Invoice, now: datetime) -
         )  # fmt: skip
         raise IllegalMove(
             f"customer {invoice.customer_id!r} has no linked wallet{follows}"
-            f" (billing wallet bind {invoice.customer_id})"
+            f" (billing wallet link {invoice.customer_id})"
         )
 
 

@@ -26,7 +26,7 @@ def check_keys(context: Context) -> None:
 
     A key that decrypts some values does not prevent the start: new work is possible, and the other
     values are logged as an error. A key that decrypts nothing is treated as a mistake, because
-    every customer would have to link again. If the old key is lost, `billing wallet bind --replace`
+    every customer would have to link again. If the old key is lost, `billing wallet link --replace`
     stores the first token under the new key. The gateway is queried for a payment that does not
     exist, which moves no money. A gateway that does not answer does not prevent the start.
     """

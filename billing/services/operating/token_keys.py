@@ -58,7 +58,7 @@ def trouble(tried: Iterable[Opened]) -> str:
     return (
         f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were encrypted"
         " with, separated by a comma, or link the wallets again:"
-        " billing wallet bind CUSTOMER --replace"
+        " billing wallet link CUSTOMER --replace"
     )
 
 

@@ -25,7 +25,7 @@ LATE_MIN = timedelta(seconds=5)
 QUARTER_HOUR, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 
 START_A_WORKER = "celery -A workers.app worker"
-_BIND = "billing wallet bind {customer} --phone 62…"
+_LINK_WALLET = "billing wallet link {customer} --phone 62…"
 _REFRESH = "billing wallet refresh {customer}"
 _RETRY = "billing invoice retry {id}"
 _SEE = "billing invoice show {id}"
@@ -39,9 +39,9 @@ _COMMANDS = {
     ("refund", "unreturned"): "billing refunds retry {id}",
     ("refund", "contradicted"): 'billing refunds acknowledge {id} --reason "…"',
     ("wallet", "link open"): _REFRESH,
-    ("wallet", "unlinking"): "billing wallet unbind {customer}",
-    ("wallet", "unlink stuck"): "billing wallet unbind {customer}",
-    ("invoice", "waits for wallet"): _BIND,
+    ("wallet", "unlinking"): "billing wallet unlink {customer}",
+    ("wallet", "unlink stuck"): "billing wallet unlink {customer}",
+    ("invoice", "waits for wallet"): _LINK_WALLET,
     ("invoice", "postponed"): 'billing invoice void {id} --reason "…"',
     ("subscription", "unpaid"): "billing subscription resume {id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
@@ -57,9 +57,9 @@ _LOOK = {
 
 
 _LINK: dict[str | None, str] = {
-    None: _BIND,
+    None: _LINK_WALLET,
     WalletStatus.PENDING: _REFRESH,
-    WalletStatus.UNBINDING: "billing wallet unbind {customer}",
+    WalletStatus.UNLINKING: "billing wallet unlink {customer}",
 }
 """The command that leads to a wallet with a usable token, by the status of the live wallet."""
 
@@ -97,8 +97,8 @@ def listed(
         commands = commands_of(connection, found, horizon)
     found = [_with_local_times(item) for item in found]
     return [
-        Attention(item, _age(item.since_at, now), told)
-        for item, told in zip(found, commands, strict=True)
+        Attention(item, _age(item.since_at, now), line)
+        for item, line in zip(found, commands, strict=True)
     ]  # fmt: skip
 
 
@@ -116,16 +116,22 @@ def commands_of(
     refunds = prospects.refunds(connection, _ids(items, "refund"))
 
     def of(item: Item) -> str:
-        told = command(item)
+        command_line = command(item)
         if item.kind == "invoice" and (debt := owed.get(UUID(item.id))) is not None:
-            return _of_debt(item, told, debt)
-        if item.kind == "charge" and " resolve " in told:
+            return _of_debt(item, command_line, debt)
+        if item.kind == "charge" and " resolve " in command_line:
             at = charges[UUID(item.id)].decidable(horizon)
             if isinstance(at, datetime):
-                return f"from {spoken(at)}: {told}"
-            return told if at else f"billing charge show {item.id}"
-        is_spent = item.kind == "refund" and " retry " in told and not refunds[UUID(item.id)].waits
-        return f'billing refunds resolve {item.id} --as kept --reason "…"' if is_spent else told
+                return f"from {spoken(at)}: {command_line}"
+            return command_line if at else f"billing charge show {item.id}"
+        is_spent = (
+            item.kind == "refund" and " retry " in command_line and not refunds[UUID(item.id)].waits
+        )
+        return (
+            f'billing refunds resolve {item.id} --as kept --reason "…"'
+            if is_spent
+            else command_line
+        )
 
     return [of(item) for item in items]
 
@@ -134,11 +140,11 @@ def _ids(items: Sequence[Item], kind: str) -> list[UUID]:
     return [UUID(item.id) for item in items if item.kind == kind]
 
 
-def _of_debt(item: Item, told: str, debt: Chargeable) -> str:
+def _of_debt(item: Item, command_line: str, debt: Chargeable) -> str:
     """Return the command for an unpaid invoice: only the oldest with a wallet can be retried."""
-    plain = _BIND.format(**item._asdict())
-    if told != plain and not told.startswith("billing invoice retry"):
-        return told
+    plain = _LINK_WALLET.format(**item._asdict())
+    if command_line != plain and not command_line.startswith("billing invoice retry"):
+        return command_line
     if debt.unresolved:
         return _SEE.format(**item._asdict())
     if debt.wallet_good:
@@ -162,10 +168,10 @@ def command(item: Item) -> str:
         return f'billing release {item.kind} {item.id} --reason "…"'
     if item.cause == "late":
         return START_A_WORKER
-    told = _COMMANDS.get((item.kind, item.cause), _LOOK.get(item.kind, "billing doctor"))
+    text = _COMMANDS.get((item.kind, item.cause), _LOOK.get(item.kind, "billing doctor"))
     if item.cause == "unsendable" and "BILLING_TOKEN_KEY" in (item.why or ""):
-        told = f"{_BIND} --replace"
-    return told.format(**item._asdict())
+        text = f"{_LINK_WALLET} --replace"
+    return text.format(**item._asdict())
 
 
 def in_words(counts: Sequence[Count], now: datetime) -> str:

@@ -16,10 +16,10 @@ WAS = "was charged twice; refunded in full: "
 
 def verdict(totals: Totals, payments: Sequence[Payment], twins: Sequence[Twins]) -> str:
     """Say in one line whether the customer was charged twice."""
-    told = [_paid_again(paid) for paid in payments if paid.payments > 1]
-    told += [_both(each) for each in twins if each.periods]
+    sentences = [_paid_again(paid) for paid in payments if paid.payments > 1]
+    sentences += [_both(each) for each in twins if each.periods]
     heading = WAS if given_back_in_full(totals, twins) else YES
-    answer = heading + "; ".join(told) if told else NO
+    answer = heading + "; ".join(sentences) if sentences else NO
     waiting = [_live(each) for each in twins if not each.periods]
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
@@ -57,5 +57,5 @@ def _both(twins: Twins) -> str:
 
 
 def _back(refunded: int, on_its_way: int) -> str:
-    told = f"refunded: {rupiah(refunded)}"
-    return f"{told}, {rupiah(on_its_way)} on its way" if on_its_way else told
+    text = f"refunded: {rupiah(refunded)}"
+    return f"{text}, {rupiah(on_its_way)} on its way" if on_its_way else text

@@ -125,7 +125,7 @@ def wallet_of(database: Database, customer_id: str) -> pages.Wallet:
             raise _no_customer(customer_id)
         row = listing.wallet_of(connection, customer_id)
     if row is None:
-        remedy = f"link one with: billing wallet bind {customer_id}"
+        remedy = f"link one with: billing wallet link {customer_id}"
         raise NotKnown(f"customer {customer_id!r} has no wallet; {remedy}")
     return _wallet(row)
 

@@ -53,7 +53,7 @@ def cancel(
     *,
     at: str | datetime = NOW,
     refund: RefundPolicy = RefundPolicy.NONE,
-    unbind: bool = False,
+    unlink: bool = False,
     request: Request | None = None,
 ) -> Json:
     """Cancel now, at the end of the current period, or at an instant.
@@ -76,13 +76,13 @@ def cancel(
         if row.cancel_at is not None and row.cancel_at <= now:
             if not subscriptions.may_end(connection, subscription_id):
                 intents.check_nothing_is_late(row, now)
-            return _told(row, _end_as_planned(connection, row, now))
+            return _answer(row, _end_as_planned(connection, row, now))
         period, when = _when(connection, row, at, now)
         if when <= now:
-            ended = _end(connection, row, by, RefundPolicy(refund), now, unbind=unbind)
-            return _told(row, ended)
+            ended = _end(connection, row, by, RefundPolicy(refund), now, unlink=unlink)
+            return _answer(row, ended)
         policy = RefundPolicy(refund)
-        intents.plan_cancel(connection, row, (period, when), policy, now, by, unbind=unbind)
+        intents.plan_cancel(connection, row, (period, when), policy, now, by, unlink=unlink)
         return {"id": str(subscription_id), "status": status, "cancel_at": when.isoformat()}
 
     return once(context, request, act)
@@ -147,8 +147,8 @@ def _end_as_planned(connection: Connection, row: Subscription, now: datetime) ->
     """Cancel a subscription as of its planned date, with the planned refund."""
     by = Actor(SCHEDULER.name, row.reason)
     policy = row.cancel_refund or RefundPolicy.NONE
-    unbind, ended_at = row.cancel_unbind, row.cancel_at
-    return _end(connection, row, by, policy, now, unbind=unbind, used_until=ended_at)
+    unlink, ended_at = row.cancel_unlink, row.cancel_at
+    return _end(connection, row, by, policy, now, unlink=unlink, used_until=ended_at)
 
 
 def _end(
@@ -158,7 +158,7 @@ def _end(
     policy: RefundPolicy,
     now: datetime,
     *,
-    unbind: bool,
+    unlink: bool,
     used_until: datetime | None = None,
 ) -> Ended:
     """Cancel a subscription whose lock the caller holds; return the effect on money and wallet.
@@ -180,16 +180,16 @@ def _end(
             since = invoice.closed_at
             place = zone_of(row)
             unserved_days.return_credits(connection, place, [invoice], since, why, by, now)
-    if unbind:
+    if unlink:
         others = subscriptions.lock_of_customer(connection, row.customer_id)
         if others:
-            told = event(
+            recorded = event(
                 "wallet.kept", at=now, by=by, customer_id=row.customer_id,
                 subscription_id=row.id, needed_by=[str(other.id) for other in others],
             )  # fmt: skip
-            events.record(connection, [told])
-        elif wallets.want_unbind(connection, row.customer_id, now):
-            asked = event("wallet.unbind_requested", at=now, by=by, customer_id=row.customer_id)
+            events.record(connection, [recorded])
+        elif wallets.request_unlink(connection, row.customer_id, now):
+            asked = event("wallet.unlink_requested", at=now, by=by, customer_id=row.customer_id)
             events.record(connection, [asked])
     return Ended(refunded, len(owed), *_wallet_left(connection, row))
 
@@ -199,7 +199,7 @@ def _wallet_left(connection: Connection, row: Subscription) -> tuple[str, list[s
     wallet = wallets.latest_of(connection, row.customer_id)
     if wallet is None or wallet.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
         return "none", []
-    if wallet.unbind_wanted_at is not None or wallet.status is WalletStatus.UNBINDING:
+    if wallet.unlink_requested_at is not None or wallet.status is WalletStatus.UNLINKING:
         return "unlinks", []
     if wallet.status is WalletStatus.EXPIRED:
         return "none", []
@@ -207,7 +207,7 @@ def _wallet_left(connection: Connection, row: Subscription) -> tuple[str, list[s
     return "stays", [str(other.id) for other in others]
 
 
-def _told(row: Subscription, ended: Ended) -> Json:
+def _answer(row: Subscription, ended: Ended) -> Json:
     return {"id": str(row.id), "status": "canceled", **ended._asdict()}
 
 

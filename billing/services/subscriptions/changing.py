@@ -246,8 +246,8 @@ def _change_now(
     subscriptions.change(connection, row.id, **columns)
     answer = _answer(row, wanted)
     answer |= {"credit": settled.credit, "charge": settled.charge, "net": settled.net}
-    told = {name: value for name, value in answer.items() if name not in {"id", "changed"}}
-    intents.tell(connection, row, now, by, [("subscription.changed", told)])
+    data = {name: value for name, value in answer.items() if name not in {"id", "changed"}}
+    intents.tell(connection, row, now, by, [("subscription.changed", data)])
     return answer
 
 

@@ -155,19 +155,19 @@ def plan_cancel(
     now: datetime,
     by: Actor,
     *,
-    unbind: bool,
+    unlink: bool,
 ) -> None:
     """Plan a cancellation for a period's end or for a date."""
     period, at = place
     meet(connection, row, Action.CANCEL_PLANNED, now, by, at=at)
     subscriptions.change(
         connection, row.id, cancel_at=at, cancel_period=period, cancel_refund=policy,
-        cancel_unbind=unbind, reason=by.reason,
+        cancel_unlink=unlink, reason=by.reason,
     )  # fmt: skip
     after = row._replace(cancel_at=at, cancel_period=period)
     _pair(connection, after, Action.CANCEL_PLANNED, now, by)
-    told = {"cancel_at": at.isoformat()}
-    tell(connection, row, now, by, [("subscription.cancel_scheduled", told)])
+    data = {"cancel_at": at.isoformat()}
+    tell(connection, row, now, by, [("subscription.cancel_scheduled", data)])
 
 
 def withdraw_cancel(connection: Connection, row: Subscription, now: datetime, by: Actor) -> None:
@@ -192,10 +192,10 @@ def plan_pause(
     subscriptions.change(
         connection, row.id, pause_at=at, pause_period=period, resume_at=until
     )  # fmt: skip
-    told = {"pause_at": at.isoformat()}
+    data = {"pause_at": at.isoformat()}
     if until is not None:
-        told["resume_at"] = until.isoformat()
-    tell(connection, row, now, by, [("subscription.pause_scheduled", told)])
+        data["resume_at"] = until.isoformat()
+    tell(connection, row, now, by, [("subscription.pause_scheduled", data)])
 
 
 def withdraw_pause(connection: Connection, row: Subscription, now: datetime, by: Actor) -> None:
@@ -230,11 +230,11 @@ def plan_change(
         change_at=place.at, change_period=place.period, next_plan_code=wanted.plan_code
     )
     _pair(connection, after, Action.CHANGE_PLANNED, now, by)
-    told = {"change_at": place.at.isoformat(), **told_of(wanted)}
-    tell(connection, row, now, by, [("subscription.change_planned", told)])
+    data = {"change_at": place.at.isoformat(), **terms_data(wanted)}
+    tell(connection, row, now, by, [("subscription.change_planned", data)])
 
 
-def told_of(terms: Carried) -> Json:
+def terms_data(terms: Carried) -> Json:
     """Return the terms of a change as events have them."""
     return {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
 

@@ -48,10 +48,10 @@ def start(
     begun = row.standing._replace(status=status, next_due_at=beginning.next_due_at)
     subscriptions.move(connection, [begun])
     subscriptions.change(connection, row.id, anchor_local=beginning.anchor_local)
-    told = event(
+    recorded = event(
         "subscription.activated" if step is SubscriptionMove.ACTIVATE
         else "subscription.trial_started",
         at=now, by=by, customer_id=row.customer_id, subscription_id=row.id,
         due_at=beginning.next_due_at.isoformat(),
     )  # fmt: skip
-    events.record(connection, [told])
+    events.record(connection, [recorded])

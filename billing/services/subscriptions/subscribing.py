@@ -223,11 +223,11 @@ def subscribe(
             start_at=start_at, start_local=local_start, created_at=now,
         )  # fmt: skip
         subscriptions.add(connection, added)
-        told = event(
+        recorded = event(
             "subscription.created", at=now, by=by, customer_id=customer_id,
             subscription_id=subscription_id, plan=plan_code, amount=cost, data=backdated,
         )  # fmt: skip
-        events.record(connection, [told])
+        events.record(connection, [recorded])
         if coupon is not None:
             discounts.redeem(connection, coupon, customer_id, subscription_id, by, now)
         linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)

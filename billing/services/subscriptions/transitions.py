@@ -76,11 +76,11 @@ def move(
     subscriptions.move(connection, [new])
     if values:
         subscriptions.change(connection, subscription_id, **values)
-    if after in subscription.ENDED and row.cancel_unbind:
-        _unbind_if_last(connection, row.customer_id, now)
+    if after in subscription.ENDED and row.cancel_unlink:
+        _unlink_if_last(connection, row.customer_id, now)
     as_of = {} if at == now else {"effective_at": at.isoformat()}
-    told: Json = {"before": before, "after": after, **as_of}
-    intents.tell(connection, row, now, by, [(f"subscription.{_TOLD[step]}", told)])
+    data: Json = {"before": before, "after": after, **as_of}
+    intents.tell(connection, row, now, by, [(f"subscription.{_PAST[step]}", data)])
     over = step is SubscriptionMove.RECOVER and new.next_due_at is None
     if over and not invoices.open_of(connection, subscription_id):
         move(connection, subscription_id, SubscriptionMove.COMPLETE, now, by)
@@ -194,19 +194,19 @@ def _skip(
     by: Actor,
 ) -> None:
     first, last = periods
-    told = {"first": first, "last": last, "why": why}
-    intents.tell(connection, row, now, by, [("period.skipped", told)])
+    data = {"first": first, "last": last, "why": why}
+    intents.tell(connection, row, now, by, [("period.skipped", data)])
 
 
-def _unbind_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
+def _unlink_if_last(connection: Connection, customer_id: str, now: datetime) -> None:
     """Unlink the wallet if that was requested for a later cancellation."""
     others = subscriptions.live_of(connection, customer_id)
-    if not others and wallets.want_unbind(connection, customer_id, now):
-        asked = event("wallet.unbind_requested", at=now, customer_id=customer_id)
+    if not others and wallets.request_unlink(connection, customer_id, now):
+        asked = event("wallet.unlink_requested", at=now, customer_id=customer_id)
         events.record(connection, [asked])
 
 
-_TOLD = {
+_PAST = {
     SubscriptionMove.ACTIVATE: "activated",
     SubscriptionMove.START_TRIAL: "trial_started",
     SubscriptionMove.FALL_BEHIND: "fell_behind",
@@ -274,7 +274,7 @@ def close_all(
         if any(row.credited for row in rows):
             balances.put_back(connection, ids)
         _fall_back(connection, rows)
-    told: Json = {"cap": cap} if cap else {}
+    data: Json = {"cap": cap} if cap else {}
     kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
     events.record(
         connection,
@@ -282,7 +282,7 @@ def close_all(
             event(
                 kind, at=now, by=by, customer_id=row.customer_id,
                 subscription_id=row.subscription_id, invoice_id=row.id,
-                amount=row.amount, why=reason, data=told,
+                amount=row.amount, why=reason, data=data,
             )
             for row in rows
         ],

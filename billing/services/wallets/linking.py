@@ -44,7 +44,7 @@ UTC = ZoneInfo("UTC")
 TOKEN_LIFE = parse_duration(f"{wallet.TOKEN_LIFE_YEARS} year")
 
 
-def bind(
+def link(
     context: Context,
     customer_id: str,
     phone: str,
@@ -92,10 +92,10 @@ def bind(
         )
         if not wallets.add(connection, new):
             raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
-        told = event(
+        recorded = event(
             "wallet.link_requested", at=now, by=by, customer_id=customer_id, wallet=str(wallet_id)
         )
-        events.record(connection, [told])
+        events.record(connection, [recorded])
         made = True
         return {"wallet": str(wallet_id)}
 
@@ -127,20 +127,20 @@ def _close_unopenable(
         return
     if row.status is WalletStatus.ACTIVE:
         transitions.lose_wallet(connection, row.id, now, token_keys.UNOPENABLE)
-    elif row.status is WalletStatus.UNBINDING:
-        status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
+    elif row.status is WalletStatus.UNLINKING:
+        status = wallet.advance(WalletStatus.UNLINKING, WalletMove.CONFIRM_UNLINKED)
         unlinking.close(connection, row, status, token_keys.UNOPENABLE, now)
         # Its stored token is kept, which distinguishes it from a token that the gateway has
         # deleted.
         wallets.change(connection, row.id, token_sealed=row.token_sealed)
-    told = event("wallet.replaced", at=now, by=by, customer_id=customer_id, wallet=str(row.id))
-    events.record(connection, [told])
+    recorded = event("wallet.replaced", at=now, by=by, customer_id=customer_id, wallet=str(row.id))
+    events.record(connection, [recorded])
 
 
 def _already(live: Wallet | None) -> str:
     if live is None or live.status is WalletStatus.PENDING:
-        return "the customer has a link that is still open; finish it, or: billing wallet unbind"
-    return f"the customer's wallet is {live.status}; unbind it first: billing wallet unbind"
+        return "the customer has a link that is still open; finish it, or: billing wallet unlink"
+    return f"the customer's wallet is {live.status}; unlink it first: billing wallet unlink"
 
 
 def _ask_for_link(
@@ -240,7 +240,7 @@ def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
         for row in due:
             following = wallet.next_notice(row.expires_at, now)
             wallets.change(connection, row.id, next_notice_at=following)
-        told = [
+        recorded = [
             event(
                 "wallet.expiring", at=now, customer_id=row.customer_id,
                 wallet=str(row.id), expires_at=row.expires_at.isoformat(),
@@ -248,7 +248,7 @@ def _tell(context: Context, ids: Sequence[UUID], now: datetime) -> None:
             )
             for row in due
         ]  # fmt: skip
-        events.record(connection, told)
+        events.record(connection, recorded)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
@@ -262,7 +262,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 def attend(context: Context, wallet_id: UUID) -> None:
     """Poll one wallet's link or delete its token. On an error the wallet is held."""
-    isolation.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), tries=1)
+    isolation.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), attempts=1)
 
 
 def _attend(context: Context, wallet_id: UUID) -> None:
@@ -274,7 +274,7 @@ def _attend(context: Context, wallet_id: UUID) -> None:
             return
     if row.status is WalletStatus.PENDING:
         _poll(context, row)
-    elif row.unbind_wanted_at is not None:
+    elif row.unlink_requested_at is not None:
         unlinking.delete_token(context, row)
     elif row.next_attempt_at is not None:
         with context.database.transaction() as connection:
@@ -288,7 +288,7 @@ def refresh(context: Context, customer_id: str) -> None:
         row = wallets.live_of(connection, customer_id)
     if row is None:
         raise NotKnown(
-            f"customer {customer_id!r} has no wallet; link one with: billing wallet bind"
+            f"customer {customer_id!r} has no wallet; link one with: billing wallet link"
         )
     if row.status is WalletStatus.PENDING:
         _poll(context, row)
@@ -371,7 +371,7 @@ def _activate(context: Context, seen: Wallet, token: Token) -> None:
         other = wallets.other_holder(connection, customer_id, hashes)
         if other is not None:
             status = wallet.advance(WalletStatus.PENDING, WalletMove.FAIL)
-            why = f"its token already belongs to customer {other!r}; unbind that wallet first"
+            why = f"its token already belongs to customer {other!r}; unlink that wallet first"
             unlinking.close(connection, row, status, why, now)
             return
         expires_at = add(TOKEN_LIFE, now, UTC)
@@ -381,7 +381,7 @@ def _activate(context: Context, seen: Wallet, token: Token) -> None:
             status=wallet.advance(WalletStatus.PENDING, WalletMove.LINK),
             token_sealed=context.vault.seal(token.token.encode()),
             token_hash=hashes[0],
-            bound_at=now,
+            linked_at=now,
             expires_at=expires_at,
             next_notice_at=wallet.next_notice(expires_at, now),
             registration_url=None,
@@ -390,8 +390,8 @@ def _activate(context: Context, seen: Wallet, token: Token) -> None:
             held_at=None,
             held_why=None,
         )
-        told = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row.id))
-        events.record(connection, [told])
+        recorded = event("wallet.linked", at=now, customer_id=customer_id, wallet=str(row.id))
+        events.record(connection, [recorded])
         for pending in waiting:
             if pending.status == SubscriptionStatus.PENDING:
                 starting.start(connection, pending, now, waited=True)

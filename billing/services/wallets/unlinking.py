@@ -47,11 +47,11 @@ def close(
         held_why=None,
     )
     kind = "wallet.unlinked" if status is WalletStatus.UNLINKED else "wallet.link_failed"
-    told = event(kind, at=now, customer_id=row.customer_id, wallet=str(row.id), why=why)
-    events.record(connection, [told])
+    recorded = event(kind, at=now, customer_id=row.customer_id, wallet=str(row.id), why=why)
+    events.record(connection, [recorded])
 
 
-def unbind(context: Context, customer_id: str, by: Actor, request: Request | None = None) -> Json:
+def unlink(context: Context, customer_id: str, by: Actor, request: Request | None = None) -> Json:
     """Request deletion of the customer's token; an unfinished link is dropped immediately.
 
     A repeated request triggers an immediate attempt.
@@ -60,22 +60,22 @@ def unbind(context: Context, customer_id: str, by: Actor, request: Request | Non
     def act(connection: Connection, now: datetime) -> Json:
         live = wallets.latest_of(connection, customer_id)
         if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
-            raise NotKnown(f"customer {customer_id!r} has no wallet to unbind")
+            raise NotKnown(f"customer {customer_id!r} has no wallet to unlink")
         row = wallets.lock(connection, live.id)
         if row is not None and row.status is WalletStatus.PENDING:
-            status = wallet.advance(WalletStatus.PENDING, WalletMove.UNBIND)
-            close(connection, row, status, by.reason or "unbound before it was linked", now)
-        elif row is not None and row.status is WalletStatus.UNBINDING:
+            status = wallet.advance(WalletStatus.PENDING, WalletMove.UNLINK)
+            close(connection, row, status, by.reason or "unlinked before it was linked", now)
+        elif row is not None and row.status is WalletStatus.UNLINKING:
             # A repeated request by an operator does not wait for the next automatic attempt.
             wallets.change(
-                connection, row.id, next_attempt_at=now, leased_until=None, tries=0,
+                connection, row.id, next_attempt_at=now, leased_until=None, attempts=0,
                 held_at=None, held_why=None,
             )  # fmt: skip
-        elif wallets.want_unbind(connection, customer_id, now) or wallets.unbind_now(
+        elif wallets.request_unlink(connection, customer_id, now) or wallets.unlink_now(
             connection, live.id, now
         ):
-            told = event("wallet.unbind_requested", at=now, by=by, customer_id=customer_id)
-            events.record(connection, [told])
+            recorded = event("wallet.unlink_requested", at=now, by=by, customer_id=customer_id)
+            events.record(connection, [recorded])
         return {"wallet": str(live.id), "customer": customer_id}
 
     return once(context, request, act)
@@ -87,7 +87,7 @@ def delete_token(context: Context, seen: Wallet) -> None:
     with context.database.transaction() as connection:
         subscriptions.lock_of_customer(connection, seen.customer_id)
         row = wallets.lock(connection, seen.id)
-        if row is None or row.unbind_wanted_at is None or row.token_sealed is None:
+        if row is None or row.unlink_requested_at is None or row.token_sealed is None:
             return
         if not safety.is_ours(context, connection):
             return
@@ -95,7 +95,7 @@ def delete_token(context: Context, seen: Wallet) -> None:
         if live is not None and live.id != row.id:
             # A new link has replaced this token, which had expired.
             wallets.change(
-                connection, row.id, unbind_wanted_at=None, next_attempt_at=None,
+                connection, row.id, unlink_requested_at=None, next_attempt_at=None,
                 leased_until=None,
             )  # fmt: skip
             return
@@ -107,14 +107,16 @@ def delete_token(context: Context, seen: Wallet) -> None:
             wallets.change(connection, row.id, next_attempt_at=later, leased_until=None)
             return
         status = row.status
-        if status is not WalletStatus.UNBINDING:
-            status = wallet.advance(status, WalletMove.UNBIND)
-        tries = row.tries + 1
-        wait = refund.try_after(tries - 1) or timedelta(days=1)
-        wallets.change(connection, row.id, status=status, tries=tries, next_attempt_at=now + wait)
+        if status is not WalletStatus.UNLINKING:
+            status = wallet.advance(status, WalletMove.UNLINK)
+        attempts = row.attempts + 1
+        wait = refund.attempt_after(attempts - 1) or timedelta(days=1)
+        wallets.change(
+            connection, row.id, status=status, attempts=attempts, next_attempt_at=now + wait
+        )
         customer = catalog.customer(connection, row.customer_id)
-        if tries == refund.TRIES_MAX:
-            stuck = event("wallet.unbind_stuck", at=now, customer_id=row.customer_id)
+        if attempts == refund.ATTEMPTS_MAX:
+            stuck = event("wallet.unlink_stuck", at=now, customer_id=row.customer_id)
             events.record(connection, [stuck])
     if customer is None:
         return
@@ -122,11 +124,11 @@ def delete_token(context: Context, seen: Wallet) -> None:
     outcome = context.gateway.unbind(payer(customer), token, str(uuid4()))
     with context.database.transaction() as connection:
         row = wallets.lock(connection, seen.id)
-        if row is None or row.status is not WalletStatus.UNBINDING:
+        if row is None or row.status is not WalletStatus.UNLINKING:
             return
         if isinstance(outcome, Succeeded):
-            status = wallet.advance(WalletStatus.UNBINDING, WalletMove.CONFIRM_UNBOUND)
+            status = wallet.advance(WalletStatus.UNLINKING, WalletMove.CONFIRM_UNLINKED)
             close(connection, row, status, "the gateway deleted the token", now)
         else:
-            log.warning("wallet.unbind_failed", wallet=str(row.id), tries=row.tries)
+            log.warning("wallet.unlink_failed", wallet=str(row.id), attempts=row.attempts)
             wallets.change(connection, row.id, leased_until=None)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
-from billing.domain.refund import RETURNED, TRIES_MAX, UNSETTLED
+from billing.domain.refund import ATTEMPTS_MAX, RETURNED, UNSETTLED
 from billing.store.columns import listed
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -76,7 +76,7 @@ _HELD = f"""
     FROM wallets WHERE held_at IS NOT NULL
 """  # noqa: S608 - constants of ours
 
-_OTHER_AMOUNT = "coalesce(message, '') = 'other_amount' AND asks > 0"
+_OTHER_AMOUNT = "coalesce(message, '') = 'other_amount' AND status_queries > 0"
 _CHARGES = f"""
     SELECT 'charge', CAST(id AS text), customer_id, NULL, coalesce(parked_at, created_at), amount,
            CASE WHEN {_OTHER_AMOUNT} THEN 'other amount'
@@ -123,11 +123,11 @@ _WALLETS = """
            false
     FROM wallets WHERE next_attempt_at IS NOT NULL AND status = 'pending' AND created_at < :day
         AND held_at IS NULL
-    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, unbind_wanted_at, NULL,
-           CASE WHEN tries >= :tries_max OR unbind_wanted_at < :day THEN 'unlink stuck'
+    UNION ALL SELECT 'wallet', CAST(id AS text), customer_id, NULL, unlink_requested_at, NULL,
+           CASE WHEN attempts >= :attempts_max OR unlink_requested_at < :day THEN 'unlink stuck'
                 ELSE 'unlinking' END,
-           'tried ' || tries || ' times', tries >= :tries_max OR unbind_wanted_at < :day
-    FROM wallets WHERE next_attempt_at IS NOT NULL AND unbind_wanted_at IS NOT NULL
+           'tried ' || attempts || ' times', attempts >= :attempts_max OR unlink_requested_at < :day
+    FROM wallets WHERE next_attempt_at IS NOT NULL AND unlink_requested_at IS NOT NULL
         AND held_at IS NULL
 """
 
@@ -255,4 +255,4 @@ def counts(connection: Connection, ages: Ages) -> list[Count]:
 
 
 def _parameters(ages: Ages) -> dict[str, object]:
-    return {**ages._asdict(), "tries_max": TRIES_MAX}
+    return {**ages._asdict(), "attempts_max": ATTEMPTS_MAX}

@@ -110,9 +110,9 @@ _HISTORY = columns(
     technical_declines="count(*) FILTER (WHERE status = 'declined' AND trigger = 'scheduled'"
     " AND fault = 'technical')",
     attempts="count(*) FILTER (WHERE status = 'declined' AND fault <> 'wallet')",
-    last_fault="(array_agg(fault ORDER BY ordinal DESC) FILTER (WHERE status = 'declined'"
+    last_fault="(array_agg(fault ORDER BY attempt DESC) FILTER (WHERE status = 'declined'"
     " AND trigger = 'scheduled' AND fault <> 'wallet'))[1]",
-    unsent="coalesce(sum(turned_away), 0)::int",
+    unsent="coalesce(sum(unsent_attempts), 0)::int",
 )
 
 

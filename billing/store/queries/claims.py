@@ -31,7 +31,7 @@ class LastCharge(NamedTuple):
     """The newest charge of an invoice."""
 
     id: UUID
-    ordinal: int
+    attempt: int
     gateway_number: str
     status: ChargeStatus
     unused: bool  # the gateway never received it: the same charge may be sent again
@@ -68,7 +68,7 @@ class Candidate(NamedTuple):
     wallet_id: UUID | None
     token_sealed: bytes | None
     expires_at: datetime | None
-    last_ordinal: int | None
+    last_attempt: int | None
     last_charge_id: UUID | None
     last_number: str | None
     last_status: ChargeStatus | None
@@ -90,11 +90,11 @@ class Candidate(NamedTuple):
         if self.last_charge_id is None:
             return None
         # Columns of one row, none of which may be null.
-        assert self.last_ordinal is not None  # noqa: S101
+        assert self.last_attempt is not None  # noqa: S101
         assert self.last_number is not None  # noqa: S101
         assert self.last_status is not None  # noqa: S101
         return LastCharge(
-            self.last_charge_id, self.last_ordinal, self.last_number, self.last_status, self.unused
+            self.last_charge_id, self.last_attempt, self.last_number, self.last_status, self.unused
         )
 
     @property
@@ -113,7 +113,7 @@ class NewCharge(NamedTuple):
     subscription_id: UUID
     customer_id: str
     wallet_id: UUID
-    ordinal: int
+    attempt: int
     gateway_number: str
     trigger: Trigger
     first_payment: bool
@@ -146,7 +146,7 @@ _CANDIDATES = columns(
     wallet_id="w.id",
     token_sealed="w.token_sealed",
     expires_at="w.expires_at",
-    last_ordinal="last.ordinal",
+    last_attempt="last.attempt",
     last_charge_id="last.id",
     last_number="last.gateway_number",
     last_status="last.status",
@@ -191,9 +191,9 @@ def candidates(
         JOIN plans p ON p.code = s.plan_code
         JOIN customers c ON c.id = i.customer_id
         LEFT JOIN wallets w ON w.customer_id = i.customer_id AND w.status = 'active'
-        LEFT JOIN LATERAL (SELECT ch.id, ch.ordinal, ch.gateway_number, ch.status,
+        LEFT JOIN LATERAL (SELECT ch.id, ch.attempt, ch.gateway_number, ch.status,
                 ch.never_received FROM charges ch
-            WHERE ch.invoice_id = i.id ORDER BY ch.ordinal DESC LIMIT 1) AS last ON true
+            WHERE ch.invoice_id = i.id ORDER BY ch.attempt DESC LIMIT 1) AS last ON true
         WHERE i.status = 'open' AND i.next_attempt_at <= :now AND i.held_at IS NULL
           AND (:any OR i.subscription_id = ANY(CAST(:locked AS uuid[])))
           AND NOT EXISTS (SELECT 1 FROM charges u WHERE u.subscription_id = i.subscription_id
@@ -238,16 +238,16 @@ _CLAIM = text(f"""
         INSERT INTO charges ({columns(NewCharge)})
         SELECT {columns(NewCharge)}
         FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, invoice_id uuid,
-            subscription_id uuid, customer_id text, wallet_id uuid, ordinal smallint,
+            subscription_id uuid, customer_id text, wallet_id uuid, attempt smallint,
             gateway_number text, trigger text, first_payment boolean, amount bigint, status text,
             body_sealed bytea, created_at timestamptz, sent_at timestamptz,
             next_check_at timestamptz)
         ON CONFLICT DO NOTHING
-        RETURNING id, invoice_id, subscription_id, customer_id, ordinal, amount, first_payment,
+        RETURNING id, invoice_id, subscription_id, customer_id, attempt, amount, first_payment,
             trigger
     ), mine AS (
         SELECT * FROM new UNION ALL
-        SELECT id, invoice_id, subscription_id, customer_id, ordinal, amount, first_payment, trigger
+        SELECT id, invoice_id, subscription_id, customer_id, attempt, amount, first_payment, trigger
         FROM charges WHERE id = ANY(CAST(:again AS uuid[]))
     ), off_schedule AS (
         UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL, blocked_on = NULL,
@@ -257,11 +257,11 @@ _CLAIM = text(f"""
                 THEN i.step_deadline_at END,
             planned_at = CASE WHEN i.next_trigger <> 'scheduled' THEN i.planned_at END
         FROM mine WHERE i.id = ANY(CAST(:invoices AS uuid[])) AND i.id = mine.invoice_id
-    ), told AS (
+    ), recorded AS (
         INSERT INTO events (at, kind, actor, customer_id, subscription_id, invoice_id, charge_id,
             data)
         SELECT :now, 'charge.claimed', :actor, customer_id, subscription_id, invoice_id, id,
-            jsonb_build_object('ordinal', ordinal, 'amount', amount,
+            jsonb_build_object('attempt', attempt, 'amount', amount,
                 'first_payment', first_payment, 'trigger', trigger)
         FROM mine
     ), counted AS (
@@ -286,7 +286,7 @@ def claim(
 ) -> tuple[set[UUID], int]:
     """Insert charges as `in_flight`; return their ids, and the hour's total in rupiah.
 
-    A row of `fresh` that violates `charges_one_unresolved`, or whose ordinal exists, is left out:
+    A row of `fresh` that violates `charges_one_unresolved`, or whose attempt exists, is left out:
     another transaction made that charge. Rows of `again` exist, and the gateway never received
     them. The invoice of each charge has no date until the charge is settled. The total of an hour
     is kept in several rows, one of which belongs to this process, so that no process waits for
@@ -308,11 +308,11 @@ def claim(
 def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UUID]:
     """Move charges that the gateway never received to `in_flight` again, and return their ids.
 
-    The charges keep their ordinal, number and Request-Id.
+    The charges keep their attempt, number and Request-Id.
     """
     again = set()
     for charge in charges:
-        kept = {"id", "invoice_id", "subscription_id", "customer_id", "ordinal", "created_at"}
+        kept = {"id", "invoice_id", "subscription_id", "customer_id", "attempt", "created_at"}
         values = {name: value for name, value in charge._asdict().items() if name not in kept}
         statement = (
             update(CHARGES)
@@ -322,7 +322,7 @@ def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UU
                 sends=CHARGES.c.sends + case((CHARGES.c.status == "unsent", 0), else_=1),
                 **dict.fromkeys(("fault", "code", "message", "waiting", "settled_at"), None),
                 **dict.fromkeys(("failed_seen_at", "parked_at", "leased_until"), None),
-                asks=0,
+                status_queries=0,
                 never_received=False,
             )
             .returning(CHARGES.c.id)

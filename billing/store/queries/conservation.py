@@ -39,7 +39,7 @@ class NewRefund(NamedTuple):
     charge_id: UUID
     invoice_id: UUID
     customer_id: str
-    ordinal: int
+    sequence: int
     amount: int
     source: Part
     credit_id: int | None
@@ -70,9 +70,9 @@ def write_split(connection: Connection, charge_id: UUID, split: Split) -> None:
     connection.execute(statement, {"id": charge_id, **parameters})
 
 
-def next_ordinal(connection: Connection, charge_id: UUID) -> int:
-    """Read the ordinal of a charge's next refund, from 1."""
-    statement = text("SELECT coalesce(max(ordinal), 0) + 1 FROM refunds WHERE charge_id = :id")
+def next_sequence(connection: Connection, charge_id: UUID) -> int:
+    """Read the sequence of a charge's next refund, from 1."""
+    statement = text("SELECT coalesce(max(sequence), 0) + 1 FROM refunds WHERE charge_id = :id")
     return int(connection.execute(statement, {"id": charge_id}).scalar_one())
 
 

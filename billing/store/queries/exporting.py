@@ -19,7 +19,7 @@ COLUMNS = {
     f" {_OF_CHARGES.format('kept')} AS kept, {_OF_CHARGES.format('refunded')} AS refunded, status,"
     " created_at, paid_at, closed_at",
     "charges": "id, invoice_id AS invoice, subscription_id AS subscription,"
-    " customer_id AS customer, ordinal, gateway_number, first_payment, amount, refunded, credited,"
+    " customer_id AS customer, attempt, gateway_number, first_payment, amount, refunded, credited,"
     " kept, surplus, status, fault, code, created_at, settled_at",
     "refunds": "id, charge_id AS charge, invoice_id AS invoice, customer_id AS customer, amount,"
     " status, reason, created_at, settled_at",

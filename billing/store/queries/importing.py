@@ -105,7 +105,7 @@ class Linked(NamedTuple):
     status: WalletStatus
     masked_phone: str
     created_at: datetime
-    bound_at: datetime
+    linked_at: datetime
     expires_at: datetime
     next_notice_at: datetime | None
 

@@ -220,7 +220,7 @@ def charges(
     """Read charges, newest first."""
     ending = """WHERE (CAST(:invoice AS uuid) IS NULL OR c.invoice_id = :invoice)
         AND (CAST(:status AS text) IS NULL OR c.status = :status)
-        ORDER BY c.created_at DESC, c.ordinal DESC, c.id LIMIT :limit"""
+        ORDER BY c.created_at DESC, c.attempt DESC, c.id LIMIT :limit"""
     parameters = {"invoice": invoice_id, "status": status, "limit": limit}
     return _page(connection, Charge, f"{_CHARGES} {ending}", **parameters)
 
@@ -240,13 +240,13 @@ def _uuid(name: str) -> UUID | None:
 
 def charges_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[Charge]:
     """Read the charges of a page of invoices, in the order in which they were made."""
-    ending = "WHERE c.invoice_id = ANY(:ids) ORDER BY c.invoice_id, c.ordinal"
+    ending = "WHERE c.invoice_id = ANY(:ids) ORDER BY c.invoice_id, c.attempt"
     return _page(connection, Charge, f"{_CHARGES} {ending}", ids=list(invoice_ids))
 
 
 def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[Refund]:
     """Read the refunds of a page of invoices, oldest first."""
-    ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.charge_id, r.ordinal"
+    ending = "WHERE r.invoice_id = ANY(:ids) ORDER BY r.created_at, r.charge_id, r.sequence"
     return _page(connection, Refund, f"{_REFUNDS} {ending}", ids=list(invoice_ids))
 
 
@@ -256,7 +256,7 @@ def refunds(
     """Read refunds, newest first."""
     ending = """WHERE (CAST(:status AS text) IS NULL OR r.status = :status)
         AND (CAST(:customer AS text) IS NULL OR r.customer_id = :customer)
-        ORDER BY r.created_at DESC, r.ordinal DESC, r.id LIMIT :limit"""
+        ORDER BY r.created_at DESC, r.sequence DESC, r.id LIMIT :limit"""
     parameters = {"status": status, "customer": customer_id, "limit": limit}
     return _page(connection, Refund, f"{_REFUNDS} {ending}", **parameters)
 
@@ -307,8 +307,8 @@ def life_of(
 
 def wallets_of(connection: Connection, customer_id: str, limit: int) -> list[Wallet]:
     """Read a customer's wallets that were linked, newest first."""
-    ending = """WHERE customer_id = :customer AND bound_at IS NOT NULL
-        ORDER BY bound_at DESC LIMIT :limit"""
+    ending = """WHERE customer_id = :customer AND linked_at IS NOT NULL
+        ORDER BY linked_at DESC LIMIT :limit"""
     return _page(connection, Wallet, f"{_WALLETS} {ending}", customer=customer_id, limit=limit)
 
 

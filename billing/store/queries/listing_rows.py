@@ -61,13 +61,13 @@ class Wallet(NamedTuple):
     status: WalletStatus
     masked_phone: str
     registration_url: str | None
-    bound_at: datetime | None
+    linked_at: datetime | None
     expires_at: datetime | None
     created_at: datetime
     closed_at: datetime | None
-    unbind_wanted_at: datetime | None
+    unlink_requested_at: datetime | None
     next_attempt_at: datetime | None
-    tries: int
+    attempts: int
     reason: str | None
     held_at: datetime | None
     held_why: str | None
@@ -101,7 +101,7 @@ class Subscription(NamedTuple):
     resume_at: datetime | None
     cancel_at: datetime | None
     cancel_refund: RefundPolicy | None
-    cancel_unbind: bool
+    cancel_unlink: bool
     reason: str | None
     timezone: Hidden[str]
     anchor: datetime | None
@@ -159,7 +159,7 @@ class Charge(NamedTuple):
     invoice: UUID
     subscription: UUID
     customer: str
-    ordinal: int
+    attempt: int
     gateway_number: str
     request_id: str
     first_payment: bool
@@ -176,7 +176,7 @@ class Charge(NamedTuple):
     message: str | None
     waiting: Waiting | None
     sends: int
-    asks: int
+    status_queries: int
     created_at: datetime
     settled_at: datetime | None
     next_check_at: datetime | None
@@ -206,7 +206,7 @@ class Refund(NamedTuple):
     reason: str
     code: str | None
     message: str | None
-    tries: int
+    attempts: int
     created_at: datetime
     settled_at: datetime | None
     next_attempt_at: datetime | None

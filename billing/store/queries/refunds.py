@@ -34,8 +34,8 @@ class LockedRefund(NamedTuple):
     status: RefundStatus
     code: str | None
     message: str | None
-    tries: int
-    turned_away: int
+    attempts: int
+    unsent_attempts: int
     unsent_by_answer: bool
     waits: int
     created_at: datetime
@@ -61,8 +61,8 @@ class Changes(TypedDict, total=False):
     status: RefundStatus
     code: str | None
     message: str | None
-    tries: int
-    turned_away: int
+    attempts: int
+    unsent_attempts: int
     unsent_by_answer: bool
     waits: int
     sent_at: datetime | None
@@ -81,7 +81,7 @@ _LOCKED = (
 )
 _OF_INVOICE = text(
     f"SELECT {columns(Progress)} FROM refunds WHERE invoice_id = ANY(:ids)"  # noqa: S608 - a constant of ours
-    " ORDER BY created_at, charge_id, ordinal"
+    " ORDER BY created_at, charge_id, sequence"
 )
 
 
@@ -147,7 +147,7 @@ def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]
     The caller holds their subscription's lock.
     """
     statement = text(
-        f"{_LOCKED} WHERE r.charge_id = :id AND r.status = 'unreturned' ORDER BY r.ordinal"
+        f"{_LOCKED} WHERE r.charge_id = :id AND r.status = 'unreturned' ORDER BY r.sequence"
     )
     return every(LockedRefund, connection.execute(statement, {"id": charge_id}))
 

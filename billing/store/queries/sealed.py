@@ -15,10 +15,10 @@ _TOKENS = text("""
     newest AS (SELECT id, token_sealed, phone_sealed FROM wallets WHERE status = 'active'
                ORDER BY expires_at DESC LIMIT :part),
     behind AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
-               WHERE w.id >= (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
+               WHERE w.id >= (SELECT id FROM place) AND w.status IN ('active', 'unlinking')
                ORDER BY w.id LIMIT :part),
     before AS (SELECT w.id, w.token_sealed, w.phone_sealed FROM wallets w
-               WHERE w.id < (SELECT id FROM place) AND w.status IN ('active', 'unbinding')
+               WHERE w.id < (SELECT id FROM place) AND w.status IN ('active', 'unlinking')
                ORDER BY w.id DESC LIMIT :part)
     SELECT token_sealed, phone_sealed FROM (
         SELECT * FROM oldest UNION SELECT * FROM newest

@@ -50,7 +50,7 @@ class Circumstances(NamedTuple):
     wallet_id: UUID
     trigger: Trigger
     sends: int
-    asks: int
+    status_queries: int
     failed_seen_at: datetime | None
     waiting: Waiting | None
     fault: Fault | None
@@ -188,7 +188,8 @@ _SETTLED = text(f"""
             code = CASE WHEN NOT n.succeeded THEN coalesce(n.code, c.code) END,
             message = CASE WHEN NOT n.succeeded THEN coalesce(n.message, c.message) END,
             waiting = CASE WHEN NOT n.succeeded THEN coalesce(n.waiting, c.waiting) END,
-            asks = c.asks + n.asked, turned_away = c.turned_away + n.unsent,
+            status_queries = c.status_queries + n.asked,
+            unsent_attempts = c.unsent_attempts + n.unsent,
             unsent_by_answer = c.unsent_by_answer OR n.by_answer,
             sends = c.sends + n.resent,
             kept = CASE WHEN n.succeeded THEN c.amount ELSE 0 END,
@@ -200,7 +201,7 @@ _SETTLED = text(f"""
             by_answer boolean, final boolean, succeeded boolean)
         WHERE c.id = ANY(CAST(:keys AS uuid[])) AND c.id = n.key
         RETURNING c.id, c.customer_id, c.subscription_id, c.invoice_id, c.amount
-    ), told AS (
+    ), recorded AS (
         INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,
             charge_id, data)
         SELECT :now, fact.kind, :actor, :reason, o.customer_id, o.subscription_id, o.invoice_id,
@@ -277,7 +278,7 @@ def mark_resolved(
 ) -> None:
     """Mark charges that an operator resolved, and set their next status query."""
     statement = text(
-        "UPDATE charges SET resolved_at = :at, next_check_at = :ask_at, asks = 0"
+        "UPDATE charges SET resolved_at = :at, next_check_at = :ask_at, status_queries = 0"
         " WHERE id = ANY(CAST(:ids AS uuid[]))"
     )
     parameters = {"ids": as_array(charge_ids), "at": at, "ask_at": ask_at}
@@ -292,8 +293,8 @@ def note_recheck(
 ) -> None:
     """Record that a resolved charge was queried again, and whether the gateway denies it."""
     statement = text(
-        "UPDATE charges SET next_check_at = :ask_at, leased_until = NULL, asks = asks + 1,"
-        " contradicted_at = :contradicted_at WHERE id = :id"
+        "UPDATE charges SET next_check_at = :ask_at, leased_until = NULL,"
+        " status_queries = status_queries + 1, contradicted_at = :contradicted_at WHERE id = :id"
     )
     parameters = {"id": charge_id, "ask_at": ask_at, "contradicted_at": contradicted_at}
     connection.execute(statement, parameters)

@@ -33,7 +33,7 @@ class Subscription(NamedTuple):
     cancel_at: datetime | None
     cancel_period: int | None
     cancel_refund: RefundPolicy | None
-    cancel_unbind: bool
+    cancel_unlink: bool
     pause_at: datetime | None
     pause_period: int | None
     resume_at: datetime | None

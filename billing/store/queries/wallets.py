@@ -27,9 +27,9 @@ class Wallet(NamedTuple):
     masked_phone: str
     token_sealed: bytes | None
     registration_url: str | None
-    tries: int
+    attempts: int
     next_attempt_at: datetime | None
-    unbind_wanted_at: datetime | None
+    unlink_requested_at: datetime | None
     created_at: datetime
     expires_at: datetime | None
     held_at: datetime | None
@@ -59,11 +59,11 @@ class Changes(TypedDict, total=False):
     token_sealed: bytes | None
     token_hash: bytes | None
     registration_url: str | None
-    tries: int
+    attempts: int
     next_attempt_at: datetime | None
-    unbind_wanted_at: datetime | None
+    unlink_requested_at: datetime | None
     reason: str | None
-    bound_at: datetime | None
+    linked_at: datetime | None
     expires_at: datetime | None
     next_notice_at: datetime | None
     closed_at: datetime | None
@@ -122,7 +122,7 @@ def change(connection: Connection, wallet_id: UUID, **values: Unpack[Changes]) -
 
 
 def live_of(connection: Connection, customer_id: str) -> Wallet | None:
-    """Read the customer's pending, active or unbinding wallet."""
+    """Read the customer's pending, active or unlinking wallet."""
     statement = text(f"{_WALLET} WHERE customer_id = :customer AND {_LIVE}")
     return at_most_one(Wallet, connection.execute(statement, {"customer": customer_id}))
 
@@ -165,7 +165,7 @@ def expire(connection: Connection, ids: Sequence[UUID], at: datetime, reason: st
     """Expire active wallets among `ids`, and return those that were."""
     statement = text(
         "UPDATE wallets SET status = 'expired', closed_at = :at, reason = :reason,"  # noqa: S608 - a constant of ours
-        " next_attempt_at = CASE WHEN unbind_wanted_at IS NOT NULL THEN next_attempt_at END,"
+        " next_attempt_at = CASE WHEN unlink_requested_at IS NOT NULL THEN next_attempt_at END,"
         " held_at = NULL, held_why = NULL"
         " WHERE id = ANY(:ids) AND status = 'active'"
         f" RETURNING {columns(Expired)}"
@@ -200,14 +200,14 @@ def lease_due(
     return list(connection.execute(statement, parameters).scalars())
 
 
-def want_unbind(connection: Connection, customer_id: str, now: datetime) -> bool:
+def request_unlink(connection: Connection, customer_id: str, now: datetime) -> bool:
     """Request that the customer's wallet is unlinked once nothing needs it; False without one.
 
     That is the active wallet, or the last one that expired; it replaced earlier ones.
     """
     statement = text(
-        "UPDATE wallets SET unbind_wanted_at = :now, next_attempt_at = :now, tries = 0,"
-        " leased_until = NULL WHERE unbind_wanted_at IS NULL AND id ="
+        "UPDATE wallets SET unlink_requested_at = :now, next_attempt_at = :now, attempts = 0,"
+        " leased_until = NULL WHERE unlink_requested_at IS NULL AND id ="
         " (SELECT id FROM wallets WHERE customer_id = :customer AND token_sealed IS NOT NULL"
         " AND status IN ('active', 'expired')"
         " ORDER BY status = 'active' DESC, created_at DESC LIMIT 1) RETURNING id"
@@ -216,11 +216,11 @@ def want_unbind(connection: Connection, customer_id: str, now: datetime) -> bool
     return connection.execute(statement, parameters).first() is not None
 
 
-def unbind_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
+def unlink_now(connection: Connection, wallet_id: UUID, now: datetime) -> bool:
     """Make a requested unlink due now; False when none was requested."""
     statement = text(
-        "UPDATE wallets SET next_attempt_at = :now, tries = 0, leased_until = NULL,"
-        " held_at = NULL, held_why = NULL WHERE id = :id AND unbind_wanted_at IS NOT NULL"
+        "UPDATE wallets SET next_attempt_at = :now, attempts = 0, leased_until = NULL,"
+        " held_at = NULL, held_why = NULL WHERE id = :id AND unlink_requested_at IS NOT NULL"
         " AND token_sealed IS NOT NULL AND next_attempt_at > :now"
     )
     return connection.execute(statement, {"id": wallet_id, "now": now}).rowcount == 1
@@ -258,8 +258,9 @@ def keep(connection: Connection, customer_id: str) -> None:
     """Withdraw a requested unlink of the customer's active wallet: it is needed again."""
     connection.execute(
         text(
-            "UPDATE wallets SET unbind_wanted_at = NULL, next_attempt_at = NULL"
-            " WHERE customer_id = :customer AND status = 'active' AND unbind_wanted_at IS NOT NULL"
+            "UPDATE wallets SET unlink_requested_at = NULL, next_attempt_at = NULL"
+            " WHERE customer_id = :customer AND status = 'active'"
+            " AND unlink_requested_at IS NOT NULL"
         ),
         {"customer": customer_id},
     )
@@ -270,7 +271,7 @@ def nothing_to_do(connection: Connection, wallet_id: UUID) -> None:
     connection.execute(
         text(
             "UPDATE wallets SET next_attempt_at = NULL, leased_until = NULL WHERE id = :id"
-            " AND status <> 'pending' AND unbind_wanted_at IS NULL"
+            " AND status <> 'pending' AND unlink_requested_at IS NULL"
         ),
         {"id": wallet_id},
     )

@@ -120,7 +120,7 @@ class Subscription(SQLModel, table=True):
     cancel_at: datetime | None = instant()
     cancel_period: int | None = field(Integer, null=True)
     cancel_refund: str | None = field(Text, null=True)
-    cancel_unbind: bool = flag()
+    cancel_unlink: bool = flag()
     pause_at: datetime | None = instant()
     pause_period: int | None = field(Integer, null=True)
     resume_at: datetime | None = instant()
@@ -224,7 +224,7 @@ class Charge(SQLModel, table=True):
 
     __tablename__ = "charges"
     __table_args__ = (
-        UniqueConstraint("invoice_id", "ordinal", name="charges_one_an_ordinal"),
+        UniqueConstraint("invoice_id", "attempt", name="charges_one_per_attempt"),
         UniqueConstraint("gateway_number", name="charges_gateway_number_unique"),
         amount("amount"),
         # Conservation of money: every charged rupiah is kept, refunded (or on its way) or credited.
@@ -271,7 +271,7 @@ class Charge(SQLModel, table=True):
     subscription_id: UUID = field(Uuid)
     customer_id: str = field(Text)
     wallet_id: UUID = field(Uuid, to="wallets.id")
-    ordinal: int = field(SmallInteger)
+    attempt: int = field(SmallInteger)
     gateway_number: str = field(Text)
     trigger: str = field(Text)
     first_payment: bool = flag()
@@ -290,8 +290,8 @@ class Charge(SQLModel, table=True):
     sent_at: datetime = instant(null=False)
     settled_at: datetime | None = instant()
     sends: int = field(Integer, server_default=text("1"))
-    turned_away: int = count()
-    asks: int = count()
+    unsent_attempts: int = count()
+    status_queries: int = count()
     next_check_at: datetime | None = instant()
     failed_seen_at: datetime | None = instant()
     parked_at: datetime | None = instant()
@@ -313,7 +313,7 @@ class Refund(SQLModel, table=True):
 
     __tablename__ = "refunds"
     __table_args__ = (
-        UniqueConstraint("charge_id", "ordinal", name="refunds_one_an_ordinal"),
+        UniqueConstraint("charge_id", "sequence", name="refunds_one_per_sequence"),
         amount("amount"),
         one_of("status", RefundStatus),
         one_of("purpose", RefundPurpose),
@@ -341,7 +341,7 @@ class Refund(SQLModel, table=True):
     charge_id: UUID = field(Uuid, to="charges.id")
     invoice_id: UUID = field(Uuid, to="invoices.id")
     customer_id: str = field(Text, to="customers.id")
-    ordinal: int = field(SmallInteger)
+    sequence: int = field(SmallInteger)
     amount: int = field(BigInteger)
     source: str = field(Text, server_default=text("'kept'"))
     credit_id: int | None = field(BigInteger, to="credits.id", null=True)
@@ -351,8 +351,8 @@ class Refund(SQLModel, table=True):
     status: str = field(Text)
     code: str | None = field(Text, null=True)
     message: str | None = field(Text, null=True)
-    tries: int = count()
-    turned_away: int = count()
+    attempts: int = count()
+    unsent_attempts: int = count()
     unsent_by_answer: bool = flag()
     waits: int = count()
     created_at: datetime = instant(null=False)

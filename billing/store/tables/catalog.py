@@ -90,7 +90,7 @@ class Wallet(SQLModel, table=True):
     __table_args__ = (
         one_of("status", WalletStatus),
         CheckConstraint(
-            "status NOT IN ('active', 'unbinding') OR token_sealed IS NOT NULL", name="token"
+            "status NOT IN ('active', 'unlinking') OR token_sealed IS NOT NULL", name="token"
         ),
         Index(
             "wallets_one_live_a_customer",
@@ -121,12 +121,12 @@ class Wallet(SQLModel, table=True):
     token_sealed: bytes | None = field(LargeBinary, null=True)
     token_hash: bytes | None = field(LargeBinary, null=True)
     registration_url: str | None = field(Text, null=True)
-    tries: int = count()
+    attempts: int = count()
     next_attempt_at: datetime | None = instant()
-    unbind_wanted_at: datetime | None = instant()
+    unlink_requested_at: datetime | None = instant()
     reason: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
-    bound_at: datetime | None = instant()
+    linked_at: datetime | None = instant()
     expires_at: datetime | None = instant()
     next_notice_at: datetime | None = instant()
     closed_at: datetime | None = instant()

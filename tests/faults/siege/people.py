@@ -64,7 +64,7 @@ class People:
             request = UUID(int=self.random.getrandbits(128), version=4)
             assert context.gateway.unbind(Payer(who, who), token, str(request)) == Succeeded()
             self.linked_again += 1
-            linking.bind(context, who, str(PHONES + self.linked_again), BY)
+            linking.link(context, who, str(PHONES + self.linked_again), BY)
             linking.refresh(context, who)
 
     def complain(self, month: int) -> None:

@@ -41,7 +41,7 @@ RICH = 3_000_000
 ENDS = (canceling.NOW, canceling.NOW, canceling.PERIOD_END, timedelta(days=3))
 LINKED_MIN = 3
 ACTS: Mapping[str, int] = {
-    "retry": 14, "refund": 12, "void": 5, "cancel": 6, "resolve": 6, "switch": 5, "unbind": 3,
+    "retry": 14, "refund": 12, "void": 5, "cancel": 6, "resolve": 6, "switch": 5, "unlink": 3,
     "link": 12, "confirm": 20, "money": 6, "subscribe": 8, "refresh": 3, "pause": 6,
     "change": 6, "credit": 3,
 }  # fmt: skip
@@ -91,7 +91,7 @@ class People:
             "cancel": self._cancel,
             "resolve": self.resolve,
             "switch": self._switch,
-            "unbind": self._unbind,
+            "unlink": self._unbind,
             "link": self.link_anew,
             "confirm": self.confirm,
             "money": self._money,
@@ -174,7 +174,7 @@ class People:
         """Let a customer without a live wallet begin a new link."""
         row = self._some("""
             SELECT id FROM customers c WHERE NOT EXISTS (SELECT 1 FROM wallets w
-                WHERE w.customer_id = c.id AND w.status IN ('pending', 'active', 'unbinding'))
+                WHERE w.customer_id = c.id AND w.status IN ('pending', 'active', 'unlinking'))
             ORDER BY id""")
         if row is not None:
             self._link(row["id"])
@@ -184,11 +184,11 @@ class People:
     def _link(self, who: str) -> None:
         phone = f"6281200000{who[1:]:0>4}"
         request = self._request("bind", customer=who)
-        self._do(f"{who} links", lambda c: linking.bind(c, who, phone, BY, request=request))
+        self._do(f"{who} links", lambda c: linking.link(c, who, phone, BY, request=request))
 
     def _unbind(self) -> None:
-        who, request = self._rng.choice(self._customers), self._request("unbind")
-        self._do(f"{who} unbind", lambda c: unlinking.unbind(c, who, BY, request))
+        who, request = self._rng.choice(self._customers), self._request("unlink")
+        self._do(f"{who} unlink", lambda c: unlinking.unlink(c, who, BY, request))
 
     # --- operators ---------------------------------------------------------------------------
 
@@ -245,12 +245,12 @@ class People:
         ending_one, rng = row["id"], self._rng
         at: str | timedelta = rng.choice(ENDS)
         when = at if isinstance(at, str) else self._world.clock.now() + at
-        policy, unbind = rng.choice(list(RefundPolicy)), rng.random() < 0.4
+        policy, unlink = rng.choice(list(RefundPolicy)), rng.random() < 0.4
         request = self._request("cancel")
 
         def deed(context: Context) -> None:
             said = canceling.cancel(
-                context, ending_one, BY, at=when, refund=policy, unbind=unbind, request=request
+                context, ending_one, BY, at=when, refund=policy, unlink=unlink, request=request
             )
             if said["status"] == "canceled":
                 self._world.canceled.setdefault(ending_one, self._world.ledger.next())
@@ -352,7 +352,7 @@ class People:
     def _decide(self, invoice: UUID) -> None:
         """The gateway declines it again: a restore forgot that it had gone back, or it is kept."""
         unreturned = """SELECT id FROM refunds WHERE status = 'unreturned'
-            AND invoice_id = %(invoice)s ORDER BY ordinal"""
+            AND invoice_id = %(invoice)s ORDER BY attempt"""
         why = Actor("storm", "declined twice")
         restored = self._world.restored_seq > 0
         verdict = RefundVerdict.RETURNED_ELSEWHERE if restored else RefundVerdict.KEPT

@@ -103,7 +103,7 @@ class StormGateway:
         new = payment.request_id not in self.first_sent
         self.first_sent.setdefault(payment.request_id, self.ledger.next())
         token = json.loads(payment.body)["token"]
-        if new and token in self.ledger.unbound:
+        if new and token in self.ledger.unlinked:
             self.dead_tokens_used.append(payment.number)
 
     def _pay(self, payment: SealedPayment) -> Outcome:
@@ -302,10 +302,10 @@ class StormGateway:
             case "lost before":
                 outcome = Unknown("connection reset")
             case way:
-                self.ledger.unbind(token)
+                self.ledger.unlink(token)
                 lost = way in {"lost after", "nonsense"}
                 outcome = Unknown("timeout") if lost else Succeeded()
-        self._note(f"unbind {token}: {_said(outcome)}")
+        self._note(f"unlink {token}: {_said(outcome)}")
         self.point("after call")
         return outcome
 

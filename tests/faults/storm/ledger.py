@@ -93,7 +93,7 @@ class Ledger:
         self.payments: dict[str, Payment] = {}
         self.by_request: dict[str, Payment] = {}
         self.refunds: dict[str, Refund] = {}
-        self.unbound: set[str] = set()
+        self.unlinked: set[str] = set()
         self.put_in = 0
 
     def next(self) -> int:
@@ -125,9 +125,9 @@ class Ledger:
         account.tokens = [f"token-{customer}-{account.links}"]
         return True
 
-    def unbind(self, token: str) -> None:
+    def unlink(self, token: str) -> None:
         """Delete a token for good."""
-        self.unbound.add(token)
+        self.unlinked.add(token)
         for account in self.accounts.values():
             if token in account.tokens:
                 account.tokens.remove(token)

@@ -258,9 +258,9 @@ def _events(world: World, records: Records) -> Iterator[str]:
         told = records.told[charge["id"]]
         ends = {kind: told[kind] for kind in FINAL if told[kind]}
         right = {charge["status"]: 1} if charge["status"] in FINAL else {}
-        if charge["turned_away"]:
+        if charge["unsent_attempts"]:
             # It is sent again unchanged, so that a rejection may come before another end.
-            right["unsent"] = charge["turned_away"]
+            right["unsent"] = charge["unsent_attempts"]
         if charge["sends"] > 1:
             # So may the belief that the gateway never had it, which is a decline of its own.
             ends.pop("declined", None)
