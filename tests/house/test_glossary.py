@@ -34,6 +34,8 @@ SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
 """With what the names of tasks begin."""
 OTHER_SENSE = {
+    "bind": "the gateway's call",
+    "unbind": "the gateway's call",
     "book": "the sandbox's book of accounts",
     "frozen": "a field of the sandbox's clock",
     "gap": "the hour that a clock change skips",
@@ -74,6 +76,8 @@ def columns() -> Iterator[str]:
 def dotted(folders: tuple[str, ...], nouns: set[str]) -> Iterator[str]:
     """Every text in the form `noun.word_word` whose noun is one of these."""
     for module in modules(*folders):
+        if "/migrations/" in module.name:
+            continue  # names of before
         for node in ast.walk(module.tree):
             if (
                 isinstance(node, ast.Constant)

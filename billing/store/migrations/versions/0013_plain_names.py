@@ -1,4 +1,4 @@
-"""plain names: link (not bind), attempt (not try or ordinal), unsent (not turned away), status query"""
+"""plain names, the same in tables and documents, for links, attempts and status queries"""
 
 from collections.abc import Sequence
 
