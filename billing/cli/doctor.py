@@ -123,7 +123,7 @@ def _state(settings: "Settings", database: "Database") -> Iterator[Check]:
     yield _owner(settings, row.gateway_host, row.gateway_client_id)
     if settings.test_clock:
         stands = output.written("at", row.clock_at)
-        yield Check("test clock stands at", ok=True, detail=stands)
+        yield Check("test clock", ok=True, detail=stands)
     stopped = row.stopped_at
     why = f" ({row.stopped_reason})" if row.stopped_reason else ""
     who = f" by {state.stopped_by}" if state.stopped_by else ""
@@ -165,7 +165,7 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     beats = [each for each in found if each.tick != AUDIT]  # the audit runs once an hour
     start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
     if not beats:
-        yield Check("workers", ok=False, detail=f"no tick has ever run; {start}")
+        yield Check("workers", ok=False, detail=f"no tick has run yet; {start}")
         return
     now = real_now()
     stale = min(beats, key=lambda each: each.at)

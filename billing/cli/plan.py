@@ -20,17 +20,17 @@ Ladders = Annotated[
 ]
 Declines = Annotated[
     str | None,
-    typer.Option("--max-declines", metavar="N", help="Give up after N scheduled declines."),
+    typer.Option("--max-declines", metavar="N", help="End dunning after N scheduled declines."),
 ]
 Attempts = Annotated[
     str | None,
     typer.Option(
-        "--max-attempts", metavar="N", help="Give up after N charges, including manual retries."
+        "--max-attempts", metavar="N", help="End dunning after N charges, including manual retries."
     ),
 ]
 Days = Annotated[
     str | None,
-    typer.Option("--max-days", metavar="N", help="Give up N days after the first decline."),
+    typer.Option("--max-days", metavar="N", help="End dunning N days after the first decline."),
 ]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (

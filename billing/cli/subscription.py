@@ -219,7 +219,7 @@ def _say_ended(row: "Row", ended: dict[str, object], policy: RefundPolicy) -> No
         if isinstance(users, list) and users
         else {
             "none": "there is no linked wallet",
-            "unlinks": "the wallet is unlinked as soon as no charge or refund needs it",
+            "unlinks": "the wallet is unlinked when no charge or refund needs it any more",
             "stays": "the wallet stays linked; unlink it with:"
             f" billing wallet unlink {row.customer}",
         }[str(wallet)]

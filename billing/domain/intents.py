@@ -47,9 +47,9 @@ class Action(StrEnum):
     CANCEL_WITHDRAWN = "withdraw a cancellation"
     COUPON_APPLIED = "apply a coupon"
     LINE_ADDED = "add a line to the next invoice"
-    GIVE_UP_CANCEL = "dunning gives up: cancel"
-    GIVE_UP_UNPAID = "dunning gives up: unpaid"
-    GIVE_UP_PAUSE = "dunning gives up: pause"
+    GIVE_UP_CANCEL = "dunning ends: cancel"
+    GIVE_UP_UNPAID = "dunning ends: unpaid"
+    GIVE_UP_PAUSE = "dunning ends: pause"
     COMPLETE = "last period settled"
     FALL_BEHIND = "charge declined"
     RECOVER = "unpaid invoice paid"
@@ -131,7 +131,7 @@ _NEW_PAUSE = _drop("replaced by another pause")
 _NEW_CANCEL = _drop("replaced by another cancellation")
 _WITHDRAWN = _drop("withdrawn")
 _PAUSED_NOW = _drop("paused before that")
-_UNPAID = _drop("dunning gave up")
+_UNPAID = _drop("dunning ended")
 
 TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
     Action.CHANGE_NOW: _kept(change=_CARRIED),
@@ -168,7 +168,7 @@ TABLE: Mapping[Action, Mapping[Intent, Cell]] = {
         coupon_end=_drop("replaced by another coupon"),
     ),
     Action.LINE_ADDED: _kept(cancel=_NO_INVOICE, cancel_on_date=_NO_INVOICE),
-    Action.GIVE_UP_CANCEL: _ended("dunning gave up"),
+    Action.GIVE_UP_CANCEL: _ended("dunning ended"),
     Action.GIVE_UP_UNPAID: _kept(pause=_UNPAID, resume=_UNPAID),
     Action.GIVE_UP_PAUSE: _kept(pause=_UNPAID, resume=_UNPAID),
     Action.COMPLETE: _ended("completed before that"),
@@ -189,7 +189,7 @@ class Pairing(StrEnum):
     """How two intents that are pending together limit each other."""
 
     ALONE = "never both"
-    FREE = "each by itself"
+    FREE = "independent"
     BY_DATE = "in the order of their dates"
     WHOLE = "no end inside the first period"
 
@@ -330,7 +330,7 @@ def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
             data = {"why": "the change begins a longer period", "cancel_at": end.at.isoformat()}
             meeting.facts.append(("subscription.cancel_moved", data))
         elif action in BY_ITSELF:
-            _drop_one(meeting, Planned(Intent.CHANGE, row.change_at), "it ends inside of it")
+            _drop_one(meeting, Planned(Intent.CHANGE, row.change_at), "it ends within that period")
         else:
             from_to = f"{spoken(start.at)} to {spoken(end.at)}"
             raise IllegalMove(_inside(row, action, planned.at, from_to))
@@ -340,7 +340,7 @@ def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
 def _inside(row: OnAPlan, action: Action, at: datetime, from_to: str) -> str:
     if action is Action.CANCEL_PLANNED:
         return (
-            f"the planned change begins a period from {from_to}; let it end before or after that,"
+            f"the planned change begins a period from {from_to}; choose an earlier or a later end,"
             f" or withdraw it: billing subscription change {row.id} --plan {row.plan_code}"
         )
     back = _TAKE_CANCEL_BACK.format(id=row.id)

@@ -20,7 +20,7 @@ SUMMARY_EVERY = 20
 """Updates between two summary lines when the output is no terminal."""
 COLOURS = {
     "charge.succeeded": "green", "invoice.paid": "green", "charge.declined": "red",
-    "invoice.given_up": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
+    "invoice.uncollectible": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
     "wallet.linked": "blue", "wallet.unlinked": "magenta", "dunning.fell_short": "yellow",
     "charge.unknown": "bold yellow", "subscription.recovered": "green",
 }  # fmt: skip

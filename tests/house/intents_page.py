@@ -39,7 +39,7 @@ This table says what two pending intents mean for each other. It is checked afte
 plans or moves an intent. "End" means a cancellation here.
 
 - **never both**: the new intent replaces the old one.
-- **each by itself**: the two do not affect each other.
+- **independent**: the two do not affect each other.
 - **in the order of their dates**: at the same instant, the end takes effect first.
 - **no end inside the first period**: a change to other due dates begins a period that is paid and
   used in full.

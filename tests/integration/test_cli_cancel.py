@@ -32,7 +32,7 @@ def test_a_refund_of_nothing_is_told_as_well(engine: Engine, billing: Billing) -
     said = billing(*CANCEL, subscription, "--refund", "prorated", "--unlink", people=True)
     assert "Rp 0 will be refunded" in said
     assert "1 open invoice was voided" in said
-    assert "the wallet is unlinked as soon as no charge or refund needs it" in said
+    assert "the wallet is unlinked when no charge or refund needs it any more" in said
 
 
 def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billing) -> None:

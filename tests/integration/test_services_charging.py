@@ -376,7 +376,7 @@ def test_a_subscription_whose_dates_make_no_sense_keeps_nobody_waiting(engine: E
     assert (len(engine.invoices(bent)), len(engine.charges(straight))) == (0, 1)
     assert engine.subscription(bent)["held_why"].startswith("ScheduleError")
     [finding] = auditing.audit(engine.context)
-    assert finding.name == "nothing waits for a person"
+    assert finding.name == "nothing needs an operator"
     assert str(bent) in finding.detail
 
 

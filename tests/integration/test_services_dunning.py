@@ -52,7 +52,7 @@ def test_spent_steps_end_in_the_final_action_with_all_open_invoices(
     assert tried_after(engine, subscription) == [0, 2, 7, 14, 21]
     assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"] * 2
     assert engine.status(subscription) == ends
-    assert len(engine.told("invoice.given_up")) == 2
+    assert len(engine.told("invoice.uncollectible")) == 2
     assert engine.next_due() == engine.wallets(customer)[0]["next_notice_at"]
     assert engine.debits(customer) == []
 
@@ -76,7 +76,7 @@ def test_a_late_tick_makes_no_period_free_that_began_before_dunning_gave_up(
     engine.run()
 
     assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible"] * 2
-    assert len(engine.told("invoice.given_up")) == 2
+    assert len(engine.told("invoice.uncollectible")) == 2
     assert engine.told("period.skipped") == []
     assert engine.debits(customer) == []
 
@@ -345,7 +345,7 @@ class TestAWalletThatIsShort:
         assert len(engine.ledger(customer, "payment")) == 1
         missed = [(row["at"] - START) / DAY for row in engine.told("dunning.step_missed")]
         assert missed == [7, 14, 21]
-        assert engine.told("invoice.given_up")[0]["at"] == START + 22 * DAY
+        assert engine.told("invoice.uncollectible")[0]["at"] == START + 22 * DAY
         assert engine.status(subscription) == "canceled"
 
     def test_a_decline_after_a_missed_step_keeps_the_ladder(self, engine: Engine) -> None:

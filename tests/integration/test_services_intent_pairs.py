@@ -136,6 +136,6 @@ def test_a_return_that_brings_the_year_before_the_end(
         return
     assert engine.status(subscription) == "active"
     [told] = engine.told("subscription.change_dropped")
-    assert told["data"]["why"] == "it ends inside of it"
+    assert told["data"]["why"] == "it ends within that period"
     engine.advance(40 * DAY)
     assert paid(engine, customer) == [30_000, 30_000]

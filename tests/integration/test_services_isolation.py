@@ -349,7 +349,7 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
     doctor = {check["name"]: check for check in billing("doctor", code=1)["checks"]}
     assert "1 invoice held" in doctor["invoices"]["detail"]
     assert not doctor["invoices"]["ok"]
-    assert billing("audit", code=1)["findings"][0]["name"] == "nothing waits for a person"
+    assert billing("audit", code=1)["findings"][0]["name"] == "nothing needs an operator"
     assert billing("invoice", "show", invoice["id"])["held_why"] == "ValueError: odd row"
     assert "odd row" in billing("attention", people=True)
 

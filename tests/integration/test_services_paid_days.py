@@ -133,7 +133,7 @@ def test_a_void_upgrade_is_asked_for_again(engine: Engine, april: Running) -> No
 
 
 def test_a_new_period_after_an_upgrade_was_given_up(engine: Engine) -> None:
-    """Resumed from now, a period whose upgrade dunning gave up credits what was paid for."""
+    """Resumed from now, a period whose upgrade dunning ended credits what was paid for."""
     running = customer, subscription = begin(engine, on_exhausted="pause")
     engine.advance(11 * DAY)
     unpaid_upgrade(engine, running, "SIXTY")
@@ -229,7 +229,7 @@ def test_dunning_over_a_change_keeps_the_paid_days(engine: Engine, final: str, s
     assert engine.status(subscription) == status
     [given] = [e["data"] for e in engine.told("credit.given")]
     assert given["amount"] == balance(engine, customer) == 23_000
-    assert given["why"].startswith("dunning gave up")
+    assert given["why"].startswith("dunning ended")
     if final != "cancel":
         cancel(engine, subscription, "prorated")
     assert (balance(engine, customer), refunded(engine, customer)) == (23_000, 0)

@@ -39,7 +39,7 @@ def given_up(engine: Engine) -> dict[str, Any]:
 
     A decline that ends it is asked about once more, some minutes later.
     """
-    [told] = engine.told("invoice.given_up")
+    [told] = engine.told("invoice.uncollectible")
     return {"day": round((told["at"] - START) / DAY, 2), **told["data"]}
 
 
@@ -121,7 +121,7 @@ def test_a_cap_ends_dunning_and_is_named(
     assert tried_after(engine, subscription) == days == [0, *planned]
     told = given_up(engine)
     assert (told["cap"], told["day"]) == (cap, days[-1])
-    assert told["why"].startswith("dunning gave up: ")
+    assert told["why"].startswith("dunning ended: ")
     assert engine.status(subscription) == "unpaid"
 
 
@@ -180,7 +180,7 @@ def test_a_wait_for_a_wallet_without_such_a_cap_says_what_ended_it(engine: Engin
     engine.advance(START + 60 * DAY)
 
     told = given_up(engine)
-    assert (told["day"], told["why"]) == (32, "dunning gave up: no wallet was linked in time")
+    assert (told["day"], told["why"]) == (32, "dunning ended: no wallet was linked in time")
     assert "cap" not in told
 
 

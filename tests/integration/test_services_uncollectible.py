@@ -124,7 +124,7 @@ def test_a_cancellation_that_is_overdue_ends_on_its_own_date_when_dunning_gives_
 def test_paid_days_are_credited_from_the_overdue_date_on(
     engine: Engine, weekly: tuple[str, UUID], overdue: str
 ) -> None:
-    """Credit paid the second week; its pause or end was due a day before dunning gave up."""
+    """Credit paid the second week; its pause or end was due a day before dunning ended."""
     customer, subscription = weekly
     crediting.grant(engine.context, customer, 50_000, Actor("operator", "sorry"))
     engine.set_clock(START + 7 * DAY)

@@ -172,7 +172,7 @@ class TestWithoutAWallet:
         engine.advance(START + 59 * DAY)
 
         assert [row["status"] for row in engine.invoices(subscription)[1:]] == ["uncollectible"]
-        assert engine.told("invoice.given_up")[0]["at"] == START + 58 * DAY
+        assert engine.told("invoice.uncollectible")[0]["at"] == START + 58 * DAY
         assert engine.status(subscription) == "unpaid"
         assert len(engine.ledger(customer, "payment")) == 1
 

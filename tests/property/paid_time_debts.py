@@ -40,7 +40,7 @@ class Debtor(Life):
             case "invoice.paid":
                 bill.state = "paid"
                 self._owes_less(at)
-            case "invoice.given_up":
+            case "invoice.uncollectible":
                 self._given_up(bill, at)
             case "invoice.reopened":
                 bill.state, bill.again = "open", True

@@ -56,7 +56,7 @@ def heed(connection: Connection, outcomes: Sequence[Outcome | NotFound], *, trou
         wished = max((_retry_after(outcome) for outcome in refused), default=0)
         seconds = engine.rest(connection, RESTS_SECONDS, min(wished, REST_MAX_SECONDS))
         if seconds is not None:
-            log.warning("gateway.resting", seconds=seconds, refused=len(refused))
+            log.warning("gateway.paused", seconds=seconds, refused=len(refused))
     elif troubled and answered and engine.end_of_troubles(connection):
         log.info("gateway.recovered")
 

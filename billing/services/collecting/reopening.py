@@ -26,7 +26,7 @@ def reopen(connection: Connection, invoice: Invoice, by: Actor, now: datetime) -
     first = invoices.first_given_up(connection, invoice.subscription_id)
     if first != invoice.id:
         raise IllegalMove(
-            f"an older invoice was given up too: {first}; it has to be paid first"
+            f"an older invoice is uncollectible too: {first}; pay that one first"
             f" (billing invoice retry {first}) or voided"
         )
     invoices.set_aside(connection, invoice.subscription_id)

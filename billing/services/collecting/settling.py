@@ -309,7 +309,7 @@ def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
     if decision.pays and row.subscription_status is SubscriptionStatus.CANCELED:
         unserved_days.refund_late(connection, _taken(row), row.amount, now)
     if decision.wallet_lost:
-        why = "the gateway asks for a new link"
+        why = "the gateway wants the wallet linked again"
         transitions.lose_wallet(connection, case.trouble.wallet_id, now, why)
     if decision.gives_up:
         uncollectible.give_up(connection, row.subscription_id, now, decision.cap)

@@ -52,7 +52,7 @@ def give_up(
     subscription_id: UUID,
     now: datetime,
     cap: Cap | None,
-    why: str = "it will never be paid",
+    why: str = "no payment is possible",
 ) -> None:
     """Mark every open invoice uncollectible, and apply the plan's final action.
 
@@ -64,7 +64,7 @@ def give_up(
         return
     now = invoices.not_before_period(connection, subscription_id, now)
     given_up = invoices.open_of(connection, subscription_id)
-    reason = f"dunning gave up: {_GAVE_UP[cap] if cap else why}"
+    reason = f"dunning ended: {_GAVE_UP[cap] if cap else why}"
     # Only the oldest invoice is ever charged, so it is the one that was declined.
     if given_up and given_up[0].reopened_at is not None:
         _give_up_again(connection, row, given_up, now)
@@ -112,7 +112,7 @@ def _give_up_again(
     now: datetime,
 ) -> None:
     """Mark a retried invoice uncollectible again; reactivate a subscription that owes no other."""
-    why = "given up again: the manual retry was not paid"
+    why = "the manual retry was not paid"
     transitions.close_all(connection, owed[:1], InvoiceStatus.UNCOLLECTIBLE, why, SCHEDULER, now)
     invoices.release_oldest(connection, [row.id], now)
     if len(owed) == 1:

@@ -54,8 +54,7 @@ def refund(context: Context, credit_id: int, by: Actor, request: Request | None 
             raise IllegalMove(f"nothing is left of credit {credit_id}; it was used or paid out")
         if not amount:
             raise IllegalMove(
-                f"no payment stands behind what is left of credit {credit_id}; only an invoice"
-                " uses it"
+                f"no payment backs what is left of credit {credit_id}; only an invoice uses it"
             )
         taken = returns.Taken.by(paid)
         why = by.reason or "credit paid out"
@@ -75,5 +74,5 @@ def _charge_behind(connection: Connection, credit_id: int) -> Money:
         raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")
     paid = credit.charge_id and charges.money_of(connection, credit.charge_id)
     if not paid:
-        raise IllegalMove(f"no payment stands behind credit {credit_id}; only an invoice uses it")
+        raise IllegalMove(f"no payment backs credit {credit_id}; only an invoice uses it")
     return paid

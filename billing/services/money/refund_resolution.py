@@ -112,7 +112,7 @@ def _check_resolvable(row: LockedRefund, horizon: timedelta, now: datetime) -> N
     if row.parked_at is None and not is_old:
         raise IllegalMove(
             f"refund {row.id} is {status} and neither parked nor older than"
-            f" {int(horizon.total_seconds()) // 60} minutes; the gateway is still being asked"
+            f" {int(horizon.total_seconds()) // 60} minutes; status queries are still being sent"
         )
 
 
@@ -188,7 +188,7 @@ def go_on(connection: Connection, refund_id: UUID, by: Actor, now: datetime) -> 
         return _replace(connection, row, by, now)
     if row.parked_at is None:
         is_tried = row.status in UNSETTLED
-        why = "it is tried again by itself" if is_tried else "there is nothing to retry"
+        why = "it is retried automatically" if is_tried else "there is nothing to retry"
         raise IllegalMove(f"refund {refund_id} {machine.stands(row.status)}; {why}")
     refunds.change(connection, refund_id, next_attempt_at=now, parked_at=None, waits=0)
     _tell(connection, "refund.retry_requested", row, by, now)

@@ -78,7 +78,7 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
     after = _settled(context, charge_id, word, Source.OPERATOR, by)
     if after in UNRESOLVED:
         raise IllegalMove(
-            f"charge {charge_id} was sent again meanwhile; the gateway is queried first"
+            f"charge {charge_id} was sent again in the meantime; the gateway is queried first"
         )
     return Resolution(said, OPERATOR)
 

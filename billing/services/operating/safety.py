@@ -34,7 +34,7 @@ def check_keys(context: Context) -> None:
         elsewhere = _elsewhere(context, connection)
     shut = token_keys.check(context)
     if shut:
-        log.error("keys.missing", why=shut)
+        log.error("keys.absent", why=shut)
     if elsewhere is not None:
         return
     answer = context.gateway.check_status("key-check", "key-check", 1)

@@ -56,7 +56,7 @@ def trouble(tried: Iterable[Opened]) -> str:
         return ""
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
     return (
-        f"BILLING_TOKEN_KEY does not open {counts} that were tried; add the key they were encrypted"
+        f"BILLING_TOKEN_KEY does not open {counts}; add the key they were encrypted"
         " with, separated by a comma, or link the wallets again:"
         " billing wallet link CUSTOMER --replace"
     )

@@ -21,7 +21,7 @@ from billing.store.queries.charges import Compared
 LEEWAY = timedelta(minutes=15)
 """How late due work may be before it is a finding."""
 PAGE = 500
-WAITS = "nothing waits for a person"
+WAITS = "nothing needs an operator"
 ELSEWHERE = ("late", "no date", "stopped", "unreturned", "refund contradicted", "breach")
 """Causes, or a kind and its cause, that are excluded: each has an invariant or is intended."""
 AGREES = "charge and gateway agree"
@@ -113,7 +113,7 @@ def _disagreement(row: Compared, answer: StatusOutcome) -> str | None:
             status is ChargeStatus.SUCCEEDED and row.refunded < row.amount
         ):
             ours = f"{rupiah(row.refunded)} of {rupiah(row.amount)}"
-            return f"the gateway gave all of it back, and our refunds are {ours}"
+            return f"the gateway refunded all of it, but our refunds are {ours}"
         case Succeeded():
             fits = status is ChargeStatus.SUCCEEDED
             return None if fits else "the gateway says the money moved"

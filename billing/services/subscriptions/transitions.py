@@ -275,7 +275,7 @@ def close_all(
             balances.put_back(connection, ids)
         _fall_back(connection, rows)
     data: Json = {"cap": cap} if cap else {}
-    kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.given_up"
+    kind = "invoice.voided" if status is InvoiceStatus.VOID else "invoice.uncollectible"
     events.record(
         connection,
         [

@@ -163,7 +163,7 @@ def _ask_for_link(
     if not isinstance(outcome, BindingStarted):
         why = _why(outcome)
         _link_failed(context, wallet_id, why)
-        raise GatewayRefused(f"the gateway gave no registration link: {why}")
+        raise GatewayRefused(f"the gateway returned no registration link: {why}")
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
@@ -311,7 +311,7 @@ def balance(context: Context, customer_id: str) -> Balance:
     answer = context.gateway.balance(customer_id, context.vault.open(row.token_sealed).decode())
     if not isinstance(answer, Balance):
         code = getattr(answer, "code", "") or getattr(answer, "reason", "")
-        why = _NO_BALANCE.get(code, f"gave no balance: {code}")
+        why = _NO_BALANCE.get(code, f"returned no balance: {code}")
         raise GatewayRefused(f"the gateway {why}")
     return answer
 

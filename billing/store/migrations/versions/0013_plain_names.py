@@ -28,6 +28,7 @@ CONSTRAINTS = (
 EVENTS = (
     ('wallet.unbind_requested', 'wallet.unlink_requested'),
     ('wallet.unbind_stuck', 'wallet.unlink_stuck'),
+    ('invoice.given_up', 'invoice.uncollectible'),
 )
 TASKS = (
     ('admin.bind_wallet', 'admin.link_wallet'),
