@@ -21,6 +21,7 @@ from billing.services.operating import operations, safety
 from billing.services.reading import auditing
 from billing.services.wallets import linking, unlinking
 from billing.store.queries import engine as engine_rows
+from billing.store.queries import wallets
 from tests.integration.answering import answer_with
 from tests.integration.engine import START, Engine
 from tests.integration.test_services_charge_resolution import HOUR
@@ -82,6 +83,14 @@ class World:
         return UUID(made["refund"])
 
 
+def delete_token_of(context: Context, customer: str) -> None:
+    """Delete the token of a customer's wallet."""
+    with context.database.transaction() as connection:
+        wallet = wallets.live_of(connection, customer)
+    assert wallet is not None
+    unlinking.delete_token(context, wallet)
+
+
 Drive = Callable[[Context, World, Engine], Any]
 
 SITES: dict[str, Drive] = {
@@ -94,7 +103,7 @@ SITES: dict[str, Drive] = {
     "refund_resolution.resolve_refund": lambda c, w, _e: refund_resolution.resolve_refund(
         c, w.refunds["unsure"], RefundVerdict.SUCCEEDED, replace(OPERATOR, reason="seen")
     ),
-    "unlinking.delete_token": lambda c, w, e: unlinking.delete_token(c, e.wallets(w.wanted)[0]),
+    "unlinking.delete_token": lambda c, w, _e: delete_token_of(c, w.wanted),
     "linking._ask_for_link": lambda c, w, _e: linking.link(
         c, w.unlinked, "6281234567890", OPERATOR
     ),
