@@ -72,6 +72,10 @@ class Request:
     arguments: Json
 
 
+FIRST_NAMES = {"admin.link_wallet": "admin.bind_wallet"}
+"""The first name of a task that was renamed: ids derived from it stay the same."""
+
+
 def derived_id(connection: Connection, request: Request | None) -> UUID | None:
     """Derive an id from an idempotency key, so that a repeated command creates the same row.
 
@@ -79,7 +83,8 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
     """
     if request is None:
         return None
-    return from_outside(engine.installation(connection), request.task, request.key)
+    name = FIRST_NAMES.get(request.task, request.task)
+    return from_outside(engine.installation(connection), name, request.key)
 
 
 def check_same(request: Request | None, earlier: object, wanted: object) -> None:

@@ -9,12 +9,14 @@ from alembic import command
 
 from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
+from billing.domain.identity import from_outside
 from billing.sandbox.process import SandboxProcess
-from billing.services.context import Request
+from billing.services.context import Request, derived_id
 from billing.services.operating import importing
 from billing.services.subscriptions import changing, subscribing
 from billing.services.wallets import linking
 from billing.store import migrate
+from billing.store.queries import engine as engine_rows
 from tests.integration import checks
 from tests.integration.engine import START, Engine
 
@@ -157,6 +159,16 @@ def test_a_link_that_a_restore_lost_is_met_again(engine: Engine) -> None:
 
     assert again == first
     assert [row["status"] for row in engine.wallets(customer)] == ["active"]
+
+
+def test_an_id_derived_before_a_task_was_renamed_is_derived_again(engine: Engine) -> None:
+    """The key of a link, sent again after an upgrade and a restore, means the same wallet."""
+    request = Request("link-3", "admin.link_wallet", {})
+    with engine.context.database.transaction() as connection:
+        found = derived_id(connection, request)
+        installation = engine_rows.installation(connection)
+
+    assert found == from_outside(installation, "admin.bind_wallet", "link-3")
 
 
 def test_a_link_whose_key_was_forgotten_is_not_asked_for_twice(engine: Engine) -> None:
