@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     )
     token_key: SecretStr = Field(
         default=SecretStr(""),
-        description="Fernet key for wallet tokens at rest; several, comma-separated, rotate",
+        description="Key in Fernet's form (32 bytes, base64url) that encrypts wallet tokens;"
+        " several, comma-separated, rotate",
     )
     tick_seconds: Annotated[Decimal, Field(ge=Decimal("0.2"), le=3600)] = Field(
         default=Decimal(10), description="How often beat looks for due work"

@@ -211,7 +211,7 @@ def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
 
 @admin_task("admin.refund_invoice")
 def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | None = None) -> None:
-    """Refund `amount` rupiah of a paid invoice; default: everything not yet refunded."""
+    """Refund `amount` rupiah of a paid invoice; default: everything that is kept."""
     made = refunding.refund_invoice(context(), invoice, amount, by, request)
     # A tick would also send it, but its message would wait behind the other work of this process.
     refunding.send_due(context(), UUID(made["refund"]))

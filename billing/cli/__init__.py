@@ -50,7 +50,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Recurring OVO charges: no invoice paid twice, no period lost, nothing guessed.",
+    help="Recurring OVO charges: no invoice paid twice, no period lost, no outcome assumed.",
     epilog="Run a demo without an account: [bold]billing up[/bold]."
     " Check the installation: [bold]billing doctor[/bold].",
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ATTENTION = options.example("billing attention --json")
 RELEASE = options.example(
     'billing release charge 7d2a… --reason "key restored"',
-    'billing release subscription --all --reason "price mended"',
+    'billing release subscription --all --reason "price corrected"',
 )
 COLUMNS = (
     "alarm", "kind", "id", "customer", "age", "amount", "cause", "why", "moves_by_itself_at",
@@ -33,7 +33,7 @@ class Holdable(StrEnum):
 
 
 def attention(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List rows that need an operator or are waiting, with the command that moves each.
+    """List rows that need an operator or are waiting, with the command that resolves each.
 
     Alarms come first: they do not resolve by themselves, and billing doctor exits 1 while there is
     one. The others are for information; some are retried automatically at the time shown.

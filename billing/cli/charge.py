@@ -97,7 +97,7 @@ def resolve(
 
 
 @app.command(
-    epilog=options.example('billing charge acknowledge 7d2a… --reason "paid back by hand"')
+    epilog=options.example('billing charge acknowledge 7d2a… --reason "refunded manually"')
 )
 def acknowledge(
     charge: Charge, reason: options.Reason = None, *, as_json: options.Json = False

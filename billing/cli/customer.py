@@ -94,7 +94,8 @@ def _people(found: "CustomerInDetail") -> None:
         + f" kept {output.written('amount', totals.amount_kept)}"
     )
     if customer.balance:
-        output.say(f"balance {output.written('amount', customer.balance)}: used by future invoices")
+        credit = output.written("amount", customer.balance)
+        output.say(f"credit balance {credit}: used by future invoices")
     output.say(found.verdict)
 
 

@@ -149,13 +149,13 @@ def _broken_off(broken: BaseException, report: "Report", *, dry_run: bool) -> Ba
 
 def _counted(report: "Report", *, dry_run: bool) -> str:
     would = "would be added" if dry_run else "added"
-    return f"{report.added} {would}, {report.there} existed already, {len(report.bad)} rejected"
+    return f"{report.added} {would}, {report.there} known already, {len(report.bad)} rejected"
 
 
 def _say(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> None:
     """Print the result of an import."""
     would = "would be added" if dry_run else "added"
-    output.say(f"{report.added} {would}, {report.there} existed already")
+    output.say(f"{report.added} {would}, {report.there} known already")
     if kind == "subscriptions":
         output.say(
             f"{report.charged_now} {'would be' if dry_run else 'to be'} charged now, if their"

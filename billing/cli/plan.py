@@ -61,7 +61,7 @@ def create(
     timezone: schedule.Timezone = HOME_TIMEZONE,
     trial: Annotated[
         str | None,
-        typer.Option("--trial", metavar="DURATION", help='Free trial, such as "7 days".'),
+        typer.Option("--trial", metavar="DURATION", help='Trial, such as "7 days".'),
     ] = None,
     cycles: Annotated[
         str | None,

@@ -26,7 +26,7 @@ def refund(
         typer.Option(
             "--amount",
             metavar="RUPIAH",
-            help="Amount to refund; default: everything not yet refunded.",
+            help="Amount to refund; default: everything that is kept.",
         ),
     ] = None,
     reason: options.Reason = None,

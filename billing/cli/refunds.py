@@ -95,7 +95,7 @@ def resolve(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Settle a refund by hand; the gateway is queried first."""
+    """Settle a refund manually; the gateway is queried first."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
     with engine.engine() as context:
         from billing.services.money import refund_resolution
@@ -133,7 +133,9 @@ def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Jso
     )
 
 
-@app.command(epilog=options.example('billing refunds acknowledge 5f1c… --reason "settled by hand"'))
+@app.command(
+    epilog=options.example('billing refunds acknowledge 5f1c… --reason "settled manually"')
+)
 def acknowledge(
     refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False
 ) -> None:

@@ -95,9 +95,9 @@ def subscribe(
         if start is not None and due.periods:
             output.say(f"charged at once: {due}")
         if made["waits_for"] is not None:
-            bind = f"billing wallet link {customer} --phone 62…"
+            link = f"billing wallet link {customer} --phone 62…"
             commands = [way.command for way in shown.prospect.ways_out]
-            brings = next((each for each in commands if " wallet " in each), bind)
+            brings = next((each for each in commands if " wallet " in each), link)
             output.say(f"nothing is charged until a wallet is linked: {brings}")
 
     output.answer(made, as_json=as_json, people=people)
@@ -171,7 +171,7 @@ def cancel(
         bool, typer.Option("--unlink", help="Also unlink the wallet if nothing else needs it.")
     ] = False,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Withdraw a scheduled cancellation.")
+        bool, typer.Option("--withdraw", help="Withdraw a planned cancellation.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -278,7 +278,7 @@ def resume(
     *,
     as_json: options.Json = False,
 ) -> None:
-    """Resume a paused or unpaid subscription, or withdraw a scheduled pause."""
+    """Resume a paused or unpaid subscription, or withdraw a planned pause."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
         from billing.services.reading import read_models
@@ -336,12 +336,12 @@ def _say_changed(row: "Row", done: "Changed") -> None:
     elif "net" not in done:
         begins = output.written("change_at", row.change_at)
         cost = output.written("amount", row.next_amount)
-        output.say(f"from {begins} on it is {done['plan']}, {cost} a period")
+        output.say(f"from {begins} the plan is {done['plan']}, {cost} a period")
     else:
         net, cost = done["net"], output.written("amount", row.amount)
         output.say(f"subscription {row.id} is {done['plan']} now, {cost} a period")
         if net > 0:
-            output.say(f"{output.written('amount', net)} is charged for the days that are left")
+            output.say(f"{output.written('amount', net)} is charged for the remaining days")
         elif net < 0:
             output.say(f"{output.written('amount', -net)} is the customer's, for future invoices")
 
@@ -368,7 +368,7 @@ def extra(
 
         discounts.add_extra(context, wanted, title, rupiah, by)
         found = read_models.subscription(context.database, wanted)
-    said = f"{output.written('amount', rupiah)} more on its next invoice: {title}"
+    said = f"extra line added to the next invoice: {output.written('amount', rupiah)}, {title}"
     output.answer(found, as_json=as_json, people=lambda: output.say(said))
 
 

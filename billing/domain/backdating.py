@@ -117,8 +117,8 @@ def refusal(
     days = (now - at).days
     return (
         f"{what} {spoken(at)} is {days:,} days ago: {would} would be charged at once;"
-        f" with --backdate (task: backdate=true) it is accepted, without it at most"
-        f" {days_max} days back (BILLING_BACKDATE_DAYS_MAX)"
+        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX);"
+        " --backdate (task: backdate=true) accepts more"
     )
 
 

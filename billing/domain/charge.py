@@ -125,9 +125,9 @@ def refund_id(charge: UUID, sequence: int) -> UUID:
 def gateway_number(
     subscription_id: UUID, period_index: int, attempt: int, change_index: int = 0
 ) -> str:
-    """Derive the gateway number: `SUBSCRIPTION-PERIOD-ORDINAL`, at most 32 characters.
+    """Derive the gateway number: `SUBSCRIPTION-PERIOD-ATTEMPT`, at most 32 characters.
 
-    The number of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ORDINAL`.
+    The number of a change within a period is `SUBSCRIPTION-PERIOD_CHANGE-ATTEMPT`.
     """
     if min(period_index, attempt, change_index) >= 0:
         what = _base62(period_index) + (f"_{_base62(change_index)}" if change_index else "")

@@ -57,7 +57,7 @@ class Action(StrEnum):
     END_TRIAL = "the trial ends"
     VOID_INVOICE = "void an invoice"
     PAUSE_DUE = "the pause's date comes"
-    RESUME_DUE = "the return's date comes"
+    RESUME_DUE = "the date of a resumption comes"
     CANCEL_DUE = "the cancellation's date comes"
 
 

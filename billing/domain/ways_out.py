@@ -166,4 +166,4 @@ def told(table: Table[State]) -> str:
     lines = (
         f"{state}: {' or '.join(way.command for way in ways)}" for state, ways in table.items()
     )
-    return "\n\n".join(("Ways out of a state:", *lines))
+    return "\n\n".join(("What you can do in each state:", *lines))

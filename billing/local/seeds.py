@@ -22,7 +22,10 @@ DEMO = Actor("demo")
 STREAMING, GYM = "streaming", "gym"
 PRICES = {STREAMING: 54_990, GYM: 150_000}
 HALF_MINUTE = "* * * * * */30"
-RICH = 2_000_000
+RICH = 2_000_000_000
+"""A week of half-minute periods: who comes back to a stack later finds it still at work."""
+CASH = 2_000_000
+"""What the wallets of other customers hold."""
 PEOPLE = {
     # Name, and what the wallet holds: enough, enough once, or nothing.
     "ayu": ("Ayu Lestari", STREAMING, RICH),
@@ -59,7 +62,7 @@ class Scenario:
         """Add plans, customers and subscriptions; False when the database is in use already."""
         if not live_view.is_unused(self._context):
             return False
-        self._pretend.defaults(cash=RICH, confirm_after_seconds=3)
+        self._pretend.defaults(cash=CASH, confirm_after_seconds=3)
         for code, amount in PRICES.items():
             subscribing.create_plan(
                 self._context, code, amount=amount, cron=HALF_MINUTE, by=DEMO,

@@ -42,14 +42,14 @@ def run(*, plain: bool = False) -> None:
             )
             scenario = _scenario(context, stack.sandbox_url)
             if scenario is not None and scenario.begin():
-                say("the database was empty: added plans and customers to watch")
+                say("the database was empty: added sample plans and customers")
             # Output that is no terminal may be a file that others read.
             where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
             say(f"Flower {places.flower} ({where})")
             say(f"gateway {places.gateway} · logs {places.logs}")
             _show(stack, context, scenario, View(console, places), console, live=live)
     except KeyboardInterrupt:
-        say("everything has ended; what happened is kept for the next start")
+        say("stopped; the data are kept for the next start")
 
 
 def _for_watching() -> dict[str, str]:

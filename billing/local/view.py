@@ -125,7 +125,7 @@ def _details(event: News) -> str:
     if isinstance(amount, int):
         words.append(rupiah(amount))
     if isinstance(short, int):
-        words.append(f"{short:,} short")
+        words.append(f"shortfall {rupiah(short)}")
     if event.first_payment is not None and event.kind == "charge.succeeded":
         words.append(f"first_payment {str(event.first_payment).lower()}")
     words += [str(data[key]) for key in ("fault", "why", "plan") if data.get(key)]

@@ -71,9 +71,9 @@ def test_a_siege_that_is_given_up_leaves_no_process() -> None:
     wait_until(lambda: not any(map(psutil.Process.is_running, others)), "every process is gone")
 
 
-def payment(who: str, period: int, ordinal: int = 1, **fields: Any) -> dict[str, Any]:
+def payment(who: str, period: int, attempt: int = 1, **fields: Any) -> dict[str, Any]:
     """A line of the gateway's ledger."""
-    number = f"0000000000000000000000-{period}-{ordinal}"
+    number = f"0000000000000000000000-{period}-{attempt}"
     made = {"kind": "payment", "customer_id": who, "number": number, "status": "SUCCESS"}
     return {**made, "moves": 1, "amount": AMOUNT, "refunded": 0, "code": None, **fields}
 
@@ -103,14 +103,14 @@ def test_the_verdict_sees_what_it_is_there_for() -> None:
     right = [*stays, payment("leaves", 0), last, back, some]
     assert complaints(people, right) == []
 
-    twice, again = payment("stays", 1, moves=2), payment("stays", 1, ordinal=2)
+    twice, again = payment("stays", 1, moves=2), payment("stays", 1, attempt=2)
     for wrong, said in (
         ([*right[:1], twice, *right[2:]], "stays, period 1: debited 2 times"),
         ([*right, again], "stays, period 1: debited 2 times"),
         (right[1:], "stays: never debited for [0]"),
         ([*right, payment("stays", 3)], "stays: debited for [3], which were not to be billed"),
         (
-            [*right, payment("stays", 2, ordinal=2, status="PENDING", moves=0)],
+            [*right, payment("stays", 2, attempt=2, status="PENDING", moves=0)],
             f"{again['number'].replace('-1-', '-2-')}: PENDING at the gateway",
         ),
         (right[:-1], "stays: got 0, was to get 700"),
@@ -131,7 +131,7 @@ def test_the_verdict_knows_whom_a_hard_decline_ended() -> None:
     stays = [payment("stays", 0), dead, payment("stays", 1, 2), payment("stays", 2)]
     right = [*stays, payment("ends", 0), hard]
     assert complaints(people, right) == []
-    went_on = [payment("ends", 1, ordinal=2), payment("ends", 2)]
+    went_on = [payment("ends", 1, attempt=2), payment("ends", 2)]
     assert complaints(people, [*right, *went_on]) == []
 
     for wrong, said in (

@@ -69,7 +69,7 @@ def test_a_change_from_the_command_line(billing: Billing, engine: Engine) -> Non
     assert "the planned change is withdrawn" in told
     told = billing("subscription", "change", subscription, "--quantity", 3, people=True)
     assert "is P now, Rp 30,000 a period" in told
-    assert "Rp 20,000 is charged for the days that are left" in told
+    assert "Rp 20,000 is charged for the remaining days" in told
     engine.run()
     told = billing("subscription", "change", subscription, "--amount", 9_000, people=True)
     assert "Rp 21,000 is the customer's, for future invoices" in told
@@ -117,7 +117,7 @@ def test_a_balance_from_the_command_line(billing: Billing, engine: Engine) -> No
     [row] = billing("credit", "list", customer)
     assert (row["id"], row["remaining"], row["reason"]) == (made["id"], 500, "late delivery")
     assert "balance Rp 500" in billing("credit", "list", customer, people=True)
-    assert "no payment stands behind" in billing("credit", "refund", made["id"], code=1)
+    assert "no payment backs" in billing("credit", "refund", made["id"], code=1)
 
 
 def test_a_refund_that_nobody_knows_about_is_on_its_way(billing: Billing, engine: Engine) -> None:

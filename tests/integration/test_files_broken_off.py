@@ -50,7 +50,7 @@ def test_an_import_that_breaks_off_says_what_was_added(
     added = engine.counts()["customers"]
     assert added == 2 * batches
     assert said in told
-    assert f"; {added} added, 0 existed already, 0 rejected before the import stopped" in told
+    assert f"; {added} added, 0 known already, 0 rejected before the import stopped" in told
     monkeypatch.undo()
 
 

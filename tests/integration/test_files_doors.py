@@ -120,7 +120,7 @@ def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: P
     assert done.returncode == 1
     assert done.stderr.decode() == (
         f"billing: cannot write {file}.rejected.csv: File too large;"
-        " 1 added, 0 existed already, 1 rejected\n"
+        " 1 added, 0 known already, 1 rejected\n"
     )
     assert [each.name for each in tmp_path.iterdir()] == ["c.csv"]
     assert engine.counts()["customers"] == 1
@@ -160,6 +160,6 @@ def test_a_dry_run_through_a_pipe_writes_nothing(engine: Engine, tmp_path: Path)
         engine, "import", "customers", "-", "--dry-run", cwd=tmp_path,
         input=b"id,name\nA,Ayu\nA,Ayu\n",
     )  # fmt: skip
-    assert done.stdout == b"1 would be added, 1 existed already\n"
+    assert done.stdout == b"1 would be added, 1 known already\n"
     assert (done.returncode, done.stderr) == (0, b"")
     assert engine.counts()["customers"] == 0

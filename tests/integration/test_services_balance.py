@@ -271,7 +271,7 @@ def test_a_full_refund_on_cancelling_returns_credits_as_credits(engine: Engine) 
     assert [r["amount"] for r in engine.refunds(customer)] == [6_000]
     assert balance(engine, customer) == [4_000]
     [credit] = engine.rows("SELECT * FROM credits")
-    with pytest.raises(IllegalMove, match="no payment stands behind"):
+    with pytest.raises(IllegalMove, match="no payment backs"):
         crediting.refund(engine.context, credit["id"], OPERATOR)
 
 
@@ -292,7 +292,7 @@ def test_a_credit_from_a_payment_can_be_paid_out(engine: Engine) -> None:
     assert [r["amount"] for r in engine.refunds(customer)] == [credit["remaining"]]
     with pytest.raises(IllegalMove, match="nothing is left"):
         crediting.refund(engine.context, credit["id"], OPERATOR)
-    with pytest.raises(IllegalMove, match="no payment stands behind"):
+    with pytest.raises(IllegalMove, match="no payment backs"):
         crediting.refund(engine.context, gift["id"], OPERATOR)
     with pytest.raises(NotKnown, match="no credit has the id 77"):
         crediting.refund(engine.context, 77, OPERATOR)

@@ -140,7 +140,7 @@ def test_a_gift_never_becomes_money(engine: Engine) -> None:
 
     [gift, credit] = credits_of(engine)
     assert (gift["remaining"], credit["remaining"]) == (24_000, 5_000)
-    with pytest.raises(IllegalMove, match="no payment stands behind"):
+    with pytest.raises(IllegalMove, match="no payment backs"):
         crediting.refund(engine.context, gift["id"], WHY)
     crediting.refund(engine.context, credit["id"], WHY)
     engine.run()

@@ -98,7 +98,7 @@ def test_a_period_is_invoiced_once(engine: Engine, rows: Rows) -> None:
         copied(engine, "invoices", rows["invoices"], id=uuid4())
 
 
-def test_an_ordinal_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
+def test_an_attempt_and_a_gateway_number_are_used_once(engine: Engine, rows: Rows) -> None:
     """Derived numbers find the existing row instead of making a second one."""
     charge = rows["charges"]
     with refused_by("charges_one_per_attempt"):

@@ -43,7 +43,10 @@ PLANS: dict[str, dict[str, Any]] = {
     }
     for code, offer in FOUND.items()
 }
-TOLD = ("invoice.opened", "invoice.paid", "invoice.uncollectible", "invoice.reopened", "charge.declined")
+TOLD = (
+    "invoice.opened", "invoice.paid", "invoice.uncollectible", "invoice.reopened",
+    "charge.declined",
+)  # fmt: skip
 """What became of invoices, which the oracle is told."""
 KEPT = """
 SELECT i.period_index, CAST(sum(CASE WHEN i.status = 'paid' THEN coalesce(c.kept, 0)

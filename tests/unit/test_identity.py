@@ -72,7 +72,7 @@ def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
         (2**128 - 1, 10_000_000, 238_327, "7n42DGM5Tflk9n8mt7Fhc7-fxSK-zzz"),
     ],
 )
-def test_numbers_are_subscription_period_and_ordinal_in_base_62(
+def test_numbers_are_subscription_period_and_attempt_in_base_62(
     subscription: int, period: int, attempt: int, number: str
 ) -> None:
     """A number can be read back by hand: 22 digits of subscription, then period, then attempt."""

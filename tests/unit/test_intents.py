@@ -48,7 +48,7 @@ EXPECTED = {
     "the trial ends":                       "K K K K K K",
     "void an invoice":                      "K K K K K K",
     "the pause's date comes":               "K K F K K K",
-    "the return's date comes":              "M K K F K K",
+    "the date of a resumption comes":              "M K K F K K",
     "the cancellation's date comes":        "F F D D D D",
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ from billing.store.vault import Vault
 from schedules.walltime import ScheduleError
 
 BATCH = 2_500
-TRIES = 5
+ATTEMPTS = 5
 """How often a batch is compared again because another session wrote the same rows."""
 
 Line = tuple[int, Mapping[str, str] | InvalidValue]
@@ -286,7 +286,7 @@ def _settled(
     """Compare a batch with existing rows and write the new ones, unless there is a `memory`."""
     if not rows:
         return Settled()
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         try:
             return _isolated(context, kind, rows, now, memory)
         except Overtaken:

@@ -87,7 +87,7 @@ def resume(
 ) -> Json:
     """Resume with the next anchored period, or with a new one that begins now.
 
-    A scheduled pause is withdrawn. Raises NotKnown, or IllegalMove when there
+    A planned pause is withdrawn. Raises NotKnown, or IllegalMove when there
     is nothing to resume.
     """
     if start not in {ANCHOR, NOW}:

@@ -184,7 +184,7 @@ _LATE = f"""
     FROM invoices WHERE next_attempt_at < :late AND held_at IS NULL
         AND (SELECT stopped_at IS NULL FROM engine)
     UNION ALL SELECT 'charge', CAST(id AS text), customer_id, NULL, next_check_at, amount, 'late',
-           'it is due to be asked about', true
+           'its status query is late', true
     FROM charges WHERE next_check_at < :late AND held_at IS NULL
     UNION ALL SELECT 'refund', CAST(id AS text), customer_id, CAST(invoice_id AS text),
            next_attempt_at, amount, 'late', 'it is due to be sent', true

@@ -139,7 +139,7 @@ INVARIANTS = {
                           AND o.status = 'open' AND (o.period_index, o.change_index)
                               < (i.period_index, i.change_index))""",
     "an unresolved charge is asked about, or parked": """
-        SELECT id || ' is ' || status || ' and nobody asks' FROM charges
+        SELECT id || ' is ' || status || ' without a date for its status query' FROM charges
         WHERE status IN ('in_flight', 'pending', 'unknown')
           AND next_check_at IS NULL AND parked_at IS NULL""",
     "what only an answer called unsent is asked about once its invoice is closed": """
@@ -152,7 +152,7 @@ INVARIANTS = {
                || ' see: billing charge show ' || id
         FROM charges WHERE contradicted_at IS NOT NULL""",
     "an unsettled refund is tried again, or parked": """
-        SELECT id || ' is ' || status || ' and nobody tries' FROM refunds
+        SELECT id || ' is ' || status || ' without a date for its next attempt' FROM refunds
         WHERE status IN ('requested', 'in_flight', 'unknown')
           AND next_attempt_at IS NULL AND parked_at IS NULL""",
     "a subscription that bills has a next due date": """

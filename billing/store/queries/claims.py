@@ -252,7 +252,7 @@ _CLAIM = text(f"""
     ), off_schedule AS (
         UPDATE invoices i SET next_attempt_at = NULL, leased_until = NULL, blocked_on = NULL,
             shortfall = NULL, reason = NULL, next_trigger = 'scheduled',
-            -- A person's try goes before what the ladder has planned, which then goes on.
+            -- A manual retry precedes the planned dunning step, which is then resumed.
             step_deadline_at = CASE WHEN i.next_trigger <> 'scheduled'
                 THEN i.step_deadline_at END,
             planned_at = CASE WHEN i.next_trigger <> 'scheduled' THEN i.planned_at END

@@ -70,7 +70,7 @@ _TWINS = text("""
             AND e.came_id < l.came_id AND e.starts < l.ends
             AND l.starts < least(e.ends, CASE WHEN e.left_id < l.came_id THEN e.left_at END)
     ), firsts AS (
-        -- Both may have gone on to another plan together: they are told with the first one.
+        -- Both may have gone on to another plan together: they are reported with the first one.
         SELECT DISTINCT ON (least(charge_id, other_charge), greatest(charge_id, other_charge))
                * FROM pairs
         ORDER BY least(charge_id, other_charge), greatest(charge_id, other_charge), came_id

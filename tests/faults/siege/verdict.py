@@ -1,6 +1,6 @@
 """What the gateway's ledger says of a siege, and only then what our own rows say.
 
-A charge's number is `SUBSCRIPTION-PERIOD-ORDINAL`: the ledger alone tells which periods each
+A charge's number is `SUBSCRIPTION-PERIOD-ATTEMPT`: the ledger alone tells which periods each
 customer has paid, and how often. It is compared with what was agreed with the people.
 """
 
