@@ -161,7 +161,7 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
     connection.execute(
         "WITH given AS (UPDATE charges SET kept = 0, refunded = amount WHERE attempt = 1"
         " AND id IN (SELECT charge_id FROM past WHERE period % 10 = 0) RETURNING *)"
-        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, attempt, amount, reason,"
+        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, sequence, amount, reason,"
         " status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id, customer_id, 1,"
         " amount, 'gone by', 'succeeded', settled_at, settled_at FROM given"
     )

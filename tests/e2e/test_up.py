@@ -99,7 +99,7 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
     said = log.read_text()
     assert "the database was empty" in said
     assert "Traceback" not in said
-    assert said.rstrip().endswith("what happened is kept for the next start")
+    assert said.rstrip().endswith("the data are kept for the next start")
 
     parent, child = pty.openpty()
     seen = bytearray()

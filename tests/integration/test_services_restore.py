@@ -225,6 +225,6 @@ def test_a_refund_after_the_snapshot_is_found_by_the_audit(
 
     [finding] = found
     assert charge["gateway_number"] in finding.detail
-    assert "gave all of it back, and our refunds are Rp 0 of Rp 50,000" in finding.detail
+    assert "refunded all of it, but our refunds are Rp 0 of Rp 50,000" in finding.detail
     assert repaired == []
     assert [row["amount"] for row in engine.ledger(customer, "refund") if row["moves"]] == [50_000]

@@ -352,7 +352,7 @@ class People:
     def _decide(self, invoice: UUID) -> None:
         """The gateway declines it again: a restore forgot that it had gone back, or it is kept."""
         unreturned = """SELECT id FROM refunds WHERE status = 'unreturned'
-            AND invoice_id = %(invoice)s ORDER BY attempt"""
+            AND invoice_id = %(invoice)s ORDER BY sequence"""
         why = Actor("storm", "declined twice")
         restored = self._world.restored_seq > 0
         verdict = RefundVerdict.RETURNED_ELSEWHERE if restored else RefundVerdict.KEPT
