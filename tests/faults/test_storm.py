@@ -9,7 +9,7 @@ from tests.faults.storm.combinations import ACTS
 from tests.faults.storm.play import Result, run_seed
 from tests.servers import Servers
 
-FIXED = range(1, 5)
+FIXED = range(1, 2)  # others that are fixed are wide, and do all that a narrow one does
 WIDE = range(1, 5)
 ONCE_FAILED = [
     int(line.partition("#")[0])

@@ -59,10 +59,16 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
+@cache
+def not_words() -> dict[str, str]:
+    """Each word of the "not" column, as words with blanks around them."""
+    return {each: f" {plain(each)} " for _, _, nots in rows() for each in nots}
+
+
 def ruled_out(text: str) -> list[str]:
     """The words of the "not" column that are in a text."""
     words = f" {plain(text)} "
-    return [each for _, _, nots in rows() for each in nots if f" {plain(each)} " in words]
+    return [each for each, written in not_words().items() if written in words]
 
 
 def columns() -> Iterator[str]:
