@@ -146,7 +146,7 @@ def of(table: Table[State], status: str, **names: object) -> list[Way]:
 
 
 def every(state: StrEnum) -> Ways:
-    """Return all commands for a state of any machine, whatever they need."""
+    """Return all commands for a state of any machine, also those that are not possible now."""
     match state:
         case SubscriptionStatus():
             return SUBSCRIPTION.get(state, ())

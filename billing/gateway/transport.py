@@ -204,8 +204,8 @@ class _Parcel:
     A body that records whether the library has taken it.
 
     The library takes it only after the connection is open, with TLS and proxy, and the headers are
-    written. Until then the gateway cannot have acted, whatever exception is raised. The type of an
-    exception does not show this, because TLS errors and resets happen before and after.
+    written. Until then the gateway cannot have acted, regardless of the exception. Its type
+    does not show this, because TLS errors and resets happen before and after.
     """
 
     def __init__(self, body: bytes) -> None:

@@ -13,7 +13,6 @@ from billing.services.operating import isolation, operations
 from billing.services.operating.charge_resolution import Resolution
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling
-from billing.store.queries import charges as charge_rows
 from billing.store.queries.holding import Kind
 from tests.integration.answering import Answering, answer_as_before, answer_with, status_with
 from tests.integration.engine import START, Engine
@@ -173,8 +172,8 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
 
     [told] = engine.told("charge.contradicted")
     assert told["data"]["why"] == "an operator said succeeded, the gateway says not found"
-    with engine.context.database.transaction() as connection:
-        assert [row.id for row in charge_rows.contradicted(connection)] == [charge]
+    contradicted = engine.rows("SELECT id FROM charges WHERE contradicted_at IS NOT NULL")
+    assert [row["id"] for row in contradicted] == [charge]
     [finding] = auditing.broken(engine.context)
     assert finding.name == "the gateway does not deny what a person booked"
     assert engine.charges(subscription)[0]["status"] == "succeeded"

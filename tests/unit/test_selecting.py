@@ -15,7 +15,6 @@ from billing.store.queries.balances import Credit
 from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.charges import (
     Compared,
-    Contradicted,
     Doubted,
     Money,
     OperatorsCharge,
@@ -147,7 +146,6 @@ def held(table: Table, name: str) -> set[Any]:
         (OperatorsCharge, CHARGES, set()),
         (ChargingState, ENGINE, {"resting"}),
         (EngineState, ENGINE, set()),
-        (Contradicted, CHARGES, {"contradicted_at"}),
         (Compared, CHARGES, set()),
         (overview.News, EVENTS, {"first_payment", "data"}),
         (overview.BookedCharge, CHARGES, set()),

@@ -77,19 +77,6 @@ class OperatorsCharge(NamedTuple):
     contradicted_at: datetime | None
 
 
-class Contradicted(NamedTuple):
-    """A charge that an operator resolved as succeeded, and whose money did not move."""
-
-    id: UUID
-    gateway_number: str
-    customer_id: str
-    subscription_id: UUID
-    invoice_id: UUID
-    amount: int
-    resolved_at: datetime | None
-    contradicted_at: datetime
-
-
 class Compared(NamedTuple):
     """A charge, as it is compared with the gateway's status of it."""
 
@@ -169,15 +156,6 @@ def see_to(connection: Connection, charge_id: UUID) -> None:
     """Mark a contradicted charge as handled by an operator."""
     statement = text("UPDATE charges SET contradicted_at = NULL WHERE id = :id")
     connection.execute(statement, {"id": charge_id})
-
-
-def contradicted(connection: Connection) -> list[Contradicted]:
-    """Read charges that an operator set to succeeded, and that the gateway calls not paid."""
-    statement = text(
-        f"SELECT {columns(Contradicted)} FROM charges"  # noqa: S608 - a constant of ours
-        " WHERE contradicted_at IS NOT NULL ORDER BY contradicted_at"
-    )
-    return every(Contradicted, connection.execute(statement))
 
 
 def lease_to_ask(

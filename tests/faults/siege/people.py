@@ -22,7 +22,7 @@ AMOUNT = 50_000
 PLAN = "siege"
 HARD: dict[str, Any] = {"kind": "decline", "http_status": 403, "code": "suspected_fraud"}
 DEAD: dict[str, Any] = {"kind": "decline", "code": "dormant_account"}
-"""Declines after which nobody tries again, and of a wallet that has to be linked anew."""
+"""A decline that ends all charges, and one after which the wallet has to be linked again."""
 PHONES = 62_813_0000_0000
 
 

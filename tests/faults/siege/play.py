@@ -20,7 +20,7 @@ FIRST = datetime.fromisoformat("2026-02-15T09:00:00+07:00")
 """The first month; the others follow on the same day, for no month is without a 15th."""
 MONTH_ENDS = timedelta(days=27)
 LINKING_AT = (timedelta(days=11), timedelta(days=18), timedelta(days=26))
-"""When wallets are linked anew in the last month, counted from its first day."""
+"""When wallets are linked again in the last month, counted from its first day."""
 RUNGS = (
     timedelta(seconds=61),
     timedelta(minutes=5),

@@ -26,7 +26,7 @@ class Verdict:
     ended: int
     """Subscriptions that a hard decline ended, as it has to."""
     linked_again: int
-    """Wallets that a decline ended, and that their customers linked anew."""
+    """Wallets that a decline ended, and that their customers linked again."""
     double_charges: Sequence[str]
     lost_periods: Sequence[str]
     unresolved: Sequence[str]
