@@ -19,7 +19,7 @@ from billing.domain.payloads import Json
 from billing.domain.subscription import RefundPolicy, check_refund
 from billing.services.context import Request
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions, kill_switch
 from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from billing.services.wallets import linking, unlinking
 from workers import arguments
@@ -200,13 +200,13 @@ def resume_subscription(
 @admin_task("admin.retry_invoice")
 def retry_invoice(by: Actor, request: Request, invoice: UUID) -> None:
     """Attempt an open invoice immediately."""
-    operations.retry_invoice(context(), invoice, by, request)
+    invoice_actions.retry_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.void_invoice")
 def void_invoice(by: Actor, request: Request, invoice: UUID) -> None:
     """Void the invoice: it will not be charged."""
-    operations.void_invoice(context(), invoice, by, request)
+    invoice_actions.void_invoice(context(), invoice, by, request)
 
 
 @admin_task("admin.refund_invoice")
@@ -220,10 +220,10 @@ def refund_invoice(by: Actor, request: Request, invoice: UUID, amount: int | Non
 @admin_task("admin.stop_charging")
 def stop_charging(by: Actor, request: Request) -> Json:
     """Stop sending new charges immediately."""
-    return operations.stop_charging(context(), by, request)
+    return kill_switch.stop_charging(context(), by, request)
 
 
 @admin_task("admin.start_charging")
 def start_charging(by: Actor, request: Request) -> Json:
     """Resume charging of everything that is due."""
-    return operations.start_charging(context(), by, request)
+    return kill_switch.start_charging(context(), by, request)

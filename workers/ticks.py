@@ -18,7 +18,7 @@ from billing.clock import real_now
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import isolation
+from billing.services.operating import held_rows
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import linking
@@ -53,7 +53,7 @@ def ticking(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except Exception as error:
             with suppress(Exception), context().database.transaction() as connection:
-                engine.tick_failed(connection, tick, real_now(), isolation.one_line(error))
+                engine.tick_failed(connection, tick, real_now(), held_rows.one_line(error))
             raise
         with context().database.transaction() as connection:
             engine.tick_succeeded(connection, tick, real_now())

@@ -81,11 +81,11 @@ def release(
     if row is None and not every:
         raise InvalidValue("give an id, or --all")
     with engine.engine() as context:
-        from billing.services.operating import isolation
+        from billing.services.operating import held_rows
         from billing.store.queries.holding import Kind
 
         wanted = None if row is None else arguments.identity(row, kind.value)
-        released = isolation.release(context, Kind(kind.value), wanted, by)
+        released = held_rows.release(context, Kind(kind.value), wanted, by)
     document = {"kind": kind.value, "released": [str(each) for each in released]}
     words = f"{len(released)} {kind.value}{'' if len(released) == 1 else 's'} released"
     output.answer(document, as_json=as_json, people=lambda: output.say(words))

@@ -11,7 +11,7 @@ from billing.domain.charge import ChargeStatus
 from billing.domain.documents import document
 
 if TYPE_CHECKING:
-    from billing.services.reading.pages import ChargeInDetail
+    from billing.services.reading.results import ChargeInDetail
 
 app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
 Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
@@ -80,11 +80,11 @@ def resolve(
     """Settle a parked or old charge: with the gateway's outcome if it has one, else with yours."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import charge_resolution
         from billing.services.reading import read_models
 
         wanted = read_models.charge(context.database, charge).charge.row.id
-        done = operations.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
+        done = charge_resolution.resolve_charge(context, wanted, verdict is Verdict.SUCCEEDED, by)
         found = read_models.charge(context.database, charge, engine.horizon())
 
     def people() -> None:

@@ -43,9 +43,9 @@ def set_(
     """Set the test clock to an instant."""
     instant, by = arguments.instant(at), arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import test_clock
 
-        operations.set_clock(context, instant, by)
+        test_clock.set_clock(context, instant, by)
         time = _time(context)
     _print(time, as_json=as_json)
 
@@ -64,14 +64,14 @@ def advance(
     """Move the test clock forward; with --wait, run everything due on the way in order."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.operating import operations, test_clock
+        from billing.services.operating import test_clock
 
         until = arguments.later(context.clock.now(), duration)
         if wait:
             tell = None if as_json else _tell
             test_clock.advance(context, _ticks(context), until, by, tell)
         else:
-            operations.set_clock(context, until, by)
+            test_clock.set_clock(context, until, by)
         time = _time(context)
     _print(time, as_json=as_json)
 

@@ -49,13 +49,13 @@ def create(
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
     uses = None if most is None else arguments.whole(most, "--max-redemptions")
     with engine.engine() as context:
-        from billing.services.money import discounts
-        from billing.services.reading import read_models
+        from billing.services.money import coupons
+        from billing.services.reading import catalog
 
-        discounts.create_coupon(
+        coupons.create(
             context, code, by, percent=off, rupiah_off=rupiah, cycles=limit, redeemed_max=uses
         )
-        coupon = read_models.coupon(context.database, code)
+        coupon = catalog.coupon(context.database, code)
     output.answer(coupon, as_json=as_json, people=lambda: output.facts(coupon, COLUMNS))
 
 
@@ -64,9 +64,9 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
     """List coupons, active ones first."""
     most = arguments.page(limit)
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import catalog
 
-        coupons = read_models.coupons(database, most)
+        coupons = catalog.coupons(database, most)
     empty = "no coupons yet; create one: billing coupon create WELCOME --percent 50 --cycles 3"
 
     def people() -> None:
@@ -80,11 +80,11 @@ def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json 
     """Archive a coupon; subscriptions that already use it keep it."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.money import discounts
-        from billing.services.reading import read_models
+        from billing.services.money import coupons
+        from billing.services.reading import catalog
 
-        discounts.archive_coupon(context, code, by)
-        coupon = read_models.coupon(context.database, code)
+        coupons.archive(context, code, by)
+        coupon = catalog.coupon(context.database, code)
     said = f"coupon {code} is archived; subscriptions that use it keep it"
     output.answer(coupon, as_json=as_json, people=lambda: output.say(said))
 
@@ -100,10 +100,10 @@ def apply(
     """Apply a coupon to a running subscription, starting with its next invoice."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     with engine.engine() as context:
-        from billing.services.money import discounts
+        from billing.services.money import coupons
         from billing.services.reading import read_models
 
-        discounts.apply(context, code, wanted, by)
+        coupons.apply(context, code, wanted, by)
         found = read_models.subscription(context.database, wanted)
     said = f"coupon {code} counts from the next invoice of subscription {wanted} on"
     output.answer(found, as_json=as_json, people=lambda: output.say(said))

@@ -7,7 +7,7 @@ import typer
 from billing.cli import arguments, engine, options, output
 
 if TYPE_CHECKING:
-    from billing.services.reading.pages import CustomerInDetail
+    from billing.services.reading.results import CustomerInDetail
     from billing.store.queries.listing_rows import Totals
 
 app = options.noun("Customers; `show` says whether a customer was charged twice.")

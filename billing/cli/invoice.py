@@ -9,7 +9,7 @@ from billing.domain import ways_out
 from billing.domain.invoice import InvoiceStatus
 
 if TYPE_CHECKING:
-    from billing.services.reading import pages
+    from billing.services.reading import results
 
 app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
 Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
@@ -74,10 +74,10 @@ def retry(
     """
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import invoice_actions
         from billing.services.reading import read_models
 
-        operations.retry_invoice(context, wanted, by)
+        invoice_actions.retry_invoice(context, wanted, by)
         found = read_models.invoice(context.database, wanted)
     output.answer(
         found,
@@ -91,15 +91,15 @@ def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Js
     """Void the invoice: it will not be charged."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import invoice_actions
         from billing.services.reading import read_models
 
-        operations.void_invoice(context, wanted, by)
+        invoice_actions.void_invoice(context, wanted, by)
         found = read_models.invoice(context.database, wanted)
     output.answer(found, as_json=as_json, people=lambda: output.say(f"invoice {wanted} is void"))
 
 
-def _people(found: "pages.Invoice") -> None:
+def _people(found: "results.Invoice") -> None:
     output.facts(found, FACTS)
     if found.retries_at:
         output.say("attempts until it is paid:")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from billing.services.reading.pages import Way
+    from billing.services.reading.results import Way
 
 MONEY = frozenset(
     {

@@ -97,7 +97,7 @@ def create(
     policy = _policy(retries_for, max_declines, max_attempts, max_days)
     with engine.engine() as context:
         from billing.domain.dunning import DEFAULT_RETRIES
-        from billing.services.reading import read_models
+        from billing.services.reading import catalog
         from billing.services.subscriptions import subscribing
 
         subscribing.create_plan(
@@ -117,7 +117,7 @@ def create(
             catch_up=catch_up,
             use_points=use_points,
         )
-        plan = read_models.plan(context.database, code)
+        plan = catalog.plan(context.database, code)
     output.answer(plan, as_json=as_json, people=lambda: output.facts(plan, FACTS))
 
 
@@ -142,9 +142,9 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
     """List plans, active ones first."""
     most = arguments.page(limit)
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import catalog
 
-        plans = read_models.plans(database, most)
+        plans = catalog.plans(database, most)
     empty = 'no plans yet; create one: billing plan create gym --amount 150000 --every "1 month"'
     output.answer(plans, as_json=as_json, people=lambda: output.table(plans, COLUMNS, empty=empty))
 
@@ -153,9 +153,9 @@ def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
 def show(code: Code, *, as_json: options.Json = False) -> None:
     """Show one plan."""
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import catalog
 
-        plan = read_models.plan(database, code)
+        plan = catalog.plan(database, code)
     output.answer(plan, as_json=as_json, people=lambda: output.facts(plan, FACTS))
 
 
@@ -164,11 +164,11 @@ def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json 
     """Archive a plan; its subscriptions continue."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.reading import read_models
+        from billing.services.reading import catalog
         from billing.services.subscriptions import subscribing
 
         subscribing.archive_plan(context, code, by)
-        plan = read_models.plan(context.database, code)
+        plan = catalog.plan(context.database, code)
     output.answer(
         plan,
         as_json=as_json,

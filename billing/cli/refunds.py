@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from billing.domain.documents import Row
-    from billing.services.reading import pages
+    from billing.services.reading import results
 
 app = options.noun(
     "Refunds: money returned to customers; `billing refund INVOICE` requests one.", ways_out.REFUND
@@ -152,6 +152,6 @@ def acknowledge(
     )
 
 
-def _people(found: "pages.Refund") -> None:
+def _people(found: "results.Refund") -> None:
     output.facts(found, FACTS)
     output.ways(found.ways_out)

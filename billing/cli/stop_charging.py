@@ -12,9 +12,9 @@ def stop_charging(reason: options.Reason = None, *, as_json: options.Json = Fals
     """Stop sending new charges immediately; everything else continues."""
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import kill_switch
 
-        done = operations.stop_charging(context, by)
+        done = kill_switch.stop_charging(context, by)
     words = "charging is stopped"
     if done["already"]:
         since = output.written("at", datetime.fromisoformat(done["stopped_at"]))
@@ -33,8 +33,8 @@ def start_charging(reason: options.Reason = None, *, as_json: options.Json = Fal
     """
     by = arguments.operator(reason)
     with engine.engine() as context:
-        from billing.services.operating import operations
+        from billing.services.operating import kill_switch
 
-        done = operations.start_charging(context, by)
+        done = kill_switch.start_charging(context, by)
     words = "charging was not stopped" if done["already"] else "charging is started"
     output.answer(done, as_json=as_json, people=lambda: output.say(words))

@@ -13,7 +13,7 @@ from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_
 
 if TYPE_CHECKING:
     from billing.domain.events import Actor
-    from billing.services.reading import pages
+    from billing.services.reading import results
     from billing.services.subscriptions.changing import Changed
     from billing.store.queries.listing_rows import Subscription as Row
 
@@ -363,16 +363,16 @@ def extra(
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     rupiah = arguments.amount(amount)
     with engine.engine() as context:
-        from billing.services.money import discounts
+        from billing.services.money import extra_lines
         from billing.services.reading import read_models
 
-        discounts.add_extra(context, wanted, title, rupiah, by)
+        extra_lines.add(context, wanted, title, rupiah, by)
         found = read_models.subscription(context.database, wanted)
     said = f"extra line added to the next invoice: {output.written('amount', rupiah)}, {title}"
     output.answer(found, as_json=as_json, people=lambda: output.say(said))
 
 
-def _say_how_it_is(found: "pages.Subscription", *, as_json: bool) -> None:
+def _say_how_it_is(found: "results.Subscription", *, as_json: bool) -> None:
     row = found.row
 
     def people() -> None:
@@ -386,7 +386,7 @@ def _say_how_it_is(found: "pages.Subscription", *, as_json: bool) -> None:
     output.answer(found, as_json=as_json, people=people)
 
 
-def _people(life: "pages.Life") -> None:
+def _people(life: "results.Life") -> None:
     from billing.cli import timeline
 
     output.facts(life.subscription, FACTS)

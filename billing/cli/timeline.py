@@ -17,7 +17,7 @@ from billing.domain.money import rupiah
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from billing.services.reading.pages import Charge, Invoice, Life, Refund, Subscription
+    from billing.services.reading.results import Charge, Invoice, Life, Refund, Subscription
     from billing.store.queries.listing_rows import LifeEvent, Wallet
 TIME_WIDTH = 16
 LINE, ON_THE_LINE = "│", "┬○●■‖▶"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from billing.domain.documents import Row
-    from billing.services.reading.pages import Wallet
+    from billing.services.reading.results import Wallet
 
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]

@@ -30,7 +30,7 @@ from billing.local.pretend import Pretend
 from billing.local.stack import Stack
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import operations, test_clock
+from billing.services.operating import test_clock
 from billing.services.reading import auditing, live_view
 from billing.services.subscriptions import canceling, subscribing
 from billing.services.wallets import linking
@@ -80,7 +80,7 @@ class Year:
 
     def begin(self) -> None:
         """Subscribe all within the first days; most can pay, some only after payday."""
-        operations.set_clock(self._context, BEGIN - timedelta(hours=1), BY)
+        test_clock.set_clock(self._context, BEGIN - timedelta(hours=1), BY)
         self._pretend.set_clock((BEGIN - timedelta(hours=1)).isoformat())
         self._pretend.defaults(cash=RICH, confirm_after_seconds=0)
         for code, amount in PLANS.items():

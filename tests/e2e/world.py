@@ -18,7 +18,7 @@ from billing.domain.events import Actor
 from billing.local.compare import compare
 from billing.local.pretend import Pretend
 from billing.local.stack import Stack
-from billing.services.operating import operations, test_clock
+from billing.services.operating import test_clock
 from billing.services.reading import auditing
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
@@ -59,7 +59,7 @@ class World:
 
     def set_clock(self, instant: datetime) -> None:
         """Put the engine's and the gateway's clock somewhere."""
-        operations.set_clock(self.context, instant, BY)
+        test_clock.set_clock(self.context, instant, BY)
         self.pretend.set_clock(instant.isoformat())
 
     def until(self, instant: str | datetime) -> None:

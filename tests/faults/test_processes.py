@@ -15,7 +15,7 @@ import pytest
 from billing.domain.events import Actor
 from billing.local.processes import running
 from billing.services.context import LEASE_SECONDS
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from tests.faults.fleet import kill, pool_of
 from tests.faults.ground import HOUR, SETTINGS, Ground, grounds
 
@@ -245,7 +245,7 @@ def test_the_kill_switch_stops_a_wave_at_the_batch_that_is_on_the_wire(ground: G
     """Claimed charges are finished and settled; nothing new is claimed until charging starts."""
     ground.fleet.man(["one"], beats=["one"])
     people = caught_in_flight(ground, 12, "switch", seconds=2.5)
-    operations.stop_charging(ground.context, Actor("on call", "a wrong price"))
+    kill_switch.stop_charging(ground.context, Actor("on call", "a wrong price"))
     try:
         ground.poll(lambda: ground.charges(people) == ["succeeded"] * 4, "the batch is finished")
         ground.forget_leases()

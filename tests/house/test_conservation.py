@@ -5,7 +5,7 @@ import re
 
 from tests.house.tree import PACKAGES, Module, modules
 
-MOVER = "billing/services/money/returns.py"
+MOVER = "billing/services/money/charge_money.py"
 STATEMENTS = "billing/store/queries/conservation.py"
 SETTLING = "billing/store/queries/settlements.py"
 """It writes what was taken, all of it kept, in the statement that settles charges."""

@@ -33,26 +33,29 @@ TYPED = {
         f"billing/services/collecting/{name}.py"
         for name in (
             "backpressure", "breaker", "charge_facts", "charging", "claiming", "dispatch",
-            "doubtful_charges", "opening", "opening_batches", "pipeline", "prechecks",
-            "reconciling", "reopening", "settling", "uncollectible",
+            "opening", "opening_batches", "pipeline", "prechecks", "reconciling", "reopening",
+            "settling", "uncollectible", "unsent_checks",
         )
     ),
     *(
         f"billing/services/operating/{name}.py"
-        for name in ("charge_resolution", "isolation", "safety", "test_clock", "token_keys")
+        for name in (
+            "charge_resolution", "held_rows", "invoice_actions", "kill_switch", "safety",
+            "test_clock", "token_keys",
+        )
     ),
     *(
         f"billing/services/money/{name}.py"
         for name in (
-            "crediting", "discounts", "refund_resolution", "refunding", "returns",
-            "unserved_days",
+            "charge_money", "coupons", "crediting", "days_after_cancellation", "extra_lines",
+            "next_invoice", "refund_resolution", "refunding",
         )
     ),
     *(
         f"billing/services/reading/{name}.py"
         for name in (
-            "attention", "auditing", "double_charges", "exporting", "forecasting", "live_view",
-            "next_steps", "pages", "read_models",
+            "attention", "auditing", "catalog", "double_charges", "exporting", "forecasting",
+            "live_view", "next_steps", "read_models", "results",
         )
     ),
     *(

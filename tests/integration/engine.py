@@ -27,7 +27,7 @@ from billing.domain.settlement import Source
 from billing.sandbox.process import SandboxProcess
 from billing.services.collecting import charging, opening_batches, reconciling, settling
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import test_clock
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.wallets import linking
 from billing.store.queries import engine as engine_rows
@@ -97,7 +97,7 @@ class Engine:
 
     def set_clock(self, at: datetime) -> None:
         """Set the clock to a later instant, without doing the due work."""
-        operations.set_clock(self.context, at, OPERATOR)
+        test_clock.set_clock(self.context, at, OPERATOR)
 
     def tick(self, ticks: Sequence[str] = TICKS) -> None:
         """Do what is due now, once, in the order of the beat table."""

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from billing.domain.events import Actor
-from billing.services.operating import isolation
-from billing.services.operating.isolation import Kind
+from billing.services.operating import held_rows
+from billing.services.operating.held_rows import Kind
 from tests.integration.engine import Engine
 
 SHUT = r"\x0100"
@@ -23,7 +23,7 @@ def is_held(engine: Engine, kind: Kind, row: UUID) -> str:
 
 def release(engine: Engine, kind: Kind, row: UUID) -> None:
     """Release it as an operator; the event has the actor and the reason."""
-    assert isolation.release(engine.context, kind, row, Actor("operator", "mended")) == [row]
+    assert held_rows.release(engine.context, kind, row, Actor("operator", "mended")) == [row]
     [told] = engine.told(f"{kind.value}.released")
     assert (told["actor"], told["reason"]) == ("operator", "mended")
     engine.dead_ends = set()

@@ -14,7 +14,7 @@ import pytest
 from billing import cli
 from billing.clock import real_now
 from billing.domain.events import Actor
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from billing.store.queries import engine as engine_rows
 from tests.integration.command import Billing, environment
 from tests.integration.engine import KEY, START, Engine
@@ -318,7 +318,7 @@ def test_the_doctor_names_a_copied_database_and_a_stopped_engine(
     engine.run()
     with engine.context.database.transaction() as connection:
         engine_rows.bind_gateway(connection, "127.0.0.1", "SOMEBODY-ELSE", force=True)
-    operations.stop_charging(engine.context, Actor("operator", "fire"))
+    kill_switch.stop_charging(engine.context, Actor("operator", "fire"))
     monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")
 
     said = billing("doctor", code=1)

@@ -8,8 +8,8 @@ import pytest
 
 from billing.domain.events import OPERATOR, Actor, event
 from billing.services.money import refunding
-from billing.services.operating import isolation, operations
-from billing.services.operating.isolation import Kind
+from billing.services.operating import held_rows, invoice_actions, kill_switch
+from billing.services.operating.held_rows import Kind
 from billing.services.reading import auditing
 from billing.services.reading.attention import Attention, listed
 from billing.services.wallets import unlinking
@@ -112,7 +112,7 @@ def test_a_surplus_payment_that_cannot_be_given_back_is_a_dead_end(engine: Engin
     engine.script("drop_after", customer)
     engine.run()
     [invoice] = engine.invoices(subscription)
-    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
     engine.script("failed", customer, "refund")
     engine.advance(DAY)
 
@@ -155,7 +155,7 @@ def _unpaid(engine: Engine) -> None:
 
 def _stopped(engine: Engine) -> None:
     engine.begun(every="1 year")
-    operations.stop_charging(engine.context, Actor("operator", "fire"))
+    kill_switch.stop_charging(engine.context, Actor("operator", "fire"))
     engine.tick(["ticks.open_periods"])
     engine.set_clock(engine.now + timedelta(minutes=1))
 
@@ -200,14 +200,14 @@ def test_a_held_row_of_any_kind_is_an_alarm(engine: Engine, kind: Kind) -> None:
         invoice = engine.invoices(subscription)[0]["id"]
         refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [row] = engine.rows(f"SELECT id FROM {kind.value}s")
-    isolation.set_aside(engine.context, kind, row["id"], ValueError("odd"))
+    held_rows.set_aside(engine.context, kind, row["id"], ValueError("odd"))
 
     [found] = waiting(engine)
     assert found.item[:3] == (kind.value, str(row["id"]), customer)
     assert (found.item.cause, found.item.why, found.item.alarm) == ("held", "ValueError: odd", True)
     assert found.command.startswith(f"billing release {kind.value} {row['id']}")
     assert [item.id for item in auditing.dead_ends(engine.context)] == [str(row["id"])]
-    isolation.release(engine.context, kind, row["id"], OPERATOR)
+    held_rows.release(engine.context, kind, row["id"], OPERATOR)
     engine.advance(DAY)
 
 
@@ -258,7 +258,7 @@ def test_a_contradicted_charge_is_listed_until_it_is_acknowledged(
     [found] = waiting(engine)
     assert (found.item.cause, found.item.why) == ("contradicted", "the gateway says otherwise")
     assert found.command.startswith(f"billing release charge {charge['id']}")
-    isolation.release(engine.context, isolation.Kind.CHARGE, charge["id"], OPERATOR)
+    held_rows.release(engine.context, held_rows.Kind.CHARGE, charge["id"], OPERATOR)
     assert waiting(engine) == []
 
 
@@ -268,7 +268,7 @@ def test_a_page_goes_on_where_the_one_before_ended(engine: Engine) -> None:
     for _ in range(5):
         subscription = engine.subscribe(engine.customer())
         error = ValueError("odd")
-        isolation.set_aside(engine.context, isolation.Kind.SUBSCRIPTION, subscription, error)
+        held_rows.set_aside(engine.context, held_rows.Kind.SUBSCRIPTION, subscription, error)
         engine.set_clock(engine.now + timedelta(seconds=1))
     _link(engine)
     whole = waiting(engine)

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from billing.domain.events import OPERATOR, Actor
-from billing.services.money import crediting, discounts, refunding
-from billing.services.operating import operations
+from billing.services.money import crediting, extra_lines, refunding
+from billing.services.operating import kill_switch
 from billing.services.reading import auditing
 from billing.store.queries import audit as statements
 from tests.integration import checks
@@ -31,7 +31,7 @@ def story(engine: Engine) -> UUID:
     )
     engine.run()
     crediting.grant(engine.context, customer, 12_000, Actor("operator", "a gift"))
-    discounts.add_extra(engine.context, subscription, "a towel", 1_000, OPERATOR)
+    extra_lines.add(engine.context, subscription, "a towel", 1_000, OPERATOR)
     engine.script("decline", customer, times=None)
     engine.advance(START + 15 * DAY)
     assert [row["status"] for row in engine.invoices(subscription)] == ["paid", "paid", "open"]
@@ -262,12 +262,12 @@ def test_many_findings_do_not_become_a_flood(engine: Engine) -> None:
 def test_the_kill_switch_is_no_finding(engine: Engine) -> None:
     """Invoices that wait while charging is stopped are not late; other work is."""
     _customer, _subscription = engine.begun()
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     engine.set_clock(START + DAY)
     engine.tick()
     engine.set_clock(START + 2 * DAY)
 
     assert auditing.audit(engine.context) == []
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     assert {f.name for f in auditing.audit(engine.context)} == {"nothing that is due waits"}
     engine.run()

@@ -9,8 +9,8 @@ from billing.domain.errors import AlreadyExists, BillingError, IllegalMove, Inva
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.subscription import RefundPolicy
-from billing.services.money import crediting, discounts, refunding
-from billing.services.operating import operations
+from billing.services.money import coupons, crediting, extra_lines, refunding
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import canceling
 from tests.integration.engine import Engine
 
@@ -20,7 +20,7 @@ WHY = Actor("operator", "an apology")
 
 def coupon(engine: Engine, code: str = "C", **values: int) -> str:
     """Offer a coupon."""
-    discounts.create_coupon(engine.context, code, OPERATOR, **values)
+    coupons.create(engine.context, code, OPERATOR, **values)
     return code
 
 
@@ -105,11 +105,11 @@ def test_a_coupon_is_used_as_often_as_it_may_be(engine: Engine) -> None:
         begun(engine, coupon=code)
     assert engine.counts()["subscriptions"] == before["subscriptions"]
 
-    discounts.archive_coupon(engine.context, coupon(engine, "OLD", percent=1), OPERATOR)
+    coupons.archive(engine.context, coupon(engine, "OLD", percent=1), OPERATOR)
     with pytest.raises(IllegalMove, match="archived"):
-        discounts.apply(engine.context, "OLD", subscription, OPERATOR)
+        coupons.apply(engine.context, "OLD", subscription, OPERATOR)
     with pytest.raises(NotKnown, match="did you mean 'OLD'"):
-        discounts.apply(engine.context, "OLDD", subscription, OPERATOR)
+        coupons.apply(engine.context, "OLDD", subscription, OPERATOR)
     with pytest.raises(AlreadyExists):
         coupon(engine, "OLD", percent=2)
 
@@ -151,18 +151,18 @@ def test_a_line_for_the_next_invoice(engine: Engine) -> None:
     """Added in the middle of a period, charged with the next one, and gone after it."""
     customer, subscription = begun(engine)
     engine.run()
-    discounts.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
+    extra_lines.add(engine.context, subscription, "a towel", 700, OPERATOR)
     engine.advance(2 * MONTH)
 
     assert paid(engine, customer) == [10_000, 10_700, 10_000]
     with pytest.raises(InvalidValue, match="exceed"):
-        discounts.add_extra(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
+        extra_lines.add(engine.context, subscription, "a house", MAX_AMOUNT, OPERATOR)
     for title, why in ((" ", "must not be empty"), ("a\ntowel", "printable")):
         with pytest.raises(InvalidValue, match=why):
-            discounts.add_extra(engine.context, subscription, title, 1, OPERATOR)
+            extra_lines.add(engine.context, subscription, title, 1, OPERATOR)
     canceling.cancel(engine.context, subscription, OPERATOR)
     with pytest.raises(IllegalMove, match="canceled"):
-        discounts.add_extra(engine.context, subscription, "late", 1, OPERATOR)
+        extra_lines.add(engine.context, subscription, "late", 1, OPERATOR)
 
 
 def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
@@ -170,7 +170,7 @@ def test_a_line_whose_invoice_never_comes_is_told(engine: Engine) -> None:
     _, subscription = begun(engine)
     engine.run()
     for title, amount in (("a towel", 700), ("a bag", 900)):
-        discounts.add_extra(engine.context, subscription, title, amount, OPERATOR)
+        extra_lines.add(engine.context, subscription, title, amount, OPERATOR)
 
     canceling.cancel(engine.context, subscription, Actor("operator", "left"))
     engine.run()
@@ -189,7 +189,7 @@ def test_a_coupon_for_ever_that_is_replaced_is_told(engine: Engine) -> None:
     engine.run()
     assert engine.told("subscription.coupon_dropped") == []
 
-    discounts.apply(engine.context, "new", subscription, Actor("operator", "promised"))
+    coupons.apply(engine.context, "new", subscription, Actor("operator", "promised"))
 
     [told] = engine.told("subscription.coupon_dropped")
     assert told["data"] == {"why": "replaced by another coupon", "coupon": "ever"}
@@ -238,7 +238,7 @@ def test_a_void_invoice_gives_back_what_it_took(engine: Engine) -> None:
     [invoice] = engine.invoices(subscription)
     assert balance(engine, customer) == [0]
 
-    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
     assert balance(engine, customer) == [4_000]
     engine.advance(MONTH)
     assert balance(engine, customer) == [0]

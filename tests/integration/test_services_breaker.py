@@ -10,7 +10,7 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.outcomes import Declined, Fault, Outcome, SealedPayment, Unknown
 from billing.sandbox.process import SandboxProcess
 from billing.services.collecting import charging, claiming, opening_batches
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from tests.integration.answering import answer_as_before, answer_with, paid_with, status_with
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
@@ -55,7 +55,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} <= {"unknown"}
 
     engine.no_more_scripts()  # the customers after the stop would be declined now
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
 
     assert {engine.status(s) for s in subscriptions} == {"active"}
@@ -81,7 +81,7 @@ def test_a_status_page_that_ends_every_wait_expires_no_wallet(engine: Engine, ki
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} == {"pending"}
     answer_as_before(engine, page)
     engine.no_more_scripts()
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.advance(2 * DAY)
     assert {len(engine.debits(customer)) for customer in customers} == {1}
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
@@ -101,7 +101,7 @@ def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
     assert [told["actor"] for told in engine.told("charging.stopped")] == ["guard"]
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     engine.no_more_scripts()
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
     assert {len(engine.debits(customer)) for customer in customers} == {1}
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
@@ -114,7 +114,7 @@ def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) 
     opening_batches.open_due(engine.context)
     due = charging.lease_due(engine.context, 100)
     payments = claiming.claim(engine.context, dict.fromkeys(due))
-    operations.stop_charging(engine.context, Actor("operator", "lunch"))
+    kill_switch.stop_charging(engine.context, Actor("operator", "lunch"))
     stopped_at = engine.one("SELECT stopped_at FROM engine")
     answer_with(engine, pay=lambda _payment: declined_as(Fault.HARD))
     charging.send(engine.context, payments)
@@ -135,7 +135,7 @@ def test_pages_of_a_proxy_stop_charging(engine: Engine) -> None:
     assert len(engine.told("charging.stopped")) == 1
     assert engine.subscribe(engine.customer())
     answer_as_before(engine, proxy)
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.advance(2 * HOUR)
 
     assert {len(engine.debits(customer)) for customer in customers} == {1}

@@ -9,7 +9,7 @@ from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Outcome, SealedPayment
 from billing.services.collecting import charging
-from billing.services.operating import isolation, operations
+from billing.services.operating import charge_resolution, held_rows, invoice_actions
 from billing.services.operating.charge_resolution import Resolution
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling
@@ -30,7 +30,7 @@ def lost(engine: Engine, *, moved: bool) -> tuple[str, UUID, UUID]:
 
 def resolve(engine: Engine, charge: UUID, *, succeeded: bool) -> Resolution:
     """Resolve a charge."""
-    return operations.resolve_charge(engine.context, charge, succeeded, OPERATOR)
+    return charge_resolution.resolve_charge(engine.context, charge, succeeded, OPERATOR)
 
 
 def silent(engine: Engine) -> Answering:
@@ -64,7 +64,7 @@ def test_a_charge_on_the_wire_is_not_resolved(engine: Engine, other: Engine) -> 
         refused.append(caught)
         invoice = engine.invoices(subscription)[0]["id"]
         with pytest.raises(IllegalMove, match="unresolved"):
-            operations.retry_invoice(other.context, invoice, OPERATOR)
+            invoice_actions.retry_invoice(other.context, invoice, OPERATOR)
         charging.collect(other.context, charging.lease_due(other.context, 10))
         return inner.pay(payment)
 
@@ -156,7 +156,7 @@ def test_a_payment_said_to_be_declined_is_booked_when_it_shows(engine: Engine) -
     assert told["data"]["why"] == "an operator said declined, the gateway says succeeded"
     assert len(engine.debits(customer)) == 1
     assert [item.cause for item in auditing.dead_ends(engine.context)] == ["contradicted"]
-    isolation.release(engine.context, Kind.CHARGE, charge, OPERATOR)
+    held_rows.release(engine.context, Kind.CHARGE, charge, OPERATOR)
 
 
 def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine: Engine) -> None:

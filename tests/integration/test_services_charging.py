@@ -9,7 +9,7 @@ import pytest
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import OPERATOR
 from billing.services.collecting import charging
-from billing.services.operating import operations
+from billing.services.operating import charge_resolution, invoice_actions, kill_switch
 from billing.services.reading import auditing
 from billing.services.subscriptions import subscribing
 from tests.integration.engine import START, Engine
@@ -138,7 +138,7 @@ def test_a_void_of_the_last_cycle_completes_the_subscription(engine: Engine) -> 
     engine.run()
     [invoice] = engine.invoices(subscription)
 
-    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
 
     assert engine.status(subscription) == "completed"
     engine.advance(timedelta(days=60))
@@ -202,14 +202,14 @@ def test_a_subscription_waits_for_the_wallet_and_starts_with_it(engine: Engine) 
 def test_the_kill_switch_stops_charges_and_nothing_else(engine: Engine) -> None:
     """Periods still open while charging is stopped; afterwards everything owed is collected."""
     customer, subscription = engine.begun()
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     engine.set_clock(START + timedelta(days=40))
     engine.tick()
 
     assert periods(engine, subscription) == [0, 1]
     assert engine.charges(subscription) == []
     assert engine.ledger(customer, "payment") == []
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.run()
 
     assert [c["status"] for c in engine.charges(subscription)] == ["succeeded"] * 2
@@ -219,14 +219,14 @@ def test_the_kill_switch_stops_charges_and_nothing_else(engine: Engine) -> None:
 def test_the_kill_switch_also_stops_a_message_that_is_on_its_way(engine: Engine) -> None:
     """The claim checks the kill switch: a message from before it sends nothing after it."""
     customer, subscription = engine.begun()
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     engine.tick()
     ids = [row["id"] for row in engine.invoices(subscription)]
 
     charging.collect(engine.context, ids)
 
     assert engine.ledger(customer, "payment") == []
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.run()
     assert len(engine.debits(customer)) == 1
 
@@ -236,12 +236,12 @@ def test_the_kill_switch_holds_back_a_charge_that_would_be_sent_again(engine: En
     customer, subscription = engine.begun()
     engine.script("drop_before", customer)
     engine.run()
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
 
     engine.advance(timedelta(hours=2))
     assert engine.ledger(customer, "payment") == []
     assert engine.charges(subscription)[0]["status"] == "unknown"
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.advance(timedelta(days=2))
 
     assert len(engine.debits(customer)) == 1
@@ -281,7 +281,7 @@ def test_a_void_invoice_is_not_charged_and_the_next_one_follows(engine: Engine) 
     engine.run()
     oldest = engine.invoices(subscription)[0]["id"]
 
-    operations.void_invoice(engine.context, oldest, OPERATOR)
+    invoice_actions.void_invoice(engine.context, oldest, OPERATOR)
     engine.run()
 
     assert [row["status"] for row in engine.invoices(subscription)] == ["void", "paid"]
@@ -295,7 +295,7 @@ def test_nothing_hangs_when_an_invoice_is_void_while_its_charge_is_unknown(engin
     engine.script("drop_after", customer)
     engine.script("status_says", customer, "status", times=2)
     engine.run()
-    operations.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
 
     engine.advance(timedelta(days=30))
 
@@ -313,14 +313,14 @@ def test_a_period_that_opens_behind_a_void_unresolved_charge_is_charged(
     end: dict[str, Any] = {"end": "FAILED", "after_queries": 2} if outcome == "declined" else {}
     engine.script("pending", customer, **end)
     engine.run()
-    operations.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
 
     engine.advance(timedelta(days=12))
 
     if outcome == "pending_for_ever":
         [charge] = engine.charges(subscription)
         assert charge["parked_at"] is not None
-        operations.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+        charge_resolution.resolve_charge(engine.context, charge["id"], False, OPERATOR)
         engine.run()
     assert {row["status"] for row in engine.invoices(subscription)[1:]} == {"paid"}
     assert len(engine.debits(customer)) == 12
@@ -333,11 +333,11 @@ def test_resolving_by_a_persons_word_needs_an_unresolved_charge(engine: Engine) 
     before = engine.counts()
 
     with pytest.raises(IllegalMove):
-        operations.resolve_charge(
+        charge_resolution.resolve_charge(
             engine.context, engine.charges(subscription)[0]["id"], False, OPERATOR
         )
     with pytest.raises(NotKnown):
-        operations.resolve_charge(engine.context, UUID(int=1), True, OPERATOR)
+        charge_resolution.resolve_charge(engine.context, UUID(int=1), True, OPERATOR)
 
     assert engine.counts() == before
     assert len(engine.debits(customer)) == 1
@@ -354,7 +354,7 @@ def test_a_person_may_say_what_became_of_a_parked_charge(engine: Engine) -> None
     assert charge["parked_at"] is not None
     assert len(engine.told("charge.parked")) == 1
 
-    operations.resolve_charge(engine.context, charge["id"], True, OPERATOR)
+    charge_resolution.resolve_charge(engine.context, charge["id"], True, OPERATOR)
 
     assert engine.invoices(subscription)[0]["status"] == "paid"
     assert engine.charges(subscription)[0]["status"] == "succeeded"
@@ -386,7 +386,7 @@ def test_a_paid_invoice_is_refunded_and_not_voided(engine: Engine) -> None:
     engine.run()
     paid = engine.invoices(subscription)[0]["id"]
     with pytest.raises(IllegalMove) as refused:
-        operations.void_invoice(engine.context, paid, OPERATOR)
+        invoice_actions.void_invoice(engine.context, paid, OPERATOR)
     assert str(refused.value) == (
         f"invoice {paid} is paid and cannot be voided; refund it with: billing refund {paid}"
     )

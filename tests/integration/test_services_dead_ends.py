@@ -9,7 +9,7 @@ from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR, Actor
 from billing.services.collecting import charging
 from billing.services.money import crediting, refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling
 from tests.integration.engine import Engine
@@ -52,7 +52,7 @@ def test_a_term_is_over_when_the_last_doubt_is(engine: Engine, says: str) -> Non
     engine.script("pending", customer, end=says, after_queries=2)
     engine.run()
     [first] = engine.invoices(subscription)
-    operations.void_invoice(engine.context, first["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, first["id"], OPERATOR)
     crediting.grant(engine.context, customer, 50_000, Actor("operator", "a gift"))
     engine.set_clock(engine.now + 11 * DAY)
     engine.tick(["ticks.open_periods"])

@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.services.money import refunding
-from billing.services.reading import pages, read_models
+from billing.services.reading import read_models, results
 from billing.services.subscriptions import canceling, changing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -15,7 +15,7 @@ from tests.integration.engine import Engine
 DAY = timedelta(days=1)
 
 
-def shown(engine: Engine, customer: str) -> pages.CustomerInDetail:
+def shown(engine: Engine, customer: str) -> results.CustomerInDetail:
     """What is shown of a customer."""
     return read_models.customer(engine.context.database, customer, 100)
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from billing.domain.events import OPERATOR, Actor
-from billing.services.money import crediting, discounts
+from billing.services.money import coupons, crediting
 from billing.services.reading import forecasting
 from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.command import Billing
@@ -40,8 +40,8 @@ def test_the_forecast_equals_the_charges_that_follow(engine: Engine) -> None:
     engine.subscribe(people[0], start=engine.now + 5 * DAY, again=True)
     engine.put_cash(poor, 5_000_000)
     # Coupons, a line for one invoice, a balance, and two planned changes.
-    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=2)
-    discounts.create_coupon(engine.context, "FREE", OPERATOR, percent=100, cycles=1)
+    coupons.create(engine.context, "HALF", OPERATOR, percent=50, cycles=2)
+    coupons.create(engine.context, "FREE", OPERATOR, percent=100, cycles=1)
     engine.subscribe(people[6], coupon="HALF", setup_fee=700)
     engine.subscribe(people[7], coupon="FREE")
     crediting.grant(engine.context, people[7], 12_000, Actor("operator", "a gift"))

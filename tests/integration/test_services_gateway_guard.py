@@ -17,7 +17,7 @@ from billing.domain.refund import RefundVerdict
 from billing.services.collecting import charging, opening_batches, prechecks, reconciling
 from billing.services.context import Context
 from billing.services.money import refund_resolution, refunding
-from billing.services.operating import operations, safety
+from billing.services.operating import charge_resolution, kill_switch, safety
 from billing.services.reading import auditing
 from billing.services.wallets import linking, unlinking
 from billing.store.queries import engine as engine_rows
@@ -114,10 +114,10 @@ SITES: dict[str, Drive] = {
     "linking.balance": lambda c, w, _e: linking.balance(c, w.people["paid"]),
     "auditing.audit_gateway": lambda c, _w, e: list(auditing.audit_gateway(c, START, e.now)),
     "safety.check_keys": lambda c, _w, _e: safety.check_keys(c),
-    "charge_resolution.resolve_charge": lambda c, w, _e: operations.resolve_charge(
+    "charge_resolution.resolve_charge": lambda c, w, _e: charge_resolution.resolve_charge(
         c, w.charges["parked"], False, OPERATOR
     ),
-    "charge_resolution._kept": lambda c, w, _e: operations.resolve_charge(
+    "charge_resolution._kept": lambda c, w, _e: charge_resolution.resolve_charge(
         c, w.charges["paid"], True, OPERATOR
     ),
 }
@@ -169,7 +169,7 @@ def test_the_real_gateway_is_called_and_a_foreign_one_is_not(engine: Engine) -> 
             drive(engine.context, world, engine)
         assert set(asked.calls) & CALLS == set(), site
 
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     wanted = sites()
     for site, drive in SITES.items():
         asked.calls.clear()

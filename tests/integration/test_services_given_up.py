@@ -8,7 +8,7 @@ import pytest
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import OnExhausted
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import changing, pausing
 from tests.integration.engine import Engine
 
@@ -40,7 +40,7 @@ def test_a_period_that_was_given_up_is_paid_or_void_before_its_price_changes(
         IllegalMove, match=f"uncollectible; pay it .*invoice retry {owed['id']}.* void"
     ):
         changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
-    operations.retry_invoice(engine.context, owed["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, owed["id"], OPERATOR)
     engine.run()
     changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
     engine.run()
@@ -55,7 +55,7 @@ def test_a_debt_that_is_given_up_again_leaves_nobody_behind(
 ) -> None:
     """It continued while the second attempt was unresolved, and has no open invoice."""
     _customer, subscription = debtor
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
     pausing.resume(engine.context, subscription, OPERATOR)
     engine.advance(DAY)
@@ -70,7 +70,7 @@ def test_a_debt_that_is_given_up_again_does_not_keep_a_term_open(
     """The same without a period left: it is completed, and does not stay active."""
     _customer, subscription = debtor
     engine.advance(80 * DAY)
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
     pausing.resume(engine.context, subscription, OPERATOR)
     engine.advance(DAY)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from billing.domain.charge import QUERY_AFTER
 from billing.services.collecting import charging
 from billing.services.context import LEASE_SECONDS
-from billing.services.operating.isolation import Kind
+from billing.services.operating.held_rows import Kind
 from billing.store.queries import claims
 from billing.store.queries.claims import Candidate
 from tests.integration.engine import START, Engine, in_any_order

@@ -10,7 +10,7 @@ from billing.domain.errors import IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.subscription import RefundPolicy
-from billing.services.money import discounts, refunding
+from billing.services.money import coupons, extra_lines, refunding
 from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from tests.integration.engine import START, Engine
 
@@ -219,7 +219,7 @@ def test_a_planned_change_is_checked_against_what_will_be_then(
     engine.plan("LARGE", amount=MAX_AMOUNT, timezone="UTC")
     with pytest.raises(IllegalMove, match="ends after 1 periods"):
         change(engine, subscription, plan_code="TWICE", at="period-end")
-    discounts.add_extra(engine.context, subscription, "a towel", 999, OPERATOR)
+    extra_lines.add(engine.context, subscription, "a towel", 999, OPERATOR)
     with pytest.raises(InvalidValue, match="extra lines"):
         change(engine, subscription, plan_code="LARGE", at="period-end")
     canceling.cancel(engine.context, subscription, OPERATOR, at=canceling.PERIOD_END)
@@ -327,8 +327,8 @@ def test_an_end_leaves_nothing_planned_and_tells_of_each(
 ) -> None:
     """Pause, return, change and coupon end with an event when the subscription does."""
     _, subscription = march
-    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=3)
-    discounts.apply(engine.context, "HALF", subscription, OPERATOR)
+    coupons.create(engine.context, "HALF", OPERATOR, percent=50, cycles=3)
+    coupons.apply(engine.context, "HALF", subscription, OPERATOR)
     change(engine, subscription, plan_code="B", at="period-end")
     back = engine.now + 60 * DAY
     pausing.pause(engine.context, subscription, OPERATOR, at=pausing.PERIOD_END, until=back)

@@ -9,7 +9,7 @@ import pytest
 from billing.domain.errors import InvalidValue
 from billing.domain.events import OPERATOR
 from billing.domain.money import MAX_AMOUNT
-from billing.services.money import discounts
+from billing.services.money import coupons, extra_lines
 from billing.services.operating import importing
 from billing.services.subscriptions import changing, subscribing
 from tests.integration.engine import Engine
@@ -38,7 +38,7 @@ class TestTheLargestInvoice:
         """An extra line, then a change, at once or planned."""
         subscription = self._begun(engine)
         engine.run()
-        discounts.add_extra(engine.context, subscription, "towel", 999, OPERATOR)
+        extra_lines.add(engine.context, subscription, "towel", 999, OPERATOR)
         with pytest.raises(InvalidValue, match="would exceed"):
             changing.change(engine.context, subscription, OPERATOR, amount=MAX_AMOUNT, at=at)
         engine.advance(35 * DAY)
@@ -50,15 +50,15 @@ class TestTheLargestInvoice:
         engine.run()
         changing.change(engine.context, subscription, OPERATOR, amount=MAX_AMOUNT, at="period-end")
         with pytest.raises(InvalidValue, match="would exceed"):
-            discounts.add_extra(engine.context, subscription, "towel", 1, OPERATOR)
+            extra_lines.add(engine.context, subscription, "towel", 1, OPERATOR)
 
     def test_a_coupon_makes_no_room(self, engine: Engine) -> None:
         """It may end before the invoice opens."""
         subscription = self._begun(engine)
-        discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50, cycles=1)
-        discounts.apply(engine.context, "HALF", subscription, OPERATOR)
+        coupons.create(engine.context, "HALF", OPERATOR, percent=50, cycles=1)
+        coupons.apply(engine.context, "HALF", subscription, OPERATOR)
         with pytest.raises(InvalidValue, match="would exceed"):
-            discounts.add_extra(engine.context, subscription, "towel", 1_001, OPERATOR)
+            extra_lines.add(engine.context, subscription, "towel", 1_001, OPERATOR)
 
     def test_a_quantity_that_is_too_much_is_refused(self, engine: Engine) -> None:
         """When subscribing, when changing, and in an import."""

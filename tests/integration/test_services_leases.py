@@ -12,7 +12,7 @@ import pytest
 from billing.domain.events import OPERATOR
 from billing.services.collecting import charging, claiming, opening_batches, prechecks, reconciling
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from billing.services.wallets import linking, unlinking
 from billing.store.queries import subscriptions
 from tests.integration.engine import Engine, running
@@ -98,10 +98,10 @@ def test_invoices_leased_at_a_stop_are_due_at_once_when_charging_starts_again(
     due = charging.lease_due(engine.context, 10)
     assert len(due) == 2
 
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     charging.collect(engine.context, due)
     assert leased(engine) == 0
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     charging.collect(engine.context, charging.lease_due(engine.context, 10))
     assert [engine.invoices(each)[0]["status"] for each in (old, fresh)] == ["paid", "paid"]
 

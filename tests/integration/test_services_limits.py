@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from tests.integration.engine import running
 from tests.integration.kept import Kept
 
@@ -43,6 +43,6 @@ def test_an_hour_beyond_the_limit_stops_charging(emptied: Kept, gateway: Sandbox
         assert "BILLING_RUPIAH_AN_HOUR_MAX" in told["reason"]
 
         engine.set_clock(engine.now + timedelta(hours=1))
-        operations.start_charging(engine.context, OPERATOR)
+        kill_switch.start_charging(engine.context, OPERATOR)
         engine.run()
         assert len(engine.debits(people[2])) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.services.collecting import claiming, reconciling
-from billing.services.operating import operations
+from billing.services.operating import charge_resolution
 from tests.integration.engine import START, Engine
 
 HOUR = timedelta(hours=1)
@@ -141,7 +141,7 @@ def test_pending_without_an_end_blocks_visibly(engine: Engine) -> None:
     assert charge["parked_at"] is not None
     assert len(engine.told("charge.parked")) == 1
     assert [row["next_attempt_at"] for row in engine.invoices(subscription)] == [None] * 3
-    operations.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+    charge_resolution.resolve_charge(engine.context, charge["id"], False, OPERATOR)
     assert engine.invoices(subscription)[0]["next_attempt_at"] is not None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services.money import discounts
+from billing.services.money import coupons, extra_lines
 from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -18,12 +18,12 @@ DAY = timedelta(days=1)
 
 def extra(engine: Engine, subscription: UUID) -> None:
     """A line for the next invoice."""
-    discounts.add_extra(engine.context, subscription, "a towel", 25_000, OPERATOR)
+    extra_lines.add(engine.context, subscription, "a towel", 25_000, OPERATOR)
 
 
 def coupon(engine: Engine, subscription: UUID) -> None:
     """A coupon that counts from the next invoice on."""
-    discounts.apply(engine.context, "HALF", subscription, OPERATOR)
+    coupons.apply(engine.context, "HALF", subscription, OPERATOR)
 
 
 def change(engine: Engine, subscription: UUID) -> None:
@@ -37,7 +37,7 @@ each_of_them = pytest.mark.parametrize("act", [extra, coupon, change])
 @pytest.fixture
 def running(engine: Engine) -> UUID:
     """A subscription every ten days, one of which is paid."""
-    discounts.create_coupon(engine.context, "HALF", OPERATOR, percent=50)
+    coupons.create(engine.context, "HALF", OPERATOR, percent=50)
     _, subscription = engine.begun(every="10 days", cycles=3)
     engine.run()
     engine.advance(DAY)

@@ -12,7 +12,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.services.collecting import opening_batches
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from billing.store.queries import invoices
 from tests.integration.engine import Engine
 from tests.integration.races import at_once
@@ -215,7 +215,7 @@ def test_the_tick_sends_itself_again_until_all_is_open(
     sent: list[tuple[str, ...]] = []
     monkeypatch.setattr(ticks.open_periods, "delay", lambda *rest: sent.append(rest))
     subscribed(engine)
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     ticks.open_periods()
     turns = 1
 
@@ -229,4 +229,4 @@ def test_the_tick_sends_itself_again_until_all_is_open(
 
     assert engine.counts()["invoices"] == 2 * MANY
     assert MANY <= turns <= 2 * MANY
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)

@@ -9,7 +9,7 @@ import pytest
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from billing.services.subscriptions import canceling
 from tests.integration.engine import START, Engine
 
@@ -121,13 +121,13 @@ def test_stopped_charging_makes_no_served_days_free(
     begun, ended_at = engine.now, engine.now + 50 * DAY
     cancel(engine, subscription, at=ended_at)
     engine.advance(29 * DAY)
-    operations.stop_charging(engine.context, Actor("operator", "maintenance"))
+    kill_switch.stop_charging(engine.context, Actor("operator", "maintenance"))
     for days in (31, 40, 51):
         engine.set_clock(begun + days * DAY)
         engine.tick()
     assert engine.status(subscription) == "active"
 
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.run()
 
     row = engine.subscription(subscription)

@@ -10,7 +10,7 @@ from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import Engine
 
@@ -99,7 +99,7 @@ def test_an_upgrade_that_was_not_paid_is_worth_nothing(engine: Engine, april: Ru
 def test_a_void_upgrade_is_worth_nothing(engine: Engine, april: Running, way: str) -> None:
     """Half a month after it was void: 15,000 of 30,000, by every way of returning them."""
     customer, subscription = april
-    operations.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
+    invoice_actions.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
     engine.put_cash(customer, 10**7)
     engine.advance(15 * DAY)
 
@@ -119,7 +119,7 @@ def test_a_void_upgrade_is_worth_nothing(engine: Engine, april: Running, way: st
 def test_a_void_upgrade_is_asked_for_again(engine: Engine, april: Running) -> None:
     """Voided and requested again: the whole difference is charged, and counts as paid."""
     customer, subscription = april
-    operations.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
+    invoice_actions.void_invoice(engine.context, unpaid_upgrade(engine, april, "SIXTY"), WHY)
     engine.put_cash(customer, 10**7)
     engine.advance(15 * DAY)
     change(engine, subscription, plan_code="THIRTY")
@@ -151,7 +151,7 @@ def test_a_void_base_invoice_is_worth_nothing(engine: Engine) -> None:
     """A free period is changed to a dearer plan: its days are charged, and come back once."""
     customer, subscription = begin(engine, cash=0)
     [base] = engine.invoices(subscription)
-    operations.void_invoice(engine.context, base["id"], WHY)
+    invoice_actions.void_invoice(engine.context, base["id"], WHY)
     engine.put_cash(customer, 10**7)
     engine.advance(15 * DAY)
     assert change(engine, subscription, plan_code="THREE")["net"] == 0
@@ -207,7 +207,7 @@ def test_a_change_over_an_invoice_that_was_given_up_is_refused(engine: Engine, p
         changing.change(engine.context, subscription, OPERATOR, plan_code=plan)
 
     assert engine.counts() == before
-    operations.retry_invoice(engine.context, base["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, base["id"], OPERATOR)
     engine.run()
     change(engine, subscription, plan_code=plan)
     net = sum(paid(engine, customer)) - balance(engine, customer)
@@ -270,7 +270,7 @@ def test_nobody_is_past_due_who_owes_nothing(
     subscription = engine.subscribe(customer, "P")
     engine.advance((70 if cycles else 10) * DAY)
     assert engine.status(subscription) == "unpaid"
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     pausing.resume(engine.context, subscription, OPERATOR)
     assert engine.status(subscription) == "past_due"
 
@@ -286,7 +286,7 @@ def test_a_price_that_is_not_raised_charges_nothing_after_a_void_upgrade(engine:
     changing.change(engine.context, subscription, OPERATOR, plan_code="SIXTY")
     engine.run()
     [upgrade] = [i for i in engine.invoices(subscription) if i["change_index"]]
-    operations.void_invoice(engine.context, upgrade["id"], WHY)
+    invoice_actions.void_invoice(engine.context, upgrade["id"], WHY)
     engine.put_cash(customer, 1_000_000)
 
     made = change(engine, subscription, amount=45_000)

@@ -8,7 +8,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove, InvalidValue
 from billing.domain.events import OPERATOR
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.reading import read_models
 from tests.integration.engine import START, Engine
 
@@ -30,7 +30,7 @@ def foretold(engine: Engine, subscription: UUID) -> list[datetime]:
 
 def retry(engine: Engine, subscription: UUID) -> None:
     """An operator tries the first invoice at once."""
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
 
 
@@ -197,7 +197,9 @@ class TestTriesByHand:
         planned = foretold(engine, subscription)
         engine.advance(START + DAY)
 
-        operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+        invoice_actions.retry_invoice(
+            engine.context, engine.invoices(subscription)[0]["id"], OPERATOR
+        )
         assert foretold(engine, subscription) == [START + DAY, *planned]
         engine.run()
 
@@ -241,7 +243,7 @@ class TestTriesByHand:
         engine.advance(START + DAY)
         invoice = engine.invoices(subscription)[0]["id"]
         for _ in range(2):
-            operations.retry_invoice(engine.context, invoice, OPERATOR)
+            invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)
         engine.run()
 
         assert engine.invoices(subscription)[0]["next_attempt_at"] == START + 2 * DAY
@@ -316,7 +318,7 @@ class TestTriesByHand:
         assert before[0]["blocked_on"] == "wallet"
 
         with pytest.raises(IllegalMove, match="no linked wallet"):
-            operations.retry_invoice(engine.context, before[0]["id"], OPERATOR)
+            invoice_actions.retry_invoice(engine.context, before[0]["id"], OPERATOR)
 
         assert engine.invoices(subscription) == before
         engine.advance(START + 31 * DAY)

@@ -17,8 +17,8 @@ from billing.domain.settlement import Source
 from billing.services.collecting import settling
 from billing.services.collecting.settling import News
 from billing.services.money import refunding
-from billing.services.operating import operations
-from billing.services.reading import pages, read_models
+from billing.services.operating import invoice_actions
+from billing.services.reading import catalog, read_models, results
 from billing.services.subscriptions import canceling
 from tests.integration.engine import START, Engine
 
@@ -37,7 +37,7 @@ CHARGE_KEYS = {
 }  # fmt: skip
 
 
-def shown(engine: Engine, subscription: UUID) -> pages.Subscription:
+def shown(engine: Engine, subscription: UUID) -> results.Subscription:
     """The subscription as it is shown."""
     return read_models.subscription(engine.context.database, subscription)
 
@@ -106,7 +106,7 @@ def test_a_retry_by_hand_is_shown_before_the_steps_that_stay(engine: Engine) -> 
     first = shown(engine, subscription).invoices[0]
     engine.set_clock(START + DAY)
 
-    operations.retry_invoice(engine.context, first.row.id, OPERATOR)
+    invoice_actions.retry_invoice(engine.context, first.row.id, OPERATOR)
 
     again = shown(engine, subscription).invoices[0]
     assert again.retries_at == [START + DAY, *first.retries_at]
@@ -231,7 +231,7 @@ def test_reasons_are_shown_with_events(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "look",
     [
-        lambda d: read_models.plan(d, "nope"),
+        lambda d: catalog.plan(d, "nope"),
         lambda d: read_models.customer(d, "nope", 1),
         lambda d: read_models.wallet_of(d, "nope"),
         lambda d: read_models.subscription(d, uuid4()),

@@ -9,8 +9,8 @@ from billing.domain.errors import IllegalMove, InvalidValue, NotKnown, RefundToo
 from billing.domain.events import OPERATOR, Actor
 from billing.services.context import Request
 from billing.services.money import refunding
-from billing.services.operating import isolation, operations
-from billing.services.operating.isolation import Kind
+from billing.services.operating import charge_resolution, held_rows, invoice_actions, kill_switch
+from billing.services.operating.held_rows import Kind
 from tests.integration.engine import START, Engine
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -100,7 +100,7 @@ def test_only_a_paid_invoice_can_be_refunded(engine: Engine) -> None:
     invoice = engine.invoices(subscription)[0]["id"]
     with pytest.raises(IllegalMove, match="open"):
         refund(engine, invoice)
-    operations.void_invoice(engine.context, invoice, OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice, OPERATOR)
     with pytest.raises(IllegalMove, match="void"):
         refund(engine, invoice)
     with pytest.raises(NotKnown):
@@ -127,7 +127,7 @@ def test_the_same_key_for_something_else_is_refused(engine: Engine, paid: tuple[
     with pytest.raises(InvalidValue, match="other arguments"):
         refund(engine, invoice, 20_000, key="k")
     with pytest.raises(InvalidValue, match="other arguments"):
-        operations.stop_charging(engine.context, OPERATOR, Request("k", "admin.stop_charging", {}))
+        kill_switch.stop_charging(engine.context, OPERATOR, Request("k", "admin.stop_charging", {}))
 
     assert engine.counts() == before
     engine.run()
@@ -312,7 +312,7 @@ class TestASurplusPayment:
         [first] = engine.charges(subscription)
         engine.script("status_says", customer, "status", times=None, status="FAILED")
         engine.set_clock(START + timedelta(hours=1))
-        operations.resolve_charge(engine.context, first["id"], False, OPERATOR)
+        charge_resolution.resolve_charge(engine.context, first["id"], False, OPERATOR)
         engine.advance(START + timedelta(days=3))
         assert len(engine.debits(customer)) == 2
         engine.no_more_scripts()
@@ -321,7 +321,7 @@ class TestASurplusPayment:
             engine.late_success(first["id"])
         engine.run()
         # The contradicted verdict waits until an operator acknowledges it.
-        isolation.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
+        held_rows.release(engine.context, Kind.CHARGE, first["id"], OPERATOR)
 
         charges = {c["attempt"]: (c["status"], c["surplus"]) for c in engine.charges(subscription)}
         assert charges == {1: ("succeeded", True), 2: ("succeeded", False)}

@@ -19,7 +19,7 @@ from billing.domain.events import OPERATOR
 from billing.domain.money import MAX_AMOUNT
 from billing.services.context import Request
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import charge_resolution, invoice_actions
 from billing.services.subscriptions import canceling, subscribing
 from billing.services.wallets import linking, unlinking
 from tests.integration.engine import START, Engine
@@ -175,9 +175,9 @@ UNKNOWN: list[Callable[[Engine], object]] = [
     lambda e: unlinking.unlink(e.context, "nobody", OPERATOR),
     lambda e: canceling.cancel(e.context, NOBODY, OPERATOR),
     lambda e: refunding.refund_invoice(e.context, NOBODY, 1, OPERATOR),
-    lambda e: operations.retry_invoice(e.context, NOBODY, OPERATOR),
-    lambda e: operations.void_invoice(e.context, NOBODY, OPERATOR),
-    lambda e: operations.resolve_charge(e.context, NOBODY, True, OPERATOR),
+    lambda e: invoice_actions.retry_invoice(e.context, NOBODY, OPERATOR),
+    lambda e: invoice_actions.void_invoice(e.context, NOBODY, OPERATOR),
+    lambda e: charge_resolution.resolve_charge(e.context, NOBODY, True, OPERATOR),
 ]
 
 
@@ -195,8 +195,8 @@ def test_a_closed_invoice_or_subscription_stays_closed(engine: Engine) -> None:
     engine.run()
     invoice = engine.invoices(subscription)[0]["id"]
     context = engine.context
-    refused(engine, IllegalMove, lambda: operations.retry_invoice(context, invoice, OPERATOR))
-    refused(engine, IllegalMove, lambda: operations.void_invoice(context, invoice, OPERATOR))
+    refused(engine, IllegalMove, lambda: invoice_actions.retry_invoice(context, invoice, OPERATOR))
+    refused(engine, IllegalMove, lambda: invoice_actions.void_invoice(context, invoice, OPERATOR))
     canceling.cancel(context, subscription, OPERATOR)
     refused(engine, IllegalMove, lambda: canceling.cancel(context, subscription, OPERATOR))
 

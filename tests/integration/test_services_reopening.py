@@ -7,7 +7,7 @@ import pytest
 
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
@@ -30,7 +30,9 @@ def given_up(engine: Engine, periods: int = 1, **plan: object) -> tuple[str, UUI
 
 def retry(engine: Engine, subscription: UUID, period: int = 0) -> None:
     """Request a manual retry of a period's invoice, and run a tick."""
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[period]["id"], OPERATOR)
+    invoice_actions.retry_invoice(
+        engine.context, engine.invoices(subscription)[period]["id"], OPERATOR
+    )
     engine.run()
 
 
@@ -81,7 +83,7 @@ def test_the_debt_of_a_subscription_that_has_ended_can_be_paid(engine: Engine) -
     assert engine.status(subscription) == "canceled"
     engine.put_cash(customer, 1_000_000)
     invoice = engine.invoices(subscription)[0]["id"]
-    operations.retry_invoice(engine.context, invoice, OPERATOR)
+    invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)
     assert auditing.audit(engine.context) == []
 
     engine.run()
@@ -100,7 +102,7 @@ def test_the_oldest_debt_is_paid_first(engine: Engine) -> None:
     before = engine.counts()
 
     with pytest.raises(IllegalMove, match=f"billing invoice retry {first}"):
-        operations.retry_invoice(engine.context, second, OPERATOR)
+        invoice_actions.retry_invoice(engine.context, second, OPERATOR)
     assert engine.counts() == before
 
     retry(engine, subscription, 0)
@@ -129,7 +131,7 @@ def test_a_newer_invoice_keeps_its_date_while_an_older_debt_is_tried(
     if paid:
         engine.put_cash(customer, 50_000)
 
-    operations.retry_invoice(engine.context, older["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, older["id"], OPERATOR)
     assert engine.invoices(subscription)[1]["next_attempt_at"] is None
     engine.run()
     engine.advance(ASKED_ABOUT)
@@ -169,7 +171,9 @@ def test_a_lost_answer_to_a_try_is_found_out_and_not_repeated(engine: Engine) ->
     engine.script("drop_after", customer)
     retry(engine, subscription)
     with pytest.raises(IllegalMove, match="unresolved"):
-        operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+        invoice_actions.retry_invoice(
+            engine.context, engine.invoices(subscription)[0]["id"], OPERATOR
+        )
 
     engine.advance(DAY)
 
@@ -183,7 +187,7 @@ def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
     """The refusal writes nothing; a wallet that is lost in between ends only the attempt."""
     customer, subscription = given_up(engine)
     invoice = engine.invoices(subscription)[0]["id"]
-    operations.retry_invoice(engine.context, invoice, OPERATOR)
+    invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)
     engine.lose_wallet(customer)
     engine.run()
     assert engine.invoices(subscription)[0]["status"] == "uncollectible"
@@ -191,7 +195,7 @@ def test_a_try_without_a_wallet_is_refused_and_one_that_loses_it_waits_for_none(
 
     before = engine.counts()
     with pytest.raises(IllegalMove, match="billing wallet link"):
-        operations.retry_invoice(engine.context, invoice, OPERATOR)
+        invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)
     assert engine.counts() == before
 
 
@@ -203,7 +207,9 @@ def test_two_words_at_once_are_one_charge(engine: Engine, other: Engine) -> None
 
     at_once(
         *(
-            lambda process=process: operations.retry_invoice(process.context, invoice, OPERATOR)
+            lambda process=process: invoice_actions.retry_invoice(
+                process.context, invoice, OPERATOR
+            )
             for process in (engine, other)
         )
     )
@@ -217,7 +223,7 @@ def test_a_debt_that_is_void_or_paid_is_not_tried(engine: Engine) -> None:
     """Nothing is owed of it; the line says what it is."""
     _, subscription = given_up(engine)
     invoice = engine.invoices(subscription)[0]["id"]
-    operations.void_invoice(engine.context, invoice, OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice, OPERATOR)
 
     with pytest.raises(IllegalMove, match="is void, not open"):
-        operations.retry_invoice(engine.context, invoice, OPERATOR)
+        invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)

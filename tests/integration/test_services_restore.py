@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from billing.domain.errors import IllegalMove
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services.money import discounts, refunding
-from billing.services.operating import operations
+from billing.services.money import extra_lines, refunding
+from billing.services.operating import charge_resolution
 from billing.services.reading import attention, auditing
 from tests.integration import checks
 from tests.integration.engine import START, Engine
@@ -185,7 +185,7 @@ def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     assert [row["amount"] for row in paid] == [50_000] * 2
 
     copy = Engine(before, gateway)
-    discounts.add_extra(copy.context, subscription, "a towel", 5_000, OPERATOR)
+    extra_lines.add(copy.context, subscription, "a towel", 5_000, OPERATOR)
     copy.advance(3 * DAY)
     [_, charge] = copy.charges(subscription)
     assert (charge["status"], charge["message"]) == ("unknown", "other_amount")
@@ -195,7 +195,7 @@ def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     assert str(found.item.why).endswith(charge["gateway_number"])
     assert [item.cause for item in auditing.dead_ends(copy.context)] == ["other amount"]
     with pytest.raises(IllegalMove, match=r"Rp 50,000 under our number .* is over Rp 55,000"):
-        operations.resolve_charge(copy.context, charge["id"], False, OPERATOR)
+        charge_resolution.resolve_charge(copy.context, charge["id"], False, OPERATOR)
     copy.advance(40 * DAY)
     debits = copy.debits(customer)
     copy.close()

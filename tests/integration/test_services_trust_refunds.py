@@ -9,7 +9,7 @@ import pytest
 from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Pending, Unknown, Waiting
 from billing.services.money import refund_resolution, refunding
-from billing.services.operating import operations
+from billing.services.operating import charge_resolution
 from tests.integration.answering import answer_as_before, answer_with, status_with
 from tests.integration.engine import Engine
 
@@ -134,5 +134,5 @@ def test_unsigned_answers_expire_no_wallet(engine: Engine) -> None:
     [charge] = engine.charges(subscription)
     assert (charge["status"], charge["parked_at"] is None) == ("pending", False)
     assert [wallet["status"] for wallet in engine.wallets(customer)] == ["active"]
-    operations.resolve_charge(engine.context, charge["id"], False, OPERATOR)
+    charge_resolution.resolve_charge(engine.context, charge["id"], False, OPERATOR)
     assert [wallet["status"] for wallet in engine.wallets(customer)] == ["expired"]

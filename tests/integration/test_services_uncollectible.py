@@ -8,7 +8,7 @@ import pytest
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.services.money import crediting
-from billing.services.operating.isolation import Kind
+from billing.services.operating.held_rows import Kind
 from billing.services.subscriptions import canceling, pausing
 from tests.integration.engine import START, Engine
 from tests.integration.held import is_held, release

@@ -18,7 +18,7 @@ from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy, SubscriptionStatus
 from billing.domain.wallet import LIVE, WalletStatus
-from billing.services.money import crediting, discounts
+from billing.services.money import coupons, crediting
 from tests.integration.engine import Engine
 
 
@@ -28,7 +28,7 @@ def rows(engine: Engine) -> Mapping[str, Mapping[str, Any]]:
     customer, _ = engine.begun()
     engine.script("decline", customer)
     engine.run()
-    discounts.create_coupon(engine.context, "C", OPERATOR, percent=5, redeemed_max=1)
+    coupons.create(engine.context, "C", OPERATOR, percent=5, redeemed_max=1)
     crediting.grant(engine.context, customer, 5, Actor("operator", "a gift"))
     engine.execute(
         "INSERT INTO credit_uses SELECT c.id, i.id, 1 FROM credits c CROSS JOIN invoices i"

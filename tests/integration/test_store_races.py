@@ -28,8 +28,8 @@ from billing.services.collecting import (
 )
 from billing.services.collecting.settling import News
 from billing.services.context import Request
-from billing.services.money import refunding, returns
-from billing.services.operating import operations
+from billing.services.money import charge_money, refunding
+from billing.services.operating import kill_switch
 from billing.services.subscriptions import canceling
 from billing.store.queries import charges, invoices, refunds, subscriptions, wallets
 from tests.integration.engine import START, Engine
@@ -231,16 +231,16 @@ def test_the_charge_alone_keeps_refunds_below_it(engine: Engine, other: Engine) 
 
     def take_out() -> Part:
         with suppress(BillingError), other.context.database.transaction() as connection:
-            returns.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
+            charge_money.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
             return Part.REFUNDED
         return Part.KEPT
 
     with ThreadPoolExecutor(1) as pool:
         with engine.context.database.transaction() as connection:
-            returns.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
+            charge_money.move(connection, charge["id"], 30_000, Part.KEPT, Part.REFUNDED)
             second = pool.submit(take_out)
             engine.until(lambda: is_waiting(other))
-            returns.move(connection, charge["id"], 5_000, Part.REFUNDED, Part.KEPT)
+            charge_money.move(connection, charge["id"], 5_000, Part.REFUNDED, Part.KEPT)
         assert second.result(10) is Part.KEPT
     engine.execute("UPDATE charges SET kept = amount, refunded = 0")
 
@@ -367,9 +367,9 @@ def test_stop_and_collect_at_once_leave_no_doubt(engine: Engine, other: Engine) 
 
     at_once(
         lambda: charging.collect(engine.context, ids),
-        lambda: operations.stop_charging(other.context, OPERATOR),
+        lambda: kill_switch.stop_charging(other.context, OPERATOR),
     )
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.run()
 
     assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 4

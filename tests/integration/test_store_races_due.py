@@ -2,7 +2,7 @@
 
 from billing.domain.events import OPERATOR
 from billing.services.collecting import charging, claiming
-from billing.services.operating import operations
+from billing.services.operating import kill_switch
 from billing.store.queries import subscriptions
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
@@ -55,10 +55,10 @@ def test_a_retry_is_leased_during_its_precheck(engine: Engine, other: Engine) ->
 def test_a_stop_leaves_what_is_due_without_a_lease(engine: Engine) -> None:
     """Nothing is claimed while charging is stopped; afterwards no invoice waits for a lease."""
     [(customer, _)] = many(engine, 1)
-    operations.stop_charging(engine.context, OPERATOR)
+    kill_switch.stop_charging(engine.context, OPERATOR)
     charging.collect_on(engine.context, [], 10)
     assert engine.counts()["charges"] == 0
 
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     charging.collect_on(engine.context, [], 10)
     assert len(engine.debits(customer)) == 1

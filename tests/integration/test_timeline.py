@@ -13,7 +13,7 @@ from billing.cli import output, timeline
 from billing.domain.events import OPERATOR, Actor
 from billing.services.collecting import charging
 from billing.services.money import refunding
-from billing.services.operating import isolation, operations
+from billing.services.operating import held_rows, invoice_actions, kill_switch
 from billing.services.reading import read_models
 from billing.services.subscriptions import canceling, pausing
 from tests.integration.command import Billing
@@ -253,16 +253,16 @@ def test_a_first_charge_that_does_not_come_says_why(engine: Engine, drawn: Drawn
     assert waits(engine, drawn, subscription) == "the next tick"
     assert len(charging.lease_due(engine.context, 10)) == 1
     assert waits(engine, drawn, subscription).startswith("a worker, which has its message")
-    operations.stop_charging(engine.context, Actor("operator", "an audit"))
+    kill_switch.stop_charging(engine.context, Actor("operator", "an audit"))
     assert "which is stopped (an audit)" in waits(engine, drawn, subscription)
-    operations.start_charging(engine.context, OPERATOR)
+    kill_switch.start_charging(engine.context, OPERATOR)
     engine.forget_leases()
     [invoice] = engine.invoices(subscription)
-    isolation.set_aside(engine.context, isolation.Kind.INVOICE, invoice["id"], ValueError("odd"))
+    held_rows.set_aside(engine.context, held_rows.Kind.INVOICE, invoice["id"], ValueError("odd"))
     assert waits(engine, drawn, subscription) == (
         "an operator, because it is held: ValueError: odd"
     )
-    isolation.release(engine.context, isolation.Kind.INVOICE, invoice["id"], OPERATOR)
+    held_rows.release(engine.context, held_rows.Kind.INVOICE, invoice["id"], OPERATOR)
     engine.script("drop_after", customer)
     engine.tick()
     assert waits(engine, drawn, subscription) == "the outcome of an unresolved charge"
@@ -320,7 +320,7 @@ def test_show_names_the_ways_out(engine: Engine, billing: Billing) -> None:
         ways = billing(words[0], "show", words[1])["ways_out"]
         assert retry in [way["command"] for way in ways]
     engine.put_cash(customer, 1_000_000)
-    operations.retry_invoice(engine.context, invoice, OPERATOR)
+    invoice_actions.retry_invoice(engine.context, invoice, OPERATOR)
     engine.run()
     refunding.refund_invoice(engine.context, invoice, 10_000, OPERATOR)
     [refund] = billing("invoice", "show", invoice)["refunds"]

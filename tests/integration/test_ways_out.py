@@ -16,7 +16,7 @@ from billing.domain.events import OPERATOR
 from billing.services.collecting import claiming
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.reading import attention
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import unlinking
@@ -180,7 +180,7 @@ def _given_up_and_lost(engine: Engine) -> None:
     engine.script("drop_before", customer, "status", times=None)
     [first, *_] = engine.rows("SELECT id FROM invoices WHERE status = 'uncollectible' ORDER BY"
                               " period_index")  # fmt: skip
-    operations.retry_invoice(engine.context, first["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, first["id"], OPERATOR)
     engine.run()
 
 
@@ -241,7 +241,7 @@ def _unreturned(engine: Engine) -> None:
     engine.script("drop_after", customer)
     engine.run()
     [invoice] = engine.invoices(subscription)
-    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
+    invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
     engine.script("failed", customer, "refund")
     engine.advance(2 * DAY)
     engine.audited = False

@@ -80,15 +80,15 @@ MONEY = (
         f"{UNIT}conservation.py",
     ),
     bug(
-        "declined_refund_keeps_its_money", f"{_SERVICES}/money/returns.py",
+        "declined_refund_keeps_its_money", f"{_SERVICES}/money/charge_money.py",
         "    move(connection, refund.charge_id, refund.amount, Part.REFUNDED, refund.source)\n", "",
         f"{INTEGRATION}services_refunds.py::test_a_refused_refund_does_not_use_up_its_key",
     ),
     bug(
-        "declined_payout_loses_the_balance", f"{_SERVICES}/money/returns.py",
+        "declined_payout_loses_the_balance", f"{_SERVICES}/money/charge_money.py",
         "        conservation.undo_pay_out(connection, refund.credit_id, refund.amount)\n",
         "        pass\n",
-        f"{INTEGRATION}services_returns.py::test_a_declined_payout_goes_back_to_the_balance",
+        f"{INTEGRATION}services_charge_money.py::test_a_declined_payout_goes_back_to_the_balance",
     ),
     bug(
         "decline_of_a_second_sending_is_believed", f"{_DOMAIN}/refund_settlement.py",
@@ -115,7 +115,7 @@ MONEY = (
                 "credit.remaining - taken.get(credit.id, 0)", "credit.remaining",
             ),
             Edit(
-                f"{_SERVICES}/operating/isolation.py",
+                f"{_SERVICES}/operating/held_rows.py",
                 "        if not ids or not may_be_a_row(error):\n            raise\n        log",
                 "        if ids is not None:\n            raise\n        log",
             ),

@@ -9,7 +9,7 @@ from tests.mutants.planting import Bug, Edit, bug
 _INTEGRATION = "tests/integration/test_"
 _UNIT = "tests/unit/test_"
 _INTENTS = f"{_INTEGRATION}services_intents.py::test_"
-_ISOLATING = f"{_INTEGRATION}services_isolation.py::test_"
+_ISOLATING = f"{_INTEGRATION}services_held_rows.py::test_"
 _QUERIES = "billing/store/queries"
 _SERVICES = "billing/services"
 _DOMAIN = "billing/domain"
@@ -28,11 +28,11 @@ CONSERVATION = (
         f"{_INTEGRATION}store_constraints.py::test_a_check_refuses_what_makes_no_sense",
     ),
     bug(
-        "a_gift_is_paid_out", f"{_SERVICES}/money/returns.py",
+        "a_gift_is_paid_out", f"{_SERVICES}/money/charge_money.py",
         "    money, rest = from_charge_first(amount, kept)\n    if paid is not None and money:\n"
         "        taken",
         "    money, rest = amount, 0\n    if paid is not None and money:\n        taken",
-        f"{_INTEGRATION}services_returns.py::test_a_gift_never_becomes_money",
+        f"{_INTEGRATION}services_charge_money.py::test_a_gift_never_becomes_money",
     ),
     bug(
         "more_is_credited_than_is_kept", f"{_SERVICES}/subscriptions/proration.py",
@@ -48,9 +48,9 @@ CONSERVATION = (
     ),
     bug(
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/money/refund_resolution.py",
-        "        returns.take_out_again(connection, row)\n        _count_returned",
+        "        charge_money.take_out_again(connection, row)\n        _count_returned",
         "        _count_returned",
-        f"{_INTEGRATION}services_returns.py::TestMoneyThatMustGoBack::test_a_person_decides",
+        f"{_INTEGRATION}services_charge_money.py::TestMoneyThatMustGoBack::test_a_person_decides",
     ),
 )  # fmt: skip
 
@@ -155,12 +155,12 @@ TRUST = (
     bug(
         "a_429_is_certain", "billing/gateway/refusals.py",
         "by_answer=True", "by_answer=False",
-        f"{_INTEGRATION}services_doubtful_charges.py",
+        f"{_INTEGRATION}services_unsent_checks.py",
     ),
     bug(
         "nobody_asks_about_a_429_of_a_closed_invoice", f"{_SERVICES}/subscriptions/transitions.py",
-        "    doubtful_charges.ask_about(connection, ids, now)\n", "",
-        f"{_INTEGRATION}services_doubtful_charges.py",
+        "    unsent_checks.ask_about(connection, ids, now)\n", "",
+        f"{_INTEGRATION}services_unsent_checks.py",
     ),
     bug(
         "one_answer_to_a_question_ends_more_than_the_charge", f"{_DOMAIN}/settlement.py",
@@ -232,38 +232,38 @@ TRUST = (
 
 ISOLATION = (
     bug(
-        "a_batch_is_not_halved", f"{_SERVICES}/operating/isolation.py",
+        "a_batch_is_not_halved", f"{_SERVICES}/operating/held_rows.py",
         "        if not ids or not may_be_a_row(error):\n            raise\n        log",
         "        if ids is not None:\n            raise\n        log",
         f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
     ),
     bug(
         "opening_does_not_isolate", f"{_SERVICES}/collecting/opening_batches.py",
-        "    parts = isolation.isolate(\n        ids,\n"
+        "    parts = held_rows.isolate(\n        ids,\n"
         "        lambda part: _open_together(context, part),\n"
-        "        isolation.holder(context, Kind.SUBSCRIPTION),\n    )\n",
+        "        held_rows.holder(context, Kind.SUBSCRIPTION),\n    )\n",
         "    parts = [_open_together(context, ids)]\n",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
     ),
     bug(
         "claiming_does_not_isolate", f"{_SERVICES}/collecting/claiming.py",
-        "isolation.isolate(list(seen), work, isolation.holder(context, Kind.INVOICE))",
+        "held_rows.isolate(list(seen), work, held_rows.holder(context, Kind.INVOICE))",
         "[work(list(seen))]",
         f"{_ISOLATING}an_invoice_that_cannot_be_claimed_is_held_and_blocks_the_younger_ones",
     ),
     bug(
         "settling_does_not_isolate", f"{_SERVICES}/collecting/settling.py",
-        "isolation.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
+        "held_rows.isolate(news, work, hold, locked)", "[work(news)] if hold and locked else []",
         f"{_ISOLATING}a_sealed_body_that_does_not_open_stops_no_question_of_its_batch",
         f"{_ISOLATING}news_of_a_group_is_recorded_though_one_of_it_cannot_be",
     ),
     bug(
-        "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/operating/isolation.py",
+        "what_fails_alone_is_left_where_it_is", f"{_SERVICES}/operating/held_rows.py",
         "            (locked if is_locked(error) else hold)(part[0], error)\n", "",
         f"{_ISOLATING}a_price_that_overflows_holds_its_subscription_and_opens_the_others",
     ),
     bug(
-        "a_locked_row_stops_everybody", f"{_SERVICES}/operating/isolation.py",
+        "a_locked_row_stops_everybody", f"{_SERVICES}/operating/held_rows.py",
         "return is_locked(error) or is_about_a_row(error)", "return is_about_a_row(error)",
         f"{_INTEGRATION}services_locked_rows.py",
     ),
@@ -284,13 +284,13 @@ ISOLATION = (
         f"{_INTEGRATION}services_overdue_ends.py",
     ),
     bug(
-        "a_database_that_is_away_holds_rows", f"{_SERVICES}/operating/isolation.py",
+        "a_database_that_is_away_holds_rows", f"{_SERVICES}/operating/held_rows.py",
         "return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated",
         "return True",
         f"{_ISOLATING}a_database_that_is_away_holds_nobody",
     ),
     bug(
-        "a_bug_holds_everybody", f"{_SERVICES}/operating/isolation.py",
+        "a_bug_holds_everybody", f"{_SERVICES}/operating/held_rows.py",
         "if held >= held_max and held > good:", "if held > len(ids):",
         f"{_ISOLATING}a_bug_that_fails_for_all_holds_few_and_fails_the_tick",
     ),

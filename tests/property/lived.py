@@ -8,7 +8,6 @@ from typing import Any
 from billing.clock import TestClock
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
-from billing.services.money import discounts
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
 from billing.store.queries.subscriptions import MAY_END
@@ -74,7 +73,7 @@ class Lived(Engine):
         for code, options in offers.items():
             self.plan(code, **options)
         for code, (percent, cycles) in coupons.items():
-            discounts.create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
+            coupons.create(self.context, code, OPERATOR, percent=percent, cycles=cycles)
         subscribing.create_customer(self.context, "C1", name="Ani", by=OPERATOR)
         linking.link(self.context, "C1", "628123456789", OPERATOR)
         linking.refresh(self.context, "C1")

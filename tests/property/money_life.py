@@ -15,7 +15,7 @@ from billing.domain.money import MAX_AMOUNT
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
 from billing.services.money import crediting, refund_resolution, refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import canceling, changing, subscribing
 from billing.services.wallets import linking
 from tests.integration.engine import START, Engine, Row
@@ -209,7 +209,7 @@ class Life:
     def void(self, which: int) -> None:
         """Void an invoice."""
         invoice = self._nth(list(self.model.invoices), which)
-        self._try(lambda: operations.void_invoice(self.engine.context, invoice, WHY))
+        self._try(lambda: invoice_actions.void_invoice(self.engine.context, invoice, WHY))
 
     def go_on(self, which: int, fates: Sequence[str] = ()) -> None:
         """Retry a refund that waits for a person, the newest of them before others."""

@@ -11,8 +11,8 @@ from uuid import UUID
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
-from billing.services.money import discounts
-from billing.services.operating import operations
+from billing.services.money import coupons
+from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import START
@@ -148,7 +148,9 @@ class Play:
         owed = self._owed()
         if owed:
             nth = owed[which % len(owed)]
-            self._do(lambda: operations.retry_invoice(self.engine.context, nth, OPERATOR), _nothing)
+            self._do(
+                lambda: invoice_actions.retry_invoice(self.engine.context, nth, OPERATOR), _nothing
+            )
         return True
 
     def _void(self, which: int) -> bool:
@@ -157,7 +159,7 @@ class Play:
         if owed:
             nth = owed[which % len(owed)]
             self._do(
-                lambda: operations.void_invoice(self.engine.context, nth, OPERATOR),
+                lambda: invoice_actions.void_invoice(self.engine.context, nth, OPERATOR),
                 lambda _: self.life.void(nth, now),
             )
         return True
@@ -247,7 +249,8 @@ class Play:
             self.life.coupon = COUPONS[code]
 
         return self._do(
-            lambda: discounts.apply(self.engine.context, code, self.id, OPERATOR) or {}, done
+            lambda: coupons.apply(self.engine.context, code, self.id, OPERATOR) or {},
+            done,
         )
 
     def _do(self, act: Callable[[], Row], then: Callable[[Row], None]) -> bool:

@@ -17,8 +17,8 @@ from billing.domain.errors import InvalidValue
 from billing.domain.outcomes import RefundOutcome, Unknown
 from billing.domain.refund import RefundStatus
 from billing.domain.refund_settlement import Decision, Facts
-from billing.services.money import refunding, returns
-from billing.services.operating import isolation
+from billing.services.money import charge_money, refunding
+from billing.services.operating import held_rows
 from tests.integration.engine import Engine
 from tests.integration.kept import Kept
 from tests.property.money_life import Deed, Life
@@ -95,17 +95,17 @@ def forget(_connection: Any, _charge: Any, amount: int, source: Part, target: Pa
 
 def spend_gifts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the balance had covered comes back as money that can be paid out."""
-    monkeypatch.setattr(returns, "from_charge_first", lambda amount, kept: (0, amount))
+    monkeypatch.setattr(charge_money, "from_charge_first", lambda amount, kept: (0, amount))
 
 
 def lose_payouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A payout that is declined does not go back to its credit."""
-    monkeypatch.setattr(returns.conservation, "undo_pay_out", lambda *_: None)
+    monkeypatch.setattr(charge_money.conservation, "undo_pay_out", lambda *_: None)
 
 
 def move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one function does not do its work."""
-    monkeypatch.setattr(returns, "move", forget)
+    monkeypatch.setattr(charge_money, "move", forget)
 
 
 def believe_anything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_without_isolation_the_neighbour_stops_the_life(
     engine: Engine, emptied: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that fails as a whole fails for all its rows, and the property with it."""
-    monkeypatch.setattr(isolation, "isolate", lambda ids, work, *_, **__: [work(ids)])
+    monkeypatch.setattr(held_rows, "isolate", lambda ids, work, *_, **__: [work(ids)])
 
     @fifty
     @given(story=lives)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
-from billing.services.money import crediting, discounts, refunding
-from billing.services.operating import operations
+from billing.services.money import coupons, crediting, extra_lines, refunding
+from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, changing, pausing
 from tests.integration.engine import Engine
@@ -112,11 +112,11 @@ def pay_out(engine: Engine, customer: str, _: UUID) -> None:
 
 
 def redeem(code: str) -> Deed:
-    return lambda engine, _, s: discounts.apply(engine.context, code, s, OPERATOR)
+    return lambda engine, _, s: coupons.apply(engine.context, code, s, OPERATOR)
 
 
 def add_line(engine: Engine, _: str, subscription: UUID) -> None:
-    discounts.add_extra(engine.context, subscription, "a towel", 700, OPERATOR)
+    extra_lines.add(engine.context, subscription, "a towel", 700, OPERATOR)
 
 
 def give_back(engine: Engine, _: str, subscription: UUID) -> None:
@@ -141,7 +141,7 @@ def offer(engine: Engine) -> None:
     for code, options in OFFERS.items():
         engine.plan(code, **options)
     for code, values in COUPONS.items():
-        discounts.create_coupon(engine.context, code, OPERATOR, **values)
+        coupons.create(engine.context, code, OPERATOR, **values)
 
 
 pauses = st.builds(pause, st.sampled_from(["now", "period-end"]), st.none() | days)
@@ -162,7 +162,9 @@ deeds = st.one_of(
     st.builds(cancel, st.just("period-end") | days),
     st.builds(hold, st.sampled_from([0, 15_000, 1_000_000])),
     st.sampled_from([withdraw, lose_wallet, link]),
-    st.sampled_from([operations.retry_invoice, operations.void_invoice]).map(of_an_invoice),
+    st.sampled_from([invoice_actions.retry_invoice, invoice_actions.void_invoice]).map(
+        of_an_invoice
+    ),
 )
 
 

@@ -26,7 +26,7 @@ from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services.collecting import uncollectible
 from billing.services.context import LEASE_SECONDS, Context
-from billing.services.operating import isolation, operations, safety
+from billing.services.operating import held_rows, kill_switch, safety
 from billing.services.subscriptions import transitions
 from billing.store.queries import claims, events, invoices
 from billing.store.queries.claims import ActiveWallet, Candidate, NewCharge
@@ -75,7 +75,7 @@ def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment
         chosen = {key: seen[key] for key in part[:allowed]}
         return _claim(context, connection, chosen, leased=True)
 
-    parts = isolation.isolate(list(seen), work, isolation.holder(context, Kind.INVOICE))
+    parts = held_rows.isolate(list(seen), work, held_rows.holder(context, Kind.INVOICE))
     return [payment for payments in parts for payment in payments]
 
 
@@ -99,7 +99,7 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
     try:
         return _committed(context, act) or ([], [])
     except Exception as error:
-        if not isolation.may_be_a_row(error):
+        if not held_rows.may_be_a_row(error):
             raise
     return _claim_leased(context, most), []
 
@@ -131,7 +131,7 @@ def _committed(
             return act(connection)
     except TooMuch as reason:
         log.error("charging.stopped", why=str(reason))  # noqa: TRY400 - no bug, a guard
-        operations.stop_charging(context, Actor("guard", str(reason)))
+        kill_switch.stop_charging(context, Actor("guard", str(reason)))
     with context.database.transaction() as connection:
         invoices.end_leases(connection, leased)
     return None

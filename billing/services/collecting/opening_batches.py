@@ -16,7 +16,7 @@ from uuid import UUID
 from billing.services.collecting import opening
 from billing.services.collecting.opening import Batch
 from billing.services.context import Context
-from billing.services.operating import isolation
+from billing.services.operating import held_rows
 from billing.store.queries import engine, subscriptions
 from billing.store.queries.holding import Kind
 
@@ -171,10 +171,10 @@ def _open_rest(
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> Batch:
     """Open one period of each subscription; hold those that cannot be opened."""
-    parts = isolation.isolate(
+    parts = held_rows.isolate(
         ids,
         lambda part: _open_together(context, part),
-        isolation.holder(context, Kind.SUBSCRIPTION),
+        held_rows.holder(context, Kind.SUBSCRIPTION),
     )
     return Batch(
         sum(part.invoices for part in parts), [key for part in parts for key in part.still_due]

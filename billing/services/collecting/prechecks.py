@@ -31,7 +31,7 @@ from billing.domain.settlement import Source
 from billing.services.collecting import charge_facts, settling, uncollectible
 from billing.services.collecting.settling import News
 from billing.services.context import Context
-from billing.services.operating import isolation, safety
+from billing.services.operating import held_rows, safety
 from billing.store.queries import charges, claims, events, invoices
 from billing.store.queries.claims import ActiveWallet, Candidate, LastCharge
 from billing.store.queries.holding import Kind
@@ -81,7 +81,7 @@ def look(context: Context, invoice_ids: Sequence[UUID]) -> dict[UUID, UUID | Non
     if paid:
         settling.settle(context, paid, Source.STATUS)
     unclear = {s.row.invoice_id: s for s in sights if s.blind or s.shortfall or s.error}
-    isolation.each(
+    held_rows.each(
         context, Kind.INVOICE, list(unclear), lambda key: _put_off(context, unclear[key], now)
     )
     clear = {

@@ -7,7 +7,7 @@ import structlog
 
 from billing.domain.outcomes import StatusOutcome, Unknown
 from billing.domain.settlement import Source
-from billing.services.collecting import charging, doubtful_charges, settling
+from billing.services.collecting import charging, settling, unsent_checks
 from billing.services.collecting.settling import News
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import safety
@@ -33,9 +33,7 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
         if not safety.is_ours(context, connection):
             charges.end_leases(connection, charge_ids)
             return
-        due = doubtful_charges.unresolved(
-            connection, charges.to_ask(connection, charge_ids, now), now
-        )
+        due = unsent_checks.unresolved(connection, charges.to_ask(connection, charge_ids, now), now)
     answers = context.pool.map(lambda row: _answer(context, row), due)
     news = [News(row.id, answer) for row, answer in zip(due, answers, strict=True)]
     charging.send(context, settling.settle(context, news, Source.STATUS))

@@ -22,11 +22,11 @@ from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.domain.subscription import SubscriptionStatus
-from billing.services.collecting import backpressure, breaker, doubtful_charges, uncollectible
+from billing.services.collecting import backpressure, breaker, uncollectible, unsent_checks
 from billing.services.collecting.charge_facts import facts, facts_of_trouble
 from billing.services.context import SWITCHOVER_SECONDS, Context
-from billing.services.money import returns, unserved_days
-from billing.services.operating import isolation
+from billing.services.money import charge_money, days_after_cancellation
+from billing.services.operating import held_rows
 from billing.services.subscriptions import transitions
 from billing.store.queries import charges, events, invoices, settlements
 from billing.store.queries.holding import Kind
@@ -92,17 +92,17 @@ def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) 
         if source is Source.OPERATOR:
             raise error
         said = type(item.outcome).__name__
-        isolation.set_aside(context, Kind.CHARGE, item.charge_id, error, said=said)
+        held_rows.set_aside(context, Kind.CHARGE, item.charge_id, error, said=said)
 
     def locked(item: News, error: Exception) -> None:
         if source is Source.OPERATOR:
             raise error
-        isolation.pass_over(item.charge_id, error)
+        held_rows.pass_over(item.charge_id, error)
 
     def work(part: Sequence[News]) -> Settled:
         return _settle_or_retry(context, part, source, by)
 
-    return isolation.isolate(news, work, hold, locked)
+    return held_rows.isolate(news, work, hold, locked)
 
 
 def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:
@@ -302,12 +302,12 @@ def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
     if decision.give_back is not None:
         paid_twice = row.invoice_status is InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
-        order = returns.Order(row.amount, purpose, decision.give_back)
-        returns.request_refund(connection, _taken(row), order, SCHEDULER, now)
+        order = charge_money.Order(row.amount, purpose, decision.give_back)
+        charge_money.request_refund(connection, _taken(row), order, SCHEDULER, now)
     if decision.pays and row.status not in UNRESOLVED:
-        doubtful_charges.ask_about(connection, [row.invoice_id], now)
+        unsent_checks.ask_about(connection, [row.invoice_id], now)
     if decision.pays and row.subscription_status is SubscriptionStatus.CANCELED:
-        unserved_days.refund_late(connection, _taken(row), row.amount, now)
+        days_after_cancellation.refund_late(connection, _taken(row), row.amount, now)
     if decision.wallet_lost:
         why = "the gateway wants the wallet linked again"
         transitions.lose_wallet(connection, case.trouble.wallet_id, now, why)
@@ -317,5 +317,5 @@ def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
         transitions.move(connection, row.subscription_id, decision.move, now)
 
 
-def _taken(row: ChargeState) -> returns.Taken:
-    return returns.Taken(row.id, row.invoice_id, row.subscription_id, row.customer_id)
+def _taken(row: ChargeState) -> charge_money.Taken:
+    return charge_money.Taken(row.id, row.invoice_id, row.subscription_id, row.customer_id)

@@ -20,7 +20,7 @@ from billing.domain.periods import zone_of
 from billing.domain.subscription import OnExhausted, SubscriptionMove
 from billing.domain.terms import is_last_cycle
 from billing.services.collecting import opening
-from billing.services.money import unserved_days
+from billing.services.money import days_after_cancellation
 from billing.services.subscriptions import proration, transitions
 from billing.store.queries import invoices, subscriptions
 from billing.store.queries.invoice_rows import GivenUp, Invoice
@@ -93,7 +93,9 @@ def give_up(
     if step is SubscriptionMove.CANCEL:
         covered = [_given_up(each, now) for each in given_up]
         place = zone_of(row)
-        unserved_days.return_credits(connection, place, covered, now, reason, SCHEDULER, now)
+        days_after_cancellation.return_credits(
+            connection, place, covered, now, reason, SCHEDULER, now
+        )
     transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
 
 

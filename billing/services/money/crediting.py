@@ -10,7 +10,7 @@ from billing.domain.money import checked_amount
 from billing.domain.payloads import Json
 from billing.domain.refund import RefundPurpose
 from billing.services.context import Context, Request, once
-from billing.services.money import returns
+from billing.services.money import charge_money
 from billing.store.queries import balances, catalog, charges, subscriptions
 from billing.store.queries.charges import Money
 
@@ -30,7 +30,7 @@ def grant(
     def act(connection: Connection, now: datetime) -> Json:
         if catalog.customer(connection, customer_id) is None:
             raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
-        made = returns.give(connection, customer_id, amount, why, by, now)
+        made = charge_money.give(connection, customer_id, amount, why, by, now)
         return {"id": made, "customer": customer_id, "amount": amount}
 
     return once(context, request, act)
@@ -56,12 +56,12 @@ def refund(context: Context, credit_id: int, by: Actor, request: Request | None 
             raise IllegalMove(
                 f"no payment backs what is left of credit {credit_id}; only an invoice uses it"
             )
-        taken = returns.Taken.by(paid)
+        taken = charge_money.Taken.by(paid)
         why = by.reason or "credit paid out"
-        order = returns.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
-        made = returns.request_refund(connection, taken, order, by, now)
-        changed = returns.CreditChange("paid_out", credit_id, amount, why)
-        returns.record_credits(connection, [changed], by, now, taken.about, refund=str(made))
+        order = charge_money.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
+        made = charge_money.request_refund(connection, taken, order, by, now)
+        changed = charge_money.CreditChange("paid_out", credit_id, amount, why)
+        charge_money.record_credits(connection, [changed], by, now, taken.about, refund=str(made))
         return {"credit": credit_id, "refund": str(made), "amount": amount}
 
     return once(context, request, act)

@@ -18,7 +18,7 @@ from billing.domain.events import SCHEDULER, Actor, Event, event
 from billing.domain.outcomes import Declined, NotFound, Pending, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import UNSETTLED, RefundMove, RefundStatus, RefundVerdict
 from billing.services.context import Context
-from billing.services.money import returns
+from billing.services.money import charge_money
 from billing.services.operating import safety
 from billing.store.queries import charges, events, invoices, refunds
 from billing.store.queries.refunds import LockedRefund
@@ -141,7 +141,7 @@ def _settle_by_word(
     if status is RefundStatus.SUCCEEDED:
         _count_returned(connection, row)
     else:
-        facts["back_to"] = returns.put_back(connection, row)
+        facts["back_to"] = charge_money.put_back(connection, row)
     refunds.change(
         connection, row.id, status=status, settled_at=now, parked_at=None, resolved_at=now,
         waits=0, next_attempt_at=now + LOOK_BACK_AFTER,
@@ -162,7 +162,7 @@ def _end_unreturned(
         status = refund.advance(status, RefundMove.WAIVE)
     else:
         status = refund.advance(status, RefundMove.RETURN_ELSEWHERE)
-        returns.take_out_again(connection, row)
+        charge_money.take_out_again(connection, row)
         _count_returned(connection, row)
     refunds.change(
         connection, row.id, status=status, resolved_at=now, waits=0,
@@ -215,14 +215,18 @@ def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime
         raise IllegalMove(
             f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
         )
-    order = returns.Order(amount, row.purpose, row.reason, replaces=row.id)
-    made = returns.request_refund(connection, returns.Taken.by(paid), order, by, now)
+    order = charge_money.Order(amount, row.purpose, row.reason, replaces=row.id)
+    made = charge_money.request_refund(connection, charge_money.Taken.by(paid), order, by, now)
     _end_as_replaced(connection, row, made, by, now)
     return made
 
 
 def request_in_place_of(
-    connection: Connection, taken: returns.Taken, order: returns.Order, by: Actor, now: datetime
+    connection: Connection,
+    taken: charge_money.Taken,
+    order: charge_money.Order,
+    by: Actor,
+    now: datetime,
 ) -> UUID:
     """Request an operator's refund; it replaces unreturned ones that it covers."""
     left, covered = order.amount, list[LockedRefund]()
@@ -232,7 +236,7 @@ def request_in_place_of(
             covered.append(row)
     if covered:
         order = replace(order, purpose=covered[0].purpose, replaces=covered[0].id)
-    made = returns.request_refund(connection, taken, order, by, now)
+    made = charge_money.request_refund(connection, taken, order, by, now)
     for row in covered:
         _end_as_replaced(connection, row, made, by, now)
     return made
@@ -276,7 +280,7 @@ def look_back(
 def _book_late(connection: Connection, row: LockedRefund) -> bool:
     """Record a late refund whose money is kept again; False when that money was used since."""
     try:
-        returns.take_out_again(connection, row)
+        charge_money.take_out_again(connection, row)
     except RefundTooLarge:
         return False
     _count_returned(connection, row)

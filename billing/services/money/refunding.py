@@ -22,9 +22,9 @@ from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, S
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
 from billing.services.context import LEASE_SECONDS, Context, Request, once
-from billing.services.money import refund_resolution, returns
+from billing.services.money import charge_money, refund_resolution
 from billing.services.money.refund_resolution import refund_event
-from billing.services.operating import isolation, safety
+from billing.services.operating import held_rows, safety
 from billing.store.queries import charges, events, invoices, refunds, subscriptions
 from billing.store.queries.charges import Money
 from billing.store.queries.holding import Kind
@@ -78,9 +78,9 @@ def refund_invoice(
         if not 0 < wanted <= paid.kept:
             raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
         why = by.reason or "refund"
-        order = returns.Order(wanted, _purpose(paid, invoice.status), why)
+        order = charge_money.Order(wanted, _purpose(paid, invoice.status), why)
         made = refund_resolution.request_in_place_of(
-            connection, returns.Taken.by(paid), order, by, now
+            connection, charge_money.Taken.by(paid), order, by, now
         )
         return {"refund": str(made), "invoice": str(invoice_id), "amount": wanted}
 
@@ -144,7 +144,7 @@ def send_due(context: Context, refund_id: UUID) -> None:
 
     A refund that fails with an error is held. A repeated sending has the same Request-Id.
     """
-    isolation.each(
+    held_rows.each(
         context, Kind.REFUND, [refund_id], lambda key: _attempt(context, key), attempts=1
     )
 
@@ -310,7 +310,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
         if not row.surplus:
             invoices.add_refunded(connection, row.invoice_id, row.amount)
     elif decision.is_final:
-        facts["back_to"] = returns.put_back(connection, row)
+        facts["back_to"] = charge_money.put_back(connection, row)
     refunds.change(connection, row.id, **changes)
     why = decision.message or decision.code or row.message or row.code
     kind = "refund.parked" if decision.parked else f"refund.{_PAST[decision.status]}"

@@ -23,7 +23,7 @@ from billing.domain.imports import Fate, Known, Verdict, sort_out
 from billing.domain.text import is_line
 from billing.domain.wallet import LIVE
 from billing.services.context import Context
-from billing.services.operating import import_rows, isolation, token_keys
+from billing.services.operating import held_rows, import_rows, token_keys
 from billing.services.operating.import_rows import Row, V
 from billing.services.subscriptions import subscribing
 from billing.store.queries import engine, events
@@ -305,10 +305,10 @@ def _isolated(
             return _sorted(connection, kind, part, now, memory)
 
     def reject(row: Row[V], error: Exception) -> None:
-        why = f"it cannot be written: {isolation.one_line(error)}"
+        why = f"it cannot be written: {held_rows.one_line(error)}"
         rejected.append((row.incoming.line, why))
 
-    parts: list[Settled] = isolation.isolate(rows, work, reject, held_max=len(rows))
+    parts: list[Settled] = held_rows.isolate(rows, work, reject, held_max=len(rows))
     charged_now = backdating.NOTHING
     for part in parts:
         charged_now = charged_now.plus(part.charged_now)

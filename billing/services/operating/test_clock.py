@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from billing.clock import real_now
-from billing.domain.errors import BillingError
-from billing.domain.events import Actor
+from billing.domain.errors import BillingError, InvalidValue
+from billing.domain.events import Actor, event
 from billing.domain.instants import spoken
 from billing.services.context import Context
-from billing.services.operating import operations
-from billing.store.queries import engine
+from billing.store.queries import engine, events
 from schedules.beat import TICKS
 
 LOOKS_SECONDS = (0.004, 0.006, 0.009, 0.013, 0.02)
@@ -43,18 +42,38 @@ def advance(
     `send` publishes a tick by its task name; `tell` is called with each instant reached.
     Raises InvalidValue (no test clock, or backwards) or NothingMoves.
     """
-    operations.set_clock(context, context.clock.now(), by)
+    set_clock(context, context.clock.now(), by)
     while True:
         _work_off(context, send)
         with context.database.transaction() as connection:
             due = engine.next_due(connection)
         if due is None or due > until:
             break
-        operations.set_clock(context, due, by)
+        set_clock(context, due, by)
         if tell is not None:
             tell(due)
-    operations.set_clock(context, until, by)
+    set_clock(context, until, by)
     _work_off(context, send)
+
+
+def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
+    """Move the test clock forward, and return its new time.
+
+    Raises InvalidValue without a test clock, or for an earlier time: the clock cannot undo what was
+    recorded.
+    """
+    if not context.settings.test_clock:
+        raise InvalidValue("there is no test clock; start everything with BILLING_TEST_CLOCK=1")
+    with context.database.transaction() as connection:
+        stands = engine.clock_at(connection)
+        if stands is not None and at < stands:
+            raise InvalidValue(
+                f"the test clock is at {spoken(stands)} and moves forward only;"
+                f" {spoken(at)} is earlier"
+            )
+        engine.set_clock(connection, at)
+        events.record(connection, [event("clock.set", at=at, by=by)])
+    return at
 
 
 def _work_off(context: Context, send: Callable[[str], None]) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from billing.domain.forecast import Expected, Reason, periods
 from billing.domain.instants import HOME
-from billing.services.reading.pages import ForecastLine
+from billing.services.reading.results import ForecastLine
 from billing.store.queries import forecast as statements
 from billing.store.queries.forecast import OpenInvoice, Payer
 from billing.store.session import Database

@@ -16,7 +16,7 @@ from billing.domain.subscription import OPENING, SubscriptionStatus
 from billing.domain.waiting import WALLET, waits_for
 from billing.domain.wallet import LIVE, WalletStatus
 from billing.domain.ways_out import Facts, Need, State, Table
-from billing.services.reading.pages import Invoice, Prospect, Steps, Way
+from billing.services.reading.results import Invoice, Prospect, Steps, Way
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import prospects
 from billing.store.queries.prospects import Outlook

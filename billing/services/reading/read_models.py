@@ -1,13 +1,13 @@
-"""Read models: plans, customers, wallets, subscriptions and money as commands and tasks show them.
+"""Read models: customers, wallets, subscriptions and money as commands and tasks show them.
 
-Every result is a row or one of `pages`; `billing.domain.documents` makes them ready for JSON. An
+Every result is a row or one of `results`; `billing.domain.documents` makes them ready for JSON. An
 instant is in the plan's timezone. Nothing is written, and the gateway is not called.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeGuard, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,17 +15,15 @@ from sqlalchemy import Connection
 from billing.domain import dunning
 from billing.domain.dunning import RetryTerms
 from billing.domain.errors import NotKnown
-from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
-from billing.services.money import discounts
-from billing.services.reading import next_steps, pages
+from billing.services.reading import next_steps, results
 from billing.services.reading.double_charges import given_back_in_full, verdict
+from billing.services.reading.results import local
 from billing.store.queries import balances, engine, listing, twins
 from billing.store.queries import charges as charging
-from billing.store.queries import coupons as coupon_rows
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
@@ -36,32 +34,16 @@ LIFE_MAX = 20_000
 """Maximum number of events of one subscription; the newest are returned."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
-R = TypeVar("R", bound=NamedTuple)
 T = TypeVar("T")
 
 
-def plans(database: Database, limit: int) -> list[rows.Plan]:
-    """Return plans, active ones first."""
-    with database.transaction() as connection:
-        return [_local(row, row.timezone) for row in listing.plans(connection, limit)]
-
-
-def plan(database: Database, code: str) -> rows.Plan:
-    """Return one plan, or raise NotKnown."""
-    with database.transaction() as connection:
-        row = listing.plan(connection, code)
-    if row is None:
-        raise NotKnown(f"no plan has the code {code!r}; see: billing plan list")
-    return _local(row, row.timezone)
-
-
-def customers(database: Database, limit: int) -> list[pages.Customer]:
+def customers(database: Database, limit: int) -> list[results.Customer]:
     """Return customers, newest first."""
     with database.transaction() as connection:
         return [_masked(row) for row in listing.customers(connection, limit)]
 
 
-def customer(database: Database, customer_id: str, limit: int) -> pages.CustomerInDetail:
+def customer(database: Database, customer_id: str, limit: int) -> results.CustomerInDetail:
     """Return one customer with wallet, subscriptions, and all payments and refunds by invoice."""
     with database.transaction() as connection:
         row = listing.customer(connection, customer_id)
@@ -74,12 +56,12 @@ def customer(database: Database, customer_id: str, limit: int) -> pages.Customer
         paid = listing.payments_of(connection, customer_id, limit)
         totals = listing.totals_of(connection, customer_id)
         doubles = twins.of_customer(connection, customer_id)
-    payments = [_local(each, each.timezone) for each in paid]
+    payments = [local(each, each.timezone) for each in paid]
     twice = totals.charged_twice or any(each.periods for each in doubles)
-    return pages.CustomerInDetail(
+    return results.CustomerInDetail(
         customer=_masked(row),
         wallet=_wallet(wallet) if wallet else None,
-        subscriptions=[_local(each, each.timezone) for each in subscribed],
+        subscriptions=[local(each, each.timezone) for each in subscribed],
         totals=totals,
         charged_twice=twice,
         given_back_in_full=twice and given_back_in_full(totals, doubles),
@@ -93,10 +75,10 @@ def _no_customer(customer_id: str) -> NotKnown:
     return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
 
 
-def _masked(row: rows.Customer) -> pages.Customer:
+def _masked(row: rows.Customer) -> results.Customer:
     email = row.email
-    return pages.Customer(
-        _local(row),
+    return results.Customer(
+        local(row),
         masked_phone=f"****{row.phone[-4:]}" if row.phone else "",
         masked_email=f"{email[0]}***{email[email.index('@') :]}" if email else "",
     )
@@ -105,7 +87,7 @@ def _masked(row: rows.Customer) -> pages.Customer:
 def wallets(database: Database, status: str | None, limit: int) -> list[rows.Wallet]:
     """Return wallets, newest first."""
     with database.transaction() as connection:
-        return [_local(row) for row in listing.wallets(connection, status, limit)]
+        return [local(row) for row in listing.wallets(connection, status, limit)]
 
 
 def wallets_ending(database: Database, until: datetime, limit: int) -> list[rows.EndingWallet]:
@@ -115,10 +97,10 @@ def wallets_ending(database: Database, until: datetime, limit: int) -> list[rows
     """
     with database.transaction() as connection:
         found = listing.wallets_ending(connection, until, limit)
-    return [each._replace(row=_local(each.row)) for each in found]
+    return [each._replace(row=local(each.row)) for each in found]
 
 
-def wallet_of(database: Database, customer_id: str) -> pages.Wallet:
+def wallet_of(database: Database, customer_id: str) -> results.Wallet:
     """Return a customer's live wallet, or the latest one. Raises NotKnown without any."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
@@ -130,24 +112,24 @@ def wallet_of(database: Database, customer_id: str) -> pages.Wallet:
     return _wallet(row)
 
 
-def _wallet(row: rows.Wallet) -> pages.Wallet:
-    return pages.Wallet(_local(row), next_steps.of_wallet(row))
+def _wallet(row: rows.Wallet) -> results.Wallet:
+    return results.Wallet(local(row), next_steps.of_wallet(row))
 
 
 def subscriptions(database: Database, status: str | None, limit: int) -> list[rows.Subscription]:
     """Return subscriptions, newest first, without their invoices."""
     with database.transaction() as connection:
         found = listing.subscriptions(connection, status=status, customer_id=None, limit=limit)
-    return [_local(row, row.timezone) for row in found]
+    return [local(row, row.timezone) for row in found]
 
 
-def subscription(database: Database, subscription_id: UUID) -> pages.Subscription:
+def subscription(database: Database, subscription_id: UUID) -> results.Subscription:
     """Return one subscription with its invoices, oldest first, and their charges and refunds."""
     with database.transaction() as connection:
         return _subscription(connection, subscription_id, PERIODS_MAX)
 
 
-def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> pages.Life:
+def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> results.Life:
     """Return a subscription with its newest invoices, and the events of it and its wallets."""
     with database.transaction() as connection:
         found = _subscription(connection, subscription_id, periods)
@@ -158,11 +140,11 @@ def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) 
         since = min(each.period_start for each in shown) if left_out else _EVER
         life = listing.life_of(connection, subscription_id, since, LIFE_MAX)
         wallets = listing.wallets_of(connection, found.row.customer, LIFE_MAX)
-    return pages.Life(
+    return results.Life(
         subscription=found,
-        events=[_local(row, found.timezone) for row in life],
+        events=[local(row, found.timezone) for row in life],
         wallets=[
-            _local(row, found.timezone)
+            local(row, found.timezone)
             for row in wallets
             if _ends(row, since) >= found.row.created_at
         ],
@@ -177,14 +159,14 @@ def _ends(wallet: rows.Wallet, since: datetime) -> datetime:
 
 def _subscription(
     connection: Connection, subscription_id: UUID, periods: int
-) -> pages.Subscription:
+) -> results.Subscription:
     row = _known_subscription(connection, subscription_id)
     invoiced = listing.invoices(
         connection, subscription_id=subscription_id, status=None, limit=periods
     )
     in_order = _with_charges(connection, sorted(invoiced, key=_place))
-    return pages.Subscription(
-        _local(row, row.timezone),
+    return results.Subscription(
+        local(row, row.timezone),
         row.timezone,
         next_steps.of_subscription(connection, row, in_order),
         in_order,
@@ -195,25 +177,13 @@ def _place(invoice: rows.Invoice) -> tuple[int, int]:
     return invoice.period_index, invoice.change_index
 
 
-def coupons(database: Database, limit: int) -> list[coupon_rows.Coupon]:
-    """Return coupons, active ones first."""
-    with database.transaction() as connection:
-        return [_local(row) for row in coupon_rows.page(connection, limit)]
-
-
-def coupon(database: Database, code: str) -> coupon_rows.Coupon:
-    """Return one coupon, or raise NotKnown."""
-    with database.transaction() as connection:
-        return _local(discounts.known_coupon(connection, code))
-
-
 def credits_of(database: Database, customer_id: str, limit: int) -> list[balances.ShownCredit]:
     """Return a customer's credits, oldest first."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
         held = balances.of_customer(connection, customer_id, limit)
-    return [_local(each) for each in held]
+    return [local(each) for each in held]
 
 
 def _known_subscription(connection: Connection, subscription_id: UUID) -> rows.Subscription:
@@ -227,7 +197,7 @@ def _known_subscription(connection: Connection, subscription_id: UUID) -> rows.S
 
 def invoices(
     database: Database, subscription_id: UUID | None, status: str | None, limit: int
-) -> list[pages.Invoice]:
+) -> list[results.Invoice]:
     """Return invoices, newest first, with their charges and refunds."""
     with database.transaction() as connection:
         if subscription_id is not None:
@@ -238,7 +208,7 @@ def invoices(
         return _with_charges(connection, found)
 
 
-def invoice(database: Database, invoice_id: UUID) -> pages.Invoice:
+def invoice(database: Database, invoice_id: UUID) -> results.Invoice:
     """Return one invoice with its charges, refunds and next attempts."""
     with database.transaction() as connection:
         return _with_charges(connection, [_known_invoice(connection, invoice_id)])[0]
@@ -251,24 +221,24 @@ def _known_invoice(connection: Connection, invoice_id: UUID) -> rows.Invoice:
     return row
 
 
-def _with_charges(connection: Connection, invoices: Sequence[rows.Invoice]) -> list[pages.Invoice]:
-    ids = [row.id for row in invoices]
-    failed = [row.id for row in invoices if row.first_failed_at is not None]
+def _with_charges(connection: Connection, found: Sequence[rows.Invoice]) -> list[results.Invoice]:
+    ids = [row.id for row in found]
+    failed = [row.id for row in found if row.first_failed_at is not None]
     history = charging.history(connection, failed) if failed else {}
     made = listing.charges_of(connection, ids) if ids else []
     back = listing.refunds_of(connection, ids) if ids else []
     charges = _by(lambda each: each.row.invoice, map(_charge, made))
     refunds = _by(lambda each: each.row.invoice, _refunds(connection, back))
-    ahead = next_steps.of_invoices(connection, invoices)
+    ahead = next_steps.of_invoices(connection, found)
     return [
-        pages.Invoice(
-            _local(row, row.timezone),
+        results.Invoice(
+            local(row, row.timezone),
             ahead[row.id],
             retries_at=retries_at(row, history.get(row.id)),
             charges=charges[row.id],
             refunds=refunds[row.id],
         )
-        for row in invoices
+        for row in found
     ]
 
 
@@ -311,7 +281,7 @@ def retries_at(invoice: rows.Invoice, past: charging.ChargeHistory | None) -> li
 
 def charges(
     database: Database, invoice_id: UUID | None, status: str | None, limit: int
-) -> list[pages.Charge]:
+) -> list[results.Charge]:
     """Return charges, newest first."""
     with database.transaction() as connection:
         if invoice_id is not None:
@@ -320,11 +290,13 @@ def charges(
     return [_charge(row) for row in found]
 
 
-def _charge(row: rows.Charge) -> pages.Charge:
-    return pages.Charge(_local(row, row.timezone), CONFIRMING if row.confirming else None)
+def _charge(row: rows.Charge) -> results.Charge:
+    return results.Charge(local(row, row.timezone), CONFIRMING if row.confirming else None)
 
 
-def charge(database: Database, name: str, horizon: timedelta | None = None) -> pages.ChargeInDetail:
+def charge(
+    database: Database, name: str, horizon: timedelta | None = None
+) -> results.ChargeInDetail:
     """Return one charge with its refunds; `name` is its id or its gateway number.
 
     `horizon` is the age from which an operator may resolve it.
@@ -333,11 +305,12 @@ def charge(database: Database, name: str, horizon: timedelta | None = None) -> p
         row = listing.charge(connection, name)
         if row is None:
             raise NotKnown(f"no charge has the id or gateway number {name!r}")
-        refunds = listing.refunds_of(connection, [row.invoice])
-        mine = [refund for refund in refunds if refund.charge == row.id]
+        mine = [
+            each for each in listing.refunds_of(connection, [row.invoice]) if each.charge == row.id
+        ]
         back = _refunds(connection, mine, horizon)
         ways = next_steps.of_charge(connection, row, horizon)
-    return pages.ChargeInDetail(_charge(row), ways, back)
+    return results.ChargeInDetail(_charge(row), ways, back)
 
 
 def refunds(
@@ -348,17 +321,17 @@ def refunds(
         if customer_id is not None and listing.customer(connection, customer_id) is None:
             raise _no_customer(customer_id)
         found = listing.refunds(connection, status=status, customer_id=customer_id, limit=limit)
-    return [_local(row, row.timezone) for row in found]
+    return [local(row, row.timezone) for row in found]
 
 
 def refunds_waiting(database: Database, limit: int) -> list[returning.Waiting]:
     """Return refunds and charges whose money needs an operator, with the command for each."""
     with database.transaction() as connection:
         found = returning.waiting_for_a_person(connection, limit)
-    return [_local(row) for row in found]
+    return [local(row) for row in found]
 
 
-def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None) -> pages.Refund:
+def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None) -> results.Refund:
     """Return one refund; `horizon` is as for `charge`."""
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
@@ -369,9 +342,9 @@ def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None
 
 def _refunds(
     connection: Connection, refunds: Sequence[rows.Refund], horizon: timedelta | None = None
-) -> list[pages.Refund]:
+) -> list[results.Refund]:
     ways = next_steps.of_refunds(connection, refunds, horizon)
-    return [pages.Refund(_local(row, row.timezone), ways[row.id]) for row in refunds]
+    return [results.Refund(local(row, row.timezone), ways[row.id]) for row in refunds]
 
 
 def events(database: Database, subscription_id: UUID | None, limit: int) -> list[rows.Event]:
@@ -380,20 +353,10 @@ def events(database: Database, subscription_id: UUID | None, limit: int) -> list
         if subscription_id is not None:
             _known_subscription(connection, subscription_id)
         found = listing.last_events(connection, subscription_id, limit)
-    return [_local(row, row.timezone) for row in found]
+    return [local(row, row.timezone) for row in found]
 
 
-def engine_state(database: Database) -> pages.Engine:
+def engine_state(database: Database) -> results.Engine:
     """Return test clock, kill switch, and the gateway that the database belongs to."""
     with database.transaction() as connection:
-        return pages.Engine(_local(engine.state(connection)), engine.who_stopped(connection))
-
-
-def _local(row: R, timezone: str | None = None) -> R:
-    """Return a row with its instants in a timezone, or in the engine's own."""
-    place = zone(timezone or HOME_TIMEZONE)
-    return row._make(value.astimezone(place) if _is_instant(value) else value for value in row)
-
-
-def _is_instant(value: object) -> TypeGuard[datetime]:
-    return isinstance(value, datetime) and value.tzinfo is not None
+        return results.Engine(local(engine.state(connection)), engine.who_stopped(connection))

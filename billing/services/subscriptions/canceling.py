@@ -22,8 +22,8 @@ from billing.domain.subscription import RefundPolicy, SubscriptionMove, Subscrip
 from billing.domain.wallet import WalletStatus
 from billing.services.collecting import opening
 from billing.services.context import Context, Request, once
-from billing.services.money import returns, unserved_days
-from billing.services.operating import isolation
+from billing.services.money import charge_money, days_after_cancellation
+from billing.services.operating import held_rows
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import events, invoices, subscriptions, wallets
 from billing.store.queries.holding import Kind
@@ -139,7 +139,7 @@ def cancel_due(context: Context) -> int:
             if row.cancel_at <= now:
                 _end_as_planned(connection, row, now)
 
-    isolation.each(context, Kind.SUBSCRIPTION, due, cancel_one)
+    held_rows.each(context, Kind.SUBSCRIPTION, due, cancel_one)
     return len(due)
 
 
@@ -179,7 +179,9 @@ def _end(
             # The money was withheld since then.
             since = invoice.closed_at
             place = zone_of(row)
-            unserved_days.return_credits(connection, place, [invoice], since, why, by, now)
+            days_after_cancellation.return_credits(
+                connection, place, [invoice], since, why, by, now
+            )
     if unlink:
         others = subscriptions.lock_of_customer(connection, row.customer_id)
         if others:
@@ -236,6 +238,6 @@ def _refund_running_period(
     why = by.reason or "subscription canceled"
     for each, back in zip(paid, parts, strict=True):
         if back:
-            source = returns.InvoiceIds.of(each.invoice)
-            refunded += returns.refund(connection, source, back, why, by, now)
+            source = charge_money.InvoiceIds.of(each.invoice)
+            refunded += charge_money.refund(connection, source, back, why, by, now)
     return refunded

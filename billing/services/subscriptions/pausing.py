@@ -20,7 +20,7 @@ from billing.domain.payloads import Json
 from billing.domain.periods import next_period
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
 from billing.services.context import Context, Request, once
-from billing.services.operating import isolation
+from billing.services.operating import held_rows
 from billing.services.subscriptions import intents, proration, transitions
 from billing.store.queries import invoices, subscriptions
 from billing.store.queries.holding import Kind
@@ -123,7 +123,7 @@ def pause_due(context: Context) -> int:
                 action=Action.PAUSE_DUE, at=begun,
             )  # fmt: skip
 
-    isolation.each(context, Kind.SUBSCRIPTION, due, pause_one)
+    held_rows.each(context, Kind.SUBSCRIPTION, due, pause_one)
     return len(due)
 
 
@@ -140,7 +140,7 @@ def resume_due(context: Context) -> int:
             if paused and row.resume_at is not None and row.resume_at <= now:
                 _go_on(connection, row, now, SCHEDULER, ANCHOR, as_of=row.resume_at)
 
-    isolation.each(context, Kind.SUBSCRIPTION, due, resume_one)
+    held_rows.each(context, Kind.SUBSCRIPTION, due, resume_one)
     return len(due)
 
 

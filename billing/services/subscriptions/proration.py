@@ -12,7 +12,7 @@ from billing.domain import segments
 from billing.domain.events import Actor
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import unused_days, zone_of
-from billing.services.money import returns
+from billing.services.money import charge_money
 from billing.services.subscriptions import transitions
 from billing.store.queries import invoices, subscriptions
 from billing.store.queries.invoice_rows import Invoice
@@ -90,6 +90,6 @@ def give(
     parts = left.spread(amount)
     for each, share in zip(of_it, parts, strict=True):
         if share > 0:
-            source = returns.InvoiceIds.of(each.invoice)
-            returns.credit(connection, source, share, why, by, now)
+            source = charge_money.InvoiceIds.of(each.invoice)
+            charge_money.credit(connection, source, share, why, by, now)
     return sum(parts)

@@ -21,7 +21,7 @@ from billing.domain.text import checked_id, checked_name
 from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
 from billing.services.context import Context, Request, check_same, derived_id, once
-from billing.services.money import discounts
+from billing.services.money import coupons, extra_lines
 from billing.services.operating import token_keys
 from billing.services.subscriptions import starting
 from billing.store.queries import catalog, events, subscriptions, wallets
@@ -209,10 +209,10 @@ def subscribe(
         )
         extras = []
         if setup_fee is not None:
-            extras.append(discounts.extra_line("setup fee", setup_fee))
+            extras.append(extra_lines.build("setup fee", setup_fee))
             pricing.check_largest((cost,), extras)
         start_at, begins = _beginning(plan, start, local_start, now)
-        known = discounts.known_coupon(connection, coupon) if coupon is not None else None
+        known = coupons.known(connection, coupon) if coupon is not None else None
         reduced = None if known is None else known.reduction
         new = backdating.beginning(plan.terms, begins, cost, extras=extras, coupon=reduced)
         would = backdating.at_once(new, now)
@@ -229,7 +229,7 @@ def subscribe(
         )  # fmt: skip
         events.record(connection, [recorded])
         if coupon is not None:
-            discounts.redeem(connection, coupon, customer_id, subscription_id, by, now)
+            coupons.redeem(connection, coupon, customer_id, subscription_id, by, now)
         linked = _begin_if_linked(context, connection, customer_id, subscription_id, now, by)
         return _answer(subscription_id, would, linked=linked)
 

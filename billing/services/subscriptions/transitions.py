@@ -22,7 +22,7 @@ from billing.domain.subscription import (
     SubscriptionStatus,
 )
 from billing.domain.terms import is_last_cycle
-from billing.services.collecting import doubtful_charges, opening
+from billing.services.collecting import opening, unsent_checks
 from billing.services.subscriptions import intents
 from billing.store.queries import balances, events, invoices, subscriptions, wallets
 from billing.store.queries.invoice_rows import Invoice
@@ -269,7 +269,7 @@ def close_all(
     """
     ids = [row.id for row in rows]
     invoices.close(connection, ids, status, now, reason)
-    doubtful_charges.ask_about(connection, ids, now)
+    unsent_checks.ask_about(connection, ids, now)
     if status is InvoiceStatus.VOID:
         if any(row.credited for row in rows):
             balances.put_back(connection, ids)

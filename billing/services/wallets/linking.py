@@ -26,7 +26,7 @@ from billing.services.context import (
     id_in,
     once,
 )
-from billing.services.operating import isolation, safety, token_keys
+from billing.services.operating import held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
 from billing.services.wallets import unlinking
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
@@ -218,7 +218,7 @@ def expire_due(context: Context, limit: int) -> int:
         with context.database.transaction() as connection:
             transitions.lose_wallet(connection, wallet_id, now, "the token has expired")
 
-    isolation.each(context, Kind.WALLET, due, expire)
+    held_rows.each(context, Kind.WALLET, due, expire)
     return len(due)
 
 
@@ -228,8 +228,8 @@ def give_notice(context: Context, limit: int) -> int:
     with context.database.transaction() as connection:
         due = wallets.due_to_notify(connection, now, limit)
     if due:
-        isolation.isolate(
-            due, lambda part: _tell(context, part, now), isolation.holder(context, Kind.WALLET)
+        held_rows.isolate(
+            due, lambda part: _tell(context, part, now), held_rows.holder(context, Kind.WALLET)
         )
     return len(due)
 
@@ -262,7 +262,7 @@ def lease_due(context: Context, limit: int) -> list[UUID]:
 
 def attend(context: Context, wallet_id: UUID) -> None:
     """Poll one wallet's link or delete its token. On an error the wallet is held."""
-    isolation.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), attempts=1)
+    held_rows.each(context, Kind.WALLET, [wallet_id], lambda key: _attend(context, key), attempts=1)
 
 
 def _attend(context: Context, wallet_id: UUID) -> None:

@@ -18,7 +18,7 @@ from billing.services.collecting import settling
 from billing.services.collecting.settling import News
 from billing.services.context import Context, Request
 from billing.services.money import crediting, refund_resolution, refunding
-from billing.services.operating import operations
+from billing.services.operating import charge_resolution, invoice_actions, kill_switch
 from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from billing.services.wallets import linking, unlinking
 from tests.faults.storm.ledger import EXPIRED, FAILED, PENDING
@@ -197,7 +197,7 @@ class People:
         if row is not None:
             request = self._request("retry")
             what = f"retry {self._world.name(row['id'])}"
-            self._do(what, lambda c: operations.retry_invoice(c, row["id"], BY, request))
+            self._do(what, lambda c: invoice_actions.retry_invoice(c, row["id"], BY, request))
 
     def react(self, ids: Sequence[UUID]) -> None:
         """After a failure, void or cancel what was being charged."""
@@ -220,7 +220,7 @@ class People:
         if row is not None:
             request = self._request("void")
             what = f"void {self._world.name(row['id'])}"
-            self._do(what, lambda c: operations.void_invoice(c, row["id"], BY, request))
+            self._do(what, lambda c: invoice_actions.void_invoice(c, row["id"], BY, request))
 
     def _refund(self) -> None:
         row = self._some("SELECT id, amount FROM invoices WHERE status = 'paid' ORDER BY id")
@@ -311,7 +311,7 @@ class People:
         if self._is_stopped():
             self.start_charging()
         elif self._rng.random() < 0.4:
-            self._do("STOP", lambda c: operations.stop_charging(c, BY))
+            self._do("STOP", lambda c: kill_switch.stop_charging(c, BY))
 
     def _is_stopped(self) -> bool:
         rows = self._world.databases.rows("SELECT stopped_at FROM engine")
@@ -319,7 +319,7 @@ class People:
 
     def start_charging(self) -> None:
         """Turn the kill switch off."""
-        self._do("start charging", lambda c: operations.start_charging(c, BY))
+        self._do("start charging", lambda c: kill_switch.start_charging(c, BY))
 
     def resolve(self) -> None:
         """Settle what is parked, by what the gateway's people say."""
@@ -333,7 +333,7 @@ class People:
             charge = row["id"]
             self._do(
                 f"resolve {self._world.name(row['gateway_number'])} {moved}",
-                lambda c, a=charge, b=moved: operations.resolve_charge(c, a, b, BY),
+                lambda c, a=charge, b=moved: charge_resolution.resolve_charge(c, a, b, BY),
             )
 
     def send_again(self) -> None:

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from billing.domain.events import Actor
 from billing.services.context import Context, Request
-from billing.services.money import crediting, discounts, refunding
-from billing.services.operating import isolation, operations
+from billing.services.money import coupons, crediting, extra_lines, refunding
+from billing.services.operating import charge_resolution, held_rows
 from billing.services.subscriptions import canceling, changing, pausing, subscribing
 from billing.store.queries.holding import Kind
 from tests.faults.storm.acts import BY, People
@@ -62,7 +62,7 @@ class Combinations:
         for code, options in COUPONS.items():
             self._do(
                 f"coupon {code}",
-                lambda c, a=code, o=options: discounts.create_coupon(c, a, BY, **o),
+                lambda c, a=code, o=options: coupons.create(c, a, BY, **o),
             )
 
     def act(self) -> None:
@@ -142,13 +142,13 @@ class Combinations:
         row, code = self._one("ended_at IS NULL"), self._rng.choice(list(COUPONS))
         if row is not None:
             what = f"{code} for {self._world.name(row['id'])}"
-            self._do(what, lambda c: discounts.apply(c, code, row["id"], BY))
+            self._do(what, lambda c: coupons.apply(c, code, row["id"], BY))
 
     def _extra(self) -> None:
         row, amount = self._one("ended_at IS NULL"), self._rng.choice([500, 12_000])
         if row is not None:
             what = f"an extra of {amount} for {self._world.name(row['id'])}"
-            self._do(what, lambda c: discounts.add_extra(c, row["id"], "towel", amount, BY))
+            self._do(what, lambda c: extra_lines.add(c, row["id"], "towel", amount, BY))
 
     # --- time --------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Combinations:
         if row is not None:
             self._do(
                 f"resolve {self._world.name(row['gateway_number'])}, unasked",
-                lambda c: operations.resolve_charge(c, row["id"], False, BY),
+                lambda c: charge_resolution.resolve_charge(c, row["id"], False, BY),
             )
 
     def _poison(self) -> None:
@@ -316,7 +316,7 @@ class Combinations:
         """Release held rows; rows that are still corrupt are held again."""
         for kind in Kind:
             if self._world.databases.rows(f"SELECT 1 FROM {kind}s WHERE held_at IS NOT NULL"):
-                self._do(f"release {kind}s", lambda c, k=kind: isolation.release(c, k, None, BY))
+                self._do(f"release {kind}s", lambda c, k=kind: held_rows.release(c, k, None, BY))
 
     def heal(self) -> None:
         """Repair corrupt rows, and release them."""

@@ -16,7 +16,7 @@ from billing.domain.periods import Return
 from billing.gateway import refusals
 from billing.services.collecting import prechecks
 from billing.services.context import Context
-from billing.services.operating import isolation
+from billing.services.operating import held_rows
 from billing.services.subscriptions import intents, proration, subscribing, transitions
 from billing.store.queries import conservation, subscriptions
 from tests.faults.storm.bugs import Bug
@@ -47,7 +47,7 @@ def one_row_stops_all(_world: World, undo: ExitStack) -> None:
     def isolate(ids: Sequence[Any], work: Callable[[Any], Any], *_rest: Any) -> list[Any]:
         return [work(ids)]
 
-    put(undo, isolation, "isolate", isolate)
+    put(undo, held_rows, "isolate", isolate)
 
 
 def plans_vanish(_world: World, undo: ExitStack) -> None:

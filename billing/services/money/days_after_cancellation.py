@@ -1,4 +1,4 @@
-"""Unserved days: return what was charged for days after a cancellation.
+"""Days after a cancellation: return what was charged for them, when it is paid late.
 
 An invoice may become uncollectible although credit had covered a part of it, and it may be paid
 after the subscription has ended. Customers do not pay for days that are not served. The caller
@@ -16,7 +16,7 @@ from billing.domain.events import SCHEDULER, Actor
 from billing.domain.money import prorate
 from billing.domain.periods import unused_days, zone
 from billing.domain.refund import RefundPurpose
-from billing.services.money import returns
+from billing.services.money import charge_money
 from billing.store.queries import conservation, invoices, subscriptions
 from billing.store.queries.invoice_rows import BilledDays, GivenUp
 
@@ -40,11 +40,15 @@ def return_credits(
         used = sum(use.amount for use in conservation.lock_uses(connection, invoice.id))
         share = _share(place, invoice, used, at)
         if share:
-            whose = returns.InvoiceIds(invoice.id, invoice.subscription_id, invoice.customer_id)
-            returns.return_to_credits(connection, whose, share, why, by, now)
+            whose = charge_money.InvoiceIds(
+                invoice.id, invoice.subscription_id, invoice.customer_id
+            )
+            charge_money.return_to_credits(connection, whose, share, why, by, now)
 
 
-def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: datetime) -> None:
+def refund_late(
+    connection: Connection, taken: charge_money.Taken, amount: int, now: datetime
+) -> None:
     """Refund the unserved days of a charge that succeeded after the cancellation.
 
     `amount` is the charge's amount. The invoice stays paid. Extra lines are not for days, and are
@@ -58,8 +62,8 @@ def refund_late(connection: Connection, taken: returns.Taken, amount: int, now: 
     share = _share(zone(owner.timezone), invoice, cost, owner.ended_at)
     if share:
         why = "paid after the cancellation: days that were not served"
-        order = returns.Order(share, RefundPurpose.CANCEL, why)
-        returns.request_refund(connection, taken, order, SCHEDULER, now)
+        order = charge_money.Order(share, RefundPurpose.CANCEL, why)
+        charge_money.request_refund(connection, taken, order, SCHEDULER, now)
 
 
 def _share(place: ZoneInfo, invoice: BilledDays | GivenUp, amount: int, at: datetime) -> int:

@@ -1,31 +1,22 @@
-"""Operations: an operator's commands for invoices, the clock and the kill switch."""
+"""Invoice actions: an operator retries an invoice now, or voids it."""
 
 from datetime import datetime
-from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.domain import machine
 from billing.domain.charge import Trigger
-from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import Actor, event
-from billing.domain.instants import spoken
 from billing.domain.invoice import TRANSITIONS, InvoiceMove, InvoiceStatus
 from billing.domain.payloads import Json
-from billing.services.collecting import breaker, reopening
+from billing.services.collecting import reopening
 from billing.services.context import Context, Request, once
-from billing.services.operating import safety
-from billing.services.operating.charge_resolution import resolve_charge
 from billing.services.subscriptions import transitions
-from billing.store.queries import charges, engine, events, invoices, subscriptions, wallets
+from billing.store.queries import charges, events, invoices, subscriptions, wallets
 from billing.store.queries.invoice_rows import Invoice
 from billing.store.queries.invoices import AttemptPlan
-
-__all__ = [
-    "resolve_charge", "retry_invoice", "set_clock", "start_charging", "stop_charging",
-    "void_invoice",
-]  # fmt: skip
 
 
 def retry_invoice(
@@ -124,80 +115,3 @@ def void_invoice(
         return {"invoice": str(invoice_id), "status": InvoiceStatus.VOID.value}
 
     return once(context, request, act)
-
-
-class Stopped(TypedDict):
-    """The answer to stopping; `already` is whether charging was stopped before."""
-
-    charging: str
-    already: bool
-    stopped_at: str
-    stopped_by: str | None
-    stopped_reason: str | None
-
-
-class Started(TypedDict):
-    """The answer to starting; `already` is whether charging was not stopped."""
-
-    charging: str
-    already: bool
-
-
-def stop_charging(context: Context, by: Actor, request: Request | None = None) -> Stopped:
-    """Stop sending new charges immediately; everything else continues.
-
-    If charging was stopped before, `already` says since when, by whom and why; nothing is written.
-    """
-
-    def act(connection: Connection, now: datetime) -> Stopped:
-        is_new = engine.set_stopped(connection, now, by.reason)
-        if is_new:
-            events.record(connection, [event("charging.stopped", at=now, by=by)])
-        row = engine.state(connection)
-        return {
-            "charging": "stopped", "already": not is_new,
-            "stopped_at": (row.stopped_at or now).isoformat(),
-            "stopped_by": engine.who_stopped(connection), "stopped_reason": row.stopped_reason,
-        }  # fmt: skip
-
-    return once(context, request, act)
-
-
-def start_charging(context: Context, by: Actor, request: Request | None = None) -> Started:
-    """Start charging what is due, at the gateway named in the settings.
-
-    With this command an operator confirms that a copied database may call another gateway.
-    """
-
-    def act(connection: Connection, now: datetime) -> Started:
-        is_new = safety.claim_gateway(context, connection)
-        if is_new:
-            host = context.settings.gateway_host
-            events.record(connection, [event("gateway.changed", at=now, by=by, gateway=host)])
-        if engine.set_stopped(connection, None, None):
-            is_new = True
-            events.record(connection, [event("charging.started", at=now, by=by)])
-        breaker.reset(connection, now, by)
-        return {"charging": "started", "already": not is_new}
-
-    return once(context, request, act)
-
-
-def set_clock(context: Context, at: datetime, by: Actor) -> datetime:
-    """Move the test clock forward, and return its new time.
-
-    Raises InvalidValue without a test clock, or for an earlier time: the clock cannot undo what was
-    recorded.
-    """
-    if not context.settings.test_clock:
-        raise InvalidValue("there is no test clock; start everything with BILLING_TEST_CLOCK=1")
-    with context.database.transaction() as connection:
-        stands = engine.clock_at(connection)
-        if stands is not None and at < stands:
-            raise InvalidValue(
-                f"the test clock is at {spoken(stands)} and moves forward only;"
-                f" {spoken(at)} is earlier"
-            )
-        engine.set_clock(connection, at)
-        events.record(connection, [event("clock.set", at=at, by=by)])
-    return at

@@ -12,8 +12,8 @@ from billing.domain.events import OPERATOR
 from billing.domain.money import MAX_AMOUNT
 from billing.services.collecting import opening
 from billing.services.money import refunding
-from billing.services.operating import isolation, operations
-from billing.services.operating.isolation import Kind
+from billing.services.operating import held_rows, invoice_actions
+from billing.services.operating.held_rows import Kind
 from billing.services.subscriptions import canceling, pausing
 from tests.integration.command import Billing
 from tests.integration.engine import START, Engine
@@ -112,7 +112,7 @@ def test_a_sealed_body_that_does_not_open_stops_no_question_of_its_batch(engine:
     [told] = engine.told("charge.held")
     assert told["data"]["said"] == "NotFound", "what was said of it is kept for a person"
     with pytest.raises(IllegalMove):
-        operations.retry_invoice(engine.context, charge["invoice_id"], OPERATOR)
+        invoice_actions.retry_invoice(engine.context, charge["invoice_id"], OPERATOR)
 
     engine.execute("UPDATE charges SET body_sealed = :body WHERE id = :id",
                    body=body, id=charge["id"])  # fmt: skip
@@ -125,7 +125,7 @@ def test_a_held_charge_is_asked_about_when_it_is_released(engine: Engine) -> Non
     """Until then it gets no status query, although due; the other is queried and settled."""
     a, b = lost(engine, arrived=True)
     [charge] = engine.charges(a)
-    isolation.set_aside(engine.context, Kind.CHARGE, charge["id"], ValueError("odd"))
+    held_rows.set_aside(engine.context, Kind.CHARGE, charge["id"], ValueError("odd"))
     engine.advance(DAY)
 
     [held], [other] = engine.charges(a), engine.charges(b)
@@ -280,8 +280,8 @@ def test_a_bug_that_fails_for_all_holds_few_and_fails_the_tick(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When no period can be computed it is not the rows' fault; nothing is opened or lost."""
-    monkeypatch.setattr(isolation, "HELD_AT_ONCE_MAX", 2)
-    monkeypatch.setattr(isolation.isolate, "__kwdefaults__", {"held_max": 2})
+    monkeypatch.setattr(held_rows, "HELD_AT_ONCE_MAX", 2)
+    monkeypatch.setattr(held_rows.isolate, "__kwdefaults__", {"held_max": 2})
     engine.plan()
     made = [engine.subscribe(engine.customer()) for _ in range(6)]
 
@@ -295,7 +295,7 @@ def test_a_bug_that_fails_for_all_holds_few_and_fails_the_tick(
 
     held = engine.rows("SELECT id FROM subscriptions WHERE held_at IS NOT NULL")
     assert len(held) == 2
-    isolation.release(engine.context, Kind.SUBSCRIPTION, None, OPERATOR)
+    held_rows.release(engine.context, Kind.SUBSCRIPTION, None, OPERATOR)
     engine.run()
     assert [len(engine.charges(each)) for each in made] == [1] * 6
 
@@ -306,10 +306,10 @@ def test_only_what_is_held_can_be_released(engine: Engine) -> None:
     engine.run()
     before = engine.counts()
     with pytest.raises(IllegalMove, match="is not held"):
-        isolation.release(engine.context, Kind.SUBSCRIPTION, subscription, OPERATOR)
+        held_rows.release(engine.context, Kind.SUBSCRIPTION, subscription, OPERATOR)
     with pytest.raises(NotKnown, match="no invoice has the id"):
-        isolation.release(engine.context, Kind.INVOICE, subscription, OPERATOR)
-    assert isolation.release(engine.context, Kind.CHARGE, None, OPERATOR) == []
+        held_rows.release(engine.context, Kind.INVOICE, subscription, OPERATOR)
+    assert held_rows.release(engine.context, Kind.CHARGE, None, OPERATOR) == []
     assert engine.counts() == before
 
 
@@ -319,13 +319,13 @@ def test_a_row_that_ends_is_not_held_any_more(engine: Engine) -> None:
     engine.tick(["ticks.open_periods"])
     [invoice] = engine.invoices(subscription)
     for kind, row in ((Kind.SUBSCRIPTION, subscription), (Kind.INVOICE, invoice["id"])):
-        isolation.set_aside(engine.context, kind, row, ValueError("odd"))
-    operations.void_invoice(engine.context, invoice["id"], OPERATOR)
+        held_rows.set_aside(engine.context, kind, row, ValueError("odd"))
+    invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
     canceling.cancel(engine.context, subscription, OPERATOR)
 
     assert engine.one("SELECT count(held_at) FROM subscriptions") == 0
     assert engine.one("SELECT count(held_at) FROM invoices") == 0
-    isolation.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("too late"))
+    held_rows.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("too late"))
     assert len(engine.told("invoice.held")) == 1, "nothing is to be done with it any more"
 
 
@@ -336,7 +336,7 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
     _, subscription = engine.begun()
     engine.tick(["ticks.open_periods"])
     [invoice] = engine.invoices(subscription)
-    isolation.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("odd\nrow"))
+    held_rows.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("odd\nrow"))
 
     [listed] = billing("attention")
     assert (listed["kind"], listed["id"], listed["cause"]) == (
@@ -357,7 +357,7 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
     released = billing("release", "invoice", invoice["id"], "--reason", "looked at")
     assert released["released"] == [str(invoice["id"])]
     assert billing("attention") == []
-    isolation.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("odd"))
+    held_rows.set_aside(engine.context, Kind.INVOICE, invoice["id"], ValueError("odd"))
     assert "1 invoice released" in billing("release", "invoice", "--all", people=True)
     engine.run()
     assert engine.invoices(subscription)[0]["status"] == "paid"

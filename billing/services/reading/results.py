@@ -1,16 +1,20 @@
-"""Pages: the results of the read models: rows, each with its details.
+"""Results of the read models: rows, each with its details.
 
 An instant is in the plan's timezone. This module does not read or decide anything.
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard, TypeVar
 from uuid import UUID
 
 from billing.domain.documents import Inline
 from billing.domain.forecast import Reason
+from billing.domain.instants import HOME_TIMEZONE
+from billing.domain.periods import zone
 from billing.store.queries import engine, listing_rows
 from billing.store.queries.twins import Twins
+
+R = TypeVar("R", bound=NamedTuple)
 
 
 class Way(NamedTuple):
@@ -136,3 +140,13 @@ class ForecastLine(NamedTuple):
     amount: int
     reason: Reason
     wallet: str
+
+
+def local(row: R, timezone: str | None = None) -> R:
+    """Return a row with its instants in a timezone, or in the engine's own."""
+    place = zone(timezone or HOME_TIMEZONE)
+    return row._make(value.astimezone(place) if _is_instant(value) else value for value in row)
+
+
+def _is_instant(value: object) -> TypeGuard[datetime]:
+    return isinstance(value, datetime) and value.tzinfo is not None

@@ -1,4 +1,4 @@
-"""Returns: the one place that moves a charge's money after it was collected.
+"""Charge money: the one place that moves a charge's money after it was collected.
 
 Every return of money (refund, cancellation, downgrade, surplus, void, payout of a credit, declined
 refund) uses this module. The caller holds the subscription's lock. What credit had covered is

@@ -10,7 +10,7 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
 from billing.services.money import crediting, refund_resolution, refunding
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, changing
 from billing.store.queries import refunds as refund_rows
@@ -171,7 +171,7 @@ class TestMoneyThatMustGoBack:
         engine.script("drop_after", customer)
         engine.run()
         [invoice] = engine.invoices(subscription)
-        operations.void_invoice(engine.context, invoice["id"], WHY)
+        invoice_actions.void_invoice(engine.context, invoice["id"], WHY)
         engine.script("failed", customer, "refund")
         engine.advance(DAY)
         [refund] = engine.refunds(customer)

@@ -8,7 +8,7 @@ import pytest
 
 from billing.domain.events import OPERATOR
 from billing.services.operating import importing
-from billing.services.operating.isolation import Kind
+from billing.services.operating.held_rows import Kind
 from billing.services.wallets import unlinking
 from tests.integration.engine import Engine
 from tests.integration.held import SHUT, is_held, release

@@ -1,4 +1,4 @@
-"""Doubtful charges: query charges that only an answer called unsent, on closed invoices.
+"""Unsent checks: query charges of closed invoices that only an answer called unsent.
 
 A rate limiter has not read the body, but a load balancer may have sent the same request before, and
 that copy may have been executed. While the invoice is open nothing is needed: the gateway is

@@ -10,7 +10,7 @@ from billing.domain.outcomes import Succeeded
 from billing.domain.settlement import Source
 from billing.domain.subscription import RefundPolicy
 from billing.services.collecting import settling
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import canceling, changing
 from tests.integration.engine import Engine
 from tests.integration.test_services_paid_days import balance, begin, refunded
@@ -78,7 +78,7 @@ def test_a_debt_paid_after_the_end_is_kept_for_the_days_served(engine: Engine) -
     assert engine.status(subscription) == "canceled"
     engine.put_cash(customer, 10**7)
 
-    operations.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    invoice_actions.retry_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
     engine.run()
     engine.advance(DAY)
 

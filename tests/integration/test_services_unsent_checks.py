@@ -10,7 +10,7 @@ from billing.domain.events import OPERATOR
 from billing.domain.outcomes import Declined, Fault, Unsent
 from billing.domain.settlement import Source
 from billing.services.collecting import claiming, settling
-from billing.services.operating import operations
+from billing.services.operating import invoice_actions
 from billing.services.subscriptions import canceling, pausing
 from tests.integration.answering import answer_as_before, answer_with
 from tests.integration.engine import START, Engine
@@ -34,7 +34,9 @@ def limited(engine: Engine, *, work: str = "done", **plan: Any) -> tuple[str, UU
 
 def void(engine: Engine, subscription: UUID, period: int = 0) -> None:
     """Void the invoice of a period."""
-    operations.void_invoice(engine.context, engine.invoices(subscription)[period]["id"], OPERATOR)
+    invoice_actions.void_invoice(
+        engine.context, engine.invoices(subscription)[period]["id"], OPERATOR
+    )
 
 
 def statuses(engine: Engine, subscription: UUID) -> list[str]:
@@ -229,7 +231,7 @@ class TestTwoOfOneSubscription:
         engine.advance(START + 7 * DAY)
         assert [row["status"] for row in engine.invoices(subscription)] == ["uncollectible", "open"]
         older = engine.invoices(subscription)[0]["id"]
-        operations.retry_invoice(engine.context, older, OPERATOR)
+        invoice_actions.retry_invoice(engine.context, older, OPERATOR)
         engine.tick(["ticks.sweep_charges"])
         assert statuses(engine, subscription)[-2:] == ["unsent", "unsent"]
         assert len(engine.debits(customer)) == 2

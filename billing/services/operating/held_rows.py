@@ -1,4 +1,4 @@
-"""Isolation: a row that fails does not stop the others.
+"""Held rows: a row that fails is held, and does not stop the others.
 
 A batch that fails is halved until the failing row is alone. That row is held: it is stored with the
 error and an event, skipped by every tick, listed by `billing attention`, and released by an
