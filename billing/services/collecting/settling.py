@@ -133,9 +133,9 @@ def _settle(
     rows = list({row.subscription_id: row for row in reversed(found)}.values())
     taken = {row.id for row in rows}
     left = [News(row.id, outcomes[row.id]) for row in found if row.id not in taken]
-    cases = []
+    cases, limits = [], context.limits
     for row, more, known in _known(connection, rows, outcomes, now):
-        decision = decide(known, outcomes[row.id], source, now=now, limits=context.limits)
+        decision = decide(known, outcomes[row.id], source, now=now, limits=limits)
         if decision is not None:
             cases.append(Case(row, decision, more))
     said = {row.id: outcomes[row.id] for row in rows}
