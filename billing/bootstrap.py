@@ -25,8 +25,11 @@ SEND_SECONDS = 3
 """How long one attempt to send a message waits for the broker; there are five attempts."""
 
 
-def build(settings: Settings) -> "Context":
-    """Build the engine; every connection is opened at its first use."""
+def build(settings: Settings, *, connections: int = 5) -> "Context":
+    """Build the engine; every connection is opened at its first use.
+
+    `connections` is how many the process keeps open to the database.
+    """
     from billing.gateway.doku import DokuGateway
     from billing.services.context import Context
     from billing.store.vault import Vault
@@ -38,7 +41,7 @@ def build(settings: Settings) -> "Context":
             " office, or start the local stack with: billing up"
         )
     threads = settings.batch_threads
-    database = Database(settings.database, pooler=settings.database_pooler)
+    database = Database(settings.database, pool_size=connections, pooler=settings.database_pooler)
     return Context(
         settings=settings,
         database=database,

@@ -99,6 +99,16 @@ def customer(connection: Connection, customer_id: str) -> Customer | None:
     return at_most_one(Customer, connection.execute(_CUSTOMER, {"id": customer_id}))
 
 
+def change_customer(connection: Connection, wanted: Customer) -> None:
+    """Replace what is stored of a customer."""
+    statement = (
+        update(CUSTOMERS)
+        .where(CUSTOMERS.c.id == wanted.id)
+        .values(name=wanted.name, phone=wanted.phone, email=wanted.email)
+    )
+    connection.execute(statement)
+
+
 def lock_customer(connection: Connection, customer_id: str) -> bool:
     """Lock a customer, before its subscriptions and wallets; False when there is none.
 

@@ -1,0 +1,69 @@
+"""Schemas: the OpenAPI schemas of answers, made from the rows that the answers are made of.
+
+A row that gets a field gets it in the documentation too. The models are never filled: an answer is
+written straight from its rows.
+"""
+
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+
+@cache
+def model_of(kind: type, name: str = "") -> type[BaseModel]:
+    """Return the model of a NamedTuple as `billing.domain.documents` shows it."""
+    fields: dict[str, Any] = {
+        field: (annotation, ...) for field, annotation in _fields(kind).items()
+    }
+    return create_model(
+        name or kind.__name__,
+        __config__=ConfigDict(extra="ignore"),
+        __doc__=(kind.__doc__ or "").split("\n")[0],
+        **fields,
+    )
+
+
+@cache
+def page_of(kind: type, name: str = "") -> type[BaseModel]:
+    """Return the model of a page of rows."""
+    of = name or kind.__name__
+    row: Any = model_of(kind, name)
+    fields: dict[str, Any] = {"data": (list[row], ...), "next_cursor": (str | None, ...)}
+    return create_model(
+        f"{of}Page", __doc__="A page; `next_cursor` is null on the last one.", **fields
+    )
+
+
+def _fields(kind: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, hint in get_type_hints(kind, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        plain = get_args(hint)[0] if marks else hint
+        if "hidden" in marks:
+            continue
+        if "inline" in marks:
+            found |= _fields(plain)
+        else:
+            found[field] = _shown(plain)
+    return found
+
+
+def _shown(hint: Any) -> Any:
+    """Replace the rows inside a type by their models."""
+    if isinstance(hint, type) and (hasattr(hint, "_fields") or is_typeddict(hint)):
+        return model_of(hint) if hasattr(hint, "_fields") else dict[str, Any]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _shown(inner[0])
+    if origin in (Union, UnionType):
+        return reduce(or_, (_shown(each) for each in inner))
+    if origin is list:
+        return list.__class_getitem__(_shown(inner[0]))
+    if hint is object:
+        return Any
+    if origin is dict:
+        return dict[str, Any]
+    return hint
