@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from billing.cli import (
+    arguments,
     attention,
     audit,
     charge,
@@ -91,6 +92,19 @@ def up(
             "the local stack is not installed; run: pip install 'ovo-billing[local]'"
         ) from missing
     local.run(plain=plain)
+
+
+@app.command(epilog=options.example("billing serve --port 8000"))
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[str, typer.Option("--port", metavar="N", help="Port to listen on.")] = "8000",
+) -> None:
+    """Serve the HTTP interface in the foreground; Ctrl-C stops it."""
+    # Imported by name: the interface is beside this package, not below it.
+    web = importlib.import_module("billing.web.server")
+    web.run(host, arguments.whole(port, "--port", 65_535))
 
 
 app.add_typer(schedule.app, name="schedule")

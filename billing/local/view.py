@@ -31,6 +31,7 @@ HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
 class Places:
     """The addresses of the local stack."""
 
+    web: str
     flower: str
     login: str
     gateway: str
@@ -99,6 +100,7 @@ def _facts(
         ("subscriptions", statuses or "none yet"),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
+        ("API", f"{places.web}/v1   key: billing key create shop --scope admin"),
         ("Flower", f"{places.flower}   {places.login}"),
         ("gateway", places.gateway),
         ("logs", places.logs),

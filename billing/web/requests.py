@@ -34,7 +34,7 @@ class Unreadable(ValueError):
 
 
 class Doorkeeper:
-    """The outermost part of the application: ids, bodies, logs, and errors nobody expected."""
+    """The outermost part of the application: ids, bodies, logs, and unexpected errors."""
 
     def __init__(self, app: Application, raw_paths: frozenset[str] = frozenset()) -> None:
         self._app, self._raw_paths = app, raw_paths

@@ -161,7 +161,7 @@ def test_an_unknown_id_says_which_list_to_look_at(web: Web) -> None:
 class TestIdempotencyKey:
     """A POST that is sent twice acts once."""
 
-    def test_it_is_required_where_money_moves(self, web: Web) -> None:
+    def test_a_key_is_required_where_money_moves(self, web: Web) -> None:
         """Without a key the request is refused before anything happens."""
         client = web.client()
         path, key = web.url + "/v1/subscriptions", f"Bearer {client.key}"

@@ -57,7 +57,7 @@ def test_every_command_takes_json_and_every_write_a_reason() -> None:
     """Programs can read every answer, and every change can say why."""
     for name, command in commands():
         options = {option for parameter in command.params for option in parameter.opts}
-        assert "--json" in options or name == "up", name
+        assert "--json" in options or name in {"up", "serve"}, name
         assert "--reason" in options or name not in WRITES, name
 
 

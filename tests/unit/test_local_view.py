@@ -12,7 +12,10 @@ from billing.store.queries.overview import Collections, News
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
 FIGURES = Collections(0, 0, 0, 0, 0, 0, 0)
-PLACES = Places("http://127.0.0.1:5555", "operator / pass", "http://127.0.0.1:5556", "logs")
+PLACES = Places(
+    web="http://127.0.0.1:5557", flower="http://127.0.0.1:5555", login="operator / pass",
+    gateway="http://127.0.0.1:5556", logs="logs",
+)  # fmt: skip
 
 
 def seen(reason: str) -> Overview:
