@@ -42,6 +42,7 @@ from billing.cli import (
     schedule,
     simulate,
     stop_charging,
+    subscribe,
     subscription,
     usage,
     wallet,
@@ -111,7 +112,7 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(plan.app, name="plan")
 app.add_typer(customer.app, name="customer")
 app.add_typer(wallet.app, name="wallet")
-app.command("subscribe", epilog=subscription.SUBSCRIBE)(subscription.subscribe)
+app.command("subscribe", epilog=subscribe.EXAMPLE)(subscribe.subscribe)
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(charge.app, name="charge")

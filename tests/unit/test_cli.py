@@ -137,7 +137,7 @@ USAGE = [
     (["plna", "list"], "no such command 'plna'; did you mean 'plan'? see: billing --help"),
     (["plan", "lsit"], "no such command 'lsit'; did you mean 'list'? see: billing plan --help"),
     (["bogus"], "no such command 'bogus'; see: billing --help"),
-    (["plan", "list", "--jsno"], "no such option: --jsno (possible options: --json); see: billing"),
+    (["plan", "show", "x", "--jsno"], "no such option: --jsno (possible options: --json); see:"),
     (["plan", "list", "--limit"], "option '--limit' requires an argument; see: billing plan list"),
     (["plan", "list", "x\ny"], "extra argument(s) (x\\x0ay); see: billing plan list --help"),
     (["refund"], "missing argument 'INVOICE'; see: billing refund --help"),

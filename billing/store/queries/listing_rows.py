@@ -213,6 +213,7 @@ class Refund(NamedTuple):
     parked_at: datetime | None
     held_at: datetime | None
     held_why: str | None
+    sequence: Hidden[int]
     timezone: Hidden[str]
 
 

@@ -7,9 +7,9 @@ joins are written in the statements.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import balance, billing, catalog, upkeep
+from billing.store.tables import balance, billing, catalog, refunds, upkeep
 
-__all__ = ["balance", "billing", "catalog", "upkeep"]
+__all__ = ["balance", "billing", "catalog", "refunds", "upkeep"]
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]
