@@ -20,8 +20,8 @@ that concern no subscription; all others are found by events_subscription.
 
 from alembic import op
 
-revision = '0014'
-down_revision = '0013'
+revision = '0015'
+down_revision = '0014'
 branch_labels = None
 depends_on = None
 
