@@ -7,9 +7,9 @@ joins are written in the statements.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import balance, billing, catalog, upkeep
+from billing.store.tables import balance, billing, catalog, upkeep, webhooks
 
-__all__ = ["balance", "billing", "catalog", "upkeep"]
+__all__ = ["balance", "billing", "catalog", "upkeep", "webhooks"]
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]
@@ -27,3 +27,4 @@ COMMANDS = _TABLES["commands"]
 ENGINE = _TABLES["engine"]
 IMPORTS = _TABLES["imports"]
 HEARTBEATS = _TABLES["heartbeats"]
+WEBHOOK_ENDPOINTS = _TABLES["webhook_endpoints"]
