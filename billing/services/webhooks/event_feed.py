@@ -104,8 +104,11 @@ def read_events(
                 f"after is {after}, but the feed ends at position {end}: the position is from"
                 " another database or from before a restore; read again from an earlier position"
             )
-        scans = subscription_id is None and (customer_id is not None or bool(kinds))
-        until = rows.scanned_to(connection, after, SCAN_MAX) if scans else end
+        if subscription_id is None:
+            scan = SCAN_MAX if customer_id is not None or kinds else limit
+            until = rows.scanned_to(connection, after, scan)
+        else:
+            until = end  # a subscription's events are found by its index
         events = rows.page(
             connection, after, until, limit,
             customer_id=customer_id, subscription_id=subscription_id, kinds=kinds,
