@@ -16,13 +16,13 @@ from billing.services.context import Context
 from billing.web import problems
 from billing.web.access import Limiter
 from billing.web.requests import Doorkeeper
-from billing.web.routes import about, catalog, customers, lists, money, subscriptions
+from billing.web.routes import about, catalog, customers, events, lists, money, subscriptions
 
 DESCRIPTION = (
     "Recurring OVO charges. Send an API key as `Authorization: Bearer …`. Amounts are whole rupiah,"
     " instants are ISO 8601 in UTC, lists are pages with a cursor, refusals are RFC 9457 documents."
 )
-ROUTERS = (customers, catalog, subscriptions, money, lists, about)
+ROUTERS = (customers, catalog, subscriptions, money, lists, events, about)
 
 
 def create(context: Context) -> FastAPI:
@@ -39,7 +39,7 @@ def create(context: Context) -> FastAPI:
     limiter = Limiter(context.settings.redis, context.settings.web_requests_per_second)
     app = FastAPI(
         title="ovo-billing", version="1", description=DESCRIPTION, lifespan=lifespan,
-        openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None,
+        servers=[{"url": "/"}], openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None,
         redirect_slashes=False, separate_input_output_schemas=False,
     )  # fmt: skip
     app.state.context, app.state.limiter = context, limiter

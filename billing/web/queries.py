@@ -46,6 +46,20 @@ class Query(BaseModel):
         return Page(self.limit, self.after)
 
 
+class Events(BaseModel):
+    """The event feed behind a position, of a customer, a subscription or some kinds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(0, ge=0, le=2**63 - 1, description="0, or the last `next_cursor`")
+    limit: int = Field(100, ge=1, le=PAGE_MAX)
+    customer: Name = None
+    subscription: UUID | None = None
+    kind: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=50, description="Only these kinds; repeatable"
+    )
+
+
 class Plans(Query):
     """Plans, by status."""
 

@@ -14,16 +14,17 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "events", "forecast",
-            "imports",
-            "periods", "refund", "refund_settlement", "settlement", "terms",
+            "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
+            "forecast", "imports",
+            "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
     *(
         f"billing/store/queries/{name}.py"
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
-            "commands", "conservation", "coupons", "engine", "events", "exporting", "forecast",
+            "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
+            "forecast",
             "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
             "overview", "prospects", "refunds", "sealed", "settlements", "subscription_rows",
             "subscriptions", "twins", "wallets",
@@ -66,6 +67,7 @@ TYPED = {
         )
     ),
     *(f"billing/services/wallets/{name}.py" for name in ("linking", "unlinking")),
+    *(f"billing/services/webhooks/{name}.py" for name in ("event_feed",)),
     *(
         f"billing/cli/{name}.py"
         for name in (

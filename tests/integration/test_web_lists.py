@@ -97,3 +97,32 @@ def test_an_unknown_customer_is_said(web: Web) -> None:
     for path in (*OF_CUSTOMERS, "customers/nobody/credits"):
         sign = "" if "nobody" in path else "?customer=nobody"
         assert web.client().refused("GET", f"/v1/{path}{sign}")["status"] == 404
+
+
+def test_the_event_feed_has_every_event_once(
+    engine: Engine, web: Web, people: tuple[str, str]
+) -> None:
+    """Page by page in rising positions, also while more is written; a customer sees its own."""
+    client = web.client("read")
+    seen: list[dict[str, Any]] = []
+    after = "0"
+    for _ in range(100):
+        page = client.ok("GET", f"/v1/events?limit=7&after={after}")
+        if not page["data"] and len(seen) == engine.one("SELECT count(*) FROM events"):
+            break
+        seen += page["data"]
+        after = page["next_cursor"]
+    positions = [event["position"] for event in seen]
+    assert positions == sorted(set(positions))
+    assert {event["id"] for event in seen} == {
+        row["id"] for row in engine.rows("SELECT id FROM events")
+    }
+    mine = client.ok("GET", f"/v1/events?customer={people[0]}&limit=500&kind=invoice.paid")
+    assert {event["customer"] for event in mine["data"]} == {people[0]}
+    assert {event["kind"] for event in mine["data"]} == {"invoice.paid"}
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "after=99999999", "limit=0", "kind="])
+def test_a_wrong_place_in_the_feed_is_refused(web: Web, query: str) -> None:
+    """A position from another database would silently skip events."""
+    assert web.client().refused("GET", f"/v1/events?{query}")["status"] == 422

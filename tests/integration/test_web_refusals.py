@@ -20,7 +20,7 @@ CUSTOMER = {"name": "Ani"}
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 LISTS = ("plans", "coupons", "customers", "customers/c1/credits", "wallets", "subscriptions",
          "invoices", "charges", "refunds")  # fmt: skip
-READS = ("/v1/me", "/v1/customers/c1", "/v1/customers/c1/wallet", "/v1/plans/p",
+READS = ("/v1/me", "/v1/events", "/v1/customers/c1", "/v1/customers/c1/wallet", "/v1/plans/p",
          *(f"/v1/{name}" for name in LISTS),
          f"/v1/subscriptions/{NOWHERE}", f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
          f"/v1/refunds/{NOWHERE}")  # fmt: skip
