@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants bench bench-scale bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz bench bench-scale bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ flaky: setup ## run the suite ten times: half with all cores busy, half under no
 
 mutants: setup ## plant known bugs into copies of the tree, one by one; the tests must find each
 	@$(BIN)/python -m tests.mutants
+
+fuzz: setup ## hostile requests over the whole HTTP interface, many examples
+	@FUZZ_EXAMPLES=100 $(BIN)/pytest -q -p no:randomly tests/integration/test_web_fuzz.py
 
 bench: setup ## bare posts, a hand-written loop and the engine in one run (under ten minutes)
 	@$(BIN)/python -m tests.bench

@@ -34,7 +34,7 @@ def _instant(value: object) -> datetime:
 
 
 def _when(value: object) -> object:
-    return value if value in {"now", "period-end"} else _instant(value)
+    return value if isinstance(value, str) and value in {"now", "period-end"} else _instant(value)
 
 
 Instant = Annotated[
@@ -71,7 +71,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Customer(Body):
+class CustomerBody(Body):
     """A customer; a second PUT replaces name, phone and e-mail."""
 
     name: Text = Field(examples=["Siti Rahma"])
@@ -80,7 +80,7 @@ class Customer(Body):
     reason: Reason = None
 
 
-class Plan(Body):
+class PlanBody(Body):
     """A plan: a price and a schedule, `every` or `cron`. A plan never changes."""
 
     amount: Amount
@@ -101,7 +101,7 @@ class Plan(Body):
     reason: Reason = None
 
 
-class WalletLink(Body):
+class WalletLinkBody(Body):
     """A request for a registration URL, which the customer opens."""
 
     phone: Text = Field(examples=["628123456789"])
@@ -111,14 +111,14 @@ class WalletLink(Body):
     reason: Reason = None
 
 
-class Credit(Body):
+class CreditBody(Body):
     """Credit that pays the customer's future invoices."""
 
     amount: Amount
     reason: Text
 
 
-class Coupon(Body):
+class CouponBody(Body):
     """A coupon: `percent` or `amount` off, for `cycles` invoices or for all."""
 
     code: Text = Field(examples=["WELCOME"])
@@ -129,7 +129,7 @@ class Coupon(Body):
     reason: Reason = None
 
 
-class Subscription(Body):
+class SubscriptionBody(Body):
     """A customer's subscription to a plan. `amount` replaces the plan's price per period."""
 
     customer: Text = Field(examples=["cust-1"])
@@ -143,7 +143,7 @@ class Subscription(Body):
     reason: Reason = None
 
 
-class Cancel(Body):
+class CancelBody(Body):
     """When to cancel, and what to refund."""
 
     at: When = "now"
@@ -152,7 +152,7 @@ class Cancel(Body):
     reason: Reason = None
 
 
-class Pause(Body):
+class PauseBody(Body):
     """When to pause, and until when."""
 
     at: Literal["now", "period-end"] = "now"
@@ -160,14 +160,14 @@ class Pause(Body):
     reason: Reason = None
 
 
-class Resume(Body):
+class ResumeBody(Body):
     """How to resume: with the original schedule, or with a new period from now."""
 
     start: Literal["anchor", "now"] = "anchor"
     reason: Reason = None
 
 
-class Change(Body):
+class ChangeBody(Body):
     """Other terms; those that are not given stay."""
 
     plan: Text | None = None
@@ -177,7 +177,7 @@ class Change(Body):
     reason: Reason = None
 
 
-class Preview(Body):
+class PreviewBody(Body):
     """A cancellation or a change that is not made."""
 
     action: Literal["cancel", "change"]
@@ -189,7 +189,7 @@ class Preview(Body):
     amount: Amount | None = None
 
 
-class Extra(Body):
+class ExtraBody(Body):
     """An extra line of the next invoice."""
 
     title: Text = Field(examples=["Towel"])
@@ -197,21 +197,21 @@ class Extra(Body):
     reason: Reason = None
 
 
-class ApplyCoupon(Body):
+class ApplyCouponBody(Body):
     """A coupon for the next invoices."""
 
     code: Text
     reason: Reason = None
 
 
-class Refund(Body):
+class RefundBody(Body):
     """A refund; without an amount, everything that is kept."""
 
     amount: Amount | None = None
     reason: Text
 
 
-class Act(Body):
+class ActBody(Body):
     """Nothing but an optional reason."""
 
     reason: Reason = None

@@ -9,7 +9,12 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+WALL_TIME = Annotated[
+    str | None,
+    Field(description="Local time in the plan's timezone", examples=["2026-01-31T09:00:00"]),
+]
 
 
 @cache
@@ -19,7 +24,7 @@ def model_of(kind: type, name: str = "") -> type[BaseModel]:
         field: (annotation, ...) for field, annotation in _fields(kind).items()
     }
     return create_model(
-        name or kind.__name__,
+        name or _name(kind),
         __config__=ConfigDict(extra="ignore"),
         __doc__=(kind.__doc__ or "").split("\n")[0],
         **fields,
@@ -29,12 +34,18 @@ def model_of(kind: type, name: str = "") -> type[BaseModel]:
 @cache
 def page_of(kind: type, name: str = "") -> type[BaseModel]:
     """Return the model of a page of rows."""
-    of = name or kind.__name__
+    of = name or _name(kind)
     row: Any = model_of(kind, name)
     fields: dict[str, Any] = {"data": (list[row], ...), "next_cursor": (str | None, ...)}
     return create_model(
         f"{of}Page", __doc__="A page; `next_cursor` is null on the last one.", **fields
     )
+
+
+def _name(kind: type) -> str:
+    """Name the row of a list differently from the object in detail."""
+    is_row = kind.__module__.endswith(".listing_rows")
+    return f"{kind.__name__}Row" if is_row else kind.__name__
 
 
 def _fields(kind: type) -> dict[str, Any]:
@@ -46,6 +57,8 @@ def _fields(kind: type) -> dict[str, Any]:
             continue
         if "inline" in marks:
             found |= _fields(plain)
+        elif "wall time" in marks:
+            found[field] = WALL_TIME
         else:
             found[field] = _shown(plain)
     return found

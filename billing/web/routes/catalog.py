@@ -12,18 +12,18 @@ from billing.store.queries.coupons import Coupon
 from billing.web import answers, bodies, deeds
 from billing.web.access import Reader, Writer
 from billing.web.deeds import Key
-from billing.web.routes.common import PlanCode, refusals
+from billing.web.routes.common import PlanCode, created, refusals
 from billing.web.schemas import model_of
 
 router = APIRouter(prefix="/v1", tags=["plans and coupons"])
-PLAN, COUPON = model_of(listing_rows.Plan), model_of(Coupon)
+PLAN, COUPON = model_of(listing_rows.Plan, "Plan"), model_of(Coupon)
 
 
 @router.put(
-    "/plans/{code}", response_model=PLAN, responses=refusals(404, 409, body=True),
+    "/plans/{code}", response_model=PLAN, responses=created(PLAN) | refusals(404, 409, body=True),
     operation_id="put_plan",
 )  # fmt: skip
-def put_plan(code: PlanCode, body: bodies.Plan, caller: Writer) -> Response:
+def put_plan(code: PlanCode, body: bodies.PlanBody, caller: Writer) -> Response:
     """Create a plan. A second PUT with the same values changes nothing; with others it is 409."""
     given = body.model_dump(exclude_unset=True, exclude={"reason"})
     try:
@@ -46,7 +46,7 @@ def plan(code: PlanCode, caller: Reader) -> Response:
     "/plans/{code}/archive", response_model=PLAN, responses=refusals(404, body=True),
     operation_id="archive_plan",
 )  # fmt: skip
-def archive_plan(code: PlanCode, caller: Writer, body: bodies.Act | None = None) -> Response:
+def archive_plan(code: PlanCode, caller: Writer, body: bodies.ActBody | None = None) -> Response:
     """Archive a plan; its subscriptions continue. A second time nothing changes."""
     reason = body.reason if body else None
     subscribing.archive_plan(caller.context, code, caller.actor(reason))
@@ -57,7 +57,7 @@ def archive_plan(code: PlanCode, caller: Writer, body: bodies.Act | None = None)
     "/coupons", response_model=COUPON, status_code=201, responses=refusals(409, body=True),
     operation_id="create_coupon",
 )  # fmt: skip
-def create_coupon(body: bodies.Coupon, caller: Writer, key: Key = None) -> Response:
+def create_coupon(body: bodies.CouponBody, caller: Writer, key: Key = None) -> Response:
     """Create a coupon. A coupon never changes."""
     deed = deeds.of(caller, key, "coupons.create", body)
     deed.once(

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Path
+from pydantic import BaseModel
 
 from billing.web.problems import MEDIA_TYPE, TITLES, Problem
 
@@ -25,6 +26,11 @@ def refusals(*statuses: int, body: bool = False) -> dict[int | str, dict[str, An
     """Document the refusals that a route can answer with."""
     listed = sorted({*_ALWAYS, *statuses, *(_WITH_BODY if body else ())})
     return {status: _refusal(status) for status in listed}
+
+
+def created(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Document that a PUT made something new."""
+    return {201: {"model": model, "description": "Created"}}
 
 
 def _refusal(status: int) -> dict[str, Any]:

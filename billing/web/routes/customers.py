@@ -11,7 +11,7 @@ from billing.services.wallets import linking, unlinking
 from billing.web import answers, bodies, deeds
 from billing.web.access import Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
-from billing.web.routes.common import CustomerId, refusals
+from billing.web.routes.common import CustomerId, created, refusals
 from billing.web.schemas import model_of
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"])
@@ -21,10 +21,10 @@ WALLET = model_of(results.Wallet)
 
 
 @router.put(
-    "/{customer_id}", response_model=CUSTOMER, responses=refusals(404, 409, body=True),
-    operation_id="put_customer",
+    "/{customer_id}", response_model=CUSTOMER, operation_id="put_customer",
+    responses=created(CUSTOMER) | refusals(404, 409, body=True),
 )  # fmt: skip
-def put(customer_id: CustomerId, body: bodies.Customer, caller: Writer) -> Response:
+def put(customer_id: CustomerId, body: bodies.CustomerBody, caller: Writer) -> Response:
     """Create a customer, or replace its name, phone and e-mail."""
     given = {"name": body.name, "phone": body.phone, "email": body.email}
     by, status = caller.actor(body.reason), 200
@@ -50,7 +50,7 @@ def show(customer_id: CustomerId, caller: Reader) -> Response:
     responses=refusals(404, 409, 502, body=True), operation_id="link_wallet",
 )  # fmt: skip
 def link(
-    customer_id: CustomerId, body: bodies.WalletLink, caller: Writer, key: Key = None
+    customer_id: CustomerId, body: bodies.WalletLinkBody, caller: Writer, key: Key = None
 ) -> Response:
     """Begin to link an OVO account: send the customer to the `registration_url`."""
     # The phone is not stored with the key: keys are not encrypted.
@@ -90,7 +90,7 @@ def unlink(customer_id: CustomerId, caller: Writer, key: Key = None) -> Response
     responses=refusals(404, 409, body=True), operation_id="create_credit",
 )  # fmt: skip
 def give_credit(
-    customer_id: CustomerId, body: bodies.Credit, caller: Writer, key: RequiredKey
+    customer_id: CustomerId, body: bodies.CreditBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Add credit without a payment; it pays the customer's future invoices."""
     deed = deeds.of(caller, key, "credits.create", body, customer=customer_id)

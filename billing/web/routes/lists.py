@@ -20,7 +20,7 @@ T = TypeVar("T")
 router = APIRouter(prefix="/v1", tags=["lists"], responses=refusals(404))
 
 
-@router.get("/plans", response_model=page_of(rows.Plan), operation_id="list_plans")
+@router.get("/plans", response_model=page_of(rows.Plan, "Plan"), operation_id="list_plans")
 def plans(caller: Reader, query: Annotated[queries.Plans, Query()]) -> Response:
     """List plans."""
     return _page(lists.plans(caller.context.database, query.wanted, query.page))
@@ -50,14 +50,14 @@ def credits_of(
     return _page(lists.credits_of(caller.context.database, wanted, query.page))
 
 
-@router.get("/wallets", response_model=page_of(rows.Wallet, "WalletRow"),
+@router.get("/wallets", response_model=page_of(rows.Wallet),
             operation_id="list_wallets")  # fmt: skip
 def wallets(caller: Reader, query: Annotated[queries.Wallets, Query()]) -> Response:
     """List wallets, without their tokens."""
     return _page(lists.wallets(caller.context.database, query.wanted, query.page))
 
 
-@router.get("/subscriptions", response_model=page_of(rows.Subscription, "SubscriptionRow"),
+@router.get("/subscriptions", response_model=page_of(rows.Subscription),
             operation_id="list_subscriptions")  # fmt: skip
 def subscriptions(caller: Reader, query: Annotated[queries.Subscriptions, Query()]) -> Response:
     """List subscriptions, without their invoices."""
@@ -76,7 +76,7 @@ def charges(caller: Reader, query: Annotated[queries.Charges, Query()]) -> Respo
     return _page(lists.charges(caller.context.database, query.wanted, query.page))
 
 
-@router.get("/refunds", response_model=page_of(rows.Refund, "RefundRow"),
+@router.get("/refunds", response_model=page_of(rows.Refund),
             operation_id="list_refunds")  # fmt: skip
 def refunds(caller: Reader, query: Annotated[queries.Refunds, Query()]) -> Response:
     """List refunds."""

@@ -35,10 +35,10 @@ def invoice(invoice_id: UUID, caller: Reader) -> Response:
     responses=refusals(404, 409, body=True), operation_id="retry_invoice",
 )  # fmt: skip
 def retry(
-    invoice_id: UUID, caller: Writer, key: RequiredKey, body: bodies.Act | None = None
+    invoice_id: UUID, caller: Writer, key: RequiredKey, body: bodies.ActBody | None = None
 ) -> Response:
     """Attempt an open or uncollectible invoice now; no dunning step is used."""
-    wanted = body or bodies.Act()
+    wanted = body or bodies.ActBody()
     deed = deeds.of(caller, key, "invoices.retry", wanted, invoice=invoice_id)
     by = caller.actor(wanted.reason)
     deed.do(lambda context: invoice_actions.retry_invoice(context, invoice_id, by, deed.request))
@@ -50,10 +50,10 @@ def retry(
     responses=refusals(404, 409, body=True), operation_id="void_invoice",
 )  # fmt: skip
 def void(
-    invoice_id: UUID, caller: Writer, body: bodies.Act | None = None, key: Key = None
+    invoice_id: UUID, caller: Writer, body: bodies.ActBody | None = None, key: Key = None
 ) -> Response:
     """Void an invoice: it will not be charged; a late payment is refunded."""
-    wanted = body or bodies.Act()
+    wanted = body or bodies.ActBody()
     deed = deeds.of(caller, key, "invoices.void", wanted, invoice=invoice_id)
     by = caller.actor(wanted.reason)
     deed.do(lambda context: invoice_actions.void_invoice(context, invoice_id, by, deed.request))
@@ -65,7 +65,7 @@ def void(
     responses=refusals(404, 409, body=True), operation_id="create_refund",
 )  # fmt: skip
 def refund_invoice(
-    invoice_id: UUID, body: bodies.Refund, caller: Refunder, key: RequiredKey
+    invoice_id: UUID, body: bodies.RefundBody, caller: Refunder, key: RequiredKey
 ) -> Response:
     """Refund a paid invoice, wholly or in part; the refund is sent within seconds."""
     deed = deeds.of(caller, key, "refunds.create", body, invoice=invoice_id)

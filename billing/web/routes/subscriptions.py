@@ -23,7 +23,7 @@ PREVIEW = model_of(previewing.Preview)
     "", response_model=SUBSCRIPTION, status_code=201, responses=refusals(404, 409, body=True),
     operation_id="create_subscription",
 )  # fmt: skip
-def create(body: bodies.Subscription, caller: Writer, key: RequiredKey) -> Response:
+def create(body: bodies.SubscriptionBody, caller: Writer, key: RequiredKey) -> Response:
     """Subscribe a customer to a plan; the first charge is made once a wallet is linked."""
     deed = deeds.of(caller, key, "subscriptions.create", body)
     made = deed.do(
@@ -50,7 +50,7 @@ def show(subscription_id: UUID, caller: Reader) -> Response:
     responses=refusals(404, 409, body=True), operation_id="cancel_subscription",
 )  # fmt: skip
 def cancel(
-    subscription_id: UUID, body: bodies.Cancel, caller: Writer, key: RequiredKey
+    subscription_id: UUID, body: bodies.CancelBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Cancel now, at the end of the period, or at an instant; refund and unlink as asked."""
     deed = deeds.of(caller, key, "subscriptions.cancel", body, subscription=subscription_id)
@@ -68,10 +68,10 @@ def cancel(
     responses=refusals(404, 409, body=True), operation_id="withdraw_cancel",
 )  # fmt: skip
 def withdraw_cancel(
-    subscription_id: UUID, caller: Writer, body: bodies.Act | None = None, key: Key = None
+    subscription_id: UUID, caller: Writer, body: bodies.ActBody | None = None, key: Key = None
 ) -> Response:
     """Withdraw a planned cancellation."""
-    wanted = body or bodies.Act()
+    wanted = body or bodies.ActBody()
     deed = deeds.of(caller, key, "subscriptions.withdraw", wanted, subscription=subscription_id)
     by = caller.actor(wanted.reason)
     deed.once(lambda context: canceling.withdraw(context, subscription_id, by))
@@ -83,10 +83,10 @@ def withdraw_cancel(
     responses=refusals(404, 409, body=True), operation_id="pause_subscription",
 )  # fmt: skip
 def pause(
-    subscription_id: UUID, caller: Writer, body: bodies.Pause | None = None, key: Key = None
+    subscription_id: UUID, caller: Writer, body: bodies.PauseBody | None = None, key: Key = None
 ) -> Response:
     """Open no period for a time; open invoices stay owed."""
-    wanted = body or bodies.Pause()
+    wanted = body or bodies.PauseBody()
     deed = deeds.of(caller, key, "subscriptions.pause", wanted, subscription=subscription_id)
     deed.do(
         lambda context: pausing.pause(
@@ -102,10 +102,10 @@ def pause(
     responses=refusals(404, 409, body=True), operation_id="resume_subscription",
 )  # fmt: skip
 def resume(
-    subscription_id: UUID, caller: Writer, body: bodies.Resume | None = None, key: Key = None
+    subscription_id: UUID, caller: Writer, body: bodies.ResumeBody | None = None, key: Key = None
 ) -> Response:
     """Resume with the original schedule, or with a new period from now; or withdraw a pause."""
-    wanted = body or bodies.Resume()
+    wanted = body or bodies.ResumeBody()
     deed = deeds.of(caller, key, "subscriptions.resume", wanted, subscription=subscription_id)
     deed.do(
         lambda context: pausing.resume(
@@ -121,7 +121,7 @@ def resume(
     responses=refusals(404, 409, body=True), operation_id="change_subscription",
 )  # fmt: skip
 def change(
-    subscription_id: UUID, body: bodies.Change, caller: Writer, key: RequiredKey
+    subscription_id: UUID, body: bodies.ChangeBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Change plan, quantity or price, now with proration, or at the end of the period."""
     deed = deeds.of(caller, key, "subscriptions.change", body, subscription=subscription_id)
@@ -139,7 +139,7 @@ def change(
     responses=refusals(404, 409, body=True), operation_id="add_extra",
 )  # fmt: skip
 def add_extra(
-    subscription_id: UUID, body: bodies.Extra, caller: Writer, key: RequiredKey
+    subscription_id: UUID, body: bodies.ExtraBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Add an extra line to the next invoice."""
     deed = deeds.of(caller, key, "extras.create", body, subscription=subscription_id)
@@ -155,7 +155,7 @@ def add_extra(
     responses=refusals(404, 409, body=True), operation_id="apply_coupon",
 )  # fmt: skip
 def apply_coupon(
-    subscription_id: UUID, body: bodies.ApplyCoupon, caller: Writer, key: RequiredKey
+    subscription_id: UUID, body: bodies.ApplyCouponBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Apply a coupon from the next invoice; it replaces an earlier one."""
     deed = deeds.of(caller, key, "coupons.apply", body, subscription=subscription_id)
@@ -168,7 +168,7 @@ def apply_coupon(
     "/{subscription_id}/preview", response_model=PREVIEW,
     responses=refusals(404, 409, body=True), operation_id="preview_subscription",
 )  # fmt: skip
-def preview(subscription_id: UUID, body: bodies.Preview, caller: Reader) -> Response:
+def preview(subscription_id: UUID, body: bodies.PreviewBody, caller: Reader) -> Response:
     """Say what a cancellation or a change would charge, credit and refund; nothing is written."""
     by = caller.actor()
     if body.action == "cancel":
