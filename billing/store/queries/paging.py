@@ -143,7 +143,7 @@ class Search:
         """Read the page of the rows whose group is `value`; without a value, of all rows.
 
         The next rows of the list are enough for a group that many rows belong to. For another
-        one, also one that many rows belonged to long ago, its members are found first.
+        one, or one whose rows are all old, its members are found first.
         """
         if value is None:
             return self.read(connection, row, details)
