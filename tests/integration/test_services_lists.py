@@ -31,6 +31,7 @@ from billing.services.operating import invoice_actions
 from billing.services.reading import lists
 from billing.services.subscriptions import canceling, subscribing
 from billing.services.wallets import unlinking
+from billing.store.queries import paging
 from billing.store.session import Database
 from tests.integration.engine import START, Engine, running
 from tests.integration.kept import Kept
@@ -246,6 +247,31 @@ def test_pages_of_any_size_joined_are_the_whole_list_while_rows_are_added(engine
         assert [each for each in found if each in set(expected)] == expected, case.name
 
 
+def test_a_plan_that_hardly_any_row_has_is_listed_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a plan is not among the next rows of the list, its subscriptions are read first."""
+    world = begin(engine)
+    plans = [each for each in cases(engine, world) if "'plan'" in each.name]
+    expected = [[key(row) for row in whole(engine, each.read, each.wanted)] for each in plans]
+
+    monkeypatch.setattr(paging, "_NEXT", 2)
+    for case, rows in zip(plans, expected, strict=True):
+        assert list(joined(engine, case)) == rows, case.name
+    assert len(plans) > 15
+
+
+def joined(engine: Engine, case: Case) -> Iterator[Any]:
+    """The keys of a list, page by page."""
+    after = None
+    while True:
+        found = case.read(engine.context.database, case.wanted, Page(randint(1, 5), after))
+        yield from map(key, found.rows)
+        after = found.next_cursor
+        if after is None:
+            return
+
+
 def test_a_cursor_is_refused_by_every_other_list(engine: Engine) -> None:
     """A cursor belongs to one list and its filters; a wrong one is refused before any row."""
     world = begin(engine)
@@ -269,15 +295,13 @@ def test_rows_of_one_instant_have_an_order(engine: Engine) -> None:
     engine.run()
     database, wanted = engine.context.database, InvoiceFilter(subscription=subscription)
 
-    shown: list[int] = []
-    after = None
-    while True:
+    assert whole(engine, lists.invoices, wanted)[0].row.period_index == 5
+    shown, after = [], None
+    for _ in range(6):
         page = lists.invoices(database, wanted, Page(1, after))
         shown += [each.row.period_index for each in page.rows]
         after = page.next_cursor
-        if after is None:
-            break
-    assert shown == [5, 4, 3, 2, 1, 0]
+    assert (shown, after) == ([5, 4, 3, 2, 1, 0], None)
 
 
 @pytest.mark.parametrize(

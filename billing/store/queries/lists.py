@@ -1,8 +1,8 @@
 """Statements of the lists: one page of rows by filters, with the names that users see.
 
-Each filter has an index that finds its rows in the order of the list, or an index that finds all
-rows of one customer. Two more are walked: the list in its own order, for a status or a plan that
-most rows have. The rows and their columns are in `listing` and `listing_rows`.
+Each filter has an index that finds its rows in the order of the list, or all rows of one customer;
+for a status that most rows have, the list is read in its own order. The plan of invoices, charges
+and refunds is that of their subscription. The rows and their columns are in `listing_rows`.
 """
 
 from datetime import datetime
@@ -21,7 +21,7 @@ from billing.store.columns import listed
 from billing.store.queries import balances, listing
 from billing.store.queries import coupons as coupon_rows
 from billing.store.queries import listing_rows as rows
-from billing.store.queries.paging import NEWEST, Order, Search
+from billing.store.queries.paging import NEWEST, Group, Order, Search
 
 PLANS = Order("plans", "plans", "p", {"code": str}, descending=False)
 COUPONS = Order("coupons", "coupons", "k", {"code": str}, descending=False)
@@ -39,11 +39,27 @@ EVENTS = Order(
     "events", "events", "e", {"created_at": datetime, "id": int}, columns={"created_at": "at"}
 )
 
-_OF_PLAN = "SELECT id FROM subscriptions WHERE plan_code = :plan"
 _OF_CUSTOMER = "SELECT id FROM subscriptions WHERE customer_id = :customer"
-_INVOICES_OF_PLAN = f"SELECT id FROM invoices WHERE subscription_id IN ({_OF_PLAN})"  # noqa: S608 - a constant of ours
 _EVENTS_OF_CUSTOMER = f"""SELECT id FROM events WHERE subscription_id IN ({_OF_CUSTOMER})
     UNION ALL SELECT id FROM events WHERE customer_id = :customer AND subscription_id IS NULL"""  # noqa: S608 - the same
+_SUBSCRIBED = "SELECT id, customer_id FROM subscriptions WHERE plan_code = :group"
+_PLAN_OF_INVOICE = Group(
+    value="(SELECT s.plan_code FROM subscriptions s WHERE s.id = i.subscription_id)",
+    members=_SUBSCRIBED,
+    belongs="i.subscription_id = m.id",
+)
+_PLAN_OF_CHARGE = Group(
+    value="(SELECT s.plan_code FROM subscriptions s WHERE s.id = c.subscription_id)",
+    members=_SUBSCRIBED,
+    belongs="c.customer_id = m.customer_id AND c.subscription_id = m.id",
+)
+_PLAN_OF_REFUND = Group(
+    value="""(SELECT s.plan_code FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+        WHERE i.id = r.invoice_id)""",
+    members=_SUBSCRIBED,
+    belongs="""r.customer_id = m.customer_id
+        AND (SELECT i.subscription_id FROM invoices i WHERE i.id = r.invoice_id) = m.id""",
+)
 
 # The statuses that most rows have, and those on the path of a plain charge, have no index of their
 # own. An index's condition is repeated here, for a planner that does not know the value.
@@ -68,7 +84,7 @@ def plans(connection: Connection, wanted: filters.PlanFilter, page: Page) -> Lis
     """Read a page of plans, in the order of their codes."""
     search = Search(PLANS, wanted, page).created(wanted.since, wanted.until)
     _in_catalog(search, "p", wanted.status)
-    return search.read(connection, rows.Plan, listing.PLANS.format(search.source))
+    return search.read(connection, rows.Plan, listing.PLANS)
 
 
 def coupons(
@@ -77,7 +93,7 @@ def coupons(
     """Read a page of coupons, in the order of their codes."""
     search = Search(COUPONS, wanted, page).created(wanted.since, wanted.until)
     _in_catalog(search, "k", wanted.status)
-    return search.read(connection, coupon_rows.Coupon, coupon_rows.SHOWN.format(search.source))
+    return search.read(connection, coupon_rows.Coupon, coupon_rows.SHOWN)
 
 
 def customers(
@@ -85,7 +101,7 @@ def customers(
 ) -> Listed[rows.Customer]:
     """Read a page of customers, newest first, with the status of their wallets."""
     search = Search(CUSTOMERS, wanted, page).created(wanted.since, wanted.until)
-    return search.read(connection, rows.Customer, listing.CUSTOMERS.format(search.source))
+    return search.read(connection, rows.Customer, listing.CUSTOMERS)
 
 
 def wallets(
@@ -97,7 +113,7 @@ def wallets(
     if wanted.status not in {None, WalletStatus.ACTIVE}:
         search.where(_RARE_WALLETS)
     search.where("w.status = :status", status=wanted.status)
-    return search.read(connection, rows.Wallet, listing.WALLETS.format(search.source))
+    return search.read(connection, rows.Wallet, listing.WALLETS)
 
 
 def subscriptions(
@@ -110,7 +126,7 @@ def subscriptions(
     if wanted.status not in {None, SubscriptionStatus.ACTIVE}:
         search.where(_RARE_SUBSCRIPTIONS)
     search.where("s.status = :status", status=wanted.status)
-    return search.read(connection, rows.Subscription, listing.SUBSCRIPTIONS.format(search.source))
+    return search.read(connection, rows.Subscription, listing.SUBSCRIPTIONS)
 
 
 def invoices(
@@ -120,13 +136,14 @@ def invoices(
     search = Search(INVOICES, wanted, page).created(wanted.since, wanted.until)
     search.where("i.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"i.subscription_id IN ({_OF_CUSTOMER})", customer=wanted.customer)
-    search.where(f"i.subscription_id IN ({_OF_PLAN})", plan=wanted.plan)
     if wanted.status is InvoiceStatus.OPEN:
         search.where(_OPEN_INVOICES)
     elif wanted.status not in {None, InvoiceStatus.PAID}:
         search.where(_CLOSED_INVOICES)
     search.where("i.status = :status", status=wanted.status)
-    return search.read(connection, rows.Invoice, listing.INVOICES.format(search.source))
+    return search.read_of_group(
+        connection, rows.Invoice, listing.INVOICES, _PLAN_OF_INVOICE, wanted.plan
+    )
 
 
 def charges(
@@ -136,13 +153,14 @@ def charges(
     search = Search(CHARGES, wanted, page).created(wanted.since, wanted.until)
     search.where("c.invoice_id = :invoice", invoice=wanted.invoice)
     search.where("c.customer_id = :customer", customer=wanted.customer)
-    search.where(f"c.invoice_id IN ({_INVOICES_OF_PLAN})", plan=wanted.plan)
     if wanted.status is ChargeStatus.IN_FLIGHT:
         search.where(_UNRESOLVED_CHARGES)
     elif wanted.status not in {None, ChargeStatus.SUCCEEDED}:
         search.where(_RARE_CHARGES)
     search.where("c.status = :status", status=wanted.status)
-    return search.read(connection, rows.Charge, listing.CHARGES.format(search.source))
+    return search.read_of_group(
+        connection, rows.Charge, listing.CHARGES, _PLAN_OF_CHARGE, wanted.plan
+    )
 
 
 def refunds(
@@ -151,11 +169,12 @@ def refunds(
     """Read a page of refunds, newest first."""
     search = Search(REFUNDS, wanted, page).created(wanted.since, wanted.until)
     search.where("r.customer_id = :customer", customer=wanted.customer)
-    search.where(f"r.invoice_id IN ({_INVOICES_OF_PLAN})", plan=wanted.plan)
     if wanted.status not in {None, RefundStatus.SUCCEEDED}:
         search.where(_RARE_REFUNDS)
     search.where("r.status = :status", status=wanted.status)
-    return search.read(connection, rows.Refund, listing.REFUNDS.format(search.source))
+    return search.read_of_group(
+        connection, rows.Refund, listing.REFUNDS, _PLAN_OF_REFUND, wanted.plan
+    )
 
 
 def credits_of(
@@ -164,7 +183,7 @@ def credits_of(
     """Read a page of a customer's credits, oldest first."""
     search = Search(CREDITS, wanted, page).created(wanted.since, wanted.until)
     search.where("b.customer_id = :customer", customer=wanted.customer)
-    return search.read(connection, balances.ShownCredit, balances.SHOWN.format(search.source))
+    return search.read(connection, balances.ShownCredit, balances.SHOWN)
 
 
 def events(connection: Connection, wanted: filters.EventFilter, page: Page) -> Listed[rows.Event]:
@@ -172,4 +191,4 @@ def events(connection: Connection, wanted: filters.EventFilter, page: Page) -> L
     search = Search(EVENTS, wanted, page).created(wanted.since, wanted.until, "at")
     search.where("e.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"e.id IN ({_EVENTS_OF_CUSTOMER})", customer=wanted.customer)
-    return search.read(connection, rows.Event, listing.EVENTS.format(search.source))
+    return search.read(connection, rows.Event, listing.EVENTS)

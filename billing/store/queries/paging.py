@@ -18,6 +18,8 @@ from billing.store.statements import text
 
 R = TypeVar("R", bound=NamedTuple)
 _LIMIT = "page_rows"
+_NEXT = 10_000
+"""Rows of a list that are read one by one for a property that no index knows."""
 
 
 class Order(NamedTuple):
@@ -44,6 +46,19 @@ class Order(NamedTuple):
         """The clause that sorts by them."""
         direction = " DESC" if self.descending else ""
         return "ORDER BY " + ", ".join(column + direction for column in self.sorted_columns)
+
+
+class Group(NamedTuple):
+    """A property of rows that is no column of their table, such as the plan of an invoice.
+
+    `value` reads it for a row of the list. `members` selects, as `m`, the rows of another table
+    that have it as the parameter `group`, and `belongs` is the condition for a row of the list to
+    be one of a member, by an index.
+    """
+
+    value: str
+    members: str
+    belongs: str
 
 
 NEWEST = {"created_at": datetime, "id": UUID}
@@ -86,23 +101,63 @@ class Search:
         return self.where(f"{name} < :until", until=until)
 
     @property
-    def clause(self) -> str:
-        """The WHERE clause, or nothing."""
-        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+    def _plain(self) -> str:
+        """The rows of this page in the table of the list, and one more if there is."""
+        return f"({self._select(*self._conditions)} {self._order.clause} LIMIT :{_LIMIT})"
+
+    def _select(self, *conditions: str) -> str:
+        table, alias = self._order.table, self._order.alias
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {alias}.* FROM {table} {alias}{where}"  # noqa: S608 - constants of ours
 
     @property
-    def source(self) -> str:
-        """A subquery: the rows of this page in the table of the list, and one more if there is."""
-        table, alias = self._order.table, self._order.alias
+    def _next(self) -> str:
+        return f"{self._select(*self._conditions)} {self._order.clause}"
+
+    def _among_next(self, group: Group) -> str:
+        alias, order = self._order.alias, self._order.clause
         return (
-            f"(SELECT {alias}.* FROM {table} {alias} {self.clause}"  # noqa: S608 - constants of ours
-            f" {self._order.clause} LIMIT :{_LIMIT})"
+            f"(SELECT {alias}.* FROM ({self._next} LIMIT {_NEXT}) AS {alias}"  # noqa: S608 - the same
+            f" WHERE {group.value} = :group {order} LIMIT :{_LIMIT})"
         )
 
-    def read(self, connection: Connection, row: type[R], statement: str) -> Listed[R]:
-        """Read the page by a statement that selects from `source`; it is sorted here."""
-        ordered = text(f"{statement} {self._order.clause}")
-        found = every(row, connection.execute(ordered, self._parameters))
+    def _are_more_than_next(self, connection: Connection) -> bool:
+        statement = text(f"SELECT EXISTS ({self._next} OFFSET {_NEXT} LIMIT 1)")
+        return bool(connection.execute(statement, self._parameters).scalar_one())
+
+    def _of_members(self, group: Group) -> str:
+        alias, order = self._order.alias, self._order.clause
+        return (
+            f"(SELECT {alias}.* FROM ({group.members}) AS m CROSS JOIN LATERAL ("  # noqa: S608 - the same
+            f"{self._select(group.belongs, *self._conditions)} {order} LIMIT :{_LIMIT}"
+            f") AS {alias} {order} LIMIT :{_LIMIT})"
+        )
+
+    def read(self, connection: Connection, row: type[R], details: str) -> Listed[R]:
+        """Read the page; `details` selects its columns, with `{}` in the place of the page."""
+        return self._listed(self._read(connection, row, details, self._plain))
+
+    def read_of_group(
+        self, connection: Connection, row: type[R], details: str, group: Group, value: str | None
+    ) -> Listed[R]:
+        """Read the page of the rows whose group is `value`; without a value, of all rows.
+
+        The next rows of the list are enough for a group that many rows belong to. For another
+        one, or one whose rows are all old, its members are found first.
+        """
+        if value is None:
+            return self.read(connection, row, details)
+        self._parameters["group"] = value
+        found = self._read(connection, row, details, self._among_next(group))
+        if len(found) <= self._page.limit and self._are_more_than_next(connection):
+            found = self._read(connection, row, details, self._of_members(group))
+        return self._listed(found)
+
+    def _read(self, connection: Connection, row: type[R], details: str, page: str) -> list[R]:
+        ordered = text(f"{details.format(page)} {self._order.clause}")
+        return every(row, connection.execute(ordered, self._parameters))
+
+    def _listed(self, found: list[R]) -> Listed[R]:
         shown = found[: self._page.limit]
         if len(found) <= self._page.limit:
             return Listed(shown, None)
