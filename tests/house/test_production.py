@@ -30,6 +30,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 SETTINGS = {f"BILLING_{name.upper()}" for name in Settings.model_fields}
 OF_THE_LOCAL_STACK = {"BILLING_HOME", "BILLING_UP_PORT"}
 OF_FLOWER = {"BILLING_FLOWER_HOSTS"}
+OF_THE_WEB = {"BILLING_DOKU_NOTIFICATION_PATH"}
 OF_THE_SANDBOX = {"SANDBOX_CLIENT_ID", "SANDBOX_SECRET_KEY"}
 OF_THE_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH"}
 FOREIGN = {"postgres", "pg_isready", "redis-server", "redis-cli", "grep"}
@@ -115,7 +116,9 @@ def test_every_variable_of_a_service_is_a_setting() -> None:
 
 def test_the_worker_is_told_every_setting() -> None:
     """A setting that is put into .env reaches the engine, also one that is added later."""
-    assert SERVICES["worker"]["environment"].keys() == (SETTINGS - OF_THE_LOCAL_STACK - OF_FLOWER)
+    assert SERVICES["worker"]["environment"].keys() == (
+        SETTINGS - OF_THE_LOCAL_STACK - OF_FLOWER - OF_THE_WEB
+    )
 
 
 def test_flower_is_told_where_the_messages_are_and_no_other_secret() -> None:
