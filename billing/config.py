@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     doku_proxy: str = Field(
         default="", repr=False, description="HTTP proxy towards the gateway, if any"
     )
+    doku_notification_path: str = Field(
+        default="/doku/notifications",
+        description="Path of the public URL to which DOKU sends notifications; DOKU signs it",
+    )
     faults: Annotated[dict[str, Fault], NoDecode] = Field(
         default_factory=dict,
         description='JSON: gateway codes and the fault class each means, {"E123": "limit"}',
@@ -193,6 +197,13 @@ class Settings(BaseSettings):
         if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be scheme and host only, without a path or a password")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("doku_notification_path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if not fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value) or "/." in value:
+            raise ValueError("must be a path such as /doku/notifications, without a query")
+        return value
 
     @field_validator("doku_proxy", "link_success_url", "link_failure_url")
     @classmethod

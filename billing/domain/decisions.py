@@ -55,6 +55,7 @@ class Facts:
     other_open: bool = False
     parked: bool = False
     resolved_at: datetime | None = None  # when an operator set the outcome
+    notified: bool = False  # a notification has made a status query of it due
     trigger: Trigger = Trigger.SCHEDULED
     sends: int = 1
     status_queries: int = 0
@@ -101,7 +102,7 @@ class Decision:
     never_received: bool = False  # the gateway never received it: it may be sent again
     rechecked: bool = False  # a settled charge was queried: only its next query changes
     odd: bool = False  # the breaker counts it: many at once point to the gateway
-    contradicted: bool = False  # ... and the gateway contradicts the operator's decision
+    contradicted: bool = False  # ... and the gateway contradicts the recorded outcome
     move: SubscriptionMove | None = None
     events: tuple[NewEvent, ...] = ()
 

@@ -18,6 +18,7 @@ class Actor:
 
 SCHEDULER = Actor("scheduler")
 OPERATOR = Actor("operator")
+GATEWAY = Actor("gateway")
 
 NewEvent = tuple[str, Json]
 """The kind and the data of an event to record; the recorder adds the objects that it concerns."""

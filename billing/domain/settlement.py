@@ -38,8 +38,8 @@ def decide(
 ) -> Decision | None:
     """Decide what `outcome` changes; None when nothing changes (a repeat, or an older outcome)."""
     if facts.charge_status not in charge.UNRESOLVED:
-        if facts.resolved_at is not None:
-            return _rechecked(facts, facts.resolved_at, outcome, source, now)
+        if facts.resolved_at is not None or facts.notified:
+            return _rechecked(facts, outcome, source, now)
         return _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
     if source is Source.OPERATOR and not _may_be_resolved(facts, now, limits):
         return None
@@ -98,16 +98,19 @@ def _may_be_resolved(facts: Facts, now: datetime, limits: Limits) -> bool:
 
 
 def _rechecked(
-    facts: Facts, resolved_at: datetime, outcome: Outcome | NotFound, source: Source, now: datetime
+    facts: Facts, outcome: Outcome | NotFound, source: Source, now: datetime
 ) -> Decision | None:
     """
-    Compare a charge whose outcome an operator set with what the gateway says now.
+    Compare a settled charge with what the gateway says now.
 
-    Money that moved after all is recorded. Money that was recorded and did not move needs an
-    operator: the customer may have been told that the invoice is paid.
+    An operator set its outcome, or a notification contradicted it. Money that moved after all is
+    recorded. Money that was recorded and did not move needs an operator: the customer may have been
+    told that the invoice is paid.
     """
     late = _succeeded(facts, source) if isinstance(outcome, Succeeded) else None
     if late is not None:
+        if facts.resolved_at is None:
+            return late
         contradicted = _event("charge.contradicted", **_contradiction("declined", "succeeded"))
         return replace(late, events=(contradicted, *late.events))
     if source is not Source.STATUS:
@@ -116,15 +119,24 @@ def _rechecked(
     denied = isinstance(outcome, Declined | NotFound)
     if denied and facts.charge_status is ChargeStatus.SUCCEEDED:
         said = "not found" if isinstance(outcome, NotFound) else "failed"
-        contradicted = _event("charge.contradicted", **_contradiction("succeeded", said))
+        who = "the gateway" if facts.resolved_at is None else "an operator"
+        contradicted = _event("charge.contradicted", **_contradiction("succeeded", said, who))
         return replace(decision, contradicted=True, events=(contradicted,))
-    if not isinstance(outcome, Succeeded) and now < resolved_at + charge.RECHECK_FOR:
-        return replace(decision, next_check_at=now + charge.QUERY_DAILY)
-    return decision
+    return replace(decision, next_check_at=_recheck_at(facts, outcome, now))
 
 
-def _contradiction(word: str, gateway: str) -> dict[str, str]:
-    why = f"an operator said {word}, the gateway says {gateway}"
+def _recheck_at(facts: Facts, outcome: Outcome | NotFound, now: datetime) -> datetime | None:
+    """Return when a settled charge is queried again; None when the gateway agrees."""
+    if isinstance(outcome, Succeeded):
+        return None
+    if facts.resolved_at is not None:
+        return now + charge.QUERY_DAILY if now < facts.resolved_at + charge.RECHECK_FOR else None
+    wait = charge.query_after(facts.status_queries + 1)
+    return now + wait if wait is not None and isinstance(outcome, Pending | Unknown) else None
+
+
+def _contradiction(word: str, gateway: str, who: str = "an operator") -> dict[str, str]:
+    why = f"{who} said {word}, the gateway says {gateway}"
     return {"word": word, "gateway": gateway, "why": why}
 
 

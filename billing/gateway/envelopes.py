@@ -59,19 +59,24 @@ class Complaint:
         return fold(self.unscrubbed or f"{self.code} {self.message}")
 
 
-def parse(body: bytes, *, trailing_commas: bool = False) -> Block | None:
+def parse(
+    body: bytes, *, trailing_commas: bool = False, unique_names: bool = False
+) -> Block | None:
     """
     Read a JSON object; None for anything else: an empty body, HTML, a list, half a document.
 
     The API page's sample of a binding answer has a comma before a closing brace; `trailing_commas`
-    accepts this for that one answer.
+    accepts this for that one answer. `unique_names` refuses an object that has a name twice.
     """
     try:
         text = body.decode()
         if trailing_commas:
             text = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
-        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        document = json.loads(
+            text, parse_float=Decimal, parse_constant=_refuse,
+            object_pairs_hook=_unique if unique_names else None,
+        )  # fmt: skip
+    except (ValueError, ArithmeticError, RecursionError):  # arithmetic: 1e999999999999999999999
         return None
     return document if isinstance(document, dict) else None
 
@@ -170,6 +175,13 @@ def _joined(value: object) -> str:
     if isinstance(value, Sequence):
         return "; ".join(item.strip() for item in value if isinstance(item, str))
     return ""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Block:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
 
 
 def _refuse(constant: str) -> Never:

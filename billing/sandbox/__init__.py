@@ -51,6 +51,8 @@ that cannot be done answers 400, 404 or 409 with a `message`. One `seq` counts a
     POST   scripts                    one script, or a list of them
     GET    scripts                    all, with how many requests each has `met`
     DELETE scripts                    forget all
+    POST   notices                    {"number": …, and the options of notify}: send now
+    GET    notices                    those sent, each with the http status that answered, or null
 
 Ledger rows have a `kind`: payment, end (of an open payment), refund, bind, confirm, unbind. A
 payment's own row shows its current `status`, its split into `points` and `cash`, what was
@@ -93,4 +95,10 @@ Faults on the wire (repeated requests too), with `work` done or none:
     garbage, empty   work="done"; signed, and no JSON in it
     wrong_signature, no_signature    work done
     wrong_amount     work done; one rupiah more in the answer (pay, refund, status)
+
+Notices, when a payment ends (DOKU's HTTP notification, signed, in a thread of its own):
+
+    notify           url, copies=1, seconds=0.0 of real time before the first, says="" (the true
+                     status, or texts such as "FAILED SUCCESS", which are sent in this order),
+                     signature="right" | "forged", amount="right" | "wrong" (one rupiah more)
 """

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, unquote
 
 import orjson
 
-from billing.sandbox.faults.kinds import ScriptRefused
+from billing.sandbox.faults.kinds import ScriptRefused, read_action
 from billing.sandbox.faults.scripts import Scripts
+from billing.sandbox.notices import Notices
 from billing.sandbox.protocol import wallet_calls
 from billing.sandbox.protocol.answers import Answer, Json
 from billing.sandbox.protocol.wire import Request
@@ -34,11 +35,17 @@ class Control:
     """Answers to the person, or the test, that runs the sandbox."""
 
     def __init__(
-        self, book: Book, scripts: Scripts, tally: Counter[str], busy: Collection[str]
+        self,
+        book: Book,
+        scripts: Scripts,
+        tally: Counter[str],
+        busy: Collection[str],
+        notices: Notices,
     ) -> None:
         self._book = book
         self._scripts = scripts
         self._tally = tally
+        self._notices = notices
         self._routes: dict[tuple[str, str], Callable[[Request], object]] = {
             ("GET", "health"): lambda _: {
                 "status": "ok",
@@ -54,6 +61,8 @@ class Control:
             ("GET", "scripts"): lambda _: {"scripts": [script.told() for script in scripts.all]},
             ("POST", "scripts"): self._add_scripts,
             ("DELETE", "scripts"): self._clear_scripts,
+            ("GET", "notices"): lambda _: {"notices": list(notices.sent)},
+            ("POST", "notices"): self._send_notice,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -140,6 +149,14 @@ class Control:
         if len(scripts) < len(listed):
             raise Refused(400, "a script is an object")
         return {"scripts": [self._scripts.add(script).told() for script in scripts]}
+
+    def _send_notice(self, request: Request) -> object:
+        given = _object(request)
+        row = self._book.payments.get(str(given.pop("number", "")))
+        if row is None:
+            raise Refused(404, "no payment has this number")
+        self._notices.send(row, read_action({"kind": "notify"} | given))
+        return {}
 
     def _clear_scripts(self, _request: Request) -> object:
         self._scripts.clear()

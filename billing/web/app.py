@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from billing import bootstrap, config, logs
 from billing.services.context import Context
-from billing.web import problems
+from billing.web import notifications, problems
 from billing.web.access import Limiter
 from billing.web.requests import Doorkeeper
 from billing.web.routes import about, catalog, customers, events, lists, money, subscriptions
@@ -46,7 +46,8 @@ def create(context: Context) -> FastAPI:
     for each in ROUTERS:
         app.include_router(each.router)
     problems.install(app)
-    app.add_middleware(Doorkeeper)
+    app.include_router(notifications.router(context))
+    app.add_middleware(Doorkeeper, raw_paths=frozenset({context.settings.doku_notification_path}))
     return app
 
 

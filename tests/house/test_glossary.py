@@ -27,7 +27,9 @@ NOUNS = {
     "refund", "subscription", "wallet",
 }  # fmt: skip
 """With what events and log lines begin."""
-KNOWN = NOUNS | {"charging", "dunning", "gateway", "keys", "message", "period", "settling"}
+KNOWN = NOUNS | {
+    "charging", "dunning", "gateway", "keys", "message", "notification", "period", "settling",
+}  # fmt: skip
 """The same, with the nouns that only the log or few events have."""
 SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""

@@ -15,7 +15,7 @@ TYPED = {
         f"billing/domain/{name}.py"
         for name in (
             "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
-            "forecast", "imports",
+            "forecast", "imports", "notifications",
             "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
@@ -26,16 +26,16 @@ TYPED = {
             "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
             "forecast",
             "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
-            "overview", "prospects", "refunds", "sealed", "settlements", "subscription_rows",
-            "subscriptions", "twins", "wallets",
+            "notifications", "overview", "prospects", "refunds", "sealed", "settlements",
+            "subscription_rows", "subscriptions", "twins", "wallets",
         )
     ),
     *(
         f"billing/services/collecting/{name}.py"
         for name in (
             "backpressure", "breaker", "charge_facts", "charging", "claiming", "dispatch",
-            "opening", "opening_batches", "pipeline", "prechecks", "reconciling", "reopening",
-            "settling", "uncollectible", "unsent_checks",
+            "notifications", "opening", "opening_batches", "pipeline", "prechecks", "reconciling",
+            "reopening", "settling", "uncollectible", "unsent_checks",
         )
     ),
     *(
@@ -79,6 +79,8 @@ TYPED = {
     *(f"billing/local/{name}.py" for name in ("compare", "signals", "up", "view")),
     *(f"billing/simulation/{name}.py" for name in ("comparing", "playing", "wallets")),
     "billing/bootstrap.py",
+    "billing/gateway/notifications.py",
+    "billing/web/notifications.py",
     "billing/logs.py",
 }  # fmt: skip
 """Modules in which no row has names of strings any more."""

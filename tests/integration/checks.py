@@ -67,7 +67,8 @@ def moves_without_event(engine: "Engine") -> list[Row]:
             SELECT DISTINCT ON (c.id) c.id, c.status, e.kind FROM charges c
             LEFT JOIN events e ON e.charge_id = c.id AND e.kind LIKE 'charge.%'
                 AND e.kind NOT IN ('charge.parked', 'charge.contradicted', 'charge.confirmed',
-                    'charge.held', 'charge.released') ORDER BY c.id, e.id DESC) AS charges
+                    'charge.held', 'charge.released', 'charge.notified')
+            ORDER BY c.id, e.id DESC) AS charges
         WHERE kind IS DISTINCT FROM 'charge.' || status
           AND NOT (status = 'in_flight' AND kind IN ('charge.claimed', 'charge.resent'))
         UNION ALL

@@ -119,7 +119,7 @@ DAMAGE: dict[str, list[str]] = {
             " jsonb_build_object('refund', id, 'booked', false, 'gateway', 'failed') FROM refunds"
         ),
     ],
-    "the gateway does not deny what a person booked": [
+    "the gateway does not deny a recorded payment": [
         "UPDATE charges SET contradicted_at = now() WHERE status = 'succeeded'",
     ],
     "refunded money adds up": [

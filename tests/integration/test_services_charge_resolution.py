@@ -175,7 +175,7 @@ def test_a_payment_said_to_have_succeeded_that_never_was_is_for_a_person(engine:
     contradicted = engine.rows("SELECT id FROM charges WHERE contradicted_at IS NOT NULL")
     assert [row["id"] for row in contradicted] == [charge]
     [finding] = auditing.broken(engine.context)
-    assert finding.name == "the gateway does not deny what a person booked"
+    assert finding.name == "the gateway does not deny a recorded payment"
     assert engine.charges(subscription)[0]["status"] == "succeeded"
 
     with pytest.raises(

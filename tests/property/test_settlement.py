@@ -109,6 +109,7 @@ def known_facts(draw: st.DrawFn) -> Facts:
         tripped=draw(st.booleans()),
         parked=draw(st.booleans()),
         resolved_at=draw(seen) if status not in UNRESOLVED else None,
+        notified=draw(st.booleans()),
         history=draw(histories),
     )
 
@@ -131,7 +132,7 @@ def test_a_success_is_decided_by_few_facts(known: Facts, source: Source) -> None
     looked_up = Facts(
         known.charge_status, known.invoice_status, known.subscription_status, known.sent_at,
         known.zone, last_cycle=known.last_cycle, other_open=known.other_open,
-        parked=known.parked, resolved_at=known.resolved_at,
+        parked=known.parked, resolved_at=known.resolved_at, notified=known.notified,
     )  # fmt: skip
 
     decisions = [
@@ -157,7 +158,7 @@ def test_no_decision_leaves_anything_stuck_or_pays_without_a_success(
         assert is_late or source is Source.OPERATOR
         return
     if decision.rechecked:
-        assert known.resolved_at is not None
+        assert known.resolved_at is not None or known.notified
         assert _signs(decision) == NO_SIGN
         return
     assert_not_stuck(known, decision, now)
@@ -196,7 +197,7 @@ def test_the_same_news_twice_decides_nothing_the_second_time(
 
     second = decide(recorded, outcome, source, now=now, limits=LIMITS)
 
-    if known.resolved_at is not None:
+    if known.resolved_at is not None or known.notified:
         assert second is None or _signs(second) == NO_SIGN
     elif first.status not in UNRESOLVED:
         assert second is None

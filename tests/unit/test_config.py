@@ -33,6 +33,9 @@ BAD: dict[str, list[str]] = {
     ],
     "doku_timeout_seconds": ["0", "-1", "601", "soon", "NaN", "Infinity"],
     "doku_proxy": ["nonsense", "ftp://proxy:21", "http://", "http://proxy:port"],
+    "doku_notification_path": [
+        "doku", "https://host/doku", "/", "/a?b=1", "/a//b", "/a b", "/{id}", "/../etc", "/é",
+    ],
     "faults": ["{", "limit", "[]", '{"E1": "nope"}', '{"E1": 1}'],
     "token_key": ["short", "é", "A" * 43 + "=,short"],
     "tick_seconds": ["0.1", "3601", "often", "NaN"],

@@ -64,6 +64,7 @@ OF_THE_CHARGE: Mapping[str, Sequence[Any]] = {
     "charging": BOTH,
     "policy": (Policy(DEFAULT_STEPS), Policy(())),
     "resolved_at": (None, SENT),
+    "notified": BOTH,
     "unsent_by_answer": BOTH,
 }
 """What decides whether the charge has ended."""
@@ -119,7 +120,7 @@ def _may_vary(name: str, base: Facts) -> bool:
             return status in MAY_BE_SUSPECTED
         case "failed_seen_at" | "parked":
             return is_open
-        case "resolved_at":
+        case "resolved_at" | "notified":
             return not is_open
         case "reopened" | "relinked" | "planned_at" | "step_deadline_at" | "history":
             return base.invoice_status is InvoiceStatus.OPEN
@@ -178,7 +179,7 @@ def _is_no_news(known: Facts, news: Outcome | NotFound, source: Source, now: dat
         return isinstance(news, Unsent) and status is not ChargeStatus.IN_FLIGHT
     if isinstance(news, Succeeded) and status is not ChargeStatus.SUCCEEDED:
         return False
-    return known.resolved_at is None or source is not STATUS
+    return source is not STATUS or (known.resolved_at is None and not known.notified)
 
 
 def _assert_trustworthy(

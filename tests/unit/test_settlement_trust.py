@@ -299,3 +299,70 @@ def test_a_persons_word_is_asked_about_for_a_week(days: int) -> None:
     assert decision.next_check_at == (now + DAY if days < 7 else None)
     agreed = settle(word(ChargeStatus.SUCCEEDED), Succeeded(), STATUS, now=now)
     assert (agreed.next_check_at, agreed.events) == (None, ())
+
+
+def notified(status: ChargeStatus) -> Facts:
+    """A settled charge that a notification contradicted, so that it is queried."""
+    return replace(word(status), resolved_at=None, notified=True)
+
+
+def test_a_success_after_a_notification_is_late_money() -> None:
+    """Declined, and paid after all: it is recorded, and nobody had said otherwise."""
+    decision = settle(notified(ChargeStatus.DECLINED), Succeeded(), STATUS, now=NOW + DAY)
+
+    assert decision.pays
+    assert kinds(decision) == ["charge.succeeded", "invoice.paid"]
+
+
+@pytest.mark.parametrize("answer", [FAILED, NotFound()], ids=["failed", "not found"])
+def test_a_denied_payment_after_a_notification_is_for_an_operator(
+    answer: Outcome | NotFound,
+) -> None:
+    """The charge stays succeeded; the contradiction is recorded, and the queries end."""
+    decision = settle(notified(ChargeStatus.SUCCEEDED), answer, STATUS, now=NOW + DAY)
+
+    assert (decision.contradicted, decision.rechecked) == (True, True)
+    assert decision.next_check_at is None
+    [(kind, data)] = decision.events
+    assert kind == "charge.contradicted"
+    assert data["why"].startswith("the gateway said succeeded, the gateway says ")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (ChargeStatus.DECLINED, FAILED),
+        (ChargeStatus.DECLINED, NotFound()),
+        (ChargeStatus.SUCCEEDED, Succeeded()),
+    ],
+)
+def test_an_agreeing_answer_after_a_notification_ends_the_queries(
+    status: ChargeStatus, answer: Outcome | NotFound
+) -> None:
+    """The notification was wrong, or old; nothing is written but the end of the queries."""
+    decision = settle(notified(status), answer, STATUS, now=NOW + DAY)
+
+    assert (decision.rechecked, decision.contradicted) == (True, False)
+    assert (decision.next_check_at, decision.events) == (None, ())
+
+
+@pytest.mark.parametrize("status", [ChargeStatus.DECLINED, ChargeStatus.SUCCEEDED])
+@pytest.mark.parametrize("answer", [Unknown("timeout"), Pending(Waiting.CUSTOMER)])
+def test_an_uncertain_answer_after_a_notification_is_asked_for_again(
+    status: ChargeStatus, answer: Outcome
+) -> None:
+    """By the usual schedule, which has an end."""
+    known = notified(status)
+
+    decision = settle(known, answer, STATUS, now=NOW)
+    assert decision.next_check_at == NOW + 5 * MINUTE
+    last = settle(replace(known, status_queries=9), answer, STATUS, now=NOW)
+    assert (last.rechecked, last.next_check_at) == (True, None)
+
+
+@pytest.mark.parametrize("source", [Source.LIVE, Source.OPERATOR])
+def test_only_an_answer_to_a_query_counts_after_a_notification(source: Source) -> None:
+    """A late live answer or an operator changes a settled charge as little as before."""
+    known = notified(ChargeStatus.SUCCEEDED)
+
+    assert decide(known, FAILED, source, now=NOW, limits=LIMITS) is None

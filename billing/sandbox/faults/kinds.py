@@ -37,6 +37,11 @@ WIRE_FAULTS: dict[str, tuple[str, ...]] = {
 }
 """Kinds that change what goes over the wire; they apply to repeated requests too."""
 
+NOTICES: dict[str, tuple[str, ...]] = {"notify": ("pay",)}
+"""Kinds that send a message to the merchant when a payment has ended."""
+
+KINDS = DECISION_FAULTS | WIRE_FAULTS | NOTICES
+
 _OPTIONS: dict[str, Json] = {
     "decline": {
         "http_status": 400,
@@ -55,6 +60,14 @@ _OPTIONS: dict[str, Json] = {
     "empty": {"work": "done"},
     "conflict": {"code": "idempotent_request", "work": "none"},
     "rate_limited": {"retry_after": 1, "work": "none"},
+    "notify": {
+        "url": "",
+        "copies": 1,
+        "seconds": 0.0,
+        "says": "",
+        "signature": "right",
+        "amount": "right",
+    },
 }
 """The options of each kind that has any, with their defaults."""
 
@@ -69,6 +82,8 @@ _CHOICES: dict[tuple[str, str], tuple[str | None, ...]] = {
         "invalid_header_request",
     ),
     ("hold", "work"): ("done", "later"),
+    ("notify", "signature"): ("right", "forged"),
+    ("notify", "amount"): ("right", "wrong"),
 } | {
     (kind, "work"): ("done", "none")
     for kind in ("http_500", "html", "garbage", "empty", "conflict", "rate_limited")
@@ -94,11 +109,16 @@ class Action:
     seconds: float = 0.0
     work: str = "done"
     retry_after: int = 1
+    url: str = ""
+    copies: int = 1
+    says: str = ""
+    signature: str = "right"
+    amount: str = "right"
 
     @property
     def calls(self) -> tuple[str, ...]:
         """The calls that this kind can apply to."""
-        return DECISION_FAULTS.get(self.kind) or WIRE_FAULTS[self.kind]
+        return KINDS[self.kind]
 
     def told(self) -> Json:
         """Return the action as it is listed, with the options of its kind only."""
@@ -109,10 +129,8 @@ class Action:
 
 def read_action(given: object) -> Action:
     """Read a described action, with the defaults of its kind; raises ScriptRefused."""
-    if not isinstance(given, dict) or given.get("kind") not in [*DECISION_FAULTS, *WIRE_FAULTS]:
-        raise ScriptRefused(
-            "action.kind must be one of: " + ", ".join([*DECISION_FAULTS, *WIRE_FAULTS])
-        )
+    if not isinstance(given, dict) or given.get("kind") not in list(KINDS):
+        raise ScriptRefused("action.kind must be one of: " + ", ".join(KINDS))
     kind = given["kind"]
     defaults = _OPTIONS.get(kind, {})
     refuse_unknown(given, {"kind", *defaults}, f"a {kind}")
@@ -127,6 +145,8 @@ def read_action(given: object) -> Action:
         setattr(action, name, value)
     if not 200 <= action.http_status <= 599:
         raise ScriptRefused(f"{kind}: http_status must be from 200 to 599")
+    if kind == "notify" and not action.url.startswith("http://"):
+        raise ScriptRefused("notify: url must begin with http://")
     moments = (action.after_queries, action.after_seconds)
     if len(moments) - moments.count(None) != (0 if action.end is None else 1):
         raise ScriptRefused(f"{kind}: an end needs one of after_queries and after_seconds")

@@ -9,6 +9,7 @@ from itertools import count
 
 from billing.sandbox.faults.kinds import (
     DECISION_FAULTS,
+    NOTICES,
     Action,
     ScriptRefused,
     is_count,
@@ -34,6 +35,11 @@ class Script:
     def changes_decision(self) -> bool:
         """Whether it changes the gateway's decision, and not what goes over the wire."""
         return self.action.kind in DECISION_FAULTS
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether it sends a message to the merchant, and changes no request."""
+        return self.action.kind in NOTICES
 
     @property
     def is_over(self) -> bool:
@@ -103,6 +109,8 @@ class Scripts:
         """Return the first fault of each group that applies; a repeated request has no decision."""
         scripted = wire_fault = None
         for script in self._live:
+            if script.is_notice:
+                continue
             if script.changes_decision:
                 if scripted is None and not repeated and script.meets(subject):
                     scripted = script.action
@@ -110,6 +118,13 @@ class Scripts:
                 wire_fault = script.action
         self._live = [script for script in self._live if not script.is_over]
         return scripted, wire_fault
+
+    def take_notice(self, subject: dict[str, str]) -> Action | None:
+        """Return the first notice about a payment that has ended."""
+        found = (s.action for s in self._live if s.is_notice and s.meets(subject))
+        notice = next(found, None)
+        self._live = [script for script in self._live if not script.is_over]
+        return notice
 
     def take_refusal(self, call: str) -> bool:
         """Whether a `refuse` that matches on the call alone applies to a request's first lines."""

@@ -13,6 +13,7 @@ from billing.sandbox.control import Control
 from billing.sandbox.faults import effects
 from billing.sandbox.faults.kinds import Action
 from billing.sandbox.faults.scripts import Scripts
+from billing.sandbox.notices import Notices
 from billing.sandbox.protocol import checks, money_calls, registration, routes, wallet_calls
 from billing.sandbox.protocol.answers import Answer, Json, error, unhandled
 from billing.sandbox.protocol.signatures import Credentials, digest
@@ -39,7 +40,10 @@ class Gateway:
         self.busy: set[str] = set()
         self.tally: Counter[str] = Counter()
         self.scripts = Scripts()
-        self._control = Control(book, self.scripts, self.tally, self.busy) if has_control else None
+        self._notices = Notices(book, self.scripts, credentials, later)
+        self._control = None
+        if has_control:
+            self._control = Control(book, self.scripts, self.tally, self.busy, self._notices)
 
     def refuses(self, method: str, path: str) -> bool:
         """Whether a `refuse` that needs no body applies to this request."""
@@ -65,6 +69,7 @@ class Gateway:
             )
         finally:
             self.book.commit()
+            self._notices.send_new()
 
     def _show(self, reply: Reply, answer: Answer) -> None:
         self.book.commit()

@@ -27,6 +27,7 @@ def facts(row: ChargeState) -> Facts:
         other_open=row.other_open,
         parked=row.parked_at is not None,
         resolved_at=row.resolved_at,
+        notified=row.notified,
     )
 
 

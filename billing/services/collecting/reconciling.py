@@ -36,7 +36,12 @@ def ask(context: Context, charge_ids: Sequence[UUID]) -> None:
         due = unsent_checks.unresolved(connection, charges.to_ask(connection, charge_ids, now), now)
     answers = context.pool.map(lambda row: _answer(context, row), due)
     news = [News(row.id, answer) for row, answer in zip(due, answers, strict=True)]
-    charging.send(context, settling.settle(context, news, Source.STATUS))
+    again = settling.settle(context, news, Source.STATUS)
+    if due:
+        with context.database.transaction() as connection:
+            later = context.clock.now()
+            charges.ask_again(connection, [row.id for row in due], now, later)
+    charging.send(context, again)
 
 
 def _answer(context: Context, row: Question) -> StatusOutcome:

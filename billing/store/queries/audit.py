@@ -147,7 +147,7 @@ INVARIANTS = {
         FROM charges c JOIN invoices i ON i.id = c.invoice_id
         WHERE c.status = 'unsent' AND c.unsent_by_answer AND c.next_check_at IS NULL
           AND i.status <> 'open'""",
-    "the gateway does not deny what a person booked": """
+    "the gateway does not deny a recorded payment": """
         SELECT id || ' of ' || customer_id || ' was booked by a person, and the gateway denies it;'
                || ' see: billing charge show ' || id
         FROM charges WHERE contradicted_at IS NOT NULL""",

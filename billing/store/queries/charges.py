@@ -185,6 +185,22 @@ def to_ask(connection: Connection, ids: Sequence[UUID], now: datetime) -> list[Q
     return every(Question, connection.execute(statement, {"ids": list(ids), "now": now}))
 
 
+def ask_again(
+    connection: Connection, ids: Sequence[UUID], asked_at: datetime, now: datetime
+) -> None:
+    """Make charges due again of which a notification came after their query was sent.
+
+    The answer may be older than the notification, and settling it has set a later date.
+    """
+    statement = text(
+        "UPDATE charges SET next_check_at = greatest(notified_at, :now)"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) AND notified_at > :asked_at"
+        " AND next_check_at > greatest(notified_at, :now) AND status IN ('pending', 'unknown')"
+    )
+    parameters = {"ids": as_array(ids), "asked_at": asked_at, "now": now}
+    connection.execute(statement, parameters)
+
+
 def end_leases(connection: Connection, charge_ids: Sequence[UUID]) -> None:
     """End the leases of charges that are not worked on."""
     connection.execute(

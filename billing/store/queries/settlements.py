@@ -38,6 +38,7 @@ class ChargeState(NamedTuple):
     timezone: str
     parked_at: datetime | None
     resolved_at: datetime | None  # when an operator resolved it, unless that was contradicted
+    notified: bool  # a notification has made a status query of it due, unless contradicted
     troubled: bool  # the gateway has refused requests lately
     other_open: bool  # the subscription has another open invoice
 
@@ -114,6 +115,7 @@ _STATE = columns(
     cycles="p.cycles",
     timezone="p.timezone",
     resolved_at="CASE WHEN ch.contradicted_at IS NULL THEN ch.resolved_at END",
+    notified="ch.notified_at IS NOT NULL AND ch.contradicted_at IS NULL",
     troubled="(SELECT troubles > 0 FROM engine)",
     other_open="EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = ch.subscription_id"
     " AND o.status = 'open' AND o.id <> ch.invoice_id)",

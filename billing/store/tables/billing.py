@@ -236,6 +236,7 @@ class Charge(SQLModel, table=True):
     `never_received` is set by the engine: the gateway never received it. `unsent_by_answer` is set
     when an answer once said that it was not sent, which is no proof. `resolved_at` is set when an
     operator sets the outcome, and `contradicted_at` when the gateway later denies that payment.
+    `notified_at` is the date of the last status query that a notification made due.
     `subscription_id` and `customer_id` are copies of its invoice's.
     """
 
@@ -324,6 +325,7 @@ class Charge(SQLModel, table=True):
     never_received: bool = flag()
     resolved_at: datetime | None = instant()
     contradicted_at: datetime | None = instant()
+    notified_at: datetime | None = instant()
     held_at: datetime | None = instant()
     held_why: str | None = field(Text, null=True)
 
