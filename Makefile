@@ -19,7 +19,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into $(VENV) (about a minute, once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -87,7 +87,8 @@ bench-forecast: setup ## a million subscriptions: time to the forecast's first l
 
 lock: setup ## resolve the dependencies again (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command "make lock" --extra local --extra dev pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --override .ci/overrides.txt \
+		--extra local --extra dev pyproject.toml -o requirements.lock
 
 clean: ## remove the virtual environment and what the local stack keeps
 	@rm -rf $(VENV) .local
