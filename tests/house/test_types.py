@@ -14,9 +14,9 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "events", "forecast",
-            "imports",
-            "periods", "refund", "refund_settlement", "settlement", "terms",
+            "backdating", "conservation", "decisions", "declines", "doubts", "events", "filters",
+            "forecast", "imports", "paging", "periods", "refund", "refund_settlement",
+            "settlement", "terms",
         )
     ),
     *(
@@ -24,9 +24,9 @@ TYPED = {
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
             "commands", "conservation", "coupons", "engine", "events", "exporting", "forecast",
-            "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
-            "overview", "prospects", "refunds", "sealed", "settlements", "subscription_rows",
-            "subscriptions", "twins", "wallets",
+            "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows", "lists",
+            "overview", "paging", "prospects", "refunds", "sealed", "settlements",
+            "subscription_rows", "subscriptions", "twins", "wallets",
         )
     ),
     *(
@@ -55,7 +55,7 @@ TYPED = {
         f"billing/services/reading/{name}.py"
         for name in (
             "attention", "auditing", "catalog", "double_charges", "exporting", "forecasting",
-            "live_view", "next_steps", "read_models", "results",
+            "lists", "live_view", "next_steps", "read_models", "results",
         )
     ),
     *(
