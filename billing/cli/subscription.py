@@ -319,11 +319,14 @@ def _say_how_it_is(found: "results.Subscription", *, as_json: bool) -> None:
 
     def people() -> None:
         following = output.written("next_due_at", row.next_due_at)
-        paused = output.written("pause_at", row.pause_at) if row.pause_at else ""
-        output.say(
-            f"subscription {row.id} is {row.status}; next due: {following}"
-            + (f"; paused from {paused}" if paused else "")
-        )
+        said = [f"subscription {row.id} is {row.status}"]
+        if row.next_due_at or row.resume_at is None:
+            said.append(f"next due: {following}")
+        if row.pause_at:
+            said.append(f"paused from {output.written('pause_at', row.pause_at)}")
+        if row.resume_at:
+            said.append(f"resumes at {output.written('resume_at', row.resume_at)}")
+        output.say("; ".join(said))
 
     output.answer(found, as_json=as_json, people=people)
 

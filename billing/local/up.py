@@ -92,7 +92,7 @@ def _show(
             if screen is not None:
                 screen.update(view.picture(seen, queues, health), refresh=True)
             else:
-                view.lines(seen, queues, health)
+                view.lines(seen)
                 if said:
                     stack.say(f"== {said}")
             stack.wait(LOOK_SECONDS)

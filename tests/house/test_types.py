@@ -15,7 +15,7 @@ TYPED = {
         f"billing/domain/{name}.py"
         for name in (
             "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
-            "forecast", "imports", "notifications",
+            "filters", "forecast", "imports", "notifications", "paging",
             "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
@@ -24,9 +24,9 @@ TYPED = {
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
             "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
-            "forecast",
-            "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
-            "notifications", "overview", "prospects", "refunds", "sealed", "settlements",
+            "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
+            "listing_rows", "lists", "notifications", "overview", "paging", "prospects", "refunds",
+            "sealed", "settlements",
             "subscription_rows", "subscriptions", "twins", "wallets",
         )
     ),
@@ -56,7 +56,7 @@ TYPED = {
         f"billing/services/reading/{name}.py"
         for name in (
             "attention", "auditing", "catalog", "double_charges", "exporting", "forecasting",
-            "live_view", "next_steps", "read_models", "results",
+            "lists", "live_view", "next_steps", "read_models", "results",
         )
     ),
     *(

@@ -21,7 +21,7 @@ from billing.domain.paging import Page
 from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
-from billing.services.reading import next_steps, results
+from billing.services.reading import forecasting, next_steps, results
 from billing.services.reading.double_charges import given_back_in_full, verdict
 from billing.services.reading.results import local
 from billing.store.queries import charges as charging
@@ -148,11 +148,13 @@ def _subscription(
     mine = InvoiceFilter(subscription=subscription_id)
     invoiced = lists.invoices(connection, mine, Page(periods)).rows
     in_order = with_charges(connection, sorted(invoiced, key=_place))
+    coming = forecasting.next_invoice(connection, subscription_id)
     return results.Subscription(
         local(row, row.timezone),
         row.timezone,
         next_steps.of_subscription(connection, row, in_order),
         in_order,
+        None if coming is None else local(coming, row.timezone),
     )
 
 
