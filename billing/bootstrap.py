@@ -3,6 +3,7 @@
 Gateway, vault and services are imported only by `build`, so that reading is fast to start.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from math import ceil
@@ -17,6 +18,7 @@ from billing.store.session import Database
 if TYPE_CHECKING:
     from celery import Celery
 
+    from billing.domain.outcomes import Gateway
     from billing.services.context import Context
 
 QUEUES = ("ticks", "charges", "admin")
@@ -29,34 +31,57 @@ def build(settings: Settings, *, connections: int = 5) -> "Context":
     """Build the engine; every connection is opened at its first use.
 
     `connections` is how many the process keeps open to the database.
-    """
-    from billing.gateway.doku import DokuGateway
-    from billing.services.context import Context
-    from billing.store.vault import Vault
 
+    Raises NotConfigured when a key is missing.
+    """
+    return _context(settings, _gateway(settings), settings.token_keys, connections)
+
+
+def build_for_rows(settings: Settings) -> "Context":
+    """Build the engine for a command that reads and writes rows only.
+
+    It starts without the gateway's client and keys; using them raises NotConfigured then.
+    """
+    from billing.gateway.late import LateGateway
+
+    keys = settings.token_keys if settings.token_key.get_secret_value() else ()
+    return _context(settings, LateGateway(lambda: _gateway(settings)), keys)
+
+
+def _gateway(settings: Settings) -> "Gateway":
     if missing := settings.doku_missing:
         names, them = (" and ".join(missing), "it" if len(missing) == 1 else "them")
         raise NotConfigured(
             f"{names} {'is' if len(missing) == 1 else 'are'} not set; take {them} from DOKU's back"
             " office, or start the local stack with: billing up"
         )
-    threads = settings.batch_threads
+    from billing.gateway.doku import DokuGateway
+
+    return DokuGateway(
+        base_url=settings.doku_base_url,
+        client_id=settings.doku_client_id,
+        secret_key=settings.doku_secret_key.get_secret_value(),
+        timeout_seconds=settings.doku_timeout_seconds,
+        real_now=real_now,
+        fault_overrides=settings.faults,
+        proxy=settings.doku_proxy,
+    )
+
+
+def _context(
+    settings: Settings, gateway: "Gateway", keys: Sequence[str], connections: int = 5
+) -> "Context":
+    from billing.services.context import Context
+    from billing.store.vault import Vault
+
     database = Database(settings.database, pool_size=connections, pooler=settings.database_pooler)
     return Context(
         settings=settings,
         database=database,
-        gateway=DokuGateway(
-            base_url=settings.doku_base_url,
-            client_id=settings.doku_client_id,
-            secret_key=settings.doku_secret_key.get_secret_value(),
-            timeout_seconds=settings.doku_timeout_seconds,
-            real_now=real_now,
-            fault_overrides=settings.faults,
-            proxy=settings.doku_proxy,
-        ),
+        gateway=gateway,
         clock=clock(settings, database),
-        vault=Vault(settings.token_keys),
-        pool=ThreadPoolExecutor(threads, thread_name_prefix="gateway"),
+        vault=Vault(keys),
+        pool=ThreadPoolExecutor(settings.batch_threads, thread_name_prefix="gateway"),
         desk=ThreadPoolExecutor(1, thread_name_prefix="desk"),
     )
 

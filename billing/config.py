@@ -169,9 +169,13 @@ class Settings(BaseSettings):
 
         url = f"postgresql+psycopg://{rest}"
         try:
-            parameters = make_url(url).query
+            parts = make_url(url)
         except (ArgumentError, ValueError):
             raise ValueError(_ODD_URL) from None
+        # An @ that is left belongs to a password, and messages show host and database.
+        if "@" in f"{parts.host}{parts.database}":
+            raise ValueError(_ODD_URL)
+        parameters = parts.query
         if parameters:
             _known(parameters)
         return SecretStr(url)

@@ -27,7 +27,8 @@ TRACEBACKS = frozenset({"exception", "stack"})
 # Every repetition is bounded or stops at the first mismatch, so that the cost of a text grows with
 # its length only. UUIDs, gateway numbers and ISO instants must pass: operators search for them.
 _PATTERNS_WITH_AT = (
-    re.compile(r"(?<=://)[^\s/?#\"'<>]*@"),  # credentials in a URL; the next one matches too little
+    # Credentials in a URL, up to its last @: a password may contain @ and / as they are.
+    re.compile(r"(?<=://)(?:(?!://)[^\s\"'<>]){0,512}@"),
     re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(\.[\w-]{1,63})+"),  # e-mail
 )
 _PATTERNS = (

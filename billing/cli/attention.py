@@ -80,7 +80,7 @@ def release(
         raise InvalidValue("give an id or --all, not both")
     if row is None and not every:
         raise InvalidValue("give an id, or --all")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import held_rows
         from billing.store.queries.holding import Kind
 

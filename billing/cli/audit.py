@@ -33,7 +33,7 @@ def audit(
     """Check every invariant; exit 1 and list findings when one is broken."""
     if not gateway and (since or until):
         raise InvalidValue("--since and --until need --gateway")
-    with engine.engine() as context:
+    with engine.engine() if gateway else engine.writing() as context:
         from billing.services.reading import auditing
 
         findings = [asdict(finding) for finding in auditing.audit(context)]

@@ -110,7 +110,7 @@ def acknowledge(
 ) -> None:
     """Mark a contradicted charge, or one with more refunded than charged, as handled."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
 

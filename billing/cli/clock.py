@@ -28,7 +28,7 @@ class Time(NamedTuple):
 @app.command(epilog=options.example("billing clock show"))
 def show(*, as_json: options.Json = False) -> None:
     """Show the current billing time."""
-    with engine.engine() as context:
+    with engine.writing() as context:
         time = _time(context)
     _print(time, as_json=as_json)
 
@@ -42,7 +42,7 @@ def set_(
 ) -> None:
     """Set the test clock to an instant."""
     instant, by = arguments.instant(at), arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import test_clock
 
         test_clock.set_clock(context, instant, by)
@@ -63,7 +63,7 @@ def advance(
 ) -> None:
     """Move the test clock forward; with --wait, run everything due on the way in order."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import test_clock
 
         until = arguments.later(context.clock.now(), duration)

@@ -50,7 +50,7 @@ def create(
     rupiah = None if amount is None else arguments.amount(amount)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
     uses = None if most is None else arguments.whole(most, "--max-redemptions")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import coupons
         from billing.services.reading import catalog
 
@@ -88,7 +88,7 @@ def list_(
 def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
     """Archive a coupon; subscriptions that already use it keep it."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import coupons
         from billing.services.reading import catalog
 
@@ -108,7 +108,7 @@ def apply(
 ) -> None:
     """Apply a coupon to a running subscription, starting with its next invoice."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import coupons
         from billing.services.reading import read_models
 

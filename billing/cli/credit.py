@@ -57,7 +57,7 @@ def give(
 ) -> None:
     """Add credit to a customer without a payment; a reason is required."""
     by, rupiah = arguments.operator(reason), arguments.amount(amount)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import crediting
 
         made = crediting.grant(context, customer, rupiah, by)
@@ -74,7 +74,7 @@ def refund(
 ) -> None:
     """Refund what remains of a credit to the wallet that paid it."""
     by, wanted = arguments.operator(reason), arguments.whole(credit, "a credit id", 10**15)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import crediting
 
         made = crediting.refund(context, wanted, by)

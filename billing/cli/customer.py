@@ -35,7 +35,7 @@ def create(
 ) -> None:
     """Create a customer."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import subscribing
 

@@ -64,11 +64,26 @@ def _rows(loaded: "Settings") -> Iterator["Database"]:
 
 @contextmanager
 def engine() -> Iterator["Context"]:
-    """Open the whole engine, to change something or to query the gateway."""
+    """Open the whole engine, to query the gateway or to say that it is ours."""
     loaded = settings()
     from billing import bootstrap
 
-    context = bootstrap.build(loaded)
+    with _opened(bootstrap.build(loaded)) as context:
+        yield context
+
+
+@contextmanager
+def writing() -> Iterator["Context"]:
+    """Open the engine to change rows: this needs no keys, and does not load the gateway."""
+    loaded = settings()
+    from billing import bootstrap
+
+    with _opened(bootstrap.build_for_rows(loaded)) as context:
+        yield context
+
+
+@contextmanager
+def _opened(context: "Context") -> Iterator["Context"]:
     try:
         context.database.check()
         yield context

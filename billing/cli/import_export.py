@@ -83,7 +83,7 @@ def import_(
         raise InvalidValue("--backdate is for subscriptions; customers have no due dates")
     count = records.checked(file)
     rejected = rejects.place(file, kind)
-    with engine.engine() as context, records.opened(file) as text:
+    with engine.writing() as context, records.opened(file) as text:
         from billing.services.operating import importing
 
         numbered = enumerate(text, 1)

@@ -79,7 +79,7 @@ def retry(
     An uncollectible invoice gets one attempt: if declined, it is uncollectible again.
     """
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import invoice_actions
         from billing.services.reading import read_models
 
@@ -96,7 +96,7 @@ def retry(
 def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
     """Void the invoice: it will not be charged."""
     by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import invoice_actions
         from billing.services.reading import read_models
 

@@ -27,7 +27,7 @@ def create(
 ) -> None:
     """Create a key and show it, once."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import api_keys
 
         until = None if expires is None else arguments.later(context.clock.now(), expires)
@@ -43,7 +43,7 @@ def create(
 @app.command("list", epilog=options.example("billing key list"))
 def list_(*, as_json: options.Json = False) -> None:
     """List keys, valid ones first."""
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import api_keys
 
         found = api_keys.listed(context)
@@ -60,7 +60,7 @@ def revoke(
 ) -> None:
     """Revoke a key: it is refused from now on."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import api_keys
 
         found = api_keys.revoke(context, name, by)

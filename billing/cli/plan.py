@@ -97,7 +97,7 @@ def create(
     rupiah, by = arguments.amount(amount), arguments.operator(reason)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
     policy = _policy(retries_for, max_declines, max_attempts, max_days)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.domain.dunning import DEFAULT_RETRIES
         from billing.services.reading import catalog
         from billing.services.subscriptions import subscribing
@@ -176,7 +176,7 @@ def show(code: Code, *, as_json: options.Json = False) -> None:
 def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
     """Archive a plan; its subscriptions continue."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import catalog
         from billing.services.subscriptions import subscribing
 

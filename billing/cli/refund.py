@@ -43,7 +43,7 @@ def refund(
         _send_again(wanted, by, as_json=as_json)
         return
     rupiah = None if amount is None else arguments.amount(amount)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import refunding
         from billing.services.reading import read_models
 
@@ -58,7 +58,7 @@ def refund(
 
 
 def _send_again(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import refunding
         from billing.services.reading import read_models
 

@@ -126,7 +126,7 @@ def resolve(
 def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
     """Retry a parked refund, or replace an unreturned one with a new refund."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
 
@@ -149,7 +149,7 @@ def acknowledge(
 ) -> None:
     """Mark a contradicted refund as handled."""
     by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
 

@@ -11,7 +11,7 @@ START = options.example('billing start-charging --reason "all clear"')
 def stop_charging(reason: options.Reason = None, *, as_json: options.Json = False) -> None:
     """Stop sending new charges immediately; everything else continues."""
     by = arguments.operator(reason)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.operating import kill_switch
 
         done = kill_switch.stop_charging(context, by)

@@ -43,7 +43,7 @@ def subscribe(
     by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
     fee = None if setup_fee is None else arguments.amount(setup_fee)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import subscribing
 

@@ -125,7 +125,7 @@ def cancel(
         arguments.not_both("--withdraw", at=at, refund=refund, unlink=unlink)
         _withdraw(wanted, by, as_json=as_json)
         return
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import canceling
 
@@ -169,7 +169,7 @@ def _say_ended(row: "Row", ended: dict[str, object], policy: RefundPolicy) -> No
 
 
 def _withdraw(wanted: UUID, by: "Actor", *, as_json: bool) -> None:
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import canceling
 
@@ -194,7 +194,7 @@ def pause(
 ) -> None:
     """Pause a subscription; open invoices stay owed."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
 
@@ -222,7 +222,7 @@ def resume(
 ) -> None:
     """Resume a paused or unpaid subscription, or withdraw a planned pause."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
 
@@ -257,7 +257,7 @@ def change(
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     times = None if quantity is None else arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import changing
 
@@ -304,7 +304,7 @@ def extra(
     """Add a line to the next invoice only."""
     by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
     rupiah = arguments.amount(amount)
-    with engine.engine() as context:
+    with engine.writing() as context:
         from billing.services.money import extra_lines
         from billing.services.reading import read_models
 

@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import MAX_AMOUNT
+from billing.store.expressions import listed
 
 SQLModel.metadata.naming_convention = {
     "ix": "%(table_name)s_%(column_0_N_name)s_index",
@@ -28,11 +28,6 @@ SQLModel.metadata.naming_convention = {
     "fk": "%(table_name)s_%(column_0_name)s_foreign",
     "pk": "%(table_name)s_primary",
 }
-
-
-def listed(column: str, values: type[StrEnum] | tuple[StrEnum, ...]) -> str:
-    """Write `column IN (…)` for an enum or some of its members."""
-    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
 def one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
@@ -74,13 +69,3 @@ def held() -> CheckConstraint:
 def dated(name: str, column: str) -> Index:
     """Make an index of the rows with a date in `column`: the few that a tick must read."""
     return Index(name, column, postgresql_where=text(f"{column} IS NOT NULL"))
-
-
-def spoken(column: str) -> str:
-    """Return SQL that formats an instant for people, as `billing.domain.instants.spoken` does.
-
-    The engine's time zone has the same offset all year and lies east of UTC.
-    """
-    local = f"{column} AT TIME ZONE '{HOME_TIMEZONE}'"
-    offset = f"to_char(({local}) - ({column} AT TIME ZONE 'UTC'), 'HH24:MI')"
-    return f"to_char({local}, 'YYYY-MM-DD HH24:MI') || '+' || {offset}"

@@ -109,6 +109,7 @@ def engine_of(
         parameters.update(given)
 
     event.listen(engine, "do_connect", add)
+    event.listen(engine, "connect", _require_utf8, insert=True)  # before SQLAlchemy reads anything
     if pooler == TRANSACTION and limits:
         event.listen(engine, "begin", _limit(limits))
     event.listen(engine, "handle_error", _end_if_lost)
@@ -139,6 +140,16 @@ def _end_if_lost(context: ExceptionContext) -> None:
     """Make the pool drop this connection and all older ones."""
     if getattr(context.original_exception, "sqlstate", None) in LOST:
         context.is_disconnect = True
+
+
+def _require_utf8(connection: Any, _record: Any) -> None:
+    """Refuse a database that stores text in another encoding: names could not be stored."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in {"UTF8", None}:
+        raise NotConfigured(
+            f"the PostgreSQL database has the encoding {encoding}, and UTF8 is needed;"
+            " make another one: createdb --encoding UTF8 --template template0 NAME"
+        )
 
 
 def _refuse_a_demoted_server(connection: Any, _record: Any, _proxy: Any) -> None:

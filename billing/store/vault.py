@@ -35,11 +35,13 @@ class Vault:
 
     def seal(self, value: bytes) -> bytes:
         """Encrypt `value`."""
+        self._require_keys()
         nonce = os.urandom(NONCE_BYTES)
         return FORMAT + nonce + self._ciphers[0].encrypt(nonce, value, FORMAT)
 
     def open(self, sealed: bytes) -> bytes:
         """Decrypt what `seal` encrypted; raises NotConfigured when no key fits."""
+        self._require_keys()
         try:
             return self._opened(sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :])
         except (InvalidTag, ValueError):
@@ -59,6 +61,10 @@ class Vault:
         HMAC-SHA256 after four bytes that name the key: without the key, values cannot be guessed.
         """
         return [_key_name(key) + hmac.digest(key, value, "sha256") for key in self._hash_keys]
+
+    def _require_keys(self) -> None:
+        if not self._ciphers:
+            raise NotConfigured("BILLING_TOKEN_KEY is not set; this command needs it")
 
     def _opened(self, form: bytes, nonce: bytes, sealed: bytes) -> bytes:
         if form != FORMAT:

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from billing.domain.errors import NotConfigured
 from billing.services.collecting import settling
+from billing.store import migrate
 from billing.store.session import LIMITS, TRANSACTION, Database, is_lost
 from tests.integration.engine import Engine
+from tests.servers import Servers
 
 PID = text("SELECT pg_backend_pid()")
 ENDS = {
@@ -197,3 +201,25 @@ def test_a_parameter_that_cannot_be_used_is_one_line(database_url: str, paramete
 
     assert len(str(refused.value).splitlines()) == 1
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding_is_refused_in_one_line(
+    shared_servers: Servers, encoding: str
+) -> None:
+    """Names could not be stored; without the check the driver fails with an error of its own."""
+    name = f"encoded_{uuid4().hex}"
+    url = shared_servers.url(name).replace("postgresql://", "postgresql+psycopg://", 1)
+    with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            " TEMPLATE template0"
+        )
+        try:
+            database = Database(url)
+            for use in (database.check, lambda: migrate.upgrade(url)):
+                with pytest.raises(NotConfigured, match=f"the encoding {encoding}, and UTF8"):
+                    use()
+            database.dispose()
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

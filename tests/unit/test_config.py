@@ -17,6 +17,8 @@ from schedules import beat
 HUGE = "9" * 30
 BAD: dict[str, list[str]] = {
     "database_url": [
+        "postgresql://billing:hun@ter2@localhost/billing",
+        "postgresql://bil/ling:hunter2@localhost/billing",
         "mysql://root@localhost/x", "sqlite:///x.db", "postgresql://", "localhost/billing",
         "postgresql://user@host:port/db", "postgresql+asyncpg://user@host/db",
         "postgresql://user@host/db?ssl_mode=x", "postgresql://user@host/db?pgbouncer=true",

@@ -47,6 +47,8 @@ PASSWORDS = [
     "redis://:hunter2!@redis.example.com:6379/0",
     "redis://:hunter2@localhost:6379/0",
     "redis://:hun@ter2@localhost:6379/0",
+    "redis://:hun/ter2@localhost:6379/0",
+    "postgresql://billing:hun/t@er?2#@db.example.com/billing",
     "http://me:hunter2@127.0.0.1:3128",
 ]
 SAFE = [

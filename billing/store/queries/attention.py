@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import ATTEMPTS_MAX, RETURNED, UNSETTLED
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.domain.refund import COUNTED
-from billing.store.columns import listed, spoken
+from billing.store.expressions import listed, spoken
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, insert
 from billing.domain.pricing import CreditLeft
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
-from billing.store.tables import CREDIT_USES
 
 
 class Credit(NamedTuple):
@@ -57,6 +56,8 @@ def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[Credi
 
 def use(connection: Connection, rows: Sequence[tuple[int, UUID, int]]) -> None:
     """Use credits, whose locks the caller holds: credit, invoice and rupiah."""
+    from billing.store.tables import CREDIT_USES
+
     if not rows:
         return
     used = [dict(zip(("credit_id", "invoice_id", "amount"), row, strict=True)) for row in rows]

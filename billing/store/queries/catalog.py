@@ -3,15 +3,14 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection
 
 from billing.domain.dunning import Ladders
 from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.terms import PlanTerms
+from billing.store.rows import insert_new
 from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
-from billing.store.tables import CUSTOMERS, PLANS
 
 
 class Plan(NamedTuple):
@@ -47,8 +46,7 @@ _PLAN = text(f"SELECT {columns(Plan)} FROM plans WHERE code = :code")  # noqa: S
 
 def add_plan(connection: Connection, new: Plan) -> bool:
     """Insert a plan; False when the code is taken."""
-    statement = insert(PLANS).values(**new._asdict()).on_conflict_do_nothing()
-    return connection.execute(statement.returning(PLANS.c.code)).first() is not None
+    return insert_new(connection, "plans", [new._asdict()]) == 1
 
 
 def plan(connection: Connection, code: str) -> Plan | None:
@@ -58,12 +56,10 @@ def plan(connection: Connection, code: str) -> Plan | None:
 
 def archive_plan(connection: Connection, code: str, at: datetime) -> bool:
     """Archive a plan; False when it was archived already."""
-    statement = (
-        update(PLANS)
-        .where(PLANS.c.code == code, PLANS.c.archived_at.is_(None))
-        .values(archived_at=at)
+    statement = text(
+        "UPDATE plans SET archived_at = :at WHERE code = :code AND archived_at IS NULL"
     )
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement, {"code": code, "at": at}).rowcount == 1
 
 
 class NewCustomer(NamedTuple):
@@ -78,8 +74,7 @@ class NewCustomer(NamedTuple):
 
 def add_customer(connection: Connection, new: NewCustomer) -> bool:
     """Insert a customer; False when the id is taken."""
-    statement = insert(CUSTOMERS).values(**new._asdict()).on_conflict_do_nothing()
-    return connection.execute(statement.returning(CUSTOMERS.c.id)).first() is not None
+    return insert_new(connection, "customers", [new._asdict()]) == 1
 
 
 class Customer(NamedTuple):
@@ -101,12 +96,10 @@ def customer(connection: Connection, customer_id: str) -> Customer | None:
 
 def change_customer(connection: Connection, wanted: Customer) -> None:
     """Replace what is stored of a customer."""
-    statement = (
-        update(CUSTOMERS)
-        .where(CUSTOMERS.c.id == wanted.id)
-        .values(name=wanted.name, phone=wanted.phone, email=wanted.email)
+    statement = text(
+        "UPDATE customers SET name = :name, phone = :phone, email = :email WHERE id = :id"
     )
-    connection.execute(statement)
+    connection.execute(statement, wanted._asdict())
 
 
 def lock_customer(connection: Connection, customer_id: str) -> bool:

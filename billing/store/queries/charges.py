@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.outcomes import Fault
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.rows import as_array
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text

@@ -12,11 +12,10 @@ from billing.domain.dunning import RetryTerms
 from billing.domain.events import SCHEDULER
 from billing.domain.invoice import Blocked
 from billing.domain.subscription import SubscriptionStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import columns, every
 from billing.store.statements import text
-from billing.store.tables import CHARGES
 
 
 class ActiveWallet(NamedTuple):
@@ -310,6 +309,8 @@ def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UU
 
     The charges keep their attempt, number and Request-Id.
     """
+    from billing.store.tables import CHARGES
+
     again = set()
     for charge in charges:
         kept = {"id", "invoice_id", "subscription_id", "customer_id", "attempt", "created_at"}

@@ -7,7 +7,6 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain.payloads import Json
-from billing.store.tables import COMMANDS
 
 
 class Command(NamedTuple):
@@ -20,6 +19,8 @@ class Command(NamedTuple):
 
 def begin(connection: Connection, key: str, task: str, arguments: Json, at: datetime) -> bool:
     """Insert a key; False when it exists. Waits for a concurrent insert of the same key."""
+    from billing.store.tables import COMMANDS
+
     statement = (
         insert(COMMANDS)
         .values(key=key, task=task, arguments=arguments, created_at=at)
@@ -30,11 +31,15 @@ def begin(connection: Connection, key: str, task: str, arguments: Json, at: date
 
 def finish(connection: Connection, key: str, result: Json) -> None:
     """Store the command's result."""
+    from billing.store.tables import COMMANDS
+
     connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
 
 
 def earlier(connection: Connection, key: str) -> Command:
     """Read what the key was used for."""
+    from billing.store.tables import COMMANDS
+
     columns = (COMMANDS.c[name] for name in Command._fields)
     found = connection.execute(select(*columns).where(COMMANDS.c.key == key)).one()
     return Command._make(found)

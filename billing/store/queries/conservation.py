@@ -15,7 +15,6 @@ from billing.domain.conservation import Part, Split
 from billing.domain.refund import RefundPurpose, RefundStatus
 from billing.store.selecting import columns, every
 from billing.store.statements import text
-from billing.store.tables import CREDITS, REFUNDS
 
 
 class CreditUse(NamedTuple):
@@ -78,6 +77,8 @@ def next_sequence(connection: Connection, charge_id: UUID) -> int:
 
 def add_refund(connection: Connection, new: NewRefund) -> None:
     """Insert a refund."""
+    from billing.store.tables import REFUNDS
+
     connection.execute(insert(REFUNDS).values(**new._asdict()))
 
 
@@ -92,6 +93,8 @@ def add_credit(
     charge_id: UUID | None = None,
 ) -> int:
     """Insert a credit, of a charge's money or without a payment, and return its id."""
+    from billing.store.tables import CREDITS
+
     values = {
         "customer_id": customer_id,
         "amount": amount,

@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain.pricing import Reduction
+from billing.store.rows import insert_new
 from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
-from billing.store.tables import COUPONS
 
 
 class Coupon(NamedTuple):
@@ -47,8 +46,7 @@ class NewCoupon(NamedTuple):
 
 def add(connection: Connection, new: NewCoupon) -> bool:
     """Insert a coupon; False when the code is taken."""
-    statement = insert(COUPONS).values(**new._asdict()).on_conflict_do_nothing()
-    return connection.execute(statement.returning(COUPONS.c.code)).first() is not None
+    return insert_new(connection, "coupons", [new._asdict()]) == 1
 
 
 def one(connection: Connection, code: str) -> Coupon | None:

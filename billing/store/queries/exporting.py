@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.domain.refund import RETURNED
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.statements import text
 
 FETCH = 1_000

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, TextClause
 from billing.domain.forecast import Upcoming
 from billing.domain.subscription import OPENING
 from billing.domain.terms import PlanTerms
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.selecting import columns, of_values
 from billing.store.statements import text
 

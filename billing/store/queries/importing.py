@@ -9,15 +9,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from billing.domain.imports import Holder
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import LIVE, WalletStatus
 from billing.store.queries.catalog import NewCustomer
-from billing.store.rows import as_json
+from billing.store.rows import as_json, insert_new
 from billing.store.statements import text
-from billing.store.tables import CUSTOMERS, IMPORTS, SUBSCRIPTIONS, WALLETS
 
 _THESE = "(ARRAY(SELECT json_array_elements_text(CAST(:{} AS json))))"
 IDS = _THESE.format("ids")
@@ -129,37 +128,24 @@ class Reference(NamedTuple):
 
 def add_customers(connection: Connection, new: Sequence[NewCustomer]) -> int:
     """Insert customers, and return how many are new."""
-    return _add(connection, CUSTOMERS, [each._asdict() for each in new])
+    return insert_new(connection, "customers", [each._asdict() for each in new])
 
 
 def add_subscriptions(connection: Connection, new: Sequence[tuple[UUID, Running]]) -> int:
     """Insert subscriptions with their ids, and return how many are new."""
     rows = [{"id": identity, **running._asdict()} for identity, running in new]
-    return _add(connection, SUBSCRIPTIONS, rows)
+    return insert_new(connection, "subscriptions", rows)
 
 
 def add_references(connection: Connection, new: Sequence[Reference]) -> int:
     """Insert the contents of new subscriptions' rows, and return how many are new."""
-    return _add(connection, IMPORTS, [each._asdict() for each in new])
+    return insert_new(connection, "imports", [each._asdict() for each in new])
 
 
 def add_wallets(connection: Connection, new: Sequence[tuple[Linked, Sealed]]) -> int:
     """Insert wallets, and return how many; skip those whose customer or token has a live one."""
     rows = [{**linked._asdict(), **sealed._asdict()} for linked, sealed in new]
-    return _add(connection, WALLETS, rows)
-
-
-def _add(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> int:
-    """Insert rows with the same columns; return how many were new."""
-    if not rows:
-        return 0
-    names = ", ".join(table.c[name].name for name in rows[0])
-    statement = text(
-        f"INSERT INTO {table.name} ({names}) SELECT {names}"  # noqa: S608 - names of our columns
-        f" FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
-        " ON CONFLICT DO NOTHING"
-    )
-    return connection.execute(statement, {"rows": as_json(rows)}).rowcount
+    return insert_new(connection, "wallets", rows)
 
 
 def lock_to_hash(

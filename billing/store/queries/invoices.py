@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from billing.domain.charge import UNRESOLVED, Trigger
 from billing.domain.invoice import Blocked
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.queries.invoice_rows import (
     Attempted,
     BilledDays,
@@ -22,7 +22,6 @@ from billing.store.queries.invoice_rows import (
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
-from billing.store.tables import INVOICES
 
 
 class AttemptPlan(TypedDict, total=False):
@@ -133,6 +132,8 @@ def pass_over(connection: Connection, invoice_ids: Sequence[UUID], locked: Seque
 
 def plan_attempts(connection: Connection, rows: Sequence[AttemptPlan]) -> None:
     """Write the same columns of several open invoices."""
+    from billing.store.tables import INVOICES
+
     if rows:
         values: dict[str, object] = {n: bindparam(n) for n in rows[0] if n != "key"}
         statement = (

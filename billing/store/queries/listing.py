@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import RETURNED, UNSETTLED
 from billing.domain.wallet import LIVE
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.queries.listing_rows import (
     Charge,
     Customer,

@@ -17,7 +17,7 @@ from billing.domain.paging import Listed, Page
 from billing.domain.refund import RefundStatus
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.queries import balances, listing
 from billing.store.queries import coupons as coupon_rows
 from billing.store.queries import listing_rows as rows

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.notifications import Recorded
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 

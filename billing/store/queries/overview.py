@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus
 from billing.domain.refund import RefundStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 

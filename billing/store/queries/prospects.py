@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from billing.domain.charge import UNRESOLVED
 from billing.domain.waiting import Brakes, Standing
 from billing.domain.wallet import LIVE
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.statements import text
 
 CONFIRMING = """(c.status IN ('pending', 'unknown') AND c.parked_at IS NULL

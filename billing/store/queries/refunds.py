@@ -9,11 +9,10 @@ from sqlalchemy import Connection, update
 
 from billing.domain.conservation import Part
 from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.rows import as_array
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
-from billing.store.tables import REFUNDS
 
 
 class LockedRefund(NamedTuple):
@@ -132,6 +131,8 @@ def change(connection: Connection, refund_id: UUID, **values: Unpack[Changes]) -
 
     A held refund is released.
     """
+    from billing.store.tables import REFUNDS
+
     free = dict.fromkeys(("leased_until", "held_at", "held_why"))
     connection.execute(update(REFUNDS).where(REFUNDS.c.id == refund_id).values(**free, **values))
 

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.statements import text
 
 # Ids of wallets are random, so a walk along the key from a random place is a random sample. Both

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, update
 from billing.domain.charge import UNRESOLVED
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.subscription import OPENING, SubscriptionStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.queries.subscription_rows import (
     Changes,
     DueSubscription,
@@ -23,11 +23,12 @@ from billing.store.queries.subscription_rows import (
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
-from billing.store.tables import SUBSCRIPTIONS
 
 
 def add(connection: Connection, new: NewSubscription) -> None:
     """Insert a subscription."""
+    from billing.store.tables import SUBSCRIPTIONS
+
     pending = SubscriptionStatus.PENDING
     connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
 
@@ -115,6 +116,8 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscript
 
 def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one subscription, whose lock the caller holds."""
+    from billing.store.tables import SUBSCRIPTIONS
+
     connection.execute(
         update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
     )

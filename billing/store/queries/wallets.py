@@ -11,11 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import UNSETTLED
 from billing.domain.wallet import LIVE, WalletStatus
-from billing.store.columns import listed
+from billing.store.expressions import listed
 from billing.store.rows import as_array
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
-from billing.store.tables import WALLETS
 
 
 class Wallet(NamedTuple):
@@ -95,6 +94,8 @@ _WALLET = f"SELECT {columns(Wallet)} FROM wallets"  # noqa: S608 - a constant of
 
 def add(connection: Connection, new: NewWallet) -> bool:
     """Insert a wallet; False when the customer has a live one."""
+    from billing.store.tables import WALLETS
+
     statement = insert(WALLETS).values(**new._asdict()).on_conflict_do_nothing()
     return connection.execute(statement.returning(WALLETS.c.id)).first() is not None
 
@@ -118,6 +119,8 @@ def lock(connection: Connection, wallet_id: UUID) -> Wallet | None:
 
 def change(connection: Connection, wallet_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one wallet."""
+    from billing.store.tables import WALLETS
+
     connection.execute(update(WALLETS).where(WALLETS.c.id == wallet_id).values(**values))
 
 

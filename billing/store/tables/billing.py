@@ -37,9 +37,9 @@ from billing.store.columns import (
     flag,
     held,
     instant,
-    listed,
     one_of,
 )
+from billing.store.expressions import listed
 
 
 class Subscription(SQLModel, table=True):

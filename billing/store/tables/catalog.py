@@ -30,9 +30,9 @@ from billing.store.columns import (
     flag,
     held,
     instant,
-    listed,
     one_of,
 )
+from billing.store.expressions import listed
 
 
 class Plan(SQLModel, table=True):

@@ -17,7 +17,8 @@ from sqlmodel import SQLModel
 
 from billing.domain.conservation import Part
 from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
-from billing.store.columns import amount, count, dated, field, flag, held, instant, listed, one_of
+from billing.store.columns import amount, count, dated, field, flag, held, instant, one_of
+from billing.store.expressions import listed
 
 
 class Refund(SQLModel, table=True):

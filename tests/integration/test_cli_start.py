@@ -1,0 +1,106 @@
+"""Commands that only read or write rows need no keys, and load only what they use."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine import KEY, Engine
+
+HEAVY = ("celery", "kombu", "requests", "urllib3", "alembic", "matplotlib", "redis", "fastapi",
+         "billing.gateway.doku")  # fmt: skip
+TABLES = ("sqlmodel", "sqlalchemy.orm")
+TREE = Path(__file__).parents[2]
+RUN = """
+import json, sys
+from billing.cli import run
+code = run(sys.argv[1:])
+sys.stderr.write("\\n" + json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def started(engine: Engine, *words: str, **settings: str) -> tuple[int, str, set[str]]:
+    """Run a command in a process of its own: exit code, its error, and the modules it loaded."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(TREE),
+        "BILLING_DATABASE_URL": engine.url,
+        "BILLING_TEST_CLOCK": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *words],
+        env=environment | settings, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    error, _, last = done.stderr.rpartition("\n")
+    code, modules = json.loads(last)
+    return code, error.strip(), set(modules)
+
+
+READING = [
+    ("plan", "list"), ("plan", "show", "P"), ("customer", "list"), ("subscription", "list"),
+    ("invoice", "list"), ("charge", "list"), ("wallet", "list"), ("refunds", "list"),
+    ("coupon", "list"), ("event", "list"), ("attention",), ("clock", "show"),
+    ("forecast", "--until", "2027-01-01"),
+]  # fmt: skip
+ADDING = [
+    ("customer", "create", "cust-1", "--name", "Siti"),
+    ("plan", "create", "gold", "--amount", "50000", "--every", "1 month"),
+    ("plan", "archive", "P"),
+    ("coupon", "create", "TEN", "--percent", "10"),
+]
+WRITING = [
+    ("credit", "give", "CUSTOMER", "--amount", "5000", "--reason", "x"),
+    ("subscription", "pause", "ID"),
+    ("subscription", "cancel", "ID", "--at", "now"),
+    ("stop-charging", "--reason", "x"),
+    ("clock", "advance", "1d"),
+]
+
+
+@pytest.mark.parametrize("words", READING + ADDING + WRITING, ids=" ".join)
+def test_rows_need_no_keys_and_no_heavy_modules(engine: Engine, words: tuple[str, ...]) -> None:
+    """Neither DOKU's keys nor the token key; no Celery, HTTP client, migrations or charts."""
+    customer, subscription = engine.begun()
+    engine.run()
+    given = [{"ID": str(subscription), "CUSTOMER": customer}.get(word, word) for word in words]
+
+    code, error, modules = started(engine, *given)
+
+    assert (code, error) == (0, "")
+    assert [name for name in HEAVY if name in modules] == []
+    if words not in WRITING:
+        assert [name for name in TABLES if name in modules] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("wallet", "link", "CUSTOMER", "--phone", "6281234567890"),
+        ("charge", "resolve", "00000000-0000-0000-0000-000000000000", "--as", "declined",
+         "--reason", "x"),
+        ("start-charging", "--reason", "x"),
+        ("audit", "--gateway"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_command_that_asks_the_gateway_names_the_missing_keys(
+    engine: Engine, words: tuple[str, ...]
+) -> None:
+    """One line, before anything is written."""
+    customer = engine.customer(linked=False)
+    given = [{"CUSTOMER": customer}.get(word, word) for word in words]
+    before = engine.rows("SELECT count(*) AS events, (SELECT count(*) FROM wallets) FROM events")
+
+    code, error, _ = started(engine, *given, BILLING_TOKEN_KEY=KEY)
+
+    assert code == 1
+    assert error.startswith(
+        "billing: BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY are not set;"
+    )
+    assert len(error.splitlines()) == 1
+    assert before == engine.rows(
+        "SELECT count(*) AS events, (SELECT count(*) FROM wallets) FROM events"
+    )
