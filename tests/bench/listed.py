@@ -8,6 +8,7 @@ into `docs/plans`. `tests/integration/test_store_list_plans.py` does the same wi
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -34,6 +35,7 @@ from tests.bench.plans import explained
 from tests.bench.stage import forget_own_settings, stage
 
 PLANS = Path(__file__).parents[2] / "docs" / "plans"
+_NUMBERS = re.compile(r"'\d+'::(smallint|integer|bigint)")
 PERIODS = 3
 YEARS = 2
 PAGE = Page(100)
@@ -169,13 +171,28 @@ def plans(connection: Connection) -> Iterator[tuple[Tried, list[str]]]:
         yield each, [line for plan in statements for line in plan]
 
 
+def pages(lines: Sequence[str]) -> Iterator[str]:
+    """Leave only how the rows of a page are found, and not how their details are joined."""
+    depth = None
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if depth is not None and indent <= depth:
+            depth = None
+        if depth is None and line.lstrip(" ->").startswith("Limit"):
+            depth = indent
+        if depth is not None:
+            yield line[depth:]
+
+
 def write_plans(connection: Connection, folder: Path) -> None:
-    """Write the plans of each list into one file."""
-    found: dict[str, list[str]] = {}
+    """Write the plans of each list into one file; filters with the same plan stand together."""
+    found: dict[str, dict[str, list[str]]] = {}
     for each, lines in plans(connection):
-        found.setdefault(each.read.__name__, []).extend([f"# {each.name}", *lines, ""])
-    for name, lines in found.items():
-        (folder / f"list-{name.replace('_', '-')}.txt").write_text("\n".join(lines).rstrip() + "\n")
+        plan = _NUMBERS.sub("…", "\n".join(pages(lines)))
+        found.setdefault(each.read.__name__, {}).setdefault(plan, []).append(each.name)
+    for name, of_list in found.items():
+        parts = (f"# {', '.join(names)}\n{plan}\n" for plan, names in of_list.items())
+        (folder / f"list-{name.replace('_', '-')}.txt").write_text("\n".join(parts))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -256,6 +256,7 @@ def test_a_plan_that_hardly_any_row_has_is_listed_the_same(
     expected = [[key(row) for row in whole(engine, each.read, each.wanted)] for each in plans]
 
     monkeypatch.setattr(paging, "_NEXT", 2)
+    monkeypatch.setattr(paging, "_NEXT_A_ROW", 0)
     for case, rows in zip(plans, expected, strict=True):
         assert list(joined(engine, case)) == rows, case.name
     assert len(plans) > 15

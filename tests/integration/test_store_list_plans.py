@@ -26,6 +26,7 @@ def test_each_filter_of_each_list_finds_its_rows_by_an_index(
 ) -> None:
     """No table that grows is read from end to end, and each new index is worth its upkeep."""
     monkeypatch.setattr(paging, "_NEXT", PEOPLE // 20)
+    monkeypatch.setattr(paging, "_NEXT_A_ROW", 0)
     plain = make_url(database_url).set(drivername="postgresql")
     with psycopg.connect(
         plain.render_as_string(hide_password=False), autocommit=True

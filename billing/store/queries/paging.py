@@ -17,9 +17,10 @@ from billing.store.selecting import every
 from billing.store.statements import text
 
 R = TypeVar("R", bound=NamedTuple)
-_LIMIT = "page_rows"
-_NEXT = 10_000
-"""Rows of a list that are read one by one for a property that no index knows."""
+_LIMIT, _WINDOW = "page_rows", "window_rows"
+_NEXT, _NEXT_A_ROW = 10_000, 20
+"""Rows of a list that are read one by one for a property that no index knows, and how many more of
+them for each row of the page."""
 
 
 class Order(NamedTuple):
@@ -117,12 +118,12 @@ class Search:
     def _among_next(self, group: Group) -> str:
         alias, order = self._order.alias, self._order.clause
         return (
-            f"(SELECT {alias}.* FROM ({self._next} LIMIT {_NEXT}) AS {alias}"  # noqa: S608 - the same
+            f"(SELECT {alias}.* FROM ({self._next} LIMIT :{_WINDOW}) AS {alias}"  # noqa: S608 - the same
             f" WHERE {group.value} = :group {order} LIMIT :{_LIMIT})"
         )
 
     def _are_more_than_next(self, connection: Connection) -> bool:
-        statement = text(f"SELECT EXISTS ({self._next} OFFSET {_NEXT} LIMIT 1)")
+        statement = text(f"SELECT EXISTS ({self._next} OFFSET :{_WINDOW} LIMIT 1)")
         return bool(connection.execute(statement, self._parameters).scalar_one())
 
     def _of_members(self, group: Group) -> str:
@@ -147,7 +148,8 @@ class Search:
         """
         if value is None:
             return self.read(connection, row, details)
-        self._parameters["group"] = value
+        window = _NEXT + _NEXT_A_ROW * self._page.limit
+        self._parameters |= {"group": value, _WINDOW: window}
         found = self._read(connection, row, details, self._among_next(group))
         if len(found) <= self._page.limit and self._are_more_than_next(connection):
             found = self._read(connection, row, details, self._of_members(group))

@@ -4,7 +4,8 @@ customers_created, wallets_created, subscriptions_created, invoices_created, cha
 refunds_created hold the order of their lists, and the spans from one instant to another. Rows that
 are made in one statement share an instant. Where an import makes many at once, the id is in the
 index; invoices and charges, which every payment writes, do without it: equal instants are then
-stored once and few rows are sorted.
+stored once and few rows are sorted. Opening a period writes the subscription's row, and so the two
+indexes of all subscriptions.
 
 wallets_status, subscriptions_status, invoices_closed, charges_status and refunds_status are for
 statuses that few rows have. A plain payment never enters them: a status that most rows have is
