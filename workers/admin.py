@@ -1,7 +1,8 @@
 """Tasks that an operator starts from Flower, the CLI or another program.
 
-Arguments are JSON. Each task takes `reason` and `idempotency_key`, whose default is the task's id,
-so that a message delivered twice acts once. Invalid arguments are refused with one line.
+Arguments are JSON. Each task takes `by` (the name of a person or program), `reason`, and
+`idempotency_key`, whose default is the task's id, so that a message delivered twice acts once.
+Invalid arguments are refused with one line.
 """
 
 import inspect
@@ -17,6 +18,7 @@ from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.domain.subscription import RefundPolicy, check_refund
+from billing.domain.text import checked_name
 from billing.services.context import Request
 from billing.services.money import refunding
 from billing.services.operating import invoice_actions, kill_switch
@@ -28,6 +30,7 @@ from workers.app import app, context
 log = structlog.get_logger(__name__)
 
 KEY_MAX = 200
+NAME_MAX = 50
 REASON_MAX = 255
 """The gateway's limit for a refund's reason."""
 
@@ -43,12 +46,12 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
         @wraps(function)
         def task(self: Any, *args: Any, **kwargs: Any) -> None:
             try:
-                given, reason, key = _arguments(list(kinds), args, kwargs, str(self.request.id))
+                given, by, key = _arguments(list(kinds), args, kwargs, str(self.request.id))
                 absent = [argument for argument in needed if argument not in given]
                 if absent:
                     raise InvalidValue(f"{absent[0]} is missing")
                 values = arguments.read(kinds, given)
-                answer = function(Actor("admin task", reason), Request(key, name, given), **values)
+                answer = function(by, Request(key, name, given), **values)
             except BillingError as refused:
                 _refuse(name, refused)
             log.info("admin.done", admin_task=name, key=key, **(answer or {}))
@@ -60,22 +63,24 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 def _arguments(
     names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any], task_id: str
-) -> tuple[dict[str, Any], str | None, str]:
+) -> tuple[dict[str, Any], Actor, str]:
     if len(args) > len(names):
         raise InvalidValue(f"too many arguments; it takes {', '.join(names) or 'none'}")
     given = dict(zip(names, args, strict=False)) | kwargs
+    who = given.pop("by", None)
     reason, key = given.pop("reason", None), given.pop("idempotency_key", None)
     key = task_id if key is None else key
     if not 1 <= len(arguments.text("idempotency_key", key)) <= KEY_MAX:
         raise InvalidValue(f"idempotency_key must have 1 to {KEY_MAX} characters")
     if reason is not None and len(arguments.text("reason", reason, keep="\n\t")) > REASON_MAX:
         raise InvalidValue(f"reason must have at most {REASON_MAX} characters")
+    name = "admin task" if who is None else checked_name("by", arguments.text("by", who), NAME_MAX)
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise InvalidValue(
             f"unknown argument {unknown[0]!r}; it takes {', '.join(names) or 'none'}"
         )
-    return given, reason, key
+    return given, Actor(name, reason), key
 
 
 def _needed(function: Callable[..., Any], kinds: Iterable[str]) -> list[str]:

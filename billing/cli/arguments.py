@@ -4,6 +4,7 @@ Numbers are read here and not by Typer: a wrong value is a refusal (exit 1), and
 usage is Typer's (exit 2).
 """
 
+import getpass
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -13,20 +14,31 @@ from billing.domain.errors import InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import checked_amount
+from billing.domain.text import checked_name
 from schedules.durations import add, parse_duration
 from schedules.walltime import ScheduleError, place, quoted
 
+NAME_MAX = 50
 REASON_MAX = 255
 """The gateway's limit for a refund's reason."""
 PAGE_MAX = 10_000
 MANY = 1_000_000
 
 
-def operator(reason: str | None) -> Actor:
-    """Return the operator of this command, with the reason."""
+def operator(reason: str | None, who: str | None = None) -> Actor:
+    """Return the person who gives this command, with the reason."""
     if reason is not None and len(reason) > REASON_MAX:
         raise InvalidValue(f"--reason must have at most {REASON_MAX} characters, not {len(reason)}")
-    return Actor(OPERATOR.name, reason)
+    name = _user() if who is None else checked_name("--by", who, NAME_MAX)
+    return Actor(name, reason)
+
+
+def _user() -> str:
+    """Return the name of the system's user; a container may have a user without one."""
+    try:
+        return checked_name("the user name", getpass.getuser(), NAME_MAX)
+    except (KeyError, OSError, InvalidValue):
+        return OPERATOR.name
 
 
 def identity(text: str, what: str) -> UUID:

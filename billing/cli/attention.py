@@ -68,6 +68,7 @@ def release(
     kind: Annotated[Holdable, typer.Argument(help="Kind of the held row.")],
     row: Annotated[str | None, typer.Argument(metavar="ID", help="Id of the held row.")] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     every: Annotated[
         bool, typer.Option("--all", help="Release all held rows of this kind.")
@@ -75,7 +76,7 @@ def release(
     as_json: options.Json = False,
 ) -> None:
     """Release a held row; the next tick does what is due."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     if row is not None and every:
         raise InvalidValue("give an id or --all, not both")
     if row is None and not every:

@@ -80,11 +80,12 @@ def resolve(
     charge: Charge,
     verdict: Annotated[Verdict, typer.Option("--as", help="Outcome of the charge.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Settle a parked or old charge: with the gateway's outcome if it has one, else with yours."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.engine() as context:
         from billing.services.operating import charge_resolution
         from billing.services.reading import read_models
@@ -106,10 +107,14 @@ def resolve(
     epilog=options.example('billing charge acknowledge 7d2a… --reason "refunded manually"')
 )
 def acknowledge(
-    charge: Charge, reason: options.Reason = None, *, as_json: options.Json = False
+    charge: Charge,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Mark a contradicted charge, or one with more refunded than charged, as handled."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models

@@ -37,11 +37,12 @@ def show(*, as_json: options.Json = False) -> None:
 def set_(
     at: Annotated[str, typer.Argument(metavar="ISO", help="Local time without an offset.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Set the test clock to an instant."""
-    instant, by = arguments.instant(at), arguments.operator(reason)
+    instant, by = arguments.instant(at), arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.operating import test_clock
 
@@ -54,6 +55,7 @@ def set_(
 def advance(
     duration: Annotated[str, typer.Argument(metavar="DURATION", help='"30d", "1 month", "12h"')],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     wait: Annotated[
         bool,
@@ -62,7 +64,7 @@ def advance(
     as_json: options.Json = False,
 ) -> None:
     """Move the test clock forward; with --wait, run everything due on the way in order."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.operating import test_clock
 

@@ -41,11 +41,12 @@ def create(
         typer.Option("--max-redemptions", metavar="N", help="Maximum number of redemptions."),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Create a coupon."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     off = None if percent is None else arguments.whole(percent, "--percent", 100)
     rupiah = None if amount is None else arguments.amount(amount)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
@@ -85,9 +86,15 @@ def list_(
 
 
 @app.command(epilog=options.example("billing coupon archive WELCOME"))
-def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def archive(
+    code: Code,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
     """Archive a coupon; subscriptions that already use it keep it."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.money import coupons
         from billing.services.reading import catalog
@@ -103,11 +110,12 @@ def apply(
     code: Code,
     subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Subscription id.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Apply a coupon to a running subscription, starting with its next invoice."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     with engine.writing() as context:
         from billing.services.money import coupons
         from billing.services.reading import read_models

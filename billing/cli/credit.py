@@ -52,11 +52,12 @@ def give(
         str, typer.Option("--amount", metavar="RUPIAH", help="Amount in whole rupiah.")
     ],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Add credit to a customer without a payment; a reason is required."""
-    by, rupiah = arguments.operator(reason), arguments.amount(amount)
+    by, rupiah = arguments.operator(reason, who), arguments.amount(amount)
     with engine.writing() as context:
         from billing.services.money import crediting
 
@@ -69,11 +70,12 @@ def give(
 def refund(
     credit: Annotated[str, typer.Argument(metavar="ID", help="Credit id.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Refund what remains of a credit to the wallet that paid it."""
-    by, wanted = arguments.operator(reason), arguments.whole(credit, "a credit id", 10**15)
+    by, wanted = arguments.operator(reason, who), arguments.whole(credit, "a credit id", 10**15)
     with engine.writing() as context:
         from billing.services.money import crediting
 

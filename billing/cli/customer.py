@@ -30,11 +30,12 @@ def create(
     phone: Annotated[str, typer.Option("--phone", help="Phone number, digits only.")] = "",
     email: Annotated[str, typer.Option("--email", help="E-mail address.")] = "",
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Create a customer."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import subscribing

@@ -57,6 +57,7 @@ def import_(
         Path, typer.Argument(metavar="FILE", help="CSV, UTF-8, with a header; - for a pipe.")
     ],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row without importing.")
@@ -76,7 +77,7 @@ def import_(
     with its line number, the reason and its own cells; correct it there and import that file. It is
     readable by its owner only, because rows hold phones and tokens. Exit code 1 when there is one.
     """
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     if kind not in KINDS:
         raise InvalidValue(one_of("the kind of an import", KINDS, kind))
     if kind == "customers" and backdate:
@@ -105,7 +106,6 @@ def import_(
         "added": report.added, "there": report.there, "rejected": len(report.bad),
         "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
     }  # fmt: skip
-
     if kind == "subscriptions":
         found["charged_now"] = report.charged_now._asdict()
 

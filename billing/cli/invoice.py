@@ -72,13 +72,17 @@ def show(invoice: Invoice, *, as_json: options.Json = False) -> None:
 
 @app.command(epilog=options.example('billing invoice retry 0b9e… --reason "asked by phone"'))
 def retry(
-    invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False
+    invoice: Invoice,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Attempt an open or uncollectible invoice immediately; it does not count as a dunning step.
 
     An uncollectible invoice gets one attempt: if declined, it is uncollectible again.
     """
-    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    by, wanted = arguments.operator(reason, who), arguments.identity(invoice, "invoice")
     with engine.writing() as context:
         from billing.services.operating import invoice_actions
         from billing.services.reading import read_models
@@ -93,9 +97,15 @@ def retry(
 
 
 @app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))
-def void(invoice: Invoice, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def void(
+    invoice: Invoice,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
     """Void the invoice: it will not be charged."""
-    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    by, wanted = arguments.operator(reason, who), arguments.identity(invoice, "invoice")
     with engine.writing() as context:
         from billing.services.operating import invoice_actions
         from billing.services.reading import read_models

@@ -22,11 +22,12 @@ def create(
         str | None, typer.Option("--expires", metavar="DURATION", help='Valid for: "90 days".')
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Create a key and show it, once."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.operating import api_keys
 
@@ -55,11 +56,12 @@ def list_(*, as_json: options.Json = False) -> None:
 def revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the key.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Revoke a key: it is refused from now on."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.operating import api_keys
 

@@ -12,6 +12,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Reason, stored in the event.")
 ]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Who does this; by default your user name."),
+]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of rows.")]
 OfCustomer = Annotated[
     str | None, typer.Option("--customer", metavar="ID", help="Only those of this customer.")

@@ -86,6 +86,7 @@ def create(
         CatchUp, typer.Option("--catch-up", help="Which missed periods are billed after an outage.")
     ] = CatchUp.ALL,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     use_points: Annotated[
         bool, typer.Option("--use-points", help="Allow payment with OVO points.")
@@ -94,7 +95,7 @@ def create(
 ) -> None:
     """Create a plan."""
     schedule.one_schedule(every, cron)
-    rupiah, by = arguments.amount(amount), arguments.operator(reason)
+    rupiah, by = arguments.amount(amount), arguments.operator(reason, who)
     limit = None if cycles is None else arguments.whole(cycles, "--cycles")
     policy = _policy(retries_for, max_declines, max_attempts, max_days)
     with engine.writing() as context:
@@ -173,9 +174,15 @@ def show(code: Code, *, as_json: options.Json = False) -> None:
 
 
 @app.command(epilog=options.example('billing plan archive gym --reason "new prices"'))
-def archive(code: Code, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def archive(
+    code: Code,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
     """Archive a plan; its subscriptions continue."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.reading import catalog
         from billing.services.subscriptions import subscribing

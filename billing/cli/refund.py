@@ -30,6 +30,7 @@ def refund(
         ),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     again: Annotated[
         bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
@@ -37,7 +38,7 @@ def refund(
     as_json: options.Json = False,
 ) -> None:
     """Refund a paid invoice, in full or in part."""
-    by, wanted = arguments.operator(reason), arguments.identity(invoice, "invoice")
+    by, wanted = arguments.operator(reason, who), arguments.identity(invoice, "invoice")
     if again:
         arguments.not_both("--again", amount=amount)
         _send_again(wanted, by, as_json=as_json)

@@ -100,11 +100,12 @@ def resolve(
         ),
     ],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Settle a refund manually; the gateway is queried first."""
-    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    by, wanted = arguments.operator(reason, who), arguments.identity(refund, "refund")
     with engine.engine() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
@@ -123,9 +124,15 @@ def resolve(
 
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))
-def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def retry(
+    refund: Refund,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
     """Retry a parked refund, or replace an unreturned one with a new refund."""
-    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    by, wanted = arguments.operator(reason, who), arguments.identity(refund, "refund")
     with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models
@@ -145,10 +152,14 @@ def retry(refund: Refund, reason: options.Reason = None, *, as_json: options.Jso
     epilog=options.example('billing refunds acknowledge 5f1c… --reason "settled manually"')
 )
 def acknowledge(
-    refund: Refund, reason: options.Reason = None, *, as_json: options.Json = False
+    refund: Refund,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Mark a contradicted refund as handled."""
-    by, wanted = arguments.operator(reason), arguments.identity(refund, "refund")
+    by, wanted = arguments.operator(reason, who), arguments.identity(refund, "refund")
     with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models

@@ -8,9 +8,11 @@ STOP = options.example('billing stop-charging --reason "double charges reported"
 START = options.example('billing start-charging --reason "all clear"')
 
 
-def stop_charging(reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def stop_charging(
+    reason: options.Reason = None, who: options.By = None, *, as_json: options.Json = False
+) -> None:
     """Stop sending new charges immediately; everything else continues."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.writing() as context:
         from billing.services.operating import kill_switch
 
@@ -26,12 +28,14 @@ def stop_charging(reason: options.Reason = None, *, as_json: options.Json = Fals
     output.answer(done, as_json=as_json, people=lambda: output.say(words))
 
 
-def start_charging(reason: options.Reason = None, *, as_json: options.Json = False) -> None:
+def start_charging(
+    reason: options.Reason = None, who: options.By = None, *, as_json: options.Json = False
+) -> None:
     """Start charging what is due, at the gateway named in the settings.
 
     A database copied from another gateway charges nothing until this command is run.
     """
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.engine() as context:
         from billing.services.operating import kill_switch
 

@@ -30,6 +30,7 @@ def subscribe(
         typer.Option("--setup-fee", metavar="RUPIAH", help="Amount added to the first invoice."),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     backdate: Annotated[
         bool, typer.Option("--backdate", help="Accept a --start further back than the limit.")
@@ -40,7 +41,7 @@ def subscribe(
     as_json: options.Json = False,
 ) -> None:
     """Subscribe a customer to a plan; it starts once a wallet is linked."""
-    by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
+    by, times = arguments.operator(reason, who), arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
     fee = None if setup_fee is None else arguments.amount(setup_fee)
     with engine.writing() as context:

@@ -108,6 +108,7 @@ def cancel(
         typer.Option("--refund", help="How much of the current period is refunded; default: none"),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     unlink: Annotated[
         bool, typer.Option("--unlink", help="Also unlink the wallet if nothing else needs it.")
@@ -118,7 +119,7 @@ def cancel(
     as_json: options.Json = False,
 ) -> None:
     """Cancel a subscription, now or later."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     policy = refund or RefundPolicy.NONE
     check_refund(at, policy)
     if withdraw:
@@ -189,11 +190,12 @@ def pause(
         typer.Option("--until", metavar="ISO", help="When the subscription resumes automatically."),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Pause a subscription; open invoices stay owed."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
@@ -217,11 +219,12 @@ def resume(
         ),
     ] = "anchor",
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Resume a paused or unpaid subscription, or withdraw a planned pause."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     with engine.writing() as context:
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
@@ -250,11 +253,12 @@ def change(
         ),
     ] = "now",
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Change plan, quantity or price; repeating the current terms withdraws a planned change."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     times = None if quantity is None else arguments.whole(quantity, "--quantity")
     cost = None if amount is None else arguments.amount(amount)
     with engine.writing() as context:
@@ -298,11 +302,12 @@ def extra(
     ],
     title: Annotated[str, typer.Option("--title", help="Text of the line.")],
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Add a line to the next invoice only."""
-    by, wanted = arguments.operator(reason), arguments.identity(subscription, "subscription")
+    by, wanted = arguments.operator(reason, who), arguments.identity(subscription, "subscription")
     rupiah = arguments.amount(amount)
     with engine.writing() as context:
         from billing.services.money import extra_lines

@@ -35,6 +35,7 @@ def link(
         typer.Option("--failure-url", metavar="URL", help="Page that OVO opens after a failure."),
     ] = None,
     reason: options.Reason = None,
+    who: options.By = None,
     *,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a wallet whose token no key decrypts.")
@@ -42,7 +43,7 @@ def link(
     as_json: options.Json = False,
 ) -> None:
     """Start linking an OVO account; prints the link that the customer must open."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.engine() as context:
         from billing.services.reading import read_models
         from billing.services.wallets import linking
@@ -90,10 +91,14 @@ def balance(customer: Customer, *, as_json: options.Json = False) -> None:
 
 @app.command(epilog=options.example('billing wallet unlink cust-1 --reason "asked by phone"'))
 def unlink(
-    customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
+    customer: Customer,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Unlink a wallet: delete its token once no charge or refund needs it."""
-    by = arguments.operator(reason)
+    by = arguments.operator(reason, who)
     with engine.engine() as context:
         from billing.services.reading import read_models
         from billing.services.wallets import unlinking

@@ -22,6 +22,7 @@ def environment(engine: Engine) -> dict[str, str]:
         "BILLING_DOKU_SECRET_KEY": engine.gateway.secret_key,
         "BILLING_TOKEN_KEY": KEY,
         "BILLING_TEST_CLOCK": "1",
+        "LOGNAME": "operator",  # the user whose name is the actor of the events
     }
 
 

@@ -83,3 +83,26 @@ def test_instants_in_refusals_and_lists_are_local(billing: Billing, engine: Engi
     details = " ".join(each["detail"] for each in told["findings"])
     assert "is due since 2026-01-01 09:00+07:00" in details
     assert "+00" not in details
+
+
+def test_the_actor_is_the_user_or_who_is_named(engine: Engine, billing: Billing) -> None:
+    """Who did it is a name: the user's at the terminal, or that of `--by`."""
+    billing("customer", "create", "c1", "--name", "Ani")
+    billing("customer", "create", "c2", "--name", "Budi", "--by", "Siti of support")
+    assert [row["actor"] for row in engine.told("customer.created")] == [
+        "operator", "Siti of support",
+    ]  # fmt: skip
+    assert "--by" in billing("customer", "create", "c3", "--name", "Cici", "--by", " ", code=1)
+
+
+def test_a_user_without_a_name_is_the_operator(
+    engine: Engine, billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run under a number that no user has."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    billing("customer", "create", "c1", "--name", "Ani")
+    assert engine.told("customer.created")[0]["actor"] == "operator"

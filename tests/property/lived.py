@@ -73,7 +73,7 @@ class Lived(Engine):
         for code, options in offers.items():
             self.plan(code, **options)
         for code, (percent, cycles) in coupons.items():
-            coupons.create(self.context, code, OPERATOR, percent=percent, cycles=cycles)
+            create_coupon(self.context, code, OPERATOR, percent=percent, cycles=cycles)
         subscribing.create_customer(self.context, "C1", name="Ani", by=OPERATOR)
         linking.link(self.context, "C1", "628123456789", OPERATOR)
         linking.refresh(self.context, "C1")
