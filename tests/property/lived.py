@@ -8,6 +8,7 @@ from typing import Any
 from billing.clock import TestClock
 from billing.domain.events import OPERATOR
 from billing.sandbox.process import SandboxProcess
+from billing.services.money.coupons import create as create_coupon
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
 from billing.store.queries.subscriptions import MAY_END
