@@ -60,6 +60,14 @@ class Events(BaseModel):
     )
 
 
+class Upcoming(BaseModel):
+    """How far to look ahead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: Instant | None = Field(None, alias="to", description="By default a year from now")
+
+
 class Plans(Query):
     """Plans, by status."""
 

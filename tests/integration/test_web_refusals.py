@@ -22,7 +22,8 @@ LISTS = ("plans", "coupons", "customers", "customers/c1/credits", "wallets", "su
          "invoices", "charges", "refunds")  # fmt: skip
 READS = ("/v1/me", "/v1/events", "/v1/customers/c1", "/v1/customers/c1/wallet", "/v1/plans/p",
          *(f"/v1/{name}" for name in LISTS),
-         f"/v1/subscriptions/{NOWHERE}", f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
+         f"/v1/subscriptions/{NOWHERE}", f"/v1/subscriptions/{NOWHERE}/upcoming",
+         f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
          f"/v1/refunds/{NOWHERE}")  # fmt: skip
 _SUBSCRIPTION = f"/v1/subscriptions/{NOWHERE}"
 WRITES: tuple[tuple[str, str, Any], ...] = (

@@ -106,3 +106,35 @@ def test_a_preview_of_a_change_equals_the_change(engine: Engine, web: Web) -> No
     assert charged["amount"] == seen["amount_charged"]
     assert UUID(str(seen["subscription"])) == UUID(paid["id"])
     engine.run()
+
+
+def test_upcoming_charges_are_those_that_are_made(engine: Engine, web: Web) -> None:
+    """Dates and amounts, with an extra line and credit, as the engine then charges them."""
+    client = web.client()
+    paid = begun(web, client)
+    path = f"/v1/subscriptions/{paid['id']}"
+    client.ok("POST", f"{path}/extras", {"title": "Towel", "amount": 5_000})
+    client.ok("POST", f"/v1/customers/{paid['customer']}/credits", {"amount": 6_000, "reason": "x"})
+
+    found = client.ok("GET", f"{path}/upcoming?to=2026-04-15T00:00:00%2B07:00")["data"]
+    assert [(line["due_at"][:10], line["amount"]) for line in found] == [
+        ("2026-02-28", 30_000), ("2026-03-31", 31_000),
+    ]  # fmt: skip
+
+    engine.advance(START + 74 * DAY)
+    engine.run()
+    charges = client.ok("GET", f"/v1/charges?customer={paid['customer']}")["data"]
+    made = [(charge["created_at"], charge["amount"]) for charge in reversed(charges)]
+    assert made[1:] == [(line["due_at"], line["amount"]) for line in found]
+
+
+def test_upcoming_is_empty_without_a_wallet_or_a_future(engine: Engine, web: Web) -> None:
+    """A pending subscription has no dates yet, a canceled one none any more."""
+    client = web.client()
+    client.ok("PUT", "/v1/plans/gold", PLAN)
+    client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
+    made = client.ok("POST", "/v1/subscriptions", {"customer": "c1", "plan": "gold"})
+    path = f"/v1/subscriptions/{made['id']}"
+    assert client.ok("GET", f"{path}/upcoming")["data"] == []
+    client.ok("POST", f"{path}/cancel", {"at": "now"})
+    assert client.ok("GET", f"{path}/upcoming")["data"] == []

@@ -3,16 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.errors import NotKnown
 from billing.domain.forecast import Expected, Reason, periods
 from billing.domain.instants import HOME
 from billing.services.reading.results import ForecastLine, NextInvoice
 from billing.store.queries import forecast as statements
-from billing.store.queries.forecast import OpenInvoice, Payer
+from billing.store.queries import listing
+from billing.store.queries.forecast import Coming, OpenInvoice, Payer
 from billing.store.session import Database
+
+LINES_MAX = 100
+"""Maximum number of future charges of one subscription."""
 
 
 def forecast(database: Database, now: datetime, until: datetime) -> Iterator[ForecastLine]:
@@ -27,18 +33,49 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[For
     balances: dict[str, int] = {}
     with database.transaction() as connection:
         for row in statements.open_invoices(connection, until):
-            reason = Reason.RETRY if row.failed else Reason.RENEWAL
-            if row.of_change and not row.failed:
-                reason = Reason.CHANGE
-            elif row.first and not row.failed:
-                reason = Reason.FIRST
-            due = max(row.next_attempt_at, now)
-            yield _shown(row, Expected(due, row.amount, reason, row.period_index))
-        for payer, subscription, next_plan in statements.subscriptions(connection, until):
-            for expected in periods(subscription, now, until, next_plan):
-                owed = expected.amount - _covered(balances, payer, expected.amount)
-                if owed:
-                    yield _shown(payer, replace(expected, amount=owed))
+            yield _of_invoice(row, now)
+        for coming in statements.subscriptions(connection, until):
+            yield from _of_periods(coming, now, until, balances)
+
+
+def upcoming(
+    database: Database, now: datetime, until: datetime, subscription_id: UUID
+) -> list[ForecastLine]:
+    """Compute the future charges of one subscription until `until`, at most LINES_MAX of them.
+
+    As in the forecast, every charge is assumed to succeed. Raises NotKnown.
+    """
+    with database.transaction() as connection:
+        if listing.subscription(connection, subscription_id) is None:
+            raise NotKnown(f"no subscription has the id {subscription_id}")
+        opened = statements.open_invoices_of(connection, subscription_id)
+        coming = statements.subscription(connection, subscription_id) or statements.returning(
+            connection, subscription_id
+        )
+    lines = [_of_invoice(row, now) for row in opened if row.next_attempt_at <= until]
+    if coming is not None:
+        lines += islice(_of_periods(coming, now, until, {}), LINES_MAX)
+    return lines[:LINES_MAX]
+
+
+def _of_invoice(row: OpenInvoice, now: datetime) -> ForecastLine:
+    reason = Reason.RETRY if row.failed else Reason.RENEWAL
+    if row.of_change and not row.failed:
+        reason = Reason.CHANGE
+    elif row.first and not row.failed:
+        reason = Reason.FIRST
+    due = max(row.next_attempt_at, now)
+    return _shown(row, Expected(due, row.amount, reason, row.period_index))
+
+
+def _of_periods(
+    coming: Coming, now: datetime, until: datetime, balances: dict[str, int]
+) -> Iterator[ForecastLine]:
+    payer, subscription, next_plan = coming
+    for expected in periods(subscription, now, until, next_plan):
+        owed = expected.amount - _covered(balances, payer, expected.amount)
+        if owed:
+            yield _shown(payer, replace(expected, amount=owed))
 
 
 def next_invoice(connection: Connection, subscription_id: UUID) -> NextInvoice | None:

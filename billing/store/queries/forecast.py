@@ -11,7 +11,7 @@ from billing.domain.forecast import Upcoming
 from billing.domain.subscription import OPENING
 from billing.domain.terms import PlanTerms
 from billing.store.expressions import listed
-from billing.store.selecting import columns, of_values
+from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 
 FETCH = 1_000
@@ -98,6 +98,22 @@ def open_invoices(connection: Connection, until: datetime) -> Iterator[OpenInvoi
             yield of_values(OpenInvoice, values)
 
 
+def open_invoices_of(connection: Connection, subscription_id: UUID) -> list[OpenInvoice]:
+    """Read the open invoices of one subscription that have a date, or wait for one that has."""
+    statement = text(f"""
+        SELECT {columns(OpenInvoice, "i", **_OF_INVOICE, next_attempt_at="o.next_attempt_at")}
+        FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+        CROSS JOIN LATERAL (SELECT next_attempt_at FROM invoices o
+            WHERE o.subscription_id = i.subscription_id AND o.status = 'open'
+              AND o.next_attempt_at IS NOT NULL
+            ORDER BY o.id = i.id DESC, o.period_index, o.change_index LIMIT 1) AS o
+        WHERE i.subscription_id = :id AND i.status = 'open'
+          AND i.blocked_on IS DISTINCT FROM 'wallet'
+        ORDER BY o.next_attempt_at, i.period_index, i.change_index
+    """)  # noqa: S608 - constants of ours
+    return every(OpenInvoice, connection.execute(statement, {"id": subscription_id}))
+
+
 _COMING = f"""
     SELECT {columns(Payer, "s", **_OF_PAYER)},
            {columns(Upcoming, "s", **_OF_PLAN, **_OF_COUPON)},
@@ -124,6 +140,15 @@ def subscriptions(connection: Connection, until: datetime) -> Iterator[Coming]:
 def subscription(connection: Connection, subscription_id: UUID) -> Coming | None:
     """Read one subscription whose periods are opened, with what decides about its next ones."""
     statement = text(f"{_COMING} WHERE s.id = :id AND {listed('s.status', OPENING)}")
+    values = connection.execute(statement, {"id": subscription_id}).one_or_none()
+    return None if values is None else _coming(values)
+
+
+def returning(connection: Connection, subscription_id: UUID) -> Coming | None:
+    """Read one paused subscription that resumes by itself."""
+    statement = text(
+        f"{_COMING} WHERE s.id = :id AND s.status = 'paused' AND s.resume_at IS NOT NULL"
+    )
     values = connection.execute(statement, {"id": subscription_id}).one_or_none()
     return None if values is None else _coming(values)
 

@@ -1,20 +1,23 @@
 """`/v1/subscriptions`: subscribe, change, pause, resume, cancel, and what each would cost."""
 
+from datetime import timedelta
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from billing.services.money import coupons, extra_lines
-from billing.services.reading import read_models, results
+from billing.services.reading import forecasting, read_models, results
 from billing.services.subscriptions import canceling, changing, pausing, previewing, subscribing
-from billing.web import answers, bodies, deeds
+from billing.web import answers, bodies, deeds, queries
 from billing.web.access import Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
 from billing.web.routes.common import refusals
-from billing.web.schemas import model_of
+from billing.web.schemas import model_of, page_of
 
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
+YEAR = timedelta(days=366)
 SUBSCRIPTION = model_of(results.Subscription)
 PREVIEW = model_of(previewing.Preview)
 
@@ -43,6 +46,20 @@ def create(body: bodies.SubscriptionBody, caller: Writer, key: RequiredKey) -> R
 def show(subscription_id: UUID, caller: Reader) -> Response:
     """Show a subscription with its invoices, their charges and refunds."""
     return _show(caller, subscription_id)
+
+
+@router.get(
+    "/{subscription_id}/upcoming", response_model=page_of(results.ForecastLine, "UpcomingCharge"),
+    responses=refusals(404), operation_id="list_upcoming",
+)  # fmt: skip
+def upcoming(
+    subscription_id: UUID, caller: Reader, query: Annotated[queries.Upcoming, Query()]
+) -> Response:
+    """Compute the next charges with their amounts, as if each of them succeeded; at most 100."""
+    now = caller.context.clock.now()
+    until = now + YEAR if query.until is None else query.until
+    lines = forecasting.upcoming(caller.context.database, now, until, subscription_id)
+    return answers.page(lines, None)
 
 
 @router.post(
