@@ -52,6 +52,7 @@ BAD: dict[str, list[str]] = {
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
+    "webhook_allowed_hosts": ["https://hook.example", "hook.example:8080", "a b"],
     "test_clock": ["perhaps", "2"],
     "log_format": ["JSON", "xml"],
     "log_level": ["loud", "INFO"],
