@@ -24,14 +24,14 @@ HEAD = "word"
 DOTTED = re.compile(r"[a-z]+\.[a-z]+(_[a-z]+)*")
 NOUNS = {
     "audit", "charge", "charging", "clock", "coupon", "credit", "customer", "invoice", "plan",
-    "refund", "subscription", "wallet",
+    "refund", "subscription", "wallet", "webhook",
 }  # fmt: skip
 """With what events and log lines begin."""
 KNOWN = NOUNS | {"charging", "dunning", "gateway", "keys", "message", "period", "settling"}
 """The same, with the nouns that only the log or few events have."""
 SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""
-QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
+QUEUES = {"admin", "charges", "refunds", "ticks", "wallets", "webhooks"}
 """With what the names of tasks begin."""
 OTHER_SENSE = {
     "bind": "the gateway's call",

@@ -14,8 +14,9 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
-            "forecast", "imports",
+            "addresses", "backdating", "conservation", "decisions", "declines", "doubts",
+            "event_feed",
+            "event_kinds", "events", "forecast", "imports",
             "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
@@ -23,11 +24,12 @@ TYPED = {
         f"billing/store/queries/{name}.py"
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
-            "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
+            "commands", "conservation", "coupons", "deliveries", "engine", "event_feed", "events",
+            "exporting",
             "forecast",
             "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
             "overview", "prospects", "refunds", "sealed", "settlements", "subscription_rows",
-            "subscriptions", "twins", "wallets",
+            "subscriptions", "twins", "wallets", "webhooks",
         )
     ),
     *(
@@ -67,7 +69,10 @@ TYPED = {
         )
     ),
     *(f"billing/services/wallets/{name}.py" for name in ("linking", "unlinking")),
-    *(f"billing/services/webhooks/{name}.py" for name in ("event_feed",)),
+    *(
+        f"billing/services/webhooks/{name}.py"
+        for name in ("endpoints", "event_feed", "fanout", "payloads", "resending", "sending")
+    ),
     *(
         f"billing/cli/{name}.py"
         for name in (

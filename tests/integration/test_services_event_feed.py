@@ -17,7 +17,7 @@ from tests.integration.engine import Engine
 INSERT = "INSERT INTO events (at, kind, actor) VALUES (now(), %s, 'x') RETURNING id"
 STUCK = (
     "INSERT INTO events (at, kind, actor)"
-    " VALUES (now(), 'stuck', 'x' || CAST(pg_advisory_lock(7) AS text)) RETURNING id"
+    " VALUES (now(), 'plan.created', 'x' || CAST(pg_advisory_lock(7) AS text)) RETURNING id"
 )
 """Waits inside the INSERT: the id is taken, and no row is written yet."""
 
@@ -38,7 +38,7 @@ def writers(engine: Engine) -> Iterator[list[psycopg.Connection]]:
         each.close()
 
 
-def write(connection: psycopg.Connection, kind: str = "x") -> int:
+def write(connection: psycopg.Connection, kind: str = "coupon.created") -> int:
     """Insert an event without a commit."""
     row = connection.execute(INSERT, (kind,)).fetchone()
     assert row is not None
@@ -207,7 +207,7 @@ def test_the_feed_is_complete_under_parallel_writers(engine: Engine, other: Engi
         seen, after, last = [], 0, False
         while True:
             last = stopped.is_set()
-            page = event_feed.read_events(process.context, after, 7, kinds=["x"])
+            page = event_feed.read_events(process.context, after, 7, kinds=["coupon.created"])
             seen += [(event.position, event.id) for event in page.events]
             after = page.next_after
             if last and not page.more and not page.events:
@@ -258,10 +258,10 @@ def test_a_rare_kind_is_read_in_bounded_steps(
     with connect(engine) as writer:
         for _ in range(25):
             write(writer)
-        rare = write(writer, "rare")
+        rare = write(writer, "plan.archived")
     found, after, reads = [], 0, 0
     while True:
-        page = event_feed.read_events(engine.context, after, 5, kinds=["rare"])
+        page = event_feed.read_events(engine.context, after, 5, kinds=["plan.archived"])
         found += [event.id for event in page.events]
         after, reads = page.next_after, reads + 1
         if not page.more:
