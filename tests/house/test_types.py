@@ -78,7 +78,7 @@ TYPED = {
         for name in (
             "attention", "charge", "clock", "coupon", "customer", "doctor", "event", "forecast",
             "import_export", "invoice", "output", "plan", "simulate", "timeline", "usage",
-            "wallet",
+            "wallet", "webhook",
         )
     ),
     *(f"billing/local/{name}.py" for name in ("compare", "signals", "up", "view")),

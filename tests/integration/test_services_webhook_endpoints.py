@@ -83,7 +83,7 @@ def test_the_keys_check_covers_webhook_secrets(
         tried = token_keys.try_all(lost.context.database, lost.context.vault)
         assert "billing webhook rotate-secret" in token_keys.trouble(tried)
         new = endpoints.rotate_secret(lost.context, made.endpoint.id, OPERATOR).secret
-        assert endpoints.test(lost.context, made.endpoint.id).succeeded
+        assert endpoints.send_test(lost.context, made.endpoint.id).succeeded
     receiver.received[0].verify(new)
 
     assert [each for each in tried if each.what == "webhook secrets"] == [
@@ -159,11 +159,11 @@ def test_a_test_is_sent_at_once_and_stored_nowhere(hooked: Engine, receiver: Rec
     """The operator sees what the receiver answers."""
     endpoint, secret = create(hooked, receiver.url)
     before = hooked.counts()
-    assert endpoints.test(hooked.context, endpoint).succeeded
+    assert endpoints.send_test(hooked.context, endpoint).succeeded
     receiver.received[0].verify(secret)
     assert receiver.kinds() == ["webhook.test"]
     receiver.answer = status(404)
-    assert endpoints.test(hooked.context, endpoint).error == "http_404"
+    assert endpoints.send_test(hooked.context, endpoint).error == "http_404"
 
     assert hooked.counts() == before
     assert rows(hooked, endpoint) == []
@@ -209,7 +209,7 @@ def test_what_is_not_known_is_refused(hooked: Engine) -> None:
             ),
             lambda wrong=wrong: endpoints.delete(hooked.context, wrong, OPERATOR),
             lambda wrong=wrong: endpoints.rotate_secret(hooked.context, wrong, OPERATOR),
-            lambda wrong=wrong: endpoints.test(hooked.context, wrong),
+            lambda wrong=wrong: endpoints.send_test(hooked.context, wrong),
             lambda wrong=wrong: resending.replay(hooked.context, wrong, OPERATOR, after=0),
             lambda wrong=wrong: resending.resend(hooked.context, wrong, OPERATOR),
         ):

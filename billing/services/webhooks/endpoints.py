@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from billing.clock import real_now
 from billing.domain import webhooks
 from billing.domain.addresses import target
+from billing.domain.documents import Inline
 from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
 from billing.domain.event_kinds import checked_types
 from billing.domain.events import Actor, event
@@ -23,6 +24,7 @@ from billing.domain.webhooks import Answer
 from billing.outbound import posting, signing
 from billing.services.context import Context, Request, derived_id, id_in, once
 from billing.services.operating import token_keys
+from billing.services.reading.results import local
 from billing.services.webhooks import event_feed, payloads
 from billing.store.queries import event_feed as feed_rows
 from billing.store.queries import events
@@ -38,7 +40,7 @@ DESCRIPTION_MAX = 200
 class WithSecret(NamedTuple):
     """An endpoint and its current secret, for the one who just made it."""
 
-    endpoint: Endpoint
+    endpoint: Inline[Endpoint]
     secret: str
 
 
@@ -79,13 +81,13 @@ def create(
 def every(database: Database) -> list[Endpoint]:
     """Return all endpoints, the oldest first."""
     with database.transaction() as connection:
-        return rows.listed(connection)
+        return [local(row) for row in rows.listed(connection)]
 
 
 def one(database: Database, endpoint_id: UUID) -> Endpoint:
     """Return one endpoint, or raise NotKnown."""
     with database.transaction() as connection:
-        return _known(rows.one(connection, endpoint_id), endpoint_id)
+        return local(_known(rows.one(connection, endpoint_id), endpoint_id))
 
 
 class Changes(NamedTuple):
@@ -197,7 +199,7 @@ def rotate_secret(
     return _with_secret(context, endpoint_id)
 
 
-def test(context: Context, endpoint_id: UUID) -> Answer:
+def send_test(context: Context, endpoint_id: UUID) -> Answer:
     """Send an event of the type `webhook.test` now, and return the answer; nothing is stored."""
     with context.database.transaction() as connection:
         row = rows.sealed(connection, endpoint_id)
@@ -231,7 +233,7 @@ def _unknown(endpoint_id: UUID) -> NotKnown:
 
 def _with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
     with context.database.transaction() as connection:
-        shown = _known(rows.one(connection, endpoint_id), endpoint_id)
+        shown = local(_known(rows.one(connection, endpoint_id), endpoint_id))
         row = rows.sealed(connection, endpoint_id)
     if row is None:
         raise _unknown(endpoint_id)

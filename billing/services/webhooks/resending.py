@@ -11,6 +11,7 @@ from billing.domain.events import Actor, event
 from billing.domain.payloads import Json
 from billing.domain.webhooks import DeliveryStatus
 from billing.services.context import Context, Request, once
+from billing.services.reading.results import local
 from billing.services.webhooks import endpoints, event_feed
 from billing.store.queries import deliveries as rows
 from billing.store.queries import event_feed as feed_rows
@@ -32,13 +33,14 @@ def page(
 ) -> list[Delivery]:
     """Return deliveries, the latest first; `before` is the last delivery of the page before."""
     with database.transaction() as connection:
-        return rows.page(connection, limit, endpoint_id=endpoint_id, status=status, before=before)
+        found = rows.page(connection, limit, endpoint_id=endpoint_id, status=status, before=before)
+        return [local(row) for row in found]
 
 
 def one(database: Database, delivery_id: UUID) -> Delivery:
     """Return one delivery, or raise NotKnown."""
     with database.transaction() as connection:
-        return _known(connection, delivery_id)
+        return local(_known(connection, delivery_id))
 
 
 def resend(
