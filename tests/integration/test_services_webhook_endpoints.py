@@ -196,7 +196,7 @@ def test_deliveries_are_listed_by_pages_and_status(hooked: Engine, receiver: Rec
     assert {each.endpoint_id for each in resending.page(database, 100)} == {endpoint, other}
 
 
-def test_what_is_not_known_is_refused(hooked: Engine) -> None:
+def test_an_endpoint_that_is_not_known_is_refused(hooked: Engine) -> None:
     """One line, nothing written; a deleted endpoint is not known either."""
     made = endpoints.create(hooked.context, "https://shop.example/", OPERATOR).endpoint
     endpoints.delete(hooked.context, made.id, OPERATOR)

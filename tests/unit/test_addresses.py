@@ -104,11 +104,11 @@ def test_a_bad_url_is_refused_without_being_repeated(url: str, said: str) -> Non
 
 def test_an_allowed_host_may_be_plain_and_private() -> None:
     """For development: http, any port and any address, for the named hosts only."""
-    allowed = frozenset({"127.0.0.1", "receiver.local"})
+    allowed = frozenset({"127.0.0.1", "receiver.test"})
 
     assert target("http://127.0.0.1:90/h", allowed) == Target(
         "http", "127.0.0.1", 90, "/h", is_allowed=True
     )
-    assert target("http://Receiver.local./", allowed).host == "receiver.local"
+    assert target("http://Receiver.test./", allowed).host == "receiver.test"
     with pytest.raises(InvalidValue):
         target("http://127.0.0.2/", allowed)
