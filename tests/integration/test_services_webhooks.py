@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import pytest
 from billing.domain.events import OPERATOR
 from billing.outbound import posting
 from billing.sandbox.process import SandboxProcess
+from billing.services.reading import attention
 from billing.services.webhooks import endpoints, event_feed, fanout, resending, sending
 from billing.store.queries import deliveries as delivery_rows
 from tests.integration.engine import Engine, running
@@ -183,6 +185,7 @@ def test_gone_disables_the_endpoint(hooked: Engine, receiver: Receiver) -> None:
     assert len(receiver.received) == before
     assert {row["status"] for row in rows(hooked, endpoint)} == {"canceled"}
     assert endpoints.one(hooked.context.database, endpoint).disabled_at is not None
+    hooked.dead_ends = {"disabled"}
 
 
 def test_five_days_of_failures_disable_the_endpoint(hooked: Engine, receiver: Receiver) -> None:
@@ -208,6 +211,7 @@ def test_five_days_of_failures_disable_the_endpoint(hooked: Engine, receiver: Re
     tick(hooked)
 
     assert len(hooked.told("webhook.disabled")) == 1
+    hooked.dead_ends = {"disabled"}
 
 
 @pytest.mark.usefixtures("slow_is_over_soon")
@@ -390,3 +394,33 @@ def test_the_feed_numbers_what_the_deliveries_have(hooked: Engine, receiver: Rec
     assert received.items() <= {event.position: event.kind for event in feed}.items()
     listed = resending.page(hooked.context.database, 100)
     assert {each.position: each.kind for each in listed} == received
+
+
+def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: Receiver) -> None:
+    """A failing endpoint, failed deliveries and a disabled endpoint, each with its command."""
+
+    def items() -> list[tuple[str, bool, str]]:
+        listed = attention.listed(hooked.context.database, hooked.now, Decimal(10), 100)
+        return [(each.item.cause, each.item.alarm, each.command) for each in listed]
+
+    receiver.answer = status(500)
+    endpoint, _ = create(hooked, receiver.url, "plan.created")
+    hooked.plan()
+    assert items() == []
+    tick(hooked)
+    assert items() == [("failing", False, f"billing webhook test {endpoint}")]
+    for _ in range(9):
+        later(hooked)
+        tick(hooked)
+    assert rows(hooked, endpoint)[0]["status"] == "failed"
+    hooked.execute("UPDATE webhook_endpoints SET failing_since = NULL")
+    command = f"billing webhook deliveries --endpoint {endpoint} --status failed"
+    assert items() == [("deliveries failed", False, command)]
+
+    receiver.answer = status(410)
+    hooked.plan("Q")
+    tick(hooked)
+    assert items() == [("disabled", True, f"billing webhook update {endpoint} --enable")]
+    endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=True), OPERATOR)
+    endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=False), OPERATOR)
+    assert items() == [("deliveries failed", False, command)]

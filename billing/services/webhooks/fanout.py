@@ -4,6 +4,8 @@ Without an enabled endpoint nothing is done. It also cancels deliveries of disab
 removes old ones, all in bounded batches.
 """
 
+from time import monotonic
+
 from billing.clock import real_now
 from billing.domain.webhooks import KEPT
 from billing.services.context import Context
@@ -13,8 +15,10 @@ from billing.store.queries import event_feed as feed_rows
 
 BATCH = 1_000
 """Positions that one statement fans out."""
-BATCHES_MAX = 100
-"""At most in one call; the next tick continues."""
+SEQUENCED_MAX = 20
+"""Batches that one call appends to the feed."""
+SECONDS = 2
+"""How long one call continues, since refunds and admin tasks wait; the next tick continues."""
 REMOVED_MAX = 5_000
 
 
@@ -24,13 +28,13 @@ def fan_out(context: Context) -> int:
         starts_after = deliveries.starts_after(connection)
     if starts_after is None:
         return 0
-    event_feed.sequence(context, BATCHES_MAX)
-    made = 0
-    for _ in range(BATCHES_MAX):
+    until = monotonic() + SECONDS
+    event_feed.sequence(context, SEQUENCED_MAX)
+    made, is_full = 0, True
+    while is_full:
         found = _fan_out_batch(context)
         made += found.deliveries
-        if found.positions < BATCH:
-            break
+        is_full = found.positions >= BATCH and monotonic() < until
     return made
 
 

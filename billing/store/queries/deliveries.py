@@ -188,8 +188,8 @@ def page(
         conditions.append("d.endpoint_id = :endpoint")
         parameters["endpoint"] = endpoint_id
     if status is not None:
-        conditions.append("d.status = :status")
-        parameters["status"] = status
+        # Not a parameter: the plan with the index of failed deliveries needs the value.
+        conditions.append(f"d.status = '{status.value}'")
     if before is not None:
         conditions.append(
             "(d.created_at, d.event_id, d.id) < (SELECT b.created_at, b.event_id, b.id"

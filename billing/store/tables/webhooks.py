@@ -97,6 +97,9 @@ class WebhookDelivery(SQLModel, table=True):
             postgresql_where=text("status = 'pending'"),
         ),
         Index("webhook_deliveries_created", "created_at"),
+        Index(
+            "webhook_deliveries_failed", "created_at", postgresql_where=text("status = 'failed'")
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True, server_default=text("gen_random_uuid()"))

@@ -88,10 +88,12 @@ def upgrade() -> None:
     )
     op.create_index('webhook_deliveries_due', 'webhook_deliveries', ['endpoint_id', 'next_attempt_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('webhook_deliveries_created', 'webhook_deliveries', ['created_at'], unique=False)
+    op.create_index('webhook_deliveries_failed', 'webhook_deliveries', ['created_at'], unique=False, postgresql_where=sa.text("status = 'failed'"))
     _seed()
 
 
 def downgrade() -> None:
+    op.drop_index('webhook_deliveries_failed', table_name='webhook_deliveries', postgresql_where=sa.text("status = 'failed'"))
     op.drop_index('webhook_deliveries_created', table_name='webhook_deliveries')
     op.drop_index('webhook_deliveries_due', table_name='webhook_deliveries', postgresql_where=sa.text("status = 'pending'"))
     op.drop_table('webhook_deliveries')
