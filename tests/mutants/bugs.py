@@ -5,6 +5,7 @@ of the four rules are in `rules`. An edit whose text no longer exists must be re
 code, not removed.
 """
 
+from tests.mutants.hooks import WEBHOOKS
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
 
@@ -325,4 +326,4 @@ DUNNING_AND_PACE = (
     ),
 )  # fmt: skip
 
-BUGS = (*PASSED_ONCE, *MONEY, *PAID_TIME, *TRUST, *IDENTITY, *DUNNING_AND_PACE, *RULES)
+BUGS = (*PASSED_ONCE, *MONEY, *PAID_TIME, *TRUST, *IDENTITY, *DUNNING_AND_PACE, *RULES, *WEBHOOKS)
