@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from billing.domain.outcomes import Gateway
     from billing.services.context import Context
 
-QUEUES = ("ticks", "charges", "admin")
-"""Separate queues, so that many renewals do not delay refunds."""
+CONSUMED = ("ticks", "charges", "admin")
+"""The queues of a plain worker; separate, so that many renewals do not delay refunds."""
+WEBHOOKS = "webhooks"
+"""Consumed only by a worker that is started for it: a slow receiver must not occupy a process that
+charges."""
+QUEUES = (*CONSUMED, WEBHOOKS)
 SEND_SECONDS = 3
 """How long one attempt to send a message waits for the broker; there are five attempts."""
 
@@ -142,12 +146,13 @@ def messaging(settings: Settings) -> dict[str, object]:
         "result_backend": None,
         "task_ignore_result": True,
         "task_default_queue": "admin",
-        "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES},
+        "task_queues": {name: {"exchange": name, "routing_key": name} for name in CONSUMED},
         "task_routes": {
             "ticks.*": {"queue": "ticks"},
             "charges.*": {"queue": "charges"},
             "refunds.*": {"queue": "admin"},
             "wallets.*": {"queue": "admin"},
             "admin.*": {"queue": "admin"},
+            "webhooks.*": {"queue": WEBHOOKS},
         },
     }

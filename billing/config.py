@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"
         " comma-separated",
     )
+    webhook_allowed_hosts: str = Field(
+        default="",
+        description="Host names, for development, to which webhooks may be sent by plain http and"
+        " at private addresses, comma-separated",
+    )
     test_clock: bool = Field(default=False, description="Billing time is set by `billing clock`")
     log_format: Literal["console", "json"] = Field(
         default="console", description="Log lines for people or for machines"
@@ -217,7 +222,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL with http:// or https://")
         return value
 
-    @field_validator("flower_hosts")
+    @field_validator("flower_hosts", "webhook_allowed_hosts")
     @classmethod
     def _names(cls, value: str) -> str:
         for name in filter(None, (part.strip() for part in value.split(","))):
@@ -283,8 +288,12 @@ class Settings(BaseSettings):
     @property
     def flower_names(self) -> frozenset[str]:
         """Host names under which Flower may be called, in addition to those of this machine."""
-        names = (name.strip().lower() for name in self.flower_hosts.split(","))
-        return frozenset(filter(None, names))
+        return _listed(self.flower_hosts)
+
+    @property
+    def webhook_hosts(self) -> frozenset[str]:
+        """Hosts that webhooks may reach by plain http and at private addresses."""
+        return _listed(self.webhook_allowed_hosts)
 
     @property
     def database(self) -> str:
@@ -313,6 +322,10 @@ class Settings(BaseSettings):
 
 
 _ODD_URL = "is no URL: its host or port makes no sense (write %40, %2F … for @, / … in a password)"
+
+
+def _listed(names: str) -> frozenset[str]:
+    return frozenset(filter(None, (name.strip().lower() for name in names.split(","))))
 
 
 def _split(url: str) -> SplitResult:

@@ -16,6 +16,8 @@ TICKS = (
     "ticks.attend_wallets",
 )
 """In the order in which one item of due work passes through them."""
+WEBHOOKS = "ticks.deliver_webhooks"
+"""Not among the ticks above: webhooks are sent in real time, also under a test clock."""
 AUDIT = "ticks.audit"
 AUDIT_EVERY_SECONDS = 3600
 
@@ -28,7 +30,7 @@ def schedule(tick_seconds: Decimal) -> dict[str, dict[str, Any]]:
             "schedule": timedelta(milliseconds=int(tick_seconds * 1000)),
             "options": {"queue": "ticks", "expires": max(int(2 * tick_seconds), 10)},
         }
-        for name in TICKS
+        for name in (*TICKS, WEBHOOKS)
     }
     table[AUDIT] = {
         "task": AUDIT,

@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 def say(text):
     print(text, flush=True)
 
-stand_ins = {name: eval(sys.argv[2]) for name in ("worker", "beat", "flower")}
+stand_ins = {name: eval(sys.argv[2]) for name in ("worker", "webhooks", "beat", "flower")}
 migrate = lambda settings: upgrade(settings.database)
 try:
     with Stack(Path(sys.argv[1]), say=say, migrate=migrate, any_ports=True, stand_ins=stand_ins) as stack:

@@ -48,7 +48,9 @@ class BillingTask(Task):  # type: ignore[misc]  # celery has no types
 
 
 app = Celery(
-    "billing", task_cls=BillingTask, include=["workers.ticks", "workers.charges", "workers.admin"]
+    "billing",
+    task_cls=BillingTask,
+    include=["workers.ticks", "workers.charges", "workers.webhooks", "workers.admin"],
 )
 app.conf.update(
     bootstrap.messaging(settings),

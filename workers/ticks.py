@@ -22,10 +22,12 @@ from billing.services.operating import held_rows
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import linking
-from billing.store.queries import charges, engine, invoices, refunds, wallets
+from billing.services.webhooks import fanout, sending
+from billing.store.queries import charges, engine, invoices, refunds, wallets, webhooks
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
 from workers.settings import settings
+from workers.webhooks import deliver
 
 log = structlog.get_logger(__name__)
 
@@ -171,6 +173,19 @@ def attend_wallets() -> None:
     linking.give_notice(context(), SINGLES_A_TICK)
     due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]
     _send(due, attend_wallet, lambda left: _end(wallets.end_leases, [left]))
+
+
+@app.task(name="ticks.deliver_webhooks")  # type: ignore[untyped-decorator]
+@ticking
+def deliver_webhooks() -> None:
+    """Make the deliveries of new events, and enqueue the endpoints that have due ones."""
+    with context().database.transaction() as connection:
+        if not webhooks.has_any(connection):
+            return
+    fanout.fan_out(context())
+    fanout.tidy_up(context())
+    due = [str(endpoint_id) for endpoint_id in sending.lease_due(context(), SINGLES_A_TICK)]
+    _send(due, deliver, lambda left: sending.end_leases(context(), [UUID(item) for item in left]))
 
 
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]

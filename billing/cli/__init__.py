@@ -46,6 +46,7 @@ from billing.cli import (
     subscription,
     usage,
     wallet,
+    webhook,
 )
 from billing.domain.errors import InvalidValue, NotConfigured
 
@@ -122,6 +123,7 @@ app.add_typer(coupon.app, name="coupon")
 app.add_typer(credit.app, name="credit")
 app.add_typer(event.app, name="event")
 app.add_typer(key.app, name="key")
+app.add_typer(webhook.app, name="webhook")
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)
 app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from billing.bootstrap import WEBHOOKS
 from billing.config import Settings
 from billing.local.processes import Program
 
 WARM_SECONDS = 10.0  # for the worker to finish the charges it has started
 _WORKERS = (sys.executable, "-m", "workers")
+_WEBHOOK_THREADS = "8"
 _FLOWER = (sys.executable, "-m", "celery", "-A", "workers.flower", "flower")
 _OF_FLOWER = ("BILLING_REDIS_URL", "BILLING_LOG_FORMAT", "BILLING_LOG_LEVEL")
 
@@ -36,6 +38,13 @@ def worker(settings: Settings, log: Path, environment: Mapping[str, str]) -> Par
     argv = [*_WORKERS, "worker", "--without-mingle", "--without-gossip"]
     program = Program("worker", argv, log, environment, grace_seconds=WARM_SECONDS)
     return Part(program, lambda: _answers_ping(settings.redis))
+
+
+def webhooks(log: Path, environment: Mapping[str, str]) -> Part:
+    """The worker that sends webhooks: threads, since it only waits for receivers."""
+    argv = [*_WORKERS, "worker", "--without-mingle", "--without-gossip", "-Q", WEBHOOKS]
+    argv += ["-P", "threads", "-c", _WEBHOOK_THREADS, "-n", f"{WEBHOOKS}@%h"]
+    return Part(Program("webhooks", argv, log, environment), lambda: True, settle_seconds=1)
 
 
 def beat(schedule: Path, log: Path, environment: Mapping[str, str]) -> Part:
@@ -98,6 +107,8 @@ def _answers_ping(redis_url: str) -> bool:
 
     with Celery("ping", broker=redis_url, set_as_current=False) as app:
         try:
-            return bool(app.control.ping(timeout=0.5))
+            replies = app.control.ping(timeout=0.5)
+            names = [name for reply in replies for name in reply]
+            return any(not name.startswith(f"{WEBHOOKS}@") for name in names)
         except OperationalError:
             return False

@@ -1,8 +1,8 @@
 """The supervisor of `billing up`, the demo and the tests: everything local, started in order.
 
 Services that the settings name are used. The others are started here and keep their data in one
-folder: PostgreSQL, Redis, the sandbox, then worker, beat and Flower. It prints nothing and does not
-know what the engine does.
+folder: PostgreSQL, Redis, the sandbox, then both workers, beat and Flower. It prints nothing and
+does not know what the engine does.
 """
 
 import shutil
@@ -32,7 +32,7 @@ from billing.local.programs import Part
 from billing.local.signals import Signals
 from billing.local.watch import Status, Watch
 
-PARTS = ("worker", "beat", "flower")
+PARTS = ("worker", "webhooks", "beat", "flower")
 ORDER = (*PARTS, "web")  # of their start
 READY_SECONDS = 60.0
 FLOWER_PASSWORD = "flower.password"  # the name of a file
@@ -212,6 +212,8 @@ class Stack:
             return programs.stand_in(name, self._stand_ins[name], log, environment)
         if name == "worker":
             return programs.worker(self.settings, log, environment)
+        if name == "webhooks":
+            return programs.webhooks(log, environment)
         if name == "beat":
             return programs.beat(self.home / "beat-schedule", log, environment)
         if name == "web":

@@ -18,6 +18,8 @@ EXAMPLES = {
     "CUSTOMER": "CUST_31", "ID": "6f1c93d4-4c11-8a34-0b9e-5f1c7d2a6f1c",
     "INVOICE": "0b9e5f1c-7d2a-6f1c-93d4-4c118a340b9e", "KIND": "invoice", "NOUN": "plan",
     "PHONE": "6281234567890", "SUBSCRIPTION": "6f1c93d4-4c11-8a34-0b9e-5f1c7d2a6f1c",
+    "ENDPOINT": "6f1c93d4-4c11-4a34-8b9e-5f1c7d2a6f1c",
+    "DELIVERY": "7a1c93d4-4c11-4a34-8b9e-5f1c7d2a6f1c",
 }  # fmt: skip
 """What a reader types in the place of a word in capitals."""
 

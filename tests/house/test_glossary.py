@@ -24,7 +24,7 @@ HEAD = "word"
 DOTTED = re.compile(r"[a-z]+\.[a-z]+(_[a-z]+)*")
 NOUNS = {
     "audit", "charge", "charging", "clock", "coupon", "credit", "customer", "invoice", "plan",
-    "refund", "subscription", "wallet",
+    "refund", "subscription", "wallet", "webhook",
 }  # fmt: skip
 """With what events and log lines begin."""
 KNOWN = NOUNS | {
@@ -33,7 +33,7 @@ KNOWN = NOUNS | {
 """The same, with the nouns that only the log or few events have."""
 SPEAKING = ("billing/cli", "billing/domain", "billing/services", "workers")
 """Where messages are written."""
-QUEUES = {"admin", "charges", "refunds", "ticks", "wallets"}
+QUEUES = {"admin", "charges", "refunds", "ticks", "wallets", "webhooks"}
 """With what the names of tasks begin."""
 OTHER_SENSE = {
     "bind": "the gateway's call",

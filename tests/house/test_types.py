@@ -14,8 +14,9 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
-            "filters", "forecast", "imports", "notifications", "paging",
+            "addresses", "backdating", "conservation", "decisions", "declines", "doubts",
+            "event_feed", "event_kinds", "events", "filters", "forecast", "imports",
+            "notifications", "paging",
             "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
@@ -23,11 +24,11 @@ TYPED = {
         f"billing/store/queries/{name}.py"
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
-            "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
-            "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
+            "commands", "conservation", "coupons", "deliveries", "engine", "event_feed", "events",
+            "exporting", "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
             "listing_rows", "lists", "notifications", "overview", "paging", "prospects", "refunds",
-            "sealed", "settlements",
-            "subscription_rows", "subscriptions", "twins", "wallets",
+            "sealed", "settlements", "subscription_rows", "subscriptions", "twins", "wallets",
+            "webhooks",
         )
     ),
     *(
@@ -67,13 +68,16 @@ TYPED = {
         )
     ),
     *(f"billing/services/wallets/{name}.py" for name in ("linking", "unlinking")),
-    *(f"billing/services/webhooks/{name}.py" for name in ("event_feed",)),
+    *(
+        f"billing/services/webhooks/{name}.py"
+        for name in ("endpoints", "event_feed", "fanout", "payloads", "resending", "sending")
+    ),
     *(
         f"billing/cli/{name}.py"
         for name in (
             "attention", "charge", "clock", "coupon", "customer", "doctor", "event", "forecast",
             "import_export", "invoice", "output", "plan", "simulate", "timeline", "usage",
-            "wallet",
+            "wallet", "webhook",
         )
     ),
     *(f"billing/local/{name}.py" for name in ("compare", "signals", "up", "view")),

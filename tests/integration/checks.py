@@ -6,6 +6,7 @@ The gateway's own ledger and our rows must agree to the last rupiah.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from billing.domain.event_kinds import KINDS
 from billing.services.reading import auditing
 from billing.store.queries.audit import INVARIANTS
 
@@ -31,6 +32,7 @@ def check(engine: "Engine") -> None:
     assert {item.cause for item in waiting} == engine.dead_ends, waiting
     assert differences(engine) == []
     assert moves_without_event(engine) == []
+    assert unlisted_kinds(engine) == []
 
 
 def differences(engine: "Engine") -> list[str]:
@@ -82,6 +84,12 @@ def moves_without_event(engine: "Engine") -> list[Row]:
                            'refund.retry_requested', 'credit.paid_out')
           AND NOT (status = 'declined' AND kind = 'refund.replaced')
           AND kind NOT LIKE 'refund.contradict%'""")
+
+
+def unlisted_kinds(engine: "Engine") -> list[Row]:
+    """Return the kinds of events that the table of kinds does not list."""
+    statement = "SELECT DISTINCT kind FROM events WHERE NOT kind = ANY(:kinds)"
+    return engine.rows(statement, kinds=list(KINDS))
 
 
 def _differ(kind: str, ledger: Sequence[Row], name: str, ours: Sequence[Row]) -> list[str]:

@@ -21,7 +21,7 @@ from tests.processes import FAIL, NAP, STUBBORN, Up
 from tests.servers import Servers
 from tests.waits import wait_until
 
-ORDER = ["postgres", "redis", "sandbox", "worker", "beat", "flower"]
+ORDER = ["postgres", "redis", "sandbox", "worker", "webhooks", "beat", "flower"]
 SAYS = [
     "starting PostgreSQL", "starting Redis", "starting sandbox",
     "bringing the database up to date", "starting worker", "starting flower",
@@ -42,7 +42,7 @@ def outside(shared_servers: Servers) -> dict[str, str]:
 
 def naps(**others: list[str]) -> dict[str, list[str]]:
     """Stand-ins for the three programs, most of which do nothing."""
-    return {"worker": NAP, "beat": NAP, "flower": NAP} | others
+    return {"worker": NAP, "webhooks": NAP, "beat": NAP, "flower": NAP} | others
 
 
 def of(stack: Stack, name: str) -> Status:
@@ -60,7 +60,7 @@ def test_everything_comes_up_in_order_and_goes_in_the_reverse(state_folder: Path
         assert stack.sandbox_url == stack.settings.doku_base_url
         assert stack.environment["BILLING_DATABASE_URL"] == stack.settings.database
         assert all((stack.logs / f"{name}.log").exists() for name in ORDER)
-    assert said[-6:] == [f"ending {name}" for name in reversed(ORDER)]
+    assert said[-7:] == [f"ending {name}" for name in reversed(ORDER)]
     assert not any(map(psutil.pid_exists, pids))
     assert not (state_folder / "stack.env").exists()
 
@@ -107,7 +107,12 @@ def test_services_named_in_settings_are_used_and_not_started(
 ) -> None:
     """With a configured database, Redis and gateway only Celery's programs are started."""
     with Stack(state_folder, environment=outside, any_ports=True, stand_ins=naps()) as stack:
-        assert [status.name for status in stack.status()] == ["worker", "beat", "flower"]
+        assert [status.name for status in stack.status()] == [
+            "worker",
+            "webhooks",
+            "beat",
+            "flower",
+        ]
         assert stack.sandbox_url == ""
 
 
@@ -270,7 +275,7 @@ def test_a_stack_outside_the_main_thread_works(state_folder: Path, outside: dict
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(60)
-    assert names == ["worker", "beat", "flower"]
+    assert names == ["worker", "webhooks", "beat", "flower"]
 
 
 @pytest.mark.parametrize("line", SAYS)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,12 +13,13 @@ from sqlalchemy import make_url
 
 from billing.domain.errors import InvalidValue
 from billing.services.webhooks import event_feed
+from billing.store.queries import event_feed as rows
 from tests.integration.engine import Engine
 
 INSERT = "INSERT INTO events (at, kind, actor) VALUES (now(), %s, 'x') RETURNING id"
 STUCK = (
     "INSERT INTO events (at, kind, actor)"
-    " VALUES (now(), 'stuck', 'x' || CAST(pg_advisory_lock(7) AS text)) RETURNING id"
+    " VALUES (now(), 'plan.created', 'x' || CAST(pg_advisory_lock(7) AS text)) RETURNING id"
 )
 """Waits inside the INSERT: the id is taken, and no row is written yet."""
 
@@ -38,7 +40,7 @@ def writers(engine: Engine) -> Iterator[list[psycopg.Connection]]:
         each.close()
 
 
-def write(connection: psycopg.Connection, kind: str = "x") -> int:
+def write(connection: psycopg.Connection, kind: str = "coupon.created") -> int:
     """Insert an event without a commit."""
     row = connection.execute(INSERT, (kind,)).fetchone()
     assert row is not None
@@ -114,11 +116,13 @@ def test_an_id_that_was_taken_before_a_transaction_id_is_waited_for(
         pid = stuck.info.backend_pid
         state = "SELECT wait_event FROM pg_stat_activity WHERE pid = :pid AND backend_xid IS NULL"
         engine.until(lambda: engine.rows(state, pid=pid) == [{"wait_event": "advisory"}])
-        high = write(early)
-        early.commit()
-        pages = [read(engine) for _ in range(3)]
-        assert settled(engine) < high
-        blocker.execute("SELECT pg_advisory_unlock(7)")
+        try:
+            high = write(early)
+            early.commit()
+            pages = [read(engine) for _ in range(3)]
+            assert settled(engine) < high
+        finally:
+            blocker.execute("SELECT pg_advisory_unlock(7)")
         row = inserting.result(10).fetchone()
         assert row is not None
     assert row[0] < high
@@ -129,6 +133,35 @@ def test_an_id_that_was_taken_before_a_transaction_id_is_waited_for(
 
     assert [event.id for event in read(engine, pages[0].next_after).events] == [row[0]]
     assert settled(engine) == high
+
+
+def test_an_event_between_two_statements_of_the_sequencer_is_not_lost(
+    engine: Engine, writers: list[psycopg.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer commits a higher id while the low one is open, between any two statements."""
+    late, early, _ = writers
+    for name in ("highest_id", "writers", "append"):
+        event_feed.sequence(engine.context)
+        plain, ids = getattr(rows, name), list[int]()
+
+        def held(*args: Any, plain: Any = plain, ids: list[int] = ids) -> Any:
+            answer = plain(*args)
+            if not ids:
+                ids.append(write(late))
+                ids.append(write(early))
+                early.commit()
+            return answer
+
+        after = read(engine).next_after
+        early_id = write(early)
+        early.commit()
+        with monkeypatch.context() as meddling:
+            meddling.setattr(rows, name, held)
+            read(engine, after)
+        late.commit()
+        found = [event.id for event in read(engine, after).events]
+
+        assert sorted(found) == [early_id, *ids], name
 
 
 def test_a_writer_that_began_later_does_not_hold_the_mark(
@@ -207,7 +240,7 @@ def test_the_feed_is_complete_under_parallel_writers(engine: Engine, other: Engi
         seen, after, last = [], 0, False
         while True:
             last = stopped.is_set()
-            page = event_feed.read_events(process.context, after, 7, kinds=["x"])
+            page = event_feed.read_events(process.context, after, 7, kinds=["coupon.created"])
             seen += [(event.position, event.id) for event in page.events]
             after = page.next_after
             if last and not page.more and not page.events:
@@ -258,10 +291,10 @@ def test_a_rare_kind_is_read_in_bounded_steps(
     with connect(engine) as writer:
         for _ in range(25):
             write(writer)
-        rare = write(writer, "rare")
+        rare = write(writer, "plan.archived")
     found, after, reads = [], 0, 0
     while True:
-        page = event_feed.read_events(engine.context, after, 5, kinds=["rare"])
+        page = event_feed.read_events(engine.context, after, 5, kinds=["plan.archived"])
         found += [event.id for event in page.events]
         after, reads = page.next_after, reads + 1
         if not page.more:

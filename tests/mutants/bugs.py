@@ -6,6 +6,7 @@ code, not removed.
 """
 
 from tests.mutants.hints import NOTIFICATIONS
+from tests.mutants.hooks import WEBHOOKS
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
 
@@ -361,5 +362,6 @@ BUGS = (
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
     *LISTS,
+    *WEBHOOKS,
     *RULES,
 )

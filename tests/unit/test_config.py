@@ -59,6 +59,7 @@ BAD: dict[str, list[str]] = {
     "web_threads": ["0", "201", "x"],
     "web_requests_per_second": ["-1", "100001", "x"],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
+    "webhook_allowed_hosts": ["https://hook.example", "hook.example:8080", "a b"],
     "test_clock": ["perhaps", "2"],
     "log_format": ["JSON", "xml"],
     "log_level": ["loud", "INFO"],
@@ -341,8 +342,8 @@ def test_beat_runs_every_tick_and_drops_late_ones(tick: str, expires: int) -> No
     """Ticks share one pace and one queue; one that waited too long is asked again anyway."""
     table = beat.schedule(Decimal(tick))
 
-    assert set(table) == {*beat.TICKS, beat.AUDIT}
-    for name in beat.TICKS:
+    assert set(table) == {*beat.TICKS, beat.WEBHOOKS, beat.AUDIT}
+    for name in (*beat.TICKS, beat.WEBHOOKS):
         entry = table[name]
         assert entry["task"] == name
         assert entry["schedule"] == timedelta(milliseconds=int(Decimal(tick) * 1000))

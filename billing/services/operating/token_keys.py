@@ -55,10 +55,14 @@ def trouble(tried: Iterable[Opened]) -> str:
     if not shut:
         return ""
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
+    ways = []
+    if any(each.what != sealed.SECRETS for each in shut):
+        ways.append("link the wallets again: billing wallet link CUSTOMER --replace")
+    if any(each.what == sealed.SECRETS for each in shut):
+        ways.append("make new secrets: billing webhook rotate-secret ID")
     return (
         f"BILLING_TOKEN_KEY does not open {counts}; add the key they were encrypted"
-        " with, separated by a comma, or link the wallets again:"
-        " billing wallet link CUSTOMER --replace"
+        f" with, separated by a comma, or {'; and '.join(ways)}"
     )
 
 

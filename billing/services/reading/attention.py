@@ -44,6 +44,9 @@ _COMMANDS = {
     ("invoice", "waits for wallet"): _LINK_WALLET,
     ("invoice", "postponed"): 'billing invoice void {id} --reason "…"',
     ("subscription", "unpaid"): "billing subscription resume {id}",
+    ("webhook", "disabled"): "billing webhook update {id} --enable",
+    ("webhook", "failing"): "billing webhook test {id}",
+    ("webhook", "deliveries failed"): "billing webhook deliveries --endpoint {id} --status failed",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
 """The command for each kind and cause; other items are shown with `show`, or retried."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import ATTEMPTS_MAX, RETURNED, UNSETTLED
+from billing.domain.webhooks import DISABLED_BY_OPERATOR
 from billing.store.expressions import listed
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -197,7 +198,21 @@ _LATE = f"""
     FROM wallets WHERE expires_at < :late AND status = 'active' AND held_at IS NULL
 """  # noqa: S608 - constants of ours
 
-_PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE)
+# An endpoint fails and is disabled in real time.
+_WEBHOOKS = f"""
+    SELECT 'webhook', CAST(id AS text), NULL, NULL, disabled_at, NULL, 'disabled', disabled_cause,
+           true
+    FROM webhook_endpoints WHERE disabled_at IS NOT NULL AND deleted_at IS NULL
+        AND disabled_cause <> '{DISABLED_BY_OPERATOR}'
+    UNION ALL SELECT 'webhook', CAST(id AS text), NULL, NULL, failing_since, NULL, 'failing',
+           'no attempt has succeeded since then', false
+    FROM webhook_endpoints WHERE failing_since IS NOT NULL AND disabled_at IS NULL
+    UNION ALL SELECT 'webhook', CAST(endpoint_id AS text), NULL, NULL, min(created_at), NULL,
+           'deliveries failed', count(*) || ' in 90 days', false
+    FROM webhook_deliveries WHERE status = 'failed' GROUP BY endpoint_id
+"""  # noqa: S608 - constants of ours
+
+_PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE, _WEBHOOKS)
 _ALL = f"""
     SELECT DISTINCT ON (kind, id) kind, id, customer, invoice, since_at, amount, cause, why, alarm
     FROM ({" UNION ALL ".join(_PARTS)}) AS found

@@ -6,6 +6,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.store.expressions import listed
 from billing.store.statements import text
 
+SECRETS = "webhook secrets"
 # Ids of wallets are random, so a walk along the key from a random place is a random sample. Both
 # ends of the index of expiry, which is nearly the order of age, add old rows to it.
 _TOKENS = text("""
@@ -28,18 +29,27 @@ _BODIES = text(f"""
     SELECT body_sealed FROM charges WHERE {listed("status", UNRESOLVED)}
         AND body_sealed IS NOT NULL LIMIT :most
 """)  # noqa: S608 - a constant of ours
+_SECRETS = text("""
+    SELECT secret_sealed FROM (
+        SELECT secret_sealed, id FROM webhook_endpoints WHERE deleted_at IS NULL
+        UNION ALL SELECT previous_secret_sealed, id FROM webhook_endpoints
+        WHERE deleted_at IS NULL AND previous_secret_until > now()) AS secrets
+    ORDER BY id LIMIT :most
+""")
 
 
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
     """Read a limited sample of each kind of encrypted value that is still needed.
 
-    Samples are tokens of linked wallets with their phones, and bodies of charges that may be
-    resent.
+    Samples are tokens of linked wallets with their phones, bodies of charges that may be resent,
+    and secrets of webhook endpoints.
     """
     wallets = connection.execute(_TOKENS, {"part": most // 4}).all()
+    secrets = connection.execute(_SECRETS, {"most": most}).scalars()
     bodies = connection.execute(_BODIES, {"most": most}).scalars()
     return {
         "tokens": [bytes(row[0]) for row in wallets],
         "phones": [bytes(row[1]) for row in wallets],
         "bodies": [bytes(body) for body in bodies],
+        SECRETS: [bytes(secret) for secret in secrets],
     }

@@ -59,6 +59,7 @@ class WebhookEndpoint(SQLModel, table=True):
             "(previous_secret_sealed IS NULL) = (previous_secret_until IS NULL)",
             name="previous_secret",
         ),
+        CheckConstraint("deleted_at IS NULL OR disabled_at IS NOT NULL", name="deleted"),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -72,6 +73,7 @@ class WebhookEndpoint(SQLModel, table=True):
     created_at: datetime = instant(null=False)
     disabled_at: datetime | None = instant()
     disabled_cause: str | None = field(Text, null=True)
+    deleted_at: datetime | None = instant()
     failing_since: datetime | None = instant()
     leased_until: datetime | None = instant()
 
@@ -95,6 +97,9 @@ class WebhookDelivery(SQLModel, table=True):
             postgresql_where=text("status = 'pending'"),
         ),
         Index("webhook_deliveries_created", "created_at"),
+        Index(
+            "webhook_deliveries_failed", "created_at", postgresql_where=text("status = 'failed'")
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True, server_default=text("gen_random_uuid()"))

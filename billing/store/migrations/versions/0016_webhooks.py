@@ -60,9 +60,11 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('disabled_cause', sa.Text(), nullable=True),
+    sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('failing_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('leased_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('(disabled_at IS NULL) = (disabled_cause IS NULL)', name=op.f('webhook_endpoints_disabled_check')),
+    sa.CheckConstraint('deleted_at IS NULL OR disabled_at IS NOT NULL', name=op.f('webhook_endpoints_deleted_check')),
     sa.CheckConstraint('(previous_secret_sealed IS NULL) = (previous_secret_until IS NULL)', name=op.f('webhook_endpoints_previous_secret_check')),
     sa.PrimaryKeyConstraint('id', name=op.f('webhook_endpoints_primary'))
     )
@@ -86,10 +88,12 @@ def upgrade() -> None:
     )
     op.create_index('webhook_deliveries_due', 'webhook_deliveries', ['endpoint_id', 'next_attempt_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('webhook_deliveries_created', 'webhook_deliveries', ['created_at'], unique=False)
+    op.create_index('webhook_deliveries_failed', 'webhook_deliveries', ['created_at'], unique=False, postgresql_where=sa.text("status = 'failed'"))
     _seed()
 
 
 def downgrade() -> None:
+    op.drop_index('webhook_deliveries_failed', table_name='webhook_deliveries', postgresql_where=sa.text("status = 'failed'"))
     op.drop_index('webhook_deliveries_created', table_name='webhook_deliveries')
     op.drop_index('webhook_deliveries_due', table_name='webhook_deliveries', postgresql_where=sa.text("status = 'pending'"))
     op.drop_table('webhook_deliveries')

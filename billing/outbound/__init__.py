@@ -1,0 +1,1 @@
+"""HTTP requests to addresses that come from outside; it knows neither events nor the gateway."""

@@ -1,0 +1,112 @@
+"""Resending: list deliveries, send one again, or replay a range of the event feed."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.clock import real_now
+from billing.domain.errors import IllegalMove, InvalidValue, NotKnown
+from billing.domain.events import Actor, event
+from billing.domain.payloads import Json
+from billing.domain.webhooks import DeliveryStatus
+from billing.services.context import Context, Request, once
+from billing.services.reading.results import local
+from billing.services.webhooks import endpoints, event_feed
+from billing.store.queries import deliveries as rows
+from billing.store.queries import event_feed as feed_rows
+from billing.store.queries import events
+from billing.store.queries.deliveries import Delivery
+from billing.store.session import Database
+
+REPLAY_MAX = 100_000
+"""Positions of one replay: it is one statement."""
+
+
+def page(
+    database: Database,
+    limit: int,
+    *,
+    endpoint_id: UUID | None = None,
+    status: DeliveryStatus | None = None,
+    before: UUID | None = None,
+) -> list[Delivery]:
+    """Return deliveries, the latest first; `before` is the last delivery of the page before."""
+    with database.transaction() as connection:
+        found = rows.page(connection, limit, endpoint_id=endpoint_id, status=status, before=before)
+        return [local(row) for row in found]
+
+
+def one(database: Database, delivery_id: UUID) -> Delivery:
+    """Return one delivery, or raise NotKnown."""
+    with database.transaction() as connection:
+        return local(_known(connection, delivery_id))
+
+
+def resend(
+    context: Context, delivery_id: UUID, by: Actor, request: Request | None = None
+) -> Delivery:
+    """Send one delivery again, now and with all its attempts; its `webhook-id` stays.
+
+    Raises NotKnown, or IllegalMove when its endpoint is disabled.
+    """
+
+    def act(connection: Connection, now: datetime) -> Json:
+        row = _known(connection, delivery_id)
+        _check_enabled(connection, row.endpoint_id)
+        rows.send_again(connection, [delivery_id], real_now())
+        data = {"webhook": str(row.endpoint_id), "delivery": str(delivery_id)}
+        events.record(connection, [event("webhook.resend_requested", at=now, by=by, data=data)])
+        return {"delivery": str(delivery_id)}
+
+    once(context, request, act)
+    return one(context.database, delivery_id)
+
+
+def replay(
+    context: Context,
+    endpoint_id: UUID,
+    by: Actor,
+    *,
+    after: int,
+    until: int | None = None,
+    request: Request | None = None,
+) -> int:
+    """Send all events of a range of positions to an endpoint again; return how many.
+
+    Events of its types with a position above `after` and up to `until`, which is the end of the
+    feed by default. Those that it received before keep their `webhook-id`.
+    """
+    event_feed.sequence(context)
+
+    def act(connection: Connection, now: datetime) -> Json:
+        _check_enabled(connection, endpoint_id)
+        end = feed_rows.end(connection)
+        last = end if until is None else min(until, end)
+        if after < 0 or after >= last:
+            raise InvalidValue(f"the range after {after} up to {last} has no event")
+        if feed_rows.scanned_to(connection, after, REPLAY_MAX) < last:
+            raise InvalidValue(f"a replay has at most {REPLAY_MAX:,} events; give a shorter range")
+        made = rows.replay(connection, endpoint_id, after, last, real_now())
+        data = {"webhook": str(endpoint_id), "after": after, "until": last, "deliveries": made}
+        events.record(connection, [event("webhook.replayed", at=now, by=by, data=data)])
+        return {"deliveries": made}
+
+    answer = once(context, request, act)
+    return int(str(answer.get("deliveries")))
+
+
+def _check_enabled(connection: Connection, endpoint_id: UUID) -> None:
+    row = endpoints.known(connection, endpoint_id)
+    if row.disabled_at is not None:
+        raise IllegalMove(
+            f"webhook endpoint {endpoint_id} is disabled ({row.disabled_cause});"
+            f" first: billing webhook update {endpoint_id} --enable"
+        )
+
+
+def _known(connection: Connection, delivery_id: UUID) -> Delivery:
+    row = rows.one(connection, delivery_id)
+    if row is None:
+        raise NotKnown(f"no delivery has the id {delivery_id}; see: billing webhook deliveries")
+    return row

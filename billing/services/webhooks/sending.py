@@ -1,0 +1,136 @@
+"""Sending: attempt the due deliveries of one endpoint; no transaction is open during a request.
+
+Each endpoint has one sender at a time, by a lease, and its own task, so that an endpoint that is
+slow or dead delays no other. An endpoint that fails gets one attempt at a time, and after a failed
+attempt its task ends. A sender that is killed leaves leases that end by themselves; the delivery is
+then sent again with the same `webhook-id`.
+"""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from billing.clock import real_now
+from billing.domain import webhooks
+from billing.domain.addresses import target
+from billing.domain.errors import InvalidValue, NotConfigured
+from billing.domain.events import SCHEDULER
+from billing.domain.webhooks import Answer, DeliveryStatus
+from billing.outbound import posting
+from billing.services.context import LEASE_SECONDS, Context
+from billing.services.webhooks import endpoints, payloads
+from billing.store.queries import deliveries
+from billing.store.queries import webhooks as rows
+from billing.store.queries.deliveries import Leased, Sequenced, Settled
+from billing.store.queries.webhooks import Sealed
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 8
+"""Concurrent requests to one endpoint that works."""
+SECONDS = 10
+"""How long a task continues with one endpoint; a request may add 15 s. Both fit in the lease."""
+
+
+def lease_due(context: Context, limit: int) -> list[UUID]:
+    """Lease endpoints with due deliveries; the caller sends them."""
+    with context.database.transaction() as connection:
+        return rows.lease_due(connection, real_now(), LEASE_SECONDS, limit)
+
+
+def end_leases(context: Context, endpoint_ids: Sequence[UUID]) -> None:
+    """End the leases of endpoints that will not be sent now."""
+    with context.database.transaction() as connection:
+        for endpoint_id in endpoint_ids:
+            rows.set_lease(connection, endpoint_id, 0)
+
+
+def send_due(context: Context, endpoint_id: UUID, seconds: float = SECONDS) -> bool:
+    """Send due deliveries of an endpoint for some seconds; return whether to continue later.
+
+    Then the lease is renewed; otherwise it is ended.
+    """
+    until = monotonic() + seconds
+    goes_on = True
+    while goes_on and monotonic() < until:
+        goes_on = _send_group(context, endpoint_id)
+    with context.database.transaction() as connection:
+        rows.set_lease(connection, endpoint_id, LEASE_SECONDS if goes_on else 0)
+    return goes_on
+
+
+def _send_group(context: Context, endpoint_id: UUID) -> bool:
+    """Send a few deliveries at once; return whether all succeeded and there may be more."""
+    with context.database.transaction() as connection:
+        endpoint = rows.sealed(connection, endpoint_id)
+        if endpoint is None or endpoint.disabled_at is not None:
+            return False
+        most = AT_ONCE if endpoint.failing_since is None else 1
+        leased = deliveries.lease_due(connection, endpoint_id, real_now(), LEASE_SECONDS, most)
+        found = deliveries.events_of(connection, [each.event_id for each in leased])
+    if not leased:
+        return False
+    answers = _answers(context, endpoint, [found[each.event_id] for each in leased], leased)
+    return _settle(context, endpoint_id, leased, answers)
+
+
+def _answers(
+    context: Context, endpoint: Sealed, found: Sequence[Sequenced], leased: Sequence[Leased]
+) -> list[Answer]:
+    try:
+        secrets = payloads.secrets(context.vault, endpoint, real_now())
+        where = target(endpoint.url, context.settings.webhook_hosts)
+    except NotConfigured:
+        return [Answer(None, "secret_not_decrypted")] * len(leased)
+    except InvalidValue:  # the settings allow less than when it was created
+        return [Answer(None, "url_not_allowed")] * len(leased)
+
+    def send(delivery: Leased, event: Sequenced) -> Answer:
+        body = payloads.body(event)
+        webhook_id = payloads.webhook_id(delivery.id)
+        return posting.post(where, payloads.headers(webhook_id, real_now(), body, secrets), body)
+
+    if len(leased) == 1:
+        return [send(leased[0], found[0])]
+    with ThreadPoolExecutor(len(leased), thread_name_prefix="webhook") as pool:
+        return list(pool.map(send, leased, found))
+
+
+def _settle(
+    context: Context, endpoint_id: UUID, leased: Sequence[Leased], answers: list[Answer]
+) -> bool:
+    now = real_now()
+    settled = [_settled(delivery, answer) for delivery, answer in zip(leased, answers, strict=True)]
+    with context.database.transaction() as connection:
+        row = rows.sealed(connection, endpoint_id, locked=True)
+        deliveries.settle(connection, settled)
+        if row is not None and row.disabled_at is None:
+            since = webhooks.failing_since(answers, row.failing_since, now)
+            if since != row.failing_since:
+                rows.change(connection, endpoint_id, failing_since=since)
+            cause = webhooks.disabled_cause(answers, since, now)
+            if cause is not None:
+                endpoints.disable(connection, endpoint_id, cause, context.clock.now(), SCHEDULER)
+                log.warning("webhook.disabled", webhook=str(endpoint_id), why=cause)
+    failed = [answer.error for answer in answers if answer.error is not None]
+    log.info(
+        "webhook.sent", webhook=str(endpoint_id), deliveries=len(answers), failed=len(failed),
+        error=failed[0] if failed else None,
+    )  # fmt: skip
+    return not failed
+
+
+def _settled(delivery: Leased, answer: Answer) -> Settled:
+    now = real_now()
+    attempts = delivery.attempts + 1
+    jitter = random.randint(-webhooks.JITTER_PERCENT_MAX, webhooks.JITTER_PERCENT_MAX)
+    result = webhooks.result(answer, attempts, now, jitter)
+    is_settled = result.status is not DeliveryStatus.PENDING
+    return Settled(
+        delivery.id, result.status, attempts, result.next_attempt_at, answer.status_code,
+        answer.error, now if is_settled else None,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Bugs of the event feed and of webhooks."""
+
+from tests.mutants.planting import bug
+
+FEED = "tests/integration/test_services_event_feed.py"
+HOOKS = "tests/integration/test_services_webhooks.py"
+ENDPOINTS = "tests/integration/test_services_webhook_endpoints.py"
+
+WEBHOOKS = (
+    bug(
+        "feed_does_not_wait_for_writers", "billing/domain/event_feed.py",
+        "    if not writers:\n", "    if True:\n",
+        f"{FEED}::test_an_event_that_is_committed_late_has_a_later_position",
+    ),
+    bug(
+        "feed_reads_the_writers_before_the_ids", "billing/services/webhooks/event_feed.py",
+        "    highest = rows.highest_id(connection)\n    writers = rows.writers(connection)\n"
+        "    appended = rows.append(connection, state.settled_id, limit)\n",
+        "    writers = rows.writers(connection)\n"
+        "    appended = rows.append(connection, state.settled_id, limit)\n"
+        "    highest = rows.highest_id(connection)\n",
+        f"{FEED}::test_an_event_between_two_statements_of_the_sequencer_is_not_lost",
+    ),
+    bug(
+        "feed_trusts_transaction_ids", "billing/store/queries/event_feed.py",
+        "          AND mode = 'RowExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()\n",
+        "          AND mode = 'RowExclusiveLock' AND pid IN (SELECT pid FROM pg_stat_activity\n"
+        "              WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid())\n",
+        f"{FEED}::test_an_id_that_was_taken_before_a_transaction_id_is_waited_for",
+    ),
+    bug(
+        "webhook_of_one_dead_endpoint_floods_it", "billing/services/webhooks/sending.py",
+        "AT_ONCE if endpoint.failing_since is None else 1", "AT_ONCE",
+        f"{HOOKS}::test_a_failing_endpoint_gets_one_attempt_at_a_time",
+    ),
+    bug(
+        "webhook_id_changes_with_each_attempt", "billing/services/webhooks/sending.py",
+        "webhook_id = payloads.webhook_id(delivery.id)",
+        'webhook_id = f"msg_{delivery.id.hex}{delivery.attempts}"',
+        f"{HOOKS}::test_a_failed_attempt_is_repeated_with_the_same_id_and_body",
+    ),
+    bug(
+        "webhook_goes_to_one_good_address_among_bad_ones", "billing/outbound/posting.py",
+        "not all(map(is_public, addresses))", "not any(map(is_public, addresses))",
+        "tests/unit/test_posting.py::test_a_name_with_one_address_inside_is_refused",
+    ),
+    bug(
+        "webhook_previous_secret_signs_for_ever", "billing/services/webhooks/payloads.py",
+        "and until is not None and now < until:", "and until is not None:",
+        f"{ENDPOINTS}::test_both_secrets_sign_for_a_day_after_a_rotation",
+    ),
+    bug(
+        "webhook_lease_never_ends", "billing/store/queries/deliveries.py",
+        "AND (leased_until IS NULL OR leased_until < clock_timestamp())",
+        "AND leased_until IS NULL",
+        f"{HOOKS}::test_a_killed_sender_repeats_the_delivery_with_its_id",
+    ),
+)  # fmt: skip
