@@ -23,6 +23,8 @@ from billing.outbound import resolving
 
 TOTAL_SECONDS = 15.0
 """For everything: name, connection, TLS, request and answer (Standard Webhooks: 15 to 30 s)."""
+CONNECT_SECONDS = 5.0
+"""For each address, so that one that does not answer leaves time for the next."""
 ANSWER_MAX_BYTES = 64 * 1024
 REFUSED = "address_refused"
 TIMED_OUT = "timed_out"
@@ -112,9 +114,10 @@ class _Connection(HTTPConnection):
         for address in dict.fromkeys(self._addresses):
             if self.seconds_left() > 0:
                 with suppress(OSError):
-                    return socket.create_connection(
-                        (address, self.target.port), self.seconds_left()
-                    )
+                    seconds = min(CONNECT_SECONDS, self.seconds_left())
+                    raw = socket.create_connection((address, self.target.port), seconds)
+                    raw.settimeout(self.seconds_left())
+                    return raw
         raise _NotConnected
 
     def seconds_left(self) -> float:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from billing.domain.errors import NotConfigured
 from billing.domain.events import OPERATOR
 from billing.outbound import posting
 from billing.sandbox.process import SandboxProcess
@@ -424,3 +425,23 @@ def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: 
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=True), OPERATOR)
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=False), OPERATOR)
     assert items() == [("deliveries failed", False, command)]
+
+
+def test_a_copy_that_is_pointed_elsewhere_sends_no_webhook(
+    hooked: Engine, emptied: Kept, gateway: SandboxProcess, receiver: Receiver
+) -> None:
+    """A staging copy of production does not tell production's receivers what it does."""
+    endpoint, _ = create(hooked, receiver.url)
+    hooked.begun()
+    hooked.run()
+    here = "127.0.0.1"
+    with running(emptied, gateway, doku_client_id="X", webhook_allowed_hosts=here) as copy:
+        copy.audited = False
+        assert tick(copy) == 0
+        assert not sending.send_due(copy.context, endpoint)
+        with pytest.raises(NotConfigured):
+            endpoints.send_test(copy.context, endpoint)
+    assert receiver.received == []
+
+    tick(hooked)
+    assert "invoice.paid" in receiver.kinds()

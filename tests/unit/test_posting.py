@@ -229,7 +229,9 @@ def tls_peer(certificate: Path) -> Iterator[int]:
             with suppress(OSError):
                 connection, _ = listener.accept()
                 with context.wrap_socket(connection, server_side=True) as line:
-                    line.recv(65536)
+                    received = b""
+                    while not received.endswith(b"{}") and (more := line.recv(65536)):
+                        received += more
                     line.sendall(status(200))
 
         thread = threading.Thread(target=serve)

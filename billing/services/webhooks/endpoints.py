@@ -23,7 +23,7 @@ from billing.domain.text import checked_name
 from billing.domain.webhooks import Answer
 from billing.outbound import posting, signing
 from billing.services.context import Context, Request, derived_id, id_in, once
-from billing.services.operating import token_keys
+from billing.services.operating import safety, token_keys
 from billing.services.reading.results import local
 from billing.services.webhooks import event_feed, payloads
 from billing.store.queries import event_feed as feed_rows
@@ -202,6 +202,7 @@ def rotate_secret(
 def send_test(context: Context, endpoint_id: UUID) -> Answer:
     """Send an event of the type `webhook.test` now, and return the answer; nothing is stored."""
     with context.database.transaction() as connection:
+        safety.require_ours(context, connection)
         row = rows.sealed(connection, endpoint_id)
     if row is None:
         raise _unknown(endpoint_id)

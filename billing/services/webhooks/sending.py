@@ -22,6 +22,7 @@ from billing.domain.events import SCHEDULER
 from billing.domain.webhooks import Answer, DeliveryStatus
 from billing.outbound import posting
 from billing.services.context import LEASE_SECONDS, Context
+from billing.services.operating import safety
 from billing.services.webhooks import endpoints, payloads
 from billing.store.queries import deliveries
 from billing.store.queries import webhooks as rows
@@ -37,8 +38,13 @@ SECONDS = 10
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
-    """Lease endpoints with due deliveries; the caller sends them."""
+    """Lease endpoints with due deliveries; the caller sends them.
+
+    A copy of the database with another gateway sends nothing: the receivers are not its own.
+    """
     with context.database.transaction() as connection:
+        if not safety.is_ours(context, connection):
+            return []
         return rows.lease_due(connection, real_now(), LEASE_SECONDS, limit)
 
 
@@ -67,7 +73,8 @@ def _send_group(context: Context, endpoint_id: UUID) -> bool:
     """Send a few deliveries at once; return whether all succeeded and there may be more."""
     with context.database.transaction() as connection:
         endpoint = rows.sealed(connection, endpoint_id)
-        if endpoint is None or endpoint.disabled_at is not None:
+        is_off = endpoint is None or endpoint.disabled_at is not None
+        if endpoint is None or is_off or not safety.is_ours(context, connection):
             return False
         most = AT_ONCE if endpoint.failing_since is None else 1
         leased = deliveries.lease_due(connection, endpoint_id, real_now(), LEASE_SECONDS, most)
