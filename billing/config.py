@@ -6,20 +6,21 @@ names the variable, what is wrong with it and what would be right.
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
 from re import fullmatch
 from typing import Annotated, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing import config_urls
 from billing.domain.errors import NotConfigured
 from billing.domain.escaping import escape
 from billing.domain.outcomes import Fault
@@ -166,29 +167,12 @@ class Settings(BaseSettings):
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        scheme, _, rest = value.get_secret_value().partition("://")
-        if scheme not in {"postgresql", "postgresql+psycopg", "postgres"} or not rest:
-            raise ValueError("must start with postgresql:// (no other database is supported)")
-        from sqlalchemy import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        url = f"postgresql+psycopg://{rest}"
-        try:
-            parts = make_url(url)
-        except (ArgumentError, ValueError):
-            raise ValueError(_ODD_URL) from None
-        # An @ that is left belongs to a password, and messages show host and database.
-        if "@" in f"{parts.host}{parts.database}":
-            raise ValueError(_ODD_URL)
-        parameters = parts.query
-        if parameters:
-            _known(parameters)
-        return SecretStr(url)
+        return SecretStr(config_urls.postgresql(value.get_secret_value()))
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and _split(value.get_secret_value()).scheme not in {
+        if value is not None and config_urls.split(value.get_secret_value()).scheme not in {
             "redis",
             "rediss",
         }:
@@ -198,7 +182,7 @@ class Settings(BaseSettings):
     @field_validator("doku_base_url")
     @classmethod
     def _https(cls, value: str) -> str:
-        parts = _split(value)
+        parts = config_urls.split(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be a URL such as " + DOKU_SANDBOX)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
@@ -217,7 +201,7 @@ class Settings(BaseSettings):
     @field_validator("doku_proxy", "link_success_url", "link_failure_url")
     @classmethod
     def _web(cls, value: str) -> str:
-        parts = _split(value)
+        parts = config_urls.split(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ValueError("must be a URL with http:// or https://")
         return value
@@ -321,38 +305,8 @@ class Settings(BaseSettings):
         return keys
 
 
-_ODD_URL = "is no URL: its host or port makes no sense (write %40, %2F … for @, / … in a password)"
-
-
 def _listed(names: str) -> frozenset[str]:
     return frozenset(filter(None, (name.strip().lower() for name in names.split(","))))
-
-
-def _split(url: str) -> SplitResult:
-    """Parse a URL; urllib's own errors are replaced, because they may contain its password."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(_ODD_URL) from None
-    return parts
-
-
-def _known(parameters: Mapping[str, object]) -> None:
-    """Refuse parameters that PostgreSQL's client library rejects; ValueError says what is right."""
-    from psycopg.pq import Conninfo
-
-    if "prepare_threshold" in parameters:
-        raise ValueError(
-            "takes no prepare_threshold; behind a transaction pooler"
-            " set BILLING_DATABASE_POOLER=transaction"
-        )
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"has an unknown parameter {unknown[0]!r}{advice}")
 
 
 def _absent(name: str, example: str) -> str:

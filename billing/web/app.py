@@ -16,13 +16,22 @@ from billing.services.context import Context
 from billing.web import notifications, problems
 from billing.web.access import Limiter
 from billing.web.requests import Doorkeeper
-from billing.web.routes import about, catalog, customers, events, lists, money, subscriptions
+from billing.web.routes import (
+    about,
+    catalog,
+    customers,
+    events,
+    lists,
+    money,
+    subscriptions,
+    webhooks,
+)
 
 DESCRIPTION = (
     "Recurring OVO charges. Send an API key as `Authorization: Bearer …`. Amounts are whole rupiah,"
     " instants are ISO 8601 in UTC, lists are pages with a cursor, refusals are RFC 9457 documents."
 )
-ROUTERS = (customers, catalog, subscriptions, money, lists, events, about)
+ROUTERS = (customers, catalog, subscriptions, money, lists, events, webhooks, about)
 
 
 def create(context: Context) -> FastAPI:

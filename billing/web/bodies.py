@@ -215,3 +215,47 @@ class ActBody(Body):
     """Nothing but an optional reason."""
 
     reason: Reason = None
+
+
+class WebhookEndpointBody(Body):
+    """An endpoint that receives events by HTTPS."""
+
+    url: Url = Field(examples=["https://shop.example/hook"])
+    event_types: list[Text] = Field(
+        default_factory=list, max_length=100, examples=[["invoice.paid", "charge.*"]],
+        description="None: every type; `invoice.*` is all types of a noun",
+    )  # fmt: skip
+    description: OptionalText | None = None
+    reason: Reason = None
+
+
+class WebhookChangesBody(Body):
+    """What changes; a value that is not given stays."""
+
+    url: Url | None = None
+    event_types: list[Text] | None = Field(None, max_length=100)
+    description: OptionalText | None = None
+    enabled: StrictBool | None = None
+    reason: Reason = None
+
+
+class WebhookReplayBody(Body):
+    """A range of feed positions: above `after`, up to `until`."""
+
+    after: Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
+    until: Annotated[StrictInt, Field(ge=1, le=2**63 - 1)] | None = None
+    reason: Reason = None
+
+
+class WebhookTest(BaseModel):
+    """What the receiver answered to a test event."""
+
+    succeeded: bool
+    status_code: int | None
+    error: str | None
+
+
+class WebhookReplayed(BaseModel):
+    """How many deliveries are sent again."""
+
+    deliveries_count: int

@@ -23,6 +23,7 @@ from billing.domain.paging import CURSOR_MAX, PAGE_MAX, Page
 from billing.domain.refund import RefundStatus
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
+from billing.domain.webhooks import DeliveryStatus
 from billing.web.bodies import Instant
 
 Name = Annotated[str | None, Field(min_length=1, max_length=50)]
@@ -66,6 +67,17 @@ class Upcoming(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     until: Instant | None = Field(None, alias="to", description="By default a year from now")
+
+
+class Deliveries(BaseModel):
+    """Webhook deliveries, by endpoint and status."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: UUID | None = None
+    status: DeliveryStatus | None = None
+    limit: int = Field(100, ge=1, le=PAGE_MAX)
+    after: UUID | None = Field(None, description="The `next_cursor` of the page before")
 
 
 class Plans(Query):

@@ -23,6 +23,8 @@ def test_every_operation_and_every_body_field_is_described() -> None:
     for each in operations:
         assert each["description"].endswith((".", "?"))
         [success, *_] = [name for name in each["responses"] if name.startswith("2")]
+        if success == "204":
+            continue
         assert each["responses"][success]["content"]["application/json"]["schema"]
 
 

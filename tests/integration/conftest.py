@@ -12,12 +12,14 @@ from tests.integration.fixtures import (  # noqa: E402 - after
     engine,
     gateway,
     hold,
+    hooked,
     impatient,
     other,
+    receiver,
     web,
 )
 
 __all__ = [
     "_kept", "_logs_as_before", "billing", "emptied", "empty_url", "engine", "gateway", "hold",
-    "impatient", "other", "web",
+    "hooked", "impatient", "other", "receiver", "web",
 ]  # fmt: skip

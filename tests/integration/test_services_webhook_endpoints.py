@@ -15,9 +15,9 @@ from billing.services.operating import token_keys
 from billing.services.webhooks import endpoints, resending
 from billing.services.webhooks.endpoints import Changes
 from tests.integration.engine import Engine, running
+from tests.integration.hooked import create, later, rows, tick
 from tests.integration.kept import Kept
 from tests.integration.receiver import Receiver, receiving, status
-from tests.integration.test_services_webhooks import create, later, rows, tick
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ READS = ("/v1/me", "/v1/events", "/v1/customers/c1", "/v1/customers/c1/wallet", 
          *(f"/v1/{name}" for name in LISTS),
          f"/v1/subscriptions/{NOWHERE}", f"/v1/subscriptions/{NOWHERE}/upcoming",
          f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
-         f"/v1/refunds/{NOWHERE}")  # fmt: skip
+         f"/v1/refunds/{NOWHERE}", "/v1/webhook-endpoints",
+         f"/v1/webhook-endpoints/{NOWHERE}", "/v1/webhook-deliveries")  # fmt: skip
 _SUBSCRIPTION = f"/v1/subscriptions/{NOWHERE}"
 WRITES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/v1/customers/c1", CUSTOMER),
@@ -46,7 +47,18 @@ WRITES: tuple[tuple[str, str, Any], ...] = (
     ("POST", f"/v1/invoices/{NOWHERE}/void", None),
 )
 REFUND = ("POST", f"/v1/invoices/{NOWHERE}/refunds", {"reason": "x"})
+_ENDPOINT = f"/v1/webhook-endpoints/{NOWHERE}"
+ADMINISTRATION: tuple[tuple[str, str, Any], ...] = (
+    ("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/hook"}),
+    ("PATCH", _ENDPOINT, {"description": "x"}),
+    ("DELETE", _ENDPOINT, None),
+    ("POST", f"{_ENDPOINT}/rotate-secret", None),
+    ("POST", f"{_ENDPOINT}/test", None),
+    ("POST", f"{_ENDPOINT}/replay", {"after": 0}),
+    ("POST", f"/v1/webhook-deliveries/{NOWHERE}/resend", None),
+)
 MATRIX = (
+    *(("admin", *call) for call in ADMINISTRATION),
     *(("read", "GET", path, None) for path in READS),
     ("read", "POST", f"{_SUBSCRIPTION}/preview", {"action": "cancel"}),
     *(("write", *call) for call in WRITES),
@@ -58,7 +70,10 @@ MATRIX = (
 def test_each_path_needs_its_scope(web: Web, scope: str, method: str, path: str, body: Any) -> None:
     """No key: 401. A key without the scope: 403. With it, the call reaches its service."""
     assert web.stranger().refused(method, path, body)["status"] == 401
-    others = {"read": (), "write": ("read", "refund"), "refund": ("read", "write")}[scope]
+    others = {
+        "read": (), "write": ("read", "refund"), "refund": ("read", "write"),
+        "admin": ("read", "write", "refund"),
+    }[scope]  # fmt: skip
     for other in others:
         assert web.client(other).refused(method, path, body)["type"] == "forbidden"
     for good in {scope, "admin"}:
