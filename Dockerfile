@@ -6,7 +6,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 
 # Each file is checked against the lock as it arrives, and none needs a compiler.
 COPY requirements.lock ./
-RUN pip download --quiet --require-hashes --only-binary :all: --dest wheels -r requirements.lock
+RUN pip download --quiet --require-hashes --no-deps --only-binary :all: --dest wheels -r requirements.lock
 
 # Nothing but those files can be installed, and of them only what production needs: the lock's
 # extras `local` and `dev` stay behind in this stage.

@@ -34,6 +34,7 @@ from billing.cli import (
     import_export,
     invoice,
     key,
+    listen,
     options,
     plan,
     refund,
@@ -124,6 +125,7 @@ app.add_typer(credit.app, name="credit")
 app.add_typer(event.app, name="event")
 app.add_typer(key.app, name="key")
 app.add_typer(webhook.app, name="webhook")
+app.command("listen", epilog=listen.EXAMPLE)(listen.listen)
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)
 app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)

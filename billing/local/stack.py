@@ -187,6 +187,8 @@ class Stack:
             found["BILLING_DOKU_BASE_URL"] = f"http://127.0.0.1:{sandbox_port}"
             found["BILLING_DOKU_CLIENT_ID"] = SANDBOX_CLIENT_ID
             found["BILLING_DOKU_SECRET_KEY"] = SANDBOX_SECRET_KEY
+            if not asked.webhook_allowed_hosts:
+                found["BILLING_WEBHOOK_ALLOWED_HOSTS"] = "127.0.0.1"
         if not asked.token_key.get_secret_value():
             found["BILLING_TOKEN_KEY"] = kept_token_key(self.home / "token.key")
         return found
