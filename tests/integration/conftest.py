@@ -15,8 +15,9 @@ from tests.integration.fixtures import (  # noqa: E402 - after
     impatient,
     other,
 )
+from tests.integration.hooked import hooked, receiver  # noqa: E402 - after
 
 __all__ = [
     "_kept", "_logs_as_before", "billing", "emptied", "empty_url", "engine", "gateway", "hold",
-    "impatient", "other",
+    "hooked", "impatient", "other", "receiver",
 ]  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
+from tests.integration.hooked import tick
 from tests.integration.receiver import Receiver, receiving, status
-from tests.integration.test_services_webhooks import tick
 
 
 @pytest.fixture

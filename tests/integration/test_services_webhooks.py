@@ -1,13 +1,8 @@
 """Webhooks arrive at real receivers: signed, repeated until accepted, and each on its own."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from decimal import Decimal
 from time import monotonic
-from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -15,26 +10,12 @@ from billing.domain.errors import NotConfigured
 from billing.domain.events import OPERATOR
 from billing.outbound import posting
 from billing.sandbox.process import SandboxProcess
-from billing.services.reading import attention
-from billing.services.webhooks import endpoints, event_feed, fanout, resending, sending
+from billing.services.webhooks import endpoints, fanout, resending, sending
 from billing.store.queries import deliveries as delivery_rows
 from tests.integration.engine import Engine, running
+from tests.integration.hooked import create, later, rows, tick
 from tests.integration.kept import Kept
 from tests.integration.receiver import Receiver, receiving, status
-
-
-@pytest.fixture
-def hooked(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
-    """An engine that may send to this machine."""
-    with running(emptied, gateway, webhook_allowed_hosts="127.0.0.1,localhost") as made:
-        yield made
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver."""
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture(name="slow_is_over_soon")
@@ -44,35 +25,6 @@ def _slow_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         posting, "post", lambda *args, **more: plain(*args, **more, total_seconds=0.5)
     )
-
-
-def create(engine: Engine, url: str, *types: str) -> tuple[UUID, str]:
-    """Create an endpoint; its id and its secret."""
-    made = endpoints.create(engine.context, url, OPERATOR, event_types=types)
-    return made.endpoint.id, made.secret
-
-
-def tick(engine: Engine, seconds: float = 5) -> int:
-    """Do what the tick and its tasks do, at the same time for all endpoints; return how many."""
-    fanout.fan_out(engine.context)
-    fanout.tidy_up(engine.context)
-    due = sending.lease_due(engine.context, 100)
-    with ThreadPoolExecutor(max(len(due), 1)) as pool:
-        list(pool.map(lambda each: sending.send_due(engine.context, each, seconds), due))
-    sending.end_leases(engine.context, due)
-    return len(due)
-
-
-def later(engine: Engine) -> None:
-    """Make each retry due."""
-    engine.execute("UPDATE webhook_deliveries SET next_attempt_at = now()"
-                   " WHERE next_attempt_at IS NOT NULL")  # fmt: skip
-
-
-def rows(engine: Engine, endpoint: UUID) -> list[dict[str, Any]]:
-    """The deliveries of an endpoint, in the order of events."""
-    statement = "SELECT * FROM webhook_deliveries WHERE endpoint_id = :id ORDER BY event_id"
-    return [dict(row) for row in engine.rows(statement, id=endpoint)]
 
 
 def test_a_renewal_arrives_signed_and_in_order(hooked: Engine, receiver: Receiver) -> None:
@@ -313,118 +265,6 @@ def test_a_lost_key_is_a_failure_that_is_listed(
 
     assert rows(hooked, endpoint)[0]["last_error"] == "secret_not_decrypted"
     assert receiver.received == []
-
-
-def test_old_deliveries_and_deleted_endpoints_are_removed(
-    hooked: Engine, receiver: Receiver
-) -> None:
-    """Ninety days, in bounded batches; what is pending stays."""
-    kept, _ = create(hooked, receiver.url, "plan.created")
-    gone, _ = create(hooked, receiver.url, "plan.created")
-    hooked.plan()
-    tick(hooked)
-    endpoints.delete(hooked.context, gone, OPERATOR)
-    assert [each.id for each in endpoints.every(hooked.context.database)] == [kept]
-    assert tick(hooked) == 0
-    assert rows(hooked, gone) == []
-    assert hooked.one("SELECT count(*) FROM webhook_endpoints") == 1
-
-    hooked.execute("UPDATE webhook_deliveries SET created_at = created_at - interval '91 days'")
-    fanout.tidy_up(hooked.context)
-    assert rows(hooked, kept) == []
-
-
-def test_nothing_is_done_without_an_endpoint(hooked: Engine) -> None:
-    """The feed is not even numbered, so that charging costs nothing more."""
-    hooked.begun()
-    hooked.run()
-
-    assert fanout.fan_out(hooked.context) == 0
-    assert hooked.one("SELECT count(*) FROM event_feed") == 0
-
-
-def test_events_that_are_committed_late_arrive(hooked: Engine, receiver: Receiver) -> None:
-    """An event with a lower id that becomes visible after the fan-out is delivered as well."""
-    create(hooked, receiver.url, "plan.created")
-    raw = hooked.context.database._engine.raw_connection()
-    cursor = raw.cursor()
-    cursor.execute("INSERT INTO events (at, kind, actor, data)"
-                   " VALUES (now(), 'plan.created', 'x', '{\"late\": true}')")  # fmt: skip
-    hooked.plan()
-    tick(hooked)
-    raw.commit()
-    raw.close()
-    tick(hooked)
-
-    late = [each.document["data"]["details"].get("late") for each in receiver.received]
-    assert late == [None, True]
-
-
-def test_the_sequence_is_the_same_for_each_endpoint(hooked: Engine, receiver: Receiver) -> None:
-    """Also for an endpoint that began later, and for an attempt that was made later."""
-    with receiving() as second:
-        create(hooked, receiver.url, "charge.*", "invoice.*")
-        hooked.begun()
-        hooked.run()
-        tick(hooked)
-        create(hooked, second.url, "invoice.*")
-        hooked.advance(timedelta(days=40))
-        tick(hooked)
-
-        def sequences(of: Receiver) -> dict[int, int]:
-            return {
-                each.document["data"]["position"]: each.document["data"]["sequence"]
-                for each in of.received
-            }
-
-        one, two = sequences(receiver), sequences(second)
-    assert two
-    assert two.items() <= one.items()
-
-
-def test_the_feed_numbers_what_the_deliveries_have(hooked: Engine, receiver: Receiver) -> None:
-    """A reader of the feed and a receiver of webhooks speak of the same positions."""
-    create(hooked, receiver.url)
-    hooked.plan()
-    tick(hooked)
-    feed = event_feed.read_events(hooked.context, 0, 1000).events
-
-    received = {
-        each.document["data"]["position"]: each.document["type"] for each in receiver.received
-    }
-    assert received.items() <= {event.position: event.kind for event in feed}.items()
-    listed = resending.page(hooked.context.database, 100)
-    assert {each.position: each.kind for each in listed} == received
-
-
-def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: Receiver) -> None:
-    """A failing endpoint, failed deliveries and a disabled endpoint, each with its command."""
-
-    def items() -> list[tuple[str, bool, str]]:
-        listed = attention.listed(hooked.context.database, hooked.now, Decimal(10), 100)
-        return [(each.item.cause, each.item.alarm, each.command) for each in listed]
-
-    receiver.answer = status(500)
-    endpoint, _ = create(hooked, receiver.url, "plan.created")
-    hooked.plan()
-    assert items() == []
-    tick(hooked)
-    assert items() == [("failing", False, f"billing webhook test {endpoint}")]
-    for _ in range(9):
-        later(hooked)
-        tick(hooked)
-    assert rows(hooked, endpoint)[0]["status"] == "failed"
-    hooked.execute("UPDATE webhook_endpoints SET failing_since = NULL")
-    command = f"billing webhook deliveries --endpoint {endpoint} --status failed"
-    assert items() == [("deliveries failed", False, command)]
-
-    receiver.answer = status(410)
-    hooked.plan("Q")
-    tick(hooked)
-    assert items() == [("disabled", True, f"billing webhook update {endpoint} --enable")]
-    endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=True), OPERATOR)
-    endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=False), OPERATOR)
-    assert items() == [("deliveries failed", False, command)]
 
 
 def test_a_copy_that_is_pointed_elsewhere_sends_no_webhook(
