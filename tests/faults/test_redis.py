@@ -258,9 +258,9 @@ def test_a_malformed_message_kills_no_worker(ground: Ground) -> None:
     started = worker.pid
     # What it had in hand when Redis was restarted comes back later; two processes have one each.
     in_hand = broker.hlen("unacked") + 2
-    for queue in bootstrap.QUEUES:
+    for queue in bootstrap.CONSUMED:
         broker.lpush(queue, *malformed())
-    ground.poll(lambda: not any(map(broker.llen, bootstrap.QUEUES)), "all were taken", 40)
+    ground.poll(lambda: not any(map(broker.llen, bootstrap.CONSUMED)), "all were taken", 40)
     people = ground.members(12, "after")
     ground.jump(HOUR)
     end_of_the_wave(ground, people)

@@ -12,12 +12,11 @@ from tests.integration.fixtures import (  # noqa: E402 - after
     engine,
     gateway,
     hold,
-    hooked,
     impatient,
     other,
-    receiver,
     web,
 )
+from tests.integration.hooked import hooked, receiver  # noqa: E402 - after
 
 __all__ = [
     "_kept", "_logs_as_before", "billing", "emptied", "empty_url", "engine", "gateway", "hold",

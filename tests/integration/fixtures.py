@@ -18,7 +18,6 @@ from billing.store.session import Database
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 from tests.integration.races import Hold
-from tests.integration.receiver import Receiver, receiving
 from tests.integration.web import Web, serving
 from tests.servers import Servers
 
@@ -95,18 +94,4 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Hold:
 def web(engine: Engine, shared_servers: Servers) -> Iterator[Web]:
     """The HTTP interface of the engine, on loopback."""
     with serving(engine, shared_servers.own_redis()) as made:
-        yield made
-
-
-@pytest.fixture
-def hooked(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
-    """An engine that may send to this machine."""
-    with running(emptied, gateway, webhook_allowed_hosts="127.0.0.1,localhost") as made:
-        yield made
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver."""
-    with receiving() as made:
         yield made

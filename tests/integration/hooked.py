@@ -1,12 +1,35 @@
-"""What the tests of webhooks share: an endpoint, the tick that sends, and the deliveries."""
+"""An engine that sends webhooks to this machine, a receiver, and what the tick does.
 
+It does what the tick and the webhook worker do, in this process and in real time.
+"""
+
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from billing.domain.events import OPERATOR
+from billing.sandbox.process import SandboxProcess
 from billing.services.webhooks import endpoints, fanout, sending
-from tests.integration.engine import Engine
+from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
+from tests.integration.receiver import Receiver, receiving
+
+
+@pytest.fixture
+def hooked(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
+    """An engine that may send to this machine."""
+    with running(emptied, gateway, webhook_allowed_hosts="127.0.0.1,localhost") as made:
+        yield made
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver."""
+    with receiving() as made:
+        yield made
 
 
 def create(engine: Engine, url: str, *types: str) -> tuple[UUID, str]:

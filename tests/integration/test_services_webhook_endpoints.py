@@ -1,6 +1,5 @@
 """Endpoints are created, changed, rotated, tested and deleted; deliveries are sent again."""
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -17,21 +16,7 @@ from billing.services.webhooks.endpoints import Changes
 from tests.integration.engine import Engine, running
 from tests.integration.hooked import create, later, rows, tick
 from tests.integration.kept import Kept
-from tests.integration.receiver import Receiver, receiving, status
-
-
-@pytest.fixture
-def hooked(emptied: Kept, gateway: SandboxProcess) -> Iterator[Engine]:
-    """An engine that may send to this machine."""
-    with running(emptied, gateway, webhook_allowed_hosts="127.0.0.1") as made:
-        yield made
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver."""
-    with receiving() as made:
-        yield made
+from tests.integration.receiver import Receiver, status
 
 
 def test_secrets_are_stored_encrypted_and_appear_in_no_event(hooked: Engine) -> None:

@@ -6,12 +6,15 @@ from time import monotonic
 
 import pytest
 
+from billing.domain.errors import NotConfigured
 from billing.domain.events import OPERATOR
 from billing.outbound import posting
+from billing.sandbox.process import SandboxProcess
 from billing.services.webhooks import endpoints, fanout, resending, sending
 from billing.store.queries import deliveries as delivery_rows
-from tests.integration.engine import Engine
+from tests.integration.engine import Engine, running
 from tests.integration.hooked import create, later, rows, tick
+from tests.integration.kept import Kept
 from tests.integration.receiver import Receiver, receiving, status
 
 
@@ -247,3 +250,38 @@ def test_two_senders_send_each_delivery_once(hooked: Engine, receiver: Receiver)
     tick(hooked)
 
     assert len(receiver.received) == len({each.webhook_id for each in receiver.received}) >= 30
+
+
+def test_a_lost_key_is_a_failure_that_is_listed(
+    hooked: Engine, emptied: Kept, gateway: SandboxProcess, receiver: Receiver
+) -> None:
+    """No request without a signature, and no task that fails without end."""
+    endpoint, _ = create(hooked, receiver.url, "plan.created")
+    hooked.plan()
+    other = "A" * 43 + "="
+    with running(emptied, gateway, token_key=other, webhook_allowed_hosts="127.0.0.1") as lost:
+        lost.audited = False
+        tick(lost)
+
+    assert rows(hooked, endpoint)[0]["last_error"] == "secret_not_decrypted"
+    assert receiver.received == []
+
+
+def test_a_copy_that_is_pointed_elsewhere_sends_no_webhook(
+    hooked: Engine, emptied: Kept, gateway: SandboxProcess, receiver: Receiver
+) -> None:
+    """A staging copy of production does not tell production's receivers what it does."""
+    endpoint, _ = create(hooked, receiver.url)
+    hooked.begun()
+    hooked.run()
+    here = "127.0.0.1"
+    with running(emptied, gateway, doku_client_id="X", webhook_allowed_hosts=here) as copy:
+        copy.audited = False
+        assert tick(copy) == 0
+        assert not sending.send_due(copy.context, endpoint)
+        with pytest.raises(NotConfigured):
+            endpoints.send_test(copy.context, endpoint)
+    assert receiver.received == []
+
+    tick(hooked)
+    assert "invoice.paid" in receiver.kinds()

@@ -69,8 +69,9 @@ def create(
         endpoint_id = derived_id(connection, request) or uuid4()
         secret = context.vault.seal(signing.new_secret().encode())
         new = rows.NewEndpoint(
-            endpoint_id, url, types, description, secret, feed_rows.end(connection), real_now()
-        )
+            endpoint_id, url, types, description or None, secret, feed_rows.end(connection),
+            real_now(),
+        )  # fmt: skip
         rows.add(connection, new)
         _record(connection, "webhook.created", endpoint_id, now, by, event_types=types)
         return {"webhook": str(endpoint_id)}

@@ -16,7 +16,8 @@ back; the scan that follows appends those that are visible, and the mark moves t
 Neither transaction ids nor snapshots would do. A transaction may have an event id before it has a
 transaction id, and the `xmax` of a snapshot is not above every transaction that runs. The names of
 transactions mean nothing after a restore into another server: there each stored transaction has
-ended, which is right, because a backup contains no open transaction.
+ended, which is right, because a backup contains no open transaction. Prepared transactions, which
+change their name and outlive their session, are not used by the engine.
 """
 
 from collections.abc import Sequence

@@ -1,34 +1,14 @@
-"""Webhooks and the event feed, lost keys, copies of the database, and the operators' list."""
+"""Deliveries are made in feed order, numbered for each subscription, listed and removed."""
 
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
-from billing.domain.errors import NotConfigured
 from billing.domain.events import OPERATOR
-from billing.sandbox.process import SandboxProcess
 from billing.services.reading import attention
-from billing.services.webhooks import endpoints, event_feed, fanout, resending, sending
-from tests.integration.engine import Engine, running
+from billing.services.webhooks import endpoints, event_feed, fanout, resending
+from tests.integration.engine import Engine
 from tests.integration.hooked import create, later, rows, tick
-from tests.integration.kept import Kept
 from tests.integration.receiver import Receiver, receiving, status
-
-
-def test_a_lost_key_is_a_failure_that_is_listed(
-    hooked: Engine, emptied: Kept, gateway: SandboxProcess, receiver: Receiver
-) -> None:
-    """No request without a signature, and no task that fails without end."""
-    endpoint, _ = create(hooked, receiver.url, "plan.created")
-    hooked.plan()
-    other = "A" * 43 + "="
-    with running(emptied, gateway, token_key=other, webhook_allowed_hosts="127.0.0.1") as lost:
-        lost.audited = False
-        tick(lost)
-
-    assert rows(hooked, endpoint)[0]["last_error"] == "secret_not_decrypted"
-    assert receiver.received == []
 
 
 def test_old_deliveries_and_deleted_endpoints_are_removed(
@@ -141,23 +121,3 @@ def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: 
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=True), OPERATOR)
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=False), OPERATOR)
     assert items() == [("deliveries failed", False, command)]
-
-
-def test_a_copy_that_is_pointed_elsewhere_sends_no_webhook(
-    hooked: Engine, emptied: Kept, gateway: SandboxProcess, receiver: Receiver
-) -> None:
-    """A staging copy of production does not tell production's receivers what it does."""
-    endpoint, _ = create(hooked, receiver.url)
-    hooked.begun()
-    hooked.run()
-    here = "127.0.0.1"
-    with running(emptied, gateway, doku_client_id="X", webhook_allowed_hosts=here) as copy:
-        copy.audited = False
-        assert tick(copy) == 0
-        assert not sending.send_due(copy.context, endpoint)
-        with pytest.raises(NotConfigured):
-            endpoints.send_test(copy.context, endpoint)
-    assert receiver.received == []
-
-    tick(hooked)
-    assert "invoice.paid" in receiver.kinds()
