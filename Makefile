@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants bench bench-scale bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz bench bench-scale bench-lists bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,7 +19,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into $(VENV) (about a minute, once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -73,18 +73,25 @@ flaky: setup ## run the suite ten times: half with all cores busy, half under no
 mutants: setup ## plant known bugs into copies of the tree, one by one; the tests must find each
 	@$(BIN)/python -m tests.mutants
 
+fuzz: setup ## hostile requests over the whole HTTP interface, many examples
+	@FUZZ_EXAMPLES=100 $(BIN)/pytest -q -p no:randomly tests/integration/test_web_fuzz.py
+
 bench: setup ## bare posts, a hand-written loop and the engine in one run (under ten minutes)
 	@$(BIN)/python -m tests.bench
 
 bench-scale: setup ## a million subscriptions, a payday of 100,000, and five million old charges
 	@$(BIN)/python -m tests.bench.scale
 
+bench-lists: setup ## every list with each filter, with a million subscriptions and their past
+	@$(BIN)/python -m tests.bench.listed
+
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast
 
 lock: setup ## resolve the dependencies again (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command "make lock" --extra local --extra dev pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --override .ci/overrides.txt \
+		--extra local --extra dev pyproject.toml -o requirements.lock
 
 clean: ## remove the virtual environment and what the local stack keeps
 	@rm -rf $(VENV) .local

@@ -27,12 +27,14 @@ SEND_SECONDS = 3
 """How long one attempt to send a message waits for the broker; there are five attempts."""
 
 
-def build(settings: Settings) -> "Context":
+def build(settings: Settings, *, connections: int = 5) -> "Context":
     """Build the engine; every connection is opened at its first use.
+
+    `connections` is how many the process keeps open to the database.
 
     Raises NotConfigured when a key is missing.
     """
-    return _context(settings, _gateway(settings), settings.token_keys)
+    return _context(settings, _gateway(settings), settings.token_keys, connections)
 
 
 def build_for_rows(settings: Settings) -> "Context":
@@ -66,11 +68,13 @@ def _gateway(settings: Settings) -> "Gateway":
     )
 
 
-def _context(settings: Settings, gateway: "Gateway", keys: Sequence[str]) -> "Context":
+def _context(
+    settings: Settings, gateway: "Gateway", keys: Sequence[str], connections: int = 5
+) -> "Context":
     from billing.services.context import Context
     from billing.store.vault import Vault
 
-    database = Database(settings.database, pooler=settings.database_pooler)
+    database = Database(settings.database, pool_size=connections, pooler=settings.database_pooler)
     return Context(
         settings=settings,
         database=database,

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from billing.cli import (
+    arguments,
     attention,
     audit,
     charge,
@@ -32,6 +33,7 @@ from billing.cli import (
     forecast,
     import_export,
     invoice,
+    key,
     options,
     plan,
     refund,
@@ -40,6 +42,7 @@ from billing.cli import (
     schedule,
     simulate,
     stop_charging,
+    subscribe,
     subscription,
     usage,
     wallet,
@@ -92,11 +95,24 @@ def up(
     local.run(plain=plain)
 
 
+@app.command(epilog=options.example("billing serve --port 8000"))
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[str, typer.Option("--port", metavar="N", help="Port to listen on.")] = "8000",
+) -> None:
+    """Serve the HTTP interface in the foreground; Ctrl-C stops it."""
+    # Imported by name: the interface is beside this package, not below it.
+    web = importlib.import_module("billing.web.server")
+    web.run(host, arguments.whole(port, "--port", 65_535))
+
+
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(plan.app, name="plan")
 app.add_typer(customer.app, name="customer")
 app.add_typer(wallet.app, name="wallet")
-app.command("subscribe", epilog=subscription.SUBSCRIBE)(subscription.subscribe)
+app.command("subscribe", epilog=subscribe.EXAMPLE)(subscribe.subscribe)
 app.add_typer(subscription.app, name="subscription")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(charge.app, name="charge")
@@ -105,6 +121,7 @@ app.add_typer(refunds.app, name="refunds")
 app.add_typer(coupon.app, name="coupon")
 app.add_typer(credit.app, name="credit")
 app.add_typer(event.app, name="event")
+app.add_typer(key.app, name="key")
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)
 app.command("release", epilog=attention.RELEASE)(attention.release)
 app.command("audit", epilog=audit.EXAMPLE)(audit.audit)

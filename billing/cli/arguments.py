@@ -81,6 +81,15 @@ def page(text: str) -> int:
     return whole(text, "--limit", PAGE_MAX)
 
 
+def span(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Parse the instants between which rows were created; a date is its midnight at home."""
+    begin = None if since is None else instant(since, what="an ISO 8601 date or instant")
+    end = None if until is None else instant(until, what="an ISO 8601 date or instant")
+    if begin is not None and end is not None and begin >= end:
+        raise InvalidValue("--from must be before --to")
+    return begin, end
+
+
 def _is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
 

@@ -9,6 +9,8 @@ from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
 from billing.domain.documents import document
+from billing.domain.filters import ChargeFilter
+from billing.domain.paging import Page
 
 if TYPE_CHECKING:
     from billing.services.reading.results import ChargeInDetail
@@ -35,26 +37,30 @@ class Verdict(StrEnum):
 
 @app.command("list", epilog=options.example("billing charge list --status unknown"))
 def list_(
+    customer: options.OfCustomer = None,
+    plan: options.OfPlan = None,
     invoice: Annotated[
         str | None, typer.Option("--invoice", metavar="ID", help="Only charges of this invoice.")
     ] = None,
     status: Annotated[
         ChargeStatus | None, typer.Option("--status", help="Only charges with this status.")
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """List charges, newest first."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
     of = None if invoice is None else arguments.identity(invoice, "invoice")
+    wanted = ChargeFilter(customer, plan, of, status, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.charges(database, of, status, most)
-    output.answer(
-        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no charges")
-    )
+        found = lists.charges(database, wanted, page)
+    output.listed(found, COLUMNS, empty="no charges", as_json=as_json)
 
 
 @app.command(epilog=options.example("billing charge show 7d2a…"))

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.filters import CatalogStatus, CouponFilter
+from billing.domain.paging import Page
 
 app = options.noun(
     "Coupons: discounts in percent or rupiah; a coupon never changes, it can only be archived."
@@ -60,19 +62,26 @@ def create(
 
 
 @app.command("list", epilog=options.example("billing coupon list --json"))
-def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List coupons, active ones first."""
-    most = arguments.page(limit)
+def list_(
+    status: Annotated[
+        CatalogStatus | None, typer.Option("--status", help="Only coupons with this status.")
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = options.LIMIT,
+    after: options.After = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List coupons, in the order of their codes."""
+    page = Page(arguments.page(limit), after)
+    wanted = CouponFilter(status, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import catalog
+        from billing.services.reading import lists
 
-        coupons = catalog.coupons(database, most)
+        found = lists.coupons(database, wanted, page)
     empty = "no coupons yet; create one: billing coupon create WELCOME --percent 50 --cycles 3"
-
-    def people() -> None:
-        output.table(coupons, COLUMNS, empty=empty)
-
-    output.answer(coupons, as_json=as_json, people=people)
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=options.example("billing coupon archive WELCOME"))

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.filters import CreditFilter
+from billing.domain.paging import Page
 
 app = options.noun("Credits: the customer's credit balance; invoices use the oldest credit first.")
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
@@ -15,22 +17,30 @@ COLUMNS = (
 
 @app.command("list", epilog=options.example("billing credit list cust-1"))
 def list_(
-    customer: Customer, limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
+    customer: Customer,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = options.LIMIT,
+    after: options.After = None,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """List a customer's credits, oldest first."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
+    wanted = CreditFilter(customer, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.credits_of(database, customer, most)
+        found = lists.credits_of(database, wanted, page)
+    is_whole = found.next_cursor is None and (since, until, after) == (None, None, None)
 
     def people() -> None:
-        output.table(found, COLUMNS, empty=f"customer {customer} has no credits")
-        if found:
-            left = sum(credit.remaining for credit in found)
+        output.table(found.rows, COLUMNS, empty=f"customer {customer} has no credits")
+        if found.rows and is_whole:
+            left = sum(credit.remaining for credit in found.rows)
             output.say(f"credit balance {output.written('amount', left)}")
 
-    output.answer(found, as_json=as_json, people=people)
+    output.listed(found, COLUMNS, empty="", as_json=as_json, people=people)
 
 
 @app.command(

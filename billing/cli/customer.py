@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.filters import CustomerFilter
+from billing.domain.paging import Page
 
 if TYPE_CHECKING:
     from billing.services.reading.results import CustomerInDetail
@@ -49,15 +51,23 @@ def create(
 
 
 @app.command("list", epilog=options.example("billing customer list --limit 20"))
-def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
+def list_(
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = options.LIMIT,
+    after: options.After = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
     """List customers, newest first."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
+    wanted = CustomerFilter(*arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.customers(database, most)
+        found = lists.customers(database, wanted, page)
     empty = 'no customers yet; create one: billing customer create cust-1 --name "Siti Rahma"'
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=options.example("billing customer show cust-1"))

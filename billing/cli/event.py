@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.filters import EventFilter
+from billing.domain.paging import Page
 
 app = options.noun("Events: what happened, when, by whom and why.")
 COLUMNS = ("created_at", "kind", "actor", "reason", "customer", "subscription", "data")
@@ -17,22 +19,26 @@ def _group() -> None:
 
 @app.command("list", epilog=options.example("billing event list --subscription 6f1c… --limit 20"))
 def list_(
+    customer: options.OfCustomer = None,
     subscription: Annotated[
         str | None,
         typer.Option("--subscription", metavar="ID", help="Only events of this subscription."),
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     as_json: options.Json = False,
 ) -> None:
-    """List the latest events in chronological order."""
-    most = arguments.page(limit)
+    """List the latest events in chronological order; with --after those before them."""
+    page = Page(arguments.page(limit), after)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
+    wanted = EventFilter(customer, of, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.events(database, of, most)
+        found = lists.events(database, wanted, page)
     columns = COLUMNS if of is None else tuple(c for c in COLUMNS if c != "subscription")
-    output.answer(
-        found, as_json=as_json, people=lambda: output.table(found, columns, empty="no events")
-    )
+    in_order = found._replace(rows=found.rows[::-1])
+    output.listed(in_order, columns, empty="no events", as_json=as_json)

@@ -6,7 +6,9 @@ import typer
 
 from billing.cli import arguments, charge, engine, options, output
 from billing.domain import ways_out
+from billing.domain.filters import InvoiceFilter
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.paging import Page
 
 if TYPE_CHECKING:
     from billing.services.reading import results
@@ -30,6 +32,8 @@ REFUNDS = (
 
 @app.command("list", epilog=options.example("billing invoice list --status uncollectible"))
 def list_(
+    customer: options.OfCustomer = None,
+    plan: options.OfPlan = None,
     subscription: Annotated[
         str | None,
         typer.Option("--subscription", metavar="ID", help="Only invoices of this subscription."),
@@ -37,20 +41,22 @@ def list_(
     status: Annotated[
         InvoiceStatus | None, typer.Option("--status", help="Only invoices with this status.")
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """List invoices, newest first."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
+    wanted = InvoiceFilter(customer, plan, of, status, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.invoices(database, of, status, most)
-    output.answer(
-        found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty="no invoices")
-    )
+        found = lists.invoices(database, wanted, page)
+    output.listed(found, COLUMNS, empty="no invoices", as_json=as_json)
 
 
 @app.command(epilog=options.example("billing invoice show 0b9e…"))

@@ -13,6 +13,24 @@ Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Reason, stored in the event.")
 ]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of rows.")]
+OfCustomer = Annotated[
+    str | None, typer.Option("--customer", metavar="ID", help="Only those of this customer.")
+]
+OfPlan = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="CODE", help="Only those of subscriptions on this plan."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--from", metavar="ISO", help="Only those created at this time or later."),
+]
+Until = Annotated[
+    str | None, typer.Option("--to", metavar="ISO", help="Only those created before this time.")
+]
+After = Annotated[
+    str | None,
+    typer.Option("--after", metavar="CURSOR", help="The next page of the same list."),
+]
 
 LIMIT = "100"
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from billing.domain.paging import Listed
     from billing.services.reading.results import Way
 
+RowT = TypeVar("RowT", bound=Row)
 MONEY = frozenset(
     {
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
@@ -117,6 +119,22 @@ def table(rows: Sequence[Row], columns: Sequence[str], *, empty: str, title: str
     for row in documents:
         drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
     out.print(drawn)
+
+
+def listed(
+    found: "Listed[RowT]",
+    columns: Sequence[str],
+    *,
+    empty: str,
+    as_json: bool,
+    people: Callable[[], None] | None = None,
+) -> None:
+    """Print a page of a list as a JSON array, or as a table and how to see the next page."""
+    show = people or (lambda: table(found.rows, columns, empty=empty))
+    answer(found.rows, as_json=as_json, people=show)
+    if found.next_cursor is not None and not as_json:
+        sys.stdout.flush()
+        sys.stderr.write(f"more: add --after {found.next_cursor}\n")
 
 
 def _width(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> int:

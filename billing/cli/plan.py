@@ -5,7 +5,9 @@ from typing import Annotated, TypedDict
 import typer
 
 from billing.cli import arguments, engine, options, output, schedule
+from billing.domain.filters import CatalogStatus, PlanFilter
 from billing.domain.instants import HOME_TIMEZONE
+from billing.domain.paging import Page
 from billing.domain.subscription import CatchUp, OnExhausted
 
 app = options.noun("Plans: a price and a schedule; a plan never changes, it can only be archived.")
@@ -138,15 +140,26 @@ def _policy(
 
 
 @app.command("list", epilog=options.example("billing plan list --json"))
-def list_(limit: options.Limit = options.LIMIT, *, as_json: options.Json = False) -> None:
-    """List plans, active ones first."""
-    most = arguments.page(limit)
+def list_(
+    status: Annotated[
+        CatalogStatus | None, typer.Option("--status", help="Only plans with this status.")
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = options.LIMIT,
+    after: options.After = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List plans, in the order of their codes."""
+    page = Page(arguments.page(limit), after)
+    wanted = PlanFilter(status, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import catalog
+        from billing.services.reading import lists
 
-        plans = catalog.plans(database, most)
+        found = lists.plans(database, wanted, page)
     empty = 'no plans yet; create one: billing plan create gym --amount 150000 --every "1 month"'
-    output.answer(plans, as_json=as_json, people=lambda: output.table(plans, COLUMNS, empty=empty))
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=options.example("billing plan show gym"))

@@ -7,12 +7,11 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.documents import document
+from billing.domain.filters import RefundFilter
+from billing.domain.paging import Page
 from billing.domain.refund import RefundStatus, RefundVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from billing.domain.documents import Row
     from billing.services.reading import results
 
 app = options.noun(
@@ -30,13 +29,15 @@ FACTS = (
 
 @app.command("list", epilog=options.example("billing refunds list --waiting"))
 def list_(
-    customer: Annotated[
-        str | None, typer.Option("--customer", metavar="ID", help="Only refunds of this customer.")
-    ] = None,
+    customer: options.OfCustomer = None,
+    plan: options.OfPlan = None,
     status: Annotated[
         RefundStatus | None, typer.Option("--status", help="Only refunds with this status.")
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     waiting: Annotated[
         bool,
@@ -47,21 +48,28 @@ def list_(
     as_json: options.Json = False,
 ) -> None:
     """List refunds, newest first, or only those that need an operator."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
     if waiting:
-        arguments.not_both("--waiting", status=status, customer=customer)
+        others = {"status": status, "customer": customer, "plan": plan}
+        span = {"from": since, "to": until, "after": after}
+        arguments.not_both("--waiting", **others, **span)
+        _waiting(page.limit, as_json=as_json)
+        return
+    wanted = RefundFilter(customer, plan, status, *arguments.span(since, until))
+    with engine.rows() as database:
+        from billing.services.reading import lists
+
+        found = lists.refunds(database, wanted, page)
+    output.listed(found, COLUMNS, empty="no refunds", as_json=as_json)
+
+
+def _waiting(most: int, *, as_json: bool) -> None:
     with engine.rows() as database:
         from billing.services.reading import read_models
 
-        found: Sequence[Row] = (
-            read_models.refunds_waiting(database, most)
-            if waiting
-            else read_models.refunds(database, customer, status, most)
-        )
-    columns, empty = (
-        (WAITING, "no refund needs an operator") if waiting else (COLUMNS, "no refunds")
-    )
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
+        found = read_models.refunds_waiting(database, most)
+    empty = "no refund needs an operator"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, WAITING, empty=empty))
 
 
 @app.command(epilog=options.example("billing refunds show 5f1c…"))

@@ -1,4 +1,4 @@
-"""`billing subscription` and `billing subscribe`: subscriptions of customers to plans."""
+"""`billing subscription`: subscriptions of customers to plans; `subscribe` makes them."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +9,8 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.documents import document
+from billing.domain.filters import SubscriptionFilter
+from billing.domain.paging import Page
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from billing.store.queries.listing_rows import Subscription as Row
 
 app = options.noun("Subscriptions of customers to plans.", ways_out.SUBSCRIPTION)
-SUBSCRIBE = options.example("billing subscribe cust-1 gym --start 2026-02-01T09:00")
 Subscription = Annotated[str, typer.Argument(metavar="ID", help="Subscription id.")]
 Amount = Annotated[
     str | None,
@@ -38,89 +39,30 @@ NEWEST = 12
 """Number of periods shown by default."""
 
 
-def subscribe(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")],
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="Plan code.")],
-    start: Annotated[
-        str | None,
-        typer.Option("--start", metavar="ISO", help="The anchor; local time without an offset."),
-    ] = None,
-    quantity: Annotated[
-        str, typer.Option("--quantity", metavar="N", help="Multiple of the plan's amount.")
-    ] = "1",
-    amount: Amount = None,
-    coupon: Annotated[
-        str | None, typer.Option("--coupon", metavar="CODE", help="Redeem a coupon.")
-    ] = None,
-    setup_fee: Annotated[
-        str | None,
-        typer.Option("--setup-fee", metavar="RUPIAH", help="Amount added to the first invoice."),
-    ] = None,
-    reason: options.Reason = None,
-    *,
-    backdate: Annotated[
-        bool, typer.Option("--backdate", help="Accept a --start further back than the limit.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Allow a second subscription to the same plan.")
-    ] = False,
-    as_json: options.Json = False,
-) -> None:
-    """Subscribe a customer to a plan; it starts once a wallet is linked."""
-    by, times = arguments.operator(reason), arguments.whole(quantity, "--quantity")
-    cost = None if amount is None else arguments.amount(amount)
-    fee = None if setup_fee is None else arguments.amount(setup_fee)
-    with engine.writing() as context:
-        from billing.services.reading import read_models
-        from billing.services.subscriptions import subscribing
-
-        begin = None
-        if start is not None:
-            with context.database.transaction() as connection:
-                timezone = subscribing.known_plan(connection, plan).timezone
-            begin = arguments.moment(start, timezone)
-        is_local = begin is not None and begin.tzinfo is None
-        made = subscribing.subscribe(
-            context, customer, plan, by, start=None if is_local else begin,
-            local_start=begin if is_local else None, quantity=times, amount=cost, coupon=coupon,
-            setup_fee=fee, backdate=backdate, again=again,
-        )  # fmt: skip
-        shown = read_models.subscription(context.database, UUID(made["id"]))
-
-    def people() -> None:
-        output.facts(shown, FACTS[:9])
-        from billing.domain.backdating import AtOnce
-
-        due = AtOnce(**made["charged_now"])
-        if start is not None and due.periods:
-            output.say(f"charged at once: {due}")
-        if made["waits_for"] is not None:
-            link = f"billing wallet link {customer} --phone 62…"
-            commands = [way.command for way in shown.prospect.ways_out]
-            brings = next((each for each in commands if " wallet " in each), link)
-            output.say(f"nothing is charged until a wallet is linked: {brings}")
-
-    output.answer(made, as_json=as_json, people=people)
-
-
 @app.command("list", epilog=options.example("billing subscription list --status past_due"))
 def list_(
+    customer: options.OfCustomer = None,
+    plan: options.OfPlan = None,
     status: Annotated[
         SubscriptionStatus | None,
         typer.Option("--status", help="Only subscriptions with this status."),
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """List subscriptions, newest first."""
-    most = arguments.page(limit)
+    page = Page(arguments.page(limit), after)
+    wanted = SubscriptionFilter(customer, plan, status, *arguments.span(since, until))
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import lists
 
-        found = read_models.subscriptions(database, status, most)
+        found = lists.subscriptions(database, wanted, page)
     empty = "no subscriptions; create one: billing subscribe CUSTOMER PLAN"
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=empty))
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=options.example("billing subscription show 6f1c… --all"))
@@ -377,11 +319,14 @@ def _say_how_it_is(found: "results.Subscription", *, as_json: bool) -> None:
 
     def people() -> None:
         following = output.written("next_due_at", row.next_due_at)
-        paused = output.written("pause_at", row.pause_at) if row.pause_at else ""
-        output.say(
-            f"subscription {row.id} is {row.status}; next due: {following}"
-            + (f"; paused from {paused}" if paused else "")
-        )
+        said = [f"subscription {row.id} is {row.status}"]
+        if row.next_due_at or row.resume_at is None:
+            said.append(f"next due: {following}")
+        if row.pause_at:
+            said.append(f"paused from {output.written('pause_at', row.pause_at)}")
+        if row.resume_at:
+            said.append(f"resumes at {output.written('resume_at', row.resume_at)}")
+        output.say("; ".join(said))
 
     output.answer(found, as_json=as_json, people=people)
 

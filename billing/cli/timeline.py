@@ -259,8 +259,12 @@ def _coming(life: "Life") -> Iterator[Moment]:
     if due is not None and not any(due >= end for end in ends):
         trial = "the trial ends; " if row.status == "trialing" else ""
         turns = row.change_at is not None and due >= row.change_at
-        price = rupiah(row.next_amount if turns and row.next_amount is not None else row.amount)
-        words = f"{trial}the next period begins, {price}"
+        words = f"{trial}the next period begins"
+        following = life.subscription.next_invoice
+        if following is not None:
+            words += f", {rupiah(following.amount)}"
+            covered = following.credited
+            words += f", {rupiah(covered)} of it from the balance" if covered else ""
         words += f", on plan {row.next_plan}" if turns else ""
         yield Moment(due, 1, "○", words, "cyan")
     for at, words in (

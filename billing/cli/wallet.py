@@ -7,12 +7,11 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.errors import InvalidValue
+from billing.domain.filters import WalletFilter
+from billing.domain.paging import Page
 from billing.domain.wallet import WalletStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from billing.domain.documents import Row
     from billing.services.reading.results import Wallet
 
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
@@ -111,9 +110,12 @@ def unlink(
     ),
 )
 def list_(
+    customer: options.OfCustomer = None,
     status: Annotated[
         WalletStatus | None, typer.Option("--status", help="Only wallets with this status.")
     ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     expiring: Annotated[
         str | None,
         typer.Option(
@@ -123,28 +125,38 @@ def list_(
         ),
     ] = None,
     limit: options.Limit = options.LIMIT,
+    after: options.After = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """List wallets, newest first; with --expiring those that expire soon, earliest first."""
-    most = arguments.page(limit)
-    if status is not None and expiring is not None:
-        raise InvalidValue(
-            "--status or --expiring, not both: only an active wallet's token can end"
-        )
+    page = Page(arguments.page(limit), after)
+    if expiring is not None:
+        if status is not None:
+            raise InvalidValue(
+                "--status or --expiring, not both: only an active wallet's token can end"
+            )
+        others = {"customer": customer, "from": since, "to": until, "after": after}
+        arguments.not_both("--expiring", **others)
+        _expiring(expiring, page.limit, as_json=as_json)
+        return
+    wanted = WalletFilter(customer, status, *arguments.span(since, until))
+    with engine.rows() as database:
+        from billing.services.reading import lists
+
+        found = lists.wallets(database, wanted, page)
+    empty = "no wallets; link one with: billing wallet link CUSTOMER --phone 62…"
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
+
+
+def _expiring(within: str, most: int, *, as_json: bool) -> None:
     with engine.rows_and_clock() as (database, clock):
         from billing.services.reading import read_models
 
-        found: Sequence[Row]
-        columns = COLUMNS if expiring is None else ENDING
-        if expiring is not None:
-            until = arguments.later(clock.now(), expiring)
-            found = read_models.wallets_ending(database, until, most)
-            empty = f"no subscription loses its token until {output.written('at', until)}"
-        else:
-            found = read_models.wallets(database, status, most)
-            empty = "no wallets; link one with: billing wallet link CUSTOMER --phone 62…"
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, columns, empty=empty))
+        until = arguments.later(clock.now(), within)
+        found = read_models.wallets_ending(database, until, most)
+    empty = f"no subscription loses its token until {output.written('at', until)}"
+    output.answer(found, as_json=as_json, people=lambda: output.table(found, ENDING, empty=empty))
 
 
 def _people(wallet: "Wallet") -> None:

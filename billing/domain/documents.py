@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
 T = TypeVar("T")
-_HIDDEN, _INLINE = "hidden", "inline"
+_HIDDEN, _INLINE, _WALL = "hidden", "inline", "wall time"
 Hidden = Annotated[T, _HIDDEN]
 """A field that is not shown; others are computed from it."""
 Inline = Annotated[T, _INLINE]
 """A row whose fields are shown in its place, like fields of the outer row."""
+Wall = Annotated[T, _WALL]
+"""A local time without an offset, in the timezone of the plan."""
 Row: TypeAlias = "NamedTuple | Mapping[str, object]"
 """A row, or a document."""
 

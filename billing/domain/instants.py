@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 HOME_TIMEZONE = "Asia/Jakarta"
 HOME = ZoneInfo(HOME_TIMEZONE)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_WITH_OFFSET = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
+)
 
 
 def at_home(at: datetime) -> datetime:
@@ -28,6 +31,21 @@ def spoken(at: datetime) -> str:
         at = at_home(at)
     at = at.replace(microsecond=0)
     return at.isoformat(" ", "seconds" if at.second else "minutes")
+
+
+YEARS = range(2000, 2200)
+"""The years that a start, an end or a filter may have."""
+
+
+def read(written: str) -> datetime | None:
+    """Parse an ISO 8601 instant with its offset, in a plausible year; None for other texts."""
+    if _WITH_OFFSET.fullmatch(written) is None:
+        return None
+    try:
+        found = datetime.fromisoformat(written)
+        return found if found.astimezone(HOME).year in YEARS else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def spoken_text(text: str) -> str:

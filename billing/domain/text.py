@@ -5,6 +5,7 @@ gateway, so it must have no control characters, no line breaks and nothing that 
 direction.
 """
 
+import re
 from collections.abc import Sequence
 
 from billing.domain.errors import InvalidValue
@@ -13,6 +14,9 @@ ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
 _JOINERS = {ord(ZERO_WIDTH_NON_JOINER): None, ord(ZERO_WIDTH_JOINER): None}
 """Persian names and emoji need them; `str.isprintable` refuses every format character, including
 those that change the direction of text."""
+
+
+_SEPARATORS = re.compile(r"(?<=[0-9])[ .-](?=[0-9])")
 
 
 def is_line(value: str) -> bool:
@@ -37,6 +41,17 @@ def checked_id(what: str, value: str, longest: int) -> str:
     if not value.isprintable():
         raise InvalidValue(f"{what} must be printable text on one line")
     return value
+
+
+def indonesian_phone(written: str) -> str:
+    """Return a phone number in the form `62…`; `08…` and `+62…` are accepted, with separators.
+
+    Other texts are returned unchanged: whether they are acceptable is the caller's decision.
+    """
+    digits = _SEPARATORS.sub("", written)
+    if digits.startswith("+62"):
+        return digits[1:]
+    return f"62{digits[1:]}" if digits.startswith("08") else digits
 
 
 def one_of(what: str, choices: Sequence[str], given: str) -> str:

@@ -97,8 +97,8 @@ Table = Mapping[State, Ways]
 
 SUBSCRIPTION: Mapping[SubscriptionStatus, Ways] = {
     SubscriptionStatus.PENDING: (_LINK, _REFRESH, _CANCEL),
-    SubscriptionStatus.TRIALING: (_PAUSE, _CANCEL),
-    SubscriptionStatus.ACTIVE: (_PAUSE, _CANCEL),
+    SubscriptionStatus.TRIALING: (_LINK, _REFRESH, _PAUSE, _CANCEL),
+    SubscriptionStatus.ACTIVE: (_LINK, _REFRESH, _PAUSE, _CANCEL),
     SubscriptionStatus.PAST_DUE: (_RETRY, _LINK, _REFRESH, _CANCEL),
     SubscriptionStatus.PAUSED: (_RESUME, _CANCEL),
     SubscriptionStatus.UNPAID: (_RETRY, _RESUME, _CANCEL),

@@ -59,6 +59,12 @@ def flower(port: int, log: Path, environment: Mapping[str, str], login: str) -> 
     return Part(program, lambda: _http_ok(port, "/healthcheck", login))
 
 
+def web(port: int, log: Path, environment: Mapping[str, str]) -> Part:
+    """The HTTP interface on the loopback."""
+    argv = [sys.executable, "-m", "billing.web", "--host", "127.0.0.1", "--port", str(port)]
+    return Part(Program("web", argv, log, environment), lambda: _http_ok(port, "/health"))
+
+
 def sandbox(port: int, home: Path, log: Path, environment: Mapping[str, str]) -> Part:
     """The sandbox, with its ledger in the state folder."""
     port_file = home / "sandbox.port"

@@ -32,7 +32,8 @@ from billing.local.programs import Part
 from billing.local.signals import Signals
 from billing.local.watch import Status, Watch
 
-PARTS = ("worker", "beat", "flower")  # in the order of their start
+PARTS = ("worker", "beat", "flower")
+ORDER = (*PARTS, "web")  # of their start
 READY_SECONDS = 60.0
 FLOWER_PASSWORD = "flower.password"  # the name of a file
 SANDBOX_CLIENT_ID = "MCH-LOCAL-SANDBOX"
@@ -70,8 +71,8 @@ class Stack:
         self.home = (home or asked.home).absolute()
         self.logs = self.home / "logs"
         self.settings = overlay(asked, {"BILLING_HOME": str(self.home)})
-        self.flower_url = self.flower_login = self.sandbox_url = ""
-        self._parts = [name for name in PARTS if name in parts]
+        self.flower_url = self.flower_login = self.sandbox_url = self.web_url = ""
+        self._parts = [name for name in ORDER if name in parts]
         self._migrate = migrate
         self._tell = say
         self._any_ports = any_ports
@@ -132,7 +133,7 @@ class Stack:
             _set_aside(self.logs)
         except OSError as failed:
             raise NotConfigured(f"cannot use the folder {self.home}: {failed.strerror}") from None
-        flower_port, sandbox_port = self._ports()
+        flower_port, sandbox_port, web_port = self._ports()
         crew = self._crew = Crew([lock], self._signals.hurry)
         self._watch = Watch(crew, self.say)
         needs_sandbox = not self.settings.doku_client_id
@@ -148,19 +149,24 @@ class Stack:
         # Flower asks only once, at its start, which workers run.
         first = [name for name in self._parts if name != "flower"]
         for names in (first, [name for name in self._parts if name not in first]):
-            self._bring_up(crew, [self._part(name, flower_port) for name in names])
+            self._bring_up(crew, [self._part(name, flower_port, web_port) for name in names])
         self._watch.start()
 
-    def _ports(self) -> tuple[int, int]:
-        """Return the ports of Flower and the sandbox; NotConfigured when a needed one is in use."""
+    def _ports(self) -> tuple[int, int, int]:
+        """Return the ports of Flower, sandbox and web. Raises NotConfigured when one is in use."""
         if self._any_ports:
-            return servers.free_port(), servers.free_port()
-        flower, sandbox = self.settings.up_port, self.settings.up_port + 1
-        needed = {flower: "flower" in self._parts, sandbox: not self.settings.doku_client_id}
+            return servers.free_port(), servers.free_port(), servers.free_port()
+        flower = self.settings.up_port
+        sandbox, web = flower + 1, flower + 2
+        needed = {
+            flower: "flower" in self._parts,
+            sandbox: not self.settings.doku_client_id,
+            web: "web" in self._parts,
+        }
         for port, is_needed in needed.items():
             if is_needed and not servers.port_is_free(port):
                 raise NotConfigured(f"port {port} is in use; set BILLING_UP_PORT to another")
-        return flower, sandbox
+        return flower, sandbox, web
 
     def _needs(self, crew: Crew, sandbox_port: int) -> dict[str, str]:
         """Start the servers that no setting names, and choose all other missing settings."""
@@ -200,7 +206,7 @@ class Stack:
                 name, log = part.program.name, part.program.log
                 raise NotConfigured(f"{name} did not start: {child.last_words()}; log: {log}")
 
-    def _part(self, name: str, flower_port: int) -> Part:
+    def _part(self, name: str, flower_port: int, web_port: int) -> Part:
         log, environment = self._log(name), self.environment
         if name in self._stand_ins:
             return programs.stand_in(name, self._stand_ins[name], log, environment)
@@ -208,6 +214,9 @@ class Stack:
             return programs.worker(self.settings, log, environment)
         if name == "beat":
             return programs.beat(self.home / "beat-schedule", log, environment)
+        if name == "web":
+            self.web_url = f"http://127.0.0.1:{web_port}"
+            return programs.web(web_port, log, environment)
         self.flower_url = f"http://127.0.0.1:{flower_port}"
         self.flower_login = f"operator:{kept_password(self.home / FLOWER_PASSWORD)}"
         return programs.flower(flower_port, log, environment, self.flower_login)

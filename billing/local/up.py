@@ -13,7 +13,7 @@ from billing.config import Settings
 from billing.domain.escaping import escape
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
-from billing.local.stack import FLOWER_PASSWORD, Stack
+from billing.local.stack import FLOWER_PASSWORD, ORDER, Stack
 from billing.local.view import Places, View
 from billing.services.context import Context
 from billing.services.reading import live_view
@@ -32,9 +32,10 @@ def run(*, plain: bool = False) -> None:
 
     logs.configure(level="warning")
     try:
-        with Stack(environment=_for_watching(), migrate=_migrate, say=say) as stack:
+        with Stack(parts=ORDER, environment=_for_watching(), migrate=_migrate, say=say) as stack:
             context = bootstrap.build(stack.settings)
             places = Places(
+                web=stack.web_url,
                 flower=stack.flower_url,
                 login=stack.flower_login.replace(":", " / ", 1),
                 gateway=stack.sandbox_url or stack.settings.doku_base_url,
@@ -45,6 +46,7 @@ def run(*, plain: bool = False) -> None:
                 say("the database was empty: added sample plans and customers")
             # Output that is no terminal may be a file that others read.
             where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
+            say(f"API {places.web}/v1 (make a key: billing key create shop --scope admin)")
             say(f"Flower {places.flower} ({where})")
             say(f"gateway {places.gateway} · logs {places.logs}")
             _show(stack, context, scenario, View(console, places), console, live=live)
@@ -90,7 +92,7 @@ def _show(
             if screen is not None:
                 screen.update(view.picture(seen, queues, health), refresh=True)
             else:
-                view.lines(seen, queues, health)
+                view.lines(seen)
                 if said:
                     stack.say(f"== {said}")
             stack.wait(LOOK_SECONDS)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from billing.domain.escaping import escape
+from billing.domain.instants import at_home, spoken
 from billing.domain.money import rupiah
 from billing.domain.periods import zone
 from billing.services.reading.live_view import PLACE, Overview
@@ -31,6 +32,7 @@ HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
 class Places:
     """The addresses of the local stack."""
 
+    web: str
     flower: str
     login: str
     gateway: str
@@ -61,7 +63,7 @@ class View:
         self.note(seen.events)
         facts = Table.grid(padding=(0, 2))
         for name, value in _facts(seen, queues, health, self._places):
-            facts.add_row(Text(name, style="bold"), value)
+            facts.add_row(Text(name, style="bold"), Text(value))
         story = Table.grid(padding=(0, 1))
         for event in self._events:
             style = COLOURS.get(event.kind, "")
@@ -69,21 +71,32 @@ class View:
         title = f"ovo-billing · {seen.now.astimezone(zone(PLACE)):%d %b %Y %H:%M:%S} WIB"
         return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
 
-    def lines(self, seen: Overview, queues: dict[str, int], health: dict[str, str]) -> None:
+    def lines(self, seen: Overview) -> None:
         """Print new events, and a summary from time to time."""
         for event in self.note(seen.events):
             self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
-        facts = _facts(seen, queues, health, self._places)[:2]
-        text = " | ".join(f"{name}: {value}" for name, value in facts)
+        text = " | ".join(f"{name}: {value}" for name, value in _state(seen))
         if self._looks % SUMMARY_EVERY == 0 and text != self._summary:
             self._summary = text
-            self._console.print(f"-- {text}", soft_wrap=True, highlight=False)
+            self._console.print(f"-- {text}", soft_wrap=True, highlight=False, markup=False)
         self._looks += 1
 
 
 def _facts(
     seen: Overview, queues: dict[str, int], health: dict[str, str], places: Places
 ) -> list[tuple[str, str]]:
+    return [
+        *_state(seen),
+        ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
+        ("processes", _processes(health)),
+        ("API", f"{places.web}/v1   key: billing key create shop --scope admin"),
+        ("Flower", f"{places.flower}   {places.login}"),
+        ("gateway", places.gateway),
+        ("logs", places.logs),
+    ]
+
+
+def _state(seen: Overview) -> list[tuple[str, str]]:
     figures = seen.figures
     today = (
         f"{figures.paid} paid, {rupiah(figures.paid_amount)} in"
@@ -94,15 +107,12 @@ def _facts(
     statuses = ", ".join(
         f"{count} {status}" for status, count in sorted(seen.subscriptions.items())
     )
-    return [
-        ("today", today),
-        ("subscriptions", statuses or "none yet"),
-        ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
-        ("processes", _processes(health)),
-        ("Flower", f"{places.flower}   {places.login}"),
-        ("gateway", places.gateway),
-        ("logs", places.logs),
-    ]
+    facts = [("today", today), ("subscriptions", statuses or "none yet")]
+    if seen.stopped_at is not None:
+        why = f" ({escape(seen.stopped_reason)})" if seen.stopped_reason else ""
+        since = spoken(at_home(seen.stopped_at))
+        facts.insert(0, ("charging", f"stopped since {since}{why}: billing start-charging"))
+    return facts
 
 
 def _processes(health: dict[str, str]) -> str:

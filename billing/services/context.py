@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from billing.domain.outcomes import Gateway
 from billing.domain.payloads import Json
 from billing.domain.settlement import Limits
 from billing.store.queries import commands, engine
-from billing.store.session import Database
+from billing.store.session import Database, Joined
 from billing.store.vault import Vault
 
 A = TypeVar("A", bound=Json)
@@ -45,6 +45,10 @@ class Context:
     """Threads for concurrent gateway calls."""
     desk: Executor
     """A thread for writes in parallel with other work: claims, a batch of an import."""
+
+    def joined(self, connection: Connection) -> Self:
+        """Return a context whose services work inside this open transaction."""
+        return replace(self, database=Joined(connection))
 
     @property
     def limits(self) -> Limits:

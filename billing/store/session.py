@@ -243,3 +243,23 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+
+class Joined(Database):
+    """A database whose every transaction is one that is open already.
+
+    What is done inside is committed, or rolled back, together with the rest of that transaction.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._open = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Yield the open transaction; its owner commits it."""
+        yield self._open
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield the open transaction."""
+        yield self._open

@@ -40,7 +40,7 @@ def write_plans(context: Context, folder: Path) -> None:
     now = context.clock.now()
     with context.database.transaction() as connection:
         for name, act in _acts(connection, now).items():
-            lines = [line for plan in _explained(connection, act) for line in plan]
+            lines = [line for plan in explained(connection, act) for line in plan]
             (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
         connection.rollback()
 
@@ -112,7 +112,8 @@ def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:
     return {"key": charge, **said, **counted, **times, "by_answer": False}
 
 
-def _explained(connection: Connection, act: Act) -> list[list[str]]:
+def explained(connection: Connection, act: Act) -> list[list[str]]:
+    """Explain every statement that an act sends."""
     caught: list[tuple[str, Any]] = []
 
     def catch(_connection: Any, _cursor: Any, statement: str, given: Any, *_rest: Any) -> None:

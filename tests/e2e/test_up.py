@@ -42,12 +42,12 @@ def up(home: Path, port: int, out: IO[bytes] | int) -> Iterator[subprocess.Popen
             process.wait(10)
 
 
-def two_ports() -> int:
-    """A free port whose next one is free too, below the kernel's ephemeral ports."""
+def three_ports() -> int:
+    """A free port whose next two are free too, below the kernel's ephemeral ports."""
     drawn = Random()  # not the shared one, which every test process seeds alike
     while True:
         port = drawn.randrange(20_000, 30_000)
-        if port_is_free(port) and port_is_free(port + 1):
+        if all(port_is_free(port + more) for more in range(3)):
             return port
 
 
@@ -75,7 +75,7 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
     SIGTERM leaves no process; a second start continues with the same data. On a terminal it is one
     panel with figures, processes and addresses, and Ctrl-C ends it.
     """
-    home, log, port = state_folder / "home", state_folder / "up.log", two_ports()
+    home, log, port = state_folder / "home", state_folder / "up.log", three_ports()
     with log.open("a+b") as out, up(home, port, out) as process:
         wanted = (
             "wallet.linked", "first_payment true", "first_payment false", "insufficient_funds",

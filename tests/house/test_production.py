@@ -30,7 +30,9 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 SETTINGS = {f"BILLING_{name.upper()}" for name in Settings.model_fields}
 OF_THE_LOCAL_STACK = {"BILLING_HOME", "BILLING_UP_PORT"}
 OF_FLOWER = {"BILLING_FLOWER_HOSTS"}
-OF_THE_WEB = {"BILLING_DOKU_NOTIFICATION_PATH"}
+OF_WEB = {
+    "BILLING_DOKU_NOTIFICATION_PATH", "BILLING_WEB_REQUESTS_PER_SECOND", "BILLING_WEB_THREADS",
+}  # fmt: skip
 OF_THE_SANDBOX = {"SANDBOX_CLIENT_ID", "SANDBOX_SECRET_KEY"}
 OF_THE_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH"}
 FOREIGN = {"postgres", "pg_isready", "redis-server", "redis-cli", "grep"}
@@ -116,9 +118,9 @@ def test_every_variable_of_a_service_is_a_setting() -> None:
 
 def test_the_worker_is_told_every_setting() -> None:
     """A setting that is put into .env reaches the engine, also one that is added later."""
-    assert SERVICES["worker"]["environment"].keys() == (
-        SETTINGS - OF_THE_LOCAL_STACK - OF_FLOWER - OF_THE_WEB
-    )
+    of_the_engine = SETTINGS - OF_THE_LOCAL_STACK - OF_FLOWER - OF_WEB
+    assert SERVICES["worker"]["environment"].keys() == of_the_engine
+    assert SERVICES["web"]["environment"].keys() == of_the_engine | OF_WEB
 
 
 def test_flower_is_told_where_the_messages_are_and_no_other_secret() -> None:
@@ -168,12 +170,15 @@ def test_a_token_key_made_as_the_example_says_is_one() -> None:
     Fernet(made.strip())
 
 
-def test_only_flower_can_be_reached_and_from_this_host_only() -> None:
+def test_only_flower_and_web_can_be_reached_and_from_this_host_only() -> None:
     """A database, a queue or a worker has no port outside."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     port = next(word for word in SERVICES["flower"]["command"] if word.startswith("--port="))
 
-    assert published == {"flower": [f"127.0.0.1:5555:{port.removeprefix('--port=')}"]}
+    assert published == {
+        "flower": [f"127.0.0.1:5555:{port.removeprefix('--port=')}"],
+        "web": [f"127.0.0.1:8000:{SERVICES['web']['command'][-1]}"],
+    }
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     assert {"postgres", "redis", "beat", "migrate"} == {
         name for name, service in SERVICES.items() if service.get("networks") == ["inside"]

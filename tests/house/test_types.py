@@ -14,18 +14,19 @@ TYPED = {
     *(
         f"billing/domain/{name}.py"
         for name in (
-            "backdating", "conservation", "decisions", "declines", "doubts", "events", "forecast",
-            "imports", "notifications",
-            "periods", "refund", "refund_settlement", "settlement", "terms",
+            "backdating", "conservation", "decisions", "declines", "doubts", "event_feed", "events",
+            "filters", "forecast", "imports", "notifications", "paging",
+            "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
     *(
         f"billing/store/queries/{name}.py"
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
-            "commands", "conservation", "coupons", "engine", "events", "exporting", "forecast",
-            "holding", "importing", "invoice_rows", "invoices", "listing", "listing_rows",
-            "notifications", "overview", "prospects", "refunds", "sealed", "settlements",
+            "commands", "conservation", "coupons", "engine", "event_feed", "events", "exporting",
+            "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
+            "listing_rows", "lists", "notifications", "overview", "paging", "prospects", "refunds",
+            "sealed", "settlements",
             "subscription_rows", "subscriptions", "twins", "wallets",
         )
     ),
@@ -55,7 +56,7 @@ TYPED = {
         f"billing/services/reading/{name}.py"
         for name in (
             "attention", "auditing", "catalog", "double_charges", "exporting", "forecasting",
-            "live_view", "next_steps", "read_models", "results",
+            "lists", "live_view", "next_steps", "read_models", "results",
         )
     ),
     *(
@@ -66,6 +67,7 @@ TYPED = {
         )
     ),
     *(f"billing/services/wallets/{name}.py" for name in ("linking", "unlinking")),
+    *(f"billing/services/webhooks/{name}.py" for name in ("event_feed",)),
     *(
         f"billing/cli/{name}.py"
         for name in (

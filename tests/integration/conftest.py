@@ -14,9 +14,10 @@ from tests.integration.fixtures import (  # noqa: E402 - after
     hold,
     impatient,
     other,
+    web,
 )
 
 __all__ = [
     "_kept", "_logs_as_before", "billing", "emptied", "empty_url", "engine", "gateway", "hold",
-    "impatient", "other",
+    "impatient", "other", "web",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from billing.store.session import Database
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 from tests.integration.races import Hold
+from tests.integration.web import Web, serving
 from tests.servers import Servers
 
 
@@ -87,3 +88,10 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Hold:
             go_on.set()
 
     return held
+
+
+@pytest.fixture
+def web(engine: Engine, shared_servers: Servers) -> Iterator[Web]:
+    """The HTTP interface of the engine, on loopback."""
+    with serving(engine, shared_servers.own_redis()) as made:
+        yield made

@@ -129,7 +129,7 @@ def test_refusals_of_services_are_one_line(billing: Billing, engine: Engine) -> 
         (("subscribe", "nobody", "P"), "no customer has the id"),
         (("customer", "create", customer, "--name", "x"), "exists"),
         (("wallet", "link", customer, "--phone", PHONE), "unlink it first"),
-        (("wallet", "link", customer, "--phone", "0812"), "form 62"),
+        (("wallet", "link", customer, "--phone", "0812"), "an OVO number"),
         (("wallet", "balance", "nobody"), "has no linked wallet"),
         (("subscription", "show", unknown), "no subscription has the id"),
         (("subscription", "cancel", unknown, "--at", "soon"), "no subscription has the id"),

@@ -323,13 +323,13 @@ def test_a_balance_is_told_or_refused_in_one_line(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "phone", ["", "081234567890", "+6281234567890", "62 81234567", "62812", "62" + "1" * 14,
-              "62٣٣٣٣٣٣٣٣٣٣", "6281234567\n"]
+    "phone", ["", "8123456789", "+1234567890", "62  81234567", "62812", "62" + "1" * 14,
+              "62٣٣٣٣٣٣٣٣٣٣", "6281234567\n", "08-", "62-" * 5]
 )  # fmt: skip
 def test_a_phone_that_is_no_ovo_number_is_refused_before_anything_is_written(
     engine: Engine, phone: str
 ) -> None:
-    """Only 62 and eight to thirteen plain digits."""
+    """After normalizing: 62 and eight to thirteen plain digits."""
     customer = engine.customer(linked=False)
     before = engine.counts()
 
@@ -337,3 +337,15 @@ def test_a_phone_that_is_no_ovo_number_is_refused_before_anything_is_written(
         linking.link(engine.context, customer, phone, OPERATOR)
 
     assert engine.counts() == before
+
+
+@pytest.mark.parametrize(
+    "phone", ["081234567890", "+6281234567890", "62 812 3456 7890", "0812-3456-7890"]
+)
+def test_a_phone_is_linked_in_one_form(engine: Engine, phone: str) -> None:
+    """However it is written, the gateway gets 62…: one phone is one wallet."""
+    customer = engine.customer(linked=False)
+    linking.link(engine.context, customer, phone, OPERATOR)
+
+    [row] = engine.wallets(customer)
+    assert engine.context.vault.open(row["phone_sealed"]) == b"6281234567890"

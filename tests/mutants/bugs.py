@@ -326,6 +326,32 @@ DUNNING_AND_PACE = (
     ),
 )  # fmt: skip
 
+LISTS = (
+    bug(
+        "a_page_repeats_the_last_row", f"{_QUERIES}/paging.py",
+        'sign = "<" if self._order.descending else ">"',
+        'sign = "<=" if self._order.descending else ">="',
+        f"{INTEGRATION}services_lists.py::"
+        "test_pages_of_any_size_joined_are_the_whole_list_while_rows_are_added",
+    ),
+    bug(
+        "a_cursor_forgets_its_filters", f"{_DOMAIN}/paging.py",
+        "    if filters != of.filters:\n", "    if not of.filters:\n",
+        f"{UNIT}paging.py::test_a_cursor_with_other_filters_is_refused",
+    ),
+    bug(
+        "charges_of_other_customers_are_listed", f"{_QUERIES}/lists.py",
+        '    search.where("c.customer_id = :customer", customer=wanted.customer)\n', "",
+        f"{INTEGRATION}services_lists.py::test_a_filter_leaves_exactly_the_rows_that_it_wants",
+    ),
+    bug(
+        "old_rows_of_a_plan_are_not_found", f"{_QUERIES}/paging.py",
+        "if len(found) <= self._page.limit and self._are_more_than_next(connection):", "if False:",
+        f"{INTEGRATION}services_lists.py::"
+        "test_a_plan_that_hardly_any_row_has_is_listed_the_same",
+    ),
+)  # fmt: skip
+
 BUGS = (
     *PASSED_ONCE,
     *MONEY,
@@ -334,5 +360,6 @@ BUGS = (
     *IDENTITY,
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
+    *LISTS,
     *RULES,
 )

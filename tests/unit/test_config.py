@@ -56,6 +56,8 @@ BAD: dict[str, list[str]] = {
     "balance_recheck_seconds": ["0", HUGE, "x"],
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],
+    "web_threads": ["0", "201", "x"],
+    "web_requests_per_second": ["-1", "100001", "x"],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
     "test_clock": ["perhaps", "2"],
     "log_format": ["JSON", "xml"],

@@ -1,5 +1,6 @@
 """The output of `billing up`: text from outside has no effect on the terminal or the view."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -12,7 +13,10 @@ from billing.store.queries.overview import Collections, News
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
 FIGURES = Collections(0, 0, 0, 0, 0, 0, 0)
-PLACES = Places("http://127.0.0.1:5555", "operator / pass", "http://127.0.0.1:5556", "logs")
+PLACES = Places(
+    web="http://127.0.0.1:5557", flower="http://127.0.0.1:5555", login="operator / pass",
+    gateway="http://127.0.0.1:5556", logs="logs",
+)  # fmt: skip
 
 
 def seen(reason: str) -> Overview:
@@ -34,17 +38,35 @@ def test_a_reason_does_nothing_but_being_shown(reason: str, live: bool) -> None:
     if live:
         console.print(view.picture(seen(reason), {}, {}))
     else:
-        view.lines(seen(reason), {}, {})
+        view.lines(seen(reason))
 
     assert not {"\x1b", "\x9b", "\u202e"} & set(out.getvalue())
     assert r"\x1b[2J" in out.getvalue() or reason in out.getvalue()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_stopped_charging_is_the_first_that_is_shown(live: bool) -> None:
+    """Since when, why, and the command that starts it; nothing of it while charging works."""
+    out = StringIO()
+    console = Console(file=out, width=200)
+    stopped = replace(seen("x"), stopped_at=NOW, stopped_reason="[/b] a drill\x1b[2J")
+    for overview in (seen("x"), stopped):
+        if live:
+            console.print(View(console, PLACES).picture(overview, {}, {}))
+        else:
+            View(console, PLACES).lines(overview)
+
+    shown = out.getvalue()
+    told = r"stopped since 2026-01-31 09:00+07:00 ([/b] a drill\x1b[2J): billing start-charging"
+    assert shown.count("charging") == 2
+    assert shown.replace("│", "").count(told) == 1
 
 
 def test_the_password_is_in_the_picture_and_in_no_line() -> None:
     """Lines go where there is no terminal: into a file that others may read."""
     out = StringIO()
     console = Console(file=out, width=200)
-    View(console, PLACES).lines(seen("x"), {}, {})
+    View(console, PLACES).lines(seen("x"))
     assert "pass" not in out.getvalue()
 
     console.print(View(console, PLACES).picture(seen("x"), {}, {}))

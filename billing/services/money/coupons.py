@@ -72,7 +72,7 @@ def known(connection: Connection, code: str) -> Coupon:
     """Return the coupon with this code, or raise NotKnown with a suggestion."""
     coupon = rows.one(connection, code)
     if coupon is None:
-        near = get_close_matches(code, [each.code for each in rows.page(connection, 1000)], n=1)
+        near = get_close_matches(code, rows.near_codes(connection), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "; see: billing coupon list"
         raise NotKnown(f"no coupon has the code {code!r}{hint}")
     return coupon

@@ -1,4 +1,4 @@
-"""Catalog: plans and coupons as commands show them. Nothing is written."""
+"""Catalog: one plan or coupon as commands show it. Nothing is written."""
 
 from billing.domain.errors import NotKnown
 from billing.services.money.coupons import known as known_coupon
@@ -9,12 +9,6 @@ from billing.store.queries import listing_rows as rows
 from billing.store.session import Database
 
 
-def plans(database: Database, limit: int) -> list[rows.Plan]:
-    """Return plans, active ones first."""
-    with database.transaction() as connection:
-        return [local(row, row.timezone) for row in listing.plans(connection, limit)]
-
-
 def plan(database: Database, code: str) -> rows.Plan:
     """Return one plan, or raise NotKnown."""
     with database.transaction() as connection:
@@ -22,12 +16,6 @@ def plan(database: Database, code: str) -> rows.Plan:
     if row is None:
         raise NotKnown(f"no plan has the code {code!r}; see: billing plan list")
     return local(row, row.timezone)
-
-
-def coupons(database: Database, limit: int) -> list[coupon_rows.Coupon]:
-    """Return coupons, active ones first."""
-    with database.transaction() as connection:
-        return [local(row) for row in coupon_rows.page(connection, limit)]
 
 
 def coupon(database: Database, code: str) -> coupon_rows.Coupon:

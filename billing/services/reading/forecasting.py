@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
 
 from billing.domain.forecast import Expected, Reason, periods
 from billing.domain.instants import HOME
-from billing.services.reading.results import ForecastLine
+from billing.services.reading.results import ForecastLine, NextInvoice
 from billing.store.queries import forecast as statements
 from billing.store.queries.forecast import OpenInvoice, Payer
 from billing.store.session import Database
@@ -36,6 +39,22 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[For
                 owed = expected.amount - _covered(balances, payer, expected.amount)
                 if owed:
                     yield _shown(payer, replace(expected, amount=owed))
+
+
+def next_invoice(connection: Connection, subscription_id: UUID) -> NextInvoice | None:
+    """Compute the invoice of a subscription's next period, opened on time; None without one.
+
+    The customer's credit is what remains now: an invoice that is opened before may use it first.
+    """
+    found = statements.subscription(connection, subscription_id)
+    due = None if found is None else found.subscription.next_due_at
+    if found is None or due is None:
+        return None
+    expected = next(periods(found.subscription, due, due, found.next_plan), None)
+    if expected is None:
+        return None
+    credited = min(found.payer.balance or 0, expected.amount)
+    return NextInvoice(expected.due_at, expected.amount, credited)
 
 
 def _covered(balances: dict[str, int], row: Payer, amount: int) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from billing.domain.periods import zone
 from billing.services.context import Context
-from billing.store.queries import overview
+from billing.store.queries import engine, overview
 from billing.store.queries.overview import BookedCharge, BookedRefund, Collections, Month, News
 
 PLACE = "Asia/Jakarta"
@@ -15,12 +15,17 @@ PLACE = "Asia/Jakarta"
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Today's figures in rupiah, subscriptions by status, and the newest events."""
+    """Today's figures in rupiah, subscriptions by status, the newest events, and the kill switch.
+
+    `stopped_at` is None while charging is not stopped.
+    """
 
     now: datetime
     figures: Collections
     subscriptions: dict[str, int]
     events: Sequence[News]
+    stopped_at: datetime | None = None
+    stopped_reason: str | None = None
 
 
 def watch(context: Context, after_event: int, limit: int) -> Overview:
@@ -28,11 +33,14 @@ def watch(context: Context, after_event: int, limit: int) -> Overview:
     now = context.clock.now()
     today = datetime.combine(now.astimezone(zone(PLACE)).date(), time(), zone(PLACE))
     with context.database.transaction() as connection:
+        state = engine.state(connection)
         return Overview(
             now,
             overview.collections(connection, today),
             overview.subscriptions_by_status(connection),
             overview.events_after(connection, after_event, limit),
+            state.stopped_at,
+            state.stopped_reason,
         )
 
 

@@ -19,7 +19,7 @@ from billing.domain.ways_out import Facts, Need, State, Table
 from billing.services.reading.results import Invoice, Prospect, Steps, Way
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import prospects
-from billing.store.queries.prospects import Outlook
+from billing.store.queries.prospects import Chargeable, Outlook
 
 
 def ways(
@@ -88,7 +88,7 @@ def of_invoices(connection: Connection, invoices: Sequence[rows.Invoice]) -> dic
     accepted = prospects.chargeable(connection, ids) if ids else {}
     return {
         row.id: Steps(
-            waits_for(*known[row.id]) if row.id in known else None,
+            waits_for(*known[row.id]) if row.id in known else _paid_before(accepted.get(row.id)),
             ways(
                 ways_out.INVOICE, row.status,
                 {Need.CHARGEABLE: row.id in accepted and accepted[row.id].is_accepted},
@@ -97,6 +97,13 @@ def of_invoices(connection: Connection, invoices: Sequence[rows.Invoice]) -> dic
         )
         for row in invoices
     }  # fmt: skip
+
+
+def _paid_before(debt: Chargeable | None) -> str | None:
+    """Return which invoice must be paid before an uncollectible one."""
+    if debt is None or debt.first in {None, debt.invoice}:
+        return None
+    return f"an older invoice, which is paid first: {debt.first}"
 
 
 def of_subscription(

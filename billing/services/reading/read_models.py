@@ -1,4 +1,4 @@
-"""Read models: customers, wallets, subscriptions and money as commands and tasks show them.
+"""Read models: one customer, wallet, subscription, invoice, charge or refund in detail.
 
 Every result is a row or one of `results`; `billing.domain.documents` makes them ready for JSON. An
 instant is in the plan's timezone. Nothing is written, and the gateway is not called.
@@ -15,15 +15,17 @@ from sqlalchemy import Connection
 from billing.domain import dunning
 from billing.domain.dunning import RetryTerms
 from billing.domain.errors import NotKnown
+from billing.domain.filters import InvoiceFilter, SubscriptionFilter
 from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.paging import Page
 from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
-from billing.services.reading import next_steps, results
+from billing.services.reading import forecasting, next_steps, results
 from billing.services.reading.double_charges import given_back_in_full, verdict
 from billing.services.reading.results import local
-from billing.store.queries import balances, engine, listing, twins
 from billing.store.queries import charges as charging
+from billing.store.queries import engine, listing, lists, twins
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
@@ -37,29 +39,22 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 T = TypeVar("T")
 
 
-def customers(database: Database, limit: int) -> list[results.Customer]:
-    """Return customers, newest first."""
-    with database.transaction() as connection:
-        return [_masked(row) for row in listing.customers(connection, limit)]
-
-
 def customer(database: Database, customer_id: str, limit: int) -> results.CustomerInDetail:
     """Return one customer with wallet, subscriptions, and all payments and refunds by invoice."""
     with database.transaction() as connection:
         row = listing.customer(connection, customer_id)
         if row is None:
-            raise _no_customer(customer_id)
+            raise no_customer(customer_id)
         wallet = listing.wallet_of(connection, customer_id)
-        subscribed = listing.subscriptions(
-            connection, status=None, customer_id=customer_id, limit=limit
-        )
+        mine = SubscriptionFilter(customer=customer_id)
+        subscribed = lists.subscriptions(connection, mine, Page(limit)).rows
         paid = listing.payments_of(connection, customer_id, limit)
         totals = listing.totals_of(connection, customer_id)
         doubles = twins.of_customer(connection, customer_id)
     payments = [local(each, each.timezone) for each in paid]
     twice = totals.charged_twice or any(each.periods for each in doubles)
     return results.CustomerInDetail(
-        customer=_masked(row),
+        customer=masked(row),
         wallet=_wallet(wallet) if wallet else None,
         subscriptions=[local(each, each.timezone) for each in subscribed],
         totals=totals,
@@ -71,23 +66,19 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
     )
 
 
-def _no_customer(customer_id: str) -> NotKnown:
+def no_customer(customer_id: str) -> NotKnown:
+    """Return the refusal of an unknown customer."""
     return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
 
 
-def _masked(row: rows.Customer) -> results.Customer:
+def masked(row: rows.Customer) -> results.Customer:
+    """Return a customer with phone and e-mail address masked."""
     email = row.email
     return results.Customer(
         local(row),
         masked_phone=f"****{row.phone[-4:]}" if row.phone else "",
         masked_email=f"{email[0]}***{email[email.index('@') :]}" if email else "",
     )
-
-
-def wallets(database: Database, status: str | None, limit: int) -> list[rows.Wallet]:
-    """Return wallets, newest first."""
-    with database.transaction() as connection:
-        return [local(row) for row in listing.wallets(connection, status, limit)]
 
 
 def wallets_ending(database: Database, until: datetime, limit: int) -> list[rows.EndingWallet]:
@@ -104,7 +95,7 @@ def wallet_of(database: Database, customer_id: str) -> results.Wallet:
     """Return a customer's live wallet, or the latest one. Raises NotKnown without any."""
     with database.transaction() as connection:
         if listing.customer(connection, customer_id) is None:
-            raise _no_customer(customer_id)
+            raise no_customer(customer_id)
         row = listing.wallet_of(connection, customer_id)
     if row is None:
         remedy = f"link one with: billing wallet link {customer_id}"
@@ -114,13 +105,6 @@ def wallet_of(database: Database, customer_id: str) -> results.Wallet:
 
 def _wallet(row: rows.Wallet) -> results.Wallet:
     return results.Wallet(local(row), next_steps.of_wallet(row))
-
-
-def subscriptions(database: Database, status: str | None, limit: int) -> list[rows.Subscription]:
-    """Return subscriptions, newest first, without their invoices."""
-    with database.transaction() as connection:
-        found = listing.subscriptions(connection, status=status, customer_id=None, limit=limit)
-    return [local(row, row.timezone) for row in found]
 
 
 def subscription(database: Database, subscription_id: UUID) -> results.Subscription:
@@ -160,16 +144,17 @@ def _ends(wallet: rows.Wallet, since: datetime) -> datetime:
 def _subscription(
     connection: Connection, subscription_id: UUID, periods: int
 ) -> results.Subscription:
-    row = _known_subscription(connection, subscription_id)
-    invoiced = listing.invoices(
-        connection, subscription_id=subscription_id, status=None, limit=periods
-    )
-    in_order = _with_charges(connection, sorted(invoiced, key=_place))
+    row = known_subscription(connection, subscription_id)
+    mine = InvoiceFilter(subscription=subscription_id)
+    invoiced = lists.invoices(connection, mine, Page(periods)).rows
+    in_order = with_charges(connection, sorted(invoiced, key=_place))
+    coming = forecasting.next_invoice(connection, subscription_id)
     return results.Subscription(
         local(row, row.timezone),
         row.timezone,
         next_steps.of_subscription(connection, row, in_order),
         in_order,
+        None if coming is None else local(coming, row.timezone),
     )
 
 
@@ -177,16 +162,8 @@ def _place(invoice: rows.Invoice) -> tuple[int, int]:
     return invoice.period_index, invoice.change_index
 
 
-def credits_of(database: Database, customer_id: str, limit: int) -> list[balances.ShownCredit]:
-    """Return a customer's credits, oldest first."""
-    with database.transaction() as connection:
-        if listing.customer(connection, customer_id) is None:
-            raise _no_customer(customer_id)
-        held = balances.of_customer(connection, customer_id, limit)
-    return [local(each) for each in held]
-
-
-def _known_subscription(connection: Connection, subscription_id: UUID) -> rows.Subscription:
+def known_subscription(connection: Connection, subscription_id: UUID) -> rows.Subscription:
+    """Read one subscription, or raise NotKnown."""
     row = listing.subscription(connection, subscription_id)
     if row is None:
         raise NotKnown(
@@ -195,39 +172,28 @@ def _known_subscription(connection: Connection, subscription_id: UUID) -> rows.S
     return row
 
 
-def invoices(
-    database: Database, subscription_id: UUID | None, status: str | None, limit: int
-) -> list[results.Invoice]:
-    """Return invoices, newest first, with their charges and refunds."""
-    with database.transaction() as connection:
-        if subscription_id is not None:
-            _known_subscription(connection, subscription_id)
-        found = listing.invoices(
-            connection, subscription_id=subscription_id, status=status, limit=limit
-        )
-        return _with_charges(connection, found)
-
-
 def invoice(database: Database, invoice_id: UUID) -> results.Invoice:
     """Return one invoice with its charges, refunds and next attempts."""
     with database.transaction() as connection:
-        return _with_charges(connection, [_known_invoice(connection, invoice_id)])[0]
+        return with_charges(connection, [known_invoice(connection, invoice_id)])[0]
 
 
-def _known_invoice(connection: Connection, invoice_id: UUID) -> rows.Invoice:
+def known_invoice(connection: Connection, invoice_id: UUID) -> rows.Invoice:
+    """Read one invoice, or raise NotKnown."""
     row = listing.invoice(connection, invoice_id)
     if row is None:
         raise NotKnown(f"no invoice has the id {invoice_id}; see: billing invoice list")
     return row
 
 
-def _with_charges(connection: Connection, found: Sequence[rows.Invoice]) -> list[results.Invoice]:
+def with_charges(connection: Connection, found: Sequence[rows.Invoice]) -> list[results.Invoice]:
+    """Return invoices with their charges, refunds and next attempts."""
     ids = [row.id for row in found]
     failed = [row.id for row in found if row.first_failed_at is not None]
     history = charging.history(connection, failed) if failed else {}
     made = listing.charges_of(connection, ids) if ids else []
     back = listing.refunds_of(connection, ids) if ids else []
-    charges = _by(lambda each: each.row.invoice, map(_charge, made))
+    charges = _by(lambda each: each.row.invoice, map(of_charge, made))
     refunds = _by(lambda each: each.row.invoice, _refunds(connection, back))
     ahead = next_steps.of_invoices(connection, found)
     return [
@@ -279,18 +245,8 @@ def retries_at(invoice: rows.Invoice, past: charging.ChargeHistory | None) -> li
     return [date.astimezone(place) for date in dates]
 
 
-def charges(
-    database: Database, invoice_id: UUID | None, status: str | None, limit: int
-) -> list[results.Charge]:
-    """Return charges, newest first."""
-    with database.transaction() as connection:
-        if invoice_id is not None:
-            _known_invoice(connection, invoice_id)
-        found = listing.charges(connection, invoice_id=invoice_id, status=status, limit=limit)
-    return [_charge(row) for row in found]
-
-
-def _charge(row: rows.Charge) -> results.Charge:
+def of_charge(row: rows.Charge) -> results.Charge:
+    """Return a charge with what it waits for."""
     return results.Charge(local(row, row.timezone), CONFIRMING if row.confirming else None)
 
 
@@ -310,18 +266,7 @@ def charge(
         ]
         back = _refunds(connection, mine, horizon)
         ways = next_steps.of_charge(connection, row, horizon)
-    return results.ChargeInDetail(_charge(row), ways, back)
-
-
-def refunds(
-    database: Database, customer_id: str | None, status: str | None, limit: int
-) -> list[rows.Refund]:
-    """Return refunds, newest first."""
-    with database.transaction() as connection:
-        if customer_id is not None and listing.customer(connection, customer_id) is None:
-            raise _no_customer(customer_id)
-        found = listing.refunds(connection, status=status, customer_id=customer_id, limit=limit)
-    return [local(row, row.timezone) for row in found]
+    return results.ChargeInDetail(of_charge(row), ways, back)
 
 
 def refunds_waiting(database: Database, limit: int) -> list[returning.Waiting]:
@@ -345,15 +290,6 @@ def _refunds(
 ) -> list[results.Refund]:
     ways = next_steps.of_refunds(connection, refunds, horizon)
     return [results.Refund(local(row, row.timezone), ways[row.id]) for row in refunds]
-
-
-def events(database: Database, subscription_id: UUID | None, limit: int) -> list[rows.Event]:
-    """Return the latest events in chronological order."""
-    with database.transaction() as connection:
-        if subscription_id is not None:
-            _known_subscription(connection, subscription_id)
-        found = listing.last_events(connection, subscription_id, limit)
-    return [local(row, row.timezone) for row in found]
 
 
 def engine_state(database: Database) -> results.Engine:

@@ -101,6 +101,17 @@ class Invoice(NamedTuple):
     refunds: list[Refund]
 
 
+class NextInvoice(NamedTuple):
+    """The invoice of the next period, if nothing changes before: `credited` is paid by credit.
+
+    `amount` includes extra lines and a coupon.
+    """
+
+    due_at: datetime
+    amount: int
+    credited: int
+
+
 class Subscription(NamedTuple):
     """A subscription with its invoices, oldest first."""
 
@@ -108,6 +119,7 @@ class Subscription(NamedTuple):
     timezone: str
     prospect: Inline[Prospect]
     invoices: list[Invoice]
+    next_invoice: NextInvoice | None
 
 
 class Life(NamedTuple):

@@ -17,7 +17,7 @@ from billing.domain.money import checked_amount
 from billing.domain.payloads import Json
 from billing.domain.periods import Beginning, begin, zone
 from billing.domain.subscription import CatchUp, OnExhausted
-from billing.domain.text import checked_id, checked_name
+from billing.domain.text import checked_id, checked_name, indonesian_phone
 from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
 from billing.services.context import Context, Request, check_same, derived_id, once
@@ -99,6 +99,7 @@ def create_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
     """Create a customer. Raises InvalidValue or AlreadyExists."""
+    phone = indonesian_phone(phone)
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     new = NewCustomer(customer_id, name, phone, email, now)
@@ -108,6 +109,31 @@ def create_customer(
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
         )
+
+
+def update_customer(
+    context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
+) -> None:
+    """Replace a customer's name, phone and e-mail. Raises InvalidValue or NotKnown."""
+    phone = indonesian_phone(phone)
+    check_customer(customer_id, name, phone, email)
+    now = context.clock.now()
+    wanted = catalog.Customer(customer_id, name, phone, email)
+    with context.database.transaction() as connection:
+        if not catalog.lock_customer(connection, customer_id):
+            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        earlier = catalog.customer(connection, customer_id)
+        if earlier == wanted:
+            return
+        catalog.change_customer(connection, wanted)
+        # The values are personal data: an event says only which of them changed.
+        changed = [
+            field for field in wanted._fields if getattr(earlier, field) != getattr(wanted, field)
+        ]
+        recorded = event(
+            "customer.updated", at=now, by=by, customer_id=customer_id, changed=changed
+        )
+        events.record(connection, [recorded])
 
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:

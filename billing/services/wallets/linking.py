@@ -15,6 +15,7 @@ from billing.domain.events import Actor, event
 from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
 from billing.domain.payloads import Json
 from billing.domain.subscription import SubscriptionStatus
+from billing.domain.text import indonesian_phone
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
 from billing.services.context import (
@@ -61,10 +62,9 @@ def link(
     The wallet then has the `registration_url` that the customer must open. Raises NotKnown,
     WalletAlreadyLinked, InvalidValue or GatewayRefused.
     """
+    phone = indonesian_phone(phone)
     if not re.fullmatch("62[0-9]{8,13}", phone):
-        raise InvalidValue(
-            "phone must be an OVO number in the form 62..., 10 to 15 digits, without + or blanks"
-        )
+        raise InvalidValue("phone must be an OVO number: 62… or 08…, 10 to 15 digits with the 62")
     for url in filter(None, (success_url, failure_url)):
         if not is_url(url):
             raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")

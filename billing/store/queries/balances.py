@@ -45,11 +45,8 @@ _LEFT = text(
     " WHERE customer_id = ANY(:ids) AND remaining > 0 ORDER BY id FOR UPDATE"
 )
 _ONE = f"SELECT {columns(Credit)} FROM credits WHERE id = :id"  # noqa: S608 - a constant of ours
-_IDS = {name: f"{name}_id" for name in ("customer", "invoice", "charge")}
-_OF_CUSTOMER = text(
-    f"SELECT {columns(ShownCredit, **_IDS)} FROM credits"  # noqa: S608 - a constant of ours
-    " WHERE customer_id = :customer ORDER BY id LIMIT :limit"
-)
+_IDS = {name: f"b.{name}_id" for name in ("customer", "invoice", "charge")}
+SHOWN = f"SELECT {columns(ShownCredit, 'b', **_IDS)} FROM {{}} AS b"  # noqa: S608 - a constant of ours
 
 
 def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[CreditLeft]:
@@ -100,9 +97,3 @@ def lock_one(connection: Connection, credit_id: int) -> Credit | None:
     """Lock one credit, if it exists."""
     statement = text(f"{_ONE} FOR UPDATE")
     return at_most_one(Credit, connection.execute(statement, {"id": credit_id}))
-
-
-def of_customer(connection: Connection, customer_id: str, limit: int) -> list[ShownCredit]:
-    """Read a customer's credits, oldest first."""
-    parameters = {"customer": customer_id, "limit": limit}
-    return every(ShownCredit, connection.execute(_OF_CUSTOMER, parameters))

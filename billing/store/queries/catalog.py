@@ -94,6 +94,14 @@ def customer(connection: Connection, customer_id: str) -> Customer | None:
     return at_most_one(Customer, connection.execute(_CUSTOMER, {"id": customer_id}))
 
 
+def change_customer(connection: Connection, wanted: Customer) -> None:
+    """Replace what is stored of a customer."""
+    statement = text(
+        "UPDATE customers SET name = :name, phone = :phone, email = :email WHERE id = :id"
+    )
+    connection.execute(statement, wanted._asdict())
+
+
 def lock_customer(connection: Connection, customer_id: str) -> bool:
     """Lock a customer, before its subscriptions and wallets; False when there is none.
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from billing.domain.pricing import Reduction
 from billing.store.rows import insert_new
-from billing.store.selecting import at_most_one, columns, every
+from billing.store.selecting import at_most_one, columns
 from billing.store.statements import text
 
 
@@ -30,7 +30,7 @@ class Coupon(NamedTuple):
         return Reduction(self.code, self.percent, self.rupiah, self.cycles)
 
 
-_COUPONS = f"SELECT {columns(Coupon, amount='rupiah')} FROM coupons"  # noqa: S608 - a constant of ours
+SHOWN = f"SELECT {columns(Coupon, 'k', amount='k.rupiah')} FROM {{}} AS k"  # noqa: S608 - a constant of ours
 
 
 class NewCoupon(NamedTuple):
@@ -51,14 +51,8 @@ def add(connection: Connection, new: NewCoupon) -> bool:
 
 def one(connection: Connection, code: str) -> Coupon | None:
     """Read one coupon."""
-    statement = text(f"{_COUPONS} WHERE code = :code")
+    statement = text(f"{SHOWN.format('coupons')} WHERE k.code = :code")
     return at_most_one(Coupon, connection.execute(statement, {"code": code}))
-
-
-def page(connection: Connection, limit: int) -> list[Coupon]:
-    """Read coupons, active ones first."""
-    statement = text(f"{_COUPONS} ORDER BY archived_at IS NOT NULL, code LIMIT :limit")
-    return every(Coupon, connection.execute(statement, {"limit": limit}))
 
 
 def redeem(connection: Connection, code: str) -> bool:
@@ -76,3 +70,8 @@ def archive(connection: Connection, code: str, at: datetime) -> bool:
         "UPDATE coupons SET archived_at = :at WHERE code = :code AND archived_at IS NULL"
     )
     return connection.execute(statement, {"code": code, "at": at}).rowcount == 1
+
+
+def near_codes(connection: Connection) -> list[str]:
+    """Find coupon codes similar to a mistyped one."""
+    return list(connection.execute(text("SELECT code FROM coupons LIMIT 1000")).scalars())

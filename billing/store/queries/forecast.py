@@ -98,25 +98,34 @@ def open_invoices(connection: Connection, until: datetime) -> Iterator[OpenInvoi
             yield of_values(OpenInvoice, values)
 
 
+_COMING = f"""
+    SELECT {columns(Payer, "s", **_OF_PAYER)},
+           {columns(Upcoming, "s", **_OF_PLAN, **_OF_COUPON)},
+           {columns(PlanTerms, "n")}
+    FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+    LEFT JOIN coupons k ON k.code = s.coupon_code
+    LEFT JOIN plans n ON n.code = s.next_plan_code"""  # noqa: S608 - the same
+
+
 def subscriptions(connection: Connection, until: datetime) -> Iterator[Coming]:
     """Stream subscriptions with a period by `until`, earliest first, then paused ones."""
-    found = f"""
-        SELECT {columns(Payer, "s", **_OF_PAYER)},
-               {columns(Upcoming, "s", **_OF_PLAN, **_OF_COUPON)},
-               {columns(PlanTerms, "n")}
-        FROM subscriptions s JOIN plans p ON p.code = s.plan_code
-        LEFT JOIN coupons k ON k.code = s.coupon_code
-        LEFT JOIN plans n ON n.code = s.next_plan_code"""  # noqa: S608 - the same
     running = text(
-        f"{found} WHERE s.next_due_at <= :until AND {listed('s.status', OPENING)}"
+        f"{_COMING} WHERE s.next_due_at <= :until AND {listed('s.status', OPENING)}"
         " ORDER BY s.next_due_at"
     )
     paused = text(
-        f"{found} WHERE s.resume_at <= :until AND s.status = 'paused' ORDER BY s.resume_at"
+        f"{_COMING} WHERE s.resume_at <= :until AND s.status = 'paused' ORDER BY s.resume_at"
     )
     for part in (running, paused):
         for values in _streamed(connection, part, {"until": until}):
             yield _coming(values)
+
+
+def subscription(connection: Connection, subscription_id: UUID) -> Coming | None:
+    """Read one subscription whose periods are opened, with what decides about its next ones."""
+    statement = text(f"{_COMING} WHERE s.id = :id AND {listed('s.status', OPENING)}")
+    values = connection.execute(statement, {"id": subscription_id}).one_or_none()
+    return None if values is None else _coming(values)
 
 
 _PAYER_END = len(Payer._fields)

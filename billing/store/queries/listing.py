@@ -1,7 +1,8 @@
-"""Statements of the read side: pages of rows, with the names that users see.
+"""Statements of the read side: single rows and their details, with the names that users see.
 
-No encrypted column is selected, every page has a limit, and the details of a page come in one more
-statement for the whole page. The rows are in `listing_rows`.
+No encrypted column is selected, and the details of a page come in one more statement for the whole
+page. The texts in capitals select from a table or from a page of it (`lists`), which is put between
+their braces. The rows are in `listing_rows`.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from billing.store.statements import text
 
 R = TypeVar("R", bound=NamedTuple)
 
-_PLANS = f"SELECT {columns(Plan)} FROM plans"  # noqa: S608 - a constant of ours
+PLANS = f"SELECT {columns(Plan, 'p')} FROM {{}} AS p"  # noqa: S608 - a constant of ours
 
 _NEWEST_WALLET = f"""(SELECT status FROM wallets WHERE customer_id = {{}}
     ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1)"""  # noqa: S608 - the same
@@ -47,20 +48,20 @@ _OF_CUSTOMER = {
     "subscriptions": """(SELECT count(*) FROM subscriptions s
         WHERE s.customer_id = c.id AND s.ended_at IS NULL)""",
 }
-_CUSTOMERS = f"""
+CUSTOMERS = f"""
 SELECT {columns(Customer, "c", **_OF_CUSTOMER)}
-FROM customers c LEFT JOIN LATERAL {_NEWEST_WALLET.format("c.id")} AS w ON true"""  # noqa: S608 - the same
+FROM {{}} AS c LEFT JOIN LATERAL {_NEWEST_WALLET.format("c.id")} AS w ON true"""  # noqa: S608 - the same
 
-_WALLETS = f"SELECT {columns(Wallet, customer='customer_id')} FROM wallets"  # noqa: S608 - the same
+WALLETS = f"SELECT {columns(Wallet, 'w', customer='w.customer_id')} FROM {{}} AS w"  # noqa: S608 - the same
 
 _OF_SUBSCRIPTION = {
     "customer": "s.customer_id", "plan": "s.plan_code", "coupon": "s.coupon_code",
     "next_plan": "s.next_plan_code", "timezone": "p.timezone", "anchor": "s.anchor_local",
     "wallet_status": "w.status",
 }  # fmt: skip
-_SUBSCRIPTIONS = f"""
+SUBSCRIPTIONS = f"""
 SELECT {columns(Subscription, "s", **_OF_SUBSCRIPTION)}
-FROM subscriptions s JOIN plans p ON p.code = s.plan_code
+FROM {{}} AS s JOIN plans p ON p.code = s.plan_code
 LEFT JOIN LATERAL {_NEWEST_WALLET.format("s.customer_id")} AS w ON true"""  # noqa: S608 - the same
 
 _OF_PLAN = {
@@ -74,9 +75,9 @@ _OF_INVOICE = {
     "amount_refunding": f"""(SELECT CAST(coalesce(sum(r.amount), 0) AS bigint)
         FROM refunds r WHERE r.invoice_id = i.id AND {listed("r.status", UNSETTLED)})""",  # noqa: S608 - the same
 }
-_INVOICES = f"""
+INVOICES = f"""
 SELECT {columns(Invoice, "i", **_OF_INVOICE, **_OF_PLAN)}
-FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
+FROM {{}} AS i JOIN subscriptions s ON s.id = i.subscription_id
 JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
 _OF_CHARGE = {
@@ -86,9 +87,9 @@ _OF_CHARGE = {
     "amount_kept": "c.kept", "confirming": CONFIRMING, "invoice_status": "i.status",
     "timezone": "p.timezone",
 }  # fmt: skip
-_CHARGES = f"""
+CHARGES = f"""
 SELECT {columns(Charge, "c", **_OF_CHARGE)}
-FROM charges c JOIN invoices i ON i.id = c.invoice_id
+FROM {{}} AS c JOIN invoices i ON i.id = c.invoice_id
 JOIN subscriptions s ON s.id = c.subscription_id
 JOIN plans p ON p.code = s.plan_code
 CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returned FROM refunds r
@@ -98,10 +99,27 @@ _OF_REFUND = {
     "charge": "r.charge_id", "invoice": "r.invoice_id", "customer": "r.customer_id",
     "credit": "r.credit_id", "timezone": "p.timezone",
 }  # fmt: skip
-_REFUNDS = f"""
+REFUNDS = f"""
 SELECT {columns(Refund, "r", **_OF_REFUND)}
-FROM refunds r JOIN invoices i ON i.id = r.invoice_id
+FROM {{}} AS r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
+
+_OF_EVENT = {
+    "created_at": "e.at", "customer": "e.customer_id", "subscription": "e.subscription_id",
+    "invoice": "e.invoice_id", "charge": "e.charge_id", "timezone": "p.timezone",
+}  # fmt: skip
+EVENTS = f"""
+SELECT {columns(Event, "e", **_OF_EVENT)}
+FROM {{}} AS e LEFT JOIN subscriptions s ON s.id = e.subscription_id
+LEFT JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
+
+_PLANS = PLANS.format("plans")
+_CUSTOMERS = CUSTOMERS.format("customers")
+_WALLETS = WALLETS.format("wallets")
+_SUBSCRIPTIONS = SUBSCRIPTIONS.format("subscriptions")
+_INVOICES = INVOICES.format("invoices")
+_CHARGES = CHARGES.format("charges")
+_REFUNDS = REFUNDS.format("refunds")
 
 _PAYMENTS = f"""
 FROM subscriptions s JOIN plans p ON p.code = s.plan_code
@@ -133,33 +151,14 @@ def _row(connection: Connection, row: type[R], statement: str, **parameters: obj
     return at_most_one(row, connection.execute(text(statement), parameters))
 
 
-def plans(connection: Connection, limit: int) -> list[Plan]:
-    """Read plans, active ones first."""
-    ending = "ORDER BY archived_at IS NOT NULL, code LIMIT :limit"
-    return _page(connection, Plan, f"{_PLANS} {ending}", limit=limit)
-
-
 def plan(connection: Connection, code: str) -> Plan | None:
     """Read one plan."""
-    return _row(connection, Plan, f"{_PLANS} WHERE code = :code", code=code)
-
-
-def customers(connection: Connection, limit: int) -> list[Customer]:
-    """Read customers, newest first, with the status of their wallets."""
-    ending = "ORDER BY c.created_at DESC, c.id LIMIT :limit"
-    return _page(connection, Customer, f"{_CUSTOMERS} {ending}", limit=limit)
+    return _row(connection, Plan, f"{_PLANS} WHERE p.code = :code", code=code)
 
 
 def customer(connection: Connection, customer_id: str) -> Customer | None:
     """Read one customer."""
     return _row(connection, Customer, f"{_CUSTOMERS} WHERE c.id = :id", id=customer_id)
-
-
-def wallets(connection: Connection, status: str | None, limit: int) -> list[Wallet]:
-    """Read wallets, newest first."""
-    ending = """WHERE CAST(:status AS text) IS NULL OR status = :status
-        ORDER BY created_at DESC, id LIMIT :limit"""
-    return _page(connection, Wallet, f"{_WALLETS} {ending}", status=status, limit=limit)
 
 
 def wallets_ending(connection: Connection, until: datetime, limit: int) -> list[EndingWallet]:
@@ -182,47 +181,14 @@ def wallet_of(connection: Connection, customer_id: str) -> Wallet | None:
     return _row(connection, Wallet, f"{_WALLETS} {ending}", customer=customer_id)
 
 
-def subscriptions(
-    connection: Connection, *, status: str | None, customer_id: str | None, limit: int
-) -> list[Subscription]:
-    """Read subscriptions, newest first."""
-    ending = """WHERE (CAST(:status AS text) IS NULL OR s.status = :status)
-        AND (CAST(:customer AS text) IS NULL OR s.customer_id = :customer)
-        ORDER BY s.created_at DESC, s.id LIMIT :limit"""
-    parameters = {"status": status, "customer": customer_id, "limit": limit}
-    return _page(connection, Subscription, f"{_SUBSCRIPTIONS} {ending}", **parameters)
-
-
 def subscription(connection: Connection, subscription_id: UUID) -> Subscription | None:
     """Read one subscription."""
     return _row(connection, Subscription, f"{_SUBSCRIPTIONS} WHERE s.id = :id", id=subscription_id)
 
 
-def invoices(
-    connection: Connection, *, subscription_id: UUID | None, status: str | None, limit: int
-) -> list[Invoice]:
-    """Read invoices, newest first."""
-    ending = """WHERE (CAST(:subscription AS uuid) IS NULL OR i.subscription_id = :subscription)
-        AND (CAST(:status AS text) IS NULL OR i.status = :status)
-        ORDER BY i.created_at DESC, i.period_index DESC, i.change_index DESC, i.id LIMIT :limit"""
-    parameters = {"subscription": subscription_id, "status": status, "limit": limit}
-    return _page(connection, Invoice, f"{_INVOICES} {ending}", **parameters)
-
-
 def invoice(connection: Connection, invoice_id: UUID) -> Invoice | None:
     """Read one invoice."""
     return _row(connection, Invoice, f"{_INVOICES} WHERE i.id = :id", id=invoice_id)
-
-
-def charges(
-    connection: Connection, *, invoice_id: UUID | None, status: str | None, limit: int
-) -> list[Charge]:
-    """Read charges, newest first."""
-    ending = """WHERE (CAST(:invoice AS uuid) IS NULL OR c.invoice_id = :invoice)
-        AND (CAST(:status AS text) IS NULL OR c.status = :status)
-        ORDER BY c.created_at DESC, c.attempt DESC, c.id LIMIT :limit"""
-    parameters = {"invoice": invoice_id, "status": status, "limit": limit}
-    return _page(connection, Charge, f"{_CHARGES} {ending}", **parameters)
 
 
 def charge(connection: Connection, name: str) -> Charge | None:
@@ -250,39 +216,9 @@ def refunds_of(connection: Connection, invoice_ids: Sequence[UUID]) -> list[Refu
     return _page(connection, Refund, f"{_REFUNDS} {ending}", ids=list(invoice_ids))
 
 
-def refunds(
-    connection: Connection, *, status: str | None, customer_id: str | None, limit: int
-) -> list[Refund]:
-    """Read refunds, newest first."""
-    ending = """WHERE (CAST(:status AS text) IS NULL OR r.status = :status)
-        AND (CAST(:customer AS text) IS NULL OR r.customer_id = :customer)
-        ORDER BY r.created_at DESC, r.sequence DESC, r.id LIMIT :limit"""
-    parameters = {"status": status, "customer": customer_id, "limit": limit}
-    return _page(connection, Refund, f"{_REFUNDS} {ending}", **parameters)
-
-
 def refund(connection: Connection, refund_id: UUID) -> Refund | None:
     """Read one refund."""
     return _row(connection, Refund, f"{_REFUNDS} WHERE r.id = :id", id=refund_id)
-
-
-_OF_EVENT = {
-    "created_at": "e.at", "customer": "e.customer_id", "subscription": "e.subscription_id",
-    "invoice": "e.invoice_id", "charge": "e.charge_id", "timezone": "p.timezone",
-}  # fmt: skip
-
-
-def last_events(connection: Connection, subscription_id: UUID | None, limit: int) -> list[Event]:
-    """Read the latest events in chronological order."""
-    statement = f"""
-        SELECT * FROM (
-            SELECT {columns(Event, "e", **_OF_EVENT)}
-            FROM events e LEFT JOIN subscriptions s ON s.id = e.subscription_id
-            LEFT JOIN plans p ON p.code = s.plan_code
-            WHERE CAST(:subscription AS uuid) IS NULL OR e.subscription_id = :subscription
-            ORDER BY e.id DESC LIMIT :limit) AS newest
-        ORDER BY id"""  # noqa: S608 - a constant of ours
-    return _page(connection, Event, statement, subscription=subscription_id, limit=limit)
 
 
 def life_of(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.conservation import Part
-from billing.domain.documents import Hidden, Inline
+from billing.domain.documents import Hidden, Inline, Wall
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import Fault, Waiting
 from billing.domain.refund import RefundPurpose, RefundStatus
@@ -104,7 +104,7 @@ class Subscription(NamedTuple):
     cancel_unlink: bool
     reason: str | None
     timezone: Hidden[str]
-    anchor: datetime | None
+    anchor: Wall[datetime | None]
     start_at: datetime | None
     first_paid_at: datetime | None
     created_at: datetime
@@ -213,6 +213,7 @@ class Refund(NamedTuple):
     parked_at: datetime | None
     held_at: datetime | None
     held_why: str | None
+    sequence: Hidden[int]
     timezone: Hidden[str]
 
 

@@ -1,4 +1,4 @@
-"""Tables of billing: subscriptions, invoices, charges, refunds, and events."""
+"""Tables of billing: subscriptions, invoices, charges, and events."""
 
 from datetime import datetime
 from typing import Any
@@ -22,11 +22,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from billing.domain.charge import UNRESOLVED, ChargeStatus, Trigger
-from billing.domain.conservation import Part
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault, Waiting
-from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
 from billing.domain.subscription import (
     RefundPolicy,
     SubscriptionStatus,
@@ -68,6 +66,15 @@ class Subscription(SQLModel, table=True):
             postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
         ),
         Index("subscriptions_customer", "customer_id"),
+        Index("subscriptions_created", "created_at", "id"),
+        Index("subscriptions_plan", "plan_code", "created_at", "id"),
+        Index(
+            "subscriptions_status",
+            "status",
+            "created_at",
+            "id",
+            postgresql_where=text("status <> 'active'"),
+        ),
         CheckConstraint("jsonb_typeof(extras) = 'array'", name="extras"),
         CheckConstraint(
             "coupon_left IS NULL OR coupon_left > 0 AND coupon_code IS NOT NULL", name="coupon"
@@ -179,6 +186,16 @@ class Invoice(SQLModel, table=True):
             "closed_at",
             postgresql_where=text("status = 'uncollectible'"),
         ),
+        # Few invoices have the same instant: the rest of their order is sorted while reading.
+        Index("invoices_created", "created_at"),
+        Index(
+            "invoices_closed",
+            "status",
+            "created_at",
+            postgresql_where=text(
+                listed("status", (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.VOID))
+            ),
+        ),
         held(),
     )
 
@@ -265,6 +282,13 @@ class Charge(SQLModel, table=True):
         dated("charges_to_ask", "next_check_at"),
         dated("charges_contradicted", "contradicted_at"),
         Index("charges_of_customer", "customer_id", "created_at"),
+        Index("charges_created", "created_at"),
+        Index(
+            "charges_status",
+            "status",
+            "created_at",
+            postgresql_where=text("status NOT IN ('in_flight', 'succeeded')"),
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -306,76 +330,14 @@ class Charge(SQLModel, table=True):
     held_why: str | None = field(Text, null=True)
 
 
-class Refund(SQLModel, table=True):
-    """Money returned from one succeeded charge. `id` is its Request-Id.
-
-    The money comes from the kept part of the charge, or from the part that became `credit_id`.
-    `replaces` is a declined refund whose money must be returned.
-    """
-
-    __tablename__ = "refunds"
-    __table_args__ = (
-        UniqueConstraint("charge_id", "sequence", name="refunds_one_per_sequence"),
-        amount("amount"),
-        one_of("status", RefundStatus),
-        one_of("purpose", RefundPurpose),
-        CheckConstraint(
-            listed("source", (Part.KEPT, Part.CREDITED))
-            + " AND (source = 'credited') = (credit_id IS NOT NULL)",
-            name="source",
-        ),
-        held(),
-        dated("refunds_due", "next_attempt_at"),
-        Index(
-            "refunds_unreturned",
-            "created_at",
-            postgresql_where=text(listed("status", (RefundStatus.UNRETURNED,))),
-        ),
-        Index(
-            "refunds_unsettled",
-            "customer_id",
-            postgresql_where=text(listed("status", UNSETTLED)),
-        ),
-        Index("refunds_invoice", "invoice_id"),
-    )
-
-    id: UUID = field(Uuid, primary_key=True)
-    charge_id: UUID = field(Uuid, to="charges.id")
-    invoice_id: UUID = field(Uuid, to="invoices.id")
-    customer_id: str = field(Text, to="customers.id")
-    sequence: int = field(SmallInteger)
-    amount: int = field(BigInteger)
-    source: str = field(Text, server_default=text("'kept'"))
-    credit_id: int | None = field(BigInteger, to="credits.id", null=True)
-    purpose: str = field(Text, server_default=text("'operator'"))
-    replaces: UUID | None = field(Uuid, to="refunds.id", null=True)
-    reason: str = field(Text)
-    status: str = field(Text)
-    code: str | None = field(Text, null=True)
-    message: str | None = field(Text, null=True)
-    attempts: int = count()
-    unsent_attempts: int = count()
-    unsent_by_answer: bool = flag()
-    waits: int = count()
-    created_at: datetime = instant(null=False)
-    sent_at: datetime | None = instant()
-    declined_seen_at: datetime | None = instant()
-    failed_seen_at: datetime | None = instant()
-    resolved_at: datetime | None = instant()
-    settled_at: datetime | None = instant()
-    next_attempt_at: datetime | None = instant()
-    parked_at: datetime | None = instant()
-    leased_until: datetime | None = instant()
-    held_at: datetime | None = instant()
-    held_why: str | None = field(Text, null=True)
-
-
 class Event(SQLModel, table=True):
     """A recorded fact: kind, time, actor, reason, data."""
 
     __tablename__ = "events"
     __table_args__ = (
         Index("events_subscription", "subscription_id", "id"),
+        Index("events_at", "at"),
+        Index("events_customer", "customer_id", postgresql_where=text("subscription_id IS NULL")),
         # The four events of a plain renewal, nearly all events, are only looked up by subscription.
         Index(
             "events_kind",

@@ -72,6 +72,7 @@ class Customer(SQLModel, table=True):
     """A person at the merchant; `id` is the gateway's customer id."""
 
     __tablename__ = "customers"
+    __table_args__ = (Index("customers_created", "created_at", "id"),)
 
     id: str = field(Text, primary_key=True)
     name: str = field(Text)
@@ -102,6 +103,14 @@ class Wallet(SQLModel, table=True):
         dated("wallets_held", "held_at"),
         dated("wallets_due", "next_attempt_at"),
         Index("wallets_customer", "customer_id"),
+        Index("wallets_created", "created_at", "id"),
+        Index(
+            "wallets_status",
+            "status",
+            "created_at",
+            "id",
+            postgresql_where=text("status <> 'active'"),
+        ),
         dated("wallets_to_notify", "next_notice_at"),
         Index("wallets_expiring", "expires_at", postgresql_where=text("status = 'active'")),
         Index("wallets_token_hash", "token_hash", postgresql_where=text("token_hash IS NOT NULL")),

@@ -5,9 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
+    Index,
+    LargeBinary,
     SmallInteger,
     Text,
     Uuid,
@@ -29,6 +32,27 @@ class Command(SQLModel, table=True):
     arguments: dict[str, Any] = field(JSONB)
     result: dict[str, Any] | None = field(JSONB, null=True)
     created_at: datetime = instant(null=False)
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of the HTTP interface: only its keyed hash is stored."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("cardinality(scopes) > 0", name="scopes"),
+        # The name is the actor of events: two valid keys must not share it.
+        Index("api_keys_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+    )
+
+    id: UUID = field(Uuid, primary_key=True)
+    name: str = field(Text)
+    prefix: str = field(Text)
+    key_hash: bytes = field(LargeBinary, unique=True)
+    scopes: list[str] = field(ARRAY(Text))
+    created_at: datetime = instant(null=False)
+    expires_at: datetime | None = instant()
+    revoked_at: datetime | None = instant()
+    last_used_at: datetime | None = instant()
 
 
 class Engine(SQLModel, table=True):

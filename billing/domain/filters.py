@@ -1,0 +1,113 @@
+"""Filters: what each list can be limited to; a field that is None does not limit it.
+
+`since` is inclusive and `until` exclusive; both concern the instant at which a row was created.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from billing.domain.charge import ChargeStatus
+from billing.domain.invoice import InvoiceStatus
+from billing.domain.refund import RefundStatus
+from billing.domain.subscription import SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+
+
+class CatalogStatus(StrEnum):
+    """Whether a plan or a coupon can still be used for something new."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+class PlanFilter(NamedTuple):
+    """Plans."""
+
+    status: CatalogStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class CouponFilter(NamedTuple):
+    """Coupons."""
+
+    status: CatalogStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class CustomerFilter(NamedTuple):
+    """Customers."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class WalletFilter(NamedTuple):
+    """Wallets."""
+
+    customer: str | None = None
+    status: WalletStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class SubscriptionFilter(NamedTuple):
+    """Subscriptions, by their present plan."""
+
+    customer: str | None = None
+    plan: str | None = None
+    status: SubscriptionStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class InvoiceFilter(NamedTuple):
+    """Invoices; `plan` is the present plan of their subscription."""
+
+    customer: str | None = None
+    plan: str | None = None
+    subscription: UUID | None = None
+    status: InvoiceStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class ChargeFilter(NamedTuple):
+    """Charges; `plan` is the present plan of their subscription."""
+
+    customer: str | None = None
+    plan: str | None = None
+    invoice: UUID | None = None
+    status: ChargeStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class RefundFilter(NamedTuple):
+    """Refunds; `plan` is the present plan of their subscription."""
+
+    customer: str | None = None
+    plan: str | None = None
+    status: RefundStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class CreditFilter(NamedTuple):
+    """Credits of one customer."""
+
+    customer: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class EventFilter(NamedTuple):
+    """Events; those of a customer are its own, and those of its subscriptions."""
+
+    customer: str | None = None
+    subscription: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None

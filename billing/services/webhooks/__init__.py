@@ -1,0 +1,1 @@
+"""Events to the outside: the event feed, webhook endpoints and their deliveries."""

@@ -1,0 +1,53 @@
+"""Statements of previews: sums of a subscription's money before and after a deed."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain.subscription import SubscriptionStatus
+from billing.store.selecting import columns, of_values
+from billing.store.statements import text
+
+
+class Sums(NamedTuple):
+    """Whole rupiah: open invoices, void ones, refunds that were requested, and unused credit."""
+
+    owed: int
+    voided: int
+    invoices_voided: int
+    refunded: int
+    credit: int
+
+
+class State(NamedTuple):
+    """A subscription's status and dates."""
+
+    status: SubscriptionStatus
+    next_due_at: datetime | None
+    cancel_at: datetime | None
+    change_at: datetime | None
+
+
+_SUMS = text("""
+    SELECT coalesce(sum(i.amount) FILTER (WHERE i.status <> 'void'), 0)::bigint AS owed,
+           coalesce(sum(i.amount) FILTER (WHERE i.status = 'void'), 0)::bigint AS voided,
+           count(*) FILTER (WHERE i.status = 'void') AS invoices_voided,
+           (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN invoices o
+                ON o.id = r.invoice_id WHERE o.subscription_id = :id) AS refunded,
+           (SELECT coalesce(sum(c.remaining), 0)::bigint FROM credits c JOIN subscriptions s
+                ON s.customer_id = c.customer_id WHERE s.id = :id) AS credit
+    FROM invoices i WHERE i.subscription_id = :id
+""")
+
+
+def sums(connection: Connection, subscription_id: UUID) -> Sums:
+    """Add up a subscription's invoices and refunds, and its customer's unused credit."""
+    return of_values(Sums, connection.execute(_SUMS, {"id": subscription_id}).one())
+
+
+def state(connection: Connection, subscription_id: UUID) -> State:
+    """Read a subscription's status and dates."""
+    statement = text(f"SELECT {columns(State)} FROM subscriptions WHERE id = :id")  # noqa: S608 - a constant of ours
+    return of_values(State, connection.execute(statement, {"id": subscription_id}).one())

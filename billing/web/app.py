@@ -1,0 +1,60 @@
+"""The HTTP application: `uvicorn billing.web.app:app`, or `billing serve`.
+
+It has no business rule: each route calls one service. Handlers are plain functions, which run in a
+pool of threads; each has at most one database connection at a time.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from billing import bootstrap, config, logs
+from billing.services.context import Context
+from billing.web import notifications, problems
+from billing.web.access import Limiter
+from billing.web.requests import Doorkeeper
+from billing.web.routes import about, catalog, customers, events, lists, money, subscriptions
+
+DESCRIPTION = (
+    "Recurring OVO charges. Send an API key as `Authorization: Bearer …`. Amounts are whole rupiah,"
+    " instants are ISO 8601 in UTC, lists are pages with a cursor, refusals are RFC 9457 documents."
+)
+ROUTERS = (customers, catalog, subscriptions, money, lists, events, about)
+
+
+def create(context: Context) -> FastAPI:
+    """Build the application on an engine."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = context.settings.web_threads
+        yield
+        limiter.close()
+        context.pool.shutdown(wait=False)
+        context.database.dispose()
+
+    limiter = Limiter(context.settings.redis, context.settings.web_requests_per_second)
+    app = FastAPI(
+        title="ovo-billing", version="1", description=DESCRIPTION, lifespan=lifespan,
+        servers=[{"url": "/"}], openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None,
+        redirect_slashes=False, separate_input_output_schemas=False,
+    )  # fmt: skip
+    app.state.context, app.state.limiter = context, limiter
+    for each in ROUTERS:
+        app.include_router(each.router)
+    problems.install(app)
+    app.include_router(notifications.router(context))
+    app.add_middleware(Doorkeeper, raw_paths=frozenset({context.settings.doku_notification_path}))
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Build `app` when a server asks for it, and not when a test imports this module."""
+    if name != "app":
+        raise AttributeError(name)
+    settings = config.load()
+    logs.configure(settings.log_format, settings.log_level)
+    return create(bootstrap.build(settings, connections=settings.web_threads))

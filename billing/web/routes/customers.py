@@ -1,0 +1,104 @@
+"""`/v1/customers`: customers, their wallets and their credit."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from billing.domain.errors import AlreadyExists
+from billing.services.money import crediting
+from billing.services.reading import read_models, results
+from billing.services.subscriptions import subscribing
+from billing.services.wallets import linking, unlinking
+from billing.web import answers, bodies, deeds
+from billing.web.access import Caller, Reader, Writer
+from billing.web.deeds import Key, RequiredKey
+from billing.web.routes.common import CustomerId, created, refusals
+from billing.web.schemas import model_of
+
+router = APIRouter(prefix="/v1/customers", tags=["customers"])
+INVOICES_SHOWN = 100
+CUSTOMER = model_of(results.CustomerInDetail, "CustomerInDetail")
+WALLET = model_of(results.Wallet)
+
+
+@router.put(
+    "/{customer_id}", response_model=CUSTOMER, operation_id="put_customer",
+    responses=created(CUSTOMER) | refusals(404, 409, body=True),
+)  # fmt: skip
+def put(customer_id: CustomerId, body: bodies.CustomerBody, caller: Writer) -> Response:
+    """Create a customer, or replace its name, phone and e-mail."""
+    given = {"name": body.name, "phone": body.phone, "email": body.email}
+    by, status = caller.actor(body.reason), 200
+    try:
+        subscribing.create_customer(caller.context, customer_id, **given, by=by)
+        status = 201
+    except AlreadyExists:
+        subscribing.update_customer(caller.context, customer_id, **given, by=by)
+    return _show(caller, customer_id, status)
+
+
+@router.get(
+    "/{customer_id}", response_model=CUSTOMER, responses=refusals(404),
+    operation_id="get_customer",
+)  # fmt: skip
+def show(customer_id: CustomerId, caller: Reader) -> Response:
+    """Show a customer: whether it was charged twice, its wallet, subscriptions and payments."""
+    return _show(caller, customer_id, 200)
+
+
+@router.post(
+    "/{customer_id}/wallet-links", response_model=WALLET, status_code=201,
+    responses=refusals(404, 409, 502, body=True), operation_id="link_wallet",
+)  # fmt: skip
+def link(
+    customer_id: CustomerId, body: bodies.WalletLinkBody, caller: Writer, key: Key = None
+) -> Response:
+    """Begin to link an OVO account: send the customer to the `registration_url`."""
+    # The phone is not stored with the key: keys are not encrypted.
+    deed = deeds.Deed(caller, key, "wallets.link", {"customer": customer_id})
+    deed.do(
+        lambda context: linking.link(
+            context, customer_id, body.phone, caller.actor(body.reason),
+            success_url=body.success_url, failure_url=body.failure_url, replace=body.replace,
+            request=deed.request,
+        )
+    )  # fmt: skip
+    return answers.one(read_models.wallet_of(caller.context.database, customer_id), 201)
+
+
+@router.get(
+    "/{customer_id}/wallet", response_model=WALLET, responses=refusals(404),
+    operation_id="get_wallet",
+)  # fmt: skip
+def wallet(customer_id: CustomerId, caller: Reader) -> Response:
+    """Show a customer's wallet: the live one, or else the last one."""
+    return answers.one(read_models.wallet_of(caller.context.database, customer_id))
+
+
+@router.delete(
+    "/{customer_id}/wallet", response_model=WALLET, responses=refusals(404, 409),
+    operation_id="unlink_wallet",
+)  # fmt: skip
+def unlink(customer_id: CustomerId, caller: Writer, key: Key = None) -> Response:
+    """Unlink a customer's wallet, once no charge or refund needs it."""
+    deed = deeds.Deed(caller, key, "wallets.unlink", {"customer": customer_id})
+    deed.do(lambda context: unlinking.unlink(context, customer_id, caller.actor(), deed.request))
+    return answers.one(read_models.wallet_of(caller.context.database, customer_id))
+
+
+@router.post(
+    "/{customer_id}/credits", response_model=CUSTOMER, status_code=201,
+    responses=refusals(404, 409, body=True), operation_id="create_credit",
+)  # fmt: skip
+def give_credit(
+    customer_id: CustomerId, body: bodies.CreditBody, caller: Writer, key: RequiredKey
+) -> Response:
+    """Add credit without a payment; it pays the customer's future invoices."""
+    deed = deeds.of(caller, key, "credits.create", body, customer=customer_id)
+    by = caller.actor(body.reason)
+    deed.do(lambda context: crediting.grant(context, customer_id, body.amount, by, deed.request))
+    return _show(caller, customer_id, 201)
+
+
+def _show(caller: Caller, customer_id: str, status: int) -> Response:
+    found = read_models.customer(caller.context.database, customer_id, INVOICES_SHOWN)
+    return answers.one(found, status)

@@ -1,0 +1,23 @@
+"""Server: run the HTTP interface under uvicorn, and end it without cutting a request off."""
+
+import uvicorn
+
+from billing import bootstrap, config, logs
+from billing.web import app
+
+GRACE_SECONDS = 20
+"""How long requests that have begun may take after the first signal."""
+KEEP_ALIVE_SECONDS = 30
+
+
+def run(host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM. Raises NotConfigured when a setting is missing."""
+    settings = config.load()
+    logs.configure(settings.log_format, settings.log_level)
+    context = bootstrap.build(settings, connections=settings.web_threads)
+    context.database.check()
+    uvicorn.run(
+        app.create(context), host=host, port=port, log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""docs/openapi.json: current, and changed by additions only."""
+
+import json
+import subprocess
+from typing import Any
+
+from tests.house.openapi_page import document, written
+from tests.house.tree import ROOT
+
+PAGE = ROOT / "docs" / "openapi.json"
+
+
+def test_the_committed_document_equals_the_code() -> None:
+    """A client that was generated from the file fits the server."""
+    assert PAGE.read_text() == written()
+
+
+def test_every_operation_and_every_body_field_is_described() -> None:
+    """The document is complete: ids, descriptions, a schema for each success."""
+    found = document()
+    operations = [each for methods in found["paths"].values() for each in methods.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    for each in operations:
+        assert each["description"].endswith((".", "?"))
+        [success, *_] = [name for name in each["responses"] if name.startswith("2")]
+        assert each["responses"][success]["content"]["application/json"]["schema"]
+
+
+def test_the_document_only_grows() -> None:
+    """What the last commit documented is still there: a merchant's client must not break."""
+    before = subprocess.run(
+        ["git", "show", "HEAD:docs/openapi.json"], cwd=ROOT, capture_output=True, check=False
+    )
+    if before.returncode == 0:
+        assert lost(json.loads(before.stdout), document()) == []
+
+
+def test_a_loss_for_clients_is_found() -> None:
+    """A path, a field of an answer, an optional parameter that becomes required."""
+    old = {
+        "paths": {"/a": {"get": {"parameters": [{"name": "x", "required": False}]}}},
+        "components": {"schemas": {"Row": {"properties": {"id": {}, "name": {}}}}},
+    }
+    new = {
+        "paths": {"/a": {"get": {"parameters": [{"name": "x", "required": True}]}}},
+        "components": {"schemas": {"Row": {"properties": {"id": {}}}}},
+    }
+    assert lost(old, old) == []
+    assert lost(old, new) == ["get /a needs x", "Row.name"]
+    assert lost(old, {"paths": {}, "components": {"schemas": {}}}) == [
+        "get /a",
+        "Row.id",
+        "Row.name",
+    ]
+
+
+def lost(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What a client that was made from the old document misses in the new one."""
+    found = []
+    for path, methods in old["paths"].items():
+        for method, operation in methods.items():
+            now = new["paths"].get(path, {}).get(method)
+            if now is None:
+                found.append(f"{method} {path}")
+                continue
+            optional = {each["name"] for each in operation.get("parameters", ())
+                        if not each.get("required")}  # fmt: skip
+            found += [
+                f"{method} {path} needs {each['name']}"
+                for each in now.get("parameters", ())
+                if each.get("required") and each["name"] in optional
+            ]
+    schemas = new["components"]["schemas"]
+    for name, schema in old["components"]["schemas"].items():
+        kept = schemas.get(name, {}).get("properties", {})
+        found += [f"{name}.{field}" for field in schema.get("properties", {}) if field not in kept]
+    return found
