@@ -24,6 +24,7 @@ READS = ("/v1/me", "/v1/events", "/v1/customers/c1", "/v1/customers/c1/wallet", 
          *(f"/v1/{name}" for name in LISTS),
          f"/v1/subscriptions/{NOWHERE}", f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
          f"/v1/refunds/{NOWHERE}")  # fmt: skip
+ADMINS = (("GET", "/v1/customers/c1/export", None), ("POST", "/v1/customers/c1/erase", None))
 _SUBSCRIPTION = f"/v1/subscriptions/{NOWHERE}"
 WRITES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/v1/customers/c1", CUSTOMER),
@@ -50,6 +51,7 @@ MATRIX = (
     ("read", "POST", f"{_SUBSCRIPTION}/preview", {"action": "cancel"}),
     *(("write", *call) for call in WRITES),
     ("refund", *REFUND),
+    *(("admin", *call) for call in ADMINS),
 )
 
 
@@ -57,7 +59,10 @@ MATRIX = (
 def test_each_path_needs_its_scope(web: Web, scope: str, method: str, path: str, body: Any) -> None:
     """No key: 401. A key without the scope: 403. With it, the call reaches its service."""
     assert web.stranger().refused(method, path, body)["status"] == 401
-    others = {"read": (), "write": ("read", "refund"), "refund": ("read", "write")}[scope]
+    others = {
+        "read": (), "write": ("read", "refund"), "refund": ("read", "write"),
+        "admin": ("read", "write", "refund"),
+    }[scope]  # fmt: skip
     for other in others:
         assert web.client(other).refused(method, path, body)["type"] == "forbidden"
     for good in {scope, "admin"}:

@@ -1,7 +1,7 @@
 """Unlinking: delete the customer's token after everything else, and retry until confirmed."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Connection
@@ -58,27 +58,35 @@ def unlink(context: Context, customer_id: str, by: Actor, request: Request | Non
     """
 
     def act(connection: Connection, now: datetime) -> Json:
-        live = wallets.latest_of(connection, customer_id)
-        if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        found = request_in(connection, customer_id, by, now)
+        if found is None:
             raise NotKnown(f"customer {customer_id!r} has no wallet to unlink")
-        row = wallets.lock(connection, live.id)
-        if row is not None and row.status is WalletStatus.PENDING:
-            status = wallet.advance(WalletStatus.PENDING, WalletMove.UNLINK)
-            close(connection, row, status, by.reason or "unlinked before it was linked", now)
-        elif row is not None and row.status is WalletStatus.UNLINKING:
-            # A repeated request by an operator does not wait for the next automatic attempt.
-            wallets.change(
-                connection, row.id, next_attempt_at=now, leased_until=None, attempts=0,
-                held_at=None, held_why=None,
-            )  # fmt: skip
-        elif wallets.request_unlink(connection, customer_id, now) or wallets.unlink_now(
-            connection, live.id, now
-        ):
-            recorded = event("wallet.unlink_requested", at=now, by=by, customer_id=customer_id)
-            events.record(connection, [recorded])
-        return {"wallet": str(live.id), "customer": customer_id}
+        return {"wallet": str(found), "customer": customer_id}
 
     return once(context, request, act)
+
+
+def request_in(connection: Connection, customer_id: str, by: Actor, now: datetime) -> UUID | None:
+    """Request the unlink inside an open transaction; return the wallet, or None without one."""
+    live = wallets.latest_of(connection, customer_id)
+    if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        return None
+    row = wallets.lock(connection, live.id)
+    if row is not None and row.status is WalletStatus.PENDING:
+        status = wallet.advance(WalletStatus.PENDING, WalletMove.UNLINK)
+        close(connection, row, status, by.reason or "unlinked before it was linked", now)
+    elif row is not None and row.status is WalletStatus.UNLINKING:
+        # A repeated request by an operator does not wait for the next automatic attempt.
+        wallets.change(
+            connection, row.id, next_attempt_at=now, leased_until=None, attempts=0,
+            held_at=None, held_why=None,
+        )  # fmt: skip
+    elif wallets.request_unlink(connection, customer_id, now) or wallets.unlink_now(
+        connection, live.id, now
+    ):
+        recorded = event("wallet.unlink_requested", at=now, by=by, customer_id=customer_id)
+        events.record(connection, [recorded])
+    return live.id
 
 
 def delete_token(context: Context, seen: Wallet) -> None:
