@@ -46,7 +46,7 @@ class Holdings(NamedTuple):
 def obstacle(customer_id: str, held: Holdings) -> str | None:
     """Say in one line what forbids the erasure, and what to do first; None if nothing does.
 
-    Credit that no payment backs is no obstacle: nobody can be paid with it.
+    Credit that no payment backs is no obstacle: it is never paid out.
     """
     faults = []
     if held.live_subscriptions:

@@ -209,8 +209,7 @@ class Engine:
 
     def subscribe(self, customer: str, plan: str = "P", **options: Any) -> UUID:
         """Put a customer on a plan."""
-        made = subscribing.subscribe(self.context, customer, plan, OPERATOR, **options)
-        return UUID(made["id"])
+        return UUID(subscribing.subscribe(self.context, customer, plan, OPERATOR, **options)["id"])
 
     def begun(self, *, cash: int | None = None, **plan: Any) -> tuple[str, UUID]:
         """Make a plan, a customer with a wallet and a subscription; nothing is charged yet."""

@@ -29,7 +29,7 @@ ROWS_MAX = 10_000
 """Maximum number of rows of each kind; the newest are exported, of credits the oldest."""
 
 
-class Person(NamedTuple):
+class ExportedCustomer(NamedTuple):
     """A customer with phone and e-mail in full."""
 
     row: Inline[listing_rows.Customer]
@@ -37,7 +37,7 @@ class Person(NamedTuple):
     email: str
 
 
-class Wallet(NamedTuple):
+class ExportedWallet(NamedTuple):
     """A wallet without its token; `phone` is null when none is stored or no key decrypts it."""
 
     row: Inline[listing_rows.Wallet]
@@ -47,8 +47,8 @@ class Wallet(NamedTuple):
 class CustomerExport(NamedTuple):
     """Everything that is stored of one person; `cut` names the lists that were too long."""
 
-    customer: Person
-    wallets: list[Wallet]
+    customer: ExportedCustomer
+    wallets: list[ExportedWallet]
     subscriptions: list[listing_rows.Subscription]
     invoices: list[listing_rows.Invoice]
     charges: list[listing_rows.Charge]
@@ -84,9 +84,9 @@ def export(context: Context, customer_id: str, rows_max: int = ROWS_MAX) -> Cust
     if len(imported) > rows_max:
         cut.append("imports")
     return CustomerExport(
-        customer=Person(local(row), row.phone, row.email),
+        customer=ExportedCustomer(local(row), row.phone, row.email),
         wallets=[
-            Wallet(each, _opened(context, phones.get(each.id)))
+            ExportedWallet(each, _opened(context, phones.get(each.id)))
             for each in whole("wallets", wallets)
         ],
         subscriptions=whole("subscriptions", subscribed),

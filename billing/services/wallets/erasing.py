@@ -66,7 +66,7 @@ def _request(connection: Connection, customer_id: str, by: Actor, now: datetime)
 def complete(context: Context, customer_id: str) -> bool:
     """Erase a customer whose erasure was requested, once no wallet is linked; tell whether it was.
 
-    Money that came late goes back first: its refund needs the reason that it was requested with.
+    Late money is refunded first: a refund that is sent again needs the reason that it had.
     """
     with context.database.transaction() as connection:
         seen = catalog.erasure(connection, customer_id)
