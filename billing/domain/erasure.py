@@ -33,7 +33,7 @@ KEPT_TITLES = frozenset({"setup fee"})
 """Titles of extra lines that the engine writes itself."""
 
 
-class Holdings(NamedTuple):
+class Unfinished(NamedTuple):
     """What a customer has that must be finished first; `payable_credit` is rupiah."""
 
     live_subscriptions: int
@@ -43,22 +43,22 @@ class Holdings(NamedTuple):
     payable_credit: int
 
 
-def obstacle(customer_id: str, held: Holdings) -> str | None:
+def obstacle(customer_id: str, left: Unfinished) -> str | None:
     """Say in one line what forbids the erasure, and what to do first; None if nothing does.
 
     Credit that no payment backs is no obstacle: it is never paid out.
     """
     faults = []
-    if held.live_subscriptions:
-        faults.append(f"{_count(held.live_subscriptions, 'live subscription')} (cancel first)")
-    if held.open_invoices:
-        faults.append(f"{_count(held.open_invoices, 'open invoice')} (void first)")
-    if held.unresolved_charges:
-        faults.append(f"{_count(held.unresolved_charges, 'unresolved charge')} (wait or resolve)")
-    if held.unsettled_refunds:
-        faults.append(f"{_count(held.unsettled_refunds, 'unsettled refund')} (wait or resolve)")
-    if held.payable_credit:
-        credit = rupiah(held.payable_credit)
+    if left.live_subscriptions:
+        faults.append(f"{_count(left.live_subscriptions, 'live subscription')} (cancel first)")
+    if left.open_invoices:
+        faults.append(f"{_count(left.open_invoices, 'open invoice')} (void first)")
+    if left.unresolved_charges:
+        faults.append(f"{_count(left.unresolved_charges, 'unresolved charge')} (wait or resolve)")
+    if left.unsettled_refunds:
+        faults.append(f"{_count(left.unsettled_refunds, 'unsettled refund')} (wait or resolve)")
+    if left.payable_credit:
+        credit = rupiah(left.payable_credit)
         faults.append(f"{credit} of unused credit that a payment backs (refund it first)")
     if not faults:
         return None

@@ -1,6 +1,6 @@
 """A customer with distinctive personal values in every place that can hold one, and their search.
 
-The search reads every column of every table. This module erases nothing.
+The search reads every column of every table. It also erases, and reads how far that is.
 """
 
 from datetime import timedelta
@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 from billing.domain.errors import NotConfigured
 from billing.domain.events import OPERATOR, Actor
 from billing.services.operating import importing
-from billing.services.subscriptions import pausing
-from billing.services.wallets import linking
+from billing.services.subscriptions import canceling, pausing
+from billing.services.wallets import erasing, linking
 from billing.store.vault import Vault
 from tests.integration.engine import KEY, Engine
 from tests.integration.web import Client, Web
@@ -62,6 +62,26 @@ def money(engine: Engine) -> list[dict[str, Any]]:
         for table, columns in tables.items()
         for row in engine.rows(f"SELECT {columns} FROM {table} ORDER BY id")
     ]
+
+
+def ended(engine: Engine) -> str:
+    """Make a customer with a linked wallet, whose only subscription was paid and is canceled."""
+    customer, subscription = engine.begun()
+    engine.run()
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    return customer
+
+
+def state(engine: Engine, customer: str) -> tuple[bool, bool, str]:
+    """Whether the erasure was requested, whether it was done, and the name."""
+    [row] = engine.rows("SELECT * FROM customers WHERE id = :id", id=customer)
+    return row["erase_requested_at"] is not None, row["erased_at"] is not None, row["name"]
+
+
+def erase(engine: Engine, customer: str) -> None:
+    """Request the erasure, and do what is due."""
+    erasing.erase(engine.context, customer, Actor("shop", WHY))
+    engine.run()
 
 
 def person(web: Web, client: Client, *, name: str = NAME, phone: str = PHONE) -> str:

@@ -1,51 +1,31 @@
 """Erasing a customer: nothing personal is left anywhere, and the accounts stay as they are."""
 
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from billing import logs
-from billing.domain.errors import BillingError, IllegalMove, NotKnown
+from billing.domain.errors import NotKnown
 from billing.domain.events import OPERATOR, Actor
-from billing.services.money import crediting
-from billing.services.operating import importing
+from billing.services.money import crediting, refunding
 from billing.services.reading import auditing, customer_export, read_models
-from billing.services.subscriptions import canceling, subscribing
+from billing.services.subscriptions import canceling
 from billing.services.wallets import erasing, linking
 from billing.store.queries import erasure
+from billing.store.vault import Vault
 from tests.commands import logs_as_before
 from tests.integration import personal
 from tests.integration.engine import Engine
-from tests.integration.personal import NAME, NEEDLES, WHY, life, money, traces
-from tests.integration.races import Hold, at_once, beside
+from tests.integration.personal import NAME, NEEDLES, WHY, ended, erase, life, money, state, traces
 from tests.integration.web import Web
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-def ended(engine: Engine, **options: Any) -> str:
-    """A customer with a linked wallet, whose only subscription was paid and is canceled."""
-    customer, subscription = engine.begun(**options)
-    engine.run()
-    canceling.cancel(engine.context, subscription, OPERATOR)
-    return customer
-
-
-def state(engine: Engine, customer: str) -> tuple[bool, bool, str]:
-    """Whether the erasure was requested, whether it was done, and the name."""
-    [row] = engine.rows("SELECT * FROM customers WHERE id = :id", id=customer)
-    return row["erase_requested_at"] is not None, row["erased_at"] is not None, row["name"]
-
-
-def erase(engine: Engine, customer: str) -> None:
-    """Request the erasure, and do what is due."""
-    erasing.erase(engine.context, customer, Actor("shop", WHY))
-    engine.run()
 
 
 def test_nothing_personal_is_left_after_a_whole_life(engine: Engine, web: Web) -> None:
@@ -108,101 +88,6 @@ def test_an_export_that_is_too_long_says_what_was_cut(engine: Engine) -> None:
     assert len(found.events) == 1
     with pytest.raises(NotKnown):
         customer_export.export(engine.context, "nobody")
-
-
-class TestRefusals:
-    """What must be finished first, and what an erased customer cannot do."""
-
-    def test_a_live_subscription_comes_first(self, engine: Engine) -> None:
-        """One clear line, and nothing is written."""
-        customer, _ = engine.begun()
-        engine.run()
-        self._refused(engine, customer, "1 live subscription (cancel first)")
-
-    def test_an_unresolved_charge_comes_first(self, engine: Engine) -> None:
-        """Its money may have moved."""
-        customer, subscription = engine.begun()
-        engine.script("pending", customer, end="SUCCESS", after_queries=3)
-        engine.run()
-        canceling.cancel(engine.context, subscription, OPERATOR)
-        self._refused(engine, customer, "1 unresolved charge (wait or resolve)")
-
-    def test_an_unsettled_refund_comes_first(self, engine: Engine) -> None:
-        """The customer waits for this money."""
-        customer, subscription = engine.begun()
-        engine.run()
-        canceling.cancel(engine.context, subscription, OPERATOR, refund=canceling.RefundPolicy.FULL)
-        self._refused(engine, customer, "1 unsettled refund (wait or resolve)")
-        engine.run()
-
-    def test_credit_that_was_paid_for_comes_first(self, engine: Engine) -> None:
-        """It belongs to the customer; credit that was given does not count."""
-        customer = ended(engine)
-        crediting.grant(engine.context, customer, 500, Actor("shop", "late"))
-        engine.execute("UPDATE charges SET kept = kept - 700, credited = 700")
-        engine.execute(
-            "INSERT INTO credits (customer_id, amount, remaining, invoice_id, charge_id,"
-            " from_charge, reason, created_at) SELECT customer_id, 700, 700, invoice_id, id, 700,"
-            " 'x', created_at FROM charges"
-        )
-        self._refused(engine, customer, "Rp 700 of unused credit that a payment backs")
-
-    def _refused(self, engine: Engine, customer: str, why: str) -> None:
-        before = engine.counts()
-        with pytest.raises(IllegalMove, match=r"cannot be erased yet; it has") as refused:
-            erasing.erase(engine.context, customer, OPERATOR)
-        assert why in str(refused.value)
-        assert "\n" not in str(refused.value)
-        assert (engine.counts(), state(engine, customer)[0]) == (before, False)
-
-    def test_an_unknown_customer_is_refused(self, engine: Engine) -> None:
-        """As for every other command."""
-        with pytest.raises(NotKnown, match="no customer has the id 'nobody'"):
-            erasing.erase(engine.context, "nobody", OPERATOR)
-
-    @pytest.mark.parametrize("done", [False, True])
-    def test_an_erased_customer_never_changes_again(self, engine: Engine, done: bool) -> None:
-        """From the request on: no subscription, link, update, credit or import."""
-        customer, c = ended(engine), engine.context
-        if not done:
-            engine.script("failed", customer, "unbind")
-        erase(engine, customer)
-        assert state(engine, customer)[:2] == (True, done)
-        before, word = engine.counts(), "was erased" if done else "is being erased"
-        acts: tuple[Callable[[], Any], ...] = (
-            lambda: subscribing.subscribe(c, customer, "P", OPERATOR, again=True),
-            lambda: linking.link(c, customer, "628123456789", OPERATOR),
-            lambda: subscribing.update_customer(c, customer, name="Ani", by=OPERATOR),
-            lambda: crediting.grant(c, customer, 1, Actor("shop", "late")),
-        )
-        for act in acts:
-            with pytest.raises(IllegalMove, match=word):
-                act()
-        assert engine.counts() == before
-        engine.advance(HOUR)
-        assert state(engine, customer) == (True, True, "")
-
-
-def test_an_import_brings_no_erased_customer_back(engine: Engine) -> None:
-    """Its row and a new subscription are rejected by name; a subscription that is there stays."""
-    customer = ended(engine)
-    due = (engine.now + 10 * DAY).isoformat()
-    row = {"id": "old", "customer": customer, "plan": "P", "anchor": due, "next_due_at": due}
-    [*_, report] = importing.subscriptions(engine.context, [(2, row)], OPERATOR)
-    assert report.added == 1
-    [mine] = engine.rows("SELECT subscription_id AS id FROM imports")
-    canceling.cancel(engine.context, mine["id"], OPERATOR)
-    erase(engine, customer)
-
-    for dry_run in (True, False):
-        rows = [(2, row), (3, row | {"id": "new"})]
-        [*_, again] = importing.subscriptions(engine.context, rows, OPERATOR, dry_run=dry_run)
-        assert (again.added, again.there) == (0, 1)
-        assert again.bad == [(3, f"customer {customer!r} was erased; use another id")]
-        people = [(2, {"id": customer, "name": "Ani"})]
-        [*_, found] = importing.customers(engine.context, people, OPERATOR, dry_run=dry_run)
-        assert found.bad == [(2, f"customer {customer!r} was erased; use another id")]
-    assert state(engine, customer) == (True, True, "")
 
 
 @pytest.mark.parametrize("kind", ["failed", "http_500", "drop_after", "garbage"])
@@ -327,53 +212,80 @@ def test_late_money_is_recorded_and_refunded_after_the_erasure(engine: Engine) -
     assert auditing.broken(engine.context) == []
 
 
-class TestRaces:
-    """Two acts at the same moment."""
-
-    def test_a_subscription_and_an_erasure_at_once_are_never_both(
-        self, engine: Engine, other: Engine
-    ) -> None:
-        """The second of the two is refused."""
-        for _ in range(5):
-            customer = engine.customer(linked=False)
-            engine.plan(customer)
-            said = at_once(
-                lambda: engine.subscribe(customer, customer),  # noqa: B023 - done before the next
-                lambda: erasing.erase(other.context, customer, OPERATOR),  # noqa: B023 - the same
-            )
-            assert [isinstance(each, BillingError) for each in said].count(True) == 1
-
-    def test_a_link_waits_for_the_request(self, engine: Engine, other: Engine, hold: Hold) -> None:
-        """It is refused once the request is committed."""
-        customer = engine.customer(linked=False)
-
-        def link() -> None:
-            with pytest.raises(IllegalMove, match="erased"):
-                linking.link(other.context, customer, "628123456789", OPERATOR)
-
-        beside(
-            engine, hold, (erasure, "request"),
-            lambda: erasing.erase(engine.context, customer, OPERATOR), link,
+def test_texts_in_every_column_that_can_hold_one_are_erased(engine: Engine) -> None:
+    """Also those that seldom have one: errors of held rows, messages of the gateway, old keys."""
+    customer, subscription = engine.begun()
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    made = refunding.refund_invoice(engine.context, invoice["id"], 1_000, OPERATOR)
+    engine.run()
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    fill = {
+        "wallets": "reason = :why", "charges": "message = :why, body_sealed = :sealed",
+        "subscriptions": "reason = :why, extras = jsonb_build_array(jsonb_build_object("
+        "'kind', 'extra', 'amount', 1, 'title', :why))",
+        "invoices": "reason = :why, lines = jsonb_build_array(jsonb_build_object("
+        "'kind', 'extra', 'amount', amount, 'title', :why))",
+        "refunds": "reason = :why, message = :why",
+        "events": "reason = :why, data = data || jsonb_build_object('why', :why, 'new', :why,"
+        " 'deep', jsonb_build_object('name', :why), 'list', jsonb_build_array(:why))",
+    }  # fmt: skip
+    sealed = engine.context.vault.seal(WHY.encode())
+    for table, columns in fill.items():
+        known = {"why": WHY, "id": customer} | ({"sealed": sealed} if ":sealed" in columns else {})
+        columns = columns.replace(":why", "CAST(:why AS text)")  # noqa: PLW2901 - typed for jsonb
+        engine.execute(f"UPDATE {table} SET {columns} WHERE customer_id = :id", **known)
+    for key, name, value in (("a", "customer", customer), ("b", "invoice", str(invoice["id"])),
+                             ("c", "refund", made["refund"])):  # fmt: skip
+        engine.execute(
+            "INSERT INTO commands (key, task, arguments, created_at) VALUES (:key, 'x',"
+            " jsonb_build_object(CAST(:name AS text), CAST(:value AS text), 'reason',"
+            " CAST(:why AS text)), now())",
+            key=key, name=name, value=value, why=WHY,
         )  # fmt: skip
-        assert state(engine, customer) == (True, True, "")
 
-    def test_an_import_waits_for_the_request(
-        self, engine: Engine, other: Engine, hold: Hold
-    ) -> None:
-        """Its row is rejected: it reads the customers after the request is committed."""
-        customer = engine.customer(linked=False)
-        engine.plan()
-        due = (engine.now + 10 * DAY).isoformat()
-        row = {"id": "1", "customer": customer, "plan": "P", "anchor": due, "next_due_at": due}
+    erase(engine, customer)
 
-        def bring() -> None:
-            [*_, report] = importing.subscriptions(other.context, [(2, row)], OPERATOR)
-            assert [line for line, _ in report.bad] == [2]
+    assert state(engine, customer) == (True, True, "")
+    assert traces(engine) == set()
+    [told] = engine.told("refund.requested")
+    assert told["data"] | {"refund": made["refund"], "amount": 1_000} == told["data"]
+    stored = [row["arguments"] for row in engine.rows("SELECT * FROM commands ORDER BY key")]
+    assert stored[0] == {"customer": customer, "reason": "erased"}
 
-        beside(
-            engine, hold, (erasure, "request"),
-            lambda: erasing.erase(engine.context, customer, OPERATOR), bring,
-        )  # fmt: skip
+
+def test_a_key_that_is_lost_does_not_prevent_an_erasure(engine: Engine) -> None:
+    """The tokens that the gateway lists are deleted, since ours cannot be decrypted any more."""
+    customer = ended(engine)
+    lost = replace(engine.context, vault=Vault([Fernet.generate_key().decode()]))
+    erasing.erase(lost, customer, OPERATOR)
+    for wallet in linking.lease_due(lost, 10):
+        linking.attend(lost, wallet)
+
+    assert state(engine, customer) == (True, True, "")
+    assert engine.gateway.control("GET", f"wallets/{customer}")["token_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE wallets SET masked_phone = '****1234'", "a personal value in a wallet"),
+        ("UPDATE charges SET body_sealed = 'x'", "the body of a charge"),
+        ("UPDATE events SET reason = 'x' WHERE kind = 'charge.claimed'", "a reason in an event"),
+        ("UPDATE subscriptions SET ended_at = NULL, status = 'unpaid'", "a live subscription"),
+    ],
+)
+def test_the_audit_finds_what_was_left(engine: Engine, change: str, what: str) -> None:
+    """A value that is there after the erasure is a finding."""
+    customer = ended(engine)
+    erase(engine, customer)
+    assert auditing.broken(engine.context) == []
+
+    engine.execute(change)
+
+    found = [each.detail for each in auditing.broken(engine.context) if "erased" in each.name]
+    assert found == [f"{customer} was erased, and has {what}"]
+    engine.audited = False
 
 
 def test_an_open_link_is_closed_at_once(engine: Engine) -> None:

@@ -98,13 +98,14 @@ def archive_plan(context: Context, code: str, by: Actor) -> None:
 def create_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
-    """Create a customer. Raises InvalidValue or AlreadyExists."""
+    """Create a customer. Raises InvalidValue, AlreadyExists or IllegalMove (was erased)."""
     phone = indonesian_phone(phone)
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     new = NewCustomer(customer_id, name, phone, email, now)
     with context.database.transaction() as connection:
         if not catalog.add_customer(connection, new):
+            customers.check(connection, customer_id)
             raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]

@@ -55,7 +55,7 @@ def erase(context: Context, customer_id: str, by: Actor, request: Request | None
 def _request(connection: Connection, customer_id: str, by: Actor, now: datetime) -> None:
     # With the subscriptions' locks no charge settles, and no invoice is reopened, in the meantime.
     erasure.lock_subscriptions(connection, customer_id)
-    why = obstacle(customer_id, erasure.holdings(connection, customer_id))
+    why = obstacle(customer_id, erasure.unfinished(connection, customer_id))
     if why is not None:
         raise IllegalMove(why)
     erasure.request(connection, customer_id, now)
@@ -76,8 +76,8 @@ def complete(context: Context, customer_id: str) -> bool:
         if found is None or found.erased_at is not None:
             return False
         erasure.lock_subscriptions(connection, customer_id)
-        held = erasure.holdings(connection, customer_id)
-        if erasure.is_linked(connection, customer_id) or obstacle(customer_id, held) is not None:
+        left = erasure.unfinished(connection, customer_id)
+        if erasure.is_linked(connection, customer_id) or obstacle(customer_id, left) is not None:
             return False
         now = context.clock.now()
         erasure.empty(connection, customer_id, now)

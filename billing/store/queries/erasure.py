@@ -14,7 +14,7 @@ from billing.domain.erasure import (
     KEPT_IN_COMMANDS,
     KEPT_IN_EVENTS,
     KEPT_TITLES,
-    Holdings,
+    Unfinished,
 )
 from billing.domain.refund import UNSETTLED, RefundStatus
 from billing.domain.wallet import LIVE
@@ -23,9 +23,9 @@ from billing.store.selecting import columns, of_values
 from billing.store.statements import text
 
 _LIVE = listed("status", LIVE)
-_UNFINISHED = listed("status", (*UNSETTLED, RefundStatus.UNRETURNED))
-_HOLDINGS = columns(
-    Holdings,
+_REFUNDS = listed("status", (*UNSETTLED, RefundStatus.UNRETURNED))
+_COUNTS = columns(
+    Unfinished,
     live_subscriptions="""(SELECT count(*) FROM subscriptions
         WHERE customer_id = :id AND ended_at IS NULL)""",
     open_invoices="""(SELECT count(*) FROM invoices i JOIN subscriptions s
@@ -34,16 +34,16 @@ _HOLDINGS = columns(
         AND ({listed("status", UNRESOLVED)}
              OR status = 'unsent' AND next_check_at IS NOT NULL))""",  # noqa: S608 - constants of ours
     unsettled_refunds=f"""(SELECT count(*) FROM refunds
-        WHERE customer_id = :id AND {_UNFINISHED})""",  # noqa: S608 - the same
+        WHERE customer_id = :id AND {_REFUNDS})""",  # noqa: S608 - the same
     payable_credit="""(SELECT CAST(coalesce(sum(least(remaining, from_charge - paid_out)), 0)
         AS bigint) FROM credits WHERE customer_id = :id)""",
 )
 
 
-def holdings(connection: Connection, customer_id: str) -> Holdings:
+def unfinished(connection: Connection, customer_id: str) -> Unfinished:
     """Count what must be finished before the customer may be erased."""
-    statement = text(f"SELECT {_HOLDINGS}")
-    return of_values(Holdings, connection.execute(statement, {"id": customer_id}).one())
+    statement = text(f"SELECT {_COUNTS}")
+    return of_values(Unfinished, connection.execute(statement, {"id": customer_id}).one())
 
 
 def lock_subscriptions(connection: Connection, customer_id: str) -> None:
