@@ -21,7 +21,7 @@ from billing.services.money import refunding
 from billing.services.operating import held_rows
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, pausing
-from billing.services.wallets import linking
+from billing.services.wallets import erasing, linking
 from billing.services.webhooks import fanout, sending
 from billing.store.queries import charges, engine, invoices, refunds, wallets, webhooks
 from workers.app import app, context
@@ -168,11 +168,12 @@ def sweep_refunds() -> None:
 @app.task(name="ticks.attend_wallets")  # type: ignore[untyped-decorator]
 @ticking
 def attend_wallets() -> None:
-    """Expire tokens, record expiry notices, and enqueue due link polls and unlinks."""
+    """Expire tokens, record expiry notices, enqueue due link polls and unlinks, and erase."""
     linking.expire_due(context(), SINGLES_A_TICK)
     linking.give_notice(context(), SINGLES_A_TICK)
     due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]
     _send(due, attend_wallet, lambda left: _end(wallets.end_leases, [left]))
+    erasing.complete_due(context(), SINGLES_A_TICK)
 
 
 @app.task(name="ticks.deliver_webhooks")  # type: ignore[untyped-decorator]

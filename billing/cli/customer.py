@@ -1,5 +1,6 @@
 """`billing customer`: customers, their wallets, and all payments and refunds."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 app = options.noun("Customers; `show` says whether a customer was charged twice.")
 Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
 COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "created_at")
-FACTS = ("id", "name", "masked_phone", "masked_email", "created_at")
+FACTS = ("id", "name", "masked_phone", "masked_email", "created_at", "erase_requested_at",
+         "erased_at")  # fmt: skip
+EXPORTED = ("wallets", "subscriptions", "invoices", "charges", "refunds", "credits", "events",
+            "imports")  # fmt: skip
 SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
 PAID = (
     "id", "period_start", "status", "payments", "amount_taken", "amount_refunded",
@@ -84,14 +88,69 @@ def show(
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 
+@app.command(epilog=options.example("billing customer export cust-1 --json > cust-1.json"))
+def export(customer: Customer, *, as_json: options.Json = False) -> None:
+    """Export everything that is stored of a person as one JSON document, with phone and e-mail.
+
+    Without --json it prints only how many rows of each kind there are.
+    """
+    with engine.writing() as context:
+        from billing.services.reading import customer_export
+
+        found = customer_export.export(context, customer)
+
+    def people() -> None:
+        counts = ", ".join(f"{len(getattr(found, name))} {name}" for name in EXPORTED)
+        output.say(f"customer {customer}: {counts}; print all of it with --json")
+
+    output.answer(found, as_json=as_json, people=people)
+    if found.cut:
+        sys.stdout.flush()
+        listed = ", ".join(found.cut)
+        sys.stderr.write(f"cut: only the newest {customer_export.ROWS_MAX:,} of {listed}\n")
+
+
+@app.command(epilog=options.example('billing customer erase cust-1 --reason "asked by letter"'))
+def erase(
+    customer: Customer, reason: options.Reason = None, *, as_json: options.Json = False
+) -> None:
+    """Erase everything personal of a customer; amounts, dates and ids stay. It has no way back.
+
+    The wallet is unlinked first. While the gateway has not confirmed that, the erasure waits.
+    """
+    by = arguments.operator(reason)
+    with engine.writing() as context:
+        from billing.services.reading import read_models
+        from billing.services.wallets import erasing
+
+        erasing.erase(context, customer, by)
+        found = read_models.customer(context.database, customer, 1)
+
+    def people() -> None:
+        output.say(f"customer {customer} {_erasure(found)}")
+
+    output.answer(found, as_json=as_json, people=people)
+
+
+def _erasure(found: "CustomerInDetail") -> str:
+    """Say how far an erasure is."""
+    if found.customer.row.erased_at is not None:
+        return "was erased"
+    return "is being erased: the wallet is unlinked first, and then a worker erases the rest"
+
+
 def _people(found: "CustomerInDetail") -> None:
     output.facts(found, FACTS)
     customer, totals = found.customer.row, found.totals
+    if customer.erase_requested_at is not None:
+        output.say(f"customer {customer.id} {_erasure(found)}")
     wallet = None if found.wallet is None else found.wallet.row
     output.say(
         f"wallet: {wallet.status} {wallet.masked_phone}"
         if wallet
         else f"wallet: none; link one with: billing wallet link {customer.id} --phone 62…"
+        if customer.erase_requested_at is None
+        else "wallet: none"
     )
     output.table(found.subscriptions, SUBSCRIBED, empty="no subscriptions", title="")
     for twins in found.twins:

@@ -15,6 +15,8 @@ KINDS: dict[str, str] = {
     "coupon.redeemed": "a subscription uses a coupon from now on",
     "customer.created": "a customer was created",
     "customer.updated": "name, phone or e-mail of a customer changed",
+    "customer.erase_requested": "a customer is to be erased, once the wallet is unlinked",
+    "customer.erased": "everything personal of a customer was emptied",
     "key.created": "an API key was created",
     "key.revoked": "an API key was revoked",
     "wallet.link_requested": "linking of a wallet was started",

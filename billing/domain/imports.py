@@ -44,6 +44,8 @@ class Known:
     tokens: dict[bytes, Holder] = field(default_factory=dict)
     live: dict[str, Holder] = field(default_factory=dict)
     """Each customer's pending, active or unlinking wallet."""
+    erased: set[str] = field(default_factory=set)
+    """Customers that were erased, or will be: nothing of them is added again."""
 
     def note(self, wallet: Holder) -> None:
         """Add a wallet; of several with one token, the live one counts."""
@@ -78,6 +80,10 @@ def sort_out(rows: Sequence[Incoming], known: Known) -> list[Verdict]:
 
 def _decided(row: Incoming, known: Known) -> Verdict:
     earlier = known.contents.get(row.id)
+    person = row.customer or row.id
+    # A subscription that is there stays there; a customer's row would bring the name back.
+    if person in known.erased and (earlier is None or not row.customer):
+        return _rejected(f"customer {person!r} was erased; use another id")
     if earlier is not None:
         return _repeated(row, earlier, known)
     if row.objection:

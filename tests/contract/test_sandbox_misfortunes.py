@@ -58,6 +58,11 @@ def test_a_script_without_times_meets_for_ever_until_cleared(merchant: Merchant)
     [
         ({"action": {"kind": "explode"}}, "action.kind must be one of"),
         ({"action": {"kind": "hold", "second": 1}}, "has no second"),
+        ({"action": {"kind": "notify"}}, "url must begin with http://"),
+        (
+            {"action": {"kind": "notify", "url": "http://x/", "amount": "other"}},
+            "amount must be one of",
+        ),
         ({"action": {"kind": "hold", "seconds": "1"}}, "seconds"),
         ({"action": {"kind": "hold", "work": "none"}}, "work must be one of"),
         ({"action": {"kind": "decline", "http_status": 99}}, "http_status"),

@@ -29,7 +29,7 @@ from billing.services.collecting import charging, opening_batches, reconciling, 
 from billing.services.money import refunding
 from billing.services.operating import test_clock
 from billing.services.subscriptions import canceling, pausing, subscribing
-from billing.services.wallets import linking
+from billing.services.wallets import erasing, linking
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
@@ -125,6 +125,7 @@ class Engine:
                 linking.give_notice(c, 100)
                 for wallet in in_any_order(linking.lease_due(c, 100)):
                     linking.attend(c, wallet)
+                erasing.complete_due(c, 100)
 
     def run(self) -> None:
         """Do all the work that is due now; fails when due work does not progress."""
@@ -208,8 +209,7 @@ class Engine:
 
     def subscribe(self, customer: str, plan: str = "P", **options: Any) -> UUID:
         """Put a customer on a plan."""
-        made = subscribing.subscribe(self.context, customer, plan, OPERATOR, **options)
-        return UUID(made["id"])
+        return UUID(subscribing.subscribe(self.context, customer, plan, OPERATOR, **options)["id"])
 
     def begun(self, *, cash: int | None = None, **plan: Any) -> tuple[str, UUID]:
         """Make a plan, a customer with a wallet and a subscription; nothing is charged yet."""

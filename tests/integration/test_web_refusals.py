@@ -26,6 +26,7 @@ READS = ("/v1/me", "/v1/events", "/v1/customers/c1", "/v1/customers/c1/wallet", 
          f"/v1/invoices/{NOWHERE}", f"/v1/charges/{NOWHERE}",
          f"/v1/refunds/{NOWHERE}", "/v1/webhook-endpoints",
          f"/v1/webhook-endpoints/{NOWHERE}", "/v1/webhook-deliveries")  # fmt: skip
+ADMINS = (("GET", "/v1/customers/c1/export", None), ("POST", "/v1/customers/c1/erase", None))
 _SUBSCRIPTION = f"/v1/subscriptions/{NOWHERE}"
 WRITES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/v1/customers/c1", CUSTOMER),
@@ -63,6 +64,7 @@ MATRIX = (
     ("read", "POST", f"{_SUBSCRIPTION}/preview", {"action": "cancel"}),
     *(("write", *call) for call in WRITES),
     ("refund", *REFUND),
+    *(("admin", *call) for call in ADMINS),
 )
 
 

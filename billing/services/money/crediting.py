@@ -11,7 +11,8 @@ from billing.domain.payloads import Json
 from billing.domain.refund import RefundPurpose
 from billing.services.context import Context, Request, once
 from billing.services.money import charge_money
-from billing.store.queries import balances, catalog, charges, subscriptions
+from billing.services.operating import customers
+from billing.store.queries import balances, charges, subscriptions
 from billing.store.queries.charges import Money
 
 
@@ -20,7 +21,7 @@ def grant(
 ) -> Json:
     """Add `amount` rupiah of credit without a payment; a reason is required.
 
-    Raises InvalidValue (no reason) or NotKnown.
+    Raises InvalidValue (no reason), NotKnown or IllegalMove (an erased customer).
     """
     checked_amount(amount)
     if not by.reason:
@@ -28,8 +29,7 @@ def grant(
     why = by.reason
 
     def act(connection: Connection, now: datetime) -> Json:
-        if catalog.customer(connection, customer_id) is None:
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        customers.lock(connection, customer_id)
         made = charge_money.give(connection, customer_id, amount, why, by, now)
         return {"id": made, "customer": customer_id, "amount": amount}
 

@@ -82,6 +82,7 @@ def customers(
     def read(connection: Connection, rows: Sequence[Row[NewCustomer]], known: Known) -> None:
         ids = [row.incoming.id for row in rows]
         known.contents.update(statements.known_customers(connection, ids))
+        known.erased.update(statements.erased(connection, ids))
 
     def write(connection: Connection, rows: Judged[NewCustomer], now: datetime) -> None:
         _expect(statements.add_customers(connection, [row.values for row, _ in rows]), rows)
@@ -120,11 +121,13 @@ def subscriptions(
     def read(connection: Connection, rows: Sequence[Row[Running]], known: Known) -> None:
         references = [row.incoming.id for row in rows]
         known.contents.update(statements.known_references(connection, references))
+        people = [row.incoming.customer for row in rows]
+        known.erased.update(statements.erased(connection, people))
         linked = [row.incoming for row in rows if row.token]
         if linked:
             hashes = [each for incoming in linked for each in incoming.token_hashes]
-            people = [incoming.customer for incoming in linked]
-            for holder in statements.holders(connection, people, hashes):
+            payers = [incoming.customer for incoming in linked]
+            for holder in statements.holders(connection, payers, hashes):
                 known.note(holder)
 
     def write(connection: Connection, rows: Judged[Running], now: datetime) -> None:

@@ -13,6 +13,7 @@ from billing.domain.invoice import TRANSITIONS, InvoiceMove, InvoiceStatus
 from billing.domain.payloads import Json
 from billing.services.collecting import reopening
 from billing.services.context import Context, Request, once
+from billing.services.operating import customers
 from billing.services.subscriptions import transitions
 from billing.store.queries import charges, events, invoices, subscriptions, wallets
 from billing.store.queries.invoice_rows import Invoice
@@ -25,7 +26,8 @@ def retry_invoice(
     """Attempt an open invoice immediately; no dunning step is used and no date moves.
 
     An uncollectible invoice is reopened for one attempt. Raises NotKnown, or IllegalMove when
-    nothing is owed, an older invoice comes first, a charge is unresolved, or there is no wallet.
+    nothing is owed, an older invoice comes first, a charge is unresolved, there is no wallet, or
+    the customer was erased.
     """
 
     def act(connection: Connection, now: datetime) -> Json:
@@ -33,6 +35,7 @@ def retry_invoice(
         if seen is None:
             raise NotKnown(f"no invoice has the id {invoice_id}")
         subscriptions.lock(connection, [seen.subscription_id])
+        customers.check(connection, seen.customer_id)
         invoice = invoices.one(connection, invoice_id) or seen
         owed = invoices.open_of(connection, invoice.subscription_id)
         older = [row for row in owed if row.place < invoice.place]

@@ -22,7 +22,7 @@ from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
 from billing.services.context import Context, Request, check_same, derived_id, once
 from billing.services.money import coupons, extra_lines
-from billing.services.operating import token_keys
+from billing.services.operating import customers, token_keys
 from billing.services.subscriptions import starting
 from billing.store.queries import catalog, events, subscriptions, wallets
 from billing.store.queries.catalog import NewCustomer, Plan
@@ -98,13 +98,14 @@ def archive_plan(context: Context, code: str, by: Actor) -> None:
 def create_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
-    """Create a customer. Raises InvalidValue or AlreadyExists."""
+    """Create a customer. Raises InvalidValue, AlreadyExists or IllegalMove (was erased)."""
     phone = indonesian_phone(phone)
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     new = NewCustomer(customer_id, name, phone, email, now)
     with context.database.transaction() as connection:
         if not catalog.add_customer(connection, new):
+            customers.check(connection, customer_id)
             raise AlreadyExists(f"a customer with the id {customer_id!r} exists")
         events.record(
             connection, [event("customer.created", at=now, by=by, customer_id=customer_id)]
@@ -114,14 +115,16 @@ def create_customer(
 def update_customer(
     context: Context, customer_id: str, *, name: str, by: Actor, phone: str = "", email: str = ""
 ) -> None:
-    """Replace a customer's name, phone and e-mail. Raises InvalidValue or NotKnown."""
+    """Replace a customer's name, phone and e-mail.
+
+    Raises InvalidValue, NotKnown or IllegalMove (erased).
+    """
     phone = indonesian_phone(phone)
     check_customer(customer_id, name, phone, email)
     now = context.clock.now()
     wanted = catalog.Customer(customer_id, name, phone, email)
     with context.database.transaction() as connection:
-        if not catalog.lock_customer(connection, customer_id):
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        customers.lock(connection, customer_id)
         earlier = catalog.customer(connection, customer_id)
         if earlier == wanted:
             return
@@ -215,7 +218,8 @@ def subscribe(
     invoice. A customer who has the plan already gets a second subscription only with `again`, or by
     a separate request.
 
-    Raises NotKnown, IllegalMove (archived plan, exhausted coupon), AlreadyExists or InvalidValue.
+    Raises NotKnown, IllegalMove (archived plan, exhausted coupon, erased customer), AlreadyExists
+    or InvalidValue.
     """
     check_quantity(quantity)
 
@@ -226,8 +230,7 @@ def subscribe(
             check_same(request, made, (customer_id, plan_code))
             return {"id": str(derived)}
         plan = _offered(connection, plan_code)
-        if not catalog.lock_customer(connection, customer_id):
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        customers.lock(connection, customer_id)
         if request is None and not again:
             _check_first(connection, customer_id, plan_code)
         cost = checked_amount(

@@ -27,9 +27,9 @@ from billing.services.context import (
     id_in,
     once,
 )
-from billing.services.operating import held_rows, safety, token_keys
+from billing.services.operating import customers, held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
-from billing.services.wallets import unlinking
+from billing.services.wallets import erasing, unlinking
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from billing.store.queries.catalog import Customer
 from billing.store.queries.holding import Kind
@@ -60,7 +60,7 @@ def link(
 
     `replace` closes a wallet whose token no key decrypts; any other wallet must be unlinked first.
     The wallet then has the `registration_url` that the customer must open. Raises NotKnown,
-    WalletAlreadyLinked, InvalidValue or GatewayRefused.
+    WalletAlreadyLinked, InvalidValue, IllegalMove (an erased customer) or GatewayRefused.
     """
     phone = indonesian_phone(phone)
     if not re.fullmatch("62[0-9]{8,13}", phone):
@@ -78,8 +78,7 @@ def link(
         if earlier is not None:
             check_same(request, earlier.customer_id, customer_id)
             return {"wallet": str(wallet_id)}
-        if catalog.customer(connection, customer_id) is None:
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        customers.lock(connection, customer_id)
         _close_unopenable(context, connection, customer_id, by, now, replace=replace)
         new = NewWallet(
             wallet_id,
@@ -276,6 +275,7 @@ def _attend(context: Context, wallet_id: UUID) -> None:
         _poll(context, row)
     elif row.unlink_requested_at is not None:
         unlinking.delete_token(context, row)
+        erasing.complete(context, row.customer_id)
     elif row.next_attempt_at is not None:
         with context.database.transaction() as connection:
             wallets.nothing_to_do(connection, wallet_id)

@@ -1,7 +1,7 @@
 """Unlinking: delete the customer's token after everything else, and retry until confirmed."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Connection
@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 from billing.domain import refund, wallet
 from billing.domain.errors import NotKnown
 from billing.domain.events import Actor, event
-from billing.domain.outcomes import Payer, Succeeded
+from billing.domain.outcomes import Payer, Succeeded, Tokens, UnbindOutcome, Unknown
 from billing.domain.payloads import Json
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.services.context import Context, Request, once
-from billing.services.operating import safety
+from billing.services.operating import safety, token_keys
 from billing.store.queries import catalog, events, subscriptions, wallets
-from billing.store.queries.catalog import Customer
+from billing.store.queries.catalog import Customer, Erasure
 from billing.store.queries.wallets import Wallet
 
 log = structlog.get_logger(__name__)
@@ -58,27 +58,35 @@ def unlink(context: Context, customer_id: str, by: Actor, request: Request | Non
     """
 
     def act(connection: Connection, now: datetime) -> Json:
-        live = wallets.latest_of(connection, customer_id)
-        if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        found = request_in(connection, customer_id, by, now)
+        if found is None:
             raise NotKnown(f"customer {customer_id!r} has no wallet to unlink")
-        row = wallets.lock(connection, live.id)
-        if row is not None and row.status is WalletStatus.PENDING:
-            status = wallet.advance(WalletStatus.PENDING, WalletMove.UNLINK)
-            close(connection, row, status, by.reason or "unlinked before it was linked", now)
-        elif row is not None and row.status is WalletStatus.UNLINKING:
-            # A repeated request by an operator does not wait for the next automatic attempt.
-            wallets.change(
-                connection, row.id, next_attempt_at=now, leased_until=None, attempts=0,
-                held_at=None, held_why=None,
-            )  # fmt: skip
-        elif wallets.request_unlink(connection, customer_id, now) or wallets.unlink_now(
-            connection, live.id, now
-        ):
-            recorded = event("wallet.unlink_requested", at=now, by=by, customer_id=customer_id)
-            events.record(connection, [recorded])
-        return {"wallet": str(live.id), "customer": customer_id}
+        return {"wallet": str(found), "customer": customer_id}
 
     return once(context, request, act)
+
+
+def request_in(connection: Connection, customer_id: str, by: Actor, now: datetime) -> UUID | None:
+    """Request the unlink inside an open transaction; return the wallet, or None without one."""
+    live = wallets.latest_of(connection, customer_id)
+    if live is None or live.status in {WalletStatus.UNLINKED, WalletStatus.FAILED}:
+        return None
+    row = wallets.lock(connection, live.id)
+    if row is not None and row.status is WalletStatus.PENDING:
+        status = wallet.advance(WalletStatus.PENDING, WalletMove.UNLINK)
+        close(connection, row, status, by.reason or "unlinked before it was linked", now)
+    elif row is not None and row.status is WalletStatus.UNLINKING:
+        # A repeated request by an operator does not wait for the next automatic attempt.
+        wallets.change(
+            connection, row.id, next_attempt_at=now, leased_until=None, attempts=0,
+            held_at=None, held_why=None,
+        )  # fmt: skip
+    elif wallets.request_unlink(connection, customer_id, now) or wallets.unlink_now(
+        connection, live.id, now
+    ):
+        recorded = event("wallet.unlink_requested", at=now, by=by, customer_id=customer_id)
+        events.record(connection, [recorded])
+    return live.id
 
 
 def delete_token(context: Context, seen: Wallet) -> None:
@@ -115,13 +123,13 @@ def delete_token(context: Context, seen: Wallet) -> None:
             connection, row.id, status=status, attempts=attempts, next_attempt_at=now + wait
         )
         customer = catalog.customer(connection, row.customer_id)
+        erasure = catalog.erasure(connection, row.customer_id)
         if attempts == refund.ATTEMPTS_MAX:
             stuck = event("wallet.unlink_stuck", at=now, customer_id=row.customer_id)
             events.record(connection, [stuck])
     if customer is None:
         return
-    token = context.vault.open(row.token_sealed).decode()
-    outcome = context.gateway.unbind(payer(customer), token, str(uuid4()))
+    outcome = _deleted(context, customer, row.token_sealed, erasure)
     with context.database.transaction() as connection:
         row = wallets.lock(connection, seen.id)
         if row is None or row.status is not WalletStatus.UNLINKING:
@@ -132,3 +140,24 @@ def delete_token(context: Context, seen: Wallet) -> None:
         else:
             log.warning("wallet.unlink_failed", wallet=str(row.id), attempts=row.attempts)
             wallets.change(connection, row.id, leased_until=None)
+
+
+def _deleted(
+    context: Context, customer: Customer, sealed: bytes, erasure: Erasure | None
+) -> UnbindOutcome:
+    """Ask the gateway to delete a token; of a customer who is erased, all that it lists.
+
+    The list is used when no key decrypts the token: an erasure must not wait for a lost key.
+    """
+    is_erased = erasure is not None and erasure.erase_requested_at is not None
+    if not is_erased or token_keys.opens(context, sealed):
+        token = context.vault.open(sealed).decode()
+        return context.gateway.unbind(payer(customer), token, str(uuid4()))
+    answer = context.gateway.list_tokens(customer.id)
+    if not isinstance(answer, Tokens):
+        return Unknown("no list of tokens")
+    for each in answer.tokens:
+        outcome = context.gateway.unbind(payer(customer), each.token, str(uuid4()))
+        if not isinstance(outcome, Succeeded):
+            return outcome
+    return Succeeded()

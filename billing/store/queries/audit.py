@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.domain.refund import COUNTED
+from billing.domain.wallet import LIVE
 from billing.store.expressions import listed, spoken
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
@@ -12,6 +13,7 @@ from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MA
 from billing.store.statements import text
 
 _COUNTED = listed("r.status", COUNTED)
+_LIVE_WALLET = listed("w.status", LIVE)
 INVARIANTS = {
     "one paying charge for each paid invoice": """
         SELECT i.id || ' has ' || count(c.id) || ' paying charges' FROM invoices i
@@ -197,6 +199,29 @@ INVARIANTS = {
           AND e.kind <> 'refund.' || r.status
            OR e.kind IN ('refund.declined', 'refund.unreturned', 'refund.waived')
           AND r.status IN ('requested', 'in_flight', 'unknown')""",
+    "an erased customer has no personal value left": f"""
+        SELECT DISTINCT c.id || ' was erased, and has ' || f.what FROM customers c
+        CROSS JOIN LATERAL (
+            SELECT 'a live subscription' AS what FROM subscriptions s
+                WHERE s.customer_id = c.id AND s.ended_at IS NULL
+            UNION ALL SELECT 'a personal value in a wallet' FROM wallets w
+                WHERE w.customer_id = c.id AND ({_LIVE_WALLET} OR w.token_sealed IS NOT NULL
+                    OR w.registration_url IS NOT NULL OR w.masked_phone <> ''
+                    OR octet_length(w.phone_sealed) > 0)
+            UNION ALL SELECT 'the body of a charge' FROM charges h
+                WHERE h.customer_id = c.id AND h.body_sealed IS NOT NULL
+            UNION ALL SELECT 'the content of an import' FROM imports m
+                JOIN subscriptions s ON s.id = m.subscription_id
+                WHERE s.customer_id = c.id AND m.content <> '{{}}'
+            UNION ALL SELECT 'a reason in an event' FROM events e
+                WHERE (e.subscription_id IN (SELECT id FROM subscriptions
+                                             WHERE customer_id = c.id)
+                       OR e.customer_id = c.id AND e.subscription_id IS NULL)
+                  AND e.reason IS NOT NULL
+                  AND e.id < (SELECT max(d.id) FROM events d WHERE d.customer_id = c.id
+                              AND d.subscription_id IS NULL AND d.kind = 'customer.erased')
+            ) AS f
+        WHERE c.erased_at IS NOT NULL""",  # noqa: S608 - a constant of ours
     "nothing stays unknown beyond the alarm": f"""
         SELECT id || ' is ' || status || ' since ' || {spoken("created_at")} || ' and not parked'
         FROM charges

@@ -112,6 +112,27 @@ def lock_customer(connection: Connection, customer_id: str) -> bool:
     return connection.execute(statement, {"id": customer_id}).first() is not None
 
 
+class Erasure(NamedTuple):
+    """When a customer's erasure was requested, and when it was done."""
+
+    erase_requested_at: datetime | None
+    erased_at: datetime | None
+
+
+_ERASURE = f"SELECT {columns(Erasure)} FROM customers WHERE id = :id"  # noqa: S608 - a constant of ours
+
+
+def lock_erasure(connection: Connection, customer_id: str) -> Erasure | None:
+    """Lock a customer like `lock_customer`, and read its erasure; None when there is none."""
+    statement = text(f"{_ERASURE} FOR NO KEY UPDATE")
+    return at_most_one(Erasure, connection.execute(statement, {"id": customer_id}))
+
+
+def erasure(connection: Connection, customer_id: str) -> Erasure | None:
+    """Read a customer's erasure without a lock."""
+    return at_most_one(Erasure, connection.execute(text(_ERASURE), {"id": customer_id}))
+
+
 def near_codes(connection: Connection) -> list[str]:
     """Find plan codes similar to a mistyped one."""
     return list(connection.execute(text("SELECT code FROM plans LIMIT 1000")).scalars())

@@ -31,7 +31,10 @@ class WalletToHash(NamedTuple):
 
 
 def be_alone(connection: Connection) -> None:
-    """Wait until no other import is writing; others wait for this transaction."""
+    """Wait until no other import is writing; others wait for this transaction.
+
+    A request to erase a customer does so too: the imports after it see that request.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('importing'))"))
 
 
@@ -45,6 +48,15 @@ def known_customers(connection: Connection, ids: Sequence[str]) -> dict[str, dic
         row.id: {"name": row.name.strip(), "phone": row.phone, "email": row.email.strip()}
         for row in rows
     }
+
+
+def erased(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Read which of these customers were erased, or will be."""
+    statement = text(
+        "SELECT id FROM customers WHERE erase_requested_at IS NOT NULL"  # noqa: S608 - ours
+        f" AND id = ANY {IDS}"
+    )
+    return set(connection.execute(statement, {"ids": as_json(list(set(ids)))}).scalars())
 
 
 def known_references(

@@ -48,6 +48,8 @@ class Customer(NamedTuple):
     phone: Hidden[str]
     email: Hidden[str]
     created_at: datetime
+    erase_requested_at: datetime | None
+    erased_at: datetime | None
     wallet_status: WalletStatus | None
     balance: int
     subscriptions: int

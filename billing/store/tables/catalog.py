@@ -69,16 +69,35 @@ class Plan(SQLModel, table=True):
 
 
 class Customer(SQLModel, table=True):
-    """A person at the merchant; `id` is the gateway's customer id."""
+    """A person at the merchant; `id` is the gateway's customer id.
+
+    Since `erase_requested_at` the customer cannot be changed; at `erased_at` nothing personal is
+    left.
+    """
 
     __tablename__ = "customers"
-    __table_args__ = (Index("customers_created", "created_at", "id"),)
+    __table_args__ = (
+        Index("customers_created", "created_at", "id"),
+        CheckConstraint(
+            "erased_at IS NULL OR erase_requested_at IS NOT NULL"
+            " AND name = '' AND phone = '' AND email = ''",
+            name="erased",
+        ),
+        Index(
+            "customers_to_erase",
+            "erase_requested_at",
+            postgresql_where=text("erase_requested_at IS NOT NULL AND erased_at IS NULL"),
+        ),
+        Index("customers_erased", "id", postgresql_where=text("erase_requested_at IS NOT NULL")),
+    )
 
     id: str = field(Text, primary_key=True)
     name: str = field(Text)
     phone: str = field(Text, server_default=text("''"))
     email: str = field(Text, server_default=text("''"))
     created_at: datetime = instant(null=False)
+    erase_requested_at: datetime | None = instant()
+    erased_at: datetime | None = instant()
 
 
 class Wallet(SQLModel, table=True):

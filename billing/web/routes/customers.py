@@ -5,11 +5,11 @@ from starlette.responses import Response
 
 from billing.domain.errors import AlreadyExists
 from billing.services.money import crediting
-from billing.services.reading import read_models, results
+from billing.services.reading import customer_export, read_models, results
 from billing.services.subscriptions import subscribing
-from billing.services.wallets import linking, unlinking
+from billing.services.wallets import erasing, linking, unlinking
 from billing.web import answers, bodies, deeds
-from billing.web.access import Caller, Reader, Writer
+from billing.web.access import Administrator, Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
 from billing.web.routes.common import CustomerId, created, refusals
 from billing.web.schemas import model_of
@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"])
 INVOICES_SHOWN = 100
 CUSTOMER = model_of(results.CustomerInDetail, "CustomerInDetail")
 WALLET = model_of(results.Wallet)
+EXPORT = model_of(customer_export.CustomerExport)
 
 
 @router.put(
@@ -97,6 +98,31 @@ def give_credit(
     by = caller.actor(body.reason)
     deed.do(lambda context: crediting.grant(context, customer_id, body.amount, by, deed.request))
     return _show(caller, customer_id, 201)
+
+
+@router.get(
+    "/{customer_id}/export", response_model=EXPORT, responses=refusals(404),
+    operation_id="export_customer",
+)  # fmt: skip
+def export(customer_id: CustomerId, caller: Administrator) -> Response:
+    """Return everything that is stored of a person, with phone and e-mail in full."""
+    return answers.one(customer_export.export(caller.context, customer_id))
+
+
+@router.post(
+    "/{customer_id}/erase", response_model=CUSTOMER,
+    responses=refusals(404, 409, body=True), operation_id="erase_customer",
+)  # fmt: skip
+def erase(
+    customer_id: CustomerId, caller: Administrator, key: RequiredKey,
+    body: bodies.ActBody | None = None,
+) -> Response:  # fmt: skip
+    """Erase everything personal of a customer, after the wallet is unlinked; it has no way back."""
+    by = caller.actor(None if body is None else body.reason)
+    # The reason is not stored with the key: it may hold a name.
+    deed = deeds.Deed(caller, key, "customers.erase", {"customer": customer_id})
+    deed.do(lambda context: erasing.erase(context, customer_id, by, deed.request))
+    return _show(caller, customer_id, 200)
 
 
 def _show(caller: Caller, customer_id: str, status: int) -> Response:
