@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz bench bench-scale bench-lists bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -87,6 +87,9 @@ bench-lists: setup ## every list with each filter, with a million subscriptions 
 
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast
+
+compose-check: ## docker-compose.yml on a real Docker Engine made of Debian's packages (root; seven minutes)
+	@deploy/compose-check
 
 lock: setup ## resolve the dependencies again (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \

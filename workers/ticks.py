@@ -18,7 +18,7 @@ from billing.clock import real_now
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import held_rows
+from billing.services.operating import held_rows, used_keys
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
@@ -192,6 +192,7 @@ def deliver_webhooks() -> None:
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
 @ticking
 def audit() -> None:
-    """Check every invariant, and log an alarm for each one that is broken."""
+    """Check every invariant, log an alarm for each broken one, and remove old used keys."""
     for finding in auditing.audit(context()):
         log.error("audit.failed", invariant=finding.name, detail=finding.detail)
+    used_keys.remove_old(context())

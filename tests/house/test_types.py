@@ -43,7 +43,7 @@ TYPED = {
         f"billing/services/operating/{name}.py"
         for name in (
             "charge_resolution", "held_rows", "invoice_actions", "kill_switch", "safety",
-            "test_clock", "token_keys",
+            "test_clock", "token_keys", "used_keys",
         )
     ),
     *(

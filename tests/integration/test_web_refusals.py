@@ -3,16 +3,17 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services.operating import api_keys
+from billing.services.operating import api_keys, used_keys
 from billing.store.queries import commands
 from billing.web import requests as reading
-from tests.integration.engine import Engine
+from tests.integration.engine import START, Engine
 from tests.integration.races import Hold
 from tests.integration.web import Client, Web, serving
 
@@ -304,3 +305,23 @@ def _with_customer(web: Web) -> Client:
     client.ok("PUT", "/v1/customers/c1", CUSTOMER)
     client.ok("PUT", "/v1/plans/p", {"amount": 1_000, "every": "1 month"})
     return client
+
+
+def test_used_keys_are_kept_for_thirty_days(engine: Engine, web: Web) -> None:
+    """Then they are removed, and those of commands are kept; a very late repeat acts once."""
+    client = _with_customer(web)
+    wanted = {"customer": "c1", "plan": "p"}
+    made = client.ok("POST", "/v1/subscriptions", wanted, key="old")
+    engine.execute(
+        "INSERT INTO commands (key, task, arguments, created_at)"
+        " VALUES ('of-a-command', 't', '{}', '2020-01-01T00:00:00Z')"
+    )
+    engine.set_clock(START + timedelta(days=29))
+    assert used_keys.remove_old(engine.context) == 0
+    engine.set_clock(START + timedelta(days=31))
+    assert used_keys.remove_old(engine.context) == 1
+    assert [row["key"] for row in engine.rows("SELECT key FROM commands")] == ["of-a-command"]
+
+    again = client.ok("POST", "/v1/subscriptions", wanted, key="old")
+    assert again["id"] == made["id"]
+    assert engine.counts()["subscriptions"] == 1

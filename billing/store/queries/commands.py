@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain.payloads import Json
+from billing.store.statements import text
 
 
 class Command(NamedTuple):
@@ -43,3 +44,13 @@ def earlier(connection: Connection, key: str) -> Command:
     columns = (COMMANDS.c[name] for name in Command._fields)
     found = connection.execute(select(*columns).where(COMMANDS.c.key == key)).one()
     return Command._make(found)
+
+
+def remove_old(connection: Connection, before: datetime, limit: int) -> int:
+    """Remove at most `limit` keys of the HTTP interface that are older than an instant."""
+    statement = text("""
+        DELETE FROM commands WHERE key = ANY (ARRAY(
+            SELECT key FROM commands WHERE key LIKE 'api:%' AND created_at < :before
+            ORDER BY created_at LIMIT :limit))
+    """)
+    return connection.execute(statement, {"before": before, "limit": limit}).rowcount

@@ -26,6 +26,9 @@ class Command(SQLModel, table=True):
     """What an idempotency key was used for, and the result."""
 
     __tablename__ = "commands"
+    __table_args__ = (
+        Index("commands_of_api", "created_at", postgresql_where=text("key LIKE 'api:%'")),
+    )
 
     key: str = field(Text, primary_key=True)
     task: str = field(Text)
