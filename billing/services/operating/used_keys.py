@@ -1,6 +1,6 @@
 """Used keys: remove the idempotency keys of the HTTP interface when they are 30 days old.
 
-A subscription's id is derived from its key and stays, so that a very late repeat makes no second one.
+A subscription's id is derived from its key, so that a very late repeat makes no second one.
 """
 
 from datetime import timedelta
