@@ -6,6 +6,7 @@ code, not removed.
 """
 
 from tests.mutants.hints import NOTIFICATIONS
+from tests.mutants.personal import ERASURE
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
 
@@ -360,6 +361,7 @@ BUGS = (
     *IDENTITY,
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
+    *ERASURE,
     *LISTS,
     *RULES,
 )
