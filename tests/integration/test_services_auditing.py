@@ -197,6 +197,12 @@ DAMAGE: dict[str, list[str]] = {
             " 'subscription.canceled', 'x', id FROM subscriptions"
         ),
     ],
+    "an erased customer has no personal value left": [
+        (
+            "UPDATE customers SET name = '', phone = '', email = '', erase_requested_at = now(),"
+            " erased_at = now()"
+        ),
+    ],
     "nothing stays unknown beyond the alarm": [
         (
             "UPDATE charges SET status = 'pending', created_at = '2025-12-01'"

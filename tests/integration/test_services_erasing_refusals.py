@@ -131,6 +131,15 @@ class TestCommands:
         assert billing("customer", "show", customer)["erased_at"] is not None
         assert "was erased" in billing("customer", "erase", customer, "--reason", "x", people=True)
 
+    def test_the_rows_that_stay_can_be_read(self, engine: Engine, billing: Billing) -> None:
+        """The subscription, its past and its events are shown without the texts."""
+        customer = ended(engine)
+        erase(engine, customer)
+        [row] = engine.rows("SELECT id FROM subscriptions")
+        assert "charged" in billing("subscription", "show", row["id"], people=True)
+        assert "customer.erased" in billing("event", "list", "--customer", customer, people=True)
+        assert billing("customer", "export", customer)["customer"]["name"] == ""
+
     def test_a_refusal_is_one_line(self, engine: Engine, billing: Billing) -> None:
         """Exit code 1, and what to do first."""
         customer, _ = engine.begun()

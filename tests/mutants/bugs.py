@@ -7,6 +7,7 @@ code, not removed.
 
 from tests.mutants.hints import NOTIFICATIONS
 from tests.mutants.hooks import WEBHOOKS
+from tests.mutants.personal import ERASURE
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
 
@@ -361,6 +362,7 @@ BUGS = (
     *IDENTITY,
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
+    *ERASURE,
     *LISTS,
     *WEBHOOKS,
     *RULES,

@@ -121,3 +121,24 @@ def test_a_token_is_known_under_an_earlier_key() -> None:
 
     assert sort_out([incoming], known(Holder("C1", S.ACTIVE, TOKEN)))[0].fate is Fate.ADDED
     assert sort_out([incoming], known(Holder("C2", S.ACTIVE, TOKEN)))[0].fate is Fate.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("new", "there", "fate"),
+    [
+        (Incoming(2, "C1", {"name": "Ani"}), {}, Fate.REJECTED),
+        (Incoming(2, "C1", {"name": "Ani"}), {"C1": {"name": ""}}, Fate.REJECTED),
+        (row(), {}, Fate.REJECTED),
+        (row(), {"R1": {}}, Fate.THERE),
+        (row(customer="C2"), {}, Fate.LINKED),
+        (Incoming(2, "C2", {"name": "Ani"}), {}, Fate.ADDED),
+    ],
+)
+def test_nothing_of_an_erased_customer_is_added(
+    new: Incoming, there: dict[str, dict[str, str]], fate: Fate
+) -> None:
+    """Neither the person nor a subscription; one that is there stays there, without its content."""
+    [verdict] = sort_out([new], Known(there, erased={"C1"}))
+
+    assert verdict.fate is fate
+    assert ("was erased" in verdict.reason) == (fate is Fate.REJECTED)
