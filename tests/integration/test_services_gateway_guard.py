@@ -19,7 +19,7 @@ from billing.services.context import Context
 from billing.services.money import refund_resolution, refunding
 from billing.services.operating import charge_resolution, kill_switch, safety
 from billing.services.reading import auditing
-from billing.services.wallets import linking, unlinking
+from billing.services.wallets import erasing, linking, unlinking
 from billing.store.queries import engine as engine_rows
 from billing.store.queries import wallets
 from tests.integration.answering import answer_with
@@ -67,11 +67,14 @@ class World:
         engine.bind(self.linking)
         self.wanted = engine.customer()
         unlinking.unlink(engine.context, self.wanted, OPERATOR)
+        self.erased = engine.customer()
+        erasing.erase(engine.context, self.erased, OPERATOR)
         self.unlinked = engine.customer(linked=False)
         self.unopened = engine.customer()
-        engine.execute(
-            "UPDATE wallets SET token_sealed = '\\x00' WHERE customer_id = :id", id=self.unopened
-        )
+        for shut in (self.unopened, self.erased):
+            engine.execute(
+                "UPDATE wallets SET token_sealed = '\\x00' WHERE customer_id = :id", id=shut
+            )
         engine.set_clock(START + 3 * 24 * HOUR)
         engine.execute(
             "UPDATE charges SET contradicted_at = now() WHERE id = :id", id=self.charges["paid"]
@@ -103,7 +106,8 @@ SITES: dict[str, Drive] = {
     "refund_resolution.resolve_refund": lambda c, w, _e: refund_resolution.resolve_refund(
         c, w.refunds["unsure"], RefundVerdict.SUCCEEDED, replace(OPERATOR, reason="seen")
     ),
-    "unlinking.delete_token": lambda c, w, _e: delete_token_of(c, w.wanted),
+    "unlinking._deleted": lambda c, w, _e: delete_token_of(c, w.wanted),
+    "unlinking._delete_listed": lambda c, w, _e: delete_token_of(c, w.erased),
     "linking._ask_for_link": lambda c, w, _e: linking.link(
         c, w.unlinked, "6281234567890", OPERATOR
     ),

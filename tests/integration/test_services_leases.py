@@ -273,3 +273,15 @@ def test_rows_whose_message_could_not_be_sent_are_due_again_at_once(
     [beat] = engine.rows("SELECT * FROM heartbeats")
     assert beat["succeeded_at"] >= beat["failed_at"]
     assert beat["error"] is None
+
+
+def test_the_tick_that_attends_wallets_completes_an_erasure(
+    engine: Engine, ticks: ModuleType
+) -> None:
+    """Also one that a worker left after the token was deleted."""
+    customer = engine.customer(linked=False)
+    engine.execute("UPDATE customers SET erase_requested_at = created_at")
+
+    ticks.attend_wallets()
+
+    assert engine.one("SELECT erased_at FROM customers WHERE id = :id", id=customer) is not None

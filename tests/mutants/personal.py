@@ -10,7 +10,7 @@ _SERVICES = "billing/services"
 ERASURE = (
     bug(
         "an_erasure_forgets_the_texts_of_events", f"{_QUERIES}/erasure.py",
-        "SET reason = NULL, data = {_EMPTIED_EVENT}", "SET reason = NULL",
+        "SET reason = NULL, data = {_EMPTIED_EVENT}\n", "SET reason = NULL\n",
         f"{_ERASING}test_nothing_personal_is_left_after_a_whole_life",
     ),
     bug(

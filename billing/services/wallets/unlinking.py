@@ -145,14 +145,16 @@ def delete_token(context: Context, seen: Wallet) -> None:
 def _deleted(
     context: Context, customer: Customer, sealed: bytes, erasure: Erasure | None
 ) -> UnbindOutcome:
-    """Ask the gateway to delete a token; of a customer who is erased, all that it lists.
-
-    The list is used when no key decrypts the token: an erasure must not wait for a lost key.
-    """
+    """Ask the gateway to delete a token. An erasure does not wait for a token key that is lost."""
     is_erased = erasure is not None and erasure.erase_requested_at is not None
-    if not is_erased or token_keys.opens(context, sealed):
-        token = context.vault.open(sealed).decode()
-        return context.gateway.unbind(payer(customer), token, str(uuid4()))
+    if is_erased and not token_keys.opens(context, sealed):
+        return _delete_listed(context, customer)
+    token = context.vault.open(sealed).decode()
+    return context.gateway.unbind(payer(customer), token, str(uuid4()))
+
+
+def _delete_listed(context: Context, customer: Customer) -> UnbindOutcome:
+    """Ask the gateway to delete every token that it lists of a customer."""
     answer = context.gateway.list_tokens(customer.id)
     if not isinstance(answer, Tokens):
         return Unknown("no list of tokens")

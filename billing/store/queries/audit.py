@@ -213,11 +213,12 @@ INVARIANTS = {
             UNION ALL SELECT 'the content of an import' FROM imports m
                 JOIN subscriptions s ON s.id = m.subscription_id
                 WHERE s.customer_id = c.id AND m.content <> '{{}}'
-            UNION ALL SELECT 'a reason in an event' FROM events e
-                WHERE (e.subscription_id IN (SELECT id FROM subscriptions
-                                             WHERE customer_id = c.id)
-                       OR e.customer_id = c.id AND e.subscription_id IS NULL)
-                  AND e.reason IS NOT NULL
+            UNION ALL SELECT 'a reason in an event' FROM (
+                SELECT e.id, e.reason FROM subscriptions s JOIN events e
+                    ON e.subscription_id = s.id WHERE s.customer_id = c.id
+                UNION ALL SELECT e.id, e.reason FROM events e
+                    WHERE e.customer_id = c.id AND e.subscription_id IS NULL) AS e
+                WHERE e.reason IS NOT NULL
                   AND e.id < (SELECT max(d.id) FROM events d WHERE d.customer_id = c.id
                               AND d.subscription_id IS NULL AND d.kind = 'customer.erased')
             ) AS f

