@@ -14,6 +14,10 @@ class InvalidValue(BillingError):
     """An argument is outside what the engine or the gateway accepts."""
 
 
+class KeyReused(InvalidValue):
+    """An idempotency key was used before, with another command or other arguments."""
+
+
 class NotKnown(BillingError):
     """No plan, customer, wallet, subscription, invoice, charge or refund has this id."""
 

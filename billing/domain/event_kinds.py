@@ -146,3 +146,13 @@ def checked_types(types: list[str]) -> list[str]:
             hint = f"; did you mean {near[0]}?" if near else "; see docs/events.md"
             raise InvalidValue(f"no event has the type {each!r}{hint}")
     return sorted(set(types))
+
+
+def expanded(types: list[str]) -> list[str]:
+    """Return the kinds that types name: `invoice.*` stands for all kinds of a noun.
+
+    Raises InvalidValue for a type that no event has.
+    """
+    wanted = checked_types(types)
+    nouns = {each.removesuffix(".*") for each in wanted if each.endswith(".*")}
+    return [kind for kind in KINDS if kind in wanted or kind.partition(".")[0] in nouns]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from billing.clock import Clock
 from billing.config import Settings
 from billing.domain.charge import QUERY_AFTER
-from billing.domain.errors import InvalidValue
+from billing.domain.errors import KeyReused
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
 from billing.domain.payloads import Json
@@ -94,7 +94,7 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
 def check_same(request: Request | None, earlier: object, wanted: object) -> None:
     """Raise InvalidValue when a lost key had created a row with other arguments."""
     if request is not None and earlier != wanted:
-        raise InvalidValue(
+        raise KeyReused(
             f"idempotency key {request.key} was used for {request.task} with other arguments;"
             " use a new key"
         )
@@ -119,7 +119,7 @@ def once(
             return result
         earlier = commands.earlier(connection, request.key)
         if (earlier.task, earlier.arguments) != (request.task, request.arguments):
-            raise InvalidValue(
+            raise KeyReused(
                 f"idempotency key {request.key} was used for {earlier.task} with other"
                 " arguments; use a new key"
             )

@@ -140,6 +140,9 @@ class SubscriptionBody(Body):
     coupon: Text | None = None
     setup_fee: Amount | None = None
     backdate: StrictBool = False
+    again: StrictBool = Field(
+        default=False, description="Allow a second subscription to the same plan"
+    )
     reason: Reason = None
 
 

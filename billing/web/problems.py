@@ -22,6 +22,7 @@ from billing.domain.errors import (
     GatewayRefused,
     IllegalMove,
     InvalidValue,
+    KeyReused,
     NotConfigured,
     NotKnown,
     RefundTooLarge,
@@ -37,6 +38,7 @@ MEDIA_TYPE = "application/problem+json"
 TITLES = {
     "invalid_request": "The request is not valid",
     "invalid_value": "A value is not accepted",
+    "key_reused": "The Idempotency-Key was used with another request",
     "unauthorized": "No valid API key",
     "forbidden": "The API key does not allow this",
     "not_found": "Not found",
@@ -52,6 +54,7 @@ TITLES = {
     "internal": "Internal error",
 }
 _OF_ERRORS: tuple[tuple[type[BillingError], int, str], ...] = (
+    (KeyReused, 422, "key_reused"),
     (InvalidValue, 422, "invalid_value"),
     (RefundTooLarge, 422, "invalid_value"),
     (NotKnown, 404, "not_found"),
@@ -134,7 +137,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _billing_error(request: Request, error: Exception) -> Response:
     for kind, status, name in _OF_ERRORS:
         if isinstance(error, kind):
-            return response(_id(request), status, name, str(error))
+            detail = str(error).replace("idempotency key api:", "Idempotency-Key ")
+            return response(_id(request), status, name, detail)
     return response(_id(request), 409, "not_possible", str(error))
 
 
@@ -148,7 +152,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def _field_error(error: Any) -> FieldError:
     """Say where a value is wrong; the value itself is not repeated, it may be personal."""
     where = ".".join(str(part) for part in error["loc"])
-    return FieldError(field=escape(where)[:200], detail=escape(str(error["msg"]))[:200])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        said = "this name is not known"
+    return FieldError(field=escape(where)[:200], detail=escape(said)[:200])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

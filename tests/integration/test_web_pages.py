@@ -38,7 +38,7 @@ def tools(tmp_path: Path) -> Path:
 
 def run(block: str, web: Web, tools: Path) -> list[str]:
     """Run a block of a page in bash; its words."""
-    key = web.client("write").key
+    key = web.client("write", "refund").key
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, timeout=50,
         env={"PATH": f"{tools}:{os.environ['PATH']}", "API": web.url, "KEY": str(key)},

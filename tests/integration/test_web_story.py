@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from billing.services.wallets import linking
 from tests.integration.engine import START, Engine
 from tests.integration.web import Client, Web
@@ -31,7 +33,7 @@ def begun(web: Web, client: Client) -> dict[str, Any]:
 
 def test_a_merchant_integrates_in_ten_calls(engine: Engine, web: Web) -> None:
     """Plan, customer, link, subscription, charge, preview and a prorated refund, as documented."""
-    client = web.client("write")
+    client = web.client("write", "refund")
     paid = begun(web, client)
 
     assert paid["status"] == "active"
@@ -138,3 +140,68 @@ def test_upcoming_is_empty_without_a_wallet_or_a_future(engine: Engine, web: Web
     assert client.ok("GET", f"{path}/upcoming")["data"] == []
     client.ok("POST", f"{path}/cancel", {"at": "now"})
     assert client.ok("GET", f"{path}/upcoming")["data"] == []
+
+
+@pytest.mark.parametrize("when", ["date", "period-end"])
+@pytest.mark.parametrize("refund", ["prorated", "full", "none"])
+def test_a_preview_of_a_dated_cancellation_equals_it(
+    engine: Engine, web: Web, when: str, refund: str
+) -> None:
+    """What will be refunded on that date, and not on the day of the preview."""
+    client = web.client()
+    paid = begun(web, client)
+    path = f"/v1/subscriptions/{paid['id']}"
+    at = "period-end" if when == "period-end" else (START + 10 * DAY).isoformat()
+    wanted = {"at": at, "refund": refund}
+    counts = engine.counts()
+
+    seen = client.ok("POST", f"{path}/preview", {"action": "cancel", **wanted})
+    assert (seen["status"], engine.counts()) == ("active", counts)
+
+    client.ok("POST", f"{path}/cancel", wanted)
+    engine.advance(40 * DAY)
+    engine.run()
+    back = client.ok("GET", f"/v1/refunds?customer={paid['customer']}")["data"]
+    assert sum(each["amount"] for each in back) == seen["amount_refunded"]
+    assert client.ok("GET", path)["status"] == "canceled"
+
+
+def test_a_preview_beyond_the_period_names_no_amount(engine: Engine, web: Web) -> None:
+    """Other periods begin before: nobody knows yet whether they will be paid."""
+    client = web.client()
+    paid = begun(web, client)
+    wanted = {"action": "cancel", "at": (START + 45 * DAY).isoformat(), "refund": "full"}
+    seen = client.ok("POST", f"/v1/subscriptions/{paid['id']}/preview", wanted)
+    assert seen["amount_refunded"] is None
+    assert seen["cancel_at"] == (START + 45 * DAY).isoformat()
+
+
+def test_a_second_click_makes_no_second_subscription(engine: Engine, web: Web) -> None:
+    """Another Idempotency-Key is another request, and still one subscription to a plan."""
+    client = web.client()
+    paid = begun(web, client)
+    wanted = {"customer": paid["customer"], "plan": "gold"}
+    assert client.refused("POST", "/v1/subscriptions", wanted)["type"] == "already_exists"
+    second = client.ok("POST", "/v1/subscriptions", wanted | {"again": True})
+    assert second["id"] != paid["id"]
+
+
+def test_a_key_without_refunds_cancels_without_one(engine: Engine, web: Web) -> None:
+    """Money goes back only with the scope that says so, by every path."""
+    paid = begun(web, web.client())
+    path = f"/v1/subscriptions/{paid['id']}/cancel"
+    client = web.client("write")
+    assert client.refused("POST", path, {"refund": "full"})["type"] == "forbidden"
+    assert client.ok("POST", path, {"refund": "none"})["status"] == "canceled"
+
+
+def test_a_link_that_failed_is_no_success_when_it_is_repeated(engine: Engine, web: Web) -> None:
+    """And the same key with another phone is another request."""
+    client = web.client()
+    client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
+    engine.script("decline", "c1", "bind")
+    path, phone = "/v1/customers/c1/wallet-links", {"phone": "081234567890"}
+    assert client.refused("POST", path, phone, key="k")["status"] == 502
+    assert client.refused("POST", path, phone, key="k")["status"] == 409
+    other = {"phone": "081234567891"}
+    assert client.refused("POST", path, other, key="k")["type"] == "key_reused"

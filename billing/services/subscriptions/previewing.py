@@ -5,14 +5,16 @@ what would happen.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.errors import NotKnown
 from billing.domain.events import Actor
-from billing.domain.subscription import RefundPolicy, SubscriptionStatus
+from billing.domain.subscription import ENDED, RefundPolicy, SubscriptionStatus
 from billing.services.context import Context
 from billing.services.subscriptions import canceling, changing
 from billing.services.subscriptions.canceling import NOW
@@ -23,7 +25,8 @@ from billing.store.queries.previews import Sums
 class Preview(NamedTuple):
     """What would become of a subscription and its money, in whole rupiah.
 
-    `amount_credited` is negative when an invoice uses credit.
+    For what is planned for a date, the amounts are those of that date, and None when other periods
+    begin before it. `amount_credited` is negative when an invoice uses credit.
     """
 
     subscription: UUID
@@ -31,11 +34,22 @@ class Preview(NamedTuple):
     next_due_at: datetime | None
     cancel_at: datetime | None
     change_at: datetime | None
-    amount_charged: int
-    amount_refunded: int
-    amount_credited: int
-    invoices_voided: int
-    amount_voided: int
+    amount_charged: int | None
+    amount_refunded: int | None
+    amount_credited: int | None
+    invoices_voided: int | None
+    amount_voided: int | None
+
+
+class _At:
+    """A clock that stays at one instant."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def now(self) -> datetime:
+        """Return the instant."""
+        return self._at
 
 
 class _Undo(Exception):
@@ -56,13 +70,22 @@ def cancel(
     unlink: bool = False,
 ) -> Preview:
     """Preview a cancellation. Raises what the cancellation would raise."""
-    return _undone(
-        context,
-        subscription_id,
-        lambda inside: canceling.cancel(
-            inside, subscription_id, by, at=at, refund=refund, unlink=unlink
-        ),
-    )
+
+    def act(inside: Context, connection: Connection) -> Preview:
+        before = previews.sums(connection, subscription_id)
+        due = previews.state(connection, subscription_id).next_due_at
+        canceling.cancel(inside, subscription_id, by, at=at, refund=refund, unlink=unlink)
+        found = _difference(connection, subscription_id, before)
+        if found.cancel_at is None or found.status in ENDED:
+            return found
+        if due is not None and due < found.cancel_at:
+            return _with_amounts(found, None)
+        # An overdue cancellation is applied by the same function, as of its own date.
+        canceling.cancel(replace(inside, clock=_At(found.cancel_at)), subscription_id, by)
+        then = _difference(connection, subscription_id, before)
+        return _with_amounts(found, then)
+
+    return _undone(context, subscription_id, act)
 
 
 def change(
@@ -76,28 +99,42 @@ def change(
     at: str = NOW,
 ) -> Preview:
     """Preview a change of terms. Raises what the change would raise."""
-    return _undone(
-        context,
-        subscription_id,
-        lambda inside: changing.change(
+
+    def act(inside: Context, connection: Connection) -> Preview:
+        before = previews.sums(connection, subscription_id)
+        changing.change(
             inside, subscription_id, by, plan_code=plan_code, quantity=quantity, amount=amount,
             at=at,
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
+        return _difference(connection, subscription_id, before)
+
+    return _undone(context, subscription_id, act)
 
 
-def _undone(context: Context, subscription_id: UUID, act: Callable[[Context], object]) -> Preview:
+def _undone(
+    context: Context, subscription_id: UUID, act: Callable[[Context, Connection], Preview]
+) -> Preview:
     try:
         with context.database.transaction() as connection:
-            before = previews.sums(connection, subscription_id)
-            act(context.joined(connection))
-            _roll_back(_difference(connection, subscription_id, before))
+            if not previews.exists(connection, subscription_id):
+                raise NotKnown(f"no subscription has the id {subscription_id}")
+            _roll_back(act(context.joined(connection), connection))
     except _Undo as undo:
         return undo.found
 
 
 def _roll_back(found: Preview) -> NoReturn:
     raise _Undo(found)
+
+
+def _with_amounts(found: Preview, then: Preview | None) -> Preview:
+    return found._replace(
+        amount_charged=then.amount_charged if then else None,
+        amount_refunded=then.amount_refunded if then else None,
+        amount_credited=then.amount_credited if then else None,
+        invoices_voided=then.invoices_voided if then else None,
+        amount_voided=then.amount_voided if then else None,
+    )
 
 
 def _difference(connection: Connection, subscription_id: UUID, before: Sums) -> Preview:

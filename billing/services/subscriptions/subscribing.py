@@ -206,7 +206,7 @@ def subscribe(
     coupon: str | None = None,
     setup_fee: int | None = None,
     backdate: bool = False,
-    again: bool = False,
+    again: bool | None = None,
     request: Request | None = None,
 ) -> Subscribed:
     """Subscribe a customer to a plan; it starts now or at `start`, once a wallet is linked.
@@ -215,8 +215,8 @@ def subscribe(
     accepts a start further back than BILLING_BACKDATE_DAYS_MAX, and keeps it when the wallet is
     linked later; otherwise the time before the link is not billed. `amount` is the price of a
     period instead of the plan's amount times the quantity; the setup fee is a line of the first
-    invoice. A customer who has the plan already gets a second subscription only with `again`, or by
-    a separate request.
+    invoice. A customer who has the plan already gets a second subscription only with `again`; when
+    that is None, also by a separate request.
 
     Raises NotKnown, IllegalMove (archived plan, exhausted coupon, erased customer), AlreadyExists
     or InvalidValue.
@@ -231,7 +231,7 @@ def subscribe(
             return {"id": str(derived)}
         plan = _offered(connection, plan_code)
         customers.lock(connection, customer_id)
-        if request is None and not again:
+        if again is False or (again is None and request is None):
             _check_first(connection, customer_id, plan_code)
         cost = checked_amount(
             plan.amount * quantity if amount is None else amount, "the amount of a period"
@@ -295,7 +295,7 @@ def _check_first(connection: Connection, customer_id: str, plan_code: str) -> No
         known = ", ".join(f"{row.id} ({row.status})" for row in live)
         raise AlreadyExists(
             f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
-            " use --again for another one"
+            " say again (--again) for another one"
         )
 
 

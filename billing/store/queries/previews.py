@@ -51,3 +51,9 @@ def state(connection: Connection, subscription_id: UUID) -> State:
     """Read a subscription's status and dates."""
     statement = text(f"SELECT {columns(State)} FROM subscriptions WHERE id = :id")  # noqa: S608 - a constant of ours
     return of_values(State, connection.execute(statement, {"id": subscription_id}).one())
+
+
+def exists(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether there is a subscription with this id."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM subscriptions WHERE id = :id)")
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())

@@ -4,6 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from billing.domain.errors import AlreadyExists
+from billing.domain.text import indonesian_phone
+from billing.domain.wallet import WalletStatus
 from billing.services.money import crediting
 from billing.services.reading import customer_export, read_models, results
 from billing.services.subscriptions import subscribing
@@ -11,6 +13,7 @@ from billing.services.wallets import erasing, linking, unlinking
 from billing.web import answers, bodies, deeds
 from billing.web.access import Administrator, Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
+from billing.web.problems import Refused
 from billing.web.routes.common import CustomerId, created, refusals
 from billing.web.schemas import model_of
 
@@ -54,8 +57,9 @@ def link(
     customer_id: CustomerId, body: bodies.WalletLinkBody, caller: Writer, key: Key = None
 ) -> Response:
     """Begin to link an OVO account: send the customer to the `registration_url`."""
-    # The phone is not stored with the key: keys are not encrypted.
-    deed = deeds.Deed(caller, key, "wallets.link", {"customer": customer_id})
+    # Keys are not encrypted: a keyed hash stands for the phone.
+    phone = caller.context.vault.hashes(indonesian_phone(body.phone).encode())[0].hex()
+    deed = deeds.Deed(caller, key, "wallets.link", {"customer": customer_id, "phone": phone})
     deed.do(
         lambda context: linking.link(
             context, customer_id, body.phone, caller.actor(body.reason),
@@ -63,7 +67,11 @@ def link(
             request=deed.request,
         )
     )  # fmt: skip
-    return answers.one(read_models.wallet_of(caller.context.database, customer_id), 201)
+    found = read_models.wallet_of(caller.context.database, customer_id)
+    if found.row.status is WalletStatus.FAILED:
+        detail = f"this link failed: {found.row.reason}; begin another with a new Idempotency-Key"
+        raise Refused(409, "not_possible", detail)
+    return answers.one(found, 201)
 
 
 @router.get(

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from billing.domain.event_kinds import expanded
 from billing.services.webhooks import event_feed
 from billing.store.queries.event_feed import FeedEvent
 from billing.web import answers, queries
@@ -40,9 +41,10 @@ def events(caller: Reader, query: Annotated[queries.Events, Query()]) -> Respons
     `next_cursor` is never null: send it as `after` next time, also when `data` is empty. An event
     that is committed late gets a later position, so that a reader of all pages misses none.
     """
+    kinds = expanded(query.kind) if query.kind else []
     found = event_feed.read_events(
         caller.context, query.after, query.limit, customer_id=query.customer,
-        subscription_id=query.subscription, kinds=query.kind,
+        subscription_id=query.subscription, kinds=kinds,
     )  # fmt: skip
     return answers.page([_shown(each) for each in found.events], str(found.next_after))
 

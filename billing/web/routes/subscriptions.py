@@ -7,12 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from billing.domain.api_keys import Scope
+from billing.domain.subscription import RefundPolicy
 from billing.services.money import coupons, extra_lines
 from billing.services.reading import forecasting, read_models, results
 from billing.services.subscriptions import canceling, changing, pausing, previewing, subscribing
 from billing.web import answers, bodies, deeds, queries
 from billing.web.access import Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
+from billing.web.problems import Refused
 from billing.web.routes.common import refusals
 from billing.web.schemas import model_of, page_of
 
@@ -33,7 +36,8 @@ def create(body: bodies.SubscriptionBody, caller: Writer, key: RequiredKey) -> R
         lambda context: subscribing.subscribe(
             context, body.customer, body.plan, caller.actor(body.reason), start=body.start,
             quantity=body.quantity, amount=body.amount, coupon=body.coupon,
-            setup_fee=body.setup_fee, backdate=body.backdate, request=deed.request,
+            setup_fee=body.setup_fee, backdate=body.backdate, again=body.again,
+            request=deed.request,
         )
     )  # fmt: skip
     return _show(caller, UUID(made["id"]), 201)
@@ -70,6 +74,8 @@ def cancel(
     subscription_id: UUID, body: bodies.CancelBody, caller: Writer, key: RequiredKey
 ) -> Response:
     """Cancel now, at the end of the period, or at an instant; refund and unlink as asked."""
+    if body.refund is not RefundPolicy.NONE and not caller.key.allows(Scope.REFUND):
+        raise Refused(403, "forbidden", "this key has no scope refund: cancel with refund none")
     deed = deeds.of(caller, key, "subscriptions.cancel", body, subscription=subscription_id)
     deed.do(
         lambda context: canceling.cancel(
