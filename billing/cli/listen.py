@@ -1,6 +1,7 @@
 """`billing listen`: receive webhooks on this machine and print them, while a shop is developed."""
 
 import json
+import signal
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated
@@ -45,6 +46,7 @@ def listen(
             )  # fmt: skip
             secrets.append(made.secret)
             output.say(f"listening as {made.endpoint.id}; secret {made.secret}; Ctrl-C ends it")
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C
             try:
                 server.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from billing import bootstrap, config, logs
 from billing.services.context import Context
-from billing.web import notifications, problems
+from billing.web import document, notifications, problems
 from billing.web.access import Limiter
 from billing.web.requests import Doorkeeper
 from billing.web.routes import (
@@ -55,6 +55,7 @@ def create(context: Context) -> FastAPI:
     for each in ROUTERS:
         app.include_router(each.router)
     problems.install(app)
+    document.install(app)
     app.include_router(notifications.router(context))
     app.add_middleware(Doorkeeper, raw_paths=frozenset({context.settings.doku_notification_path}))
     return app

@@ -9,10 +9,12 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from math import isfinite
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 import structlog
 
+from billing.domain.escaping import escape
 from billing.web import problems
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,8 @@ BODY_SECONDS = 10
 """The longest time that a body may take to arrive."""
 DEPTH_MAX = 20
 NUMBER_MAX = 2**63 - 1
+LISTS = frozenset({"kind"})
+"""Parameters that may be repeated."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -70,6 +74,12 @@ class Doorkeeper:
     async def _handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["path"] in self._raw_paths:
             await self._app(scope, receive, send)
+            return
+        twice = _given_twice(scope["query_string"])
+        if twice is not None:
+            said = f"the parameter {twice!r} is given twice"
+            refused = problems.response(scope["state"]["request_id"], 422, "invalid_request", said)
+            await refused(scope, receive, send)
             return
         refusal, body = await self._body(scope, receive)
         if refusal is not None:
@@ -194,6 +204,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return again
+
+
+def _given_twice(query: bytes) -> str | None:
+    """Return a parameter that is given more than once, except a list: one would be ignored."""
+    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
+    twice = [name for name in names if names.count(name) > 1 and name not in LISTS]
+    return escape(twice[0])[:50] if twice else None
 
 
 def _header(scope: MutableMapping[str, Any], name: bytes) -> bytes:

@@ -36,9 +36,12 @@ as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 defines it. The b
 - `sequence` is the number of the event among the events of its subscription, from 1 without gaps.
   Deliveries may arrive in another order; the sequence is the order. Without a subscription it is
   null.
-- Check the signature with the secret that `billing webhook create` prints. Libraries for most
-  languages are on the page of the specification. For 24 hours after `billing webhook rotate-secret`
-  each request has a signature for the previous secret, too.
+- Check the signature with the secret that `billing webhook create` prints: `webhook-signature` has
+  `v1,` and the base64 of an HMAC-SHA256, several with a blank between them. The key is the secret
+  after `whsec_`, decoded from base64. The message is `webhook-id`, a dot, `webhook-timestamp`, a
+  dot, and the body as it arrived, byte by byte. Refuse a timestamp that is more than five minutes
+  away. Libraries for most languages are on the page of the specification. For 24 hours after
+  `billing webhook rotate-secret` each request has a signature for the previous secret, too.
 - An event may arrive more than once, with the same `webhook-id`. Store the id, and ignore a repeat.
 - Answer with any 2xx status within 15 seconds. A redirect counts as a failure.
 - After a failure there is another attempt, after 5 seconds, 5 and 30 minutes, 2, 5, 10, 14, 20 and

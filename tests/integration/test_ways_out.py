@@ -69,6 +69,7 @@ def accepted(engine: Engine, command: str, capsys: pytest.CaptureFixture[str]) -
                 yield context.database
 
             patch.setattr(behind, "engine", whole)
+            patch.setattr(behind, "writing", whole)
             patch.setattr(behind, "rows", rows)
             capsys.readouterr()
             if cli.run(each) == 0:

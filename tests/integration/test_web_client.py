@@ -48,7 +48,9 @@ def test_a_generated_client_runs_the_first_integration(
 
     models = importlib.import_module(f"{PACKAGE}.models")
     client = shop.AuthenticatedClient(
-        base_url=web.url, token=str(web.client("write", "refund").key), raise_on_unexpected_status=True
+        base_url=web.url,
+        token=str(web.client("write", "refund").key),
+        raise_on_unexpected_status=True,
     )
     with client:
         plan = models.PlanBody(amount=31_000, every="1 month")

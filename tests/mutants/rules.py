@@ -345,7 +345,8 @@ IDENTITY = (
     ),
     bug(
         "a_second_click_is_a_second_subscription", f"{_SERVICES}/subscriptions/subscribing.py",
-        "        if request is None and not again:\n", "        if request is None and again:\n",
+        "        if again is False or (again is None and request is None):\n",
+        "        if again is None and request is None and again:\n",
         f"{_INTEGRATION}services_starting.py::test_a_second_click_makes_no_second_subscription",
     ),
     bug(
