@@ -40,6 +40,7 @@ _PATTERNS = (
     re.compile(r"(?<![\w-])gAAAA[\w=-]+"),  # Fernet ciphertext
     re.compile(r"(?<![\w-])[\w-]{43}=(?!=)"),  # Fernet keys
     re.compile(r"(?<![\w-])SK-[\w-]{6,}"),  # DOKU secret keys
+    re.compile(r"obk_live_\w{20,}|whsec_[\w+/=-]{16,}"),  # API keys and webhook secrets
 )
 
 

@@ -74,6 +74,9 @@ class Request:
     key: str
     task: str
     arguments: Json
+    digest: str = ""
+    """Of the arguments, when ids are derived from them too: in a database that has lost the key,
+    another customer's request with the same key must not get the first one's id."""
 
 
 FIRST_NAMES = {"admin.link_wallet": "admin.bind_wallet"}
@@ -88,7 +91,8 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
     if request is None:
         return None
     name = FIRST_NAMES.get(request.task, request.task)
-    return from_outside(engine.installation(connection), name, request.key)
+    key = f"{request.key}/{request.digest}" if request.digest else request.key
+    return from_outside(engine.installation(connection), name, key)
 
 
 def check_same(request: Request | None, earlier: object, wanted: object) -> None:

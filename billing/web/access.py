@@ -90,13 +90,13 @@ class Needs:
                 401, "unauthorized", "send a valid key as `Authorization: Bearer obk_live_…`",
                 WWW_Authenticate="Bearer",
             )  # fmt: skip
-        if not key.allows(self.scope):
-            raise Refused(403, "forbidden", f"this key has no scope {self.scope.value}")
         if not request.app.state.limiter.allows(key):
             raise Refused(
                 429, "too_many_requests", "this key made too many requests in this second",
                 Retry_After="1",
             )  # fmt: skip
+        if not key.allows(self.scope):
+            raise Refused(403, "forbidden", f"this key has no scope {self.scope.value}")
         return Caller(context, key)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from billing.domain import instants
+from billing.domain.escaping import escape
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
 
@@ -35,6 +37,12 @@ def _instant(value: object) -> datetime:
 
 def _when(value: object) -> object:
     return value if isinstance(value, str) and value in {"now", "period-end"} else _instant(value)
+
+
+def _printable(value: str | None) -> str | None:
+    if value is not None and escape(value, keep="\n\t") != value:
+        raise ValueError("it has characters that are not printable")
+    return value
 
 
 Instant = Annotated[
@@ -61,7 +69,9 @@ Amount = Annotated[
 Count = Annotated[StrictInt, Field(ge=1, le=COUNT_MAX)]
 Url = Annotated[StrictStr, Field(min_length=1, max_length=2_000)]
 Reason = Annotated[
-    StrictStr | None, Field(max_length=TEXT_MAX, description="Stored with the event")
+    Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None,
+    AfterValidator(_printable),
+    Field(description="Stored with the event"),
 ]
 
 

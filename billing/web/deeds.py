@@ -6,6 +6,7 @@ key of a command or an admin task.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, TypeVar
 
 from fastapi import Header
@@ -13,8 +14,7 @@ from sqlalchemy import Connection
 
 from billing.domain.payloads import Json
 from billing.services.context import Context, Request, once
-from billing.store.session import brief_locks
-from billing.web import bodies
+from billing.web import answers, bodies
 from billing.web.access import Caller
 
 T = TypeVar("T")
@@ -50,12 +50,12 @@ class Deed:
         """Return the request for services that are idempotent themselves."""
         if self.key is None:
             return None
-        return Request(f"api:{self.key}", self.name, self.arguments)
+        digest = sha256(answers.encoded(self.arguments, sort=True)).hexdigest()[:32]
+        return Request(f"api:{self.key}", self.name, self.arguments, digest)
 
     def do(self, act: Callable[[Context], T]) -> T:
-        """Run a service that is idempotent itself; a lock that is held is waited for one second."""
-        with brief_locks():
-            return act(self.caller.context)
+        """Run a service that is idempotent itself."""
+        return act(self.caller.context)
 
     def once(self, act: Callable[[Context], object]) -> None:
         """Run a service that knows no keys, and store the key in its transaction."""
@@ -64,8 +64,7 @@ class Deed:
             act(self.caller.context.joined(connection))
             return {}
 
-        with brief_locks():
-            once(self.caller.context, self.request, inside)
+        once(self.caller.context, self.request, inside)
 
 
 def of(caller: Caller, key: str | None, name: str, body: bodies.Body, **place: object) -> Deed:

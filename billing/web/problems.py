@@ -4,6 +4,7 @@
 nothing. An unexpected error says only its request id: the log has the rest.
 """
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,6 @@ from billing.domain.errors import (
     WalletAlreadyLinked,
 )
 from billing.domain.escaping import escape
-from billing.logs import scrub
 from billing.store.session import is_locked, is_lost
 
 log = structlog.get_logger(__name__)
@@ -178,5 +178,11 @@ async def _database_error(request: Request, error: Exception) -> Response:
 
 def internal(request_id: str, error: BaseException) -> Response:
     """Log an unexpected error, and answer without any of its details."""
-    log.error("web.failed", error=type(error).__name__, what=scrub(str(error))[:500])
+    # Not its text: PostgreSQL repeats a row's values in it.
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    log.error(
+        "web.failed", error=type(error).__name__, sqlstate=getattr(cause, "sqlstate", None),
+        at=", ".join(f"{each.name}:{each.lineno}" for each in where),
+    )  # fmt: skip
     return response(request_id, 500, "internal", f"look for {request_id} in the log")

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from billing.domain.escaping import escape
+from billing.store.session import brief_locks
 from billing.web import problems
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,8 @@ class Doorkeeper:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._handle(scope, receive, answer)
+            with brief_locks():  # a locked row must not hold a thread for long
+                await self._handle(scope, receive, answer)
         except Exception as error:
             if seen["status"]:
                 raise
@@ -74,6 +76,11 @@ class Doorkeeper:
     async def _handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["path"] in self._raw_paths:
             await self._app(scope, receive, send)
+            return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            said = "an address contains NUL"
+            refused = problems.response(scope["state"]["request_id"], 422, "invalid_request", said)
+            await refused(scope, receive, send)
             return
         twice = _given_twice(scope["query_string"])
         if twice is not None:

@@ -11,13 +11,17 @@ KEEP_ALIVE_SECONDS = 30
 
 
 def run(host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. Raises NotConfigured when a setting is missing."""
+    """Serve until SIGINT or SIGTERM. Raises NotConfigured when a setting is missing.
+
+    h11 refuses headers of more than 64 KB, which the faster parser does not. A client that sends
+    its headers slowly is for the proxy in front to end.
+    """
     settings = config.load()
     logs.configure(settings.log_format, settings.log_level)
     context = bootstrap.build(settings, connections=settings.web_threads)
     context.database.check()
     uvicorn.run(
-        app.create(context), host=host, port=port, log_config=None, access_log=False,
+        app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip

@@ -153,7 +153,7 @@ def world(
         "BILLING_LOG_LEVEL": "debug",
     }
     with Stack(
-        home, parts=parts, environment=named | settings, any_ports=True,
+        home, parts=parts, environment=named | {"LOGNAME": "operator"} | settings, any_ports=True,
         migrate=lambda found: migrate.upgrade(found.database, pooler=found.database_pooler),
         stand_ins=stand_ins,
     ) as stack:  # fmt: skip

@@ -69,7 +69,7 @@ def test_pages_joined_are_the_list(web: Web, people: tuple[str, str]) -> None:
         assert ids(client, "charges", limit=limit) == whole
 
 
-WRONG = ("limit=0", "limit=501", "limit=x", "after=nonsense", "after=%00", "from=yesterday",
+WRONG = ("limit=0", "limit=501", "limit=x", "after=nonsense", "from=yesterday",
          "from=2026-01-31", "from=1", "status=nonsense", "colour=red", "from=2026-01-31T00:00:00",
          "from=9999-12-31T23:59:59Z", "limit=1&limit=2")  # fmt: skip
 

@@ -7,7 +7,7 @@ does not help anybody to call the interface, and BILLING_TOKEN_KEY does not help
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from billing.domain import api_keys
 from billing.domain.api_keys import ApiKey
@@ -22,6 +22,8 @@ from billing.store.queries import events
 
 NAME_MAX = 50
 LIMIT_MAX = 1_000
+RESERVED = frozenset({"admin task", "gateway", "guard", "import", "operator", "scheduler"})
+"""Actors of the engine itself."""
 USE_NOTED_AFTER = timedelta(minutes=1)
 """The time of the last use is written at most this often."""
 
@@ -42,6 +44,8 @@ def create(
 ) -> NewKey:
     """Create a key. Raises InvalidValue, or AlreadyExists while a valid key has this name."""
     checked_name("key name", name, NAME_MAX)
+    if name.lower() in RESERVED or _is_id(name):
+        raise InvalidValue(f"a key cannot have the name {name!r}: choose the name of a program")
     wanted = api_keys.scopes(scopes)
     now = context.clock.now()
     if expires_at is not None and expires_at <= now:
@@ -87,6 +91,14 @@ def recognize(context: Context, key: str) -> ApiKey | None:
         if found.last_used_at is None or now - found.last_used_at >= USE_NOTED_AFTER:
             rows.note_use(connection, found.id, hashes[0], now)
     return found
+
+
+def _is_id(name: str) -> bool:
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _hashes(context: Context, key: str) -> list[bytes]:

@@ -26,7 +26,8 @@ class Preview(NamedTuple):
     """What would become of a subscription and its money, in whole rupiah.
 
     For what is planned for a date, the amounts are those of that date, and None when other periods
-    begin before it. `amount_credited` is negative when an invoice uses credit.
+    begin before it. `amount_charged` is what the wallet pays: an invoice less the credit that it
+    uses, which `amount_credited` counts as negative.
     """
 
     subscription: UUID
@@ -39,6 +40,19 @@ class Preview(NamedTuple):
     amount_credited: int | None
     invoices_voided: int | None
     amount_voided: int | None
+
+
+class _Before(NamedTuple):
+    """A subscription's money before."""
+
+    sums: Sums
+    invoices: list[UUID]
+
+    @classmethod
+    def now(cls, connection: Connection, subscription_id: UUID) -> "_Before":
+        """Read it."""
+        found = previews.sums(connection, subscription_id)
+        return cls(found, previews.invoice_ids(connection, subscription_id))
 
 
 class _At:
@@ -72,7 +86,7 @@ def cancel(
     """Preview a cancellation. Raises what the cancellation would raise."""
 
     def act(inside: Context, connection: Connection) -> Preview:
-        before = previews.sums(connection, subscription_id)
+        before = _Before.now(connection, subscription_id)
         due = previews.state(connection, subscription_id).next_due_at
         canceling.cancel(inside, subscription_id, by, at=at, refund=refund, unlink=unlink)
         found = _difference(connection, subscription_id, before)
@@ -101,7 +115,7 @@ def change(
     """Preview a change of terms. Raises what the change would raise."""
 
     def act(inside: Context, connection: Connection) -> Preview:
-        before = previews.sums(connection, subscription_id)
+        before = _Before.now(connection, subscription_id)
         changing.change(
             inside, subscription_id, by, plan_code=plan_code, quantity=quantity, amount=amount,
             at=at,
@@ -137,7 +151,7 @@ def _with_amounts(found: Preview, then: Preview | None) -> Preview:
     )
 
 
-def _difference(connection: Connection, subscription_id: UUID, before: Sums) -> Preview:
+def _difference(connection: Connection, subscription_id: UUID, before: _Before) -> Preview:
     after = previews.sums(connection, subscription_id)
     state = previews.state(connection, subscription_id)
     return Preview(
@@ -146,9 +160,9 @@ def _difference(connection: Connection, subscription_id: UUID, before: Sums) -> 
         next_due_at=state.next_due_at,
         cancel_at=state.cancel_at,
         change_at=state.change_at,
-        amount_charged=after.owed - before.owed + after.voided - before.voided,
-        amount_refunded=after.refunded - before.refunded,
-        amount_credited=after.credit - before.credit,
-        invoices_voided=after.invoices_voided - before.invoices_voided,
-        amount_voided=after.voided - before.voided,
+        amount_charged=previews.owed_of_others(connection, subscription_id, before.invoices),
+        amount_refunded=after.refunded - before.sums.refunded,
+        amount_credited=after.credit - before.sums.credit,
+        invoices_voided=after.invoices_voided - before.sums.invoices_voided,
+        amount_voided=after.voided - before.sums.voided,
     )

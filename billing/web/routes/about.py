@@ -42,7 +42,7 @@ NO_KEY: dict[str, object] = {"security": []}
 
 
 @router.get("/health", response_model=Health, operation_id="health", openapi_extra=NO_KEY)
-def health() -> Response:
+async def health() -> Response:
     """Say that the process is alive; nothing else is looked at."""
     return answers.one({"status": "ok"})
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from billing.domain.dunning import DEFAULT_RETRIES
 from billing.domain.errors import AlreadyExists
 from billing.services.money import coupons
 from billing.services.reading import catalog
@@ -30,8 +31,10 @@ def put_plan(code: PlanCode, body: bodies.PlanBody, caller: Writer) -> Response:
         subscribing.create_plan(caller.context, code, by=caller.actor(body.reason), **given)
     except AlreadyExists:
         found = catalog.plan(caller.context.database, code)
-        if any(getattr(found, name) != value for name, value in given.items()):
-            raise
+        defaults = {"name": code, "retries": DEFAULT_RETRIES, "retries_for": {}}
+        for name, value in body.model_dump(exclude={"reason"}).items():
+            if getattr(found, name) != (defaults.get(name) if value is None else value):
+                raise
         return answers.one(found)
     return answers.one(catalog.plan(caller.context.database, code), 201)
 

@@ -59,8 +59,9 @@ def link(
     """Begin to link an OVO account: send the customer to the `registration_url`."""
     # Keys are not encrypted: a keyed hash stands for the phone.
     phone = caller.context.vault.hashes(indonesian_phone(body.phone).encode())[0].hex()
-    deed = deeds.Deed(caller, key, "wallets.link", {"customer": customer_id, "phone": phone})
-    deed.do(
+    told = body.model_copy(update={"phone": phone})
+    deed = deeds.of(caller, key, "wallets.link", told, customer=customer_id)
+    begun = deed.do(
         lambda context: linking.link(
             context, customer_id, body.phone, caller.actor(body.reason),
             success_url=body.success_url, failure_url=body.failure_url, replace=body.replace,
@@ -68,9 +69,12 @@ def link(
         )
     )  # fmt: skip
     found = read_models.wallet_of(caller.context.database, customer_id)
-    if found.row.status is WalletStatus.FAILED:
-        detail = f"this link failed: {found.row.reason}; begin another with a new Idempotency-Key"
+    if found.row.id != begun or found.row.status is WalletStatus.FAILED:
+        detail = "this link has failed or ended; begin another with a new Idempotency-Key"
         raise Refused(409, "not_possible", detail)
+    if found.row.status is WalletStatus.PENDING and found.row.registration_url is None:
+        detail = "the gateway has not answered the first request yet; repeat this one"
+        raise Refused(409, "in_progress", detail, Retry_After="1")
     return answers.one(found, 201)
 
 
