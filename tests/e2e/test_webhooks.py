@@ -44,6 +44,8 @@ def test_a_receiver_that_hangs_delays_no_charge_and_a_killed_sender_repeats(
         engine.join("putri", "gold")
         engine.until("2026-01-31T10:00:00+07:00")
         wait_until(lambda: bool(receiver.received), "the invoice is paid, and its webhook is here")
+        # Accepted and not recorded yet, it would come again after the kill: at least once.
+        wait_until(lambda: _succeeded(engine) == 1, "the delivery is recorded as succeeded")
         [request] = slow.received
 
         [sender] = [each for each in engine.stack.status() if each.name == "webhooks"]
@@ -59,6 +61,12 @@ def test_a_receiver_that_hangs_delays_no_charge_and_a_killed_sender_repeats(
     assert {each.webhook_id for each in slow.received} == {request.webhook_id}
     assert {each.body for each in slow.received} == {request.body}
     assert receiver.kinds() == ["invoice.paid"]
+
+
+def _succeeded(engine: World) -> int:
+    with engine.context.database.transaction() as connection:
+        counted = text("SELECT count(*) FROM webhook_deliveries WHERE status = 'succeeded'")
+        return int(connection.execute(counted).scalar_one())
 
 
 def test_a_receiver_that_was_down_gets_everything_later(engine: World, receiver: Receiver) -> None:
