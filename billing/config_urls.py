@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from urllib.parse import SplitResult, urlsplit
 
-ODD_URL = "is no URL: its host or port makes no sense (write %40, %2F … for @, / … in a password)"
+ODD_URL = "is no URL: its host or port is invalid (write %40, %2F … for @, / … in a password)"
 
 
 def postgresql(value: str) -> str:

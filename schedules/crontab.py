@@ -60,5 +60,5 @@ def each_alone(tidied: str) -> Iterator[tuple[str, str]]:
     for position, (field, (name, values)) in enumerate(zip(fields, FIELDS, strict=False)):
         alone = ["*"] * len(fields)
         alone[position] = field
-        refusal = f"the {name} {quoted(field)} makes no sense: write {values}, a list or a range"
+        refusal = f"the {name} {quoted(field)} is invalid: write {values}, a list or a range"
         yield " ".join(alone), refusal

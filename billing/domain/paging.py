@@ -54,13 +54,6 @@ class Of(NamedTuple):
         return cls(name, digest[:16])
 
 
-def checked_page(limit: int, after: str | None = None) -> Page:
-    """Return the page that a program asks for, or raise InvalidValue for its limit."""
-    if not 1 <= limit <= PAGE_MAX:
-        raise InvalidValue(f"limit must be a whole number from 1 to {PAGE_MAX}, not {limit}")
-    return Page(limit, after)
-
-
 def checked_span(since: datetime | None, until: datetime | None) -> None:
     """Raise InvalidValue when a span ends before it begins."""
     if since is not None and until is not None and since >= until:

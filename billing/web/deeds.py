@@ -20,20 +20,12 @@ from billing.web.access import Caller
 T = TypeVar("T")
 KEY_MAX = 200
 
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key", min_length=1, max_length=KEY_MAX, pattern=r"^[\x21-\x7e]+$",
-        description="A text of your own: a repeated request with the same key acts once",
-    ),
-]  # fmt: skip
-RequiredKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key", min_length=1, max_length=KEY_MAX, pattern=r"^[\x21-\x7e]+$",
-        description="A text of your own: a repeated request with the same key acts once",
-    ),
-]  # fmt: skip
+_HEADER = Header(
+    alias="Idempotency-Key", min_length=1, max_length=KEY_MAX, pattern=r"^[\x21-\x7e]+$",
+    description="A text of your own: a repeated request with the same key acts once",
+)  # fmt: skip
+Key = Annotated[str | None, _HEADER]
+RequiredKey = Annotated[str, _HEADER]
 
 
 @dataclass(frozen=True, slots=True)

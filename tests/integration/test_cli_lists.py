@@ -105,7 +105,7 @@ def test_a_plain_date_is_midnight_at_home(billing: Billing, engine: Engine) -> N
 
 
 def test_archived_plans_and_coupons_are_listed_apart(billing: Billing, engine: Engine) -> None:
-    """Both lists are in the order of codes, whatever was archived."""
+    """Both lists are in the order of codes, also when some are archived."""
     make(billing, engine)
     billing("plan", "archive", "Q")
     billing("coupon", "archive", "C-P")

@@ -1,4 +1,4 @@
-"""What the database refuses about the event feed and webhooks, whatever the code does."""
+"""The database refuses wrong rows of the event feed and of webhooks from any writer."""
 
 from uuid import UUID, uuid4
 

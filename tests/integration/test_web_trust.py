@@ -11,6 +11,7 @@ from billing.domain.events import OPERATOR
 from billing.logs import scrub
 from billing.services.operating import api_keys
 from billing.services.reading import read_models
+from billing.store.queries import subscriptions
 from tests.integration.engine import Engine
 from tests.integration.test_web_story import PLAN, begun
 from tests.integration.web import Web, serving
@@ -83,8 +84,6 @@ def test_a_locked_row_holds_no_thread_for_long(engine: Engine, web: Web) -> None
         engine.context.database.transaction() as connection,
         ThreadPoolExecutor(4) as pool,
     ):
-        from billing.store.queries import subscriptions
-
         subscriptions.lock_with_siblings(connection, paid["id"])
         path = f"/v1/subscriptions/{paid['id']}/preview"
         asked = [pool.submit(web.client().send, "POST", path, preview) for _ in range(4)]

@@ -61,7 +61,7 @@ def test_default_policy_is_the_designs() -> None:
         ("2d, 5d", '"2d,"'),
         ("2d 0 10 25 * *", '"0"'),
         ("0 0 30 2 *", "never fires"),
-        ("99 10 25 * *", 'the minute "99" makes no sense'),
+        ("99 10 25 * *", 'the minute "99" is invalid'),
         ("2d; 0 10 25 *", '"0"'),
         ("2d;\n5 quarks", '"5"'),
         ("2d\u20285x", '"5x"'),

@@ -13,11 +13,8 @@ from billing.domain.filters import ChargeFilter, InvoiceFilter
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.paging import (
     CURSOR_MAX,
-    PAGE_MAX,
     Of,
-    Page,
     Value,
-    checked_page,
     checked_span,
     cursor,
     place_of,
@@ -121,14 +118,6 @@ def test_each_changed_character_is_noticed() -> None:
             continue
         assert cursor(OF, place) == changed
         assert place != PLACE
-
-
-@pytest.mark.parametrize("limit", [0, -1, PAGE_MAX + 1, 10**9])
-def test_a_page_for_programs_has_a_limit(limit: int) -> None:
-    """From 1 to the maximum; the refusal says so."""
-    assert checked_page(PAGE_MAX, "x") == Page(PAGE_MAX, "x")
-    with pytest.raises(InvalidValue, match=f"from 1 to {PAGE_MAX}, not {limit}"):
-        checked_page(limit)
 
 
 def test_a_span_ends_after_it_begins() -> None:
