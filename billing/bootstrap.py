@@ -9,6 +9,7 @@ from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING
 
+from billing.call_times import CallTimes
 from billing.clock import Clock, SystemClock, TestClock, real_now
 from billing.config import ROUNDS_MAX, Settings
 from billing.domain.errors import NotConfigured
@@ -38,7 +39,8 @@ def build(settings: Settings, *, connections: int = 5) -> "Context":
 
     Raises NotConfigured when a key is missing.
     """
-    return _context(settings, _gateway(settings), settings.token_keys, connections)
+    times = CallTimes()
+    return _context(settings, _gateway(settings, times), settings.token_keys, times, connections)
 
 
 def build_for_rows(settings: Settings) -> "Context":
@@ -49,10 +51,11 @@ def build_for_rows(settings: Settings) -> "Context":
     from billing.gateway.late import LateGateway
 
     keys = settings.token_keys if settings.token_key.get_secret_value() else ()
-    return _context(settings, LateGateway(lambda: _gateway(settings)), keys)
+    times = CallTimes()
+    return _context(settings, LateGateway(lambda: _gateway(settings, times)), keys, times)
 
 
-def _gateway(settings: Settings) -> "Gateway":
+def _gateway(settings: Settings, times: CallTimes) -> "Gateway":
     if missing := settings.doku_missing:
         names, them = (" and ".join(missing), "it" if len(missing) == 1 else "them")
         raise NotConfigured(
@@ -69,11 +72,16 @@ def _gateway(settings: Settings) -> "Gateway":
         real_now=real_now,
         fault_overrides=settings.faults,
         proxy=settings.doku_proxy,
+        times=times,
     )
 
 
 def _context(
-    settings: Settings, gateway: "Gateway", keys: Sequence[str], connections: int = 5
+    settings: Settings,
+    gateway: "Gateway",
+    keys: Sequence[str],
+    times: CallTimes,
+    connections: int = 5,
 ) -> "Context":
     from billing.services.context import Context
     from billing.store.vault import Vault
@@ -87,6 +95,7 @@ def _context(
         vault=Vault(keys),
         pool=ThreadPoolExecutor(settings.batch_threads, thread_name_prefix="gateway"),
         desk=ThreadPoolExecutor(1, thread_name_prefix="desk"),
+        call_times=times,
     )
 
 

@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     web_requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=200, description="Requests per second of one API key; 0: no limit"
     )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Bearer token that /metrics asks for; empty: no token is needed to read"
+        " the figures, which name no customer",
+    )
     flower_hosts: str = Field(
         default="",
         description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"

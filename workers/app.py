@@ -22,7 +22,7 @@ from billing import bootstrap, config, logs
 from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
 from billing.services.context import Context
-from billing.services.operating import safety
+from billing.services.operating import call_times, safety
 from billing.store import migrate
 from schedules import beat
 from workers import broker
@@ -47,6 +47,7 @@ class BillingTask(Task):  # type: ignore[misc]  # celery has no types
         return super().apply_async(args, kwargs, **options)
 
 
+log = structlog.get_logger(__name__)
 app = Celery(
     "billing",
     task_cls=BillingTask,
@@ -156,3 +157,11 @@ def _bind_task_to_logs(task_id: str, task: Task, **_: Any) -> None:
 @signals.task_postrun.connect  # type: ignore[untyped-decorator]
 def _unbind_task_from_logs(**_: Any) -> None:
     structlog.contextvars.clear_contextvars()
+
+
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+def _store_call_times(**_: Any) -> None:
+    try:
+        call_times.store(context())
+    except Exception as error:  # noqa: BLE001 - figures only: they are kept for the next task
+        log.warning("call_times.not_stored", why=type(error).__name__)

@@ -193,6 +193,9 @@ def deliver_webhooks() -> None:
 @ticking
 def audit() -> None:
     """Check every invariant, log an alarm for each broken one, and remove old used keys."""
-    for finding in auditing.audit(context()):
+    findings = auditing.audit(context())
+    for finding in findings:
         log.error("audit.failed", invariant=finding.name, detail=finding.detail)
+    with context().database.transaction() as connection:
+        engine.record_findings(connection, "audit", len(findings))
     used_keys.remove_old(context())

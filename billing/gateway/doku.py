@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
 
+from billing.call_times import CallTimes
 from billing.domain.errors import InvalidValue, NotConfigured
 from billing.domain.outcomes import (
     BalanceOutcome,
@@ -53,7 +54,8 @@ class DokuGateway:
 
     `timeout_seconds` is how long a charge waits for its answer; other calls wait as long, but at
     most 45 s. `real_now` is real time, even with a test clock: signatures are checked against it.
-    `fault_overrides` maps gateway codes to faults and takes precedence over the table.
+    `fault_overrides` maps gateway codes to faults and takes precedence over the table. `times`
+    counts how long the calls took.
     """
 
     def __init__(
@@ -67,12 +69,13 @@ class DokuGateway:
         fault_overrides: Mapping[str, Fault] | None = None,
         proxy: str = "",
         ca_file: str = "",
+        times: CallTimes | None = None,
     ) -> None:
         if not secret_key or not client_id.isascii() or not client_id.isprintable():
             raise NotConfigured("the gateway's client id or secret key is missing or garbled")
         if not client_id.strip() or timeout_seconds <= 0:
             raise NotConfigured("the gateway needs a client id and a timeout above zero")
-        self._transport = Transport(base_url, proxy=proxy, ca_file=ca_file)
+        self._transport = Transport(base_url, proxy=proxy, ca_file=ca_file, times=times)
         self._client_id = client_id
         self._secret = secret_key.encode()
         self._pay_seconds = float(timeout_seconds)

@@ -21,6 +21,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError
 from urllib3.util import Retry
 
+from billing.call_times import CallTimes
 from billing.domain.errors import NotConfigured
 from billing.gateway.urls import is_private_url
 
@@ -69,7 +70,14 @@ class Transport:
     and .netrc from the environment. A proxy and a CA file are set only here.
     """
 
-    def __init__(self, base_url: str, *, proxy: str = "", ca_file: str = "") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        proxy: str = "",
+        ca_file: str = "",
+        times: CallTimes | None = None,
+    ) -> None:
         base = base_url.rstrip("/")
         if not is_private_url(base) or urlsplit(base)[2:] != ("", "", ""):
             raise NotConfigured(
@@ -79,6 +87,7 @@ class Transport:
         self._base = base
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._verify: bool | str = ca_file or True
+        self._times = times or CallTimes()
         self._local = _Local()
 
     def send(
@@ -105,12 +114,14 @@ class Transport:
             delivery = self._exchange(request, timeout_seconds)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             delivery = _failure(error, parcel)
+        seconds = time.monotonic() - started
+        self._times.add(call, seconds)
         _log.debug(
             "gateway.called",
             call=call,
             http_status=delivery.status if isinstance(delivery, Answered) else None,
             reason="" if isinstance(delivery, Answered) else delivery.reason,
-            milliseconds=round((time.monotonic() - started) * 1000),
+            milliseconds=round(seconds * 1000),
         )
         return delivery
 

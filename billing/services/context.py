@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.call_times import CallTimes
 from billing.clock import Clock
 from billing.config import Settings
 from billing.domain.charge import QUERY_AFTER
@@ -45,6 +46,8 @@ class Context:
     """Threads for concurrent gateway calls."""
     desk: Executor
     """A thread for writes in parallel with other work: claims, a batch of an import."""
+    call_times: CallTimes = field(default_factory=CallTimes)
+    """How long this process's gateway calls took, until they are stored."""
 
     def joined(self, connection: Connection) -> Self:
         """Return a context whose services work inside this open transaction."""

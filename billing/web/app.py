@@ -15,6 +15,7 @@ from billing import bootstrap, config, logs
 from billing.services.context import Context
 from billing.web import document, notifications, problems
 from billing.web.access import Limiter
+from billing.web.metrics import Scrapes
 from billing.web.requests import Doorkeeper
 from billing.web.routes import (
     about,
@@ -52,6 +53,7 @@ def create(context: Context) -> FastAPI:
         redirect_slashes=False, separate_input_output_schemas=False,
     )  # fmt: skip
     app.state.context, app.state.limiter = context, limiter
+    app.state.scrapes = Scrapes(context)
     for each in ROUTERS:
         app.include_router(each.router)
     problems.install(app)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
-from billing.store.selecting import columns
+from billing.store.selecting import columns, every
 from billing.store.statements import text
 
 
@@ -206,6 +206,7 @@ class Heartbeat(NamedTuple):
     succeeded_at: datetime | None
     failed_at: datetime | None
     error: str | None
+    findings: int | None  # broken invariants that the last audit found
 
 
 def beat(connection: Connection, tick: str, at: datetime) -> None:
@@ -237,10 +238,16 @@ def tick_failed(connection: Connection, tick: str, at: datetime, error: str) -> 
 
 def heartbeats(connection: Connection) -> list[Heartbeat]:
     """Read the heartbeat of each tick."""
-    rows = connection.execute(
-        text("SELECT tick, at, succeeded_at, failed_at, error FROM heartbeats ORDER BY tick")
+    statement = f"SELECT {columns(Heartbeat)} FROM heartbeats ORDER BY tick"  # noqa: S608 - a constant of ours
+    return every(Heartbeat, connection.execute(text(statement)))
+
+
+def record_findings(connection: Connection, tick: str, findings: int) -> None:
+    """Record how many broken invariants an audit found."""
+    connection.execute(
+        text("UPDATE heartbeats SET findings = :findings WHERE tick = :tick"),
+        {"tick": tick, "findings": findings},
     )
-    return [Heartbeat(*row) for row in rows]
 
 
 NEXT_DUE = text(f"""

@@ -9,7 +9,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Text,
@@ -94,7 +96,8 @@ class Import(SQLModel, table=True):
 class Heartbeat(SQLModel, table=True):
     """When a tick last began, and how it ended, in real time.
 
-    `error` is from the last failure, and empty if the last run succeeded.
+    `error` is from the last failure, and empty if the last run succeeded. `findings` is how many
+    broken invariants the last audit found; other ticks have none.
     """
 
     __tablename__ = "heartbeats"
@@ -104,6 +107,7 @@ class Heartbeat(SQLModel, table=True):
     succeeded_at: datetime | None = instant()
     failed_at: datetime | None = instant()
     error: str | None = field(Text, null=True)
+    findings: int | None = field(Integer, null=True)
 
 
 class Hour(SQLModel, table=True):
@@ -129,3 +133,34 @@ class Answers(SQLModel, table=True):
     minute: datetime = instant(null=False)
     answered: int = count()
     suspicious: int = count()
+
+
+class MetricState(SQLModel, table=True):
+    """The one row about the metrics: the position of the event feed up to which it is counted."""
+
+    __tablename__ = "metric_state"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
+    position: int = field(BigInteger, server_default=text("0"))
+
+
+class MetricTotal(SQLModel, table=True):
+    """A total that only grows: of events, or of rupiah; `label` may be empty."""
+
+    __tablename__ = "metric_totals"
+
+    name: str = field(Text, primary_key=True)
+    label: str = field(Text, primary_key=True)
+    total: int = field(BigInteger)
+
+
+class GatewayCalls(SQLModel, table=True):
+    """How long the calls to the gateway took, by kind of call; in shards, as in `hours`."""
+
+    __tablename__ = "gateway_calls"
+
+    call: str = field(Text, primary_key=True)
+    shard: int = field(SmallInteger, primary_key=True)
+    buckets: list[int] = field(ARRAY(BigInteger))
+    seconds: float = field(Double)

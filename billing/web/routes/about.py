@@ -1,4 +1,6 @@
-"""`/v1/me`, and the paths that need no key: `/health` and `/ready`."""
+"""`/v1/me`, and the paths that need no key: `/health`, `/ready` and `/metrics`."""
+
+from hmac import compare_digest
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -10,7 +12,9 @@ from billing.domain.api_keys import ApiKey
 from billing.domain.errors import BillingError
 from billing.store import migrate
 from billing.web import answers
-from billing.web.access import Reader, context_of
+from billing.web.access import Credentials, Reader, context_of
+from billing.web.metrics import Scrapes
+from billing.web.problems import Refused
 from billing.web.routes.common import refusals
 from billing.web.schemas import model_of
 
@@ -74,3 +78,18 @@ def ready(request: Request) -> Response:
         client.close()
     is_ready = all(value == "ok" for value in found.values())
     return answers.one(found, 200 if is_ready else 503)
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request, credentials: Credentials) -> Response:
+    """Show figures for Prometheus. With BILLING_METRICS_TOKEN set, that token is needed."""
+    token = context_of(request).settings.metrics_token.get_secret_value()
+    given = "" if credentials is None else credentials.credentials
+    if token and not compare_digest(given.encode(), token.encode()):
+        raise Refused(
+            401, "unauthorized", "send BILLING_METRICS_TOKEN as `Authorization: Bearer …`",
+            WWW_Authenticate="Bearer",
+        )  # fmt: skip
+    scrapes: Scrapes = request.app.state.scrapes
+    body, content_type = scrapes.text(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)

@@ -1,0 +1,76 @@
+"""Metrics: count totals from the event feed, and read what waits right now, for a scrape.
+
+The totals are counted from the feed, which loses no event and has none twice, and their position is
+stored with them: they are exact, and counting costs charging nothing. Only one process counts at a
+time; the others read what is counted so far.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing.call_times import Times
+from billing.clock import real_now
+from billing.services.context import Context
+from billing.services.operating import call_times
+from billing.services.webhooks import event_feed
+from billing.store.queries import engine, metrics
+from billing.store.queries import event_feed as feed
+from billing.store.queries.engine import Heartbeat
+from billing.store.queries.metrics import Now, Total
+
+BATCH = 20_000
+"""Positions that one transaction counts."""
+BATCHES = 5
+"""Batches that one scrape counts at most: the past of a large database takes several scrapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a scrape shows. `at` is billing time, and `real_at` real time."""
+
+    at: datetime
+    real_at: datetime
+    now: Now
+    totals: Sequence[Total]
+    behind: int
+    """Positions of the event feed that the totals do not count yet."""
+    calls: dict[str, Times]
+    ticks: Sequence[Heartbeat]
+
+
+def read(context: Context) -> Figures:
+    """Count new events, and return all figures."""
+    call_times.store(context, at_once=True)
+    behind = count(context)
+    at = context.clock.now()
+    with context.database.transaction() as connection:
+        return Figures(
+            at,
+            real_now(),
+            metrics.read_now(connection),
+            metrics.totals(connection),
+            behind,
+            metrics.calls(connection),
+            engine.heartbeats(connection),
+        )
+
+
+def count(context: Context, batches: int = BATCHES) -> int:
+    """Add new events to the totals; return how many positions are left."""
+    event_feed.sequence(context, max(batches * BATCH // event_feed.BATCH, 1))
+    left = 0
+    for _ in range(batches):
+        with context.database.transaction() as connection:
+            end = feed.end(connection)
+            after = metrics.lock_position(connection)
+            if after is None:
+                return 0
+            # A database that was restored has an older feed and the position of that time.
+            until = min(after + BATCH, end)
+            if until > after:
+                metrics.count_events(connection, after, until)
+        left = end - until
+        if not left:
+            break
+    return left

@@ -1,0 +1,155 @@
+"""Statements of the metrics: totals counted from the event feed, and what waits right now.
+
+Each statement reads a small index or a small table: a scrape costs the same with a past of years.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from billing.call_times import Times
+from billing.domain.charge import UNRESOLVED
+from billing.domain.refund import UNSETTLED
+from billing.store.expressions import listed
+from billing.store.queries.subscriptions import MAY_OPEN
+from billing.store.selecting import columns, of_values
+from billing.store.statements import text
+
+
+class Now(NamedTuple):
+    """What waits, is held or is stopped at this moment."""
+
+    unresolved: int  # charges
+    oldest_unresolved_at: datetime | None
+    unsettled_refunds: int
+    oldest_due_at: datetime | None  # an invoice to charge, or a period to open
+    held_subscriptions: int
+    held_invoices: int
+    held_charges: int
+    held_refunds: int
+    held_wallets: int
+    stopped: bool
+    tripped: bool
+    resting: bool
+    pending_deliveries: int
+    oldest_pending_at: datetime | None  # a webhook delivery
+    failed_deliveries: int
+    disabled_endpoints: int
+
+
+class Total(NamedTuple):
+    """A total that only grows."""
+
+    name: str
+    label: str
+    total: int
+
+
+_UNRESOLVED = listed("status", UNRESOLVED)
+_UNSETTLED = listed("status", UNSETTLED)
+_NOW = columns(
+    Now,
+    unresolved=f"(SELECT count(*) FROM charges WHERE {_UNRESOLVED})",  # noqa: S608 - a constant of ours
+    oldest_unresolved_at=f"(SELECT min(created_at) FROM charges WHERE {_UNRESOLVED})",  # noqa: S608 - the same
+    unsettled_refunds=f"(SELECT count(*) FROM refunds WHERE {_UNSETTLED})",  # noqa: S608 - the same
+    oldest_due_at="least((SELECT min(next_attempt_at) FROM invoices"  # noqa: S608 - the same
+    " WHERE next_attempt_at IS NOT NULL AND held_at IS NULL),"
+    f" (SELECT min(s.next_due_at) FROM subscriptions s WHERE {MAY_OPEN}))",
+    held_subscriptions="(SELECT count(*) FROM subscriptions WHERE held_at IS NOT NULL)",
+    held_invoices="(SELECT count(*) FROM invoices WHERE status = 'open' AND held_at IS NOT NULL)",
+    held_charges=f"(SELECT count(*) FROM charges WHERE {_UNRESOLVED} AND held_at IS NOT NULL)",  # noqa: S608 - the same
+    held_refunds="(SELECT count(*) FROM refunds"
+    " WHERE status <> 'succeeded' AND held_at IS NOT NULL)",
+    held_wallets="(SELECT count(*) FROM wallets WHERE held_at IS NOT NULL)",
+    stopped="(SELECT stopped_at IS NOT NULL FROM engine)",
+    tripped="(SELECT tripped_at IS NOT NULL FROM engine)",
+    resting="(SELECT coalesce(resting_until > clock_timestamp(), false) FROM engine)",
+    pending_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'pending')",
+    oldest_pending_at="(SELECT min(created_at) FROM webhook_deliveries WHERE status = 'pending')",
+    failed_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'failed')",
+    disabled_endpoints="(SELECT count(*) FROM webhook_endpoints WHERE disabled_at IS NOT NULL)",
+)
+
+
+def read_now(connection: Connection) -> Now:
+    """Read what waits, is held or is stopped."""
+    return of_values(Now, connection.execute(text(f"SELECT {_NOW}")).one())
+
+
+def lock_position(connection: Connection) -> int | None:
+    """Lock the position up to which events are counted; None while another process counts."""
+    connection.execute(text("INSERT INTO metric_state DEFAULT VALUES ON CONFLICT DO NOTHING"))
+    statement = text("SELECT position FROM metric_state FOR UPDATE SKIP LOCKED")
+    return connection.execute(statement).scalar_one_or_none()
+
+
+_COUNT = text("""
+    WITH seen AS MATERIALIZED (
+        SELECT e.kind, e.charge_id, e.data FROM event_feed f JOIN events e ON e.id = f.event_id
+        WHERE f.position > :after AND f.position <= :until
+    ), counted (name, label, total) AS (
+        SELECT 'charges', CASE kind WHEN 'charge.claimed' THEN 'in_flight'
+            ELSE substr(kind, length('charge.') + 1) END, count(*)
+        FROM seen WHERE kind IN ('charge.claimed', 'charge.succeeded', 'charge.declined',
+            'charge.unsent', 'charge.pending', 'charge.unknown') GROUP BY kind
+        UNION ALL
+        SELECT 'declines', coalesce(data->>'fault', 'other'), count(*)
+        FROM seen WHERE kind = 'charge.declined' GROUP BY 2
+        UNION ALL
+        SELECT 'charged_rupiah', '', sum(c.amount)
+        FROM seen JOIN charges c ON c.id = seen.charge_id WHERE kind = 'charge.succeeded'
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT 'refunded_rupiah', '', sum(CAST(data->>'amount' AS bigint))
+        FROM seen WHERE kind = 'refund.succeeded' HAVING count(*) > 0
+    )
+    INSERT INTO metric_totals (name, label, total)
+    SELECT name, label, CAST(total AS bigint) FROM counted
+    ON CONFLICT (name, label) DO UPDATE SET total = metric_totals.total + excluded.total
+""")
+
+
+def count_events(connection: Connection, after: int, until: int) -> None:
+    """Add the events of these positions to the totals, and store the position."""
+    connection.execute(_COUNT, {"after": after, "until": until})
+    connection.execute(text("UPDATE metric_state SET position = :until"), {"until": until})
+
+
+def totals(connection: Connection) -> list[Total]:
+    """Read the totals."""
+    found = connection.execute(text("SELECT name, label, total FROM metric_totals ORDER BY 1, 2"))
+    return [Total._make(row) for row in found]
+
+
+def add_calls(connection: Connection, shard: int, taken: Mapping[str, Times]) -> None:
+    """Add the times of calls to those of a shard."""
+    statement = text("""
+        INSERT INTO gateway_calls (call, shard, buckets, seconds)
+        VALUES (:call, :shard, CAST(:buckets AS bigint[]), :seconds)
+        ON CONFLICT (call, shard) DO UPDATE SET
+            buckets = ARRAY(SELECT a + b
+                FROM unnest(gateway_calls.buckets, excluded.buckets) WITH ORDINALITY AS t (a, b, n)
+                ORDER BY n),
+            seconds = gateway_calls.seconds + excluded.seconds
+    """)
+    for call, times in sorted(taken.items()):
+        parameters = {
+            "call": call,
+            "shard": shard,
+            "buckets": list(times.buckets),
+            "seconds": times.seconds,
+        }
+        connection.execute(statement, parameters)
+
+
+def calls(connection: Connection) -> dict[str, Times]:
+    """Read the times of all calls, by kind of call."""
+    found: dict[str, Times] = {}
+    for call, buckets, seconds in connection.execute(
+        text("SELECT call, buckets, seconds FROM gateway_calls ORDER BY call")
+    ):
+        times = Times(tuple(buckets), seconds)
+        found[call] = found[call] + times if call in found else times
+    return found
