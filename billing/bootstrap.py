@@ -73,6 +73,7 @@ def _gateway(settings: Settings, times: CallTimes) -> "Gateway":
         fault_overrides=settings.faults,
         proxy=settings.doku_proxy,
         times=times,
+        plain_host=settings.doku_plain_host,
     )
 
 

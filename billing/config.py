@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     doku_proxy: str = Field(
         default="", repr=False, description="HTTP proxy towards the gateway, if any"
     )
+    doku_plain_host: str = Field(
+        default="",
+        description="Host that may be called by plain http, for development: the simulated gateway"
+        " in another container",
+    )
     doku_notification_path: str = Field(
         default="/doku/notifications",
         description="Path of the public URL to which DOKU sends notifications; DOKU signs it",
@@ -190,8 +195,6 @@ class Settings(BaseSettings):
         parts = config_urls.split(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be a URL such as " + DOKU_SANDBOX)
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ValueError("must be https (plain http only to this machine)")
         if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be scheme and host only, without a path or a password")
         return f"{parts.scheme}://{parts.netloc}"
@@ -209,6 +212,22 @@ class Settings(BaseSettings):
         parts = config_urls.split(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
             raise ValueError("must be a URL with http:// or https://")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _token(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not fullmatch(r"[!-~]{16,256}", value.get_secret_value()):
+            raise ValueError("must be 16 to 256 printable characters without a blank")
+        return value
+
+    @field_validator("doku_plain_host")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if value and not fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
+            raise ValueError("must be a host name in small letters, without scheme and port")
+        if f".{value}".endswith(".doku.com"):
+            raise ValueError("must not be DOKU's own host, which is called by https only")
         return value
 
     @field_validator("flower_hosts", "webhook_allowed_hosts")
@@ -238,6 +257,16 @@ class Settings(BaseSettings):
                     "must be Fernet keys (32 bytes, url-safe base64), comma-separated"
                 ) from None
         return value
+
+    @model_validator(mode="after")
+    def _encrypted_unless_simulated(self) -> Self:
+        parts = urlsplit(self.doku_base_url)
+        if parts.scheme == "http" and parts.hostname not in {*LOOPBACK, self.doku_plain_host}:
+            raise ValueError(
+                "BILLING_DOKU_BASE_URL: must be https (plain http only to this machine, and for a"
+                " simulated gateway to BILLING_DOKU_PLAIN_HOST)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_test_clock_in_production(self) -> Self:

@@ -6,7 +6,9 @@ sent to the gateway; for secrets it shows only whether they are set.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from threading import Event
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 
 EXAMPLE = options.example("billing doctor --json")
 CONNECT_SECONDS = 5
+PAUSE_SECONDS = 2.0
+Wait = Annotated[
+    int,
+    typer.Option(
+        "--wait", min=0, max=3600, metavar="SECONDS",
+        help="Repeat the checks until all are ok, at most this long",
+    ),
+]  # fmt: skip
 AUDIT = "audit"
 
 
@@ -41,13 +51,19 @@ class Check:
         return "wrong" if not self.ok else "warning" if self.warns else "ok"
 
 
-def doctor(*, as_json: options.Json = False) -> None:
+def doctor(*, wait: Wait = 0, as_json: options.Json = False) -> None:
     """Check configuration, connections, migrations and ticks, and list what needs an operator.
 
     Exits 1 on any problem: a server is unreachable, a tick fails, a row is held, work is late.
+    After a start nothing has run yet; with --wait the checks are repeated until all are ok.
     """
-    checks = list(_checks())
-    ok = all(check.ok for check in checks)
+    deadline = monotonic() + wait
+    while True:
+        checks = list(_checks())
+        ok = all(check.ok for check in checks)
+        if ok or monotonic() >= deadline:
+            break
+        _pause(min(PAUSE_SECONDS, max(deadline - monotonic(), 0)))
     rows = [{"": check.mark, "what": check.name, "is": check.detail} for check in checks]
     output.answer(
         {"ok": ok, "checks": [asdict(check) for check in checks]},
@@ -56,6 +72,10 @@ def doctor(*, as_json: options.Json = False) -> None:
     )
     if not ok:
         raise typer.Exit(1)
+
+
+def _pause(seconds: float) -> None:
+    Event().wait(seconds)
 
 
 def _checks() -> Iterator[Check]:
@@ -165,7 +185,11 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     beats = [each for each in found if each.tick != AUDIT]  # the audit runs once an hour
     start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
     if not beats:
-        yield Check("workers", ok=False, detail=f"no tick has run yet; {start}")
+        yield Check(
+            "workers",
+            ok=False,
+            detail=f"no tick has run yet; after a start: billing doctor --wait 60; else {start}",
+        )
         return
     now = real_now()
     stale = min(beats, key=lambda each: each.at)

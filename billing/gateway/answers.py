@@ -89,7 +89,7 @@ def refund(answer: Answer, ours: RefundOrder, faults: Faults) -> RefundOutcome:
             return odd_status(other)
 
 
-def binding(answer: Answer, faults: Faults) -> BindOutcome:
+def binding(answer: Answer, faults: Faults, plain_host: str = "") -> BindOutcome:
     """
     Read the URL that the customer must open; it must be private, with any host.
 
@@ -105,7 +105,9 @@ def binding(answer: Answer, faults: Faults) -> BindOutcome:
     if status not in {"", "pending"}:
         return odd_status(status)
     url = text(account, "registration_url")
-    return BindingStarted(url) if is_private_url(url) else _strange("no_registration_url")
+    if not is_private_url(url, plain_host):
+        return _strange("no_registration_url")
+    return BindingStarted(url)
 
 
 def tokens(answer: Answer, customer_id: str, faults: Faults) -> TokensOutcome:

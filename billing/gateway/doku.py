@@ -55,7 +55,7 @@ class DokuGateway:
     `timeout_seconds` is how long a charge waits for its answer; other calls wait as long, but at
     most 45 s. `real_now` is real time, even with a test clock: signatures are checked against it.
     `fault_overrides` maps gateway codes to faults and takes precedence over the table. `times`
-    counts how long the calls took.
+    counts how long the calls took. `plain_host` may be called by plain http, for development.
     """
 
     def __init__(
@@ -70,12 +70,16 @@ class DokuGateway:
         proxy: str = "",
         ca_file: str = "",
         times: CallTimes | None = None,
+        plain_host: str = "",
     ) -> None:
         if not secret_key or not client_id.isascii() or not client_id.isprintable():
             raise NotConfigured("the gateway's client id or secret key is missing or garbled")
         if not client_id.strip() or timeout_seconds <= 0:
             raise NotConfigured("the gateway needs a client id and a timeout above zero")
-        self._transport = Transport(base_url, proxy=proxy, ca_file=ca_file, times=times)
+        self._transport = Transport(
+            base_url, proxy=proxy, ca_file=ca_file, times=times, plain_host=plain_host
+        )
+        self._plain_host = plain_host
         self._client_id = client_id
         self._secret = secret_key.encode()
         self._pay_seconds = float(timeout_seconds)
@@ -94,7 +98,9 @@ class DokuGateway:
     def bind(self, binding: Binding) -> BindOutcome:
         """Request a registration URL."""
         answer = self._post("bind", BIND, binding.request_id, lambda: codec.binding(binding))
-        return answers.binding(answer, self._faults) if isinstance(answer, Answer) else answer
+        if not isinstance(answer, Answer):
+            return answer
+        return answers.binding(answer, self._faults, self._plain_host)
 
     def list_tokens(self, customer_id: str) -> TokensOutcome:
         """List the customer's OVO recurring tokens."""

@@ -77,9 +77,10 @@ class Transport:
         proxy: str = "",
         ca_file: str = "",
         times: CallTimes | None = None,
+        plain_host: str = "",
     ) -> None:
         base = base_url.rstrip("/")
-        if not is_private_url(base) or urlsplit(base)[2:] != ("", "", ""):
+        if not is_private_url(base, plain_host) or urlsplit(base)[2:] != ("", "", ""):
             raise NotConfigured(
                 "the gateway's base URL must be https://host without a path"
                 " (http only towards this machine)"

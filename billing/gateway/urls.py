@@ -18,10 +18,15 @@ def is_url(url: str) -> bool:
     return _parts(url) is not None
 
 
-def is_private_url(url: str) -> bool:
-    """Whether data sent to `url` stays private: https, or plain http to this machine."""
+def is_private_url(url: str, plain_host: str = "") -> bool:
+    """Whether data sent to `url` stays private: https, or plain http to this machine.
+
+    Plain http to `plain_host` is allowed too, for a simulated gateway in another container.
+    """
     parts = _parts(url)
-    return parts is not None and (parts.scheme == "https" or _is_loopback(parts.hostname))
+    if parts is None or parts.scheme == "https":
+        return parts is not None
+    return _is_loopback(parts.hostname) or (bool(plain_host) and parts.hostname == plain_host)
 
 
 def _parts(url: str) -> SplitResult | None:

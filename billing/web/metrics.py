@@ -56,9 +56,9 @@ class Scrapes:
                 self._until = self._now() + CACHE_SECONDS
             found = self._families
         encode, content_type = choose_encoder(accept)
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Fixed(found))
-        return encode(registry), content_type
+        shown = CollectorRegistry(auto_describe=False)
+        shown.register(_Fixed(found))
+        return encode(shown), content_type
 
 
 class _Fixed(Collector):

@@ -34,7 +34,7 @@ OF_WEB = {
     "BILLING_DOKU_NOTIFICATION_PATH", "BILLING_METRICS_TOKEN", "BILLING_WEB_REQUESTS_PER_SECOND",
     "BILLING_WEB_THREADS",
 }  # fmt: skip
-OF_THE_SANDBOX = {"SANDBOX_CLIENT_ID", "SANDBOX_SECRET_KEY"}
+OF_THE_SANDBOX = {"SANDBOX_CLIENT_ID", "SANDBOX_SECRET_KEY", "SANDBOX_CONTROL"}
 OF_THE_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH"}
 FOREIGN = {"postgres", "pg_isready", "redis-server", "redis-cli", "grep"}
 SECRET = re.compile("PASSWORD|SECRET|KEY|AUTH|TOKEN|CLIENT_ID|_URL$")
@@ -181,7 +181,7 @@ def test_only_flower_and_web_can_be_reached_and_from_this_host_only() -> None:
         "web": [f"127.0.0.1:8000:{SERVICES['web']['command'][-1]}"],
     }
     assert COMPOSE["networks"]["inside"] == {"internal": True}
-    assert {"postgres", "redis", "beat", "migrate"} == {
+    assert {"postgres", "redis", "beat", "migrate", "sandbox"} == {
         name for name, service in SERVICES.items() if service.get("networks") == ["inside"]
     }
 
@@ -227,15 +227,21 @@ def test_a_worker_is_given_time_for_one_call() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > soft
 
 
-def test_the_sandbox_is_where_a_worker_may_call_it() -> None:
-    """Plain http goes to the same machine only, so the sandbox shares the worker's network."""
+def test_the_sandbox_is_where_every_worker_may_call_it() -> None:
+    """By plain http in the network of the containers, which reaches nothing outside."""
     sandbox = SERVICES["sandbox"]
     host, port = (sandbox["command"][sandbox["command"].index(o) + 1] for o in ("--host", "--port"))
-    url = f"http://{host}:{port}"
+    url = f"http://sandbox:{port}"
+    text = (ROOT / "docker-compose.yml").read_text()
 
-    assert sandbox["network_mode"] == "service:worker"
-    assert f"BILLING_DOKU_BASE_URL={url}" in (ROOT / "docker-compose.yml").read_text()
-    assert Settings(doku_base_url=url).doku_base_url == url
+    assert host == "0.0.0.0"
+    assert sandbox["networks"] == ["inside"]
+    assert "ports" not in sandbox
+    for service in ("worker", "web"):
+        assert "inside" in SERVICES[service]["networks"]
+    assert f"BILLING_DOKU_BASE_URL={url}" in text
+    assert "BILLING_DOKU_PLAIN_HOST=sandbox" in text
+    assert Settings(doku_base_url=url, doku_plain_host="sandbox").doku_base_url == url
 
 
 def test_volumes_and_networks_are_declared() -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from billing import cli
+from billing.cli import doctor
 from billing.clock import real_now
 from billing.domain.events import Actor
 from billing.services.operating import kill_switch
@@ -309,6 +310,22 @@ def test_the_doctor_says_what_is_wrong_and_when_all_is_well(
     assert gateway["ok"]
     assert "the proxy on the way there accepts connections" in gateway["detail"]
     assert not {engine.gateway.secret_key, KEY} & set(re.findall(r"[\w=-]+", json.dumps(well)))
+
+
+def test_the_doctor_waits_until_all_is_well(
+    billing: Billing, engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --wait it repeats its checks, and answers as soon as the first tick has succeeded."""
+    monkeypatch.setenv("BILLING_REDIS_URL", redis_url)
+
+    def first_tick(_seconds: float) -> None:
+        with engine.context.database.transaction() as connection:
+            engine_rows.beat(connection, "sweep_charges", real_now())
+            engine_rows.tick_succeeded(connection, "sweep_charges", real_now())
+
+    monkeypatch.setattr(doctor, "_pause", first_tick)
+
+    assert billing("doctor", "--wait", "60")["ok"] is True
 
 
 def test_the_doctor_names_a_copied_database_and_a_stopped_engine(

@@ -189,11 +189,11 @@ def _lost(_database: object) -> None:
 
 def test_a_token_is_needed_when_one_is_set(engine: Engine, redis_url: str) -> None:
     """Without it, or with another, the answer is a problem document, and an API key is no token."""
-    with serving(engine, redis_url, metrics_token=SecretStr("scrape-me")) as web:
+    with serving(engine, redis_url, metrics_token=SecretStr("scrape-me-with-this")) as web:
         assert web.stranger().refused("GET", "/metrics")["status"] == 401
         assert web.stranger("wrong").refused("GET", "/metrics")["status"] == 401
         assert web.client().refused("GET", "/metrics")["status"] == 401
-        assert web.stranger("scrape-me").send("GET", "/metrics").status_code == 200
+        assert web.stranger("scrape-me-with-this").send("GET", "/metrics").status_code == 200
 
 
 def test_a_scrape_within_fifteen_seconds_reads_nothing(

@@ -240,3 +240,11 @@ def test_request_id_that_would_break_a_header_is_refused(value: str) -> None:
 def test_only_private_urls_are_trusted(url: str, is_private: bool) -> None:
     """Https anywhere, plain http to this machine only, and no credentials or tricks inside."""
     assert is_private_url(url) is is_private
+
+
+def test_plain_http_to_the_named_host_only_is_private() -> None:
+    """The host of a simulated gateway; without one, no empty host is meant."""
+    assert is_private_url("http://sandbox:9001/x", "sandbox")
+    assert not is_private_url("http://sandbox.evil.example/x", "sandbox")
+    assert not is_private_url("http://sandbox/x")
+    assert not is_private_url("http:///x")

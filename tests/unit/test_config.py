@@ -35,6 +35,9 @@ BAD: dict[str, list[str]] = {
     ],
     "doku_timeout_seconds": ["0", "-1", "601", "soon", "NaN", "Infinity"],
     "doku_proxy": ["nonsense", "ftp://proxy:21", "http://", "http://proxy:port"],
+    "doku_plain_host": [
+        "http://sandbox", "sandbox:9001", "Sandbox", "-x", "a b", "api.doku.com", "doku.com",
+    ],
     "doku_notification_path": [
         "doku", "https://host/doku", "/", "/a?b=1", "/a//b", "/a b", "/{id}", "/../etc", "/é",
     ],
@@ -58,6 +61,7 @@ BAD: dict[str, list[str]] = {
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],
     "web_threads": ["0", "201", "x"],
     "web_requests_per_second": ["-1", "100001", "x"],
+    "metrics_token": ["short", "a blank in the token", "é" * 20, "x" * 257],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
     "webhook_allowed_hosts": ["https://hook.example", "hook.example:8080", "a b"],
     "test_clock": ["perhaps", "2"],
@@ -70,6 +74,7 @@ SECRETS = {
     "BILLING_DATABASE_URL": "postgresql://billing:hunter2-db@localhost/billing",
     "BILLING_REDIS_URL": "redis://:hunter2-redis@localhost:6379/0",
     "BILLING_DOKU_SECRET_KEY": "SK-hunter2-doku",
+    "BILLING_METRICS_TOKEN": "scrape-hunter2-metrics",
     "BILLING_DOKU_PROXY": "http://me:hunter2-proxy@proxy.example:3128",
 }
 
@@ -166,6 +171,19 @@ def test_plain_http_to_anywhere_else_is_refused(host: str, monkeypatch: pytest.M
     assert "BILLING_DOKU_BASE_URL: must be " in _refusal(
         monkeypatch, doku_base_url=f"http://{host}"
     )
+
+
+def test_plain_http_reaches_a_simulated_gateway_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the host of the setting, on any port; a name that begins with it is another host."""
+    named = Settings(doku_base_url="http://sandbox:9001", doku_plain_host="sandbox")
+
+    assert named.doku_base_url == "http://sandbox:9001"
+    for other in ("http://sandbox.example:9001", "http://sandbo", "http://sandbox@x.example"):
+        assert "BILLING_DOKU_BASE_URL" in _refusal(
+            monkeypatch, doku_base_url=other, doku_plain_host="sandbox"
+        )
 
 
 @pytest.mark.parametrize(
