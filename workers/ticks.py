@@ -18,8 +18,7 @@ from billing.clock import real_now
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import held_rows, used_keys
-from billing.services.reading import auditing
+from billing.services.operating import held_rows, upkeep
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
 from billing.services.webhooks import fanout, sending
@@ -192,10 +191,5 @@ def deliver_webhooks() -> None:
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
 @ticking
 def audit() -> None:
-    """Check every invariant, log an alarm for each broken one, and remove old used keys."""
-    findings = auditing.audit(context())
-    for finding in findings:
-        log.error("audit.failed", invariant=finding.name, detail=finding.detail)
-    with context().database.transaction() as connection:
-        engine.record_findings(connection, "audit", len(findings))
-    used_keys.remove_old(context())
+    """Check every invariant, the keys and the certificate; an alarm is logged for each finding."""
+    upkeep.hourly(context())

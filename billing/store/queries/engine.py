@@ -206,7 +206,6 @@ class Heartbeat(NamedTuple):
     succeeded_at: datetime | None
     failed_at: datetime | None
     error: str | None
-    findings: int | None  # broken invariants that the last audit found
 
 
 def beat(connection: Connection, tick: str, at: datetime) -> None:
@@ -240,14 +239,6 @@ def heartbeats(connection: Connection) -> list[Heartbeat]:
     """Read the heartbeat of each tick."""
     statement = f"SELECT {columns(Heartbeat)} FROM heartbeats ORDER BY tick"  # noqa: S608 - a constant of ours
     return every(Heartbeat, connection.execute(text(statement)))
-
-
-def record_findings(connection: Connection, tick: str, findings: int) -> None:
-    """Record how many broken invariants an audit found."""
-    connection.execute(
-        text("UPDATE heartbeats SET findings = :findings WHERE tick = :tick"),
-        {"tick": tick, "findings": findings},
-    )
 
 
 NEXT_DUE = text(f"""
