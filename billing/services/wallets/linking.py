@@ -18,15 +18,7 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import indonesian_phone
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services.context import (
-    LEASE_SECONDS,
-    Context,
-    Request,
-    check_same,
-    derived_id,
-    id_in,
-    once,
-)
+from billing.services.context import LEASE_SECONDS, Context, Request, derived_id, id_in, once
 from billing.services.operating import customers, held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
 from billing.services.wallets import erasing, unlinking
@@ -76,7 +68,6 @@ def link(
         wallet_id = derived_id(connection, request) or uuid4()
         earlier = wallets.lock(connection, wallet_id) if request is not None else None
         if earlier is not None:
-            check_same(request, earlier.customer_id, customer_id)
             return {"wallet": str(wallet_id)}
         customers.lock(connection, customer_id)
         _close_unopenable(context, connection, customer_id, by, now, replace=replace)
