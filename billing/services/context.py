@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from billing.clock import Clock
 from billing.config import Settings
 from billing.domain.charge import QUERY_AFTER
+from billing.domain.erasure import is_same
 from billing.domain.errors import KeyReused
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
@@ -124,7 +125,7 @@ def once(
             commands.finish(connection, request.key, result)
             return result
         earlier = commands.earlier(connection, request.key)
-        if (earlier.task, earlier.arguments) != (request.task, request.arguments):
+        if earlier.task != request.task or not is_same(earlier.arguments, request.arguments):
             key = request.key.removeprefix("cli:")
             raise KeyReused(
                 f"idempotency key {key} was used for {earlier.task} with other"
