@@ -169,7 +169,7 @@ def test_erasing_twice_is_erasing_once(engine: Engine, web: Web) -> None:
     assert traces(engine) == set()
 
 
-def test_what_was_done_before_the_erasure_is_answered_as_before(engine: Engine, web: Web) -> None:
+def test_a_request_from_before_the_erasure_is_answered_as_before(engine: Engine, web: Web) -> None:
     """
     A request that is repeated with its key after the erasure acts no second time, and is no error.
 

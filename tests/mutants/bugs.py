@@ -247,7 +247,7 @@ IDENTITY = (
     ),
     bug(
         "key_with_other_arguments_is_a_repeat", f"{_SERVICES}/context.py",
-        'if (earlier.task, earlier.arguments) != (request.task, request.arguments):',
+        'if earlier.task != request.task or not is_same(earlier.arguments, request.arguments):',
         "if False:",
         f"{INTEGRATION}services_refunds.py::test_the_same_key_for_something_else_is_refused",
     ),
