@@ -212,6 +212,36 @@ def test_the_replacement_of_a_declined_refund_is_met_again(
         assert returned(copy, customer) == [50_000]
 
 
+def test_a_surplus_payment_is_returned_once(
+    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
+) -> None:
+    """
+    The second payment of an invoice turns up twice: before the restore, and after it.
+
+    The refund that the engine makes by itself has the same name each time, whatever was ordered in
+    between.
+    """
+    customer, subscription = engine.begun(retries="2d")
+    engine.script("drop_after", customer)
+    engine.script("status_says", customer, "status", times=3, status="FAILED")
+    engine.advance(3 * DAY)
+    engine.no_more_scripts()
+    first, second = engine.charges(subscription)
+    assert (first["status"], second["status"]) == ("declined", "succeeded")
+    before = snapshot()
+    engine.late_success(first["id"])
+    engine.run()
+    assert returned(engine, customer) == [50_000]
+
+    with restored(before, gateway) as copy:
+        invoice = copy.invoices(subscription)[0]["id"]
+        refunding.refund_invoice(copy.context, invoice, 1_000, OPERATOR, order("ticket-1"))
+        copy.late_success(first["id"])
+        copy.run()
+        assert sorted(row["status"] for row in copy.refunds(customer)) == ["succeeded"] * 2
+        assert sorted(returned(copy, customer)) == [1_000, 50_000]
+
+
 def test_an_order_whose_key_was_removed_returns_its_refund(engine: Engine) -> None:
     """Keys of the HTTP interface are removed after 30 days; the id still says that it was done."""
     customer, _, invoice = paid(engine)

@@ -7,6 +7,7 @@ code, not removed.
 
 from tests.mutants.hints import NOTIFICATIONS
 from tests.mutants.hooks import WEBHOOKS
+from tests.mutants.orders import ORDERS
 from tests.mutants.personal import ERASURE
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
@@ -363,6 +364,7 @@ BUGS = (
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
     *ERASURE,
+    *ORDERS,
     *LISTS,
     *WEBHOOKS,
     *RULES,
