@@ -71,14 +71,16 @@ def refund(
     credit: Annotated[str, typer.Argument(metavar="ID", help="Credit id.")],
     reason: options.Reason = None,
     who: options.By = None,
+    key: options.Key = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Refund what remains of a credit to the wallet that paid it."""
     by, wanted = arguments.operator(reason, who), arguments.whole(credit, "a credit id", 10**15)
+    request = arguments.request(key, "credit refund", by, credit=wanted)
     with engine.writing() as context:
         from billing.services.money import crediting
 
-        made = crediting.refund(context, wanted, by)
+        made = crediting.refund(context, wanted, by, request)
     said = f"{output.written('amount', made['amount'])} will be refunded"
     output.answer(made, as_json=as_json, people=lambda: output.say(said))

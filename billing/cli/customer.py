@@ -31,7 +31,7 @@ PAID = (
 def create(
     customer: Customer,
     name: Annotated[str, typer.Option("--name", help="Name sent to the gateway.")],
-    phone: Annotated[str, typer.Option("--phone", help="Phone number, digits only.")] = "",
+    phone: Annotated[str, typer.Option("--phone", help="Phone number: 62… or 08….")] = "",
     email: Annotated[str, typer.Option("--email", help="E-mail address.")] = "",
     reason: options.Reason = None,
     who: options.By = None,

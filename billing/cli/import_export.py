@@ -22,7 +22,7 @@ LINES_KEPT = 4
 """Batches whose lines are kept: a bad row is detected at most two batches after it was read."""
 KINDS = ("customers", "subscriptions")
 COLUMNS = (
-    "Columns of customers: id (the gateway's customer.id) and name; optional: phone (digits),"
+    "Columns of customers: id (the gateway's customer.id) and name; optional: phone (62… or 08…),"
     " email.\n\n"
     "Columns of subscriptions: id (your reference: a repeated one is added once, and billing"
     " subscription show finds it), customer, plan (its code), anchor (the first start, from which"

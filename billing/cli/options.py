@@ -16,6 +16,14 @@ By = Annotated[
     str | None,
     typer.Option("--by", metavar="NAME", help="Who does this; by default your user name."),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="A text of your own: the same command acts once with it, also after a restore.",
+    ),
+]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of rows.")]
 OfCustomer = Annotated[
     str | None, typer.Option("--customer", metavar="ID", help="Only those of this customer.")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing.domain.money import rupiah
+from billing.domain.payloads import Json
 
 ERASED = "erased"
 """What stands in the place of a text that was erased."""
@@ -41,6 +42,13 @@ class Unfinished(NamedTuple):
     unresolved_charges: int
     unsettled_refunds: int
     payable_credit: int
+
+
+def is_same(stored: Json, given: Json) -> bool:
+    """Whether arguments are those that were stored; what was erased of these equals any text."""
+    return stored.keys() == given.keys() and all(
+        value in (given[name], ERASED) for name, value in stored.items()
+    )
 
 
 def obstacle(customer_id: str, left: Unfinished) -> str | None:

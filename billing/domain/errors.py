@@ -39,7 +39,11 @@ class RefundTooLarge(BillingError):
 
 
 class GatewayRefused(BillingError):
-    """The gateway declined a request that an operator waits for, or could not be reached."""
+    """A request that an operator waits for failed at the gateway, or its answer is unclear."""
+
+
+class GatewayDeclined(GatewayRefused):
+    """The gateway declined a request and said why; to send the same again would not help."""
 
 
 class BrokenOff(BillingError):

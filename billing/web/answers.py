@@ -25,10 +25,9 @@ def page(found: Sequence[object], next_cursor: str | None) -> Response:
     )
 
 
-def encoded(document: object, *, sort: bool = False) -> bytes:
-    """Write JSON, with the names of objects in order if they must not matter."""
-    options = orjson.OPT_PASSTHROUGH_DATETIME | (orjson.OPT_SORT_KEYS if sort else 0)
-    return orjson.dumps(document, default=_plain, option=options)
+def encoded(document: object) -> bytes:
+    """Write JSON."""
+    return orjson.dumps(document, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _plain(value: object) -> object:

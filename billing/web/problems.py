@@ -20,6 +20,7 @@ from starlette.responses import Response
 from billing.domain.errors import (
     AlreadyExists,
     BillingError,
+    GatewayDeclined,
     GatewayRefused,
     IllegalMove,
     InvalidValue,
@@ -49,7 +50,8 @@ TITLES = {
     "too_large": "The request is too large",
     "unsupported_media_type": "The body must be JSON",
     "too_many_requests": "Too many requests",
-    "gateway_refused": "The gateway refused",
+    "gateway_declined": "The gateway declined it",
+    "gateway_refused": "The request failed at the gateway",
     "unavailable": "Temporarily unavailable",
     "internal": "Internal error",
 }
@@ -61,6 +63,7 @@ _OF_ERRORS: tuple[tuple[type[BillingError], int, str], ...] = (
     (AlreadyExists, 409, "already_exists"),
     (WalletAlreadyLinked, 409, "already_exists"),
     (IllegalMove, 409, "not_possible"),
+    (GatewayDeclined, 422, "gateway_declined"),
     (GatewayRefused, 502, "gateway_refused"),
     (NotConfigured, 503, "unavailable"),
 )

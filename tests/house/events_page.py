@@ -9,8 +9,9 @@ from billing.domain.event_kinds import KINDS
 
 HEAD = """# Events
 
-Every change writes an event in its own transaction. Events are never changed or deleted. This page
-is generated from `billing/domain/event_kinds.py`. To renew it:
+Every change writes an event in its own transaction. Events are never deleted, and never changed,
+except that the erasure of a customer replaces the texts in its events by `erased`. This page is
+generated from `billing/domain/event_kinds.py`. To renew it:
 `python -m tests.house.events_page > docs/events.md`.
 
 ## The event feed
@@ -43,6 +44,7 @@ as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 defines it. The b
   away. Libraries for most languages are on the page of the specification. For 24 hours after
   `billing webhook rotate-secret` each request has a signature for the previous secret, too.
 - An event may arrive more than once, with the same `webhook-id`. Store the id, and ignore a repeat.
+  It has the same body each time, unless its customer was erased in the meantime.
 - Answer with any 2xx status within 15 seconds. A redirect counts as a failure.
 - After a failure there is another attempt, after 5 seconds, 5 and 30 minutes, 2, 5, 10, 14, 20 and
   24 hours. Then the delivery is failed, and `billing webhook resend` sends it again.

@@ -209,3 +209,20 @@ def test_a_refund_after_a_credit_says_what_is_left(billing: Billing, engine: Eng
     engine.run()
     assert "billing credit refund" in billing("refund", invoice, code=1)
     assert billing("credit", "list", customer)[0]["from_charge"] == 57_857
+
+
+def test_a_refund_with_a_key_is_ordered_once(billing: Billing, engine: Engine) -> None:
+    """The same words with the same key answer as before; with others they are refused."""
+    customer, subscription = engine.begun()
+    engine.run()
+    invoice = engine.invoices(subscription)[0]["id"]
+    words = ["refund", invoice, "--amount", 20_000, "--idempotency-key", "ticket-1"]
+
+    first = billing(*words)
+    assert billing(*words)["id"] == first["id"]
+    said = billing(*words, "--reason", "another towel", code=1)
+    assert "key ticket-1 was used for refund" in said
+    assert "not both" in billing("refund", invoice, "--again", *words[-2:], code=1)
+    assert len(engine.refunds(customer)) == 1
+    engine.run()
+    assert len(engine.ledger(customer, "refund")) == 1

@@ -1,6 +1,7 @@
 """Webhook endpoints over HTTP, and the events that then reach a real receiver."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -88,6 +89,26 @@ def test_deliveries_are_paged_resent_and_replayed(hooked: Web, receiver: Receive
     assert again["deliveries_count"] >= sent
     tick(hooked.engine)
     assert max(len(receiver.of(each.webhook_id)) for each in receiver.received) >= 2
+
+
+def test_a_cursor_of_no_delivery_is_refused(hooked: Web, receiver: Receiver) -> None:
+    """
+    An empty page would say that everything was read.
+
+    A delivery of another endpoint is no cursor of an endpoint's list either.
+    """
+    client = hooked.client()
+    made = [client.ok("POST", "/v1/webhook-endpoints", {"url": receiver.url}) for _ in range(2)]
+    hooked.engine.plan()
+    tick(hooked.engine)
+    path = "/v1/webhook-deliveries?limit=1"
+    mine = f"{path}&endpoint={made[0]['id']}"
+    other = client.ok("GET", f"{path}&endpoint={made[1]['id']}")["data"][0]["id"]
+
+    for after in (f"{path}&after={uuid4()}", f"{mine}&after={uuid4()}", f"{mine}&after={other}"):
+        said = client.refused("GET", after)
+        assert (said["status"], said["type"]) == (422, "invalid_value")
+        assert "cursor" in said["detail"]
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
     if decision.give_back is not None:
         paid_twice = row.invoice_status is InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
-        order = charge_money.Order(row.amount, purpose, decision.give_back)
+        order = charge_money.Order(purpose.value, row.amount, purpose, decision.give_back)
         charge_money.request_refund(connection, _taken(row), order, SCHEDULER, now)
     if decision.pays and row.status not in UNRESOLVED:
         unsent_checks.ask_about(connection, [row.invoice_id], now)

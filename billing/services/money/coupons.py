@@ -79,13 +79,16 @@ def known(connection: Connection, code: str) -> Coupon:
 
 
 def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None:
-    """Apply a coupon to a subscription from its next invoice, replacing an earlier one.
+    """Apply a coupon to a subscription from its next invoice, replacing another one.
 
-    Raises NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
+    A subscription that has this coupon already keeps it as it is, and nothing is written. Raises
+    NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = next_invoice.locked(connection, subscription_id)
+        if row.coupon_code == code:
+            return
         at = next_invoice.opens_at(row, now)
         redeem(connection, code, row.customer_id, subscription_id, by, now, counts_from=at)
 

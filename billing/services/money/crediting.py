@@ -9,7 +9,7 @@ from billing.domain.events import Actor
 from billing.domain.money import checked_amount
 from billing.domain.payloads import Json
 from billing.domain.refund import RefundPurpose
-from billing.services.context import Context, Request, once
+from billing.services.context import Context, Request, once, order_name
 from billing.services.money import charge_money
 from billing.services.operating import customers
 from billing.store.queries import balances, charges, subscriptions
@@ -47,6 +47,10 @@ def refund(context: Context, credit_id: int, by: Actor, request: Request | None 
     def act(connection: Connection, now: datetime) -> Json:
         paid = _charge_behind(connection, credit_id)
         subscriptions.lock(connection, [paid.subscription_id])
+        name = order_name(request)
+        earlier = charge_money.ordered_before(connection, paid.id, name)
+        if earlier is not None:
+            return {"credit": credit_id, "refund": str(earlier.id), "amount": earlier.amount}
         credit = balances.lock_one(connection, credit_id)
         assert credit is not None  # noqa: S101 - credits are never deleted
         amount = min(credit.remaining, credit.from_charge - credit.paid_out)
@@ -58,7 +62,7 @@ def refund(context: Context, credit_id: int, by: Actor, request: Request | None 
             )
         taken = charge_money.Taken.by(paid)
         why = by.reason or "credit paid out"
-        order = charge_money.Order(amount, RefundPurpose.PAYOUT, why, credit_id=credit_id)
+        order = charge_money.Order(name, amount, RefundPurpose.PAYOUT, why, credit_id)
         made = charge_money.request_refund(connection, taken, order, by, now)
         changed = charge_money.CreditChange("paid_out", credit_id, amount, why)
         charge_money.record_credits(connection, [changed], by, now, taken.about, refund=str(made))

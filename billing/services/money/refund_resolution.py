@@ -215,7 +215,8 @@ def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime
         raise IllegalMove(
             f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
         )
-    order = charge_money.Order(amount, row.purpose, row.reason, replaces=row.id)
+    name = f"instead of {row.id}"
+    order = charge_money.Order(name, amount, row.purpose, row.reason, replaces=row.id)
     made = charge_money.request_refund(connection, charge_money.Taken.by(paid), order, by, now)
     _end_as_replaced(connection, row, made, by, now)
     return made

@@ -21,7 +21,7 @@ from billing.domain.money import checked_amount, rupiah
 from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
-from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.services.context import LEASE_SECONDS, Context, Request, once, order_name
 from billing.services.money import charge_money, refund_resolution
 from billing.services.money.refund_resolution import refund_event
 from billing.services.operating import held_rows, safety
@@ -74,11 +74,15 @@ def refund_invoice(
                 if free
                 else f"invoice {invoice_id} is {invoice.status}; only a paid one can be refunded"
             )
+        name = order_name(request)
+        earlier = charge_money.ordered_before(connection, paid.id, name)
+        if earlier is not None:
+            return {"refund": str(earlier.id), "invoice": str(invoice_id), "amount": earlier.amount}
         wanted = paid.kept if amount is None else amount
         if not 0 < wanted <= paid.kept:
             raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
         why = by.reason or "refund"
-        order = charge_money.Order(wanted, _purpose(paid, invoice.status), why)
+        order = charge_money.Order(name, wanted, _purpose(paid, invoice.status), why)
         made = refund_resolution.request_in_place_of(
             connection, charge_money.Taken.by(paid), order, by, now
         )

@@ -20,7 +20,7 @@ from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.text import checked_id, checked_name, indonesian_phone
 from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
-from billing.services.context import Context, Request, check_same, derived_id, once
+from billing.services.context import Context, Request, derived_id, once
 from billing.services.money import coupons, extra_lines
 from billing.services.operating import customers, token_keys
 from billing.services.subscriptions import starting
@@ -225,9 +225,7 @@ def subscribe(
 
     def act(connection: Connection, now: datetime) -> Subscribed:
         derived = derived_id(connection, request)
-        made = subscriptions.as_created(connection, derived) if derived else None
-        if made is not None:
-            check_same(request, made, (customer_id, plan_code))
+        if derived is not None and subscriptions.is_created(connection, derived):
             return {"id": str(derived)}
         plan = _offered(connection, plan_code)
         customers.lock(connection, customer_id)

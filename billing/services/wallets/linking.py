@@ -10,26 +10,18 @@ import structlog
 from sqlalchemy import Connection
 
 from billing.domain import wallet
-from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
+from billing.domain.errors import InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import Actor, event
-from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
+from billing.domain.outcomes import Balance, Binding, BindingStarted, Token, Tokens
 from billing.domain.payloads import Json
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import indonesian_phone
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services.context import (
-    LEASE_SECONDS,
-    Context,
-    Request,
-    check_same,
-    derived_id,
-    id_in,
-    once,
-)
+from billing.services.context import LEASE_SECONDS, Context, Request, derived_id, id_in, once
 from billing.services.operating import customers, held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
-from billing.services.wallets import erasing, unlinking
+from billing.services.wallets import erasing, refusals, unlinking
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from billing.store.queries.catalog import Customer
 from billing.store.queries.holding import Kind
@@ -60,7 +52,8 @@ def link(
 
     `replace` closes a wallet whose token no key decrypts; any other wallet must be unlinked first.
     The wallet then has the `registration_url` that the customer must open. Raises NotKnown,
-    WalletAlreadyLinked, InvalidValue, IllegalMove (an erased customer) or GatewayRefused.
+    WalletAlreadyLinked, InvalidValue, IllegalMove (an erased customer), GatewayDeclined or
+    GatewayRefused.
     """
     phone = indonesian_phone(phone)
     if not re.fullmatch("62[0-9]{8,13}", phone):
@@ -76,7 +69,6 @@ def link(
         wallet_id = derived_id(connection, request) or uuid4()
         earlier = wallets.lock(connection, wallet_id) if request is not None else None
         if earlier is not None:
-            check_same(request, earlier.customer_id, customer_id)
             return {"wallet": str(wallet_id)}
         customers.lock(connection, customer_id)
         _close_unopenable(context, connection, customer_id, by, now, replace=replace)
@@ -160,9 +152,8 @@ def _ask_for_link(
     )
     outcome = context.gateway.bind(binding)
     if not isinstance(outcome, BindingStarted):
-        why = _why(outcome)
-        _link_failed(context, wallet_id, why)
-        raise GatewayRefused(f"the gateway returned no registration link: {why}")
+        _link_failed(context, wallet_id, refusals.cause(outcome))
+        raise refusals.no_link(outcome)
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
@@ -188,12 +179,6 @@ def _delete_lost_tokens(context: Context, customer: Customer) -> None:
     answer = context.gateway.list_tokens(customer.id)
     for token in answer.tokens if isinstance(answer, Tokens) else ():
         context.gateway.unbind(unlinking.payer(customer), token.token, str(uuid4()))
-
-
-def _why(outcome: BindOutcome) -> str:
-    code = getattr(outcome, "code", "") or getattr(outcome, "reason", "")
-    message = getattr(outcome, "message", "")
-    return f"{code} ({message})" if message else code
 
 
 def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
@@ -294,13 +279,6 @@ def refresh(context: Context, customer_id: str) -> None:
         _poll(context, row)
 
 
-_NO_BALANCE = {
-    "read_timeout": "did not answer in time; try again",
-    "connection_lost": "closed the connection; try again",
-}
-"""How an unanswered balance query is reported, by the transport's reason."""
-
-
 def balance(context: Context, customer_id: str) -> Balance:
     """Query the gateway for the customer's OVO balance, in whole rupiah."""
     with context.database.transaction() as connection:
@@ -310,9 +288,7 @@ def balance(context: Context, customer_id: str) -> Balance:
         raise NotKnown(f"customer {customer_id!r} has no linked wallet")
     answer = context.gateway.balance(customer_id, context.vault.open(row.token_sealed).decode())
     if not isinstance(answer, Balance):
-        code = getattr(answer, "code", "") or getattr(answer, "reason", "")
-        why = _NO_BALANCE.get(code, f"returned no balance: {code}")
-        raise GatewayRefused(f"the gateway {why}")
+        raise refusals.no_balance(answer)
     return answer
 
 

@@ -1,6 +1,8 @@
 """Payloads: the body, the id and the headers of a webhook.
 
-The body is built from rows that never change, so that each attempt sends the same bytes.
+The body is built from the event's row at each attempt, and is not stored. An event never changes,
+so that each attempt sends the same bytes, except after an erasure: what is sent or sent again after
+it has no text of the erased customer, and is signed as it is then.
 """
 
 from collections.abc import Sequence

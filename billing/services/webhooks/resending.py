@@ -31,8 +31,16 @@ def page(
     status: DeliveryStatus | None = None,
     before: UUID | None = None,
 ) -> list[Delivery]:
-    """Return deliveries, the latest first; `before` is the last delivery of the page before."""
+    """Return deliveries, the latest first; `before` is the last delivery of the page before.
+
+    Raises InvalidValue when there is no such delivery, or when it is of another endpoint.
+    """
     with database.transaction() as connection:
+        last = None if before is None else rows.one(connection, before)
+        if before is not None and last is None:
+            raise InvalidValue(f"the cursor {before} is no delivery; begin with the first page")
+        if last is not None and endpoint_id not in {None, last.endpoint_id}:
+            raise InvalidValue("the cursor is from the list of another endpoint")
         found = rows.page(connection, limit, endpoint_id=endpoint_id, status=status, before=before)
         return [local(row) for row in found]
 

@@ -33,15 +33,10 @@ def add(connection: Connection, new: NewSubscription) -> None:
     connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
 
 
-def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
-    """Read the customer and the plan that a subscription was created with, if it exists."""
-    statement = text(
-        "SELECT s.customer_id, coalesce((SELECT data->>'plan' FROM events"
-        " WHERE subscription_id = s.id AND kind = 'subscription.created' ORDER BY id LIMIT 1),"
-        " s.plan_code) AS plan FROM subscriptions s WHERE s.id = :id"
-    )
-    row = connection.execute(statement, {"id": subscription_id}).one_or_none()
-    return None if row is None else (row.customer_id, row.plan)
+def is_created(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether there is a subscription with this id."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM subscriptions WHERE id = :id)")
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
 def is_backdated(connection: Connection, subscription_id: UUID) -> bool:

@@ -70,7 +70,8 @@ def link(
     )  # fmt: skip
     found = read_models.wallet_of(caller.context.database, customer_id)
     if found.row.id != begun or found.row.status is WalletStatus.FAILED:
-        detail = "this link has failed or ended; begin another with a new Idempotency-Key"
+        cause = "" if found.row.id != begun or found.row.reason is None else f": {found.row.reason}"
+        detail = f"this link has failed or ended{cause}; begin another with a new Idempotency-Key"
         raise Refused(409, "not_possible", detail)
     if found.row.status is WalletStatus.PENDING and found.row.registration_url is None:
         detail = "the gateway has not answered the first request yet; repeat this one"
