@@ -36,7 +36,7 @@ Days = Annotated[
 ]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (
-    "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "retries",
+    "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "notice", "retries",
     "retries_for", "declines_max", "attempts_max", "days_max", "on_exhausted", "catch_up",
     "use_points", "created_at", "archived_at",
 )  # fmt: skip
@@ -68,6 +68,14 @@ def create(
     cycles: Annotated[
         str | None,
         typer.Option("--cycles", metavar="N", help="Complete the subscription after N periods."),
+    ] = None,
+    notice: Annotated[
+        str | None,
+        typer.Option(
+            "--notice",
+            metavar="DURATION",
+            help='Announce each charge this long ahead with an event, such as "3 days".',
+        ),
     ] = None,
     retries: Annotated[
         str | None,
@@ -114,6 +122,7 @@ def create(
             timezone=timezone,
             trial=trial,
             cycles=limit,
+            notice=notice,
             retries=DEFAULT_RETRIES if retries is None else retries,
             **policy,
             on_exhausted=on_exhausted,

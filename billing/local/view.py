@@ -22,7 +22,7 @@ SUMMARY_EVERY = 20
 COLOURS = {
     "charge.succeeded": "green", "invoice.paid": "green", "charge.declined": "red",
     "invoice.uncollectible": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
-    "wallet.linked": "blue", "wallet.unlinked": "magenta", "dunning.fell_short": "yellow",
+    "wallet.linked": "blue", "wallet.unlinked": "magenta", "invoice.short": "yellow",
     "charge.unknown": "bold yellow", "subscription.recovered": "green",
 }  # fmt: skip
 HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}

@@ -30,6 +30,7 @@ from billing.services.money import refunding
 from billing.services.operating import test_clock
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.wallets import erasing, linking
+from billing.services.webhooks import upcoming
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
@@ -130,6 +131,7 @@ class Engine:
     def run(self) -> None:
         """Do all the work that is due now; fails when due work does not progress."""
         for rounds in range(50):
+            upcoming.announce_due(self.context, 1000)
             due = self.due_ticks()
             if not due:
                 return

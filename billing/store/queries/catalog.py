@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     timezone: str
     trial: str | None
     cycles: int | None
+    notice: str | None
     retries: str
     retries_for: Ladders
     declines_max: int | None
