@@ -34,6 +34,17 @@ Days = Annotated[
     str | None,
     typer.Option("--max-days", metavar="N", help="End dunning N days after the first decline."),
 ]
+Trial = Annotated[
+    str | None, typer.Option("--trial", metavar="DURATION", help='Trial, such as "7 days".')
+]
+Notice = Annotated[
+    str | None,
+    typer.Option(
+        "--notice",
+        metavar="DURATION",
+        help='Announce each charge this long ahead with an event, such as "3 days".',
+    ),
+]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (
     "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "notice", "retries",
@@ -61,22 +72,12 @@ def create(
     cron: schedule.Cron = None,
     name: Annotated[str | None, typer.Option("--name", help="Name shown to customers.")] = None,
     timezone: schedule.Timezone = HOME_TIMEZONE,
-    trial: Annotated[
-        str | None,
-        typer.Option("--trial", metavar="DURATION", help='Trial, such as "7 days".'),
-    ] = None,
+    trial: Trial = None,
     cycles: Annotated[
         str | None,
         typer.Option("--cycles", metavar="N", help="Complete the subscription after N periods."),
     ] = None,
-    notice: Annotated[
-        str | None,
-        typer.Option(
-            "--notice",
-            metavar="DURATION",
-            help='Announce each charge this long ahead with an event, such as "3 days".',
-        ),
-    ] = None,
+    notice: Notice = None,
     retries: Annotated[
         str | None,
         typer.Option(

@@ -321,10 +321,10 @@ class Engine:
 
     def invoices(self, subscription: UUID) -> list[Row]:
         """A subscription's invoices, oldest first."""
-        statement = (
-            "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index, change_index"
+        order = "ORDER BY period_index, change_index"
+        return self.rows(
+            f"SELECT * FROM invoices WHERE subscription_id = :id {order}", id=subscription
         )
-        return self.rows(statement, id=subscription)
 
     def charges(self, subscription: UUID) -> list[Row]:
         """A subscription's charges, oldest first."""
@@ -343,10 +343,8 @@ class Engine:
 
     def wallets(self, customer: str) -> list[Row]:
         """A customer's wallets, oldest first."""
-        statement = (
-            "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at, id"
-        )
-        return self.rows(statement, id=customer)
+        order = "ORDER BY created_at, closed_at, id"
+        return self.rows(f"SELECT * FROM wallets WHERE customer_id = :id {order}", id=customer)
 
     def told(self, kind: str) -> list[Row]:
         """The events of one kind, oldest first."""

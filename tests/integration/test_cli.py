@@ -71,7 +71,7 @@ def test_reasons_are_kept_in_events(billing: Billing, engine: Engine) -> None:
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end", "--reason", "moving")
     told = billing("event", "list", "--subscription", subscription, "--limit", 1)
-    assert [(e["kind"], e["actor"], e["reason"]) for e in told] == [
+    assert [(e["type"], e["actor"], e["reason"]) for e in told] == [
         ("subscription.cancel_scheduled", "operator", "moving")
     ]
 

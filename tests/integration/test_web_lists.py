@@ -119,9 +119,9 @@ def test_the_event_feed_has_every_event_once(
     }
     mine = client.ok("GET", f"/v1/events?customer={people[0]}&limit=500&type=invoice.paid")
     assert {event["customer"] for event in mine["data"]} == {people[0]}
-    assert {event["kind"] for event in mine["data"]} == {"invoice.paid"}
+    assert {event["type"] for event in mine["data"]} == {"invoice.paid"}
     wide = client.ok("GET", "/v1/events?limit=500&type=invoice.*")["data"]
-    assert {event["kind"] for event in wide} == {"invoice.opened", "invoice.paid"}
+    assert {event["type"] for event in wide} == {"invoice.opened", "invoice.paid"}
 
 
 @pytest.mark.parametrize(

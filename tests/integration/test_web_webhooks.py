@@ -43,7 +43,7 @@ def test_an_endpoint_hears_of_a_payment(hooked: Web, receiver: Receiver) -> None
     received.verify(made["secret"])
     assert received.document["type"] == "invoice.paid"
     found = client.ok("GET", "/v1/webhook-deliveries")["data"]
-    assert [(row["kind"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
+    assert [(row["type"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
     shown = client.ok("GET", f"/v1/webhook-endpoints/{made['id']}")
     assert "secret" not in shown
     assert client.ok("GET", "/v1/webhook-endpoints")["data"] == [shown]

@@ -30,13 +30,13 @@ WEBHOOKS = (
     ),
     bug(
         "webhook_of_one_dead_endpoint_floods_it", "billing/services/webhooks/sending.py",
-        "AT_ONCE if endpoint.failing_since is None else 1", "AT_ONCE",
+        "GROUP if endpoint.failing_since is None else 1", "GROUP",
         f"{HOOKS}::test_a_failing_endpoint_gets_one_attempt_at_a_time",
     ),
     bug(
         "webhook_id_changes_with_each_attempt", "billing/services/webhooks/sending.py",
-        "webhook_id = payloads.webhook_id(delivery.id)",
-        'webhook_id = f"msg_{delivery.id.hex}{delivery.attempts}"',
+        "name = bodies[delivery.id], payloads.webhook_id(delivery.id)",
+        'name = bodies[delivery.id], f"msg_{delivery.id.hex}{delivery.attempts}"',
         f"{HOOKS}::test_a_failed_attempt_is_repeated_with_the_same_id_and_body",
     ),
     bug(

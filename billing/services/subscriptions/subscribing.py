@@ -256,8 +256,7 @@ def subscribe(
         subscription_id = derived or dated(now, uuid4())
         added = NewSubscription(
             subscription_id, customer_id, plan_code, quantity, cost, extras,
-            start_at=start_at, start_local=local_start, created_at=now,
-            notice_for=None if plan.notice is None else 0,
+            start_at=start_at, start_local=local_start, notice_for=plan.notice_for, created_at=now,
         )  # fmt: skip
         subscriptions.add(connection, added)
         recorded = event(

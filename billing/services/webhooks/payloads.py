@@ -5,7 +5,7 @@ the body is stored, so that each attempt sends the same bytes. An erasure remove
 next attempt builds one without the personal data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -28,7 +28,7 @@ def webhook_id(delivery_id: UUID) -> str:
     return f"msg_{delivery_id.hex}"
 
 
-def bodies(connection: Connection, events: Mapping[int, Sequenced]) -> dict[int, bytes]:
+def bodies(connection: Connection, events: dict[int, Sequenced]) -> dict[int, bytes]:
     """Build the body for each event: type, timestamp and data, as Standard Webhooks names them."""
     found = resources.read(connection, [each.event for each in events.values()])
     return {key: _body(each, found) for key, each in events.items()}

@@ -7,7 +7,7 @@ then sent again with the same `webhook-id`.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from time import monotonic
@@ -100,7 +100,7 @@ def _bodies(connection: Connection, leased: Sequence[Leased]) -> dict[UUID, byte
 
 
 def _answers(
-    context: Context, endpoint: Sealed, leased: Sequence[Leased], bodies: Mapping[UUID, bytes],
+    context: Context, endpoint: Sealed, leased: Sequence[Leased], bodies: dict[UUID, bytes],
     until: float,
 ) -> list[Answer | None]:  # fmt: skip
     """Attempt deliveries, some at the same time; None for those that were not attempted."""
@@ -129,7 +129,7 @@ def _answers(
 
 
 def _settle(
-    context: Context, endpoint_id: UUID, leased: Sequence[Leased], bodies: Mapping[UUID, bytes],
+    context: Context, endpoint_id: UUID, leased: Sequence[Leased], bodies: dict[UUID, bytes],
     found: Sequence[Answer | None],
 ) -> bool:  # fmt: skip
     now = real_now()

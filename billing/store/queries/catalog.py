@@ -37,6 +37,11 @@ class Plan(NamedTuple):
     archived_at: datetime | None
 
     @property
+    def notice_for(self) -> int | None:
+        """The first period of a new subscription that must be announced; None without a notice."""
+        return None if self.notice is None else 0
+
+    @property
     def terms(self) -> PlanTerms:
         """The columns that decide the due dates of its subscriptions."""
         return PlanTerms(self.every, self.cron, self.timezone, self.cycles, self.catch_up)

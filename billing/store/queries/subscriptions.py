@@ -128,8 +128,9 @@ def change(connection: Connection, subscription_id: UUID, **values: Unpack[Chang
     from billing.store.tables import SUBSCRIPTIONS
 
     statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
-    if "plan_code" in values:
-        statement = statement.values(notice_for=_NOTICE_FOR.bindparams(plan=values["plan_code"]))
+    plan = values.get("plan_code")
+    if plan is not None:
+        statement = statement.values(notice_for=_NOTICE_FOR.bindparams(plan=plan))
     connection.execute(statement)
 
 
