@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.domain.documents import Hidden
 from billing.domain.event_feed import Candidate, Mark
 from billing.store.queries.events import SHOWN
 from billing.store.selecting import columns, every
@@ -35,8 +34,8 @@ class State(NamedTuple):
 class FeedEvent(NamedTuple):
     """A recorded fact, with its position in the feed."""
 
+    id: int
     position: int
-    id: Hidden[int]
     type: str
     timestamp: datetime
     actor: str

@@ -226,7 +226,7 @@ class Event(NamedTuple):
     The fields are those of the event feed. `position` is null until the feed has the event.
     """
 
-    id: Hidden[int]
+    id: int
     position: int | None
     type: str
     timestamp: datetime
