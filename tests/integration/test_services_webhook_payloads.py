@@ -14,7 +14,7 @@ from billing.services.wallets import erasing
 from billing.services.webhooks import event_feed, payloads, resending
 from billing.store.queries import listing, listing_rows
 from billing.store.queries.event_feed import FeedEvent
-from billing.web import answers
+from billing.web import answers, hooks
 from billing.web.schemas import model_of
 from tests.integration.engine import Engine
 from tests.integration.hooked import create, later, rows, tick
@@ -60,6 +60,8 @@ def test_each_resource_is_that_of_the_interface(hooked: Engine, receiver: Receiv
         [refund] = listing.refunds_of(connection, [invoice["id"]])
         wallet = listing.wallet_of(connection, customer)
     assert plan and invoice_row and charge_row and customer_row and wallet  # noqa: PT018
+    for each in receiver.received:
+        hooks.EVENT.model_validate_json(each.body)
     wanted = {
         "plan.created": plan, "wallet.linked": wallet, "subscription.activated": subscription_row,
         "invoice.paid": invoice_row, "charge.succeeded": read_models.of_charge(charge_row),

@@ -13,9 +13,11 @@ import orjson
 from sqlalchemy import Connection
 
 from billing.domain.documents import document
+from billing.domain.events import OPERATOR
 from billing.outbound import signing
 from billing.services.webhooks import resources
 from billing.store.queries.deliveries import Sequenced
+from billing.store.queries.event_feed import FeedEvent
 from billing.store.queries.webhooks import Sealed
 from billing.store.vault import Vault
 
@@ -31,10 +33,11 @@ def webhook_id(delivery_id: UUID) -> str:
 def bodies(connection: Connection, events: dict[int, Sequenced]) -> dict[int, bytes]:
     """Build the body for each event: type, timestamp and data, as Standard Webhooks names them."""
     found = resources.read(connection, [each.event for each in events.values()])
-    return {key: _body(each, found) for key, each in events.items()}
+    return {key: body(each, found) for key, each in events.items()}
 
 
-def _body(sequenced: Sequenced, found: resources.Found) -> bytes:
+def body(sequenced: Sequenced, found: resources.Found) -> bytes:
+    """Build the body for an event, with its resource if that is among those found."""
     event, key = sequenced.event, resources.key_of(sequenced.event)
     rest = {name: value for name, value in document(event).items() if name not in _OUTSIDE}
     resource = None if key is None else found.get(key)
@@ -63,9 +66,16 @@ def _plain(value: object) -> str:
 
 
 def test_body(endpoint_id: UUID, now: datetime) -> bytes:
-    """Return the body of a test."""
-    data = {"webhook": endpoint_id}
-    return orjson.dumps({"type": TEST, "timestamp": now.astimezone(UTC), "data": data})
+    """Return the body of a test: the fields of an event, nearly all of them empty."""
+    data: dict[str, object] = {
+        "sequence": None,
+        **{name: None for name in FeedEvent._fields if name not in _OUTSIDE},
+        "actor": OPERATOR.name,
+        "details": {"webhook": str(endpoint_id)},
+        "object_type": None,
+        "object": None,
+    }
+    return _encoded({"type": TEST, "timestamp": now, "data": data})
 
 
 def secrets(vault: Vault, row: Sealed, now: datetime) -> list[str]:
