@@ -75,7 +75,7 @@ schema of the body. Rules for a receiver:
 
 ## Charges that are announced
 
-A plan with a notice (`billing plan create gym … --notice "3 days"`, in the API `notice`) announces
+A plan with a notice (`--notice "3 days"` of `billing plan create`, in the API `notice`) announces
 each charge with the event `invoice.upcoming`, so that the merchant can tell the customer before.
 Its details: `amount`, which the wallet will pay, and `credited`, which credit will pay, both
 computed like the forecast with coupon, extra lines and planned changes; `currency`; `charge_at`;

@@ -77,7 +77,7 @@ def test_each_resource_is_that_of_the_interface(hooked: Engine, receiver: Receiv
     assert found["invoice.opened"]["object_type"] == "invoice"
 
 
-def test_one_event_has_the_same_names_everywhere(hooked: Engine, receiver: Receiver) -> None:
+def test_an_event_has_the_same_names_everywhere(hooked: Engine, receiver: Receiver) -> None:
     """In the feed, in the list, and in a webhook, which has the rest of the feed's row as data."""
     create(hooked, receiver.url)
     _, subscription = hooked.begun()
