@@ -21,7 +21,7 @@ from billing.services.money import refunding
 from billing.services.operating import held_rows, upkeep
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
-from billing.services.webhooks import fanout, sending
+from billing.services.webhooks import fanout, sending, upcoming
 from billing.store.queries import charges, engine, invoices, refunds, wallets, webhooks
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
@@ -38,6 +38,7 @@ keeps claiming due invoices without a message; these batches are for idle worker
 QUESTIONS_WAITING = BATCHES_WAITING + 8
 """The same, including status queries: many due renewals leave room for them."""
 SINGLES_A_TICK = 500
+NOTICES_A_TICK = 5_000
 OPENING_SECONDS = 1
 """The longest time that a refund requested in the meantime waits for this process."""
 
@@ -173,6 +174,13 @@ def attend_wallets() -> None:
     due = [str(wallet_id) for wallet_id in linking.lease_due(context(), SINGLES_A_TICK)]
     _send(due, attend_wallet, lambda left: _end(wallets.end_leases, [left]))
     erasing.complete_due(context(), SINGLES_A_TICK)
+
+
+@app.task(name="ticks.announce_charges")  # type: ignore[untyped-decorator]
+@ticking
+def announce_charges() -> None:
+    """Announce the charges of plans with a notice."""
+    upcoming.announce_due(context(), NOTICES_A_TICK)
 
 
 @app.task(name="ticks.deliver_webhooks")  # type: ignore[untyped-decorator]

@@ -9,7 +9,7 @@ from billing.domain.filters import EventFilter
 from billing.domain.paging import Page
 
 app = options.noun("Events: what happened, when, by whom and why.")
-COLUMNS = ("created_at", "kind", "actor", "reason", "customer", "subscription", "data")
+COLUMNS = ("timestamp", "type", "actor", "reason", "customer", "subscription", "details")
 
 
 @app.callback()

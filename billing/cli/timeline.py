@@ -180,7 +180,7 @@ def _events(life: "Sequence[LifeEvent]") -> Iterator[Moment]:
     """Yield a line for each event; consecutive wallet checks become one line."""
     looks: list[LifeEvent] = []
     for event in life:
-        if event.kind == "dunning.fell_short":
+        if event.type == "invoice.short":
             if looks and looks[-1].invoice != event.invoice:
                 yield _short(looks)
                 looks = []
@@ -196,23 +196,23 @@ def _events(life: "Sequence[LifeEvent]") -> Iterator[Moment]:
 
 def _short(looks: "Sequence[LifeEvent]") -> Moment:
     first, last = looks[0], looks[-1]
-    words = f"{_rupiah(last.data.get('shortfall'))} short"
+    words = f"{_rupiah(last.details.get('shortfall'))} short"
     if len(looks) > 1:
-        words += f", checked {len(looks)} times until {_when(last.at)}"
-    return Moment(first.at, 3, "◌", words, "yellow")
+        words += f", checked {len(looks)} times until {_when(last.timestamp)}"
+    return Moment(first.timestamp, 3, "◌", words, "yellow")
 
 
 def _event(event: "LifeEvent") -> Moment:
-    noun, _, verb = event.kind.partition(".")
+    noun, _, verb = event.type.partition(".")
     words = [(verb if noun == "subscription" else f"{noun} {verb}").replace("_", " ")]
-    words += _details(event.data, event.at.tzinfo)
+    words += _details(event.details, event.timestamp.tzinfo)
     if event.actor != "scheduler":
         words += [f"by {event.actor}"]
     if event.reason:
         words[-1] += f" ({event.reason})"
-    mark, style = MARKS.get(event.kind, ("●" if noun in {"subscription", "period"} else "!", ""))
-    rank = 0 if event.kind in AT_ITS_BEGINNING else 4
-    return Moment(event.at, rank, mark, ", ".join(words), style)
+    mark, style = MARKS.get(event.type, ("●" if noun in {"subscription", "period"} else "!", ""))
+    rank = 0 if event.type in AT_ITS_BEGINNING else 4
+    return Moment(event.timestamp, rank, mark, ", ".join(words), style)
 
 
 def _details(data: dict[str, object], place: "tzinfo | None") -> Iterator[str]:

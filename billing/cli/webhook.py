@@ -26,7 +26,7 @@ Description = Annotated[
 COLUMNS = ("id", "url", "event_types", "description", "disabled_cause", "failing_since")
 FACTS = (*COLUMNS, "created_at", "disabled_at", "previous_secret_until")
 DELIVERIES = (
-    "id", "kind", "position", "status", "attempts", "next_attempt_at", "last_status_code",
+    "id", "type", "position", "status", "attempts", "next_attempt_at", "last_status_code",
     "last_error",
 )  # fmt: skip
 NONE = "no endpoints yet; create one: billing webhook create https://shop.example/hook"

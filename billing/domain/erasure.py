@@ -15,10 +15,10 @@ ERASED = "erased"
 """What stands in the place of a text that was erased."""
 KEPT_IN_EVENTS = frozenset(
     {
-        "after", "before", "cap", "changed", "charge", "charged_now", "coupon", "credit", "fault",
-        "invoice", "needed_by", "number", "on", "plan", "purpose", "recorded", "reference",
-        "refund", "replaced_by", "source", "status", "subscription", "subscriptions", "trigger",
-        "waiting", "wallet",
+        "after", "before", "cap", "changed", "charge", "charged_now", "coupon", "credit",
+        "currency", "fault", "invoice", "needed_by", "number", "on", "plan",
+        "purpose", "recorded", "reference", "refund", "replaced_by", "source",
+        "status", "subscription", "subscriptions", "trigger", "waiting", "wallet", "wallet_status",
     }
 )  # fmt: skip
 """Keys of an event's data whose texts are ids, codes or words of ours; numbers and instants are

@@ -100,6 +100,11 @@ class PlanBody(Body):
     timezone: Text = "Asia/Jakarta"
     trial: Text | None = Field(None, examples=["14 days"])
     cycles: Count | None = None
+    notice: Text | None = Field(
+        None,
+        description="How long ahead `invoice.upcoming` announces each charge",
+        examples=["3 days"],
+    )
     retries: Text | None = Field(None, examples=["2d,7d,14d,21d"])
     retries_for: dict[str, Text] | None = Field(None, max_length=10)
     declines_max: Count | None = None

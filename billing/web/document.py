@@ -1,13 +1,14 @@
 """The OpenAPI document: what FastAPI makes, with each refusal written once.
 
 FastAPI documents the model of a refusal as `application/json` in every operation. They are sent as
-`application/problem+json`, and are the same everywhere.
+`application/problem+json`, and are the same everywhere. What webhooks bring is added.
 """
 
 from typing import Any
 
 from fastapi import FastAPI
 
+from billing.web import hooks
 from billing.web.problems import MEDIA_TYPE
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -21,6 +22,7 @@ def install(app: FastAPI) -> None:
         made = plain()
         if "responses" not in made["components"]:
             _share_refusals(made)
+            hooks.add(made)
         return made
 
     app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI's documents say it is done

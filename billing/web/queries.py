@@ -48,7 +48,7 @@ class Query(BaseModel):
 
 
 class Events(BaseModel):
-    """The event feed behind a position, of a customer, a subscription or some kinds."""
+    """The event feed behind a position, of a customer, a subscription or some types."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,8 +56,10 @@ class Events(BaseModel):
     limit: int = Field(100, ge=1, le=PAGE_MAX)
     customer: Name = None
     subscription: UUID | None = None
-    kind: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
-        default_factory=list, max_length=50, description="Only these kinds; repeatable"
+    type: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Only these types, such as `invoice.paid` or `invoice.*`; repeatable",
     )
 
 

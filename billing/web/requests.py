@@ -25,7 +25,7 @@ BODY_SECONDS = 10
 """The longest time that a body may take to arrive."""
 DEPTH_MAX = 20
 NUMBER_MAX = 2**63 - 1
-LISTS = frozenset({"kind"})
+LISTS = frozenset({"type"})
 """Parameters that may be repeated."""
 
 Message = MutableMapping[str, Any]

@@ -30,6 +30,7 @@ from billing.services.money import refunding
 from billing.services.operating import test_clock
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.wallets import erasing, linking
+from billing.services.webhooks import upcoming
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
@@ -130,6 +131,7 @@ class Engine:
     def run(self) -> None:
         """Do all the work that is due now; fails when due work does not progress."""
         for rounds in range(50):
+            upcoming.announce_due(self.context, 1000)
             due = self.due_ticks()
             if not due:
                 return
@@ -319,10 +321,10 @@ class Engine:
 
     def invoices(self, subscription: UUID) -> list[Row]:
         """A subscription's invoices, oldest first."""
-        statement = (
-            "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index, change_index"
+        order = "ORDER BY period_index, change_index"
+        return self.rows(
+            f"SELECT * FROM invoices WHERE subscription_id = :id {order}", id=subscription
         )
-        return self.rows(statement, id=subscription)
 
     def charges(self, subscription: UUID) -> list[Row]:
         """A subscription's charges, oldest first."""
@@ -341,10 +343,8 @@ class Engine:
 
     def wallets(self, customer: str) -> list[Row]:
         """A customer's wallets, oldest first."""
-        statement = (
-            "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at, id"
-        )
-        return self.rows(statement, id=customer)
+        order = "ORDER BY created_at, closed_at, id"
+        return self.rows(f"SELECT * FROM wallets WHERE customer_id = :id {order}", id=customer)
 
     def told(self, kind: str) -> list[Row]:
         """The events of one kind, oldest first."""

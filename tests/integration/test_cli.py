@@ -72,7 +72,7 @@ def test_reasons_are_kept_in_events(billing: Billing, engine: Engine) -> None:
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end", "--reason", "moving")
     told = billing("event", "list", "--subscription", subscription, "--limit", 1)
-    assert [(e["kind"], e["actor"], e["reason"]) for e in told] == [
+    assert [(e["type"], e["actor"], e["reason"]) for e in told] == [
         ("subscription.cancel_scheduled", "operator", "moving")
     ]
 
@@ -179,7 +179,7 @@ def test_the_kill_switch_from_the_command_line(billing: Billing, engine: Engine)
     told = billing("stop-charging", people=True)
     assert "stopped already, since " in told
     assert "by operator (fire)" in " ".join(told.split())
-    assert [fact["reason"] for fact in engine.told("charging.stopped")] == ["fire"]
+    assert [fact["reason"] for fact in engine.told("engine.charging_stopped")] == ["fire"]
     engine.tick()
     assert engine.debits(customer) == []
     assert billing("start-charging") == {"charging": "started", "already": False}
@@ -264,7 +264,7 @@ def test_reading_needs_no_gateway(billing: Billing, monkeypatch: pytest.MonkeyPa
     for name in ("BILLING_DOKU_CLIENT_ID", "BILLING_DOKU_SECRET_KEY", "BILLING_TOKEN_KEY"):
         monkeypatch.delenv(name)
     assert billing("plan", "list") == []
-    assert billing("event", "list")[0]["kind"] == "clock.set"
+    assert billing("event", "list")[0]["type"] == "clock.set"
 
 
 def test_an_audit_that_finds_something_exits_1_with_a_list(

@@ -57,7 +57,7 @@ def test_deliveries_are_listed_resent_and_replayed(
     object.__setattr__(engine.context.settings, "webhook_allowed_hosts", "127.0.0.1")
     tick(engine)
     [row] = billing("webhook", "deliveries", "--endpoint", endpoint, "--status", "succeeded")
-    assert (row["kind"], row["attempts"], row["last_status_code"]) == ("plan.created", 1, 200)
+    assert (row["type"], row["attempts"], row["last_status_code"]) == ("plan.created", 1, 200)
     assert row["id"] in billing("webhook", "deliveries", people=True)
     assert billing("webhook", "deliveries", "--status", "failed") == []
 

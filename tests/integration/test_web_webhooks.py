@@ -1,6 +1,7 @@
 """Webhook endpoints over HTTP, and the events that then reach a real receiver."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -44,7 +45,7 @@ def test_an_endpoint_hears_of_a_payment(hooked: Web, receiver: Receiver) -> None
     received.verify(made["secret"])
     assert received.document["type"] == "invoice.paid"
     found = client.ok("GET", "/v1/webhook-deliveries")["data"]
-    assert [(row["kind"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
+    assert [(row["type"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
     shown = client.ok("GET", f"/v1/webhook-endpoints/{made['id']}")
     assert "secret" not in shown
     assert client.ok("GET", "/v1/webhook-endpoints")["data"] == [shown]
@@ -137,3 +138,26 @@ def test_an_endpoint_is_changed_disabled_and_deleted(hooked: Web, receiver: Rece
     assert receiver.received == []
     assert client.send("DELETE", path).status_code == 204
     assert client.refused("GET", path)["status"] == 404
+
+
+def test_a_charge_is_announced_as_the_plan_says(hooked: Web, receiver: Receiver) -> None:
+    """A plan with a notice is created over HTTP; its charges are announced by webhook."""
+    client, engine = hooked.client(), hooked.engine
+    wanted = {"amount": 50_000, "every": "1 month", "notice": "3 days"}
+    assert client.ok("PUT", "/v1/plans/gold", wanted)["notice"] == "3 days"
+    assert client.ok("PUT", "/v1/plans/gold", wanted)["notice"] == "3 days"
+    assert client.refused("PUT", "/v1/plans/gold", wanted | {"notice": "2 days"})["status"] == 409
+    for wrong in ("1 month", "soon", ""):
+        assert client.refused("PUT", "/v1/plans/x", wanted | {"notice": wrong})["status"] == 422
+    client.ok("POST", "/v1/webhook-endpoints",
+              {"url": receiver.url, "event_types": ["invoice.upcoming"]})  # fmt: skip
+    subscription = engine.subscribe(engine.customer(), "gold")
+    engine.advance(timedelta(days=26))
+    tick(engine)
+
+    [received] = receiver.received
+    data = received.document["data"]
+    assert data["details"]["charge_at"] == "2026-02-28T02:00:00+00:00"
+    assert data["object"]["id"] == data["subscription"] == str(subscription)
+    [line] = client.ok("GET", "/v1/events?type=invoice.upcoming")["data"]
+    assert line["details"] == data["details"]

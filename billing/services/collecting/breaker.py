@@ -94,7 +94,7 @@ def watch(
     )
     log.error("charging.stopped", why=why)
     engine.set_stopped(connection, now, why, again=True)
-    events.record(connection, [event("charging.stopped", at=now, by=Actor("guard", why))])
+    events.record(connection, [event("engine.charging_stopped", at=now, by=Actor("guard", why))])
 
 
 def reset(connection: Connection, now: datetime, by: Actor) -> None:

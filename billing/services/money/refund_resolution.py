@@ -146,7 +146,7 @@ def _settle_by_word(
         connection, row.id, status=status, settled_at=now, parked_at=None, resolved_at=now,
         waits=0, next_attempt_at=now + LOOK_BACK_AFTER,
     )  # fmt: skip
-    _tell(connection, f"refund.{status}", row, by, now, **facts)
+    _tell(connection, refund.recorded_as(status), row, by, now, **facts)
 
 
 def _end_unreturned(

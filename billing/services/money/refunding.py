@@ -324,7 +324,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
 
 _PAST = {
     RefundStatus.SUCCEEDED: "succeeded",
-    RefundStatus.DECLINED: "declined",
+    RefundStatus.DECLINED: "failed",
     RefundStatus.UNRETURNED: "unreturned",
     RefundStatus.REQUESTED: "unsent",
     RefundStatus.UNKNOWN: "unknown",

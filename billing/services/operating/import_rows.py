@@ -144,6 +144,7 @@ def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: dateti
         anchor_index=-index,
         next_period_index=0,
         next_due_at=due,
+        notice_for=plan.notice_for,
         first_paid_at=now if paid == "yes" else None,
         created_at=now,
     )

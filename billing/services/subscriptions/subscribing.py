@@ -28,6 +28,7 @@ from billing.store.queries import catalog, events, subscriptions, wallets
 from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.subscription_rows import NewSubscription
 from schedules.calendar import check_cron
+from schedules.durations import check_notice
 from schedules.walltime import ScheduleError, parse_timezone, place
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
@@ -48,6 +49,7 @@ def create_plan(
     timezone: str = "Asia/Jakarta",
     trial: str | None = None,
     cycles: int | None = None,
+    notice: str | None = None,
     retries: str = dunning.DEFAULT_RETRIES,
     retries_for: dunning.Ladders | None = None,
     declines_max: int | None = None,
@@ -57,7 +59,10 @@ def create_plan(
     catch_up: CatchUp = CatchUp.ALL,
     use_points: bool = False,
 ) -> None:
-    """Create a plan. `amount` is whole rupiah per period. Raises InvalidValue or AlreadyExists."""
+    """Create a plan. `amount` is whole rupiah per period, `notice` the time before a charge.
+
+    Raises InvalidValue or AlreadyExists.
+    """
     checked_id("plan code", code, ID_MAX)
     checked_amount(amount)
     if (every is None) == (cron is None):
@@ -68,12 +73,14 @@ def create_plan(
     dunning.policy_of(dunning.RetryTerms(retries, ladders, declines_max, attempts_max, days_max))
     now = context.clock.now()
     plan = Plan(
-        code, name or code, amount, every, cron, timezone, trial, cycles, retries, ladders,
-        declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
+        code, name or code, amount, every, cron, timezone, trial, cycles, notice, retries,
+        ladders, declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
         use_points, created_at=now, archived_at=None,
     )  # fmt: skip
     try:
         parse_timezone(timezone)
+        if notice is not None:
+            check_notice(notice)
         if cron is not None:
             check_cron(cron)
         begin(plan, now)
@@ -247,7 +254,7 @@ def subscribe(
         subscription_id = derived or dated(now, uuid4())
         added = NewSubscription(
             subscription_id, customer_id, plan_code, quantity, cost, extras,
-            start_at=start_at, start_local=local_start, created_at=now,
+            start_at=start_at, start_local=local_start, notice_for=plan.notice_for, created_at=now,
         )  # fmt: skip
         subscriptions.add(connection, added)
         recorded = event(

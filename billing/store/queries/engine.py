@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.store.queries.notices import NOTICES
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.selecting import columns, every
 from billing.store.statements import text
@@ -63,7 +64,7 @@ def is_stopped(connection: Connection) -> bool:
 def who_stopped(connection: Connection) -> str | None:
     """Read who turned the kill switch on; None while it is off."""
     statement = text(
-        "SELECT actor FROM events WHERE kind = 'charging.stopped'"
+        "SELECT actor FROM events WHERE kind = 'engine.charging_stopped'"
         " AND at = (SELECT stopped_at FROM engine) ORDER BY id DESC LIMIT 1"
     )
     if not is_stopped(connection):
@@ -248,6 +249,7 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(s.cancel_at) FROM subscriptions s WHERE {MAY_END}
     UNION ALL SELECT min(s.pause_at) FROM subscriptions s WHERE {MAY_PAUSE}
     UNION ALL SELECT min(s.resume_at) FROM subscriptions s WHERE {MAY_RESUME}
+    UNION ALL SELECT min(at) FROM ({NOTICES}) AS notices
     UNION ALL SELECT min(next_notice_at) FROM wallets
         WHERE next_notice_at IS NOT NULL AND status = 'active' AND held_at IS NULL
     UNION ALL SELECT min(next_attempt_at) FROM invoices

@@ -16,6 +16,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import RETURNED, UNSETTLED
 from billing.domain.wallet import LIVE
 from billing.store.expressions import listed
+from billing.store.queries import events
 from billing.store.queries.listing_rows import (
     Charge,
     Customer,
@@ -104,14 +105,14 @@ SELECT {columns(Refund, "r", **_OF_REFUND)}
 FROM {{}} AS r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
-_OF_EVENT = {
-    "created_at": "e.at", "customer": "e.customer_id", "subscription": "e.subscription_id",
-    "invoice": "e.invoice_id", "charge": "e.charge_id", "timezone": "p.timezone",
-}  # fmt: skip
+_OF_EVENT = {**events.SHOWN, "position": "f.position", "timezone": "p.timezone"}
 EVENTS = f"""
 SELECT {columns(Event, "e", **_OF_EVENT)}
-FROM {{}} AS e LEFT JOIN subscriptions s ON s.id = e.subscription_id
+FROM {{}} AS e LEFT JOIN event_feed f ON f.event_id = e.id
+LEFT JOIN subscriptions s ON s.id = e.subscription_id
 LEFT JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
+
+_OF_LIFE = columns(LifeEvent, **{name: events.SHOWN[name] for name in LifeEvent._fields})
 
 _PLANS = PLANS.format("plans")
 _CUSTOMERS = CUSTOMERS.format("customers")
@@ -229,12 +230,12 @@ def life_of(
     Charges and refunds, and events that only repeat them, are read from their own rows.
     """
     statement = f"""
-        SELECT {columns(LifeEvent, invoice="invoice_id")} FROM (
+        SELECT {_OF_LIFE} FROM (
             SELECT * FROM events WHERE subscription_id = :subscription AND at >= :since
               AND kind NOT LIKE 'charge.%' AND kind NOT LIKE 'refund.%'
               AND kind NOT IN ('invoice.opened', 'invoice.paid', 'subscription.fell_behind',
                                'subscription.recovered')
-            ORDER BY id DESC LIMIT :limit) AS newest
+            ORDER BY id DESC LIMIT :limit) AS e
         ORDER BY id"""  # noqa: S608 - a constant of ours
     return _page(
         connection, LifeEvent, statement, subscription=subscription_id, since=since, limit=limit

@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     cron: str | None
     trial: str | None
     cycles: int | None
+    notice: str | None
     retries: str
     retries_for: dict[str, str]
     declines_max: int | None
@@ -220,31 +221,34 @@ class Refund(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event; one that concerns no subscription has no timezone of its own."""
+    """An event; one that concerns no subscription has no timezone of its own.
+
+    The fields are those of the event feed. `position` is null until the feed has the event.
+    """
 
     id: int
-    created_at: datetime
-    kind: str
+    position: int | None
+    type: str
+    timestamp: datetime
     actor: str
     reason: str | None
     customer: str | None
     subscription: UUID | None
     invoice: UUID | None
     charge: UUID | None
-    data: dict[str, object]
+    details: dict[str, object]
     timezone: Hidden[str | None]
 
 
 class LifeEvent(NamedTuple):
     """An event in the life of one subscription."""
 
-    id: int
-    at: datetime
-    kind: str
+    type: str
+    timestamp: datetime
     actor: str
     reason: str | None
     invoice: UUID | None
-    data: dict[str, object]
+    details: dict[str, object]
 
 
 class Invoiced(NamedTuple):

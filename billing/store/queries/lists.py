@@ -36,7 +36,7 @@ CHARGES = Order("charges", "charges", "c", {"created_at": datetime, "attempt": i
 REFUNDS = Order("refunds", "refunds", "r", {"created_at": datetime, "sequence": int, "id": UUID})
 CREDITS = Order("credits", "credits", "b", {"id": int}, descending=False)
 EVENTS = Order(
-    "events", "events", "e", {"created_at": datetime, "id": int}, columns={"created_at": "at"}
+    "events", "events", "e", {"timestamp": datetime, "id": int}, columns={"timestamp": "at"}
 )
 
 _OF_CUSTOMER = "SELECT id FROM subscriptions WHERE customer_id = :customer"

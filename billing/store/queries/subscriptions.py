@@ -109,13 +109,24 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscript
     return every(Subscription, connection.execute(statement, {"customer": customer_id}))
 
 
+_NOTICE_FOR = text("""
+    coalesce(notice_for, (SELECT CASE WHEN notice IS NOT NULL THEN next_period_index END
+        FROM plans WHERE code = :plan))
+""")
+
+
 def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
-    """Write some columns of one subscription, whose lock the caller holds."""
+    """Write some columns of one subscription, whose lock the caller holds.
+
+    On a plan with a notice, its charges are announced from the present period on.
+    """
     from billing.store.tables import SUBSCRIPTIONS
 
-    connection.execute(
-        update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
-    )
+    statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
+    plan = values.get("plan_code")
+    if plan is not None:
+        statement = statement.values(notice_for=_NOTICE_FOR.bindparams(plan=plan))
+    connection.execute(statement)
 
 
 _MOVED = text("""

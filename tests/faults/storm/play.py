@@ -38,7 +38,7 @@ CALM_STEP = timedelta(minutes=20)
 STUCK_ROUNDS = 80
 """A subscription that missed many periods is charged for one of them in each round."""
 HOUR = timedelta(hours=1)
-STOPPED = "SELECT count(*) FROM events WHERE kind = 'charging.stopped' AND actor = 'guard'"
+STOPPED = "SELECT count(*) FROM events WHERE kind = 'engine.charging_stopped' AND actor = 'guard'"
 PAYOUTS = "SELECT status, count(*) FROM refunds WHERE credit_id IS NOT NULL GROUP BY 1 ORDER BY 1"
 WATCHFUL = {
     "breaker_answers_min": 6, "breaker_share_percent": 20, "breaker_window_seconds": 3_000,
