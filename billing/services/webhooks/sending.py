@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from uuid import UUID
 
-import structlog
-
 from billing.clock import real_now
 from billing.domain import webhooks
 from billing.domain.addresses import target
 from billing.domain.errors import InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER
 from billing.domain.webhooks import Answer, DeliveryStatus
+from billing.logs import Logger
 from billing.outbound import posting
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import safety
@@ -29,7 +28,7 @@ from billing.store.queries import webhooks as rows
 from billing.store.queries.deliveries import Leased, Sequenced, Settled
 from billing.store.queries.webhooks import Sealed
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 AT_ONCE = 8
 """Concurrent requests to one endpoint that works."""
