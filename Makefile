@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-forecast lock clean
+.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q billing schedules workers
 	@touch $@
 
 run: setup ## start everything on this machine with a simulated gateway (Ctrl-C ends it)
@@ -84,6 +85,9 @@ bench-scale: setup ## a million subscriptions, a payday of 100,000, and five mil
 
 bench-lists: setup ## every list with each filter, with a million subscriptions and their past
 	@$(BIN)/python -m tests.bench.listed
+
+bench-web: setup ## the HTTP interface against bare FastAPI handlers with the same statements
+	@$(BIN)/python -m tests.bench.web
 
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast

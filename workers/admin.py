@@ -14,13 +14,12 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.domain.subscription import RefundPolicy, check_refund
 from billing.domain.text import checked_name, indonesian_phone
+from billing.logs import Logger
 from billing.services.context import Request
 from billing.services.money import refunding
 from billing.services.operating import invoice_actions, kill_switch
@@ -29,7 +28,7 @@ from billing.services.wallets import linking, unlinking
 from workers import arguments
 from workers.app import app, context
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 KEY_MAX = 200
 NAME_MAX = 50

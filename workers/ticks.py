@@ -10,11 +10,11 @@ from functools import wraps
 from typing import Any, ParamSpec
 from uuid import UUID
 
-import structlog
 from celery import Task
 from sqlalchemy import Connection
 
 from billing.clock import real_now
+from billing.logs import Logger
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
@@ -28,7 +28,7 @@ from workers.charges import ask, attend_wallet, collect, send_refund
 from workers.settings import settings
 from workers.webhooks import deliver
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 P = ParamSpec("P")
 

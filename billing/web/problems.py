@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -31,9 +30,10 @@ from billing.domain.errors import (
     WalletAlreadyLinked,
 )
 from billing.domain.escaping import escape
+from billing.logs import Logger
 from billing.store.session import is_locked, is_lost
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {

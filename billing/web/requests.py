@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 import structlog
 
 from billing.domain.escaping import escape
+from billing.logs import Logger
 from billing.store.session import brief_locks
 from billing.web import problems
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 BODY_MAX = 65_536
 BODY_SECONDS = 10

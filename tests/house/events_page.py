@@ -13,8 +13,8 @@ HEAD = """# Events
 
 Every change writes an event in its own transaction. Events are never deleted, and never changed,
 except that an erasure replaces the texts in the events of its customer by `erased`. This page is
-generated from `billing/domain/event_kinds.py` and `billing/services/webhooks/examples.py`. To renew it:
-`python -m tests.house.events_page > docs/events.md`.
+generated from `billing/domain/event_kinds.py` and `billing/services/webhooks/examples.py`. To renew
+it: `python -m tests.house.events_page > docs/events.md`.
 
 An event has the same fields everywhere: in the event feed (`GET /v1/events`), in
 `billing event list --json`, in the export of a customer, and in webhooks.

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-import typer
 from sqlmodel import SQLModel
 from typer.core import TyperGroup
 
-from billing import cli
+from billing.cli import program
 from billing.config import Settings
 from billing.store import tables
 from tests.house.shown import pages
@@ -110,7 +109,7 @@ def names() -> dict[str, set[str]]:
 
 def helps(command: object = None, words: tuple[str, ...] = ("billing",)) -> Iterator[str]:
     """Every help text: of a command, its examples, its options and its arguments."""
-    command = command or typer.main.get_command(cli.app)
+    command = command or program.of(())
     place = " ".join(words)
     yield f"{place}: {getattr(command, 'help', '')} {getattr(command, 'epilog', '')}"
     for parameter in getattr(command, "params", []):

@@ -68,7 +68,7 @@ class Engine:
             "test_clock": True,
             "batch_threads": 4,
         }
-        made = Settings(_env_file=None, **values | settings)
+        made = Settings(**values | settings)
         self.context = bootstrap.build(made)
         self._is_its_own = isinstance(where, str)
         self._reader: Reader | None = None

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
 
 from billing import cli
+from billing.cli import program as tree
 from billing.cli import refusals
 from billing.domain.errors import NotKnown
 
@@ -32,7 +32,7 @@ READS = {
 
 def commands(group: Any = None, before: str = "") -> Iterator[tuple[str, Any]]:
     """Every command with its full name."""
-    group = group or typer.main.get_command(cli.app)
+    group = group or tree.of(())
     for name, command in group.commands.items():
         full = f"{before} {name}".strip()
         yield from commands(command, full) if hasattr(command, "commands") else [(full, command)]

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +21,7 @@ from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.domain.subscription import SubscriptionStatus
+from billing.logs import Logger
 from billing.services.collecting import backpressure, breaker, uncollectible, unsent_checks
 from billing.services.collecting.charge_facts import facts, facts_of_trouble
 from billing.services.context import SWITCHOVER_SECONDS, Context
@@ -34,7 +34,7 @@ from billing.store.queries.invoices import AttemptPlan
 from billing.store.queries.settlements import ChargeState, Circumstances, OutcomeColumns
 from billing.store.session import is_deadlock, is_locked, is_lost
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import refund
@@ -21,6 +20,7 @@ from billing.domain.money import checked_amount, rupiah
 from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
+from billing.logs import Logger
 from billing.services.context import LEASE_SECONDS, Context, Request, once, order_name
 from billing.services.money import charge_money, refund_resolution
 from billing.services.money.refund_resolution import refund_event
@@ -30,7 +30,7 @@ from billing.store.queries.charges import Money
 from billing.store.queries.holding import Kind
 from billing.store.queries.refunds import LockedRefund
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 ANSWER_WAIT = timedelta(seconds=120)
 """How long a refund in flight is not touched; longer than any call to the gateway may take."""

@@ -13,19 +13,18 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from billing.domain.errors import BillingError, IllegalMove, NotKnown
 from billing.domain.events import SCHEDULER, Actor, Event, event
-from billing.logs import scrub
+from billing.logs import Logger, scrub
 from billing.services.context import Context
 from billing.store.queries import charges, events, holding
 from billing.store.queries.holding import Kind, Owner
 from billing.store.session import brief_locks, is_deadlock, is_locked
 from schedules.walltime import ScheduleError
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")

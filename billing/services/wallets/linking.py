@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import wallet
@@ -18,6 +17,7 @@ from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import indonesian_phone
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
+from billing.logs import Logger
 from billing.services.context import LEASE_SECONDS, Context, Request, derived_id, id_in, once
 from billing.services.operating import customers, held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
@@ -28,7 +28,7 @@ from billing.store.queries.holding import Kind
 from billing.store.queries.wallets import NewWallet, Wallet
 from schedules.durations import add, parse_duration
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 FIRST_POLL = timedelta(seconds=5)
 NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)

@@ -13,7 +13,6 @@ from threading import Event
 from time import monotonic
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.clock import real_now
@@ -22,6 +21,7 @@ from billing.domain.addresses import target
 from billing.domain.errors import InvalidValue, NotConfigured
 from billing.domain.events import SCHEDULER
 from billing.domain.webhooks import Answer, DeliveryStatus
+from billing.logs import Logger
 from billing.outbound import posting
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import safety
@@ -31,7 +31,7 @@ from billing.store.queries import webhooks as rows
 from billing.store.queries.deliveries import Leased, Settled
 from billing.store.queries.webhooks import Sealed
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 AT_ONCE = 8
 """Concurrent requests to one endpoint that works."""

@@ -76,7 +76,6 @@ class World:
         self.canceled: dict[UUID, int] = {}
         self.restores: list[int] = []
         self._settings = Settings(
-            _env_file=None,
             doku_base_url="http://127.0.0.1:1",
             doku_client_id="STORM",
             token_key=KEY,
