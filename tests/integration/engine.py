@@ -70,24 +70,24 @@ class Engine:
         }
         made = Settings(**values | settings)
         self.context = bootstrap.build(made)
-        self._is_its_own = isinstance(where, str)
+        self._kept = None if isinstance(where, str) else where
         self._reader: Reader | None = None
-        if not isinstance(where, str):
-            self._reader = where.reader()  # one round trip for rows or the clock, not four
+        if self._kept is not None:
+            self._reader = self._kept.reader()  # one round trip for rows or the clock, not four
             clock = TestClock(self._reader.clock)
-            self.context = replace(self.context, database=where.database, clock=clock)
+            self.context = replace(self.context, database=self._kept.database, clock=clock)
 
     def close(self) -> None:
         """End the threads, and drop its own database."""
         self.context.pool.shutdown()
-        if self._is_its_own:
+        if self._kept is None:
             self.context.database.dispose()
 
     def leave_database(self) -> None:
         """End every connection, so that the database can be copied."""
+        if self._kept is not None:
+            self._kept.close()
         self.context.database.dispose()
-        if self._reader is not None:
-            self._reader.close()
 
     # --- time and work -----------------------------------------------------------------------
 
