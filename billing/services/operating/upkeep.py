@@ -2,16 +2,15 @@
 
 from ssl import SSLCertVerificationError
 
-import structlog
-
 from billing.clock import real_now
 from billing.gateway import certificates
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.services.operating import token_keys, used_keys
 from billing.services.reading import auditing
 from billing.store.queries import metrics
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 AUDIT_FINDINGS = "audit_findings"
 KEY_FAILURES = "token_key_failures"

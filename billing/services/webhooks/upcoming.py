@@ -9,18 +9,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain.events import Event, event
 from billing.domain.forecast import periods, wallet_then
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.services.operating import held_rows
 from billing.store.queries import events, forecast, notices
 from billing.store.queries.forecast import Coming
 from billing.store.queries.notices import Announced
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 BATCH = 500
 """Subscriptions that one transaction announces."""
