@@ -5,7 +5,6 @@ names the variable, what is wrong with it and what would be right.
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -25,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from billing import config_urls
+from billing import config_files, config_urls
 from billing.domain.errors import NotConfigured
 from billing.domain.escaping import escape
 from billing.domain.outcomes import Fault
@@ -368,30 +367,15 @@ def load(env_files: Sequence[Path] | None = None) -> Settings:
             env_files = (home / "stack.env", Path(".env"))
         return _of_files(env_files)
     except ValidationError as invalid:
-        raise NotConfigured(_one_line(invalid)) from None
+        raise NotConfigured(config_files.one_line(invalid, PREFIX)) from None
     except (OSError, UnicodeDecodeError) as unreadable:
         raise NotConfigured(f"cannot read .env or stack.env: {unreadable}") from None
 
 
 def _of_files(files: Sequence[Path]) -> Settings:
-    """Read the settings from the environment and from files of which the last is the strongest.
-
-    An empty variable counts as missing. This is what pydantic-settings does; loading it took a
-    tenth of a short command's time.
-    """
-    given: dict[str, str | None] = {}
-    for file in files:
-        if file.is_file():
-            given |= {name.upper(): value for name, value in _file(file).items() if value}
-    given |= {name.upper(): value for name, value in os.environ.items() if value}
+    given = config_files.values_of(files)
     names = ((field, PREFIX + field.upper()) for field in Settings.model_fields)
     return Settings.model_validate({field: given[name] for field, name in names if name in given})
-
-
-def _file(path: Path, *, interpolate: bool = True) -> dict[str, str | None]:
-    from dotenv import dotenv_values
-
-    return dotenv_values(path, interpolate=interpolate, encoding="utf-8")
 
 
 def unknown(names: Iterable[str] | None = None) -> list[str]:
@@ -400,7 +384,7 @@ def unknown(names: Iterable[str] | None = None) -> list[str]:
     By default the names are those of the environment and of `.env` in the working folder.
     """
     known = {name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (_given() if names is None else names)}
+    given = {name.upper() for name in (config_files.names() if names is None else names)}
     ours = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
     mistakes = []
     for name in sorted(ours - known):
@@ -408,19 +392,3 @@ def unknown(names: Iterable[str] | None = None) -> list[str]:
         meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         mistakes.append(f"{PREFIX}{escape(name)} is no setting{meant}")
     return mistakes
-
-
-def _given() -> set[str]:
-    try:
-        return {*os.environ, *_file(Path(".env"), interpolate=False)}
-    except (OSError, UnicodeDecodeError):
-        return set(os.environ)
-
-
-def _one_line(invalid: ValidationError) -> str:
-    problems = []
-    for error in invalid.errors(include_input=False, include_url=False):
-        name = "_".join(str(part) for part in error["loc"][:1])
-        message = error["msg"].removeprefix("Value error, ")
-        problems.append(f"BILLING_{name.upper()}: {message}" if name else message)
-    return "; ".join(problems)
