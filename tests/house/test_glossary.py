@@ -162,6 +162,12 @@ def unmarked(text: str) -> str:
     return re.sub(r"`[^`]+`", " ", text)
 
 
+def without_programs(page: str) -> str:
+    """A page without the programs in other languages: these have words of their own."""
+    programs = re.compile(r"^```(?:js|php|go)\n.*?^```$", re.MULTILINE | re.DOTALL)
+    return programs.sub(lambda found: "\n" * found[0].count("\n"), page)
+
+
 def test_each_row_of_the_glossary_is_complete() -> None:
     """A row has a word, a meaning that is a sentence, and words that are not used for it."""
     found = rows()
@@ -222,7 +228,7 @@ def test_pages_use_the_words_of_the_glossary() -> None:
         f"{name}:{number}": wrong
         for name, text in pages()
         if name != "docs/glossary.md"
-        for number, line in enumerate(text.splitlines(), 1)
+        for number, line in enumerate(without_programs(text).splitlines(), 1)
         if (wrong := ruled_out(unmarked(line)))
     }
 
