@@ -19,7 +19,7 @@ def main(words: list[str]) -> None:
     from celery.bin.beat import beat
     from celery.bin.worker import worker
 
-    gc.freeze()  # else the first collection, a moment later, looks through all of it
+    gc.freeze()  # else all of it is looked through a moment later
     gc.enable()
     name, *options = words
     command = {"worker": worker, "beat": beat}[name]
