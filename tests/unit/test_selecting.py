@@ -55,6 +55,7 @@ OF_COUPON = ("coupon_percent", "coupon_rupiah")
 BEGUN = ("anchor_local",)
 """Columns that can be NULL, and are not in the rows that a statement selects."""
 RETRYING = "declines_max attempts_max days_max retries"
+OF_EVENT = {"type", "timestamp", "details"}
 SAID = {
     "customer", "subscription", "invoice", "charge", "credit", "plan", "coupon", "next_plan",
     "anchor", "timezone", "retries_for", "invoice_status",
@@ -157,8 +158,8 @@ def held(table: Table, name: str) -> set[Any]:
         (listing_rows.Invoice, INVOICES, {*SAID, "amount_refunding", "lines", *RETRYING.split()}),
         (listing_rows.Charge, CHARGES, {*SAID, *SPLIT, "request_id", "confirming"}),
         (listing_rows.Refund, REFUNDS, SAID),
-        (listing_rows.Event, EVENTS, {*SAID, "created_at", "data"}),
-        (listing_rows.LifeEvent, EVENTS, {*SAID, "data"}),
+        (listing_rows.Event, EVENTS, {*SAID, *OF_EVENT, "position"}),
+        (listing_rows.LifeEvent, EVENTS, {*SAID, *OF_EVENT}),
         (listing_rows.Payment, INVOICES, {*SAID, *SPLIT, *COUNTED}),
     ],
 )

@@ -105,11 +105,14 @@ SELECT {columns(Refund, "r", **_OF_REFUND)}
 FROM {{}} AS r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
-_OF_EVENT = {**events.SHOWN, "position": "f.position", "timezone": "p.timezone"}
+_OF_EVENT = {
+    **events.SHOWN,
+    "position": "(SELECT position FROM event_feed f WHERE f.event_id = e.id)",
+    "timezone": "p.timezone",
+}
 EVENTS = f"""
 SELECT {columns(Event, "e", **_OF_EVENT)}
-FROM {{}} AS e LEFT JOIN event_feed f ON f.event_id = e.id
-LEFT JOIN subscriptions s ON s.id = e.subscription_id
+FROM {{}} AS e LEFT JOIN subscriptions s ON s.id = e.subscription_id
 LEFT JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
 _OF_LIFE = columns(LifeEvent, **{name: events.SHOWN[name] for name in LifeEvent._fields})
