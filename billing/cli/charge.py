@@ -8,7 +8,6 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
-from billing.domain.documents import document
 from billing.domain.filters import ChargeFilter
 from billing.domain.paging import Page
 
@@ -23,7 +22,7 @@ FACTS = (
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
     "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
-    "contradicted_at", "held_at", "held_why", "refunds",
+    "contradicted_at", "held_at", "held_cause", "refunds",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 
@@ -99,8 +98,8 @@ def resolve(
         output.say(f"settled by the {done.settled_by}")
         _people(found)
 
-    shown = document(found) | {"gateway": done.gateway, "settled_by": done.settled_by}
-    output.answer(shown, as_json=as_json, people=people)
+    also = {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(found, as_json=as_json, people=people, done=also)
 
 
 @app.command(

@@ -6,7 +6,6 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
-from billing.domain.documents import document
 from billing.domain.filters import RefundFilter
 from billing.domain.paging import Page
 from billing.domain.refund import RefundStatus, RefundVerdict
@@ -19,10 +18,10 @@ app = options.noun(
 )
 Refund = Annotated[str, typer.Argument(metavar="ID", help="Refund id.")]
 COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
-WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
+WAITING = ("kind", "id", "customer", "amount", "status", "since_at", "cause", "command")
 FACTS = (
     "id", "charge", "invoice", "customer", "amount", "status", "purpose", "source", "credit",
-    "replaces", "reason", "code", "message", "attempts", "created_at", "settled_at",
+    "replaces", "reason", "code", "message", "attempts_count", "created_at", "settled_at",
     "next_attempt_at", "parked_at",
 )  # fmt: skip
 
@@ -118,9 +117,8 @@ def resolve(
             output.say(f"the gateway's answer: {resolved['gateway']}")
         _people(found)
 
-    output.answer(
-        document(found) | {"gateway": resolved["gateway"]}, as_json=as_json, people=people
-    )
+    done = {"gateway": resolved["gateway"]}
+    output.answer(found, as_json=as_json, people=people, done=done)
 
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))

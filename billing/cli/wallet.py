@@ -168,6 +168,6 @@ def _people(wallet: "Wallet") -> None:
     output.facts(
         wallet,
         ("customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
-         "unlink_requested_at", "reason", "held_at", "held_why"),
+         "unlink_requested_at", "cause", "held_at", "held_cause"),
     )  # fmt: skip
     output.ways(wallet.ways_out)

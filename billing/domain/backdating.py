@@ -37,6 +37,10 @@ class AtOnce(NamedTuple):
             f"{periods}, {rupiah(self.amount)}"
         )  # fmt: skip
 
+    def shown(self) -> dict[str, object]:
+        """Return it with the names that programs read."""
+        return {"periods_count": self.periods, "amount": self.amount, "more": self.more}
+
     def plus(self, other: "AtOnce") -> "AtOnce":
         """Add two results."""
         both = self.periods + other.periods, self.amount + other.amount

@@ -125,7 +125,9 @@ def test_a_pause_with_an_end_says_when_it_resumes(billing: Billing, engine: Engi
 
     until = "2026-02-05T09:00"
     said = billing("subscription", "pause", subscription, "--until", until, people=True)
-    assert said == (f"subscription {subscription} is paused; resumes at 2026-02-05 09:00+07:00\n")
+    assert said == (
+        f"subscription {subscription} is paused; resumes at 2026-02-05 09:00:00+07:00\n"
+    )
     said = billing("subscription", "resume", subscription, people=True)
     assert said.startswith(f"subscription {subscription} is active; next due: 2026-02-01 09:00")
     said = billing("subscription", "pause", subscription, people=True)

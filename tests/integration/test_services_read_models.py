@@ -30,7 +30,7 @@ WALLET_KEYS = {
     "id", "customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
 }  # fmt: skip
 INVOICE_KEYS = {
-    "id", "subscription", "period_index", "period_start", "period_end", "amount",
+    "id", "subscription", "period_index", "period_start_at", "period_end_at", "amount",
     "amount_refunded", "status", "next_attempt_at", "charges",
 }  # fmt: skip
 CHARGE_KEYS = {
@@ -84,7 +84,7 @@ def test_instants_are_in_the_plans_timezone(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, subscription)
-    assert found.invoices[0].row.period_start.isoformat() == "2026-01-31T11:00:00+09:00"
+    assert found.invoices[0].row.period_start_at.isoformat() == "2026-01-31T11:00:00+09:00"
     assert found.row.next_due_at is not None
     assert found.row.next_due_at.isoformat() == "2026-02-28T11:00:00+09:00"
 
@@ -158,7 +158,7 @@ def test_a_customer_who_was_charged_once_is_said_to_be(engine: Engine) -> None:
     assert found.charged_twice is False
     assert found.verdict == "charged twice: no"
     assert found.totals.amount_kept == 100_000
-    assert [paid.payments for paid in found.invoices] == [1, 1]
+    assert [paid.payments_count for paid in found.invoices] == [1, 1]
 
 
 def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
@@ -179,7 +179,7 @@ def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
     assert "paid 2 times, Rp 100,000 in all; refunded: Rp 0, Rp 50,000 on its way" in (
         found.verdict
     )
-    assert (found.invoices[0].payments, found.invoices[0].surplus) == (2, 1)
+    assert (found.invoices[0].payments_count, found.invoices[0].surplus_count) == (2, 1)
 
 
 def test_an_unresolved_charge_is_part_of_the_answer(engine: Engine) -> None:

@@ -109,7 +109,7 @@ def redeem(
         why = (
             "is archived"
             if coupon.archived_at is not None
-            else f"has been redeemed {coupon.redeemed_max:,} times, which is all it may be"
+            else f"has been redeemed {coupon.redemptions_max:,} times, which is all it may be"
         )
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
     row = subscriptions.lock_one(connection, subscription_id)

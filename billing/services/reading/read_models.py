@@ -22,10 +22,10 @@ from billing.domain.periods import zone
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
 from billing.services.reading import forecasting, next_steps, results
-from billing.services.reading.double_charges import given_back_in_full, verdict
+from billing.services.reading.double_charges import refunded_in_full, verdict
 from billing.services.reading.results import local
+from billing.store.queries import balances, engine, listing, lists, twins
 from billing.store.queries import charges as charging
-from billing.store.queries import engine, listing, lists, twins
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
@@ -52,14 +52,14 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
         totals = listing.totals_of(connection, customer_id)
         doubles = twins.of_customer(connection, customer_id)
     payments = [local(each, each.timezone) for each in paid]
-    twice = totals.charged_twice or any(each.periods for each in doubles)
+    twice = totals.charged_twice or any(each.periods_count for each in doubles)
     return results.CustomerInDetail(
         customer=masked(row),
         wallet=_wallet(wallet) if wallet else None,
         subscriptions=[local(each, each.timezone) for each in subscribed],
         totals=totals,
         charged_twice=twice,
-        given_back_in_full=twice and given_back_in_full(totals, doubles),
+        refunded_in_full=twice and refunded_in_full(totals, doubles),
         twins=doubles,
         verdict=verdict(totals, payments, doubles),
         invoices=payments,
@@ -121,14 +121,14 @@ def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) 
         shown = [invoice.row for invoice in found.invoices]
         paid = sum(each.amount for each in shown if each.status is InvoiceStatus.PAID)
         left_out = all_of_it.invoices - len(shown)
-        since = min(each.period_start for each in shown) if left_out else _EVER
+        since = min(each.period_start_at for each in shown) if left_out else _EVER
         life = listing.life_of(connection, subscription_id, since, LIFE_MAX)
         wallets = listing.wallets_of(connection, found.row.customer, LIFE_MAX)
     return results.Life(
         subscription=found,
-        events=[local(row, found.timezone) for row in life],
+        events=[local(row, found.row.timezone) for row in life],
         wallets=[
-            local(row, found.timezone)
+            local(row, found.row.timezone)
             for row in wallets
             if _ends(row, since) >= found.row.created_at
         ],
@@ -151,7 +151,6 @@ def _subscription(
     coming = forecasting.next_invoice(connection, subscription_id)
     return results.Subscription(
         local(row, row.timezone),
-        row.timezone,
         next_steps.of_subscription(connection, row, in_order),
         in_order,
         None if coming is None else local(coming, row.timezone),
@@ -283,6 +282,15 @@ def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None
         if row is None:
             raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
         return _refunds(connection, [row], horizon)[0]
+
+
+def credit(database: Database, credit_id: int) -> balances.ShownCredit:
+    """Return one credit. Raises NotKnown."""
+    with database.transaction() as connection:
+        row = balances.shown(connection, credit_id)
+    if row is None:
+        raise NotKnown(f"no credit has the id {credit_id}")
+    return local(row)
 
 
 def _refunds(

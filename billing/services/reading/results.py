@@ -37,7 +37,7 @@ class Prospect(NamedTuple):
 
     waits_for: str | None
     ways_out: list[Way]
-    events: int
+    events_count: int
 
 
 class Customer(NamedTuple):
@@ -63,7 +63,7 @@ class CustomerInDetail(NamedTuple):
     subscriptions: list[listing_rows.Subscription]
     totals: Inline[listing_rows.Totals]
     charged_twice: bool
-    given_back_in_full: bool
+    refunded_in_full: bool
     twins: list[Twins]
     verdict: str
     invoices: list[listing_rows.Payment]
@@ -102,21 +102,20 @@ class Invoice(NamedTuple):
 
 
 class NextInvoice(NamedTuple):
-    """The invoice of the next period, if nothing changes before: `credited` is paid by credit.
+    """The invoice of the next period, if nothing changes before: as it is now.
 
-    `amount` includes extra lines and a coupon.
+    `amount` includes extra lines and a coupon; `amount_from_credit` of it is paid by credit.
     """
 
     due_at: datetime
     amount: int
-    credited: int
+    amount_from_credit: int
 
 
 class Subscription(NamedTuple):
     """A subscription with its invoices, oldest first."""
 
     row: Inline[listing_rows.Subscription]
-    timezone: str
     prospect: Inline[Prospect]
     invoices: list[Invoice]
     next_invoice: NextInvoice | None
@@ -143,15 +142,15 @@ class Engine(NamedTuple):
 
 
 class ForecastLine(NamedTuple):
-    """A charge that will be made; `wallet` is ok or needs_link."""
+    """A charge that will be made; `needs_link`: no wallet can be charged by then."""
 
     due_at: datetime
     customer: str
     subscription: UUID
     period_index: int
     amount: int
-    reason: Reason
-    wallet: str
+    cause: Reason
+    needs_link: bool
 
 
 def local(row: R, timezone: str | None = None) -> R:

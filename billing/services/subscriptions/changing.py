@@ -304,7 +304,7 @@ def _again(connection: Connection, current: Invoice, amount: int) -> int:
         return amount
     coupon = coupons.one(connection, code)
     assert coupon is not None  # noqa: S101 - coupons are never deleted
-    return amount - pricing.discount(amount, coupon.percent, coupon.rupiah)
+    return amount - pricing.discount(amount, coupon.percent, coupon.amount)
 
 
 def _from_now(row: Subscription, wanted: _Wanted, current: Invoice, now: datetime) -> Changes:

@@ -53,9 +53,9 @@ def resend(
 
     def act(connection: Connection, now: datetime) -> Json:
         row = _known(connection, delivery_id)
-        _check_enabled(connection, row.endpoint_id)
+        _check_enabled(connection, row.endpoint)
         rows.send_again(connection, [delivery_id], real_now())
-        data = {"webhook": str(row.endpoint_id), "delivery": str(delivery_id)}
+        data = {"webhook": str(row.endpoint), "delivery": str(delivery_id)}
         events.record(connection, [event("webhook.resend_requested", at=now, by=by, data=data)])
         return {"delivery": str(delivery_id)}
 

@@ -18,12 +18,12 @@ class Delivery(NamedTuple):
     """A delivery as it is shown, with the kind and the position of its event."""
 
     id: UUID
-    endpoint_id: UUID
-    event_id: int
+    endpoint: UUID
+    event: int
     position: int
     kind: str
     status: DeliveryStatus
-    attempts: int
+    attempts_count: int
     next_attempt_at: datetime | None
     last_status_code: int | None
     last_error: str | None
@@ -160,8 +160,12 @@ def settle(connection: Connection, settled: Sequence[Settled]) -> None:
     connection.execute(statement, {"rows": as_json([each._asdict() for each in settled])})
 
 
+_OF_DELIVERY = {
+    "endpoint": "d.endpoint_id", "event": "d.event_id", "attempts_count": "d.attempts",
+    "position": "f.position", "kind": "e.kind",
+}  # fmt: skip
 _SHOWN = f"""
-    SELECT {columns(Delivery, "d", position="f.position", kind="e.kind")}
+    SELECT {columns(Delivery, "d", **_OF_DELIVERY)}
     FROM webhook_deliveries d JOIN events e ON e.id = d.event_id
     JOIN event_feed f ON f.event_id = d.event_id
 """  # noqa: S608 - a constant of ours
