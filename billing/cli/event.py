@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.event_kinds import expanded
 from billing.domain.filters import EventFilter
 from billing.domain.paging import Page
 
@@ -24,6 +25,12 @@ def list_(
         str | None,
         typer.Option("--subscription", metavar="ID", help="Only events of this subscription."),
     ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="Only this kind, or invoice.*; may be repeated."
+        ),
+    ] = None,
     since: options.Since = None,
     until: options.Until = None,
     limit: options.Limit = options.LIMIT,
@@ -34,7 +41,8 @@ def list_(
     """List the latest events in chronological order; with --after those before them."""
     page = Page(arguments.page(limit), after)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
-    wanted = EventFilter(customer, of, *arguments.span(since, until))
+    kinds = tuple(expanded(kind)) if kind else ()
+    wanted = EventFilter(customer, of, *arguments.span(since, until), kinds)
     with engine.rows() as database:
         from billing.services.reading import lists
 

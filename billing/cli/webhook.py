@@ -222,7 +222,7 @@ def replay(
     ],
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="POSITION", help="Last position; default: all events."),
+        typer.Option("--last", metavar="POSITION", help="Last position; default: all events."),
     ] = None,
     reason: options.Reason = None,
     who: options.By = None,

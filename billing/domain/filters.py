@@ -111,3 +111,4 @@ class EventFilter(NamedTuple):
     subscription: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    kinds: tuple[str, ...] = ()

@@ -172,7 +172,7 @@ def held(table: Table, name: str) -> set[Any]:
         (listing_rows.Invoice, INVOICES, {*SAID, *RENAMED, "lines", *RETRYING.split()}),
         (listing_rows.Charge, CHARGES, {*SAID, *RENAMED, *SPLIT, "request_id", "confirming"}),
         (listing_rows.Refund, REFUNDS, {*SAID, *RENAMED}),
-        (listing_rows.Event, EVENTS, {*SAID, "created_at", "data"}),
+        (listing_rows.Event, EVENTS, {*SAID, "created_at", "data", "position"}),
         (listing_rows.LifeEvent, EVENTS, {*SAID, "data"}),
         (listing_rows.Payment, INVOICES, {*SAID, *RENAMED, *SPLIT, *COUNTED}),
     ],

@@ -221,8 +221,12 @@ class Refund(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event; one that concerns no subscription has no timezone of its own."""
+    """An event; one that concerns no subscription has no timezone of its own.
 
+    `position` is None until the event is in the feed.
+    """
+
+    position: int | None
     id: int
     created_at: datetime
     kind: str

@@ -191,4 +191,5 @@ def events(connection: Connection, wanted: filters.EventFilter, page: Page) -> L
     search = Search(EVENTS, wanted, page).created(wanted.since, wanted.until, "at")
     search.where("e.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"e.id IN ({_EVENTS_OF_CUSTOMER})", customer=wanted.customer)
+    search.where("e.kind = ANY(CAST(:kinds AS text[]))", kinds=list(wanted.kinds) or None)
     return search.read(connection, rows.Event, listing.EVENTS)
