@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from billing.domain import forecast, pricing
+from billing.domain.errors import InvalidValue
 from billing.domain.forecast import Upcoming
 from billing.domain.instants import spoken
 from billing.domain.money import rupiah
@@ -114,15 +115,16 @@ def _latest(row: Upcoming, start: datetime, now: datetime) -> AtOnce:
 
 def refusal(
     what: str, at: datetime, now: datetime, days_max: int, would: AtOnce
-) -> str | None:  # fmt: skip
-    """Return why a date needs `--backdate`; None when it is within the limit."""
+) -> InvalidValue | None:  # fmt: skip
+    """Return the refusal of a date that is not backdated; None when it is within the limit."""
     if at >= now - timedelta(days=days_max):
         return None
     days = (now - at).days
-    return (
+    return InvalidValue(
         f"{what} {spoken(at)} is {days:,} days ago: {would} would be charged at once;"
-        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX);"
-        " --backdate (task: backdate=true) accepts more"
+        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX); backdate accepts more",
+        field=what,
+        hint="--backdate (task: backdate=true)",
     )
 
 

@@ -1,8 +1,12 @@
 """Names of the HTTP interface and of `--json`: the same rule for every field of every answer."""
 
+import ast
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from tests.house.openapi_page import document
+from tests.house.tree import modules
 
 NUMBERS = {
     "position", "period_index", "change_index", "attempt", "quantity", "next_quantity", "cycles",
@@ -71,3 +75,39 @@ def test_every_row_of_money_names_its_customer() -> None:
     known = [name for name in rows if name in schemas]
     assert len(known) > 8
     assert [name for name in known if "customer" not in schemas[name]["properties"]] == []
+
+
+OF_A_TERMINAL = re.compile(r"(^|[ (`])(--[a-z]|billing [a-z]+[ -][a-z]+)")
+HINTS = ("hint", "remedy", "_TAKE_CANCEL_BACK", "_TAKE_PAUSE_BACK")
+FOR_OPERATORS = (
+    "refund_resolution.py", "charge_resolution.py", "token_keys.py", "exporting.py",
+    "import_rows.py", "held_rows.py", "attention.py", "ways_out.py", "auditing.py",
+    "web/__main__.py",
+)  # fmt: skip
+"""Modules that only commands call, and the tables of commands."""
+
+
+def told(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Each text of a module, except docstrings and hints."""
+    left_out = set[ast.AST]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) or (isinstance(node, ast.keyword) and node.arg == "hint"):
+            left_out.update(ast.walk(node.value) if isinstance(node, ast.keyword) else [node.value])
+        if isinstance(node, ast.Assign):
+            names = {each.id for each in ast.walk(node.targets[0]) if isinstance(each, ast.Name)}
+            left_out.update(ast.walk(node.value) if names & {*HINTS} else ())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in left_out:
+            yield node
+
+
+def test_no_refusal_speaks_of_commands() -> None:
+    """What is wrong is said for programs and people; the command that helps is the hint."""
+    found = [
+        module.at(each, str(each.value))
+        for module in modules("billing/services", "billing/domain", "billing/web")
+        if not module.name.endswith(FOR_OPERATORS)
+        for each in told(module.tree)
+        if OF_A_TERMINAL.search(str(each.value))
+    ]
+    assert found == []

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 from tests.integration.web import Client, Web
@@ -111,3 +113,48 @@ def test_each_command_that_makes_something_prints_the_whole_object(
     assert set(linked) == shape("customers/c-9/wallet")
     refund = billing("refund", ids["invoice"], "--amount", 5, "--reason", "late")
     assert set(refund) == shape(f"refunds/{refund['id']}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("PUT", "plans/x", {"amount": 5}, "body.every"),
+        ("PUT", "plans/x", {"amount": 5, "every": "1 month", "retries": "soon"}, "body.retries"),
+        ("PUT", "plans/x", {"amount": 5, "every": "1 dya"}, "body.every"),
+        ("PUT", "plans/x", {"amount": 5, "cron": "x"}, "body.cron"),
+        ("PUT", "plans/x", {"amount": 5, "every": "1 day", "timezone": "M"}, "body.timezone"),
+        ("PUT", "customers/c9", {"name": " "}, "body.name"),
+        ("PUT", "customers/c9", {"name": "Ani", "phone": "x"}, "body.phone"),
+        ("PUT", "customers/c9", {"name": "Ani", "email": "x"}, "body.email"),
+        ("POST", "coupons", {"code": "C"}, "body.percent"),
+        ("POST", "subscriptions", {"customer": "c1", "plan": "none"}, "body.plan"),
+        ("POST", "subscriptions", {"customer": "none", "plan": "P"}, "body.customer"),
+        ("POST", "subscriptions", {"customer": "c1", "plan": "P", "coupon": "X"}, "body.coupon"),
+        ("POST", "subscriptions", {"customer": "c1", "plan": "P",
+                                   "start": "2020-01-01T00:00:00Z"}, "body.start"),
+        ("POST", "customers/c1/wallet-links", {"phone": "12"}, "body.phone"),
+        ("POST", "customers/c1/wallet-links",
+         {"phone": "081234567890", "success_url": "x"}, "body.success_url"),
+        ("POST", "webhook-endpoints", {"url": "http://x.example"}, "body.url"),
+        ("POST", "webhook-endpoints",
+         {"url": "https://x.example/", "event_types": ["x"]}, "body.event_types"),
+        ("GET", "customers/none", None, "path.customer_id"),
+        ("GET", "invoices?customer=none", None, "query.customer"),
+        ("GET", "invoices?plan=none", None, "query.plan"),
+        ("GET", "invoices?after=none", None, "query.after"),
+        ("GET", "events?kind=none", None, "query.kind"),
+    ],
+)  # fmt: skip
+def test_a_refusal_of_a_service_names_the_field(
+    engine: Engine, web: Web, method: str, path: str, body: Any, field: str
+) -> None:
+    """A program finds the refused value by its name in JSON, and no command in the words."""
+    client = web.client()
+    client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
+    engine.plan("P")
+
+    found = client.refused(method, f"/v1/{path}", body)
+
+    assert [each["field"] for each in found["errors"]] == [field]
+    assert "billing " not in found["detail"]
+    assert "--" not in found["detail"]

@@ -43,7 +43,7 @@ def test_a_refused_start_is_named_in_local_time() -> None:
     start, now = datetime(2026, 6, 30, 2, tzinfo=UTC), datetime(2026, 11, 29, tzinfo=UTC)
     told = refusal("start", start, now, 35, AtOnce(5, 1))
     assert told is not None
-    assert told.startswith("start 2026-06-30 09:00:00+07:00 is 151 days ago")
+    assert str(told).startswith("start 2026-06-30 09:00:00+07:00 is 151 days ago")
 
 
 def test_no_sentence_has_an_instant_in_iso_format() -> None:

@@ -26,7 +26,9 @@ def grant(
     """
     checked_amount(amount)
     if not by.reason:
-        raise InvalidValue('a credit needs a reason: --reason "why the customer gets it"')
+        raise InvalidValue(
+            "a credit needs a reason", field="reason", hint='--reason "why the customer gets it"'
+        )
     why = by.reason
 
     def act(connection: Connection, now: datetime) -> Json:
@@ -72,7 +74,9 @@ def _charge_behind(connection: Connection, credit_id: int) -> Money:
     """Return the charge from which a credit was made."""
     credit = balances.one(connection, credit_id)
     if credit is None:
-        raise NotKnown(f"no credit has the id {credit_id}; see: billing credit list CUSTOMER")
+        raise NotKnown(
+            f"no credit has the id {credit_id}", hint="see: billing credit list CUSTOMER"
+        )
     paid = credit.charge_id and charges.money_of(connection, credit.charge_id)
     if not paid:
         raise IllegalMove(f"no payment backs credit {credit_id}; only an invoice uses it")

@@ -26,7 +26,7 @@ def verdict(totals: Totals, payments: Sequence[Payment], twins: Sequence[Twins])
     if totals.unresolved_count:
         answer += f" (unresolved charges: {totals.unresolved_count})"
     if totals.unresolved_refunds_count:
-        answer += f" (unresolved refunds: {totals.unresolved_refunds_count}; billing refunds list)"
+        answer += f" (unresolved refunds: {totals.unresolved_refunds_count})"
     return answer
 
 

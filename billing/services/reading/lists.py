@@ -145,7 +145,9 @@ def _check(
     ):
         raise read_models.no_customer(customer)
     if plan is not None and (not plan.isprintable() or catalog.plan(connection, plan) is None):
-        raise NotKnown(f"no plan has the code {plan!r}; see: billing plan list")
+        raise NotKnown(
+            f"no plan has the code {plan!r}", field="plan", hint="see: billing plan list"
+        )
     if subscription is not None:
         read_models.known_subscription(connection, subscription)
     if invoice is not None:

@@ -68,7 +68,11 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
 
 def no_customer(customer_id: str) -> NotKnown:
     """Return the refusal of an unknown customer."""
-    return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+    return NotKnown(
+        f"no customer has the id {customer_id!r}",
+        field="customer",
+        hint="see: billing customer list",
+    )
 
 
 def masked(row: rows.Customer) -> results.Customer:
@@ -99,7 +103,7 @@ def wallet_of(database: Database, customer_id: str) -> results.Wallet:
         row = listing.wallet_of(connection, customer_id)
     if row is None:
         remedy = f"link one with: billing wallet link {customer_id}"
-        raise NotKnown(f"customer {customer_id!r} has no wallet; {remedy}")
+        raise NotKnown(f"customer {customer_id!r} has no wallet", hint=remedy)
     return _wallet(row)
 
 
@@ -166,7 +170,7 @@ def known_subscription(connection: Connection, subscription_id: UUID) -> rows.Su
     row = listing.subscription(connection, subscription_id)
     if row is None:
         raise NotKnown(
-            f"no subscription has the id {subscription_id}; see: billing subscription list"
+            f"no subscription has the id {subscription_id}", hint="see: billing subscription list"
         )
     return row
 
@@ -181,7 +185,7 @@ def known_invoice(connection: Connection, invoice_id: UUID) -> rows.Invoice:
     """Read one invoice, or raise NotKnown."""
     row = listing.invoice(connection, invoice_id)
     if row is None:
-        raise NotKnown(f"no invoice has the id {invoice_id}; see: billing invoice list")
+        raise NotKnown(f"no invoice has the id {invoice_id}", hint="see: billing invoice list")
     return row
 
 
@@ -280,7 +284,7 @@ def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
         if row is None:
-            raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+            raise NotKnown(f"no refund has the id {refund_id}", hint="see: billing refunds list")
         return _refunds(connection, [row], horizon)[0]
 
 

@@ -84,9 +84,11 @@ def replay(
         end = feed_rows.end(connection)
         last = end if until is None else min(until, end)
         if after < 0 or after >= last:
-            raise InvalidValue(f"the range after {after} up to {last} has no event")
+            raise InvalidValue(f"the range after {after} up to {last} has no event", field="last")
         if feed_rows.scanned_to(connection, after, REPLAY_MAX) < last:
-            raise InvalidValue(f"a replay has at most {REPLAY_MAX:,} events; give a shorter range")
+            raise InvalidValue(
+                f"a replay has at most {REPLAY_MAX:,} events; give a shorter range", field="last"
+            )
         made = rows.replay(connection, endpoint_id, after, last, real_now())
         data = {"webhook": str(endpoint_id), "after": after, "until": last, "deliveries": made}
         events.record(connection, [event("webhook.replayed", at=now, by=by, data=data)])
@@ -100,13 +102,15 @@ def _check_enabled(connection: Connection, endpoint_id: UUID) -> None:
     row = endpoints.known(connection, endpoint_id)
     if row.disabled_at is not None:
         raise IllegalMove(
-            f"webhook endpoint {endpoint_id} is disabled ({row.disabled_cause});"
-            f" first: billing webhook update {endpoint_id} --enable"
+            f"webhook endpoint {endpoint_id} is disabled ({row.disabled_cause}); enable it first",
+            hint=f"billing webhook update {endpoint_id} --enable",
         )
 
 
 def _known(connection: Connection, delivery_id: UUID) -> Delivery:
     row = rows.one(connection, delivery_id)
     if row is None:
-        raise NotKnown(f"no delivery has the id {delivery_id}; see: billing webhook deliveries")
+        raise NotKnown(
+            f"no delivery has the id {delivery_id}", hint="see: billing webhook deliveries"
+        )
     return row
