@@ -326,7 +326,7 @@ SUFFIXES = ("InDetail", "Row", "Body", "Page", "WithSecret")
 
 
 def of_field(schema: str, name: str) -> tuple[str, object] | None:
-    """Return what a field of a schema means, and an example; None when nobody wrote it."""
+    """Return what a field of a schema means, and an example; None if it is unknown."""
     plain = schema
     for suffix in SUFFIXES:
         plain = plain.removesuffix(suffix)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -336,11 +337,18 @@ def test_the_doctor_names_a_copied_database_and_a_stopped_engine(
 def test_the_doctor_works_with_no_settings_at_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A newcomer's first question is answered, not refused."""
-    monkeypatch.setenv("BILLING_DOKU_BASE_URL", "http://127.0.0.1:1")  # no real gateway is called
+    """A newcomer's first question is answered: what is missing; and nobody is called."""
+    called: list[object] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *address, **_: called.append(address))
     assert cli.run(["doctor", "--json"]) == 1
-    found = checks(json.loads(capsys.readouterr().out))
-    assert not found["BILLING_DATABASE_URL"]
+    document = json.loads(capsys.readouterr().out)
+    found = checks(document)
+    missing = {f"BILLING_{name}" for name in (
+        "DATABASE_URL", "REDIS_URL", "DOKU_CLIENT_ID", "DOKU_SECRET_KEY", "TOKEN_KEY")}  # fmt: skip
+    assert {name for name in missing if found[name]} == set()
+    [gateway] = [each["detail"] for each in document["checks"] if each["name"] == "gateway"]
+    assert "BILLING_DOKU_CLIENT_ID" in gateway
+    assert called == []
 
 
 def test_stdout_holds_the_document_alone_and_logs_go_to_stderr(engine: Engine) -> None:
