@@ -38,9 +38,8 @@ class Verdict(StrEnum):
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
-    invoice: Annotated[
-        str | None, typer.Option("--invoice", metavar="ID", help="Only charges of this invoice.")
-    ] = None,
+    invoice: options.OfInvoice = None,
+    subscription: options.OfSubscription = None,
     status: Annotated[
         ChargeStatus | None, typer.Option("--status", help="Only charges with this status.")
     ] = None,
@@ -54,7 +53,8 @@ def list_(
     """List charges, newest first."""
     page = Page(arguments.page(limit), after)
     of = None if invoice is None else arguments.identity(invoice, "invoice")
-    wanted = ChargeFilter(customer, plan, of, status, *arguments.span(since, until))
+    by = None if subscription is None else arguments.identity(subscription, "subscription")
+    wanted = ChargeFilter(customer, plan, of, status, *arguments.span(since, until), by)
     with engine.rows() as database:
         from billing.services.reading import lists
 

@@ -21,10 +21,7 @@ def _group() -> None:
 @app.command("list", epilog=options.example("billing event list --subscription 6f1c… --limit 20"))
 def list_(
     customer: options.OfCustomer = None,
-    subscription: Annotated[
-        str | None,
-        typer.Option("--subscription", metavar="ID", help="Only events of this subscription."),
-    ] = None,
+    subscription: options.OfSubscription = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(

@@ -34,10 +34,7 @@ REFUNDS = (
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
-    subscription: Annotated[
-        str | None,
-        typer.Option("--subscription", metavar="ID", help="Only invoices of this subscription."),
-    ] = None,
+    subscription: options.OfSubscription = None,
     status: Annotated[
         InvoiceStatus | None, typer.Option("--status", help="Only invoices with this status.")
     ] = None,

@@ -30,6 +30,7 @@ FACTS = (
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
+    invoice: options.OfInvoice = None,
     status: Annotated[
         RefundStatus | None, typer.Option("--status", help="Only refunds with this status.")
     ] = None,
@@ -49,12 +50,13 @@ def list_(
     """List refunds, newest first, or only those that need an operator."""
     page = Page(arguments.page(limit), after)
     if waiting:
-        others = {"status": status, "customer": customer, "plan": plan}
+        others = {"status": status, "customer": customer, "plan": plan, "invoice": invoice}
         span = {"from": since, "to": until, "after": after}
         arguments.not_both("--waiting", **others, **span)
         _waiting(page.limit, as_json=as_json)
         return
-    wanted = RefundFilter(customer, plan, status, *arguments.span(since, until))
+    of = None if invoice is None else arguments.identity(invoice, "invoice")
+    wanted = RefundFilter(customer, plan, status, *arguments.span(since, until), of)
     with engine.rows() as database:
         from billing.services.reading import lists
 

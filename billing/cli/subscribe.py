@@ -65,7 +65,7 @@ def subscribe(
     due = AtOnce(**made["charged_now"])
 
     def people() -> None:
-        output.facts(shown, FACTS[:9])
+        output.facts(shown, FACTS[:10])
         if start is not None and due.periods:
             output.say(f"charged at once: {due}")
         if made["waits_for"] is not None:

@@ -28,10 +28,10 @@ Amount = Annotated[
 ]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 FACTS = (
-    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
-    "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
-    "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events_count",
-    "held_at", "held_cause",
+    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "paid_through_at",
+    "timezone", "anchor", "wallet_status", "coupon", "change_at", "next_plan", "next_quantity",
+    "next_amount", "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at",
+    "events_count", "held_at", "held_cause",
 )  # fmt: skip
 ENDED = {
     "refunded": "amount_refunded", "invoices_voided": "invoices_voided_count",
@@ -89,10 +89,11 @@ def show(
 
         imported = importing.imported_as(database, subscription)
         wanted = imported or arguments.identity(subscription, "subscription")
+        most = read_models.PERIODS_MAX if whole else NEWEST
         if as_json:
-            page = read_models.subscription(database, wanted)
+            page = read_models.subscription(database, wanted, most)
         else:
-            life = read_models.life(database, wanted, read_models.PERIODS_MAX if whole else NEWEST)
+            life = read_models.life(database, wanted, most)
             page = life.subscription
     output.answer(page, as_json=as_json, people=lambda: _people(life))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -237,3 +237,52 @@ def test_an_unknown_id_is_refused(engine: Engine, look: Any) -> None:
     """An unknown id is an error, not an empty list."""
     with pytest.raises(NotKnown):
         look(engine.context.database)
+
+
+def test_the_paid_time_of_a_subscription_ends_exactly(engine: Engine) -> None:
+    """`paid_through_at` answers whether the customer may use the service now."""
+
+    def ends(subscription: UUID) -> datetime | None:
+        return shown(engine, subscription).row.paid_through_at
+
+    engine.plan("T", trial="7 days")
+    customer, subscription = engine.begun(every="10 days")
+    assert ends(subscription) is None
+    engine.run()
+    assert ends(subscription) == START + 10 * DAY
+    on_trial = engine.subscribe(customer, "T")
+    assert ends(on_trial) == START + 7 * DAY
+    engine.lose_wallet(customer)
+    engine.advance(START + 10 * DAY)
+    engine.run()
+    assert shown(engine, subscription).invoices[-1].row.status == "open"
+    assert ends(subscription) == START + 10 * DAY
+    engine.advance(DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    assert ends(subscription) == START + 10 * DAY
+
+
+def test_an_ended_subscription_is_paid_until_its_end_at_most(engine: Engine) -> None:
+    """Canceled within a paid period, the service ends with the subscription."""
+    _, subscription = engine.begun(every="10 days")
+    engine.run()
+    engine.advance(2 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR)
+
+    row = shown(engine, subscription).row
+    assert row.paid_through_at == row.ended_at == START + 2 * DAY
+
+
+def test_a_subscription_is_shown_with_its_newest_invoices(engine: Engine) -> None:
+    """Twelve of them, with the number of all and where these are listed."""
+    _, subscription = engine.begun(every="1 day")
+    engine.run()
+    for _ in range(13):
+        engine.advance(DAY)
+        engine.run()
+
+    found = shown(engine, subscription)
+
+    assert [each.row.period_index for each in found.invoices] == list(range(2, 14))
+    assert found.prospect.invoices_count == 14
+    assert found.invoices_path == f"/v1/invoices?subscription={subscription}"

@@ -97,7 +97,10 @@ def charges(database: Database, wanted: ChargeFilter, page: Page) -> Listed[resu
     """Return charges."""
     checked_span(wanted.since, wanted.until)
     with database.transaction() as connection:
-        _check(connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice)
+        _check(
+            connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice,
+            subscription=wanted.subscription,
+        )  # fmt: skip
         found = statements.charges(connection, wanted, page)
     return _shown(found, read_models.of_charge)
 
@@ -106,7 +109,7 @@ def refunds(database: Database, wanted: RefundFilter, page: Page) -> Listed[rows
     """Return refunds."""
     checked_span(wanted.since, wanted.until)
     with database.transaction() as connection:
-        _check(connection, customer=wanted.customer, plan=wanted.plan)
+        _check(connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice)
         found = statements.refunds(connection, wanted, page)
     return _shown(found, lambda row: local(row, row.timezone))
 

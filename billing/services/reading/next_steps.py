@@ -126,6 +126,7 @@ def of_subscription(
             subscription=row.id, customer=row.customer, invoice=debt,
         ),
         outlook.events,
+        outlook.invoices,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from billing.domain.filters import InvoiceFilter, SubscriptionFilter
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.paging import Page
 from billing.domain.periods import zone
+from billing.domain.subscription import SubscriptionStatus
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
 from billing.services.reading import forecasting, next_steps, results
@@ -30,6 +31,8 @@ from billing.store.queries import listing_rows as rows
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
 
+PERIODS_SHOWN = 12
+"""How many of a subscription's newest invoices are shown with it."""
 PERIODS_MAX = 10_000
 """Maximum number of periods of one subscription; the newest are returned."""
 LIFE_MAX = 20_000
@@ -111,10 +114,12 @@ def _wallet(row: rows.Wallet) -> results.Wallet:
     return results.Wallet(local(row), next_steps.of_wallet(row))
 
 
-def subscription(database: Database, subscription_id: UUID) -> results.Subscription:
-    """Return one subscription with its invoices, oldest first, and their charges and refunds."""
+def subscription(
+    database: Database, subscription_id: UUID, periods: int = PERIODS_SHOWN
+) -> results.Subscription:
+    """Return one subscription with its newest invoices, oldest first, and their charges."""
     with database.transaction() as connection:
-        return _subscription(connection, subscription_id, PERIODS_MAX)
+        return _subscription(connection, subscription_id, periods)
 
 
 def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> results.Life:
@@ -151,12 +156,19 @@ def _subscription(
     row = known_subscription(connection, subscription_id)
     mine = InvoiceFilter(subscription=subscription_id)
     invoiced = lists.invoices(connection, mine, Page(periods)).rows
+    owes = row.status in {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
+    if owes and len(invoiced) == periods:
+        owed = mine._replace(status=InvoiceStatus.OPEN)
+        known = {each.id for each in invoiced}
+        others = lists.invoices(connection, owed, Page(PERIODS_MAX)).rows
+        invoiced += [each for each in others if each.id not in known]
     in_order = with_charges(connection, sorted(invoiced, key=_place))
     coming = forecasting.next_invoice(connection, subscription_id)
     return results.Subscription(
         local(row, row.timezone),
         next_steps.of_subscription(connection, row, in_order),
         in_order,
+        f"/v1/invoices?subscription={subscription_id}",
         None if coming is None else local(coming, row.timezone),
     )
 

@@ -33,11 +33,12 @@ class Steps(NamedTuple):
 
 
 class Prospect(NamedTuple):
-    """The same for a subscription, and its number of events."""
+    """The same for a subscription, and how many events and invoices it has."""
 
     waits_for: str | None
     ways_out: list[Way]
     events_count: int
+    invoices_count: int
 
 
 class Customer(NamedTuple):
@@ -113,11 +114,15 @@ class NextInvoice(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """A subscription with its invoices, oldest first."""
+    """A subscription with its newest invoices and all open ones, oldest first.
+
+    `invoices_count` counts all of them, and `invoices_path` lists them over HTTP.
+    """
 
     row: Inline[listing_rows.Subscription]
     prospect: Inline[Prospect]
     invoices: list[Invoice]
+    invoices_path: str
     next_invoice: NextInvoice | None
 
 

@@ -58,7 +58,15 @@ _OF_WALLET = {
 }  # fmt: skip
 WALLETS = f"SELECT {columns(Wallet, 'w', **_OF_WALLET)} FROM {{}} AS w"  # noqa: S608 - the same
 
+# The end of the newest paid period, of the trial, or of what was paid before an import.
+_PAID_THROUGH = """(SELECT CASE WHEN paid.at IS NOT NULL THEN least(paid.at, s.ended_at) END
+    FROM (SELECT greatest(
+        (SELECT i.period_end FROM invoices i WHERE i.subscription_id = s.id AND i.status = 'paid'
+            ORDER BY i.period_index DESC, i.change_index DESC LIMIT 1),
+        CASE WHEN s.first_paid_at IS NOT NULL THEN s.start_at END,
+        CASE WHEN s.status = 'trialing' THEN s.next_due_at END) AS at) AS paid)"""
 _OF_SUBSCRIPTION = {
+    "paid_through_at": _PAID_THROUGH,
     "customer": "s.customer_id", "plan": "s.plan_code", "coupon": "s.coupon_code",
     "next_plan": "s.next_plan_code", "timezone": "p.timezone", "anchor": "s.anchor_local",
     "wallet_status": "w.status", "coupon_left_count": "s.coupon_left", "held_cause": "s.held_why",

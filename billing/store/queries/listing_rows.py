@@ -109,6 +109,7 @@ class Subscription(NamedTuple):
     anchor: Wall[datetime | None]
     start_at: datetime | None
     first_paid_at: datetime | None
+    paid_through_at: datetime | None
     created_at: datetime
     ended_at: datetime | None
     held_at: datetime | None
