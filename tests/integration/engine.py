@@ -248,8 +248,7 @@ class Engine:
 
     def ledger(self, customer: str, kind: str | None = None) -> list[Row]:
         """The gateway's rows of a customer, in the order in which they happened."""
-        only = f"&kind={kind}" if kind else ""
-        path = f"ledger?customer={quote(customer)}&limit=10000{only}"
+        path = f"ledger?customer={quote(customer)}&limit=10000" + (f"&kind={kind}" if kind else "")
         return list(self.gateway.control("GET", path)["rows"])
 
     def debits(self, customer: str) -> list[Row]:
