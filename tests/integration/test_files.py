@@ -345,7 +345,7 @@ def test_a_year_typed_wrong_is_rejected_with_the_sum(
     assert shell.counts()["subscriptions"] == 0
 
     assert imported(code=1) == (2, 1, one)
-    late = {"periods": 37, "amount": 1_850_000, "more": False}
+    late = {"periods_count": 37, "amount": 1_850_000, "more": False}
     assert imported("--backdate", code=0) == (1, 0, late), "what was there already is not counted"
     shell.audited = False  # no customer has a wallet, and no period was opened yet
 
