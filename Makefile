@@ -24,7 +24,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(BIN)/python -m compileall -q billing schedules workers
 	@touch $@
 
-run: setup ## start everything on this machine with a simulated gateway (Ctrl-C ends it)
+run: setup ## start everything on this machine with the sandbox as gateway (Ctrl-C ends it)
 	@$(BIN)/billing up
 
 demo: setup ## play a year for 120 subscribers and compare with the gateway's ledger

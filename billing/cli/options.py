@@ -32,6 +32,13 @@ OfPlan = Annotated[
     str | None,
     typer.Option("--plan", metavar="CODE", help="Only those of subscriptions on this plan."),
 ]
+OfSubscription = Annotated[
+    str | None,
+    typer.Option("--subscription", metavar="ID", help="Only those of this subscription."),
+]
+OfInvoice = Annotated[
+    str | None, typer.Option("--invoice", metavar="ID", help="Only those of this invoice.")
+]
 Since = Annotated[
     str | None,
     typer.Option("--from", metavar="ISO", help="Only those created at this time or later."),

@@ -165,19 +165,21 @@ def resource_of(kind: str) -> Resource | None:
 TYPES_MAX = 100
 
 
-def checked_types(types: list[str]) -> list[str]:
+def checked_types(types: list[str], field: str = "event_types") -> list[str]:
     """Return the event types of an endpoint: kinds, or `noun.*` for all kinds of a noun.
 
     Raises InvalidValue for a type that no event has.
     """
     if len(types) > TYPES_MAX:
-        raise InvalidValue(f"an endpoint takes at most {TYPES_MAX} event types; none means all")
+        raise InvalidValue(
+            f"an endpoint takes at most {TYPES_MAX} event types; none means all", field=field
+        )
     known = KINDS.keys() | {f"{kind.partition('.')[0]}.*" for kind in KINDS}
     for each in types:
         if each not in known:
             near = get_close_matches(each, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; see docs/events.md"
-            raise InvalidValue(f"no event has the type {each!r}{hint}")
+            raise InvalidValue(f"no event has the type {each!r}{hint}", field=field)
     return sorted(set(types))
 
 
@@ -186,6 +188,6 @@ def expanded(types: list[str]) -> list[str]:
 
     Raises InvalidValue for a type that no event has.
     """
-    wanted = checked_types(types)
+    wanted = checked_types(types, "kind")
     nouns = {each.removesuffix(".*") for each in wanted if each.endswith(".*")}
     return [kind for kind in KINDS if kind in wanted or kind.partition(".")[0] in nouns]

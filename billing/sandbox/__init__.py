@@ -1,4 +1,4 @@
-"""A stand-in for DOKU's OVO Recurring API with its own ledger, in its own process.
+"""The sandbox: plays DOKU's OVO Recurring API, with its own ledger, in its own process.
 
     python -m billing.sandbox [--host 127.0.0.1] [--port 9001] [--state FILE] [--port-file FILE]
 

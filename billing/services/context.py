@@ -137,6 +137,11 @@ def once(
         return cast("A", dict(earlier.result or {}))  # what `act` returned the first time
 
 
+def number_in(answer: Json, name: str) -> int:
+    """Read a number from a command's answer."""
+    return int(str(answer[name]))
+
+
 def id_in(answer: Json, name: str) -> UUID:
     """Read an id from a command's answer."""
     return UUID(str(answer[name]))

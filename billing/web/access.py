@@ -22,7 +22,7 @@ from billing.web.problems import Refused
 log = Logger(__name__)
 
 _BEARER = HTTPBearer(
-    auto_error=False, description="An API key: `billing key create NAME --scope …`"
+    auto_error=False, description="An API key, made by the command that creates keys"
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 

@@ -87,7 +87,7 @@ class Problem(BaseModel):
     type: str = Field(description="A stable name of the kind of problem", examples=["not_found"])
     title: str = Field(examples=["Not found"])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["no customer has the id 'C9'; see: billing customer list"])
+    detail: str = Field(examples=["no customer has the id 'C9'"])
     request_id: str = Field(examples=["0b9f1c1e-7b1d-4a55-9f5e-3d6b8a7f2c11"])
     errors: list[FieldError] = Field(default_factory=list)
 
@@ -140,9 +140,25 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _billing_error(request: Request, error: Exception) -> Response:
     for kind, status, name in _OF_ERRORS:
         if isinstance(error, kind):
-            detail = str(error).replace("idempotency key api:", "Idempotency-Key ")
-            return response(_id(request), status, name, detail)
-    return response(_id(request), 409, "not_possible", str(error))
+            return _said(request, status, name, error)
+    return _said(request, 409, "not_possible", error)
+
+
+def _said(request: Request, status: int, kind: str, error: Exception) -> Response:
+    """Answer with what is wrong, and the fields that it is about; the hint is for a terminal."""
+    assert isinstance(error, BillingError)  # noqa: S101 - registered for this class
+    detail = error.said.replace("idempotency key api:", "Idempotency-Key ")
+    errors = [FieldError(field=_place(request, each.field), detail=each.said)
+              for each in error.faults]  # fmt: skip
+    return response(_id(request), status, kind, detail, errors=errors)
+
+
+def _place(request: Request, field: str) -> str:
+    """Say where a refused field is: in the path, in the query or in the body."""
+    for name in (field, f"{field}_id"):
+        if name in request.path_params:
+            return f"path.{name}"
+    return f"{'query' if request.method == 'GET' else 'body'}.{field}"
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

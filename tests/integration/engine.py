@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import sample
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import structlog
@@ -249,8 +250,7 @@ class Engine:
 
     def ledger(self, customer: str, kind: str | None = None) -> list[Row]:
         """The gateway's rows of a customer, in the order in which they happened."""
-        only = f"&kind={kind}" if kind else ""
-        path = f"ledger?customer={customer}&limit=10000{only}"
+        path = f"ledger?customer={quote(customer)}&limit=10000" + (f"&kind={kind}" if kind else "")
         return list(self.gateway.control("GET", path)["rows"])
 
     def debits(self, customer: str) -> list[Row]:

@@ -170,16 +170,16 @@ def test_a_double_payment_that_went_back_in_full_is_told_as_such(
 ) -> None:
     """After a refund of either one it is no double charge any more, in text and in JSON."""
     customer, *both = twice(engine)
-    assert not shown(engine, customer).given_back_in_full
+    assert not shown(engine, customer).refunded_in_full
     paid = engine.invoices(both[which])[0]["id"]
     refunding.refund_invoice(engine.context, paid, 49_999, OPERATOR)
     engine.run()
-    assert not shown(engine, customer).given_back_in_full
+    assert not shown(engine, customer).refunded_in_full
     refunding.refund_invoice(engine.context, paid, 1, OPERATOR)
     engine.run()
 
     found = billing("customer", "show", customer)
-    assert (found["charged_twice"], found["given_back_in_full"]) == (True, True)
+    assert (found["charged_twice"], found["refunded_in_full"]) == (True, True)
     told = (
         f"was charged twice; refunded in full: two live subscriptions to plan gold: {both[0]},"
         f" {both[1]}; charged for both: 1 period, Rp 50,000; refunded: Rp 50,000"

@@ -188,7 +188,7 @@ def test_five_days_of_failures_disable_the_endpoint(hooked: Engine, receiver: Re
     receiver.answer = status(200)
     later(hooked)
     tick(hooked)
-    assert endpoints.one(hooked.context.database, endpoint).failing_since is None
+    assert endpoints.one(hooked.context.database, endpoint).first_failed_at is None
 
     receiver.answer = status(500)
     hooked.plan("Q")

@@ -65,7 +65,7 @@ def test_instants_are_utc_and_carry_their_offset(engine: Engine, web: Web) -> No
     paid = begun(web, web.client())
 
     assert paid["created_at"] == START.isoformat()
-    assert paid["invoices"][0]["period_start"].endswith("+00:00")
+    assert paid["invoices"][0]["period_start_at"].endswith("+00:00")
 
 
 def test_the_actor_of_an_event_is_the_name_of_the_key(engine: Engine, web: Web) -> None:

@@ -214,7 +214,7 @@ def test_preview_takes_an_instant_into_the_plans_timezone(
 def test_preview_shows_people_the_weekday(capsys: pytest.CaptureFixture[str]) -> None:
     """A person sees at once that the 31st is a Saturday."""
     assert cli.run([*PREVIEW, "--every", "1 month", "--count", "1"]) == 0
-    assert "Sat  2026-01-31 09:00+07:00" in capsys.readouterr().out
+    assert "Sat  2026-01-31 09:00:00+07:00" in capsys.readouterr().out
 
 
 def test_an_unexpected_error_is_one_line_without_its_text(

@@ -100,7 +100,7 @@ def said(answer: StatusOutcome) -> str:
 def _locked(connection: Connection, refund_id: UUID) -> LockedRefund:
     row = refunds.lock(connection, refund_id)
     if row is None:
-        raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+        raise NotKnown(f"no refund has the id {refund_id}", hint="see: billing refunds list")
     return row
 
 

@@ -80,7 +80,7 @@ def refund_invoice(
             return {"refund": str(earlier.id), "invoice": str(invoice_id), "amount": earlier.amount}
         wanted = paid.kept if amount is None else amount
         if not 0 < wanted <= paid.kept:
-            raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
+            raise _too_large(paid, invoice_id, wanted)
         why = by.reason or "refund"
         order = charge_money.Order(name, wanted, _purpose(paid, invoice.status), why)
         made = refund_resolution.request_in_place_of(
@@ -98,15 +98,15 @@ def _purpose(paid: Money, status: InvoiceStatus) -> RefundPurpose:
     return RefundPurpose.SURPLUS if status is InvoiceStatus.PAID else RefundPurpose.VOID
 
 
-def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
+def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> RefundTooLarge:
     said = f"{rupiah(paid.kept)} is left of invoice {invoice_id}"
     if paid.credited:
         said += f", {rupiah(paid.credited)} was credited to the customer's balance"
     if paid.kept:
-        return f"{said}; {rupiah(wanted)} cannot be refunded"
+        return RefundTooLarge(f"{said}; {rupiah(wanted)} cannot be refunded", field="amount")
     if paid.credited:
-        return f"{said}; pay a credit out with: billing credit refund ID"
-    return f"{said}; it is refunded already"
+        return RefundTooLarge(said, hint="pay a credit out with: billing credit refund ID")
+    return RefundTooLarge(f"{said}; it is refunded already")
 
 
 def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:

@@ -177,7 +177,7 @@ def not_too_old(row: Row[Running], now: datetime, days_max: int) -> Row[Running]
         return row
     due = row.values.next_due_at
     why = backdating.refusal("next_due_at", due, now, days_max, row.charged_now)
-    return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))
+    return row if why is None else row._replace(incoming=row.incoming._replace(objection=str(why)))
 
 
 def _wallet(cells: Cells, plan: Plan, now: datetime) -> Linked:

@@ -62,8 +62,8 @@ def require_ours(context: Context, connection: Connection) -> None:
     settings = context.settings
     raise NotConfigured(
         f"this database belongs to {row.gateway_host} as {row.gateway_client_id}, but the"
-        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent;"
-        " if the settings are right: billing start-charging"
+        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent",
+        hint="if the settings are right: billing start-charging",
     )
 
 

@@ -38,7 +38,7 @@ class Preview(NamedTuple):
     amount_charged: int | None
     amount_refunded: int | None
     amount_credited: int | None
-    invoices_voided: int | None
+    invoices_voided_count: int | None
     amount_voided: int | None
 
 
@@ -146,7 +146,7 @@ def _with_amounts(found: Preview, then: Preview | None) -> Preview:
         amount_charged=then.amount_charged if then else None,
         amount_refunded=then.amount_refunded if then else None,
         amount_credited=then.amount_credited if then else None,
-        invoices_voided=then.invoices_voided if then else None,
+        invoices_voided_count=then.invoices_voided_count if then else None,
         amount_voided=then.amount_voided if then else None,
     )
 
@@ -163,6 +163,6 @@ def _difference(connection: Connection, subscription_id: UUID, before: _Before) 
         amount_charged=previews.owed_of_others(connection, subscription_id, before.invoices),
         amount_refunded=after.refunded - before.sums.refunded,
         amount_credited=after.credit - before.sums.credit,
-        invoices_voided=after.invoices_voided - before.sums.invoices_voided,
+        invoices_voided_count=after.invoices_voided - before.sums.invoices_voided,
         amount_voided=after.voided - before.sums.voided,
     )

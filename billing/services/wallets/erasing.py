@@ -35,7 +35,9 @@ def erase(context: Context, customer_id: str, by: Actor, request: Request | None
         importing.be_alone(connection)
         found = catalog.lock_erasure(connection, customer_id)
         if found is None:
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+            raise NotKnown(
+                f"no customer has the id {customer_id!r}", hint="see: billing customer list"
+            )
         if found.erase_requested_at is None:
             _request(connection, customer_id, by, now)
         if found.erased_at is None:

@@ -57,10 +57,11 @@ def link(
     """
     phone = indonesian_phone(phone)
     if not re.fullmatch("62[0-9]{8,13}", phone):
-        raise InvalidValue("phone must be an OVO number: 62… or 08…, 10 to 15 digits with the 62")
-    for url in filter(None, (success_url, failure_url)):
-        if not is_url(url):
-            raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")
+        said = "phone must be an OVO number: 62… or 08…, 10 to 15 digits with the 62"
+        raise InvalidValue(said, field="phone")
+    for field, url in (("success_url", success_url), ("failure_url", failure_url)):
+        if url and not is_url(url):
+            raise InvalidValue("it must be an http(s) URL without blanks", field=field)
     made = False
 
     def act(connection: Connection, now: datetime) -> Json:
@@ -82,7 +83,7 @@ def link(
             next_attempt_at=now + NO_LINK_GIVEN_UP_AFTER,
         )
         if not wallets.add(connection, new):
-            raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
+            raise _already(wallets.live_of(connection, customer_id))
         recorded = event(
             "wallet.link_requested", at=now, by=by, customer_id=customer_id, wallet=str(wallet_id)
         )
@@ -108,11 +109,11 @@ def _close_unopenable(
     if live is None or live.token_sealed is None or token_keys.opens(context, live.token_sealed):
         return
     if not replace:
-        raise WalletAlreadyLinked(
-            f"the customer's wallet {live.masked_phone} is {live.status}, and"
-            " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
-            " or replace that wallet with --replace (task: replace=true)"
+        said = (
+            f"the customer's wallet {live.masked_phone} is {live.status}, and BILLING_TOKEN_KEY"
+            " does not open its token: add the key it was encrypted with, or replace that wallet"
         )
+        raise WalletAlreadyLinked(said, field="replace", hint="--replace (task: replace=true)")
     row = wallets.lock(connection, live.id)
     if row is None or row.token_sealed != live.token_sealed:
         return
@@ -128,10 +129,11 @@ def _close_unopenable(
     events.record(connection, [recorded])
 
 
-def _already(live: Wallet | None) -> str:
-    if live is None or live.status is WalletStatus.PENDING:
-        return "the customer has a link that is still open; finish it, or: billing wallet unlink"
-    return f"the customer's wallet is {live.status}; unlink it first: billing wallet unlink"
+def _already(live: Wallet | None) -> WalletAlreadyLinked:
+    said = "the customer has a link that is still open; finish it, or unlink the wallet"
+    if live is not None and live.status is not WalletStatus.PENDING:
+        said = f"the customer's wallet is {live.status}; unlink it first"
+    return WalletAlreadyLinked(said, hint="billing wallet unlink")
 
 
 def _ask_for_link(
@@ -272,9 +274,7 @@ def refresh(context: Context, customer_id: str) -> None:
         safety.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None:
-        raise NotKnown(
-            f"customer {customer_id!r} has no wallet; link one with: billing wallet link"
-        )
+        raise NotKnown(f"customer {customer_id!r} has no wallet", hint="billing wallet link")
     if row.status is WalletStatus.PENDING:
         _poll(context, row)
 

@@ -230,7 +230,9 @@ def _known(row: Endpoint | None, endpoint_id: UUID) -> Endpoint:
 
 
 def _unknown(endpoint_id: UUID) -> NotKnown:
-    return NotKnown(f"no webhook endpoint has the id {endpoint_id}; see: billing webhook list")
+    return NotKnown(
+        f"no webhook endpoint has the id {endpoint_id}", hint="see: billing webhook list"
+    )
 
 
 def with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
@@ -245,7 +247,7 @@ def with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
 
 def _check_description(description: str | None) -> None:
     if description:
-        checked_name("description", description, DESCRIPTION_MAX)
+        checked_name("description", description, DESCRIPTION_MAX, field="description")
 
 
 def _record(

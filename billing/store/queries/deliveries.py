@@ -18,12 +18,12 @@ class Delivery(NamedTuple):
     """A delivery as it is shown, with the type and the position of its event."""
 
     id: UUID
-    endpoint_id: UUID
-    event_id: int
+    endpoint: UUID
+    event: int
     position: int
     type: str
     status: DeliveryStatus
-    attempts: int
+    attempts_count: int
     next_attempt_at: datetime | None
     last_status_code: int | None
     last_error: str | None
@@ -186,8 +186,12 @@ def erased(connection: Connection, event_ids: Sequence[int]) -> set[int]:
     return {row.id for row in found if row.erase_requested_at is not None}
 
 
+_OF_DELIVERY = {
+    "endpoint": "d.endpoint_id", "event": "d.event_id", "attempts_count": "d.attempts",
+    "position": "f.position", "type": "e.kind",
+}  # fmt: skip
 _SHOWN = f"""
-    SELECT {columns(Delivery, "d", position="f.position", type="e.kind")}
+    SELECT {columns(Delivery, "d", **_OF_DELIVERY)}
     FROM webhook_deliveries d JOIN events e ON e.id = d.event_id
     JOIN event_feed f ON f.event_id = d.event_id
 """  # noqa: S608 - a constant of ours

@@ -114,7 +114,7 @@ def pause(
     deed.do(
         lambda context: pausing.pause(
             context, subscription_id, caller.actor(wanted.reason), at=wanted.at,
-            until=wanted.until, request=deed.request,
+            until=wanted.resume_at, request=deed.request,
         )
     )  # fmt: skip
     return _show(caller, subscription_id)
