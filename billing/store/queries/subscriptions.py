@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.invoice import InvoiceStatus
@@ -27,10 +27,10 @@ from billing.store.statements import text
 
 def add(connection: Connection, new: NewSubscription) -> None:
     """Insert a subscription."""
-    from billing.store.tables import SUBSCRIPTIONS
-
-    pending = SubscriptionStatus.PENDING
-    connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
+    values = {**new._asdict(), "status": SubscriptionStatus.PENDING.value}
+    places = ", ".join(_place(name) for name in values)
+    statement = text(f"INSERT INTO subscriptions ({', '.join(values)}) VALUES ({places})")  # noqa: S608 - names of ours
+    connection.execute(statement, values | {"extras": as_json(new.extras)})
 
 
 def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
@@ -116,11 +116,16 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscript
 
 def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
     """Write some columns of one subscription, whose lock the caller holds."""
-    from billing.store.tables import SUBSCRIPTIONS
+    places = ", ".join(f"{name} = {_place(name)}" for name in values)
+    statement = text(f"UPDATE subscriptions SET {places} WHERE id = :id")  # noqa: S608 - names of ours
+    given: dict[str, object] = {**values, "id": subscription_id}
+    if "extras" in values:
+        given["extras"] = as_json(values["extras"])
+    connection.execute(statement, given)
 
-    connection.execute(
-        update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
-    )
+
+def _place(name: str) -> str:
+    return f"CAST(:{name} AS jsonb)" if name == "extras" else f":{name}"
 
 
 _MOVED = text("""
