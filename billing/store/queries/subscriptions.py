@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.invoice import InvoiceStatus
@@ -27,10 +27,10 @@ from billing.store.statements import text
 
 def add(connection: Connection, new: NewSubscription) -> None:
     """Insert a subscription."""
-    from billing.store.tables import SUBSCRIPTIONS
-
-    pending = SubscriptionStatus.PENDING
-    connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
+    values = {**new._asdict(), "status": SubscriptionStatus.PENDING.value}
+    places = ", ".join(_place(name) for name in values)
+    statement = text(f"INSERT INTO subscriptions ({', '.join(values)}) VALUES ({places})")  # noqa: S608 - names of ours
+    connection.execute(statement, values | {"extras": as_json(new.extras)})
 
 
 def is_created(connection: Connection, subscription_id: UUID) -> bool:
@@ -109,10 +109,10 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscript
     return every(Subscription, connection.execute(statement, {"customer": customer_id}))
 
 
-_NOTICE_FOR = text("""
+_NOTICE_FOR = """
     coalesce(notice_for, (SELECT CASE WHEN notice IS NOT NULL THEN next_period_index END
-        FROM plans WHERE code = :plan))
-""")
+        FROM plans WHERE code = :plan_code))
+"""
 
 
 def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
@@ -120,13 +120,18 @@ def change(connection: Connection, subscription_id: UUID, **values: Unpack[Chang
 
     On a plan with a notice, its charges are announced from the present period on.
     """
-    from billing.store.tables import SUBSCRIPTIONS
+    places = [f"{name} = {_place(name)}" for name in values]
+    if "plan_code" in values:
+        places.append(f"notice_for = {_NOTICE_FOR}")
+    statement = text(f"UPDATE subscriptions SET {', '.join(places)} WHERE id = :id")  # noqa: S608 - names of ours
+    given: dict[str, object] = {**values, "id": subscription_id}
+    if "extras" in values:
+        given["extras"] = as_json(values["extras"])
+    connection.execute(statement, given)
 
-    statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
-    plan = values.get("plan_code")
-    if plan is not None:
-        statement = statement.values(notice_for=_NOTICE_FOR.bindparams(plan=plan))
-    connection.execute(statement)
+
+def _place(name: str) -> str:
+    return f"CAST(:{name} AS jsonb)" if name == "extras" else f":{name}"
 
 
 _MOVED = text("""
