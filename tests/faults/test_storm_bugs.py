@@ -16,6 +16,7 @@ LOOK_FIRST_AT = {
 BROKEN = {
     "no_rule_of_time": {"PAID DAYS", "INTENT", "UNPAID", "BACKDATED"},
     "one_row_stops_all": {"ISOLATION"},
+    "no_rule_of_http": {"KEY", "FEED", "NOTICE"},
     "pages_are_final": {"DOUBLE", "LOST"},
     "declined_payout_loses_the_balance": {"audit: what is paid out of a credit adds up"},
 }
