@@ -29,16 +29,20 @@ _SUMS = """
         (SELECT coalesce(sum(amount - credited), 0) FROM invoices
             WHERE subscription_id = s.id AND status = 'void')::bigint AS void_rest,
         (SELECT count(*) FROM invoices WHERE subscription_id = s.id AND status = 'void') AS voids,
-        (SELECT count(*) FROM events) AS events
+        (SELECT coalesce(max(id), 0) FROM events) AS last_event
     FROM subscriptions s WHERE s.id = :id"""
 _OTHERS = """
     SELECT kind FROM events WHERE subscription_id = :id AND id > :after
     AND (kind LIKE 'charge.%' OR kind IN ('invoice.opened', 'invoice.paid',
         'invoice.uncollectible', 'invoice.reopened'))"""
 
+_SCHEDULED = """
+    SELECT 1 FROM events WHERE subscription_id = :id AND id > :after
+    AND kind = 'subscription.cancel_scheduled'"""
+
 
 class Money(NamedTuple):
-    """A subscription's money and dates, and how many events there are."""
+    """A subscription's money and dates, and the last event."""
 
     status: str
     next_due_at: datetime | None
@@ -50,7 +54,7 @@ class Money(NamedTuple):
     voided: int
     void_rest: int
     voids: int
-    events: int
+    last_event: int
 
 
 class Planned(NamedTuple):
@@ -116,11 +120,11 @@ class Foresight:
         after = self._look()
         dates = (said.status, said.next_due_at, said.cancel_at, said.change_at)
         assert dates == (after.status, after.next_due_at, after.cancel_at, after.change_at)
-        if after.cancel_at is None or after.cancel_at == before.cancel_at:
+        scheduled = self._engine.rows(_SCHEDULED, id=self._id, after=before.last_event)
+        if not scheduled:
             _compare(said, before, after)
-        elif said.amount_refunded is not None:
-            [row] = self._engine.rows("SELECT max(id) AS last FROM events")
-            self._planned = Planned(after.cancel_at, before, said, row["last"])
+        elif said.amount_refunded is not None and after.cancel_at is not None:
+            self._planned = Planned(after.cancel_at, before, said, after.last_event)
         return made
 
     def passed(self) -> None:
