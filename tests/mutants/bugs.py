@@ -21,13 +21,6 @@ _GATEWAY = "billing/gateway"
 
 PASSED_ONCE = (
     bug(
-        "a_mark_outlives_its_decline", f"{_QUERIES}/settlements.py",
-        "never_received = c.never_received AND n.status = 'declined',",
-        "never_received = c.never_received,",
-        f"{INTEGRATION}services_trust.py::"
-        "test_money_of_a_charge_that_was_believed_never_received_is_recorded",
-    ),
-    bug(
         "refund_lease_never_ends", f"{_QUERIES}/refunds.py",
         "AND (leased_until IS NULL OR leased_until < clock_timestamp())",
         "AND leased_until IS NULL",
@@ -176,6 +169,13 @@ PAID_TIME = (
 )  # fmt: skip
 
 TRUST = (
+    bug(
+        "a_mark_outlives_its_decline", f"{_QUERIES}/settlements.py",
+        "never_received = c.never_received AND n.status = 'declined',",
+        "never_received = c.never_received,",
+        f"{INTEGRATION}services_trust.py::"
+        "test_money_of_a_charge_that_was_believed_never_received_is_recorded",
+    ),
     bug(
         "unsigned_answer_is_believed", f"{_GATEWAY}/answers.py",
         "    if answer.trust is not Trust.VERIFIED:\n        return _strange(answer.trust)\n",
