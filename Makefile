@@ -65,7 +65,7 @@ storm: setup ## simulated faults, seed after seed (SEED=… replays one; SEEDS=2
 properties: setup ## random lives of money and of paid time against independent models (LIVES=2000 of each)
 	@STATEFUL_EXAMPLES=$(or $(LIVES),2000) $(BIN)/pytest -q -n 2 --dist loadfile tests/property/test_conservation.py tests/property/test_paid_time.py
 
-siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
+siege: setup ## kill workers, web, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege
 
 flaky: setup ## run the suite ten times: half with all cores busy, half under nohup, in random orders

@@ -171,6 +171,13 @@ PAID_TIME = (
 
 TRUST = (
     bug(
+        "a_mark_outlives_its_decline", f"{_QUERIES}/settlements.py",
+        "never_received = c.never_received AND n.status = 'declined',",
+        "never_received = c.never_received,",
+        f"{INTEGRATION}services_trust.py::"
+        "test_money_of_a_charge_that_was_believed_never_received_is_recorded",
+    ),
+    bug(
         "unsigned_answer_is_believed", f"{_GATEWAY}/answers.py",
         "    if answer.trust is not Trust.VERIFIED:\n        return _strange(answer.trust)\n",
         "    if answer.trust is Trust.WRONG:\n        return _strange(answer.trust)\n",

@@ -18,16 +18,17 @@ from billing.domain.subscription import ENDED, RefundPolicy, SubscriptionStatus
 from billing.services.context import Context
 from billing.services.subscriptions import canceling, changing
 from billing.services.subscriptions.canceling import NOW
-from billing.store.queries import previews
+from billing.store.queries import previews, subscriptions
 from billing.store.queries.previews import Sums
 
 
 class Preview(NamedTuple):
     """What would become of a subscription and its money, in whole rupiah.
 
-    For what is planned for a date, the amounts are those of that date, and None when other periods
-    begin before it. `amount_charged` is what the wallet pays: an invoice less the credit that it
-    uses, which `amount_credited` counts as negative.
+    For what is planned for a date, the amounts are those of that date, and None when something else
+    comes before it: other periods, a pause or resumption, or the outcome of a charge.
+    `amount_charged` is what the wallet pays: an invoice less the credit that it uses, which
+    `amount_credited` counts as negative.
     """
 
     subscription: UUID
@@ -94,6 +95,8 @@ def cancel(
             return found
         if due is not None and due < found.cancel_at:
             return _with_amounts(found, None)
+        if not subscriptions.may_end(connection, subscription_id):
+            return _with_amounts(found, None)  # something else comes first: a resumption, an answer
         # An overdue cancellation is applied by the same function, as of its own date.
         canceling.cancel(replace(inside, clock=_At(found.cancel_at)), subscription_id, by)
         then = _difference(connection, subscription_id, before)
