@@ -56,7 +56,7 @@ def _describe(document: dict[str, Any]) -> None:
     """Say what each field, parameter and value of an enum means, and show examples."""
     schemas = document["components"]["schemas"]
     for name, schema in schemas.items():
-        if "enum" in schema:
+        if "enum" in schema and name not in hooks.PLAIN:
             told = descriptions.VALUES.get(name, {})
             values = "; ".join(f"`{value}`: {told[value]}" for value in schema["enum"])
             schema["description"] = f"{schema['description'].removesuffix('.')}. {values}."

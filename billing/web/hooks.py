@@ -34,6 +34,8 @@ OBJECTS: dict[Resource, Any] = {
 
 EventType = StrEnum("EventType", {kind: kind for kind in KINDS})  # type: ignore[misc]  # computed
 EventType.__doc__ = "The types of events. docs/events.md says when each happens."
+PLAIN = frozenset({"EventType", "Resource"})
+"""Enums whose values are explained elsewhere: in docs/events.md, and by the name of a resource."""
 _REF = "#/components/schemas/{model}"
 _HEADERS = {
     "webhook-id": "The delivery: the same for each attempt. Store it, and ignore a repeat",
