@@ -125,8 +125,9 @@ def change(connection: Connection, subscription_id: UUID, **values: Unpack[Chang
         places.append(f"notice_for = {_NOTICE_FOR}")
     statement = text(f"UPDATE subscriptions SET {', '.join(places)} WHERE id = :id")  # noqa: S608 - names of ours
     given: dict[str, object] = {**values, "id": subscription_id}
-    if "extras" in values:
-        given["extras"] = as_json(values["extras"])
+    extras = values.get("extras")
+    if extras is not None:
+        given["extras"] = as_json(extras)
     connection.execute(statement, given)
 
 
