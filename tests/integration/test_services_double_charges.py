@@ -138,7 +138,7 @@ def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, customer)
-    assert [(each.plan, each.periods) for each in found.twins] == [
+    assert [(each.plan, each.periods_count) for each in found.twins] == [
         ("gold", 1), ("gold-plus", 0),
     ]  # fmt: skip
     assert found.verdict.count("charged for both") == 1
@@ -161,7 +161,7 @@ def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine
     engine.subscribe(customer, "gold-plus", again=True)
     engine.run()
     found = shown(engine, customer)
-    assert [(each.plan, each.periods) for each in found.twins] == [("gold-plus", 1)]
+    assert [(each.plan, each.periods_count) for each in found.twins] == [("gold-plus", 1)]
 
 
 @pytest.mark.parametrize("which", [0, 1])

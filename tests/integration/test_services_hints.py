@@ -33,7 +33,7 @@ def test_the_next_periods_price_has_its_extra_lines_its_coupon_and_the_credit(
 
     engine.advance(START + DAY)
     invoice = engine.invoices(subscription)[-1]
-    assert (invoice["amount"], invoice["amount_from_credit"]) == (40_000, 7_000)
+    assert (invoice["amount"], invoice["credited"]) == (40_000, 7_000)
     [*_, charge] = engine.charges(subscription)
     assert charge["amount"] == 33_000
     assert billing("subscription", "show", subscription)["next_invoice"]["amount"] == 25_000
