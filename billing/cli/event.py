@@ -25,7 +25,7 @@ def list_(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            "--kind", metavar="KIND", help="Only this kind, or invoice.*; may be repeated."
+            "--type", metavar="TYPE", help="Only this type, or invoice.*; may be repeated."
         ),
     ] = None,
     since: options.Since = None,

@@ -125,17 +125,10 @@ FROM {{}} AS r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
 _OF_EVENT = {
-<<<<<<< HEAD
     **events.SHOWN,
-    "position": "f.position",
+    "position": "(SELECT f.position FROM event_feed f WHERE f.event_id = e.id)",
     "timezone": "p.timezone",
 }
-=======
-    "created_at": "e.at", "customer": "e.customer_id", "subscription": "e.subscription_id",
-    "invoice": "e.invoice_id", "charge": "e.charge_id", "timezone": "p.timezone",
-    "position": "(SELECT f.position FROM event_feed f WHERE f.event_id = e.id)",
-}  # fmt: skip
->>>>>>> words
 EVENTS = f"""
 SELECT {columns(Event, "e", **_OF_EVENT)}
 FROM {{}} AS e LEFT JOIN subscriptions s ON s.id = e.subscription_id
