@@ -147,6 +147,6 @@ def _compare(said: Preview, before: Money, after: Money) -> None:
     opened = after.owed + after.void_rest - before.owed - before.void_rest
     assert said.amount_refunded == after.refunded - before.refunded
     assert said.amount_credited == after.credit - before.credit
-    assert said.invoices_voided == after.voids - before.voids
+    assert said.invoices_voided_count == after.voids - before.voids
     assert said.amount_voided == after.voided - before.voided
     assert said.amount_charged == opened

@@ -136,7 +136,7 @@ class Life:
     def give(self, amount: int) -> None:
         """Grant a credit that came from no payment."""
         made = self._once(lambda r: crediting.grant(self.engine.context, "C1", amount, WHY, r))
-        self.model.give(made["id"], amount)
+        self.model.give(made, amount)
 
     def pay_out(self, which: int, fates: Sequence[str] = ()) -> None:
         """Pay a credit out."""
@@ -152,7 +152,7 @@ class Life:
         if made is not None:
             charge = self.model.credits[credit].charge
             assert charge is not None
-            self.model.refund(UUID(made["refund"]), charge, amount, "payout", credit)
+            self.model.refund(made, charge, amount, "payout", credit)
 
     def change(self, plan: str | None, amount: int | None) -> None:
         """Another plan or price, now."""
