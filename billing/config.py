@@ -66,8 +66,8 @@ class Settings(BaseModel):
     )
     doku_plain_host: str = Field(
         default="",
-        description="Host that may be called by plain http, for development: the simulated gateway"
-        " in another container",
+        description="Host that may be called by plain http, for development: the sandbox in another"
+        " container",
     )
     doku_notification_path: str = Field(
         default="/doku/notifications",
@@ -271,7 +271,7 @@ class Settings(BaseModel):
         if parts.scheme == "http" and parts.hostname not in {*LOOPBACK, self.doku_plain_host}:
             raise ValueError(
                 "BILLING_DOKU_BASE_URL: must be https (plain http only to this machine, and for a"
-                " simulated gateway to BILLING_DOKU_PLAIN_HOST)"
+                " sandbox to BILLING_DOKU_PLAIN_HOST)"
             )
         return self
 

@@ -21,7 +21,7 @@ def is_url(url: str) -> bool:
 def is_private_url(url: str, plain_host: str = "") -> bool:
     """Whether data sent to `url` stays private: https, or plain http to this machine.
 
-    Plain http to `plain_host` is allowed too, for a simulated gateway in another container.
+    Plain http to `plain_host` is allowed too, for a sandbox in another container.
     """
     parts = _parts(url)
     if parts is None or parts.scheme == "https":

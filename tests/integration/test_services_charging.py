@@ -213,7 +213,10 @@ def test_the_kill_switch_stops_charges_and_nothing_else(engine: Engine) -> None:
     engine.run()
 
     assert [c["status"] for c in engine.charges(subscription)] == ["succeeded"] * 2
-    assert [len(engine.told(f"charging.{kind}")) for kind in ("stopped", "started")] == [1, 1]
+    assert [len(engine.told(f"engine.charging_{kind}")) for kind in ("stopped", "started")] == [
+        1,
+        1,
+    ]
 
 
 def test_the_kill_switch_also_stops_a_message_that_is_on_its_way(engine: Engine) -> None:

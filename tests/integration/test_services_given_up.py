@@ -37,7 +37,7 @@ def test_a_period_that_was_given_up_is_paid_or_void_before_its_price_changes(
     [owed] = engine.invoices(subscription)
 
     with pytest.raises(
-        IllegalMove, match=f"uncollectible; pay it .*invoice retry {owed['id']}.* void"
+        IllegalMove, match=f"uncollectible; retry it or void it first.*retry {owed['id']}.* void"
     ):
         changing.change(engine.context, subscription, OPERATOR, quantity=quantity)
     invoice_actions.retry_invoice(engine.context, owed["id"], OPERATOR)

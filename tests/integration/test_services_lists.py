@@ -197,9 +197,9 @@ def holds(row: Any, name: str, value: Any, plan: Callable[[Any], Any]) -> bool:
     """Whether a row is one that a filter wants, as a reader of the row would say."""
     match name:
         case "since":
-            return bool(row.created_at >= value)
+            return bool(made_at(row) >= value)
         case "until":
-            return bool(row.created_at < value)
+            return bool(made_at(row) < value)
         case "expires_before":
             return bool(row.status == "active" and row.expires_at < value)
         case "plan":
@@ -208,6 +208,12 @@ def holds(row: Any, name: str, value: Any, plan: Callable[[Any], Any]) -> bool:
             return (row.archived_at is None) == (value is CatalogStatus.ACTIVE)
         case _:
             return bool(getattr(row, name) == value)
+
+
+def made_at(row: Any) -> datetime:
+    """When a row was made; an event calls it its timestamp."""
+    made: datetime = row.timestamp if hasattr(row, "timestamp") else row.created_at
+    return made
 
 
 def test_a_filter_leaves_exactly_the_rows_that_it_wants(engine: Engine) -> None:

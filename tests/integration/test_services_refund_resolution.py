@@ -309,7 +309,10 @@ class TestAPersonsWord:
         told = resolve(engine, verdict)
         assert told["gateway"] == "unknown (timeout)"
         assert (status(engine), reserved(engine)) == (ended, left)
-        assert engine.told(f"refund.{ended}")[0]["data"]["gateway"] == told["gateway"]
+        assert (
+            engine.told(f"refund.{ended.replace('declined', 'failed')}")[0]["data"]["gateway"]
+            == told["gateway"]
+        )
         assert engine.one("SELECT amount_refunded FROM invoices") == left
 
         scripted._asked = [Succeeded() if left else NotFound()]

@@ -214,11 +214,11 @@ def test_a_trial_ends_with_the_first_charge(engine: Engine, drawn: Drawn) -> Non
 def test_programs_get_the_same_as_before(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--json` has every invoice, also when the drawing has fewer."""
+    """`--all --json` has every invoice, also when the drawing has fewer."""
     monkeypatch.setenv("BILLING_DATABASE_URL", engine.url)
     _, subscription = engine.begun(every="1 day", amount=1_000)
     engine.advance(19 * DAY)
-    assert cli.run(["subscription", "show", str(subscription), "--json"]) == 0
+    assert cli.run(["subscription", "show", str(subscription), "--all", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["invoices"]) == 20
     assert cli.run(["subscription", "show", str(subscription)]) == 0
     assert capsys.readouterr().out.count("┬") == 12

@@ -78,7 +78,7 @@ def test_each_list_and_each_resource_is_the_same_from_both(
 def test_events_have_the_same_keys_from_both(engine: Engine, web: Web, billing: Billing) -> None:
     """A command lists by time and the feed by position; the documents have the same keys."""
     engine.plan()
-    [from_feed] = web.client().ok("GET", "/v1/events?kind=plan.created")["data"]
+    [from_feed] = web.client().ok("GET", "/v1/events?type=plan.created")["data"]
     [from_command] = billing("event", "list", "--type", "plan.created")
     assert set(from_command) == set(from_feed)
     assert from_command == from_feed

@@ -18,6 +18,7 @@ from billing.services.context import Context
 from billing.services.operating import api_keys
 from billing.web import app
 from billing.web.access import Limiter
+from billing.web.metrics import Scrapes
 from tests.integration.engine import Engine
 from tests.waits import wait_until
 
@@ -125,6 +126,7 @@ def _serve(context: Context) -> tuple[FastAPI, _Present]:
     settings = context.settings
     present.context = application.state.context = context
     application.state.limiter = Limiter(settings.redis, settings.web_requests_per_second)
+    application.state.scrapes = Scrapes(context)
     return application, present
 
 

@@ -79,7 +79,7 @@ WEBHOOKS = (
     ),
     bug(
         "notice_forgets_changed_plans", "billing/store/queries/subscriptions.py",
-        "    if plan is not None:\n        statement", "    if False:\n        statement",
+        'if "plan_code" in values:', "if False:",
         f"{UPCOMING}::test_a_change_that_took_effect_unannounced_is_announced_from_then_on",
     ),
 )  # fmt: skip

@@ -70,6 +70,7 @@ RENAMED = {
     "held_cause",
     "attempts_count",
     "coupon_left_count",
+    "paid_through_at",
     "period_start_at",
     "period_end_at",
     "amount_from_credit",
