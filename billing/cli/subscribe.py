@@ -74,4 +74,5 @@ def subscribe(
             brings = next((each for each in commands if " wallet " in each), link)
             output.say(f"nothing is charged until a wallet is linked: {brings}")
 
-    output.answer(shown, as_json=as_json, people=people, done={"charged_now": due.shown()})
+    done = {"charged_now": due.shown(), "waits_for": made["waits_for"]}
+    output.answer(shown, as_json=as_json, people=people, done=done)

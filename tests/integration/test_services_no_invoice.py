@@ -100,7 +100,7 @@ def test_a_pause_that_ends_behind_the_end_refuses_what_is_for_a_next_invoice(
 ) -> None:
     """Paused, the next invoice comes after the return at the earliest."""
     pausing.pause(engine.context, running, OPERATOR)
-    act(engine, running)
+    extra(engine, running)
     canceling.cancel(engine.context, running, OPERATOR, at=engine.now + 5 * DAY)
 
     assert "no invoice comes before that" in refused(engine, act, running)

@@ -46,7 +46,7 @@ def test_a_mistyped_year_is_refused_with_the_sum(engine: Engine, billing: Billin
     assert engine.counts()["subscriptions"] == 0
 
     made = billing(*words, "--backdate")
-    assert made["done"]["charged_now"] == {"periods": 73, "amount": 3_650_000, "more": False}
+    assert made["done"]["charged_now"] == {"periods_count": 73, "amount": 3_650_000, "more": False}
     [created] = engine.told("subscription.created")
     assert created["data"]["charged_now"]["periods"] == 73
     canceling.cancel(engine.context, UUID(made["id"]), OPERATOR)
@@ -65,7 +65,7 @@ def test_a_recent_start_is_accepted_and_says_what_is_charged(
     )
     engine.run()
 
-    assert made["done"]["charged_now"] == {"periods": 4, "amount": 200_000, "more": False}
+    assert made["done"]["charged_now"] == {"periods_count": 4, "amount": 200_000, "more": False}
     assert "charged at once: 2 periods, Rp 100,000" in told
     assert sum(row["amount"] for row in engine.debits(customer)) == 300_000
     early = partial(engine.subscribe, customer, start=START - 35 * DAY - SECOND, again=True)
@@ -90,8 +90,8 @@ def test_without_a_wallet_that_can_be_charged_nothing_is_charged_and_that_is_sai
     words = ("subscribe", customer, "P", "--start", "2026-01-15T09:00", "--again")
     made, told = billing(*words), billing(*words, people=True)
 
-    assert made["done"]["charged_now"] == {"periods": 0, "amount": 0, "more": False}
-    assert made["waits_for"] == "a linked wallet"
+    assert made["done"]["charged_now"] == {"periods_count": 0, "amount": 0, "more": False}
+    assert made["done"]["waits_for"] == "a linked wallet"
     assert "charged at once" not in told
     command = "refresh" if wallet == "link" else "link"
     assert f"nothing is charged until a wallet is linked: billing wallet {command}" in told
@@ -101,8 +101,8 @@ def test_a_wallet_that_can_be_charged_waits_for_nothing(engine: Engine, billing:
     """What begins at once says so."""
     engine.plan()
     made = billing("subscribe", engine.customer(), "P")
-    assert made["done"]["charged_now"] == {"periods": 1, "amount": 50_000, "more": False}
-    assert made["waits_for"] is None
+    assert made["done"]["charged_now"] == {"periods_count": 1, "amount": 50_000, "more": False}
+    assert made["done"]["waits_for"] is None
 
 
 def test_a_task_needs_the_word_as_well(engine: Engine) -> None:
@@ -120,7 +120,7 @@ def test_a_task_needs_the_word_as_well(engine: Engine) -> None:
     engine.run()
 
     assert "1 period, Rp 50,000" in told
-    assert made["done"]["charged_now"]["periods"] == 1
+    assert made["charged_now"]["periods"] == 1
     assert len(engine.debits(customer)) == 1
 
 
