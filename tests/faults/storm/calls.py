@@ -62,6 +62,8 @@ class Call:
     """When its success was answered last, in the ledger's count; 0 for never."""
     refused_seq: int = 0
     ids: set[str] = field(default_factory=set)
+    was_so: bool = False
+    """Nothing was to be done: the subscription had this coupon."""
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +109,9 @@ class Record:
             if len(call.ids) > 1:
                 self.tell(f"KEY: {call.key} made {len(call.ids)} things: {call.deed}")
         if not self._is_erased(call) and self.times(call) == 0:
+            call.was_so = call.was_so or self._has_coupon(call)
+            if call.was_so:
+                return
             self.tell(f"KEY: {call.key} was answered with success, and {call.deed} is not done")
 
     def _refused(self, call: Call, answer: Answer) -> None:
@@ -128,6 +133,15 @@ class Record:
         )
         return int(row["count"])
 
+    def _has_coupon(self, call: Call) -> bool:
+        """Whether a subscription has the coupon of a call, from an earlier one."""
+        if call.deed != "coupon":
+            return False
+        told = """SELECT 1 FROM events WHERE kind = 'coupon.redeemed'
+            AND CAST(subscription_id AS text) = %(id)s AND data->>'coupon' = %(code)s"""
+        subscription = call.path.split("/")[3]
+        return bool(self._world.databases.rows(told, id=subscription, code=call.body["code"]))
+
     def _is_erased(self, call: Call) -> bool:
         """Whether the customer was erased, and with it the reasons of its events."""
         erased = "SELECT 1 FROM customers WHERE id = %(id)s AND erased_at IS NOT NULL"
@@ -142,5 +156,6 @@ class Record:
                 yield f"KEY: {call.key} did {call.deed} {times} times"
             if call.is_open and self.may_repeat(call):
                 yield f"KEY: {call.key} was never answered after {call.tries} tries: {call.deed}"
-            if self.remembers(call) and times == 0 and not self._is_erased(call):
+            gone = times == 0 and not call.was_so
+            if self.remembers(call) and gone and not self._is_erased(call):
                 yield f"KEY: {call.key} was answered with success, and {call.deed} is gone"
