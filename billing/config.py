@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         description="Bearer token that /metrics asks for; empty: no token is needed to read"
         " the figures, which name no customer",
     )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses of reverse proxies, comma-separated, whose X-Forwarded-For and"
+        " X-Forwarded-Proto are believed: who logs in from where, and whether over https",
+    )
     flower_hosts: str = Field(
         default="",
         description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"

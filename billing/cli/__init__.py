@@ -36,6 +36,7 @@ from billing.cli import (
     key,
     listen,
     options,
+    person,
     plan,
     refund,
     refunds,
@@ -124,6 +125,7 @@ app.add_typer(coupon.app, name="coupon")
 app.add_typer(credit.app, name="credit")
 app.add_typer(event.app, name="event")
 app.add_typer(key.app, name="key")
+app.add_typer(person.app, name="person")
 app.add_typer(webhook.app, name="webhook")
 app.command("listen", epilog=listen.EXAMPLE)(listen.listen)
 app.command("attention", epilog=attention.ATTENTION)(attention.attention)

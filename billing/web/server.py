@@ -22,6 +22,7 @@ def run(host: str, port: int) -> None:
     context.database.check()
     uvicorn.run(
         app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        server_header=False, proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies, timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
