@@ -96,7 +96,8 @@ def read(context: Context, customer_id: str) -> CustomerPage:
 
 def of_charge(row: listing_rows.Charge) -> Movement:
     """Return a charge as a movement."""
-    said = " · ".join(str(each) for each in (row.fault, row.code, row.message) if each)
+    code = None if row.code == row.fault else row.code
+    said = " · ".join(str(each) for each in (row.fault, code, row.message) if each)
     return Movement(
         "charge", str(row.id), row.created_at, row.amount, row.status, said, row.gateway_number,
         row.invoice, back=False,

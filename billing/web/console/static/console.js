@@ -3,6 +3,11 @@
 
 const isTyping = () => document.activeElement?.matches("input, select, textarea") ?? false;
 
+// What was just done is said once, not after every reload.
+if (new URLSearchParams(location.search).has("done")) {
+  history.replaceState(null, "", location.pathname);
+}
+
 // "/" moves to the search, as in other tools.
 addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping()) return;
@@ -42,6 +47,10 @@ for (const details of document.querySelectorAll("details[data-dialog]")) {
     dialog.showModal();
     form.querySelector("input:not([type=hidden])")?.focus();
   });
+  for (const button of form.querySelectorAll("[data-close]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => dialog.close());
+  }
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
