@@ -58,7 +58,11 @@ class TestPeople:
         assert row["password_hash"].startswith("$argon2id$")
         assert PASSWORD not in str(row)
         [event] = engine.told("person.created")
-        assert (event["actor"], event["reason"], event["data"]["person_name"]) == ("budi", "new", "Ani")
+        assert (event["actor"], event["reason"], event["data"]["person_name"]) == (
+            "budi",
+            "new",
+            "Ani",
+        )
         assert PASSWORD not in str(event)
         assert row["password_hash"] not in str(event)
 
@@ -170,7 +174,9 @@ class TestSessions:
         session_id = log_in(engine, person(engine), now=now)
 
         def at(later: timedelta, *, counts: bool = True) -> bool:
-            found = sessions.recognize(engine.context, session_id, now + later, counts_as_use=counts)
+            found = sessions.recognize(
+                engine.context, session_id, now + later, counts_as_use=counts
+            )
             return found is not None
 
         assert not at(IDLE_MAX)

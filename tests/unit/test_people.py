@@ -41,7 +41,9 @@ def test_a_disabled_person_may_do_nothing() -> None:
     assert not any(someone(Role.ADMIN, NOW).may(action) for action in Action)
 
 
-@pytest.mark.parametrize("password", ["", "short", "x" * 201, "aaaaaaaaaaaaaaaa", "my ani-budi 12345"])
+@pytest.mark.parametrize(
+    "password", ["", "short", "x" * 201, "aaaaaaaaaaaaaaaa", "my ani-budi 12345"]
+)
 def test_a_weak_password_is_refused_without_repeating_it(password: str) -> None:
     """Too short, too long, a few characters, or with the name in it; the message has none of it."""
     with pytest.raises(InvalidValue) as refused:
@@ -70,6 +72,7 @@ def test_an_unknown_role_names_the_roles() -> None:
 
 def test_a_session_ends_when_idle_and_when_old() -> None:
     """Twelve hours without use, or seven days with any."""
+
     def valid(created: timedelta, used: timedelta) -> bool:
         return Session(someone(Role.VIEWER), NOW - created, NOW - used).is_valid(NOW)
 
@@ -103,7 +106,9 @@ class TestPasswords:
 
     def test_the_same_letters_match_however_they_are_composed(self) -> None:
         """Keyboards write é as one letter or as two."""
-        assert passwords.matches(passwords.hashed("caf\u00e9 caf\u00e9 caf\u00e9"), "cafe\u0301 " * 2 + "cafe\u0301")
+        assert passwords.matches(
+            passwords.hashed("caf\u00e9 caf\u00e9 caf\u00e9"), "cafe\u0301 " * 2 + "cafe\u0301"
+        )
 
     def test_a_lone_surrogate_is_no_error(self) -> None:
         """What a form can contain is compared, and does not match."""

@@ -68,6 +68,7 @@ def _hits(connection: Connection, wanted: str) -> Iterator[Hit]:
         yield from _because("phone", rows.by_phone(connection, phone, most))
     if four := last_digits(wanted):
         yield from _because("phone", rows.by_last_digits(connection, four, most))
+    yield from _because("name", rows.by_name(connection, wanted, most))
     words = WORD.findall(wanted)[:WORDS_MAX]
     if words and "@" not in wanted:
         yield from _because("name", rows.by_words(connection, words, most))

@@ -72,6 +72,14 @@ def by_last_digits(connection: Connection, digits: str, limit: int) -> list[Foun
     return _customers(connection, condition, limit, digits=digits)
 
 
+def by_name(connection: Connection, name: str, limit: int) -> list[FoundCustomer]:
+    """Find customers whose name begins with a text, in any script, newest first."""
+    # The operators of text_pattern_ops: an index serves LIKE only when its value is a constant.
+    condition = """lower(c.name) ~>=~ lower(:name)
+        AND lower(c.name) ~<~ (lower(:name) || chr(1114111)) AND c.name <> ''"""
+    return _customers(connection, condition, limit, name=name)
+
+
 def by_words(connection: Connection, words: Sequence[str], limit: int) -> list[FoundCustomer]:
     """Find customers whose name has words that begin with each of these letters and digits."""
     query = " & ".join(f"'{word}':*" for word in words)

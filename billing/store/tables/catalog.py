@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -78,6 +79,12 @@ class Customer(SQLModel, table=True):
     __tablename__ = "customers"
     __table_args__ = (
         Index("customers_created", "created_at", "id"),
+        Index(
+            "customers_name",
+            literal_column("lower(name)").label("lower_name"),
+            postgresql_ops={"lower_name": "text_pattern_ops"},
+            postgresql_where=text("name <> ''"),
+        ),
         Index("customers_words", text("to_tsvector('simple', name)"), postgresql_using="gin"),
         Index("customers_email", text("lower(email)"), postgresql_where=text("email <> ''")),
         Index("customers_phone_end", text("right(phone, 4)"), postgresql_where=text("phone <> ''")),

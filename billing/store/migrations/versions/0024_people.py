@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('subject', name=op.f('failed_logins_primary')),
     )
     op.create_index('failed_logins_until', 'failed_logins', ['until'])
+    op.create_index('customers_name', 'customers', [sa.literal_column('lower(name)').label('lower_name')], postgresql_ops={'lower_name': 'text_pattern_ops'}, postgresql_where=sa.text("name <> ''"))
     op.create_index('customers_words', 'customers', [sa.text("to_tsvector('simple', name)")], postgresql_using='gin')
     op.create_index('customers_email', 'customers', [sa.text('lower(email)')], postgresql_where=sa.text("email <> ''"))
     op.create_index('customers_phone_end', 'customers', [sa.text('right(phone, 4)')], postgresql_where=sa.text("phone <> ''"))
@@ -54,6 +55,7 @@ def downgrade() -> None:
     op.drop_index('customers_phone_end', 'customers')
     op.drop_index('customers_email', 'customers')
     op.drop_index('customers_words', 'customers')
+    op.drop_index('customers_name', 'customers')
     op.drop_table('failed_logins')
     op.drop_table('console_sessions')
     op.drop_table('people')

@@ -1,0 +1,583 @@
+"""The console: who may open what, what an attacker can try, and what pages say."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from billing.domain.events import OPERATOR, Actor
+from billing.domain.people import ALLOWED, Role
+from billing.services.operating import kill_switch, people, sessions
+from billing.services.subscriptions import subscribing
+from billing.web.console.app import HEADERS
+from billing.web.console.routes import PAGES, Page
+from billing.web.console.static_files import NAMES
+from tests.integration.console import PASSWORD, Browser, browsing, person, text_of
+from tests.integration.engine import Engine
+from tests.integration.web import Web
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def path_of(page: Page) -> str:
+    """The path of a page with an id that exists."""
+    return page.path.replace("{customer_id:path}", "c1")
+
+
+def shown(answer: requests.Response) -> str:
+    """The words of a page."""
+    return text_of(answer.text)
+
+
+class TestAccess:
+    """The matrix of roles and actions, over every route."""
+
+    @pytest.mark.parametrize("role", Role)
+    def test_every_route_obeys_the_matrix(self, engine: Engine, web: Web, role: Role) -> None:
+        """A role that may not gets 403 and nothing is written; one that may gets an answer."""
+        subscribing.create_customer(engine.context, "c1", name="Ani", by=OPERATOR)
+        with browsing(web, person(engine, role)) as [browser]:
+            for page in PAGES:
+                if page.action is None:
+                    continue
+                before = engine.one("SELECT count(*) FROM events")
+                token = browser.token
+                if page.method == "GET":
+                    answer = browser.open(path_of(page))
+                else:
+                    answer = browser.send(path_of(page), {"reason": "a test"})
+                if role in ALLOWED[page.action]:
+                    assert answer.status_code in {200, 303}, (page.path, answer.text)
+                    assert "/login" not in answer.headers.get("Location", "")
+                else:
+                    assert answer.status_code == 403, page.path
+                    assert "does not allow" in shown(answer)
+                    assert engine.one("SELECT count(*) FROM events") == before
+                browser.token = token
+
+    def test_no_route_with_an_action_opens_without_a_session(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """A stranger, and who has an invented cookie, is led to the log-in; nothing is written."""
+        for cookie in (None, "x" * 43):
+            with browsing(web, "") as [browser]:
+                if cookie:
+                    browser.session.cookies.set("billing_session", cookie)
+                for page in PAGES:
+                    if page.action is None:
+                        continue
+                    answer = (
+                        browser.open(path_of(page))
+                        if page.method == "GET"
+                        else browser.send(path_of(page), {"reason": "a test"})
+                    )
+                    assert answer.status_code == 303, page.path
+                    assert answer.headers["Location"].startswith("/console/login?next=")
+        assert engine.one("SELECT count(*) FROM events WHERE kind LIKE 'charging.%'") == 0
+
+    @pytest.mark.parametrize(
+        "path", ["//console/now", "/console//now", "/console/%6eow", "/console/./now",
+                 "/Console/now", "/console/now/", "/console/x/../now", "/console/now;a"],
+    )  # fmt: skip
+    def test_no_way_of_writing_a_path_opens_a_page(self, web: Web, path: str) -> None:
+        """Access belongs to the handler; a stranger sees neither a page nor an error."""
+        request = requests.Request("GET", web.url).prepare()
+        request.url = web.url + path
+        with requests.Session() as session:
+            answer = session.send(request, allow_redirects=False, timeout=20)
+        assert answer.status_code in {303, 404}
+        assert "data-stopped" not in answer.text
+
+    def test_keys_and_sessions_open_only_their_own_door(self, engine: Engine, web: Web) -> None:
+        """An API key is no person, and a session is no key."""
+        client = web.client("admin")
+        answer = client.send("GET", "/console/now", Accept="text/html")
+        assert "/login" in answer.url
+        with browsing(web, person(engine)) as [browser]:
+            cookie = browser.session.cookies["billing_session"]
+            answer = browser.session.get(f"{web.url}/v1/me", timeout=20)
+            assert answer.status_code == 401
+            assert web.stranger(cookie).send("GET", "/v1/me").status_code == 401
+
+    def test_a_change_of_a_person_ends_the_visit(self, engine: Engine, web: Web) -> None:
+        """The next page is the log-in, and the live part says 401."""
+        name = person(engine)
+        with browsing(web, name) as [browser]:
+            people.disable(engine.context, name, OPERATOR)
+            assert browser.open("/now").status_code == 303
+            assert browser.open("/now?part=live").status_code == 401
+
+    def test_the_first_address_leads_browsers_only(self, web: Web) -> None:
+        """`/` is the console for a browser, and not there for a program with a key."""
+        answer = requests.get(web.url + "/", headers={"Accept": "text/html"}, timeout=20)
+        assert answer.url == f"{web.url}/console/login"
+        assert "Log in" in answer.text
+        as_program = requests.get(web.url + "/", headers={"Accept": "application/json"}, timeout=20)
+        assert as_program.status_code == 404
+        assert as_program.headers["Content-Type"] == "application/problem+json"
+
+
+class TestLogin:
+    """Beginning and ending a session."""
+
+    def test_the_cookie_cannot_be_read_or_sent_by_others(self, engine: Engine, web: Web) -> None:
+        """HttpOnly and SameSite; over https Secure and with the prefix __Host-."""
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            plain = browser.log_in(name).headers["Set-Cookie"]
+            assert plain.startswith("billing_session=")
+            assert {"httponly", "samesite=lax", "path=/"} <= {
+                each.strip().lower() for each in plain.split(";")
+            }
+            assert "domain" not in plain.lower()
+
+    def test_a_log_in_gives_a_new_session_and_ends_the_old(self, engine: Engine, web: Web) -> None:
+        """Nobody can choose the id with which another person works."""
+        name = person(engine)
+        with browsing(web, name, "") as [attacker, victim]:
+            planted = attacker.session.cookies["billing_session"]
+            victim.session.cookies.set("billing_session", planted)
+            assert victim.log_in(name).status_code == 303
+            own = [each.value for each in victim.session.cookies if each.domain]
+            assert planted not in own[-1:]
+            assert attacker.open("/now").status_code == 303
+
+    def test_a_wrong_password_says_nothing_more(self, engine: Engine, web: Web) -> None:
+        """The same page for a wrong name; the password is not repeated; then it is limited."""
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            wrong = browser.log_in(name, "wrong password 1")
+            unknown = browser.log_in("nobody", "wrong password 1")
+            assert (wrong.status_code, unknown.status_code) == (401, 401)
+            assert shown(wrong) == shown(unknown)
+            assert "wrong password 1" not in wrong.text
+            for _ in range(5):
+                last = browser.log_in(name, "wrong password 1")
+            assert (last.status_code, last.headers["Retry-After"]) == (429, "900")
+            assert browser.log_in(name).status_code == 429
+
+    def test_a_log_out_ends_the_session_for_good(self, engine: Engine, web: Web) -> None:
+        """Also for who kept the cookie."""
+        with browsing(web, person(engine)) as [browser]:
+            kept = browser.session.cookies["billing_session"]
+            assert browser.send("/logout", {}).headers["Location"] == "/console/login"
+            browser.session.cookies.set("billing_session", kept)
+            assert browser.open("/now").status_code == 303
+
+    @pytest.mark.parametrize(
+        "following", ["https://evil.example/", "//evil.example", "/\\evil.example", "/v1/me",
+                      "/console/..//evil", "javascript:alert(1)", "/console/\r\nSet-Cookie: a=b"],
+    )  # fmt: skip
+    def test_a_log_in_leads_nowhere_else(self, engine: Engine, web: Web, following: str) -> None:
+        """A link to the log-in cannot send a person to another site."""
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            answer = browser.send("/login", {"name": name, "password": PASSWORD, "next": following})
+            assert answer.headers["Location"] == "/console/now"
+
+    def test_a_shared_link_opens_after_the_log_in(self, engine: Engine, web: Web) -> None:
+        """The page that was asked for, with its parameters."""
+        subscribing.create_customer(engine.context, "a/b c?d", name="Ani", by=OPERATOR)
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            asked = browser.open("/customers/a%2Fb%20c%3Fd?x=1").headers["Location"]
+            page = requests.Request("GET", web.url + asked).prepare().path_url
+            form = browser.page(page.removeprefix("/console"))
+            following = re.search(r'name="next" value="([^"]*)"', form)
+            assert following
+            answer = browser.send(
+                "/login", {"name": name, "password": PASSWORD, "next": following[1]}
+            )
+            assert answer.headers["Location"] == "/console/customers/a%2Fb%20c%3Fd?x=1"
+            assert browser.open(answer.headers["Location"].removeprefix("/console")).ok
+
+    def test_a_proxy_that_is_trusted_makes_the_cookie_secure(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """The server under test is not behind one: its word about https is not believed."""
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            answer = browser.send(
+                "/login", {"name": name, "password": PASSWORD}, X_Forwarded_Host="evil.example"
+            )
+            assert answer.headers["Location"] == "/console/now"
+
+
+class TestForms:
+    """Only a page of this console can send a form."""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"},
+            {"Sec_Fetch_Site": "none"}, {"Origin": "https://evil.example"}, {"Origin": "null"},
+            {"Origin": "", "Sec_Fetch_Site": ""}, {"Origin": "http://127.0.0.1:1"},
+        ],
+    )  # fmt: skip
+    def test_a_form_of_another_site_does_nothing(
+        self, engine: Engine, web: Web, headers: dict[str, str]
+    ) -> None:
+        """Even with the session's cookie and the right token."""
+        with browsing(web, person(engine)) as [browser]:
+            answer = browser.send("/charging/stop", {"reason": "csrf"}, **headers)
+            assert answer.status_code == 403
+            assert "did not come from this console" in shown(answer)
+        assert engine.told("charging.stopped") == []
+
+    def test_a_log_in_from_another_site_does_nothing(self, engine: Engine, web: Web) -> None:
+        """Nobody can log a person in as somebody else."""
+        name = person(engine)
+        with browsing(web, "") as [browser]:
+            answer = browser.send(
+                "/login", {"name": name, "password": PASSWORD}, Origin="https://evil.example"
+            )
+            assert answer.status_code == 403
+        assert engine.told("person.logged_in") == []
+
+    def test_a_token_belongs_to_one_session(self, engine: Engine, web: Web) -> None:
+        """Without it, with an invented one, and with that of another session nothing happens."""
+        with browsing(web, person(engine), person(engine, Role.OPERATOR)) as [mine, theirs]:
+            for token in ("", "0" * 64, theirs.token, "\u00e9", mine.token[:-1]):
+                answer = mine.send("/charging/stop", {"reason": "a test", "token": token})
+                assert answer.status_code == 403
+                mine.page("/now")
+        assert engine.told("charging.stopped") == []
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b"reason=a&reason=b", "application/x-www-form-urlencoded"),
+            (b"reason=%00", "application/x-www-form-urlencoded"),
+            (b"reason=%ff", "application/x-www-form-urlencoded"),
+            (b"\xff\xfe", "application/x-www-form-urlencoded"),
+            (b"x=" + b"a" * 20_000, "application/x-www-form-urlencoded"),
+            (b"&".join(b"f%d=1" % n for n in range(99)), "application/x-www-form-urlencoded"),
+            (b'{"reason": "a"}', "application/json"),
+            (b"--b\r\n\r\n--b--", "multipart/form-data; boundary=b"),
+        ],
+    )  # fmt: skip
+    def test_a_broken_form_is_refused(
+        self, engine: Engine, web: Web, body: bytes, kind: str
+    ) -> None:
+        """A page says so; nothing is written."""
+        with browsing(web, person(engine)) as [browser]:
+            answer = browser.session.post(
+                f"{web.url}/console/charging/stop", data=body, allow_redirects=False, timeout=20,
+                headers={"Content-Type": kind, "Origin": web.url},
+            )  # fmt: skip
+            assert answer.status_code == 400
+            assert "could not be read" in shown(answer)
+        assert engine.told("charging.stopped") == []
+
+    @pytest.mark.parametrize("reason", ["", "   ", "x" * 256, "a\u202eb", "a\nb"])
+    def test_an_action_needs_a_readable_reason(self, engine: Engine, web: Web, reason: str) -> None:
+        """A refusal is one clear line, and nothing is written."""
+        with browsing(web, person(engine)) as [browser]:
+            answer = browser.send("/charging/stop", {"reason": reason})
+            assert answer.status_code == 409
+            assert "the reason must" in shown(answer)
+        assert engine.told("charging.stopped") == []
+
+
+class TestHeaders:
+    """What every answer of the console carries."""
+
+    def test_every_answer_has_the_headers_of_security(self, engine: Engine, web: Web) -> None:
+        """Pages, refusals, redirects, files and what is not there."""
+        assert "unsafe" not in HEADERS["Content-Security-Policy"]
+        with browsing(web, person(engine)) as [browser]:
+            answers = [
+                browser.open(path)
+                for path in ("/now", "/now?part=live", "/login", "/search", "/customers/none",
+                             "/nothing", f"/static/{NAMES['console.css']}", "/")
+            ]  # fmt: skip
+            answers.append(browser.send("/charging/stop", {"token": "x"}))
+            answers.append(browser.session.put(f"{web.url}/console/now", timeout=20))
+        for answer in answers:
+            assert HEADERS.items() <= answer.headers.items(), answer.url
+            assert answer.headers["X-Request-Id"]
+            if "/static/" not in answer.url:
+                assert answer.headers["Cache-Control"] == "no-store"
+
+    def test_no_page_has_a_script_or_a_style_of_its_own(self, engine: Engine, web: Web) -> None:
+        """The policy would refuse them; and no page names another host."""
+        subscribing.create_customer(engine.context, "c1", name="Ani", by=OPERATOR)
+        with browsing(web, person(engine)) as [browser]:
+            for path in ("/now", "/search", "/search?q=x", "/customers/c1", "/nothing"):
+                text = browser.open(path).text
+                assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", text)
+                assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
+
+    def test_files_are_kept_for_ever_under_a_name_with_their_hash(self, web: Web) -> None:
+        """Another content has another name; other names are not served."""
+        for name, served in NAMES.items():
+            answer = requests.get(f"{web.url}/console/static/{served}", timeout=20)
+            assert answer.ok
+            assert "immutable" in answer.headers["Cache-Control"]
+            for other in (name, "..%2Fapp.py", served + "x"):
+                wrong = requests.get(f"{web.url}/console/static/{other}", timeout=20)
+                assert wrong.status_code == 404
+
+
+class TestKillSwitch:
+    """Stop and start charging in a person's name."""
+
+    def test_stopping_and_starting_carry_name_and_reason(self, engine: Engine, web: Web) -> None:
+        """The events have both, and *Now* shows them."""
+        with browsing(web, person(engine, Role.OPERATOR, "Budi")) as [browser]:
+            answer = browser.send("/charging/stop", {"reason": "double charges reported"})
+            page = browser.page(answer.headers["Location"].removeprefix("/console"))
+            said = text_of(page)
+            assert "Charging is stopped. Since" in said
+            assert "by Budi. Reason: double charges reported" in said
+            assert "No new charge is sent" in said
+            [event] = engine.told("charging.stopped")
+            assert (event["actor"], event["reason"]) == ("Budi", "double charges reported")
+
+            answer = browser.send("/charging/start", {"reason": "all clear"})
+            said = text_of(browser.page(answer.headers["Location"].removeprefix("/console")))
+            assert "Charging is started" in said
+            [event] = engine.told("charging.started")
+            assert (event["actor"], event["reason"]) == ("Budi", "all clear")
+
+    def test_a_second_stop_does_not_pretend(self, engine: Engine, web: Web) -> None:
+        """It says that nothing was changed, and the first reason stays."""
+        with browsing(web, person(engine)) as [browser]:
+            browser.page("/now")
+            kill_switch.stop_charging(engine.context, Actor("budi", "first"))
+            answer = browser.send("/charging/stop", {"reason": "second"})
+            said = text_of(browser.page(answer.headers["Location"].removeprefix("/console")))
+            assert "nothing was changed" in said
+            assert "by budi. Reason: first" in said
+
+    def test_an_old_message_is_not_repeated_when_it_is_false(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """An address with `done` that was kept, or invented, claims nothing."""
+        with browsing(web, person(engine)) as [browser]:
+            for done in ("stopped", "stopped-before", HOSTILE):
+                page = browser.page(f"/now?done={done}")
+                assert "Charging is stopped" not in text_of(page)
+                assert HOSTILE not in page
+
+    @pytest.mark.parametrize("role", [Role.VIEWER, Role.SUPPORT, Role.FINANCE])
+    def test_who_may_not_stop_sees_no_button(self, engine: Engine, web: Web, role: Role) -> None:
+        """And no form that would be refused."""
+        with browsing(web, person(engine, role)) as [browser]:
+            assert "/charging/" not in browser.page("/now")
+
+
+class TestNow:
+    """*Now* says what the rows say."""
+
+    def test_figures_are_those_of_the_rows(self, engine: Engine, web: Web) -> None:
+        """Charged today, due and uncharged, unresolved, in both languages."""
+        engine.begun(amount=1_250_000)
+        engine.run()
+        engine.subscribe(engine.customer())
+        engine.tick(["open_periods"])
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page("/now?part=live"))
+            assert "Charged Rp 1,250,000 1 charge " in said
+            assert "Due and uncharged Rp 1,250,000 1 invoice " in said
+            assert "Unresolved charges 0 " in said
+            browser.send("/display", {"language": "id", "timezone": "UTC", "back": "/console/now"})
+            said = text_of(browser.page("/now"))
+            assert "Ditagih Rp1.250.000 1 penagihan " in said
+            assert "2026-01-30 17:00 UTC" in said  # midnight in Jakarta
+
+    def test_what_is_wrong_is_said_first(self, engine: Engine, web: Web) -> None:
+        """Ticks that never ran, a pause, the breaker, and another gateway."""
+        engine.begun()
+        engine.run()
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page("/now"))
+            assert "The engine is not running. 7 ticks had no success lately." in said
+            assert "Running." not in said
+            engine.execute(
+                "INSERT INTO heartbeats (tick, at, succeeded_at) SELECT name, now(), now()"
+                " FROM unnest(ARRAY['end_subscriptions', 'open_periods', 'sweep_charges',"
+                " 'reconcile', 'sweep_refunds', 'attend_wallets', 'deliver_webhooks']) AS name"
+            )
+            assert "Running. Charging is on; nothing is due." in text_of(browser.page("/now"))
+            engine.execute("UPDATE heartbeats SET succeeded_at = now() - interval '1 h'"
+                           " WHERE tick = 'reconcile'")  # fmt: skip
+            said = text_of(browser.page("/now"))
+            assert "Not every tick runs. 1 tick had no success lately." in said
+            engine.execute("UPDATE engine SET resting_until = now() + interval '1 min',"
+                           " troubles = 3, tripped_at = now()")  # fmt: skip
+            said = text_of(browser.page("/now"))
+            assert "The gateway is paused." in said
+            assert "The breaker stopped charging." in said
+            engine.execute("UPDATE engine SET gateway_host = 'other.example', tripped_at = NULL,"
+                           " resting_until = NULL, troubles = 0")  # fmt: skip
+            said = text_of(browser.page("/now"))
+            assert "the database belongs to another gateway" in said
+            assert "Start charging" in said
+            [host] = {engine.context.settings.gateway_host}
+            engine.execute("UPDATE engine SET gateway_host = :host", host=host)
+
+
+class TestCustomer:
+    """*Customer* answers in words."""
+
+    def test_the_verdict_comes_first(self, engine: Engine, web: Web) -> None:
+        """Charged twice, why not charged, what comes next; then every movement of money."""
+        customer, subscription = engine.begun(amount=50_000, cash=60_000)
+        engine.run()
+        engine.advance(timedelta(days=28))
+        [_, charge] = engine.charges(subscription)
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page(f"/customers/{customer}"))
+            assert "Charged twice: no." in said
+            assert "P past due Rp 50,000 is owed." in said
+            assert "was declined: insufficient funds." in said
+            assert "Next attempt: 2026-03-" in said
+            assert str(charge["id"]) in said
+            assert charge["gateway_number"] in said
+            kill_switch.stop_charging(engine.context, OPERATOR)
+            said = text_of(browser.page(f"/customers/{customer}"))
+            assert "No customer is charged: charging is stopped since" in said
+
+    def test_a_customer_without_a_wallet_waits_for_one(self, engine: Engine, web: Web) -> None:
+        """The page says what it waits for, and the command."""
+        engine.plan()
+        customer = engine.customer(linked=False)
+        engine.subscribe(customer)
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page(f"/customers/{customer}"))
+            assert "Waits for" in said
+            assert f"billing wallet link {customer}" in said
+
+    @pytest.mark.parametrize(
+        "name", [HOSTILE, '"><img src=x onerror=alert(1)>', "Ani {{ 7*7 }} {% raw %}", "😀" * 50,
+                 "李小龍", "' OR 1=1 --", "&lt;b&gt;"],
+    )  # fmt: skip
+    def test_a_hostile_name_is_only_text(self, engine: Engine, web: Web, name: str) -> None:
+        """On the page, in the search and in the title; nothing of it becomes markup."""
+        subscribing.create_customer(engine.context, "c1", name=name, by=OPERATOR)
+        subscribing.create_customer(engine.context, "c2", name=name, by=OPERATOR)
+        with browsing(web, person(engine)) as [browser]:
+            for path in ("/customers/c1", f"/search?q={name[:8]}"):
+                page = browser.page(path) if path == "/customers/c1" else browser.open(path).text
+                assert "<script>alert" not in page
+                assert "<img" not in page
+                assert "{{ 7" in page or "49" not in text_of(page) or "Ani" not in name
+            assert name in text_of(browser.page("/customers/c1")) or "&lt;" in name or "<" in name
+
+    def test_marks_that_turn_text_around_are_shown_as_codes(self, engine: Engine, web: Web) -> None:
+        """A stored name with an override of direction cannot turn the page around."""
+        subscribing.create_customer(engine.context, "c1", name="Ani", by=OPERATOR)
+        engine.execute("UPDATE customers SET name = :name", name="Ani\u202e0001 pR")
+        with browsing(web, person(engine)) as [browser]:
+            page = browser.page("/customers/c1")
+            assert "\u202e" not in page
+            assert "\\u202e" in page
+
+    def test_full_phones_and_addresses_are_nowhere(self, engine: Engine, web: Web) -> None:
+        """Masked on every page, for every role."""
+        subscribing.create_customer(
+            engine.context, "c1", name="Ani", by=OPERATOR, phone="081234567890",
+            email="ani.long@example.com",
+        )  # fmt: skip
+        with browsing(web, person(engine)) as [browser]:
+            for path in ("/customers/c1", "/search?q=7890", "/search?q=ani"):
+                text = requests.Response.text.fget(browser.open(path))  # type: ignore[attr-defined]
+                assert "81234567890" not in text
+                assert "ani.long@" not in text
+            assert "****7890" in browser.page("/customers/c1")
+
+    def test_two_customers_are_kept_apart(self, engine: Engine, web: Web) -> None:
+        """Nothing of one is on the page of the other."""
+        mine, subscription = engine.begun()
+        other = engine.customer()
+        engine.run()
+        [charge] = engine.charges(subscription)
+        with browsing(web, person(engine)) as [browser]:
+            page = browser.page(f"/customers/{other}")
+            for foreign in (mine, str(subscription), str(charge["id"]), charge["gateway_number"]):
+                assert foreign not in page
+
+    def test_an_unknown_customer_is_a_page_that_says_so(self, engine: Engine, web: Web) -> None:
+        """404, without the stack of an error."""
+        with browsing(web, person(engine)) as [browser]:
+            for unknown in ("nobody", "%00", "a%0ab", "x" * 300, HOSTILE):
+                answer = browser.open(f"/customers/{unknown}")
+                assert answer.status_code in {400, 404}
+                assert HOSTILE not in answer.text
+
+
+class TestSearch:
+    """One box that leads to a customer."""
+
+    def test_a_single_hit_is_opened_at_once(self, engine: Engine, web: Web) -> None:
+        """At the row that was searched for."""
+        customer, subscription = engine.begun()
+        engine.run()
+        [charge] = engine.charges(subscription)
+        with browsing(web, person(engine)) as [browser]:
+            for wanted in (charge["gateway_number"], str(charge["id"])):
+                answer = browser.open(f"/search?q={wanted}")
+                place = f"/console/customers/{customer}#row-{charge['id']}"
+                assert answer.headers["Location"] == place
+                assert f'id="row-{charge["id"]}"' in browser.page(f"/customers/{customer}")
+
+    def test_what_is_not_found_is_said(self, engine: Engine, web: Web) -> None:
+        """With what can be found; also for what no text can mean."""
+        with browsing(web, person(engine)) as [browser]:
+            assert "Nothing was found for “nobody”" in text_of(browser.page("/search?q=nobody"))
+            assert "at most 200" in text_of(browser.page(f"/search?q={'x' * 201}"))
+            assert "What can be found" in text_of(browser.page("/search"))
+            assert browser.open("/search?q=%00").status_code == 400
+            assert browser.open("/search?q=%ff%fe").status_code == 200
+
+
+class TestDisplay:
+    """Language and time zone are the viewer's choice."""
+
+    def test_a_browser_s_language_is_used_until_one_is_chosen(self, web: Web) -> None:
+        """Indonesian or English; another language is English."""
+        with browsing(web, "") as [browser]:
+            for accepted, word in (("id-ID,id;q=0.9", "Masuk"), ("de", "Log in"), ("", "Log in")):
+                answer = browser.open("/login", **{"Accept-Language": accepted})
+                assert f"<h1>{word}</h1>" in answer.text
+            browser.send("/display", {"language": "en", "timezone": "Europe/Berlin"})
+            assert "<h1>Log in</h1>" in browser.open("/login", **{"Accept-Language": "id"}).text
+
+    def test_a_broken_choice_is_the_default(self, engine: Engine, web: Web) -> None:
+        """An invented cookie or form does no harm."""
+        with browsing(web, person(engine)) as [browser]:
+            for value in ("xx:Mars/Base", ":", "en:../../etc", "a" * 3000):
+                browser.session.cookies.set("billing_display", value)
+                assert "Asia/Jakarta" in browser.page("/now")
+            browser.session.cookies.clear(domain="", path="/", name="billing_display")
+            answer = browser.send(
+                "/display", {"language": "xx", "timezone": "x", "back": "//evil.example"}
+            )
+            assert answer.headers["Location"] == "/console/now"
+            assert "en:Asia/Jakarta" in answer.headers["Set-Cookie"]
+
+
+def test_an_error_is_a_page_with_the_request_id(engine: Engine, web: Web, monkeypatch: Any) -> None:
+    """No trace of the error is shown; the id leads to the log."""
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a secret of the engine")
+
+    with browsing(web, person(engine)) as [browser]:
+        monkeypatch.setattr("billing.services.reading.now.read", broken)
+        answer = browser.open("/now")
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert answer.headers["X-Request-Id"] in answer.text
+
+
+def test_a_person_s_session_survives_a_second_process(engine: Engine, web: Web) -> None:
+    """Sessions are rows: every web process knows them."""
+    name = person(engine)
+    with browsing(web, name) as [browser]:
+        session_id = browser.session.cookies["billing_session"]
+        assert sessions.form_token(session_id) == browser.token
+        assert isinstance(browser, Browser)
