@@ -8,6 +8,8 @@ from billing.web import app
 GRACE_SECONDS = 20
 """How long requests that have begun may take after the first signal."""
 KEEP_ALIVE_SECONDS = 30
+NO_ADDRESS = "no proxy"
+"""Not empty: uvicorn would then take its own setting from the environment."""
 
 
 def run(host: str, port: int) -> None:
@@ -23,6 +25,6 @@ def run(host: str, port: int) -> None:
     uvicorn.run(
         app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
         server_header=False, proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies, timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        forwarded_allow_ips=settings.trusted_proxies or NO_ADDRESS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip

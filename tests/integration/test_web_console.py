@@ -16,7 +16,7 @@ from billing.web.console.routes import PAGES, Page
 from billing.web.console.static_files import NAMES
 from tests.integration.console import PASSWORD, Browser, browsing, person, text_of
 from tests.integration.engine import Engine
-from tests.integration.web import Web
+from tests.integration.web import Web, serving
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -193,16 +193,32 @@ class TestLogin:
             assert answer.headers["Location"] == "/console/customers/a%2Fb%20c%3Fd?x=1"
             assert browser.open(answer.headers["Location"].removeprefix("/console")).ok
 
-    def test_a_proxy_that_is_trusted_makes_the_cookie_secure(
-        self, engine: Engine, web: Web
+    def test_only_a_trusted_proxy_says_where_a_person_comes_from(
+        self, engine: Engine, redis_url: str
     ) -> None:
-        """The server under test is not behind one: its word about https is not believed."""
+        """With its word the cookie is for https only, and failures are counted by address."""
         name = person(engine)
-        with browsing(web, "") as [browser]:
-            answer = browser.send(
-                "/login", {"name": name, "password": PASSWORD}, X_Forwarded_Host="evil.example"
-            )
-            assert answer.headers["Location"] == "/console/now"
+        told = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "203.0.113.9"}
+        form = {"name": name, "password": PASSWORD}
+        with (
+            serving(engine, redis_url) as plain,
+            serving(engine, redis_url, trusted_proxies="127.0.0.1") as behind,
+            browsing(plain, "") as [stranger],
+            browsing(behind, "") as [browser],
+        ):
+            assert "Secure" not in stranger.send("/login", form, **told).headers["Set-Cookie"]
+            cookie = browser.send("/login", form, **told).headers["Set-Cookie"]
+            assert cookie.startswith("__Host-billing_session=")
+            assert "Secure" in cookie
+            value = cookie.partition(";")[0]
+            opened = browser.open("/now", Cookie=value, **{"X-Forwarded-Proto": "https"})
+            assert opened.status_code == 200
+            assert browser.open("/now", Cookie=value).status_code == 303
+            for _ in range(6):
+                last = browser.send("/login", form | {"password": "wrong password"}, **told)
+            assert last.status_code == 429
+            told["X_Forwarded_For"] = "203.0.113.10"
+            assert browser.send("/login", form, **told).status_code == 303
 
 
 class TestForms:

@@ -81,7 +81,7 @@ def test_a_session_ends_when_idle_and_when_old() -> None:
     assert not valid(IDLE_MAX, IDLE_MAX)
     assert valid(SESSION_MAX - second, second)
     assert not valid(SESSION_MAX, second)
-    assert (IDLE_MAX, SESSION_MAX) == (timedelta(hours=12), timedelta(days=7))
+    assert (timedelta(hours=12), timedelta(days=7)) == (IDLE_MAX, SESSION_MAX)
 
 
 class TestPasswords:
