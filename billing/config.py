@@ -151,9 +151,7 @@ class Settings(BaseSettings):
         " the figures, which name no customer",
     )
     trusted_proxies: str = Field(
-        default="",
-        description="Addresses of reverse proxies, comma-separated, whose X-Forwarded-For and"
-        " X-Forwarded-Proto are believed: who logs in from where, and whether over https",
+        default="", description="Reverse proxies, comma-separated, whose X-Forwarded-* is believed"
     )
     flower_hosts: str = Field(
         default="",

@@ -16,7 +16,7 @@ BY = Actor("billing up")
 def login(context: Context, home: Path) -> str:
     """Return name and password for the console, or where else to get them.
 
-    The person is created only while there is nobody, so that one who was disabled stays disabled.
+    The person is created only while there is none, so that one who was disabled stays disabled.
     """
     password = kept_password(home / PASSWORD)
     if people.is_nobody(context):

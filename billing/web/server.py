@@ -1,8 +1,11 @@
 """Server: run the HTTP interface under uvicorn, and end it without cutting a request off."""
 
+from ipaddress import ip_network
+
 import uvicorn
 
 from billing import bootstrap, config, logs
+from billing.domain.errors import NotConfigured
 from billing.web import app
 
 GRACE_SECONDS = 20
@@ -25,6 +28,20 @@ def run(host: str, port: int) -> None:
     uvicorn.run(
         app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
         server_header=False, proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies or NO_ADDRESS,
+        forwarded_allow_ips=proxies(settings.trusted_proxies),
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
+
+
+def proxies(written: str) -> str:
+    """Return the addresses and networks of trusted proxies for uvicorn, or raise NotConfigured."""
+    found = [each.strip() for each in written.split(",") if each.strip()]
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError:
+            raise NotConfigured(
+                f"BILLING_TRUSTED_PROXIES: {each!r} is no address and no network;"
+                " write 10.0.0.5 or 10.0.0.0/24"
+            ) from None
+    return ",".join(found) or NO_ADDRESS

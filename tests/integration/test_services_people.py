@@ -317,7 +317,7 @@ class TestGuessing:
         assert len(said) == 1
         assert computed == [False, True, True, True, True, True]
 
-    def test_what_was_typed_as_a_name_is_not_stored(self, engine: Engine) -> None:
+    def test_a_name_as_it_was_typed_is_not_stored(self, engine: Engine) -> None:
         """People type passwords there; only a keyed hash is kept, for the window."""
         fail(engine, "hunter2 hunter2")
         stored = engine.rows("SELECT * FROM failed_logins")

@@ -37,7 +37,7 @@ def siti(engine: Engine) -> str:
     ("wanted", "because"),
     [
         ("cust-1", "customer"), ("  cust-1 ", "customer"), ("siti", "name"), ("RAHMA", "name"),
-        ("wati", "name"), ("rah sit", "name"), ("siti.r@EXAMPLE.com", "e-mail"),
+        ("wati", "name"), ("rah sit", "name"), ("siti.R@example.com", "e-mail"),
         ("081234567890", "phone"), ("6281234567890", "phone"), ("+62 812-3456-7890", "phone"),
         ("7890", "phone"), ("****7890", "phone"), ("xxxx7890", "phone"),
     ],

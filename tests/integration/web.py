@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from billing.domain.events import OPERATOR
 from billing.services.operating import api_keys
 from billing.web import app
-from billing.web.server import NO_ADDRESS
+from billing.web.server import proxies
 from tests.integration.engine import Engine
 from tests.waits import wait_until
 
@@ -105,7 +105,7 @@ def serving(engine: Engine, redis_url: str, **settings: Any) -> Iterator[Web]:
     config = uvicorn.Config(
         app.create(context), host="127.0.0.1", port=0, log_config=None, lifespan="off",
         access_log=False, proxy_headers=bool(changed.trusted_proxies),
-        forwarded_allow_ips=changed.trusted_proxies or NO_ADDRESS,
+        forwarded_allow_ips=proxies(changed.trusted_proxies),
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

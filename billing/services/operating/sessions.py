@@ -57,7 +57,7 @@ def log_in(context: Context, name: str, password: str, address: str, now: dateti
     with context.database.transaction() as connection:
         _begin(connection, found, session_id, renewed, context.clock.now(), now)
         rows.forget_attempts(connection, subjects[:2])
-        rows.take_back_attempt(connection, subjects[2])
+        rows.subtract_attempt(connection, subjects[2])
     return session_id
 
 
@@ -87,7 +87,7 @@ def recognize(
 ) -> Session | None:
     """Return the valid session with this id, or None.
 
-    A page that refreshes itself is no use: else it would keep an abandoned session valid.
+    A page that refreshes itself is no use: else it would keep a session valid that no person uses.
     """
     with context.database.transaction() as connection:
         found = rows.session(connection, _hash(session_id))

@@ -24,7 +24,7 @@ SPARE_SECONDS = 10
 
 
 class Tick(NamedTuple):
-    """A tick of the beat table, and whether its last success is too long ago."""
+    """A tick of the beat table, and whether it had no success lately."""
 
     name: str
     succeeded_at: datetime | None

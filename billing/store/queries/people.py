@@ -178,7 +178,7 @@ def forget_attempts(connection: Connection, subjects: Sequence[bytes]) -> None:
     connection.execute(statement, {"subjects": list(subjects)})
 
 
-def take_back_attempt(connection: Connection, subject: bytes) -> None:
-    """Take back one attempt that did not fail."""
+def subtract_attempt(connection: Connection, subject: bytes) -> None:
+    """Subtract one attempt that did not fail."""
     statement = text("UPDATE failed_logins SET failed = failed - 1 WHERE subject = :subject")
     connection.execute(statement, {"subject": subject})

@@ -1,6 +1,6 @@
 """Static files: style sheet, script and icon, under names that contain a hash of their content.
 
-A browser keeps such a file for ever: another content has another name.
+A browser always keeps such a file: another content has another name.
 """
 
 from hashlib import sha256

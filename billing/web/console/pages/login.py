@@ -17,7 +17,7 @@ from billing.web.console.visits import (
 
 
 def show(visit: Visit) -> Response:
-    """Show the form; a person who is logged in goes on to the first page."""
+    """Show the form; who is logged in gets the first page."""
     following = inside(visit.query.get("next", ""))
     if visit.person is not None:
         return redirect(following)
@@ -25,7 +25,7 @@ def show(visit: Visit) -> Response:
 
 
 def log_in(visit: Visit) -> Response:
-    """Begin a session. The one that the browser had before ends: nobody can have chosen its id."""
+    """Begin a session. The one that the browser had before ends: an attacker may have set it."""
     form, following = visit.form, inside(visit.form.get("next", ""))
     name = form.get("name", "")[:200]
     try:
