@@ -1,16 +1,25 @@
 """The console: its catalogue, its page of documentation, and what a browser would load."""
 
 import re
+from decimal import Decimal
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from billing.domain.charge import ChargeStatus
+from billing.domain.invoice import Blocked, InvoiceStatus
+from billing.domain.outcomes import Fault
 from billing.domain.people import ALLOWED, Action, Role
-from billing.web.console import app, rendering, static_files
+from billing.domain.refund import RefundStatus
+from billing.domain.subscription import SubscriptionStatus
+from billing.domain.wallet import WalletStatus
+from billing.services.reading import attention
+from billing.web.console import app, labels, rendering, static_files
 from billing.web.console.display import Language
 from billing.web.console.routes import PAGES
+from schedules import beat
 from tests.house.tree import ROOT
 
 CONSOLE = ROOT / "billing/web/console"
@@ -148,3 +157,15 @@ def test_every_pair_of_colours_can_be_read() -> None:
         assert {pair: found for pair, found in low.items() if found < 4.5} == {}
         assert min(_contrast(colour["focus"], colour[back]) for back in ("page", "card")) >= 3
     assert _contrast("#ffffff", "#9b1c1c") >= 4.5
+
+
+def test_every_state_and_cause_has_a_label() -> None:
+    """A status, a fault class, a tick, or a cause in the list of attention."""
+    states = (
+        SubscriptionStatus, InvoiceStatus, ChargeStatus, RefundStatus, WalletStatus, Fault, Role,
+    )  # fmt: skip
+    words = {str(member) for enum in states for member in enum}
+    words |= {tick.removeprefix("ticks.") for tick in beat.schedule(Decimal(10))}
+    words |= {f"waits for {each}" for each in Blocked}
+    words |= {cause for _kind, cause in attention._COMMANDS}
+    assert words - labels.LABELS.keys() == set()

@@ -48,6 +48,7 @@ LABELS: dict[str, str] = {
     "wallet": N_("wallet"),
     "technical": N_("technical"),
     "hard": N_("hard"),
+    "other": N_("other"),
     # kinds of rows, and why a search found something
     "customer": N_("customer"),
     "subscription": N_("subscription"),
@@ -71,6 +72,8 @@ LABELS: dict[str, str] = {
     "link open": N_("link open"),
     "unlink stuck": N_("unlink stuck"),
     "waits for wallet": N_("waits for wallet"),
+    "waits for balance": N_("waits for balance"),
+    "no date": N_("no date"),
     "postponed": N_("postponed"),
     "unsendable": N_("unsendable"),
     "disabled": N_("disabled"),
