@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from billing.domain.people import (
     Role,
 )
 from billing.services.operating import api_keys, people, sessions
-from billing.services.operating.sessions import TooManyLogins, WrongLogin
+from billing.services.operating.sessions import LoginsBusy, TooManyLogins, WrongLogin
 from billing.store import passwords
 from billing.store.queries import people as rows
 from tests.integration.console import PASSWORD, person
@@ -293,6 +294,29 @@ class TestGuessing:
         with ThreadPoolExecutor(6) as pool:
             said = list(pool.map(attempt, range(20)))
         assert said.count("WrongLogin") == len(looked) == PER_NAME_AND_ADDRESS
+
+    def test_guessing_leaves_threads_to_other_requests(
+        self, engine: Engine, monkeypatch: Any
+    ) -> None:
+        """Only two passwords are compared at a time; a third waits a moment, and is told so."""
+        standing, go_on = [Event(), Event()], Event()
+        waiting = iter(standing)
+
+        def matches(_hash: str | None, _given: str) -> bool:
+            next(waiting).set()
+            return not go_on.wait(20)
+
+        name = person(engine)
+        monkeypatch.setattr(passwords, "matches", matches)
+        with ThreadPoolExecutor(2) as pool:
+            busy = [pool.submit(log_in, engine, name, "guess", address=f"a{n}") for n in range(2)]
+            assert all(each.wait(20) for each in standing)
+            with pytest.raises(LoginsBusy):
+                log_in(engine, name, address="b")
+            go_on.set()
+            for each in busy:
+                with pytest.raises(WrongLogin):
+                    each.result(20)
 
     def test_an_unknown_name_is_answered_like_a_wrong_password(
         self, engine: Engine, monkeypatch: Any

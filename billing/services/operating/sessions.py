@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from threading import BoundedSemaphore
 
 from sqlalchemy import Connection
 
@@ -30,6 +31,10 @@ from billing.store.queries import people as rows
 from billing.store.queries.people import Secret
 
 ID_BYTES = 32
+COMPARISONS = 2
+"""Passwords that one process compares at the same time; each takes 19 MiB and a core."""
+COMPARE_WAIT_SECONDS = 1
+_COMPARING = BoundedSemaphore(COMPARISONS)
 LIMITS = (PER_NAME_AND_ADDRESS, PER_NAME, PER_ADDRESS)
 
 
@@ -37,12 +42,16 @@ class WrongLogin(BillingError):
     """The name or the password is wrong, or the person is disabled: no answer says which."""
 
 
+class LoginsBusy(BillingError):
+    """Other log-ins are being checked at this moment."""
+
+
 class TooManyLogins(BillingError):
     """Too many log-ins failed for this name, or from this address."""
 
 
 def log_in(context: Context, name: str, password: str, address: str, now: datetime) -> str:
-    """Return the id of a new session. Raises WrongLogin or TooManyLogins."""
+    """Return the id of a new session. Raises WrongLogin, TooManyLogins or LoginsBusy."""
     subjects = _subjects(context, name, address)
     with context.database.transaction() as connection:
         counts = rows.count_attempts(connection, subjects, now, now + WINDOW)
@@ -50,7 +59,7 @@ def log_in(context: Context, name: str, password: str, address: str, now: dateti
     if any(count > most for count, most in zip(counts, LIMITS, strict=True)):
         raise TooManyLogins("too many failed log-ins; wait 15 minutes")
     known = None if found is None or found.person.disabled_at else found.password_hash
-    if not passwords.matches(known, password[: PASSWORD_MAX + 1]) or found is None:
+    if not _compared(known, password[: PASSWORD_MAX + 1]) or found is None:
         raise WrongLogin("the name or the password is wrong")
     session_id = secrets.token_urlsafe(ID_BYTES)
     renewed = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
@@ -59,6 +68,16 @@ def log_in(context: Context, name: str, password: str, address: str, now: dateti
         rows.forget_attempts(connection, subjects[:2])
         rows.subtract_attempt(connection, subjects[2])
     return session_id
+
+
+def _compared(password_hash: str | None, password: str) -> bool:
+    """Compare a password; only few at a time, so that guessing leaves threads to other requests."""
+    if not _COMPARING.acquire(timeout=COMPARE_WAIT_SECONDS):
+        raise LoginsBusy("too many log-ins at this moment; try again")
+    try:
+        return passwords.matches(password_hash, password)
+    finally:
+        _COMPARING.release()
 
 
 def _begin(

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from billing.clock import real_now
 from billing.services.operating import sessions
-from billing.services.operating.sessions import TooManyLogins, WrongLogin
+from billing.services.operating.sessions import LoginsBusy, TooManyLogins, WrongLogin
 from billing.web.console.display import chosen
 from billing.web.console.visits import (
     PREFIX,
@@ -37,6 +37,10 @@ def log_in(visit: Visit) -> Response:
     except TooManyLogins:
         answer = visit.page("login.html", 429, following=following, name=name, trouble="many")
         answer.headers["Retry-After"] = "900"
+        return answer
+    except LoginsBusy:
+        answer = visit.page("login.html", 503, following=following, name=name, trouble="busy")
+        answer.headers["Retry-After"] = "2"
         return answer
     if visit.session_id:
         sessions.log_out(visit.context, visit.session_id)
