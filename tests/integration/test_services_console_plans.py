@@ -1,6 +1,7 @@
-"""The console's pages read no table that grows from its beginning to its end."""
+"""What the console reads: no growing table as a whole, and figures that are those of the rows."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from billing.domain.events import OPERATOR, Actor
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
 from billing.services.reading import customer_page, now
+from billing.store.queries.engine import Heartbeat
 from tests.integration.engine import Engine
 
 GROWING = ("events", "charges", "invoices", "refunds", "subscriptions", "customers", "wallets",
@@ -78,3 +80,23 @@ def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:
     assert ahead.next_invoice is not None
     assert (ahead.next_invoice.amount, ahead.next_invoice.credited) == (50_000, 5_000)
     assert page.cut == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "ago", "error", "is_late"),
+    [
+        (10, None, None, True), (10, 40, None, False), (10, 41, None, True),
+        (3600, None, None, False), (3600, None, "failed", True), (3600, 10_811, None, True),
+        (3600, 10_810, "failed since", False),
+    ],
+)  # fmt: skip
+def test_a_tick_is_late_after_three_intervals(
+    interval: int, ago: int | None, error: str | None, *, is_late: bool
+) -> None:
+    """And ten seconds; one that never succeeded is late at once, unless it runs once an hour."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    succeeded_at = None if ago is None else at - timedelta(seconds=ago)
+    beats = [Heartbeat("x", at, succeeded_at, at if error else None, error, None)]
+    [tick] = now.ticks(beats, at, {"x": timedelta(seconds=interval)})
+    assert tick.is_late is is_late
+    assert tick.is_seldom is (interval == 3600)

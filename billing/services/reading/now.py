@@ -21,6 +21,8 @@ from schedules import beat
 
 SPARE_SECONDS = 10
 """How much later than three intervals a tick may be."""
+SELDOM = timedelta(minutes=10)
+"""The interval from which a tick counts as one that runs seldom."""
 
 
 class Tick(NamedTuple):
@@ -31,6 +33,7 @@ class Tick(NamedTuple):
     failed_at: datetime | None
     error: str | None
     is_late: bool
+    is_seldom: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ class Situation:
 
     @property
     def is_running(self) -> bool:
-        """Whether any tick succeeded lately; the audit runs too seldom to say."""
-        return any(not each.is_late for each in self.ticks if f"ticks.{each.name}" != beat.AUDIT)
+        """Whether any tick succeeded lately; one that runs seldom does not tell."""
+        return any(not each.is_late for each in self.ticks if not each.is_seldom)
 
 
 def read(context: Context) -> Situation:
@@ -107,14 +110,15 @@ def ticks(found: Sequence[Heartbeat], now: datetime, every: dict[str, timedelta]
         last = known.get(name)
         succeeded_at = last.succeeded_at if last else None
         patience = 3 * interval + timedelta(seconds=SPARE_SECONDS)
-        is_late = succeeded_at is None or now - succeeded_at > patience
-        # The audit runs once an hour: after a start it is not late before that.
-        if succeeded_at is None and f"ticks.{name}" == beat.AUDIT:
-            is_late = bool(last and last.error)
+        is_late = succeeded_at is not None and now - succeeded_at > patience
+        if succeeded_at is None:
+            # After a start a tick that runs once an hour is not late before it has run.
+            is_late = interval < SELDOM or bool(last and last.error)
         shown.append(
             Tick(
                 name, succeeded_at, last.failed_at if last else None,
                 last.error if last else None, is_late,
+                interval >= SELDOM,
             )
         )  # fmt: skip
     return shown
