@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-forecast lock clean
+.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,9 +21,10 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q billing schedules workers
 	@touch $@
 
-run: setup ## start everything on this machine with a simulated gateway (Ctrl-C ends it)
+run: setup ## start everything on this machine with the sandbox as gateway (Ctrl-C ends it)
 	@$(BIN)/billing up
 
 demo: setup ## play a year for 120 subscribers and compare with the gateway's ledger
@@ -67,7 +68,7 @@ storm: setup ## simulated faults, seed after seed (SEED=… replays one; SEEDS=2
 properties: setup ## random lives of money and of paid time against independent models (LIVES=2000 of each)
 	@STATEFUL_EXAMPLES=$(or $(LIVES),2000) $(BIN)/pytest -q -n 2 --dist loadfile tests/property/test_conservation.py tests/property/test_paid_time.py
 
-siege: setup ## kill workers, Redis and PostgreSQL under load, then compare with the ledger
+siege: setup ## kill workers, web, Redis and PostgreSQL under load, then compare with the ledger
 	@$(BIN)/python -m tests.faults.siege
 
 flaky: setup ## run the suite ten times: half with all cores busy, half under nohup, in random orders
@@ -87,6 +88,9 @@ bench-scale: setup ## a million subscriptions, a payday of 100,000, and five mil
 
 bench-lists: setup ## every list with each filter, with a million subscriptions and their past
 	@$(BIN)/python -m tests.bench.listed
+
+bench-web: setup ## the HTTP interface against bare FastAPI handlers with the same statements
+	@$(BIN)/python -m tests.bench.web
 
 bench-forecast: setup ## a million subscriptions: time to the forecast's first line, and its memory
 	@$(BIN)/python -m tests.bench.forecast

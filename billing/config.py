@@ -5,7 +5,6 @@ names the variable, what is wrong with it and what would be right.
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -15,12 +14,17 @@ from re import fullmatch
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from billing import config_urls
+from billing import config_files, config_urls
 from billing.domain.errors import NotConfigured
 from billing.domain.escaping import escape
 from billing.domain.outcomes import Fault
@@ -34,12 +38,10 @@ ROUNDS_MAX = 6
 """How many charges per thread may be claimed and unanswered at most."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set from outside; docs/settings.md is generated from it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     database_url: SecretStr | None = Field(
         default=None,
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
         default="/doku/notifications",
         description="Path of the public URL to which DOKU sends notifications; DOKU signs it",
     )
-    faults: Annotated[dict[str, Fault], NoDecode] = Field(
+    faults: dict[str, Fault] = Field(
         default_factory=dict,
         description='JSON: gateway codes and the fault class each means, {"E123": "limit"}',
     )
@@ -252,7 +254,12 @@ class Settings(BaseSettings):
     @field_validator("token_key")
     @classmethod
     def _fernet(cls, value: SecretStr) -> SecretStr:
-        for key in filter(None, value.get_secret_value().split(",")):
+        keys = [key for key in value.get_secret_value().split(",") if key]
+        if not keys:
+            return value
+        from cryptography.fernet import Fernet
+
+        for key in keys:
             try:
                 Fernet(key.strip())
             except ValueError:
@@ -359,13 +366,19 @@ def load(env_files: Sequence[Path] | None = None) -> Settings:
     try:
         if env_files is None:
             # `.env` may name that folder.
-            home = Settings(_env_file=Path(".env")).home
+            home = _of_files([Path(".env")]).home
             env_files = (home / "stack.env", Path(".env"))
-        return Settings(_env_file=tuple(env_files))
+        return _of_files(env_files)
     except ValidationError as invalid:
-        raise NotConfigured(_one_line(invalid)) from None
+        raise NotConfigured(config_files.one_line(invalid, PREFIX)) from None
     except (OSError, UnicodeDecodeError) as unreadable:
         raise NotConfigured(f"cannot read .env or stack.env: {unreadable}") from None
+
+
+def _of_files(files: Sequence[Path]) -> Settings:
+    given = config_files.values_of(files)
+    names = ((field, PREFIX + field.upper()) for field in Settings.model_fields)
+    return Settings.model_validate({field: given[name] for field, name in names if name in given})
 
 
 def unknown(names: Iterable[str] | None = None) -> list[str]:
@@ -374,7 +387,7 @@ def unknown(names: Iterable[str] | None = None) -> list[str]:
     By default the names are those of the environment and of `.env` in the working folder.
     """
     known = {name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (_given() if names is None else names)}
+    given = {name.upper() for name in (config_files.names() if names is None else names)}
     ours = {name.removeprefix(PREFIX) for name in given if name.startswith(PREFIX)}
     mistakes = []
     for name in sorted(ours - known):
@@ -382,19 +395,3 @@ def unknown(names: Iterable[str] | None = None) -> list[str]:
         meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         mistakes.append(f"{PREFIX}{escape(name)} is no setting{meant}")
     return mistakes
-
-
-def _given() -> set[str]:
-    try:
-        return {*os.environ, *dotenv_values(Path(".env"), interpolate=False)}
-    except (OSError, UnicodeDecodeError):
-        return set(os.environ)
-
-
-def _one_line(invalid: ValidationError) -> str:
-    problems = []
-    for error in invalid.errors(include_input=False, include_url=False):
-        name = "_".join(str(part) for part in error["loc"][:1])
-        message = error["msg"].removeprefix("Value error, ")
-        problems.append(f"BILLING_{name.upper()}: {message}" if name else message)
-    return "; ".join(problems)

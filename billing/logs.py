@@ -1,19 +1,20 @@
-"""Logs: set up structlog, and redact what must never be logged.
+"""Logs: loggers, the set-up of structlog, and redacting what must never be logged.
 
 Events are `noun.verb_past` with keys. Values under a private key, and any part of a string that
 looks like a phone, an e-mail, a token or a signature, are removed from every event. Characters that
-control a terminal are written as their codes.
+control a terminal are written as their codes. structlog is loaded when a line is written: it takes
+longer than a command that reads rows.
 """
 
 import logging
 import re
 import sys
-from typing import TextIO
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from typing import TYPE_CHECKING, Any, TextIO
 
 from billing.domain.escaping import escape
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 PRIVATE_KEYS = frozenset(
     {"authorization", "body", "headers", "key", "name", "payer", "secret_key", "token_id",
@@ -52,7 +53,7 @@ def scrub(text: str) -> str:
     return text
 
 
-def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def redact(_logger: "WrappedLogger", _method: str, event: "EventDict") -> "EventDict":
     """Redact one log event: private keys wholly, other values by pattern."""
     for key, value in event.items():
         keep = "\n\t" if key in TRACEBACKS else ""
@@ -84,6 +85,8 @@ def configure(
     log_format: str = "console", level: str = "info", stream: TextIO | None = None
 ) -> None:
     """Log to `stream` (default stderr), redacted, also what the standard library's log gets."""
+    import structlog
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -117,6 +120,15 @@ def configure(
             foreign_pre_chain=shared, processors=[*finish, renderer]
         )
     )
+    _set_root(handler, level)
+
+
+def configure_at_first_line(log_format: str, level: str, stream: TextIO) -> None:
+    """Do the same as `configure`, at the first line; most commands write none."""
+    _set_root(_FirstLine(log_format, level, stream), level)
+
+
+def _set_root(handler: logging.Handler, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -130,3 +142,60 @@ def configure(
         "celery.app.trace",
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class _FirstLine(logging.Handler):
+    """Configures the log when its first line is written."""
+
+    def __init__(self, log_format: str, level: str, stream: TextIO) -> None:
+        super().__init__()
+        self._configuration = (log_format, level, stream)
+
+    def configure(self) -> None:
+        configure(*self._configuration)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.configure()
+        logging.getLogger().handle(record)
+
+
+class Logger:
+    """A logger of one module; structlog's own is made for its first line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._made: Any = None
+
+    def debug(self, event: str, **values: object) -> None:
+        """Write a line for developers."""
+        self._write(logging.DEBUG, "debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        """Write a line about normal work."""
+        self._write(logging.INFO, "info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Write a line about something unusual."""
+        self._write(logging.WARNING, "warning", event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        """Write a line about something that an operator must know."""
+        self._write(logging.ERROR, "error", event, values)
+
+    def exception(self, event: str, **values: object) -> None:
+        """Write a line with the traceback of the error that is being handled."""
+        self._write(logging.ERROR, "exception", event, values)
+
+    def _write(self, level: int, method: str, event: str, values: dict[str, object]) -> None:
+        root = logging.getLogger()
+        for handler in root.handlers:
+            if isinstance(handler, _FirstLine):
+                if level < root.level:
+                    return
+                handler.configure()
+                break
+        if self._made is None:
+            import structlog
+
+            self._made = structlog.get_logger(self._name)
+        getattr(self._made, method)(event, **values)

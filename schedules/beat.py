@@ -16,6 +16,8 @@ TICKS = (
     "ticks.attend_wallets",
 )
 """In the order in which one item of due work passes through them."""
+NOTICES = "ticks.announce_charges"
+"""Not among the ticks above: nothing waits for a notice."""
 WEBHOOKS = "ticks.deliver_webhooks"
 """Not among the ticks above: webhooks are sent in real time, also under a test clock."""
 AUDIT = "ticks.audit"
@@ -30,7 +32,7 @@ def schedule(tick_seconds: Decimal) -> dict[str, dict[str, Any]]:
             "schedule": timedelta(milliseconds=int(tick_seconds * 1000)),
             "options": {"queue": "ticks", "expires": max(int(2 * tick_seconds), 10)},
         }
-        for name in (*TICKS, WEBHOOKS)
+        for name in (*TICKS, NOTICES, WEBHOOKS)
     }
     table[AUDIT] = {
         "task": AUDIT,

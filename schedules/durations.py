@@ -152,6 +152,17 @@ def add_to_wall(duration: Duration, wall: datetime, timezone: ZoneInfo) -> datet
     return wall + duration
 
 
+def check_notice(text: str) -> None:
+    """
+    Raise ScheduleError unless the text is a duration of weeks, days or less.
+
+    A notice is exact: a day of it is 24 hours.
+    """
+    duration = parse_duration(text)
+    if duration.unit in MONTHS:
+        raise ScheduleError(f'a notice has days, such as "3 days", and no {duration.unit.value}s')
+
+
 def _advice(written: str) -> str:
     """Suggest a valid form, as close as possible to what was written."""
     number, _, word = re.sub(r"^([-+0-9.,]*) ?", r"\1 ", written).partition(" ")

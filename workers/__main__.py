@@ -19,6 +19,7 @@ def main(words: list[str]) -> None:
     from celery.bin.beat import beat
     from celery.bin.worker import worker
 
+    gc.freeze()  # else all of it is looked through a moment later
     gc.enable()
     name, *options = words
     command = {"worker": worker, "beat": beat}[name]

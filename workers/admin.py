@@ -1,10 +1,12 @@
 """Tasks that an operator starts from Flower, the CLI or another program.
 
 Arguments are JSON. Each task takes `by` (the name of a person or program), `reason`, and
-`idempotency_key`, whose default is the task's id, so that a message delivered twice acts once.
+`idempotency_key`, whose default is the task's id, so that a message delivered twice acts once. A
+used key with other arguments, or with another reason, is refused.
 Invalid arguments are refused with one line.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -12,13 +14,12 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.domain.subscription import RefundPolicy, check_refund
-from billing.domain.text import checked_name
+from billing.domain.text import checked_name, indonesian_phone
+from billing.logs import Logger
 from billing.services.context import Request
 from billing.services.money import refunding
 from billing.services.operating import invoice_actions, kill_switch
@@ -27,7 +28,7 @@ from billing.services.wallets import linking, unlinking
 from workers import arguments
 from workers.app import app, context
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 KEY_MAX = 200
 NAME_MAX = 50
@@ -51,7 +52,8 @@ def admin_task(name: str) -> Callable[[Callable[..., Any]], Any]:
                 if absent:
                     raise InvalidValue(f"{absent[0]} is missing")
                 values = arguments.read(kinds, given)
-                answer = function(by, Request(key, name, given), **values)
+                said = {} if by.reason is None else {"reason": by.reason}
+                answer = function(by, Request(key, name, given | said), **values)
             except BillingError as refused:
                 _refuse(name, refused)
             log.info("admin.done", admin_task=name, key=key, **(answer or {}))
@@ -104,8 +106,9 @@ def link_wallet(
     replace: bool = False,  # noqa: FBT001, FBT002 - JSON arguments are named
 ) -> None:
     """Start linking a customer's OVO account; `replace` ends a wallet that no key decrypts."""
-    # The phone is not stored with the key: commands are not encrypted.
-    kept = Request(request.key, request.task, {"customer": customer})
+    # Commands are not encrypted: a keyed hash stands for the phone.
+    hashed = context().vault.hashes(indonesian_phone(phone).encode())[0].hex()
+    kept = dataclasses.replace(request, arguments={**request.arguments, "phone": hashed})
     linking.link(
         context(), customer, phone, by,
         success_url=success_url, failure_url=failure_url, replace=replace, request=kept,

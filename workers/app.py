@@ -47,7 +47,7 @@ class BillingTask(Task):  # type: ignore[misc]  # celery has no types
         return super().apply_async(args, kwargs, **options)
 
 
-log = structlog.get_logger(__name__)
+log = logs.Logger(__name__)
 app = Celery(
     "billing",
     task_cls=BillingTask,

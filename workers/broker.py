@@ -8,7 +8,6 @@ charges. This module does not know tasks.
 
 from typing import Any
 
-import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.scheduling import round_robin_cycle
 from redis.exceptions import (
@@ -17,7 +16,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-log = structlog.get_logger(__name__)
+from billing.logs import Logger
+
+log = Logger(__name__)
 
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
 

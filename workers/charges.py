@@ -5,9 +5,9 @@ A message may arrive twice, late or never: rows decide, and a later tick finds w
 
 from uuid import UUID
 
-import structlog
 from sqlalchemy.exc import DBAPIError
 
+from billing.logs import Logger
 from billing.services.collecting import charging, reconciling
 from billing.services.context import SWITCHOVER_SECONDS
 from billing.services.money import refunding
@@ -15,7 +15,7 @@ from billing.services.wallets import linking
 from billing.store.session import is_lost
 from workers.app import app, context
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 GO_ON_SECONDS = 4
 """Short compared with the shutdown timeout, so that other queued messages are not delayed."""

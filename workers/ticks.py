@@ -10,26 +10,25 @@ from functools import wraps
 from typing import Any, ParamSpec
 from uuid import UUID
 
-import structlog
 from celery import Task
 from sqlalchemy import Connection
 
 from billing.clock import real_now
+from billing.logs import Logger
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import held_rows, used_keys
-from billing.services.reading import auditing
+from billing.services.operating import held_rows, upkeep
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
-from billing.services.webhooks import fanout, sending
+from billing.services.webhooks import fanout, sending, upcoming
 from billing.store.queries import charges, engine, invoices, refunds, wallets, webhooks
 from workers.app import app, context
 from workers.charges import ask, attend_wallet, collect, send_refund
 from workers.settings import settings
 from workers.webhooks import deliver
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 P = ParamSpec("P")
 
@@ -39,6 +38,7 @@ keeps claiming due invoices without a message; these batches are for idle worker
 QUESTIONS_WAITING = BATCHES_WAITING + 8
 """The same, including status queries: many due renewals leave room for them."""
 SINGLES_A_TICK = 500
+NOTICES_A_TICK = 5_000
 OPENING_SECONDS = 1
 """The longest time that a refund requested in the meantime waits for this process."""
 
@@ -176,6 +176,13 @@ def attend_wallets() -> None:
     erasing.complete_due(context(), SINGLES_A_TICK)
 
 
+@app.task(name="ticks.announce_charges")  # type: ignore[untyped-decorator]
+@ticking
+def announce_charges() -> None:
+    """Announce the charges of plans with a notice."""
+    upcoming.announce_due(context(), NOTICES_A_TICK)
+
+
 @app.task(name="ticks.deliver_webhooks")  # type: ignore[untyped-decorator]
 @ticking
 def deliver_webhooks() -> None:
@@ -192,10 +199,5 @@ def deliver_webhooks() -> None:
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]
 @ticking
 def audit() -> None:
-    """Check every invariant, log an alarm for each broken one, and remove old used keys."""
-    findings = auditing.audit(context())
-    for finding in findings:
-        log.error("audit.failed", invariant=finding.name, detail=finding.detail)
-    with context().database.transaction() as connection:
-        engine.record_findings(connection, "audit", len(findings))
-    used_keys.remove_old(context())
+    """Check every invariant, the keys and the certificate; an alarm is logged for each finding."""
+    upkeep.hourly(context())

@@ -7,6 +7,7 @@ usage is Typer's (exit 2).
 import getpass
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,11 +15,15 @@ from billing.domain.errors import InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import checked_amount
-from billing.domain.text import checked_name
+from billing.domain.text import checked_id, checked_name
 from schedules.durations import add, parse_duration
 from schedules.walltime import ScheduleError, place, quoted
 
+if TYPE_CHECKING:
+    from billing.services.context import Request
+
 NAME_MAX = 50
+KEY_MAX = 200
 REASON_MAX = 255
 """The gateway's limit for a refund's reason."""
 PAGE_MAX = 10_000
@@ -31,6 +36,20 @@ def operator(reason: str | None, who: str | None = None) -> Actor:
         raise InvalidValue(f"--reason must have at most {REASON_MAX} characters, not {len(reason)}")
     name = _user() if who is None else checked_name("--by", who, NAME_MAX)
     return Actor(name, reason)
+
+
+def request(
+    key: str | None, command: str, by: Actor, **given: str | int | None
+) -> "Request | None":
+    """Return a command that acts once with its idempotency key; None without one."""
+    if key is None:
+        return None
+    from billing.services.context import Request
+
+    checked_id("--idempotency-key", key, KEY_MAX)
+    said = {**given, "reason": by.reason}
+    kept = {name: value for name, value in said.items() if value is not None}
+    return Request(f"cli:{key}", command, kept)
 
 
 def _user() -> str:
@@ -83,9 +102,9 @@ def not_both(option: str, **others: object) -> None:
 
     Silently ignoring an option would be worse than a refusal: the operator set it on purpose.
     """
-    given = [f"--{name}" for name, value in others.items() if value not in {None, False}]
+    given = [name for name, value in others.items() if value not in {None, False}]
     if given:
-        raise InvalidValue(f"{option} or {given[0]}, not both")
+        raise InvalidValue(f"{option} or --{given[0].replace('_', '-')}, not both")
 
 
 def page(text: str) -> int:

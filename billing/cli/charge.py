@@ -8,7 +8,6 @@ import typer
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
 from billing.domain.charge import ChargeStatus
-from billing.domain.documents import document
 from billing.domain.filters import ChargeFilter
 from billing.domain.paging import Page
 
@@ -23,7 +22,7 @@ FACTS = (
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
     "surplus", "fault", "code", "message", "waiting", "waits_for", "trigger",
     "first_payment", "created_at", "settled_at", "next_check_at", "parked_at", "resolved_at",
-    "contradicted_at", "held_at", "held_why", "refunds",
+    "contradicted_at", "held_at", "held_cause", "refunds",
 )  # fmt: skip
 REFUNDS = ("id", "amount", "status", "reason", "created_at", "settled_at", "parked_at")
 
@@ -39,9 +38,8 @@ class Verdict(StrEnum):
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
-    invoice: Annotated[
-        str | None, typer.Option("--invoice", metavar="ID", help="Only charges of this invoice.")
-    ] = None,
+    invoice: options.OfInvoice = None,
+    subscription: options.OfSubscription = None,
     status: Annotated[
         ChargeStatus | None, typer.Option("--status", help="Only charges with this status.")
     ] = None,
@@ -55,7 +53,8 @@ def list_(
     """List charges, newest first."""
     page = Page(arguments.page(limit), after)
     of = None if invoice is None else arguments.identity(invoice, "invoice")
-    wanted = ChargeFilter(customer, plan, of, status, *arguments.span(since, until))
+    by = None if subscription is None else arguments.identity(subscription, "subscription")
+    wanted = ChargeFilter(customer, plan, of, status, *arguments.span(since, until), by)
     with engine.rows() as database:
         from billing.services.reading import lists
 
@@ -99,8 +98,8 @@ def resolve(
         output.say(f"settled by the {done.settled_by}")
         _people(found)
 
-    shown = document(found) | {"gateway": done.gateway, "settled_by": done.settled_by}
-    output.answer(shown, as_json=as_json, people=people)
+    also = {"gateway": done.gateway, "settled_by": done.settled_by}
+    output.answer(found, as_json=as_json, people=people, done=also)
 
 
 @app.command(

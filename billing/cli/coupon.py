@@ -12,7 +12,15 @@ app = options.noun(
     "Coupons: discounts in percent or rupiah; a coupon never changes, it can only be archived."
 )
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Coupon code.")]
-COLUMNS = ("code", "percent", "amount", "cycles", "redeemed", "redeemed_max", "archived_at")
+COLUMNS = (
+    "code",
+    "percent",
+    "amount",
+    "cycles",
+    "redemptions_count",
+    "redemptions_max",
+    "archived_at",
+)
 
 
 @app.command(

@@ -11,7 +11,8 @@ from billing.domain.paging import Page
 app = options.noun("Credits: the customer's credit balance; invoices use the oldest credit first.")
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 COLUMNS = (
-    "id", "amount", "from_charge", "remaining", "paid_out", "invoice", "reason", "created_at",
+    "id", "amount", "amount_from_charge", "amount_remaining", "amount_paid_out",
+    "invoice", "reason", "created_at",
 )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def list_(
     def people() -> None:
         output.table(found.rows, COLUMNS, empty=f"customer {customer} has no credits")
         if found.rows and is_whole:
-            left = sum(credit.remaining for credit in found.rows)
+            left = sum(credit.amount_remaining for credit in found.rows)
             output.say(f"credit balance {output.written('amount', left)}")
 
     output.listed(found, COLUMNS, empty="", as_json=as_json, people=people)
@@ -60,9 +61,11 @@ def give(
     by, rupiah = arguments.operator(reason, who), arguments.amount(amount)
     with engine.writing() as context:
         from billing.services.money import crediting
+        from billing.services.reading import read_models
 
-        made = crediting.grant(context, customer, rupiah, by)
-    said = f"credit {made['id']}: {output.written('amount', rupiah)} for future invoices"
+        given = crediting.grant(context, customer, rupiah, by)
+        made = read_models.credit(context.database, given)
+    said = f"credit {made.id}: {output.written('amount', rupiah)} for future invoices"
     output.answer(made, as_json=as_json, people=lambda: output.say(said))
 
 
@@ -71,14 +74,18 @@ def refund(
     credit: Annotated[str, typer.Argument(metavar="ID", help="Credit id.")],
     reason: options.Reason = None,
     who: options.By = None,
+    key: options.Key = None,
     *,
     as_json: options.Json = False,
 ) -> None:
     """Refund what remains of a credit to the wallet that paid it."""
     by, wanted = arguments.operator(reason, who), arguments.whole(credit, "a credit id", 10**15)
+    request = arguments.request(key, "credit refund", by, credit=wanted)
     with engine.writing() as context:
         from billing.services.money import crediting
+        from billing.services.reading import read_models
 
-        made = crediting.refund(context, wanted, by)
-    said = f"{output.written('amount', made['amount'])} will be refunded"
+        paid_out = crediting.refund(context, wanted, by, request)
+        made = read_models.refund(context.database, paid_out)
+    said = f"{output.written('amount', made.row.amount)} will be refunded"
     output.answer(made, as_json=as_json, people=lambda: output.say(said))

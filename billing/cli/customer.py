@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 app = options.noun("Customers; `show` says whether a customer was charged twice.")
 Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
-COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions", "created_at")
+COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions_count", "created_at")
 FACTS = ("id", "name", "masked_phone", "masked_email", "created_at", "erase_requested_at",
          "erased_at")  # fmt: skip
 EXPORTED = ("wallets", "subscriptions", "invoices", "charges", "refunds", "credits", "events",
             "imports")  # fmt: skip
 SUBSCRIBED = ("id", "plan", "status", "amount", "next_due_at")
 PAID = (
-    "id", "period_start", "status", "payments", "amount_taken", "amount_refunded",
+    "id", "period_start_at", "status", "payments_count", "amount_taken", "amount_refunded",
     "amount_refunding", "amount_credited", "amount_kept",
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ PAID = (
 def create(
     customer: Customer,
     name: Annotated[str, typer.Option("--name", help="Name sent to the gateway.")],
-    phone: Annotated[str, typer.Option("--phone", help="Phone number, digits only.")] = "",
+    phone: Annotated[str, typer.Option("--phone", help="Phone number: 62… or 08….")] = "",
     email: Annotated[str, typer.Option("--email", help="E-mail address.")] = "",
     reason: options.Reason = None,
     who: options.By = None,
@@ -163,8 +163,8 @@ def _people(found: "CustomerInDetail") -> None:
         + _more(totals)
         + f" kept {output.written('amount', totals.amount_kept)}"
     )
-    if customer.balance:
-        credit = output.written("amount", customer.balance)
+    if customer.credit_balance:
+        credit = output.written("amount", customer.credit_balance)
         output.say(f"credit balance {credit}: used by future invoices")
     output.say(found.verdict)
 

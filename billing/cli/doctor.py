@@ -89,7 +89,12 @@ def _checks() -> Iterator[Check]:
         yield from _rows(settings)
     if settings.redis_url is not None:
         yield from _queues(settings)
-    yield _gateway(settings)
+    if settings.doku_client_id and settings.doku_secret_key.get_secret_value():
+        yield _gateway(settings)
+    else:
+        # Without an account there is nothing to check: DOKU is not called by mistake.
+        detail = "not connected to, without BILLING_DOKU_CLIENT_ID and BILLING_DOKU_SECRET_KEY"
+        yield Check("gateway", ok=False, detail=detail)
 
 
 def _configured(settings: "Settings") -> Iterator[Check]:

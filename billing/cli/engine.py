@@ -23,7 +23,7 @@ def settings() -> "Settings":
 
     loaded = config.load()
     level = loaded.log_level if "BILLING_LOG_LEVEL" in os.environ else "warning"
-    logs.configure(loaded.log_format, level, sys.stderr)
+    logs.configure_at_first_line(loaded.log_format, level, sys.stderr)
     return loaded
 
 

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.event_kinds import expanded
 from billing.domain.filters import EventFilter
 from billing.domain.paging import Page
 
 app = options.noun("Events: what happened, when, by whom and why.")
-COLUMNS = ("created_at", "kind", "actor", "reason", "customer", "subscription", "data")
+COLUMNS = ("timestamp", "type", "actor", "reason", "customer", "subscription", "details")
 
 
 @app.callback()
@@ -20,9 +21,12 @@ def _group() -> None:
 @app.command("list", epilog=options.example("billing event list --subscription 6f1c… --limit 20"))
 def list_(
     customer: options.OfCustomer = None,
-    subscription: Annotated[
-        str | None,
-        typer.Option("--subscription", metavar="ID", help="Only events of this subscription."),
+    subscription: options.OfSubscription = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type", metavar="TYPE", help="Only this type, or invoice.*; may be repeated."
+        ),
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -34,7 +38,8 @@ def list_(
     """List the latest events in chronological order; with --after those before them."""
     page = Page(arguments.page(limit), after)
     of = None if subscription is None else arguments.identity(subscription, "subscription")
-    wanted = EventFilter(customer, of, *arguments.span(since, until))
+    kinds = tuple(expanded(kind)) if kind else ()
+    wanted = EventFilter(customer, of, *arguments.span(since, until), kinds)
     with engine.rows() as database:
         from billing.services.reading import lists
 

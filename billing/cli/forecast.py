@@ -28,8 +28,8 @@ def forecast(
         for row in rows:
             due = output.written("due_at", row.due_at)
             amount = output.written("amount", row.amount)
-            needs = "" if row.wallet == "ok" else ", needs a wallet"
-            output.say(f"{due}  {row.customer:<20} {amount:>16}  {row.reason}{needs}")
+            needs = ", needs a wallet" if row.needs_link else ""
+            output.say(f"{due}  {row.customer:<20} {amount:>16}  {row.cause}{needs}")
             count, total = count + 1, total + row.amount
             unlinked += row.amount if needs else 0
         output.say(

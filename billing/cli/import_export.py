@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -22,7 +23,7 @@ LINES_KEPT = 4
 """Batches whose lines are kept: a bad row is detected at most two batches after it was read."""
 KINDS = ("customers", "subscriptions")
 COLUMNS = (
-    "Columns of customers: id (the gateway's customer.id) and name; optional: phone (digits),"
+    "Columns of customers: id (the gateway's customer.id) and name; optional: phone (62… or 08…),"
     " email.\n\n"
     "Columns of subscriptions: id (your reference: a repeated one is added once, and billing"
     " subscription show finds it), customer, plan (its code), anchor (the first start, from which"
@@ -102,12 +103,7 @@ def import_(
                     advance(report.added + report.there + len(report.bad))
         except (Exception, KeyboardInterrupt) as broken:
             raise _broken_off(broken, report, dry_run=dry_run) from broken
-    found: dict[str, object] = {
-        "added": report.added, "there": report.there, "rejected": len(report.bad),
-        "rejects": str(rejected) if report.bad else None, "dry_run": dry_run,
-    }  # fmt: skip
-    if kind == "subscriptions":
-        found["charged_now"] = report.charged_now._asdict()
+    found = _shown(kind, report, rejected, dry_run=dry_run)
 
     def people() -> None:
         _say(kind, report, rejected, dry_run=dry_run)
@@ -121,6 +117,18 @@ def import_(
         raise InvalidValue(f"{failed}; {_counted(report, dry_run=dry_run)}") from None
     output.answer(found, as_json=as_json, people=people)
     raise typer.Exit(1)
+
+
+def _shown(kind: str, report: "Report", rejected: Path, *, dry_run: bool) -> dict[str, object]:
+    """Return the result of an import with the names that programs read."""
+    found: dict[str, object] = {
+        "added_count": report.added, "known_count": report.there,
+        "rejected_count": len(report.bad), "rejects_file": str(rejected) if report.bad else None,
+        "dry_run": dry_run,
+    }  # fmt: skip
+    if kind == "subscriptions":
+        found["charged_now"] = report.charged_now.shown()
+    return found
 
 
 def _columns(file: Path, kind: str, numbered: Iterator[tuple[int, str]]) -> tuple[list[str], int]:
@@ -209,9 +217,14 @@ def _utf8(out: TextIO) -> TextIO:
     return out
 
 
+def _text(value: object) -> str:
+    """Write a value for people's spreadsheets: an instant in the engine's time zone."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else safe(output.plain(value))
+    return str(value) if isinstance(value, int) else safe(_text(value))

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 app = options.noun("Invoices: the amount owed for one period or one plan change.", ways_out.INVOICE)
 Invoice = Annotated[str, typer.Argument(metavar="ID", help="Invoice id.")]
 COLUMNS = (
-    "id", "customer", "period_index", "period_start", "amount", "status", "blocked_on",
+    "id", "customer", "period_index", "period_start_at", "amount", "status", "blocked_on",
     "next_attempt_at",
 )  # fmt: skip
 FACTS = (
-    "id", "subscription", "customer", "period_index", "period_start", "period_end", "amount",
-    "credited", "amount_refunded", "amount_refunding", "status", "blocked_on", "shortfall",
-    "reason", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
-    "held_at", "held_why",
+    "id", "subscription", "customer", "period_index", "period_start_at", "period_end_at", "amount",
+    "amount_from_credit", "amount_refunded", "amount_refunding", "status", "blocked_on",
+    "shortfall", "cause", "paid_at", "closed_at", "reopened_at", "next_attempt_at", "waits_for",
+    "held_at", "held_cause",
 )  # fmt: skip
 REFUNDS = (
     "id", "amount", "status", "purpose", "reason", "created_at", "settled_at", "parked_at",
@@ -34,10 +34,7 @@ REFUNDS = (
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
-    subscription: Annotated[
-        str | None,
-        typer.Option("--subscription", metavar="ID", help="Only invoices of this subscription."),
-    ] = None,
+    subscription: options.OfSubscription = None,
     status: Annotated[
         InvoiceStatus | None, typer.Option("--status", help="Only invoices with this status.")
     ] = None,

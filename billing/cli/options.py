@@ -16,6 +16,14 @@ By = Annotated[
     str | None,
     typer.Option("--by", metavar="NAME", help="Who does this; by default your user name."),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="A text of your own: the same command acts once with it, also after a restore.",
+    ),
+]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="Maximum number of rows.")]
 OfCustomer = Annotated[
     str | None, typer.Option("--customer", metavar="ID", help="Only those of this customer.")
@@ -23,6 +31,13 @@ OfCustomer = Annotated[
 OfPlan = Annotated[
     str | None,
     typer.Option("--plan", metavar="CODE", help="Only those of subscriptions on this plan."),
+]
+OfSubscription = Annotated[
+    str | None,
+    typer.Option("--subscription", metavar="ID", help="Only those of this subscription."),
+]
+OfInvoice = Annotated[
+    str | None, typer.Option("--invoice", metavar="ID", help="Only those of this invoice.")
 ]
 Since = Annotated[
     str | None,

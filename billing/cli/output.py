@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from billing.domain.documents import Row, document, ready
+from billing.domain.documents import Row, document, ready, text
 from billing.domain.escaping import escape
 from billing.domain.instants import spoken, spoken_text
 from billing.domain.money import rupiah
@@ -30,8 +30,9 @@ RowT = TypeVar("RowT", bound=Row)
 MONEY = frozenset(
     {
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
-        "amount_credited", "from_charge", "shortfall", "cash", "points", "credited", "remaining",
-        "paid_out", "balance", "next_amount",
+        "amount_credited", "amount_from_charge", "amount_from_credit", "amount_remaining",
+        "amount_paid_out", "shortfall", "cash", "points", "credit_balance", "credited", "remaining",
+        "next_amount",
     }
 )  # fmt: skip
 STYLES = {
@@ -50,17 +51,20 @@ WIDE = 1000
 """Width without a terminal: more than any row needs."""
 
 
-def answer(found: object, *, as_json: bool, people: Callable[[], None]) -> None:
-    """Print what was found as one JSON document, or call `people` to print it as text."""
+def answer(
+    found: object, *, as_json: bool, people: Callable[[], None], done: object = None
+) -> None:
+    """Print what was found as one JSON document, or call `people` to print it as text.
+
+    The document of a noun has the keys of the HTTP interface. What else a command did is in `done`.
+    """
     if as_json:
-        typer.echo(json.dumps(ready(found), default=plain, indent=2))
+        shown = ready(found)
+        if isinstance(shown, dict) and done is not None:
+            shown["done"] = ready(done)
+        typer.echo(json.dumps(shown, default=text, indent=2))
     else:
         people()
-
-
-def plain(value: object) -> str:
-    """Convert a value for JSON and CSV: instants as ISO 8601, everything else as text."""
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def stream(rows: Iterable[Row]) -> None:
@@ -68,7 +72,7 @@ def stream(rows: Iterable[Row]) -> None:
     begun = False
     typer.echo("[", nl=False)
     for row in rows:
-        shown = json.dumps(ready(row), default=plain)
+        shown = json.dumps(ready(row), default=text)
         typer.echo((",\n" if begun else "\n") + shown, nl=False)
         begun = True
     typer.echo("\n]")
@@ -146,7 +150,7 @@ def _width(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> int:
 
 
 def _head(key: str) -> str:
-    return key.removesuffix("_at").replace("_", " ")
+    return key.removesuffix("_at").removesuffix("_count").replace("_", " ")
 
 
 def facts(row: Row, keys: Sequence[str]) -> None:

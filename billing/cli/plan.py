@@ -34,9 +34,20 @@ Days = Annotated[
     str | None,
     typer.Option("--max-days", metavar="N", help="End dunning N days after the first decline."),
 ]
+Trial = Annotated[
+    str | None, typer.Option("--trial", metavar="DURATION", help='Trial, such as "7 days".')
+]
+Notice = Annotated[
+    str | None,
+    typer.Option(
+        "--notice",
+        metavar="DURATION",
+        help='Announce each charge this long ahead with an event, such as "3 days".',
+    ),
+]
 COLUMNS = ("code", "name", "amount", "every", "cron", "timezone", "trial", "archived_at")
 FACTS = (
-    "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "retries",
+    "code", "name", "amount", "every", "cron", "timezone", "trial", "cycles", "notice", "retries",
     "retries_for", "declines_max", "attempts_max", "days_max", "on_exhausted", "catch_up",
     "use_points", "created_at", "archived_at",
 )  # fmt: skip
@@ -61,14 +72,12 @@ def create(
     cron: schedule.Cron = None,
     name: Annotated[str | None, typer.Option("--name", help="Name shown to customers.")] = None,
     timezone: schedule.Timezone = HOME_TIMEZONE,
-    trial: Annotated[
-        str | None,
-        typer.Option("--trial", metavar="DURATION", help='Trial, such as "7 days".'),
-    ] = None,
+    trial: Trial = None,
     cycles: Annotated[
         str | None,
         typer.Option("--cycles", metavar="N", help="Complete the subscription after N periods."),
     ] = None,
+    notice: Notice = None,
     retries: Annotated[
         str | None,
         typer.Option(
@@ -114,6 +123,7 @@ def create(
             timezone=timezone,
             trial=trial,
             cycles=limit,
+            notice=notice,
             retries=DEFAULT_RETRIES if retries is None else retries,
             **policy,
             on_exhausted=on_exhausted,

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 EXAMPLE = "\n\n".join(
     (
-        options.example("billing refund 0b9e… --amount 50000 --reason complaint"),
+        options.example(
+            "billing refund 0b9e… --amount 50000 --reason complaint",
+            "billing refund 0b9e… --amount 50000 --idempotency-key ticket-4711",
+        ),
         ways_out.told(ways_out.REFUND),
     )
 )
@@ -31,6 +34,7 @@ def refund(
     ] = None,
     reason: options.Reason = None,
     who: options.By = None,
+    key: options.Key = None,
     *,
     again: Annotated[
         bool, typer.Option("--again", help="Retry this invoice's parked or unreturned refunds.")
@@ -40,15 +44,16 @@ def refund(
     """Refund a paid invoice, in full or in part."""
     by, wanted = arguments.operator(reason, who), arguments.identity(invoice, "invoice")
     if again:
-        arguments.not_both("--again", amount=amount)
+        arguments.not_both("--again", amount=amount, idempotency_key=key)
         _send_again(wanted, by, as_json=as_json)
         return
     rupiah = None if amount is None else arguments.amount(amount)
+    request = arguments.request(key, "refund", by, invoice=str(wanted), amount=rupiah)
     with engine.writing() as context:
         from billing.services.money import refunding
         from billing.services.reading import read_models
 
-        made = refunding.refund_invoice(context, wanted, rupiah, by)
+        made = refunding.refund_invoice(context, wanted, rupiah, by, request)
         found = read_models.refund(context.database, UUID(made["refund"]))
 
     def people() -> None:

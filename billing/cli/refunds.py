@@ -6,7 +6,6 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
-from billing.domain.documents import document
 from billing.domain.filters import RefundFilter
 from billing.domain.paging import Page
 from billing.domain.refund import RefundStatus, RefundVerdict
@@ -19,10 +18,10 @@ app = options.noun(
 )
 Refund = Annotated[str, typer.Argument(metavar="ID", help="Refund id.")]
 COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
-WAITING = ("kind", "id", "customer_id", "amount", "status", "since", "cause", "command")
+WAITING = ("kind", "id", "customer", "amount", "status", "since_at", "cause", "command")
 FACTS = (
     "id", "charge", "invoice", "customer", "amount", "status", "purpose", "source", "credit",
-    "replaces", "reason", "code", "message", "attempts", "created_at", "settled_at",
+    "replaces", "reason", "code", "message", "attempts_count", "created_at", "settled_at",
     "next_attempt_at", "parked_at",
 )  # fmt: skip
 
@@ -31,6 +30,7 @@ FACTS = (
 def list_(
     customer: options.OfCustomer = None,
     plan: options.OfPlan = None,
+    invoice: options.OfInvoice = None,
     status: Annotated[
         RefundStatus | None, typer.Option("--status", help="Only refunds with this status.")
     ] = None,
@@ -50,12 +50,13 @@ def list_(
     """List refunds, newest first, or only those that need an operator."""
     page = Page(arguments.page(limit), after)
     if waiting:
-        others = {"status": status, "customer": customer, "plan": plan}
+        others = {"status": status, "customer": customer, "plan": plan, "invoice": invoice}
         span = {"from": since, "to": until, "after": after}
         arguments.not_both("--waiting", **others, **span)
         _waiting(page.limit, as_json=as_json)
         return
-    wanted = RefundFilter(customer, plan, status, *arguments.span(since, until))
+    of = None if invoice is None else arguments.identity(invoice, "invoice")
+    wanted = RefundFilter(customer, plan, status, *arguments.span(since, until), of)
     with engine.rows() as database:
         from billing.services.reading import lists
 
@@ -118,9 +119,8 @@ def resolve(
             output.say(f"the gateway's answer: {resolved['gateway']}")
         _people(found)
 
-    output.answer(
-        document(found) | {"gateway": resolved["gateway"]}, as_json=as_json, people=people
-    )
+    done = {"gateway": resolved["gateway"]}
+    output.answer(found, as_json=as_json, people=people, done=done)
 
 
 @app.command(epilog=options.example('billing refunds retry 5f1c… --reason "limit was raised"'))

@@ -64,7 +64,9 @@ def preview(
             output.say(f"{index:>4}  {date:%a}  {output.written('due', date)}")
         output.say(f"cron: {'  and  '.join(calendar.crons)}")
 
-    output.answer({"crons": list(calendar.crons), "due": due}, as_json=as_json, people=people)
+    # A schedule is about local time, so its dates stay in the timezone that was asked for.
+    shown = {"crons": list(calendar.crons), "due": [at.isoformat() for at in due]}
+    output.answer(shown, as_json=as_json, people=people)
 
 
 def one_schedule(every: str | None, cron: str | None) -> None:

@@ -45,6 +45,7 @@ def subscribe(
     cost = None if amount is None else arguments.amount(amount)
     fee = None if setup_fee is None else arguments.amount(setup_fee)
     with engine.writing() as context:
+        from billing.domain.backdating import AtOnce
         from billing.services.reading import read_models
         from billing.services.subscriptions import subscribing
 
@@ -61,11 +62,10 @@ def subscribe(
         )  # fmt: skip
         shown = read_models.subscription(context.database, UUID(made["id"]))
 
-    def people() -> None:
-        output.facts(shown, FACTS[:9])
-        from billing.domain.backdating import AtOnce
+    due = AtOnce(**made["charged_now"])
 
-        due = AtOnce(**made["charged_now"])
+    def people() -> None:
+        output.facts(shown, FACTS[:10])
         if start is not None and due.periods:
             output.say(f"charged at once: {due}")
         if made["waits_for"] is not None:
@@ -74,4 +74,4 @@ def subscribe(
             brings = next((each for each in commands if " wallet " in each), link)
             output.say(f"nothing is charged until a wallet is linked: {brings}")
 
-    output.answer(made, as_json=as_json, people=people)
+    output.answer(shown, as_json=as_json, people=people, done={"charged_now": due.shown()})

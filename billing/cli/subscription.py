@@ -8,7 +8,6 @@ import typer
 
 from billing.cli import arguments, engine, options, output
 from billing.domain import ways_out
-from billing.domain.documents import document
 from billing.domain.filters import SubscriptionFilter
 from billing.domain.paging import Page
 from billing.domain.subscription import RefundPolicy, SubscriptionStatus, check_refund
@@ -29,12 +28,18 @@ Amount = Annotated[
 ]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 FACTS = (
-    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "timezone", "anchor",
-    "wallet_status", "coupon", "change_at", "next_plan", "next_quantity", "next_amount",
-    "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at", "events",
-    "held_at", "held_why",
+    "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "paid_through_at",
+    "timezone", "anchor", "wallet_status", "coupon", "change_at", "next_plan", "next_quantity",
+    "next_amount", "pause_at", "resume_at", "cancel_at", "cancel_refund", "reason", "ended_at",
+    "events_count", "held_at", "held_cause",
 )  # fmt: skip
-ENDED = ("refunded", "invoices_voided", "wallet", "wallet_used_by")
+ENDED = {
+    "refunded": "amount_refunded", "invoices_voided": "invoices_voided_count",
+    "wallet": "wallet_outcome", "wallet_used_by": "wallet_used_by",
+}  # fmt: skip
+"""What a cancellation answers, and the names that are shown."""
+MOVED = {"credit": "amount_credited", "charge": "amount_charged", "net": "amount_net"}
+"""The same for a change."""
 NEWEST = 12
 """Number of periods shown by default."""
 
@@ -84,10 +89,11 @@ def show(
 
         imported = importing.imported_as(database, subscription)
         wanted = imported or arguments.identity(subscription, "subscription")
+        most = read_models.PERIODS_MAX if whole else NEWEST
         if as_json:
-            page = read_models.subscription(database, wanted)
+            page = read_models.subscription(database, wanted, most)
         else:
-            life = read_models.life(database, wanted, read_models.PERIODS_MAX if whole else NEWEST)
+            life = read_models.life(database, wanted, most)
             page = life.subscription
     output.answer(page, as_json=as_json, people=lambda: _people(life))
 
@@ -132,16 +138,17 @@ def cancel(
 
         when: str | datetime = at or canceling.NOW
         if at not in {None, canceling.NOW, canceling.PERIOD_END}:
-            timezone = read_models.subscription(context.database, wanted).timezone
+            timezone = read_models.subscription(context.database, wanted).row.timezone
             when = arguments.instant(str(at), timezone, "now, period-end or an ISO 8601 instant")
         done = canceling.cancel(context, wanted, by, at=when, refund=policy, unlink=unlink)
         found = read_models.subscription(context.database, wanted)
-    ended: dict[str, object] = {"refunded": 0}
-    ended |= {name: done[name] for name in ENDED if name in done}
+    ended: dict[str, object] = {"amount_refunded": 0}
+    ended |= {shown: done[name] for name, shown in ENDED.items() if name in done}
     output.answer(
-        document(found) | ended,
+        found,
         as_json=as_json,
         people=lambda: _say_ended(found.row, ended, policy),
+        done=ended,
     )
 
 
@@ -152,7 +159,7 @@ def _say_ended(row: "Row", ended: dict[str, object], policy: RefundPolicy) -> No
         if policy is not RefundPolicy.NONE:
             output.say(f"the refund ({policy}) is computed then")
         return
-    refunded, count, wallet, users = (ended.get(name) for name in ENDED)
+    refunded, count, wallet, users = (ended.get(name) for name in ENDED.values())
     output.say(f"subscription {row.id} is canceled")
     if refunded or policy is not RefundPolicy.NONE:
         output.say(f"{output.written('amount', refunded)} will be refunded")
@@ -200,7 +207,7 @@ def pause(
         from billing.services.reading import read_models
         from billing.services.subscriptions import pausing
 
-        timezone = read_models.subscription(context.database, wanted).timezone
+        timezone = read_models.subscription(context.database, wanted).row.timezone
         end = None if until is None else arguments.instant(until, timezone)
         pausing.pause(context, wanted, by, at=at, until=end)
         found = read_models.subscription(context.database, wanted)
@@ -269,11 +276,9 @@ def change(
             context, wanted, by, plan_code=plan, quantity=times, amount=cost, at=at
         )
         found = read_models.subscription(context.database, wanted)
-    output.answer(
-        document(found) | {"change": done},
-        as_json=as_json,
-        people=lambda: _say_changed(found.row, done),
-    )
+    also: dict[str, object] = {"changed": done["changed"]}
+    also |= {shown: value for name, value in done.items() if (shown := MOVED.get(name))}
+    output.answer(found, as_json=as_json, people=lambda: _say_changed(found.row, done), done=also)
 
 
 def _say_changed(row: "Row", done: "Changed") -> None:

@@ -73,7 +73,7 @@ class Moment:
 def draw(life: "Life") -> None:
     """Print a subscription's past and what comes next."""
     found, earlier = life.subscription, life.earlier
-    place = ZoneInfo(found.timezone)
+    place = ZoneInfo(found.row.timezone)
     if earlier.invoices:
         output.say(
             f"\n{earlier.invoices} earlier invoices, {rupiah(earlier.amount)} paid;"
@@ -116,7 +116,7 @@ def _print(moment: Moment, place: ZoneInfo, before: str) -> str:
 
 def _past(life: "Life") -> Iterator[Moment]:
     invoices = life.subscription.invoices
-    begun = [(each.row.period_start, each.row.period_index) for each in invoices]
+    begun = [(each.row.period_start_at, each.row.period_index) for each in invoices]
     wide = max((len(rupiah(each.row.amount)) for each in invoices), default=0)
     for invoice in invoices:
         yield _heading(invoice, wide)
@@ -133,13 +133,15 @@ def _past(life: "Life") -> Iterator[Moment]:
 
 def _heading(invoice: "Invoice", wide: int) -> Moment:
     row = invoice.row
-    late = row.created_at - row.period_start >= LATE
+    late = row.created_at - row.period_start_at >= LATE
     opened = f", opened {_when(row.created_at)}" if late else ""
     amount = f"{rupiah(row.amount):>{wide}}"
-    covered = f", {rupiah(row.credited)} from the balance" if row.credited else ""
+    covered = (
+        f", {rupiah(row.amount_from_credit)} from the balance" if row.amount_from_credit else ""
+    )
     what = "period" if row.change_index == 0 else "change of period"
     return Moment(
-        row.period_start,
+        row.period_start_at,
         1,
         "┬",
         f"{what} {row.period_index:<3} {amount}  {row.status}{covered}{opened}",
@@ -180,7 +182,7 @@ def _events(life: "Sequence[LifeEvent]") -> Iterator[Moment]:
     """Yield a line for each event; consecutive wallet checks become one line."""
     looks: list[LifeEvent] = []
     for event in life:
-        if event.kind == "dunning.fell_short":
+        if event.type == "invoice.short":
             if looks and looks[-1].invoice != event.invoice:
                 yield _short(looks)
                 looks = []
@@ -196,23 +198,23 @@ def _events(life: "Sequence[LifeEvent]") -> Iterator[Moment]:
 
 def _short(looks: "Sequence[LifeEvent]") -> Moment:
     first, last = looks[0], looks[-1]
-    words = f"{_rupiah(last.data.get('shortfall'))} short"
+    words = f"{_rupiah(last.details.get('shortfall'))} short"
     if len(looks) > 1:
-        words += f", checked {len(looks)} times until {_when(last.at)}"
-    return Moment(first.at, 3, "◌", words, "yellow")
+        words += f", checked {len(looks)} times until {_when(last.timestamp)}"
+    return Moment(first.timestamp, 3, "◌", words, "yellow")
 
 
 def _event(event: "LifeEvent") -> Moment:
-    noun, _, verb = event.kind.partition(".")
+    noun, _, verb = event.type.partition(".")
     words = [(verb if noun == "subscription" else f"{noun} {verb}").replace("_", " ")]
-    words += _details(event.data, event.at.tzinfo)
+    words += _details(event.details, event.timestamp.tzinfo)
     if event.actor != "scheduler":
         words += [f"by {event.actor}"]
     if event.reason:
         words[-1] += f" ({event.reason})"
-    mark, style = MARKS.get(event.kind, ("●" if noun in {"subscription", "period"} else "!", ""))
-    rank = 0 if event.kind in AT_ITS_BEGINNING else 4
-    return Moment(event.at, rank, mark, ", ".join(words), style)
+    mark, style = MARKS.get(event.type, ("●" if noun in {"subscription", "period"} else "!", ""))
+    rank = 0 if event.type in AT_ITS_BEGINNING else 4
+    return Moment(event.timestamp, rank, mark, ", ".join(words), style)
 
 
 def _details(data: dict[str, object], place: "tzinfo | None") -> Iterator[str]:
@@ -243,7 +245,7 @@ def _wallet(wallet: "Wallet", since: datetime) -> Iterator[Moment]:
         yield Moment(wallet.linked_at, 0, mark, f"wallet {wallet.masked_phone} linked", style)
     if wallet.closed_at is not None and wallet.closed_at >= since:
         mark, style = LOST
-        why = f": {wallet.reason}" if wallet.reason else ""
+        why = f": {wallet.cause}" if wallet.cause else ""
         words = f"wallet {wallet.masked_phone} {wallet.status}{why}"
         yield Moment(wallet.closed_at, 4, mark, words, style)
 
@@ -263,7 +265,7 @@ def _coming(life: "Life") -> Iterator[Moment]:
         following = life.subscription.next_invoice
         if following is not None:
             words += f", {rupiah(following.amount)}"
-            covered = following.credited
+            covered = following.amount_from_credit
             words += f", {rupiah(covered)} of it from the balance" if covered else ""
         words += f", on plan {row.next_plan}" if turns else ""
         yield Moment(due, 1, "○", words, "cyan")
@@ -282,7 +284,7 @@ def _coming(life: "Life") -> Iterator[Moment]:
 
 def _attempts(invoice: "Invoice") -> Iterator[Moment]:
     row = invoice.row
-    amount = rupiah(row.amount - row.credited)
+    amount = rupiah(row.amount - row.amount_from_credit)
     period = f"period {row.period_index}"
     for charge in invoice.charges:
         if charge.row.next_check_at is not None:

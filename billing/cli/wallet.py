@@ -129,6 +129,14 @@ def list_(
             help="Only wallets whose token expires within this time, and their subscriptions.",
         ),
     ] = None,
+    expires_before: Annotated[
+        str | None,
+        typer.Option(
+            "--expires-before",
+            metavar="ISO",
+            help="Only linked wallets whose token expires before this time.",
+        ),
+    ] = None,
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
@@ -141,11 +149,13 @@ def list_(
             raise InvalidValue(
                 "--status or --expiring, not both: only an active wallet's token can end"
             )
-        others = {"customer": customer, "from": since, "to": until, "after": after}
+        others = {"customer": customer, "from": since, "to": until, "after": after,
+                  "expires-before": expires_before}  # fmt: skip
         arguments.not_both("--expiring", **others)
         _expiring(expiring, page.limit, as_json=as_json)
         return
-    wanted = WalletFilter(customer, status, *arguments.span(since, until))
+    ends = None if expires_before is None else arguments.instant(expires_before)
+    wanted = WalletFilter(customer, status, *arguments.span(since, until), ends)
     with engine.rows() as database:
         from billing.services.reading import lists
 
@@ -168,6 +178,6 @@ def _people(wallet: "Wallet") -> None:
     output.facts(
         wallet,
         ("customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
-         "unlink_requested_at", "reason", "held_at", "held_why"),
+         "unlink_requested_at", "cause", "held_at", "held_cause"),
     )  # fmt: skip
     output.ways(wallet.ways_out)

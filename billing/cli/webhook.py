@@ -23,10 +23,10 @@ Types = Annotated[
 Description = Annotated[
     str | None, typer.Option("--description", metavar="TEXT", help="What the endpoint is for.")
 ]
-COLUMNS = ("id", "url", "event_types", "description", "disabled_cause", "failing_since")
-FACTS = (*COLUMNS, "created_at", "disabled_at", "previous_secret_until")
+COLUMNS = ("id", "url", "event_types", "description", "disabled_cause", "first_failed_at")
+FACTS = (*COLUMNS, "created_at", "disabled_at", "previous_secret_ends_at")
 DELIVERIES = (
-    "id", "kind", "position", "status", "attempts", "next_attempt_at", "last_status_code",
+    "id", "type", "position", "status", "attempts_count", "next_attempt_at", "last_status_code",
     "last_error",
 )  # fmt: skip
 NONE = "no endpoints yet; create one: billing webhook create https://shop.example/hook"
@@ -222,7 +222,7 @@ def replay(
     ],
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="POSITION", help="Last position; default: all events."),
+        typer.Option("--last", metavar="POSITION", help="Last position; default: all events."),
     ] = None,
     reason: options.Reason = None,
     who: options.By = None,
@@ -240,7 +240,7 @@ def replay(
 
         made = resending.replay(context, wanted, by, after=first, until=last)
     said = f"{made} events are sent with the next ticks"
-    output.answer({"deliveries": made}, as_json=as_json, people=lambda: output.say(said))
+    output.answer({"deliveries_count": made}, as_json=as_json, people=lambda: output.say(said))
 
 
 def _endpoint(text: str) -> UUID:

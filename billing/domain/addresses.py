@@ -57,27 +57,29 @@ class Target(NamedTuple):
 def target(url: str, allowed_hosts: AbstractSet[str]) -> Target:
     """Check a URL and divide it into parts. Raises InvalidValue, which does not repeat the URL."""
     if len(url) > URL_MAX:
-        raise InvalidValue(f"the URL must have at most {URL_MAX:,} characters")
+        raise InvalidValue(f"the URL must have at most {URL_MAX:,} characters", field="url")
     if not _WRITTEN.fullmatch(url) or "\\" in url:
-        raise InvalidValue("the URL must be ASCII without blanks and backslashes")
+        raise InvalidValue("the URL must be ASCII without blanks and backslashes", field="url")
     parts, port = _split(url)
     if parts.scheme not in PORTS or not parts.hostname:
-        raise InvalidValue("the URL must begin with https:// and a host")
+        raise InvalidValue("the URL must begin with https:// and a host", field="url")
     if "@" in parts.netloc:
-        raise InvalidValue("the URL must not contain a user or a password")
+        raise InvalidValue("the URL must not contain a user or a password", field="url")
     if "#" in url:
-        raise InvalidValue("the URL must not contain a fragment (#)")
+        raise InvalidValue("the URL must not contain a fragment (#)", field="url")
     host = parts.hostname.removesuffix(".").lower()
     is_allowed = host in allowed_hosts
     if parts.scheme != "https" and not is_allowed:
         raise InvalidValue(
             "the URL must begin with https://"
-            " (http only for hosts in BILLING_WEBHOOK_ALLOWED_HOSTS)"
+            " (http only for hosts in BILLING_WEBHOOK_ALLOWED_HOSTS)",
+            field="url",
         )
     _check_host(host, is_allowed=is_allowed)
     number = PORTS[parts.scheme] if port is None else port
     if not is_allowed and number not in PORTS.values() and number < PORT_MIN:
-        raise InvalidValue(f"the port must be 443, 80, or {PORT_MIN} and above, not {number}")
+        said = f"the port must be 443, 80, or {PORT_MIN} and above, not {number}"
+        raise InvalidValue(said, field="url")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, number, path, is_allowed)
 
@@ -115,9 +117,9 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise InvalidValue("the host or the port of the URL is invalid") from None
+        raise InvalidValue("the host or the port of the URL is invalid", field="url") from None
     if port == 0:
-        raise InvalidValue("the port of the URL must not be 0")
+        raise InvalidValue("the port of the URL must not be 0", field="url")
     return parts, port
 
 
@@ -135,7 +137,9 @@ def _check_host(host: str, *, is_allowed: bool) -> None:
             or not all(_LABEL.fullmatch(label) for label in labels)
             or _NUMBER.fullmatch(labels[-1])
         ):
-            raise InvalidValue("the host of the URL is neither a name nor an IP address") from None
+            raise InvalidValue(
+                "the host of the URL is neither a name nor an IP address", field="url"
+            ) from None
         return
     if not is_allowed and not is_public(literal):
-        raise InvalidValue("the host of the URL must be a public address")
+        raise InvalidValue("the host of the URL must be a public address", field="url")

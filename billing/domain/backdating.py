@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from billing.domain import forecast, pricing
+from billing.domain.errors import InvalidValue
 from billing.domain.forecast import Upcoming
 from billing.domain.instants import spoken
 from billing.domain.money import rupiah
@@ -36,6 +37,10 @@ class AtOnce(NamedTuple):
         return f"more than {periods}, {rupiah(self.amount)}" if self.more else (
             f"{periods}, {rupiah(self.amount)}"
         )  # fmt: skip
+
+    def shown(self) -> dict[str, object]:
+        """Return it with the names that programs read."""
+        return {"periods_count": self.periods, "amount": self.amount, "more": self.more}
 
     def plus(self, other: "AtOnce") -> "AtOnce":
         """Add two results."""
@@ -110,15 +115,16 @@ def _latest(row: Upcoming, start: datetime, now: datetime) -> AtOnce:
 
 def refusal(
     what: str, at: datetime, now: datetime, days_max: int, would: AtOnce
-) -> str | None:  # fmt: skip
-    """Return why a date needs `--backdate`; None when it is within the limit."""
+) -> InvalidValue | None:  # fmt: skip
+    """Return the refusal of a date that is not backdated; None when it is within the limit."""
     if at >= now - timedelta(days=days_max):
         return None
     days = (now - at).days
-    return (
+    return InvalidValue(
         f"{what} {spoken(at)} is {days:,} days ago: {would} would be charged at once;"
-        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX);"
-        " --backdate (task: backdate=true) accepts more"
+        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX); backdate accepts more",
+        field=what,
+        hint="--backdate (task: backdate=true)",
     )
 
 

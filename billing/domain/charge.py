@@ -117,9 +117,13 @@ def charge_id(invoice: UUID, attempt: int) -> UUID:
     return beneath(invoice, _NAMESPACE, str(attempt))
 
 
-def refund_id(charge: UUID, sequence: int) -> UUID:
-    """Derive the id of a charge's refund, which is also its Request-Id."""
-    return beneath(charge, _NAMESPACE, f"refund/{sequence}")
+def refund_id(charge: UUID, name: str) -> UUID:
+    """Derive the id of a charge's refund, which is also its Request-Id.
+
+    `name` says which refund of the charge it is: the operator's order, or a cause of the engine.
+    A number would not do: in a restored database another refund would get that of a lost one.
+    """
+    return beneath(charge, _NAMESPACE, f"refund/{name}")
 
 
 def gateway_number(

@@ -1,12 +1,15 @@
 """Documents: rows, and the rows inside them, as dicts that are ready for JSON.
 
-The type of a field says whether it is shown. Instants and ids stay values: this module does not
-write JSON, and does not know any row.
+The type of a field says whether it is shown. Instants and ids stay values until `text` writes them;
+the HTTP interface and the commands use both. This module does not write JSON, and knows no row.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, get_type_hints
+from uuid import UUID
 
 if TYPE_CHECKING:
     from typing import NamedTuple
@@ -37,6 +40,18 @@ def ready(value: object) -> object:
     if isinstance(value, dict):
         return document(value)
     return [ready(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def text(value: object) -> str:
+    """Write a value that JSON does not have: an instant in UTC with its offset, or an id.
+
+    A wall time, such as an anchor, has no offset: it is in the plan's timezone.
+    """
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    if isinstance(value, (UUID, Path)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")
 
 
 def _shown(kind: type, values: Mapping[str, object]) -> dict[str, object]:

@@ -125,7 +125,9 @@ def policy_of(terms: RetryTerms) -> Policy:
     }  # fmt: skip
     for what, most in caps.items():
         if most is not None and not 1 <= most <= CAP_MAX:
-            raise InvalidValue(f"max {what} must be 1 to {CAP_MAX:,}, not {most:,}")
+            raise InvalidValue(
+                f"max {what} must be 1 to {CAP_MAX:,}, not {most:,}", field=f"{what}_max"
+            )
     return Policy(
         parse_steps(terms.retries),
         {_climbing(name): parse_steps(text, f"retries for {name}")
@@ -139,7 +141,8 @@ def policy_of(terms: RetryTerms) -> Policy:
 def _climbing(name: str) -> Fault:
     if name not in CLIMBING:
         classes = ", ".join(CLIMBING)
-        raise InvalidValue(f"retries for {quoted(name)}: only {classes} have a ladder of their own")
+        said = f"retries for {quoted(name)}: only {classes} have a ladder of their own"
+        raise InvalidValue(said, field="retries_for")
     return Fault(name)
 
 
@@ -149,6 +152,7 @@ def parse_steps(text: str, what: str = "retries") -> tuple[str, ...]:
     Waits are separated by blanks ("2d 5d 7d 7d"). When a step is a cron expression, steps are
     separated by semicolons ("2d; 0 10 25 * *").
     """
+    field = what.replace(" for ", "_for ").partition(" ")[0]
     parts = [part.strip() for part in text.split(";")] if ";" in text else [text.strip()]
     steps = []
     for part in filter(None, parts):
@@ -156,14 +160,15 @@ def parse_steps(text: str, what: str = "retries") -> tuple[str, ...]:
         # A cron expression has five or six words, and the first is not a duration.
         steps += [part] if len(words) in {5, 6} and not _is_wait(words[0]) else words
     if len(steps) > STEPS_MAX:
-        raise InvalidValue(f"{what}: at most {STEPS_MAX} steps, not {len(steps)}")
+        raise InvalidValue(f"{what}: at most {STEPS_MAX} steps, not {len(steps)}", field=field)
     for step in steps:
         try:
             check_cron(step) if _is_cron(step) else parse_duration(step)
         except ScheduleError as error:
             raise InvalidValue(
                 f'{what}: {error}; write waits like "2d 5d 7d 7d", or cron steps between'
-                ' semicolons like "2d; 0 10 25 * *"'
+                ' semicolons like "2d; 0 10 25 * *"',
+                field=field,
             ) from None
     return tuple(steps)
 

@@ -9,15 +9,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing.domain.money import rupiah
+from billing.domain.payloads import Json
 
 ERASED = "erased"
 """What stands in the place of a text that was erased."""
 KEPT_IN_EVENTS = frozenset(
     {
-        "after", "before", "cap", "changed", "charge", "charged_now", "coupon", "credit", "fault",
-        "invoice", "needed_by", "number", "on", "plan", "purpose", "recorded", "reference",
-        "refund", "replaced_by", "source", "status", "subscription", "subscriptions", "trigger",
-        "waiting", "wallet",
+        "after", "before", "cap", "changed", "charge", "charged_now", "coupon", "credit",
+        "currency", "fault", "invoice", "needed_by", "number", "on", "plan",
+        "purpose", "recorded", "reference", "refund", "replaced_by", "source",
+        "status", "subscription", "subscriptions", "trigger", "waiting", "wallet", "wallet_status",
     }
 )  # fmt: skip
 """Keys of an event's data whose texts are ids, codes or words of ours; numbers and instants are
@@ -41,6 +42,13 @@ class Unfinished(NamedTuple):
     unresolved_charges: int
     unsettled_refunds: int
     payable_credit: int
+
+
+def is_same(stored: Json, given: Json) -> bool:
+    """Whether arguments are those that were stored; what was erased of these equals any text."""
+    return stored.keys() == given.keys() and all(
+        value in (given[name], ERASED) for name, value in stored.items()
+    )
 
 
 def obstacle(customer_id: str, left: Unfinished) -> str | None:

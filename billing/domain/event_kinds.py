@@ -4,6 +4,7 @@ A house test compares this table with the code; `docs/events.md` is generated fr
 """
 
 from difflib import get_close_matches
+from enum import StrEnum
 
 from billing.domain.errors import InvalidValue
 
@@ -67,19 +68,21 @@ KINDS: dict[str, str] = {
     "subscription.coupon_dropped": "a coupon does not count any more",
     "subscription.extra_added": "an amount was added to the next invoice",
     "subscription.extra_dropped": "an amount that was to be added is not charged",
+    "subscription.notice_failed": "a charge could not be announced, with the reason",
     "period.skipped": "a period is not billed, with the reason",
+    "invoice.upcoming": "a charge is due soon, as long ahead as the plan's notice says",
     "invoice.opened": "the invoice of a period or of a change was opened",
     "invoice.paid": "an invoice was paid",
     "invoice.blocked": "an invoice waits for a wallet",
     "invoice.held_back": "an invoice is not charged now, because of a limit",
     "invoice.unsendable": "no request could be made for an invoice",
+    "dunning.step_missed": "a step of dunning passed without an attempt",
     "invoice.postponed": "a retry was postponed: the wallet could not be checked",
     "invoice.retry_requested": "an operator retries an invoice",
     "invoice.reopened": "an uncollectible invoice is attempted again",
     "invoice.uncollectible": "dunning ended without payment",
     "invoice.voided": "an invoice is not owed any more",
-    "dunning.fell_short": "the balance was too low, so nothing was sent and no step was used",
-    "dunning.step_missed": "a step of dunning passed without an attempt",
+    "invoice.short": "the balance was too low, so nothing was sent and no step was used",
     "charge.claimed": "a charge was recorded, before it is sent",
     "charge.resent": "a lost charge is sent again under its Request-Id",
     "charge.succeeded": "the money moved",
@@ -96,7 +99,7 @@ KINDS: dict[str, str] = {
     "refund.requested": "a refund was requested",
     "refund.sent": "a refund was sent",
     "refund.succeeded": "the money was returned",
-    "refund.declined": "a refund was declined; its money is kept",
+    "refund.failed": "a refund was declined; its money is kept",
     "refund.unreturned": "a refund was declined although its money must be returned",
     "refund.unsent": "the request cannot have been executed",
     "refund.unknown": "there is no trusted answer yet",
@@ -121,8 +124,8 @@ KINDS: dict[str, str] = {
     "refund.released": "an operator released a held refund",
     "wallet.held": "a wallet is held after an error",
     "wallet.released": "an operator released a held wallet",
-    "charging.stopped": "charging was stopped, by an operator or by a limit",
-    "charging.started": "charging was started",
+    "engine.charging_stopped": "charging was stopped, by an operator or by a limit",
+    "engine.charging_started": "charging was started",
     "gateway.changed": "the database belongs to another gateway from now on",
     "clock.set": "the test clock was set",
     "webhook.created": "an endpoint was created",
@@ -135,22 +138,54 @@ KINDS: dict[str, str] = {
     "webhook.replayed": "an operator sends a range of events again",
 }
 """In the order of `docs/events.md`."""
+
+
+class Resource(StrEnum):
+    """What an event can be about: the resources that a webhook carries."""
+
+    PLAN = "plan"
+    COUPON = "coupon"
+    CUSTOMER = "customer"
+    WALLET = "wallet"
+    SUBSCRIPTION = "subscription"
+    INVOICE = "invoice"
+    CHARGE = "charge"
+    REFUND = "refund"
+    CREDIT = "credit"
+
+
+_OF_OTHERS = {
+    "period": Resource.SUBSCRIPTION,
+    "dunning": Resource.INVOICE,
+    "invoice.upcoming": Resource.SUBSCRIPTION,  # its invoice does not exist yet
+}
+
+
+def resource_of(kind: str) -> Resource | None:
+    """Return what events of a kind are about; None for those of the engine, keys and endpoints."""
+    noun = kind.partition(".")[0]
+    found = _OF_OTHERS.get(kind) or _OF_OTHERS.get(noun)
+    return found or next((each for each in Resource if each.value == noun), None)
+
+
 TYPES_MAX = 100
 
 
-def checked_types(types: list[str]) -> list[str]:
+def checked_types(types: list[str], field: str = "event_types") -> list[str]:
     """Return the event types of an endpoint: kinds, or `noun.*` for all kinds of a noun.
 
     Raises InvalidValue for a type that no event has.
     """
     if len(types) > TYPES_MAX:
-        raise InvalidValue(f"an endpoint takes at most {TYPES_MAX} event types; none means all")
+        raise InvalidValue(
+            f"an endpoint takes at most {TYPES_MAX} event types; none means all", field=field
+        )
     known = KINDS.keys() | {f"{kind.partition('.')[0]}.*" for kind in KINDS}
     for each in types:
         if each not in known:
             near = get_close_matches(each, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; see docs/events.md"
-            raise InvalidValue(f"no event has the type {each!r}{hint}")
+            raise InvalidValue(f"no event has the type {each!r}{hint}", field=field)
     return sorted(set(types))
 
 
@@ -159,6 +194,6 @@ def expanded(types: list[str]) -> list[str]:
 
     Raises InvalidValue for a type that no event has.
     """
-    wanted = checked_types(types)
+    wanted = checked_types(types, "kind")
     nouns = {each.removesuffix(".*") for each in wanted if each.endswith(".*")}
     return [kind for kind in KINDS if kind in wanted or kind.partition(".")[0] in nouns]

@@ -46,12 +46,13 @@ class CustomerFilter(NamedTuple):
 
 
 class WalletFilter(NamedTuple):
-    """Wallets."""
+    """Wallets; `expires_before` limits to linked ones whose token expires before an instant."""
 
     customer: str | None = None
     status: WalletStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    expires_before: datetime | None = None
 
 
 class SubscriptionFilter(NamedTuple):
@@ -84,6 +85,7 @@ class ChargeFilter(NamedTuple):
     status: ChargeStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    subscription: UUID | None = None
 
 
 class RefundFilter(NamedTuple):
@@ -94,6 +96,7 @@ class RefundFilter(NamedTuple):
     status: RefundStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    invoice: UUID | None = None
 
 
 class CreditFilter(NamedTuple):
@@ -111,3 +114,4 @@ class EventFilter(NamedTuple):
     subscription: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    kinds: tuple[str, ...] = ()

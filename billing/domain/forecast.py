@@ -27,6 +27,21 @@ class Reason(StrEnum):
     CHANGE = "change"
 
 
+class WalletThen(StrEnum):
+    """Whether the customer's wallet can be charged at an instant ahead."""
+
+    ACTIVE = "active"
+    EXPIRING = "expiring"
+    NONE = "none"
+
+
+def wallet_then(expires_at: datetime | None, due_at: datetime) -> WalletThen:
+    """Return the state of a wallet at a charge; it is `expiring` when its token ends before."""
+    if expires_at is None:
+        return WalletThen.NONE
+    return WalletThen.ACTIVE if expires_at > due_at else WalletThen.EXPIRING
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """A charge that will be made. `amount` is whole rupiah."""

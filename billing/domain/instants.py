@@ -1,4 +1,4 @@
-"""Instants for people: local time with its offset, to the second at most.
+"""Instants for people: local time with its offset, to the second.
 
 Rows are in UTC and JSON is ISO 8601; this format is for sentences, tables and files that people
 read. This module knows the engine's time zone, but no rows.
@@ -22,15 +22,14 @@ def at_home(at: datetime) -> datetime:
 
 
 def spoken(at: datetime) -> str:
-    """Write an instant for people: `2026-12-01 09:00+07:00`.
+    """Write an instant for people: `2026-12-01 09:00:00+07:00`.
 
     An instant in UTC is shown in the engine's time zone; an instant in a plan's own zone stays in
     it. A time without an offset is not changed.
     """
     if at.tzinfo is not None and at.tzname() == "UTC":
         at = at_home(at)
-    at = at.replace(microsecond=0)
-    return at.isoformat(" ", "seconds" if at.second else "minutes")
+    return at.isoformat(" ", "seconds")
 
 
 YEARS = range(2000, 2200)

@@ -7,7 +7,7 @@ the clock, or how an action is carried out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -88,20 +88,19 @@ class Cell:
     target: Target | None = None
     unless_earlier: bool = False
     """A refusal that holds only for an intent which comes no later than the action."""
+    hint: str = ""  # the command that withdraws the intent
 
 
 KEEP, FULFIL = Cell(Verdict.KEEP), Cell(Verdict.FULFIL)
-_TAKE_CANCEL_BACK = "withdraw that first: billing subscription cancel {id} --withdraw"
-_TAKE_PAUSE_BACK = "withdraw that first: billing subscription resume {id}"
-_REFUSE_CANCEL = Cell(Verdict.REFUSE, f"it ends at {{at}}; {_TAKE_CANCEL_BACK}")
-_REFUSE_PAUSE = Cell(Verdict.REFUSE, f"it pauses at {{at}}; {_TAKE_PAUSE_BACK}")
-_ENDS_BEFORE = Cell(
-    Verdict.REFUSE, f"it ends at {{at}}, before that; {_TAKE_CANCEL_BACK}", unless_earlier=True
-)
-_NO_INVOICE = Cell(
-    Verdict.REFUSE, f"it ends at {{at}}, and no invoice comes before that; {_TAKE_CANCEL_BACK}",
-    unless_earlier=True,
-)  # fmt: skip
+_FIRST = "withdraw that first"
+_TAKE_CANCEL_BACK = "billing subscription cancel {id} --withdraw"
+_TAKE_PAUSE_BACK = "billing subscription resume {id}"
+_REFUSE_CANCEL = Cell(Verdict.REFUSE, f"it ends at {{at}}; {_FIRST}", hint=_TAKE_CANCEL_BACK)
+_REFUSE_PAUSE = Cell(Verdict.REFUSE, f"it pauses at {{at}}; {_FIRST}", hint=_TAKE_PAUSE_BACK)
+_BEFORE = f"it ends at {{at}}, before that; {_FIRST}"
+_ENDS_BEFORE = replace(_REFUSE_CANCEL, why=_BEFORE, unless_earlier=True)
+_NONE_COMES = f"it ends at {{at}}, and no invoice comes before that; {_FIRST}"
+_NO_INVOICE = replace(_ENDS_BEFORE, why=_NONE_COMES)
 
 
 def _drop(why: str) -> Cell:
@@ -333,18 +332,19 @@ def beside(row: OnAPlan, action: Action, first: tuple[Place, Place]) -> Meeting:
             _drop_one(meeting, Planned(Intent.CHANGE, row.change_at), "it ends within that period")
         else:
             from_to = f"{spoken(start.at)} to {spoken(end.at)}"
-            raise IllegalMove(_inside(row, action, planned.at, from_to))
+            raise _inside(row, action, planned.at, from_to)
     return meeting
 
 
-def _inside(row: OnAPlan, action: Action, at: datetime, from_to: str) -> str:
+def _inside(row: OnAPlan, action: Action, at: datetime, from_to: str) -> IllegalMove:
     if action is Action.CANCEL_PLANNED:
-        return (
+        return IllegalMove(
             f"the planned change begins a period from {from_to}; choose an earlier or a later end,"
-            f" or withdraw it: billing subscription change {row.id} --plan {row.plan_code}"
+            " or withdraw the change",
+            hint=f"billing subscription change {row.id} --plan {row.plan_code}",
         )
-    back = _TAKE_CANCEL_BACK.format(id=row.id)
-    return f"it ends at {spoken(at)}, inside the change's first period, {from_to}; {back}"
+    said = f"it ends at {spoken(at)}, inside the change's first period, {from_to}; {_FIRST}"
+    return IllegalMove(said, hint=_TAKE_CANCEL_BACK.format(id=row.id))
 
 
 def _refuse(row: Intents, planned: Planned, cell: Cell, at: datetime | None) -> None:
@@ -352,7 +352,7 @@ def _refuse(row: Intents, planned: Planned, cell: Cell, at: datetime | None) -> 
     if cell.unless_earlier and later:
         return
     when = "" if planned.at is None else spoken(planned.at)
-    raise IllegalMove(cell.why.format(at=when, id=row.id))
+    raise IllegalMove(cell.why.format(at=when), hint=cell.hint.format(id=row.id))
 
 
 def _drop_one(meeting: Meeting, planned: Planned, why: str) -> None:

@@ -11,9 +11,10 @@ MAX_AMOUNT = 9_999_999_999
 def checked_amount(amount: int, what: str = "amount") -> int:
     """Return `amount` if the gateway can charge it, or raise InvalidValue."""
     if isinstance(amount, bool) or not isinstance(amount, int):
-        raise InvalidValue(f"{what} must be whole rupiah, not {amount!r}")
+        raise InvalidValue(f"{what} must be whole rupiah, not {amount!r}", field="amount")
     if not 1 <= amount <= MAX_AMOUNT:
-        raise InvalidValue(f"{what} must be between 1 and {MAX_AMOUNT:,} rupiah, not {amount:,}")
+        said = f"{what} must be between 1 and {MAX_AMOUNT:,} rupiah, not {amount:,}"
+        raise InvalidValue(said, field="amount")
     return amount
 
 

@@ -57,7 +57,7 @@ class Of(NamedTuple):
 def checked_span(since: datetime | None, until: datetime | None) -> None:
     """Raise InvalidValue when a span ends before it begins."""
     if since is not None and until is not None and since >= until:
-        raise InvalidValue("the start of the span must be before its end")
+        raise InvalidValue("the start of the span must be before its end", field="from")
 
 
 def cursor(of: Of, place: Sequence[Value]) -> str:
@@ -75,9 +75,13 @@ def place_of(text: str, of: Of, kinds: Sequence[type[Value]]) -> list[Value]:
     if version != _VERSION:
         raise _damaged()
     if name != of.name:
-        raise InvalidValue(f"the cursor is from another list, not from the list of {of.name}")
+        raise InvalidValue(
+            f"the cursor is from another list, not from the list of {of.name}", field="after"
+        )
     if filters != of.filters:
-        raise InvalidValue("the cursor is from a list with other filters; repeat them unchanged")
+        raise InvalidValue(
+            "the cursor is from a list with other filters; repeat them unchanged", field="after"
+        )
     if len(values) != len(kinds):
         raise _damaged()
     place = [_value(value, kind) for value, kind in zip(values, kinds, strict=True)]
@@ -87,7 +91,9 @@ def place_of(text: str, of: Of, kinds: Sequence[type[Value]]) -> list[Value]:
 
 
 def _damaged() -> InvalidValue:
-    return InvalidValue("the cursor is damaged; use it exactly as the previous page returned it")
+    return InvalidValue(
+        "the cursor is damaged; use it exactly as the previous page returned it", field="after"
+    )
 
 
 def _content(text: str) -> tuple[object, object, object, list[object]]:

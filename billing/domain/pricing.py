@@ -120,7 +120,8 @@ def check_largest(amounts: Iterable[int | None], extras: Sequence[Line] = ()) ->
     if most > MAX_AMOUNT:
         raise InvalidValue(
             f"an invoice of {rupiah(most)} would exceed {rupiah(MAX_AMOUNT)}, the most that can be"
-            " charged at once; lower the price, the quantity or the extra lines"
+            " charged at once; lower the price, the quantity or the extra lines",
+            field="amount",
         )
 
 

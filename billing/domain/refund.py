@@ -38,6 +38,11 @@ COUNTED = (*UNSETTLED, *RETURNED)
 """What counts as refunded of its charge: money that was returned, or is on its way."""
 
 
+def recorded_as(status: RefundStatus) -> str:
+    """Return the kind of the event that records how a refund ended."""
+    return "refund.failed" if status is RefundStatus.DECLINED else f"refund.{status}"
+
+
 class RefundMove(StrEnum):
     """What can happen to a refund."""
 

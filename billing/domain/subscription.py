@@ -123,5 +123,6 @@ def check_refund(at: object, policy: RefundPolicy) -> None:
     if at == PERIOD_END and policy is not RefundPolicy.NONE:
         raise InvalidValue(
             f"a refund ({policy}) or an end at period-end, not both: no unused days are left by"
-            " then; cancel now, or omit the refund"
+            " then; cancel now, or omit the refund",
+            field="refund",
         )

@@ -24,22 +24,22 @@ def is_line(value: str) -> bool:
     return value.isprintable() or _without_joiners(value).isprintable()
 
 
-def checked_name(what: str, value: str, longest: int) -> str:
+def checked_name(what: str, value: str, longest: int, *, field: str = "") -> str:
     """Return a name or a title, or raise InvalidValue."""
-    _check_length(what, value, longest)
+    _check_length(what, value, longest, field)
     if not is_line(value):
-        raise InvalidValue(f"{what} must be printable text on one line")
+        raise InvalidValue(f"{what} must be printable text on one line", field=field)
     return value
 
 
-def checked_id(what: str, value: str, longest: int) -> str:
+def checked_id(what: str, value: str, longest: int, *, field: str = "") -> str:
     """Return an id or a code, or raise InvalidValue.
 
     An id has no joiners: two ids that look the same would be two customers.
     """
-    _check_length(what, value, longest)
+    _check_length(what, value, longest, field)
     if not value.isprintable():
-        raise InvalidValue(f"{what} must be printable text on one line")
+        raise InvalidValue(f"{what} must be printable text on one line", field=field)
     return value
 
 
@@ -61,11 +61,12 @@ def one_of(what: str, choices: Sequence[str], given: str) -> str:
     return f"{what} must be {accepted}, not {given!r}"
 
 
-def _check_length(what: str, value: str, longest: int) -> None:
+def _check_length(what: str, value: str, longest: int, field: str) -> None:
     if not _without_joiners(value).strip():
-        raise InvalidValue(f"{what} must not be empty")
+        raise InvalidValue(f"{what} must not be empty", field=field)
     if len(value) > longest:
-        raise InvalidValue(f"{what} must have at most {longest} characters, not {len(value)}")
+        said = f"{what} must have at most {longest} characters, not {len(value)}"
+        raise InvalidValue(said, field=field)
 
 
 def _without_joiners(value: str) -> str:

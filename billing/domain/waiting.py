@@ -53,7 +53,7 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
         return None
     if brakes.stopped:
         why = f" ({brakes.stopped_reason})" if brakes.stopped_reason else ""
-        return f"charging, which is stopped{why}: billing start-charging"
+        return f"charging, which is stopped{why}"
     if brakes.resting:
         return "the gateway, which is not called for a short time after failures"
     if standing.leased:

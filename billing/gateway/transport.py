@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import requests
-import structlog
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError
@@ -24,6 +23,7 @@ from urllib3.util import Retry
 from billing.call_times import CallTimes
 from billing.domain.errors import NotConfigured
 from billing.gateway.urls import is_private_url
+from billing.logs import Logger
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPResponse
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 BODY_MAX_BYTES = 1 << 20
 
-_log = structlog.get_logger(__name__)
+_log = Logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

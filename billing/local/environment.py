@@ -27,7 +27,7 @@ def overlay(settings: Settings, changes: Mapping[str, str]) -> Settings:
         if name.startswith(PREFIX) and field in Settings.model_fields:
             fields[field] = json.loads(value) if field == "faults" else value
     try:
-        return Settings(_env_file=None, **fields)
+        return Settings(**fields)
     except ValidationError as invalid:
         error = invalid.errors(include_input=False, include_url=False)[0]
         name = "".join(f"{PREFIX}{part}: ".upper() for part in error["loc"][:1])

@@ -72,7 +72,7 @@ class Scenario:
         self._ahead = [
             Happening(
                 "eko",
-                "dunning.fell_short",
+                "invoice.short",
                 1,
                 "eko tops up his wallet",
                 lambda: self._pretend.top_up("eko", RICH),

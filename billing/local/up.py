@@ -1,7 +1,9 @@
 """`billing up`: runs the local stack in the foreground, with a view of its work."""
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -11,7 +13,7 @@ from rich.live import Live
 from billing import bootstrap, config, logs
 from billing.config import Settings
 from billing.domain.escaping import escape
-from billing.local import first_person
+from billing.local import first_person, receiver
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
 from billing.local.stack import FLOWER_PASSWORD, ORDER, Stack
@@ -43,7 +45,9 @@ def run(*, plain: bool = False) -> None:
                 logs=str(stack.logs),
                 console=first_person.login(context, stack.home),
             )
-            scenario = _scenario(context, stack.sandbox_url)
+            pretend = Pretend(stack.sandbox_url) if stack.sandbox_url else None
+            scenario = Scenario(context, pretend) if pretend is not None else None
+            receives = pretend is not None and receiver.connect(context, stack.sandbox_url, pretend)
             if scenario is not None and scenario.begin():
                 say("the database was empty: added sample plans and customers")
             # Output that is no terminal may be a file that others read.
@@ -53,7 +57,8 @@ def run(*, plain: bool = False) -> None:
             say(f"API {places.web}/v1 (make a key: billing key create shop --scope admin)")
             say(f"Flower {places.flower} ({where})")
             say(f"gateway {places.gateway} · logs {places.logs}")
-            _show(stack, context, scenario, View(console, places), console, live=live)
+            said = partial(receiver.seen, pretend) if pretend and receives else str
+            _show(stack, context, scenario, View(console, places), said, live=live)
     except KeyboardInterrupt:
         say("stopped; the data are kept for the next start")
 
@@ -71,22 +76,18 @@ def _migrate(settings: Settings) -> None:
     migrate.upgrade(settings.database, pooler=settings.database_pooler)
 
 
-def _scenario(context: Context, sandbox_url: str) -> Scenario | None:
-    """Return the seeds; they are used with the sandbox only."""
-    return Scenario(context, Pretend(sandbox_url)) if sandbox_url else None
-
-
 def _show(
     stack: Stack,
     context: Context,
     scenario: Scenario | None,
     view: View,
-    console: Console,
+    webhooks: Callable[[], str],
     *,
     live: bool,
 ) -> None:
+    """Show everything until a signal ends it; the seeds are used with the sandbox only."""
     redis = Redis.from_url(stack.settings.redis, socket_timeout=5)
-    screen = Live(console=console, auto_refresh=False, screen=False) if live else None
+    screen = Live(console=view.console, auto_refresh=False, screen=False) if live else None
     with screen or nullcontext():
         while True:
             said = scenario.step() if scenario is not None else None
@@ -94,9 +95,9 @@ def _show(
             queues = {name: int(redis.llen(name)) for name in bootstrap.QUEUES}
             health: dict[str, str] = {item.name: item.state for item in stack.status()}
             if screen is not None:
-                screen.update(view.picture(seen, queues, health), refresh=True)
+                screen.update(view.picture(seen, queues, health, webhooks()), refresh=True)
             else:
-                view.lines(seen)
+                view.lines(seen, webhooks())
                 if said:
                     stack.say(f"== {said}")
             stack.wait(LOOK_SECONDS)

@@ -22,7 +22,7 @@ SUMMARY_EVERY = 20
 COLOURS = {
     "charge.succeeded": "green", "invoice.paid": "green", "charge.declined": "red",
     "invoice.uncollectible": "bold red", "subscription.canceled": "red", "refund.succeeded": "cyan",
-    "wallet.linked": "blue", "wallet.unlinked": "magenta", "dunning.fell_short": "yellow",
+    "wallet.linked": "blue", "wallet.unlinked": "magenta", "invoice.short": "yellow",
     "charge.unknown": "bold yellow", "subscription.recovered": "green",
 }  # fmt: skip
 HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
@@ -45,7 +45,7 @@ class View:
     """Keeps the last events, and draws them with the figures of the overview."""
 
     def __init__(self, console: Console, places: Places) -> None:
-        self._console = console
+        self.console = console
         self._places = places
         self._events: deque[News] = deque(maxlen=EVENTS_SHOWN)
         self._looks = 0
@@ -60,11 +60,13 @@ class View:
         self._events.extend(shown)
         return shown
 
-    def picture(self, seen: Overview, queues: dict[str, int], health: dict[str, str]) -> Panel:
-        """The live view."""
+    def picture(
+        self, seen: Overview, queues: dict[str, int], health: dict[str, str], webhooks: str = ""
+    ) -> Panel:
+        """The live view; `webhooks` says what was delivered."""
         self.note(seen.events)
         facts = Table.grid(padding=(0, 2))
-        for name, value in _facts(seen, queues, health, self._places):
+        for name, value in _facts(seen, queues, health, webhooks, self._places):
             facts.add_row(Text(name, style="bold"), Text(value))
         story = Table.grid(padding=(0, 1))
         for event in self._events:
@@ -73,22 +75,22 @@ class View:
         title = f"ovo-billing · {seen.now.astimezone(zone(PLACE)):%d %b %Y %H:%M:%S} WIB"
         return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
 
-    def lines(self, seen: Overview) -> None:
+    def lines(self, seen: Overview, webhooks: str = "") -> None:
         """Print new events, and a summary from time to time."""
         for event in self.note(seen.events):
-            self._console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
-        text = " | ".join(f"{name}: {value}" for name, value in _state(seen))
+            self.console.print(*_cells(event), soft_wrap=True, highlight=False, markup=False)
+        text = " | ".join(f"{name}: {value}" for name, value in _state(seen, webhooks))
         if self._looks % SUMMARY_EVERY == 0 and text != self._summary:
             self._summary = text
-            self._console.print(f"-- {text}", soft_wrap=True, highlight=False, markup=False)
+            self.console.print(f"-- {text}", soft_wrap=True, highlight=False, markup=False)
         self._looks += 1
 
 
 def _facts(
-    seen: Overview, queues: dict[str, int], health: dict[str, str], places: Places
+    seen: Overview, queues: dict[str, int], health: dict[str, str], webhooks: str, places: Places
 ) -> list[tuple[str, str]]:
     return [
-        *_state(seen),
+        *_state(seen, webhooks),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
         ("console", f"{places.web}/   {places.console}"),
@@ -99,7 +101,7 @@ def _facts(
     ]
 
 
-def _state(seen: Overview) -> list[tuple[str, str]]:
+def _state(seen: Overview, webhooks: str) -> list[tuple[str, str]]:
     figures = seen.figures
     today = (
         f"{figures.paid} paid, {rupiah(figures.paid_amount)} in"
@@ -111,6 +113,8 @@ def _state(seen: Overview) -> list[tuple[str, str]]:
         f"{count} {status}" for status, count in sorted(seen.subscriptions.items())
     )
     facts = [("today", today), ("subscriptions", statuses or "none yet")]
+    if webhooks:
+        facts.append(("webhooks", escape(webhooks)))
     if seen.stopped_at is not None:
         why = f" ({escape(seen.stopped_reason)})" if seen.stopped_reason else ""
         since = spoken(at_home(seen.stopped_at))

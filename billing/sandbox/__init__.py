@@ -1,4 +1,4 @@
-"""A stand-in for DOKU's OVO Recurring API with its own ledger, in its own process.
+"""The sandbox: plays DOKU's OVO Recurring API, with its own ledger, in its own process.
 
     python -m billing.sandbox [--host 127.0.0.1] [--port 9001] [--state FILE] [--port-file FILE]
 
@@ -53,6 +53,9 @@ that cannot be done answers 400, 404 or 409 with a `message`. One `seq` counts a
     DELETE scripts                    forget all
     POST   notices                    {"number": …, and the options of notify}: send now
     GET    notices                    those sent, each with the http status that answered, or null
+    POST   webhooks                   a webhook of the engine, signed: kept, and answered with 200
+    PUT    webhooks                   {"secret": "whsec_…"}: check signatures from now on
+    GET    webhooks                   {"count": N, "webhooks": the last 100, newest last}
 
 Ledger rows have a `kind`: payment, end (of an open payment), refund, bind, confirm, unbind. A
 payment's own row shows its current `status`, its split into `points` and `cash`, what was

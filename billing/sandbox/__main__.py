@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox; 0 after SIGTERM or SIGINT, 1 with a reason, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
         prog="python -m billing.sandbox",
-        description="A stand-in for DOKU's OVO Recurring API with its own ledger.",
+        description="The sandbox: plays DOKU's OVO Recurring API, with its own ledger.",
         epilog="Environment: SANDBOX_CLIENT_ID and SANDBOX_SECRET_KEY (both required), and "
         "SANDBOX_CONTROL=open to serve /_sandbox/ on an address that others can reach.",
     )

@@ -21,6 +21,7 @@ from billing.sandbox.state import reports
 from billing.sandbox.state.book import Book
 from billing.sandbox.state.clock import stamp
 from billing.sandbox.state.events import ClockSet, WalletSet
+from billing.sandbox.webhooks import NotAccepted, Receiver
 
 
 class Refused(Exception):
@@ -46,6 +47,7 @@ class Control:
         self._scripts = scripts
         self._tally = tally
         self._notices = notices
+        self._receiver = Receiver()
         self._routes: dict[tuple[str, str], Callable[[Request], object]] = {
             ("GET", "health"): lambda _: {
                 "status": "ok",
@@ -63,6 +65,9 @@ class Control:
             ("DELETE", "scripts"): self._clear_scripts,
             ("GET", "notices"): lambda _: {"notices": list(notices.sent)},
             ("POST", "notices"): self._send_notice,
+            ("GET", "webhooks"): lambda _: self._webhooks(),
+            ("PUT", "webhooks"): self._use_secret,
+            ("POST", "webhooks"): self._receive,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -156,6 +161,24 @@ class Control:
         if row is None:
             raise Refused(404, "no payment has this number")
         self._notices.send(row, read_action({"kind": "notify"} | given))
+        return {}
+
+    def _webhooks(self) -> Json:
+        return {"count": self._receiver.count, "webhooks": list(self._receiver.kept)}
+
+    def _use_secret(self, request: Request) -> object:
+        given = _object(request)
+        try:
+            self._receiver.use(str(given.get("secret", "")))
+        except ValueError as wrong:
+            raise Refused(400, str(wrong)) from None
+        return {}
+
+    def _receive(self, request: Request) -> object:
+        try:
+            self._receiver.receive(request.headers, request.body)
+        except NotAccepted as wrong:
+            raise Refused(401, str(wrong)) from None
         return {}
 
     def _clear_scripts(self, _request: Request) -> object:

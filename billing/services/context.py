@@ -4,15 +4,18 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Self, TypeVar, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import orjson
 from sqlalchemy import Connection
 
 from billing.call_times import CallTimes
 from billing.clock import Clock
 from billing.config import Settings
 from billing.domain.charge import QUERY_AFTER
+from billing.domain.erasure import is_same
 from billing.domain.errors import KeyReused
 from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
@@ -77,34 +80,34 @@ class Request:
     key: str
     task: str
     arguments: Json
-    digest: str = ""
-    """Of the arguments, when ids are derived from them too: in a database that has lost the key,
-    another customer's request with the same key must not get the first one's id."""
 
+    @property
+    def mark(self) -> str:
+        """Return what only this command and its repetitions have: the key with the arguments.
 
-FIRST_NAMES = {"admin.link_wallet": "admin.bind_wallet"}
-"""The first name of a task that was renamed: ids derived from it stay the same."""
+        The key alone would not do: a database that has lost it must not take another customer's
+        command with the same key for the first one.
+        """
+        content = orjson.dumps(self.arguments, option=orjson.OPT_SORT_KEYS)
+        return f"{self.key}/{sha256(content).hexdigest()[:32]}"
 
 
 def derived_id(connection: Connection, request: Request | None) -> UUID | None:
-    """Derive an id from an idempotency key, so that a repeated command creates the same row.
+    """Derive an id from a command, so that a repeated one creates the same row.
 
     This also holds in a restored database that has lost the key.
     """
     if request is None:
         return None
-    name = FIRST_NAMES.get(request.task, request.task)
-    key = f"{request.key}/{request.digest}" if request.digest else request.key
-    return from_outside(engine.installation(connection), name, key)
+    return from_outside(engine.installation(connection), request.task, request.mark)
 
 
-def check_same(request: Request | None, earlier: object, wanted: object) -> None:
-    """Raise InvalidValue when a lost key had created a row with other arguments."""
-    if request is not None and earlier != wanted:
-        raise KeyReused(
-            f"idempotency key {request.key} was used for {request.task} with other arguments;"
-            " use a new key"
-        )
+def order_name(request: Request | None) -> str:
+    """Name what an operator orders: a repeated order has the same name, and no other one has it.
+
+    Whether an order without a key is a repeated one cannot be known: each is another.
+    """
+    return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.mark}"
 
 
 def once(
@@ -125,12 +128,18 @@ def once(
             commands.finish(connection, request.key, result)
             return result
         earlier = commands.earlier(connection, request.key)
-        if (earlier.task, earlier.arguments) != (request.task, request.arguments):
+        if earlier.task != request.task or not is_same(earlier.arguments, request.arguments):
+            key = request.key.removeprefix("cli:")
             raise KeyReused(
-                f"idempotency key {request.key} was used for {earlier.task} with other"
+                f"idempotency key {key} was used for {earlier.task} with other"
                 " arguments; use a new key"
             )
         return cast("A", dict(earlier.result or {}))  # what `act` returned the first time
+
+
+def number_in(answer: Json, name: str) -> int:
+    """Read a number from a command's answer."""
+    return int(str(answer[name]))
 
 
 def id_in(answer: Json, name: str) -> UUID:

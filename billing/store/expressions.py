@@ -17,4 +17,4 @@ def spoken(column: str) -> str:
     """
     local = f"{column} AT TIME ZONE '{HOME_TIMEZONE}'"
     offset = f"to_char(({local}) - ({column} AT TIME ZONE 'UTC'), 'HH24:MI')"
-    return f"to_char({local}, 'YYYY-MM-DD HH24:MI') || '+' || {offset}"
+    return f"to_char({local}, 'YYYY-MM-DD HH24:MI:SS') || '+' || {offset}"

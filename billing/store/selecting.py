@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import CursorResult
 
+from billing.store.direct import values_of
+
 R = TypeVar("R", bound=NamedTuple)
 
 
@@ -32,7 +34,7 @@ def columns(row: type[NamedTuple], of: str = "", **sources: str) -> str:
 def every(row: type[R], found: CursorResult[Any]) -> list[R]:
     """Return all rows that a statement with this row's select list found."""
     make: Callable[[Iterable[Any]], R] = _maker(row)
-    return [make(values) for values in found]
+    return [make(values) for values in values_of(found)]
 
 
 def at_most_one(row: type[R], found: CursorResult[Any]) -> R | None:

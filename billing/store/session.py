@@ -4,6 +4,7 @@ Connections are made after a fork: each process builds its own `Database`. Only 
 whether a server is lost or has become read-only. This module knows no table.
 """
 
+import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, SQ
 from sqlalchemy.pool import NullPool
 
 from billing.domain.errors import NotConfigured
+from billing.store.direct import DirectConnection
+from billing.store.statements import text
 
 TRANSACTION = "transaction"
 """PgBouncer's name for a pooler that assigns a server for one transaction only."""
@@ -34,11 +37,15 @@ _DEMOTED = ("default_transaction_read_only", "in_hot_standby")
 """Since version 14 a server reports these parameters with any answer, when they change."""
 _READ_WRITE = "read-write"
 _PAUSE_SECONDS = 0.25
+IDLE_SECONDS = 0.05
+"""A connection that was used more recently is not asked whether it works: it is busy."""
+_USED_AT = "used_at"
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 """PostgreSQL, appendix A: another session holds a lock too long, or both wait for each other."""
 QUERY_CANCELED = "57014"
 """PostgreSQL, appendix A: a statement was ended, mostly because of `statement_timeout`."""
 BRIEFLY = "1s"
+_SET_BRIEFLY = text(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
 _BRIEFLY: ContextVar[bool] = ContextVar("briefly", default=False)
 
 
@@ -152,6 +159,36 @@ def _require_utf8(connection: Any, _record: Any) -> None:
         )
 
 
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info[_USED_AT] = monotonic()
+
+
+def _ping_if_idle(engine: Engine) -> Callable[[Any, Any, Any], None]:
+    """Ask the server whether a connection still works, unless it did a moment ago.
+
+    A server that ended the connection meanwhile made its socket readable; this sends no query.
+    """
+
+    def at_checkout(connection: Any, record: Any, _proxy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None:
+            return  # it is new
+        if monotonic() - used_at < IDLE_SECONDS and not _has_news(connection):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError(str(type(error).__name__)) from error
+
+    return at_checkout
+
+
+def _has_news(connection: Any) -> bool:
+    news = select.poll()
+    news.register(connection.fileno(), select.POLLIN)
+    return bool(news.poll(0))
+
+
 def _refuse_a_demoted_server(connection: Any, _record: Any, _proxy: Any) -> None:
     """Drop a pooled connection to a read-only server; this sends no query."""
     status = connection.info.parameter_status
@@ -172,10 +209,11 @@ class Database:
             pooler=pooler,
             pool_size=pool_size,
             max_overflow=5,
-            pool_pre_ping=True,
             # The connection used last has its statements prepared and planned.
             pool_use_lifo=True,
         )
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", _ping_if_idle(self._engine), insert=True)
         self._own = local()
 
     @contextmanager
@@ -185,9 +223,9 @@ class Database:
         After an error at the commit itself it is unknown whether the commit happened; callers that
         moved money read again instead of assuming.
         """
-        with self._engine.begin() as connection:
+        with DirectConnection(self._engine) as connection, connection.begin():
             if _BRIEFLY.get():
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
+                connection.execute(_SET_BRIEFLY)
             outer, self._own.connection = self._connection(), connection
             try:
                 yield connection

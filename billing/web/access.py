@@ -6,7 +6,6 @@ The scope belongs to a handler, never to a path: a path can be written in many w
 from dataclasses import dataclass
 from typing import Annotated
 
-import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis import Redis
@@ -15,14 +14,15 @@ from redis.exceptions import RedisError
 from billing.clock import real_now
 from billing.domain.api_keys import ApiKey, Scope
 from billing.domain.events import Actor
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.services.operating import api_keys
 from billing.web.problems import Refused
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 _BEARER = HTTPBearer(
-    auto_error=False, description="An API key: `billing key create NAME --scope …`"
+    auto_error=False, description="An API key, made by the command that creates keys"
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 

@@ -1,13 +1,11 @@
 """Answers: rows as JSON. Instants are in UTC, with their offset; amounts are whole rupiah."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import UUID
 
 import orjson
 from starlette.responses import Response
 
-from billing.domain.documents import ready
+from billing.domain.documents import ready, text
 
 MEDIA_TYPE = "application/json"
 
@@ -28,13 +26,4 @@ def page(found: Sequence[object], next_cursor: str | None) -> Response:
 def encoded(document: object, *, sort: bool = False) -> bytes:
     """Write JSON, with the names of objects in order if they must not matter."""
     options = orjson.OPT_PASSTHROUGH_DATETIME | (orjson.OPT_SORT_KEYS if sort else 0)
-    return orjson.dumps(document, default=_plain, option=options)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        # A time without a zone is a wall time of the plan's timezone, such as an anchor.
-        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in an answer")
+    return orjson.dumps(document, default=text, option=options)

@@ -100,6 +100,11 @@ class PlanBody(Body):
     timezone: Text = "Asia/Jakarta"
     trial: Text | None = Field(None, examples=["14 days"])
     cycles: Count | None = None
+    notice: Text | None = Field(
+        None,
+        description="How long ahead `invoice.upcoming` announces each charge",
+        examples=["3 days"],
+    )
     retries: Text | None = Field(None, examples=["2d,7d,14d,21d"])
     retries_for: dict[str, Text] | None = Field(None, max_length=10)
     declines_max: Count | None = None
@@ -166,10 +171,10 @@ class CancelBody(Body):
 
 
 class PauseBody(Body):
-    """When to pause, and until when."""
+    """When to pause, and when to resume."""
 
     at: Literal["now", "period-end"] = "now"
-    until: Instant | None = None
+    resume_at: Instant | None = None
     reason: Reason = None
 
 
@@ -253,10 +258,10 @@ class WebhookChangesBody(Body):
 
 
 class WebhookReplayBody(Body):
-    """A range of feed positions: above `after`, up to `until`."""
+    """A range of feed positions: above `after`, up to and including `last`."""
 
     after: Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
-    until: Annotated[StrictInt, Field(ge=1, le=2**63 - 1)] | None = None
+    last: Annotated[StrictInt, Field(ge=1, le=2**63 - 1)] | None = None
     reason: Reason = None
 
 

@@ -6,7 +6,6 @@ key of a command or an admin task.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated, TypeVar
 
 from fastapi import Header
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 
 from billing.domain.payloads import Json
 from billing.services.context import Context, Request, once
-from billing.web import answers, bodies
+from billing.web import bodies
 from billing.web.access import Caller
 
 T = TypeVar("T")
@@ -42,8 +41,7 @@ class Deed:
         """Return the request for services that are idempotent themselves."""
         if self.key is None:
             return None
-        digest = sha256(answers.encoded(self.arguments, sort=True)).hexdigest()[:32]
-        return Request(f"api:{self.key}", self.name, self.arguments, digest)
+        return Request(f"api:{self.key}", self.name, self.arguments)
 
     def do(self, act: Callable[[Context], T]) -> T:
         """Run a service that is idempotent itself."""

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from billing.bootstrap import QUEUES
 from billing.call_times import BOUNDS_SECONDS, Times
 from billing.services.context import Context
-from billing.services.operating import metrics
+from billing.services.operating import metrics, upkeep
 from billing.services.operating.metrics import Figures
 
 CACHE_SECONDS = 15.0
@@ -35,6 +35,20 @@ TOTALS = {
     "charged_rupiah": ("", "billing_charged_rupiah", "Rupiah of charges that succeeded"),
     "refunded_rupiah": ("", "billing_refunded_rupiah", "Rupiah of refunds that succeeded"),
 }
+
+CHECKED = {
+    upkeep.AUDIT_FINDINGS: (
+        "billing_audit_findings", "Broken invariants that the last audit found",
+    ),
+    upkeep.KEY_FAILURES: (
+        "billing_token_key_failures", "Sampled encrypted values that no key decrypts",
+    ),
+    upkeep.CERTIFICATE_ENDS: (
+        "billing_gateway_certificate_expiry_timestamp_seconds",
+        "Until when the gateway's certificate is valid, in Unix time; 0: it is not valid",
+    ),
+}  # fmt: skip
+"""What the hourly tick checks; a metric is missing until it has run."""
 
 
 class Scrapes:
@@ -146,11 +160,9 @@ def _states(figures: Figures, queues: dict[str, int] | None) -> Iterator[Metric]
     for tick in figures.ticks:
         success.add_metric([tick.tick], _unix(tick.succeeded_at))
     yield success
-    findings = [tick.findings for tick in figures.ticks if tick.findings is not None]
-    if findings:
-        yield _gauge(
-            "billing_audit_findings", "Broken invariants that the last audit found", sum(findings)
-        )
+    for name, (metric, text) in CHECKED.items():
+        if name in figures.gauges:
+            yield _gauge(metric, text, figures.gauges[name])
     yield _gauge("billing_redis_up", "1 when Redis answers", queues is not None)
     if queues is not None:
         waiting = GaugeMetricFamily(

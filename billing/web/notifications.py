@@ -8,7 +8,6 @@ import asyncio
 from functools import partial
 from http import HTTPStatus
 
-import structlog
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
@@ -18,10 +17,11 @@ from starlette.requests import ClientDisconnect
 from billing.domain.errors import BillingError
 from billing.domain.notifications import Notification
 from billing.gateway.notifications import BODY_MAX, Refusal, judge
+from billing.logs import Logger
 from billing.services.collecting import notifications
 from billing.services.context import Context
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 BODY_SECONDS = 10.0
 """How long the body may take to arrive."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from billing.domain.errors import (
     AlreadyExists,
     BillingError,
+    GatewayDeclined,
     GatewayRefused,
     IllegalMove,
     InvalidValue,
@@ -30,9 +30,10 @@ from billing.domain.errors import (
     WalletAlreadyLinked,
 )
 from billing.domain.escaping import escape
+from billing.logs import Logger
 from billing.store.session import is_locked, is_lost
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -49,7 +50,8 @@ TITLES = {
     "too_large": "The request is too large",
     "unsupported_media_type": "The body must be JSON",
     "too_many_requests": "Too many requests",
-    "gateway_refused": "The gateway refused",
+    "gateway_declined": "The gateway declined it",
+    "gateway_refused": "The request failed at the gateway",
     "unavailable": "Temporarily unavailable",
     "internal": "Internal error",
 }
@@ -61,6 +63,7 @@ _OF_ERRORS: tuple[tuple[type[BillingError], int, str], ...] = (
     (AlreadyExists, 409, "already_exists"),
     (WalletAlreadyLinked, 409, "already_exists"),
     (IllegalMove, 409, "not_possible"),
+    (GatewayDeclined, 422, "gateway_declined"),
     (GatewayRefused, 502, "gateway_refused"),
     (NotConfigured, 503, "unavailable"),
 )
@@ -84,7 +87,7 @@ class Problem(BaseModel):
     type: str = Field(description="A stable name of the kind of problem", examples=["not_found"])
     title: str = Field(examples=["Not found"])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["no customer has the id 'C9'; see: billing customer list"])
+    detail: str = Field(examples=["no customer has the id 'C9'"])
     request_id: str = Field(examples=["0b9f1c1e-7b1d-4a55-9f5e-3d6b8a7f2c11"])
     errors: list[FieldError] = Field(default_factory=list)
 
@@ -137,9 +140,25 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _billing_error(request: Request, error: Exception) -> Response:
     for kind, status, name in _OF_ERRORS:
         if isinstance(error, kind):
-            detail = str(error).replace("idempotency key api:", "Idempotency-Key ")
-            return response(_id(request), status, name, detail)
-    return response(_id(request), 409, "not_possible", str(error))
+            return _said(request, status, name, error)
+    return _said(request, 409, "not_possible", error)
+
+
+def _said(request: Request, status: int, kind: str, error: Exception) -> Response:
+    """Answer with what is wrong, and the fields that it is about; the hint is for a terminal."""
+    assert isinstance(error, BillingError)  # noqa: S101 - registered for this class
+    detail = error.said.replace("idempotency key api:", "Idempotency-Key ")
+    errors = [FieldError(field=_place(request, each.field), detail=each.said)
+              for each in error.faults]  # fmt: skip
+    return response(_id(request), status, kind, detail, errors=errors)
+
+
+def _place(request: Request, field: str) -> str:
+    """Say where a refused field is: in the path, in the query or in the body."""
+    for name in (field, f"{field}_id"):
+        if name in request.path_params:
+            return f"path.{name}"
+    return f"{'query' if request.method == 'GET' else 'body'}.{field}"
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -48,7 +48,7 @@ class Query(BaseModel):
 
 
 class Events(BaseModel):
-    """The event feed behind a position, of a customer, a subscription or some kinds."""
+    """The event feed behind a position, of a customer, a subscription or some types."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,8 +56,10 @@ class Events(BaseModel):
     limit: int = Field(100, ge=1, le=PAGE_MAX)
     customer: Name = None
     subscription: UUID | None = None
-    kind: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
-        default_factory=list, max_length=50, description="Only these kinds; repeatable"
+    type: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Only these types, such as `invoice.paid` or `invoice.*`; repeatable",
     )
 
 
@@ -120,15 +122,18 @@ class Credits(Query):
 
 
 class Wallets(Query):
-    """Wallets, by customer and status."""
+    """Wallets, by customer, status and the end of their token."""
 
     customer: Name = None
     status: WalletStatus | None = None
+    expires_before: Instant | None = Field(
+        None, description="Only linked wallets whose token expires before this instant"
+    )
 
     @property
     def wanted(self) -> WalletFilter:
         """Return the filter."""
-        return WalletFilter(self.customer, self.status, self.since, self.until)
+        return WalletFilter(self.customer, self.status, self.since, self.until, self.expires_before)
 
 
 class Subscriptions(Query):
@@ -161,29 +166,39 @@ class Invoices(Query):
 
 
 class Charges(Query):
-    """Charges, by customer, the subscription's present plan, invoice and status."""
+    """Charges, by customer, the subscription, its present plan, invoice and status."""
 
     customer: Name = None
     plan: Name = None
     invoice: UUID | None = None
+    subscription: UUID | None = None
     status: ChargeStatus | None = None
 
     @property
     def wanted(self) -> ChargeFilter:
         """Return the filter."""
         return ChargeFilter(
-            self.customer, self.plan, self.invoice, self.status, self.since, self.until
+            self.customer,
+            self.plan,
+            self.invoice,
+            self.status,
+            self.since,
+            self.until,
+            self.subscription,
         )
 
 
 class Refunds(Query):
-    """Refunds, by customer, the subscription's present plan and status."""
+    """Refunds, by customer, the subscription's present plan, invoice and status."""
 
     customer: Name = None
     plan: Name = None
+    invoice: UUID | None = None
     status: RefundStatus | None = None
 
     @property
     def wanted(self) -> RefundFilter:
         """Return the filter."""
-        return RefundFilter(self.customer, self.plan, self.status, self.since, self.until)
+        return RefundFilter(
+            self.customer, self.plan, self.status, self.since, self.until, self.invoice
+        )

@@ -15,17 +15,18 @@ from uuid import UUID, uuid4
 import structlog
 
 from billing.domain.escaping import escape
+from billing.logs import Logger
 from billing.store.session import brief_locks
 from billing.web import problems
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 BODY_MAX = 65_536
 BODY_SECONDS = 10
 """The longest time that a body may take to arrive."""
 DEPTH_MAX = 20
 NUMBER_MAX = 2**63 - 1
-LISTS = frozenset({"kind"})
+LISTS = frozenset({"type"})
 """Parameters that may be repeated."""
 
 Message = MutableMapping[str, Any]

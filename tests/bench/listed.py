@@ -102,6 +102,7 @@ _FILL: Mapping[str, str] = {
                 unnest(ARRAY['invoice.opened', 'invoice.paid']) AS kind
             UNION ALL SELECT at, 'customer.created', customer, NULL, NULL FROM people) AS told
         ORDER BY made, kind""",
+    "event_feed": "INSERT INTO event_feed (event_id) SELECT id FROM events ORDER BY id",
 }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def stage(count: int, **settings: str) -> Iterator[Stage]:
                 "BILLING_TOKEN_KEY": Fernet.generate_key().decode(),
                 "BILLING_LOG_FORMAT": "json",
             }
-            chosen = overlay(Settings(_env_file=None), named | settings)
+            chosen = overlay(Settings(), named | settings)
             migrate.upgrade(chosen.database)
             context = bootstrap.build(chosen)
             with psycopg.connect(postgres.url, autocommit=True) as connection:

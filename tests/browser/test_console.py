@@ -57,7 +57,7 @@ def test_an_operator_stops_charging_and_finds_a_customer(
         dialog.get_by_label("Reason").fill("double charges reported")
         dialog.get_by_role("button", name="Stop charging").click()
         expect(page.get_by_text("by Budi. Reason: double charges reported")).to_be_visible()
-        [event] = engine.told("charging.stopped")
+        [event] = engine.told("engine.charging_stopped")
         assert (event["actor"], event["reason"]) == ("Budi", "double charges reported")
 
         page.keyboard.press("/")
@@ -72,7 +72,7 @@ def test_an_operator_stops_charging_and_finds_a_customer(
         page.keyboard.type("all clear")
         page.keyboard.press("Enter")
         expect(page.get_by_text("Charging is started.")).to_be_visible()
-        assert engine.told("charging.started")[0]["reason"] == "all clear"
+        assert engine.told("engine.charging_started")[0]["reason"] == "all clear"
 
         page.get_by_text("Budi").first.click()
         page.get_by_role("button", name="Log out").click()

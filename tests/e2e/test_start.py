@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 
 from billing.sandbox.process import SandboxProcess
 from tests.e2e.world import environment_of
+from tests.forked import Start, forking
 from tests.servers import Servers
 
 KEY = Fernet.generate_key().decode()
@@ -39,15 +40,28 @@ def empty_database(shared_servers: Servers) -> Iterator[str]:
 
 
 CELERY = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app"]
-QUICK = [sys.executable, "-m", "workers"]
+QUICK = "import sys; from workers.__main__ import main; main(sys.argv[1:])"
+"""What `python -m workers` runs, in a process that is forked after these imports."""
+FIRST = (
+    "billing.bootstrap", "billing.gateway.doku", "billing.store.migrate", "celery.bin.beat",
+    "billing.services.webhooks.fanout", "celery.bin.worker", "celery.apps.worker",
+)  # fmt: skip
+"""Nothing of `workers` itself, whose import reads the settings."""
 
 
-def start(
-    settings: dict[str, str], program: str = "worker", door: Sequence[str] = QUICK
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Start]:
+    """Start a worker or beat as the local stack does."""
+    with forking(QUICK, FIRST, str(Path(__file__).parents[2])) as made:
+        yield made
+
+
+def by_celery(
+    words: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Start a process that is expected to end by itself."""
+    """Start a process by Celery's own command, which is expected to end by itself."""
     return subprocess.run(
-        [*door, program], env=environment_of(settings),
+        [*CELERY, *words], env=environment,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -82,10 +96,13 @@ BY_CELERY = {"no database", "unreachable database"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_worker_refuses_to_start_in_one_line(mistake: str, good: dict[str, str]) -> None:
+def test_a_worker_refuses_to_start_in_one_line(
+    mistake: str, good: dict[str, str], quick: Start
+) -> None:
     """The line names the setting and what would be right, and shows no secret."""
     changed, said = MISTAKES[mistake]
-    done = start(good | changed, door=CELERY if mistake in BY_CELERY else QUICK)
+    start = by_celery if mistake in BY_CELERY else quick
+    done = start(["worker"], environment_of(good | changed))
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, done.stderr
@@ -94,18 +111,21 @@ def test_a_worker_refuses_to_start_in_one_line(mistake: str, good: dict[str, str
     assert "hush" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("program", "door"), [("worker", QUICK), ("beat", CELERY)])
+@pytest.mark.parametrize("program", ["worker", "beat"])
 def test_a_database_that_is_not_migrated_is_named(
-    program: str, door: Sequence[str], good: dict[str, str], empty_database: str
+    program: str, good: dict[str, str], empty_database: str, quick: Start
 ) -> None:
     """Worker and beat say which command is missing."""
-    done = start(good | {"BILLING_DATABASE_URL": empty_database}, program, door)
+    start = by_celery if program == "beat" else quick
+    done = start([program], environment_of(good | {"BILLING_DATABASE_URL": empty_database}))
     assert done.returncode == 1
     assert "run billing db upgrade" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_token_key_that_opens_nothing_is_named(good: dict[str, str], database_url: str) -> None:
+def test_a_token_key_that_opens_nothing_is_named(
+    good: dict[str, str], database_url: str, quick: Start
+) -> None:
     """A worker whose key does not fit the tokens in the database does not start."""
     sealed = Fernet(KEY).encrypt(b"a token")
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as admin:
@@ -115,7 +135,8 @@ def test_a_token_key_that_opens_nothing_is_named(good: dict[str, str], database_
             " VALUES (gen_random_uuid(), 'c', 'active', %s, %s, now())",
             (sealed, sealed),
         )
-    done = start(good | {"BILLING_TOKEN_KEY": Fernet.generate_key().decode()})
+    changed = {"BILLING_TOKEN_KEY": Fernet.generate_key().decode()}
+    done = quick(["worker"], environment_of(good | changed))
     assert done.returncode == 1
     assert "BILLING_TOKEN_KEY does not open 1 of 1 tokens" in done.stderr
     assert done.stderr.count("\n") == 1

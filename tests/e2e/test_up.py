@@ -79,7 +79,7 @@ def test_the_first_minutes_show_all_that_can_happen_and_a_terminal_a_picture(
     with log.open("a+b") as out, up(home, port, out) as process:
         wanted = (
             "wallet.linked", "first_payment true", "first_payment false", "insufficient_funds",
-            "fell_short",
+            "invoice.short", "received · last",
         )  # fmt: skip
         wait_until(
             lambda: all(word in log.read_text() for word in wanted), f"{wanted} are told",

@@ -24,7 +24,7 @@ from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
 from billing.store import migrate
 from tests.commands import command
-from tests.integration.kept import Kept
+from tests.integration.kept import empty
 from tests.waits import WAIT_SECONDS, state_of, wait_until
 
 BY = Actor("test")
@@ -45,7 +45,7 @@ class World:
 
     def begin_anew(self) -> None:
         """Empty the database; the gateway keeps its state."""
-        Kept(self.stack.settings.database, self.context.database).empty()
+        empty(self.context.database)
         self._told_before = len(self.pretend.ledger())
         self._begin()
 

@@ -6,6 +6,7 @@ module does not know what the engine does.
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +20,7 @@ from redis.exceptions import RedisError
 
 from billing.config import Settings
 from billing.local import programs
-from billing.local.processes import Child, Crew, running
+from billing.local.processes import Child, Crew, Program, running
 from billing.local.stack import Stack
 from tests.waits import wait_until
 
@@ -37,6 +38,8 @@ class Fleet:
         self.crew = Crew()
         self.workers: dict[str, Child] = {}
         self.beats: dict[str, Child] = {}
+        self.others: dict[str, Child] = {}
+        """The web process, the worker that sends webhooks, and a receiver."""
 
     def start_worker(self, name: str = "one", **settings: str) -> Child:
         """Start a worker; `ready` waits for it. Settings override those of the stack."""
@@ -53,6 +56,27 @@ class Fleet:
         part = programs.beat(schedule, log, {**self.environment, **settings})
         child = self.crew.start(replace(part.program, name=f"beat {name}"))
         self.beats[name] = child
+        return child
+
+    def start_web(self, port: int, **settings: str) -> Child:
+        """Start the HTTP interface."""
+        log, environment = self.logs / "web.log", {**self.environment, **settings}
+        return self._other(programs.web(port, log, environment).program)
+
+    def start_webhooks(self) -> Child:
+        """Start the worker that sends webhooks."""
+        part = programs.webhooks(self.logs / "webhooks.log", self.environment)
+        return self._other(part.program)
+
+    def start_receiver(self, port: int, file: Path) -> Child:
+        """Start a receiver of webhooks that writes to a file."""
+        argv = [sys.executable, "-m", "tests.faults.siege.receiver", str(port), str(file)]
+        environment = {**self.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+        log = self.logs / "receiver.log"
+        return self._other(Program("receiver", argv, log, environment))
+
+    def _other(self, program: Program) -> Child:
+        self.others[program.name] = child = self.crew.start(program)
         return child
 
     def man(self, workers: Iterable[str] = ("one",), beats: Iterable[str] = ()) -> None:
@@ -90,12 +114,12 @@ class Fleet:
 
     def words(self) -> str:
         """The last line of every process's log, for a message."""
-        children = [*self.workers.values(), *self.beats.values()]
+        children = [*self.workers.values(), *self.beats.values(), *self.others.values()]
         return "; ".join(f"{child.program.name}: {child.last_words()}" for child in children)
 
     def stop(self) -> None:
         """End every worker and beat in order, beats first."""
-        for crew in (self.beats, self.workers):
+        for crew in (self.others, self.beats, self.workers):
             with ThreadPoolExecutor() as together:  # each takes seconds of waiting
                 list(together.map(self.crew.end, crew.values()))
             crew.clear()

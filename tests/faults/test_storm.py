@@ -17,6 +17,7 @@ ONCE_FAILED = [
     if line.partition("#")[0].strip()
 ]
 CHARGES_MIN, CRASHES_MIN = 60, 15
+DELIVERIES_MIN = 300
 PLAYED: dict[int, Result] = {}
 """Every seed's first storm in this process."""
 
@@ -51,7 +52,9 @@ def test_every_rule_holds_after_a_wide_storm(
 ) -> None:
     """In all combinations money and paid days add up, no intent is lost, no row stops others.
 
-    Nearly every combination, payouts of credit, pages of proxies and corrupt rows happen in them.
+    Nearly every combination, payouts of credit, pages of proxies and corrupt rows happen in them,
+    and so do calls of the HTTP interface that are repeated, notifications, and webhooks: a key acts
+    once, a success is true, a notification settles nothing, and the feed loses no event.
     """
     result = run_seed(seed, shared_servers, admin, wide=True)
 
@@ -60,6 +63,10 @@ def test_every_rule_holds_after_a_wide_storm(
     assert len(acts) >= len(ACTS) - 4, told(result)
     assert any(what.startswith("page ") for what in result.met)
     assert result.met["paid out"], told(result)
+    assert result.met["call repeated"], told(result)
+    assert result.met["call with another body"], told(result)
+    assert result.met["notification forged"], told(result)
+    assert result.met["deliveries"] > DELIVERIES_MIN
     assert result.crashes >= CRASHES_MIN
 
 

@@ -23,7 +23,7 @@ MADE_UP = {
 
 def document() -> dict[str, Any]:
     """The document that the running application serves."""
-    settings = Settings(_env_file=None).model_copy(update=MADE_UP)
+    settings = Settings().model_copy(update=MADE_UP)
     return app.create(bootstrap.build(settings)).openapi()
 
 

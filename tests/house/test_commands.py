@@ -15,6 +15,7 @@ import pytest
 from typer.core import TyperCommand, TyperGroup
 
 from billing import cli
+from billing.cli import program
 from tests.commands import command as run
 from tests.house import shown
 from tests.house.shown import Shown
@@ -29,7 +30,7 @@ def groups() -> Iterator[tuple[str, ...]]:
 
 def epilogs(command: object = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """Each command with the end of its help."""
-    command = command or cli._program()
+    command = command or program.of(())
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
             yield from epilogs(inner, (*words, name))

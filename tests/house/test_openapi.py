@@ -4,6 +4,9 @@ import json
 import subprocess
 from typing import Any
 
+from jsonschema_rs import Draft202012Validator
+
+from billing.web import descriptions
 from tests.house.openapi_page import document, written
 from tests.house.tree import ROOT
 
@@ -77,3 +80,60 @@ def lost(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         kept = schemas.get(name, {}).get("properties", {})
         found += [f"{name}.{field}" for field in schema.get("properties", {}) if field not in kept]
     return found
+
+
+def test_every_field_every_parameter_and_every_value_is_described() -> None:
+    """Whoever reads only the document knows what each name means."""
+    found = document()
+    bare = [
+        f"{name}.{field}"
+        for name, schema in found["components"]["schemas"].items()
+        for field, shown in schema.get("properties", {}).items()
+        if not shown.get("description")
+    ]
+    bare += [
+        f"{name}: {value}"
+        for name, schema in found["components"]["schemas"].items()
+        for value in schema.get("enum", ())
+        if f"`{value}`: " not in schema["description"]
+    ]
+    bare += [
+        f"{path} {parameter['name']}"
+        for path, methods in found["paths"].items()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ]
+    assert bare == []
+
+
+def test_no_description_is_of_a_name_that_does_not_exist() -> None:
+    """A field that is renamed takes its description with it."""
+    schemas = document()["components"]["schemas"]
+    names = {field for schema in schemas.values() for field in schema.get("properties", {})}
+    assert descriptions.FIELDS.keys() - names == set()
+    assert descriptions.VALUES.keys() == {name for name in schemas if "enum" in schemas[name]}
+    assert descriptions.BODIES.keys() == {name for name in schemas if name.endswith("Body")}
+
+
+def test_each_operation_has_examples_that_fit_their_schemas() -> None:
+    """A reader copies them: each is valid for what it is an example of."""
+    found = document()
+    wrong, seen = [], 0
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            contents = [operation.get("requestBody", {}).get("content", {})]
+            contents += [each.get("content", {}) for each in operation["responses"].values()]
+            for content in filter(None, (each.get("application/json") for each in contents)):
+                schema = {**content["schema"], "components": found["components"]}
+                faults = list(
+                    Draft202012Validator(schema, validate_formats=True).iter_errors(
+                        content["example"]
+                    )
+                )
+                wrong += [
+                    f"{method} {path}: {each.instance_path} {each.message}" for each in faults
+                ]
+                seen += 1
+    assert wrong == []
+    assert seen > 70

@@ -8,10 +8,9 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-import typer
 from typer.core import TyperGroup
 
-from billing.cli import app
+from billing.cli import program
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("billing", "workers", "schedules")
@@ -57,7 +56,7 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
 @cache
 def commands() -> Mapping[tuple[str, ...], set[str]]:
     """The words of each `billing` command, and the options it takes."""
-    return MappingProxyType(dict(_commands(typer.main.get_command(app), ())))
+    return MappingProxyType(dict(_commands(program.of(()), ())))
 
 
 def _commands(

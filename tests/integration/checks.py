@@ -82,7 +82,7 @@ def moves_without_event(engine: "Engine") -> list[Row]:
         WHERE kind IS DISTINCT FROM 'refund.' || status
           AND kind NOT IN ('refund.sent', 'refund.parked', 'refund.unsent',
                            'refund.retry_requested', 'credit.paid_out')
-          AND NOT (status = 'declined' AND kind = 'refund.replaced')
+          AND NOT (status = 'declined' AND kind IN ('refund.replaced', 'refund.failed'))
           AND kind NOT LIKE 'refund.contradict%'""")
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import sample
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import structlog
@@ -30,6 +31,7 @@ from billing.services.money import refunding
 from billing.services.operating import test_clock
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.wallets import erasing, linking
+from billing.services.webhooks import upcoming
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
@@ -67,26 +69,26 @@ class Engine:
             "test_clock": True,
             "batch_threads": 4,
         }
-        made = Settings(_env_file=None, **values | settings)
+        made = Settings(**values | settings)
         self.context = bootstrap.build(made)
-        self._is_its_own = isinstance(where, str)
+        self._kept = None if isinstance(where, str) else where
         self._reader: Reader | None = None
-        if not isinstance(where, str):
-            self._reader = where.reader()  # one round trip for rows or the clock, not four
+        if self._kept is not None:
+            self._reader = self._kept.reader()  # one round trip for rows or the clock, not four
             clock = TestClock(self._reader.clock)
-            self.context = replace(self.context, database=where.database, clock=clock)
+            self.context = replace(self.context, database=self._kept.database, clock=clock)
 
     def close(self) -> None:
         """End the threads, and drop its own database."""
         self.context.pool.shutdown()
-        if self._is_its_own:
+        if self._kept is None:
             self.context.database.dispose()
 
     def leave_database(self) -> None:
         """End every connection, so that the database can be copied."""
+        if self._kept is not None:
+            self._kept.close()
         self.context.database.dispose()
-        if self._reader is not None:
-            self._reader.close()
 
     # --- time and work -----------------------------------------------------------------------
 
@@ -130,6 +132,7 @@ class Engine:
     def run(self) -> None:
         """Do all the work that is due now; fails when due work does not progress."""
         for rounds in range(50):
+            upcoming.announce_due(self.context, 1000)
             due = self.due_ticks()
             if not due:
                 return
@@ -247,8 +250,7 @@ class Engine:
 
     def ledger(self, customer: str, kind: str | None = None) -> list[Row]:
         """The gateway's rows of a customer, in the order in which they happened."""
-        only = f"&kind={kind}" if kind else ""
-        path = f"ledger?customer={customer}&limit=10000{only}"
+        path = f"ledger?customer={quote(customer)}&limit=10000" + (f"&kind={kind}" if kind else "")
         return list(self.gateway.control("GET", path)["rows"])
 
     def debits(self, customer: str) -> list[Row]:
@@ -319,10 +321,10 @@ class Engine:
 
     def invoices(self, subscription: UUID) -> list[Row]:
         """A subscription's invoices, oldest first."""
-        statement = (
-            "SELECT * FROM invoices WHERE subscription_id = :id ORDER BY period_index, change_index"
+        order = "ORDER BY period_index, change_index"
+        return self.rows(
+            f"SELECT * FROM invoices WHERE subscription_id = :id {order}", id=subscription
         )
-        return self.rows(statement, id=subscription)
 
     def charges(self, subscription: UUID) -> list[Row]:
         """A subscription's charges, oldest first."""
@@ -341,10 +343,8 @@ class Engine:
 
     def wallets(self, customer: str) -> list[Row]:
         """A customer's wallets, oldest first."""
-        statement = (
-            "SELECT * FROM wallets WHERE customer_id = :id ORDER BY created_at, closed_at, id"
-        )
-        return self.rows(statement, id=customer)
+        order = "ORDER BY created_at, closed_at, id"
+        return self.rows(f"SELECT * FROM wallets WHERE customer_id = :id {order}", id=customer)
 
     def told(self, kind: str) -> list[Row]:
         """The events of one kind, oldest first."""

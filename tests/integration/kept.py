@@ -1,7 +1,7 @@
 """A test process's own database, which is emptied for each of its tests."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from billing.store.session import Database
 from tests.integration.reader import Reader
@@ -44,38 +44,48 @@ END $$"""
 
 @dataclass
 class Kept:
-    """A database with its connections, which engines use one after another."""
+    """A database with its connections, which engines use one after another.
+
+    It is emptied through a connection of its own: a session that sets its replication role forgets
+    the plans of all its statements.
+    """
 
     url: str
     database: Database
     saved: object = None
-    _reader: Reader | None = None
+    _readers: dict[str, Reader] = field(default_factory=dict)
 
-    def reader(self) -> Reader:
+    def reader(self, of: str = "tests") -> Reader:
         """A connection for very frequent reads."""
-        self._reader = self._reader or Reader(self.url)
-        return self._reader
+        if of not in self._readers:
+            self._readers[of] = Reader(self.url)
+        return self._readers[of]
 
     def close(self) -> None:
-        """Let go of the connections."""
-        if self._reader is not None:
-            self._reader.close()
+        """Let go of the connections; the next use opens new ones."""
+        for reader in self._readers.values():
+            reader.close()
         self.database.dispose()
 
     def empty(self) -> None:
         """Empty the database; open transactions of others are terminated."""
-        with self.database.transaction() as connection:
-            connection.exec_driver_sql(_EMPTY)
+        self._run(_EMPTY)
 
     def begin_with(self, key: object, set_up: Callable[[], None]) -> None:
         """Leave what `set_up` writes into an empty database; for the key before, it is a copy."""
         if self.saved == key:
-            with self.database.transaction() as connection:
-                connection.exec_driver_sql(_EMPTY)
-                connection.exec_driver_sql(_RESTORE)
+            self._run(_EMPTY, _RESTORE)
             return
         self.empty()
         set_up()
-        with self.database.transaction() as connection:
-            connection.exec_driver_sql(_SAVE)
+        self._run(_SAVE)
         self.saved = key
+
+    def _run(self, *blocks: str) -> None:
+        self.reader("emptying").run(*blocks)
+
+
+def empty(database: Database) -> None:
+    """Empty a database through one of its own connections."""
+    with database.transaction() as connection:
+        connection.exec_driver_sql(_EMPTY)

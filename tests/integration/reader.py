@@ -31,6 +31,13 @@ class Reader:
         row = self._connected().execute("SELECT clock_at FROM engine").fetchone()
         return row and row["clock_at"]
 
+    def run(self, *statements: str) -> None:
+        """Run statements in one transaction."""
+        connection = self._connected()
+        with connection.transaction():
+            for statement in statements:
+                connection.execute(statement.encode())
+
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._connection is not None:

@@ -43,8 +43,8 @@ def test_no_refund_that_nobody_asked_for_is_told(engine: Engine, billing: Billin
 
     assert "refunded" not in billing(*CANCEL, first, people=True)
     found = billing(*CANCEL, second)
-    assert (found["refunded"], found["invoices_voided"]) == (0, 0)
-    assert (found["wallet"], found["wallet_used_by"]) == ("stays", [])
+    assert (found["done"]["amount_refunded"], found["done"]["invoices_voided_count"]) == (0, 0)
+    assert (found["done"]["wallet_outcome"], found["done"]["wallet_used_by"]) == ("stays", [])
 
 
 @pytest.mark.parametrize("people", [False, True])
@@ -62,7 +62,10 @@ def test_a_wallet_that_another_subscription_uses_stays_and_says_why(
         told = f"the wallet stays linked: subscription {second} uses it"
         assert told in " ".join(said.split())
     else:
-        assert (said["wallet"], said["wallet_used_by"]) == ("stays", [str(second)])
+        assert (said["done"]["wallet_outcome"], said["done"]["wallet_used_by"]) == (
+            "stays",
+            [str(second)],
+        )
 
 
 def test_the_refund_of_a_later_cancellation_is_computed_at_its_date(

@@ -38,7 +38,7 @@ def test_the_life_of_an_endpoint(billing: Billing, engine: Engine, receiver: Rec
     assert (changed["event_types"], changed["description"]) == ([], None)
     rotated = billing("webhook", "rotate-secret", endpoint)
     assert rotated["secret"] != secret
-    assert rotated["previous_secret_until"]
+    assert rotated["previous_secret_ends_at"]
     disabled = billing("webhook", "update", endpoint, "--disable", "--reason", "test")
     assert disabled["disabled_cause"] == "disabled by an operator"
     assert billing("webhook", "update", endpoint, "--enable")["disabled_at"] is None
@@ -57,13 +57,13 @@ def test_deliveries_are_listed_resent_and_replayed(
     object.__setattr__(engine.context.settings, "webhook_allowed_hosts", "127.0.0.1")
     tick(engine)
     [row] = billing("webhook", "deliveries", "--endpoint", endpoint, "--status", "succeeded")
-    assert (row["kind"], row["attempts"], row["last_status_code"]) == ("plan.created", 1, 200)
+    assert (row["type"], row["attempts_count"], row["last_status_code"]) == ("plan.created", 1, 200)
     assert row["id"] in billing("webhook", "deliveries", people=True)
     assert billing("webhook", "deliveries", "--status", "failed") == []
 
     assert billing("webhook", "resend", row["id"])["status"] == "pending"
     tick(engine)
-    assert billing("webhook", "replay", endpoint, "--after", 0) == {"deliveries": 1}
+    assert billing("webhook", "replay", endpoint, "--after", 0) == {"deliveries_count": 1}
     tick(engine)
     assert len(receiver.of(f"msg_{row['id'].replace('-', '')}")) == 3
 

@@ -75,13 +75,13 @@ def test_instants_in_refusals_and_lists_are_local(billing: Billing, engine: Engi
     engine.run()
     billing("subscription", "cancel", subscription, "--at", "period-end")
     listed = billing("event", "list", "--subscription", subscription, people=True)
-    assert "cancel_at=2026-02-28 09:00+07:00" in listed
+    assert "cancel_at=2026-02-28 09:00:00+07:00" in listed
     assert "+00:00" not in listed
     engine.audited = False
     engine.execute("UPDATE subscriptions SET next_due_at = '2026-01-01T02:00Z'")
     told = billing("audit", code=1)
     details = " ".join(each["detail"] for each in told["findings"])
-    assert "is due since 2026-01-01 09:00+07:00" in details
+    assert "is due since 2026-01-01 09:00:00+07:00" in details
     assert "+00" not in details
 
 

@@ -52,12 +52,16 @@ def test_customers_come_in_once(
     """The same file twice adds no customer twice; a dry run writes nothing."""
     file = written(tmp_path, "customers.csv", CUSTOMERS)
     assert cli.run(["import", "customers", file, "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["added"] == 2
+    assert json.loads(capsys.readouterr().out)["added_count"] == 2
     assert shell.counts()["customers"] == 0
     for added, there in ((2, 0), (0, 2)):
         assert cli.run(["import", "customers", file, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
-        assert (told["added"], told["there"], told["rejected"]) == (added, there, 0)
+        assert (told["added_count"], told["known_count"], told["rejected_count"]) == (
+            added,
+            there,
+            0,
+        )
     assert shell.counts()["customers"] == 2
 
 
@@ -127,7 +131,7 @@ def test_running_subscriptions_go_on_where_they_were(
     for added in (1, 0):
         assert cli.run(["import", "subscriptions", file, "--json"]) == 1
         told = json.loads(capsys.readouterr().out)
-        assert (told["added"], told["rejected"]) == (added, 3)
+        assert (told["added_count"], told["rejected_count"]) == (added, 3)
 
     engine.advance(datetime.fromisoformat("2026-12-15T09:00:00+07:00") - engine.now)
 
@@ -235,9 +239,9 @@ def test_a_row_that_comes_twice_in_a_file_is_once(
     assert cli.run(["import", "subscriptions", file, "--json"]) == 1
 
     told = json.loads(capsys.readouterr().out)
-    assert (told["added"], told["there"], told["rejected"]) == (1, 1, 1)
+    assert (told["added_count"], told["known_count"], told["rejected_count"]) == (1, 1, 1)
     reason = "id 'S' exists already with another amount"
-    assert Path(told["rejects"]).read_text(encoding="utf-8").splitlines()[1:] == [
+    assert Path(told["rejects_file"]).read_text(encoding="utf-8").splitlines()[1:] == [
         f"4,{reason},{rows[2]}"
     ]
     assert [row["amount"] for row in shell.rows("SELECT amount FROM subscriptions")] == [45_000]
@@ -325,10 +329,10 @@ def test_a_year_typed_wrong_is_rejected_with_the_sum(
         words = ["import", "subscriptions", file, *options, "--json"]
         assert cli.run(words) == code
         told = json.loads(capsys.readouterr().out)
-        return told["added"], told["rejected"], told["charged_now"]
+        return told["added_count"], told["rejected_count"], told["charged_now"]
 
-    one = {"periods": 1, "amount": 50_000, "more": False}
-    both = {"periods": 38, "amount": 1_900_000, "more": False}
+    one = {"periods_count": 1, "amount": 50_000, "more": False}
+    both = {"periods_count": 38, "amount": 1_900_000, "more": False}
     assert imported("--dry-run", code=1) == (2, 1, one)
     with Path(f"{file}.rejected.csv").open(encoding="utf-8") as text:
         [rejected] = csv.DictReader(text)
@@ -341,7 +345,7 @@ def test_a_year_typed_wrong_is_rejected_with_the_sum(
     assert shell.counts()["subscriptions"] == 0
 
     assert imported(code=1) == (2, 1, one)
-    late = {"periods": 37, "amount": 1_850_000, "more": False}
+    late = {"periods_count": 37, "amount": 1_850_000, "more": False}
     assert imported("--backdate", code=0) == (1, 0, late), "what was there already is not counted"
     shell.audited = False  # no customer has a wallet, and no period was opened yet
 

@@ -72,4 +72,4 @@ def test_an_interrupted_import_can_be_repeated(
         patch.setattr(importing, "_settled", settled)
         assert cli.run(["import", "customers", str(file)]) == 130
     again = billing("import", "customers", file)
-    assert (again["added"] + again["there"], engine.counts()["customers"]) == (6, 6)
+    assert (again["added_count"] + again["known_count"], engine.counts()["customers"]) == (6, 6)

@@ -59,8 +59,8 @@ def test_an_open_quote_in_the_middle_loses_no_other_row(
 
     told = billing("import", "customers", file, code=1)
 
-    assert (told["added"], told["there"], told["rejected"]) == (49, 0, 1)
-    with Path(told["rejects"]).open() as text:
+    assert (told["added_count"], told["known_count"], told["rejected_count"]) == (49, 0, 1)
+    with Path(told["rejects_file"]).open() as text:
         assert [row["line"] for row in csv.DictReader(text)] == ["22"]
     assert engine.counts()["customers"] == 49
 
@@ -73,8 +73,8 @@ def test_a_pipe_is_imported(engine: Engine, tmp_path: Path, source: str) -> None
     done = program(engine, "import", "customers", source, "--json", input=rows, cwd=tmp_path)
 
     told = json.loads(done.stdout)
-    assert (done.returncode, told["added"], told["rejected"]) == (1, 2, 1)
-    assert (tmp_path / told["rejects"]).read_text().splitlines()[1].startswith("4,")
+    assert (done.returncode, told["added_count"], told["rejected_count"]) == (1, 2, 1)
+    assert (tmp_path / told["rejects_file"]).read_text().splitlines()[1].startswith("4,")
     assert engine.counts()["customers"] == 2
 
 

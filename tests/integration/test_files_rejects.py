@@ -38,7 +38,7 @@ def test_a_mended_reject_file_can_be_imported(
     mended = rejected.read_text(encoding="utf-8").replace("12a", "12").replace("no-at", "a@b.id")
     rejected.write_text(mended.splitlines()[0] + "\n" + mended.splitlines()[1] + "\n")
     assert cli.run(["import", "customers", str(rejected), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["added"] == 1
+    assert json.loads(capsys.readouterr().out)["added_count"] == 1
     assert shell.one("SELECT name FROM customers WHERE id = 'C3'") == "=Dewi, M"
 
 

@@ -68,7 +68,7 @@ def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(
     answered: int, unanswered: int
 ) -> None:
     """Also with fast answers a claim never makes more than ROUNDS_MAX charges for each thread."""
-    settings = Settings(_env_file=None, batch_threads=32)
+    settings = Settings(batch_threads=32)
     pace = Pace(settings)
     pace.settled(answered, unanswered=unanswered)
     most = ROUNDS_MAX * settings.batch_threads
@@ -82,7 +82,7 @@ def test_no_charge_waits_longer_for_its_call_than_the_horizon_allows(
 
 def test_more_is_claimed_at_a_time_where_answers_outrun_the_claims() -> None:
     """Two for each thread; four after a settlement that left no call; and two again after that."""
-    pace = Pace(Settings(_env_file=None, batch_threads=32))
+    pace = Pace(Settings(batch_threads=32))
     portions = [pace.portion]
     for unanswered in (0, 0, 1):
         pace.settled(64, unanswered=unanswered)

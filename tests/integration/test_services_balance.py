@@ -119,10 +119,10 @@ def test_a_coupon_is_used_as_often_as_it_may_be(engine: Engine) -> None:
     [
         ({"percent": 101}, "percent must be 1 to 100"),
         ({"percent": 0}, "percent must be 1 to 100"),
-        ({}, "either --percent or --amount"),
-        ({"percent": 5, "rupiah_off": 5}, "either --percent or --amount"),
+        ({}, "either percent or amount"),
+        ({"percent": 5, "rupiah_off": 5}, "either percent or amount"),
         ({"percent": 5, "cycles": 0}, "cycles must be"),
-        ({"percent": 5, "redeemed_max": 0}, "max-redemptions must be"),
+        ({"percent": 5, "redeemed_max": 0}, "redemptions_max must be"),
         ({"rupiah_off": 0}, "amount must be"),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_gateway_that_declines_everybody_stops_charging_and_ends_nothing(
         engine.script("decline", customer, code=code, message="no")
     engine.tick()
 
-    [told] = engine.told("charging.stopped")
+    [told] = engine.told("engine.charging_stopped")
     assert told["actor"] == "guard"
     assert "BILLING_BREAKER_SHARE_PERCENT" in told["reason"]
     engine.set_clock(engine.now + HOUR)
@@ -76,7 +76,7 @@ def test_a_status_page_that_ends_every_wait_expires_no_wallet(engine: Engine, ki
         engine.forget_leases()
         engine.tick()
 
-    assert [told["actor"] for told in engine.told("charging.stopped")] == ["guard"]
+    assert [told["actor"] for told in engine.told("engine.charging_stopped")] == ["guard"]
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     assert {c["status"] for s in subscriptions for c in engine.charges(s)} == {"pending"}
     answer_as_before(engine, page)
@@ -98,7 +98,7 @@ def test_expired_tokens_of_everybody_expire_no_wallet(engine: Engine) -> None:
         engine.forget_leases()
         engine.tick()
 
-    assert [told["actor"] for told in engine.told("charging.stopped")] == ["guard"]
+    assert [told["actor"] for told in engine.told("engine.charging_stopped")] == ["guard"]
     assert {w["status"] for c in customers for w in engine.wallets(c)} == {"active"}
     engine.no_more_scripts()
     kill_switch.start_charging(engine.context, OPERATOR)
@@ -119,7 +119,7 @@ def test_a_breaker_that_trips_while_charging_is_stopped_says_so(engine: Engine) 
     answer_with(engine, pay=lambda _payment: declined_as(Fault.HARD))
     charging.send(engine.context, payments)
 
-    [by_hand, by_guard] = engine.told("charging.stopped")
+    [by_hand, by_guard] = engine.told("engine.charging_stopped")
     assert (by_hand["actor"], by_guard["actor"]) == ("operator", "guard")
     reason = engine.one("SELECT stopped_reason FROM engine")
     assert reason == f"lunch; {by_guard['reason']}"
@@ -132,7 +132,7 @@ def test_pages_of_a_proxy_stop_charging(engine: Engine) -> None:
     proxy = answer_with(engine, pay=paid_with(403, b'{"message":"Forbidden"}'))
     engine.tick()
 
-    assert len(engine.told("charging.stopped")) == 1
+    assert len(engine.told("engine.charging_stopped")) == 1
     assert engine.subscribe(engine.customer())
     answer_as_before(engine, proxy)
     kill_switch.start_charging(engine.context, OPERATOR)
@@ -150,7 +150,7 @@ def test_a_few_hard_declines_are_usual(engine: Engine) -> None:
 
     engine.advance(HOUR)
 
-    assert engine.told("charging.stopped") == []
+    assert engine.told("engine.charging_stopped") == []
     states = [engine.status(s) for s in subscriptions]
     assert states == ["canceled"] * 2 + ["active"] * 48
 
@@ -163,7 +163,7 @@ def test_want_of_money_is_not_odd(engine: Engine) -> None:
 
     engine.run()
 
-    assert engine.told("charging.stopped") == []
+    assert engine.told("engine.charging_stopped") == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_settings_decide_which_share_is_unusual(
 
         answer_with(engine, pay=pay)
         engine.tick()
-        assert (len(engine.told("charging.stopped")) == 1) is stops
+        assert (len(engine.told("engine.charging_stopped")) == 1) is stops
 
 
 def test_two_processes_count_together(engine: Engine, other: Engine) -> None:
@@ -204,12 +204,12 @@ def test_two_processes_count_together(engine: Engine, other: Engine) -> None:
     for one in (engine, other):
         answer_with(one, pay=lambda _payment: odd)
     charging.collect(engine.context, ids[:10])
-    assert engine.told("charging.stopped") == []
+    assert engine.told("engine.charging_stopped") == []
     charging.collect(other.context, ids[10:])
 
     answers = engine.rows("SELECT sum(answered) AS answered, sum(suspicious) AS odd FROM answers")
     assert answers == [{"answered": 20, "odd": 20}]
-    assert len(engine.told("charging.stopped")) == 1
+    assert len(engine.told("engine.charging_stopped")) == 1
 
 
 def test_the_counts_of_an_hour_ago_are_forgotten(engine: Engine) -> None:
@@ -230,7 +230,7 @@ def test_the_counts_of_an_hour_ago_are_forgotten(engine: Engine) -> None:
     engine.tick()
     answer_as_before(engine, answering)
 
-    assert engine.told("charging.stopped") == []
+    assert engine.told("engine.charging_stopped") == []
     assert engine.one(
         "SELECT sum(answered) FROM answers WHERE minute > clock_timestamp() - interval '5 minutes'"
     ) == 3  # fmt: skip

@@ -92,7 +92,7 @@ def test_a_declined_payout_goes_back_to_the_balance(
 
     assert credits_of(engine) == [credit]
     assert parts(engine) == [(TAKEN - CREDITED, 0, CREDITED)]
-    [told] = engine.told("refund.declined")
+    [told] = engine.told("refund.failed")
     assert told["data"]["back_to"] == "credited"
     crediting.refund(engine.context, credit["id"], WHY)
     engine.run()

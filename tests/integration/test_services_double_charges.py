@@ -138,7 +138,7 @@ def test_both_changed_to_another_plan_are_told_once(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, customer)
-    assert [(each.plan, each.periods) for each in found.twins] == [
+    assert [(each.plan, each.periods_count) for each in found.twins] == [
         ("gold", 1), ("gold-plus", 0),
     ]  # fmt: skip
     assert found.verdict.count("charged for both") == 1
@@ -161,7 +161,7 @@ def test_a_plan_change_before_the_second_subscription_is_no_double_charge(engine
     engine.subscribe(customer, "gold-plus", again=True)
     engine.run()
     found = shown(engine, customer)
-    assert [(each.plan, each.periods) for each in found.twins] == [("gold-plus", 1)]
+    assert [(each.plan, each.periods_count) for each in found.twins] == [("gold-plus", 1)]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -170,16 +170,16 @@ def test_a_double_payment_that_went_back_in_full_is_told_as_such(
 ) -> None:
     """After a refund of either one it is no double charge any more, in text and in JSON."""
     customer, *both = twice(engine)
-    assert not shown(engine, customer).given_back_in_full
+    assert not shown(engine, customer).refunded_in_full
     paid = engine.invoices(both[which])[0]["id"]
     refunding.refund_invoice(engine.context, paid, 49_999, OPERATOR)
     engine.run()
-    assert not shown(engine, customer).given_back_in_full
+    assert not shown(engine, customer).refunded_in_full
     refunding.refund_invoice(engine.context, paid, 1, OPERATOR)
     engine.run()
 
     found = billing("customer", "show", customer)
-    assert (found["charged_twice"], found["given_back_in_full"]) == (True, True)
+    assert (found["charged_twice"], found["refunded_in_full"]) == (True, True)
     told = (
         f"was charged twice; refunded in full: two live subscriptions to plan gold: {both[0]},"
         f" {both[1]}; charged for both: 1 period, Rp 50,000; refunded: Rp 50,000"

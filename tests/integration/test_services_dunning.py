@@ -327,7 +327,7 @@ class TestAWalletThatIsShort:
         assert len(engine.ledger(customer, "payment")) == 1
         [invoice] = engine.invoices(subscription)
         assert (invoice["blocked_on"], invoice["shortfall"]) == ("balance", 12_500)
-        assert engine.told("dunning.fell_short")[0]["data"]["shortfall"] == 12_500
+        assert engine.told("invoice.short")[0]["data"]["shortfall"] == 12_500
 
         engine.gateway.control("POST", f"wallets/{customer}/top-up", {"amount": 12_500})
         engine.advance(timedelta(hours=6))

@@ -169,6 +169,57 @@ def test_erasing_twice_is_erasing_once(engine: Engine, web: Web) -> None:
     assert traces(engine) == set()
 
 
+def test_a_request_from_before_the_erasure_is_answered_as_before(engine: Engine, web: Web) -> None:
+    """
+    A request that is repeated with its key after the erasure acts no second time, and is no error.
+
+    Its texts are erased and cannot be compared any more; its ids and amounts still are.
+    """
+    client = web.client("admin")
+    customer, subscription = engine.begun()
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    mine = f"/v1/customers/{customer}"
+    requests: list[tuple[str, dict[str, Any]]] = [
+        (f"{mine}/credits", {"amount": 900, "reason": WHY}),
+        (f"/v1/invoices/{invoice['id']}/refunds", {"amount": 700, "reason": WHY}),
+        (f"/v1/subscriptions/{subscription}/extras", {"title": NAME, "amount": 5, "reason": WHY}),
+        (f"/v1/subscriptions/{subscription}/cancel", {"at": "now", "reason": WHY}),
+        (f"{mine}/erase", {"reason": WHY}),
+    ]
+    for number, (path, body) in enumerate(requests):
+        client.ok("POST", path, body, key=f"k{number}")
+        engine.run()
+    assert state(engine, customer) == (True, True, "")
+    before = engine.counts()
+
+    for number, (path, body) in enumerate(requests):
+        client.ok("POST", path, body, key=f"k{number}")
+        if "amount" in body:
+            other = {**body, "amount": 1}
+            assert client.refused("POST", path, other, key=f"k{number}")["type"] == "key_reused"
+    assert engine.counts() == before
+    assert traces(engine) == set()
+
+
+def test_a_reason_that_is_typed_after_the_erasure_stays(engine: Engine, web: Web) -> None:
+    """A refund is still possible. Its reason is kept with it, and the next request says so."""
+    customer, subscription = engine.begun()
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    erase(engine, customer)
+    client, path = web.client("admin"), f"/v1/invoices/{invoice['id']}/refunds"
+
+    made = client.ok("POST", path, {"amount": 700, "reason": "ticket 4711"}, key="k")
+    engine.run()
+
+    assert made["reason"] == "ticket 4711"
+    assert client.ok("POST", path, {"amount": 700, "reason": "ticket 4711"}, key="k") != made
+    assert client.refused("POST", path, {"amount": 700, "reason": "x"}, key="k")["status"] == 422
+    assert auditing.broken(engine.context) == []
+
+
 def test_another_customer_is_not_touched(engine: Engine, web: Web) -> None:
     """A second person with a life of the same kind keeps every value."""
     client = web.client("admin", name="shop")

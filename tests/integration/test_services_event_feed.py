@@ -266,11 +266,11 @@ def test_filters_and_pages(engine: Engine) -> None:
     begun = engine.customer(linked=False)
 
     mine = read(engine, subscription_id=subscription)
-    assert {event.subscription_id for event in mine.events} == {subscription}
-    assert "invoice.paid" in {event.kind for event in mine.events}
-    assert {event.customer_id for event in read(engine, customer_id=begun).events} == {begun}
+    assert {event.subscription for event in mine.events} == {subscription}
+    assert "invoice.paid" in {event.type for event in mine.events}
+    assert {event.customer for event in read(engine, customer_id=begun).events} == {begun}
     paid = read(engine, customer_id=customer, kinds=["invoice.paid", "charge.succeeded"])
-    assert [event.kind for event in paid.events] == ["charge.succeeded", "invoice.paid"]
+    assert [event.type for event in paid.events] == ["charge.succeeded", "invoice.paid"]
 
     every, after = [], 0
     while True:

@@ -350,7 +350,7 @@ def test_a_held_row_is_in_every_list_and_is_released_from_the_command_line(
     assert "1 invoice held" in doctor["invoices"]["detail"]
     assert not doctor["invoices"]["ok"]
     assert billing("audit", code=1)["findings"][0]["name"] == "nothing needs an operator"
-    assert billing("invoice", "show", invoice["id"])["held_why"] == "ValueError: odd row"
+    assert billing("invoice", "show", invoice["id"])["held_cause"] == "ValueError: odd row"
     assert "odd row" in billing("attention", people=True)
 
     assert "or --all" in billing("release", "invoice", code=1)

@@ -26,8 +26,8 @@ def test_the_next_periods_price_has_its_extra_lines_its_coupon_and_the_credit(
     crediting.grant(engine.context, customer, 7_000, WHY)
 
     shown = billing("subscription", "show", subscription)["next_invoice"]
-    assert shown["due_at"] == "2026-02-01T09:00:00+07:00"
-    assert (shown["amount"], shown["credited"]) == (40_000, 7_000)
+    assert shown["due_at"] == "2026-02-01T02:00:00+00:00"
+    assert (shown["amount"], shown["amount_from_credit"]) == (40_000, 7_000)
     lines = billing("subscription", "show", subscription, people=True)
     assert "○ the next period begins, Rp 40,000, Rp 7,000 of it from the balance" in lines
 
@@ -50,7 +50,7 @@ def test_the_next_price_after_a_planned_change_is_the_new_one(
     crediting.grant(engine.context, customer, 500_000, WHY)
 
     shown = billing("subscription", "show", subscription)["next_invoice"]
-    assert (shown["amount"], shown["credited"]) == (80_000, 80_000)
+    assert (shown["amount"], shown["amount_from_credit"]) == (80_000, 80_000)
     lines = billing("subscription", "show", subscription, people=True)
     assert "Rp 80,000, Rp 80,000 of it from the balance, on plan Q" in lines
     canceling.cancel(engine.context, subscription, OPERATOR)
@@ -125,7 +125,9 @@ def test_a_pause_with_an_end_says_when_it_resumes(billing: Billing, engine: Engi
 
     until = "2026-02-05T09:00"
     said = billing("subscription", "pause", subscription, "--until", until, people=True)
-    assert said == (f"subscription {subscription} is paused; resumes at 2026-02-05 09:00+07:00\n")
+    assert said == (
+        f"subscription {subscription} is paused; resumes at 2026-02-05 09:00:00+07:00\n"
+    )
     said = billing("subscription", "resume", subscription, people=True)
     assert said.startswith(f"subscription {subscription} is active; next due: 2026-02-01 09:00")
     said = billing("subscription", "pause", subscription, people=True)

@@ -311,3 +311,33 @@ def test_an_address_has_no_control_characters(engine: Engine, email: str) -> Non
     """It is shown and sent as a name is."""
     with pytest.raises(InvalidValue, match="printable"):
         subscribing.create_customer(engine.context, "E", name="Eko", by=OPERATOR, email=email)
+
+
+@pytest.mark.parametrize("written", ["081234567890", "+6281234567890", "0812-3456 7890"])
+def test_a_phone_of_a_file_is_stored_like_every_other(engine: Engine, written: str) -> None:
+    """
+    In the form `62…`, as the commands and the HTTP interface store it.
+
+    The same person in another spelling is a repeat, also one that was imported as it was written.
+    """
+
+    def people(phone: str) -> Report:
+        rows = [(2, {"id": "A", "name": "Ani", "phone": phone})]
+        [*_, report] = importing.customers(engine.context, rows, OPERATOR)
+        return report
+
+    assert outcome(people(written)) == (1, 0, [])
+    assert engine.one("SELECT phone FROM customers") == "6281234567890"
+    engine.execute("UPDATE customers SET phone = '081234567890'")
+    for phone in (written, "6281234567890", "081234567890"):
+        assert outcome(people(phone)) == (0, 1, [])
+    other = people("6281234567891").bad
+    assert [reason for _, reason in other] == ["id 'A' exists already with another phone"]
+    assert outcome(people("+1 234"))[0] == 0
+
+
+def test_a_masked_phone_of_a_file_has_the_last_digits(shop: Engine) -> None:
+    """Separators between the digits are none of the four."""
+    row = cells("1", token="t", masked_phone="0812-3456-78-90")
+    assert both(shop, row) == (1, 0, [])
+    assert shop.wallets("A")[0]["masked_phone"] == "****7890"

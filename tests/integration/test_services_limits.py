@@ -38,7 +38,7 @@ def test_an_hour_beyond_the_limit_stops_charging(emptied: Kept, gateway: Sandbox
         engine.tick()
 
         assert sum(len(engine.debits(person)) for person in people) == 2
-        [told] = engine.told("charging.stopped")
+        [told] = engine.told("engine.charging_stopped")
         assert told["actor"] == "guard"
         assert "BILLING_RUPIAH_AN_HOUR_MAX" in told["reason"]
 

@@ -167,6 +167,8 @@ def given_to(engine: Engine, world: World, plain: Any, read: Read) -> Iterator[d
         yield {"subscription": world.subscriptions[0]}
     if "invoice" in fields:
         yield {"invoice": engine.invoices(world.subscriptions[0])[0]["id"]}
+    if "expires_before" in fields:
+        yield {"expires_before": engine.one("SELECT max(expires_at) FROM wallets")}
     if "status" in fields:
         statuses: list[Any] = (
             list(CatalogStatus)
@@ -198,6 +200,8 @@ def holds(row: Any, name: str, value: Any, plan: Callable[[Any], Any]) -> bool:
             return bool(row.created_at >= value)
         case "until":
             return bool(row.created_at < value)
+        case "expires_before":
+            return bool(row.status == "active" and row.expires_at < value)
         case "plan":
             return bool(plan(row) == value)
         case "status" if not hasattr(row, "status"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,7 +30,7 @@ WALLET_KEYS = {
     "id", "customer", "status", "masked_phone", "registration_url", "linked_at", "expires_at",
 }  # fmt: skip
 INVOICE_KEYS = {
-    "id", "subscription", "period_index", "period_start", "period_end", "amount",
+    "id", "subscription", "period_index", "period_start_at", "period_end_at", "amount",
     "amount_refunded", "status", "next_attempt_at", "charges",
 }  # fmt: skip
 CHARGE_KEYS = {
@@ -84,7 +84,7 @@ def test_instants_are_in_the_plans_timezone(engine: Engine) -> None:
     engine.run()
 
     found = shown(engine, subscription)
-    assert found.invoices[0].row.period_start.isoformat() == "2026-01-31T11:00:00+09:00"
+    assert found.invoices[0].row.period_start_at.isoformat() == "2026-01-31T11:00:00+09:00"
     assert found.row.next_due_at is not None
     assert found.row.next_due_at.isoformat() == "2026-02-28T11:00:00+09:00"
 
@@ -158,7 +158,7 @@ def test_a_customer_who_was_charged_once_is_said_to_be(engine: Engine) -> None:
     assert found.charged_twice is False
     assert found.verdict == "charged twice: no"
     assert found.totals.amount_kept == 100_000
-    assert [paid.payments for paid in found.invoices] == [1, 1]
+    assert [paid.payments_count for paid in found.invoices] == [1, 1]
 
 
 def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
@@ -179,7 +179,7 @@ def test_a_customer_who_was_charged_twice_is_said_to_be_and_what_came_back(
     assert "paid 2 times, Rp 100,000 in all; refunded: Rp 0, Rp 50,000 on its way" in (
         found.verdict
     )
-    assert (found.invoices[0].payments, found.invoices[0].surplus) == (2, 1)
+    assert (found.invoices[0].payments_count, found.invoices[0].surplus_count) == (2, 1)
 
 
 def test_an_unresolved_charge_is_part_of_the_answer(engine: Engine) -> None:
@@ -237,3 +237,52 @@ def test_an_unknown_id_is_refused(engine: Engine, look: Any) -> None:
     """An unknown id is an error, not an empty list."""
     with pytest.raises(NotKnown):
         look(engine.context.database)
+
+
+def test_the_paid_time_of_a_subscription_ends_exactly(engine: Engine) -> None:
+    """`paid_through_at` answers whether the customer may use the service now."""
+
+    def ends(subscription: UUID) -> datetime | None:
+        return shown(engine, subscription).row.paid_through_at
+
+    engine.plan("T", trial="7 days")
+    customer, subscription = engine.begun(every="10 days")
+    assert ends(subscription) is None
+    engine.run()
+    assert ends(subscription) == START + 10 * DAY
+    on_trial = engine.subscribe(customer, "T")
+    assert ends(on_trial) == START + 7 * DAY
+    engine.lose_wallet(customer)
+    engine.advance(START + 10 * DAY)
+    engine.run()
+    assert shown(engine, subscription).invoices[-1].row.status == "open"
+    assert ends(subscription) == START + 10 * DAY
+    engine.advance(DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    assert ends(subscription) == START + 10 * DAY
+
+
+def test_an_ended_subscription_is_paid_until_its_end_at_most(engine: Engine) -> None:
+    """Canceled within a paid period, the service ends with the subscription."""
+    _, subscription = engine.begun(every="10 days")
+    engine.run()
+    engine.advance(2 * DAY)
+    canceling.cancel(engine.context, subscription, OPERATOR)
+
+    row = shown(engine, subscription).row
+    assert row.paid_through_at == row.ended_at == START + 2 * DAY
+
+
+def test_a_subscription_is_shown_with_its_newest_invoices(engine: Engine) -> None:
+    """Twelve of them, with the number of all and where these are listed."""
+    _, subscription = engine.begun(every="1 day")
+    engine.run()
+    for _ in range(13):
+        engine.advance(DAY)
+        engine.run()
+
+    found = shown(engine, subscription)
+
+    assert [each.row.period_index for each in found.invoices] == list(range(2, 14))
+    assert found.prospect.invoices_count == 14
+    assert found.invoices_path == f"/v1/invoices?subscription={subscription}"

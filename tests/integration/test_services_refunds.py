@@ -199,7 +199,7 @@ def test_a_declined_one_goes_back_to_what_is_kept(engine: Engine, paid: tuple[st
     [row] = engine.refunds(customer)
     assert (row["status"], row["message"]) == ("declined", "WINDOW_CLOSED")
     assert parts(engine) == (50_000, 0, 0)
-    [told] = engine.told("refund.declined")
+    [told] = engine.told("refund.failed")
     assert told["data"]["back_to"] == "kept"
 
     refund(engine, invoice)

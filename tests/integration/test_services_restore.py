@@ -131,45 +131,6 @@ def test_a_decline_after_the_snapshot_is_met_and_the_ladder_goes_on(
         assert len(copy.debits(customer)) == 1
 
 
-def test_a_refund_after_the_snapshot_does_not_go_back_twice(
-    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
-) -> None:
-    """The operator repeats what the restored database has forgotten: the same Request-Id."""
-    customer, subscription = engine.begun()
-    engine.run()
-    invoice = engine.invoices(subscription)[0]["id"]
-    before = snapshot()
-    refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR)
-    engine.run()
-
-    with restored(before, gateway) as copy:
-        refunding.refund_invoice(copy.context, invoice, 20_000, OPERATOR)
-        copy.run()
-        assert copy.refunds(customer)[0]["status"] == "succeeded"
-        assert [row["moves"] for row in copy.ledger(customer, "refund")] == [1]
-
-
-def test_another_refund_than_the_forgotten_one_is_not_guessed_about(
-    engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
-) -> None:
-    """The same Request-Id with another amount: neither paid nor declined, but visibly unknown."""
-    customer, subscription = engine.begun()
-    engine.run()
-    invoice = engine.invoices(subscription)[0]["id"]
-    before = snapshot()
-    refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR)
-    engine.run()
-
-    copy = Engine(before, gateway)
-    refunding.refund_invoice(copy.context, invoice, 30_000, OPERATOR)
-    copy.advance(2 * DAY)
-    [row] = copy.refunds(customer)
-    copy.close()
-
-    assert (row["status"], row["parked_at"] is not None) == ("unknown", True)
-    assert [r["amount"] for r in engine.ledger(customer, "refund")] == [20_000]
-
-
 def test_a_renewal_of_another_amount_is_not_said_to_be_declined(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:

@@ -146,6 +146,27 @@ def test_a_charge_the_gateway_never_had_is_marked_and_sent_again(engine: Engine)
     assert (charge["attempt"], charge["sends"]) == (1, 2)
 
 
+def test_money_of_a_charge_that_was_believed_never_received_is_recorded(engine: Engine) -> None:
+    """The gateway said "not found" beyond the horizon, and later that it has the money."""
+    customer, subscription = engine.begun(every="1 year")
+    engine.script("drop_after", customer)
+    engine.script("status_says", customer, "status", status="NOT_FOUND", times=10)
+    engine.run()
+    engine.lose_wallet(customer)
+    engine.advance(HOUR)
+    [charge] = engine.charges(subscription)
+    assert (charge["status"], charge["never_received"]) == ("declined", True)
+
+    engine.no_more_scripts()
+    engine.link(customer)
+    engine.advance(HOUR)
+
+    [charge] = engine.charges(subscription)
+    assert (charge["status"], charge["never_received"]) == ("succeeded", False)
+    assert [invoice["status"] for invoice in engine.invoices(subscription)] == ["paid"]
+    assert len(engine.debits(customer)) == 1
+
+
 def test_a_decline_of_a_second_sending_is_asked_about(engine: Engine) -> None:
     """The first sending was paid and its answer lost; the repeat's decline ends nothing."""
     customer, subscription = engine.begun()

@@ -177,8 +177,8 @@ def test_deliveries_are_listed_by_pages_and_status(hooked: Engine, receiver: Rec
     later(hooked)
     tick(hooked)
     done = resending.page(database, 100, status=DeliveryStatus.SUCCEEDED)
-    assert {each.endpoint_id for each in done} == {endpoint}
-    assert {each.endpoint_id for each in resending.page(database, 100)} == {endpoint, other}
+    assert {each.endpoint for each in done} == {endpoint}
+    assert {each.endpoint for each in resending.page(database, 100)} == {endpoint, other}
 
 
 def test_an_endpoint_that_is_not_known_is_refused(hooked: Engine) -> None:

@@ -88,9 +88,9 @@ def test_the_feed_numbers_what_the_deliveries_have(hooked: Engine, receiver: Rec
     received = {
         each.document["data"]["position"]: each.document["type"] for each in receiver.received
     }
-    assert received.items() <= {event.position: event.kind for event in feed}.items()
+    assert received.items() <= {event.position: event.type for event in feed}.items()
     listed = resending.page(hooked.context.database, 100)
-    assert {each.position: each.kind for each in listed} == received
+    assert {each.position: each.type for each in listed} == received
 
 
 def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: Receiver) -> None:

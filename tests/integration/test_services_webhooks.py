@@ -7,9 +7,11 @@ from time import monotonic
 import pytest
 
 from billing.domain.errors import NotConfigured
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, Actor
 from billing.outbound import posting
 from billing.sandbox.process import SandboxProcess
+from billing.services.money import crediting
+from billing.services.wallets import erasing
 from billing.services.webhooks import endpoints, fanout, resending, sending
 from billing.store.queries import deliveries as delivery_rows
 from tests.integration.engine import Engine, running
@@ -59,6 +61,38 @@ def test_a_renewal_arrives_signed_and_in_order(hooked: Engine, receiver: Receive
     assert "plan.created" not in receiver.kinds()
     assert {row["status"] for row in rows(hooked, endpoint)} == {"succeeded"}
     assert len(receiver.received) == len({each.webhook_id for each in receiver.received})
+
+
+def test_an_erasure_wins_over_a_delivery_that_is_attempted_again(
+    hooked: Engine, receiver: Receiver
+) -> None:
+    """
+    The same `webhook-id` and the same facts, without the text of the person who was erased.
+
+    Attempts before it have the same bytes as each other.
+    """
+    endpoint, secret = create(hooked, receiver.url, "credit.given")
+    customer = hooked.customer(linked=False)
+    receiver.answer = status(500)
+    crediting.grant(hooked.context, customer, 900, Actor("shop", "Zulfikar was promised it"))
+    tick(hooked)
+    later(hooked)
+    tick(hooked)
+    erasing.erase(hooked.context, customer, OPERATOR)
+    receiver.answer = status(200)
+    later(hooked)
+    tick(hooked)
+
+    first, second, third = receiver.received
+    assert first.webhook_id == second.webhook_id == third.webhook_id
+    assert first.body == second.body
+    assert b"Zulfikar" in first.body
+    assert b"Zulfikar" not in third.body
+    third.verify(secret)
+    before, after = first.document, third.document
+    assert after["data"]["details"] == before["data"]["details"] | {"why": "erased"}
+    assert after["data"]["position"] == before["data"]["position"]
+    assert [row["status"] for row in rows(hooked, endpoint)] == ["succeeded"]
 
 
 def test_an_endpoint_receives_its_types_only(hooked: Engine, receiver: Receiver) -> None:
@@ -154,7 +188,7 @@ def test_five_days_of_failures_disable_the_endpoint(hooked: Engine, receiver: Re
     receiver.answer = status(200)
     later(hooked)
     tick(hooked)
-    assert endpoints.one(hooked.context.database, endpoint).failing_since is None
+    assert endpoints.one(hooked.context.database, endpoint).first_failed_at is None
 
     receiver.answer = status(500)
     hooked.plan("Q")

@@ -293,7 +293,7 @@ def test_a_command_that_is_listed_is_accepted(
 def test_a_date_that_is_named_is_the_date_from_which_it_is_accepted(
     engine: Engine, billing: Billing, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """People read `from 2026-01-31 09:15+07:00: billing charge resolve ...`."""
+    """People read `from 2026-01-31 09:15:00+07:00: billing charge resolve ...`."""
     _lost(engine)
     engine.audited = False  # what is decided here is undone again
     [charge] = [row["id"] for row in engine.rows("SELECT id FROM charges")]

@@ -40,13 +40,13 @@ class TestKillSwitch:
             assert "Charging is stopped. Since" in said
             assert "by Budi. Reason: double charges reported" in said
             assert "No new charge is sent" in said
-            [event] = engine.told("charging.stopped")
+            [event] = engine.told("engine.charging_stopped")
             assert (event["actor"], event["reason"]) == ("Budi", "double charges reported")
 
             answer = browser.send("/charging/start", {"reason": "all clear"})
             said = text_of(browser.page(answer.headers["Location"].removeprefix("/console")))
             assert "Charging is started" in said
-            [event] = engine.told("charging.started")
+            [event] = engine.told("engine.charging_started")
             assert (event["actor"], event["reason"]) == ("Budi", "all clear")
 
     def test_a_second_stop_does_not_pretend(self, engine: Engine, web: Web) -> None:

@@ -73,7 +73,7 @@ class TestAccess:
                     )
                     assert answer.status_code == 303, page.path
                     assert answer.headers["Location"].startswith("/console/login?next=")
-        assert engine.one("SELECT count(*) FROM events WHERE kind LIKE 'charging.%'") == 0
+        assert engine.one("SELECT count(*) FROM events WHERE kind LIKE 'engine.charging%'") == 0
 
     @pytest.mark.parametrize(
         "path", ["//console/now", "/console//now", "/console/%6eow", "/console/./now",
@@ -238,7 +238,7 @@ class TestForms:
             answer = browser.send("/charging/stop", {"reason": "csrf"}, **headers)
             assert answer.status_code == 403
             assert "did not come from this console" in shown(answer)
-        assert engine.told("charging.stopped") == []
+        assert engine.told("engine.charging_stopped") == []
 
     def test_a_log_in_from_another_site_does_nothing(self, engine: Engine, web: Web) -> None:
         """Nobody can log a person in as somebody else."""
@@ -257,7 +257,7 @@ class TestForms:
                 answer = mine.send("/charging/stop", {"reason": "a test", "token": token})
                 assert answer.status_code == 403
                 mine.page("/now")
-        assert engine.told("charging.stopped") == []
+        assert engine.told("engine.charging_stopped") == []
 
     @pytest.mark.parametrize(
         ("body", "kind"),
@@ -283,7 +283,7 @@ class TestForms:
             )  # fmt: skip
             assert answer.status_code == 400
             assert "could not be read" in shown(answer)
-        assert engine.told("charging.stopped") == []
+        assert engine.told("engine.charging_stopped") == []
 
     @pytest.mark.parametrize("reason", ["", "   ", "x" * 256, "a\u202eb", "a\nb"])
     def test_an_action_needs_a_readable_reason(self, engine: Engine, web: Web, reason: str) -> None:
@@ -292,7 +292,7 @@ class TestForms:
             answer = browser.send("/charging/stop", {"reason": reason})
             assert answer.status_code == 409
             assert "the reason must" in shown(answer)
-        assert engine.told("charging.stopped") == []
+        assert engine.told("engine.charging_stopped") == []
 
 
 class TestHeaders:

@@ -117,11 +117,11 @@ def test_the_event_feed_has_every_event_once(
     assert {event["id"] for event in seen} == {
         row["id"] for row in engine.rows("SELECT id FROM events")
     }
-    mine = client.ok("GET", f"/v1/events?customer={people[0]}&limit=500&kind=invoice.paid")
+    mine = client.ok("GET", f"/v1/events?customer={people[0]}&limit=500&type=invoice.paid")
     assert {event["customer"] for event in mine["data"]} == {people[0]}
-    assert {event["kind"] for event in mine["data"]} == {"invoice.paid"}
-    wide = client.ok("GET", "/v1/events?limit=500&kind=invoice.*")["data"]
-    assert {event["kind"] for event in wide} == {"invoice.opened", "invoice.paid"}
+    assert {event["type"] for event in mine["data"]} == {"invoice.paid"}
+    wide = client.ok("GET", "/v1/events?limit=500&type=invoice.*")["data"]
+    assert {event["type"] for event in wide} == {"invoice.opened", "invoice.paid"}
 
 
 @pytest.mark.parametrize(

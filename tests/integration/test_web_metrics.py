@@ -12,6 +12,7 @@ from billing.domain.events import OPERATOR
 from billing.services.money import refunding
 from billing.services.operating import call_times, kill_switch, metrics
 from billing.store.queries import engine as engine_rows
+from billing.store.queries import metrics as rows
 from billing.web import metrics as page
 from tests.integration.engine import Engine
 from tests.integration.web import Web, serving
@@ -150,7 +151,7 @@ def test_ticks_findings_and_gateway_calls_are_shown(engine: Engine, redis_url: s
         at = engine.now
         engine_rows.beat(connection, "audit", at)
         engine_rows.tick_succeeded(connection, "audit", at)
-        engine_rows.record_findings(connection, "audit", 3)
+        rows.record_gauges(connection, {"audit_findings": 3.0}, at)
 
     with serving(engine, redis_url) as web:
         found = scraped(web)

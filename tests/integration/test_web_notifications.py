@@ -111,7 +111,7 @@ def test_a_lost_answer_is_settled_by_one_query_after_the_notice(
 
     assert status(engine, charge) == "succeeded"
     queries = engine.one("SELECT status_queries FROM charges WHERE id = :id", id=charge["id"])
-    assert queries <= charge["status_queries"]
+    assert queries <= charge["status_queries_count"]
 
 
 def test_a_forged_notice_changes_nothing(engine: Engine, port: int) -> None:
@@ -141,7 +141,7 @@ def test_a_notice_that_meets_its_live_answer_costs_nothing(
     assert status(engine, charge) == "succeeded"
     assert engine.told("charge.notified") == []
     assert engine.due_ticks() == ()
-    assert charge["status_queries"] == 0
+    assert charge["status_queries_count"] == 0
 
 
 def test_a_notice_of_a_payment_that_ends_later_is_used(engine: Engine, port: int) -> None:

@@ -65,7 +65,7 @@ def test_instants_are_utc_and_carry_their_offset(engine: Engine, web: Web) -> No
     paid = begun(web, web.client())
 
     assert paid["created_at"] == START.isoformat()
-    assert paid["invoices"][0]["period_start"].endswith("+00:00")
+    assert paid["invoices"][0]["period_start_at"].endswith("+00:00")
 
 
 def test_the_actor_of_an_event_is_the_name_of_the_key(engine: Engine, web: Web) -> None:
@@ -199,9 +199,60 @@ def test_a_link_that_failed_is_no_success_when_it_is_repeated(engine: Engine, we
     """And the same key with another phone is another request."""
     client = web.client()
     client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
-    engine.script("decline", "c1", "bind")
+    engine.script("decline", "c1", "bind", code="account_error", message="no such wallet")
     path, phone = "/v1/customers/c1/wallet-links", {"phone": "081234567890"}
-    assert client.refused("POST", path, phone, key="k")["status"] == 502
-    assert client.refused("POST", path, phone, key="k")["status"] == 409
+    assert client.refused("POST", path, phone, key="k")["status"] == 422
+    repeated = client.refused("POST", path, phone, key="k")
+    assert repeated["status"] == 409
+    assert "account_error (no such wallet)" in repeated["detail"]
     other = {"phone": "081234567891"}
     assert client.refused("POST", path, other, key="k")["type"] == "key_reused"
+
+
+@pytest.mark.parametrize("code", ["invalid_parameter", "account_error"])
+def test_a_link_that_the_gateway_declines_is_the_callers_problem(
+    engine: Engine, web: Web, code: str
+) -> None:
+    """The code says what to correct; to send the same again would not help."""
+    client = web.client()
+    client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
+    engine.script("decline", "c1", "bind", code=code, message="no OVO account")
+
+    said = client.refused("POST", "/v1/customers/c1/wallet-links", {"phone": "081234567890"})
+
+    assert (said["status"], said["type"]) == (422, "gateway_declined")
+    assert f"{code} (no OVO account)" in said["detail"]
+
+
+def test_a_customer_whose_token_the_gateway_still_has_is_declined(engine: Engine, web: Web) -> None:
+    """The gateway's own check, without a script."""
+    customer = engine.customer()
+    engine.execute("UPDATE wallets SET status = 'expired', closed_at = :now", now=engine.now)
+
+    path = f"/v1/customers/{customer}/wallet-links"
+    said = web.client().refused("POST", path, {"phone": "081234567890"})
+
+    assert (said["status"], said["type"]) == (422, "gateway_declined")
+    assert "active OVO token" in said["detail"]
+    engine.audited = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("drop_after", {}), ("http_500", {}), ("garbage", {}), ("turn_away", {}),
+        ("decline", {"code": "merchant_not_active"}), ("decline", {"code": "maintenance_mode"}),
+        ("decline", {"code": "a_code_that_is_in_no_table"}),
+    ],
+)  # fmt: skip
+def test_a_link_that_failed_at_the_gateway_is_no_fault_of_the_caller(
+    engine: Engine, web: Web, kind: str, more: dict[str, str]
+) -> None:
+    """No answer, an unclear one, or a code that the merchant or DOKU has to solve."""
+    client = web.client()
+    client.ok("PUT", "/v1/customers/c1", {"name": "Ani"})
+    engine.script(kind, "c1", "bind", **more)
+
+    said = client.refused("POST", "/v1/customers/c1/wallet-links", {"phone": "081234567890"})
+
+    assert (said["status"], said["type"]) == (502, "gateway_refused")

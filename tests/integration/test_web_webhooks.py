@@ -1,6 +1,8 @@
 """Webhook endpoints over HTTP, and the events that then reach a real receiver."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -43,7 +45,7 @@ def test_an_endpoint_hears_of_a_payment(hooked: Web, receiver: Receiver) -> None
     received.verify(made["secret"])
     assert received.document["type"] == "invoice.paid"
     found = client.ok("GET", "/v1/webhook-deliveries")["data"]
-    assert [(row["kind"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
+    assert [(row["type"], row["status"]) for row in found] == [("invoice.paid", "succeeded")]
     shown = client.ok("GET", f"/v1/webhook-endpoints/{made['id']}")
     assert "secret" not in shown
     assert client.ok("GET", "/v1/webhook-endpoints")["data"] == [shown]
@@ -90,6 +92,26 @@ def test_deliveries_are_paged_resent_and_replayed(hooked: Web, receiver: Receive
     assert max(len(receiver.of(each.webhook_id)) for each in receiver.received) >= 2
 
 
+def test_a_cursor_of_no_delivery_is_refused(hooked: Web, receiver: Receiver) -> None:
+    """
+    An empty page would say that everything was read.
+
+    A delivery of another endpoint is no cursor of an endpoint's list either.
+    """
+    client = hooked.client()
+    made = [client.ok("POST", "/v1/webhook-endpoints", {"url": receiver.url}) for _ in range(2)]
+    hooked.engine.plan()
+    tick(hooked.engine)
+    path = "/v1/webhook-deliveries?limit=1"
+    mine = f"{path}&endpoint={made[0]['id']}"
+    other = client.ok("GET", f"{path}&endpoint={made[1]['id']}")["data"][0]["id"]
+
+    for after in (f"{path}&after={uuid4()}", f"{mine}&after={uuid4()}", f"{mine}&after={other}"):
+        said = client.refused("GET", after)
+        assert (said["status"], said["type"]) == (422, "invalid_value")
+        assert "cursor" in said["detail"]
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://shop.example/hook", "https://127.0.0.2/", "https://[::1]/", "https://10.0.0.1/",
@@ -116,3 +138,26 @@ def test_an_endpoint_is_changed_disabled_and_deleted(hooked: Web, receiver: Rece
     assert receiver.received == []
     assert client.send("DELETE", path).status_code == 204
     assert client.refused("GET", path)["status"] == 404
+
+
+def test_a_charge_is_announced_as_the_plan_says(hooked: Web, receiver: Receiver) -> None:
+    """A plan with a notice is created over HTTP; its charges are announced by webhook."""
+    client, engine = hooked.client(), hooked.engine
+    wanted = {"amount": 50_000, "every": "1 month", "notice": "3 days"}
+    assert client.ok("PUT", "/v1/plans/gold", wanted)["notice"] == "3 days"
+    assert client.ok("PUT", "/v1/plans/gold", wanted)["notice"] == "3 days"
+    assert client.refused("PUT", "/v1/plans/gold", wanted | {"notice": "2 days"})["status"] == 409
+    for wrong in ("1 month", "soon", ""):
+        assert client.refused("PUT", "/v1/plans/x", wanted | {"notice": wrong})["status"] == 422
+    client.ok("POST", "/v1/webhook-endpoints",
+              {"url": receiver.url, "event_types": ["invoice.upcoming"]})  # fmt: skip
+    subscription = engine.subscribe(engine.customer(), "gold")
+    engine.advance(timedelta(days=26))
+    tick(engine)
+
+    [received] = receiver.received
+    data = received.document["data"]
+    assert data["details"]["charge_at"] == "2026-02-28T02:00:00+00:00"
+    assert data["object"]["id"] == data["subscription"] == str(subscription)
+    [line] = client.ok("GET", "/v1/events?type=invoice.upcoming")["data"]
+    assert line["details"] == data["details"]

@@ -7,6 +7,7 @@ code, not removed.
 
 from tests.mutants.hints import NOTIFICATIONS
 from tests.mutants.hooks import WEBHOOKS
+from tests.mutants.orders import ORDERS
 from tests.mutants.personal import ERASURE
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
@@ -170,6 +171,13 @@ PAID_TIME = (
 
 TRUST = (
     bug(
+        "a_mark_outlives_its_decline", f"{_QUERIES}/settlements.py",
+        "never_received = c.never_received AND n.status = 'declined',",
+        "never_received = c.never_received,",
+        f"{INTEGRATION}services_trust.py::"
+        "test_money_of_a_charge_that_was_believed_never_received_is_recorded",
+    ),
+    bug(
         "unsigned_answer_is_believed", f"{_GATEWAY}/answers.py",
         "    if answer.trust is not Trust.VERIFIED:\n        return _strange(answer.trust)\n",
         "    if answer.trust is Trust.WRONG:\n        return _strange(answer.trust)\n",
@@ -247,7 +255,7 @@ IDENTITY = (
     ),
     bug(
         "key_with_other_arguments_is_a_repeat", f"{_SERVICES}/context.py",
-        'if (earlier.task, earlier.arguments) != (request.task, request.arguments):',
+        'if earlier.task != request.task or not is_same(earlier.arguments, request.arguments):',
         "if False:",
         f"{INTEGRATION}services_refunds.py::test_the_same_key_for_something_else_is_refused",
     ),
@@ -363,6 +371,7 @@ BUGS = (
     *DUNNING_AND_PACE,
     *NOTIFICATIONS,
     *ERASURE,
+    *ORDERS,
     *LISTS,
     *WEBHOOKS,
     *RULES,

@@ -4,6 +4,8 @@ from tests.mutants.planting import bug
 
 FEED = "tests/integration/test_services_event_feed.py"
 HOOKS = "tests/integration/test_services_webhooks.py"
+PAYLOADS = "tests/integration/test_services_webhook_payloads.py"
+UPCOMING = "tests/integration/test_services_upcoming.py"
 ENDPOINTS = "tests/integration/test_services_webhook_endpoints.py"
 
 WEBHOOKS = (
@@ -30,13 +32,13 @@ WEBHOOKS = (
     ),
     bug(
         "webhook_of_one_dead_endpoint_floods_it", "billing/services/webhooks/sending.py",
-        "AT_ONCE if endpoint.failing_since is None else 1", "AT_ONCE",
+        "GROUP if endpoint.failing_since is None else 1", "GROUP",
         f"{HOOKS}::test_a_failing_endpoint_gets_one_attempt_at_a_time",
     ),
     bug(
         "webhook_id_changes_with_each_attempt", "billing/services/webhooks/sending.py",
-        "webhook_id = payloads.webhook_id(delivery.id)",
-        'webhook_id = f"msg_{delivery.id.hex}{delivery.attempts}"',
+        "name = bodies[delivery.id], payloads.webhook_id(delivery.id)",
+        'name = bodies[delivery.id], f"msg_{delivery.id.hex}{delivery.attempts}"',
         f"{HOOKS}::test_a_failed_attempt_is_repeated_with_the_same_id_and_body",
     ),
     bug(
@@ -54,5 +56,30 @@ WEBHOOKS = (
         "AND (leased_until IS NULL OR leased_until < clock_timestamp())",
         "AND leased_until IS NULL",
         f"{HOOKS}::test_a_killed_sender_repeats_the_delivery_with_its_id",
+    ),
+    bug(
+        "webhook_body_is_not_kept", "billing/services/webhooks/sending.py",
+        "None if is_settled else body.decode()", "None",
+        f"{PAYLOADS}::test_a_retry_sends_what_the_first_attempt_sent",
+    ),
+    bug(
+        "webhook_body_survives_an_erasure", "billing/store/queries/erasure.py",
+        "SET body = NULL WHERE body IS NOT NULL AND", "SET body = NULL WHERE body = '' AND",
+        f"{PAYLOADS}::test_an_erasure_removes_stored_bodies",
+    ),
+    bug(
+        "webhook_body_is_stored_during_an_erasure", "billing/store/queries/deliveries.py",
+        "if row.erase_requested_at is not None", "if row.erase_requested_at is None",
+        f"{PAYLOADS}::test_an_erasure_during_an_attempt_leaves_no_body",
+    ),
+    bug(
+        "notice_leaves_no_mark", "billing/store/queries/notices.py",
+        "SET notice_for = next_period_index + 1", "SET notice_for = next_period_index",
+        f"{UPCOMING}::test_a_row_that_fails_stops_no_other",
+    ),
+    bug(
+        "notice_forgets_changed_plans", "billing/store/queries/subscriptions.py",
+        "    if plan is not None:\n        statement", "    if False:\n        statement",
+        f"{UPCOMING}::test_a_change_that_took_effect_unannounced_is_announced_from_then_on",
     ),
 )  # fmt: skip

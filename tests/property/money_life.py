@@ -14,12 +14,14 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.money import MAX_AMOUNT
 from billing.domain.refund import RefundVerdict
 from billing.domain.subscription import RefundPolicy
+from billing.services.context import Request
 from billing.services.money import crediting, refund_resolution, refunding
 from billing.services.operating import invoice_actions
-from billing.services.subscriptions import canceling, changing, subscribing
+from billing.services.subscriptions import canceling, changing, previewing, subscribing
 from billing.services.wallets import linking
 from tests.integration.engine import START, Engine, Row
 from tests.integration.kept import Kept
+from tests.property.foreseen import Foresight
 from tests.property.money_engine import READ, Quick, broken_rules
 from tests.property.money_model import Model
 from tests.property.money_till import Till
@@ -39,6 +41,7 @@ class Life:
         kept.begin_with("a life in money", self._set_up)
         [row] = self.engine.rows("SELECT id FROM subscriptions WHERE customer_id = 'C1'")
         self.customer, self.subscription = "C1", row["id"]
+        self.foresight = Foresight(self.engine, self.subscription)
 
     def _set_up(self) -> None:
         self.engine.set_clock(START)
@@ -114,8 +117,8 @@ class Life:
         found = self.model.refundable(invoice)
         charge, kept = found or (None, 0)
         wanted = kept if amount is None else amount
-        made = self._try(
-            lambda: refunding.refund_invoice(self.engine.context, invoice, amount, WHY),
+        made = self._once(
+            lambda r: refunding.refund_invoice(self.engine.context, invoice, amount, WHY, r),
             expected=0 < wanted <= kept,
         )
         if made is not None and charge is not None:
@@ -132,7 +135,7 @@ class Life:
 
     def give(self, amount: int) -> None:
         """Grant a credit that came from no payment."""
-        made = crediting.grant(self.engine.context, self.customer, amount, WHY)
+        made = self._once(lambda r: crediting.grant(self.engine.context, "C1", amount, WHY, r))
         self.model.give(made["id"], amount)
 
     def pay_out(self, which: int, fates: Sequence[str] = ()) -> None:
@@ -143,8 +146,8 @@ class Life:
         money = [n for n in self.model.credits if self.model.payable(n)]
         credit = self._nth(sorted(money if which and money else self.model.credits), which)
         amount = self.model.payable(credit)
-        made = self._try(
-            lambda: crediting.refund(self.engine.context, credit, WHY), expected=amount > 0
+        made = self._once(
+            lambda r: crediting.refund(self.engine.context, credit, WHY, r), expected=amount > 0
         )
         if made is not None:
             charge = self.model.credits[credit].charge
@@ -155,10 +158,11 @@ class Life:
         """Another plan or price, now."""
         period = self._period()
         most = self._most(period)  # a change of interval shortens the period
-        made = self._try(
-            lambda: changing.change(
-                self.engine.context, self.subscription, WHY, plan_code=plan, amount=amount
-            )
+        here = (self.engine.context, self.subscription, WHY)
+        terms = {"plan_code": plan, "amount": amount}
+        made = self._once(
+            lambda r: changing.change(*here, **terms, request=r),
+            lambda: previewing.change(*here, **terms),
         )
         left = -made.get("net", 0) if made is not None else 0
         if left <= 0:
@@ -190,10 +194,10 @@ class Life:
                 price = newest["lines"][0]["price"] if newest["change_index"] else 0
             most = self._most(period)
             left = min(sum(most.values()), self._share(price, first))
-        made = self._try(
-            lambda: canceling.cancel(
-                self.engine.context, self.subscription, WHY, refund=RefundPolicy(policy)
-            )
+        here, refund = (self.engine.context, self.subscription, WHY), RefundPolicy(policy)
+        made = self._once(
+            lambda r: canceling.cancel(*here, refund=refund, request=r),
+            lambda: previewing.cancel(*here, refund=refund),
         )
         if made is None:
             return
@@ -209,7 +213,7 @@ class Life:
     def void(self, which: int) -> None:
         """Void an invoice."""
         invoice = self._nth(list(self.model.invoices), which)
-        self._try(lambda: invoice_actions.void_invoice(self.engine.context, invoice, WHY))
+        self._once(lambda r: invoice_actions.void_invoice(self.engine.context, invoice, WHY, r))
 
     def go_on(self, which: int, fates: Sequence[str] = ()) -> None:
         """Retry a refund that waits for a person, the newest of them before others."""
@@ -360,6 +364,10 @@ class Life:
             refused = why
         assert expected is None or expected == (made is not None), refused
         return made
+
+    def _once(self, act: Callable[[Request], Any], preview: Any = None, **expected: bool) -> Any:
+        """Do something twice with one key, and compare it with its preview."""
+        return self._try(lambda: self.foresight.done(act, preview), **expected)
 
     def _period(self) -> list[UUID]:
         """The invoices of the running period, the newest change first."""

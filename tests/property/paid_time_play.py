@@ -11,11 +11,14 @@ from uuid import UUID
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
+from billing.services.context import Context, Request
 from billing.services.money import coupons
 from billing.services.operating import invoice_actions
 from billing.services.reading import auditing
-from billing.services.subscriptions import canceling, changing, pausing
+from billing.services.subscriptions import canceling, changing, pausing, previewing
+from billing.services.subscriptions.previewing import Preview
 from tests.integration.engine import START
+from tests.property.foreseen import Foresight
 from tests.property.lived import Lived
 from tests.property.paid_time import FOUND, Offer, day_of, due
 from tests.property.paid_time_debts import Debtor
@@ -82,12 +85,14 @@ class Play:
     def through(self, life: Sequence[Sequence[Any]]) -> None:
         """Run the acts in order, and compare after each act that left nothing due."""
         self.id = self.engine.subscribe(self.customer, self.plan)
+        self.foresight = Foresight(self.engine, self.id)
         before = self._row()
         for what, *how in [("wait", timedelta()), *life]:
             acted = getattr(self, f"_{what}")(*how)
             if not acted:
                 continue
             self.engine.run()
+            self.foresight.passed()
             before = self._compare(before)
             if self.life.ended_at is not None:
                 break
@@ -149,7 +154,8 @@ class Play:
         if owed:
             nth = owed[which % len(owed)]
             self._do(
-                lambda: invoice_actions.retry_invoice(self.engine.context, nth, OPERATOR), _nothing
+                lambda r: invoice_actions.retry_invoice(self.engine.context, nth, OPERATOR, r),
+                _nothing,
             )
         return True
 
@@ -159,7 +165,7 @@ class Play:
         if owed:
             nth = owed[which % len(owed)]
             self._do(
-                lambda: invoice_actions.void_invoice(self.engine.context, nth, OPERATOR),
+                lambda r: invoice_actions.void_invoice(self.engine.context, nth, OPERATOR, r),
                 lambda _: self.life.void(nth, now),
             )
         return True
@@ -183,14 +189,18 @@ class Play:
         elif until is not None:
             back = self._coming(1 if until == "due" else 2)
         return self._do(
-            lambda: pausing.pause(self.engine.context, self.id, OPERATOR, at=at, until=back),
+            lambda r: pausing.pause(
+                self.engine.context, self.id, OPERATOR, at=at, until=back, request=r
+            ),
             lambda _: self.life.pause(now, back, at_end=at == "period-end"),
         )
 
     def _resume(self, start: str) -> bool:
         now = self.engine.now
         return self._do(
-            lambda: pausing.resume(self.engine.context, self.id, OPERATOR, start=start),
+            lambda r: pausing.resume(
+                self.engine.context, self.id, OPERATOR, start=start, request=r
+            ),
             lambda _: self.life.resume(now, anew=start == "now"),
         )
 
@@ -205,11 +215,12 @@ class Play:
             else:
                 self.life.plan_change(plan, quantity)
 
+        terms = {"plan_code": plan, "quantity": quantity, "at": at}
+        here = (self.engine.context, self.id, OPERATOR)
         return self._do(
-            lambda: changing.change(
-                self.engine.context, self.id, OPERATOR, plan_code=plan, quantity=quantity, at=at
-            ),
+            lambda r: changing.change(*here, **terms, request=r),
             done,
+            lambda: previewing.change(*here, **terms),
         )
 
     def _cancel(self, at: str | timedelta, refund: RefundPolicy) -> bool:
@@ -226,11 +237,11 @@ class Play:
                 self.life.gaps.append((self._last_end(), now))
             self.life.cancel(now, when, refund)
 
+        here = (self.engine.context, self.id, OPERATOR)
         return self._do(
-            lambda: canceling.cancel(
-                self.engine.context, self.id, OPERATOR, at=when, refund=refund
-            ),
+            lambda r: canceling.cancel(*here, at=when, refund=refund, request=r),
             done,
+            lambda: previewing.cancel(*here, at=when, refund=refund),
         )
 
     def _withdraw(self) -> bool:
@@ -240,7 +251,7 @@ class Play:
         def done(_: Row) -> None:
             self.life.cancel_at, self.life.cancel_by_period = None, False
 
-        return self._do(lambda: canceling.withdraw(self.engine.context, self.id, OPERATOR), done)
+        return self._on_key(lambda c: canceling.withdraw(c, self.id, OPERATOR), done)
 
     def _coupon(self, code: str) -> bool:
         self.engine.run()
@@ -248,14 +259,20 @@ class Play:
         def done(_: Row) -> None:
             self.life.coupon = COUPONS[code]
 
-        return self._do(
-            lambda: coupons.apply(self.engine.context, code, self.id, OPERATOR) or {},
-            done,
-        )
+        return self._on_key(lambda c: coupons.apply(c, code, self.id, OPERATOR), done)
 
-    def _do(self, act: Callable[[], Row], then: Callable[[Row], None]) -> bool:
+    def _on_key(self, act: Callable[[Context], object], then: Callable[[Row], None]) -> bool:
+        return self._do(lambda r: self.foresight.joined(r, act), then)
+
+    def _do(
+        self,
+        act: Callable[[Request], Row],
+        then: Callable[[Row], None],
+        preview: Callable[[], Preview] | None = None,
+    ) -> bool:
+        """Do something once, also when it is asked for twice; compare with its preview."""
         try:
-            said = act()
+            said = self.foresight.done(act, preview)
         except BillingError:
             return True  # refused: nothing was done, here or there
         then(said)

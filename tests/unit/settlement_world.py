@@ -90,7 +90,7 @@ _VALUES = attrgetter(*_NAMES)
 
 
 def changed(known: Facts, **what: Any) -> Facts:
-    """`dataclasses.replace` for a million facts: it takes half of the time."""
+    """`dataclasses.replace` in half of its time."""
     return Facts(**dict(zip(_NAMES, _VALUES(known), strict=True)) | what)
 
 

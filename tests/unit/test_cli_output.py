@@ -22,10 +22,10 @@ ROW = {
 def test_json_is_one_document_with_iso_instants_and_whole_rupiah(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Amounts stay integers, instants have their offset, ids are text."""
+    """Amounts stay integers, instants are in UTC with their offset, ids are text."""
     output.answer([ROW], as_json=True, people=lambda: None)
     assert json.loads(capsys.readouterr().out) == [
-        ROW | {"id": str(ID), "paid_at": "2026-01-31T09:00:00+07:00"}
+        ROW | {"id": str(ID), "paid_at": "2026-01-31T02:00:00+00:00"}
     ]
 
 
@@ -34,7 +34,7 @@ def test_json_is_one_document_with_iso_instants_and_whole_rupiah(
     [
         ("amount", 12_500, "Rp 12,500"),
         ("period_index", 12_500, "12500"),
-        ("paid_at", AT, "2026-01-31 09:00+07:00"),
+        ("paid_at", AT, "2026-01-31 09:00:00+07:00"),
         ("paid_at", AT.replace(second=5), "2026-01-31 09:00:05+07:00"),
         ("reason", None, "–"),
         ("surplus", False, "no"),
@@ -114,4 +114,4 @@ def test_an_instant_in_an_events_data_is_read_like_any_other() -> None:
     """Events keep UTC; a person reads local time, and only where the key says it is an instant."""
     data = {"due_at": "2026-12-01T02:00:00.957949+00:00", "why": "2026-12-01T02:00:00+00:00"}
     told = output.written("data", data)
-    assert told == "due_at=2026-12-01 09:00+07:00 why=2026-12-01T02:00:00+00:00"
+    assert told == "due_at=2026-12-01 09:00:00+07:00 why=2026-12-01T02:00:00+00:00"

@@ -8,6 +8,7 @@ import pytest
 
 from billing.domain import charge
 from billing.domain.identity import from_outside
+from billing.services.context import Request, order_name
 
 SUBSCRIPTION = UUID("0b9f4c52-6f0e-4c19-9a55-3d1f6a2b7c80")
 DATED = UUID("019ac6a1-3c40-7b52-8e1d-5f0a9b3c7d42")
@@ -25,7 +26,7 @@ def test_derivations_are_pinned() -> None:
 
     assert str(invoice) == "513bc7c9-d161-5fe6-a0e8-dd9526737ca2"
     assert str(identity) == "c06208db-6963-525f-82e8-2fa796530a11"
-    assert str(charge.refund_id(identity, 1)) == "2538b0cd-2d9d-5ef8-982a-78f019f5cdd7"
+    assert str(charge.refund_id(identity, "1")) == "2538b0cd-2d9d-5ef8-982a-78f019f5cdd7"
     assert charge.gateway_number(SUBSCRIPTION, 7, 2) == "0LviKdjByrYF9t691Kt7iK-7-2"
 
 
@@ -37,7 +38,7 @@ def test_derivations_beneath_a_dated_id_are_pinned() -> None:
     assert str(invoice) == "019ac6a1-3c40-8648-8eeb-0294bc8a0df7"
     assert str(charge.invoice_id(DATED, 7, 1)) == "019ac6a1-3c40-8fe6-9459-dcc51323cf7e"
     assert str(identity) == "019ac6a1-3c40-8df9-b54c-a7955c3eebc6"
-    assert str(charge.refund_id(identity, 1)) == "019ac6a1-3c40-83e8-a307-5ed017734da1"
+    assert str(charge.refund_id(identity, "1")) == "019ac6a1-3c40-83e8-a307-5ed017734da1"
     assert charge.gateway_number(DATED, 7, 2) == "031ixK0KqDVdccROCv1AEk-7-2"
 
 
@@ -52,11 +53,23 @@ def test_derivations_from_outside_input_are_pinned() -> None:
     assert from_outside(DATED, "admin.subscribe", "order-4711") != made
 
 
+def test_the_mark_of_a_command_is_pinned() -> None:
+    """The ids of ordered subscriptions, links and refunds depend on it, and so may not change."""
+    one = Request("ticket-1", "admin.refund_invoice", {"invoice": "I", "amount": 10_000})
+    same = Request("ticket-1", "admin.refund_invoice", {"amount": 10_000, "invoice": "I"})
+    other = Request("ticket-1", "admin.refund_invoice", {"invoice": "I", "amount": 10_001})
+
+    assert one.mark == same.mark == "ticket-1/e376bd90d4267402f7d8a4462a00b203"
+    assert order_name(one) == f"order/admin.refund_invoice/{one.mark}"
+    assert other.mark != one.mark
+    assert order_name(None) != order_name(None)
+
+
 def test_ids_derived_from_a_dated_id_begin_like_it() -> None:
     """Invoices, charges and refunds sort like their subscriptions; the rest of the id differs."""
     invoices = [charge.invoice_id(DATED, period) for period in range(200)]
     charges = [charge.charge_id(invoice, attempt) for invoice in invoices for attempt in (1, 2)]
-    ids = [*invoices, *charges, *(charge.refund_id(one, 1) for one in charges)]
+    ids = [*invoices, *charges, *(charge.refund_id(one, "1") for one in charges)]
 
     assert {one.bytes[:6] for one in ids} == {DATED.bytes[:6]}
     assert {(one.version, one.variant) for one in ids} == {(8, RFC_4122)}
@@ -123,8 +136,8 @@ def test_ids_of_different_kinds_never_meet() -> None:
     """An invoice, its first charge and that charge's first refund are three ids."""
     invoice = charge.invoice_id(SUBSCRIPTION, 1)
     identity = charge.charge_id(invoice, 1)
-    ids = {SUBSCRIPTION, invoice, identity, charge.refund_id(identity, 1)}
-    ids |= {charge.charge_id(identity, 1), charge.refund_id(invoice, 1)}
+    ids = {SUBSCRIPTION, invoice, identity, charge.refund_id(identity, "1")}
+    ids |= {charge.charge_id(identity, 1), charge.refund_id(invoice, "1")}
 
     assert len(ids) == 6
     assert {one.version for one in ids - {SUBSCRIPTION}} == {5}

@@ -19,11 +19,11 @@ AS_IT_WAS_TYPED = "canceling.py"
 @pytest.mark.parametrize(
     ("at", "text"),
     [
-        (datetime(2026, 12, 1, 2, tzinfo=UTC), "2026-12-01 09:00+07:00"),
-        (datetime(2026, 11, 29, 21, 37, 0, 957949, tzinfo=UTC), "2026-11-30 04:37+07:00"),
+        (datetime(2026, 12, 1, 2, tzinfo=UTC), "2026-12-01 09:00:00+07:00"),
+        (datetime(2026, 11, 29, 21, 37, 0, 957949, tzinfo=UTC), "2026-11-30 04:37:00+07:00"),
         (datetime(2026, 11, 29, 21, 37, 5, 957949, tzinfo=UTC), "2026-11-30 04:37:05+07:00"),
-        (datetime(2026, 3, 1, 9, tzinfo=ZoneInfo("Asia/Jayapura")), "2026-03-01 09:00+09:00"),
-        (datetime(2026, 3, 1, 2, tzinfo=ZoneInfo("UTC")), "2026-03-01 09:00+07:00"),
+        (datetime(2026, 3, 1, 9, tzinfo=ZoneInfo("Asia/Jayapura")), "2026-03-01 09:00:00+09:00"),
+        (datetime(2026, 3, 1, 2, tzinfo=ZoneInfo("UTC")), "2026-03-01 09:00:00+07:00"),
     ],
 )
 def test_an_instant_is_read_in_local_time_with_its_offset(at: datetime, text: str) -> None:
@@ -43,7 +43,7 @@ def test_a_refused_start_is_named_in_local_time() -> None:
     start, now = datetime(2026, 6, 30, 2, tzinfo=UTC), datetime(2026, 11, 29, tzinfo=UTC)
     told = refusal("start", start, now, 35, AtOnce(5, 1))
     assert told is not None
-    assert told.startswith("start 2026-06-30 09:00+07:00 is 151 days ago")
+    assert str(told).startswith("start 2026-06-30 09:00:00+07:00 is 151 days ago")
 
 
 def test_no_sentence_has_an_instant_in_iso_format() -> None:

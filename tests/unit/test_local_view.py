@@ -57,7 +57,7 @@ def test_stopped_charging_is_the_first_that_is_shown(live: bool) -> None:
             View(console, PLACES).lines(overview)
 
     shown = out.getvalue()
-    told = r"stopped since 2026-01-31 09:00+07:00 ([/b] a drill\x1b[2J): billing start-charging"
+    told = r"stopped since 2026-01-31 09:00:00+07:00 ([/b] a drill\x1b[2J): billing start-charging"
     assert shown.count("charging") == 2
     assert shown.replace("│", "").count(told) == 1
 

@@ -31,7 +31,7 @@ USUAL: dict[str, Any] = {
         (
             {"leased": True},
             Brakes(stopped=True, stopped_reason="audit", resting=True),
-            "charging, which is stopped (audit): billing start-charging",
+            "charging, which is stopped (audit)",
         ),
         ({}, Brakes(stopped=False, stopped_reason=None, resting=True), "the gateway, which is"),
         ({"due": False}, Brakes(stopped=True, stopped_reason=None, resting=False), None),

@@ -1,4 +1,4 @@
-"""The stand-in DOKU: checks a request, its Request-Id and its body, makes the call and answers.
+"""The sandbox as DOKU: checks a request, its Request-Id and its body, makes the call and answers.
 
 The only module that combines the others. It knows no socket, and nothing of the engine.
 """

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from math import ceil
 from threading import Event
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.config import ROUNDS_MAX, Settings
 from billing.domain.outcomes import Declined, NotFound, Outcome, Pending, Succeeded, Unknown, Unsent
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.store.queries import engine
 from billing.store.queries.engine import ChargingState
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 RESTS_SECONDS = (1, 2, 5, 10, 20, 30, 60)
 """Pauses of all workers after consecutive refusals; the last one repeats."""

@@ -9,7 +9,6 @@ from datetime import datetime
 from os import getpid
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.config import Settings
@@ -26,9 +25,10 @@ from billing.domain.outcomes import (
     Waiting,
 )
 from billing.domain.settlement import Decision, Source
+from billing.logs import Logger
 from billing.store.queries import breaker, engine, events
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 SHARDS = 16
 """Number of counter rows per minute, so that processes do not wait for each other."""
@@ -94,7 +94,7 @@ def watch(
     )
     log.error("charging.stopped", why=why)
     engine.set_stopped(connection, now, why, again=True)
-    events.record(connection, [event("charging.stopped", at=now, by=Actor("guard", why))])
+    events.record(connection, [event("engine.charging_stopped", at=now, by=Actor("guard", why))])
 
 
 def reset(connection: Connection, now: datetime, by: Actor) -> None:

@@ -11,7 +11,6 @@ from os import getpid
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import charge, dunning
@@ -24,6 +23,7 @@ from billing.domain.money import rupiah
 from billing.domain.outcomes import Payer, Payment, SealedPayment
 from billing.domain.periods import zone
 from billing.domain.subscription import SubscriptionMove, SubscriptionStatus
+from billing.logs import Logger
 from billing.services.collecting import uncollectible
 from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import held_rows, kill_switch, safety
@@ -33,7 +33,7 @@ from billing.store.queries.claims import ActiveWallet, Candidate, NewCharge
 from billing.store.queries.holding import Kind
 from billing.store.queries.invoices import AttemptPlan
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 UNSENDABLE_WAIT = timedelta(days=1)
 CUSTOMER_WAIT = timedelta(hours=6)

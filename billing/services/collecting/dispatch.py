@@ -11,13 +11,12 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from uuid import UUID
 
-import structlog
-
 from billing.domain.outcomes import Outcome, SealedPayment, Unknown
+from billing.logs import Logger
 from billing.services.collecting.settling import News
 from billing.services.context import Context
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 class Wire:

@@ -7,17 +7,17 @@ or wrong notification can do no harm.
 from datetime import datetime
 from enum import StrEnum
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain.events import GATEWAY, event
 from billing.domain.notifications import Notification, Reaction, react
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.store.queries import events, notifications
 from billing.store.queries.notifications import NotifiedCharge
 from billing.store.session import brief_locks
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 READS_MAX = 3
 """How often a charge is read that another process changes at the same time."""

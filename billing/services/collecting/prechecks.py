@@ -222,7 +222,7 @@ def _wait_for_money(context: Context, sight: Sight, now: datetime) -> None:
         }
         invoices.plan_attempts(connection, [plan])
         recorded = event(
-            "dunning.step_missed" if wait.missed else "dunning.fell_short",
+            "dunning.step_missed" if wait.missed else "invoice.short",
             at=now,
             customer_id=row.customer_id,
             subscription_id=row.subscription_id,

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import structlog
-
 from billing.domain.outcomes import StatusOutcome, Unknown
 from billing.domain.settlement import Source
+from billing.logs import Logger
 from billing.services.collecting import charging, settling, unsent_checks
 from billing.services.collecting.settling import News
 from billing.services.context import LEASE_SECONDS, Context
@@ -14,7 +13,7 @@ from billing.services.operating import safety
 from billing.store.queries import charges
 from billing.store.queries.charges import Question
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 def lease_due(context: Context, limit: int) -> list[UUID]:

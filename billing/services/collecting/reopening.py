@@ -26,8 +26,8 @@ def reopen(connection: Connection, invoice: Invoice, by: Actor, now: datetime) -
     first = invoices.first_given_up(connection, invoice.subscription_id)
     if first != invoice.id:
         raise IllegalMove(
-            f"an older invoice is uncollectible too: {first}; pay that one first"
-            f" (billing invoice retry {first}) or voided"
+            f"an older invoice is uncollectible too: {first}; retry or void that one first",
+            hint=f"billing invoice retry {first}",
         )
     invoices.set_aside(connection, invoice.subscription_id)
     invoices.reopen(connection, invoice.id, now)

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +21,7 @@ from billing.domain.outcomes import NotFound, Outcome, SealedPayment, Succeeded
 from billing.domain.refund import RefundPurpose
 from billing.domain.settlement import Decision, Facts, Source, decide
 from billing.domain.subscription import SubscriptionStatus
+from billing.logs import Logger
 from billing.services.collecting import backpressure, breaker, uncollectible, unsent_checks
 from billing.services.collecting.charge_facts import facts, facts_of_trouble
 from billing.services.context import SWITCHOVER_SECONDS, Context
@@ -34,7 +34,7 @@ from billing.store.queries.invoices import AttemptPlan
 from billing.store.queries.settlements import ChargeState, Circumstances, OutcomeColumns
 from billing.store.session import is_deadlock, is_locked, is_lost
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +302,7 @@ def _follow_up(connection: Connection, case: Case, now: datetime) -> None:
     if decision.give_back is not None:
         paid_twice = row.invoice_status is InvoiceStatus.PAID
         purpose = RefundPurpose.SURPLUS if paid_twice else RefundPurpose.VOID
-        order = charge_money.Order(row.amount, purpose, decision.give_back)
+        order = charge_money.Order(purpose.value, row.amount, purpose, decision.give_back)
         charge_money.request_refund(connection, _taken(row), order, SCHEDULER, now)
     if decision.pays and row.status not in UNRESOLVED:
         unsent_checks.ask_about(connection, [row.invoice_id], now)

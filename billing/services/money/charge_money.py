@@ -19,7 +19,7 @@ from billing.domain.errors import IllegalMove, RefundTooLarge
 from billing.domain.events import About, Actor, event
 from billing.domain.money import rupiah
 from billing.domain.refund import RefundPurpose, RefundStatus
-from billing.store.queries import charges, conservation, events
+from billing.store.queries import charges, conservation, events, refunds
 from billing.store.queries.charges import Money
 from billing.store.queries.conservation import CreditUse, NewRefund
 from billing.store.queries.invoice_rows import Invoice
@@ -65,8 +65,13 @@ class InvoiceIds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A refund to request: how much, why, and from which credit if it is a payout."""
+    """A refund to request: how much, why, and from which credit if it is a payout.
 
+    Its id is derived from `name`. Refunds of one charge that have the same name are the same one:
+    after a restore, the gateway does not execute it a second time.
+    """
+
+    name: str
     amount: int
     purpose: RefundPurpose
     reason: str
@@ -110,7 +115,7 @@ def request_refund(
     """
     _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
     sequence = conservation.next_sequence(connection, taken.charge_id)
-    refund_id = charge.refund_id(taken.charge_id, sequence)
+    refund_id = charge.refund_id(taken.charge_id, order.name)
     new = NewRefund(
         id=refund_id,
         charge_id=taken.charge_id,
@@ -133,6 +138,13 @@ def request_refund(
         amount=order.amount, why=order.reason, purpose=order.purpose, source=order.source,
     )  # fmt: skip
     return refund_id
+
+
+def ordered_before(
+    connection: Connection, charge_id: UUID, name: str
+) -> refunds.LockedRefund | None:
+    """Return the refund that an order has made already, when its key was removed since."""
+    return refunds.lock(connection, charge.refund_id(charge_id, name))
 
 
 def _take_out(
@@ -205,7 +217,9 @@ def refund(
     kept = 0 if paid is None else paid.kept
     money, rest = from_charge_first(amount, kept)
     if paid is not None and money:
-        order = Order(money, RefundPurpose.CANCEL, reason)
+        # The same name for every key and amount: a subscription ends once, and a cancellation that
+        # is repeated after a restore must not return its unused days again.
+        order = Order("cancel", money, RefundPurpose.CANCEL, reason)
         request_refund(connection, Taken.by(paid), order, by, now)
     if rest:
         return_to_credits(connection, invoice, rest, reason, by, now)

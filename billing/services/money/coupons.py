@@ -38,17 +38,19 @@ def create(
 
     Raises InvalidValue or AlreadyExists.
     """
-    checked_id("coupon code", code, CODE_MAX)
+    checked_id("coupon code", code, CODE_MAX, field="code")
     if (percent is None) == (rupiah_off is None):
         both = "" if percent is None else ", not both"
-        raise InvalidValue(f"a coupon takes off either --percent or --amount{both}")
+        said = f"a coupon takes off either percent or amount{both}"
+        raise InvalidValue(said, field="percent" if percent is None else "amount")
     if percent is not None and not 1 <= percent <= pricing.PERCENT_MAX:
-        raise InvalidValue(f"percent must be 1 to {pricing.PERCENT_MAX}, not {percent:,}")
+        said = f"percent must be 1 to {pricing.PERCENT_MAX}, not {percent:,}"
+        raise InvalidValue(said, field="percent")
     if rupiah_off is not None:
         checked_amount(rupiah_off)
-    for what, count in (("cycles", cycles), ("max-redemptions", redeemed_max)):
+    for what, count in (("cycles", cycles), ("redemptions_max", redeemed_max)):
         if count is not None and not 1 <= count <= COUNT_MAX:
-            raise InvalidValue(f"{what} must be 1 to {COUNT_MAX:,}, not {count:,}")
+            raise InvalidValue(f"{what} must be 1 to {COUNT_MAX:,}, not {count:,}", field=what)
     now = context.clock.now()
     with context.database.transaction() as connection:
         new = NewCoupon(code, percent, rupiah_off, cycles, redeemed_max, now)
@@ -73,19 +75,23 @@ def known(connection: Connection, code: str) -> Coupon:
     coupon = rows.one(connection, code)
     if coupon is None:
         near = get_close_matches(code, rows.near_codes(connection), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; see: billing coupon list"
-        raise NotKnown(f"no coupon has the code {code!r}{hint}")
+        like = f"; did you mean {near[0]!r}?" if near else ""
+        said = f"no coupon has the code {code!r}{like}"
+        raise NotKnown(said, field="coupon", hint="" if near else "see: billing coupon list")
     return coupon
 
 
 def apply(context: Context, code: str, subscription_id: UUID, by: Actor) -> None:
-    """Apply a coupon to a subscription from its next invoice, replacing an earlier one.
+    """Apply a coupon to a subscription from its next invoice, replacing another one.
 
-    Raises NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
+    A subscription that has this coupon already keeps it as it is, and nothing is written. Raises
+    NotKnown, or IllegalMove: exhausted, archived, or the subscription has ended.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = next_invoice.locked(connection, subscription_id)
+        if row.coupon_code == code:
+            return
         at = next_invoice.opens_at(row, now)
         redeem(connection, code, row.customer_id, subscription_id, by, now, counts_from=at)
 
@@ -109,7 +115,7 @@ def redeem(
         why = (
             "is archived"
             if coupon.archived_at is not None
-            else f"has been redeemed {coupon.redeemed_max:,} times, which is all it may be"
+            else f"has been redeemed {coupon.redemptions_max:,} times, which is all it may be"
         )
         raise IllegalMove(f"coupon {code!r} {why}; choose another one")
     row = subscriptions.lock_one(connection, subscription_id)

@@ -62,7 +62,7 @@ def refund_late(
     share = _share(zone(owner.timezone), invoice, cost, owner.ended_at)
     if share:
         why = "paid after the cancellation: days that were not served"
-        order = charge_money.Order(share, RefundPurpose.CANCEL, why)
+        order = charge_money.Order("late", share, RefundPurpose.CANCEL, why)
         charge_money.request_refund(connection, taken, order, SCHEDULER, now)
 
 

@@ -19,7 +19,7 @@ TITLE_MAX = 50
 
 def build(title: str, amount: int) -> pricing.Line:
     """Build an extra line for one invoice. Raises InvalidValue."""
-    checked_name("what it is for", title, TITLE_MAX)
+    checked_name("what it is for", title, TITLE_MAX, field="title")
     return {"kind": "extra", "title": title, "amount": checked_amount(amount)}
 
 
@@ -34,8 +34,8 @@ def add(context: Context, subscription_id: UUID, title: str, amount: int, by: Ac
         row = next_invoice.locked(connection, subscription_id)
         if row.status is SubscriptionStatus.UNPAID:
             raise IllegalMove(
-                "it is unpaid, and no invoice comes before it resumes; first:"
-                f" billing subscription resume {subscription_id}"
+                "it is unpaid, and no invoice comes before it resumes",
+                hint=f"first: billing subscription resume {subscription_id}",
             )
         intents.meet(
             connection, row, Action.LINE_ADDED, now, by, at=next_invoice.opens_at(row, now)

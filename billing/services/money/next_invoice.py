@@ -29,8 +29,8 @@ def opens_at(row: Subscription, now: datetime) -> datetime | None:
     if is_over:
         raise IllegalMove(
             f"no further invoice will come for this subscription: its term of {row.cycles}"
-            f" periods has been billed; charge it by a new one: billing subscribe"
-            f" {row.customer_id} PLAN"
+            " periods has been billed; charge it by a new one",
+            hint=f"billing subscribe {row.customer_id} PLAN",
         )
     return at
 

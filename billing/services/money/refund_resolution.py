@@ -100,7 +100,7 @@ def said(answer: StatusOutcome) -> str:
 def _locked(connection: Connection, refund_id: UUID) -> LockedRefund:
     row = refunds.lock(connection, refund_id)
     if row is None:
-        raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+        raise NotKnown(f"no refund has the id {refund_id}", hint="see: billing refunds list")
     return row
 
 
@@ -146,7 +146,7 @@ def _settle_by_word(
         connection, row.id, status=status, settled_at=now, parked_at=None, resolved_at=now,
         waits=0, next_attempt_at=now + LOOK_BACK_AFTER,
     )  # fmt: skip
-    _tell(connection, f"refund.{status}", row, by, now, **facts)
+    _tell(connection, refund.recorded_as(status), row, by, now, **facts)
 
 
 def _end_unreturned(
@@ -215,7 +215,8 @@ def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime
         raise IllegalMove(
             f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
         )
-    order = charge_money.Order(amount, row.purpose, row.reason, replaces=row.id)
+    name = f"instead of {row.id}"
+    order = charge_money.Order(name, amount, row.purpose, row.reason, replaces=row.id)
     made = charge_money.request_refund(connection, charge_money.Taken.by(paid), order, by, now)
     _end_as_replaced(connection, row, made, by, now)
     return made

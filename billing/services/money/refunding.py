@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import refund
@@ -21,7 +20,8 @@ from billing.domain.money import checked_amount, rupiah
 from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, Succeeded, Unknown
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
-from billing.services.context import LEASE_SECONDS, Context, Request, once
+from billing.logs import Logger
+from billing.services.context import LEASE_SECONDS, Context, Request, once, order_name
 from billing.services.money import charge_money, refund_resolution
 from billing.services.money.refund_resolution import refund_event
 from billing.services.operating import held_rows, safety
@@ -30,7 +30,7 @@ from billing.store.queries.charges import Money
 from billing.store.queries.holding import Kind
 from billing.store.queries.refunds import LockedRefund
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 ANSWER_WAIT = timedelta(seconds=120)
 """How long a refund in flight is not touched; longer than any call to the gateway may take."""
@@ -74,11 +74,15 @@ def refund_invoice(
                 if free
                 else f"invoice {invoice_id} is {invoice.status}; only a paid one can be refunded"
             )
+        name = order_name(request)
+        earlier = charge_money.ordered_before(connection, paid.id, name)
+        if earlier is not None:
+            return {"refund": str(earlier.id), "invoice": str(invoice_id), "amount": earlier.amount}
         wanted = paid.kept if amount is None else amount
         if not 0 < wanted <= paid.kept:
-            raise RefundTooLarge(_too_large(paid, invoice_id, wanted))
+            raise _too_large(paid, invoice_id, wanted)
         why = by.reason or "refund"
-        order = charge_money.Order(wanted, _purpose(paid, invoice.status), why)
+        order = charge_money.Order(name, wanted, _purpose(paid, invoice.status), why)
         made = refund_resolution.request_in_place_of(
             connection, charge_money.Taken.by(paid), order, by, now
         )
@@ -94,15 +98,15 @@ def _purpose(paid: Money, status: InvoiceStatus) -> RefundPurpose:
     return RefundPurpose.SURPLUS if status is InvoiceStatus.PAID else RefundPurpose.VOID
 
 
-def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> str:
+def _too_large(paid: Money, invoice_id: UUID, wanted: int) -> RefundTooLarge:
     said = f"{rupiah(paid.kept)} is left of invoice {invoice_id}"
     if paid.credited:
         said += f", {rupiah(paid.credited)} was credited to the customer's balance"
     if paid.kept:
-        return f"{said}; {rupiah(wanted)} cannot be refunded"
+        return RefundTooLarge(f"{said}; {rupiah(wanted)} cannot be refunded", field="amount")
     if paid.credited:
-        return f"{said}; pay a credit out with: billing credit refund ID"
-    return f"{said}; it is refunded already"
+        return RefundTooLarge(said, hint="pay a credit out with: billing credit refund ID")
+    return RefundTooLarge(f"{said}; it is refunded already")
 
 
 def send_again(context: Context, invoice_id: UUID, by: Actor) -> int:
@@ -320,7 +324,7 @@ def _write(connection: Connection, row: LockedRefund, decision: Decision, now: d
 
 _PAST = {
     RefundStatus.SUCCEEDED: "succeeded",
-    RefundStatus.DECLINED: "declined",
+    RefundStatus.DECLINED: "failed",
     RefundStatus.UNRETURNED: "unreturned",
     RefundStatus.REQUESTED: "unsent",
     RefundStatus.UNKNOWN: "unknown",

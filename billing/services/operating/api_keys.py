@@ -75,7 +75,9 @@ def revoke(context: Context, name: str, by: Actor) -> ApiKey:
     with context.database.transaction() as connection:
         found = rows.revoke(connection, name, now)
         if found is None:
-            raise NotKnown(f"no valid key has the name or id {name!r}; see: billing key list")
+            raise NotKnown(
+                f"no valid key has the name or id {name!r}", hint="see: billing key list"
+            )
         events.record(connection, [event("key.revoked", at=now, by=by, key=str(found.id),
                                          key_name=found.name)])  # fmt: skip
     return found

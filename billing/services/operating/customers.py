@@ -19,7 +19,11 @@ def check(connection: Connection, customer_id: str) -> None:
 
 def _check(customer_id: str, found: catalog.Erasure | None) -> None:
     if found is None:
-        raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+        raise NotKnown(
+            f"no customer has the id {customer_id!r}",
+            field="customer",
+            hint="see: billing customer list",
+        )
     refused = erasure.refusal(customer_id, *found)
     if refused is not None:
         raise IllegalMove(refused)

@@ -13,19 +13,18 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from billing.domain.errors import BillingError, IllegalMove, NotKnown
 from billing.domain.events import SCHEDULER, Actor, Event, event
-from billing.logs import scrub
+from billing.logs import Logger, scrub
 from billing.services.context import Context
 from billing.store.queries import charges, events, holding
 from billing.store.queries.holding import Kind, Owner
 from billing.store.session import brief_locks, is_deadlock, is_locked
 from schedules.walltime import ScheduleError
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -219,9 +218,9 @@ def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> lis
         if row_id is not None and not owners:
             owner = holding.owner_of(connection, kind, row_id)
             if owner is None:
-                raise NotKnown(f"no {kind} has the id {row_id}; see: billing attention")
+                raise NotKnown(f"no {kind} has the id {row_id}", hint="see: billing attention")
             if kind is not Kind.CHARGE or not holding.is_contradicted(connection, row_id):
-                raise IllegalMove(f"{kind} {row_id} is not held; see: billing attention")
+                raise IllegalMove(f"{kind} {row_id} is not held", hint="see: billing attention")
             charges.see_to(connection, row_id)
             owners = [owner]
         recorded = [_event(f"{kind}.released", kind, owner, by, now) for owner in owners]

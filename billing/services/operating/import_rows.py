@@ -16,7 +16,7 @@ from billing.domain.imports import Incoming
 from billing.domain.money import checked_amount
 from billing.domain.periods import calendar, zone
 from billing.domain.subscription import SubscriptionStatus
-from billing.domain.text import checked_id, one_of
+from billing.domain.text import checked_id, indonesian_phone, one_of
 from billing.domain.wallet import WalletStatus
 from billing.services.subscriptions import subscribing
 from billing.services.wallets.linking import TOKEN_LIFE
@@ -74,10 +74,22 @@ def expected(kind: str) -> str:
 def customer(line: int, cells: Cells, now: datetime) -> Row[NewCustomer]:
     """Parse a customer's row. Raises InvalidValue."""
     identity, name, phone, email = ((cells.get(each) or "").strip() for each in CUSTOMER_COLUMNS)
+    phone = indonesian_phone(phone)
     subscribing.check_customer(identity, name, phone, email)
     content = {"name": name, "phone": phone, "email": email}
     new = NewCustomer(identity, name, phone, email, now)
     return Row(Incoming(line, identity, content), new)
+
+
+def compared(customers: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return stored customers as rows are compared with them.
+
+    Earlier versions stored the phone of a file as it was written.
+    """
+    return {
+        identity: {**stored, "phone": indonesian_phone(stored["phone"])}
+        for identity, stored in customers.items()
+    }
 
 
 def subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: datetime) -> Row[Running]:
@@ -132,6 +144,7 @@ def _subscription(line: int, cells: Cells, plan: Plan, vault: Vault, now: dateti
         anchor_index=-index,
         next_period_index=0,
         next_due_at=due,
+        notice_for=plan.notice_for,
         first_paid_at=now if paid == "yes" else None,
         created_at=now,
     )
@@ -164,11 +177,11 @@ def not_too_old(row: Row[Running], now: datetime, days_max: int) -> Row[Running]
         return row
     due = row.values.next_due_at
     why = backdating.refusal("next_due_at", due, now, days_max, row.charged_now)
-    return row if why is None else row._replace(incoming=row.incoming._replace(objection=why))
+    return row if why is None else row._replace(incoming=row.incoming._replace(objection=str(why)))
 
 
 def _wallet(cells: Cells, plan: Plan, now: datetime) -> Linked:
-    digits = _cell(cells, "masked_phone")
+    digits = indonesian_phone(_cell(cells, "masked_phone"))
     bound = _instant(cells, "linked_at", plan) if _cell(cells, "linked_at") else now
     if bound > now:
         raise InvalidValue(f"linked_at {cells['linked_at']} is in the future")

@@ -81,7 +81,7 @@ def customers(
 
     def read(connection: Connection, rows: Sequence[Row[NewCustomer]], known: Known) -> None:
         ids = [row.incoming.id for row in rows]
-        known.contents.update(statements.known_customers(connection, ids))
+        known.contents.update(import_rows.compared(statements.known_customers(connection, ids)))
         known.erased.update(statements.erased(connection, ids))
 
     def write(connection: Connection, rows: Judged[NewCustomer], now: datetime) -> None:

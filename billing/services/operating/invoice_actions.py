@@ -76,8 +76,8 @@ def _check_chargeable(connection: Connection, invoice: Invoice, now: datetime) -
             "; it is charged automatically once one is linked"
         )  # fmt: skip
         raise IllegalMove(
-            f"customer {invoice.customer_id!r} has no linked wallet{follows}"
-            f" (billing wallet link {invoice.customer_id})"
+            f"customer {invoice.customer_id!r} has no linked wallet{follows}",
+            hint=f"billing wallet link {invoice.customer_id}",
         )
 
 
@@ -106,7 +106,8 @@ def void_invoice(
             raise NotKnown(f"no invoice has the id {invoice_id}")
         if invoice.status == InvoiceStatus.PAID:
             remedy = f"refund it with: billing refund {invoice_id}"
-            raise IllegalMove(f"invoice {invoice_id} is paid and cannot be voided; {remedy}")
+            said = f"invoice {invoice_id} is paid and cannot be voided"
+            raise IllegalMove(said, hint=remedy)
         if invoice.status == InvoiceStatus.VOID:
             raise IllegalMove(f"invoice {invoice_id} is void already")
         machine.check(TRANSITIONS, f"invoice {invoice_id}", invoice.status, InvoiceMove.VOID)

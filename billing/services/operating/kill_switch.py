@@ -38,7 +38,7 @@ def stop_charging(context: Context, by: Actor, request: Request | None = None) -
     def act(connection: Connection, now: datetime) -> Stopped:
         is_new = engine.set_stopped(connection, now, by.reason)
         if is_new:
-            events.record(connection, [event("charging.stopped", at=now, by=by)])
+            events.record(connection, [event("engine.charging_stopped", at=now, by=by)])
         row = engine.state(connection)
         return {
             "charging": "stopped", "already": not is_new,
@@ -62,7 +62,7 @@ def start_charging(context: Context, by: Actor, request: Request | None = None) 
             events.record(connection, [event("gateway.changed", at=now, by=by, gateway=host)])
         if engine.set_stopped(connection, None, None):
             is_new = True
-            events.record(connection, [event("charging.started", at=now, by=by)])
+            events.record(connection, [event("engine.charging_started", at=now, by=by)])
         breaker.reset(connection, now, by)
         return {"charging": "started", "already": not is_new}
 

@@ -37,6 +37,8 @@ class Figures:
     """Positions of the event feed that the totals do not count yet."""
     calls: dict[str, Times]
     ticks: Sequence[Heartbeat]
+    gauges: dict[str, float]
+    """What hourly checks found last."""
 
 
 def read(context: Context) -> Figures:
@@ -53,6 +55,7 @@ def read(context: Context) -> Figures:
             behind,
             metrics.calls(connection),
             engine.heartbeats(connection),
+            metrics.gauges(connection),
         )
 
 

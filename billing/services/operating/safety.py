@@ -4,18 +4,18 @@ The database records its gateway and Client-Id. A copy with other settings (a st
 production, or the reverse) sends nothing until an operator confirms.
 """
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain.errors import NotConfigured
 from billing.domain.outcomes import Unknown
+from billing.logs import Logger
 from billing.services.collecting import backpressure
 from billing.services.context import Context
 from billing.services.operating import token_keys
 from billing.store.queries import engine
 from billing.store.queries.engine import ChargingState
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 KEY_TROUBLE = ("invalid_signature", "invalid_client_id")
@@ -62,8 +62,8 @@ def require_ours(context: Context, connection: Connection) -> None:
     settings = context.settings
     raise NotConfigured(
         f"this database belongs to {row.gateway_host} as {row.gateway_client_id}, but the"
-        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent;"
-        " if the settings are right: billing start-charging"
+        f" settings say {settings.gateway_host} as {settings.doku_client_id}; nothing was sent",
+        hint="if the settings are right: billing start-charging",
     )
 
 

@@ -14,7 +14,7 @@ from billing.domain.events import Actor, event
 from billing.domain.instants import spoken
 from billing.services.context import Context
 from billing.store.queries import engine, events
-from schedules.beat import TICKS
+from schedules.beat import NOTICES, TICKS
 
 LOOKS_SECONDS = (0.004, 0.006, 0.009, 0.013, 0.02)
 """Waits between checks of the rows; the last one repeats. Each check costs some CPU."""
@@ -89,7 +89,7 @@ def _work_off(context: Context, send: Callable[[str], None]) -> None:
     # waited for longer than it may take.
     while not _is_quiet(context, now, wait_for_calls=real_now() - begun < longest_call):
         if sent_at is None or real_now() - sent_at > SEND_AGAIN_AFTER:
-            for tick in TICKS:
+            for tick in (*TICKS, NOTICES):
                 send(tick)
             sent_at = real_now()
         if real_now() - begun > patience:

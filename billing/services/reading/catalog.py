@@ -14,7 +14,7 @@ def plan(database: Database, code: str) -> rows.Plan:
     with database.transaction() as connection:
         row = listing.plan(connection, code)
     if row is None:
-        raise NotKnown(f"no plan has the code {code!r}; see: billing plan list")
+        raise NotKnown(f"no plan has the code {code!r}", hint="see: billing plan list")
     return local(row, row.timezone)
 
 

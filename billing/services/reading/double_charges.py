@@ -16,29 +16,29 @@ WAS = "was charged twice; refunded in full: "
 
 def verdict(totals: Totals, payments: Sequence[Payment], twins: Sequence[Twins]) -> str:
     """Say in one line whether the customer was charged twice."""
-    sentences = [_paid_again(paid) for paid in payments if paid.payments > 1]
-    sentences += [_both(each) for each in twins if each.periods]
-    heading = WAS if given_back_in_full(totals, twins) else YES
+    sentences = [_paid_again(paid) for paid in payments if paid.payments_count > 1]
+    sentences += [_both(each) for each in twins if each.periods_count]
+    heading = WAS if refunded_in_full(totals, twins) else YES
     answer = heading + "; ".join(sentences) if sentences else NO
-    waiting = [_live(each) for each in twins if not each.periods]
+    waiting = [_live(each) for each in twins if not each.periods_count]
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
-    if totals.unresolved:
-        answer += f" (unresolved charges: {totals.unresolved})"
-    if totals.unresolved_refunds:
-        answer += f" (unresolved refunds: {totals.unresolved_refunds}; billing refunds list)"
+    if totals.unresolved_count:
+        answer += f" (unresolved charges: {totals.unresolved_count})"
+    if totals.unresolved_refunds_count:
+        answer += f" (unresolved refunds: {totals.unresolved_refunds_count})"
     return answer
 
 
-def given_back_in_full(totals: Totals, twins: Sequence[Twins]) -> bool:
+def refunded_in_full(totals: Totals, twins: Sequence[Twins]) -> bool:
     """Whether every double payment was refunded; refunds in progress do not count."""
-    return not totals.kept_twice and not any(each.periods_kept for each in twins)
+    return not totals.kept_twice and not any(each.periods_kept_count for each in twins)
 
 
 def _paid_again(paid: Payment) -> str:
     back = _back(paid.amount_refunded, paid.amount_refunding)
     return (
-        f"invoice {paid.id} was paid {paid.payments} times,"
+        f"invoice {paid.id} was paid {paid.payments_count} times,"
         f" {rupiah(paid.amount_taken)} in all; {back}"
     )
 
@@ -46,12 +46,12 @@ def _paid_again(paid: Payment) -> str:
 def _live(twins: Twins) -> str:
     ids = ", ".join(str(each) for each in twins.subscriptions)
     count = {2: "two"}.get(len(twins.subscriptions), str(len(twins.subscriptions)))
-    live = "live subscriptions" if twins.live > 1 else "subscriptions"
+    live = "live subscriptions" if twins.live_count > 1 else "subscriptions"
     return f"{count} {live} to plan {twins.plan}: {ids}"
 
 
 def _both(twins: Twins) -> str:
-    periods = "1 period" if twins.periods == 1 else f"{twins.periods:,} periods"
+    periods = "1 period" if twins.periods_count == 1 else f"{twins.periods_count:,} periods"
     back = _back(twins.amount_refunded, twins.amount_refunding)
     return f"{_live(twins)}; charged for both: {periods}, {rupiah(twins.amount_taken)}; {back}"
 

@@ -28,7 +28,7 @@ def forecast(database: Database, now: datetime, until: datetime) -> Iterator[For
     by the first due instant of its invoice or subscription; a subscription's periods follow each
     other. Every charge is assumed to succeed. A customer's credit covers the first lines; a line
     that it covers in full is no charge. All dates are in HOME_TIMEZONE, for plans of every zone.
-    `wallet` is `needs_link` when the customer has no wallet that can be charged by then.
+    `needs_link` is true when the customer has no wallet that can be charged by then.
     """
     balances: dict[str, int] = {}
     with database.transaction() as connection:
@@ -90,8 +90,8 @@ def next_invoice(connection: Connection, subscription_id: UUID) -> NextInvoice |
     expected = next(periods(found.subscription, due, due, found.next_plan), None)
     if expected is None:
         return None
-    credited = min(found.payer.balance or 0, expected.amount)
-    return NextInvoice(expected.due_at, expected.amount, credited)
+    covered = min(found.payer.balance or 0, expected.amount)
+    return NextInvoice(expected.due_at, expected.amount, covered)
 
 
 def _covered(balances: dict[str, int], row: Payer, amount: int) -> int:
@@ -112,6 +112,6 @@ def _shown(row: Payer | OpenInvoice, expected: Expected) -> ForecastLine:
         subscription=row.subscription_id,
         period_index=expected.period_index,
         amount=expected.amount,
-        reason=expected.reason,
-        wallet="ok" if until is not None and until > expected.due_at else "needs_link",
+        cause=expected.reason,
+        needs_link=until is None or until <= expected.due_at,
     )

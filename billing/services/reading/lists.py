@@ -97,7 +97,10 @@ def charges(database: Database, wanted: ChargeFilter, page: Page) -> Listed[resu
     """Return charges."""
     checked_span(wanted.since, wanted.until)
     with database.transaction() as connection:
-        _check(connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice)
+        _check(
+            connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice,
+            subscription=wanted.subscription,
+        )  # fmt: skip
         found = statements.charges(connection, wanted, page)
     return _shown(found, read_models.of_charge)
 
@@ -106,7 +109,7 @@ def refunds(database: Database, wanted: RefundFilter, page: Page) -> Listed[rows
     """Return refunds."""
     checked_span(wanted.since, wanted.until)
     with database.transaction() as connection:
-        _check(connection, customer=wanted.customer, plan=wanted.plan)
+        _check(connection, customer=wanted.customer, plan=wanted.plan, invoice=wanted.invoice)
         found = statements.refunds(connection, wanted, page)
     return _shown(found, lambda row: local(row, row.timezone))
 
@@ -145,7 +148,9 @@ def _check(
     ):
         raise read_models.no_customer(customer)
     if plan is not None and (not plan.isprintable() or catalog.plan(connection, plan) is None):
-        raise NotKnown(f"no plan has the code {plan!r}; see: billing plan list")
+        raise NotKnown(
+            f"no plan has the code {plan!r}", field="plan", hint="see: billing plan list"
+        )
     if subscription is not None:
         read_models.known_subscription(connection, subscription)
     if invoice is not None:

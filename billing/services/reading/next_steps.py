@@ -126,6 +126,7 @@ def of_subscription(
             subscription=row.id, customer=row.customer, invoice=debt,
         ),
         outlook.events,
+        outlook.invoices,
     )  # fmt: skip
 
 
@@ -138,8 +139,8 @@ def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Invoice]
 
 
 def _waits_for(row: rows.Subscription, outlook: Outlook, invoices: Sequence[Invoice]) -> str | None:
-    if row.held_why is not None:
-        return f"an operator, because it is held: {row.held_why}"
+    if row.held_cause is not None:
+        return f"an operator, because it is held: {row.held_cause}"
     if row.status == SubscriptionStatus.PENDING:
         return WALLET
     first = next((each for each in invoices if each.row.status is InvoiceStatus.OPEN), None)

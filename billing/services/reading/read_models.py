@@ -19,17 +19,20 @@ from billing.domain.filters import InvoiceFilter, SubscriptionFilter
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.paging import Page
 from billing.domain.periods import zone
+from billing.domain.subscription import SubscriptionStatus
 from billing.domain.waiting import CONFIRMING
 from billing.services.collecting import charge_facts
 from billing.services.reading import forecasting, next_steps, results
-from billing.services.reading.double_charges import given_back_in_full, verdict
+from billing.services.reading.double_charges import refunded_in_full, verdict
 from billing.services.reading.results import local
+from billing.store.queries import balances, engine, listing, lists, twins
 from billing.store.queries import charges as charging
-from billing.store.queries import engine, listing, lists, twins
 from billing.store.queries import listing_rows as rows
 from billing.store.queries import refunds as returning
 from billing.store.session import Database
 
+PERIODS_SHOWN = 12
+"""How many of a subscription's newest invoices are shown with it."""
 PERIODS_MAX = 10_000
 """Maximum number of periods of one subscription; the newest are returned."""
 LIFE_MAX = 20_000
@@ -52,14 +55,14 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
         totals = listing.totals_of(connection, customer_id)
         doubles = twins.of_customer(connection, customer_id)
     payments = [local(each, each.timezone) for each in paid]
-    twice = totals.charged_twice or any(each.periods for each in doubles)
+    twice = totals.charged_twice or any(each.periods_count for each in doubles)
     return results.CustomerInDetail(
         customer=masked(row),
         wallet=_wallet(wallet) if wallet else None,
         subscriptions=[local(each, each.timezone) for each in subscribed],
         totals=totals,
         charged_twice=twice,
-        given_back_in_full=twice and given_back_in_full(totals, doubles),
+        refunded_in_full=twice and refunded_in_full(totals, doubles),
         twins=doubles,
         verdict=verdict(totals, payments, doubles),
         invoices=payments,
@@ -68,7 +71,11 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
 
 def no_customer(customer_id: str) -> NotKnown:
     """Return the refusal of an unknown customer."""
-    return NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+    return NotKnown(
+        f"no customer has the id {customer_id!r}",
+        field="customer",
+        hint="see: billing customer list",
+    )
 
 
 def masked(row: rows.Customer) -> results.Customer:
@@ -99,7 +106,7 @@ def wallet_of(database: Database, customer_id: str) -> results.Wallet:
         row = listing.wallet_of(connection, customer_id)
     if row is None:
         remedy = f"link one with: billing wallet link {customer_id}"
-        raise NotKnown(f"customer {customer_id!r} has no wallet; {remedy}")
+        raise NotKnown(f"customer {customer_id!r} has no wallet", hint=remedy)
     return _wallet(row)
 
 
@@ -107,10 +114,12 @@ def _wallet(row: rows.Wallet) -> results.Wallet:
     return results.Wallet(local(row), next_steps.of_wallet(row))
 
 
-def subscription(database: Database, subscription_id: UUID) -> results.Subscription:
-    """Return one subscription with its invoices, oldest first, and their charges and refunds."""
+def subscription(
+    database: Database, subscription_id: UUID, periods: int = PERIODS_SHOWN
+) -> results.Subscription:
+    """Return one subscription with its newest invoices, oldest first, and their charges."""
     with database.transaction() as connection:
-        return _subscription(connection, subscription_id, PERIODS_MAX)
+        return _subscription(connection, subscription_id, periods)
 
 
 def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) -> results.Life:
@@ -121,14 +130,14 @@ def life(database: Database, subscription_id: UUID, periods: int = PERIODS_MAX) 
         shown = [invoice.row for invoice in found.invoices]
         paid = sum(each.amount for each in shown if each.status is InvoiceStatus.PAID)
         left_out = all_of_it.invoices - len(shown)
-        since = min(each.period_start for each in shown) if left_out else _EVER
+        since = min(each.period_start_at for each in shown) if left_out else _EVER
         life = listing.life_of(connection, subscription_id, since, LIFE_MAX)
         wallets = listing.wallets_of(connection, found.row.customer, LIFE_MAX)
     return results.Life(
         subscription=found,
-        events=[local(row, found.timezone) for row in life],
+        events=[local(row, found.row.timezone) for row in life],
         wallets=[
-            local(row, found.timezone)
+            local(row, found.row.timezone)
             for row in wallets
             if _ends(row, since) >= found.row.created_at
         ],
@@ -147,13 +156,19 @@ def _subscription(
     row = known_subscription(connection, subscription_id)
     mine = InvoiceFilter(subscription=subscription_id)
     invoiced = lists.invoices(connection, mine, Page(periods)).rows
+    owes = row.status in {SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID}
+    if owes and len(invoiced) == periods:
+        owed = mine._replace(status=InvoiceStatus.OPEN)
+        known = {each.id for each in invoiced}
+        others = lists.invoices(connection, owed, Page(PERIODS_MAX)).rows
+        invoiced += [each for each in others if each.id not in known]
     in_order = with_charges(connection, sorted(invoiced, key=_place))
     coming = forecasting.next_invoice(connection, subscription_id)
     return results.Subscription(
         local(row, row.timezone),
-        row.timezone,
         next_steps.of_subscription(connection, row, in_order),
         in_order,
+        f"/v1/invoices?subscription={subscription_id}",
         None if coming is None else local(coming, row.timezone),
     )
 
@@ -183,7 +198,7 @@ def known_subscription(connection: Connection, subscription_id: UUID) -> rows.Su
     row = listing.subscription(connection, subscription_id)
     if row is None:
         raise NotKnown(
-            f"no subscription has the id {subscription_id}; see: billing subscription list"
+            f"no subscription has the id {subscription_id}", hint="see: billing subscription list"
         )
     return row
 
@@ -198,7 +213,7 @@ def known_invoice(connection: Connection, invoice_id: UUID) -> rows.Invoice:
     """Read one invoice, or raise NotKnown."""
     row = listing.invoice(connection, invoice_id)
     if row is None:
-        raise NotKnown(f"no invoice has the id {invoice_id}; see: billing invoice list")
+        raise NotKnown(f"no invoice has the id {invoice_id}", hint="see: billing invoice list")
     return row
 
 
@@ -297,8 +312,17 @@ def refund(database: Database, refund_id: UUID, horizon: timedelta | None = None
     with database.transaction() as connection:
         row = listing.refund(connection, refund_id)
         if row is None:
-            raise NotKnown(f"no refund has the id {refund_id}; see: billing refunds list")
+            raise NotKnown(f"no refund has the id {refund_id}", hint="see: billing refunds list")
         return _refunds(connection, [row], horizon)[0]
+
+
+def credit(database: Database, credit_id: int) -> balances.ShownCredit:
+    """Return one credit. Raises NotKnown."""
+    with database.transaction() as connection:
+        row = balances.shown(connection, credit_id)
+    if row is None:
+        raise NotKnown(f"no credit has the id {credit_id}")
+    return local(row)
 
 
 def _refunds(

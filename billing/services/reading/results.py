@@ -33,11 +33,12 @@ class Steps(NamedTuple):
 
 
 class Prospect(NamedTuple):
-    """The same for a subscription, and its number of events."""
+    """The same for a subscription, and how many events and invoices it has."""
 
     waits_for: str | None
     ways_out: list[Way]
-    events: int
+    events_count: int
+    invoices_count: int
 
 
 class Customer(NamedTuple):
@@ -63,7 +64,7 @@ class CustomerInDetail(NamedTuple):
     subscriptions: list[listing_rows.Subscription]
     totals: Inline[listing_rows.Totals]
     charged_twice: bool
-    given_back_in_full: bool
+    refunded_in_full: bool
     twins: list[Twins]
     verdict: str
     invoices: list[listing_rows.Payment]
@@ -102,23 +103,26 @@ class Invoice(NamedTuple):
 
 
 class NextInvoice(NamedTuple):
-    """The invoice of the next period, if nothing changes before: `credited` is paid by credit.
+    """The invoice of the next period, if nothing changes before: as it is now.
 
-    `amount` includes extra lines and a coupon.
+    `amount` includes extra lines and a coupon; `amount_from_credit` of it is paid by credit.
     """
 
     due_at: datetime
     amount: int
-    credited: int
+    amount_from_credit: int
 
 
 class Subscription(NamedTuple):
-    """A subscription with its invoices, oldest first."""
+    """A subscription with its newest invoices and all open ones, oldest first.
+
+    `invoices_count` counts all of them, and `invoices_path` lists them over HTTP.
+    """
 
     row: Inline[listing_rows.Subscription]
-    timezone: str
     prospect: Inline[Prospect]
     invoices: list[Invoice]
+    invoices_path: str
     next_invoice: NextInvoice | None
 
 
@@ -152,15 +156,15 @@ class Engine(NamedTuple):
 
 
 class ForecastLine(NamedTuple):
-    """A charge that will be made; `wallet` is ok or needs_link."""
+    """A charge that will be made; `needs_link`: no wallet can be charged by then."""
 
     due_at: datetime
     customer: str
     subscription: UUID
     period_index: int
     amount: int
-    reason: Reason
-    wallet: str
+    cause: Reason
+    needs_link: bool
 
 
 def local(row: R, timezone: str | None = None) -> R:

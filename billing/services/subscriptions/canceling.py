@@ -113,14 +113,18 @@ def _when(
     """Return when it ends, and with which period if at the current period's end."""
     if isinstance(at, datetime):
         if at.tzinfo is None:
-            raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00")
+            raise InvalidValue(f"{at.isoformat()} needs an offset, such as +07:00", field="at")
         if at <= now:
-            raise InvalidValue(f"{spoken(at)} is in the past; use --at now, or a later instant")
+            raise InvalidValue(
+                f"{spoken(at)} is in the past; use now, or a later instant", field="at"
+            )
         return None, at
     if at == NOW or row.anchor_local is None:
         return None, now
     if at != PERIOD_END:
-        raise InvalidValue(f"--at must be now, period-end or an ISO 8601 instant, not {at!r}")
+        raise InvalidValue(
+            f"at must be now, period-end or an ISO 8601 instant, not {at!r}", field="at"
+        )
     return next_period(opening.as_changed(connection, row, now), now)
 
 

@@ -79,9 +79,9 @@ def change(
     (archived plan, ended or not paid up) or InvalidValue.
     """
     if at not in {NOW, PERIOD_END}:
-        raise InvalidValue(f"--at must be now or period-end, not {at!r}")
+        raise InvalidValue(f"at must be now or period-end, not {at!r}", field="at")
     if plan_code is None and quantity is None and amount is None:
-        raise InvalidValue("say what to change: --plan, --quantity or --amount")
+        raise InvalidValue("say what to change: plan, quantity or amount", field="plan")
     if quantity is not None:
         subscribing.check_quantity(quantity)
 
@@ -120,7 +120,8 @@ def _wanted(
         # A running subscription has its own price; the plan's may be different now.
         cost, rest = divmod(row.amount * times, row.quantity)
         if rest and amount is None:
-            raise InvalidValue(f"its own price is not whole rupiah for {times:,}; give --amount")
+            said = f"its own price is not whole rupiah for {times:,}; give an amount"
+            raise InvalidValue(said, field="amount")
     cost = cost if amount is None else amount
     return _Wanted(plan, times, checked_amount(cost, "the amount of a period"))
 
@@ -163,7 +164,7 @@ def _plan(
     _check_dates(row, wanted.plan, place.period)
     if is_last_cycle(row.cycles, place.period):
         raise IllegalMove(
-            f"its term of {row.cycles} periods ends on {spoken(place.at)}; change it --at"
+            f"its term of {row.cycles} periods ends on {spoken(place.at)}; change it"
             " now, or create a new subscription from then on"
         )
     intents.plan_change(connection, row, place, _terms(wanted), now, by)
@@ -274,7 +275,7 @@ def _paid_up(connection: Connection, row: Subscription, now: datetime) -> Invoic
     if late or subscriptions.owing(connection, [row.id]):
         raise IllegalMove(
             f"an invoice of subscription {row.id} is not paid yet; try again when it is, or"
-            " change --at period-end"
+            " change it at period-end"
         )
     if row.next_due_at is None:
         raise IllegalMove("its last period has been billed; there is nothing to change")
@@ -291,9 +292,9 @@ def _check_nothing_given_up(connection: Connection, current: Invoice) -> None:
         if each.invoice.status is InvoiceStatus.UNCOLLECTIBLE:
             known = each.invoice.id
             raise IllegalMove(
-                f"invoice {known} of the current period is uncollectible; pay it (billing"
-                f" invoice retry {known}) or void it (billing invoice void {known})"
-                " first, or change --at period-end"
+                f"invoice {known} of the current period is uncollectible; retry it or void it"
+                " first, or change it at period-end",
+                hint=f"billing invoice retry {known}, or: billing invoice void {known}",
             )
 
 
@@ -304,7 +305,7 @@ def _again(connection: Connection, current: Invoice, amount: int) -> int:
         return amount
     coupon = coupons.one(connection, code)
     assert coupon is not None  # noqa: S101 - coupons are never deleted
-    return amount - pricing.discount(amount, coupon.percent, coupon.rupiah)
+    return amount - pricing.discount(amount, coupon.percent, coupon.amount)
 
 
 def _from_now(row: Subscription, wanted: _Wanted, current: Invoice, now: datetime) -> Changes:

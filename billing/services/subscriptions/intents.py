@@ -131,9 +131,9 @@ def check_nothing_is_late(row: Subscription, now: datetime) -> None:
 
     A held subscription must be released first. Raises IllegalMove.
     """
-    then = "which is being done; try again in a moment, or see: billing attention"
+    then, hint = "which is being done; try again in a moment", "or see: billing attention"
     if row.held_at is not None:
-        then = f"and is held; first: billing release subscription {row.id}"
+        then, hint = "and is held", f"first: billing release subscription {row.id}"
     paused = row.status is SubscriptionStatus.PAUSED
     planned = (
         (row.cancel_at, "cancel"),
@@ -144,7 +144,8 @@ def check_nothing_is_late(row: Subscription, now: datetime) -> None:
     for at, what in planned:
         if at is None or at > now:
             continue
-        raise IllegalMove(f"subscription {row.id} is to {what} as of {spoken(at)}, {then}")
+        said = f"subscription {row.id} is to {what} as of {spoken(at)}, {then}"
+        raise IllegalMove(said, hint=hint)
 
 
 def plan_cancel(

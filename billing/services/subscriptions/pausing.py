@@ -45,7 +45,7 @@ def pause(
     order).
     """
     if at not in {NOW, PERIOD_END}:
-        raise InvalidValue(f"--at must be now or period-end, not {at!r}")
+        raise InvalidValue(f"at must be now or period-end, not {at!r}", field="at")
 
     def act(connection: Connection, now: datetime) -> Json:
         row = _locked(connection, subscription_id)
@@ -56,7 +56,9 @@ def pause(
         place = _begins(row, at, now)
         begins = place[1]
         if until is not None and until <= max(begins, now):
-            raise InvalidValue(f"it cannot resume at {spoken(until)}, before the pause begins")
+            raise InvalidValue(
+                f"it cannot resume at {spoken(until)}, before the pause begins", field="resume_at"
+            )
         # A period that has begun and is not opened yet is opened first, because it is owed.
         if begins <= now and not (row.next_due_at is not None and row.next_due_at < now):
             transitions.move(connection, subscription_id, SubscriptionMove.PAUSE, now, by)
@@ -91,7 +93,9 @@ def resume(
     is nothing to resume.
     """
     if start not in {ANCHOR, NOW}:
-        raise InvalidValue(f"--from must be anchor or now, not {start!r}")
+        raise InvalidValue(
+            f"start must be anchor or now, not {start!r}", field="start", hint="use --from"
+        )
 
     def act(connection: Connection, now: datetime) -> Json:
         row = _locked(connection, subscription_id)
@@ -195,7 +199,10 @@ def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> 
     paid, or was paid to another system).
     """
     if row.cron is not None:
-        raise InvalidValue("a plan with a cron expression has its own dates; use --from anchor")
+        raise InvalidValue(
+            "a plan with a cron expression has its own dates; resume on the original schedule",
+            field="start", hint="--from anchor",
+        )  # fmt: skip
     running = invoices.current_of(connection, row.id, now)
     if running is None:
         paid_until = row.start_at if row.first_paid_at is not None else None
@@ -203,7 +210,8 @@ def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> 
             # Imported: no invoice of ours paid for the unused days.
             raise IllegalMove(
                 f"the period that runs until {spoken(paid_until)} was paid before the import,"
-                " and its days cannot be credited; use --from anchor"
+                " and its days cannot be credited; resume on the original schedule",
+                hint="--from anchor",
             )
         return True
     if running.period_start >= now.replace(microsecond=0):
@@ -212,6 +220,7 @@ def _may_begin_now(connection: Connection, row: Subscription, now: datetime) -> 
     if any(each.invoice.status is InvoiceStatus.OPEN for each in of_it):
         raise IllegalMove(
             f"the period that runs until {spoken(running.period_end)} is not paid yet; pay"
-            " or void its invoice first, or resume --from anchor"
+            " or void its invoice first, or resume on the original schedule",
+            hint="--from anchor",
         )
     return True

@@ -18,16 +18,17 @@ from billing.domain.subscription import ENDED, RefundPolicy, SubscriptionStatus
 from billing.services.context import Context
 from billing.services.subscriptions import canceling, changing
 from billing.services.subscriptions.canceling import NOW
-from billing.store.queries import previews
+from billing.store.queries import previews, subscriptions
 from billing.store.queries.previews import Sums
 
 
 class Preview(NamedTuple):
     """What would become of a subscription and its money, in whole rupiah.
 
-    For what is planned for a date, the amounts are those of that date, and None when other periods
-    begin before it. `amount_charged` is what the wallet pays: an invoice less the credit that it
-    uses, which `amount_credited` counts as negative.
+    For what is planned for a date, the amounts are those of that date, and None when something else
+    comes before it: other periods, a pause or resumption, or the outcome of a charge.
+    `amount_charged` is what the wallet pays: an invoice less the credit that it uses, which
+    `amount_credited` counts as negative.
     """
 
     subscription: UUID
@@ -38,7 +39,7 @@ class Preview(NamedTuple):
     amount_charged: int | None
     amount_refunded: int | None
     amount_credited: int | None
-    invoices_voided: int | None
+    invoices_voided_count: int | None
     amount_voided: int | None
 
 
@@ -94,6 +95,8 @@ def cancel(
             return found
         if due is not None and due < found.cancel_at:
             return _with_amounts(found, None)
+        if not subscriptions.may_end(connection, subscription_id):
+            return _with_amounts(found, None)  # something else comes first: a resumption, an answer
         # An overdue cancellation is applied by the same function, as of its own date.
         canceling.cancel(replace(inside, clock=_At(found.cancel_at)), subscription_id, by)
         then = _difference(connection, subscription_id, before)
@@ -146,7 +149,7 @@ def _with_amounts(found: Preview, then: Preview | None) -> Preview:
         amount_charged=then.amount_charged if then else None,
         amount_refunded=then.amount_refunded if then else None,
         amount_credited=then.amount_credited if then else None,
-        invoices_voided=then.invoices_voided if then else None,
+        invoices_voided_count=then.invoices_voided_count if then else None,
         amount_voided=then.amount_voided if then else None,
     )
 
@@ -163,6 +166,6 @@ def _difference(connection: Connection, subscription_id: UUID, before: _Before) 
         amount_charged=previews.owed_of_others(connection, subscription_id, before.invoices),
         amount_refunded=after.refunded - before.sums.refunded,
         amount_credited=after.credit - before.sums.credit,
-        invoices_voided=after.invoices_voided - before.sums.invoices_voided,
+        invoices_voided_count=after.invoices_voided - before.sums.invoices_voided,
         amount_voided=after.voided - before.sums.voided,
     )

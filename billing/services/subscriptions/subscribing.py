@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from billing.domain import backdating, dunning, pricing
 from billing.domain.backdating import AtOnce
-from billing.domain.errors import AlreadyExists, IllegalMove, InvalidValue, NotKnown
+from billing.domain.errors import AlreadyExists, FieldFault, IllegalMove, InvalidValue, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.identity import dated
 from billing.domain.instants import spoken
@@ -20,7 +20,7 @@ from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.text import checked_id, checked_name, indonesian_phone
 from billing.domain.waiting import WALLET
 from billing.domain.wallet import WalletStatus
-from billing.services.context import Context, Request, check_same, derived_id, once
+from billing.services.context import Context, Request, derived_id, once
 from billing.services.money import coupons, extra_lines
 from billing.services.operating import customers, token_keys
 from billing.services.subscriptions import starting
@@ -28,6 +28,7 @@ from billing.store.queries import catalog, events, subscriptions, wallets
 from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.subscription_rows import NewSubscription
 from schedules.calendar import check_cron
+from schedules.durations import check_notice
 from schedules.walltime import ScheduleError, parse_timezone, place
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
@@ -48,6 +49,7 @@ def create_plan(
     timezone: str = "Asia/Jakarta",
     trial: str | None = None,
     cycles: int | None = None,
+    notice: str | None = None,
     retries: str = dunning.DEFAULT_RETRIES,
     retries_for: dunning.Ladders | None = None,
     declines_max: int | None = None,
@@ -57,29 +59,39 @@ def create_plan(
     catch_up: CatchUp = CatchUp.ALL,
     use_points: bool = False,
 ) -> None:
-    """Create a plan. `amount` is whole rupiah per period. Raises InvalidValue or AlreadyExists."""
-    checked_id("plan code", code, ID_MAX)
+    """Create a plan. `amount` is whole rupiah per period, `notice` the time before a charge.
+
+    Raises InvalidValue or AlreadyExists.
+    """
+    checked_id("plan code", code, ID_MAX, field="code")
     checked_amount(amount)
     if (every is None) == (cron is None):
-        raise InvalidValue('a plan has either --every ("1 month") or --cron ("0 9 1 * *")')
+        said = 'a plan has either every ("1 month") or cron ("0 9 1 * *")'
+        raise InvalidValue(said, field="every")
     if cycles is not None and not 1 <= cycles <= COUNT_MAX:
-        raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}")
+        raise InvalidValue(f"cycles must be 1 to {COUNT_MAX:,}, not {cycles:,}", field="cycles")
     ladders = dict(retries_for or {})
     dunning.policy_of(dunning.RetryTerms(retries, ladders, declines_max, attempts_max, days_max))
     now = context.clock.now()
     plan = Plan(
-        code, name or code, amount, every, cron, timezone, trial, cycles, retries, ladders,
-        declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
+        code, name or code, amount, every, cron, timezone, trial, cycles, notice, retries,
+        ladders, declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
         use_points, created_at=now, archived_at=None,
     )  # fmt: skip
+    field = "timezone"
     try:
         parse_timezone(timezone)
+        field = "notice"
+        if notice is not None:
+            check_notice(notice)
+        field = "every"
         if cron is not None:
+            field = "cron"
             check_cron(cron)
         begin(plan, now)
     except ScheduleError as error:
-        raise InvalidValue(str(error)) from None
-    checked_name("plan name", plan.name, NAME_MAX)
+        raise InvalidValue(str(error), field=field) from None
+    checked_name("plan name", plan.name, NAME_MAX, field="name")
     with context.database.transaction() as connection:
         if not catalog.add_plan(connection, plan):
             raise AlreadyExists(f"a plan with the code {code!r} exists; plans are never changed")
@@ -141,21 +153,22 @@ def update_customer(
 
 def check_customer(customer_id: str, name: str, phone: str, email: str) -> None:
     """Raise InvalidValue with every error, unless the gateway accepts these values."""
-    faults = []
+    faults = list[FieldFault]()
     try:
-        checked_id("customer id", customer_id, ID_MAX)
+        checked_id("customer id", customer_id, ID_MAX, field="customer_id")
     except InvalidValue as wrong:
-        faults.append(str(wrong))
+        faults += wrong.faults
     try:
-        checked_name("name", name, NAME_MAX)
+        checked_name("name", name, NAME_MAX, field="name")
     except InvalidValue as wrong:
-        faults.append(str(wrong))
+        faults += wrong.faults
     if phone and not (phone.isascii() and phone.isdigit() and len(phone) <= PHONE_MAX):
-        faults.append(f"phone must be digits only, at most {PHONE_MAX}")
+        faults.append(FieldFault("phone", f"phone must be digits only, at most {PHONE_MAX}"))
     if email and ("@" not in email or len(email) > EMAIL_MAX or not email.isprintable()):
-        faults.append(f"e-mail must have an @ and at most {EMAIL_MAX} printable characters")
+        said = f"e-mail must have an @ and at most {EMAIL_MAX} printable characters"
+        faults.append(FieldFault("email", said))
     if faults:
-        raise InvalidValue("; ".join(faults))
+        raise InvalidValue("; ".join(each.said for each in faults), faults=tuple(faults))
 
 
 def known_plan(connection: Connection, code: str) -> Plan:
@@ -163,15 +176,17 @@ def known_plan(connection: Connection, code: str) -> Plan:
     plan = catalog.plan(connection, code)
     if plan is None:
         near = get_close_matches(code, catalog.near_codes(connection), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; see: billing plan list"
-        raise NotKnown(f"no plan has the code {code!r}{hint}")
+        like = f"; did you mean {near[0]!r}?" if near else ""
+        said = f"no plan has the code {code!r}{like}"
+        raise NotKnown(said, field="plan", hint="" if near else "see: billing plan list")
     return plan
 
 
 def check_quantity(quantity: int) -> None:
     """Raise InvalidValue unless the quantity is plausible."""
     if not 1 <= quantity <= COUNT_MAX:
-        raise InvalidValue(f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}")
+        said = f"quantity must be 1 to {COUNT_MAX:,}, not {quantity:,}"
+        raise InvalidValue(said, field="quantity")
 
 
 class ChargedNow(TypedDict):
@@ -225,9 +240,7 @@ def subscribe(
 
     def act(connection: Connection, now: datetime) -> Subscribed:
         derived = derived_id(connection, request)
-        made = subscriptions.as_created(connection, derived) if derived else None
-        if made is not None:
-            check_same(request, made, (customer_id, plan_code))
+        if derived is not None and subscriptions.is_created(connection, derived):
             return {"id": str(derived)}
         plan = _offered(connection, plan_code)
         customers.lock(connection, customer_id)
@@ -249,7 +262,7 @@ def subscribe(
         subscription_id = derived or dated(now, uuid4())
         added = NewSubscription(
             subscription_id, customer_id, plan_code, quantity, cost, extras,
-            start_at=start_at, start_local=local_start, created_at=now,
+            start_at=start_at, start_local=local_start, notice_for=plan.notice_for, created_at=now,
         )  # fmt: skip
         subscriptions.add(connection, added)
         recorded = event(
@@ -277,12 +290,12 @@ def _beginning(
 ) -> tuple[datetime | None, Beginning]:
     """Return the requested start, if any, and the columns with which the subscription begins."""
     if start is not None and start.tzinfo is None:
-        raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00")
+        raise InvalidValue(f"start: {spoken(start)} needs an offset, such as +07:00", field="start")
     try:
         start_at = start if local is None else place(local, zone(plan.timezone))
         return start_at, begin(plan, local or start or now)
     except (ScheduleError, OverflowError) as error:
-        raise InvalidValue(f"start: {error}") from None
+        raise InvalidValue(f"start: {error}", field="start") from None
 
 
 def _check_first(connection: Connection, customer_id: str, plan_code: str) -> None:
@@ -295,7 +308,9 @@ def _check_first(connection: Connection, customer_id: str, plan_code: str) -> No
         known = ", ".join(f"{row.id} ({row.status})" for row in live)
         raise AlreadyExists(
             f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
-            " say again (--again) for another one"
+            " say again for another one",
+            field="again",
+            hint="--again",
         )
 
 
@@ -307,7 +322,7 @@ def _check_start(
         return {}
     why = backdating.refusal("start", start_at, now, context.settings.backdate_days_max, would)
     if why is not None and not backdate:
-        raise InvalidValue(why)
+        raise why
     if not backdate:
         return {}
     return {"backdated_to": start_at.isoformat(), "charged_now": would._asdict()}

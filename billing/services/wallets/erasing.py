@@ -7,7 +7,6 @@ gateway that deletes the token late, only delay it.
 
 from datetime import datetime
 
-import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -15,13 +14,14 @@ from billing.domain.erasure import obstacle
 from billing.domain.errors import IllegalMove, NotKnown
 from billing.domain.events import Actor, event
 from billing.domain.payloads import Json
+from billing.logs import Logger
 from billing.services.context import Context, Request, once
 from billing.services.operating import held_rows
 from billing.services.wallets import unlinking
 from billing.store.queries import catalog, erasure, events, importing
 from billing.store.session import brief_locks, is_locked
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 
 def erase(context: Context, customer_id: str, by: Actor, request: Request | None = None) -> Json:
@@ -35,7 +35,9 @@ def erase(context: Context, customer_id: str, by: Actor, request: Request | None
         importing.be_alone(connection)
         found = catalog.lock_erasure(connection, customer_id)
         if found is None:
-            raise NotKnown(f"no customer has the id {customer_id!r}; see: billing customer list")
+            raise NotKnown(
+                f"no customer has the id {customer_id!r}", hint="see: billing customer list"
+            )
         if found.erase_requested_at is None:
             _request(connection, customer_id, by, now)
         if found.erased_at is None:

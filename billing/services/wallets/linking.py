@@ -6,37 +6,29 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import wallet
-from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown, WalletAlreadyLinked
+from billing.domain.errors import InvalidValue, NotKnown, WalletAlreadyLinked
 from billing.domain.events import Actor, event
-from billing.domain.outcomes import Balance, Binding, BindingStarted, BindOutcome, Token, Tokens
+from billing.domain.outcomes import Balance, Binding, BindingStarted, Token, Tokens
 from billing.domain.payloads import Json
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.text import indonesian_phone
 from billing.domain.wallet import WalletMove, WalletStatus
 from billing.gateway.urls import is_url
-from billing.services.context import (
-    LEASE_SECONDS,
-    Context,
-    Request,
-    check_same,
-    derived_id,
-    id_in,
-    once,
-)
+from billing.logs import Logger
+from billing.services.context import LEASE_SECONDS, Context, Request, derived_id, id_in, once
 from billing.services.operating import customers, held_rows, safety, token_keys
 from billing.services.subscriptions import starting, transitions
-from billing.services.wallets import erasing, unlinking
+from billing.services.wallets import erasing, refusals, unlinking
 from billing.store.queries import catalog, events, invoices, subscriptions, wallets
 from billing.store.queries.catalog import Customer
 from billing.store.queries.holding import Kind
 from billing.store.queries.wallets import NewWallet, Wallet
 from schedules.durations import add, parse_duration
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 FIRST_POLL = timedelta(seconds=5)
 NO_LINK_GIVEN_UP_AFTER = timedelta(minutes=5)
@@ -60,14 +52,16 @@ def link(
 
     `replace` closes a wallet whose token no key decrypts; any other wallet must be unlinked first.
     The wallet then has the `registration_url` that the customer must open. Raises NotKnown,
-    WalletAlreadyLinked, InvalidValue, IllegalMove (an erased customer) or GatewayRefused.
+    WalletAlreadyLinked, InvalidValue, IllegalMove (an erased customer), GatewayDeclined or
+    GatewayRefused.
     """
     phone = indonesian_phone(phone)
     if not re.fullmatch("62[0-9]{8,13}", phone):
-        raise InvalidValue("phone must be an OVO number: 62… or 08…, 10 to 15 digits with the 62")
-    for url in filter(None, (success_url, failure_url)):
-        if not is_url(url):
-            raise InvalidValue("success and failure URLs must be http(s) URLs without blanks")
+        said = "phone must be an OVO number: 62… or 08…, 10 to 15 digits with the 62"
+        raise InvalidValue(said, field="phone")
+    for field, url in (("success_url", success_url), ("failure_url", failure_url)):
+        if url and not is_url(url):
+            raise InvalidValue("it must be an http(s) URL without blanks", field=field)
     made = False
 
     def act(connection: Connection, now: datetime) -> Json:
@@ -76,7 +70,6 @@ def link(
         wallet_id = derived_id(connection, request) or uuid4()
         earlier = wallets.lock(connection, wallet_id) if request is not None else None
         if earlier is not None:
-            check_same(request, earlier.customer_id, customer_id)
             return {"wallet": str(wallet_id)}
         customers.lock(connection, customer_id)
         _close_unopenable(context, connection, customer_id, by, now, replace=replace)
@@ -90,7 +83,7 @@ def link(
             next_attempt_at=now + NO_LINK_GIVEN_UP_AFTER,
         )
         if not wallets.add(connection, new):
-            raise WalletAlreadyLinked(_already(wallets.live_of(connection, customer_id)))
+            raise _already(wallets.live_of(connection, customer_id))
         recorded = event(
             "wallet.link_requested", at=now, by=by, customer_id=customer_id, wallet=str(wallet_id)
         )
@@ -116,11 +109,11 @@ def _close_unopenable(
     if live is None or live.token_sealed is None or token_keys.opens(context, live.token_sealed):
         return
     if not replace:
-        raise WalletAlreadyLinked(
-            f"the customer's wallet {live.masked_phone} is {live.status}, and"
-            " BILLING_TOKEN_KEY does not open its token: add the key it was encrypted with,"
-            " or replace that wallet with --replace (task: replace=true)"
+        said = (
+            f"the customer's wallet {live.masked_phone} is {live.status}, and BILLING_TOKEN_KEY"
+            " does not open its token: add the key it was encrypted with, or replace that wallet"
         )
+        raise WalletAlreadyLinked(said, field="replace", hint="--replace (task: replace=true)")
     row = wallets.lock(connection, live.id)
     if row is None or row.token_sealed != live.token_sealed:
         return
@@ -136,10 +129,11 @@ def _close_unopenable(
     events.record(connection, [recorded])
 
 
-def _already(live: Wallet | None) -> str:
-    if live is None or live.status is WalletStatus.PENDING:
-        return "the customer has a link that is still open; finish it, or: billing wallet unlink"
-    return f"the customer's wallet is {live.status}; unlink it first: billing wallet unlink"
+def _already(live: Wallet | None) -> WalletAlreadyLinked:
+    said = "the customer has a link that is still open; finish it, or unlink the wallet"
+    if live is not None and live.status is not WalletStatus.PENDING:
+        said = f"the customer's wallet is {live.status}; unlink it first"
+    return WalletAlreadyLinked(said, hint="billing wallet unlink")
 
 
 def _ask_for_link(
@@ -160,9 +154,8 @@ def _ask_for_link(
     )
     outcome = context.gateway.bind(binding)
     if not isinstance(outcome, BindingStarted):
-        why = _why(outcome)
-        _link_failed(context, wallet_id, why)
-        raise GatewayRefused(f"the gateway returned no registration link: {why}")
+        _link_failed(context, wallet_id, refusals.cause(outcome))
+        raise refusals.no_link(outcome)
     now = context.clock.now()
     with context.database.transaction() as connection:
         row = wallets.lock(connection, wallet_id)
@@ -188,12 +181,6 @@ def _delete_lost_tokens(context: Context, customer: Customer) -> None:
     answer = context.gateway.list_tokens(customer.id)
     for token in answer.tokens if isinstance(answer, Tokens) else ():
         context.gateway.unbind(unlinking.payer(customer), token.token, str(uuid4()))
-
-
-def _why(outcome: BindOutcome) -> str:
-    code = getattr(outcome, "code", "") or getattr(outcome, "reason", "")
-    message = getattr(outcome, "message", "")
-    return f"{code} ({message})" if message else code
 
 
 def _link_failed(context: Context, wallet_id: UUID, why: str) -> None:
@@ -287,18 +274,9 @@ def refresh(context: Context, customer_id: str) -> None:
         safety.require_ours(context, connection)
         row = wallets.live_of(connection, customer_id)
     if row is None:
-        raise NotKnown(
-            f"customer {customer_id!r} has no wallet; link one with: billing wallet link"
-        )
+        raise NotKnown(f"customer {customer_id!r} has no wallet", hint="billing wallet link")
     if row.status is WalletStatus.PENDING:
         _poll(context, row)
-
-
-_NO_BALANCE = {
-    "read_timeout": "did not answer in time; try again",
-    "connection_lost": "closed the connection; try again",
-}
-"""How an unanswered balance query is reported, by the transport's reason."""
 
 
 def balance(context: Context, customer_id: str) -> Balance:
@@ -310,9 +288,7 @@ def balance(context: Context, customer_id: str) -> Balance:
         raise NotKnown(f"customer {customer_id!r} has no linked wallet")
     answer = context.gateway.balance(customer_id, context.vault.open(row.token_sealed).decode())
     if not isinstance(answer, Balance):
-        code = getattr(answer, "code", "") or getattr(answer, "reason", "")
-        why = _NO_BALANCE.get(code, f"returned no balance: {code}")
-        raise GatewayRefused(f"the gateway {why}")
+        raise refusals.no_balance(answer)
     return answer
 
 

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import Connection
 
 from billing.domain import refund, wallet
@@ -12,13 +11,14 @@ from billing.domain.events import Actor, event
 from billing.domain.outcomes import Payer, Succeeded, Tokens, UnbindOutcome, Unknown
 from billing.domain.payloads import Json
 from billing.domain.wallet import WalletMove, WalletStatus
+from billing.logs import Logger
 from billing.services.context import Context, Request, once
 from billing.services.operating import safety, token_keys
 from billing.store.queries import catalog, events, subscriptions, wallets
 from billing.store.queries.catalog import Customer, Erasure
 from billing.store.queries.wallets import Wallet
 
-log = structlog.get_logger(__name__)
+log = Logger(__name__)
 
 LOOK_AGAIN = timedelta(seconds=10)
 """Wait between checks whether refunds and unknown charges are finished."""

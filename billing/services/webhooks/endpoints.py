@@ -76,7 +76,7 @@ def create(
         _record(connection, "webhook.created", endpoint_id, now, by, event_types=types)
         return {"webhook": str(endpoint_id)}
 
-    return _with_secret(context, id_in(once(context, request, act), "webhook"))
+    return with_secret(context, id_in(once(context, request, act), "webhook"))
 
 
 def every(database: Database) -> list[Endpoint]:
@@ -197,7 +197,7 @@ def rotate_secret(
         return {"webhook": str(endpoint_id)}
 
     once(context, request, act)
-    return _with_secret(context, endpoint_id)
+    return with_secret(context, endpoint_id)
 
 
 def send_test(context: Context, endpoint_id: UUID) -> Answer:
@@ -230,10 +230,13 @@ def _known(row: Endpoint | None, endpoint_id: UUID) -> Endpoint:
 
 
 def _unknown(endpoint_id: UUID) -> NotKnown:
-    return NotKnown(f"no webhook endpoint has the id {endpoint_id}; see: billing webhook list")
+    return NotKnown(
+        f"no webhook endpoint has the id {endpoint_id}", hint="see: billing webhook list"
+    )
 
 
-def _with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
+def with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
+    """Return an endpoint with its current secret, or raise NotKnown."""
     with context.database.transaction() as connection:
         shown = local(_known(rows.one(connection, endpoint_id), endpoint_id))
         row = rows.sealed(connection, endpoint_id)
@@ -244,7 +247,7 @@ def _with_secret(context: Context, endpoint_id: UUID) -> WithSecret:
 
 def _check_description(description: str | None) -> None:
     if description:
-        checked_name("description", description, DESCRIPTION_MAX)
+        checked_name("description", description, DESCRIPTION_MAX, field="description")
 
 
 def _record(

@@ -94,16 +94,17 @@ def read_events(
     Raises InvalidValue for a position that this feed has not reached.
     """
     if not 1 <= limit <= PAGE_MAX:
-        raise InvalidValue(f"limit must be 1 to {PAGE_MAX:,}, not {limit}")
+        raise InvalidValue(f"limit must be 1 to {PAGE_MAX:,}, not {limit}", field="limit")
     if after < 0:
-        raise InvalidValue(f"after must be 0 or a position of the feed, not {after}")
+        raise InvalidValue(f"after must be 0 or a position of the feed, not {after}", field="after")
     sequence(context, BATCHES_A_READ)
     with context.database.transaction() as connection:
         end = rows.end(connection)
         if after > end:
             raise InvalidValue(
                 f"after is {after}, but the feed ends at position {end}: the position is from"
-                " another database or from before a restore; read again from an earlier position"
+                " another database or from before a restore; read again from an earlier position",
+                field="after",
             )
         if subscription_id is None:
             scan = SCAN_MAX if customer_id is not None or kinds else limit

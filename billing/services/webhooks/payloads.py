@@ -1,6 +1,8 @@
 """Payloads: the body, the id and the headers of a webhook.
 
-The body is built from rows that never change, so that each attempt sends the same bytes.
+The body is built for the first attempt, with the resource as it is then. When that attempt fails,
+the body is stored, so that each attempt sends the same bytes. An erasure removes stored bodies; the
+next attempt builds one without the personal data.
 """
 
 from collections.abc import Sequence
@@ -8,9 +10,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
+from sqlalchemy import Connection
 
+from billing.domain.documents import document
+from billing.domain.events import OPERATOR
 from billing.outbound import signing
+from billing.services.webhooks import resources
 from billing.store.queries.deliveries import Sequenced
+from billing.store.queries.event_feed import FeedEvent
 from billing.store.queries.webhooks import Sealed
 from billing.store.vault import Vault
 
@@ -23,29 +30,52 @@ def webhook_id(delivery_id: UUID) -> str:
     return f"msg_{delivery_id.hex}"
 
 
-def body(sequenced: Sequenced) -> bytes:
-    """Return the body for an event: type, timestamp and data, as Standard Webhooks names them."""
-    event = sequenced.event
-    document = {
-        "type": event.kind,
-        "timestamp": event.at.astimezone(UTC),
-        "data": {
-            "position": event.position,
-            "customer": event.customer_id,
-            "subscription": event.subscription_id,
-            "invoice": event.invoice_id,
-            "charge": event.charge_id,
-            "sequence": sequenced.sequence,
-            "details": event.data,
-        },
+def bodies(connection: Connection, events: dict[int, Sequenced]) -> dict[int, bytes]:
+    """Build the body for each event: type, timestamp and data, as Standard Webhooks names them."""
+    found = resources.read(connection, [each.event for each in events.values()])
+    return {key: body(each, found) for key, each in events.items()}
+
+
+def body(sequenced: Sequenced, found: resources.Found) -> bytes:
+    """Build the body for an event, with its resource if that is among those found."""
+    event, key = sequenced.event, resources.key_of(sequenced.event)
+    rest = {name: value for name, value in document(event).items() if name not in _OUTSIDE}
+    resource = None if key is None else found.get(key)
+    data = {
+        "sequence": sequenced.sequence,
+        **rest,
+        "object_type": None if key is None else key.type.value,
+        "object": None if resource is None else document(resource),
     }
-    return orjson.dumps(document)
+    return _encoded({"type": event.type, "timestamp": event.timestamp, "data": data})
+
+
+_OUTSIDE = frozenset({"type", "timestamp"})
+"""Fields of an event that are beside the data."""
+
+
+def _encoded(made: dict[str, object]) -> bytes:
+    return orjson.dumps(made, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _plain(value: object) -> str:
+    """Write an instant in UTC, and a wall time as it is, like the HTTP interface."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a webhook")
 
 
 def test_body(endpoint_id: UUID, now: datetime) -> bytes:
-    """Return the body of a test."""
-    data = {"webhook": endpoint_id}
-    return orjson.dumps({"type": TEST, "timestamp": now.astimezone(UTC), "data": data})
+    """Return the body of a test: the fields of an event, nearly all of them empty."""
+    data: dict[str, object] = {
+        "sequence": None,
+        **{name: None for name in FeedEvent._fields if name not in _OUTSIDE},
+        "actor": OPERATOR.name,
+        "details": {"webhook": str(endpoint_id)},
+        "object_type": None,
+        "object": None,
+    }
+    return _encoded({"type": TEST, "timestamp": now, "data": data})
 
 
 def secrets(vault: Vault, row: Sealed, now: datetime) -> list[str]:

@@ -31,8 +31,16 @@ def page(
     status: DeliveryStatus | None = None,
     before: UUID | None = None,
 ) -> list[Delivery]:
-    """Return deliveries, the latest first; `before` is the last delivery of the page before."""
+    """Return deliveries, the latest first; `before` is the last delivery of the page before.
+
+    Raises InvalidValue when there is no such delivery, or when it is of another endpoint.
+    """
     with database.transaction() as connection:
+        last = None if before is None else rows.one(connection, before)
+        if before is not None and last is None:
+            raise InvalidValue(f"the cursor {before} is no delivery; begin with the first page")
+        if last is not None and endpoint_id not in {None, last.endpoint}:
+            raise InvalidValue("the cursor is from the list of another endpoint")
         found = rows.page(connection, limit, endpoint_id=endpoint_id, status=status, before=before)
         return [local(row) for row in found]
 
@@ -53,9 +61,9 @@ def resend(
 
     def act(connection: Connection, now: datetime) -> Json:
         row = _known(connection, delivery_id)
-        _check_enabled(connection, row.endpoint_id)
+        _check_enabled(connection, row.endpoint)
         rows.send_again(connection, [delivery_id], real_now())
-        data = {"webhook": str(row.endpoint_id), "delivery": str(delivery_id)}
+        data = {"webhook": str(row.endpoint), "delivery": str(delivery_id)}
         events.record(connection, [event("webhook.resend_requested", at=now, by=by, data=data)])
         return {"delivery": str(delivery_id)}
 
@@ -84,9 +92,11 @@ def replay(
         end = feed_rows.end(connection)
         last = end if until is None else min(until, end)
         if after < 0 or after >= last:
-            raise InvalidValue(f"the range after {after} up to {last} has no event")
+            raise InvalidValue(f"the range after {after} up to {last} has no event", field="last")
         if feed_rows.scanned_to(connection, after, REPLAY_MAX) < last:
-            raise InvalidValue(f"a replay has at most {REPLAY_MAX:,} events; give a shorter range")
+            raise InvalidValue(
+                f"a replay has at most {REPLAY_MAX:,} events; give a shorter range", field="last"
+            )
         made = rows.replay(connection, endpoint_id, after, last, real_now())
         data = {"webhook": str(endpoint_id), "after": after, "until": last, "deliveries": made}
         events.record(connection, [event("webhook.replayed", at=now, by=by, data=data)])
@@ -100,13 +110,15 @@ def _check_enabled(connection: Connection, endpoint_id: UUID) -> None:
     row = endpoints.known(connection, endpoint_id)
     if row.disabled_at is not None:
         raise IllegalMove(
-            f"webhook endpoint {endpoint_id} is disabled ({row.disabled_cause});"
-            f" first: billing webhook update {endpoint_id} --enable"
+            f"webhook endpoint {endpoint_id} is disabled ({row.disabled_cause}); enable it first",
+            hint=f"billing webhook update {endpoint_id} --enable",
         )
 
 
 def _known(connection: Connection, delivery_id: UUID) -> Delivery:
     row = rows.one(connection, delivery_id)
     if row is None:
-        raise NotKnown(f"no delivery has the id {delivery_id}; see: billing webhook deliveries")
+        raise NotKnown(
+            f"no delivery has the id {delivery_id}", hint="see: billing webhook deliveries"
+        )
     return row

@@ -197,7 +197,7 @@ INVARIANTS = {
         FROM events e JOIN refunds r ON r.id = CAST(e.data->>'refund' AS uuid)
         WHERE e.kind IN ('refund.succeeded', 'refund.returned_elsewhere')
           AND e.kind <> 'refund.' || r.status
-           OR e.kind IN ('refund.declined', 'refund.unreturned', 'refund.waived')
+           OR e.kind IN ('refund.failed', 'refund.unreturned', 'refund.waived')
           AND r.status IN ('requested', 'in_flight', 'unknown')""",
     "an erased customer has no personal value left": f"""
         SELECT DISTINCT c.id || ' was erased, and has ' || f.what FROM customers c

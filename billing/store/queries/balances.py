@@ -31,9 +31,9 @@ class ShownCredit(NamedTuple):
     id: int
     customer: str
     amount: int
-    remaining: int
-    paid_out: int
-    from_charge: int
+    amount_remaining: int
+    amount_paid_out: int
+    amount_from_charge: int
     invoice: UUID | None
     charge: UUID | None
     reason: str
@@ -46,7 +46,8 @@ _LEFT = text(
 )
 _ONE = f"SELECT {columns(Credit)} FROM credits WHERE id = :id"  # noqa: S608 - a constant of ours
 _IDS = {name: f"b.{name}_id" for name in ("customer", "invoice", "charge")}
-SHOWN = f"SELECT {columns(ShownCredit, 'b', **_IDS)} FROM {{}} AS b"  # noqa: S608 - a constant of ours
+_AMOUNTS = {f"amount_{name}": f"b.{name}" for name in ("remaining", "paid_out", "from_charge")}
+SHOWN = f"SELECT {columns(ShownCredit, 'b', **_IDS, **_AMOUNTS)} FROM {{}} AS b"  # noqa: S608 - a constant of ours
 
 
 def lock_left(connection: Connection, customer_ids: Sequence[str]) -> list[CreditLeft]:
@@ -91,6 +92,12 @@ def put_back(connection: Connection, invoice_ids: Sequence[UUID]) -> None:
 def one(connection: Connection, credit_id: int) -> Credit | None:
     """Read one credit."""
     return at_most_one(Credit, connection.execute(text(_ONE), {"id": credit_id}))
+
+
+def shown(connection: Connection, credit_id: int) -> ShownCredit | None:
+    """Read one credit as commands show it."""
+    statement = text(f"{SHOWN.format('credits')} WHERE b.id = :id")
+    return at_most_one(ShownCredit, connection.execute(statement, {"id": credit_id}))
 
 
 def lock_one(connection: Connection, credit_id: int) -> Credit | None:

@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     timezone: str
     trial: str | None
     cycles: int | None
+    notice: str | None
     retries: str
     retries_for: Ladders
     declines_max: int | None
@@ -34,6 +35,11 @@ class Plan(NamedTuple):
     use_points: bool
     created_at: datetime
     archived_at: datetime | None
+
+    @property
+    def notice_for(self) -> int | None:
+        """The first period of a new subscription that must be announced; None without a notice."""
+        return None if self.notice is None else 0
 
     @property
     def terms(self) -> PlanTerms:

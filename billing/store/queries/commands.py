@@ -1,12 +1,13 @@
 """Statements about idempotency keys: a repeated command acts once."""
 
+import json
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection
 
 from billing.domain.payloads import Json
+from billing.store.selecting import columns
 from billing.store.statements import text
 
 
@@ -20,30 +21,24 @@ class Command(NamedTuple):
 
 def begin(connection: Connection, key: str, task: str, arguments: Json, at: datetime) -> bool:
     """Insert a key; False when it exists. Waits for a concurrent insert of the same key."""
-    from billing.store.tables import COMMANDS
-
-    statement = (
-        insert(COMMANDS)
-        .values(key=key, task=task, arguments=arguments, created_at=at)
-        .on_conflict_do_nothing()
+    statement = text(
+        "INSERT INTO commands (key, task, arguments, created_at)"
+        " VALUES (:key, :task, CAST(:arguments AS jsonb), :at) ON CONFLICT DO NOTHING RETURNING key"
     )
-    return connection.execute(statement.returning(COMMANDS.c.key)).first() is not None
+    values = {"key": key, "task": task, "arguments": json.dumps(arguments), "at": at}
+    return connection.execute(statement, values).first() is not None
 
 
 def finish(connection: Connection, key: str, result: Json) -> None:
     """Store the command's result."""
-    from billing.store.tables import COMMANDS
-
-    connection.execute(update(COMMANDS).where(COMMANDS.c.key == key).values(result=result))
+    statement = text("UPDATE commands SET result = CAST(:result AS jsonb) WHERE key = :key")
+    connection.execute(statement, {"result": json.dumps(result), "key": key})
 
 
 def earlier(connection: Connection, key: str) -> Command:
     """Read what the key was used for."""
-    from billing.store.tables import COMMANDS
-
-    columns = (COMMANDS.c[name] for name in Command._fields)
-    found = connection.execute(select(*columns).where(COMMANDS.c.key == key)).one()
-    return Command._make(found)
+    statement = text(f"SELECT {columns(Command)} FROM commands WHERE key = :key")  # noqa: S608 - a constant of ours
+    return Command._make(connection.execute(statement, {"key": key}).one())
 
 
 def remove_old(connection: Connection, before: datetime, limit: int) -> int:

@@ -16,21 +16,23 @@ class Coupon(NamedTuple):
 
     code: str
     percent: int | None
-    rupiah: int | None
-    amount: int | None  # the same, with the name that is shown
+    amount: int | None
     cycles: int | None
-    redeemed: int
-    redeemed_max: int | None
+    redemptions_count: int
+    redemptions_max: int | None
     created_at: datetime
     archived_at: datetime | None
 
     @property
     def reduction(self) -> Reduction:
         """Return the reduction of a price by this coupon."""
-        return Reduction(self.code, self.percent, self.rupiah, self.cycles)
+        return Reduction(self.code, self.percent, self.amount, self.cycles)
 
 
-SHOWN = f"SELECT {columns(Coupon, 'k', amount='k.rupiah')} FROM {{}} AS k"  # noqa: S608 - a constant of ours
+_SHOWN_AS = {
+    "amount": "k.rupiah", "redemptions_count": "k.redeemed", "redemptions_max": "k.redeemed_max",
+}  # fmt: skip
+SHOWN = f"SELECT {columns(Coupon, 'k', **_SHOWN_AS)} FROM {{}} AS k"  # noqa: S608 - a constant of ours
 
 
 class NewCoupon(NamedTuple):

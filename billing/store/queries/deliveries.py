@@ -8,22 +8,22 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain.webhooks import DeliveryStatus
-from billing.store.queries.event_feed import FeedEvent
+from billing.store.queries.event_feed import EVENT, FeedEvent
 from billing.store.rows import as_array, as_json
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 
 
 class Delivery(NamedTuple):
-    """A delivery as it is shown, with the kind and the position of its event."""
+    """A delivery as it is shown, with the type and the position of its event."""
 
     id: UUID
-    endpoint_id: UUID
-    event_id: int
+    endpoint: UUID
+    event: int
     position: int
-    kind: str
+    type: str
     status: DeliveryStatus
-    attempts: int
+    attempts_count: int
     next_attempt_at: datetime | None
     last_status_code: int | None
     last_error: str | None
@@ -37,6 +37,7 @@ class Leased(NamedTuple):
     id: UUID
     event_id: int
     attempts: int
+    body: str | None
 
 
 class Settled(NamedTuple):
@@ -49,6 +50,7 @@ class Settled(NamedTuple):
     last_status_code: int | None
     last_error: str | None
     settled_at: datetime | None
+    body: str | None
 
 
 class Sequenced(NamedTuple):
@@ -137,7 +139,7 @@ def events_of(connection: Connection, event_ids: Sequence[int]) -> dict[int, Seq
         SELECT CASE WHEN e.subscription_id IS NOT NULL THEN (
             SELECT count(*) FROM events o JOIN event_feed g ON g.event_id = o.id
             WHERE o.subscription_id = e.subscription_id AND g.position <= f.position
-            ) END AS sequence, {columns(FeedEvent, "e", position="f.position")}
+            ) END AS sequence, {EVENT}
         FROM events e JOIN event_feed f ON f.event_id = e.id
         WHERE e.id = ANY(CAST(:ids AS bigint[]))
     """)  # noqa: S608 - a constant of ours
@@ -151,17 +153,45 @@ def settle(connection: Connection, settled: Sequence[Settled]) -> None:
     statement = text("""
         UPDATE webhook_deliveries d SET status = r.status, attempts = r.attempts,
             next_attempt_at = r.next_attempt_at, last_status_code = r.last_status_code,
-            last_error = r.last_error, settled_at = r.settled_at, leased_until = NULL
+            last_error = r.last_error, settled_at = r.settled_at, leased_until = NULL,
+            body = r.body
         FROM json_to_recordset(CAST(:rows AS json)) AS r (id uuid, status text, attempts int,
             next_attempt_at timestamptz, last_status_code smallint, last_error text,
-            settled_at timestamptz)
+            settled_at timestamptz, body text)
         WHERE d.id = r.id AND d.status = 'pending'
     """)
     connection.execute(statement, {"rows": as_json([each._asdict() for each in settled])})
 
 
+def end_leases(connection: Connection, ids: Sequence[UUID]) -> None:
+    """End the leases of deliveries that were not attempted."""
+    statement = text(
+        "UPDATE webhook_deliveries SET leased_until = NULL"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending'"
+    )
+    connection.execute(statement, {"ids": as_array(ids)})
+
+
+def erased(connection: Connection, event_ids: Sequence[int]) -> set[int]:
+    """Find the events of customers who are erased: their bodies are not stored.
+
+    The customers are locked until the end of the transaction, so that an erasure that begins now
+    finds what this transaction stores.
+    """
+    statement = text("""
+        SELECT e.id, c.erase_requested_at FROM events e JOIN customers c ON c.id = e.customer_id
+        WHERE e.id = ANY(CAST(:ids AS bigint[])) ORDER BY c.id FOR SHARE OF c
+    """)
+    found = connection.execute(statement, {"ids": list(event_ids)})
+    return {row.id for row in found if row.erase_requested_at is not None}
+
+
+_OF_DELIVERY = {
+    "endpoint": "d.endpoint_id", "event": "d.event_id", "attempts_count": "d.attempts",
+    "position": "f.position", "type": "e.kind",
+}  # fmt: skip
 _SHOWN = f"""
-    SELECT {columns(Delivery, "d", position="f.position", kind="e.kind")}
+    SELECT {columns(Delivery, "d", **_OF_DELIVERY)}
     FROM webhook_deliveries d JOIN events e ON e.id = d.event_id
     JOIN event_feed f ON f.event_id = d.event_id
 """  # noqa: S608 - a constant of ours
@@ -207,7 +237,8 @@ def send_again(connection: Connection, ids: Sequence[UUID], now: datetime) -> No
     """Make deliveries due now, with all their attempts; they keep their ids."""
     statement = text("""
         UPDATE webhook_deliveries SET status = 'pending', attempts = 0, next_attempt_at = :now,
-            settled_at = NULL, leased_until = NULL WHERE id = ANY(CAST(:ids AS uuid[]))
+            settled_at = NULL, leased_until = NULL, body = NULL
+        WHERE id = ANY(CAST(:ids AS uuid[]))
     """)
     connection.execute(statement, {"ids": as_array(ids), "now": now})
 
@@ -224,7 +255,8 @@ def replay(connection: Connection, endpoint_id: UUID, after: int, until: int, no
         JOIN webhook_endpoints r ON r.id = :endpoint
         WHERE f.position > :after AND f.position <= :until AND {FITS} ORDER BY f.position
         ON CONFLICT (endpoint_id, event_id) DO UPDATE SET status = 'pending', attempts = 0,
-            next_attempt_at = excluded.next_attempt_at, settled_at = NULL, leased_until = NULL
+            next_attempt_at = excluded.next_attempt_at, settled_at = NULL, leased_until = NULL,
+            body = NULL
     """)  # noqa: S608 - a constant of ours
     parameters = {"endpoint": endpoint_id, "after": after, "until": until, "now": now}
     return connection.execute(statement, parameters).rowcount
@@ -234,7 +266,7 @@ def cancel_of_disabled(connection: Connection, now: datetime, limit: int) -> int
     """Cancel pending deliveries of disabled endpoints; return how many."""
     statement = text("""
         UPDATE webhook_deliveries SET status = 'canceled', next_attempt_at = NULL,
-            settled_at = :now, leased_until = NULL
+            settled_at = :now, leased_until = NULL, body = NULL
         WHERE id IN (SELECT d.id FROM webhook_endpoints e
             CROSS JOIN LATERAL (SELECT p.id FROM webhook_deliveries p
                 WHERE p.endpoint_id = e.id AND p.status = 'pending' LIMIT :limit) AS d

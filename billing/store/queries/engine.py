@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.store.queries.notices import NOTICES
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.selecting import columns, every
 from billing.store.statements import text
@@ -63,7 +64,7 @@ def is_stopped(connection: Connection) -> bool:
 def who_stopped(connection: Connection) -> str | None:
     """Read who turned the kill switch on; None while it is off."""
     statement = text(
-        "SELECT actor FROM events WHERE kind = 'charging.stopped'"
+        "SELECT actor FROM events WHERE kind = 'engine.charging_stopped'"
         " AND at = (SELECT stopped_at FROM engine) ORDER BY id DESC LIMIT 1"
     )
     if not is_stopped(connection):
@@ -206,7 +207,6 @@ class Heartbeat(NamedTuple):
     succeeded_at: datetime | None
     failed_at: datetime | None
     error: str | None
-    findings: int | None  # broken invariants that the last audit found
 
 
 def beat(connection: Connection, tick: str, at: datetime) -> None:
@@ -242,14 +242,6 @@ def heartbeats(connection: Connection) -> list[Heartbeat]:
     return every(Heartbeat, connection.execute(text(statement)))
 
 
-def record_findings(connection: Connection, tick: str, findings: int) -> None:
-    """Record how many broken invariants an audit found."""
-    connection.execute(
-        text("UPDATE heartbeats SET findings = :findings WHERE tick = :tick"),
-        {"tick": tick, "findings": findings},
-    )
-
-
 NEXT_DUE = text(f"""
 SELECT min(at) FROM (
     SELECT min(s.next_due_at) AS at FROM subscriptions s
@@ -257,6 +249,7 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(s.cancel_at) FROM subscriptions s WHERE {MAY_END}
     UNION ALL SELECT min(s.pause_at) FROM subscriptions s WHERE {MAY_PAUSE}
     UNION ALL SELECT min(s.resume_at) FROM subscriptions s WHERE {MAY_RESUME}
+    UNION ALL SELECT min(at) FROM ({NOTICES}) AS notices
     UNION ALL SELECT min(next_notice_at) FROM wallets
         WHERE next_notice_at IS NOT NULL AND status = 'active' AND held_at IS NULL
     UNION ALL SELECT min(next_attempt_at) FROM invoices

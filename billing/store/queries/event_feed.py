@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain.event_feed import Candidate, Mark
-from billing.domain.payloads import Json
+from billing.store.queries.events import SHOWN
 from billing.store.selecting import columns, every
 from billing.store.statements import text
 
@@ -32,23 +32,23 @@ class State(NamedTuple):
 
 
 class FeedEvent(NamedTuple):
-    """An event with its position in the feed."""
+    """A recorded fact, with its position in the feed."""
 
-    position: int
     id: int
-    at: datetime
-    kind: str
+    position: int
+    type: str
+    timestamp: datetime
     actor: str
     reason: str | None
-    customer_id: str | None
-    subscription_id: UUID | None
-    invoice_id: UUID | None
-    charge_id: UUID | None
-    data: Json
+    customer: str | None
+    subscription: UUID | None
+    invoice: UUID | None
+    charge: UUID | None
+    details: dict[str, object]
 
 
 _STATE = f"SELECT {columns(State)} FROM event_feed_state"  # noqa: S608 - a constant of ours
-_EVENT = columns(FeedEvent, "e", position="f.position")
+EVENT = columns(FeedEvent, "e", position="f.position", **SHOWN)
 
 
 def lacks_events(connection: Connection) -> bool:
@@ -168,7 +168,7 @@ def page(
         conditions.append("e.kind = ANY(CAST(:kinds AS text[]))")
         parameters["kinds"] = list(kinds)
     statement = text(f"""
-        SELECT {_EVENT} FROM event_feed f JOIN events e ON e.id = f.event_id
+        SELECT {EVENT} FROM event_feed f JOIN events e ON e.id = f.event_id
         WHERE {" AND ".join(conditions)} ORDER BY f.position LIMIT :limit
     """)  # noqa: S608 - constants of ours; values are parameters
     return every(FeedEvent, connection.execute(statement, parameters))

@@ -9,6 +9,13 @@ from billing.domain.events import Event
 from billing.store.rows import as_json
 from billing.store.statements import text
 
+SHOWN = {
+    "type": "e.kind", "timestamp": "e.at", "actor": "e.actor", "reason": "e.reason",
+    "customer": "e.customer_id", "subscription": "e.subscription_id", "invoice": "e.invoice_id",
+    "charge": "e.charge_id", "details": "e.data",
+}  # fmt: skip
+"""The columns of an event `e` under the names that users see, everywhere the same."""
+
 _RECORD = text("""
     INSERT INTO events (at, kind, actor, reason, customer_id, subscription_id, invoice_id,
         charge_id, data)

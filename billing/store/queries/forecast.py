@@ -11,6 +11,7 @@ from billing.domain.forecast import Upcoming
 from billing.domain.subscription import OPENING
 from billing.domain.terms import PlanTerms
 from billing.store.expressions import listed
+from billing.store.rows import as_array
 from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 
@@ -142,6 +143,12 @@ def subscription(connection: Connection, subscription_id: UUID) -> Coming | None
     statement = text(f"{_COMING} WHERE s.id = :id AND {listed('s.status', OPENING)}")
     values = connection.execute(statement, {"id": subscription_id}).one_or_none()
     return None if values is None else _coming(values)
+
+
+def subscriptions_of(connection: Connection, ids: Sequence[UUID]) -> list[Coming]:
+    """Read some subscriptions, with what decides about their next periods."""
+    statement = text(f"{_COMING} WHERE s.id = ANY(CAST(:ids AS uuid[])) ORDER BY s.id")
+    return [_coming(row) for row in connection.execute(statement, {"ids": as_array(ids)})]
 
 
 def returning(connection: Connection, subscription_id: UUID) -> Coming | None:

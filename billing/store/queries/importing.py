@@ -105,6 +105,7 @@ class Running(NamedTuple):
     anchor_index: int
     next_period_index: int
     next_due_at: datetime
+    notice_for: int | None
     first_paid_at: datetime | None
     created_at: datetime
 

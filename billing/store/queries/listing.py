@@ -16,6 +16,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import RETURNED, UNSETTLED
 from billing.domain.wallet import LIVE
 from billing.store.expressions import listed
+from billing.store.queries import events
 from billing.store.queries.listing_rows import (
     Charge,
     Customer,
@@ -43,21 +44,33 @@ _NEWEST_WALLET = f"""(SELECT status FROM wallets WHERE customer_id = {{}}
     ORDER BY ({listed("status", LIVE)}) DESC, created_at DESC LIMIT 1)"""  # noqa: S608 - the same
 _OF_CUSTOMER = {
     "wallet_status": "w.status",
-    "balance": """(SELECT CAST(coalesce(sum(remaining), 0) AS bigint) FROM credits
+    "credit_balance": """(SELECT CAST(coalesce(sum(remaining), 0) AS bigint) FROM credits
         WHERE customer_id = c.id AND remaining > 0)""",
-    "subscriptions": """(SELECT count(*) FROM subscriptions s
+    "subscriptions_count": """(SELECT count(*) FROM subscriptions s
         WHERE s.customer_id = c.id AND s.ended_at IS NULL)""",
 }
 CUSTOMERS = f"""
 SELECT {columns(Customer, "c", **_OF_CUSTOMER)}
 FROM {{}} AS c LEFT JOIN LATERAL {_NEWEST_WALLET.format("c.id")} AS w ON true"""  # noqa: S608 - the same
 
-WALLETS = f"SELECT {columns(Wallet, 'w', customer='w.customer_id')} FROM {{}} AS w"  # noqa: S608 - the same
+_OF_WALLET = {
+    "customer": "w.customer_id", "attempts_count": "w.attempts", "cause": "w.reason",
+    "held_cause": "w.held_why",
+}  # fmt: skip
+WALLETS = f"SELECT {columns(Wallet, 'w', **_OF_WALLET)} FROM {{}} AS w"  # noqa: S608 - the same
 
+# The end of the newest paid period, of the trial, or of what was paid before an import.
+_PAID_THROUGH = """(SELECT CASE WHEN paid.at IS NOT NULL THEN least(paid.at, s.ended_at) END
+    FROM (SELECT greatest(
+        (SELECT i.period_end FROM invoices i WHERE i.subscription_id = s.id AND i.status = 'paid'
+            ORDER BY i.period_index DESC, i.change_index DESC LIMIT 1),
+        CASE WHEN s.first_paid_at IS NOT NULL THEN s.start_at END,
+        CASE WHEN s.status = 'trialing' THEN s.next_due_at END) AS at) AS paid)"""
 _OF_SUBSCRIPTION = {
+    "paid_through_at": _PAID_THROUGH,
     "customer": "s.customer_id", "plan": "s.plan_code", "coupon": "s.coupon_code",
     "next_plan": "s.next_plan_code", "timezone": "p.timezone", "anchor": "s.anchor_local",
-    "wallet_status": "w.status",
+    "wallet_status": "w.status", "coupon_left_count": "s.coupon_left", "held_cause": "s.held_why",
 }  # fmt: skip
 SUBSCRIPTIONS = f"""
 SELECT {columns(Subscription, "s", **_OF_SUBSCRIPTION)}
@@ -72,6 +85,11 @@ _OF_PLAN = {
 _OF_INVOICE = {
     "subscription": "i.subscription_id",
     "customer": "i.customer_id",
+    "period_start_at": "i.period_start",
+    "period_end_at": "i.period_end",
+    "amount_from_credit": "i.credited",
+    "cause": "i.reason",
+    "held_cause": "i.held_why",
     "amount_refunding": f"""(SELECT CAST(coalesce(sum(r.amount), 0) AS bigint)
         FROM refunds r WHERE r.invoice_id = i.id AND {listed("r.status", UNSETTLED)})""",  # noqa: S608 - the same
 }
@@ -85,7 +103,8 @@ _OF_CHARGE = {
     "request_id": "CAST(c.id AS text)", "amount_refunded": "b.returned",
     "amount_refunding": "c.refunded - b.returned", "amount_credited": "c.credited",
     "amount_kept": "c.kept", "confirming": CONFIRMING, "invoice_status": "i.status",
-    "timezone": "p.timezone",
+    "timezone": "p.timezone", "sends_count": "c.sends",
+    "status_queries_count": "c.status_queries", "held_cause": "c.held_why",
 }  # fmt: skip
 CHARGES = f"""
 SELECT {columns(Charge, "c", **_OF_CHARGE)}
@@ -96,8 +115,9 @@ CROSS JOIN LATERAL (SELECT CAST(coalesce(sum(r.amount), 0) AS bigint) AS returne
     WHERE r.charge_id = c.id AND {listed("r.status", RETURNED)}) AS b"""  # noqa: S608 - the same
 
 _OF_REFUND = {
-    "charge": "r.charge_id", "invoice": "r.invoice_id", "customer": "r.customer_id",
-    "credit": "r.credit_id", "timezone": "p.timezone",
+    "charge": "r.charge_id", "invoice": "r.invoice_id", "subscription": "i.subscription_id",
+    "customer": "r.customer_id", "credit": "r.credit_id", "attempts_count": "r.attempts",
+    "held_cause": "r.held_why", "timezone": "p.timezone",
 }  # fmt: skip
 REFUNDS = f"""
 SELECT {columns(Refund, "r", **_OF_REFUND)}
@@ -105,13 +125,16 @@ FROM {{}} AS r JOIN invoices i ON i.id = r.invoice_id
 JOIN subscriptions s ON s.id = i.subscription_id JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
 
 _OF_EVENT = {
-    "created_at": "e.at", "customer": "e.customer_id", "subscription": "e.subscription_id",
-    "invoice": "e.invoice_id", "charge": "e.charge_id", "timezone": "p.timezone",
-}  # fmt: skip
+    **events.SHOWN,
+    "position": "(SELECT f.position FROM event_feed f WHERE f.event_id = e.id)",
+    "timezone": "p.timezone",
+}
 EVENTS = f"""
 SELECT {columns(Event, "e", **_OF_EVENT)}
 FROM {{}} AS e LEFT JOIN subscriptions s ON s.id = e.subscription_id
 LEFT JOIN plans p ON p.code = s.plan_code"""  # noqa: S608 - the same
+
+_OF_LIFE = columns(LifeEvent, **{name: events.SHOWN[name] for name in LifeEvent._fields})
 
 _PLANS = PLANS.format("plans")
 _CUSTOMERS = CUSTOMERS.format("customers")
@@ -229,12 +252,12 @@ def life_of(
     Charges and refunds, and events that only repeat them, are read from their own rows.
     """
     statement = f"""
-        SELECT {columns(LifeEvent, invoice="invoice_id")} FROM (
+        SELECT {_OF_LIFE} FROM (
             SELECT * FROM events WHERE subscription_id = :subscription AND at >= :since
               AND kind NOT LIKE 'charge.%' AND kind NOT LIKE 'refund.%'
               AND kind NOT IN ('invoice.opened', 'invoice.paid', 'subscription.fell_behind',
                                'subscription.recovered')
-            ORDER BY id DESC LIMIT :limit) AS newest
+            ORDER BY id DESC LIMIT :limit) AS e
         ORDER BY id"""  # noqa: S608 - a constant of ours
     return _page(
         connection, LifeEvent, statement, subscription=subscription_id, since=since, limit=limit
@@ -262,10 +285,12 @@ def invoiced_of(connection: Connection, subscription_id: UUID) -> Invoiced:
 
 
 _OF_PAYMENT = {
-    "subscription": "i.subscription_id", "payments": "c.payments", "surplus": "c.surplus",
-    "unresolved": "c.unresolved", "amount_taken": "c.taken", "amount_refunded": "r.returned",
+    "subscription": "i.subscription_id", "customer": "s.customer_id",
+    "period_start_at": "i.period_start", "payments_count": "c.payments",
+    "surplus_count": "c.surplus", "unresolved_count": "c.unresolved",
+    "amount_taken": "c.taken", "amount_refunded": "r.returned",
     "amount_refunding": "r.on_its_way", "amount_credited": "c.credited", "amount_kept": "c.kept",
-    "unresolved_refunds": "r.unresolved", "timezone": "p.timezone",
+    "unresolved_refunds_count": "r.unresolved", "timezone": "p.timezone",
 }  # fmt: skip
 
 
@@ -284,8 +309,8 @@ _TOTALS = columns(
     amount_refunding=_SUM.format("r.on_its_way"),
     amount_credited=_SUM.format("c.credited"),
     amount_kept=_SUM.format("c.kept"),
-    unresolved=_SUM.format("c.unresolved"),
-    unresolved_refunds=_SUM.format("r.unresolved"),
+    unresolved_count=_SUM.format("c.unresolved"),
+    unresolved_refunds_count=_SUM.format("r.unresolved"),
     charged_twice="coalesce(bool_or(c.payments > 1), false)",
     kept_twice="coalesce(bool_or(c.payments > 1"
     " AND (c.taken - r.returned) * c.payments > c.taken), false)",

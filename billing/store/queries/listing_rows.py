@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     cron: str | None
     trial: str | None
     cycles: int | None
+    notice: str | None
     retries: str
     retries_for: dict[str, str]
     declines_max: int | None
@@ -51,8 +52,8 @@ class Customer(NamedTuple):
     erase_requested_at: datetime | None
     erased_at: datetime | None
     wallet_status: WalletStatus | None
-    balance: int
-    subscriptions: int
+    credit_balance: int
+    subscriptions_count: int
 
 
 class Wallet(NamedTuple):
@@ -69,10 +70,10 @@ class Wallet(NamedTuple):
     closed_at: datetime | None
     unlink_requested_at: datetime | None
     next_attempt_at: datetime | None
-    attempts: int
-    reason: str | None
+    attempts_count: int
+    cause: str | None
     held_at: datetime | None
-    held_why: str | None
+    held_cause: str | None
 
 
 class EndingWallet(NamedTuple):
@@ -93,7 +94,7 @@ class Subscription(NamedTuple):
     amount: int
     next_due_at: datetime | None
     coupon: str | None
-    coupon_left: int | None
+    coupon_left_count: int | None
     extras: list[dict[str, object]]
     change_at: datetime | None
     next_plan: str | None
@@ -105,14 +106,15 @@ class Subscription(NamedTuple):
     cancel_refund: RefundPolicy | None
     cancel_unlink: bool
     reason: str | None
-    timezone: Hidden[str]
+    timezone: str
     anchor: Wall[datetime | None]
     start_at: datetime | None
     first_paid_at: datetime | None
+    paid_through_at: datetime | None
     created_at: datetime
     ended_at: datetime | None
     held_at: datetime | None
-    held_why: str | None
+    held_cause: str | None
     wallet_status: WalletStatus | None
 
 
@@ -124,10 +126,10 @@ class Invoice(NamedTuple):
     customer: str
     period_index: int
     change_index: int
-    period_start: datetime
-    period_end: datetime
+    period_start_at: datetime
+    period_end_at: datetime
     amount: int
-    credited: int
+    amount_from_credit: int
     lines: list[dict[str, object]]
     amount_refunded: int
     amount_refunding: int
@@ -135,14 +137,14 @@ class Invoice(NamedTuple):
     next_attempt_at: datetime | None
     blocked_on: Blocked | None
     shortfall: int | None
-    reason: str | None
+    cause: str | None
     first_failed_at: datetime | None
     created_at: datetime
     paid_at: datetime | None
     closed_at: datetime | None
     reopened_at: datetime | None
     held_at: datetime | None
-    held_why: str | None
+    held_cause: str | None
     steps_short: Hidden[int]
     step_deadline_at: Hidden[datetime | None]
     planned_at: Hidden[datetime | None]
@@ -177,8 +179,8 @@ class Charge(NamedTuple):
     code: str | None
     message: str | None
     waiting: Waiting | None
-    sends: int
-    status_queries: int
+    sends_count: int
+    status_queries_count: int
     created_at: datetime
     settled_at: datetime | None
     next_check_at: datetime | None
@@ -186,7 +188,7 @@ class Charge(NamedTuple):
     resolved_at: datetime | None
     contradicted_at: datetime | None
     held_at: datetime | None
-    held_why: str | None
+    held_cause: str | None
     confirming: Hidden[bool]  # a final answer was read, and a status query confirms it
     invoice_status: InvoiceStatus
     timezone: Hidden[str]
@@ -198,6 +200,7 @@ class Refund(NamedTuple):
     id: UUID
     charge: UUID
     invoice: UUID
+    subscription: UUID
     customer: str
     amount: int
     status: RefundStatus
@@ -208,43 +211,46 @@ class Refund(NamedTuple):
     reason: str
     code: str | None
     message: str | None
-    attempts: int
+    attempts_count: int
     created_at: datetime
     settled_at: datetime | None
     next_attempt_at: datetime | None
     parked_at: datetime | None
     held_at: datetime | None
-    held_why: str | None
+    held_cause: str | None
     sequence: Hidden[int]
     timezone: Hidden[str]
 
 
 class Event(NamedTuple):
-    """An event; one that concerns no subscription has no timezone of its own."""
+    """An event; one that concerns no subscription has no timezone of its own.
+
+    The fields are those of the event feed. `position` is null until the feed has the event.
+    """
 
     id: int
-    created_at: datetime
-    kind: str
+    position: int | None
+    type: str
+    timestamp: datetime
     actor: str
     reason: str | None
     customer: str | None
     subscription: UUID | None
     invoice: UUID | None
     charge: UUID | None
-    data: dict[str, object]
+    details: dict[str, object]
     timezone: Hidden[str | None]
 
 
 class LifeEvent(NamedTuple):
     """An event in the life of one subscription."""
 
-    id: int
-    at: datetime
-    kind: str
+    type: str
+    timestamp: datetime
     actor: str
     reason: str | None
     invoice: UUID | None
-    data: dict[str, object]
+    details: dict[str, object]
 
 
 class Invoiced(NamedTuple):
@@ -259,19 +265,20 @@ class Payment(NamedTuple):
 
     id: UUID
     subscription: UUID
+    customer: str
     period_index: int
-    period_start: datetime
+    period_start_at: datetime
     amount: int
     status: InvoiceStatus
-    payments: int
-    surplus: int
-    unresolved: int
+    payments_count: int
+    surplus_count: int
+    unresolved_count: int
     amount_taken: int
     amount_refunded: int
     amount_refunding: int
     amount_credited: int
     amount_kept: int
-    unresolved_refunds: int
+    unresolved_refunds_count: int
     timezone: Hidden[str]
 
 
@@ -286,7 +293,7 @@ class Totals(NamedTuple):
     amount_refunding: int
     amount_credited: int
     amount_kept: int
-    unresolved: int
-    unresolved_refunds: int
+    unresolved_count: int
+    unresolved_refunds_count: int
     charged_twice: bool
     kept_twice: bool

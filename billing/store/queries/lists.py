@@ -36,7 +36,7 @@ CHARGES = Order("charges", "charges", "c", {"created_at": datetime, "attempt": i
 REFUNDS = Order("refunds", "refunds", "r", {"created_at": datetime, "sequence": int, "id": UUID})
 CREDITS = Order("credits", "credits", "b", {"id": int}, descending=False)
 EVENTS = Order(
-    "events", "events", "e", {"created_at": datetime, "id": int}, columns={"created_at": "at"}
+    "events", "events", "e", {"timestamp": datetime, "id": int}, columns={"timestamp": "at"}
 )
 
 _OF_CUSTOMER = "SELECT id FROM subscriptions WHERE customer_id = :customer"
@@ -61,9 +61,15 @@ _PLAN_OF_REFUND = Group(
         AND (SELECT i.subscription_id FROM invoices i WHERE i.id = r.invoice_id) = m.id""",
 )
 
+# By the customer's index: no index finds the charges of one subscription.
+_CHARGES_OF_SUBSCRIPTION = """c.customer_id = (
+    SELECT customer_id FROM subscriptions WHERE id = :subscription)
+    AND c.subscription_id = :subscription"""
+
 # The statuses that most rows have, and those on the path of a plain charge, have no index of their
 # own. An index's condition is repeated here, for a planner that does not know the value.
 _RARE_WALLETS = "w.status <> 'active'"
+_EXPIRING_WALLETS = "w.status = 'active' AND w.expires_at < :expires_before"
 _RARE_SUBSCRIPTIONS = "s.status <> 'active'"
 _CLOSED_INVOICES = listed("i.status", (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.VOID))
 _OPEN_INVOICES = "i.status = 'open'"
@@ -113,6 +119,7 @@ def wallets(
     if wanted.status not in {None, WalletStatus.ACTIVE}:
         search.where(_RARE_WALLETS)
     search.where("w.status = :status", status=wanted.status)
+    search.where(_EXPIRING_WALLETS, expires_before=wanted.expires_before)
     return search.read(connection, rows.Wallet, listing.WALLETS)
 
 
@@ -153,6 +160,7 @@ def charges(
     search = Search(CHARGES, wanted, page).created(wanted.since, wanted.until)
     search.where("c.invoice_id = :invoice", invoice=wanted.invoice)
     search.where("c.customer_id = :customer", customer=wanted.customer)
+    search.where(_CHARGES_OF_SUBSCRIPTION, subscription=wanted.subscription)
     if wanted.status is ChargeStatus.IN_FLIGHT:
         search.where(_UNRESOLVED_CHARGES)
     elif wanted.status not in {None, ChargeStatus.SUCCEEDED}:
@@ -169,6 +177,7 @@ def refunds(
     """Read a page of refunds, newest first."""
     search = Search(REFUNDS, wanted, page).created(wanted.since, wanted.until)
     search.where("r.customer_id = :customer", customer=wanted.customer)
+    search.where("r.invoice_id = :invoice", invoice=wanted.invoice)
     if wanted.status not in {None, RefundStatus.SUCCEEDED}:
         search.where(_RARE_REFUNDS)
     search.where("r.status = :status", status=wanted.status)
@@ -191,4 +200,5 @@ def events(connection: Connection, wanted: filters.EventFilter, page: Page) -> L
     search = Search(EVENTS, wanted, page).created(wanted.since, wanted.until, "at")
     search.where("e.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"e.id IN ({_EVENTS_OF_CUSTOMER})", customer=wanted.customer)
+    search.where("e.kind = ANY(CAST(:kinds AS text[]))", kinds=list(wanted.kinds) or None)
     return search.read(connection, rows.Event, listing.EVENTS)

@@ -123,6 +123,22 @@ def totals(connection: Connection) -> list[Total]:
     return [Total._make(row) for row in found]
 
 
+def record_gauges(connection: Connection, found: Mapping[str, float], at: datetime) -> None:
+    """Store what checks found, each in place of what it found before."""
+    statement = text("""
+        INSERT INTO metric_gauges (name, value, at) VALUES (:name, :value, :at)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at
+    """)
+    for name, value in sorted(found.items()):
+        connection.execute(statement, {"name": name, "value": value, "at": at})
+
+
+def gauges(connection: Connection) -> dict[str, float]:
+    """Read what checks found last, by name."""
+    found = connection.execute(text("SELECT name, value FROM metric_gauges ORDER BY name"))
+    return {row[0]: row[1] for row in found}
+
+
 def add_calls(connection: Connection, shard: int, taken: Mapping[str, Times]) -> None:
     """Add the times of calls to those of a shard."""
     statement = text("""

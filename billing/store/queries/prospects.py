@@ -53,6 +53,7 @@ class Outlook(NamedTuple):
     """A subscription's history and next steps, in addition to its own columns."""
 
     events: int
+    invoices: int
     oldest_debt: UUID | None
     due_to_open: bool
     due_to_end: bool
@@ -63,13 +64,14 @@ class Outlook(NamedTuple):
 
 
 def outlook(connection: Connection, subscription_id: UUID) -> Outlook:
-    """Count a subscription's events, and read what it owes and what is late.
+    """Count a subscription's events and invoices, and read what it owes and what is late.
 
     `oldest_debt` is an open invoice, or an uncollectible one if none is open; a period that has
     begun is due to open unless a cancellation or a pause comes first.
     """
     statement = text(f"""
         SELECT (SELECT count(*) FROM events WHERE subscription_id = s.id) AS events,
+               (SELECT count(*) FROM invoices WHERE subscription_id = s.id) AS invoices,
                (SELECT id FROM invoices WHERE subscription_id = s.id
                     AND status IN ('open', 'uncollectible')
                 ORDER BY status <> 'open', period_index, change_index LIMIT 1) AS oldest_debt,

@@ -158,11 +158,11 @@ class Waiting(NamedTuple):
 
     kind: str  # parked, unreturned, contradicted or breach
     id: UUID  # the refund's, or the charge's for a breach
-    customer_id: str
-    invoice_id: UUID
+    customer: str
+    invoice: UUID
     amount: int
     status: str
-    since: datetime
+    since_at: datetime
     cause: str
     command: str  # the command that resolves it
 
@@ -183,8 +183,9 @@ BREACHES = """
     WHERE e.kind = 'charge.breach_found'
       AND NOT EXISTS (SELECT 1 FROM events a WHERE a.kind = 'charge.breach_acknowledged'
                       AND a.charge_id = e.charge_id AND a.id > e.id)"""
+_OF_WAITING = {"customer": "customer_id", "invoice": "invoice_id", "since_at": "since"}
 _WAITING = text(f"""
-    SELECT {columns(Waiting)} FROM (
+    SELECT {columns(Waiting, **_OF_WAITING)} FROM (
         SELECT 'parked' AS kind, id, customer_id, invoice_id, amount, status, parked_at AS since,
                coalesce(message, 'nobody can tell whether it was paid') AS cause,
                'billing refunds retry ' || id AS command

@@ -195,6 +195,7 @@ _SETTLED = text(f"""
             unsent_by_answer = c.unsent_by_answer OR n.by_answer,
             sends = c.sends + n.resent,
             kept = CASE WHEN n.succeeded THEN c.amount ELSE 0 END,
+            never_received = c.never_received AND n.status = 'declined',
             body_sealed = CASE WHEN NOT n.final THEN c.body_sealed END
         FROM json_to_recordset(CAST(:rows AS json)) AS n(key uuid, status text, surplus boolean,
             fault text, code text, message text, waiting text, next_check_at timestamptz,

@@ -107,6 +107,7 @@ class NewSubscription(NamedTuple):
     extras: Sequence[Line]
     start_at: datetime | None
     start_local: datetime | None
+    notice_for: int | None
     created_at: datetime
 
 

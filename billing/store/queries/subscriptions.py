@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection
 
 from billing.domain.charge import UNRESOLVED
 from billing.domain.invoice import InvoiceStatus
@@ -27,21 +27,16 @@ from billing.store.statements import text
 
 def add(connection: Connection, new: NewSubscription) -> None:
     """Insert a subscription."""
-    from billing.store.tables import SUBSCRIPTIONS
+    values = {**new._asdict(), "status": SubscriptionStatus.PENDING.value}
+    places = ", ".join(_place(name) for name in values)
+    statement = text(f"INSERT INTO subscriptions ({', '.join(values)}) VALUES ({places})")  # noqa: S608 - names of ours
+    connection.execute(statement, values | {"extras": as_json(new.extras)})
 
-    pending = SubscriptionStatus.PENDING
-    connection.execute(insert(SUBSCRIPTIONS).values(status=pending, **new._asdict()))
 
-
-def as_created(connection: Connection, subscription_id: UUID) -> tuple[str, str] | None:
-    """Read the customer and the plan that a subscription was created with, if it exists."""
-    statement = text(
-        "SELECT s.customer_id, coalesce((SELECT data->>'plan' FROM events"
-        " WHERE subscription_id = s.id AND kind = 'subscription.created' ORDER BY id LIMIT 1),"
-        " s.plan_code) AS plan FROM subscriptions s WHERE s.id = :id"
-    )
-    row = connection.execute(statement, {"id": subscription_id}).one_or_none()
-    return None if row is None else (row.customer_id, row.plan)
+def is_created(connection: Connection, subscription_id: UUID) -> bool:
+    """Whether there is a subscription with this id."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM subscriptions WHERE id = :id)")
+    return bool(connection.execute(statement, {"id": subscription_id}).scalar_one())
 
 
 def is_backdated(connection: Connection, subscription_id: UUID) -> bool:
@@ -114,13 +109,30 @@ def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscript
     return every(Subscription, connection.execute(statement, {"customer": customer_id}))
 
 
-def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
-    """Write some columns of one subscription, whose lock the caller holds."""
-    from billing.store.tables import SUBSCRIPTIONS
+_NOTICE_FOR = """
+    coalesce(notice_for, (SELECT CASE WHEN notice IS NOT NULL THEN next_period_index END
+        FROM plans WHERE code = :plan_code))
+"""
 
-    connection.execute(
-        update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == subscription_id).values(**values)
-    )
+
+def change(connection: Connection, subscription_id: UUID, **values: Unpack[Changes]) -> None:
+    """Write some columns of one subscription, whose lock the caller holds.
+
+    On a plan with a notice, its charges are announced from the present period on.
+    """
+    places = [f"{name} = {_place(name)}" for name in values]
+    if "plan_code" in values:
+        places.append(f"notice_for = {_NOTICE_FOR}")
+    statement = text(f"UPDATE subscriptions SET {', '.join(places)} WHERE id = :id")  # noqa: S608 - names of ours
+    given: dict[str, object] = {**values, "id": subscription_id}
+    extras = values.get("extras")
+    if extras is not None:
+        given["extras"] = as_json(extras)
+    connection.execute(statement, given)
+
+
+def _place(name: str) -> str:
+    return f"CAST(:{name} AS jsonb)" if name == "extras" else f":{name}"
 
 
 _MOVED = text("""

@@ -15,16 +15,16 @@ from billing.store.statements import text
 class Twins(NamedTuple):
     """Two or more subscriptions of a customer to one plan.
 
-    `periods` were paid by charges although another of them had paid for the same time. For
-    `periods_kept` of them neither payment was refunded in full. `amount_taken` counts the later
-    charges; a refund may belong to either charge.
+    `periods_count` periods were paid by charges although another of them had paid for the same
+    time. For `periods_kept_count` of them neither payment was refunded in full. `amount_taken`
+    counts the later charges; a refund may belong to either charge.
     """
 
     plan: str
     subscriptions: list[UUID]
-    live: int
-    periods: int
-    periods_kept: int
+    live_count: int
+    periods_count: int
+    periods_kept_count: int
     amount_taken: int
     amount_refunded: int
     amount_refunding: int

@@ -19,8 +19,8 @@ class Endpoint(NamedTuple):
     event_types: list[str]
     description: str | None
     created_at: datetime
-    previous_secret_until: datetime | None
-    failing_since: datetime | None
+    previous_secret_ends_at: datetime | None
+    first_failed_at: datetime | None
     disabled_at: datetime | None
     disabled_cause: str | None
 
@@ -65,7 +65,10 @@ class Changes(TypedDict, total=False):
     failing_since: datetime | None
 
 
-_SHOWN = f"SELECT {columns(Endpoint)} FROM webhook_endpoints WHERE deleted_at IS NULL"  # noqa: S608 - a constant of ours
+_SHOWN_AS = {
+    "previous_secret_ends_at": "previous_secret_until", "first_failed_at": "failing_since",
+}  # fmt: skip
+_SHOWN = f"SELECT {columns(Endpoint, **_SHOWN_AS)} FROM webhook_endpoints WHERE deleted_at IS NULL"  # noqa: S608 - a constant of ours
 _SEALED = f"SELECT {columns(Sealed)} FROM webhook_endpoints WHERE deleted_at IS NULL AND id = :id"  # noqa: S608 - the same
 
 

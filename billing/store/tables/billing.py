@@ -43,7 +43,11 @@ from billing.store.expressions import listed
 
 
 class Subscription(SQLModel, table=True):
-    """A customer on a plan, with its anchor (local wall-clock) and its own copy of the price."""
+    """A customer on a plan, with its anchor (local wall-clock) and its own copy of the price.
+
+    `notice_for` is the first period whose charge was not announced; null before the subscription is
+    on a plan with a notice.
+    """
 
     __tablename__ = "subscriptions"
     __table_args__ = (
@@ -105,6 +109,19 @@ class Subscription(SQLModel, table=True):
         held(),
         dated("subscriptions_held", "held_at"),
         Index("subscriptions_unpaid", "id", postgresql_where=text("status = 'unpaid'")),
+        # What must be announced: nothing of it is written for plans without a notice.
+        Index(
+            "subscriptions_to_announce",
+            "plan_code",
+            "next_due_at",
+            postgresql_where=text("notice_for <= next_period_index AND next_due_at IS NOT NULL"),
+        ),
+        Index(
+            "subscriptions_changing",
+            "next_plan_code",
+            "next_due_at",
+            postgresql_where=text("next_plan_code IS NOT NULL AND next_due_at IS NOT NULL"),
+        ),
     )
 
     id: UUID = field(Uuid, primary_key=True)
@@ -123,6 +140,7 @@ class Subscription(SQLModel, table=True):
     anchor_index: int = count()
     next_period_index: int = count()
     next_due_at: datetime | None = instant()
+    notice_for: int | None = field(Integer, null=True)
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
     cancel_period: int | None = field(Integer, null=True)
@@ -338,6 +356,13 @@ class Event(SQLModel, table=True):
         Index("events_subscription", "subscription_id", "id"),
         Index("events_at", "at"),
         Index("events_customer", "customer_id", postgresql_where=text("subscription_id IS NULL")),
+        Index(
+            "events_one_notice_a_period",
+            "subscription_id",
+            text("(data->'period_index')"),
+            unique=True,
+            postgresql_where=text("kind = 'invoice.upcoming'"),
+        ),
         # The four events of a plain renewal, nearly all events, are only looked up by subscription.
         Index(
             "events_kind",

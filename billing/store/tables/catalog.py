@@ -47,6 +47,7 @@ class Plan(SQLModel, table=True):
         CheckConstraint("least(declines_max, attempts_max, days_max) > 0", name="caps"),
         one_of("on_exhausted", OnExhausted),
         one_of("catch_up", CatchUp),
+        Index("plans_with_notice", "code", postgresql_where=text("notice IS NOT NULL")),
     )
 
     code: str = field(Text, primary_key=True)
@@ -57,6 +58,7 @@ class Plan(SQLModel, table=True):
     timezone: str = field(Text)
     trial: str | None = field(Text, null=True)
     cycles: int | None = field(Integer, null=True)
+    notice: str | None = field(Text, null=True)
     retries: str = field(Text)
     retries_for: dict[str, str] = field(JSONB, server_default=text("'{}'"))
     declines_max: int | None = field(Integer, null=True)

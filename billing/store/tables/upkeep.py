@@ -11,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     Double,
     Index,
-    Integer,
     LargeBinary,
     SmallInteger,
     Text,
@@ -96,8 +95,7 @@ class Import(SQLModel, table=True):
 class Heartbeat(SQLModel, table=True):
     """When a tick last began, and how it ended, in real time.
 
-    `error` is from the last failure, and empty if the last run succeeded. `findings` is how many
-    broken invariants the last audit found; other ticks have none.
+    `error` is from the last failure, and empty if the last run succeeded.
     """
 
     __tablename__ = "heartbeats"
@@ -107,7 +105,6 @@ class Heartbeat(SQLModel, table=True):
     succeeded_at: datetime | None = instant()
     failed_at: datetime | None = instant()
     error: str | None = field(Text, null=True)
-    findings: int | None = field(Integer, null=True)
 
 
 class Hour(SQLModel, table=True):
@@ -153,6 +150,16 @@ class MetricTotal(SQLModel, table=True):
     name: str = field(Text, primary_key=True)
     label: str = field(Text, primary_key=True)
     total: int = field(BigInteger)
+
+
+class MetricGauge(SQLModel, table=True):
+    """What a check of a tick found last, and when, in real time."""
+
+    __tablename__ = "metric_gauges"
+
+    name: str = field(Text, primary_key=True)
+    value: float = field(Double)
+    at: datetime = instant(null=False)
 
 
 class GatewayCalls(SQLModel, table=True):

@@ -79,7 +79,10 @@ class WebhookEndpoint(SQLModel, table=True):
 
 
 class WebhookDelivery(SQLModel, table=True):
-    """One event for one endpoint. Its id is the `webhook-id` of every attempt."""
+    """One event for one endpoint. Its id is the `webhook-id` of every attempt.
+
+    `body` is what a failed attempt sent, for the attempts after it.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -96,6 +99,8 @@ class WebhookDelivery(SQLModel, table=True):
             "next_attempt_at",
             postgresql_where=text("status = 'pending'"),
         ),
+        CheckConstraint("body IS NULL OR status = 'pending'", name="body"),
+        Index("webhook_deliveries_body", "event_id", postgresql_where=text("body IS NOT NULL")),
         Index("webhook_deliveries_created", "created_at"),
         Index(
             "webhook_deliveries_failed", "created_at", postgresql_where=text("status = 'failed'")
@@ -111,5 +116,6 @@ class WebhookDelivery(SQLModel, table=True):
     leased_until: datetime | None = instant()
     last_status_code: int | None = field(SmallInteger, null=True)
     last_error: str | None = field(Text, null=True)
+    body: str | None = field(Text, null=True)
     created_at: datetime = instant(null=False)
     settled_at: datetime | None = instant()

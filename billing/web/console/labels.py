@@ -86,6 +86,7 @@ LABELS: dict[str, str] = {
     "reconcile": N_("query unresolved charges"),
     "sweep_refunds": N_("send refunds"),
     "attend_wallets": N_("attend wallets"),
+    "announce_charges": N_("announce charges"),
     "deliver_webhooks": N_("deliver webhooks"),
     "audit": N_("audit"),
 }

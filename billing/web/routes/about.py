@@ -64,7 +64,7 @@ def ready(request: Request) -> Response:
         has, wants = migrate.status(
             context.settings.database, pooler=context.settings.database_pooler
         )
-        found["revision"] = "ok" if has == wants else f"{has}, needs {wants}: billing db upgrade"
+        found["revision"] = "ok" if has == wants else f"{has}, needs {wants}"
     except BillingError:
         found["database"] = "cannot be reached"
     client = Redis.from_url(

@@ -10,6 +10,7 @@ from billing.services.money import crediting
 from billing.services.reading import customer_export, read_models, results
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import erasing, linking, unlinking
+from billing.store.queries.balances import ShownCredit
 from billing.web import answers, bodies, deeds
 from billing.web.access import Administrator, Caller, Reader, Writer
 from billing.web.deeds import Key, RequiredKey
@@ -21,6 +22,7 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"])
 INVOICES_SHOWN = 100
 CUSTOMER = model_of(results.CustomerInDetail, "CustomerInDetail")
 WALLET = model_of(results.Wallet)
+CREDIT = model_of(ShownCredit, "Credit")
 EXPORT = model_of(customer_export.CustomerExport)
 
 
@@ -70,7 +72,8 @@ def link(
     )  # fmt: skip
     found = read_models.wallet_of(caller.context.database, customer_id)
     if found.row.id != begun or found.row.status is WalletStatus.FAILED:
-        detail = "this link has failed or ended; begin another with a new Idempotency-Key"
+        cause = "" if found.row.id != begun or found.row.cause is None else f": {found.row.cause}"
+        detail = f"this link has failed or ended{cause}; begin another with a new Idempotency-Key"
         raise Refused(409, "not_possible", detail)
     if found.row.status is WalletStatus.PENDING and found.row.registration_url is None:
         detail = "the gateway has not answered the first request yet; repeat this one"
@@ -99,7 +102,7 @@ def unlink(customer_id: CustomerId, caller: Writer, key: Key = None) -> Response
 
 
 @router.post(
-    "/{customer_id}/credits", response_model=CUSTOMER, status_code=201,
+    "/{customer_id}/credits", response_model=CREDIT, status_code=201,
     responses=refusals(404, 409, body=True), operation_id="create_credit",
 )  # fmt: skip
 def give_credit(
@@ -108,8 +111,10 @@ def give_credit(
     """Add credit without a payment; it pays the customer's future invoices."""
     deed = deeds.of(caller, key, "credits.create", body, customer=customer_id)
     by = caller.actor(body.reason)
-    deed.do(lambda context: crediting.grant(context, customer_id, body.amount, by, deed.request))
-    return _show(caller, customer_id, 201)
+    made = deed.do(
+        lambda context: crediting.grant(context, customer_id, body.amount, by, deed.request)
+    )
+    return answers.one(read_models.credit(caller.context.database, made), 201)
 
 
 @router.get(

@@ -114,7 +114,7 @@ def pause(
     deed.do(
         lambda context: pausing.pause(
             context, subscription_id, caller.actor(wanted.reason), at=wanted.at,
-            until=wanted.until, request=deed.request,
+            until=wanted.resume_at, request=deed.request,
         )
     )  # fmt: skip
     return _show(caller, subscription_id)
@@ -180,7 +180,7 @@ def add_extra(
 def apply_coupon(
     subscription_id: UUID, body: bodies.ApplyCouponBody, caller: Writer, key: RequiredKey
 ) -> Response:
-    """Apply a coupon from the next invoice; it replaces an earlier one."""
+    """Apply a coupon from the next invoice, instead of another; a second time nothing changes."""
     deed = deeds.of(caller, key, "coupons.apply", body, subscription=subscription_id)
     by = caller.actor(body.reason)
     deed.once(lambda context: coupons.apply(context, body.code, subscription_id, by))

@@ -111,7 +111,7 @@ def replay(
     deed = deeds.of(caller, key, "webhooks.replay", body, endpoint=endpoint_id)
     count = deed.do(
         lambda context: resending.replay(
-            context, endpoint_id, caller.actor(body.reason), after=body.after, until=body.until,
+            context, endpoint_id, caller.actor(body.reason), after=body.after, until=body.last,
             request=deed.request,
         )
     )  # fmt: skip

@@ -25,10 +25,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--charges", type=int, help="about how many (default 5000)")
     parser.add_argument("--seed", type=int, help="draws strikes and misfortunes")
     parser.add_argument("--short", action="store_true", help="a minute of it")
+    parser.add_argument("--web", action="store_true", help="the short one with a web process too")
     given = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     seed = given.seed if given.seed is not None else Random().randrange(1 << 32)
-    size = short(given.charges or SHORT_CHARGES) if given.short else long(given.charges or CHARGES)
+    size = long(given.charges or CHARGES)
+    if given.short:
+        size = short(given.charges or SHORT_CHARGES, web=given.web)
     console.print(f"a siege of {size.charges:,} charges, --seed {seed}")
     try:
         with grounds(**SETTINGS) as ground:
@@ -53,6 +56,8 @@ def _report(console: Console, siege: Siege, verdict: Verdict) -> None:
         f"declines for good: {verdict.ended} subscriptions ended by a hard one,"
         f" {verdict.linked_again} wallets linked anew"
     )
+    if siege.front is not None:
+        console.print(siege.front.words)
     for what, lines in verdict.complaints.items():
         console.print(f"{what}: {len(lines)}", style="bold red" if lines else "")
         for line in lines[:LINES_MAX]:

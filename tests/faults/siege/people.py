@@ -17,6 +17,7 @@ from billing.services.subscriptions import canceling
 from billing.services.wallets import linking
 from tests.e2e.world import BY
 from tests.faults.ground import Ground
+from tests.faults.siege.front import Front
 
 AMOUNT = 50_000
 PLAN = "siege"
@@ -38,6 +39,8 @@ class People:
     refused: list[str] = field(default_factory=list)  # for good, by a payment of theirs
     dormant: list[str] = field(default_factory=list)  # whose wallets the gateway gives up
     linked_again: int = 0
+    front: Front | None = None
+    """Where refunds and cancellations are asked for over HTTP, in a siege with a web process."""
 
     def meet_declines(self, months: int) -> None:
         """Two of a hundred meet a hard decline once, two that of a wallet: far from the breaker."""
@@ -74,10 +77,14 @@ class People:
             invoice = live_view.last_paid_invoice(self.ground.context, subscription)
             if invoice is None:
                 continue
-            amount = self.random.randrange(1_000, AMOUNT // 10)
-            arguments = {"who": who, "amount": amount}
-            request = Request(f"complaint-{month}-{who}", "siege", arguments)
-            refunding.refund_invoice(self.ground.context, invoice, amount, BY, request)
+            amount, key = self.random.randrange(1_000, AMOUNT // 10), f"complaint-{month}-{who}"
+            if self.front is not None:
+                asked = {"amount": amount, "reason": "a complaint"}
+                made = self.front.post(f"/v1/invoices/{invoice}/refunds", asked, key)
+                assert made.status == 201, made
+            else:
+                request = Request(key, "siege", {"who": who, "amount": amount})
+                refunding.refund_invoice(self.ground.context, invoice, amount, BY, request)
             self.refunds[who] = self.refunds.get(who, 0) + amount
 
     def leave(self, month: int) -> None:
@@ -85,10 +92,17 @@ class People:
         for who in self._some(max(1, len(self.names) // 200)):
             if who in self.refunds:
                 continue
-            canceling.cancel(
-                self.ground.context, self._subscription(who), BY, refund=RefundPolicy.FULL
-            )
+            self._cancel(who, month)
             self.left_in[who] = month
+
+    def _cancel(self, who: str, month: int) -> None:
+        chosen = self._subscription(who)
+        if self.front is not None:
+            path, asked = f"/v1/subscriptions/{chosen}/cancel", {"refund": "full"}
+            made = self.front.post(path, asked, f"leave-{month}-{who}")
+            assert made.status == 200, made
+        else:
+            canceling.cancel(self.ground.context, chosen, BY, refund=RefundPolicy.FULL)
 
     def _some(self, count: int) -> list[str]:
         here = [name for name in self.names if name not in {*self.left_in, *self.refused}]

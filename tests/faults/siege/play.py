@@ -12,6 +12,7 @@ from billing.services.operating import test_clock
 from billing.store.queries import engine
 from tests.faults.ground import HOUR, Ground
 from tests.faults.siege import misfortunes, strikes
+from tests.faults.siege.front import Front
 from tests.faults.siege.people import AMOUNT, PLAN, People
 from tests.faults.siege.strikes import BEATS, WORKERS, Strikes
 from tests.faults.siege.verdict import Verdict, judge
@@ -56,6 +57,8 @@ class Size:
     month_seconds: float
     rung_seconds: float
     patient: bool
+    web: bool = False
+    """Whether there are a web process, clients, a webhook worker and a receiver."""
     """Whether the 45 s of the last leases are sat through, or taken as over."""
 
     @property
@@ -66,12 +69,14 @@ class Size:
 
 def long(charges: int) -> Size:
     """The whole thing."""
-    return Size(charges, 9, strikes.LONG, month_seconds=40, rung_seconds=3, patient=True)
+    fall = {**strikes.LONG, **strikes.FRONT}
+    return Size(charges, 9, fall, month_seconds=40, rung_seconds=3, patient=True, web=True)
 
 
-def short(charges: int) -> Size:
+def short(charges: int, *, web: bool = False) -> Size:
     """A minute of it, for every run of the tests."""
-    return Size(charges, 3, strikes.SHORT, month_seconds=7, rung_seconds=0.5, patient=False)
+    fall = {**strikes.SHORT, **(strikes.SHORT_FRONT if web else {})}
+    return Size(charges, 3, fall, month_seconds=7, rung_seconds=0.5, patient=False, web=web)
 
 
 class Siege:
@@ -87,6 +92,7 @@ class Siege:
         self.begun_at = monotonic()
         self.strikes: Strikes = strikes.drawn(ground, random, size.strikes)
         self.met: Counter[str] = Counter()
+        self.front: Front | None = None
         self._strikes_in_all = len(self.strikes.ahead)
         self._rows_before = 0
 
@@ -98,8 +104,10 @@ class Siege:
         while self.strikes.ahead:  # what work there is waits for leases to end
             self.strikes.next()
             until(lambda: False, STRIKE_EVERY_SECONDS)
+        if self.front is not None:
+            self.front.shut()
         self._quiet()
-        return judge(self.ground, self.people, self.size.months)
+        return judge(self.ground, self.people, self.size.months, self.front)
 
     @property
     def seconds(self) -> float:
@@ -111,6 +119,9 @@ class Siege:
         ground.set_clock(FIRST - HOUR)
         names = ground.members(self.size.subscribers, PLAN, amount=AMOUNT)
         self.people = People(ground, self.random, names)
+        if self.size.web:
+            seed = self.random.randrange(1 << 32)
+            self.front = self.people.front = Front(ground, seed, self.strikes.revive)
         ground.pretend.call("PUT", "defaults", {"delay_ms": WALLET_MILLISECONDS})
         self.people.meet_declines(self.size.months)
         misfortunes.bring_about(ground.pretend, self.random, self.size.charges)

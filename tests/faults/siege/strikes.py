@@ -25,6 +25,9 @@ LONG = {
     "postgres restarted": 1,
     "postgres crashed": 2,
 }
+FRONT = {"web killed": 12, "webhooks killed": 8, "receiver killed": 10}
+"""The processes that merchants see, in a siege with them."""
+SHORT_FRONT = dict.fromkeys(FRONT, 2)
 SHORT = {
     "pool child killed": 3,
     "worker killed": 2,
@@ -57,6 +60,8 @@ class Strikes:
                 self._kill(self.ground.fleet.workers[self.random.choice(WORKERS)])
             case "beat killed":
                 self._kill(self.ground.fleet.beats[self.random.choice(BEATS)])
+            case "web killed" | "webhooks killed" | "receiver killed":
+                self._kill(self.ground.fleet.others[what.partition(" ")[0]])
             case "redis flushed":
                 self.ground.broker().flushall()
             case "redis restarted" | "redis killed":
@@ -69,7 +74,7 @@ class Strikes:
     def revive(self) -> None:
         """Restart processes that ended because a server was away, as a supervisor does."""
         fleet = self.ground.fleet
-        for child in [*fleet.workers.values(), *fleet.beats.values()]:
+        for child in [*fleet.workers.values(), *fleet.beats.values(), *fleet.others.values()]:
             if not child.running:
                 self.revived[child.program.name] += 1
                 child.end()

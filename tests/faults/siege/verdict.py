@@ -12,6 +12,7 @@ from typing import Any
 from billing.local.compare import compare
 from billing.services.reading import auditing
 from tests.faults.ground import Ground
+from tests.faults.siege.front import Front
 from tests.faults.siege.people import AMOUNT, DEAD, HARD, People
 
 Row = Mapping[str, Any]
@@ -34,6 +35,7 @@ class Verdict:
     wrong_refunds: Sequence[str]
     differences: Sequence[str]
     audit: Sequence[str]
+    front: Mapping[str, Sequence[str]]
 
     @property
     def complaints(self) -> dict[str, Sequence[str]]:
@@ -46,6 +48,7 @@ class Verdict:
             "wrong refunds": self.wrong_refunds,
             "differences between ledger and rows": self.differences,
             "findings of the audit": self.audit,
+            **self.front,
         }
 
     @property
@@ -54,8 +57,8 @@ class Verdict:
         return not any(self.complaints.values())
 
 
-def judge(ground: Ground, people: People, months: int) -> Verdict:
-    """Read the ledger, then the rows."""
+def judge(ground: Ground, people: People, months: int, front: Front | None = None) -> Verdict:
+    """Read the ledger, then the rows; with a front, what its clients and the receiver have."""
     ledger = ground.pretend.ledger()
     paid, ended = by_period(ledger, people), ended_by(ledger)
     return Verdict(
@@ -70,6 +73,7 @@ def judge(ground: Ground, people: People, months: int) -> Verdict:
         wrong_refunds=list(refunds(ledger, paid, people)),
         differences=compare(ground.context, ledger).differences,
         audit=[f"{found.name}: {found.detail}" for found in auditing.audit(ground.context)],
+        front={} if front is None else front.findings(),
     )
 
 
@@ -136,7 +140,10 @@ def refused(ledger: Iterable[Row], people: People) -> Iterator[str]:
 
 def ends(ground: Ground, people: People, ended: Mapping[str, int]) -> Iterator[str]:
     """Report the subscriptions that ended without a cause, or did not end despite one."""
-    rows = ground.rows("SELECT customer_id FROM subscriptions WHERE ended_at IS NOT NULL")
+    rows = ground.rows(
+        "SELECT customer_id FROM subscriptions WHERE ended_at IS NOT NULL"
+        " AND customer_id NOT LIKE 'shop-%'"
+    )
     for who in {row.customer_id for row in rows} ^ {*people.left_in, *ended}:
         wanted = who in people.left_in or who in ended
         yield f"{who}: {'was to end, and goes on' if wanted else 'has ended for no reason'}"
@@ -159,6 +166,7 @@ def open_here(ground: Ground, ended: Mapping[str, int]) -> Iterator[str]:
     ):
         for row in ground.rows(
             f"SELECT id, status, customer_id FROM {table} WHERE status NOT IN {settled}"
+            " AND customer_id NOT LIKE 'shop-%'"
         ):
             if row.status != "uncollectible" or row.customer_id not in ended:
                 yield f"{table}: {row.id} is {row.status}"

@@ -19,13 +19,14 @@ from tests.faults.storm.wide_bugs import WIDE_BUGS
 
 GROUPS = (
     "killed ", "cut ", "page ", "way ", "pay ", "fault ", "status ", "balance ", "message ",
-    "act ", "process ", "payout ",
+    "act ", "call ", "notification ", "process ", "payout ",
 )  # fmt: skip
 
 COUNTED: Mapping[str, str | tuple[str, ...]] = {
     "doubles": "DOUBLE", "lost": ("LOST:", "LOST BALANCE"), "over-refunds": "OVER-REFUND",
     "unpaid served days": "UNPAID", "paid days taken": "PAID DAYS", "plans lost": "INTENT",
     "not isolated": "ISOLATION", "not confirmed": "BACKDATED",
+    "keys": "KEY", "feed and deliveries": ("FEED", "DELIVERY"), "notifications": "NOTICE",
 }  # fmt: skip
 """What is counted in the last line, and how such findings begin."""
 

@@ -4,7 +4,7 @@ It wraps the database, the pool of threads and the gateway from outside; the eng
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
@@ -49,6 +49,7 @@ class Chaos:
         self.heat = 1.0
         self.met: Counter[str] = Counter()
         self.meddle: Callable[[], None] = lambda: None
+        self.meddling: Mapping[str, float] = MEDDLING
         self._rng = rng
 
     def point(self, place: str) -> None:
@@ -64,7 +65,7 @@ class Chaos:
         if roll < cut:
             self.met[f"cut {place}"] += 1
             raise OperationalError(f"cut {place}", {}, ConnectionError(place))
-        if roll > 1 - MEDDLING.get(place, 0):
+        if roll > 1 - self.meddling.get(place, 0):
             self.meddle()
 
 

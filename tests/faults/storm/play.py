@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections import Counter
 from contextlib import ExitStack
+from contextvars import Context as Variables
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -22,6 +23,8 @@ from tests.faults.storm.acts import People
 from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.combinations import Combinations
 from tests.faults.storm.databases import Databases
+from tests.faults.storm.door import SETTINGS
+from tests.faults.storm.internet import Internet
 from tests.faults.storm.oracle import Oracle
 from tests.faults.storm.wide_bugs import WIDE_BUGS
 from tests.faults.storm.work import NEXT_DUE, NEXT_PERIOD, Message, Work
@@ -38,7 +41,7 @@ CALM_STEP = timedelta(minutes=20)
 STUCK_ROUNDS = 80
 """A subscription that missed many periods is charged for one of them in each round."""
 HOUR = timedelta(hours=1)
-STOPPED = "SELECT count(*) FROM events WHERE kind = 'charging.stopped' AND actor = 'guard'"
+STOPPED = "SELECT count(*) FROM events WHERE kind = 'engine.charging_stopped' AND actor = 'guard'"
 PAYOUTS = "SELECT status, count(*) FROM refunds WHERE credit_id IS NOT NULL GROUP BY 1 ORDER BY 1"
 WATCHFUL = {
     "breaker_answers_min": 6, "breaker_share_percent": 20, "breaker_window_seconds": 3_000,
@@ -68,15 +71,17 @@ class Storm:
     """One seed, being played."""
 
     def __init__(self, seed: int, place: Databases, *, wide: bool = False) -> None:
-        self.world = World(seed, place, **(WATCHFUL if wide else {}))
+        self.world = World(seed, place, **({**WATCHFUL, **SETTINGS} if wide else {}))
         self.work = Work(self.world)
         self.people = People(self.world)
         self.oracle = Oracle(self.world)
         self.combinations = Combinations(self.world, self.people, self.oracle) if wide else None
+        self.internet = Internet(self.world, self.people) if wide else None
         if wide:
             self.world.failed = self.oracle.failed
             self.world.gateway.pages = Random(f"pages {seed}")
-        self.world.meanwhile = self._meanwhile
+        # Another process knows nothing of the variables of the one that is interrupted.
+        self.world.meanwhile = lambda: Variables().run(self._meanwhile)
         self.work.alarm = self._alarm
         self._rng = self.world.rng
 
@@ -88,13 +93,16 @@ class Storm:
                 break
             self._round()
         stuck = self._calm()
-        return [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
+        found = [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
+        return found if self.internet is None else [*found, *self.internet.findings()]
 
     def _begin(self) -> None:
         self.world.gateway.calm = True
         self.people.begin()
         if self.combinations is not None:
             self.combinations.begin()
+        if self.internet is not None:
+            self.internet.begin()
         self.world.gateway.calm = False
         self.world.chaos.on = True
 
@@ -120,6 +128,8 @@ class Storm:
         if self.combinations is not None:
             self.oracle.look()
             self.combinations.act()
+        if self.internet is not None:
+            self.internet.act()
         if rng.random() < 0.6:
             self.work.end_leases()
         roll = rng.random()
@@ -128,6 +138,8 @@ class Storm:
         elif roll < 0.03 and self.world.has_snapshot:
             self.world.restore()
             self.work.mail.clear()
+            if self.internet is not None:
+                self.internet.feed.restored()
 
     def _pass_time(self) -> None:
         """Mostly to where something is due; sometimes far beyond; sometimes the clock is wrong."""
@@ -156,6 +168,8 @@ class Storm:
 
     def _meanwhile(self) -> None:
         """Run an action of another process or person between two steps of this one."""
+        if self.internet is not None and self.internet.interrupts():
+            return
         rng = self._rng
         roll = rng.random()
         if roll < 0.25:
@@ -182,6 +196,8 @@ class Storm:
         self.people.make_peace()
         if self.combinations is not None:
             self.combinations.heal()
+        if self.internet is not None:
+            self.internet.make_peace()
         until = world.clock.now() + timedelta(days=CALM_DAYS)
         while True:
             if stuck := self._work_off():
@@ -201,6 +217,9 @@ class Storm:
             self.people.resolve()
             self.people.tell_late_news()
             self.people.send_again()
+            if self.internet is not None:
+                self.internet.confirm()
+                self.internet.tick()
             due = self.work.due()
             if not due and not self.work.mail:
                 return []

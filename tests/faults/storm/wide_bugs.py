@@ -10,15 +10,22 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from billing.domain.event_feed import Mark
+from billing.domain.events import GATEWAY
 from billing.domain.intents import Meeting
-from billing.domain.outcomes import Declined, Fault, Unknown
+from billing.domain.notifications import Notification, Said
+from billing.domain.outcomes import Declined, Fault, Succeeded, Unknown
 from billing.domain.periods import Return
+from billing.domain.settlement import Source
 from billing.gateway import refusals
-from billing.services.collecting import prechecks
+from billing.services.collecting import notifications, prechecks, settling
+from billing.services.collecting.settling import News
 from billing.services.context import Context
 from billing.services.operating import held_rows
 from billing.services.subscriptions import intents, proration, subscribing, transitions
-from billing.store.queries import conservation, subscriptions
+from billing.services.webhooks import event_feed
+from billing.store.queries import commands, conservation, subscriptions
+from billing.store.queries.notifications import named
 from tests.faults.storm.bugs import Bug
 from tests.faults.storm.world import World, put
 
@@ -102,6 +109,42 @@ def no_rule_of_time(world: World, undo: ExitStack) -> None:
         bug(world, undo)
 
 
+def keys_are_ignored(_world: World, undo: ExitStack) -> None:
+    """A repeated call is a new one."""
+
+    def begin(*_args: Any) -> bool:
+        return True
+
+    put(undo, commands, "begin", begin)
+
+
+def late_events_are_skipped(_world: World, undo: ExitStack) -> None:
+    """The feed goes on behind the highest id, also while events with lower ids are written."""
+
+    def advanced(_mark: Mark, highest: int, *_rest: Any) -> Mark:
+        return Mark(highest)
+
+    put(undo, event_feed.event_feed, "advanced", advanced)
+
+
+def notifications_are_believed(_world: World, undo: ExitStack) -> None:
+    """What a notification says is booked without asking the gateway."""
+
+    def receive(context: Context, notification: Notification) -> None:
+        with context.database.transaction() as connection:
+            charge = named(connection, notification.request_id, notification.number)
+        if charge is not None and notification.said is Said.SUCCEEDED:
+            settling.settle(context, [News(charge.id, Succeeded())], Source.STATUS, GATEWAY)
+
+    put(undo, notifications, "receive", receive)
+
+
+def no_rule_of_http(world: World, undo: ExitStack) -> None:
+    """The three of them at once, each of which has a kind of finding of its own."""
+    for bug in (keys_are_ignored, late_events_are_skipped, notifications_are_believed):
+        bug(world, undo)
+
+
 WIDE_BUGS: Mapping[str, Bug] = {
     bug.__name__: bug
     for bug in (
@@ -113,5 +156,9 @@ WIDE_BUGS: Mapping[str, Bug] = {
         any_start_is_meant,
         pages_are_final,
         no_rule_of_time,
+        keys_are_ignored,
+        late_events_are_skipped,
+        notifications_are_believed,
+        no_rule_of_http,
     )
 }

@@ -1,10 +1,10 @@
-"""metrics: totals counted from the event feed, times of gateway calls, findings of the audit"""
+"""metrics: totals counted from the event feed, times of gateway calls, what checks found"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0023'
-down_revision = '0019'
+revision = '0021'
+down_revision = '0020'
 branch_labels = None
 depends_on = None
 
@@ -33,11 +33,17 @@ def upgrade() -> None:
         sa.Column('seconds', sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint('call', 'shard', name=op.f('gateway_calls_primary')),
     )
-    op.add_column('heartbeats', sa.Column('findings', sa.Integer(), nullable=True))
+    op.create_table(
+        'metric_gauges',
+        sa.Column('name', sa.Text(), nullable=False),
+        sa.Column('value', sa.Double(), nullable=False),
+        sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint('name', name=op.f('metric_gauges_primary')),
+    )
 
 
 def downgrade() -> None:
-    op.drop_column('heartbeats', 'findings')
+    op.drop_table('metric_gauges')
     op.drop_table('gateway_calls')
     op.drop_table('metric_totals')
     op.drop_table('metric_state')
