@@ -86,7 +86,7 @@ def role(word: str) -> Role:
     try:
         return Role(word)
     except ValueError:
-        raise InvalidValue(one_of("--role", [each.value for each in Role], word)) from None
+        raise InvalidValue(one_of("the role", [each.value for each in Role], word)) from None
 
 
 def checked_person_name(name: str) -> str:

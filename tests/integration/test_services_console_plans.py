@@ -78,7 +78,7 @@ def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:
     ]  # fmt: skip
     [ahead] = page.ahead
     assert ahead.next_invoice is not None
-    assert (ahead.next_invoice.amount, ahead.next_invoice.credited) == (50_000, 5_000)
+    assert (ahead.next_invoice.amount, ahead.next_invoice.amount_from_credit) == (50_000, 5_000)
     assert page.cut == []
 
 
@@ -96,7 +96,7 @@ def test_a_tick_is_late_after_three_intervals(
     """And ten seconds; one that never succeeded is late at once, unless it runs once an hour."""
     at = datetime(2026, 1, 31, tzinfo=UTC)
     succeeded_at = None if ago is None else at - timedelta(seconds=ago)
-    beats = [Heartbeat("x", at, succeeded_at, at if error else None, error, None)]
+    beats = [Heartbeat("x", at, succeeded_at, at if error else None, error)]
     [tick] = now.ticks(beats, at, {"x": timedelta(seconds=interval)})
     assert tick.is_late is is_late
     assert tick.is_seldom is (interval == 3600)

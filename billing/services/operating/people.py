@@ -124,7 +124,7 @@ def enable(context: Context, name: str, by: Actor) -> Person:
 def _locked(connection: Connection, name: str) -> Secret:
     found = rows.lock(connection, name) if name.isprintable() else None
     if found is None:
-        raise NotKnown(f"no person has the name {name!r}; see: billing person list")
+        raise NotKnown(f"no person has the name {name!r}", hint="see: billing person list")
     return found
 
 
