@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-forecast lock clean
+.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-forecast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,9 @@ demo: setup ## play a year for 120 subscribers and compare with the gateway's le
 
 test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
 	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD)
+
+test-browser: setup ## the console in Chromium, which must be installed (apt-get install chromium)
+	@OVO_BROWSER=required $(BIN)/pytest -q tests/browser
 
 check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
 

@@ -152,6 +152,9 @@ class Settings(BaseModel):
         description="Bearer token that /metrics asks for; empty: no token is needed to read"
         " the figures, which name no customer",
     )
+    trusted_proxies: str = Field(
+        default="", description="Reverse proxies, comma-separated, whose X-Forwarded-* is believed"
+    )
     flower_hosts: str = Field(
         default="",
         description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"
@@ -226,19 +229,17 @@ class Settings(BaseModel):
     @field_validator("doku_plain_host")
     @classmethod
     def _name(cls, value: str) -> str:
-        if value and not fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
-            raise ValueError("must be a host name in small letters, without scheme and port")
-        if f".{value}".endswith(".doku.com"):
-            raise ValueError("must not be DOKU's own host, which is called by https only")
-        return value
+        return config_urls.plain_host(value)
 
     @field_validator("flower_hosts", "webhook_allowed_hosts")
     @classmethod
     def _names(cls, value: str) -> str:
-        for name in filter(None, (part.strip() for part in value.split(","))):
-            if not fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
-                raise ValueError("must be host names without scheme and port, comma-separated")
-        return value
+        return config_urls.host_names(value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        return config_urls.networks(value)
 
     @field_validator("faults", mode="before")
     @classmethod

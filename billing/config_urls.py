@@ -5,6 +5,8 @@ Each function raises ValueError with the end of a sentence that begins with the 
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
+from re import fullmatch
 from urllib.parse import SplitResult, urlsplit
 
 ODD_URL = "is no URL: its host or port is invalid (write %40, %2F … for @, / … in a password)"
@@ -40,6 +42,34 @@ def split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError(ODD_URL) from None
     return parts
+
+
+def host_names(value: str) -> str:
+    """Return host names, comma-separated, or raise ValueError."""
+    for name in filter(None, (part.strip() for part in value.split(","))):
+        if not fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
+            raise ValueError("must be host names without scheme and port, comma-separated")
+    return value
+
+
+def plain_host(value: str) -> str:
+    """Return a host name that may be called by plain http, or raise ValueError."""
+    if value and not fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
+        raise ValueError("must be a host name in small letters, without scheme and port")
+    if f".{value}".endswith(".doku.com"):
+        raise ValueError("must not be DOKU's own host, which is called by https only")
+    return value
+
+
+def networks(value: str) -> str:
+    """Return addresses and networks, comma-separated without blanks, or raise ValueError."""
+    found = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        for each in found:
+            ip_network(each)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.5,10.1.0.0/24") from None
+    return ",".join(found)
 
 
 def _known(parameters: Mapping[str, object]) -> None:

@@ -26,7 +26,7 @@ _LONGEST = (
     "test_redis", "test_postgres", "test_flower", "test_running", "test_answers",
 )  # fmt: skip
 _LONG = {"faults", "e2e", "integration", "property"}
-_TIMEOUT_SECONDS = {"faults": 180, "e2e": 180, "bench": 120, "property": 120}
+_TIMEOUT_SECONDS = {"faults": 180, "e2e": 180, "bench": 120, "property": 120, "browser": 180}
 """By folder, where it is not pyproject.toml's: on an idle machine the longest without a marker
 took 20, 15, 13 and 12 s, and a busy one may need five times as long. With several waits in a test
 the wait is to fail first, since its message says more than a stack."""

@@ -40,6 +40,7 @@ PARTS = (
     Part("credit", "credit"),
     Part("event", "event"),
     Part("key", "key"),
+    Part("person", "person"),
     Part("webhook", "webhook"),
     Part("listen", "listen", "listen", "EXAMPLE"),
     Part("attention", "attention", "attention", "ATTENTION"),

@@ -13,7 +13,7 @@ from rich.live import Live
 from billing import bootstrap, config, logs
 from billing.config import Settings
 from billing.domain.escaping import escape
-from billing.local import receiver
+from billing.local import first_person, receiver
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
 from billing.local.stack import FLOWER_PASSWORD, ORDER, Stack
@@ -43,6 +43,7 @@ def run(*, plain: bool = False) -> None:
                 login=stack.flower_login.replace(":", " / ", 1),
                 gateway=stack.sandbox_url or stack.settings.doku_base_url,
                 logs=str(stack.logs),
+                console=first_person.login(context, stack.home),
             )
             pretend = Pretend(stack.sandbox_url) if stack.sandbox_url else None
             scenario = Scenario(context, pretend) if pretend is not None else None
@@ -51,6 +52,8 @@ def run(*, plain: bool = False) -> None:
                 say("the database was empty: added sample plans and customers")
             # Output that is no terminal may be a file that others read.
             where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
+            kept = f"user {first_person.NAME}, password in {stack.home / first_person.PASSWORD}"
+            say(f"console {places.web}/ ({kept})")
             say(f"API {places.web}/v1 (make a key: billing key create shop --scope admin)")
             say(f"Flower {places.flower} ({where})")
             say(f"gateway {places.gateway} · logs {places.logs}")

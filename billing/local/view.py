@@ -37,6 +37,8 @@ class Places:
     login: str
     gateway: str
     logs: str
+    console: str = ""
+    """Name and password of the console."""
 
 
 class View:
@@ -91,6 +93,7 @@ def _facts(
         *_state(seen, webhooks),
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
+        ("console", f"{places.web}/   {places.console}"),
         ("API", f"{places.web}/v1   key: billing key create shop --scope admin"),
         ("Flower", f"{places.flower}   {places.login}"),
         ("gateway", places.gateway),

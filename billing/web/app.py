@@ -15,6 +15,8 @@ from billing import bootstrap, config, logs
 from billing.services.context import Context
 from billing.web import document, notifications, problems
 from billing.web.access import Limiter
+from billing.web.console import app as console
+from billing.web.console.visits import PREFIX as CONSOLE
 from billing.web.metrics import Scrapes
 from billing.web.requests import Doorkeeper
 from billing.web.routes import (
@@ -59,7 +61,11 @@ def create(context: Context) -> FastAPI:
     problems.install(app)
     document.install(app)
     app.include_router(notifications.router(context))
-    app.add_middleware(Doorkeeper, raw_paths=frozenset({context.settings.doku_notification_path}))
+    console.install(app, context)
+    app.add_middleware(
+        Doorkeeper, raw_paths=frozenset({context.settings.doku_notification_path}),
+        raw_prefixes=(f"{CONSOLE}/",),
+    )  # fmt: skip
     return app
 
 

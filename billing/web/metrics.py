@@ -66,7 +66,9 @@ class Scrapes:
         with self._lock:
             if self._until is None or self._now() >= self._until:
                 figures = metrics.read(self._context)
-                self._families = list(families(figures, _queues(self._context.settings.redis)))
+                self._families = list(
+                    families(figures, queue_lengths(self._context.settings.redis))
+                )
                 self._until = self._now() + CACHE_SECONDS
             found = self._families
         encode, content_type = choose_encoder(accept)
@@ -197,7 +199,8 @@ def _unix(at: datetime | None) -> float:
     return 0.0 if at is None else at.timestamp()
 
 
-def _queues(redis_url: str) -> dict[str, int] | None:
+def queue_lengths(redis_url: str) -> dict[str, int] | None:
+    """Return how many messages wait in each queue; None when Redis does not answer."""
     client = Redis.from_url(
         redis_url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS
     )

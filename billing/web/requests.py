@@ -42,8 +42,13 @@ class Unreadable(ValueError):
 class Doorkeeper:
     """The outermost part of the application: ids, bodies, logs, and unexpected errors."""
 
-    def __init__(self, app: Application, raw_paths: frozenset[str] = frozenset()) -> None:
-        self._app, self._raw_paths = app, raw_paths
+    def __init__(
+        self,
+        app: Application,
+        raw_paths: frozenset[str] = frozenset(),
+        raw_prefixes: tuple[str, ...] = (),
+    ) -> None:
+        self._app, self._raw_paths, self._raw_prefixes = app, raw_paths, raw_prefixes
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -57,10 +62,10 @@ class Doorkeeper:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen["status"] = message["status"]
-                message["headers"] = [
-                    *message["headers"], (b"x-request-id", request_id.encode()),
-                    (b"cache-control", b"no-store"),
-                ]  # fmt: skip
+                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -75,7 +80,7 @@ class Doorkeeper:
         log.debug("web.answered", method=scope["method"], status=seen["status"])
 
     async def _handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["path"] in self._raw_paths:
+        if scope["path"] in self._raw_paths or scope["path"].startswith(self._raw_prefixes):
             await self._app(scope, receive, send)
             return
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
@@ -101,7 +106,7 @@ class Doorkeeper:
         request_id = scope["state"]["request_id"]
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await _read(receive, BODY_MAX)
+                body = await read_body(receive, BODY_MAX)
         except TimeoutError:
             said = f"the body must arrive within {BODY_SECONDS} seconds"
             return problems.response(request_id, 408, "invalid_request", said), b""
@@ -187,7 +192,8 @@ def _check_text(text: str) -> None:
         raise Unreadable("a text contains half a surrogate pair") from None
 
 
-async def _read(receive: Receive, most: int) -> bytes | None:
+async def read_body(receive: Receive, most: int) -> bytes | None:
+    """Read a whole body; None when it is longer than `most` bytes."""
     parts: list[bytes] = []
     size = 0
     while True:

@@ -8,6 +8,7 @@ from billing.web import app
 GRACE_SECONDS = 20
 """How long requests that have begun may take after the first signal."""
 KEEP_ALIVE_SECONDS = 30
+NO_ADDRESS = "no proxy"
 
 
 def run(host: str, port: int) -> None:
@@ -22,6 +23,12 @@ def run(host: str, port: int) -> None:
     context.database.check()
     uvicorn.run(
         app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False, proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=proxies(settings.trusted_proxies),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
+
+
+def proxies(trusted: str) -> str:
+    """Return the setting for uvicorn, which trusts this machine when it is given nothing."""
+    return trusted or NO_ADDRESS

@@ -16,7 +16,7 @@ TYPED = {
         for name in (
             "addresses", "backdating", "conservation", "decisions", "declines", "doubts",
             "event_feed", "event_kinds", "events", "filters", "forecast", "imports",
-            "notifications", "paging",
+            "notifications", "paging", "people",
             "periods", "refund", "refund_settlement", "settlement", "terms", "webhooks",
         )
     ),
@@ -24,11 +24,12 @@ TYPED = {
         f"billing/store/queries/{name}.py"
         for name in (
             "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
-            "commands", "conservation", "coupons", "deliveries", "engine", "event_feed", "events",
+            "commands", "conservation", "console", "coupons", "deliveries", "engine", "event_feed",
+            "events",
             "exporting", "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
-            "listing_rows", "lists", "notifications", "overview", "paging", "prospects", "refunds",
-            "sealed", "settlements", "subscription_rows", "subscriptions", "twins", "wallets",
-            "webhooks",
+            "listing_rows", "lists", "notifications", "overview", "paging", "people", "prospects",
+            "refunds", "search", "sealed", "settlements", "subscription_rows", "subscriptions",
+            "twins", "wallets", "webhooks",
         )
     ),
     *(
@@ -43,7 +44,7 @@ TYPED = {
         f"billing/services/operating/{name}.py"
         for name in (
             "charge_resolution", "held_rows", "invoice_actions", "kill_switch", "safety",
-            "test_clock", "token_keys", "used_keys",
+            "people", "sessions", "test_clock", "token_keys", "used_keys",
         )
     ),
     *(
@@ -56,8 +57,8 @@ TYPED = {
     *(
         f"billing/services/reading/{name}.py"
         for name in (
-            "attention", "auditing", "catalog", "double_charges", "exporting", "forecasting",
-            "lists", "live_view", "next_steps", "read_models", "results",
+            "attention", "auditing", "catalog", "customer_page", "double_charges", "exporting",
+            "forecasting", "lists", "live_view", "next_steps", "read_models", "results", "search",
         )
     ),
     *(

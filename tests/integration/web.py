@@ -19,6 +19,7 @@ from billing.services.operating import api_keys
 from billing.web import app
 from billing.web.access import Limiter
 from billing.web.metrics import Scrapes
+from billing.web.server import proxies
 from tests.integration.engine import Engine
 from tests.waits import wait_until
 
@@ -138,8 +139,10 @@ def serving(engine: Engine, redis_url: str, **settings: Any) -> Iterator[Web]:
     )
     application, present = _serve(replace(engine.context, settings=changed))
     config = uvicorn.Config(
-        application, host="127.0.0.1", port=0, log_config=None, lifespan="off", access_log=False
-    )
+        application, host="127.0.0.1", port=0, log_config=None, lifespan="off", access_log=False,
+        proxy_headers=bool(changed.trusted_proxies),
+        forwarded_allow_ips=proxies(changed.trusted_proxies),
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

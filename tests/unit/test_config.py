@@ -62,6 +62,7 @@ BAD: dict[str, list[str]] = {
     "web_threads": ["0", "201", "x"],
     "web_requests_per_second": ["-1", "100001", "x"],
     "metrics_token": ["short", "a blank in the token", "é" * 20, "x" * 257],
+    "trusted_proxies": ["*", "proxy.example", "10.0.0.5/24", "10.0.0.5:80", "10.0.0.5 10.0.0.6"],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
     "webhook_allowed_hosts": ["https://hook.example", "hook.example:8080", "a b"],
     "test_clock": ["perhaps", "2"],

@@ -18,7 +18,7 @@ from billing.domain.instants import spoken
 from billing.domain.text import checked_name
 from billing.services.context import Context
 from billing.store.queries import api_keys as rows
-from billing.store.queries import events
+from billing.store.queries import events, people
 
 NAME_MAX = 50
 LIMIT_MAX = 1_000
@@ -54,6 +54,8 @@ def create(
     prefix = key[: api_keys.SHOWN]
     row = ApiKey(uuid4(), name, prefix, wanted, now, expires_at, None, None)
     with context.database.transaction() as connection:
+        if people.has_name(connection, name):
+            raise AlreadyExists(f"a person has the name {name!r}; choose the name of a program")
         if not rows.add(connection, row, _hashes(context, key)[0]):
             raise AlreadyExists(f"a key has the name {name!r}; choose another, or revoke that one")
         events.record(connection, [event("key.created", at=now, by=by, key=str(row.id),

@@ -173,6 +173,22 @@ def _subscription(
     )
 
 
+def ahead(database: Database, subscription_id: UUID) -> results.Ahead:
+    """Return what a subscription waits for and what comes next; of its invoices the open ones."""
+    with database.transaction() as connection:
+        row = known_subscription(connection, subscription_id)
+        owed = InvoiceFilter(subscription=subscription_id, status=InvoiceStatus.OPEN)
+        found = lists.invoices(connection, owed, Page(PERIODS_MAX)).rows
+        in_order = with_charges(connection, sorted(found, key=_place))
+        coming = forecasting.next_invoice(connection, subscription_id)
+        return results.Ahead(
+            local(row, row.timezone),
+            next_steps.of_subscription(connection, row, in_order),
+            in_order,
+            None if coming is None else local(coming, row.timezone),
+        )
+
+
 def _place(invoice: rows.Invoice) -> tuple[int, int]:
     return invoice.period_index, invoice.change_index
 

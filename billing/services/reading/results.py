@@ -126,6 +126,15 @@ class Subscription(NamedTuple):
     next_invoice: NextInvoice | None
 
 
+class Ahead(NamedTuple):
+    """A subscription with what it waits for, its open invoices, and what comes next."""
+
+    row: listing_rows.Subscription
+    prospect: Prospect
+    open_invoices: list[Invoice]
+    next_invoice: NextInvoice | None
+
+
 class Life(NamedTuple):
     """A subscription with its newest invoices, and the events of it and its wallets.
 

@@ -31,6 +31,15 @@ def by_hash(connection: Connection, hashes: Sequence[bytes]) -> ApiKey | None:
     return at_most_one(ApiKey, connection.execute(statement, {"hashes": list(hashes)}))
 
 
+def is_in_use(connection: Connection, name: str) -> bool:
+    """Whether a key that is not revoked has this name, in capitals or not."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM api_keys"
+        " WHERE lower(name) = lower(:name) AND revoked_at IS NULL)"
+    )
+    return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
 def note_use(connection: Connection, key_id: UUID, key_hash: bytes, now: datetime) -> None:
     """Store when a key was used, and its hash under the newest key of the settings."""
     statement = text("UPDATE api_keys SET last_used_at = :now, key_hash = :key_hash WHERE id = :id")

@@ -7,9 +7,9 @@ joins are written in the statements.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import balance, billing, catalog, refunds, upkeep, webhooks
+from billing.store.tables import balance, billing, catalog, people, refunds, upkeep, webhooks
 
-__all__ = ["balance", "billing", "catalog", "refunds", "upkeep", "webhooks"]
+__all__ = ["balance", "billing", "catalog", "people", "refunds", "upkeep", "webhooks"]
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]

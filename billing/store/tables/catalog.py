@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -80,6 +81,15 @@ class Customer(SQLModel, table=True):
     __tablename__ = "customers"
     __table_args__ = (
         Index("customers_created", "created_at", "id"),
+        Index(
+            "customers_name",
+            literal_column("lower(name)").label("lower_name"),
+            postgresql_ops={"lower_name": "text_pattern_ops"},
+            postgresql_where=text("name <> ''"),
+        ),
+        Index("customers_words", text("to_tsvector('simple', name)"), postgresql_using="gin"),
+        Index("customers_email", text("lower(email)"), postgresql_where=text("email <> ''")),
+        Index("customers_phone_end", text("right(phone, 4)"), postgresql_where=text("phone <> ''")),
         CheckConstraint(
             "erased_at IS NULL OR erase_requested_at IS NOT NULL"
             " AND name = '' AND phone = '' AND email = ''",
@@ -124,6 +134,11 @@ class Wallet(SQLModel, table=True):
         dated("wallets_held", "held_at"),
         dated("wallets_due", "next_attempt_at"),
         Index("wallets_customer", "customer_id"),
+        Index(
+            "wallets_phone_end",
+            text("right(masked_phone, 4)"),
+            postgresql_where=text("masked_phone <> ''"),
+        ),
         Index("wallets_created", "created_at", "id"),
         Index(
             "wallets_status",

@@ -1,0 +1,139 @@
+"""Sessions: log in to the console, recognize who is logged in, and log out.
+
+A session's random id of 256 bits is in a cookie, and here only as its hash. Failed log-ins are
+counted before the password is compared, so that many at the same time are not more than many in a
+row. Times are real also under a test clock: `now` is real time.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from threading import BoundedSemaphore
+
+from sqlalchemy import Connection
+
+from billing.domain.errors import BillingError
+from billing.domain.events import Actor, event
+from billing.domain.people import (
+    PASSWORD_MAX,
+    PER_ADDRESS,
+    PER_NAME,
+    PER_NAME_AND_ADDRESS,
+    USE_NOTED_AFTER,
+    WINDOW,
+    Session,
+)
+from billing.services.context import Context
+from billing.store import passwords
+from billing.store.queries import events
+from billing.store.queries import people as rows
+from billing.store.queries.people import Secret
+
+ID_BYTES = 32
+COMPARISONS = 2
+"""Passwords that one process compares at the same time; each takes 19 MiB and a core."""
+COMPARE_WAIT_SECONDS = 1
+_COMPARING = BoundedSemaphore(COMPARISONS)
+LIMITS = (PER_NAME_AND_ADDRESS, PER_NAME, PER_ADDRESS)
+
+
+class WrongLogin(BillingError):
+    """The name or the password is wrong, or the person is disabled: no answer says which."""
+
+
+class LoginsBusy(BillingError):
+    """Other log-ins are being checked at this moment."""
+
+
+class TooManyLogins(BillingError):
+    """Too many log-ins failed for this name, or from this address."""
+
+
+def log_in(context: Context, name: str, password: str, address: str, now: datetime) -> str:
+    """Return the id of a new session. Raises WrongLogin, TooManyLogins or LoginsBusy."""
+    subjects = _subjects(context, name, address)
+    with context.database.transaction() as connection:
+        counts = rows.count_attempts(connection, subjects, now, now + WINDOW)
+        found = rows.secret_of(connection, name) if name.isprintable() else None
+    if any(count > most for count, most in zip(counts, LIMITS, strict=True)):
+        raise TooManyLogins("too many failed log-ins; wait 15 minutes")
+    known = None if found is None or found.person.disabled_at else found.password_hash
+    if not _compared(known, password[: PASSWORD_MAX + 1]) or found is None:
+        raise WrongLogin("the name or the password is wrong")
+    session_id = secrets.token_urlsafe(ID_BYTES)
+    renewed = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
+    with context.database.transaction() as connection:
+        _begin(connection, found, session_id, renewed, context.clock.now(), now)
+        rows.forget_attempts(connection, subjects[:2])
+        rows.subtract_attempt(connection, subjects[2])
+    return session_id
+
+
+def _compared(password_hash: str | None, password: str) -> bool:
+    """Compare a password; only few at a time, so that guessing leaves threads to other requests."""
+    if not _COMPARING.acquire(timeout=COMPARE_WAIT_SECONDS):
+        raise LoginsBusy("too many log-ins at this moment; try again")
+    try:
+        return passwords.matches(password_hash, password)
+    finally:
+        _COMPARING.release()
+
+
+def _begin(
+    connection: Connection,
+    found: Secret,
+    session_id: str,
+    renewed: str | None,
+    billing_now: datetime,
+    now: datetime,
+) -> None:
+    """Insert the session, unless the person was changed while the password was compared."""
+    person = found.person
+    locked = rows.lock(connection, person.name)
+    if locked is None or locked.person.disabled_at or locked.password_hash != found.password_hash:
+        raise WrongLogin("the name or the password is wrong")
+    if renewed is not None:
+        rows.set_password(connection, person.id, renewed, None)
+    rows.note_login(connection, person.id, now)
+    rows.add_session(connection, _hash(session_id), person.id, now)
+    events.record(connection, [event("person.logged_in", at=billing_now, by=Actor(person.name),
+                                     person=str(person.id), person_name=person.name)])  # fmt: skip
+
+
+def recognize(
+    context: Context, session_id: str, now: datetime, *, counts_as_use: bool = True
+) -> Session | None:
+    """Return the valid session with this id, or None.
+
+    A page that refreshes itself is no use: else it would keep a session valid that no person uses.
+    """
+    with context.database.transaction() as connection:
+        found = rows.session(connection, _hash(session_id))
+        if found is None or found.person.disabled_at is not None or not found.is_valid(now):
+            return None
+        if counts_as_use and now - found.used_at >= USE_NOTED_AFTER:
+            rows.note_use(connection, _hash(session_id), now)
+    return found
+
+
+def log_out(context: Context, session_id: str) -> None:
+    """End a session; an id that is not valid is ignored."""
+    with context.database.transaction() as connection:
+        rows.end_session(connection, _hash(session_id))
+
+
+def form_token(session_id: str) -> str:
+    """Return the token that a form of this session carries; only who has the cookie can know it."""
+    return sha256(b"form " + session_id.encode()).hexdigest()
+
+
+def _hash(session_id: str) -> bytes:
+    return sha256(b"session " + session_id.encode(errors="replace")).digest()
+
+
+def _subjects(context: Context, name: str, address: str) -> Sequence[bytes]:
+    """Return what failed log-ins are counted for: name and address together, name, address."""
+    who = name.strip().lower()
+    texts = (f"both {address} {who}", f"name {who}", f"address {address}")
+    return [context.vault.hashes(b"login " + each.encode(errors="replace"))[0] for each in texts]

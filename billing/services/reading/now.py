@@ -1,0 +1,124 @@
+"""Now: whether the engine is running, and whether money moves. Nothing is written.
+
+`at` is billing time, which a test clock may set; ticks and pauses are in real time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
+
+from billing.clock import real_now
+from billing.domain.instants import HOME
+from billing.services.context import Context
+from billing.services.reading import attention
+from billing.store.queries import console, engine, metrics
+from billing.store.queries.attention import Count
+from billing.store.queries.console import Due, GatewayState, Today
+from billing.store.queries.engine import Heartbeat
+from billing.store.queries.metrics import Now
+from schedules import beat
+
+SPARE_SECONDS = 10
+"""How much later than three intervals a tick may be."""
+SELDOM = timedelta(minutes=10)
+"""The interval from which a tick counts as one that runs seldom."""
+
+
+class Tick(NamedTuple):
+    """A tick of the beat table, and whether it had no success lately."""
+
+    name: str
+    succeeded_at: datetime | None
+    failed_at: datetime | None
+    error: str | None
+    is_late: bool
+    is_seldom: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The state of the engine and of its money at one moment.
+
+    `counts` are what needs attention, by kind and cause; `is_ours` is whether the database belongs
+    to the gateway of the settings.
+    """
+
+    at: datetime
+    real_at: datetime
+    day_begins_at: datetime
+    stopped_at: datetime | None
+    stopped_by: str | None
+    stopped_reason: str | None
+    gateway: GatewayState
+    is_ours: bool
+    waiting: Now
+    due: Due
+    today: Today
+    ticks: Sequence[Tick]
+    counts: Sequence[Count]
+
+    @property
+    def late_ticks(self) -> list[Tick]:
+        """Return the ticks that did not succeed lately."""
+        return [tick for tick in self.ticks if tick.is_late]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any tick succeeded lately; one that runs seldom does not tell."""
+        return any(not each.is_late for each in self.ticks if not each.is_seldom)
+
+
+def read(context: Context) -> Situation:
+    """Read the situation."""
+    at, real_at, settings = context.clock.now(), real_now(), context.settings
+    midnight = datetime.combine(at.astimezone(HOME).date(), time(), HOME)
+    with context.database.transaction() as connection:
+        state = engine.state(connection)
+        gateway = console.gateway(connection)
+        own = (settings.gateway_host, settings.doku_client_id)
+        return Situation(
+            at=at,
+            real_at=real_at,
+            day_begins_at=midnight,
+            stopped_at=state.stopped_at,
+            stopped_by=engine.who_stopped(connection),
+            stopped_reason=state.stopped_reason,
+            gateway=gateway,
+            is_ours=gateway.gateway_host is None
+            or (gateway.gateway_host, gateway.gateway_client_id) == own,
+            waiting=metrics.read_now(connection),
+            due=console.due(connection, at),
+            today=console.today(connection, midnight),
+            ticks=ticks(engine.heartbeats(connection), real_at, _every(context)),
+            counts=attention.counted(context.joined(connection).database, at,
+                                     settings.tick_seconds),
+        )  # fmt: skip
+
+
+def _every(context: Context) -> dict[str, timedelta]:
+    """Return how often each tick runs, in the order of the beat table."""
+    table = beat.schedule(context.settings.tick_seconds)
+    return {name.removeprefix("ticks."): row["schedule"] for name, row in table.items()}
+
+
+def ticks(found: Sequence[Heartbeat], now: datetime, every: dict[str, timedelta]) -> list[Tick]:
+    """Return each tick of the beat table; one that never succeeded is late."""
+    known = {each.tick: each for each in found}
+    shown = []
+    for name, interval in every.items():
+        last = known.get(name)
+        succeeded_at = last.succeeded_at if last else None
+        patience = 3 * interval + timedelta(seconds=SPARE_SECONDS)
+        is_late = succeeded_at is not None and now - succeeded_at > patience
+        if succeeded_at is None:
+            # After a start a tick that runs once an hour is not late before it has run.
+            is_late = interval < SELDOM or bool(last and last.error)
+        shown.append(
+            Tick(
+                name, succeeded_at, last.failed_at if last else None,
+                last.error if last else None, is_late,
+                interval >= SELDOM,
+            )
+        )  # fmt: skip
+    return shown

@@ -1,0 +1,184 @@
+"""Statements about people, their sessions, and log-ins that failed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.domain.people import IDLE_MAX, SESSION_MAX, Person, Role, Session
+from billing.store.selecting import columns, every, of_values
+from billing.store.statements import text
+
+_PEOPLE = f"SELECT {columns(Person)} FROM people"  # noqa: S608 - a constant of ours
+
+
+class Secret(NamedTuple):
+    """A person, and the hash of the password."""
+
+    person: Person
+    password_hash: str
+
+
+def add(connection: Connection, person: Person, password_hash: str) -> bool:
+    """Insert a person; False when the name is taken, in capitals or not."""
+    statement = text(
+        "INSERT INTO people (id, name, role, password_hash, created_at, password_changed_at)"
+        " VALUES (:id, :name, :role, :password_hash, :created_at, :password_changed_at)"
+        " ON CONFLICT (lower(name)) DO NOTHING RETURNING id"
+    )
+    values = {name: getattr(person, name) for name in
+              ("id", "name", "role", "created_at", "password_changed_at")}  # fmt: skip
+    found = connection.execute(statement, values | {"password_hash": password_hash})
+    return found.first() is not None
+
+
+def page(connection: Connection, limit: int) -> list[Person]:
+    """Read people: those who may log in first, by name."""
+    ending = "ORDER BY disabled_at IS NOT NULL, lower(name) LIMIT :limit"
+    return every(Person, connection.execute(text(f"{_PEOPLE} {ending}"), {"limit": limit}))
+
+
+def exist(connection: Connection) -> bool:
+    """Whether there is any person."""
+    return bool(connection.execute(text("SELECT EXISTS (SELECT 1 FROM people)")).scalar_one())
+
+
+def has_name(connection: Connection, name: str) -> bool:
+    """Whether a person has this name."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM people WHERE lower(name) = lower(:name))")
+    return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
+def secret_of(connection: Connection, name: str) -> Secret | None:
+    """Read a person and the hash of the password."""
+    return _secret(connection, f"{_SECRETS} WHERE lower(name) = lower(:name)", name)
+
+
+def lock(connection: Connection, name: str) -> Secret | None:
+    """Lock and read a person: sessions are made and ended under this lock."""
+    return _secret(connection, f"{_SECRETS} WHERE lower(name) = lower(:name) FOR UPDATE", name)
+
+
+_SECRETS = f"SELECT {columns(Person)}, password_hash FROM people"  # noqa: S608 - a constant of ours
+
+
+def _secret(connection: Connection, statement: str, name: str) -> Secret | None:
+    values = connection.execute(text(statement), {"name": name}).one_or_none()
+    return None if values is None else Secret(of_values(Person, values[:-1]), values[-1])
+
+
+def set_role(connection: Connection, person_id: UUID, role: Role) -> None:
+    """Change what a person may do."""
+    statement = text("UPDATE people SET role = :role WHERE id = :id")
+    connection.execute(statement, {"id": person_id, "role": role})
+
+
+def set_disabled(connection: Connection, person_id: UUID, at: datetime | None) -> None:
+    """Disable a person, or enable one again."""
+    statement = text("UPDATE people SET disabled_at = :at WHERE id = :id")
+    connection.execute(statement, {"id": person_id, "at": at})
+
+
+def set_password(
+    connection: Connection, person_id: UUID, password_hash: str, changed_at: datetime | None
+) -> None:
+    """Store a password's hash; without an instant it is the same password, hashed again."""
+    statement = text(
+        "UPDATE people SET password_hash = :password_hash,"
+        " password_changed_at = coalesce(:changed_at, password_changed_at) WHERE id = :id"
+    )
+    parameters = {"id": person_id, "password_hash": password_hash, "changed_at": changed_at}
+    connection.execute(statement, parameters)
+
+
+def note_login(connection: Connection, person_id: UUID, at: datetime) -> None:
+    """Store when a person logged in."""
+    statement = text("UPDATE people SET logged_in_at = :at WHERE id = :id")
+    connection.execute(statement, {"id": person_id, "at": at})
+
+
+def add_session(connection: Connection, id_hash: bytes, person_id: UUID, now: datetime) -> None:
+    """Insert a session, and delete those that have ended by themselves."""
+    connection.execute(
+        text(
+            "DELETE FROM console_sessions WHERE created_at <= :begun"
+            " OR (created_at <= :idle AND used_at <= :idle)"
+        ),
+        {"begun": now - SESSION_MAX, "idle": now - IDLE_MAX},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO console_sessions (id_hash, person_id, created_at, used_at)"
+            " VALUES (:id_hash, :person_id, :now, :now)"
+        ),
+        {"id_hash": id_hash, "person_id": person_id, "now": now},
+    )
+
+
+def session(connection: Connection, id_hash: bytes) -> Session | None:
+    """Read a session with its person."""
+    statement = text(
+        f"SELECT {columns(Person, 'p')}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
+        " JOIN people p ON p.id = s.person_id WHERE s.id_hash = :id_hash"
+    )
+    values = connection.execute(statement, {"id_hash": id_hash}).one_or_none()
+    if values is None:
+        return None
+    return Session(of_values(Person, values[:-2]), values[-2], values[-1])
+
+
+def note_use(connection: Connection, id_hash: bytes, now: datetime) -> None:
+    """Store when a session was used."""
+    statement = text("UPDATE console_sessions SET used_at = :now WHERE id_hash = :id_hash")
+    connection.execute(statement, {"id_hash": id_hash, "now": now})
+
+
+def end_session(connection: Connection, id_hash: bytes) -> None:
+    """Delete one session."""
+    statement = text("DELETE FROM console_sessions WHERE id_hash = :id_hash")
+    connection.execute(statement, {"id_hash": id_hash})
+
+
+def end_sessions(connection: Connection, person_id: UUID) -> int:
+    """Delete every session of a person; return how many there were."""
+    statement = text("DELETE FROM console_sessions WHERE person_id = :id")
+    return connection.execute(statement, {"id": person_id}).rowcount
+
+
+_COUNT = text("""
+    INSERT INTO failed_logins AS f (subject, failed, until) VALUES (:subject, 1, :until)
+    ON CONFLICT (subject) DO UPDATE SET
+        failed = CASE WHEN f.until <= :now THEN 1 ELSE f.failed + 1 END,
+        until = CASE WHEN f.until <= :now THEN excluded.until ELSE f.until END
+    RETURNING failed
+""")
+_FORGET_OLD = text("""
+    DELETE FROM failed_logins WHERE subject IN (SELECT subject FROM failed_logins
+        WHERE until <= :now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED)
+""")
+
+
+def count_attempts(
+    connection: Connection, subjects: Sequence[bytes], now: datetime, until: datetime
+) -> list[int]:
+    """Count one log-in for each subject, before it is decided; return the counts, in order.
+
+    A count begins again when its time is over. Old counts are deleted.
+    """
+    connection.execute(_FORGET_OLD, {"now": now})
+    parameters = ({"subject": each, "now": now, "until": until} for each in subjects)
+    return [int(connection.execute(_COUNT, each).scalar_one()) for each in parameters]
+
+
+def forget_attempts(connection: Connection, subjects: Sequence[bytes]) -> None:
+    """Delete the counts of some subjects."""
+    statement = text("DELETE FROM failed_logins WHERE subject = ANY(:subjects)")
+    connection.execute(statement, {"subjects": list(subjects)})
+
+
+def subtract_attempt(connection: Connection, subject: bytes) -> None:
+    """Subtract one attempt that did not fail."""
+    statement = text("UPDATE failed_logins SET failed = failed - 1 WHERE subject = :subject")
+    connection.execute(statement, {"subject": subject})

@@ -1,0 +1,109 @@
+"""Labels: the words of states and actions in the language of the pages.
+
+A word that is not here is shown as it is stored, with spaces. `N_` marks a text for the catalogue.
+"""
+
+
+def N_(text: str) -> str:  # noqa: N802 - the usual name of this mark
+    """Mark a text for translation; it is translated when it is shown."""
+    return text
+
+
+LABELS: dict[str, str] = {
+    # roles
+    "viewer": N_("viewer"),
+    "support": N_("support"),
+    "operator": N_("operator"),
+    "finance": N_("finance"),
+    "admin": N_("admin"),
+    # subscriptions, invoices, charges, refunds, wallets
+    "pending": N_("pending"),
+    "trialing": N_("in trial"),
+    "active": N_("active"),
+    "past_due": N_("past due"),
+    "paused": N_("paused"),
+    "unpaid": N_("unpaid"),
+    "canceled": N_("canceled"),
+    "completed": N_("completed"),
+    "open": N_("open"),
+    "paid": N_("paid"),
+    "uncollectible": N_("uncollectible"),
+    "void": N_("void"),
+    "in_flight": N_("in flight"),
+    "succeeded": N_("succeeded"),
+    "declined": N_("declined"),
+    "unsent": N_("unsent"),
+    "unknown": N_("unknown"),
+    "requested": N_("requested"),
+    "unreturned": N_("unreturned"),
+    "returned_elsewhere": N_("returned elsewhere"),
+    "waived": N_("waived"),
+    "expired": N_("expired"),
+    "failed": N_("failed"),
+    "unlinking": N_("unlinking"),
+    "unlinked": N_("unlinked"),
+    # fault classes
+    "insufficient_funds": N_("insufficient funds"),
+    "limit": N_("limit"),
+    "wallet": N_("wallet"),
+    "technical": N_("technical"),
+    "hard": N_("hard"),
+    "other": N_("other"),
+    # kinds of rows, and why a search found something
+    "customer": N_("customer"),
+    "subscription": N_("subscription"),
+    "invoice": N_("invoice"),
+    "charge": N_("charge"),
+    "refund": N_("refund"),
+    "credit": N_("credit"),
+    "webhook": N_("webhook"),
+    "engine": N_("engine"),
+    "name": N_("name"),
+    "phone": N_("phone"),
+    "e-mail": N_("e-mail"),
+    # what needs attention
+    "held": N_("held"),
+    "late": N_("late"),
+    "parked": N_("parked"),
+    "stopped": N_("stopped"),
+    "other amount": N_("other amount"),
+    "contradicted": N_("contradicted"),
+    "breach": N_("gave back too much"),
+    "link open": N_("link open"),
+    "unlink stuck": N_("unlink stuck"),
+    "waits for wallet": N_("waits for wallet"),
+    "waits for balance": N_("waits for balance"),
+    "no date": N_("no date"),
+    "postponed": N_("postponed"),
+    "unsendable": N_("unsendable"),
+    "disabled": N_("disabled"),
+    "failing": N_("failing"),
+    "deliveries failed": N_("deliveries failed"),
+    # ticks
+    "end_subscriptions": N_("end, pause and resume subscriptions"),
+    "open_periods": N_("open periods"),
+    "sweep_charges": N_("send charges"),
+    "reconcile": N_("query unresolved charges"),
+    "sweep_refunds": N_("send refunds"),
+    "attend_wallets": N_("attend wallets"),
+    "announce_charges": N_("announce charges"),
+    "deliver_webhooks": N_("deliver webhooks"),
+    "audit": N_("audit"),
+}
+
+GOOD = frozenset({"active", "paid", "succeeded", "returned_elsewhere"})
+BAD = frozenset(
+    {"past_due", "unpaid", "declined", "uncollectible", "unreturned", "expired", "failed"}
+)
+WAITING = frozenset(
+    {"pending", "trialing", "open", "in_flight", "unknown", "requested", "unlinking", "paused"}
+)
+
+
+def tone(word: object) -> str:
+    """Return the class of a state's mark: good, bad, waiting or quiet."""
+    text = str(word)
+    for name, words in (("good", GOOD), ("bad", BAD), ("waiting", WAITING)):
+        if text in words:
+            return name
+    return "quiet"

@@ -1,0 +1,17 @@
+"""*Customer*: whether one was charged twice, why nothing is charged, and what comes next."""
+
+from starlette.responses import Response
+
+from billing.services.reading import customer_page, double_charges
+from billing.web.console.labels import tone
+from billing.web.console.visits import Visit
+
+
+def show(visit: Visit) -> Response:
+    """Show one customer."""
+    found = customer_page.read(visit.context, visit.request.path_params["customer_id"])
+    detail = found.detail
+    return visit.page(
+        "customer.html", found=found, detail=detail, customer=detail.customer.row, tone=tone,
+        says_more=detail.verdict != double_charges.NO, now=visit.context.clock.now(),
+    )  # fmt: skip

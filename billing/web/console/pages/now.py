@@ -1,0 +1,40 @@
+"""*Now*: is the engine running, is money moving? And the kill switch."""
+
+from starlette.responses import Response
+
+from billing.domain.people import Action
+from billing.services.operating import kill_switch
+from billing.services.reading import now
+from billing.web.console.visits import PREFIX, Visit, redirect
+from billing.web.metrics import queue_lengths
+
+DONE = frozenset({"stopped", "stopped-before", "started", "started-before"})
+
+
+def show(visit: Visit) -> Response:
+    """Show the page, or with `part` only what changes by itself."""
+    situation = now.read(visit.context)
+    queues = queue_lengths(visit.context.settings.redis)
+    template = "now_live.html" if "part" in visit.query else "now.html"
+    assert visit.person is not None  # noqa: S101 - the route needs an action
+    done = visit.query.get("done", "")
+    return visit.page(
+        template, situation=situation, queues=queues,
+        may_stop=visit.person.may(Action.STOP_CHARGING),
+        may_start=visit.person.may(Action.START_CHARGING),
+        done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,
+        is_production=visit.context.settings.production,
+        test_clock=visit.context.settings.test_clock,
+    )  # fmt: skip
+
+
+def stop_charging(visit: Visit) -> Response:
+    """Stop charging in the person's name."""
+    answer = kill_switch.stop_charging(visit.context, visit.actor)
+    return redirect(f"{PREFIX}/now?done=stopped{'-before' if answer['already'] else ''}")
+
+
+def start_charging(visit: Visit) -> Response:
+    """Start charging in the person's name."""
+    answer = kill_switch.start_charging(visit.context, visit.actor)
+    return redirect(f"{PREFIX}/now?done=started{'-before' if answer['already'] else ''}")

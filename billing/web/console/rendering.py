@@ -1,0 +1,87 @@
+"""Rendering: Jinja2 templates with the catalogue of a language, and the formats of a viewer.
+
+Every value is escaped, and a name that a template does not have is an error. The catalogue is read
+from its .po file at the first use, so that nothing has to be compiled.
+"""
+
+import gettext
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from billing.domain.escaping import escape
+from billing.web.console import labels
+from billing.web.console.display import NAMES, TIMEZONES, Display, Language
+from billing.web.console.static_files import NAMES as STATIC
+
+FOLDER = Path(__file__).parent
+TEMPLATES = FOLDER / "templates"
+
+
+def catalogue_file(language: Language) -> Path:
+    """Return the catalogue of a language; English is the language of the templates."""
+    return FOLDER / "locale" / f"{language}.po"
+
+
+@cache
+def translations(language: Language) -> gettext.NullTranslations:
+    """Read the catalogue of a language."""
+    if language is Language.EN:
+        return gettext.NullTranslations()
+    compiled = BytesIO()
+    with catalogue_file(language).open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@cache
+def _environment(language: Language) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"], trim_blocks=True, lstrip_blocks=True,
+        auto_reload=False,
+    )  # fmt: skip
+    words = translations(language)
+    made.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.globals.update(
+        static=lambda name: f"/console/static/{STATIC[name]}", languages=NAMES,
+        timezones=TIMEZONES,
+    )  # fmt: skip
+    made.filters["plain"] = plain
+    return made
+
+
+def plain(value: object) -> str:
+    """Write text from outside without characters that would change the text around it."""
+    return escape(str(value))
+
+
+def render(template: str, display: Display, **values: object) -> str:
+    """Render a template for a viewer."""
+    words = translations(display.language)
+
+    def instant(at: datetime | None) -> Markup | str:
+        if at is None:
+            return "–"
+        return Markup('<time datetime="{}">{}</time>').format(
+            at.isoformat(timespec="seconds"), display.instant(at)
+        )
+
+    def label(word: object) -> str:
+        known = labels.LABELS.get(str(word))
+        return words.gettext(known) if known else str(word).replace("_", " ")
+
+    formats: dict[str, Callable[..., object]] = {
+        "rupiah": display.rupiah, "count": display.number, "span": display.span,
+        "instant": instant, "label": label,
+    }  # fmt: skip
+    page = _environment(display.language).get_template(template)
+    return page.render(display=display, **formats, **values)

@@ -1,0 +1,40 @@
+"""Routes: every page and form of the console, with the action that it needs.
+
+The action belongs to the handler, never to a path: a path can be written in many ways. A route
+without an action is for everyone, also for who is not logged in.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from billing.domain.people import Action
+from billing.web.console.pages import customer, login, now, search
+from billing.web.console.visits import Visit
+
+
+class Page(NamedTuple):
+    """A page or a form: its path within the console, and the function that answers.
+
+    A form of a person carries the token of the session, except the one that begins a session.
+    """
+
+    method: str
+    path: str
+    action: Action | None
+    answer: Callable[[Visit], Response]
+    token: bool = True
+
+
+PAGES = (
+    Page("GET", "/login", None, login.show),
+    Page("POST", "/login", None, login.log_in, token=False),
+    Page("POST", "/logout", None, login.log_out),
+    Page("POST", "/display", None, login.display),
+    Page("GET", "/now", Action.SEE_ENGINE, now.show),
+    Page("POST", "/charging/stop", Action.STOP_CHARGING, now.stop_charging),
+    Page("POST", "/charging/start", Action.START_CHARGING, now.start_charging),
+    Page("GET", "/search", Action.SEE_CUSTOMERS, search.show),
+    Page("GET", "/customers/{customer_id:path}", Action.SEE_CUSTOMERS, customer.show),
+)

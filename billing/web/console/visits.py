@@ -1,0 +1,152 @@
+"""Visits: one request to the console, who makes it, and whether it comes from our own form.
+
+The session is a cookie that scripts cannot read and other sites cannot send with a form. Over https
+its name begins with `__Host-`, so that no other host of the domain can set it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hmac import compare_digest
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from billing.clock import real_now
+from billing.domain.events import Actor
+from billing.domain.people import Person
+from billing.domain.text import checked_name
+from billing.services.context import Context
+from billing.services.operating import sessions
+from billing.web.console import rendering
+from billing.web.console.display import COOKIE, COOKIE_SECONDS, Display, of_cookie
+
+PREFIX = "/console"
+SESSION = "billing_session"
+REASON_MAX = 255
+SEARCH_NAME = "q"
+
+
+class Stopped(Exception):
+    """A visit that gets a page with a message instead of what it asked for."""
+
+    def __init__(self, status: int, kind: str) -> None:
+        super().__init__(kind)
+        self.status, self.kind = status, kind
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request, with its form, the viewer's choice of display, and the person if logged in."""
+
+    context: Context
+    request: Request
+    form: Mapping[str, str]
+    display: Display
+    session_id: str
+    person: Person | None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Return the parameters of the address."""
+        return self.request.query_params
+
+    @property
+    def address(self) -> str:
+        """Return the address that the request comes from."""
+        return self.request.client.host if self.request.client else "unknown"
+
+    @property
+    def actor(self) -> Actor:
+        """Return the person with the reason of the form. Raises InvalidValue without a reason."""
+        assert self.person is not None  # noqa: S101 - each route with an action needs a person
+        reason = self.form.get("reason", "").strip()
+        return Actor(self.person.name, checked_name("the reason", reason, REASON_MAX))
+
+    def page(self, template: str, status: int = 200, **values: object) -> Response:
+        """Answer with a page."""
+        text = rendering.render(
+            template, self.display, person=self.person, here=self.here,
+            token=sessions.form_token(self.session_id) if self.person else "", **values,
+        )  # fmt: skip
+        return Response(text, status, media_type="text/html")
+
+    @property
+    def here(self) -> str:
+        """Return the address of this page, for a form that returns to it."""
+        if self.request.method == "POST":
+            return f"{PREFIX}/now"
+        path = self.request.scope["raw_path"].decode("ascii", "replace")
+        query = self.request.url.query
+        return f"{path}?{query}" if query else path
+
+
+def arrive(request: Request, context: Context, form: Mapping[str, str]) -> Visit:
+    """Read cookies, and recognize the person."""
+    display = of_cookie(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
+    session_id = request.cookies.get(session_cookie(request), "")
+    counts = "part" not in request.query_params
+    found = (
+        sessions.recognize(context, session_id, real_now(), counts_as_use=counts)
+        if session_id
+        else None
+    )
+    return Visit(context, request, form, display, session_id, found.person if found else None)
+
+
+def check_origin(request: Request) -> None:
+    """Raise Stopped unless a browser says that a form was sent by a page of this host."""
+    site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
+    host = request.headers.get("host", "")
+    if site is not None and site != "same-origin":
+        raise Stopped(403, "other_site")
+    if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+        raise Stopped(403, "other_site")
+    if site is None and origin is None:
+        raise Stopped(403, "other_site")
+
+
+def check_token(visit: Visit) -> None:
+    """Raise Stopped unless the form was made for this session."""
+    wanted, given = sessions.form_token(visit.session_id), visit.form.get("token", "")
+    if not compare_digest(wanted.encode(), given.encode(errors="replace")):
+        raise Stopped(403, "old_form")
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks https, as far as the server or a trusted proxy says."""
+    return request.url.scheme == "https"
+
+
+def session_cookie(request: Request) -> str:
+    """Return the name of the session's cookie."""
+    return f"__Host-{SESSION}" if is_secure(request) else SESSION
+
+
+def set_session(request: Request, response: Response, session_id: str) -> None:
+    """Give the browser a session, or take it away with an empty id."""
+    options = {"path": "/", "secure": is_secure(request), "httponly": True}
+    if session_id:
+        response.set_cookie(session_cookie(request), session_id, samesite="lax", **options)  # type: ignore[arg-type]
+    else:
+        response.delete_cookie(session_cookie(request), samesite="lax", **options)  # type: ignore[arg-type]
+
+
+def set_display(request: Request, response: Response, display: Display) -> None:
+    """Keep the viewer's choice for a year."""
+    response.set_cookie(
+        COOKIE, display.cookie(), max_age=COOKIE_SECONDS, path="/", samesite="lax",
+        secure=is_secure(request), httponly=True,
+    )  # fmt: skip
+
+
+def redirect(to: str) -> Response:
+    """Send the browser to another page, with GET."""
+    return RedirectResponse(to, 303)
+
+
+def inside(path: str) -> str:
+    """Return a path of the console unchanged, and the first page for any other address."""
+    is_ours = path.startswith(f"{PREFIX}/") and path.isprintable()
+    safe = is_ours and "\\" not in path and "//" not in path.partition("?")[0]
+    return path if safe else f"{PREFIX}/now"

@@ -1,0 +1,135 @@
+"""The console in a real browser: by mouse, by keyboard, and without scripts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from billing.domain.events import OPERATOR
+from billing.domain.people import Role
+from billing.services.operating import kill_switch
+from billing.services.subscriptions import subscribing
+from tests.integration.console import PASSWORD, person
+from tests.integration.engine import Engine
+from tests.integration.web import Web
+
+WAIT = 30_000
+"""Milliseconds; a busy machine may need them."""
+
+
+@contextmanager
+def opened(chromium: Browser, web: Web, name: str, **options: object) -> Iterator[Page]:
+    """A page of a new window, logged in; afterwards no script may have failed."""
+    context = chromium.new_context(locale="en-US", **options)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    try:
+        page.goto(web.url)
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/now")
+        yield page
+        assert troubles == []
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def budi(engine: Engine) -> str:
+    """An operator."""
+    return person(engine, Role.OPERATOR, "Budi")
+
+
+def test_an_operator_stops_charging_and_finds_a_customer(
+    engine: Engine, web: Web, chromium: Browser, budi: str
+) -> None:
+    """Log in, stop with a reason, start again; search by `/`, open the customer, log out."""
+    customer, _ = engine.begun(amount=50_000)
+    engine.run()
+    with opened(chromium, web, budi) as page:
+        page.get_by_text("Stop charging…").click()
+        dialog = page.get_by_role("dialog", name="Stop charging")
+        dialog.get_by_label("Reason").fill("double charges reported")
+        dialog.get_by_role("button", name="Stop charging").click()
+        expect(page.get_by_text("by Budi. Reason: double charges reported")).to_be_visible()
+        [event] = engine.told("engine.charging_stopped")
+        assert (event["actor"], event["reason"]) == ("Budi", "double charges reported")
+
+        page.keyboard.press("/")
+        page.keyboard.type(customer)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/customers/{customer}")
+        expect(page.get_by_text("Charged twice: no.")).to_be_visible()
+        expect(page.get_by_text("No customer is charged:")).to_be_visible()
+
+        page.get_by_role("link", name="Now", exact=True).click()
+        page.get_by_text("Start charging…").click()
+        page.keyboard.type("all clear")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Charging is started.")).to_be_visible()
+        assert engine.told("engine.charging_started")[0]["reason"] == "all clear"
+
+        page.get_by_text("Budi").first.click()
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/console/login")
+
+
+def test_now_refreshes_itself(engine: Engine, web: Web, chromium: Browser, budi: str) -> None:
+    """What another operator does appears without a click, and the button changes with it."""
+    with opened(chromium, web, budi) as page:
+        expect(page.get_by_text("Stop charging…")).to_be_visible()
+        kill_switch.stop_charging(engine.context, OPERATOR)
+        expect(page.get_by_text("Charging is stopped.")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text("Start charging…")).to_be_visible(timeout=WAIT)
+
+
+def test_everything_works_without_scripts(
+    engine: Engine, web: Web, chromium: Browser, budi: str
+) -> None:
+    """Log in, stop charging, search and read a customer with JavaScript turned off."""
+    customer, _ = engine.begun()
+    engine.run()
+    with opened(chromium, web, budi, java_script_enabled=False) as page:
+        page.get_by_text("Stop charging…").click()
+        page.get_by_label("Reason").fill("without scripts")
+        page.get_by_role("button", name="Stop charging").click()
+        expect(page.get_by_text("by Budi. Reason: without scripts")).to_be_visible()
+        page.get_by_role("searchbox").fill(customer)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/customers/{customer}")
+        expect(page.get_by_text("Every movement of money")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_the_window(
+    engine: Engine, web: Web, chromium: Browser, budi: str, width: int, scheme: str
+) -> None:
+    """Tables scroll inside; the longest name, an unbroken one, and a large amount fit too."""
+    engine.plan(amount=9_999_999_999)
+    customer = engine.customer()
+    engine.subscribe(customer)
+    engine.run()
+    subscribing.create_customer(engine.context, "w" * 50, name="W" * 50, by=OPERATOR)
+    size = {"width": width, "height": 900}
+    with opened(chromium, web, budi, viewport=size, color_scheme=scheme) as page:
+        for path in ("now", "search?q=zzz", f"customers/{customer}", f"customers/{'w' * 50}"):
+            page.goto(f"{web.url}/console/{path}")
+            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert over <= 0, (path, over)
+
+
+def test_the_keyboard_reaches_everything(web: Web, chromium: Browser, budi: str) -> None:
+    """The first key leads past the header; every control shows that it has the focus."""
+    with opened(chromium, web, budi) as page:
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to the content")).to_be_focused()
+        for _ in range(8):
+            page.keyboard.press("Tab")
+            shown = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert shown != "none"

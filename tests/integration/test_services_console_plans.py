@@ -1,0 +1,102 @@
+"""What the console reads: no growing table as a whole, and figures that are those of the rows."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from billing.domain.events import OPERATOR, Actor
+from billing.services.context import Context
+from billing.services.money import crediting, refunding
+from billing.services.reading import customer_page, now
+from billing.store.queries.engine import Heartbeat
+from tests.integration.engine import Engine
+
+GROWING = ("events", "charges", "invoices", "refunds", "subscriptions", "customers", "wallets",
+           "credits", "webhook_deliveries")  # fmt: skip
+
+
+def plans(engine: Engine, act: Callable[[Context], object]) -> list[str]:
+    """The plans of all statements of a read, with an index used wherever there is one."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    with engine.context.database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        act(engine.context.joined(connection))
+        event.remove(connection, "before_cursor_execute", note)
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        found = []
+        for statement, parameters in statements:
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            found.append("\n".join(row[0] for row in plan))
+    return found
+
+
+def scanned(found: list[str]) -> list[str]:
+    """The plans with a scan of a table that grows."""
+    return [plan for plan in found if any(f"Seq Scan on {table} " in plan for table in GROWING)]
+
+
+@pytest.fixture
+def lived(engine: Engine) -> tuple[Engine, str]:
+    """An engine, and a customer with a charge, a refund and a credit."""
+    customer, subscription = engine.begun(amount=50_000)
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    refunding.refund_invoice(engine.context, invoice["id"], 10_000, OPERATOR)
+    crediting.grant(engine.context, customer, 5_000, Actor("budi", "sorry"))
+    engine.run()
+    return engine, customer
+
+
+def test_now_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """With a past of years it reads the same few rows, and today's events."""
+    found = plans(lived[0], now.read)
+    assert 6 <= len(found) <= 12
+    assert scanned(found) == []
+
+
+def test_a_customer_page_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """It reads the rows of one customer."""
+    engine, customer = lived
+    found = plans(engine, lambda context: customer_page.read(context, customer))
+    assert scanned(found) == []
+    assert len(found) <= 45
+
+
+def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:
+    """A charge, a refund and a credit, newest first, with what each is about."""
+    engine, customer = lived
+    page = customer_page.read(engine.context, customer)
+    assert sorted((each.kind, each.amount, each.back) for each in page.movements) == [
+        ("charge", 50_000, False), ("credit", 5_000, True), ("refund", 10_000, True),
+    ]  # fmt: skip
+    [ahead] = page.ahead
+    assert ahead.next_invoice is not None
+    assert (ahead.next_invoice.amount, ahead.next_invoice.amount_from_credit) == (50_000, 5_000)
+    assert page.cut == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "ago", "error", "is_late"),
+    [
+        (10, None, None, True), (10, 40, None, False), (10, 41, None, True),
+        (3600, None, None, False), (3600, None, "failed", True), (3600, 10_811, None, True),
+        (3600, 10_810, "failed since", False),
+    ],
+)  # fmt: skip
+def test_a_tick_is_late_after_three_intervals(
+    interval: int, ago: int | None, error: str | None, *, is_late: bool
+) -> None:
+    """And ten seconds; one that never succeeded is late at once, unless it runs once an hour."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    succeeded_at = None if ago is None else at - timedelta(seconds=ago)
+    beats = [Heartbeat("x", at, succeeded_at, at if error else None, error)]
+    [tick] = now.ticks(beats, at, {"x": timedelta(seconds=interval)})
+    assert tick.is_late is is_late
+    assert tick.is_seldom is (interval == 3600)
