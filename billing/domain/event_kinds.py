@@ -194,6 +194,6 @@ def expanded(types: list[str]) -> list[str]:
 
     Raises InvalidValue for a type that no event has.
     """
-    wanted = checked_types(types, "kind")
+    wanted = checked_types(types, "type")
     nouns = {each.removesuffix(".*") for each in wanted if each.endswith(".*")}
     return [kind for kind in KINDS if kind in wanted or kind.partition(".")[0] in nouns]

@@ -31,12 +31,23 @@ COUNT_MAX = 1_000_000
 def _instant(value: object) -> datetime:
     found = instants.read(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("it must be an instant with an offset, such as 2026-01-31T09:00:00+07:00")
+        raise ValueError(
+            "it must be an instant with an offset, such as 2026-01-31T09:00:00+07:00 (in a URL,"
+            " write %2B instead of +)"
+        )
     return found
 
 
 def _when(value: object) -> object:
-    return value if isinstance(value, str) and value in {"now", "period-end"} else _instant(value)
+    if isinstance(value, str) and value in {"now", "period-end"}:
+        return value
+    found = instants.read(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(
+            "it must be now, period-end, or an instant with an offset, such as"
+            " 2026-01-31T09:00:00+07:00"
+        )
+    return found
 
 
 def _printable(value: str | None) -> str | None:

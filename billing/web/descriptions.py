@@ -218,6 +218,8 @@ SPECIAL: dict[str, tuple[str, object]] = {
     "ApiKey.name": ("The name of the program; the actor of its events", "shop"),
     "ApplyCouponBody.code": ("Code of the coupon", "WELCOME"),
     "CouponBody.code": ("Code of the new coupon", "WELCOME"),
+    "ForecastLine.amount": _rupiah("What the wallet will pay: the invoice less credit it uses"),
+    "NextInvoice.amount": _rupiah("The whole invoice; `amount_from_credit` of it is no charge"),
     "Coupon.code": ("Its code", "WELCOME"),
     "Coupon.amount": ("Rupiah off the price of a period; null for a coupon in percent", None),
     "CouponBody.amount": _rupiah("What is taken off the price of a period, instead of `percent`"),

@@ -36,6 +36,12 @@ from billing.store.session import is_locked, is_lost
 log = Logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_PLAINLY = {
+    "extra_forbidden": "this name is not known",
+    "string_pattern_mismatch": "it has characters that are not allowed here",
+    "model_attributes_type": "it must be a JSON object",
+}
+"""What pydantic says in its own words, by the kind of its error."""
 TITLES = {
     "invalid_request": "The request is not valid",
     "invalid_value": "A value is not accepted",
@@ -72,6 +78,9 @@ _OF_STATUSES = {
     405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type",
     422: "invalid_request", 429: "too_many_requests", 503: "unavailable",
 }  # fmt: skip
+
+NOT_FOUND = 404
+_NO_SUCH_PATH = "there is no such path; /v1/openapi.json lists all, without a slash at the end"
 
 
 class FieldError(BaseModel):
@@ -172,8 +181,7 @@ def _field_error(error: Any) -> FieldError:
     """Say where a value is wrong; the value itself is not repeated, it may be personal."""
     where = ".".join(str(part) for part in error["loc"])
     said = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        said = "this name is not known"
+    said = _PLAINLY.get(error["type"], said)
     return FieldError(field=escape(where)[:200], detail=escape(said)[:200])
 
 
@@ -181,7 +189,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     kind = _OF_STATUSES.get(error.status_code, "invalid_request")
     headers = dict(error.headers or {})
-    return response(_id(request), error.status_code, kind, TITLES[kind], headers=headers)
+    detail = _NO_SUCH_PATH if error.status_code == NOT_FOUND else TITLES[kind]
+    return response(_id(request), error.status_code, kind, detail, headers=headers)
 
 
 async def _database_error(request: Request, error: Exception) -> Response:

@@ -146,6 +146,9 @@ def _waits_for(row: rows.Subscription, outlook: Outlook, invoices: Sequence[Invo
     first = next((each for each in invoices if each.row.status is InvoiceStatus.OPEN), None)
     if first is not None:
         return first.steps.waits_for
+    is_linked = outlook.live_wallet == WalletStatus.ACTIVE
+    if row.status in OPENING and not is_linked and not outlook.due_to_end:
+        return WALLET
     if row.status in OPENING and outlook.due_to_open:
         return "the next tick, which opens the period that has begun"
     return "its end, after earlier charges are settled" if outlook.due_to_end else None

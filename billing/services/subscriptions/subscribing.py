@@ -308,7 +308,7 @@ def _check_first(connection: Connection, customer_id: str, plan_code: str) -> No
         known = ", ".join(f"{row.id} ({row.status})" for row in live)
         raise AlreadyExists(
             f"customer {customer_id!r} has a subscription to plan {plan_code!r} already: {known};"
-            " say again for another one",
+            " another one is made only with `again`",
             field="again",
             hint="--again",
         )
