@@ -246,7 +246,7 @@ class Settings(BaseModel):
     def _json(cls, value: object) -> object:
         try:
             return json.loads(value) if isinstance(value, str) else value
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('must be JSON such as {"E123": "limit"}') from None
 
     @field_validator("token_key")

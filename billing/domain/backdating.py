@@ -122,7 +122,8 @@ def refusal(
     days = (now - at).days
     return InvalidValue(
         f"{what} {spoken(at)} is {days:,} days ago: {would} would be charged at once;"
-        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX), more only with `backdate`",
+        f" at most {days_max} days are accepted (BILLING_BACKDATE_DAYS_MAX), more only with"
+        " `backdate`",
         field=what,
         hint="--backdate (task: backdate=true)",
     )

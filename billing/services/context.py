@@ -103,11 +103,13 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
 
 
 def order_name(request: Request | None) -> str:
-    """Name what an operator orders: a repeated order has the same name, and no other one has it.
+    """Name what an operator orders of one charge: its key is its name, whatever else it says.
 
-    Whether an order without a key is a repeated one cannot be known: each is another.
+    In a database that has lost the key, an order with it is the same one, also with another reason
+    or with another number of the same credit: money must not move twice for one key. An order
+    without a key cannot be known to be a repeated one: each is another.
     """
-    return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.mark}"
+    return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.key}"
 
 
 def once(

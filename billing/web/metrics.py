@@ -26,8 +26,11 @@ from billing.call_times import BOUNDS_SECONDS, Times
 from billing.services.context import Context
 from billing.services.operating import metrics, upkeep
 from billing.services.operating.metrics import Figures
+from billing.web.problems import Refused
 
 CACHE_SECONDS = 15.0
+PAUSE_SECONDS = 2.0
+"""How long a scrape that failed is not repeated."""
 PING_SECONDS = 2
 TOTALS = {
     "charges": ("status", "billing_charges", "Charges that reached a status; in_flight is a claim"),
@@ -63,18 +66,30 @@ class Scrapes:
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Return the figures in the format that a scraper accepts, and its content type."""
-        with self._lock:
-            if self._until is None or self._now() >= self._until:
-                figures = metrics.read(self._context)
-                self._families = list(
-                    families(figures, queue_lengths(self._context.settings.redis))
-                )
-                self._until = self._now() + CACHE_SECONDS
-            found = self._families
+        # One thread reads; others show what it read before, so that scrapes hold no other request.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._renew()
+            finally:
+                self._lock.release()
+        found = self._families
+        if not found:
+            raise Refused(
+                503, "unavailable", "the first figures are being read; ask again",
+                Retry_After=str(int(PAUSE_SECONDS)),
+            )  # fmt: skip
         encode, content_type = choose_encoder(accept)
         shown = CollectorRegistry(auto_describe=False)
         shown.register(_Fixed(found))
         return encode(shown), content_type
+
+    def _renew(self) -> None:
+        if self._until is not None and self._now() < self._until:
+            return
+        self._until = self._now() + PAUSE_SECONDS  # also after a failure
+        figures = metrics.read(self._context)
+        self._families = list(families(figures, queue_lengths(self._context.settings.redis)))
+        self._until = self._now() + CACHE_SECONDS
 
 
 class _Fixed(Collector):

@@ -43,3 +43,20 @@ def test_a_preview_knows_no_amounts_while_a_charge_has_no_outcome(engine: Engine
 
     assert (said.cancel_at, said.amount_refunded) == (at, None)
     engine.advance(DAY)  # the charge is asked about
+
+
+def test_a_retry_before_the_date_leaves_the_amounts_open(engine: Engine) -> None:
+    """An invoice that is retried before a cancellation may be paid, and its days refunded."""
+    customer, subscription = engine.begun()
+    engine.run()
+    engine.put_cash(customer, 0)
+    engine.advance(START + timedelta(days=28))
+    at = engine.now + timedelta(days=7)
+    assert engine.invoices(subscription)[-1]["next_attempt_at"] < at
+
+    said = previewing.cancel(
+        engine.context, subscription, OPERATOR, at=at, refund=RefundPolicy.PRORATED
+    )
+
+    assert said.cancel_at == at
+    assert (said.amount_refunded, said.amount_voided) == (None, None)

@@ -3,12 +3,15 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from billing.domain.events import OPERATOR
+from billing.services.context import Context
 from billing.services.money import refunding
 from billing.services.operating import call_times, kill_switch, metrics
 from billing.store.queries import engine as engine_rows
@@ -20,10 +23,10 @@ from tests.integration.web import Web, serving
 Found = dict[str, float]
 
 
-def read(text: str) -> Found:
+def read(shown: str) -> Found:
     """Every sample by its name and labels."""
     found = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(shown):
         for sample in family.samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
@@ -209,6 +212,38 @@ def test_a_scrape_within_fifteen_seconds_reads_nothing(
             scraped(web)
 
     assert len(reads) == 1
+
+
+def test_scrapes_hold_no_other_request(
+    engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first figures are read, other scrapes must come again, and threads are free."""
+    go, begun = Event(), Event()
+    read_figures = metrics.read
+
+    def slow(context: Context) -> metrics.Figures:
+        begun.set()
+        go.wait(20)
+        return read_figures(context)
+
+    monkeypatch.setattr(metrics, "read", slow)
+    with serving(engine, redis_url, web_threads=4) as web, ThreadPoolExecutor(8) as pool:
+        first = pool.submit(web.stranger().send, "GET", "/metrics")
+        assert begun.wait(20)
+        others = [pool.submit(web.stranger().send, "GET", "/metrics") for _ in range(6)]
+        assert {each.result().status_code for each in others} == {503}
+        assert web.client("read").ok("GET", "/v1/me")
+        go.set()
+        assert first.result().status_code == 200
+
+
+def test_a_locked_feed_fails_no_scrape(engine: Engine, other: Engine, redis_url: str) -> None:
+    """The totals are shown as far as they are counted, and how many events are left."""
+    metrics.read(engine.context)
+    engine.customer(linked=False)
+    with serving(engine, redis_url) as web, other.context.database.transaction() as held:
+        held.execute(text("SELECT * FROM event_feed_state FOR UPDATE"))
+        assert "billing_charged_rupiah_total" in scraped(web)
 
 
 def test_no_label_names_a_customer(refunded: Engine, redis_url: str) -> None:

@@ -15,7 +15,7 @@ ORDERS = (
     ),
     bug(
         "a_repeated_order_is_another_refund", f"{_SERVICES}/context.py",
-        'return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.mark}"',
+        'return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.key}"',
         'return f"order/{uuid4()}"',
         f"{_LOST}a_repeated_order_does_not_move_money_twice",
     ),

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.exc import DBAPIError
+
 from billing.call_times import Times
 from billing.clock import real_now
 from billing.services.context import Context
@@ -18,6 +20,7 @@ from billing.store.queries import engine, metrics
 from billing.store.queries import event_feed as feed
 from billing.store.queries.engine import Heartbeat
 from billing.store.queries.metrics import Now, Total
+from billing.store.session import brief_locks, is_locked
 
 BATCH = 20_000
 """Positions that one transaction counts."""
@@ -44,7 +47,12 @@ class Figures:
 def read(context: Context) -> Figures:
     """Count new events, and return all figures."""
     call_times.store(context, at_once=True)
-    behind = count(context)
+    try:
+        with brief_locks():
+            count(context)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise  # else the totals are shown as far as they are counted
     at = context.clock.now()
     with context.database.transaction() as connection:
         return Figures(
@@ -52,7 +60,7 @@ def read(context: Context) -> Figures:
             real_now(),
             metrics.read_now(connection),
             metrics.totals(connection),
-            behind,
+            metrics.behind(connection),
             metrics.calls(connection),
             engine.heartbeats(connection),
             metrics.gauges(connection),

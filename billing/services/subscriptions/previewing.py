@@ -95,6 +95,8 @@ def cancel(
             return found
         if due is not None and due < found.cancel_at:
             return _with_amounts(found, None)
+        if previews.is_attempted_before(connection, subscription_id, found.cancel_at):
+            return _with_amounts(found, None)
         if not subscriptions.may_end(connection, subscription_id):
             return _with_amounts(found, None)  # something else comes first: a resumption, an answer
         # An overdue cancellation is applied by the same function, as of its own date.

@@ -117,6 +117,15 @@ def count_events(connection: Connection, after: int, until: int) -> None:
     connection.execute(text("UPDATE metric_state SET position = :until"), {"until": until})
 
 
+def behind(connection: Connection) -> int:
+    """Read how many positions of the feed are not counted yet."""
+    statement = text("""
+        SELECT greatest(coalesce((SELECT max(position) FROM event_feed), 0)
+            - coalesce((SELECT position FROM metric_state), 0), 0)
+    """)
+    return int(connection.execute(statement).scalar_one())
+
+
 def totals(connection: Connection) -> list[Total]:
     """Read the totals."""
     found = connection.execute(text("SELECT name, label, total FROM metric_totals ORDER BY 1, 2"))

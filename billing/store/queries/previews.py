@@ -53,6 +53,16 @@ def state(connection: Connection, subscription_id: UUID) -> State:
     return of_values(State, connection.execute(statement, {"id": subscription_id}).one())
 
 
+def is_attempted_before(connection: Connection, subscription_id: UUID, at: datetime) -> bool:
+    """Whether an open invoice will be attempted before an instant: its outcome is not known."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM invoices WHERE subscription_id = :id AND status = 'open'"
+        " AND next_attempt_at < :at)"
+    )
+    found = connection.execute(statement, {"id": subscription_id, "at": at})
+    return bool(found.scalar_one())
+
+
 def exists(connection: Connection, subscription_id: UUID) -> bool:
     """Whether there is a subscription with this id."""
     statement = text("SELECT EXISTS (SELECT 1 FROM subscriptions WHERE id = :id)")
