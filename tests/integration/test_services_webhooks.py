@@ -23,9 +23,9 @@ from tests.integration.receiver import Receiver, receiving, status
 @pytest.fixture(name="slow_is_over_soon")
 def _slow_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests end after half a second instead of fifteen."""
-    plain = posting.post
+    plain = posting.Poster.post
     monkeypatch.setattr(
-        posting, "post", lambda *args, **more: plain(*args, **more, total_seconds=0.5)
+        posting.Poster, "post", lambda *args, **more: plain(*args, **more, total_seconds=0.5)
     )
 
 
