@@ -36,13 +36,12 @@ class Measured(NamedTuple):
 def _receiver() -> Iterator[str]:
     """Run a receiver; its URL."""
     command = [sys.executable, "-m", "tests.bench.hook_receiver"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
+        finally:
+            process.kill()
 
 
 def measure(charges: int, warm: int = WARM) -> Iterator[str]:
