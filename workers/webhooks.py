@@ -1,6 +1,7 @@
 """Webhook tasks: each takes one endpoint's id, calls one service and returns nothing.
 
-They have a queue and a worker of their own: `celery -A workers.app worker -Q webhooks -P threads`.
+They have a queue and a worker of their own, with a lower priority than charging:
+`nice -n 10 celery -A workers.app worker -Q webhooks -P threads`.
 A message may arrive twice, late or never: leases decide, and a later tick finds what is still due.
 """
 

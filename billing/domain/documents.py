@@ -26,6 +26,10 @@ Row: TypeAlias = "NamedTuple | Mapping[str, object]"
 """A row, or a document."""
 
 
+_LEAVES = frozenset({str, int, bool, type(None), datetime, UUID})
+"""Types of values that contain no row; most values of a document have one of them."""
+
+
 def document(row: Row) -> dict[str, object]:
     """Return the shown fields of a row by name; rows inside it become documents too."""
     if isinstance(row, tuple):
@@ -35,6 +39,8 @@ def document(row: Row) -> dict[str, object]:
 
 def ready(value: object) -> object:
     """Replace every row inside a value by its document."""
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return _shown(type(value), value._asdict())
     if isinstance(value, dict):
@@ -57,7 +63,7 @@ def text(value: object) -> str:
 def _shown(kind: type, values: Mapping[str, object]) -> dict[str, object]:
     marks, found = _marks(kind), dict[str, object]()
     for name, value in values.items():
-        mark, shown = marks.get(name), ready(value)
+        mark, shown = marks.get(name), value if type(value) in _LEAVES else ready(value)
         if mark == _INLINE and isinstance(shown, dict):
             found |= shown
         elif mark != _HIDDEN:

@@ -161,11 +161,14 @@ _OF_OTHERS = {
 }
 
 
+_BY_NOUN = {each.value: each for each in Resource}
+
+
 def resource_of(kind: str) -> Resource | None:
     """Return what events of a kind are about; None for those of the engine, keys and endpoints."""
     noun = kind.partition(".")[0]
     found = _OF_OTHERS.get(kind) or _OF_OTHERS.get(noun)
-    return found or next((each for each in Resource if each.value == noun), None)
+    return found or _BY_NOUN.get(noun)
 
 
 TYPES_MAX = 100

@@ -19,6 +19,7 @@ from billing.local.processes import Program
 WARM_SECONDS = 10.0  # for the worker to finish the charges it has started
 _WORKERS = (sys.executable, "-m", "workers")
 _WEBHOOK_THREADS = "8"
+_LOWER = ("nice", "-n", "10")
 _FLOWER = (sys.executable, "-m", "celery", "-A", "workers.flower", "flower")
 _OF_FLOWER = ("BILLING_REDIS_URL", "BILLING_LOG_FORMAT", "BILLING_LOG_LEVEL")
 
@@ -41,8 +42,11 @@ def worker(settings: Settings, log: Path, environment: Mapping[str, str]) -> Par
 
 
 def webhooks(log: Path, environment: Mapping[str, str]) -> Part:
-    """The worker that sends webhooks: threads, since it only waits for receivers."""
-    argv = [*_WORKERS, "worker", "--without-mingle", "--without-gossip", "-Q", WEBHOOKS]
+    """The worker that sends webhooks: threads, since it only waits for receivers.
+
+    Its priority is lower: while all cores are busy, charging goes first.
+    """
+    argv = [*_LOWER, *_WORKERS, "worker", "--without-mingle", "--without-gossip", "-Q", WEBHOOKS]
     argv += ["-P", "threads", "-c", _WEBHOOK_THREADS, "-n", f"{WEBHOOKS}@%h"]
     return Part(Program("webhooks", argv, log, environment), lambda: True, settle_seconds=1)
 

@@ -17,16 +17,26 @@ def new_secret() -> str:
     return PREFIX + b64encode(random_bytes.token_bytes(SECRET_BYTES)).decode()
 
 
-def headers(webhook_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """Return the three headers, with one signature for each secret.
+class Signer:
+    """Signs with one or more secrets, which are decoded once."""
 
-    The package replaces a time zone instead of converting it, so it gets UTC only.
-    """
-    utc = at.astimezone(UTC)
-    text = body.decode()
-    signatures = [Webhook(secret).sign(webhook_id, utc, text) for secret in secrets]
-    return {
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(utc.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._hooks = [Webhook(secret) for secret in secrets]
+
+    def headers(self, webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
+        """Return the three headers, with one signature for each secret.
+
+        The package replaces a time zone instead of converting it, so it gets UTC only.
+        """
+        utc = at.astimezone(UTC)
+        text = body.decode()
+        return {
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(utc.timestamp())),
+            "webhook-signature": " ".join(hook.sign(webhook_id, utc, text) for hook in self._hooks),
+        }
+
+
+def headers(webhook_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+    """Return the three headers of one webhook, with one signature for each secret."""
+    return Signer(secrets).headers(webhook_id, at, body)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from billing.clock import real_now
 from billing.services.collecting import opening_batches
-from tests.bench import payday, people
+from tests.bench import payday, people, webhooks
 from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans
 from tests.bench.report import KINDS
@@ -43,3 +43,12 @@ def test_the_plans_of_the_hot_statements_can_be_written(tmp_path: Path) -> None:
     assert all(plans.values())
     assert "Insert on charges" in plans["claiming"]
     assert before == after
+
+
+def test_charging_is_measured_with_and_without_an_endpoint() -> None:
+    """Three lines: the rate without, the rate with one, and the deliveries."""
+    without, with_one, deliveries = webhooks.measure(30, warm=10)
+
+    assert "charges/s" in without
+    assert "of that" in with_one
+    assert int(deliveries.partition(" ")[0]) >= 4 * 30

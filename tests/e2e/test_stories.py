@@ -242,7 +242,7 @@ def test_unused_days_are_paid_back_and_then_the_token_goes(engine: World) -> Non
     last = [row["kind"] for row in ledger][-2:]
     assert last == ["refund", "unbind"]
     assert ledger[-2]["amount"] == 20_667, "31,000 over 30 days, 20 unused, rounded half-up"
-    assert engine.value("SELECT status FROM wallets") == "unlinked"
+    engine.eventually("SELECT status FROM wallets", "unlinked")
     assert engine.value("SELECT token_sealed FROM wallets") is None
     engine.until("2026-06-30T12:00:00+07:00")
     assert engine.value("SELECT count(*) FROM charges") == 3, "nothing is charged after the end"

@@ -64,7 +64,8 @@ schema of the body. Rules for a receiver:
   away. Libraries for most languages are on the page of the specification. For 24 hours after
   `billing webhook rotate-secret` each request has a signature for the previous secret, too.
 - An event may arrive more than once, with the same `webhook-id`. Store the id, and ignore a repeat.
-  It has the same body each time, unless its customer was erased in the meantime.
+  After a failure it has the same body each time, unless its customer was erased in the meantime. A
+  sender that dies between sending and recording builds the body again: its `object` may be newer.
 - Answer with any 2xx status within 15 seconds. A redirect counts as a failure.
 - After a failure there is another attempt, after 5 seconds, 5 and 30 minutes, 2, 5, 10, 14, 20 and
   24 hours. Then the delivery is failed, and `billing webhook resend` sends it again.
@@ -85,6 +86,8 @@ computed like the forecast with coupon, extra lines and planned changes; `curren
 
 - A charge is announced once. `subscription` and `period_index` identify it. A change after the
   event is not announced again; a restored backup may announce a second time.
+- Each subscription is computed alone: charges of one customer that are due together may count the
+  same credit.
 - After an outage the event comes late, but never after the charge is due.
 - A notice that is longer than the period comes when the period before begins. A first charge that
   is due at once is not announced; the end of a trial and a later start are.

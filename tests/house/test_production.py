@@ -86,6 +86,8 @@ def python_takes(words: list[str]) -> bool:
 def can_be_typed(line: list[str]) -> bool:
     """Whether a command line would be understood."""
     match line:
+        case ["nice", "-n", _, *words]:
+            return can_be_typed(words)
         case ["celery", *words]:
             return celery_takes(words)
         case ["billing", *words]:

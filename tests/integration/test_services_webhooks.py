@@ -23,9 +23,9 @@ from tests.integration.receiver import Receiver, receiving, status
 @pytest.fixture(name="slow_is_over_soon")
 def _slow_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests end after half a second instead of fifteen."""
-    plain = posting.post
+    plain = posting.Poster.post
     monkeypatch.setattr(
-        posting, "post", lambda *args, **more: plain(*args, **more, total_seconds=0.5)
+        posting.Poster, "post", lambda *args, **more: plain(*args, **more, total_seconds=0.5)
     )
 
 
@@ -319,3 +319,24 @@ def test_a_copy_that_is_pointed_elsewhere_sends_no_webhook(
 
     tick(hooked)
     assert "invoice.paid" in receiver.kinds()
+
+
+def test_an_event_whose_body_cannot_be_built_delays_no_other(
+    hooked: Engine, receiver: Receiver
+) -> None:
+    """It fails visibly and is attempted again; the events around it arrive."""
+    hooked.plan("SPOILT")
+    hooked.plan("P")
+    create(hooked, receiver.url, "charge.succeeded")
+    hooked.subscribe(hooked.customer(), "SPOILT")
+    hooked.subscribe(hooked.customer(), "P")
+    hooked.run()
+    hooked.execute("UPDATE plans SET timezone = 'Mars/Base' WHERE code = 'SPOILT'")
+    tick(hooked)
+    later(hooked)
+    tick(hooked)
+    failed = hooked.rows("SELECT last_error FROM webhook_deliveries WHERE status = 'pending'")
+    hooked.execute("UPDATE plans SET timezone = 'Asia/Jakarta' WHERE code = 'SPOILT'")
+
+    assert len(receiver.received) == 1
+    assert [row["last_error"] for row in failed] == ["body_not_built"]

@@ -32,13 +32,13 @@ WEBHOOKS = (
     ),
     bug(
         "webhook_of_one_dead_endpoint_floods_it", "billing/services/webhooks/sending.py",
-        "GROUP if endpoint.failing_since is None else 1", "GROUP",
+        "(AT_ONCE if endpoint.failing_since is None else 1)", "AT_ONCE",
         f"{HOOKS}::test_a_failing_endpoint_gets_one_attempt_at_a_time",
     ),
     bug(
         "webhook_id_changes_with_each_attempt", "billing/services/webhooks/sending.py",
-        "name = bodies[delivery.id], payloads.webhook_id(delivery.id)",
-        'name = bodies[delivery.id], f"msg_{delivery.id.hex}{delivery.attempts}"',
+        "name = group.bodies.get(delivery.id), payloads.webhook_id(delivery.id)",
+        'name = group.bodies[delivery.id], f"msg_{delivery.id.hex}{delivery.attempts}"',
         f"{HOOKS}::test_a_failed_attempt_is_repeated_with_the_same_id_and_body",
     ),
     bug(
@@ -59,7 +59,7 @@ WEBHOOKS = (
     ),
     bug(
         "webhook_body_is_not_kept", "billing/services/webhooks/sending.py",
-        "None if is_settled else body.decode()", "None",
+        "None if is_settled or body is None else body.decode()", "None",
         f"{PAYLOADS}::test_a_retry_sends_what_the_first_attempt_sent",
     ),
     bug(

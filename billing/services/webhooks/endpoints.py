@@ -210,7 +210,7 @@ def send_test(context: Context, endpoint_id: UUID) -> Answer:
     now = real_now()
     headers = payloads.headers(
         webhook_id=payloads.webhook_id(uuid4()), at=now, body=payloads.test_body(endpoint_id, now),
-        secrets=payloads.secrets(context.vault, row, now),
+        signer=payloads.signer(context.vault, row, now),
     )  # fmt: skip
     return posting.post(
         target(row.url, context.settings.webhook_hosts), headers,

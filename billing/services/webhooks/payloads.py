@@ -5,7 +5,6 @@ the body is stored, so that each attempt sends the same bytes. An erasure remove
 next attempt builds one without the personal data.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -78,7 +77,7 @@ def test_body(endpoint_id: UUID, now: datetime) -> bytes:
     return _encoded({"type": TEST, "timestamp": now, "data": data})
 
 
-def secrets(vault: Vault, row: Sealed, now: datetime) -> list[str]:
+def signer(vault: Vault, row: Sealed, now: datetime) -> signing.Signer:
     """Decrypt the secrets that sign at this time. Raises NotConfigured when no key decrypts them.
 
     The previous secret counts for a day after a rotation.
@@ -87,13 +86,13 @@ def secrets(vault: Vault, row: Sealed, now: datetime) -> list[str]:
     until, previous = row.previous_secret_until, row.previous_secret_sealed
     if previous is not None and until is not None and now < until:
         live.append(previous)
-    return [vault.open(each).decode() for each in live]
+    return signing.Signer([vault.open(each).decode() for each in live])
 
 
-def headers(webhook_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+def headers(webhook_id: str, at: datetime, body: bytes, signer: signing.Signer) -> dict[str, str]:
     """Return all headers of a webhook."""
     return {
         "Content-Type": "application/json",
         "User-Agent": "ovo-billing-webhooks/1",
-        **signing.headers(webhook_id, at, body, secrets),
+        **signer.headers(webhook_id, at, body),
     }

@@ -133,15 +133,22 @@ def events_of(connection: Connection, event_ids: Sequence[int]) -> dict[int, Seq
     """Read events with their numbers among the events of their subscriptions.
 
     The number counts positions of the feed, which never change: it is the same for each endpoint
-    and each attempt.
+    and each attempt. The events of each subscription are read once, by key: statistics are old on
+    a day with many events. Those that have no position yet come last.
     """
     statement = text(f"""
-        SELECT CASE WHEN e.subscription_id IS NOT NULL THEN (
-            SELECT count(*) FROM events o JOIN event_feed g ON g.event_id = o.id
-            WHERE o.subscription_id = e.subscription_id AND g.position <= f.position
-            ) END AS sequence, {EVENT}
-        FROM events e JOIN event_feed f ON f.event_id = e.id
-        WHERE e.id = ANY(CAST(:ids AS bigint[]))
+        WITH wanted AS MATERIALIZED (
+            SELECT id, subscription_id FROM events WHERE id = ANY(CAST(:ids AS bigint[]))),
+        numbered AS MATERIALIZED (
+            SELECT o.id, row_number() OVER (PARTITION BY s.subscription_id ORDER BY o.position)
+                AS sequence
+            FROM (SELECT DISTINCT subscription_id FROM wanted) AS s
+            CROSS JOIN LATERAL (
+                SELECT a.id, (SELECT position FROM event_feed WHERE event_id = a.id) AS position
+                FROM events a WHERE a.subscription_id = s.subscription_id OFFSET 0) AS o)
+        SELECT n.sequence, {EVENT}
+        FROM wanted w JOIN events e ON e.id = w.id JOIN event_feed f ON f.event_id = e.id
+        LEFT JOIN numbered n ON n.id = e.id
     """)  # noqa: S608 - a constant of ours
     found = connection.execute(statement, {"ids": list(event_ids)})
     rows = [Sequenced(FeedEvent._make(values), sequence) for sequence, *values in found]
