@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from billing.services.webhooks import fanout
+from tests.faults.storm.calls import OPEN
 from tests.faults.storm.door import Door
 from tests.faults.storm.world import World
 
@@ -50,7 +51,8 @@ class Feed:
         self._reads = True
         answer = self._door.send("GET", f"/v1/events?after={self._after}&limit={limit}", None)
         self._reads = False
-        if answer is None or answer.status == 503:
+        # A locked feed says so: the reader asks again.
+        if answer is None or answer.kind in OPEN:
             return None
         if not answer.succeeded:
             self._told.append(f"FEED: reading after {self._after} was refused: {answer.document}")
