@@ -108,7 +108,7 @@ class Record:
             call.ids.add(found)
             if len(call.ids) > 1:
                 self.tell(f"KEY: {call.key} made {len(call.ids)} things: {call.deed}")
-        if not self._is_erased(call) and self.times(call) == 0:
+        if not self.is_erased(call) and self.times(call) == 0:
             call.was_so = call.was_so or self._has_coupon(call)
             if call.was_so:
                 return
@@ -116,7 +116,7 @@ class Record:
 
     def _refused(self, call: Call, answer: Answer) -> None:
         # With an erased customer the arguments were emptied: a repeat looks like another body.
-        if call.done_seq and self.remembers(call) and not self._is_erased(call):
+        if call.done_seq and self.remembers(call) and not self.is_erased(call):
             self.tell(f"KEY: {call.key} was done, and its repeat is refused: {answer.document}")
         # A refusal wrote nothing, except of a link: the gateway refused what was recorded.
         if call.deed in TELLS.keys() - {"link"} and self.times(call):
@@ -142,7 +142,7 @@ class Record:
         subscription = call.path.split("/")[3]
         return bool(self._world.databases.rows(told, id=subscription, code=call.body["code"]))
 
-    def _is_erased(self, call: Call) -> bool:
+    def is_erased(self, call: Call) -> bool:
         """Whether the customer was erased, and with it the reasons of its events."""
         erased = "SELECT 1 FROM customers WHERE id = %(id)s AND erased_at IS NOT NULL"
         return bool(self._world.databases.rows(erased, id=call.customer))
@@ -157,5 +157,5 @@ class Record:
             if call.is_open and self.may_repeat(call):
                 yield f"KEY: {call.key} was never answered after {call.tries} tries: {call.deed}"
             gone = times == 0 and not call.was_so
-            if self.remembers(call) and gone and not self._is_erased(call):
+            if self.remembers(call) and gone and not self.is_erased(call):
                 yield f"KEY: {call.key} was answered with success, and {call.deed} is gone"

@@ -162,6 +162,7 @@ class Merchant:
         done = [
             call for call in self.record.calls
             if call.deed != "erase" and self.record.remembers(call) and self.record.may_repeat(call)
+            and not self.record.is_erased(call)  # an argument that was erased equals any text
         ]  # fmt: skip
         if not done:
             return
