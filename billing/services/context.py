@@ -103,13 +103,22 @@ def derived_id(connection: Connection, request: Request | None) -> UUID | None:
 
 
 def order_name(request: Request | None) -> str:
-    """Name what an operator orders of one charge: its key is its name, whatever else it says.
+    """Name an operator's order about one charge: by its key only, without its other arguments.
 
     In a database that has lost the key, an order with it is the same one, also with another reason
     or with another number of the same credit: money must not move twice for one key. An order
     without a key cannot be known to be a repeated one: each is another.
     """
     return f"order/{uuid4()}" if request is None else f"order/{request.task}/{request.key}"
+
+
+def check_same_order(request: Request | None, *, is_same: bool) -> None:
+    """Raise KeyReused when a refund was made under this key by another order."""
+    if request is not None and not is_same:
+        raise KeyReused(
+            f"idempotency key {request.key} was used for {request.task} with other arguments;"
+            " use a new key"
+        )
 
 
 def once(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from billing.domain.errors import KeyReused
 from billing.domain.events import OPERATOR
 from billing.domain.subscription import RefundPolicy
 from billing.sandbox.process import SandboxProcess
@@ -77,7 +78,7 @@ def test_a_key_moves_money_once_also_with_another_reason(
 def test_a_credit_is_paid_out_once_also_under_another_number(
     engine: Engine, gateway: SandboxProcess, snapshot: Callable[[], str]
 ) -> None:
-    """Numbers of credits are given out anew after a restore, in the order of what happens then."""
+    """After a restore the same credit may get another number, by the order of what happens then."""
     engine.plan("BIG", amount=90_000)
     engine.plan("SMALL", amount=50_000)
     one, two = engine.customer(), engine.customer()
@@ -295,4 +296,17 @@ def test_an_order_whose_key_was_removed_returns_its_refund(engine: Engine) -> No
     engine.execute("DELETE FROM commands")
 
     assert refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR, request) == first
+    assert [row["amount"] for row in engine.refunds(customer)] == [20_000]
+
+
+def test_a_removed_key_with_another_amount_is_refused(engine: Engine) -> None:
+    """It is not answered like the first order, and moves nothing."""
+    customer, _, invoice = paid(engine)
+    first, second = (order("api:k", "refunds.create", amount=each) for each in (20_000, 5_000))
+    refunding.refund_invoice(engine.context, invoice, 20_000, OPERATOR, first)
+    engine.run()
+    engine.execute("DELETE FROM commands")
+
+    with pytest.raises(KeyReused, match="api:k"):
+        refunding.refund_invoice(engine.context, invoice, 5_000, OPERATOR, second)
     assert [row["amount"] for row in engine.refunds(customer)] == [20_000]

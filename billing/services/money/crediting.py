@@ -10,7 +10,15 @@ from billing.domain.events import Actor
 from billing.domain.money import checked_amount
 from billing.domain.payloads import Json
 from billing.domain.refund import RefundPurpose
-from billing.services.context import Context, Request, id_in, number_in, once, order_name
+from billing.services.context import (
+    Context,
+    Request,
+    check_same_order,
+    id_in,
+    number_in,
+    once,
+    order_name,
+)
 from billing.services.money import charge_money
 from billing.services.operating import customers
 from billing.store.queries import balances, charges, subscriptions
@@ -53,6 +61,7 @@ def refund(context: Context, credit_id: int, by: Actor, request: Request | None 
         name = order_name(request)
         earlier = charge_money.ordered_before(connection, paid.id, name)
         if earlier is not None:
+            check_same_order(request, is_same=earlier.credit_id == credit_id)
             return {"credit": credit_id, "refund": str(earlier.id), "amount": earlier.amount}
         credit = balances.lock_one(connection, credit_id)
         assert credit is not None  # noqa: S101 - credits are never deleted

@@ -21,7 +21,14 @@ from billing.domain.outcomes import RefundOrder, RefundOutcome, StatusOutcome, S
 from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.domain.refund_settlement import Decision, Facts, decide_asked, decide_live
 from billing.logs import Logger
-from billing.services.context import LEASE_SECONDS, Context, Request, once, order_name
+from billing.services.context import (
+    LEASE_SECONDS,
+    Context,
+    Request,
+    check_same_order,
+    once,
+    order_name,
+)
 from billing.services.money import charge_money, refund_resolution
 from billing.services.money.refund_resolution import refund_event
 from billing.services.operating import held_rows, safety
@@ -77,6 +84,7 @@ def refund_invoice(
         name = order_name(request)
         earlier = charge_money.ordered_before(connection, paid.id, name)
         if earlier is not None:
+            check_same_order(request, is_same=amount in {None, earlier.amount})
             return {"refund": str(earlier.id), "invoice": str(invoice_id), "amount": earlier.amount}
         wanted = paid.kept if amount is None else amount
         if not 0 < wanted <= paid.kept:
