@@ -9,8 +9,9 @@ from tests.faults.storm.combinations import ACTS
 from tests.faults.storm.play import Result, run_seed
 from tests.servers import Servers
 
-FIXED = range(1, 2)  # others that are fixed are wide, and do all that a narrow one does
-WIDE = range(1, 5)
+REPEATED = 1
+WIDE = range(2, 5)
+"""A wide storm does all that a narrow one does."""
 ONCE_FAILED = [
     int(line.partition("#")[0])
     for line in (Path(__file__).parent / "storm_seeds.txt").read_text().splitlines()
@@ -18,8 +19,6 @@ ONCE_FAILED = [
 ]
 CHARGES_MIN, CRASHES_MIN = 60, 15
 DELIVERIES_MIN = 300
-PLAYED: dict[int, Result] = {}
-"""Every seed's first storm in this process."""
 
 
 def told(result: Result) -> str:
@@ -27,22 +26,29 @@ def told(result: Result) -> str:
     return "\n".join([f"seed {result.seed}", *result.findings, *result.trace])
 
 
-def first_of(seed: int, servers: Servers, admin: psycopg.Connection) -> Result:
-    """A seed's first storm, which may have been played for another test."""
-    if seed not in PLAYED:
-        PLAYED[seed] = run_seed(seed, servers, admin)
-    return PLAYED[seed]
-
-
-@pytest.mark.parametrize("seed", sorted({*FIXED, *ONCE_FAILED}))
+@pytest.mark.parametrize("seed", ONCE_FAILED)
 def test_every_promise_holds_after_a_storm(
     shared_servers: Servers, admin: psycopg.Connection, seed: int
 ) -> None:
     """Under all faults no invoice is debited twice, nothing is lost, and everything is recorded."""
-    result = first_of(seed, shared_servers, admin)
+    result = run_seed(seed, shared_servers, admin)
 
     assert not result.findings, told(result)
     assert result.met["charges sent"] >= CHARGES_MIN
+    assert result.crashes >= CRASHES_MIN
+
+
+def check_wide(result: Result) -> None:
+    """Every rule holds, and nearly everything that a wide storm has happened in it."""
+    assert not result.findings, told(result)
+    acts = {name for name in ACTS if result.met[f"act {name}"]}
+    assert len(acts) >= len(ACTS) - 4, told(result)
+    assert any(what.startswith("page ") for what in result.met)
+    assert result.met["paid out"], told(result)
+    assert result.met["call repeated"], told(result)
+    assert result.met["call with another body"], told(result)
+    assert result.met["notification forged"], told(result)
+    assert result.met["deliveries"] > DELIVERIES_MIN
     assert result.crashes >= CRASHES_MIN
 
 
@@ -56,25 +62,19 @@ def test_every_rule_holds_after_a_wide_storm(
     and so do calls of the HTTP interface that are repeated, notifications, and webhooks: a key acts
     once, a success is true, a notification settles nothing, and the feed loses no event.
     """
-    result = run_seed(seed, shared_servers, admin, wide=True)
-
-    assert not result.findings, told(result)
-    acts = {name for name in ACTS if result.met[f"act {name}"]}
-    assert len(acts) >= len(ACTS) - 4, told(result)
-    assert any(what.startswith("page ") for what in result.met)
-    assert result.met["paid out"], told(result)
-    assert result.met["call repeated"], told(result)
-    assert result.met["call with another body"], told(result)
-    assert result.met["notification forged"], told(result)
-    assert result.met["deliveries"] > DELIVERIES_MIN
-    assert result.crashes >= CRASHES_MIN
+    check_wide(run_seed(seed, shared_servers, admin, wide=True))
 
 
 def test_a_seed_decides_everything(shared_servers: Servers, admin: psycopg.Connection) -> None:
-    """The same seed gives the same storm, line by line, so that a failure can be examined."""
-    first = first_of(FIXED[0], shared_servers, admin)
-    second = run_seed(FIXED[0], shared_servers, admin)
+    """The same seed gives the same wide storm, line by line, so that a failure can be examined.
 
+    What happens in a seed does not depend on chance or on the machine, and so neither does what the
+    tests above require to have happened.
+    """
+    first = run_seed(REPEATED, shared_servers, admin, wide=True)
+    second = run_seed(REPEATED, shared_servers, admin, wide=True)
+
+    check_wide(first)
     assert first.trace == second.trace
     assert first.trace_hash == second.trace_hash
     assert first.met == second.met

@@ -71,7 +71,7 @@ class Merchant:
             "pause": self._pause,
             "link": self._link_any,
             "coupon": self._coupon,
-            "credit": self._credit,
+            "credit": lambda: self._credit(self._rng.choice(NAMES)),
             "extra": self._extra,
             "retry": lambda: self._invoice("retry", "status = 'open'"),
             "void": lambda: self._invoice("void", "status IN ('open', 'uncollectible')"),
@@ -97,7 +97,11 @@ class Merchant:
         self._put(self._rng.choice(NAMES))
 
     def make_peace(self) -> None:
-        """Repeat what has no answer, and the erasures that a restore forgot."""
+        """Repeat what has no answer, and the erasures that a restore forgot.
+
+        Then a call is made and its key used for something else: every storm has that, also one
+        whose restore forgot all earlier calls.
+        """
         for who, seq in self.goodbyes.items():
             if seq < self._world.restored_seq:
                 self._call("erase", f"/v1/customers/{who}/erase", who, {})
@@ -105,6 +109,8 @@ class Merchant:
             for _ in range(TRIES_AT_CALM):
                 if call.is_open and self.record.may_repeat(call):
                     self._ask(call)
+        self._credit(NAMES[0])
+        self._other_body()
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -243,8 +249,7 @@ class Merchant:
     def _extra(self) -> None:
         self._on("extra", "ended_at IS NULL", {"title": "towel", "amount": 700}, "extras")
 
-    def _credit(self) -> None:
-        who = self._rng.choice(NAMES)
+    def _credit(self, who: str) -> None:
         amount = self._rng.choice([5_000, 45_000])
         self._call("credit", f"/v1/customers/{who}/credits", who, {"amount": amount})
 

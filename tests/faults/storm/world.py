@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from billing.config import Settings
 from billing.domain import charge
 from billing.domain.errors import BillingError
+from billing.services import context as ids_of_orders
 from billing.services.collecting import pipeline
 from billing.services.context import Context
 from billing.services.subscriptions import subscribing
@@ -260,7 +261,7 @@ def determined(world: World) -> Iterator[None]:
     """Let the engine draw its ids from the seed, and wait for calls without threads."""
     rng = Random(f"waiting {world.seed}")
     with ExitStack() as undo:
-        for module in (subscribing, linking, unlinking):
+        for module in (ids_of_orders, subscribing, linking, unlinking):
             put(undo, module, "uuid4", world.uuid4)
         put(undo, pipeline, "Wire", lambda context: StormWire(context, world.chaos, rng))
         yield
