@@ -63,7 +63,8 @@ class Call:
     refused_seq: int = 0
     ids: set[str] = field(default_factory=set)
     was_so: bool = False
-    """Nothing was to be done: the subscription had this coupon."""
+    """Nothing was to be done by this call: the subscription had this coupon, or its planned
+    cancellation was late and came first, with its own reason."""
 
     @property
     def is_open(self) -> bool:
@@ -109,7 +110,7 @@ class Record:
             if len(call.ids) > 1:
                 self.tell(f"KEY: {call.key} made {len(call.ids)} things: {call.deed}")
         if not self.is_erased(call) and self.times(call) == 0:
-            call.was_so = call.was_so or self._has_coupon(call)
+            call.was_so = call.was_so or self._has_coupon(call) or self._has_ended(call)
             if call.was_so:
                 return
             self.tell(f"KEY: {call.key} was answered with success, and {call.deed} is not done")
@@ -141,6 +142,14 @@ class Record:
             AND CAST(subscription_id AS text) = %(id)s AND data->>'coupon' = %(code)s"""
         subscription = call.path.split("/")[3]
         return bool(self._world.databases.rows(told, id=subscription, code=call.body["code"]))
+
+    def _has_ended(self, call: Call) -> bool:
+        """Whether the subscription of a cancellation is canceled."""
+        if call.deed != "cancel":
+            return False
+        told = """SELECT 1 FROM subscriptions WHERE CAST(id AS text) = %(id)s
+            AND status = 'canceled'"""
+        return bool(self._world.databases.rows(told, id=call.path.split("/")[3]))
 
     def is_erased(self, call: Call) -> bool:
         """Whether the customer was erased, and with it the reasons of its events."""
