@@ -8,7 +8,7 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-forecast bench-webhooks lock clean
+.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-latency bench-forecast bench-webhooks lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -91,6 +91,9 @@ bench-lists: setup ## every list with each filter, with a million subscriptions 
 
 bench-web: setup ## the HTTP interface against bare FastAPI handlers with the same statements
 	@$(BIN)/python -m tests.bench.web
+
+bench-latency: setup ## the web server at a steady rate, with a million subscriptions and their past
+	@$(BIN)/python -m tests.bench.latency
 
 bench-webhooks: setup ## charging with and without an endpoint that receives every event
 	@$(BIN)/python -m tests.bench.webhooks

@@ -51,7 +51,8 @@ _FILL: Mapping[str, str] = {
     "people": """CREATE TEMP TABLE people AS
         SELECT n, 'C' || lpad(n::text, 7, '0') AS customer, md5('w' || n)::uuid AS wallet,
             md5('s' || n)::uuid AS subscription,
-            now() - make_interval(secs => %(seconds)s * (1 - n::float / %(people)s)) AS at,
+            date_trunc('second', now() - make_interval(
+                secs => %(seconds)s * (1 - n::float / %(people)s))) AS at,
             CASE WHEN n <= %(people)s / 20 THEN 'retired'
                  WHEN n %% (%(people)s / 10) = 7 THEN 'seldom'
                  WHEN n %% 5 = 0 THEN 'second' ELSE 'common' END AS plan

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from billing.clock import real_now
 from billing.services.collecting import opening_batches
-from tests.bench import payday, people, webhooks
+from tests.bench import latency, payday, people, webhooks
 from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans
 from tests.bench.report import KINDS
@@ -52,3 +52,12 @@ def test_charging_is_measured_with_and_without_an_endpoint() -> None:
     assert "charges/s" in without
     assert "of that" in with_one
     assert int(deliveries.partition(" ")[0]) >= 4 * 30
+
+
+def test_latency_is_measured_at_a_steady_rate() -> None:
+    """Requests that show, create and notify are all answered, each kind at its own rate."""
+    with stage(0, BILLING_WEB_REQUESTS_PER_SECOND="100000") as ground:
+        loads = dict(latency.measure(ground, 300, 1, warm_seconds=1))
+
+    assert [len(load.milliseconds) for load in loads.values()] == [100, 100, 200]
+    assert all(0 < load.percentile(0.5) <= load.percentile(0.99) for load in loads.values())
