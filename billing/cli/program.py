@@ -43,6 +43,8 @@ PARTS = (
     Part("person", "person"),
     Part("webhook", "webhook"),
     Part("listen", "listen", "listen", "EXAMPLE"),
+    Part("now", "now", "now", "EXAMPLE"),
+    Part("why", "why", "why", "EXAMPLE"),
     Part("attention", "attention", "attention", "ATTENTION"),
     Part("release", "attention", "release", "RELEASE"),
     Part("audit", "audit", "audit", "EXAMPLE"),

@@ -1,0 +1,101 @@
+"""`billing now` and `billing why`: what an operator asks first, answered by the rows."""
+
+from typing import Any
+
+from tests.integration.command import Billing
+from tests.integration.engine import Engine
+
+
+def test_now_adds_up_the_money_of_today_by_the_rows(billing: Billing, engine: Engine) -> None:
+    """Charged, declined and due, each equal to the rows; the person sees the same numbers."""
+    engine.begun()
+    engine.begun(code="Q", amount=70_000)
+    poor, _ = engine.begun(code="R", cash=0)
+    engine.run()
+
+    found = billing("now")
+
+    succeeded = engine.rows("SELECT amount FROM charges WHERE status = 'succeeded'")
+    assert found["today"]["succeeded"] == len(succeeded) == 2
+    assert found["today"]["succeeded_amount"] == sum(row["amount"] for row in succeeded)
+    assert found["today"]["declined"] == len(engine.told("charge.declined")) == 1
+    assert found["waiting"]["unresolved"] == 0
+    assert found["stopped_at"] is None
+    said = billing("now", people=True)
+    assert "charging is on\n" in said
+    assert "in 2 charges, 1 declined, 0 unsent" in said
+    assert poor not in said
+
+
+def test_now_begins_with_the_kill_switch(billing: Billing, engine: Engine) -> None:
+    """Stopped charging is the first line, with who, when and why; what is due is counted."""
+    engine.plan("P")
+    billing("stop-charging", "--reason", "the gateway answers nonsense")
+    engine.subscribe(engine.customer(), "P")
+    engine.tick(["ticks.open_periods"])
+
+    first, *others = billing("now", people=True).splitlines()
+
+    assert first.startswith("CHARGING IS STOPPED since 2026-01-31")
+    assert first.endswith("by operator: the gateway answers nonsense")
+    due = engine.one("SELECT count(*) FROM invoices WHERE next_attempt_at IS NOT NULL")
+    assert due == 1
+    assert any(line.startswith("due and uncharged: 1 invoices") for line in others)
+
+
+def test_why_answers_for_a_customer_whose_charge_was_declined(
+    billing: Billing, engine: Engine
+) -> None:
+    """Not charged twice, what is owed, when it is attempted next, and what can be done."""
+    customer, subscription = engine.begun(cash=0)
+    engine.run()
+
+    found = billing("why", customer)
+
+    assert found["charged_twice"] is False
+    [ahead] = found["subscriptions"]
+    [invoice] = ahead["open_invoices"]
+    assert ahead["id"] == str(subscription)
+    assert invoice["id"] == str(engine.invoices(subscription)[0]["id"])
+    said = billing("why", customer, people=True)
+    assert said.startswith(found["verdict"])
+    assert "owed since 2026-01-31" in said
+    assert "next attempt 2026-02" in said
+    assert f"billing invoice retry {invoice['id']}" in said
+
+
+def test_why_says_what_stops_a_charge(billing: Billing, engine: Engine) -> None:
+    """No wallet, no running subscription, and charging that is stopped, each in one line."""
+    engine.plan("P")
+    waiting, nobody = engine.customer(linked=False), engine.customer()
+    engine.subscribe(waiting, "P")
+    billing("stop-charging", "--reason", "x")
+
+    def told(customer: str) -> Any:
+        return billing("why", customer, people=True)
+
+    assert "it waits for a linked wallet" in told(waiting)
+    assert "charging is stopped for everybody since 2026-01-31" in told(waiting)
+    assert "no subscription is running: nothing will be charged" in told(nobody)
+
+
+def test_why_counts_what_it_leaves_out(billing: Billing, engine: Engine) -> None:
+    """With a limit the other running subscriptions are counted; ended ones are not listed."""
+    customer = engine.customer()
+    made = []
+    for code in ("P", "Q", "R"):
+        engine.plan(code)
+        made.append(engine.subscribe(customer, code))
+    engine.run()
+    billing("subscription", "cancel", made[0], "--reason", "x")
+
+    found = billing("why", customer, "--limit", 1)
+
+    assert found["subscriptions_count"] == 2
+    assert len(found["subscriptions"]) == 1
+    assert "and 1 more subscriptions" in billing("why", customer, "--limit", 1, people=True)
+
+
+def test_an_unknown_customer_is_one_line(billing: Billing) -> None:
+    """Nothing is guessed about a customer that does not exist."""
+    assert "no customer has the id 'nobody'" in billing("why", "nobody", code=1)
