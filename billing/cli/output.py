@@ -32,7 +32,7 @@ MONEY = frozenset(
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
         "amount_credited", "amount_from_charge", "amount_from_credit", "amount_remaining",
         "amount_paid_out", "shortfall", "cash", "points", "credit_balance", "credited", "remaining",
-        "next_amount",
+        "next_amount", "amount_yesterday", "amount_week_ago",
     }
 )  # fmt: skip
 STYLES = {

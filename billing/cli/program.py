@@ -44,6 +44,7 @@ PARTS = (
     Part("webhook", "webhook"),
     Part("listen", "listen", "listen", "EXAMPLE"),
     Part("now", "now", "now", "EXAMPLE"),
+    Part("today", "today", "today", "EXAMPLE"),
     Part("why", "why", "why", "EXAMPLE"),
     Part("attention", "attention", "attention", "ATTENTION"),
     Part("release", "attention", "release", "RELEASE"),

@@ -9,8 +9,10 @@ from tests.integration.engine import Engine
 def test_now_adds_up_the_money_of_today_by_the_rows(billing: Billing, engine: Engine) -> None:
     """Charged, declined and due, each equal to the rows; the person sees the same numbers."""
     engine.begun()
-    engine.begun(code="Q", amount=70_000)
-    poor, _ = engine.begun(code="R", cash=0)
+    engine.plan("Q", amount=70_000)
+    engine.subscribe(engine.customer(), "Q")
+    poor = engine.customer(cash=0)
+    engine.subscribe(poor, "Q")
     engine.run()
 
     found = billing("now")

@@ -203,6 +203,9 @@ DAMAGE: dict[str, list[str]] = {
             " erased_at = now()"
         ),
     ],
+    "the totals of each hour are those of its events": [
+        "INSERT INTO hourly_totals VALUES ('2026-01-31 02:00Z', 'charge.succeeded', 1, 50000)",
+    ],
     "nothing stays unknown beyond the alarm": [
         (
             "UPDATE charges SET status = 'pending', created_at = '2025-12-01'"

@@ -47,12 +47,7 @@ class Figures:
 def read(context: Context) -> Figures:
     """Count new events, and return all figures."""
     call_times.store(context, at_once=True)
-    try:
-        with brief_locks():
-            count(context)
-    except DBAPIError as error:
-        if not is_locked(error):
-            raise  # else the totals are shown as far as they are counted
+    count_unless_locked(context)
     at = context.clock.now()
     with context.database.transaction() as connection:
         return Figures(
@@ -65,6 +60,18 @@ def read(context: Context) -> Figures:
             engine.heartbeats(connection),
             metrics.gauges(connection),
         )
+
+
+def count_unless_locked(context: Context) -> int:
+    """Add new events to the totals, unless that would wait; return how many are not counted."""
+    try:
+        with brief_locks():
+            count(context)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise  # else the totals are shown as far as they are counted
+    with context.database.transaction() as connection:
+        return metrics.behind(connection)
 
 
 def count(context: Context, batches: int = BATCHES) -> int:

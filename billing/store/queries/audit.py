@@ -223,6 +223,22 @@ INVARIANTS = {
                               AND d.subscription_id IS NULL AND d.kind = 'customer.erased')
             ) AS f
         WHERE c.erased_at IS NOT NULL""",  # noqa: S608 - a constant of ours
+    "the totals of each hour are those of its events": f"""
+        SELECT name || ' from ' || {spoken("hour")} || ': counted '
+               || coalesce(h.events, 0) || ' over ' || coalesce(h.amount, 0) || ', there are '
+               || coalesce(e.events, 0) || ' over ' || coalesce(e.amount, 0)
+        FROM hourly_totals h FULL JOIN (
+            SELECT date_trunc('hour', e.at, 'UTC') AS hour, e.kind AS name, count(*) AS events,
+                   coalesce(sum(CASE WHEN e.kind = 'charge.succeeded' THEN c.amount
+                       WHEN e.kind = 'refund.succeeded' THEN CAST(e.data->>'amount' AS bigint)
+                       END), 0) AS amount
+            FROM event_feed f JOIN events e ON e.id = f.event_id
+            LEFT JOIN charges c ON c.id = e.charge_id
+            WHERE f.position <= (SELECT position FROM metric_state)
+              AND e.kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded')
+            GROUP BY 1, 2) AS e USING (hour, name)
+        WHERE (coalesce(h.events, 0), coalesce(h.amount, 0))
+            <> (coalesce(e.events, 0), coalesce(e.amount, 0))""",  # noqa: S608 - a constant of ours
     "nothing stays unknown beyond the alarm": f"""
         SELECT id || ' is ' || status || ' since ' || {spoken("created_at")} || ' and not parked'
         FROM charges

@@ -14,7 +14,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import UNSETTLED
 from billing.store.expressions import listed
 from billing.store.queries.subscriptions import MAY_OPEN
-from billing.store.selecting import columns, of_values
+from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 
 
@@ -37,6 +37,15 @@ class Now(NamedTuple):
     oldest_pending_at: datetime | None  # a webhook delivery
     failed_deliveries: int
     disabled_endpoints: int
+
+
+class HourTotal(NamedTuple):
+    """What happened in one hour: events of a kind, and their rupiah."""
+
+    hour: datetime
+    name: str
+    events: int
+    amount: int
 
 
 class Total(NamedTuple):
@@ -87,7 +96,8 @@ def lock_position(connection: Connection) -> int | None:
 
 _COUNT = text("""
     WITH seen AS MATERIALIZED (
-        SELECT e.kind, e.charge_id, e.data FROM event_feed f JOIN events e ON e.id = f.event_id
+        SELECT e.kind, e.at, e.charge_id, e.data
+        FROM event_feed f JOIN events e ON e.id = f.event_id
         WHERE f.position > :after AND f.position <= :until
     ), counted (name, label, total) AS (
         SELECT 'charges', CASE kind WHEN 'charge.claimed' THEN 'in_flight'
@@ -104,6 +114,15 @@ _COUNT = text("""
         UNION ALL
         SELECT 'refunded_rupiah', '', sum(CAST(data->>'amount' AS bigint))
         FROM seen WHERE kind = 'refund.succeeded' HAVING count(*) > 0
+    ), of_hours AS (
+        INSERT INTO hourly_totals (hour, name, events, amount)
+        SELECT date_trunc('hour', seen.at, 'UTC'), kind, count(*),
+            coalesce(sum(CASE WHEN kind = 'charge.succeeded' THEN c.amount
+                WHEN kind = 'refund.succeeded' THEN CAST(data->>'amount' AS bigint) END), 0)
+        FROM seen LEFT JOIN charges c ON c.id = seen.charge_id AND kind = 'charge.succeeded'
+        WHERE kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded') GROUP BY 1, 2
+        ON CONFLICT (hour, name) DO UPDATE SET events = hourly_totals.events + excluded.events,
+            amount = hourly_totals.amount + excluded.amount
     )
     INSERT INTO metric_totals (name, label, total)
     SELECT name, label, CAST(total AS bigint) FROM counted
@@ -130,6 +149,15 @@ def totals(connection: Connection) -> list[Total]:
     """Read the totals."""
     found = connection.execute(text("SELECT name, label, total FROM metric_totals ORDER BY 1, 2"))
     return [Total._make(row) for row in found]
+
+
+def hours(connection: Connection, since: datetime, until: datetime) -> list[HourTotal]:
+    """Read the totals of the hours of a span, in order."""
+    statement = text(f"""
+        SELECT {columns(HourTotal, "h")} FROM hourly_totals h
+        WHERE h.hour >= :since AND h.hour < :until ORDER BY h.hour, h.name
+    """)  # noqa: S608 - a constant of ours
+    return every(HourTotal, connection.execute(statement, {"since": since, "until": until}))
 
 
 def record_gauges(connection: Connection, found: Mapping[str, float], at: datetime) -> None:

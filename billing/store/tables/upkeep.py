@@ -152,6 +152,20 @@ class MetricTotal(SQLModel, table=True):
     total: int = field(BigInteger)
 
 
+class HourlyTotal(SQLModel, table=True):
+    """What happened to money in one hour, counted from the event feed with the metrics.
+
+    `name` is the kind of the events, `amount` their rupiah together, 0 for declines.
+    """
+
+    __tablename__ = "hourly_totals"
+
+    hour: datetime = field(DateTime(timezone=True), primary_key=True)
+    name: str = field(Text, primary_key=True)
+    events: int = field(BigInteger)
+    amount: int = field(BigInteger)
+
+
 class MetricGauge(SQLModel, table=True):
     """What a check of a tick found last, and when, in real time."""
 
