@@ -1,7 +1,8 @@
 """Statements about notices: which charges must be announced, and that they were.
 
 The plan of the charge decides: after a planned change that is the next plan. A notice is exact, so
-that SQL adds it to an instant. Without a plan that has a notice, no subscription is read.
+that SQL adds it to an instant. Without a plan that has a notice, no subscription is read. A notice
+that cannot be read, which a CHECK excludes, announces nothing, and stops no other plan.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.store.expressions import is_notice
 from billing.store.queries.subscriptions import MAY_OPEN
 from billing.store.rows import as_array
 from billing.store.selecting import every
 from billing.store.statements import text
 
-_AHEAD = "make_interval(secs => CAST(extract(epoch FROM CAST(p.notice AS interval)) AS float8))"
+_AHEAD = f"""CASE WHEN {is_notice("p.notice")} THEN
+    make_interval(secs => CAST(extract(epoch FROM CAST(p.notice AS interval)) AS float8)) END"""
 _TURNS = "(s.change_at IS NOT NULL AND s.change_at <= s.next_due_at)"
 _OF_PLAN = f"""s.plan_code = p.code AND s.notice_for <= s.next_period_index
     AND s.next_due_at IS NOT NULL AND {MAY_OPEN} AND NOT {_TURNS}"""
