@@ -89,7 +89,7 @@ def _written(at: datetime) -> str:
 def _give_up(context: Context, subscription_id: UUID, error: Exception) -> None:
     """Pass over a charge that cannot be announced, with an event: it is charged all the same."""
     why, now = held_rows.one_line(error), context.clock.now()
-    log.error("notice.failed", subscription=str(subscription_id), why=why)
+    log.error("notice.failed", subscription=str(subscription_id), error=held_rows.brief(error))
     with context.database.transaction() as connection:
         for row in notices.lock(connection, [subscription_id], now):
             notices.mark(connection, [row.id])
