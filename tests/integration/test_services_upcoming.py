@@ -125,7 +125,7 @@ def test_the_database_allows_one_notice_a_period(engine: Engine) -> None:
     assert len(told(engine, subscription)) == len(told(engine, other)) == 1
     [failed] = engine.told("subscription.notice_failed")
     assert failed["subscription_id"] == subscription
-    assert "events_one_notice_a_period" in failed["data"]["why"]
+    assert "events_one_notice_a_date" in failed["data"]["why"]
     engine.advance(FEBRUARY)
     assert len(engine.charges(subscription)) == 2
 
