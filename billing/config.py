@@ -187,22 +187,12 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and config_urls.split(value.get_secret_value()).scheme not in {
-            "redis",
-            "rediss",
-        }:
-            raise ValueError("must start with redis:// or rediss://")
-        return value
+        return None if value is None else SecretStr(config_urls.redis(value.get_secret_value()))
 
     @field_validator("doku_base_url")
     @classmethod
     def _https(cls, value: str) -> str:
-        parts = config_urls.split(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be a URL such as " + DOKU_SANDBOX)
-        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError("must be scheme and host only, without a path or a password")
-        return f"{parts.scheme}://{parts.netloc}"
+        return config_urls.bare(value, DOKU_SANDBOX)
 
     @field_validator("doku_notification_path")
     @classmethod
@@ -211,7 +201,12 @@ class Settings(BaseModel):
             raise ValueError("must be a path such as /doku/notifications, without a query")
         return value
 
-    @field_validator("doku_proxy", "link_success_url", "link_failure_url")
+    @field_validator("doku_proxy")
+    @classmethod
+    def _proxy(cls, value: str) -> str:
+        return config_urls.proxy(value)
+
+    @field_validator("link_success_url", "link_failure_url")
     @classmethod
     def _web(cls, value: str) -> str:
         parts = config_urls.split(value)

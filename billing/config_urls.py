@@ -3,13 +3,24 @@
 Each function raises ValueError with the end of a sentence that begins with the setting's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_network
 from re import fullmatch
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 ODD_URL = "is no URL: its host or port is invalid (write %40, %2F … for @, / … in a password)"
+BARE_AT = (
+    "has an @ that does not end its name and password: write %40 for @, %3F for ?, %2F for /"
+    " and %23 for # inside of them"
+)
+HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+"
+REDIS_SCHEMES = frozenset({"redis", "rediss"})
+TLS_PARAMETERS = frozenset(
+    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
+"""Parameters that both clients of Redis take, Celery's and ours."""
+TLS_CHECKS = ("required", "optional", "none")
 
 
 def postgresql(value: str) -> str:
@@ -17,6 +28,9 @@ def postgresql(value: str) -> str:
     scheme, _, rest = value.partition("://")
     if scheme not in {"postgresql", "postgresql+psycopg", "postgres"} or not rest:
         raise ValueError("must start with postgresql:// (no other database is supported)")
+    # SQLAlchemy ends a password at its first @, and takes what follows for host and parameters.
+    if "@" in rest.partition("?")[2]:
+        raise ValueError(BARE_AT)
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -27,7 +41,7 @@ def postgresql(value: str) -> str:
         raise ValueError(ODD_URL) from None
     # An @ that is left belongs to a password, and messages show host and database.
     if "@" in f"{parts.host}{parts.database}":
-        raise ValueError(ODD_URL)
+        raise ValueError(BARE_AT)
     parameters = parts.query
     if parameters:
         _known(parameters)
@@ -41,6 +55,52 @@ def split(url: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         raise ValueError(ODD_URL) from None
+    return parts
+
+
+def redis(value: str) -> str:
+    """Return the URL, if both clients of Redis read it alike."""
+    parts = _with_login(value)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError("must start with redis:// or rediss://")
+    if not fullmatch(r"/?[0-9]{0,5}", parts.path) or parts.fragment:
+        raise ValueError("must end in the number of a database, as in redis://host:6379/0")
+    given = parse_qs(parts.query, keep_blank_values=True)
+    unknown = sorted(set(given) - TLS_PARAMETERS)
+    if unknown:
+        raise ValueError(
+            f"has an unknown parameter {unknown[0]!r}{_advice(unknown[0], TLS_PARAMETERS)}"
+        )
+    if given and parts.scheme == "redis":
+        raise ValueError("has parameters for TLS: begin it with rediss://")
+    if given.get("ssl_cert_reqs", ["none"])[0] not in TLS_CHECKS:
+        raise ValueError("must have required, optional or none as ssl_cert_reqs")
+    return value
+
+
+def proxy(value: str) -> str:
+    """Return the URL of an HTTP proxy, which may have a name and a password."""
+    parts = _with_login(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("must be a URL with http:// or https://")
+    return value
+
+
+def bare(value: str, example: str) -> str:
+    """Return scheme, host and port of a URL that has nothing else."""
+    parts = split(value)
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be scheme and host only, without a path or a password")
+    if parts.scheme not in {"http", "https"} or not fullmatch(HOST, parts.hostname or ""):
+        raise ValueError(f"must be a URL such as {example}")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _with_login(url: str) -> SplitResult:
+    """Parse a URL that may have a password; ValueError when a part of it would be shown."""
+    parts = split(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError(BARE_AT)
     return parts
 
 
@@ -84,6 +144,9 @@ def _known(parameters: Mapping[str, object]) -> None:
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     unknown = sorted(set(parameters) - known)
     if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"has an unknown parameter {unknown[0]!r}{advice}")
+        raise ValueError(f"has an unknown parameter {unknown[0]!r}{_advice(unknown[0], known)}")
+
+
+def _advice(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

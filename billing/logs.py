@@ -43,14 +43,17 @@ _PATTERNS = (
     re.compile(r"(?<![\w-])SK-[\w-]{6,}"),  # DOKU secret keys
     re.compile(r"obk_live_\w{20,}|whsec_[\w+/=-]{16,}"),  # API keys and webhook secrets
 )
+# PostgreSQL's errors have a row, a key or a parameter there.
+_OF_A_ROW_MARK = ":  "
+_OF_A_ROW = re.compile(r"(DETAIL|CONTEXT):  [^\n]*")
 
 
 def scrub(text: str) -> str:
-    """Remove everything from a text that looks personal or secret."""
+    """Remove everything from a text that looks personal or secret, and values of rows."""
     patterns = (*_PATTERNS_WITH_AT, *_PATTERNS) if "@" in text else _PATTERNS
     for pattern in patterns:
         text = pattern.sub(REDACTED, text)
-    return text
+    return _OF_A_ROW.sub(rf"\1 {REDACTED}", text) if _OF_A_ROW_MARK in text else text
 
 
 def redact(_logger: "WrappedLogger", _method: str, event: "EventDict") -> "EventDict":

@@ -152,15 +152,17 @@ def add_to_wall(duration: Duration, wall: datetime, timezone: ZoneInfo) -> datet
     return wall + duration
 
 
-def check_notice(text: str) -> None:
+def plain_notice(text: str) -> str:
     """
-    Raise ScheduleError unless the text is a duration of weeks, days or less.
+    Return a notice as it is stored: in small letters, without needless blanks.
 
-    A notice is exact: a day of it is 24 hours.
+    A notice is exact: a day of it is 24 hours. Raises ScheduleError unless the text is a duration
+    of weeks, days or less.
     """
     duration = parse_duration(text)
     if duration.unit in MONTHS:
         raise ScheduleError(f'a notice has days, such as "3 days", and no {duration.unit.value}s')
+    return " ".join(text.lower().split())
 
 
 def _advice(written: str) -> str:

@@ -133,10 +133,10 @@ def listed(
     as_json: bool,
     people: Callable[[], None] | None = None,
 ) -> None:
-    """Print a page of a list as a JSON array, or as a table and how to see the next page."""
+    """Print a page of a list as a JSON array or a table; stderr says how to see the next page."""
     show = people or (lambda: table(found.rows, columns, empty=empty))
     answer(found.rows, as_json=as_json, people=show)
-    if found.next_cursor is not None and not as_json:
+    if found.next_cursor is not None:
         sys.stdout.flush()
         sys.stderr.write(f"more: add --after {found.next_cursor}\n")
 

@@ -10,11 +10,11 @@ from tests.servers import Servers
 SEEDS = 50
 LOOK_FIRST_AT = {
     "no_rule_against_a_second_charge": 16, "claim_after_the_call": 2, "no_rule_of_http": 2,
-    "no_rule_of_time": 4, "pages_are_final": 5,
+    "pages_are_final": 5,
 }  # fmt: skip
 """Where a bug that few seeds show was found last; the other seeds follow, should it have moved."""
 BROKEN = {
-    "no_rule_of_time": {"PAID DAYS", "INTENT", "UNPAID", "BACKDATED"},
+    "no_rule_of_time": {"PAID DAYS", "INTENT", "UNPAID", "BACKDATED", "AHEAD"},
     "one_row_stops_all": {"ISOLATION"},
     "no_rule_of_http": {"KEY", "FEED", "NOTICE"},
     "pages_are_final": {"DOUBLE", "LOST"},

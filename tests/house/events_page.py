@@ -84,15 +84,18 @@ computed like the forecast with coupon, extra lines and planned changes; `curren
 `plan`; `period_index`; `wallet_status` (`active`, `expiring` when the token ends before the charge,
 `none`) and `wallet_expires_at`.
 
-- A charge is announced once. `subscription` and `period_index` identify it. A change after the
-  event is not announced again; a restored backup may announce a second time.
-- Each subscription is computed alone: charges of one customer that are due together may count the
-  same credit.
+- A charge is announced once for each date: `subscription`, `period_index` and `charge_at` identify
+  it. When the date moves, as after a pause in a trial, the new date is announced again, late if its
+  notice has passed by. A change of the amount is not announced again; a restored backup may
+  announce a second time.
+- Credit that an announced charge of the customer takes is not counted by one that is due later. One
+  that is announced later and due earlier takes the credit first: the other wallet then pays more
+  than was announced.
 - After an outage the event comes late, but never after the charge is due.
 - A notice that is longer than the period comes when the period before begins. A first charge that
   is due at once is not announced; the end of a trial and a later start are.
 - Nothing is announced for a subscription that is paused, held or ended by then. After it resumes,
-  the next charge is announced if its notice has not passed by.
+  the next charge is announced.
 - After a planned change the notice of the next plan counts. An amount of 0 is announced, too.
 - A day of a notice is 24 hours. A notice has days, weeks, hours or less, and no months.
 

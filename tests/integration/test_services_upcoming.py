@@ -19,7 +19,7 @@ from billing.services.subscriptions import canceling, changing, pausing
 from billing.services.webhooks import upcoming
 from billing.store.queries import notices
 from billing.store.queries.holding import Kind
-from schedules.durations import EXACT, LENGTHS, SPELLINGS, Unit, check_notice, parse_duration
+from schedules.durations import EXACT, LENGTHS, SPELLINGS, Unit, parse_duration, plain_notice
 from schedules.walltime import ScheduleError
 from tests.integration.engine import START, Engine
 
@@ -125,7 +125,7 @@ def test_the_database_allows_one_notice_a_period(engine: Engine) -> None:
     assert len(told(engine, subscription)) == len(told(engine, other)) == 1
     [failed] = engine.told("subscription.notice_failed")
     assert failed["subscription_id"] == subscription
-    assert "events_one_notice_a_period" in failed["data"]["why"]
+    assert "events_one_notice_a_date" in failed["data"]["why"]
     engine.advance(FEBRUARY)
     assert len(engine.charges(subscription)) == 2
 
@@ -353,13 +353,13 @@ def spellings() -> Iterator[str]:
 def test_every_notice_is_as_long_in_the_database_as_in_the_code(engine: Engine) -> None:
     """PostgreSQL reads the text as an interval; months and years are refused."""
     for text in spellings():
-        check_notice(text)
+        plain_notice(text)
         duration = parse_duration(text)
         found = engine.one("SELECT extract(epoch FROM CAST(:text AS interval))", text=text)
         assert found == (LENGTHS[duration.unit] * duration.count).total_seconds(), text
     for text in ("1 month", "2 years"):
         with pytest.raises(ScheduleError, match="a notice has days"):
-            check_notice(text)
+            plain_notice(text)
     for text in ("", "soon", "3", "-3 days", "0 days", "1 month"):
         with pytest.raises(InvalidValue):
             engine.plan("X", notice=text)

@@ -222,6 +222,27 @@ def test_the_standard_librarys_records_are_scrubbed_too(secret: str, log_format:
     assert "RuntimeError" in stream.getvalue()
 
 
+def test_values_of_rows_are_removed_from_errors_of_the_database() -> None:
+    """PostgreSQL shows the row, the key or the parameter; type and constraint stay."""
+    said = (
+        'CheckViolation: new row for relation "customers" violates check constraint "erased"\n'
+        "DETAIL:  Failing row contains (C1, Rahasia, null).\n"
+        "CONTEXT:  unnamed portal parameter $1 = 'Rahasia'"
+    )
+    _, stream = _written()
+    log = logging.getLogger("celery.app.trace.of_a_task")
+    for text in (said, " ".join(said.split("\n"))):
+        log.error("task failed: %s", text)
+        try:
+            _fail(text)
+        except RuntimeError:
+            log.exception("task failed")
+
+    assert "Rahasia" not in stream.getvalue()
+    assert stream.getvalue().count("violates check constraint") == 6
+    assert scrub("detail: two  blanks, DETAIL: one") == "detail: two  blanks, DETAIL: one"
+
+
 @pytest.mark.parametrize(
     "key",
     ["phone", "email", "name", "token", "token_id", "token_key", "signature", "authorization",

@@ -10,6 +10,7 @@ A row that another session has locked is not a bad row: it is skipped, and stays
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
+from traceback import walk_tb
 from typing import TypeVar
 from uuid import UUID
 
@@ -30,6 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WHY_MAX = 300
+OURS = frozenset({"billing", "schedules", "workers"})
 HELD_AT_ONCE_MAX = 20
 """When this many rows fail and fewer succeed, the rows are not the cause: a bug, a wrong key, a
 full disk, a locked table."""
@@ -76,6 +78,21 @@ def one_line(error: BaseException) -> str:
     return scrub(printable)[:WHY_MAX]
 
 
+def brief(error: BaseException) -> str:
+    """Format an error for the log: type, constraint, and our line that raised it; no values.
+
+    A traceback and most texts of errors contain values of the row, and a log cannot be erased.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    place = None
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__"))
+        if module.partition(".")[0] in OURS:
+            place = f"at {module}:{line}"
+    return " ".join(filter(None, (type(cause).__name__, constraint, place)))
+
+
 def may_be_a_row(error: BaseException) -> bool:
     """Whether other rows may succeed: a bad row, or one that another session has locked."""
     return is_locked(error) or is_about_a_row(error)
@@ -83,7 +100,7 @@ def may_be_a_row(error: BaseException) -> bool:
 
 def pass_over(row: object, error: Exception) -> None:
     """Leave a locked row unchanged: a later tick does the work."""
-    log.warning("row.locked", row=str(row), why=one_line(error))
+    log.warning("row.locked", row=str(row), error=brief(error))
 
 
 def isolate(
@@ -107,7 +124,7 @@ def isolate(
     except Exception as error:
         if not ids or not may_be_a_row(error):
             raise
-        log.warning("batch.failed", rows=len(ids), why=one_line(error))
+        log.warning("batch.failed", rows=len(ids), error=brief(error))
     with brief_locks():
         return _by_halves(ids, work, hold, locked, held_max)
 
@@ -195,14 +212,20 @@ def holder(context: Context, kind: Kind, **data: object) -> Callable[[UUID, Exce
 
 
 def set_aside(context: Context, kind: Kind, row_id: UUID, error: Exception, **data: object) -> None:
-    """Hold one row in a transaction of its own, with the reason, the instant and an event."""
+    """Hold one row in a transaction of its own, with the reason, the instant and an event.
+
+    The reason may contain a value of the row; it is stored and not logged.
+    """
     why, now = one_line(error), context.clock.now()
-    log.error("row.held", kind=kind.value, id=str(row_id), why=why, exc_info=error)
+    said = {"kind": kind.value, "id": str(row_id), "error": brief(error)}
+    log.warning("row.failed", **said)
     with context.database.transaction() as connection:
         owner = holding.hold(connection, kind, row_id, why, now)
         if owner is not None:
             recorded = _event(f"{kind}.held", kind, owner, SCHEDULER, now, why=why, **data)
             events.record(connection, [recorded])
+    if owner is not None:  # otherwise it is held already, or needs no more work
+        log.error("row.held", **said, held_at=now.isoformat())
 
 
 def release(context: Context, kind: Kind, row_id: UUID | None, by: Actor) -> list[UUID]:

@@ -28,7 +28,7 @@ from billing.store.queries import catalog, events, subscriptions, wallets
 from billing.store.queries.catalog import NewCustomer, Plan
 from billing.store.queries.subscription_rows import NewSubscription
 from schedules.calendar import check_cron
-from schedules.durations import check_notice
+from schedules.durations import plain_notice
 from schedules.walltime import ScheduleError, parse_timezone, place
 
 ID_MAX, NAME_MAX, PHONE_MAX, EMAIL_MAX = 50, 50, 20, 255
@@ -73,17 +73,16 @@ def create_plan(
     ladders = dict(retries_for or {})
     dunning.policy_of(dunning.RetryTerms(retries, ladders, declines_max, attempts_max, days_max))
     now = context.clock.now()
-    plan = Plan(
-        code, name or code, amount, every, cron, timezone, trial, cycles, notice, retries,
-        ladders, declines_max, attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up),
-        use_points, created_at=now, archived_at=None,
-    )  # fmt: skip
     field = "timezone"
     try:
         parse_timezone(timezone)
         field = "notice"
-        if notice is not None:
-            check_notice(notice)
+        plan = Plan(
+            code, name or code, amount, every, cron, timezone, trial, cycles,
+            None if notice is None else plain_notice(notice), retries, ladders, declines_max,
+            attempts_max, days_max, OnExhausted(on_exhausted), CatchUp(catch_up), use_points,
+            created_at=now, archived_at=None,
+        )  # fmt: skip
         field = "every"
         if cron is not None:
             field = "cron"

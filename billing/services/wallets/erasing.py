@@ -107,7 +107,7 @@ def complete_due(context: Context, limit: int) -> int:
             if is_locked(error):
                 held_rows.pass_over(customer_id, error)
                 continue
-            log.error("customer.erase_failed", customer=customer_id, why=held_rows.one_line(error))  # noqa: TRY400 - a traceback may hold values
+            log.error("customer.erase_failed", customer=customer_id, error=held_rows.brief(error))  # noqa: TRY400 - a traceback may hold values
             failed.append(error)
     if failed:
         raise failed[0]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from billing.domain.refund import COUNTED
 from billing.domain.wallet import LIVE
-from billing.store.expressions import listed, spoken
+from billing.store.expressions import is_notice, listed, spoken
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -239,6 +239,10 @@ INVARIANTS = {
             GROUP BY 1, 2) AS e USING (hour, name)
         WHERE (coalesce(h.events, 0), coalesce(h.amount, 0))
             <> (coalesce(e.events, 0), coalesce(e.amount, 0))""",  # noqa: S608 - a constant of ours
+    "every notice can be read": f"""
+        SELECT 'plan ' || code || ' has the notice ' || left(notice, 40)
+               || ', and announces nothing'
+        FROM plans WHERE notice IS NOT NULL AND NOT {is_notice("notice")}""",  # noqa: S608 - constants of ours
     "nothing stays unknown beyond the alarm": f"""
         SELECT id || ' is ' || status || ' since ' || {spoken("created_at")} || ' and not parked'
         FROM charges

@@ -46,7 +46,8 @@ class Subscription(SQLModel, table=True):
     """A customer on a plan, with its anchor (local wall-clock) and its own copy of the price.
 
     `notice_for` is the first period whose charge was not announced; null before the subscription is
-    on a plan with a notice.
+    on a plan with a notice. `notice_due_at` is the date that was announced last: a period that is
+    due on another date is announced again.
     """
 
     __tablename__ = "subscriptions"
@@ -114,7 +115,10 @@ class Subscription(SQLModel, table=True):
             "subscriptions_to_announce",
             "plan_code",
             "next_due_at",
-            postgresql_where=text("notice_for <= next_period_index AND next_due_at IS NOT NULL"),
+            postgresql_where=text(
+                "(notice_for <= next_period_index OR notice_due_at <> next_due_at)"
+                " AND next_due_at IS NOT NULL"
+            ),
         ),
         Index(
             "subscriptions_changing",
@@ -141,6 +145,7 @@ class Subscription(SQLModel, table=True):
     next_period_index: int = count()
     next_due_at: datetime | None = instant()
     notice_for: int | None = field(Integer, null=True)
+    notice_due_at: datetime | None = instant()
     first_paid_at: datetime | None = instant()
     cancel_at: datetime | None = instant()
     cancel_period: int | None = field(Integer, null=True)
@@ -357,9 +362,10 @@ class Event(SQLModel, table=True):
         Index("events_at", "at"),
         Index("events_customer", "customer_id", postgresql_where=text("subscription_id IS NULL")),
         Index(
-            "events_one_notice_a_period",
+            "events_one_notice_a_date",
             "subscription_id",
             text("(data->'period_index')"),
+            text("(data->'charge_at')"),
             unique=True,
             postgresql_where=text("kind = 'invoice.upcoming'"),
         ),

@@ -33,7 +33,7 @@ from billing.store.columns import (
     instant,
     one_of,
 )
-from billing.store.expressions import listed
+from billing.store.expressions import is_notice, listed
 
 
 class Plan(SQLModel, table=True):
@@ -44,6 +44,7 @@ class Plan(SQLModel, table=True):
         amount("amount"),
         CheckConstraint("(every IS NULL) <> (cron IS NULL)", name="schedule"),
         CheckConstraint("cycles IS NULL OR cycles > 0", name="cycles"),
+        CheckConstraint(f"notice IS NULL OR {is_notice('notice')}", name="notice"),
         CheckConstraint("least(declines_max, attempts_max, days_max) > 0", name="caps"),
         one_of("on_exhausted", OnExhausted),
         one_of("catch_up", CatchUp),

@@ -15,6 +15,7 @@ from billing.web.access import Reader, Writer
 from billing.web.deeds import Key
 from billing.web.routes.common import PlanCode, created, refusals
 from billing.web.schemas import model_of
+from schedules.durations import plain_notice
 
 router = APIRouter(prefix="/v1", tags=["plans and coupons"])
 PLAN, COUPON = model_of(listing_rows.Plan, "Plan"), model_of(Coupon)
@@ -33,7 +34,8 @@ def put_plan(code: PlanCode, body: bodies.PlanBody, caller: Writer) -> Response:
         found = catalog.plan(caller.context.database, code)
         defaults = {"name": code, "retries": DEFAULT_RETRIES, "retries_for": {}}
         for name, value in body.model_dump(exclude={"reason"}).items():
-            if getattr(found, name) != (defaults.get(name) if value is None else value):
+            wanted = plain_notice(value) if name == "notice" and value is not None else value
+            if getattr(found, name) != (defaults.get(name) if wanted is None else wanted):
                 raise
         return answers.one(found)
     return answers.one(catalog.plan(caller.context.database, code), 201)

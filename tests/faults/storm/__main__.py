@@ -27,6 +27,7 @@ COUNTED: Mapping[str, str | tuple[str, ...]] = {
     "unpaid served days": "UNPAID", "paid days taken": "PAID DAYS", "plans lost": "INTENT",
     "not isolated": "ISOLATION", "not confirmed": "BACKDATED",
     "keys": "KEY", "feed and deliveries": ("FEED", "DELIVERY"), "notifications": "NOTICE",
+    "announcements": "AHEAD",
 }  # fmt: skip
 """What is counted in the last line, and how such findings begin."""
 

@@ -45,6 +45,14 @@ COUNTED = """
     SELECT count(*) FROM events WHERE actor = %(actor)s AND reason = %(reason)s
     AND kind = ANY(%(kinds)s)"""
 
+_DONE_BEFORE: Mapping[str, str] = {
+    "coupon": """SELECT 1 FROM events WHERE kind = 'coupon.redeemed'
+        AND CAST(subscription_id AS text) = %(id)s AND data->>'coupon' = %(code)s""",
+    # A planned end that is overdue comes first: it is done by the plan, on its date.
+    "cancel": """SELECT 1 FROM events WHERE kind = 'subscription.canceled'
+        AND CAST(subscription_id AS text) = %(id)s AND actor = 'scheduler'""",
+}
+
 
 @dataclass
 class Call:
@@ -63,8 +71,7 @@ class Call:
     refused_seq: int = 0
     ids: set[str] = field(default_factory=set)
     was_so: bool = False
-    """Nothing was to be done by this call: the subscription had this coupon, or its planned
-    cancellation was late and came first, with its own reason."""
+    """Nothing was to be done: the subscription had this coupon, or its planned end was overdue."""
 
     @property
     def is_open(self) -> bool:
@@ -110,7 +117,7 @@ class Record:
             if len(call.ids) > 1:
                 self.tell(f"KEY: {call.key} made {len(call.ids)} things: {call.deed}")
         if not self.is_erased(call) and self.times(call) == 0:
-            call.was_so = call.was_so or self._has_coupon(call) or self._has_ended(call)
+            call.was_so = call.was_so or self._was_done(call)
             if call.was_so:
                 return
             self.tell(f"KEY: {call.key} was answered with success, and {call.deed} is not done")
@@ -134,22 +141,13 @@ class Record:
         )
         return int(row["count"])
 
-    def _has_coupon(self, call: Call) -> bool:
-        """Whether a subscription has the coupon of a call, from an earlier one."""
-        if call.deed != "coupon":
+    def _was_done(self, call: Call) -> bool:
+        """Whether a subscription has the coupon of an earlier call, or ended as it was planned."""
+        told = _DONE_BEFORE.get(call.deed)
+        if told is None:
             return False
-        told = """SELECT 1 FROM events WHERE kind = 'coupon.redeemed'
-            AND CAST(subscription_id AS text) = %(id)s AND data->>'coupon' = %(code)s"""
-        subscription = call.path.split("/")[3]
-        return bool(self._world.databases.rows(told, id=subscription, code=call.body["code"]))
-
-    def _has_ended(self, call: Call) -> bool:
-        """Whether the subscription of a cancellation is canceled."""
-        if call.deed != "cancel":
-            return False
-        told = """SELECT 1 FROM subscriptions WHERE CAST(id AS text) = %(id)s
-            AND status = 'canceled'"""
-        return bool(self._world.databases.rows(told, id=call.path.split("/")[3]))
+        subscription, code = call.path.split("/")[3], call.body.get("code")
+        return bool(self._world.databases.rows(told, id=subscription, code=code))
 
     def is_erased(self, call: Call) -> bool:
         """Whether the customer was erased, and with it the reasons of its events."""

@@ -20,6 +20,7 @@ import structlog
 from schedules.beat import TICKS
 from tests.faults.storm import databases, verdict
 from tests.faults.storm.acts import People
+from tests.faults.storm.ahead import Ahead
 from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.combinations import Combinations
 from tests.faults.storm.databases import Databases
@@ -77,6 +78,7 @@ class Storm:
         self.oracle = Oracle(self.world)
         self.combinations = Combinations(self.world, self.people, self.oracle) if wide else None
         self.internet = Internet(self.world, self.people) if wide else None
+        self.ahead = Ahead(self.world) if wide else None
         if wide:
             self.world.failed = self.oracle.failed
             self.world.gateway.pages = Random(f"pages {seed}")
@@ -94,6 +96,8 @@ class Storm:
             self._round()
         stuck = self._calm()
         found = [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
+        if self.ahead is not None:
+            found += self.ahead.findings()
         return found if self.internet is None else [*found, *self.internet.findings()]
 
     def _begin(self) -> None:
@@ -101,6 +105,8 @@ class Storm:
         self.people.begin()
         if self.combinations is not None:
             self.combinations.begin()
+        if self.ahead is not None:
+            self.ahead.begin()
         if self.internet is not None:
             self.internet.begin()
         self.world.gateway.calm = False
@@ -125,11 +131,7 @@ class Storm:
         self.work.deliver(0.85)
         if rng.random() < 0.6:
             self.people.act()
-        if self.combinations is not None:
-            self.oracle.look()
-            self.combinations.act()
-        if self.internet is not None:
-            self.internet.act()
+        self._act_widely()
         if rng.random() < 0.6:
             self.work.end_leases()
         roll = rng.random()
@@ -140,6 +142,15 @@ class Storm:
             self.work.mail.clear()
             if self.internet is not None:
                 self.internet.feed.restored()
+
+    def _act_widely(self) -> None:
+        if self.combinations is not None:
+            self.oracle.look()
+            self.combinations.act()
+        if self.internet is not None:
+            self.internet.act()
+        if self.ahead is not None:
+            self.ahead.act()
 
     def _pass_time(self) -> None:
         """Mostly to where something is due; sometimes far beyond; sometimes the clock is wrong."""
@@ -169,6 +180,8 @@ class Storm:
     def _meanwhile(self) -> None:
         """Run an action of another process or person between two steps of this one."""
         if self.internet is not None and self.internet.interrupts():
+            return
+        if self.ahead is not None and self.ahead.interrupts():
             return
         rng = self._rng
         roll = rng.random()
@@ -220,6 +233,8 @@ class Storm:
             if self.internet is not None:
                 self.internet.confirm()
                 self.internet.tick()
+            if self.ahead is not None:
+                self.ahead.tick()
             due = self.work.due()
             if not due and not self.work.mail:
                 return []

@@ -24,7 +24,7 @@ from billing.services.context import Context
 from billing.services.operating import held_rows
 from billing.services.subscriptions import intents, proration, subscribing, transitions
 from billing.services.webhooks import event_feed
-from billing.store.queries import commands, conservation, subscriptions
+from billing.store.queries import commands, conservation, notices, subscriptions
 from billing.store.queries.notifications import named
 from tests.faults.storm.bugs import Bug
 from tests.faults.storm.world import World, put
@@ -102,10 +102,15 @@ def pages_are_final(_world: World, undo: ExitStack) -> None:
     put(undo, prechecks, "_look", look)
 
 
+def moved_dates_are_not_announced(_world: World, undo: ExitStack) -> None:
+    """One notice a period: a charge that gets another date after it is made without one."""
+    put(undo, notices, "_MOVED", "false")
+
+
 def no_rule_of_time(world: World, undo: ExitStack) -> None:
-    """Four of them at once, each of which has a kind of finding of its own."""
+    """Five of them at once, each of which has a kind of finding of its own."""
     for bug in (cut_days_are_kept, plans_vanish, pause_takes_the_period_it_ends_with,
-                any_start_is_meant):  # fmt: skip
+                any_start_is_meant, moved_dates_are_not_announced):  # fmt: skip
         bug(world, undo)
 
 
@@ -159,6 +164,7 @@ WIDE_BUGS: Mapping[str, Bug] = {
         keys_are_ignored,
         late_events_are_skipped,
         notifications_are_believed,
+        moved_dates_are_not_announced,
         no_rule_of_http,
     )
 }
