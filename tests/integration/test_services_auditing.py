@@ -206,6 +206,9 @@ DAMAGE: dict[str, list[str]] = {
     "the totals of each hour are those of its events": [
         "INSERT INTO hourly_totals VALUES ('2026-01-31 02:00Z', 'charge.succeeded', 1, 50000)",
     ],
+    "every notice can be read": [
+        "ALTER TABLE plans DROP CONSTRAINT plans_notice_check; UPDATE plans SET notice = 'soon'",
+    ],
     "nothing stays unknown beyond the alarm": [
         (
             "UPDATE charges SET status = 'pending', created_at = '2025-12-01'"
@@ -234,7 +237,10 @@ def test_damage_is_found(engine: Engine, story: UUID, subtests: pytest.Subtests)
     for name, damage in CASES:
         with subtests.test(name, damage=damage), engine.undone() as connection:
             assert statements.broken(connection, name, overdue) == []
-            assert connection.execute(text(damage)).rowcount > 0
+            *before, last = damage.split("; ")
+            for statement in before:
+                connection.execute(text(statement))
+            assert connection.execute(text(last)).rowcount > 0
             assert statements.broken(connection, name, overdue) != []
 
 
