@@ -9,7 +9,7 @@ from billing.cli import arguments, engine, options, output
 from billing.domain.errors import InvalidValue
 
 app = options.noun("People: who may log in to the console, and what for.")
-COLUMNS = ("name", "role", "created_at", "logged_in_at", "disabled_at")
+COLUMNS = ("name", "role", "has_second_factor", "created_at", "logged_in_at", "disabled_at")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name: the actor of the events.")]
 RoleOption = Annotated[
     str, typer.Option("--role", metavar="ROLE", help="viewer, support, operator, finance or admin.")
@@ -79,6 +79,41 @@ def password(
         _show(wanted, generate=generate)
 
     output.answer(shown, as_json=as_json, people=said)
+
+
+@app.command("second-factor", epilog=options.example("billing person second-factor ani"))
+def second_factor(
+    name: Name,
+    reason: options.Reason = None,
+    who: options.By = None,
+    *,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Let the person log in with the password only.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Ask this person for a code of an app at each log-in; shows the app's secret, once.
+
+    A new second factor replaces the one before. The person's sessions end.
+    """
+    by = arguments.operator(reason, who)
+    with engine.writing() as context:
+        from billing.services.operating import people
+
+        if remove:
+            changed = people.remove_second_factor(context, name, by)
+            words = f"{changed.name} logs in with the password only"
+            output.answer(changed, as_json=as_json, people=lambda: output.say(words))
+            return
+        made = people.set_second_factor(context, name, by)
+
+    def said() -> None:
+        output.say(f"{name} logs in with a code of an app as well; enter this secret there:")
+        output.say(made.secret)
+        output.say(f"or as a QR code: {made.address}")
+        output.say("store it now: it is not shown again")
+
+    output.answer(made, as_json=as_json, people=said)
 
 
 @app.command(epilog=options.example("billing person role ani --role finance"))

@@ -63,6 +63,7 @@ class Person(NamedTuple):
     password_changed_at: datetime
     logged_in_at: datetime | None
     disabled_at: datetime | None
+    has_second_factor: bool
 
     def may(self, action: Action) -> bool:
         """Whether the person's role allows an action."""

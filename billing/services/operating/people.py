@@ -13,13 +13,24 @@ from billing.domain.events import Actor, event
 from billing.domain.people import Person
 from billing.services.context import Context
 from billing.services.operating.api_keys import RESERVED
-from billing.store import passwords
+from billing.store import passwords, second_factor
 from billing.store.queries import api_keys, events
 from billing.store.queries import people as rows
 from billing.store.queries.people import Secret
 
 LIMIT_MAX = 1_000
 GENERATED_BYTES = 15
+
+
+class NewFactor(NamedTuple):
+    """A person with a second factor that was just set: the only time that its secret is readable.
+
+    `address` is what an app reads from a QR code: otpauth://totp/…
+    """
+
+    row: Inline[Person]
+    secret: str
+    address: str
 
 
 class NewPassword(NamedTuple):
@@ -42,7 +53,7 @@ def create(context: Context, name: str, role: str, password: str, by: Actor) -> 
     wanted = people.role(role)
     password_hash = passwords.hashed(people.checked_password(password, name))
     now = context.clock.now()
-    person = Person(uuid4(), name, wanted, now, now, None, None)
+    person = Person(uuid4(), name, wanted, now, now, None, None, has_second_factor=False)
     with context.database.transaction() as connection:
         if api_keys.is_in_use(connection, name):
             raise AlreadyExists(f"an API key has the name {name!r}; events could be of either")
@@ -84,6 +95,28 @@ def set_password(context: Context, name: str, password: str, by: Actor) -> Perso
         rows.set_password(connection, person.id, password_hash, now)
         _changed(connection, "person.password_changed", person, context, by)
     return person._replace(password_changed_at=now)
+
+
+def set_second_factor(context: Context, name: str, by: Actor) -> NewFactor:
+    """Make a new second factor for a person, in place of an earlier one; every session ends."""
+    key = second_factor.new_key()
+    with context.database.transaction() as connection:
+        person = _locked(connection, name).person
+        rows.set_factor(connection, person.id, context.vault.seal(key))
+        _changed(connection, "person.second_factor_set", person, context, by)
+    made = person._replace(has_second_factor=True)
+    return NewFactor(made, second_factor.written(key), second_factor.address(key, person.name))
+
+
+def remove_second_factor(context: Context, name: str, by: Actor) -> Person:
+    """Let a person log in with the password only; every session ends."""
+    with context.database.transaction() as connection:
+        person = _locked(connection, name).person
+        if not person.has_second_factor:
+            raise IllegalMove(f"{person.name!r} has no second factor")
+        rows.set_factor(connection, person.id, None)
+        _changed(connection, "person.second_factor_removed", person, context, by)
+    return person._replace(has_second_factor=False)
 
 
 def set_role(context: Context, name: str, role: str, by: Actor) -> Person:

@@ -25,12 +25,13 @@ from billing.domain.people import (
     Session,
 )
 from billing.services.context import Context
-from billing.store import passwords
+from billing.store import passwords, second_factor
 from billing.store.queries import events
 from billing.store.queries import people as rows
 from billing.store.queries.people import Secret
 
 ID_BYTES = 32
+_WRONG = "the name, the password or the code is wrong"
 COMPARISONS = 2
 """Passwords that one process compares at the same time; each takes 19 MiB and a core."""
 COMPARE_WAIT_SECONDS = 1
@@ -39,7 +40,7 @@ LIMITS = (PER_NAME_AND_ADDRESS, PER_NAME, PER_ADDRESS)
 
 
 class WrongLogin(BillingError):
-    """The name or the password is wrong, or the person is disabled: no answer says which."""
+    """Name, password or code is wrong, or the person is disabled: no answer says which."""
 
 
 class LoginsBusy(BillingError):
@@ -50,8 +51,13 @@ class TooManyLogins(BillingError):
     """Too many log-ins failed for this name, or from this address."""
 
 
-def log_in(context: Context, name: str, password: str, address: str, now: datetime) -> str:
-    """Return the id of a new session. Raises WrongLogin, TooManyLogins or LoginsBusy."""
+def log_in(
+    context: Context, name: str, password: str, address: str, now: datetime, code: str = ""
+) -> str:
+    """Return the id of a new session. Raises WrongLogin, TooManyLogins or LoginsBusy.
+
+    `code` is that of the second factor, which a person without one leaves empty.
+    """
     subjects = _subjects(context, name, address)
     with context.database.transaction() as connection:
         counts = rows.count_attempts(connection, subjects, now, now + WINDOW)
@@ -60,14 +66,28 @@ def log_in(context: Context, name: str, password: str, address: str, now: dateti
         raise TooManyLogins("too many failed log-ins; wait 15 minutes")
     known = None if found is None or found.person.disabled_at else found.password_hash
     if not _compared(known, password[: PASSWORD_MAX + 1]) or found is None:
-        raise WrongLogin("the name or the password is wrong")
+        raise WrongLogin(_WRONG)
+    step = _step(context, found, code, now)
     session_id = secrets.token_urlsafe(ID_BYTES)
     renewed = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
     with context.database.transaction() as connection:
         _begin(connection, found, session_id, renewed, context.clock.now(), now)
+        if step is not None:
+            rows.use_factor(connection, found.person.id, step)
         rows.forget_attempts(connection, subjects[:2])
         rows.subtract_attempt(connection, subjects[2])
     return session_id
+
+
+def _step(context: Context, found: Secret, code: str, now: datetime) -> int | None:
+    """Return the step of the code; None for a person without a second factor."""
+    if found.factor_sealed is None:
+        return None
+    key = context.vault.open(bytes(found.factor_sealed))
+    step = second_factor.step_of(key, code, now, found.factor_step)
+    if step is None:
+        raise WrongLogin(_WRONG)
+    return step
 
 
 def _compared(password_hash: str | None, password: str) -> bool:
@@ -88,11 +108,14 @@ def _begin(
     billing_now: datetime,
     now: datetime,
 ) -> None:
-    """Insert the session, unless the person was changed while the password was compared."""
+    """Insert the session, unless the person was changed while the password was compared.
+
+    A second log-in with the same code, at the same time, finds the code used here.
+    """
     person = found.person
     locked = rows.lock(connection, person.name)
-    if locked is None or locked.person.disabled_at or locked.password_hash != found.password_hash:
-        raise WrongLogin("the name or the password is wrong")
+    if locked is None or locked.person.disabled_at or locked[1:] != found[1:]:
+        raise WrongLogin(_WRONG)
     if renewed is not None:
         rows.set_password(connection, person.id, renewed, None)
     rows.note_login(connection, person.id, now)

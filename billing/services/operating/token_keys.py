@@ -56,10 +56,12 @@ def trouble(tried: Iterable[Opened]) -> str:
         return ""
     counts = ", ".join(f"{each.shut} of {each.tried} {each.what}" for each in shut)
     ways = []
-    if any(each.what != sealed.SECRETS for each in shut):
+    if any(each.what not in {sealed.SECRETS, sealed.FACTORS} for each in shut):
         ways.append("link the wallets again: billing wallet link CUSTOMER --replace")
     if any(each.what == sealed.SECRETS for each in shut):
         ways.append("make new secrets: billing webhook rotate-secret ID")
+    if any(each.what == sealed.FACTORS for each in shut):
+        ways.append("make new second factors: billing person second-factor NAME")
     return (
         f"BILLING_TOKEN_KEY does not open {counts}; add the key they were encrypted"
         f" with, separated by a comma, or {'; and '.join(ways)}"

@@ -11,14 +11,18 @@ from billing.domain.people import IDLE_MAX, SESSION_MAX, Person, Role, Session
 from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
 
-_PEOPLE = f"SELECT {columns(Person)} FROM people"  # noqa: S608 - a constant of ours
+_HAS_FACTOR = {"has_second_factor": "p.factor_sealed IS NOT NULL"}
+_PERSON = columns(Person, "p", **_HAS_FACTOR)
+_PEOPLE = f"SELECT {_PERSON} FROM people p"  # noqa: S608 - a constant of ours
 
 
 class Secret(NamedTuple):
-    """A person, and the hash of the password."""
+    """A person, the hash of the password, and the second factor if there is one."""
 
     person: Person
     password_hash: str
+    factor_sealed: bytes | None
+    factor_step: int | None
 
 
 def add(connection: Connection, person: Person, password_hash: str) -> bool:
@@ -52,7 +56,7 @@ def has_name(connection: Connection, name: str) -> bool:
 
 
 def secret_of(connection: Connection, name: str) -> Secret | None:
-    """Read a person and the hash of the password."""
+    """Read a person and the hash of the password, and the second factor."""
     return _secret(connection, f"{_SECRETS} WHERE lower(name) = lower(:name)", name)
 
 
@@ -61,12 +65,12 @@ def lock(connection: Connection, name: str) -> Secret | None:
     return _secret(connection, f"{_SECRETS} WHERE lower(name) = lower(:name) FOR UPDATE", name)
 
 
-_SECRETS = f"SELECT {columns(Person)}, password_hash FROM people"  # noqa: S608 - a constant of ours
+_SECRETS = f"SELECT {_PERSON}, password_hash, factor_sealed, factor_step FROM people p"  # noqa: S608 - a constant of ours
 
 
 def _secret(connection: Connection, statement: str, name: str) -> Secret | None:
     values = connection.execute(text(statement), {"name": name}).one_or_none()
-    return None if values is None else Secret(of_values(Person, values[:-1]), values[-1])
+    return None if values is None else Secret(of_values(Person, values[:-3]), *values[-3:])
 
 
 def set_role(connection: Connection, person_id: UUID, role: Role) -> None:
@@ -91,6 +95,18 @@ def set_password(
     )
     parameters = {"id": person_id, "password_hash": password_hash, "changed_at": changed_at}
     connection.execute(statement, parameters)
+
+
+def set_factor(connection: Connection, person_id: UUID, sealed: bytes | None) -> None:
+    """Store the encrypted secret of a second factor, or remove it."""
+    statement = text("UPDATE people SET factor_sealed = :sealed, factor_step = NULL WHERE id = :id")
+    connection.execute(statement, {"id": person_id, "sealed": sealed})
+
+
+def use_factor(connection: Connection, person_id: UUID, step: int) -> None:
+    """Store which code of a second factor was used last."""
+    statement = text("UPDATE people SET factor_step = :step WHERE id = :id")
+    connection.execute(statement, {"id": person_id, "step": step})
 
 
 def note_login(connection: Connection, person_id: UUID, at: datetime) -> None:
@@ -120,7 +136,7 @@ def add_session(connection: Connection, id_hash: bytes, person_id: UUID, now: da
 def session(connection: Connection, id_hash: bytes) -> Session | None:
     """Read a session with its person."""
     statement = text(
-        f"SELECT {columns(Person, 'p')}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
+        f"SELECT {_PERSON}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
         " JOIN people p ON p.id = s.person_id WHERE s.id_hash = :id_hash"
     )
     values = connection.execute(statement, {"id_hash": id_hash}).one_or_none()

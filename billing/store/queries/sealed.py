@@ -7,6 +7,7 @@ from billing.store.expressions import listed
 from billing.store.statements import text
 
 SECRETS = "webhook secrets"
+FACTORS = "second factors"
 # Ids of wallets are random, so a walk along the key from a random place is a random sample. Both
 # ends of the index of expiry, which is nearly the order of age, add old rows to it.
 _TOKENS = text("""
@@ -37,19 +38,26 @@ _SECRETS = text("""
     ORDER BY id LIMIT :most
 """)
 
+_FACTORS = text("""
+    SELECT factor_sealed FROM people WHERE factor_sealed IS NOT NULL AND disabled_at IS NULL
+    ORDER BY id LIMIT :most
+""")
+
 
 def samples(connection: Connection, most: int) -> dict[str, list[bytes]]:
     """Read a limited sample of each kind of encrypted value that is still needed.
 
     Samples are tokens of linked wallets with their phones, bodies of charges that may be resent,
-    and secrets of webhook endpoints.
+    secrets of webhook endpoints, and second factors of people.
     """
     wallets = connection.execute(_TOKENS, {"part": most // 4}).all()
     secrets = connection.execute(_SECRETS, {"most": most}).scalars()
+    factors = connection.execute(_FACTORS, {"most": most}).scalars()
     bodies = connection.execute(_BODIES, {"most": most}).scalars()
     return {
         "tokens": [bytes(row[0]) for row in wallets],
         "phones": [bytes(row[1]) for row in wallets],
         "bodies": [bytes(body) for body in bodies],
         SECRETS: [bytes(secret) for secret in secrets],
+        FACTORS: [bytes(factor) for factor in factors],
     }

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, Integer, LargeBinary, Text, Uuid, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, Uuid, text
 from sqlmodel import SQLModel
 
 from billing.domain.people import Role
@@ -11,7 +11,11 @@ from billing.store.columns import field, instant, one_of
 
 
 class Person(SQLModel, table=True):
-    """A person who may log in to the console; a disabled one keeps the name, which events have."""
+    """A person who may log in to the console; a disabled one keeps the name, which events have.
+
+    `factor_sealed` is the encrypted secret of the second factor, and `factor_step` the number of
+    30 seconds since 1970 of the last code that was used: a code is used once.
+    """
 
     __tablename__ = "people"
     __table_args__ = (
@@ -28,6 +32,8 @@ class Person(SQLModel, table=True):
     password_changed_at: datetime = instant(null=False)
     logged_in_at: datetime | None = instant()
     disabled_at: datetime | None = instant()
+    factor_sealed: bytes | None = field(LargeBinary, null=True)
+    factor_step: int | None = field(BigInteger, null=True)
 
 
 class ConsoleSession(SQLModel, table=True):

@@ -30,8 +30,9 @@ def log_in(visit: Visit) -> Response:
     name = form.get("name", "")[:200]
     try:
         session_id = sessions.log_in(
-            visit.context, name.strip(), form.get("password", ""), visit.address, real_now()
-        )
+            visit.context, name.strip(), form.get("password", ""), visit.address, real_now(),
+            form.get("code", "")[:20],
+        )  # fmt: skip
     except WrongLogin:
         return visit.page("login.html", 401, following=following, name=name, trouble="wrong")
     except TooManyLogins:
