@@ -29,7 +29,7 @@ def test_a_generated_password_is_shown_once_and_works(engine: Engine, billing: B
     assert people.has_password(engine.context, "ani", made["password"])
     [row] = billing("person", "list")
     assert set(row) == {"id", "name", "role", "created_at", "password_changed_at", "logged_in_at",
-                        "disabled_at"}  # fmt: skip
+                        "disabled_at", "has_second_factor"}  # fmt: skip
     assert made["password"] not in json.dumps(row)
     assert engine.told("person.created")[0]["actor"] == "budi"
 
