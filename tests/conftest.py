@@ -20,11 +20,15 @@ from tests.servers import Host, Servers
 _HOST = pytest.StashKey[Host]()
 _STDERR = pytest.StashKey[int]()
 _LONGEST = (
-    "test_conservation", "test_storm", "test_up", "test_paid_time", "test_settlement_exhaustive",
-    "test_processes", "test_stories", "test_siege", "test_start",
-    "test_storm_bugs", "test_demo", "test_restore", "test_local_stack", "test_secrets",
-    "test_redis", "test_postgres", "test_flower", "test_running", "test_answers",
+    "test_storm", "test_storm_bugs", "test_up", "test_postgres", "test_paid_time", "test_bench",
+    "test_processes", "test_web_fuzz", "test_siege", "test_conservation", "test_redis",
+    "test_local_stack", "test_demo", "test_stories", "test_restore", "test_start", "test_lives",
+    "test_files_doors", "test_web_refusals", "test_services_erasing", "test_secrets",
+    "test_console", "test_running", "test_cli_start", "test_flower", "test_services_breaker",
+    "test_local_servers", "test_web_processes", "test_pressure", "test_commands",
 )  # fmt: skip
+"""By wall time in a run with four jobs; those that use a core and those that mostly wait take
+turns, so that both are at work at any time."""
 _LONG = {"faults", "e2e", "integration", "property"}
 _TIMEOUT_SECONDS = {"faults": 180, "e2e": 180, "bench": 120, "property": 120, "browser": 180}
 """By folder, where it is not pyproject.toml's: on an idle machine the longest without a marker

@@ -1,15 +1,55 @@
 """Story: an operator works through Flower's HTTP API."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psutil
+import psycopg
+import pytest
 
 from billing.local.processes import until
-from tests.e2e.world import World
+from tests.e2e.world import World, world
 from tests.flower import ask, document
+from tests.servers import Servers, short_folder
 from tests.waits import WAIT_SECONDS
+
+
+@pytest.fixture(scope="module")
+def shared(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[World]:
+    """Worker, gateway and Flower for all tests; the worker is started by Celery's own command."""
+    worker = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app", "worker"]
+    with (
+        short_folder() as folder,
+        shared_servers.fresh_database(_admin) as database_url,
+        world(
+            folder, database_url, shared_servers.own_redis(), {"worker", "flower"},
+            stand_ins={"worker": worker},
+        ) as there,
+    ):  # fmt: skip
+        yield there
+
+
+@pytest.fixture
+def engine(shared: World) -> World:
+    """The processes, without rows of the previous test."""
+    shared.begin_anew()
+    return shared
+
+
+@pytest.fixture
+def log(engine: World) -> Callable[[], str]:
+    """What the worker has logged since the test began."""
+    file = engine.stack.logs / "worker.log"
+    before = file.stat().st_size
+
+    def logged() -> str:
+        return file.read_bytes()[before:].decode()
+
+    return logged
 
 
 def post(engine: World, task: str, **body: Any) -> Any:
@@ -23,13 +63,14 @@ def get(engine: World, path: str) -> Any:
     return document(f"{engine.stack.flower_url}{path}", engine.stack.flower_login)
 
 
-def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World) -> None:
+def test_admin_tasks_act_once_however_often_they_come(
+    engine: World, log: Callable[[], str]
+) -> None:
     """
     Refund and cancel tasks sent over HTTP twice with a key, or delivered twice, act once.
 
     A malformed argument is refused, and the worker continues.
     """
-    engine = engine_with_flower
     engine.plan("gold")
     subscription = str(engine.join("ayu", "gold"))
     engine.until("2026-02-01T09:00:00+07:00")
@@ -69,11 +110,11 @@ def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World)
         (5_000, "succeeded"), (10_000, "succeeded"), (35_000, "succeeded"),
     ]  # fmt: skip
     assert engine.value("SELECT amount_refunded FROM invoices") == 50_000
-    log = (engine.stack.logs / "worker.log").read_text()
-    assert log.count("admin.refused") == 6
-    assert "Traceback" not in log
+    logged = log()
+    assert logged.count("admin.refused") == 6
+    assert "Traceback" not in logged
     [ended] = [
-        line for line in log.splitlines()
+        line for line in logged.splitlines()
         if "admin.done" in line and "admin.cancel_subscription" in line
     ]  # fmt: skip
     for told in ("refunded", "invoices_voided", "wallet", "stays"):
@@ -84,10 +125,9 @@ def test_admin_tasks_act_once_however_often_they_come(engine_with_flower: World)
 
 
 def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
-    engine_with_flower: World,
+    engine: World, log: Callable[[], str]
 ) -> None:
     """Bind, subscribe and unlink work by name; neither Flower nor the log shows the phone."""
-    engine = engine_with_flower
     engine.plan("gold")
     engine.billing("customer", "create", "budi", "--name", "Budi Santoso")
     phone = "6281299887766"
@@ -110,25 +150,24 @@ def test_a_wallet_is_bound_and_unbound_without_showing_the_phone(
 
     send = f"{engine.stack.flower_url}/api/task/send-task/admin.link_wallet"
     document(send, engine.stack.flower_login, {"kwargs": {"customer": "nobody", "phone": phone}})
-    log = engine.stack.logs / "worker.log"
-    assert until(lambda: "admin.refused" in log.read_text(), 20), "the last task was never met"
-    seen = log.read_text()
+    assert until(lambda: "admin.refused" in log(), 20), "the last task was never met"
+    seen = log()
     seen += json.dumps(get(engine, "/api/tasks?limit=500"))
     seen += json.dumps([str(row) for row in engine.rows("SELECT * FROM events")])
     assert phone not in seen
     engine.reckon()
 
 
-def test_no_foreign_page_acts_through_an_operators_browser(engine_with_flower: World) -> None:
+def test_no_foreign_page_acts_through_an_operators_browser(engine: World) -> None:
     """
     A browser with the password on another page, or on another host name of this server, is refused.
 
     That page gets no permission and no money moves. Forms of every content type are refused, and so
     are calls that would wait for a result.
     """
-    engine, url = engine_with_flower, engine_with_flower.stack.flower_url
+    url = engine.stack.flower_url
     engine.plan("gold")
-    engine.join("ayu", "gold")
+    engine.join("citra", "gold")
     engine.until("2026-02-01T09:00:00+07:00")
     invoice = str(engine.value("SELECT id FROM invoices"))
     body = {"kwargs": {"invoice": invoice, "reason": "drive-by"}}
@@ -158,9 +197,9 @@ def test_no_foreign_page_acts_through_an_operators_browser(engine_with_flower: W
     engine.reckon()
 
 
-def test_flower_is_told_no_secret_but_its_own(engine_with_flower: World) -> None:
+def test_flower_is_told_no_secret_but_its_own(engine: World) -> None:
     """Its process has neither the database, nor the gateway's keys, nor the token key."""
-    settings = engine_with_flower.stack.settings
+    settings = engine.stack.settings
     [flower] = [
         process
         for process in psutil.Process().children(recursive=True)

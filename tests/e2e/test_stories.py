@@ -22,7 +22,13 @@ def shared(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Worl
     with (
         short_folder() as folder,
         shared_servers.fresh_database(_admin) as database_url,
-        world(folder, database_url, shared_servers.own_redis(), {"worker", "beat"}) as there,
+        world(
+            folder,
+            database_url,
+            shared_servers.own_redis(),
+            {"worker", "beat"},
+            BILLING_BALANCE_RECHECK_SECONDS="86400",  # each query of an empty wallet is a stop
+        ) as there,
     ):
         yield there
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from billing.services.webhooks import endpoints
 from tests.e2e.world import BY, World, world
 from tests.integration.receiver import Receiver, receiving, status
+from tests.servers import Servers, short_folder
 from tests.waits import wait_until
 
 
@@ -21,14 +22,25 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-@pytest.fixture
-def engine(state_folder: Path, database_url: str, redis_url: str) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def shared(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[World]:
     """All processes, which may send to this machine."""
-    with world(
-        state_folder, database_url, redis_url, {"worker", "webhooks", "beat"},
-        BILLING_WEBHOOK_ALLOWED_HOSTS="127.0.0.1",
-    ) as there:  # fmt: skip
+    with (
+        short_folder() as folder,
+        shared_servers.fresh_database(_admin) as database_url,
+        world(
+            folder, database_url, shared_servers.own_redis(), {"worker", "webhooks", "beat"},
+            BILLING_WEBHOOK_ALLOWED_HOSTS="127.0.0.1",
+        ) as there,
+    ):  # fmt: skip
         yield there
+
+
+@pytest.fixture
+def engine(shared: World) -> World:
+    """The processes, without rows of the previous test."""
+    shared.begin_anew()
+    return shared
 
 
 def test_a_receiver_that_hangs_delays_no_charge_and_a_killed_sender_repeats(

@@ -24,9 +24,9 @@ from billing.local.servers import Server
 from billing.local.stack import Stack
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
-from billing.store import migrate
 from billing.store.queries import engine
 from schedules.beat import TICKS
+from tests import prepared
 from tests.e2e.world import BY, World
 from tests.faults.fleet import Fleet, kill
 from tests.servers import fast_place
@@ -238,13 +238,14 @@ def grounds(**settings: str) -> Iterator[Ground]:
         undo.callback(shutil.rmtree, home, ignore_errors=True)
         crew = Crew()
         undo.callback(crew.close)
+        prepared.lay(home / "pg")
         postgres = servers.start_postgres(crew, home / "pg", home / "postgres.log", durable=False)
         redis = servers.start_redis(crew, home / "redis", home / "redis.log")
         named = {"BILLING_DATABASE_URL": postgres.url, "BILLING_REDIS_URL": redis.url}
         stack = undo.enter_context(
             Stack(
                 home / "stack", parts=(), environment=SETTINGS | named | settings,
-                any_ports=True, migrate=lambda found: migrate.upgrade(found.database),
+                any_ports=True, migrate=lambda found: prepared.upgrade(found.database),
             )
         )  # fmt: skip
         there = Ground(stack, Fleet(stack), postgres, redis)

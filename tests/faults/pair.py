@@ -19,6 +19,7 @@ from billing.local import servers
 from billing.local.ownership import user_for
 from billing.local.processes import Crew, Program, until
 from billing.local.servers import Server
+from tests import prepared
 
 BUSY = """SELECT count(*) FROM pg_stat_activity
     WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
@@ -113,6 +114,7 @@ def socket_of(server: Server) -> Path:
 @contextmanager
 def pairs(crew: Crew, home: Path) -> Iterator[Pair]:
     """A primary with a streaming copy; the crew ends them."""
+    prepared.lay(home / "pg1")
     old = servers.start_postgres(crew, home / "pg1", home / "pg1.log", durable=False)
     copy = home / "pg2"
     programs = servers._programs(servers._version(home / "pg1"))

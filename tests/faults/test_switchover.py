@@ -17,8 +17,8 @@ from sqlalchemy import text
 from billing.local import servers
 from billing.local.processes import Crew
 from billing.local.stack import Stack
-from billing.store import migrate
 from billing.store.session import Database
+from tests import prepared
 from tests.faults.fleet import Fleet
 from tests.faults.ground import HOUR, SETTINGS, Ground
 from tests.faults.pair import Pair, pairs, socket_of
@@ -52,7 +52,7 @@ def ground(pair: Pair) -> Iterator[Ground]:
         stack = undo.enter_context(
             Stack(
                 home / "stack", parts=(), environment=SETTINGS | named,
-                any_ports=True, migrate=lambda found: migrate.upgrade(found.database),
+                any_ports=True, migrate=lambda found: prepared.upgrade(found.database),
             )
         )  # fmt: skip
         there = Ground(stack, Fleet(stack), pair.old, redis)

@@ -4,6 +4,7 @@ The search reads every column of every table. It also erases, and reads how far 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID, uuid4
@@ -138,6 +139,9 @@ def linked(web: Web, client: Client) -> Person:
 def life(web: Web, client: Client) -> Person:
     """Live through everything that can store a personal value; end without a live subscription."""
     engine = web.engine
+    # An empty wallet is asked about once a day, and not every few hours of these months.
+    daily = engine.context.settings.model_copy(update={"balance_recheck_seconds": 86_400})
+    engine.context = replace(engine.context, settings=daily)
     client.ok("PUT", "/v1/plans/gold", {"amount": 31_000, "every": "1 month"})
     client.ok("POST", "/v1/coupons", {"code": "WELCOME", "percent": 10, "cycles": 1})
     person = linked(web, client)

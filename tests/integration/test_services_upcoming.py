@@ -366,12 +366,23 @@ def test_every_notice_is_as_long_in_the_database_as_in_the_code(engine: Engine) 
     assert engine.one("SELECT count(*) FROM plans") == 0
 
 
+MANY = """INSERT INTO subscriptions SELECT copy.* FROM subscriptions s,
+    generate_series(1, 5000) AS number, jsonb_populate_record(s, jsonb_build_object(
+        'id', gen_random_uuid(), 'plan_code', number % 100, 'notice_for', NULL)) AS copy"""
+"""Subscriptions of other plans, which have no notice."""
+
+
 def test_notices_are_found_by_their_index(engine: Engine) -> None:
     """No tick reads all subscriptions, with or without plans that have a notice."""
+    engine.begun(notice="3 days")
     sql = notices._DUE.replace(":now", "now()").replace(":limit", "10")
     with psycopg.connect(engine.url.replace("+psycopg", "")) as connection:
-        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET session_replication_role = replica")  # their plans do not exist
+        connection.execute(MANY)
+        connection.execute("ANALYZE subscriptions")
+        connection.execute("SET enable_seqscan = off")  # of plans, which are few
         plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}"))
+        connection.rollback()
     assert "subscriptions_to_announce" in plan
     assert "subscriptions_changing" in plan
     assert "Seq Scan" not in plan

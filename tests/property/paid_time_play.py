@@ -14,9 +14,9 @@ from billing.domain.subscription import CatchUp, OnExhausted, RefundPolicy
 from billing.services.context import Context, Request
 from billing.services.money import coupons
 from billing.services.operating import invoice_actions
-from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, changing, pausing, previewing
 from billing.services.subscriptions.previewing import Preview
+from tests.integration import checks
 from tests.integration.engine import START
 from tests.property.foreseen import Foresight
 from tests.property.lived import Lived
@@ -98,7 +98,7 @@ class Play:
                 break
         self.engine.advance(HOUR)  # a decline that ends more than itself is asked about once more
         self._compare(before)
-        assert auditing.audit(self.engine.context) == []
+        assert checks.findings(self.engine) == []
 
     # --- deeds ---------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.subscription import RefundPolicy
 from billing.services.money import coupons, crediting, extra_lines, refunding
 from billing.services.operating import invoice_actions
-from billing.services.reading import auditing
 from billing.services.subscriptions import canceling, changing, pausing
+from tests.integration import checks
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -179,7 +179,7 @@ def live(engine: Engine, plan: dict[str, object], life: list[Deed]) -> UUID:
         with suppress(BillingError):  # what is refused changes nothing that the audit would find
             deed(engine, customer, subscription)
         engine.run()
-        assert auditing.audit(engine.context) == []
+        assert checks.findings(engine) == []
     return subscription
 
 
@@ -242,4 +242,4 @@ def test_no_more_is_given_back_than_was_taken(
         " WHERE customer_id = :id AND invoice_id IS NULL", id=customer,
     )  # fmt: skip
     assert back + owned <= taken + gifts
-    assert auditing.audit(engine.context) == []
+    assert checks.findings(engine) == []

@@ -171,13 +171,16 @@ def test_a_kept_connection_that_ends_within_an_answer_is_not_tried_again() -> No
     assert second.status_code is None
 
 
-def test_each_request_on_a_kept_connection_has_the_total_time() -> None:
-    """The deadline of an earlier request ends no later one, and a late one is not sent again."""
+def each_with_its_own_time(pause: float) -> list[Answer] | None:
+    """Send four requests whose answers take longer together than one may, and one that drips.
+
+    The four answers; None when the machine was too busy for one of them.
+    """
 
     def script(line: Line) -> None:
         for _ in range(4):
             line.read()
-            peer.done.wait(0.2)
+            peer.done.wait(pause)
             line.write(status(200))
         line.read()
         with suppress(OSError):
@@ -185,13 +188,20 @@ def test_each_request_on_a_kept_connection_has_the_total_time() -> None:
                 line.write(b"H")
 
     with Peer(script) as peer, keeping(peer) as poster:
-        assert posted(poster, 4, 0.6) == [Answer(200, None)] * 4
+        found = posted(poster, 4, 3 * pause)
+        if found != [Answer(200, None)] * 4:
+            return None
         began = time.monotonic()
         late = poster.post(HEADERS, b"{}", total_seconds=0.3)
         assert time.monotonic() - began < 3
         assert peer.connections == 1
-
     assert late.status_code is None
+    return found
+
+
+def test_each_request_on_a_kept_connection_has_the_total_time() -> None:
+    """The deadline of an earlier request ends no later one, and a late one is not sent again."""
+    assert any(each_with_its_own_time(pause) for pause in (0.2, 1, 4))
 
 
 def test_a_connection_is_kept_for_a_short_time(monkeypatch: pytest.MonkeyPatch) -> None:

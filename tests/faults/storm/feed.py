@@ -29,7 +29,8 @@ class Feed:
         self._read: dict[int, int] = {}
         self._after = 0
         self._reads = False
-        self._told: list[str] = []
+        self.told: list[str] = []
+        """What was wrong while the storm raged."""
 
     def begin(self, door: Door) -> None:
         """Create the endpoints."""
@@ -55,12 +56,12 @@ class Feed:
         if answer is None or answer.kind in OPEN:
             return None
         if not answer.succeeded:
-            self._told.append(f"FEED: reading after {self._after} was refused: {answer.document}")
+            self.told.append(f"FEED: reading after {self._after} was refused: {answer.document}")
             return None
         found = answer.document["data"]
         for row in found:
             if row["position"] <= max(self._read, default=0):
-                self._told.append(f"FEED: position {row['position']} came after a higher one")
+                self.told.append(f"FEED: position {row['position']} came after a higher one")
             self._read[row["position"]] = row["id"]
         self._after = int(answer.document["next_cursor"])
         return len(found)
@@ -80,7 +81,7 @@ class Feed:
             if not self._poll(500):
                 break
         self._world.run("fan out", fanout.fan_out, asked=False)
-        yield from self._told
+        yield from self.told
         yield from self._positions()
         yield from self._deliveries()
 

@@ -85,6 +85,11 @@ class Internet:
                     lambda c, a=row["id"]: charge_resolution.resolve_charge(c, a, True, BY),
                 )
 
+    @property
+    def told(self) -> list[str]:
+        """What was wrong while the storm raged."""
+        return [*self.merchant.record.told, *self.feed.told, *self.notices.told]
+
     def findings(self) -> Iterator[str]:
         """Report everything that is wrong."""
         self.tick()

@@ -25,7 +25,8 @@ class Notices:
         self._world = world
         self._rng = Random(f"notices {world.seed}")
         self._sent: list[dict[str, Any]] = []
-        self._told: list[str] = []
+        self.told: list[str] = []
+        """What was wrong while the storm raged."""
 
     def act(self) -> None:
         """Send one notification."""
@@ -46,10 +47,10 @@ class Notices:
         status = notify(self._world, document, secret)
         after = self._recorded(document)
         if after[0] != before[0] and after[1] == before[1]:
-            self._told.append(f"NOTICE: {way} changed a charge from {before[0]}")
+            self.told.append(f"NOTICE: {way} changed a charge from {before[0]}")
         expected = {401} if way == "forged" else TAKEN
         if status is not None and status not in expected:
-            self._told.append(f"NOTICE: one that is {way} was answered with {status}")
+            self.told.append(f"NOTICE: one that is {way} was answered with {status}")
         if way == "true":
             self._sent.append(document)
 
@@ -65,7 +66,7 @@ class Notices:
 
     def findings(self) -> Iterator[str]:
         """Report what was answered wrongly, and charges that something unknown settled."""
-        yield from self._told
+        yield from self.told
         known = {None, *(source.value for source in Source)}
         for row in self._world.databases.rows(_SOURCES):
             if row["source"] not in known:

@@ -37,18 +37,19 @@ class Oracle:
         self._world = world
         self._ends: dict[UUID, datetime] = {}
         self._resumes: dict[UUID, datetime] = {}
-        self._told: list[str] = []
+        self.told: list[str] = []
+        """What was wrong while the storm raged."""
         self._restores = 0
 
     def tell(self, finding: str) -> None:
         """Note something that is wrong."""
         self._world.note(f"! {finding}")
-        self._told.append(finding)
+        self.told.append(finding)
 
     def failed(self, what: str, error: Exception) -> None:
         """A corrupt row may fail alone, but never a whole tick or message."""
         finding = f"ISOLATION: {what.split(maxsplit=1)[0]} failed: {type(error).__name__}"
-        if finding not in self._told:
+        if finding not in self.told:
             self.tell(finding)
 
     # --- during the storm --------------------------------------------------------------------
@@ -146,7 +147,7 @@ class Oracle:
 
     def findings(self) -> Iterator[str]:
         """Everything that is wrong by this idea."""
-        yield from self._told
+        yield from self.told
         if self._world.restores:
             return  # lost rows are not counted here
         kept = Counter[UUID]()

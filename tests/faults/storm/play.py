@@ -6,6 +6,7 @@ It says how much happens and in what mixture; what is right is said by the verdi
 import logging
 import traceback
 from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from contextvars import Context as Variables
 from dataclasses import dataclass, field
@@ -87,18 +88,28 @@ class Storm:
         self.work.alarm = self._alarm
         self._rng = self.world.rng
 
-    def play(self) -> list[str]:
-        """Let the storm rage and pass, and return what is wrong afterwards."""
+    def play(self, until: Collection[str] = ()) -> list[str]:
+        """Let the storm rage and pass, and return what is wrong afterwards.
+
+        It ends at once when there are findings that begin with each of the words in `until`.
+        """
         self._begin()
         for number in range(ROUNDS_MAX):
             if number >= ROUNDS_MIN and self._is_enough():
                 break
             self._round()
+            if until and all(any(said.startswith(word) for said in self._told()) for word in until):
+                return self._told()
         stuck = self._calm()
         found = [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
         if self.ahead is not None:
             found += self.ahead.findings()
         return found if self.internet is None else [*found, *self.internet.findings()]
+
+    def _told(self) -> list[str]:
+        """What is wrong already; the verdict at the end says it as well."""
+        told = [*verdict.doubles(self.world), *self.oracle.told]
+        return told if self.internet is None else [*told, *self.internet.told]
 
     def _begin(self) -> None:
         self.world.gateway.calm = True
@@ -253,10 +264,12 @@ def run_seed(
     bug: str | None = None,
     *,
     wide: bool = False,
+    until: Collection[str] = (),
 ) -> Result:
     """Play one seed in a database of its own, with a bug put in if one is named.
 
-    A wide storm also has combinations of acts, pages of proxies, and rows that were spoilt.
+    A wide storm also has combinations of acts, pages of proxies, and rows that were spoilt. A storm
+    that looks for findings which begin with the words in `until` ends when it has found them all.
     """
     began, result = monotonic(), Result(seed)
     before = structlog.get_config()
@@ -269,7 +282,7 @@ def run_seed(
             if bug is not None:
                 {**BUGS, **WIDE_BUGS}[bug](storm.world, undo)
             try:
-                result.findings = storm.play()
+                result.findings = storm.play(until)
             except Exception:  # noqa: BLE001 - any exception of the engine is a finding
                 result.findings = [f"the engine raised: {traceback.format_exc()}"]
             result.trace, result.trace_hash = storm.world.trace, storm.world.trace_hash

@@ -5,7 +5,7 @@ on record. After a restore the engine may have forgotten what it did; it may not
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +55,8 @@ def findings(world: World) -> list[str]:
     """Everything that is not as promised."""
     records = Records(world)
     return [
-        *_debits_once(world, records),
+        *doubles(world),
+        *_kept_once(world),
         *_debits_booked(world, records),
         *_charges_true(world, records),
         *_refunds_equal(world, records),
@@ -88,21 +89,28 @@ def _sent_before_restore(world: World, payment: Payment) -> bool:
     return world.gateway.first_sent[payment.request_id] < world.restored_seq
 
 
-def _debits_once(world: World, records: Records) -> Iterator[str]:
-    """Promise 1, by the gateway's own count."""
+def doubles(world: World) -> Iterator[str]:
+    """Promise 1, by the gateway's own count; only a restore can excuse it afterwards."""
     for payment in world.ledger.payments.values():
         if payment.moves > 1:
             yield f"{world.name(payment.number)}: the money moved {payment.moves} times"
-    for number, paid in _by_invoice(world).items():
-        if len(paid) < 2:
-            continue
-        which = ", ".join(world.name(payment.number) for payment in paid)
+    for paid in _by_invoice(world).values():
         excused = any(payment.late or _forgotten(world, payment) for payment in paid)
-        if not excused:
-            yield f"DOUBLE: {which}: one invoice debited {len(paid)} times"
+        if len(paid) > 1 and not excused:
+            yield f"DOUBLE: {_names(world, paid)}: one invoice debited {len(paid)} times"
+
+
+def _kept_once(world: World) -> Iterator[str]:
+    """What a second debit took is given back."""
+    for number, paid in _by_invoice(world).items():
         kept = sum(payment.kept - payment.refund_declined for payment in paid)
-        if kept > paid[0].amount:
-            yield f"DOUBLE: {which}: {kept} kept of an invoice over {paid[0].amount} ({number})"
+        if len(paid) > 1 and kept > paid[0].amount:
+            which, amount = _names(world, paid), paid[0].amount
+            yield f"DOUBLE: {which}: {kept} kept of an invoice over {amount} ({number})"
+
+
+def _names(world: World, paid: Sequence[Payment]) -> str:
+    return ", ".join(world.name(payment.number) for payment in paid)
 
 
 def _debits_booked(world: World, records: Records) -> Iterator[str]:
