@@ -61,6 +61,11 @@ LABELS: dict[str, str] = {
     "name": N_("name"),
     "phone": N_("phone"),
     "e-mail": N_("e-mail"),
+    "customers": N_("customers"),
+    "subscriptions": N_("subscriptions"),
+    "invoices": N_("invoices"),
+    "charges": N_("charges"),
+    "refunds": N_("refunds"),
     # what needs attention
     "held": N_("held"),
     "late": N_("late"),
