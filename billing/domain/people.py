@@ -43,6 +43,7 @@ class Action(StrEnum):
     STOP_CHARGING = "stop_charging"
     START_CHARGING = "start_charging"
     EXPORT_LISTS = "export_lists"
+    ACT_IN_BULK = "act_in_bulk"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -51,6 +52,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.STOP_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
     Action.START_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
     Action.EXPORT_LISTS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.ACT_IN_BULK: frozenset({Role.OPERATOR, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -7,6 +7,7 @@ from billing.domain.people import Action
 from billing.services.operating import kill_switch
 from billing.services.reading import now
 from billing.web.console.filtering import counted_address
+from billing.web.console.pages.attention import address_of
 from billing.web.console.visits import PREFIX, Visit, redirect
 from billing.web.metrics import queue_lengths
 
@@ -27,6 +28,7 @@ def show(visit: Visit) -> Response:
         done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,
         is_production=visit.context.settings.production,
         test_clock=visit.context.settings.test_clock, rows=_rows(situation),
+        attention_of=address_of,
     )  # fmt: skip
 
 
