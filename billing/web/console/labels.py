@@ -66,6 +66,12 @@ LABELS: dict[str, str] = {
     "invoices": N_("invoices"),
     "charges": N_("charges"),
     "refunds": N_("refunds"),
+    # why a charge will be made
+    "renewal": N_("renewal"),
+    "trial_end": N_("end of the trial"),
+    "first": N_("first charge"),
+    "retry": N_("retry"),
+    "change": N_("change of plan"),
     # what needs attention
     "held": N_("held"),
     "late": N_("late"),

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from billing.domain.people import Action
 from billing.web.console.filtering import Kind
-from billing.web.console.pages import attention, customer, lists, login, now, search
+from billing.web.console.pages import ahead, attention, customer, lists, login, now, search
 from billing.web.console.visits import Visit
 
 
@@ -43,6 +43,7 @@ PAGES = (
         Page("GET", f"/export/{kind}", Action.EXPORT_LISTS, partial(lists.export, kind))
         for kind in Kind
     ),
+    Page("GET", "/ahead", Action.SEE_CUSTOMERS, ahead.show),
     Page("GET", "/attention", Action.SEE_CUSTOMERS, attention.show),
     Page("GET", "/attention/bulk", Action.ACT_IN_BULK, attention.choose),
     Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),
