@@ -1,6 +1,7 @@
 """Filters: what each list can be limited to; a field that is None does not limit it.
 
 `since` is inclusive and `until` exclusive; both concern the instant at which a row was created.
+`counted` limits a list to the rows that a number of the console counts, at the instant `at`.
 """
 
 from datetime import datetime
@@ -20,6 +21,19 @@ class CatalogStatus(StrEnum):
 
     ACTIVE = "active"
     ARCHIVED = "archived"
+
+
+class Counted(StrEnum):
+    """Rows that a number of the console counts; some are those since, or due at, an instant."""
+
+    DUE = "due"  # invoices to charge
+    TO_OPEN = "to_open"  # subscriptions with a period that has begun
+    UNRESOLVED = "unresolved"  # charges
+    UNSETTLED = "unsettled"  # refunds
+    SUCCEEDED = "succeeded"  # charges, since an instant
+    DECLINED = "declined"
+    UNSENT = "unsent"
+    REFUNDED = "refunded"  # refunds, since an instant
 
 
 class PlanFilter(NamedTuple):
@@ -63,6 +77,8 @@ class SubscriptionFilter(NamedTuple):
     status: SubscriptionStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    counted: Counted | None = None
+    at: datetime | None = None
 
 
 class InvoiceFilter(NamedTuple):
@@ -74,6 +90,8 @@ class InvoiceFilter(NamedTuple):
     status: InvoiceStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    counted: Counted | None = None
+    at: datetime | None = None
 
 
 class ChargeFilter(NamedTuple):
@@ -86,6 +104,8 @@ class ChargeFilter(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
     subscription: UUID | None = None
+    counted: Counted | None = None
+    at: datetime | None = None
 
 
 class RefundFilter(NamedTuple):
@@ -97,6 +117,8 @@ class RefundFilter(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
     invoice: UUID | None = None
+    counted: Counted | None = None
+    at: datetime | None = None
 
 
 class CreditFilter(NamedTuple):

@@ -42,6 +42,8 @@ class Action(StrEnum):
     SEE_CUSTOMERS = "see_customers"
     STOP_CHARGING = "stop_charging"
     START_CHARGING = "start_charging"
+    EXPORT_LISTS = "export_lists"
+    ACT_IN_BULK = "act_in_bulk"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -49,6 +51,8 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.SEE_CUSTOMERS: frozenset(Role),
     Action.STOP_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
     Action.START_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.EXPORT_LISTS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.ACT_IN_BULK: frozenset({Role.OPERATOR, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -12,6 +12,7 @@ from billing.services.operating import kill_switch
 from billing.services.subscriptions import subscribing
 from tests.integration.console import PASSWORD, person
 from tests.integration.engine import Engine
+from tests.integration.test_services_reopening import given_up
 from tests.integration.web import Web
 
 WAIT = 30_000
@@ -118,10 +119,43 @@ def test_no_page_is_wider_than_the_window(
     subscribing.create_customer(engine.context, "w" * 50, name="W" * 50, by=OPERATOR)
     size = {"width": width, "height": 900}
     with opened(chromium, web, budi, viewport=size, color_scheme=scheme) as page:
-        for path in ("now", "search?q=zzz", f"customers/{customer}", f"customers/{'w' * 50}"):
+        for path in ("now", "search?q=zzz", f"customers/{customer}", f"customers/{'w' * 50}",
+                     "customers", "subscriptions", "invoices", "charges", "attention",
+                     f"ahead?day={engine.now.date()}"):  # fmt: skip
             page.goto(f"{web.url}/console/{path}")
             over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert over <= 0, (path, over)
+
+
+def test_an_operator_retries_what_dunning_gave_up(
+    engine: Engine, web: Web, chromium: Browser, budi: str
+) -> None:
+    """From the number on Now to the rows, the reason and the report; then from Lists to a file."""
+    customer, subscription = given_up(engine)
+    engine.put_cash(customer, 1_000_000)
+    [invoice] = engine.invoices(subscription)
+    with opened(chromium, web, budi) as page:
+        row = page.get_by_role("row", name="invoice uncollectible")
+        row.get_by_role("link", name="1", exact=True).click()
+        page.get_by_role("link", name="Retry these…").click()
+        expect(page.get_by_text("1 invoice is charged with the next tick")).to_be_visible()
+        page.get_by_label("Reason").fill("the customer topped up")
+        page.get_by_role("button", name="Retry them").dblclick()
+        expect(page.get_by_text("1 of 1 invoice is charged")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("Reason: the customer topped up")).to_be_visible()
+        assert len(engine.told("invoice.retry_requested")) == 1
+
+        page.get_by_role("link", name="Lists").click()
+        page.get_by_role("link", name="invoices", exact=True).click()
+        page.get_by_label("Status").select_option("open")
+        page.get_by_role("button", name="Show", exact=True).click()
+        expect(page.get_by_role("link", name=str(invoice["id"]))).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="All of these rows as a CSV file").click()
+        assert str(invoice["id"]) in download.value.path().read_text()
+    engine.run()
+    assert [each["status"] for each in engine.invoices(subscription)] == ["paid"]
 
 
 def test_the_keyboard_reaches_everything(web: Web, chromium: Browser, budi: str) -> None:

@@ -8,9 +8,18 @@ import pytest
 from sqlalchemy import event, text
 
 from billing.domain.events import OPERATOR, Actor
+from billing.domain.filters import (
+    ChargeFilter,
+    Counted,
+    InvoiceFilter,
+    RefundFilter,
+    SubscriptionFilter,
+)
+from billing.domain.paging import Page
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
-from billing.services.reading import customer_page, now
+from billing.services.reading import ahead, customer_page, filtered, inbox, now
+from billing.store.queries.attention import Wanted
 from billing.store.queries.engine import Heartbeat
 from tests.integration.engine import Engine
 
@@ -32,6 +41,9 @@ def plans(engine: Engine, act: Callable[[Context], object]) -> list[str]:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         found = []
         for statement, parameters in statements:
+            if statement.startswith("SET "):
+                found.append("")
+                continue
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
             found.append("\n".join(row[0] for row in plan))
     return found
@@ -67,6 +79,39 @@ def test_a_customer_page_scans_no_table_that_grows(lived: tuple[Engine, str]) ->
     found = plans(engine, lambda context: customer_page.read(context, customer))
     assert scanned(found) == []
     assert len(found) <= 45
+
+
+def test_attention_and_ahead_scan_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """At most 12 statements a page, with those of the session; each reads what waits or is due."""
+    reads: list[Callable[[Context], object]] = [
+        lambda context: inbox.read(context, Wanted(), Page(50)),
+        lambda context: inbox.choose(context, Wanted("invoice", "uncollectible"), 200),
+        ahead.read,
+    ]
+    for read in reads:
+        found = plans(lived[0], read)
+        assert 1 <= len(found) <= 9
+        assert scanned(found) == []
+
+
+@pytest.mark.parametrize("name", Counted)
+def test_the_rows_of_a_number_are_found_by_an_index(
+    lived: tuple[Engine, str], name: Counted
+) -> None:
+    """No list of counted rows reads a table that grows as a whole."""
+    engine, at = lived[0], lived[0].now
+    wanted: filtered.Filter
+    if name is Counted.DUE:
+        wanted = InvoiceFilter(counted=name, at=at)
+    elif name is Counted.TO_OPEN:
+        wanted = SubscriptionFilter(counted=name, at=at)
+    elif name in {Counted.UNSETTLED, Counted.REFUNDED}:
+        wanted = RefundFilter(counted=name, at=at)
+    else:
+        wanted = ChargeFilter(counted=name, at=at)
+    found = plans(engine, lambda context: filtered.read(context.database, wanted, Page(50)))
+    assert len(found) == 1
+    assert scanned(found) == []
 
 
 def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:

@@ -47,7 +47,9 @@ class TestAccess:
                 else:
                     answer = browser.send(path_of(page), {"reason": "a test"})
                 if role in ALLOWED[page.action]:
-                    assert answer.status_code in {200, 303}, (page.path, answer.text)
+                    # A form without its other fields, or a row that does not exist, is no matter
+                    # of access.
+                    assert answer.status_code in {200, 303, 404, 409, 422}, (page.path, answer.text)
                     assert "/login" not in answer.headers.get("Location", "")
                 else:
                     assert answer.status_code == 403, page.path

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.domain.instants import at_home, spoken
 from billing.domain.wallet import WalletStatus
 from billing.store.queries import attention, prospects
-from billing.store.queries.attention import Ages, Count, Item
+from billing.store.queries.attention import EVERYTHING, Ages, Count, Item, Wanted
 from billing.store.queries.prospects import Chargeable
 from billing.store.session import Database
 
@@ -90,13 +90,16 @@ def listed(
     after: Item | None = None,
     *,
     horizon: timedelta | None = None,
+    wanted: Wanted = EVERYTHING,
 ) -> list[Attention]:
     """Return a page of what needs attention: alarms first, oldest first.
 
     `horizon` is the age from which an operator may resolve a charge.
     """
     with database.transaction() as connection:
-        found = attention.items(connection, ages(now, tick_seconds), limit=limit, after=after)
+        found = attention.items(
+            connection, ages(now, tick_seconds), limit=limit, after=after, wanted=wanted
+        )
         commands = commands_of(connection, found, horizon)
     found = [_with_local_times(item) for item in found]
     return [

@@ -1,6 +1,6 @@
 """Forecasting: compute every charge that will be made by an instant, without making it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -21,7 +21,9 @@ LINES_MAX = 100
 """Maximum number of future charges of one subscription."""
 
 
-def forecast(database: Database, now: datetime, until: datetime) -> Iterator[ForecastLine]:
+def forecast(
+    database: Database, now: datetime, until: datetime
+) -> Generator[ForecastLine, None, None]:
     """Stream future charges until `until`: open invoices first, then future periods.
 
     Open invoices that wait for an older one come after all that have a date. Each part is ordered

@@ -93,6 +93,18 @@ def invoices(database: Database, wanted: InvoiceFilter, page: Page) -> Listed[re
         return Listed(read_models.with_charges(connection, found.rows), found.next_cursor)
 
 
+def invoice_rows(database: Database, wanted: InvoiceFilter, page: Page) -> Listed[rows.Invoice]:
+    """Return invoices, without their charges and refunds."""
+    checked_span(wanted.since, wanted.until)
+    with database.transaction() as connection:
+        _check(
+            connection, customer=wanted.customer, plan=wanted.plan,
+            subscription=wanted.subscription,
+        )  # fmt: skip
+        found = statements.invoices(connection, wanted, page)
+    return _shown(found, lambda row: local(row, row.timezone))
+
+
 def charges(database: Database, wanted: ChargeFilter, page: Page) -> Listed[results.Charge]:
     """Return charges."""
     checked_span(wanted.since, wanted.until)

@@ -36,6 +36,19 @@ class Item(NamedTuple):
     """When it will be processed automatically, if it will."""
 
 
+class Wanted(NamedTuple):
+    """A part of the list; a field that is None does not limit it."""
+
+    kind: str | None = None
+    cause: str | None = None
+    alarm: bool | None = None
+    customer: str | None = None
+    ids: tuple[str, ...] | None = None
+
+
+EVERYTHING = Wanted()
+
+
 class Ages(NamedTuple):
     """Instants before which rows are too old. `late` is two ticks ago."""
 
@@ -236,17 +249,34 @@ _MOVES_AT = """
 """
 
 
+_LIMITS = {
+    "kind": "kind = :kind_is",
+    "cause": "cause = :cause_is",
+    "alarm": "alarm = :alarm_is",
+    "customer": "customer = :customer_is",
+    "ids": "id = ANY(CAST(:ids_is AS text[]))",
+}
+
+
 def items(
-    connection: Connection, ages: Ages, *, limit: int, after: Item | None = None
+    connection: Connection,
+    ages: Ages,
+    *,
+    limit: int,
+    after: Item | None = None,
+    wanted: Wanted = EVERYTHING,
 ) -> list[Item]:
     """List rows that need an operator, oldest first, then rows for information.
 
     `after` is the last item of the previous page.
     """
+    given = {name: value for name, value in wanted._asdict().items() if value is not None}
+    limited = "".join(f" AND {_LIMITS[name]}" for name in given)
+    values = {f"{name}_is": list(v) if name == "ids" else v for name, v in given.items()}
     statement = text(f"""
         SELECT item.*, {_MOVES_AT} FROM ({_ALL}) AS item
-        WHERE :first OR (NOT alarm, since_at, kind, id)
-            > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)
+        WHERE (:first OR (NOT alarm, since_at, kind, id)
+            > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)){limited}
         ORDER BY NOT alarm, since_at, kind, id LIMIT :limit
     """)  # noqa: S608 - constants of ours
     last = {
@@ -256,7 +286,7 @@ def items(
         "kind": after.kind if after else "",
         "id": after.id if after else "",
     }
-    rows = connection.execute(statement, {**_parameters(ages), **last, "limit": limit})
+    rows = connection.execute(statement, {**_parameters(ages), **last, **values, "limit": limit})
     return [Item(*row) for row in rows]
 
 

@@ -41,6 +41,13 @@ def earlier(connection: Connection, key: str) -> Command:
     return Command._make(connection.execute(statement, {"key": key}).one())
 
 
+def found(connection: Connection, key: str) -> Command | None:
+    """Read what a key was used for; None when it was not used."""
+    statement = text(f"SELECT {columns(Command)} FROM commands WHERE key = :key")  # noqa: S608 - the same
+    row = connection.execute(statement, {"key": key}).one_or_none()
+    return None if row is None else Command._make(row)
+
+
 def remove_old(connection: Connection, before: datetime, limit: int) -> int:
     """Remove at most `limit` keys of the HTTP interface that are older than an instant."""
     statement = text("""

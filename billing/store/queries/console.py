@@ -23,6 +23,13 @@ class GatewayState(NamedTuple):
     tripped_at: datetime | None  # the breaker stopped charging
 
 
+class Findings(NamedTuple):
+    """How many broken invariants the last audit of the hour found, and when, in real time."""
+
+    found: int
+    at: datetime
+
+
 class Due(NamedTuple):
     """What is due now and not sent yet; the amount is without what credit pays."""
 
@@ -72,6 +79,13 @@ def gateway(connection: Connection) -> GatewayState:
     """Read the state of the gateway."""
     statement = text(f"SELECT {_GATEWAY} FROM engine")  # noqa: S608 - a constant of ours
     return GatewayState._make(connection.execute(statement).one())
+
+
+def findings(connection: Connection, name: str) -> Findings | None:
+    """Read what a check found last; None when it has never run."""
+    statement = text("SELECT CAST(value AS int), at FROM metric_gauges WHERE name = :name")
+    row = connection.execute(statement, {"name": name}).one_or_none()
+    return None if row is None else Findings._make(row)
 
 
 def due(connection: Connection, now: datetime) -> Due:

@@ -1,6 +1,7 @@
 """Statements for the forecast: streams in constant memory."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -145,6 +146,12 @@ def subscription(connection: Connection, subscription_id: UUID) -> Coming | None
     return None if values is None else _coming(values)
 
 
+def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Read the present plan of some subscriptions."""
+    statement = text("SELECT id, plan_code FROM subscriptions WHERE id = ANY(CAST(:ids AS uuid[]))")
+    return {row[0]: row[1] for row in connection.execute(statement, {"ids": as_array(ids)})}
+
+
 def subscriptions_of(connection: Connection, ids: Sequence[UUID]) -> list[Coming]:
     """Read some subscriptions, with what decides about their next periods."""
     statement = text(f"{_COMING} WHERE s.id = ANY(CAST(:ids AS uuid[])) ORDER BY s.id")
@@ -179,4 +186,6 @@ def _streamed(
     # The reader may be slow (a pager): the transaction may stay idle.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     streamed = connection.execute(statement, parameters, execution_options={"yield_per": FETCH})
-    yield from streamed
+    # Who needs only the first rows closes the cursor, and not only the generator.
+    with closing(streamed):
+        yield from streamed

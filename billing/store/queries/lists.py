@@ -18,7 +18,7 @@ from billing.domain.refund import RefundStatus
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
 from billing.store.expressions import listed
-from billing.store.queries import balances, listing
+from billing.store.queries import balances, counted, listing
 from billing.store.queries import coupons as coupon_rows
 from billing.store.queries import listing_rows as rows
 from billing.store.queries.paging import NEWEST, Group, Order, Search
@@ -86,6 +86,13 @@ def _in_catalog(search: Search, alias: str, status: filters.CatalogStatus | None
     return search
 
 
+def _counted(search: Search, name: filters.Counted | None, at: datetime | None) -> None:
+    if name is None:
+        return
+    condition = counted.CONDITIONS[name]
+    search.where(condition, **({"at": at} if ":at" in condition else {}))
+
+
 def plans(connection: Connection, wanted: filters.PlanFilter, page: Page) -> Listed[rows.Plan]:
     """Read a page of plans, in the order of their codes."""
     search = Search(PLANS, wanted, page).created(wanted.since, wanted.until)
@@ -133,6 +140,7 @@ def subscriptions(
     if wanted.status not in {None, SubscriptionStatus.ACTIVE}:
         search.where(_RARE_SUBSCRIPTIONS)
     search.where("s.status = :status", status=wanted.status)
+    _counted(search, wanted.counted, wanted.at)
     return search.read(connection, rows.Subscription, listing.SUBSCRIPTIONS)
 
 
@@ -148,6 +156,7 @@ def invoices(
     elif wanted.status not in {None, InvoiceStatus.PAID}:
         search.where(_CLOSED_INVOICES)
     search.where("i.status = :status", status=wanted.status)
+    _counted(search, wanted.counted, wanted.at)
     return search.read_of_group(
         connection, rows.Invoice, listing.INVOICES, _PLAN_OF_INVOICE, wanted.plan
     )
@@ -166,6 +175,7 @@ def charges(
     elif wanted.status not in {None, ChargeStatus.SUCCEEDED}:
         search.where(_RARE_CHARGES)
     search.where("c.status = :status", status=wanted.status)
+    _counted(search, wanted.counted, wanted.at)
     return search.read_of_group(
         connection, rows.Charge, listing.CHARGES, _PLAN_OF_CHARGE, wanted.plan
     )
@@ -181,6 +191,7 @@ def refunds(
     if wanted.status not in {None, RefundStatus.SUCCEEDED}:
         search.where(_RARE_REFUNDS)
     search.where("r.status = :status", status=wanted.status)
+    _counted(search, wanted.counted, wanted.at)
     return search.read_of_group(
         connection, rows.Refund, listing.REFUNDS, _PLAN_OF_REFUND, wanted.plan
     )

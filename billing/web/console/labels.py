@@ -61,6 +61,17 @@ LABELS: dict[str, str] = {
     "name": N_("name"),
     "phone": N_("phone"),
     "e-mail": N_("e-mail"),
+    "customers": N_("customers"),
+    "subscriptions": N_("subscriptions"),
+    "invoices": N_("invoices"),
+    "charges": N_("charges"),
+    "refunds": N_("refunds"),
+    # why a charge will be made
+    "renewal": N_("renewal"),
+    "trial_end": N_("end of the trial"),
+    "first": N_("first charge"),
+    "retry": N_("retry"),
+    "change": N_("change of plan"),
     # what needs attention
     "held": N_("held"),
     "late": N_("late"),

@@ -81,7 +81,7 @@ def render(template: str, display: Display, **values: object) -> str:
 
     formats: dict[str, Callable[..., object]] = {
         "rupiah": display.rupiah, "count": display.number, "span": display.span,
-        "instant": instant, "label": label,
+        "instant": instant, "label": label, "said": words.gettext,
     }  # fmt: skip
     page = _environment(display.language).get_template(template)
     return page.render(display=display, **formats, **values)

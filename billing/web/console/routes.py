@@ -5,12 +5,14 @@ without an action is for everyone, also for who is not logged in.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from starlette.responses import Response
 
 from billing.domain.people import Action
-from billing.web.console.pages import customer, login, now, search
+from billing.web.console.filtering import Kind
+from billing.web.console.pages import ahead, attention, customer, lists, login, now, search
 from billing.web.console.visits import Visit
 
 
@@ -36,5 +38,15 @@ PAGES = (
     Page("POST", "/charging/stop", Action.STOP_CHARGING, now.stop_charging),
     Page("POST", "/charging/start", Action.START_CHARGING, now.start_charging),
     Page("GET", "/search", Action.SEE_CUSTOMERS, search.show),
+    *(Page("GET", f"/{kind}", Action.SEE_CUSTOMERS, partial(lists.show, kind)) for kind in Kind),
+    *(
+        Page("GET", f"/export/{kind}", Action.EXPORT_LISTS, partial(lists.export, kind))
+        for kind in Kind
+    ),
+    Page("GET", "/ahead", Action.SEE_CUSTOMERS, ahead.show),
+    Page("GET", "/attention", Action.SEE_CUSTOMERS, attention.show),
+    Page("GET", "/attention/bulk", Action.ACT_IN_BULK, attention.choose),
+    Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),
+    Page("GET", "/attention/done/{key}", Action.ACT_IN_BULK, attention.done),
     Page("GET", "/customers/{customer_id:path}", Action.SEE_CUSTOMERS, customer.show),
 )

@@ -2,9 +2,12 @@
 
 from starlette.responses import Response
 
+from billing.domain.filters import Counted
 from billing.domain.people import Action
 from billing.services.operating import kill_switch
 from billing.services.reading import now
+from billing.web.console.filtering import counted_address
+from billing.web.console.pages.attention import address_of
 from billing.web.console.visits import PREFIX, Visit, redirect
 from billing.web.metrics import queue_lengths
 
@@ -24,8 +27,20 @@ def show(visit: Visit) -> Response:
         may_start=visit.person.may(Action.START_CHARGING),
         done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,
         is_production=visit.context.settings.production,
-        test_clock=visit.context.settings.test_clock,
+        test_clock=visit.context.settings.test_clock, rows=_rows(situation),
+        attention_of=address_of,
     )  # fmt: skip
+
+
+def _rows(situation: now.Situation) -> dict[str, str]:
+    """Return the address of the list with exactly the rows of each number."""
+    since, at = situation.day_begins_at, situation.at
+    begins = {
+        Counted.DUE: at, Counted.TO_OPEN: at, Counted.UNRESOLVED: at, Counted.UNSETTLED: at,
+        Counted.SUCCEEDED: since, Counted.DECLINED: since, Counted.UNSENT: since,
+        Counted.REFUNDED: since,
+    }  # fmt: skip
+    return {name.value: counted_address(PREFIX, name, begin) for name, begin in begins.items()}
 
 
 def stop_charging(visit: Visit) -> Response:

@@ -1,0 +1,125 @@
+"""Ahead: what will be charged on each of the next 60 days, by day and by plan.
+
+The charges are those of the forecast. A charge for which no wallet will be linked is counted apart:
+it will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from itertools import islice
+from typing import NamedTuple
+from uuid import UUID
+
+from billing.domain.instants import HOME
+from billing.services.context import Context
+from billing.services.reading import forecasting
+from billing.services.reading.results import ForecastLine
+from billing.store.queries import forecast as statements
+
+DAYS = 60
+LINES_MAX = 20_000
+"""More charges ahead than this are not added up for a page; a forecast for a file has no limit."""
+SHOWN_MAX = 500
+"""Charges of one day, and customers without a wallet, that are shown."""
+
+
+class Sum(NamedTuple):
+    """Charges and rupiah; `waiting` are those for which no wallet will be linked."""
+
+    charges: int
+    amount: int
+    waiting: int
+    waiting_amount: int
+
+
+class Planned(NamedTuple):
+    """A charge ahead, its day, and the present plan of its subscription."""
+
+    line: ForecastLine
+    plan: str
+
+    @property
+    def on(self) -> date:
+        """Return its day."""
+        return self.line.due_at.astimezone(HOME).date()
+
+
+class Unlinked(NamedTuple):
+    """A customer whose wallet will not work, from the first charge that will wait."""
+
+    customer: str
+    first_at: datetime
+    charges: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The sums of the days ahead; `is_cut` says that there are too many charges to add up."""
+
+    at: datetime
+    first_on: date
+    last_on: date
+    days: dict[date, Sum]
+    plans: dict[str, Sum]
+    total: Sum
+    unlinked: Sequence[Unlinked]
+    of_day: Sequence[Planned]
+    is_cut: bool
+
+
+def read(context: Context, plan: str | None = None, day: date | None = None) -> Ahead:
+    """Add up the days ahead, of all plans or of one; `of_day` has the charges of one day."""
+    at = context.clock.now()
+    today = at.astimezone(HOME).date()
+    end = datetime.combine(today + timedelta(days=DAYS), time(), HOME)
+    with context.database.transaction() as connection:
+        database = context.joined(connection).database
+        until = end - timedelta(microseconds=1)
+        with closing(forecasting.forecast(database, at, until)) as lines:
+            found = list(islice(lines, LINES_MAX + 1))
+        is_cut = len(found) > LINES_MAX
+        planned = [] if is_cut else _planned(
+            found, statements.plans_of(connection, list({each.subscription for each in found}))
+        )  # fmt: skip
+    if plan is not None:
+        planned = [each for each in planned if each.plan == plan]
+    planned.sort(key=lambda each: each.line.due_at)
+    on: dict[date, list[Planned]] = {today + timedelta(days=n): [] for n in range(DAYS)}
+    of_plan: dict[str, list[Planned]] = {}
+    for each in planned:
+        on[each.on].append(each)
+        of_plan.setdefault(each.plan, []).append(each)
+    return Ahead(
+        at=at, first_on=today, last_on=today + timedelta(days=DAYS - 1),
+        days={number: summed(rows) for number, rows in on.items()},
+        plans={code: summed(rows) for code, rows in sorted(of_plan.items())},
+        total=summed(planned), unlinked=_unlinked(planned),
+        of_day=on.get(day, []) if day is not None else [], is_cut=is_cut,
+    )  # fmt: skip
+
+
+def _planned(lines: Sequence[ForecastLine], plans: dict[UUID, str]) -> list[Planned]:
+    return [Planned(each, plans[each.subscription]) for each in lines]
+
+
+def summed(rows: Sequence[Planned]) -> Sum:
+    """Add up charges that will be made, and those that will wait."""
+    made = [each.line.amount for each in rows if not each.line.needs_link]
+    waiting = [each.line.amount for each in rows if each.line.needs_link]
+    return Sum(len(made), sum(made), len(waiting), sum(waiting))
+
+
+def _unlinked(rows: Sequence[Planned]) -> list[Unlinked]:
+    """Return the customers with a charge that will wait, the earliest first."""
+    found: dict[str, Unlinked] = {}
+    for each in rows:
+        line = each.line
+        if line.needs_link:
+            seen = found.get(line.customer, Unlinked(line.customer, line.due_at, 0, 0))
+            found[line.customer] = seen._replace(
+                charges=seen.charges + 1, amount=seen.amount + line.amount
+            )
+    return list(found.values())

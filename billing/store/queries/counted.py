@@ -1,0 +1,29 @@
+"""Counted rows: the conditions for the rows that a number of the console counts.
+
+Each selects ids by a small index, or by the events of a day, so that the list of them is exactly
+what the number says. The counts themselves are in `console` and `metrics`.
+"""
+
+from billing.domain.charge import UNRESOLVED
+from billing.domain.filters import Counted
+from billing.domain.refund import UNSETTLED
+from billing.store.expressions import listed
+from billing.store.queries.subscriptions import MAY_OPEN
+
+_EVENTS = "SELECT {} FROM events e WHERE e.at >= :at AND e.kind = '{}'"
+_CHARGED = "c.id IN (" + _EVENTS.format("e.charge_id", "charge.{}") + ")"
+_REFUND = "CAST(e.data->>'refund' AS uuid)"
+
+CONDITIONS = {
+    Counted.DUE: """i.id IN (SELECT d.id FROM invoices d
+        WHERE d.next_attempt_at <= :at AND d.held_at IS NULL)""",
+    Counted.TO_OPEN: f"""s.id IN (SELECT s.id FROM subscriptions s
+        WHERE s.next_due_at <= :at AND {MAY_OPEN})""",  # noqa: S608 - a constant of ours
+    Counted.UNRESOLVED: listed("c.status", UNRESOLVED),
+    Counted.UNSETTLED: listed("r.status", UNSETTLED),
+    Counted.SUCCEEDED: _CHARGED.format("succeeded"),
+    Counted.DECLINED: _CHARGED.format("declined"),
+    Counted.UNSENT: _CHARGED.format("unsent"),
+    Counted.REFUNDED: f"r.id IN ({_EVENTS.format(_REFUND, 'refund.succeeded')})",
+}
+"""By the alias that the list has for its table; `:at` is the instant of the count."""

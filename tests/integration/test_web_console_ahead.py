@@ -1,0 +1,115 @@
+"""The console: what will be charged by day, as bars and as numbers."""
+
+import re
+from datetime import date, timedelta
+
+import pytest
+
+from billing.domain.people import Role
+from billing.services.reading import ahead
+from billing.web.console.pages import ahead as pages
+from tests.integration.console import browsing, person, text_of
+from tests.integration.engine import Engine
+from tests.integration.web import Web
+
+BY_DAY = """
+    SELECT due::date AS day, count(*) AS charges, sum(amount)::bigint AS amount FROM (
+        SELECT s.amount, (p.anchor + n * interval '1 week') AT TIME ZONE 'Asia/Jakarta'
+            AT TIME ZONE 'Asia/Jakarta' AS due
+        FROM subscriptions s
+        CROSS JOIN LATERAL (SELECT s.next_due_at AT TIME ZONE 'Asia/Jakarta' AS anchor) AS p
+        CROSS JOIN generate_series(0, 10) AS n
+        WHERE s.status = 'active') AS periods
+    WHERE due < CAST(:end AS timestamp) GROUP BY 1 ORDER BY 1
+"""
+"""The periods of weekly subscriptions without a time of summer."""
+
+
+def test_each_number_is_that_of_the_rows(engine: Engine, web: Web) -> None:
+    """By day and by plan, with a link to the charges of the day."""
+    engine.plan(every="1 week", amount=50_000)
+    engine.plan("Q", every="1 week", amount=70_000)
+    for number in range(3):
+        engine.subscribe(engine.customer(), "Q" if number == 2 else "P")
+        engine.run()
+        engine.advance(timedelta(days=1))
+    end = engine.now.date() + timedelta(days=ahead.DAYS)
+    rows = engine.rows(BY_DAY, end=end)
+    assert len(rows) > 20
+    with browsing(web, person(engine, Role.VIEWER)) as [browser]:
+        page = browser.page("/ahead")
+        shown = re.findall(r'<tr id="day-([\d-]+)">.*?</tr>', page)
+        assert shown == [str(row["day"]) for row in rows]
+        for row in rows:
+            [line] = re.findall(rf'<tr id="day-{row["day"]}">(.*?)</tr>', page)
+            said = text_of(line)
+            assert said == f"{row['day']} {row['charges']} Rp {row['amount']:,} 0 Rp 0"
+        total = sum(row["amount"] for row in rows)
+        assert f"Will be charged Rp {total:,} {sum(r['charges'] for r in rows)} charges" in (
+            text_of(page)
+        )
+        assert page.count('<rect class="made"') == len(rows)
+
+        day = rows[0]["day"]
+        of_day = browser.page(f"/ahead?day={day}")
+        assert of_day.count("#row-") == rows[0]["charges"]
+        only = text_of(browser.page("/ahead?plan=Q"))
+        weeks = sum(1 for row in rows if row["amount"] == 70_000)
+        assert f"Will be charged Rp {weeks * 70_000:,} {weeks} charges" in only
+
+
+def test_wallets_that_will_not_work_are_listed(engine: Engine, web: Web) -> None:
+    """A token that ends before the charge; the sums of what will wait are apart."""
+    customer, _ = engine.begun(every="1 week", amount=50_000)
+    engine.run()
+    engine.execute("UPDATE wallets SET expires_at = :at", at=engine.now + timedelta(days=10))
+    with browsing(web, person(engine)) as [browser]:
+        page = browser.page("/ahead")
+        said = text_of(page)
+        assert "Will be charged Rp 50,000 1 charge" in said
+        assert "Will wait for a wallet Rp 350,000 7 charges" in said
+        assert f"/console/customers/{customer}" in page
+        table = said.partition("Wallets that will not work by then")[2]
+        assert re.search(rf"{customer} 20\S+ \S+ \S+ 7 Rp 350,000", table)
+
+
+def test_an_empty_engine_and_a_wrong_day_are_said_plainly(engine: Engine, web: Web) -> None:
+    """No bars without charges; 422 and one line for a text that is no date."""
+    with browsing(web, person(engine)) as [browser]:
+        page = browser.page("/ahead")
+        assert "Nothing will be charged in these days." in text_of(page)
+        assert "<svg" not in page
+        for wrong in ("tomorrow", "<script>alert(1)</script>", "2026-02-30"):
+            answer = browser.open(f"/ahead?day={wrong}")
+            assert answer.status_code == 422
+            assert "This is no date" in answer.text
+            assert "<script>alert" not in answer.text
+        assert browser.page("/ahead?day=2099-01-01&plan=nothing")
+
+
+def test_too_many_charges_are_not_half_a_sum(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No number is shown, and the command that adds up all of them is."""
+    monkeypatch.setattr(ahead, "LINES_MAX", 2)
+    engine.begun(every="1 week")
+    engine.run()
+    with browsing(web, person(engine)) as [browser]:
+        said = text_of(browser.page("/ahead"))
+        assert "too many to add up" in said
+        assert "Will be charged" not in said
+        assert "billing forecast --until" in said
+
+
+def test_bars_fit_into_the_picture() -> None:
+    """The highest fills it, the smallest is seen, and nothing sticks out."""
+    sums = {
+        date(2026, 2, 1): ahead.Sum(1, 10**13, 1, 10**13),
+        date(2026, 2, 2): ahead.Sum(1, 1, 1, 1),
+        date(2026, 2, 3): ahead.Sum(0, 0, 0, 0),
+    }
+    high, low, none = pages.bars(sums)
+    assert (high.height, high.waiting_height, high.waiting_top) == (60, 60, 0)
+    assert (low.height, low.waiting_height) == (1, 1)
+    assert (none.height, none.waiting_height) == (0, 0)
+    assert all(bar.top + bar.height == pages.HEIGHT for bar in (high, low, none))
