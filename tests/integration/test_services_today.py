@@ -8,7 +8,9 @@ from billing.services.money import refunding
 from billing.services.operating import metrics
 from billing.services.reading import auditing, today
 from tests.integration.command import Billing
+from tests.integration.console import browsing, person, text_of
 from tests.integration.engine import START, Engine
+from tests.integration.web import Web
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -83,3 +85,17 @@ def test_today_is_printed_hour_by_hour(billing: Billing, engine: Engine) -> None
     assert datetime.fromisoformat(found["hours"][9]["begins_at"]) == START
     assert said.count("2026-01-31 0") == 10
     assert "charged until now: Rp 50,000; yesterday Rp 0 of Rp 0" in said
+
+
+def test_the_first_page_of_the_console_shows_the_hours(engine: Engine, web: Web) -> None:
+    """The sentence, the bars and the table say the same as the rows."""
+    engine.begun()
+    engine.run()
+    with browsing(web, person(engine)) as [browser]:
+        page = browser.page("/now")
+
+    said = text_of(page)
+    assert "Charged until now: Rp 50,000; yesterday until this hour Rp 0, a week ago Rp 0." in said
+    assert page.count('<rect class="made"') == 1
+    [row] = [line for line in page.splitlines() if "09:00:00" in line and "<td" in line]
+    assert text_of(row).split("Rp")[1].strip() == "50,000 0"

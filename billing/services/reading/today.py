@@ -54,10 +54,8 @@ def read(context: Context) -> Today:
     at = context.clock.now()
     midnight = datetime.combine(at.astimezone(HOME).date(), time(), HOME)
     with context.database.transaction() as connection:
-        days = [
-            _amounts(metrics.hours(connection, begin, begin + DAY))
-            for begin in (midnight, midnight - DAY, midnight - WEEK)
-        ]
+        found = metrics.hours(connection, midnight - WEEK, midnight + DAY)
+    days = [_of_day(found, begin) for begin in (midnight, midnight - DAY, midnight - WEEK)]
     hours = [
         _hour(midnight + number * HOUR, number, days)
         for number in range(HOURS)
@@ -80,8 +78,12 @@ Totals = Mapping[tuple[int, str], tuple[int, int]]
 """Events and rupiah, by hour of a local day and kind of event."""
 
 
-def _amounts(found: list[HourTotal]) -> Totals:
-    return {(row.hour.astimezone(HOME).hour, row.name): (row.events, row.amount) for row in found}
+def _of_day(found: list[HourTotal], begin: datetime) -> Totals:
+    return {
+        (row.hour.astimezone(HOME).hour, row.name): (row.events, row.amount)
+        for row in found
+        if begin <= row.hour < begin + DAY
+    }
 
 
 def _charged(day: Totals) -> Totals:

@@ -1,22 +1,37 @@
 """*Now*: is the engine running, is money moving? And the kill switch."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from starlette.responses import Response
 
 from billing.domain.filters import Counted
 from billing.domain.people import Action
 from billing.services.operating import kill_switch
-from billing.services.reading import now
+from billing.services.reading import now, today
 from billing.web.console.filtering import counted_address
 from billing.web.console.pages.attention import address_of
 from billing.web.console.visits import PREFIX, Visit, redirect
 from billing.web.metrics import queue_lengths
 
+BAR_HEIGHT, BAR_STEP = 120, 12
+"""Of the picture of the hours, in its own units: its height, and an hour."""
 DONE = frozenset({"stopped", "stopped-before", "started", "started-before"})
+
+
+class Bar(NamedTuple):
+    """The bars of one hour: what was charged today, and yesterday."""
+
+    x: int
+    height: int
+    yesterday_height: int
+    hour: today.Hour
 
 
 def show(visit: Visit) -> Response:
     """Show the page, or with `part` only what changes by itself."""
     situation = now.read(visit.context)
+    by_hour = today.read(visit.context)
     queues = queue_lengths(visit.context.settings.redis)
     template = "now_live.html" if "part" in visit.query else "now.html"
     assert visit.person is not None  # noqa: S101 - the route needs an action
@@ -28,8 +43,22 @@ def show(visit: Visit) -> Response:
         done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,
         is_production=visit.context.settings.production,
         test_clock=visit.context.settings.test_clock, rows=_rows(situation),
-        attention_of=address_of,
+        attention_of=address_of, by_hour=by_hour, bars=bars(by_hour.hours), bar_height=BAR_HEIGHT,
+        chart_width=today.HOURS * BAR_STEP,
     )  # fmt: skip
+
+
+def bars(hours: Sequence[today.Hour]) -> Sequence[Bar]:
+    """Return the bars of the hours of today, each beside yesterday's; the highest fills it."""
+    highest = max((max(each.amount, each.amount_yesterday) for each in hours), default=0)
+
+    def scaled(amount: int) -> int:
+        return max(amount * BAR_HEIGHT // highest, 1) if amount else 0
+
+    return [
+        Bar(number * BAR_STEP + 1, scaled(each.amount), scaled(each.amount_yesterday), each)
+        for number, each in enumerate(hours)
+    ]
 
 
 def _rows(situation: now.Situation) -> dict[str, str]:
