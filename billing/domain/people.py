@@ -42,6 +42,11 @@ class Action(StrEnum):
     SEE_CUSTOMERS = "see_customers"
     STOP_CHARGING = "stop_charging"
     START_CHARGING = "start_charging"
+    CHANGE_SUBSCRIPTIONS = "change_subscriptions"
+    RETRY_INVOICES = "retry_invoices"
+    VOID_INVOICES = "void_invoices"
+    REFUND = "refund"
+    RESOLVE_CHARGES = "resolve_charges"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -49,6 +54,11 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.SEE_CUSTOMERS: frozenset(Role),
     Action.STOP_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
     Action.START_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.CHANGE_SUBSCRIPTIONS: frozenset({Role.SUPPORT, Role.OPERATOR, Role.ADMIN}),
+    Action.RETRY_INVOICES: frozenset({Role.SUPPORT, Role.OPERATOR, Role.ADMIN}),
+    Action.VOID_INVOICES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.REFUND: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.RESOLVE_CHARGES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from billing.domain.events import OPERATOR, Actor
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
-from billing.services.reading import customer_page, now
+from billing.services.reading import customer_page, invoice_page, now, subscription_page
 from billing.store.queries.engine import Heartbeat
 from tests.integration.engine import Engine
 
@@ -67,6 +67,19 @@ def test_a_customer_page_scans_no_table_that_grows(lived: tuple[Engine, str]) ->
     found = plans(engine, lambda context: customer_page.read(context, customer))
     assert scanned(found) == []
     assert len(found) <= 45
+
+
+def test_a_page_of_a_row_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """An invoice and a subscription: at most 11 statements, and one for the session."""
+    engine, customer = lived
+    [row] = engine.rows("SELECT id FROM subscriptions WHERE customer_id = :id", id=customer)
+    [invoice] = engine.invoices(row["id"])
+    for found in (
+        plans(engine, lambda context: subscription_page.read(context, row["id"])),
+        plans(engine, lambda context: invoice_page.read(context, invoice["id"])),
+    ):
+        assert scanned(found) == []
+        assert 0 < len(found) <= 11
 
 
 def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:
