@@ -44,6 +44,11 @@ class Action(StrEnum):
     START_CHARGING = "start_charging"
     EXPORT_LISTS = "export_lists"
     ACT_IN_BULK = "act_in_bulk"
+    CHANGE_SUBSCRIPTIONS = "change_subscriptions"
+    RETRY_INVOICES = "retry_invoices"
+    VOID_INVOICES = "void_invoices"
+    REFUND = "refund"
+    RESOLVE_CHARGES = "resolve_charges"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -53,6 +58,11 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.START_CHARGING: frozenset({Role.OPERATOR, Role.ADMIN}),
     Action.EXPORT_LISTS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.ACT_IN_BULK: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.CHANGE_SUBSCRIPTIONS: frozenset({Role.SUPPORT, Role.OPERATOR, Role.ADMIN}),
+    Action.RETRY_INVOICES: frozenset({Role.SUPPORT, Role.OPERATOR, Role.ADMIN}),
+    Action.VOID_INVOICES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.REFUND: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.RESOLVE_CHARGES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -1,7 +1,7 @@
 """A person's browser without JavaScript: it keeps cookies, and sends forms as pages give them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import unescape
 
@@ -9,7 +9,9 @@ import requests
 
 from billing.domain.events import OPERATOR
 from billing.domain.people import Role
+from billing.services.money import refunding
 from billing.services.operating import people
+from billing.web.console.routes import Page
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
@@ -23,6 +25,24 @@ def person(engine: Engine, role: Role = Role.ADMIN, name: str | None = None) -> 
     name = name or f"Ani {role}"
     people.create(engine.context, name, role, PASSWORD, OPERATOR)
     return name
+
+
+def ids_of_rows(engine: Engine) -> dict[str, object]:
+    """Make a customer with a paid invoice that was refunded in part; return the ids of its rows."""
+    customer, subscription = engine.begun(amount=50_000)
+    engine.run()
+    [charge] = engine.charges(subscription)
+    refund = refunding.refund_invoice(engine.context, charge["invoice_id"], 10_000, OPERATOR)
+    engine.run()
+    return {
+        "customer_id": customer, "subscription_id": subscription, "charge_id": charge["id"],
+        "invoice_id": charge["invoice_id"], "refund_id": refund["refund"],
+    }  # fmt: skip
+
+
+def path_of(page: Page, ids: Mapping[str, object]) -> str:
+    """Fill a page's path with ids; one that is not given is `x`."""
+    return re.sub(r"\{(\w+)(?::path)?\}", lambda found: str(ids.get(found[1], "x")), page.path)
 
 
 class Browser:
@@ -95,3 +115,16 @@ def text_of(page: str) -> str:
     """What a page says, without its marks, on one line."""
     bare = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     return " ".join(unescape(bare).split())
+
+
+def hidden(page: str) -> dict[str, str]:
+    """The hidden fields of a page's own form, and nothing that a person wrote."""
+    form = page.partition("<main")[2]
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+
+
+def confirmed(browser: Browser, path: str, **written: str) -> requests.Response:
+    """Send an action's form, and confirm its preview."""
+    answer = browser.send(path, written)
+    assert answer.status_code == 200, text_of(answer.text)
+    return browser.send(path, written | hidden(answer.text))

@@ -18,7 +18,15 @@ from billing.domain.filters import (
 from billing.domain.paging import Page
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
-from billing.services.reading import ahead, customer_page, filtered, inbox, now
+from billing.services.reading import (
+    ahead,
+    customer_page,
+    filtered,
+    inbox,
+    invoice_page,
+    now,
+    subscription_page,
+)
 from billing.store.queries.attention import Wanted
 from billing.store.queries.engine import Heartbeat
 from tests.integration.engine import Engine
@@ -112,6 +120,19 @@ def test_the_rows_of_a_number_are_found_by_an_index(
     found = plans(engine, lambda context: filtered.read(context.database, wanted, Page(50)))
     assert len(found) == 1
     assert scanned(found) == []
+
+
+def test_a_page_of_a_row_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """An invoice and a subscription: at most 11 statements, and one for the session."""
+    engine, customer = lived
+    [row] = engine.rows("SELECT id FROM subscriptions WHERE customer_id = :id", id=customer)
+    [invoice] = engine.invoices(row["id"])
+    for found in (
+        plans(engine, lambda context: subscription_page.read(context, row["id"])),
+        plans(engine, lambda context: invoice_page.read(context, invoice["id"])),
+    ):
+        assert scanned(found) == []
+        assert 0 < len(found) <= 11
 
 
 def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:

@@ -11,18 +11,12 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.operating import kill_switch, sessions
 from billing.services.subscriptions import subscribing
-from billing.web.console.routes import Page
 from schedules import beat
 from tests.integration.console import Browser, browsing, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-def path_of(page: Page) -> str:
-    """The path of a page with an id that exists."""
-    return page.path.replace("{customer_id:path}", "c1")
 
 
 def shown(answer: requests.Response) -> str:
@@ -232,9 +226,18 @@ class TestSearch:
         with browsing(web, person(engine)) as [browser]:
             for wanted in (charge["gateway_number"], str(charge["id"])):
                 answer = browser.open(f"/search?q={wanted}")
-                place = f"/console/customers/{customer}#row-{charge['id']}"
-                assert answer.headers["Location"] == place
-                assert f'id="row-{charge["id"]}"' in browser.page(f"/customers/{customer}")
+                assert answer.headers["Location"] == f"/console/charges/{charge['id']}"
+            answer = browser.open(f"/charges/{charge['id']}")
+            place = f"/invoices/{charge['invoice_id']}"
+            assert answer.headers["Location"] == f"/console{place}#row-{charge['id']}"
+            assert f'id="row-{charge["id"]}"' in browser.page(place)
+            for row_id, wanted in (
+                (subscription, f"/console/subscriptions/{subscription}"),
+                (charge["invoice_id"], f"/console{place}"),
+                (engine.wallets(customer)[0]["id"], f"/console/customers/{customer}"),
+            ):
+                found = browser.open(f"/search?q={row_id}").headers["Location"]
+                assert found.partition("#")[0] == wanted
 
     def test_a_search_without_hits_says_so(self, engine: Engine, web: Web) -> None:
         """With what can be found; also for what no text can mean."""

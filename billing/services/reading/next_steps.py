@@ -99,6 +99,18 @@ def of_invoices(connection: Connection, invoices: Sequence[rows.Invoice]) -> dic
     }  # fmt: skip
 
 
+def waiting_of_invoices(
+    connection: Connection, invoices: Sequence[rows.Invoice]
+) -> dict[UUID, Steps]:  # fmt: skip
+    """Return what each open invoice waits for, without commands."""
+    ids = [row.id for row in invoices]
+    known = prospects.standings(connection, ids) if ids else {}
+    return {
+        row.id: Steps(waits_for(*known[row.id]) if row.id in known else None, [])
+        for row in invoices
+    }  # fmt: skip
+
+
 def _paid_before(debt: Chargeable | None) -> str | None:
     """Return which invoice must be paid before an uncollectible one."""
     if debt is None or debt.first in {None, debt.invoice}:
@@ -128,6 +140,14 @@ def of_subscription(
         outlook.events,
         outlook.invoices,
     )  # fmt: skip
+
+
+def waiting_of_subscription(
+    connection: Connection, row: rows.Subscription, invoices: Sequence[Invoice]
+) -> Prospect:
+    """Return what a subscription with its `invoices` waits for, without commands."""
+    outlook = prospects.outlook(connection, row.id)
+    return Prospect(_waits_for(row, outlook, invoices), [], outlook.events, outlook.invoices)
 
 
 def _is_accepted(connection: Connection, debt: UUID, invoices: Sequence[Invoice]) -> bool:

@@ -12,7 +12,19 @@ from starlette.responses import Response
 
 from billing.domain.people import Action
 from billing.web.console.filtering import Kind
-from billing.web.console.pages import ahead, attention, customer, lists, login, now, search
+from billing.web.console.pages import (
+    ahead,
+    attention,
+    customer,
+    invoice,
+    invoice_deeds,
+    lists,
+    login,
+    now,
+    search,
+    subscription,
+    subscription_deeds,
+)
 from billing.web.console.visits import Visit
 
 
@@ -27,6 +39,15 @@ class Page(NamedTuple):
     action: Action | None
     answer: Callable[[Visit], Response]
     token: bool = True
+
+
+_INVOICE = "/invoices/{invoice_id}"
+_SUBSCRIPTION = "/subscriptions/{subscription_id}"
+
+
+def _deed(path: str, action: Action, answer: Callable[[Visit], Response]) -> tuple[Page, Page]:
+    """Return the form of an action, and what follows when it is sent."""
+    return Page("GET", path, action, answer), Page("POST", path, action, answer)
 
 
 PAGES = (
@@ -49,4 +70,24 @@ PAGES = (
     Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),
     Page("GET", "/attention/done/{key}", Action.ACT_IN_BULK, attention.done),
     Page("GET", "/customers/{customer_id:path}", Action.SEE_CUSTOMERS, customer.show),
-)
+    Page("GET", _INVOICE, Action.SEE_CUSTOMERS, invoice.show),
+    Page("GET", "/charges/{charge_id}", Action.SEE_CUSTOMERS, invoice.of_charge),
+    Page("GET", "/refunds/{refund_id}", Action.SEE_CUSTOMERS, invoice.of_refund),
+    *_deed(f"{_INVOICE}/refund", Action.REFUND, invoice_deeds.refund),
+    *_deed(f"{_INVOICE}/retry", Action.RETRY_INVOICES, invoice_deeds.retry),
+    *_deed(f"{_INVOICE}/void", Action.VOID_INVOICES, invoice_deeds.void),
+    *_deed(
+        f"{_INVOICE}/charges/{{charge_id}}/resolve", Action.RESOLVE_CHARGES, invoice_deeds.resolve
+    ),
+    Page("GET", _SUBSCRIPTION, Action.SEE_CUSTOMERS, subscription.show),
+    *_deed(f"{_SUBSCRIPTION}/cancel", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.cancel),
+    *_deed(
+        f"{_SUBSCRIPTION}/withdraw-cancel", Action.CHANGE_SUBSCRIPTIONS,
+        subscription_deeds.withdraw_cancel,
+    ),
+    *_deed(f"{_SUBSCRIPTION}/pause", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.pause),
+    *_deed(f"{_SUBSCRIPTION}/resume", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.resume),
+    *_deed(f"{_SUBSCRIPTION}/change", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.change),
+    *_deed(f"{_SUBSCRIPTION}/coupon", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.coupon),
+    *_deed(f"{_SUBSCRIPTION}/extra", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.extra),
+)  # fmt: skip

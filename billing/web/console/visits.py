@@ -61,14 +61,17 @@ class Visit:
         """Return the person with the reason of the form. Raises InvalidValue without a reason."""
         assert self.person is not None  # noqa: S101 - each route with an action needs a person
         reason = self.form.get("reason", "").strip()
-        return Actor(self.person.name, checked_name("the reason", reason, REASON_MAX))
+        return Actor(
+            self.person.name, checked_name("the reason", reason, REASON_MAX, field="reason")
+        )
 
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         """Answer with a page."""
-        text = rendering.render(
-            template, self.display, person=self.person, here=self.here,
-            token=sessions.form_token(self.session_id) if self.person else "", **values,
-        )  # fmt: skip
+        shared = {
+            "person": self.person, "here": self.here,
+            "token": sessions.form_token(self.session_id) if self.person else "",
+        }  # fmt: skip
+        text = rendering.render(template, self.display, **shared | values)
         return Response(text, status, media_type="text/html")
 
     @property

@@ -7,6 +7,12 @@ from starlette.responses import Response
 from billing.services.reading import search
 from billing.web.console.visits import PREFIX, SEARCH_NAME, Visit, redirect
 
+PAGES = {
+    "subscription": "subscriptions", "invoice": "invoices", "charge": "charges",
+    "refund": "refunds",
+}  # fmt: skip
+"""Rows that have a page of their own."""
+
 
 def show(visit: Visit) -> Response:
     """Show what a text leads to; a single customer is opened at once."""
@@ -21,6 +27,8 @@ def show(visit: Visit) -> Response:
 
 
 def address(hit: search.Hit) -> str:
-    """Return the page of a customer, at the row that was searched for."""
+    """Return the page of a row that was searched for, or of a customer."""
+    if hit.row_id and hit.because in PAGES:
+        return f"{PREFIX}/{PAGES[hit.because]}/{hit.row_id}"
     place = f"#row-{hit.row_id}" if hit.row_id else ""
     return f"{PREFIX}/customers/{quote(hit.customer)}{place}"
