@@ -36,7 +36,7 @@ HOUR = timedelta(hours=1)
 TICK_SECONDS = 2.0
 SETTINGS = {
     "BILLING_TEST_CLOCK": "1",
-    "BILLING_TICK_SECONDS": "0.5",
+    "BILLING_TICK_SECONDS": "1",
     "BILLING_LOG_FORMAT": "json",
     "BILLING_LOG_LEVEL": "info",
     "BILLING_DOKU_TIMEOUT_SECONDS": "6",

@@ -192,10 +192,7 @@ def test_slow_peer_is_no_answer() -> None:
 
 
 def test_dripping_answer_ends_in_time() -> None:
-    """A slow peer that sends single bytes blocks a worker for a bounded time only.
-
-    On a machine that is busy the peer may pause for longer than the shortest of these limits.
-    """
+    """A slow peer that sends single bytes blocks a worker for a bounded time only."""
 
     def script(line: Line) -> None:
         line.read()
@@ -204,6 +201,7 @@ def test_dripping_answer_ends_in_time() -> None:
             line.write(b" ")
 
     with Peer(script) as peer, transport(peer.url) as made:
+        # A peer on a busy machine may pause for longer than the shortest of these.
         found = (post(made, timeout_seconds=seconds) for seconds in (0.2, 1, 5))
         assert NoAnswer("answer_too_slow") in found
 
