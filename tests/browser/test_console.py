@@ -150,7 +150,7 @@ def test_an_operator_retries_what_dunning_gave_up(
         page.get_by_role("link", name="invoices", exact=True).click()
         page.get_by_label("Status").select_option("open")
         page.get_by_role("button", name="Show", exact=True).click()
-        expect(page.get_by_role("link", name=str(invoice["id"]))).to_be_visible()
+        expect(page.get_by_role("link", name=str(invoice["id"])[-12:])).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("link", name="All of these rows as a CSV file").click()
         assert str(invoice["id"]) in download.value.path().read_text()
