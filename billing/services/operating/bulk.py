@@ -21,7 +21,7 @@ from billing.services.operating import held_rows, invoice_actions
 from billing.services.reading.inbox import Deed
 from billing.store.queries import commands
 from billing.store.queries.holding import Kind
-from billing.store.session import is_locked
+from billing.store.session import brief_locks, is_locked
 
 log = Logger(__name__)
 
@@ -87,7 +87,8 @@ def run(context: Context, order: Order, by: Actor, key: str) -> None:
 def _one(context: Context, order: Order, row: Row, by: Actor, key: str) -> Done:
     said = ""
     try:
-        _act(order)(context, row.id, by, Request(f"{_PREFIX}{key}/{row.id}", _TASK, {}))
+        with brief_locks():
+            _act(order)(context, row.id, by, Request(f"{_PREFIX}{key}/{row.id}", _TASK, {}))
     except BillingError as refused:
         said = refused.said
     except Exception as error:
