@@ -23,7 +23,7 @@ UNCOLLECTIBLE = "/attention?kind=invoice&cause=uncollectible&alarm=no"
 
 def ids(page: str) -> list[str]:
     """The ids of the rows of a table, in their order."""
-    return re.findall(r'#row-([0-9a-f-]{36})"', page)
+    return re.findall(r'(?:#row-|/console/[a-z]+/)([0-9a-f-]{36})"', page)
 
 
 def field(page: str, name: str) -> str:

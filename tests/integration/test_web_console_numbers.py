@@ -169,4 +169,4 @@ def check_ahead(engine: Engine, browser: Browser) -> None:
         assert totals == list(found.total)
     for on in list(found.days)[:3]:
         of_day = [each for each in lines if each.due_at.date() == on]
-        assert browser.page(f"/ahead?day={on}").count("#row-") == len(of_day)
+        assert browser.page(f"/ahead?day={on}").count("/console/subscriptions/") == len(of_day)

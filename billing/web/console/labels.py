@@ -71,7 +71,6 @@ LABELS: dict[str, str] = {
     "trial_end": N_("end of the trial"),
     "first": N_("first charge"),
     "retry": N_("retry"),
-    "change": N_("change of plan"),
     # what needs attention
     "held": N_("held"),
     "late": N_("late"),

@@ -62,7 +62,7 @@ class Ahead:
         self._seen: set[Coming] = set()
         self._missed: set[Coming] = set()
         self._restores = 0
-        self._told: list[str] = []
+        self.told: list[str] = []
 
     def begin(self) -> None:
         """Offer the plan, and let some customers subscribe to it."""
@@ -110,7 +110,7 @@ class Ahead:
 
     def findings(self) -> Iterator[str]:
         """Report charges whose date a tick knew and did not tell, and dates told twice."""
-        yield from self._told
+        yield from self.told
         announced = self._announced()
         self._world.met["announced"] += len(announced)
         told = [Coming(*row[:3]) for row in announced]
@@ -143,7 +143,7 @@ class Ahead:
 
     def _tell(self, finding: str) -> None:
         self._world.note(f"! {finding}")
-        self._told.append(finding)
+        self.told.append(finding)
 
     def _name(self, coming: Coming) -> str:
         return f"{self._world.name(coming.id)}/{coming.period} of {coming.due_at}"

@@ -109,6 +109,8 @@ class Storm:
     def _told(self) -> list[str]:
         """What is wrong already; the verdict at the end says it as well."""
         told = [*verdict.doubles(self.world), *self.oracle.told]
+        if self.ahead is not None:
+            told += self.ahead.told
         return told if self.internet is None else [*told, *self.internet.told]
 
     def _begin(self) -> None:
