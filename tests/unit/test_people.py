@@ -16,7 +16,7 @@ GOOD = "correct horse battery"
 
 def someone(role: Role, disabled_at: datetime | None = None) -> Person:
     """A person with a role."""
-    return Person(uuid4(), "Ani", role, NOW, NOW, None, disabled_at)
+    return Person(uuid4(), "Ani", role, NOW, NOW, None, disabled_at, has_second_factor=False)
 
 
 def test_every_action_names_its_roles() -> None:
