@@ -43,6 +43,7 @@ gc.set_threshold(50_000, 20, 20)
 # Before any test module is imported: nothing of the person's own set-up may reach the tests.
 for _name in [name for name in os.environ if name.startswith(_LEAKY)]:
     del os.environ[_name]
+os.environ.pop("COLUMNS", None)
 
 # Else each of some hundred processes would compile the engine for itself.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -2,10 +2,11 @@
 
 Amounts, instants and statuses are formatted by key and type; there is no billing logic. Rich is
 imported when something is printed for people. When stdout is not a terminal there is no colour, and
-nothing is cut or wrapped.
+a table is as wide as the variable COLUMNS says; without it nothing is cut or wrapped.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -211,10 +212,11 @@ def _cell(key: str, value: object) -> "Text":
 
 
 def console() -> "Console":
-    """Return the console for text; very wide where stdout is not a terminal."""
+    """Return the console for text; without a terminal as wide as COLUMNS says, else very wide."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
+    terminal, said = sys.stdout.isatty(), os.environ.get("COLUMNS", "")
+    piped = int(said) if said.isascii() and said.isdigit() and int(said) else WIDE
     return Console(
-        force_terminal=terminal, width=None if terminal else WIDE, highlight=False, markup=False
+        force_terminal=terminal, width=None if terminal else piped, highlight=False, markup=False
     )

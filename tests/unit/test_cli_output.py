@@ -115,3 +115,16 @@ def test_an_instant_in_an_events_data_is_read_like_any_other() -> None:
     data = {"due_at": "2026-12-01T02:00:00.957949+00:00", "why": "2026-12-01T02:00:00+00:00"}
     told = output.written("data", data)
     assert told == "due_at=2026-12-01 09:00:00+07:00 why=2026-12-01T02:00:00+00:00"
+
+
+@pytest.mark.parametrize(("columns", "lines"), [("", 3), ("200", 3), ("20", 7), ("x", 3), ("0", 3)])
+def test_a_pipe_is_as_wide_as_columns_says(
+    columns: str, lines: int,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A table that does not fit becomes a block for each row; nothing is cut."""
+    monkeypatch.setenv("COLUMNS", columns)
+    output.table([ROW], tuple(ROW), empty="nothing")
+    printed = capsys.readouterr().out
+    assert str(ID) in printed
+    assert len(printed.splitlines()) == lines
