@@ -110,7 +110,7 @@ def second_factor(
     def said() -> None:
         output.say(f"{name} logs in with a code of an app as well; enter this secret there:")
         output.say(made.secret)
-        output.say(f"or as a QR code: {made.address}")
+        output.say(f"or open this link on the phone, or show it as a QR code: {made.address}")
         output.say("store it now: it is not shown again")
 
     output.answer(made, as_json=as_json, people=said)

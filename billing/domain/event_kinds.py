@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "key.revoked": "an API key was revoked",
     "person.created": "a person may log in to the console from now on",
     "person.logged_in": "a person logged in to the console",
+    "person.code_refused": "a log-in had the right password and a wrong code",
     "person.password_changed": "a person has a new password; every session ended",
     "person.role_changed": "a person has another role; every session ended",
     "person.second_factor_set": "a person has a new second factor; every session ended",

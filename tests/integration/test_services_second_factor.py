@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from billing.clock import real_now
 from billing.domain.events import OPERATOR
-from billing.domain.people import Role
+from billing.domain.people import PER_NAME, Role
 from billing.services.operating import people, sessions
 from billing.services.operating.sessions import TooManyLogins, WrongLogin
 from tests.integration.command import Billing
@@ -123,3 +123,43 @@ def test_the_command_shows_the_secret_once_and_removes_it(billing: Billing, engi
     assert billing("person", "second-factor", "budi", "--remove")["has_second_factor"] is False
     assert sessions.log_in(engine.context, "budi", PASSWORD, ADDRESS, real_now())
     assert "has no second factor" in billing("person", "second-factor", "budi", "--remove", code=1)
+
+
+def test_a_wrong_code_after_the_right_password_is_an_event(engine: Engine, secret: str) -> None:
+    """Somebody knows the password: the person and the operators can see it."""
+    with pytest.raises(WrongLogin):
+        sessions.log_in(engine.context, "ani", PASSWORD, ADDRESS, real_now(), "000000")
+    with pytest.raises(WrongLogin):
+        sessions.log_in(engine.context, "ani", "wrong" * 3, ADDRESS, real_now(), "000000")
+
+    [told] = engine.told("person.code_refused")
+    assert told["actor"] == "ani"
+
+
+def test_a_log_in_gives_a_guesser_elsewhere_no_new_guesses(engine: Engine, secret: str) -> None:
+    """Failures of other addresses are counted on, however often the real person logs in."""
+    now, failed = real_now(), 0
+    for number in range(8):
+        at = now + number * STEP
+        for address in range(3):
+            try:
+                sessions.log_in(
+                    engine.context, "ani", PASSWORD, f"198.51.100.{number}{address}", at, "000000"
+                )
+            except WrongLogin:
+                failed += 1
+            except TooManyLogins:
+                assert failed <= PER_NAME
+                return
+        sessions.log_in(engine.context, "ani", PASSWORD, ADDRESS, at, code(secret, at))
+    pytest.fail("never refused")
+
+
+def test_a_factor_that_no_key_opens_answers_like_a_wrong_password(
+    engine: Engine, secret: str
+) -> None:
+    """Another answer would tell a stranger that the password is right."""
+    engine.execute("UPDATE people SET factor_sealed = :value", value=b"\x01" + b"x" * 40)
+
+    with pytest.raises(WrongLogin):
+        sessions.log_in(engine.context, "ani", PASSWORD, ADDRESS, real_now(), "000000")

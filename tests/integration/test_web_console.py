@@ -12,7 +12,7 @@ from billing.domain.people import Role
 from billing.services.operating import kill_switch, sessions
 from billing.services.subscriptions import subscribing
 from schedules import beat
-from tests.integration.console import Browser, browsing, person, text_of
+from tests.integration.console import Browser, browsing, hidden, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
@@ -39,7 +39,10 @@ class TestKillSwitch:
             [event] = engine.told("engine.charging_stopped")
             assert (event["actor"], event["reason"]) == ("Budi", "double charges reported")
 
-            answer = browser.send("/charging/start", {"reason": "all clear"})
+            late = browser.send("/charging/start", {"reason": "all clear"})
+            assert late.status_code == 409, "a form of before this stop does not end it"
+            form = {"reason": "all clear", "stopped_at": hidden(page)["stopped_at"]}
+            answer = browser.send("/charging/start", form)
             said = text_of(browser.page(answer.headers["Location"].removeprefix("/console")))
             assert "Charging is started" in said
             [event] = engine.told("engine.charging_started")

@@ -95,7 +95,8 @@ def _one(context: Context, order: Order, row: Row, by: Actor, key: str) -> Done:
         if is_locked(error):
             said = LOCKED
         elif held_rows.is_about_a_row(error):
-            log.exception("bulk.row_failed", kind=order.kind.value, id=str(row.id))
+            why = held_rows.brief(error)  # a traceback contains values of the row
+            log.error("bulk.row_failed", kind=order.kind.value, id=str(row.id), why=why)  # noqa: TRY400
             said = FAILED
         else:
             raise

@@ -85,8 +85,9 @@ def count(context: Context, batches: int = BATCHES) -> int:
             if after is None:
                 return 0
             # A database that was restored has an older feed and the position of that time.
-            until = min(after + BATCH, end)
-            if until > after:
+            first = min(after)
+            until = min(first + BATCH, end)
+            if until > first:
                 metrics.count_events(connection, after, until)
         left = end - until
         if not left:

@@ -13,7 +13,7 @@ from threading import BoundedSemaphore
 
 from sqlalchemy import Connection
 
-from billing.domain.errors import BillingError
+from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.events import Actor, event
 from billing.domain.people import (
     PASSWORD_MAX,
@@ -24,11 +24,14 @@ from billing.domain.people import (
     WINDOW,
     Session,
 )
+from billing.logs import Logger
 from billing.services.context import Context
 from billing.store import passwords, second_factor
 from billing.store.queries import events
 from billing.store.queries import people as rows
 from billing.store.queries.people import Secret
+
+log = Logger(__name__)
 
 ID_BYTES = 32
 _WRONG = "the name, the password or the code is wrong"
@@ -58,14 +61,22 @@ def log_in(
 
     `code` is that of the second factor, which a person without one leaves empty.
     """
-    subjects = _subjects(context, name, address)
     with context.database.transaction() as connection:
-        counts = rows.count_attempts(connection, subjects, now, now + WINDOW)
         found = rows.secret_of(connection, name) if name.isprintable() else None
+        # By the person's id: a database may know several spellings of one name.
+        subjects = _subjects(context, str(found.person.id) if found else name, address)
+        counts = rows.count_attempts(connection, subjects, now, now + WINDOW)
     if any(count > most for count, most in zip(counts, LIMITS, strict=True)):
         raise TooManyLogins("too many failed log-ins; wait 15 minutes")
     known = None if found is None or found.person.disabled_at else found.password_hash
-    if not _compared(known, password[: PASSWORD_MAX + 1]) or found is None:
+    try:
+        is_right = _compared(known, password[: PASSWORD_MAX + 1])
+    except LoginsBusy:
+        with context.database.transaction() as connection:
+            for subject in subjects:
+                rows.subtract_attempt(connection, subject)
+        raise
+    if not is_right or found is None:
         raise WrongLogin(_WRONG)
     step = _step(context, found, code, now)
     session_id = secrets.token_urlsafe(ID_BYTES)
@@ -74,8 +85,10 @@ def log_in(
         _begin(connection, found, session_id, renewed, context.clock.now(), now)
         if step is not None:
             rows.use_factor(connection, found.person.id, step)
-        rows.forget_attempts(connection, subjects[:2])
-        rows.subtract_attempt(connection, subjects[2])
+        # Those of another address stay: a log-in must not give a guesser new guesses.
+        rows.forget_attempts(connection, subjects[:1])
+        for subject in subjects[1:]:
+            rows.subtract_attempt(connection, subject)
     return session_id
 
 
@@ -83,11 +96,26 @@ def _step(context: Context, found: Secret, code: str, now: datetime) -> int | No
     """Return the step of the code; None for a person without a second factor."""
     if found.factor_sealed is None:
         return None
-    key = context.vault.open(bytes(found.factor_sealed))
+    try:
+        key = context.vault.open(bytes(found.factor_sealed))
+    except NotConfigured:
+        # Another answer would tell that the password is right.
+        log.error("login.factor_not_opened", person=str(found.person.id))  # noqa: TRY400 - no bug
+        raise WrongLogin(_WRONG) from None
     step = second_factor.step_of(key, code, now, found.factor_step)
     if step is None:
+        _record_refused_code(context, found)
         raise WrongLogin(_WRONG)
     return step
+
+
+def _record_refused_code(context: Context, found: Secret) -> None:
+    """Record that a log-in had the right password and a wrong code."""
+    person = found.person
+    with context.database.transaction() as connection:
+        events.record(connection, [event("person.code_refused", at=context.clock.now(),
+                                         by=Actor(person.name), person=str(person.id),
+                                         person_name=person.name)])  # fmt: skip
 
 
 def _compared(password_hash: str | None, password: str) -> bool:

@@ -42,6 +42,8 @@ class Effect(NamedTuple):
     invoices_voided_count: int | None
     amount_voided: int | None
     seen: int
+    measured: "Effect | None" = None
+    """What was measured, when amounts of a later date are shown in its place."""
 
 
 class _Undo(Exception):
@@ -56,17 +58,36 @@ def preview(context: Context, subscription_id: UUID, act: Callable[[Context], ob
     """Run an action, measure its effect, and undo it. Raises what the action would raise."""
     try:
         with context.database.transaction() as connection:
-            seen = pages.newest_event(connection, subscription_id)
-            before = _side(connection, subscription_id)
-            sums = previews.sums(connection, subscription_id)
-            invoices = previews.invoice_ids(connection, subscription_id)
-            act(context.joined(connection))
-            charged = previews.owed_of_others(connection, subscription_id, invoices)
-            after = _side(connection, subscription_id)
-            are = previews.sums(connection, subscription_id)
-            _roll_back(_effect(before, after, sums, are, charged, seen))
+            _roll_back(measured(context, connection, subscription_id, act))
     except _Undo as undo:
         return undo.found
+
+
+def measured(
+    context: Context,
+    connection: Connection,
+    subscription_id: UUID,
+    act: Callable[[Context], object],
+) -> Effect:
+    """Run an action in a transaction, and measure its effect."""
+    seen = pages.newest_event(connection, subscription_id)
+    before = _side(connection, subscription_id)
+    sums = previews.sums(connection, subscription_id)
+    invoices = previews.invoice_ids(connection, subscription_id)
+    act(context.joined(connection))
+    charged = previews.owed_of_others(connection, subscription_id, invoices)
+    after = _side(connection, subscription_id)
+    are = previews.sums(connection, subscription_id)
+    return _effect(before, after, sums, are, charged + _due_at_once(context, before, after), seen)
+
+
+def _due_at_once(context: Context, before: Side, after: Side) -> int:
+    """Return what the next tick will charge for a period that begins now by this action."""
+    now, coming = context.clock.now(), after.next_invoice
+    was_due = before.next_invoice is not None and before.next_invoice.due_at <= now
+    if coming is None or coming.due_at > now or was_due:
+        return 0
+    return coming.amount - coming.amount_from_credit
 
 
 def newest_event(context: Context, subscription_id: UUID) -> int:

@@ -96,6 +96,12 @@ def read(context: Context) -> Situation:
         )  # fmt: skip
 
 
+def stopped_at(context: Context) -> datetime | None:
+    """Return when charging was stopped, if it is."""
+    with context.database.transaction() as connection:
+        return engine.state(connection).stopped_at
+
+
 def _every(context: Context) -> dict[str, timedelta]:
     """Return how often each tick runs, in the order of the beat table."""
     table = beat.schedule(context.settings.tick_seconds)

@@ -234,7 +234,7 @@ INVARIANTS = {
                        END), 0) AS amount
             FROM event_feed f JOIN events e ON e.id = f.event_id
             LEFT JOIN charges c ON c.id = e.charge_id
-            WHERE f.position <= (SELECT position FROM metric_state)
+            WHERE f.position <= (SELECT hours_position FROM metric_state)
               AND e.kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded')
             GROUP BY 1, 2) AS e USING (hour, name)
         WHERE (coalesce(h.events, 0), coalesce(h.amount, 0))

@@ -87,40 +87,49 @@ def read_now(connection: Connection) -> Now:
     return of_values(Now, connection.execute(text(f"SELECT {_NOW}")).one())
 
 
-def lock_position(connection: Connection) -> int | None:
-    """Lock the position up to which events are counted; None while another process counts."""
+class Counted(NamedTuple):
+    """Up to which positions of the event feed the totals and the hours are counted."""
+
+    position: int
+    hours_position: int
+
+
+def lock_position(connection: Connection) -> Counted | None:
+    """Lock the positions up to which events are counted; None while another process counts."""
     connection.execute(text("INSERT INTO metric_state DEFAULT VALUES ON CONFLICT DO NOTHING"))
-    statement = text("SELECT position FROM metric_state FOR UPDATE SKIP LOCKED")
-    return connection.execute(statement).scalar_one_or_none()
+    statement = text("SELECT position, hours_position FROM metric_state FOR UPDATE SKIP LOCKED")
+    found = connection.execute(statement).one_or_none()
+    return None if found is None else Counted._make(found)
 
 
 _COUNT = text("""
     WITH seen AS MATERIALIZED (
-        SELECT e.kind, e.at, e.charge_id, e.data
+        SELECT e.kind, e.at, e.charge_id, e.data, f.position
         FROM event_feed f JOIN events e ON e.id = f.event_id
-        WHERE f.position > :after AND f.position <= :until
-    ), counted (name, label, total) AS (
+        WHERE f.position > least(:after, :hours_after) AND f.position <= :until
+    ), new AS (SELECT * FROM seen WHERE position > :after), counted (name, label, total) AS (
         SELECT 'charges', CASE kind WHEN 'charge.claimed' THEN 'in_flight'
             ELSE substr(kind, length('charge.') + 1) END, count(*)
-        FROM seen WHERE kind IN ('charge.claimed', 'charge.succeeded', 'charge.declined',
+        FROM new WHERE kind IN ('charge.claimed', 'charge.succeeded', 'charge.declined',
             'charge.unsent', 'charge.pending', 'charge.unknown') GROUP BY kind
         UNION ALL
         SELECT 'declines', coalesce(data->>'fault', 'other'), count(*)
-        FROM seen WHERE kind = 'charge.declined' GROUP BY 2
+        FROM new WHERE kind = 'charge.declined' GROUP BY 2
         UNION ALL
         SELECT 'charged_rupiah', '', sum(c.amount)
-        FROM seen JOIN charges c ON c.id = seen.charge_id WHERE kind = 'charge.succeeded'
+        FROM new JOIN charges c ON c.id = new.charge_id WHERE kind = 'charge.succeeded'
         HAVING count(*) > 0
         UNION ALL
         SELECT 'refunded_rupiah', '', sum(CAST(data->>'amount' AS bigint))
-        FROM seen WHERE kind = 'refund.succeeded' HAVING count(*) > 0
+        FROM new WHERE kind = 'refund.succeeded' HAVING count(*) > 0
     ), of_hours AS (
         INSERT INTO hourly_totals (hour, name, events, amount)
         SELECT date_trunc('hour', seen.at, 'UTC'), kind, count(*),
             coalesce(sum(CASE WHEN kind = 'charge.succeeded' THEN c.amount
                 WHEN kind = 'refund.succeeded' THEN CAST(data->>'amount' AS bigint) END), 0)
         FROM seen LEFT JOIN charges c ON c.id = seen.charge_id AND kind = 'charge.succeeded'
-        WHERE kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded') GROUP BY 1, 2
+        WHERE seen.position > :hours_after
+          AND kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded') GROUP BY 1, 2
         ON CONFLICT (hour, name) DO UPDATE SET events = hourly_totals.events + excluded.events,
             amount = hourly_totals.amount + excluded.amount
     )
@@ -130,17 +139,22 @@ _COUNT = text("""
 """)
 
 
-def count_events(connection: Connection, after: int, until: int) -> None:
-    """Add the events of these positions to the totals, and store the position."""
-    connection.execute(_COUNT, {"after": after, "until": until})
-    connection.execute(text("UPDATE metric_state SET position = :until"), {"until": until})
+def count_events(connection: Connection, after: Counted, until: int) -> None:
+    """Add the events up to a position to the totals and the hours, and store the positions."""
+    positions = {"after": after.position, "hours_after": after.hours_position, "until": until}
+    connection.execute(_COUNT, positions)
+    statement = text(
+        "UPDATE metric_state SET position = greatest(position, :until),"
+        " hours_position = greatest(hours_position, :until)"
+    )
+    connection.execute(statement, {"until": until})
 
 
 def behind(connection: Connection) -> int:
     """Read how many positions of the feed are not counted yet."""
     statement = text("""
         SELECT greatest(coalesce((SELECT max(position) FROM event_feed), 0)
-            - coalesce((SELECT position FROM metric_state), 0), 0)
+            - coalesce((SELECT least(position, hours_position) FROM metric_state), 0), 0)
     """)
     return int(connection.execute(statement).scalar_one())
 

@@ -133,13 +133,14 @@ class Answers(SQLModel, table=True):
 
 
 class MetricState(SQLModel, table=True):
-    """The one row about the metrics: the position of the event feed up to which it is counted."""
+    """The one row about the metrics: up to which positions of the event feed it is counted."""
 
     __tablename__ = "metric_state"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
     id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
     position: int = field(BigInteger, server_default=text("0"))
+    hours_position: int = field(BigInteger, server_default=text("0"))
 
 
 class MetricTotal(SQLModel, table=True):

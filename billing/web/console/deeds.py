@@ -7,9 +7,11 @@ action is based on what has changed since.
 
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+import orjson
 from starlette.responses import Response
 
 from billing.domain.errors import BillingError, InvalidValue
@@ -17,7 +19,7 @@ from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.services.context import Context, Request
 from billing.services.operating import confirming
-from billing.services.operating.confirming import Act, Changed
+from billing.services.operating.confirming import Act, Basis, Changed
 from billing.services.reading import effects
 from billing.services.reading.effects import Effect
 from billing.web.console.forms import Form, Values
@@ -57,7 +59,7 @@ class Deed(NamedTuple):
     arguments: Json
     act: Act
     preview: "Preview"
-    run: Callable[[Context, UUID, int, Request, Act], None] = confirming.act_once
+    run: Callable[[Context, UUID, Basis, Request, Act], None] = confirming.act_once
     lines: Callable[[Effect | None], tuple[Line, ...]] = _no_lines
     says: str = ""
 
@@ -167,6 +169,7 @@ def _preview(
         seen = effect.seen
     return visit.page(
         "confirm.html", status, form=form, subject=subject, deed=deed, effect=effect, seen=seen,
+        basis=_digest(deed.arguments, effect),
         lines=deed.lines(effect), key=str(uuid4()), values=visit.form, has_changed=status == 409,
         fault=fault or {}, now=visit.context.clock.now(), here=f"{PREFIX}{subject.path}",
     )  # fmt: skip
@@ -178,7 +181,31 @@ def _do(visit: Visit, form: Form, subject: Subject, deed: Deed, key: str) -> Non
     seen = visit.form.get("seen", "")
     if not KEY.fullmatch(key) or not SEEN.fullmatch(seen):
         raise Changed("this form was not made by this console")
-    by = visit.actor
-    arguments = {**deed.arguments, "subject": subject.path, "reason": by.reason}
+    by, shown = visit.actor, visit.form.get("basis", "")
+    subject_id = subject.path.rpartition("/")[2]  # a bare id, which an erasure finds
+    arguments = {**deed.arguments, "subject": subject_id, "reason": by.reason}
     request = Request(f"api:console:{visit.person.id}:{key}", f"console.{form.name}", arguments)
-    deed.run(visit.context, subject.subscription_id, int(seen), request, deed.act)
+    basis = Basis(int(seen), lambda effect: _digest(deed.arguments, effect) == shown)
+    deed.run(visit.context, subject.subscription_id, basis, request, deed.act)
+
+
+def _digest(arguments: Json, effect: Effect | None) -> str:
+    """Return one value for what a preview shows: values of the form, rupiah, and days.
+
+    Days and not instants: what happens now happens some seconds later than in the preview.
+    """
+    shown: list[object] = [arguments]
+    if effect is not None:
+        effect = effect.measured or effect
+        after = effect.after
+        row, coming = after.row, after.next_invoice
+        days = (row.ended_at, row.cancel_at, row.pause_at, row.resume_at, row.change_at,
+                row.paid_through_at, None if coming is None else coming.due_at)  # fmt: skip
+        shown += [
+            effect.amount_charged, effect.amount_refunded, effect.amount_credited,
+            effect.invoices_voided_count, effect.amount_voided, after.credit_balance,
+            row.status, row.plan, row.quantity, row.amount, row.coupon, row.next_plan,
+            row.next_quantity, [at and at.date().isoformat() for at in days],
+            coming and [coming.amount, coming.amount_from_credit],
+        ]  # fmt: skip
+    return sha256(orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()

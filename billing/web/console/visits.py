@@ -103,10 +103,18 @@ def check_origin(request: Request) -> None:
     host = request.headers.get("host", "")
     if site is not None and site != "same-origin":
         raise Stopped(403, "other_site")
-    if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+    if origin is not None and _host_of(origin) != host:
         raise Stopped(403, "other_site")
     if site is None and origin is None:
         raise Stopped(403, "other_site")
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the host and port of an origin; None for one that is no URL, such as null."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def check_token(visit: Visit) -> None:

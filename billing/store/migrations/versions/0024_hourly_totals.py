@@ -18,10 +18,11 @@ def upgrade() -> None:
         sa.Column('amount', sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint('hour', 'name', name=op.f('hourly_totals_primary')),
     )
-    # Counted from the beginning of the feed, like the totals before: the past is there too.
-    op.execute('DELETE FROM metric_totals')
-    op.execute('UPDATE metric_state SET position = 0')
+    # Hours are counted from the beginning of the feed, with a position of their own: the totals
+    # stay as they are, and a process of before may move its position meanwhile.
+    op.add_column('metric_state', sa.Column('hours_position', sa.BigInteger(), server_default=sa.text('0'), nullable=False))
 
 
 def downgrade() -> None:
+    op.drop_column('metric_state', 'hours_position')
     op.drop_table('hourly_totals')

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from billing.domain.errors import NotKnown
 from billing.domain.events import Actor
+from billing.domain.invoice import InvoiceStatus
 from billing.domain.text import checked_name
 from billing.services.context import Context, Request
 from billing.services.money import refunding
@@ -56,6 +57,8 @@ RESOLVE = Form(
     danger=True,
 )  # fmt: skip
 _AS_PAID = N_("The charge counts as succeeded. Nothing is sent to the wallet.")
+_AS_TOO_MUCH = N_("The charge counts as succeeded. Its invoice is not owed: the money goes back to"
+                  " the wallet by a refund.")  # fmt: skip
 _AS_NOT_PAID = N_("The charge counts as declined. If the invoice is still owed, dunning goes on:"
                   " the wallet may be charged again.")  # fmt: skip
 
@@ -130,6 +133,13 @@ def void(visit: Visit) -> Response:
     return deeds.answer(visit, VOID, subject, read)
 
 
+def _says(is_paid: bool, status: InvoiceStatus) -> str:  # noqa: FBT001 - a chosen outcome
+    if not is_paid:
+        return _AS_NOT_PAID
+    owed = status in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
+    return _AS_PAID if owed else _AS_TOO_MUCH
+
+
 def resolve(visit: Visit) -> Response:
     """Set the outcome of a charge of the invoice that the gateway does not know."""
     invoice_id, found, subject = _Invoice.of(visit)
@@ -153,7 +163,7 @@ def resolve(visit: Visit) -> Response:
         return Deed(
             {"charge": str(charge_id), "paid": is_paid, "reference": reference}, act,
             lambda: None, confirming.ask_once, lambda _effect: (amount,),
-            _AS_PAID if is_paid else _AS_NOT_PAID,
+            _says(is_paid, found.row.status),
         )  # fmt: skip
 
     return deeds.answer(visit, form, subject, read)

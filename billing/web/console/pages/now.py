@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
+from billing.domain.errors import IllegalMove
 from billing.domain.filters import Counted
 from billing.domain.people import Action
 from billing.services.operating import kill_switch
@@ -31,9 +32,10 @@ class Bar(NamedTuple):
 def show(visit: Visit) -> Response:
     """Show the page, or with `part` only what changes by itself."""
     situation = now.read(visit.context)
-    by_hour = today.read(visit.context)
+    live = "part" in visit.query
+    by_hour = None if live else today.read(visit.context)
     queues = queue_lengths(visit.context.settings.redis)
-    template = "now_live.html" if "part" in visit.query else "now.html"
+    template = "now_live.html" if live else "now.html"
     assert visit.person is not None  # noqa: S101 - the route needs an action
     done = visit.query.get("done", "")
     return visit.page(
@@ -43,7 +45,8 @@ def show(visit: Visit) -> Response:
         done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,
         is_production=visit.context.settings.production,
         test_clock=visit.context.settings.test_clock, rows=_rows(situation),
-        attention_of=address_of, by_hour=by_hour, bars=bars(by_hour.hours), bar_height=BAR_HEIGHT,
+        attention_of=address_of, by_hour=by_hour, bars=bars(by_hour.hours if by_hour else ()),
+        bar_height=BAR_HEIGHT,
         chart_width=today.HOURS * BAR_STEP,
     )  # fmt: skip
 
@@ -79,6 +82,9 @@ def stop_charging(visit: Visit) -> Response:
 
 
 def start_charging(visit: Visit) -> Response:
-    """Start charging in the person's name."""
+    """Start charging in the person's name, unless it was stopped again since the page was read."""
+    stopped_at = now.stopped_at(visit.context)
+    if stopped_at is not None and visit.form.get("stopped_at", "") != stopped_at.isoformat():
+        raise IllegalMove("charging was stopped again since you read this page: see who and why")
     answer = kill_switch.start_charging(visit.context, visit.actor)
     return redirect(f"{PREFIX}/now?done=started{'-before' if answer['already'] else ''}")

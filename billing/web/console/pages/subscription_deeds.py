@@ -44,6 +44,7 @@ CANCEL = Form(
     ),
     danger=True,
 )  # fmt: skip
+_UNLINKED = N_("The wallet is unlinked once no charge, refund or other subscription needs it.")
 WITHDRAW = Form(
     "withdraw-cancel",
     N_("Withdraw the cancellation"),
@@ -148,10 +149,10 @@ def cancel(visit: Visit) -> Response:
             return found._replace(
                 amount_charged=then.amount_charged, amount_refunded=then.amount_refunded,
                 amount_credited=then.amount_credited, amount_voided=then.amount_voided,
-                invoices_voided_count=then.invoices_voided_count,
+                invoices_voided_count=then.invoices_voided_count, measured=found,
             )  # fmt: skip
 
-        says = N_("The wallet is unlinked once no charge or refund needs it.") if unlink else ""
+        says = _UNLINKED if unlink else ""
         return Deed({"when": at, "refund": policy, "unlink": unlink}, act, preview, says=says)
 
     return deeds.answer(visit, form, of.subject, read)
