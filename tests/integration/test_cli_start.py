@@ -92,29 +92,34 @@ OVER_LIBRARIES = 1.6
 
 
 def processor_seconds(code: str, *words: str, **environment: str) -> float:
-    """The least processor time of three processes; waiting for a core does not count."""
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-c", code, *words],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(TREE)} | environment,
-            check=True, capture_output=True, timeout=30,
-        )  # fmt: skip
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(spent)
+    """The processor time of a process; waiting for a core does not count."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(TREE)} | environment,
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_a_command_about_rows_costs_little_more_than_its_libraries(engine: Engine) -> None:
-    """The bound is relative, since machines differ; it fails when a command loads much more."""
-    libraries = processor_seconds(LIBRARIES)
-    command = processor_seconds(
-        "from billing.cli import main; main()", "customer", "list", "--json",
-        BILLING_DATABASE_URL=engine.url,
-    )  # fmt: skip
+    """The bound is relative, since machines differ; it fails when a command loads much more.
 
-    assert command < OVER_LIBRARIES * libraries
+    Both are measured by turns, and the least of each counts: other programs on the cores make a
+    single process up to twice as dear.
+    """
+    libraries, commands = [], []
+    for _ in range(8):
+        libraries.append(processor_seconds(LIBRARIES))
+        commands.append(processor_seconds(
+            "from billing.cli import main; main()", "customer", "list", "--json",
+            BILLING_DATABASE_URL=engine.url,
+        ))  # fmt: skip
+        if len(commands) > 1 and min(commands) < OVER_LIBRARIES * min(libraries):
+            break
+
+    assert min(commands) < OVER_LIBRARIES * min(libraries)
 
 
 @pytest.mark.parametrize(

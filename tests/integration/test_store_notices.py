@@ -1,8 +1,9 @@
 """A plan's notice is stored as everybody can read it, and an unreadable one stops no other."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -79,7 +80,25 @@ def test_a_plan_whose_notice_cannot_be_read_stops_no_other(engine: Engine) -> No
     engine.plan("BAD", notice="3 days")
     bad = engine.subscribe(engine.customer(), "BAD")
     engine.run()
+    with without_check(engine):
+        _check_the_others(engine, subscription, bad)
+
+
+@contextmanager
+def without_check(engine: Engine) -> Iterator[None]:
+    """The database without the CHECK, which the next tests need again: it is kept for them."""
+    check = engine.one(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'plans_notice_check'"
+    )
     engine.execute("ALTER TABLE plans DROP CONSTRAINT plans_notice_check")
+    try:
+        yield
+    finally:
+        engine.execute("UPDATE plans SET notice = NULL")
+        engine.execute(f"ALTER TABLE plans ADD CONSTRAINT plans_notice_check {check}")
+
+
+def _check_the_others(engine: Engine, subscription: UUID, bad: UUID) -> None:
     engine.execute("UPDATE plans SET notice = 'soon' WHERE code = 'BAD'")
     engine.set_clock(START + 25 * DAY)
 
