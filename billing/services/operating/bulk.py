@@ -71,7 +71,7 @@ class Report(NamedTuple):
 
 
 def run(context: Context, order: Order, by: Actor, key: str) -> None:
-    """Do it once for a key; a repeat changes nothing, whatever it chose."""
+    """Act once for a key; a repeat changes nothing, also when it names other rows."""
     with context.database.transaction() as connection:
         if commands.found(connection, _PREFIX + key) is not None:
             return

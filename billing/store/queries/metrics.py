@@ -87,19 +87,19 @@ def read_now(connection: Connection) -> Now:
     return of_values(Now, connection.execute(text(f"SELECT {_NOW}")).one())
 
 
-class Counted(NamedTuple):
+class Positions(NamedTuple):
     """Up to which positions of the event feed the totals and the hours are counted."""
 
     position: int
     hours_position: int
 
 
-def lock_position(connection: Connection) -> Counted | None:
+def lock_position(connection: Connection) -> Positions | None:
     """Lock the positions up to which events are counted; None while another process counts."""
     connection.execute(text("INSERT INTO metric_state DEFAULT VALUES ON CONFLICT DO NOTHING"))
     statement = text("SELECT position, hours_position FROM metric_state FOR UPDATE SKIP LOCKED")
     found = connection.execute(statement).one_or_none()
-    return None if found is None else Counted._make(found)
+    return None if found is None else Positions._make(found)
 
 
 _COUNT = text("""
@@ -139,7 +139,7 @@ _COUNT = text("""
 """)
 
 
-def count_events(connection: Connection, after: Counted, until: int) -> None:
+def count_events(connection: Connection, after: Positions, until: int) -> None:
     """Add the events up to a position to the totals and the hours, and store the positions."""
     positions = {"after": after.position, "hours_after": after.hours_position, "until": until}
     connection.execute(_COUNT, positions)

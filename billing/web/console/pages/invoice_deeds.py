@@ -133,7 +133,7 @@ def void(visit: Visit) -> Response:
     return deeds.answer(visit, VOID, subject, read)
 
 
-def _says(is_paid: bool, status: InvoiceStatus) -> str:  # noqa: FBT001 - a chosen outcome
+def _says(status: InvoiceStatus, *, is_paid: bool) -> str:
     if not is_paid:
         return _AS_NOT_PAID
     owed = status in {InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE}
@@ -163,7 +163,7 @@ def resolve(visit: Visit) -> Response:
         return Deed(
             {"charge": str(charge_id), "paid": is_paid, "reference": reference}, act,
             lambda: None, confirming.ask_once, lambda _effect: (amount,),
-            _says(is_paid, found.row.status),
+            _says(found.row.status, is_paid=is_paid),
         )  # fmt: skip
 
     return deeds.answer(visit, form, subject, read)
