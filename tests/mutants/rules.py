@@ -235,7 +235,7 @@ ISOLATION = (
         "a_batch_is_not_halved", f"{_SERVICES}/operating/held_rows.py",
         "        if not ids or not may_be_a_row(error):\n            raise\n        log",
         "        if ids is not None:\n            raise\n        log",
-        f"{_ISOLATING}what_only_the_database_refuses_is_found_by_halving",
+        f"{_ISOLATING}a_row_that_only_the_database_refuses_is_found_by_halving",
     ),
     bug(
         "opening_does_not_isolate", f"{_SERVICES}/collecting/opening_batches.py",

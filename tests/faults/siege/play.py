@@ -131,6 +131,7 @@ class Siege:
 
     def _month(self, month: int) -> None:
         """A month begins; then the clock leaps on, whether or not the work is done."""
+        self._held_calls_end()
         self.ground.set_clock(FIRST.replace(month=FIRST.month + month))
         gone = len(self.people.left_in) + len(self.people.refused)
         wanted = (self.size.subscribers - gone) * 0.97
@@ -140,11 +141,17 @@ class Siege:
         if month:
             self.people.leave(month)
         for rung in RUNGS:
+            if rung >= HOUR:
+                self._held_calls_end()
             self.ground.jump(rung)
             self._until(self._nothing_is_due, self.size.rung_seconds)
         self.people.link_again()
         done = f"{self._progress():,} lines in the ledger, {self.strikes.kills} kills"
         self.say(f"month {month + 1}: {done}; {self.seconds:.0f} s")
+
+    def _held_calls_end(self) -> None:
+        """Wait for the calls on which the gateway still works: no real one takes days of asking."""
+        self._until(lambda: not self.ground.pretend.call("GET", "health")["busy"], HELD_SECONDS_MAX)
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Continue the work, with the strikes that are due, until a condition holds."""
@@ -169,8 +176,7 @@ class Siege:
         self.met = misfortunes.stop(ground.pretend)
         ground.pretend.call("PUT", "defaults", {"delay_ms": 0})
         ground.fleet.ready(self.strikes.revive)
-        # What the gateway still works on takes real time, in which ten days of asking may go by.
-        until(lambda: not ground.pretend.call("GET", "health")["busy"], HELD_SECONDS_MAX)
+        self._held_calls_end()
         self.say(f"quiet; {self.seconds:.0f} s")
         if not self.size.patient:
             ground.forget_leases()
