@@ -22,7 +22,7 @@ def run(host: str, port: int) -> None:
     context = bootstrap.build(settings, connections=settings.web_threads)
     context.database.check()
     uvicorn.run(
-        app.create(context), host=host, port=port, http="h11", log_config=None, access_log=False,
+        app.created(context), host=host, port=port, http="h11", log_config=None, access_log=False,
         server_header=False, proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=proxies(settings.trusted_proxies),
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
