@@ -18,6 +18,9 @@ LANES = {"period": 30, "change": 30, "pause": 30, "charge": 66, "refund": 96}
 AHEAD_LANE = 126
 SPAN_MIN = 4
 """The shortest span is still seen."""
+GAP = 1
+"""Between spans that follow each other, which would look like one."""
+SHORTEST = timedelta(hours=1)
 DATE_WIDTH = 42
 """Half of a date's width: those at the ends are kept inside."""
 
@@ -55,7 +58,7 @@ def draw(moments: Sequence[Moment], now: datetime, display: Display) -> Picture 
         return None
     instants = [each.at for each in moments] + [each.until for each in moments if each.until]
     first, last = min(*instants, now), max(*instants, now)
-    scale = _Scale(first, max(last, first + timedelta(days=1)))
+    scale = _Scale(first, max(last, first + SHORTEST))
     return Picture(list(_marks(moments, scale)), list(_ticks(scale, display)), scale.x(now))
 
 
@@ -72,7 +75,7 @@ def _marks(moments: Iterable[Moment], scale: _Scale) -> Iterator[Mark]:
     for each in moments:
         x, y = scale.x(each.at), LANES.get(each.kind, AHEAD_LANE)
         if each.until is not None:
-            width = round(max(scale.x(each.until) - x, SPAN_MIN), 1)
+            width = round(max(scale.x(each.until) - x - GAP, SPAN_MIN), 1)
             yield Mark("span", x, y, width, tone(each.status), each)
         else:
             shape = "planned" if each.ahead else each.kind
@@ -80,11 +83,12 @@ def _marks(moments: Iterable[Moment], scale: _Scale) -> Iterator[Mark]:
 
 
 def _ticks(scale: _Scale, display: Display) -> Iterator[Tick]:
-    """Yield dates at equal distances, each written in the viewer's zone."""
+    """Yield dates at equal distances, in the viewer's zone; with the time where days repeat."""
     place = ZoneInfo(display.timezone)
     step = (scale.last - scale.first) / (TICKS_MAX - 1)
     for number in range(TICKS_MAX):
         at = scale.first + number * step
         x = scale.x(at)
         text_x = min(max(x, DATE_WIDTH), WIDTH - DATE_WIDTH)
-        yield Tick(x, text_x, at.astimezone(place).date().isoformat())
+        form = "%Y-%m-%d" if step >= timedelta(days=1) else "%m-%d %H:%M"
+        yield Tick(x, text_x, f"{at.astimezone(place):{form}}")
