@@ -49,6 +49,9 @@ class Action(StrEnum):
     VOID_INVOICES = "void_invoices"
     REFUND = "refund"
     RESOLVE_CHARGES = "resolve_charges"
+    RESEND_WEBHOOKS = "resend_webhooks"
+    CHANGE_WEBHOOKS = "change_webhooks"
+    MANAGE_ACCESS = "manage_access"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -63,6 +66,9 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.VOID_INVOICES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.REFUND: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.RESOLVE_CHARGES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.RESEND_WEBHOOKS: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.CHANGE_WEBHOOKS: frozenset({Role.ADMIN}),
+    Action.MANAGE_ACCESS: frozenset({Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 
