@@ -59,6 +59,12 @@ def test_an_added_person_logs_in_with_the_shown_password(engine: Engine, web: We
         assert "Citra &lt;b&gt;" in page
         assert "2 people may log in." in text_of(page)
         assert 'href="/console/access"' not in new.page("/now")
+        people.set_role(engine.context, "Citra <b>", "finance", OPERATOR)
+        new.log_in("Citra <b>", secret(made.text))
+        for path in ("/access", f"/access/people/{id_of(engine, 'Ani')}"):
+            seen = new.page(path)
+            assert "Ani" in seen
+            assert not re.search(r'href="/console/access/\w+/[^"]*(new|revoke|role)"', seen)
     [_, event] = engine.told("person.created")
     assert (event["actor"], event["reason"]) == ("Ani", REASON["reason"])
 

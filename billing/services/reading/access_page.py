@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from billing.clock import real_now
 from billing.domain.api_keys import ApiKey
 from billing.domain.errors import NotKnown
-from billing.domain.people import PER_NAME, Action, Person
+from billing.domain.people import PER_NAME, Person
 from billing.services.context import Context
 from billing.services.operating import api_keys, people, sessions
 from billing.store.queries import people as rows
@@ -85,11 +85,6 @@ def of_key(context: Context, key_id: UUID) -> ApiKey:
     if found is None:
         raise NotKnown(f"no key has the id {key_id}")
     return found
-
-
-def is_admin(person: Person) -> bool:
-    """Whether the person may give roles."""
-    return person.may(Action.MANAGE_ACCESS)
 
 
 def _standing(

@@ -65,13 +65,15 @@ def replay(
     context: Context, endpoint_id: UUID, seen: str, wanted: resending.Range, by: Actor,
     request: Request,
 ) -> int:  # fmt: skip
-    """Send a range again if the endpoint is as it was shown; return how many events."""
-    return change(
-        context, endpoint_id, seen, request,
-        lambda inside: resending.replay(
-            inside, endpoint_id, by, after=wanted.after, until=wanted.until, request=request
-        ),
-    )  # fmt: skip
+    """Send a range again if the endpoint is as it was shown; return how many events.
+
+    The look at the endpoint has its own transaction: a replay makes many rows, and the sequencer
+    of the feed must not wait for them.
+    """
+    change(context, endpoint_id, seen, request, lambda _inside: None)
+    return resending.replay(
+        context, endpoint_id, by, after=wanted.after, until=wanted.until, request=request
+    )
 
 
 def resend(context: Context, delivery_id: UUID, seen: str, by: Actor, request: Request) -> None:

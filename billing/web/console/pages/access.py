@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from billing.domain.people import Action
 from billing.services.operating import sessions
 from billing.services.reading import access_page
 from billing.services.reading.access_page import Standing
@@ -30,7 +31,13 @@ def overview_page(visit: Visit, refused: str = "") -> Response:
     return visit.page(
         "access.html", 409 if refused else 200, found=access_page.read(visit.context),
         refused=refused, done=DONE.get(visit.query.get("done", ""), ""), here=HERE,
+        may_manage=may_manage(visit),
     )  # fmt: skip
+
+
+def may_manage(visit: Visit) -> bool:
+    """Whether the visitor may change who gets in."""
+    return visit.person is not None and visit.person.may(Action.MANAGE_ACCESS)
 
 
 def show(visit: Visit) -> Response:
@@ -43,5 +50,5 @@ def person_page(visit: Visit, found: Standing, refused: str = "") -> Response:
     return visit.page(
         "person.html", 409 if refused else 200, found=found, refused=refused,
         own=sessions.id_hash(visit.session_id), done=DONE.get(visit.query.get("done", ""), ""),
-        here=f"{HERE}/people/{found.person.id}",
+        here=f"{HERE}/people/{found.person.id}", may_manage=may_manage(visit),
     )  # fmt: skip

@@ -249,7 +249,7 @@ def add_key(visit: Visit) -> Response:
     def act(sent: Sent) -> Response:
         scopes = [each.value for each in Scope if sent.values.is_checked(each.value)]
         if not scopes:
-            raise InvalidValue("a key needs at least one of these scopes", field="read")
+            raise InvalidValue("a key needs at least one of these scopes", field="admin")
         days, name, by = sent.values.count("days"), visit.form.get("name", "").strip(), visit.actor
         if days is not None and days > DAYS_MAX:
             raise InvalidValue(f"write a whole number from 1 to {DAYS_MAX:,}", field="days")

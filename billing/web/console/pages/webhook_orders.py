@@ -78,7 +78,7 @@ REPLAY = Form(
 )  # fmt: skip
 REPLAY_COUNTED = REPLAY._replace(
     button=N_("Send them"), fields=(),
-    explains=N_("These events are sent again with the next ticks."), danger=True,
+    explains=N_("These events are sent again with the next ticks."),
 )  # fmt: skip
 
 
