@@ -139,6 +139,7 @@ def test_every_number_is_that_of_the_rows(
         assert "status=" not in page.partition(str(good))[2].partition("</tr>")[0]
 
         page = browser.page(f"/webhooks/{good}")
+        assert "Send a test" not in page
         last = engine.one("SELECT max(settled_at) FROM webhook_deliveries WHERE endpoint_id = :id",
                           id=good)  # fmt: skip
         shown = webhook_pages.overview(engine.context).endpoints[0].last_succeeded_at
@@ -285,10 +286,16 @@ def test_an_admin_changes_rotates_disables_and_deletes(shop: Web, receiver: Rece
         assert not SECRET.search(browser.send(f"{path}/rotate", form).text)
         assert len(engine.told("webhook.secret_rotated")) == 1
 
+        assert "It accepted the test: HTTP 200." in text_of(browser.send(f"{path}/test", {}).text)
+        receiver.answer = status(410)
+        refused = text_of(browser.send(f"{path}/test", {}).text)
+        assert "It did not accept the test: http_410" in refused
+        receiver.answer = status(200)
+        assert receiver.kinds() == ["webhook.test"] * 2
         engine.plan()
         tick(engine)
         assert {each.path for each in receiver.received} == {"/new"}
-        receiver.received[0].verify(secret)
+        receiver.received[-1].verify(secret)
         assert sent(browser, f"{path}/disable")[0] == 303
         assert "It hears nothing" in text_of(browser.page(path))
         assert "Every endpoint is disabled" in text_of(browser.page("/webhooks"))

@@ -102,6 +102,7 @@ PAGES = (
     Page("GET", _DELIVERY, Action.SEE_CUSTOMERS, webhooks.delivery),
     *_deed(f"{_DELIVERY}/resend", Action.RESEND_WEBHOOKS, webhook_orders.resend),
     *_deed(f"{_WEBHOOK}/replay", Action.RESEND_WEBHOOKS, webhook_orders.replay),
+    Page("POST", f"{_WEBHOOK}/test", Action.RESEND_WEBHOOKS, webhook_orders.send_test),
     *_deed(f"{_WEBHOOK}/change", Action.CHANGE_WEBHOOKS, webhook_orders.change),
     *_deed(f"{_WEBHOOK}/enable", Action.CHANGE_WEBHOOKS, webhook_orders.enable),
     *_deed(f"{_WEBHOOK}/disable", Action.CHANGE_WEBHOOKS, webhook_orders.disable),

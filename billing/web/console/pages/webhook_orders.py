@@ -224,6 +224,16 @@ def delete(visit: Visit) -> Response:
     return orders.answer(visit, it.order(DELETE, "delete", act, *facts))
 
 
+def send_test(visit: Visit) -> Response:
+    """Send a test now, and show what the receiver answered; nothing is stored."""
+    it = _Endpoint(visit)
+    try:
+        found = endpoints.send_test(visit.context, it.id)
+    except BillingError as refused:
+        return it.refused(refused.said)
+    return webhooks.endpoint_page(visit, it.found, tested=found)
+
+
 def resend(visit: Visit) -> Response:
     """Send one delivery again."""
     delivery_id = id_of(visit, "delivery_id")

@@ -6,7 +6,7 @@ from billing.domain.errors import InvalidValue
 from billing.domain.escaping import escape
 from billing.domain.paging import Page
 from billing.domain.people import Action
-from billing.domain.webhooks import DeliveryStatus
+from billing.domain.webhooks import Answer, DeliveryStatus
 from billing.services.reading import webhook_pages
 from billing.services.reading.webhook_pages import COUNT_MAX, DeliveryPage, EndpointPage
 from billing.services.webhooks import payloads
@@ -65,9 +65,10 @@ def endpoint_page(
     *,
     wrong: str = "",
     refused: str = "",
+    tested: Answer | None = None,
     is_later: bool = False,
 ) -> Response:
-    """Show an endpoint, with a refusal of an order."""
+    """Show an endpoint, with a refusal of an order, or with the answer to a test."""
     here, typed = f"{HERE}/{found.health.endpoint.id}", {"status": status.value if status else ""}
 
     def after(cursor: str) -> str:
@@ -75,7 +76,8 @@ def endpoint_page(
 
     return visit.page(
         "webhook.html", 409 if refused else 422 if wrong else 200, found=found, wrong=wrong,
-        refused=refused, chosen=status, statuses=list(DeliveryStatus), tone=tone, after=after,
+        refused=refused, tested=tested, chosen=status, statuses=list(DeliveryStatus),
+        tone=tone, after=after,
         first=address(here, typed) if is_later else "", count_max=COUNT_MAX,
         may_change=may(visit, Action.CHANGE_WEBHOOKS),
         may_resend=may(visit, Action.RESEND_WEBHOOKS),
