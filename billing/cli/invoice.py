@@ -89,8 +89,18 @@ def retry(
     output.answer(
         found,
         as_json=as_json,
-        people=lambda: output.say(f"invoice {wanted} is attempted at the next tick"),
+        people=lambda: output.say(_retried(found)),
     )
+
+
+def _retried(found: "results.Invoice") -> str:
+    """Say when a retried invoice is attempted: with the next tick, or what it waits for."""
+    from billing.domain.waiting import NEXT_TICK
+
+    waits_for = found.steps.waits_for
+    if waits_for in {None, NEXT_TICK}:
+        return f"invoice {found.row.id} is attempted at the next tick"
+    return f"invoice {found.row.id} is due now, and waits for {waits_for}"
 
 
 @app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))

@@ -129,14 +129,14 @@ class TestBulk:
             assert "Retry these…" in text_of(browser.page(UNCOLLECTIBLE))
             page = browser.page("/attention/bulk?kind=invoice&cause=uncollectible&alarm=no")
             said = text_of(page)
-            assert f"1 invoice is charged with the next tick: Rp {invoice['amount']:,}." in said
+            assert f"1 invoice becomes due at once: Rp {invoice['amount']:,}." in said
             assert ids(page) == [str(invoice["id"])]
             form = form_of(page)
             answers = [browser.send("/attention/bulk", form) for _ in range(2)]
             [place] = {answer.headers["Location"] for answer in answers}
             for _ in range(2):
                 said = text_of(browser.page(within(place)))
-                assert "1 of 1 invoice is charged with the next tick" in said
+                assert "1 of 1 invoice is due now" in said
                 assert "By Budi. Reason: wallets were topped up" in said
         [event] = engine.told("invoice.retry_requested")
         assert (event["actor"], event["reason"]) == ("Budi", "wallets were topped up")
@@ -157,7 +157,7 @@ class TestBulk:
             invoice_actions.void_invoice(engine.context, older, OPERATOR)
             place = browser.send("/attention/bulk", form).headers["Location"]
             said = text_of(browser.page(within(place)))
-            assert "1 of 2 invoices are charged" in said
+            assert "1 of 2 invoices are due now" in said
             assert f"nothing invoice {older} is void, not open" in said
         assert [row["status"] for row in engine.invoices(subscription)] == ["void", "open"]
         engine.run()
