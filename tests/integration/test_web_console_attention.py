@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.operating import held_rows, invoice_actions, kill_switch
 from billing.services.operating.held_rows import Kind
@@ -142,6 +142,32 @@ class TestBulk:
         assert (event["actor"], event["reason"]) == ("Budi", "wallets were topped up")
         engine.run()
         assert [row["status"] for row in engine.invoices(subscription)] == ["paid"]
+
+    def test_a_retry_promises_nothing_while_charging_is_stopped(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """Neither the forms nor the reports say that it is charged with the next tick."""
+        able, subscription = given_up(engine)
+        [invoice] = engine.invoices(subscription)
+        engine.put_cash(able, 1_000_000)
+        with browsing(web, person(engine)) as [browser]:
+            path = f"/invoices/{invoice['id']}/retry"
+            assert "It is charged with the next tick." in text_of(browser.page(path))
+            kill_switch.stop_charging(engine.context, Actor("Sari", "a drill"))
+            stopped = "Charging is stopped: nothing is charged until it is started again."
+            said = text_of(browser.page(path))
+            assert stopped in said
+            assert "with the next tick" not in said
+            page = browser.page("/attention/bulk?kind=invoice&cause=uncollectible&alarm=no")
+            assert stopped in text_of(page)
+            place = browser.send("/attention/bulk", form_of(page)).headers["Location"]
+            assert stopped in text_of(browser.page(within(place)))
+            waits = "Waits for charging, which is stopped (a drill)."
+            assert waits in text_of(browser.page(f"/invoices/{invoice['id']}"))
+            said = text_of(browser.page("/attention"))
+            assert "engine stopped alarm" in said.replace("\n", " ")
+        kill_switch.start_charging(engine.context, OPERATOR)
+        engine.run()
 
     def test_a_row_that_is_refused_stops_no_other(self, engine: Engine, web: Web) -> None:
         """The page says so before, and the report says why; the set is that of the page."""

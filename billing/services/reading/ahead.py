@@ -4,7 +4,7 @@ The charges are those of the forecast. A charge for which no wallet will be link
 it will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -103,6 +103,31 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
 
 def _planned(lines: Sequence[ForecastLine], plans: dict[UUID, str]) -> list[Planned]:
     return [Planned(each, plans[each.subscription]) for each in lines]
+
+
+NOTHING = Sum(0, 0, 0, 0)
+
+
+def by_day(lines: Iterable[ForecastLine]) -> dict[date, Sum]:
+    """Add up any number of charges by their day, in constant memory for each day."""
+    found: dict[date, Sum] = {}
+    for line in lines:
+        on = line.due_at.astimezone(HOME).date()
+        seen = found.get(on, NOTHING)
+        found[on] = (
+            seen._replace(
+                waiting=seen.waiting + 1, waiting_amount=seen.waiting_amount + line.amount
+            )
+            if line.needs_link
+            else seen._replace(charges=seen.charges + 1, amount=seen.amount + line.amount)
+        )
+    return found
+
+
+def total(sums: Iterable[Sum]) -> Sum:
+    """Add up sums."""
+    columns = zip(NOTHING, *sums, strict=True)
+    return Sum(*map(sum, columns))
 
 
 def summed(rows: Sequence[Planned]) -> Sum:
