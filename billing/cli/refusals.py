@@ -9,7 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from billing.domain.errors import BillingError
+from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
 
 MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
@@ -18,7 +18,11 @@ MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
 def one_line(error: Exception) -> str:
     """Describe an error in one line; unexpected errors are shown in full at debug level only."""
     if isinstance(error, BillingError):
-        return escape(" ".join(str(error).split()))
+        said = " ".join(str(error).split())
+        if isinstance(error, NotConfigured):
+            for setting in ("BILLING_DATABASE_URL", "BILLING_REDIS_URL"):
+                said = said.replace(f"check {setting}", _remedy(setting))
+        return escape(said)
     expected = _of_database(error) or _of_redis(error) or _of_disk(error)
     if expected is not None:
         return escape(expected)

@@ -4,16 +4,17 @@ import csv
 import io
 import re
 from html import unescape
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
 import requests
-from structlog.testing import capture_logs
 
 from billing.domain.events import OPERATOR
 from billing.domain.people import Role
 from billing.services.reading import filtered
 from billing.services.subscriptions import subscribing
+from billing.web import problems
 from billing.web.console.filtering import Kind
 from billing.web.console.pages import lists
 from tests.integration.console import Browser, browsing, person, text_of
@@ -175,15 +176,14 @@ def test_a_file_that_breaks_off_logs_no_value_of_a_row(
 
     monkeypatch.setattr(filtered, "cell", broken)
     caplog.set_level("DEBUG")
-    with (
-        capture_logs() as logs,
-        browsing(web, person(lived)) as [browser],
-        pytest.raises(requests.RequestException),
-    ):
+    lines: list[dict[str, object]] = []
+    logger = SimpleNamespace(error=lambda event, **data: lines.append({"event": event, **data}))
+    monkeypatch.setattr(problems, "log", logger)
+    with browsing(web, person(lived)) as [browser], pytest.raises(requests.RequestException):
         browser.open("/export/customers")
-    [line] = [each for each in logs if each["event"] == "web.broken_off"]
-    assert line["error"] == "ValueError"
-    assert "the name of a person" not in f"{logs}{caplog.text}"
+    [line] = lines
+    assert (line["event"], line["error"]) == ("web.broken_off", "ValueError")
+    assert "the name of a person" not in f"{lines}{caplog.text}"
 
 
 def test_a_file_is_limited_and_says_so(lived: Engine) -> None:

@@ -89,7 +89,7 @@ class Case(NamedTuple):
 
 
 def _settled(
-    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None
+    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None = None
 ) -> list[Settled]:
     """Settle a group; hold a charge that cannot be settled, and settle the others.
 
@@ -116,7 +116,7 @@ def _settled(
 
 
 def _settle_or_retry(
-    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None
+    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None = None
 ) -> Settled:
     try:
         with context.database.transaction() as connection:
@@ -133,7 +133,7 @@ def _settle_or_retry(
 
 def _settle(
     context: Context, connection: Connection, news: Sequence[News], source: Source, by: Actor,
-    check: Check | None,
+    check: Check | None = None,
 ) -> Settled:  # fmt: skip
     """Settle one charge of each subscription; leave the others for another transaction.
 
