@@ -19,7 +19,7 @@ from billing.domain.filters import (
 from billing.domain.paging import Page
 from billing.services.context import Context
 from billing.services.reading import lists, read_models, results
-from billing.store.queries import engine, listing_rows
+from billing.store.queries import engine, listing, listing_rows
 from billing.store.queries.balances import ShownCredit
 
 ROWS_MAX = 100
@@ -46,11 +46,15 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class CustomerPage:
-    """A customer, and what was found; `cut` names the lists that have more rows."""
+    """A customer, and what was found; `cut` names the lists that have more rows.
+
+    `debts` are owed besides the open invoices of live subscriptions.
+    """
 
     detail: results.CustomerInDetail
     ahead: Sequence[results.Ahead]
     more_live: int
+    debts: Sequence[results.Invoice]
     wallets: Sequence[listing_rows.Wallet]
     movements: Sequence[Movement]
     events: Sequence[listing_rows.Event]
@@ -65,7 +69,7 @@ def read(context: Context, customer_id: str) -> CustomerPage:
     with context.database.transaction() as connection:
         database = context.joined(connection).database
         detail = read_models.customer(database, customer_id, ROWS_MAX)
-        live = [each for each in detail.subscriptions if each.ended_at is None]
+        live = listing.running_of(connection, customer_id, AHEAD_MAX)
         page = Page(ROWS_MAX)
         wallets = lists.wallets(database, WalletFilter(customer=customer_id), page)
         charges = lists.charges(database, ChargeFilter(customer=customer_id), page)
@@ -84,8 +88,9 @@ def read(context: Context, customer_id: str) -> CustomerPage:
         }  # fmt: skip
         return CustomerPage(
             detail=detail,
-            ahead=[read_models.ahead(database, each.id) for each in live[:AHEAD_MAX]],
-            more_live=max(len(live) - AHEAD_MAX, 0),
+            ahead=[read_models.ahead(database, each) for each in live.ids],
+            more_live=live.total - len(live.ids),
+            debts=read_models.debts(connection, customer_id, ways=False),
             wallets=wallets.rows,
             movements=sorted(movements, key=lambda each: each.at, reverse=True),
             events=events.rows,
