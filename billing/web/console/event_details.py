@@ -18,11 +18,13 @@ AMOUNTS = frozenset({
 })  # fmt: skip
 STATES = frozenset({
     "before", "after", "fault", "status", "role", "cap", "on", "waiting", "wallet_status",
-    "purpose", "source", "recorded", "ours",
+    "purpose", "source", "recorded", "ours", "trigger",
 })  # fmt: skip
+LAST = frozenset({"after", "why"})
 LEFT_OUT = frozenset({"currency", "person", "key"})
 KEYS: dict[str, str] = {
     "amount": N_("amount"),
+    "attempt": N_("attempt"),
     "asked_again_at": N_("asked again"),
     "attempts": N_("attempts"),
     "backdated_to": N_("backdated to"),
@@ -49,6 +51,7 @@ KEYS: dict[str, str] = {
     "event_types": N_("types of events"),
     "expires_at": N_("expires on"),
     "fault": N_("cause"),
+    "first_payment": N_("first payment"),
     "first": N_("first period"),
     "gateway": N_("gateway"),
     "key_name": N_("key"),
@@ -70,7 +73,7 @@ KEYS: dict[str, str] = {
     "replaced_by": N_("replaced by"),
     "resume_at": N_("resumes on"),
     "role": N_("role"),
-    "rupiah": N_("rupiah"),
+    "rupiah": N_("takes off"),
     "said": N_("said"),
     "scopes": N_("scopes"),
     "shortfall": N_("missing"),
@@ -79,6 +82,7 @@ KEYS: dict[str, str] = {
     "status": N_("status"),
     "status_queries": N_("status queries"),
     "subscriptions": N_("subscriptions"),
+    "trigger": N_("asked for by"),
     "title": N_("what it is for"),
     "until": N_("until"),
     "waiting": N_("waits for"),
@@ -125,7 +129,7 @@ def lines(
     return [
         (said(KEYS[key]) if key in KEYS else escape(key.replace("_", " ")), value(key, given))
         for key, given in sorted(
-            data.items(), key=lambda each: (each[0] not in AMOUNTS, each[0] == "why")
+            data.items(), key=lambda each: (each[0] not in AMOUNTS, each[0] in LAST)
         )
         if key not in LEFT_OUT and given not in (None, "", [], {}, reason)
     ]
