@@ -15,7 +15,7 @@ from billing.domain.event_kinds import KINDS
 from billing.domain.events import MACHINES
 from billing.domain.paging import Page
 from billing.services.context import Context
-from billing.store.queries import activity
+from billing.store.queries import activity as statements
 from billing.store.queries.activity import Wanted
 from billing.store.queries.listing_rows import Event
 
@@ -82,8 +82,8 @@ def read(context: Context, asked: Asked, page: Page) -> Activity:
         until = datetime.combine(day + timedelta(days=1), time(), place)
     kinds = tuple(each for each in KINDS if group_of(each) is asked.group)
     with context.database.transaction() as connection:
-        found = activity.page(
+        found = statements.activity(
             connection, Wanted(asked.actor, kinds, since, until, machines), page
         )  # fmt: skip
-        names = activity.actors(connection)
+        names = statements.actors(connection)
     return Activity(found.rows, found.next_cursor, names, day)

@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     machines: bool = False
 
 
-def page(connection: Connection, wanted: Wanted, page: Page) -> Listed[Event]:
+def activity(connection: Connection, wanted: Wanted, page: Page) -> Listed[Event]:
     """Read a page of events, newest first. Raises InvalidValue for a wrong cursor."""
     of = Of.wanted("activity", wanted)
     conditions, values = _limits(wanted)
