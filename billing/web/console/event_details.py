@@ -103,11 +103,11 @@ def lines(
     display: Display,
     said: Callable[[str], str],
     label: Callable[[object], str],
-    reason: str | None = None,
+    beside: tuple[str | None, ...] = (),
 ) -> list[tuple[str, str]]:
     """Return the details of an event as words and values: amounts first, and why last.
 
-    What says nothing is left out, such as a cause that repeats the reason.
+    What says nothing is left out, also what repeats a text `beside` it, such as the reason.
     """
 
     def value(key: str, given: object) -> str:
@@ -131,5 +131,5 @@ def lines(
         for key, given in sorted(
             data.items(), key=lambda each: (each[0] not in AMOUNTS, each[0] in LAST)
         )
-        if key not in LEFT_OUT and given not in (None, "", [], {}, reason)
+        if key not in LEFT_OUT and given not in (None, "", [], {}, *beside)
     ]

@@ -87,8 +87,8 @@ def render(template: str, display: Display, **values: object) -> str:
     def who(actor: str) -> str:
         return label(actor) if actor in labels.MACHINES else escape(actor)
 
-    def details(data: Mapping[str, object], reason: str | None) -> list[tuple[str, str]]:
-        return event_details.lines(data, display, words.gettext, label, reason)
+    def details(data: Mapping[str, object], *beside: str | None) -> list[tuple[str, str]]:
+        return event_details.lines(data, display, words.gettext, label, beside)
 
     formats: dict[str, Callable[..., object]] = {
         "rupiah": display.rupiah, "count": display.number, "span": display.span,
