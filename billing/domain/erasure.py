@@ -15,14 +15,15 @@ ERASED = "erased"
 """What stands in the place of a text that was erased."""
 KEPT_IN_EVENTS = frozenset(
     {
-        "after", "before", "cap", "changed", "charge", "charged_now", "coupon", "credit",
+        "after", "before", "cap", "changed", "charge", "charged_now", "code", "coupon", "credit",
         "currency", "fault", "invoice", "needed_by", "number", "on", "plan",
         "purpose", "recorded", "reference", "refund", "replaced_by", "source",
         "status", "subscription", "subscriptions", "trigger", "waiting", "wallet", "wallet_status",
     }
 )  # fmt: skip
 """Keys of an event's data whose texts are ids, codes or words of ours; numbers and instants are
-kept under every key."""
+kept under every key. The gateway's code of a decline is kept in its charge, too: failures are
+counted by it."""
 KEPT_IN_COMMANDS = frozenset(
     {
         "at", "charge", "code", "coupon", "customer", "invoice", "plan", "refund", "start",

@@ -20,6 +20,9 @@ SCHEDULER = Actor("scheduler")
 OPERATOR = Actor("operator")
 GATEWAY = Actor("gateway")
 
+MACHINES = (SCHEDULER.name, GATEWAY.name)
+"""The actors of events that no person and no program of the merchant caused."""
+
 NewEvent = tuple[str, Json]
 """The kind and the data of an event to record; the recorder adds the objects that it concerns."""
 

@@ -1,7 +1,8 @@
 """Filters: what each list can be limited to; a field that is None does not limit it.
 
 `since` is inclusive and `until` exclusive; both concern the instant at which a row was created.
-`counted` limits a list to the rows that a number of the console counts, at the instant `at`.
+`counted` limits a list to the rows that a number of the console counts, at the instant `at`, or
+from `at` to `before`; `fault` and `code` are those of a decline.
 """
 
 from datetime import datetime
@@ -34,6 +35,9 @@ class Counted(StrEnum):
     DECLINED = "declined"
     UNSENT = "unsent"
     REFUNDED = "refunded"  # refunds, since an instant
+    RUNNING = "running"  # subscriptions that have not ended
+    FAILED = "failed"  # charges that were declined in a span, of one class and code
+    GIVEN_UP = "given_up"  # invoices that became uncollectible in a span
 
 
 class PlanFilter(NamedTuple):
@@ -92,6 +96,7 @@ class InvoiceFilter(NamedTuple):
     until: datetime | None = None
     counted: Counted | None = None
     at: datetime | None = None
+    before: datetime | None = None
 
 
 class ChargeFilter(NamedTuple):
@@ -106,6 +111,9 @@ class ChargeFilter(NamedTuple):
     subscription: UUID | None = None
     counted: Counted | None = None
     at: datetime | None = None
+    before: datetime | None = None
+    fault: str | None = None
+    code: str | None = None
 
 
 class RefundFilter(NamedTuple):

@@ -53,6 +53,7 @@ class Action(StrEnum):
     CHANGE_WEBHOOKS = "change_webhooks"
     SEE_ACCESS = "see_access"
     MANAGE_ACCESS = "manage_access"
+    CHANGE_CATALOGUE = "change_catalogue"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -71,6 +72,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.CHANGE_WEBHOOKS: frozenset({Role.ADMIN}),
     Action.SEE_ACCESS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.MANAGE_ACCESS: frozenset({Role.ADMIN}),
+    Action.CHANGE_CATALOGUE: frozenset({Role.OPERATOR, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -25,12 +25,13 @@ from billing import logs
 from billing.clock import real_now
 from billing.domain import filters
 from billing.domain.charge import ChargeStatus
+from billing.domain.event_kinds import KINDS
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.paging import Listed, Page
 from billing.domain.refund import RefundStatus
 from billing.domain.subscription import SubscriptionStatus
 from billing.domain.wallet import WalletStatus
-from billing.store.queries import lists
+from billing.store.queries import activity, lists
 from tests.bench.plans import explained
 from tests.bench.stage import forget_own_settings, stage
 
@@ -98,10 +99,12 @@ _FILL: Mapping[str, str] = {
     "credits": """INSERT INTO credits (customer_id, amount, remaining, reason, created_at)
         SELECT customer, 1000, 1000, 'x', at FROM people WHERE n % 20 = 0""",
     "events": """INSERT INTO events (at, kind, actor, customer_id, subscription_id, invoice_id)
-        SELECT made, kind, 'scheduler', customer, subscription, invoice
-        FROM (SELECT made, kind, customer, subscription, invoice FROM periods,
+        SELECT made, kind, who, customer, subscription, invoice
+        FROM (SELECT made, kind, 'scheduler' AS who, customer, subscription, invoice FROM periods,
                 unnest(ARRAY['invoice.opened', 'invoice.paid']) AS kind
-            UNION ALL SELECT at, 'customer.created', customer, NULL, NULL FROM people) AS told
+            UNION ALL SELECT at, 'customer.created', 'shop', customer, NULL, NULL FROM people
+            UNION ALL SELECT at, 'customer.updated', 'ani', customer, NULL, NULL FROM people
+                WHERE n % 50 = 0) AS told
         ORDER BY made, kind""",
     "event_feed": "INSERT INTO event_feed (event_id) SELECT id FROM events ORDER BY id",
 }  # fmt: skip
@@ -148,6 +151,12 @@ def tried() -> Iterator[Tried]:
         if "plan" in fields:
             for plan in ("common", "second", "seldom", "retired"):
                 yield Tried(f"{name}-plan-{plan}", read, plain._replace(plan=plan))
+        if "actor" in fields:
+            refunds = tuple(kind for kind in KINDS if kind.startswith("refund."))
+            yield Tried(f"{name}-actor", read, plain._replace(actor="ani"))
+            yield Tried(f"{name}-kinds", read, plain._replace(kinds=("customer.updated",)))
+            yield Tried(f"{name}-actor-kinds", read, plain._replace(actor="shop", kinds=refunds))
+            yield Tried(f"{name}-machines", read, plain._replace(machines=True))
         for status in statuses:
             yield Tried(f"{name}-{status}", read, plain._replace(status=status))
 
@@ -161,6 +170,7 @@ _LISTS: Sequence[tuple[Callable[[Connection, Any, Page], Listed[Any]], Any, Sequ
     (lists.refunds, filters.RefundFilter(), tuple(RefundStatus)),
     (lists.credits_of, filters.CreditFilter(CUSTOMER), ()),
     (lists.events, filters.EventFilter(), ()),
+    (activity.activity, activity.Wanted(), ()),
 )
 
 

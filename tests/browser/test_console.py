@@ -121,6 +121,7 @@ def test_no_page_is_wider_than_the_window(
     with opened(chromium, web, budi, viewport=size, color_scheme=scheme) as page:
         for path in ("now", "search?q=zzz", f"customers/{customer}", f"customers/{'w' * 50}",
                      "customers", "subscriptions", "invoices", "charges", "attention",
+                     "activity", "failures?plan=P", "catalogue", "catalogue/plan?code=P",
                      f"ahead?day={engine.now.date()}"):  # fmt: skip
             page.goto(f"{web.url}/console/{path}")
             over = page.evaluate("document.documentElement.scrollWidth - innerWidth")

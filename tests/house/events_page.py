@@ -25,7 +25,7 @@ An event has the same fields everywhere: in the event feed (`GET /v1/events`), i
 | `position` | its place in the event feed |
 | `type` | what happened: one of the types below |
 | `timestamp` | when it happened |
-| `actor`, `reason` | who caused it, and the reason that a person gave |
+| `actor`, `reason` | who caused it, and the reason that a person gave, or why dunning ended |
 | `customer`, `subscription`, `invoice`, `charge` | ids of what it concerns; null for others |
 | `details` | what happened in numbers and words; the keys depend on the type |
 

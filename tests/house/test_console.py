@@ -9,6 +9,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from billing.domain.charge import ChargeStatus
+from billing.domain.event_kinds import KINDS
 from billing.domain.invoice import Blocked, InvoiceStatus
 from billing.domain.outcomes import Fault
 from billing.domain.people import ALLOWED, Action, Role
@@ -18,6 +19,7 @@ from billing.domain.wallet import WalletStatus
 from billing.services.reading import attention
 from billing.web.console import app, labels, rendering, static_files
 from billing.web.console.display import Language
+from billing.web.console.event_words import EVENTS
 from billing.web.console.routes import PAGES
 from schedules import beat
 from tests.house.tree import ROOT
@@ -169,3 +171,10 @@ def test_every_state_and_cause_has_a_label() -> None:
     words |= {f"waits for {each}" for each in Blocked}
     words |= {cause for _kind, cause in attention._COMMANDS}
     assert words - labels.LABELS.keys() == set()
+
+
+def test_every_kind_of_event_has_its_words() -> None:
+    """A page says of an event what docs/events.md says, as a sentence that can be translated."""
+    assert {kind: text[0].lower() + text[1:] for kind, text in EVENTS.items()} == {
+        kind: text[0].lower() + text[1:] for kind, text in KINDS.items()
+    }

@@ -206,6 +206,9 @@ DAMAGE: dict[str, list[str]] = {
     "the totals of each hour are those of its events": [
         "INSERT INTO hourly_totals VALUES ('2026-01-31 02:00Z', 'charge.succeeded', 1, 50000)",
     ],
+    "the totals of each day are those of its events": [
+        "INSERT INTO daily_totals VALUES ('2026-01-31', 'charged', '', 1, 50000)",
+    ],
     "every notice can be read": [
         "ALTER TABLE plans DROP CONSTRAINT plans_notice_check; UPDATE plans SET notice = 'soon'",
     ],

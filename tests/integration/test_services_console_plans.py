@@ -145,12 +145,16 @@ def test_the_rows_of_a_number_are_found_by_an_index(
     wanted: filtered.Filter
     if name is Counted.DUE:
         wanted = InvoiceFilter(counted=name, at=at)
-    elif name is Counted.TO_OPEN:
+    elif name is Counted.GIVEN_UP:
+        wanted = InvoiceFilter(counted=name, at=at, before=at + timedelta(days=1))
+    elif name in {Counted.TO_OPEN, Counted.RUNNING}:
         wanted = SubscriptionFilter(counted=name, at=at)
     elif name in {Counted.UNSETTLED, Counted.REFUNDED}:
         wanted = RefundFilter(counted=name, at=at)
     else:
-        wanted = ChargeFilter(counted=name, at=at)
+        wanted = ChargeFilter(
+            counted=name, at=at, before=at + timedelta(days=1), fault="limit", code="x"
+        )  # fmt: skip
     found = plans(engine, lambda context: filtered.read(context.database, wanted, Page(50)))
     assert len(found) == 1
     assert scanned(found) == []

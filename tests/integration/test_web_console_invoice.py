@@ -46,7 +46,8 @@ class TestPage:
                 said
             )
             assert "period Rp 50,000" in said
-            assert "refund.requested budi sorry" in said
+            assert "A refund was requested amount: Rp 12,000 " in said
+            assert " budi sorry " in said
 
     def test_a_declined_invoice_shows_the_ladder(self, engine: Engine, web: Web) -> None:
         """Why it was declined, in words, and the dates of the attempts that come."""

@@ -103,7 +103,7 @@ class TestPage:
             assert "Waits for" in said
             assert "Invoices None." in said
             page = browser.page(f"/subscriptions/{ended}")
-            assert "nothing will be charged. By budi. Reason: moved away." in text_of(page)
+            assert "nothing will be charged. Canceled by budi. Reason: moved away." in text_of(page)
             assert f"/subscriptions/{ended}/" not in page
 
     def test_names_from_outside_are_only_text(self, engine: Engine, web: Web) -> None:

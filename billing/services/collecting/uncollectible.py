@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from billing.domain import subscription
 from billing.domain.dunning import Cap
-from billing.domain.events import SCHEDULER
+from billing.domain.events import SCHEDULER, Actor
 from billing.domain.intents import Action
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.periods import zone_of
@@ -96,7 +96,17 @@ def give_up(
         days_after_cancellation.return_credits(
             connection, place, covered, now, reason, SCHEDULER, now
         )
-    transitions.move(connection, subscription_id, step, now, action=_GIVEN_UP[step], at=at)
+    by = Actor(SCHEDULER.name, _not_paid(given_up, now, _GAVE_UP[cap] if cap else why))
+    transitions.move(connection, subscription_id, step, now, by, action=_GIVEN_UP[step], at=at)
+
+
+def _not_paid(given_up: Sequence[Invoice], now: datetime, why: str) -> str:
+    """Return why the final action is taken: for how long the oldest invoice was not paid."""
+    if not given_up:
+        return why
+    since = given_up[0].first_failed_at or given_up[0].period_start
+    days = (now - since).days
+    return f"not paid for {days} {'day' if days == 1 else 'days'}: {why}"
 
 
 def _given_up(invoice: Invoice, now: datetime) -> GivenUp:

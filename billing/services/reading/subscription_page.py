@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from billing.domain.events import SCHEDULER
 from billing.domain.filters import EventFilter
 from billing.domain.invoice import InvoiceStatus
 from billing.domain.paging import Page
@@ -22,8 +23,12 @@ RETRIES_MAX = 5
 """Dates of the dunning ladder that the timeline shows of one invoice."""
 _PAUSED = "subscription.paused"
 _ENDED = ("subscription.canceled", "subscription.completed")
-TURNS = (_PAUSED, "subscription.resumed", *_ENDED)
+_PAUSES = (_PAUSED, "subscription.resumed", *_ENDED)
 """Events with which a pause begins and ends."""
+_PLANNED = "subscription.cancel_scheduled"
+_PLANS = (_PLANNED, "subscription.cancel_withdrawn", "subscription.cancel_dropped")
+TURNS = (*_PAUSES, *_PLANS)
+"""The events of which the page says who caused them, and when."""
 
 
 class Moment(NamedTuple):
@@ -50,6 +55,8 @@ class SubscriptionPage:
     timeline: Sequence[Moment]
     stopped_at: datetime | None
     ended_by: pages.Turn | None
+    planned_by: pages.Turn | None
+    """Who planned the cancellation that the scheduler carried out."""
     now: datetime
 
     @property
@@ -84,7 +91,9 @@ def read(context: Context, subscription_id: UUID) -> SubscriptionPage:
         about = pages.about(connection, subscription_id, TURNS)
         mine = EventFilter(subscription=subscription_id)
         events = lists.events(connection, mine, Page(EVENTS_MAX))
-    marks = [*_past(found), *_pauses(about.turns, now), *_ahead(found)]
+    pauses = [each for each in about.turns if each.kind in _PAUSES]
+    ended_by = next((each for each in pauses if each.kind in _ENDED), None)
+    marks = [*_past(found), *_pauses(pauses, now), *_ahead(found)]
     return SubscriptionPage(
         subscription=found,
         customer_name=about.customer_name,
@@ -92,9 +101,19 @@ def read(context: Context, subscription_id: UUID) -> SubscriptionPage:
         is_cut=events.next_cursor is not None,
         timeline=sorted(marks, key=lambda each: (each.at, each.ahead)),
         stopped_at=about.stopped_at,
-        ended_by=next((each for each in about.turns if each.kind in _ENDED), None),
+        ended_by=ended_by,
+        planned_by=_planned_by(about.turns, ended_by),
         now=now,
     )
+
+
+def _planned_by(turns: Sequence[pages.Turn], ended_by: pages.Turn | None) -> pages.Turn | None:
+    """Return who planned a cancellation that came true: the scheduler repeats the reason."""
+    if ended_by is None or ended_by.actor != SCHEDULER.name:
+        return None
+    newest = next((each for each in turns if each.kind in _PLANS), None)
+    is_planned = newest is not None and newest.kind == _PLANNED
+    return newest if is_planned and newest and newest.reason == ended_by.reason else None
 
 
 def _past(found: results.Subscription) -> Iterator[Moment]:

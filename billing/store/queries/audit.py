@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from billing.domain.refund import COUNTED
 from billing.domain.wallet import LIVE
 from billing.store.expressions import is_notice, listed, spoken
+from billing.store.queries.daily import FACTS
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
@@ -14,6 +15,8 @@ from billing.store.statements import text
 
 _COUNTED = listed("r.status", COUNTED)
 _LIVE_WALLET = listed("w.status", LIVE)
+_OF_DAYS = FACTS.format("""(SELECT e.* FROM event_feed f JOIN events e ON e.id = f.event_id
+            WHERE f.position <= (SELECT days_position FROM metric_state))""")
 INVARIANTS = {
     "one paying charge for each paid invoice": """
         SELECT i.id || ' has ' || count(c.id) || ' paying charges' FROM invoices i
@@ -239,6 +242,14 @@ INVARIANTS = {
             GROUP BY 1, 2) AS e USING (hour, name)
         WHERE (coalesce(h.events, 0), coalesce(h.amount, 0))
             <> (coalesce(e.events, 0), coalesce(e.amount, 0))""",  # noqa: S608 - a constant of ours
+    "the totals of each day are those of its events": f"""
+        SELECT day || ' ' || name || ' ' || label || ': counted ' || coalesce(d.events, 0)
+               || ' over ' || coalesce(d.amount, 0) || ', there are ' || coalesce(e.events, 0)
+               || ' over ' || coalesce(e.amount, 0)
+        FROM daily_totals d FULL JOIN {_OF_DAYS} AS e
+        USING (day, name, label)
+        WHERE (coalesce(d.events, 0), coalesce(d.amount, 0))
+            <> (coalesce(e.events, 0), coalesce(e.amount, 0))""",  # noqa: S608 - constants of ours
     "every notice can be read": f"""
         SELECT 'plan ' || code || ' has the notice ' || left(notice, 40)
                || ', and announces nothing'

@@ -86,11 +86,19 @@ def _in_catalog(search: Search, alias: str, status: filters.CatalogStatus | None
     return search
 
 
-def _counted(search: Search, name: filters.Counted | None, at: datetime | None) -> None:
+def _counted(
+    search: Search, name: filters.Counted | None, at: datetime | None, **more: object
+) -> None:
     if name is None:
         return
     condition = counted.CONDITIONS[name]
-    search.where(condition, **({"at": at} if ":at" in condition else {}))
+    if name is filters.Counted.FAILED:
+        parts = {"fault": counted.OF_FAULT, "code": counted.OF_CODE}
+        condition = condition.format(
+            **{key: "" if more.get(key) is None else part for key, part in parts.items()}
+        )
+    values = {"at": at, **more}
+    search.where(condition, **{key: each for key, each in values.items() if f":{key}" in condition})
 
 
 def plans(connection: Connection, wanted: filters.PlanFilter, page: Page) -> Listed[rows.Plan]:
@@ -156,7 +164,7 @@ def invoices(
     elif wanted.status not in {None, InvoiceStatus.PAID}:
         search.where(_CLOSED_INVOICES)
     search.where("i.status = :status", status=wanted.status)
-    _counted(search, wanted.counted, wanted.at)
+    _counted(search, wanted.counted, wanted.at, before=wanted.before)
     return search.read_of_group(
         connection, rows.Invoice, listing.INVOICES, _PLAN_OF_INVOICE, wanted.plan
     )
@@ -175,7 +183,10 @@ def charges(
     elif wanted.status not in {None, ChargeStatus.SUCCEEDED}:
         search.where(_RARE_CHARGES)
     search.where("c.status = :status", status=wanted.status)
-    _counted(search, wanted.counted, wanted.at)
+    _counted(
+        search, wanted.counted, wanted.at, before=wanted.before, fault=wanted.fault,
+        code=wanted.code,
+    )  # fmt: skip
     return search.read_of_group(
         connection, rows.Charge, listing.CHARGES, _PLAN_OF_CHARGE, wanted.plan
     )

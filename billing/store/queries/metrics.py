@@ -13,6 +13,7 @@ from billing.call_times import Times
 from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import UNSETTLED
 from billing.store.expressions import listed
+from billing.store.queries.daily import FACTS
 from billing.store.queries.subscriptions import MAY_OPEN
 from billing.store.selecting import columns, every, of_values
 from billing.store.statements import text
@@ -88,25 +89,28 @@ def read_now(connection: Connection) -> Now:
 
 
 class Positions(NamedTuple):
-    """Up to which positions of the event feed the totals and the hours are counted."""
+    """Up to which positions of the event feed the totals, the hours and the days are counted."""
 
     position: int
     hours_position: int
+    days_position: int
 
 
 def lock_position(connection: Connection) -> Positions | None:
     """Lock the positions up to which events are counted; None while another process counts."""
     connection.execute(text("INSERT INTO metric_state DEFAULT VALUES ON CONFLICT DO NOTHING"))
-    statement = text("SELECT position, hours_position FROM metric_state FOR UPDATE SKIP LOCKED")
+    statement = text(
+        "SELECT position, hours_position, days_position FROM metric_state FOR UPDATE SKIP LOCKED"
+    )
     found = connection.execute(statement).one_or_none()
     return None if found is None else Positions._make(found)
 
 
-_COUNT = text("""
+_COUNT = text(f"""
     WITH seen AS MATERIALIZED (
-        SELECT e.kind, e.at, e.charge_id, e.data, f.position
+        SELECT e.id, e.kind, e.at, e.charge_id, e.data, f.position
         FROM event_feed f JOIN events e ON e.id = f.event_id
-        WHERE f.position > least(:after, :hours_after) AND f.position <= :until
+        WHERE f.position > least(:after, :hours_after, :days_after) AND f.position <= :until
     ), new AS (SELECT * FROM seen WHERE position > :after), counted (name, label, total) AS (
         SELECT 'charges', CASE kind WHEN 'charge.claimed' THEN 'in_flight'
             ELSE substr(kind, length('charge.') + 1) END, count(*)
@@ -132,20 +136,30 @@ _COUNT = text("""
           AND kind IN ('charge.succeeded', 'charge.declined', 'refund.succeeded') GROUP BY 1, 2
         ON CONFLICT (hour, name) DO UPDATE SET events = hourly_totals.events + excluded.events,
             amount = hourly_totals.amount + excluded.amount
+    ), of_days AS (
+        INSERT INTO daily_totals (day, name, label, events, amount)
+        SELECT * FROM {FACTS.format("(SELECT * FROM seen WHERE position > :days_after)")} AS days
+        ON CONFLICT (day, name, label) DO UPDATE SET
+            events = daily_totals.events + excluded.events,
+            amount = daily_totals.amount + excluded.amount
     )
     INSERT INTO metric_totals (name, label, total)
     SELECT name, label, CAST(total AS bigint) FROM counted
     ON CONFLICT (name, label) DO UPDATE SET total = metric_totals.total + excluded.total
-""")
+""")  # noqa: S608 - constants of ours
 
 
 def count_events(connection: Connection, after: Positions, until: int) -> None:
-    """Add the events up to a position to the totals and the hours, and store the positions."""
-    positions = {"after": after.position, "hours_after": after.hours_position, "until": until}
+    """Add the events up to a position to totals, hours and days, and store the positions."""
+    positions = {
+        "after": after.position, "hours_after": after.hours_position,
+        "days_after": after.days_position, "until": until,
+    }  # fmt: skip
     connection.execute(_COUNT, positions)
     statement = text(
         "UPDATE metric_state SET position = greatest(position, :until),"
-        " hours_position = greatest(hours_position, :until)"
+        " hours_position = greatest(hours_position, :until),"
+        " days_position = greatest(days_position, :until)"
     )
     connection.execute(statement, {"until": until})
 
@@ -154,7 +168,8 @@ def behind(connection: Connection) -> int:
     """Read how many positions of the feed are not counted yet."""
     statement = text("""
         SELECT greatest(coalesce((SELECT max(position) FROM event_feed), 0)
-            - coalesce((SELECT least(position, hours_position) FROM metric_state), 0), 0)
+            - coalesce((SELECT least(position, hours_position, days_position)
+                FROM metric_state), 0), 0)
     """)
     return int(connection.execute(statement).scalar_one())
 

@@ -72,6 +72,7 @@ class Subscription(SQLModel, table=True):
         ),
         Index("subscriptions_customer", "customer_id"),
         Index("subscriptions_created", "created_at", "id"),
+        Index("subscriptions_running", "plan_code", postgresql_where=text("ended_at IS NULL")),
         Index("subscriptions_plan", "plan_code", "created_at", "id"),
         Index(
             "subscriptions_status",
@@ -369,17 +370,23 @@ class Event(SQLModel, table=True):
             unique=True,
             postgresql_where=text("kind = 'invoice.upcoming'"),
         ),
-        # The four events of a plain renewal, nearly all events, are only looked up by subscription.
+        # A plain renewal, nearly all events, writes nothing into these three indexes.
         Index(
-            "events_kind",
-            "kind",
-            "id",
+            "events_kind", "kind", "at", "id",
             postgresql_where=text(
                 "kind NOT IN ('invoice.opened', 'charge.claimed', 'charge.succeeded',"
                 " 'invoice.paid')"
             ),
         ),
-    )
+        Index(
+            "events_of_people", "kind", "at", "id",
+            postgresql_where=text("actor NOT IN ('scheduler', 'gateway')"),
+        ),
+        Index(
+            "events_of_actor", "actor", "kind", "at", "id",
+            postgresql_where=text("actor NOT IN ('scheduler', 'gateway')"),
+        ),
+    )  # fmt: skip
 
     id: int = field(BigInteger, primary_key=True, server_default=Identity(always=True))
     at: datetime = instant(null=False)

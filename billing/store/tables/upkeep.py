@@ -1,6 +1,6 @@
 """Tables of the engine: idempotency keys, imports, its state, spending, answers, heartbeats."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     Double,
     Index,
@@ -141,6 +142,7 @@ class MetricState(SQLModel, table=True):
     id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
     position: int = field(BigInteger, server_default=text("0"))
     hours_position: int = field(BigInteger, server_default=text("0"))
+    days_position: int = field(BigInteger, server_default=text("0"))
 
 
 class MetricTotal(SQLModel, table=True):
@@ -163,6 +165,21 @@ class HourlyTotal(SQLModel, table=True):
 
     hour: datetime = field(DateTime(timezone=True), primary_key=True)
     name: str = field(Text, primary_key=True)
+    events: int = field(BigInteger)
+    amount: int = field(BigInteger)
+
+
+class DailyTotal(SQLModel, table=True):
+    """What became of payments on one day in Jakarta, counted from the event feed.
+
+    `name` and `label` are those of `store.queries.daily`; `amount` is their rupiah together.
+    """
+
+    __tablename__ = "daily_totals"
+
+    day: date = field(Date, primary_key=True)
+    name: str = field(Text, primary_key=True)
+    label: str = field(Text, primary_key=True)
     events: int = field(BigInteger)
     amount: int = field(BigInteger)
 

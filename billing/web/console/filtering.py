@@ -28,8 +28,11 @@ from billing.web.console.labels import N_
 
 S = TypeVar("S", bound=StrEnum)
 NAME_MAX = 50
-NAMES = ("customer", "plan", "status", "from", "to", "of", "at")
+HIDDEN = ("of", "at", "before", "fault", "code")
+"""The parameters of the rows of a number, which no field of the form shows."""
+NAMES = ("customer", "plan", "status", "from", "to", *HIDDEN)
 """The parameters of a filter, in the order in which links have them."""
+NO_CODE = "–"
 YEARS = range(2000, 2101)
 
 
@@ -51,13 +54,15 @@ STATUSES: dict[Kind, type[StrEnum]] = {
 }
 """The statuses by which a list can be limited; customers have none."""
 COUNTED: dict[Kind, frozenset[Counted]] = {
-    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN}),
-    Kind.INVOICES: frozenset({Counted.DUE}),
+    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN, Counted.RUNNING}),
+    Kind.INVOICES: frozenset({Counted.DUE, Counted.GIVEN_UP}),
     Kind.CHARGES: frozenset(
-        {Counted.UNRESOLVED, Counted.SUCCEEDED, Counted.DECLINED, Counted.UNSENT}
+        {Counted.UNRESOLVED, Counted.SUCCEEDED, Counted.DECLINED, Counted.UNSENT, Counted.FAILED}
     ),
     Kind.REFUNDS: frozenset({Counted.UNSETTLED, Counted.REFUNDED}),
 }
+SPANS = frozenset({Counted.FAILED, Counted.GIVEN_UP})
+"""Numbers of a span, which ends before an instant."""
 LIST_OF = {name: kind for kind, names in COUNTED.items() for name in names}
 """The list that has the rows of a number."""
 
@@ -90,6 +95,11 @@ class _Fields:
             self.wrong[name] = N_("A customer’s id and a plan’s code have at most 50 characters.")
         return self.typed[name] or None
 
+    def code(self) -> str | None:
+        """Return the code of declines; NO_CODE stands for those without one."""
+        written = self.typed["code"]
+        return "" if written == NO_CODE else written or None
+
     def status(self, known: type[S]) -> S | None:
         if not self.typed["status"]:
             return None
@@ -99,11 +109,14 @@ class _Fields:
             self.wrong["status"] = N_("This status does not exist.")
             return None
 
-    def counted(self, kind: Kind, at: datetime | None) -> Counted | None:
+    def counted(
+        self, kind: Kind, at: datetime | None, before: datetime | None
+    ) -> Counted | None:  # fmt: skip
         if not self.typed["of"]:
             return None
         known = {each.value for each in COUNTED.get(kind, frozenset())}
-        if self.typed["of"] not in known or at is None:
+        lacks = before is None and self.typed["of"] in SPANS
+        if self.typed["of"] not in known or at is None or lacks:
             self.wrong["of"] = N_("This link is damaged: it names no set of rows of this list.")
             return None
         return Counted(self.typed["of"])
@@ -112,9 +125,9 @@ class _Fields:
 def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
     """Read the filter of a list from the parameters of an address."""
     fields = _Fields(query, timezone)
-    since, until, at = (fields.instant(name) for name in ("from", "to", "at"))
+    since, until, at, before = (fields.instant(name) for name in ("from", "to", "at", "before"))
     customer, plan = fields.name("customer"), fields.name("plan")
-    counted = fields.counted(kind, at)
+    counted = fields.counted(kind, at, before)
     found: Filter
     match kind:
         case Kind.CUSTOMERS:
@@ -124,11 +137,12 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
             found = SubscriptionFilter(customer, plan, status, since, until, counted, at)
         case Kind.INVOICES:
             owed = fields.status(InvoiceStatus)
-            found = InvoiceFilter(customer, plan, None, owed, since, until, counted, at)
+            found = InvoiceFilter(customer, plan, None, owed, since, until, counted, at, before)
         case Kind.CHARGES:
             state = fields.status(ChargeStatus)
             found = ChargeFilter(
-                customer, plan, None, state, since, until, counted=counted, at=at
+                customer, plan, None, state, since, until, counted=counted, at=at, before=before,
+                fault=fields.typed["fault"] or None, code=fields.code(),
             )  # fmt: skip
         case Kind.REFUNDS:
             back = fields.status(RefundStatus)

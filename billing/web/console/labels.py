@@ -116,7 +116,34 @@ LABELS: dict[str, str] = {
     "announce_charges": N_("announce charges"),
     "deliver_webhooks": N_("deliver webhooks"),
     "audit": N_("audit"),
+    # actors that are no person, and groups of events
+    "scheduler": N_("the scheduler"),
+    "gateway": N_("the gateway"),
+    "guard": N_("the engine’s guard"),
+    "scheduled": N_("schedule"),
+    "live": N_("answer of the gateway"),
+    "kept": N_("money that is kept"),
+    "credited": N_("money that became credit"),
+    "cancel": N_("cancellation"),
+    "surplus": N_("paid too much"),
+    "payout": N_("credit paid out"),
+    "catalogue": N_("catalogue"),
+    "access": N_("access"),
+    "webhooks": N_("webhooks"),
+    # terms of a plan, and what ended dunning
+    "catch up all": N_("every missed period is billed"),
+    "catch up latest": N_("only the latest missed period is billed"),
+    "exhausted cancel": N_("the subscription is canceled"),
+    "exhausted unpaid": N_("the subscription stays unpaid"),
+    "exhausted pause": N_("the subscription is paused"),
+    "ended retries": N_("no retry was left"),
+    "ended declines": N_("the maximum number of declines"),
+    "ended attempts": N_("the maximum number of attempts"),
+    "ended days": N_("the maximum number of days"),
+    "ended ": N_("another cause, such as no wallet"),
 }
+MACHINES = frozenset({"scheduler", "gateway", "guard"})
+"""Actors that are shown by their labels; every other one is a name."""
 
 AT_ONCE = N_("It is charged with the next tick.")
 BRAKES: dict[Brake, str] = {

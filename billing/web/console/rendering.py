@@ -5,7 +5,7 @@ from its .po file at the first use, so that nothing has to be compiled.
 """
 
 import gettext
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from io import BytesIO
@@ -17,8 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from billing.domain.escaping import escape
-from billing.web.console import labels
+from billing.web.console import event_details, labels
 from billing.web.console.display import NAMES, TIMEZONES, Display, Language
+from billing.web.console.event_words import EVENTS
 from billing.web.console.static_files import NAMES as STATIC
 
 FOLDER = Path(__file__).parent
@@ -79,9 +80,20 @@ def render(template: str, display: Display, **values: object) -> str:
         known = labels.LABELS.get(str(word))
         return words.gettext(known) if known else str(word).replace("_", " ")
 
+    def happened(kind: str) -> str:
+        known = EVENTS.get(kind)
+        return words.gettext(known) if known else kind
+
+    def who(actor: str) -> str:
+        return label(actor) if actor in labels.MACHINES else escape(actor)
+
+    def details(data: Mapping[str, object], *beside: str | None) -> list[tuple[str, str]]:
+        return event_details.lines(data, display, words.gettext, label, beside)
+
     formats: dict[str, Callable[..., object]] = {
         "rupiah": display.rupiah, "count": display.number, "span": display.span,
         "instant": instant, "label": label, "said": words.gettext,
+        "happened": happened, "who": who, "details": details,
     }  # fmt: skip
     page = _environment(display.language).get_template(template)
     return page.render(display=display, **formats, **values)

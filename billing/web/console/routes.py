@@ -15,9 +15,12 @@ from billing.web.console.filtering import Kind
 from billing.web.console.pages import (
     access,
     access_orders,
+    activity,
     ahead,
     attention,
+    catalogue,
     customer,
+    failures,
     invoice,
     invoice_deeds,
     lists,
@@ -70,7 +73,12 @@ PAGES = (
         Page("GET", f"/export/{kind}", Action.EXPORT_LISTS, partial(lists.export, kind))
         for kind in Kind
     ),
+    Page("GET", "/activity", Action.SEE_CUSTOMERS, activity.show),
     Page("GET", "/ahead", Action.SEE_CUSTOMERS, ahead.show),
+    Page("GET", "/catalogue", Action.SEE_CUSTOMERS, catalogue.show),
+    Page("GET", "/catalogue/plan", Action.SEE_CUSTOMERS, catalogue.plan),
+    *_deed("/catalogue/archive", Action.CHANGE_CATALOGUE, catalogue.archive),
+    Page("GET", "/failures", Action.SEE_CUSTOMERS, failures.show),
     Page("GET", "/attention", Action.SEE_CUSTOMERS, attention.show),
     Page("GET", "/attention/bulk", Action.ACT_IN_BULK, attention.choose),
     Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),

@@ -11,7 +11,16 @@ from billing.domain.filters import Counted
 from billing.domain.paging import Listed, Page
 from billing.domain.people import Action
 from billing.services.reading import filtered
-from billing.web.console.filtering import COUNTED, NAMES, STATUSES, Asked, Kind, address, asked
+from billing.web.console.filtering import (
+    COUNTED,
+    HIDDEN,
+    NAMES,
+    STATUSES,
+    Asked,
+    Kind,
+    address,
+    asked,
+)
 from billing.web.console.labels import N_, tone
 from billing.web.console.visits import PREFIX, Visit
 
@@ -36,6 +45,9 @@ COUNTED_WORDS = {
     Counted.SUCCEEDED: N_("Only those that succeeded since %(at)s."),
     Counted.DECLINED: N_("Only those that were declined since %(at)s."),
     Counted.UNSENT: N_("Only those that were unsent since %(at)s."),
+    Counted.RUNNING: N_("Only those that have not ended."),
+    Counted.FAILED: N_("Only those that were declined in the chosen time, of the chosen cause."),
+    Counted.GIVEN_UP: N_("Only those that became uncollectible in the chosen time."),
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
 }
 
@@ -63,6 +75,7 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
     counted = getattr(wanted.wanted, "counted", None)
     return {
         "kind": kind.value, "question": QUESTIONS[kind], "typed": typed, "path": path,
+        "hidden": HIDDEN,
         "statuses": list(STATUSES.get(kind, ())), "after": after, "tone": tone,
         "first": address(path, typed) if "after" in visit.query else "",
         "file": address(f"{EXPORT}/{kind}", typed),
@@ -71,7 +84,7 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         "rows_max": filtered.FILE_ROWS_MAX,
         "counted": COUNTED_WORDS[counted] if counted else "",
         "counted_at": getattr(wanted.wanted, "at", None),
-        "without_counted": address(path, {**typed, "of": "", "at": ""}),
+        "without_counted": address(path, {**typed, **dict.fromkeys(HIDDEN, "")}),
         "is_filtered": any(typed.values()), "has_plan": kind in COUNTED,
     }  # fmt: skip
 
