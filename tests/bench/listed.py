@@ -57,8 +57,8 @@ _FILL: Mapping[str, str] = {
                  WHEN n %% (%(people)s / 10) = 7 THEN 'seldom'
                  WHEN n %% 5 = 0 THEN 'second' ELSE 'common' END AS plan
         FROM generate_series(1, %(people)s) AS n""",
-    "customers": """INSERT INTO customers (id, name, created_at)
-        SELECT customer, 'Customer', at FROM people""",
+    "customers": """INSERT INTO customers (id, name, phone, created_at)
+        SELECT customer, 'Customer ' || n, '62812' || lpad(n::text, 8, '0'), at FROM people""",
     "wallets": """INSERT INTO wallets (id, customer_id, status, phone_sealed, token_sealed,
             created_at, linked_at, expires_at)
         SELECT wallet, customer, CASE WHEN n % 20 = 0 THEN 'expired' WHEN n % 500 = 1 THEN 'pending'
@@ -107,10 +107,12 @@ _FILL: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def fill(connection: psycopg.Connection, people: int) -> None:
-    """Insert customers, each with a wallet and a subscription of some periods, and their money."""
-    seconds = timedelta(days=365 * YEARS).total_seconds()
-    values = {"people": people, "seconds": seconds, "periods": PERIODS}
+def fill(
+    connection: psycopg.Connection, people: int, *, periods: int = PERIODS, days: int = 365 * YEARS
+) -> None:
+    """Insert customers of that many days, each with a wallet, a subscription and its money."""
+    seconds = timedelta(days=days).total_seconds()
+    values = {"people": people, "seconds": seconds, "periods": periods}
     connection.execute("SET session_replication_role = replica")  # in this session no keys
     for name, statement in _FILL.items():
         connection.execute(statement, values if name in {"people", "periods"} else None)

@@ -9,6 +9,7 @@ from datetime import datetime, time
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from billing.domain.charge import ChargeStatus
@@ -28,9 +29,12 @@ from billing.web.console.labels import N_
 
 S = TypeVar("S", bound=StrEnum)
 NAME_MAX = 50
-NAMES = ("customer", "plan", "status", "from", "to", "of", "at")
+ROWS = ("subscription", "invoice")
+"""Rows that a link limits a list to."""
+NAMES = ("customer", "plan", "status", "from", "to", *ROWS, "of", "at")
 """The parameters of a filter, in the order in which links have them."""
 YEARS = range(2000, 2101)
+DAMAGED = N_("This link is damaged: it names no set of rows of this list.")
 
 
 class Kind(StrEnum):
@@ -51,7 +55,7 @@ STATUSES: dict[Kind, type[StrEnum]] = {
 }
 """The statuses by which a list can be limited; customers have none."""
 COUNTED: dict[Kind, frozenset[Counted]] = {
-    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN}),
+    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN, Counted.RUNNING}),
     Kind.INVOICES: frozenset({Counted.DUE}),
     Kind.CHARGES: frozenset(
         {Counted.UNRESOLVED, Counted.SUCCEEDED, Counted.DECLINED, Counted.UNSENT}
@@ -99,12 +103,23 @@ class _Fields:
             self.wrong["status"] = N_("This status does not exist.")
             return None
 
+    def row(self, name: str, *, is_known: bool = True) -> UUID | None:
+        if not self.typed[name]:
+            return None
+        try:
+            if is_known:
+                return UUID(self.typed[name])
+        except ValueError:
+            pass
+        self.wrong["of"] = DAMAGED
+        return None
+
     def counted(self, kind: Kind, at: datetime | None) -> Counted | None:
         if not self.typed["of"]:
             return None
         known = {each.value for each in COUNTED.get(kind, frozenset())}
         if self.typed["of"] not in known or at is None:
-            self.wrong["of"] = N_("This link is damaged: it names no set of rows of this list.")
+            self.wrong["of"] = DAMAGED
             return None
         return Counted(self.typed["of"])
 
@@ -114,6 +129,8 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
     fields = _Fields(query, timezone)
     since, until, at = (fields.instant(name) for name in ("from", "to", "at"))
     customer, plan = fields.name("customer"), fields.name("plan")
+    of_subscription = fields.row("subscription", is_known=kind in {Kind.INVOICES, Kind.CHARGES})
+    of_invoice = fields.row("invoice", is_known=kind in {Kind.CHARGES, Kind.REFUNDS})
     counted = fields.counted(kind, at)
     found: Filter
     match kind:
@@ -124,15 +141,15 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
             found = SubscriptionFilter(customer, plan, status, since, until, counted, at)
         case Kind.INVOICES:
             owed = fields.status(InvoiceStatus)
-            found = InvoiceFilter(customer, plan, None, owed, since, until, counted, at)
+            found = InvoiceFilter(customer, plan, of_subscription, owed, since, until, counted, at)
         case Kind.CHARGES:
             state = fields.status(ChargeStatus)
             found = ChargeFilter(
-                customer, plan, None, state, since, until, counted=counted, at=at
-            )  # fmt: skip
+                customer, plan, of_invoice, state, since, until, of_subscription, counted, at
+            )
         case Kind.REFUNDS:
             back = fields.status(RefundStatus)
-            found = RefundFilter(customer, plan, back, since, until, counted=counted, at=at)
+            found = RefundFilter(customer, plan, back, since, until, of_invoice, counted, at)
     return Asked(fields.typed, None if fields.wrong else found, fields.wrong)
 
 
@@ -148,9 +165,10 @@ def read_instant(written: str, timezone: str) -> datetime:
     return found
 
 
-def counted_address(prefix: str, name: Counted, at: datetime) -> str:
-    """Return the address of the list that has the rows of a number."""
-    return address(f"{prefix}/{LIST_OF[name]}", {"of": name.value, "at": at.isoformat()})
+def counted_address(prefix: str, name: Counted, at: datetime, **limits: str) -> str:
+    """Return the address of the list that has the rows of a number, with limits to it."""
+    given = {**limits, "of": name.value, "at": at.isoformat()}
+    return address(f"{prefix}/{LIST_OF[name]}", given)
 
 
 def address(path: str, parameters: Mapping[str, str]) -> str:

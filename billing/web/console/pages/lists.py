@@ -11,7 +11,17 @@ from billing.domain.filters import Counted
 from billing.domain.paging import Listed, Page
 from billing.domain.people import Action
 from billing.services.reading import filtered
-from billing.web.console.filtering import COUNTED, NAMES, STATUSES, Asked, Kind, address, asked
+from billing.web.console.filtering import (
+    COUNTED,
+    NAMES,
+    ROWS,
+    STATUSES,
+    Asked,
+    Kind,
+    address,
+    asked,
+    counted_address,
+)
 from billing.web.console.labels import N_, tone
 from billing.web.console.visits import PREFIX, Visit
 
@@ -30,12 +40,19 @@ QUESTIONS = {
 COUNTED_WORDS = {
     Counted.DUE: N_("Only those that were due and uncharged at %(at)s."),
     Counted.TO_OPEN: N_("Only those with a period to open at %(at)s."),
+    Counted.RUNNING: N_("Only those that have not ended."),
     Counted.UNRESOLVED: N_("Only those that are unresolved."),
     Counted.UNSETTLED: N_("Only those that are unsettled."),
     Counted.SUCCEEDED: N_("Only those that succeeded since %(at)s."),
     Counted.DECLINED: N_("Only those that were declined since %(at)s."),
     Counted.UNSENT: N_("Only those that were unsent since %(at)s."),
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
+}
+
+
+OF_ROWS = {
+    "subscription": N_("Only those of one subscription."),
+    "invoice": N_("Only those of one invoice."),
 }
 
 
@@ -59,6 +76,10 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
     def after(cursor: str) -> str:
         return address(path, {**typed, "after": cursor})
 
+    def running_of(customer: str) -> str:
+        counted_at = visit.context.clock.now()
+        return counted_address(PREFIX, Counted.RUNNING, counted_at, customer=customer)
+
     counted = getattr(wanted.wanted, "counted", None)
     return {
         "kind": kind.value, "question": QUESTIONS[kind], "typed": typed, "path": path,
@@ -70,6 +91,9 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         "counted": COUNTED_WORDS[counted] if counted else "",
         "counted_at": getattr(wanted.wanted, "at", None),
         "without_counted": address(path, {**typed, "of": "", "at": ""}),
+        "only_of": next((OF_ROWS[name] for name in ROWS if typed[name]), ""),
+        "without_row": address(path, {**typed, **dict.fromkeys(ROWS, "")}),
+        "rows": ROWS, "running_of": running_of,
         "is_filtered": any(typed.values()), "has_plan": kind in COUNTED,
     }  # fmt: skip
 
