@@ -80,9 +80,10 @@ _FILL: Mapping[str, str] = {
                 WHEN p = 0 AND n %% 500 = 9 THEN 'void' ELSE 'paid' END AS status
         FROM people q, generate_series(0, %(periods)s - 1) AS p ORDER BY made""",
     "invoices": """INSERT INTO invoices (id, subscription_id, customer_id, period_index,
-            period_start, period_end, amount, status, created_at, paid_at)
+            period_start, period_end, amount, status, created_at, paid_at, closed_at)
         SELECT invoice, subscription, customer, p, made, made + interval '30 days', 50000, status,
-            made, CASE WHEN status = 'paid' THEN made END FROM periods""",
+            made, CASE WHEN status = 'paid' THEN made END,
+            CASE WHEN status IN ('uncollectible', 'void') THEN made END FROM periods""",
     "charges": """INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id,
             attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at)
         SELECT charge, invoice, subscription, customer, wallet, 1, replace(charge::text, '-', ''),
