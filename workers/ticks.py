@@ -187,7 +187,7 @@ def announce_charges() -> None:
 @ticking
 def deliver_webhooks() -> None:
     """Count new events, make their deliveries, and enqueue the endpoints that have due ones."""
-    metrics.count_unless_locked(context())  # for the console, and for every scrape
+    metrics.count_unless_locked(context(), metrics.BATCHES_A_TICK)
     with context().database.transaction() as connection:
         if not webhooks.has_any(connection):
             return

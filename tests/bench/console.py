@@ -49,6 +49,23 @@ _TOLD = """INSERT INTO events (at, kind, actor, customer_id, subscription_id, in
         id FROM charges
     WHERE status IN ('succeeded', 'declined') AND created_at > now() - interval '8 days'
     ORDER BY created_at"""
+_BESIDE = (
+    """INSERT INTO public.people (id, name, role, password_hash, created_at, password_changed_at)
+        VALUES (gen_random_uuid(), 'Other', 'viewer', 'x', now(), now())""",
+    """INSERT INTO console_sessions (id_hash, person_id, created_at, used_at)
+        SELECT CAST(md5('session ' || n) AS bytea), id, now(), now()
+        FROM public.people, generate_series(1, 5000) AS n""",
+    """INSERT INTO hourly_totals (hour, name, events, amount)
+        SELECT hour, name, 100, 5000000 FROM generate_series(date_trunc('hour', now())
+            - interval '3 years', now() - interval '30 days', interval '1 hour') AS hour,
+            unnest(ARRAY['charge.succeeded', 'charge.declined', 'refund.succeeded']) AS name""",
+    """INSERT INTO webhook_endpoints (id, url, created_at, secret_sealed, starts_after)
+        VALUES (gen_random_uuid(), 'https://shop.example', now(), 'x', 0)""",
+    """INSERT INTO webhook_deliveries (endpoint_id, event_id, status, created_at, settled_at)
+        SELECT w.id, e.id, 'succeeded', e.at, e.at FROM webhook_endpoints w,
+            (SELECT id, at FROM events ORDER BY id DESC LIMIT 300000) AS e""",
+)
+"""What is beside customers and their money: sessions, hours of years, deliveries."""
 _FED = """INSERT INTO event_feed (event_id) SELECT id FROM events
     WHERE kind IN ('charge.succeeded', 'charge.declined') ORDER BY id"""
 _IDS: Mapping[str, str] = {
@@ -124,7 +141,7 @@ def measure(ground: Stage, count: int, rounds: int) -> Iterator[Measured]:
     with ground.connect() as connection:
         connection.execute("DELETE FROM plans")
         listed.fill(connection, count, periods=PERIODS, days=DAYS)
-        for statement in (_TOLD, _FED, "VACUUM ANALYZE"):
+        for statement in (_TOLD, _FED, *_BESIDE, "VACUUM ANALYZE"):
             connection.execute(statement)
         addresses = dict(_addresses(connection))
     while metrics.count(ground.context):  # as an engine that has been running has done

@@ -125,8 +125,10 @@ def caught(source: Connection | Engine) -> Iterator[list[Sent]]:
     """Note every statement of a connection, or of all connections of an engine."""
     sent: list[Sent] = []
 
-    def catch(_connection: Any, _cursor: Any, statement: str, given: Any, *_rest: Any) -> None:
-        sent.append((statement, given))
+    def catch(_connection: Any, cursor: Any, statement: str, given: Any, *_rest: Any) -> None:
+        # What is streamed has a named cursor, for which the planner prefers the first rows.
+        is_streamed = getattr(cursor, "name", None)
+        sent.append((f"DECLARE found CURSOR FOR {statement}" if is_streamed else statement, given))
 
     event.listen(source, "before_cursor_execute", catch)
     try:

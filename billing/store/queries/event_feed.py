@@ -63,11 +63,12 @@ def lacks_events(connection: Connection) -> bool:
 
 def unplaced(connection: Connection, limit: int) -> int:
     """Count events that have no position in the feed yet, at most `limit`."""
+    # With NOT EXISTS the planner may read the whole feed.
     statement = text("""
         SELECT count(*) FROM (
             SELECT 1 FROM events e
             WHERE e.id > coalesce((SELECT settled_id FROM event_feed_state), 0)
-              AND NOT EXISTS (SELECT 1 FROM event_feed f WHERE f.event_id = e.id)
+              AND (SELECT f.position FROM event_feed f WHERE f.event_id = e.id) IS NULL
             LIMIT :limit) AS found
     """)
     return int(connection.execute(statement, {"limit": limit}).scalar_one())
