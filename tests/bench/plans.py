@@ -30,7 +30,9 @@ from billing.store.queries import (
 from billing.store.queries.claims import NewCharge
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
-_VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
+_VALUES = re.compile(
+    r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json|bytea)|ANY \('.*?'"
+)
 
 Act = Callable[[Connection], object]
 Sent = tuple[str, Any]
