@@ -8,7 +8,10 @@ JOBS ?= 4
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help setup run demo test test-browser check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-latency bench-forecast bench-webhooks lock clean
+# What the tests of the console need from npm is there when this file is.
+TOOLS := tests/browser/node_modules/.package-lock.json
+
+.PHONY: help setup run demo test tools test-browser screenshots check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-latency bench-console bench-forecast bench-webhooks lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,8 +36,18 @@ demo: setup ## play a year for 120 subscribers and compare with the gateway's le
 test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
 	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD)
 
-test-browser: setup ## the console in Chromium, which must be installed (apt-get install chromium)
+tools: $(TOOLS) ## what the tests of the console need from npm (axe-core, into tests/browser)
+
+$(TOOLS): tests/browser/package-lock.json tests/browser/package.json
+	@npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test-browser: setup tools ## the console in Chromium, which must be installed (apt-get install chromium npm)
 	@OVO_BROWSER=required $(BIN)/pytest -q tests/browser
+
+screenshots: setup ## pictures of every page of the console, into .local/screenshots
+	@OVO_BROWSER=required $(BIN)/pytest -q -p no:randomly tests/browser/screenshots.py
+	@echo "see .local/screenshots"
 
 check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
 
@@ -94,6 +107,9 @@ bench-web: setup ## the HTTP interface against bare FastAPI handlers with the sa
 
 bench-latency: setup ## the web server at a steady rate, with a million subscriptions and their past
 	@$(BIN)/python -m tests.bench.latency
+
+bench-console: setup ## every page of the console, with a million subscriptions and five million charges
+	@$(BIN)/python -m tests.bench.console
 
 bench-webhooks: setup ## charging with and without an endpoint that receives every event
 	@$(BIN)/python -m tests.bench.webhooks

@@ -18,7 +18,7 @@ from billing.logs import Logger
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import held_rows, upkeep
+from billing.services.operating import held_rows, metrics, upkeep
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
 from billing.services.webhooks import fanout, sending, upcoming
@@ -186,7 +186,8 @@ def announce_charges() -> None:
 @app.task(name="ticks.deliver_webhooks")  # type: ignore[untyped-decorator]
 @ticking
 def deliver_webhooks() -> None:
-    """Make the deliveries of new events, and enqueue the endpoints that have due ones."""
+    """Count new events, make their deliveries, and enqueue the endpoints that have due ones."""
+    metrics.count_unless_locked(context(), metrics.BATCHES_A_TICK)
     with context().database.transaction() as connection:
         if not webhooks.has_any(connection):
             return

@@ -29,6 +29,7 @@ class Counted(StrEnum):
 
     DUE = "due"  # invoices to charge
     TO_OPEN = "to_open"  # subscriptions with a period that has begun
+    RUNNING = "running"  # subscriptions that have not ended
     UNRESOLVED = "unresolved"  # charges
     UNSETTLED = "unsettled"  # refunds
     SUCCEEDED = "succeeded"  # charges, since an instant

@@ -62,7 +62,7 @@ def measure(
         connection.execute("DELETE FROM plans")
         listed.fill(connection, count)
     key = api_keys.create(ground.context, "bench", ["admin"], OPERATOR).key
-    with _serving(ground) as port:
+    with serving(ground) as port:
         kinds = (
             ("GET a subscription", PER_SECOND, _gets(ground, key)),
             ("POST a subscription", PER_SECOND, _posts(key, count)),
@@ -76,7 +76,8 @@ def measure(
 
 
 @contextmanager
-def _serving(ground: Stage) -> Iterator[int]:
+def serving(ground: Stage) -> Iterator[int]:
+    """Run a web process of its own; its port."""
     port = servers.free_port()
     part = programs.web(port, ground.folder / "web.log", ground.environment)
     child = ground.crew.start(part.program)

@@ -58,8 +58,8 @@ _FILL: Mapping[str, str] = {
                  WHEN n %% (%(people)s / 10) = 7 THEN 'seldom'
                  WHEN n %% 5 = 0 THEN 'second' ELSE 'common' END AS plan
         FROM generate_series(1, %(people)s) AS n""",
-    "customers": """INSERT INTO customers (id, name, created_at)
-        SELECT customer, 'Customer', at FROM people""",
+    "customers": """INSERT INTO customers (id, name, phone, created_at)
+        SELECT customer, 'Customer ' || n, '62812' || lpad(n::text, 8, '0'), at FROM people""",
     "wallets": """INSERT INTO wallets (id, customer_id, status, phone_sealed, token_sealed,
             created_at, linked_at, expires_at)
         SELECT wallet, customer, CASE WHEN n % 20 = 0 THEN 'expired' WHEN n % 500 = 1 THEN 'pending'
@@ -81,9 +81,10 @@ _FILL: Mapping[str, str] = {
                 WHEN p = 0 AND n %% 500 = 9 THEN 'void' ELSE 'paid' END AS status
         FROM people q, generate_series(0, %(periods)s - 1) AS p ORDER BY made""",
     "invoices": """INSERT INTO invoices (id, subscription_id, customer_id, period_index,
-            period_start, period_end, amount, status, created_at, paid_at)
+            period_start, period_end, amount, status, created_at, paid_at, closed_at)
         SELECT invoice, subscription, customer, p, made, made + interval '30 days', 50000, status,
-            made, CASE WHEN status = 'paid' THEN made END FROM periods""",
+            made, CASE WHEN status = 'paid' THEN made END,
+            CASE WHEN status IN ('uncollectible', 'void') THEN made END FROM periods""",
     "charges": """INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id,
             attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at)
         SELECT charge, invoice, subscription, customer, wallet, 1, replace(charge::text, '-', ''),
@@ -110,10 +111,12 @@ _FILL: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def fill(connection: psycopg.Connection, people: int) -> None:
-    """Insert customers, each with a wallet and a subscription of some periods, and their money."""
-    seconds = timedelta(days=365 * YEARS).total_seconds()
-    values = {"people": people, "seconds": seconds, "periods": PERIODS}
+def fill(
+    connection: psycopg.Connection, people: int, *, periods: int = PERIODS, days: int = 365 * YEARS
+) -> None:
+    """Insert customers of that many days, each with a wallet, a subscription and its money."""
+    seconds = timedelta(days=days).total_seconds()
+    values = {"people": people, "seconds": seconds, "periods": periods}
     connection.execute("SET session_replication_role = replica")  # in this session no keys
     for name, statement in _FILL.items():
         connection.execute(statement, values if name in {"people", "periods"} else None)

@@ -4,13 +4,14 @@ The statements are the engine's own, caught as they are sent and then explained.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from billing.domain.charge import ChargeStatus, Trigger
 from billing.domain.events import SCHEDULER
@@ -29,9 +30,18 @@ from billing.store.queries import (
 from billing.store.queries.claims import NewCharge
 
 _FIGURES = re.compile(r"  \(cost=.*?\)$", re.MULTILINE)
-_VALUES = re.compile(r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json)|ANY \('.*?'")
+_VALUES = re.compile(
+    r"'[^']*'::(uuid\[\]|uuid|timestamp with time zone|text\[\]|json|bytea)|ANY \('.*?'"
+)
 
 Act = Callable[[Connection], object]
+Sent = tuple[str, Any]
+"""A statement as the driver gets it, and its values."""
+SMALL = frozenset({
+    "plans", "coupons", "engine", "people", "api_keys", "webhook_endpoints", "heartbeats",
+    "event_feed_state", "metric_state", "metric_totals", "metric_gauges", "gateway_calls",
+})  # fmt: skip
+"""Tables that do not grow with customers or with time: to read one from end to end is right."""
 
 
 def write_plans(context: Context, folder: Path) -> None:
@@ -112,20 +122,34 @@ def _succeeded(charge: UUID, now: datetime) -> dict[str, Any]:
     return {"key": charge, **said, **counted, **times, "by_answer": False}
 
 
+@contextmanager
+def caught(source: Connection | Engine) -> Iterator[list[Sent]]:
+    """Note every statement of a connection, or of all connections of an engine."""
+    sent: list[Sent] = []
+
+    def catch(_connection: Any, cursor: Any, statement: str, given: Any, *_rest: Any) -> None:
+        # What is streamed has a named cursor, for which the planner prefers the first rows.
+        is_streamed = getattr(cursor, "name", None)
+        sent.append((f"DECLARE found CURSOR FOR {statement}" if is_streamed else statement, given))
+
+    event.listen(source, "before_cursor_execute", catch)
+    try:
+        yield sent
+    finally:
+        event.remove(source, "before_cursor_execute", catch)
+
+
+def plan_of(connection: Connection, sent: Sent) -> list[str]:
+    """Explain a statement; a setting has no plan."""
+    statement, given = sent
+    if statement.startswith("SET "):
+        return []
+    rows = connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars().all()
+    return [_VALUES.sub("…", _FIGURES.sub("", row)) for row in rows]
+
+
 def explained(connection: Connection, act: Act) -> list[list[str]]:
     """Explain every statement that an act sends."""
-    caught: list[tuple[str, Any]] = []
-
-    def catch(_connection: Any, _cursor: Any, statement: str, given: Any, *_rest: Any) -> None:
-        caught.append((statement, given))
-
-    event.listen(connection, "before_cursor_execute", catch)
-    try:
+    with caught(connection) as sent:
         act(connection)
-    finally:
-        event.remove(connection, "before_cursor_execute", catch)
-    plans = []
-    for statement, given in caught:
-        rows = connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars().all()
-        plans.append([_VALUES.sub("…", _FIGURES.sub("", row)) for row in rows])
-    return plans
+    return [plan_of(connection, each) for each in sent]

@@ -2,13 +2,14 @@
 
 import json
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from billing.clock import real_now
 from billing.services.collecting import opening_batches
-from tests.bench import latency, payday, people, webhooks
+from tests.bench import console, latency, payday, people, webhooks
 from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans
 from tests.bench.report import KINDS
@@ -61,3 +62,13 @@ def test_latency_is_measured_at_a_steady_rate() -> None:
 
     assert [len(load.milliseconds) for load in loads.values()] == [100, 100, 200]
     assert all(0 < load.percentile(0.5) <= load.percentile(0.99) for load in loads.values())
+
+
+def test_the_console_is_measured_page_by_page() -> None:
+    """The first pages: each is asked for, its statements are counted and explained."""
+    with stage(0) as ground:
+        measured = list(islice(console.measure(ground, 300, 2), 3))
+
+    assert [each.page for each in measured] == ["/now", "/search", "/customers"]
+    assert all(0 < each.percentile(0.5) <= each.percentile(0.95) for each in measured)
+    assert all(each.plans for each in measured)

@@ -20,14 +20,21 @@ WAIT = 30_000
 
 
 @contextmanager
-def opened(chromium: Browser, web: Web, name: str, **options: object) -> Iterator[Page]:
-    """A page of a new window, logged in; afterwards no script may have failed."""
+def opened(
+    chromium: Browser, web: Web, name: str, *, complains: bool = True, **options: object
+) -> Iterator[Page]:
+    """A page of a new window, logged in; afterwards no script may have failed.
+
+    The browser complains about every page with a status of 400 or more.
+    """
     context = chromium.new_context(locale="en-US", **options)  # type: ignore[arg-type]
     page = context.new_page()
     page.set_default_timeout(WAIT)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    expected = "\n" if complains else "Failed to load resource"
+    page.on("console", lambda told: troubles.append(told.text)
+            if told.type == "error" and expected not in told.text else None)  # fmt: skip
     try:
         page.goto(web.url)
         page.get_by_label("Name").fill(name)

@@ -1,5 +1,6 @@
 """The lock file: everything pinned, every file known by its hash, and no place named."""
 
+import json
 import re
 import tomllib
 
@@ -56,3 +57,15 @@ def test_each_dependency_is_named_once() -> None:
     ]
 
     assert sorted(names) == sorted(set(names))
+
+
+def test_each_npm_package_is_a_pin_with_a_hash_and_no_place() -> None:
+    """What the tests take from npm is exact, known by its hash, and from the index of the user."""
+    folder = ROOT / "tests/browser"
+    asked = json.loads((folder / "package.json").read_text())["devDependencies"]
+    found = json.loads((folder / "package-lock.json").read_text())["packages"]
+    pins = {name.removeprefix("node_modules/"): one for name, one in found.items() if name}
+
+    assert {name: one["version"] for name, one in pins.items()} == asked
+    assert all(one["integrity"].startswith("sha512-") for one in pins.values())
+    assert all("resolved" not in one for one in pins.values())

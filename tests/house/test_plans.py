@@ -2,9 +2,8 @@
 
 import re
 
+from tests.bench.plans import SMALL
 from tests.house.tree import ROOT
-
-SMALL = {"plans", "coupons", "engine"}
 
 
 def test_hot_statements_read_no_table_that_grows_from_end_to_end() -> None:

@@ -90,7 +90,7 @@ def test_a_customer_page_scans_no_table_that_grows(lived: tuple[Engine, str]) ->
     engine, customer = lived
     found = plans(engine, lambda context: customer_page.read(context, customer))
     assert scanned(found) == []
-    assert len(found) <= 45
+    assert len(found) <= 11
 
 
 def test_attention_and_ahead_scan_no_table_that_grows(lived: tuple[Engine, str]) -> None:
@@ -177,8 +177,8 @@ def test_the_movements_are_those_of_the_rows(lived: tuple[Engine, str]) -> None:
     """A charge, a refund and a credit, newest first, with what each is about."""
     engine, customer = lived
     page = customer_page.read(engine.context, customer)
-    assert sorted((each.kind, each.amount, each.back) for each in page.movements) == [
-        ("charge", 50_000, False), ("credit", 5_000, True), ("refund", 10_000, True),
+    assert sorted((each.kind, each.amount) for each in page.movements) == [
+        ("charge", 50_000), ("credit", 5_000), ("refund", 10_000),
     ]  # fmt: skip
     [ahead] = page.ahead
     assert ahead.next_invoice is not None

@@ -88,11 +88,17 @@ def test_today_is_printed_hour_by_hour(billing: Billing, engine: Engine) -> None
 
 
 def test_the_first_page_of_the_console_shows_the_hours(engine: Engine, web: Web) -> None:
-    """The sentence, the bars and the table say the same as the rows."""
+    """The sentence, the bars and the table say the same as the rows, as far as they are counted."""
     engine.begun()
     engine.run()
     with browsing(web, person(engine)) as [browser]:
+        before = text_of(browser.page("/now"))
+        count = int(engine.one("SELECT count(*) FROM events"))
+        metrics.count(engine.context)
         page = browser.page("/now")
+    assert "Charged until now: Rp 0" in before
+    assert f"{count} events are not counted yet." in before
+    assert "not counted yet" not in page
 
     said = text_of(page)
     assert "Charged until now: Rp 50,000; yesterday until this hour Rp 0, a week ago Rp 0." in said

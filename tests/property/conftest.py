@@ -4,6 +4,6 @@ import pytest
 
 pytest.register_assert_rewrite("tests.integration.checks", "tests.integration.engine")
 
-from tests.integration.fixtures import _kept, emptied, engine, gateway  # noqa: E402 - after
+from tests.integration.fixtures import _kept, emptied, engine, gateway, web  # noqa: E402 - after
 
-__all__ = ["_kept", "emptied", "engine", "gateway"]
+__all__ = ["_kept", "emptied", "engine", "gateway", "web"]

@@ -26,6 +26,8 @@ BATCH = 20_000
 """Positions that one transaction counts."""
 BATCHES = 5
 """Batches that one scrape counts at most: the past of a large database takes several scrapes."""
+BATCHES_A_TICK = 1
+"""Batches that one tick counts at most, for pages that show hours: charging goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,11 @@ def read(context: Context) -> Figures:
         )
 
 
-def count_unless_locked(context: Context) -> int:
+def count_unless_locked(context: Context, batches: int = BATCHES) -> int:
     """Add new events to the totals, unless that would wait; return how many are not counted."""
     try:
         with brief_locks():
-            count(context)
+            count(context, batches)
     except DBAPIError as error:
         if not is_locked(error):
             raise  # else the totals are shown as far as they are counted

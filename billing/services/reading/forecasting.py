@@ -86,8 +86,13 @@ def next_invoice(connection: Connection, subscription_id: UUID) -> NextInvoice |
     The customer's credit is what remains now: an invoice that is opened before may use it first.
     """
     found = statements.subscription(connection, subscription_id)
-    due = None if found is None else found.subscription.next_due_at
-    if found is None or due is None:
+    return None if found is None else following(found)
+
+
+def following(found: Coming) -> NextInvoice | None:
+    """Compute the invoice of the next period, from what decides about it; None without one."""
+    due = found.subscription.next_due_at
+    if due is None:
         return None
     expected = next(periods(found.subscription, due, due, found.next_plan), None)
     if expected is None:

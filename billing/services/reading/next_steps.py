@@ -122,7 +122,16 @@ def of_subscription(
     connection: Connection, row: rows.Subscription, invoices: Sequence[Invoice]
 ) -> Prospect:
     """Return the same for a subscription with its `invoices`, and its number of events."""
-    outlook = prospects.outlook(connection, row.id)
+    return of_outlook(connection, row, prospects.outlook(connection, row.id), invoices)
+
+
+def of_outlook(
+    connection: Connection,
+    row: rows.Subscription,
+    outlook: Outlook,
+    invoices: Sequence[Invoice],
+) -> Prospect:
+    """Return the same from an outlook; nothing is read if what is owed is in `invoices`."""
     debt = outlook.oldest_debt
     facts = {
         Need.CHARGEABLE: debt is not None and _is_accepted(connection, debt, invoices),

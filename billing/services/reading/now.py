@@ -74,16 +74,15 @@ def read(context: Context) -> Situation:
     at, real_at, settings = context.clock.now(), real_now(), context.settings
     midnight = datetime.combine(at.astimezone(HOME).date(), time(), HOME)
     with context.database.transaction() as connection:
-        state = engine.state(connection)
         gateway = console.gateway(connection)
         own = (settings.gateway_host, settings.doku_client_id)
         return Situation(
             at=at,
             real_at=real_at,
             day_begins_at=midnight,
-            stopped_at=state.stopped_at,
-            stopped_by=engine.who_stopped(connection),
-            stopped_reason=state.stopped_reason,
+            stopped_at=gateway.stopped_at,
+            stopped_by=gateway.stopped_by,
+            stopped_reason=gateway.stopped_reason,
             gateway=gateway,
             is_ours=gateway.gateway_host is None
             or (gateway.gateway_host, gateway.gateway_client_id) == own,

@@ -53,9 +53,20 @@ def customer(database: Database, customer_id: str, limit: int) -> results.Custom
         wallet = listing.wallet_of(connection, customer_id)
         mine = SubscriptionFilter(customer=customer_id)
         subscribed = lists.subscriptions(connection, mine, Page(limit)).rows
-        paid = listing.payments_of(connection, customer_id, limit)
-        totals = listing.totals_of(connection, customer_id)
+        paid, totals = listing.payments_of(connection, customer_id, limit)
         doubles = twins.of_customer(connection, customer_id)
+    return in_detail(row, wallet, subscribed, paid, totals, doubles)
+
+
+def in_detail(
+    row: rows.Customer,
+    wallet: rows.Wallet | None,
+    subscribed: Sequence[rows.Subscription],
+    paid: Sequence[rows.Payment],
+    totals: rows.Totals,
+    doubles: list[twins.Twins],
+) -> results.CustomerInDetail:
+    """Return a customer in detail, from rows."""
     payments = [local(each, each.timezone) for each in paid]
     twice = totals.charged_twice or any(each.periods_count for each in doubles)
     return results.CustomerInDetail(

@@ -1,6 +1,7 @@
 """Today: what was charged, declined and refunded in each hour, against two days before.
 
-The hours are counted from the event feed, together with the metrics: a reader counts what is new.
+The hours are counted from the event feed, together with the metrics: a tick or a reader counts what
+is new.
 """
 
 from collections.abc import Mapping
@@ -10,13 +11,15 @@ from typing import NamedTuple
 from billing.domain.instants import HOME
 from billing.services.context import Context
 from billing.services.operating import metrics as counting
-from billing.store.queries import metrics
+from billing.store.queries import event_feed, metrics
 from billing.store.queries.metrics import HourTotal
 
 DAY, WEEK, HOUR = timedelta(days=1), timedelta(days=7), timedelta(hours=1)
 HOURS = 24
 CHARGED, DECLINED, REFUNDED = "charge.succeeded", "charge.declined", "refund.succeeded"
 NOTHING = (0, 0)
+UNPLACED_MAX = 100_000
+"""Events that are counted as not counted yet, at most."""
 
 
 class Hour(NamedTuple):
@@ -50,11 +53,17 @@ class Today(NamedTuple):
 
 def read(context: Context) -> Today:
     """Count new events, and return the hours of today."""
-    uncounted = counting.count_unless_locked(context)
+    counting.count_unless_locked(context)
+    return counted(context)
+
+
+def counted(context: Context) -> Today:
+    """Return the hours of today as far as they are counted."""
     at = context.clock.now()
     midnight = datetime.combine(at.astimezone(HOME).date(), time(), HOME)
     with context.database.transaction() as connection:
         found = metrics.hours(connection, midnight - WEEK, midnight + DAY)
+        uncounted = metrics.behind(connection) + event_feed.unplaced(connection, UNPLACED_MAX)
     days = [_of_day(found, begin) for begin in (midnight, midnight - DAY, midnight - WEEK)]
     hours = [
         _hour(midnight + number * HOUR, number, days)

@@ -14,13 +14,19 @@ from billing.store.statements import text
 
 
 class GatewayState(NamedTuple):
-    """The gateway of this database; `resting_until` is set while calls to it are paused."""
+    """The gateway of this database; `resting_until` is set while calls to it are paused.
+
+    And since when charging is stopped, by whom and why.
+    """
 
     gateway_host: str | None
     gateway_client_id: str | None
     resting_until: datetime | None
     troubles: int  # pauses since the gateway last answered
     tripped_at: datetime | None  # the breaker stopped charging
+    stopped_at: datetime | None
+    stopped_reason: str | None
+    stopped_by: str | None
 
 
 class Findings(NamedTuple):
@@ -53,6 +59,9 @@ class Today(NamedTuple):
 _GATEWAY = columns(
     GatewayState,
     resting_until="CASE WHEN resting_until > clock_timestamp() THEN resting_until END",
+    stopped_by="""CASE WHEN stopped_at IS NOT NULL THEN (SELECT e.actor FROM events e
+        WHERE e.kind = 'engine.charging_stopped' AND e.at = stopped_at
+        ORDER BY e.id DESC LIMIT 1) END""",
 )
 _IS_DUE = "FROM invoices WHERE next_attempt_at <= :now AND held_at IS NULL"
 _DUE = columns(

@@ -20,6 +20,7 @@ CONDITIONS = {
         WHERE d.next_attempt_at <= :at AND d.held_at IS NULL)""",
     Counted.TO_OPEN: f"""s.id IN (SELECT s.id FROM subscriptions s
         WHERE s.next_due_at <= :at AND {MAY_OPEN})""",  # noqa: S608 - a constant of ours
+    Counted.RUNNING: "s.ended_at IS NULL",
     Counted.UNRESOLVED: listed("c.status", UNRESOLVED),
     Counted.UNSETTLED: listed("r.status", UNSETTLED),
     Counted.SUCCEEDED: _CHARGED.format("succeeded"),

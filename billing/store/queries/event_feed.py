@@ -61,6 +61,19 @@ def lacks_events(connection: Connection) -> bool:
     return bool(connection.execute(statement).scalar_one())
 
 
+def unplaced(connection: Connection, limit: int) -> int:
+    """Count events that have no position in the feed yet, at most `limit`."""
+    # With NOT EXISTS the planner may read the whole feed.
+    statement = text("""
+        SELECT count(*) FROM (
+            SELECT 1 FROM events e
+            WHERE e.id > coalesce((SELECT settled_id FROM event_feed_state), 0)
+              AND (SELECT f.position FROM event_feed f WHERE f.event_id = e.id) IS NULL
+            LIMIT :limit) AS found
+    """)
+    return int(connection.execute(statement, {"limit": limit}).scalar_one())
+
+
 def lock(connection: Connection) -> State:
     """Lock the row about the feed until the end of the transaction; make it if it is missing."""
     statement = text(f"{_STATE} FOR UPDATE")

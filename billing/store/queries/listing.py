@@ -318,14 +318,7 @@ _OF_PAYMENT = {
 }  # fmt: skip
 
 
-def payments_of(connection: Connection, customer_id: str, limit: int) -> list[Payment]:
-    """Count the payments of each invoice of a customer; those paid more than once first."""
-    found = f"SELECT {columns(Payment, 'i', **_OF_PAYMENT)} {_PAYMENTS}"
-    ending = "ORDER BY c.payments > 1 DESC, i.period_start DESC, i.id LIMIT :limit"
-    return _page(connection, Payment, f"{found} {ending}", customer=customer_id, limit=limit)
-
-
-_SUM = "CAST(coalesce(sum({}), 0) AS bigint)"
+_SUM = "CAST(coalesce(sum({}) OVER (), 0) AS bigint)"
 _TOTALS = columns(
     Totals,
     amount_taken=_SUM.format("c.taken"),
@@ -335,13 +328,23 @@ _TOTALS = columns(
     amount_kept=_SUM.format("c.kept"),
     unresolved_count=_SUM.format("c.unresolved"),
     unresolved_refunds_count=_SUM.format("r.unresolved"),
-    charged_twice="coalesce(bool_or(c.payments > 1), false)",
-    kept_twice="coalesce(bool_or(c.payments > 1"
-    " AND (c.taken - r.returned) * c.payments > c.taken), false)",
+    charged_twice="bool_or(c.payments > 1) OVER ()",
+    kept_twice="bool_or(c.payments > 1 AND (c.taken - r.returned) * c.payments > c.taken) OVER ()",
 )
+_NOTHING = Totals(0, 0, 0, 0, 0, 0, 0, charged_twice=False, kept_twice=False)
 
 
-def totals_of(connection: Connection, customer_id: str) -> Totals:
-    """Add up a customer's payments and refunds, and report double payments."""
-    statement = text(f"SELECT {_TOTALS} {_PAYMENTS}")
-    return of_values(Totals, connection.execute(statement, {"customer": customer_id}).one())
+def payments_of(
+    connection: Connection, customer_id: str, limit: int
+) -> tuple[list[Payment], Totals]:
+    """Count the payments of each invoice of a customer; those paid more than once first.
+
+    The totals add up all of its payments and refunds, also those beyond the limit.
+    """
+    found = f"SELECT {columns(Payment, 'i', **_OF_PAYMENT)}, {_TOTALS} {_PAYMENTS}"
+    ending = "ORDER BY c.payments > 1 DESC, i.period_start DESC, i.id LIMIT :limit"
+    values = {"customer": customer_id, "limit": limit}
+    rows = connection.execute(text(f"{found} {ending}"), values).all()
+    end = len(Payment._fields)
+    totals = of_values(Totals, rows[0][end:]) if rows else _NOTHING
+    return [of_values(Payment, row[:end]) for row in rows], totals

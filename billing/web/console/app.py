@@ -159,7 +159,8 @@ def _answer(
     except BillingError as refused:
         status = 404 if isinstance(refused, NotKnown) else 409
         status = 503 if isinstance(refused, NotConfigured) else status
-        return _message(request, status, "refused", visit, detail=str(refused))
+        kind = "not_known" if status == 404 else "refused"
+        return _message(request, status, kind, visit, detail=str(refused))
     except SQLAlchemyError as error:
         if isinstance(error, DBAPIError) and is_locked(error):
             return _message(request, 409, "busy", visit)

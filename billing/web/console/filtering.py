@@ -9,6 +9,7 @@ from datetime import datetime, time
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from billing.domain.charge import ChargeStatus
@@ -30,10 +31,13 @@ S = TypeVar("S", bound=StrEnum)
 NAME_MAX = 50
 HIDDEN = ("of", "at", "before", "fault", "code")
 """The parameters of the rows of a number, which no field of the form shows."""
-NAMES = ("customer", "plan", "status", "from", "to", *HIDDEN)
+ROWS = ("subscription", "invoice")
+"""Rows that a link limits a list to."""
+NAMES = ("customer", "plan", "status", "from", "to", *ROWS, *HIDDEN)
 """The parameters of a filter, in the order in which links have them."""
 NO_CODE = "–"
 YEARS = range(2000, 2101)
+DAMAGED = N_("This link is damaged: it names no set of rows of this list.")
 
 
 class Kind(StrEnum):
@@ -109,6 +113,17 @@ class _Fields:
             self.wrong["status"] = N_("This status does not exist.")
             return None
 
+    def row(self, name: str, *, is_known: bool = True) -> UUID | None:
+        if not self.typed[name]:
+            return None
+        try:
+            if is_known:
+                return UUID(self.typed[name])
+        except ValueError:
+            pass
+        self.wrong["of"] = DAMAGED
+        return None
+
     def counted(
         self, kind: Kind, at: datetime | None, before: datetime | None
     ) -> Counted | None:  # fmt: skip
@@ -117,7 +132,7 @@ class _Fields:
         known = {each.value for each in COUNTED.get(kind, frozenset())}
         lacks = before is None and self.typed["of"] in SPANS
         if self.typed["of"] not in known or at is None or lacks:
-            self.wrong["of"] = N_("This link is damaged: it names no set of rows of this list.")
+            self.wrong["of"] = DAMAGED
             return None
         return Counted(self.typed["of"])
 
@@ -127,6 +142,8 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
     fields = _Fields(query, timezone)
     since, until, at, before = (fields.instant(name) for name in ("from", "to", "at", "before"))
     customer, plan = fields.name("customer"), fields.name("plan")
+    of_subscription = fields.row("subscription", is_known=kind in {Kind.INVOICES, Kind.CHARGES})
+    of_invoice = fields.row("invoice", is_known=kind in {Kind.CHARGES, Kind.REFUNDS})
     counted = fields.counted(kind, at, before)
     found: Filter
     match kind:
@@ -137,16 +154,18 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
             found = SubscriptionFilter(customer, plan, status, since, until, counted, at)
         case Kind.INVOICES:
             owed = fields.status(InvoiceStatus)
-            found = InvoiceFilter(customer, plan, None, owed, since, until, counted, at, before)
+            found = InvoiceFilter(
+                customer, plan, of_subscription, owed, since, until, counted, at, before
+            )
         case Kind.CHARGES:
             state = fields.status(ChargeStatus)
             found = ChargeFilter(
-                customer, plan, None, state, since, until, counted=counted, at=at, before=before,
-                fault=fields.typed["fault"] or None, code=fields.code(),
+                customer, plan, of_invoice, state, since, until, of_subscription, counted, at,
+                before, fields.typed["fault"] or None, fields.code(),
             )  # fmt: skip
         case Kind.REFUNDS:
             back = fields.status(RefundStatus)
-            found = RefundFilter(customer, plan, back, since, until, counted=counted, at=at)
+            found = RefundFilter(customer, plan, back, since, until, of_invoice, counted, at)
     return Asked(fields.typed, None if fields.wrong else found, fields.wrong)
 
 
@@ -162,9 +181,10 @@ def read_instant(written: str, timezone: str) -> datetime:
     return found
 
 
-def counted_address(prefix: str, name: Counted, at: datetime) -> str:
-    """Return the address of the list that has the rows of a number."""
-    return address(f"{prefix}/{LIST_OF[name]}", {"of": name.value, "at": at.isoformat()})
+def counted_address(prefix: str, name: Counted, at: datetime, **limits: str) -> str:
+    """Return the address of the list that has the rows of a number, with limits to it."""
+    given = {**limits, "of": name.value, "at": at.isoformat()}
+    return address(f"{prefix}/{LIST_OF[name]}", given)
 
 
 def address(path: str, parameters: Mapping[str, str]) -> str:

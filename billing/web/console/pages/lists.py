@@ -15,11 +15,13 @@ from billing.web.console.filtering import (
     COUNTED,
     HIDDEN,
     NAMES,
+    ROWS,
     STATUSES,
     Asked,
     Kind,
     address,
     asked,
+    counted_address,
 )
 from billing.web.console.labels import N_, tone
 from billing.web.console.visits import PREFIX, Visit
@@ -40,6 +42,7 @@ QUESTIONS = {
 COUNTED_WORDS = {
     Counted.DUE: N_("Only those that were due and uncharged at %(at)s."),
     Counted.TO_OPEN: N_("Only those with a period to open at %(at)s."),
+    Counted.RUNNING: N_("Only those that have not ended."),
     Counted.UNRESOLVED: N_("Only those that are unresolved."),
     Counted.UNSETTLED: N_("Only those that are unsettled."),
     Counted.SUCCEEDED: N_("Only those that succeeded since %(at)s."),
@@ -49,6 +52,12 @@ COUNTED_WORDS = {
     Counted.FAILED: N_("Only those that were declined in the chosen time, of the chosen cause."),
     Counted.GIVEN_UP: N_("Only those that became uncollectible in the chosen time."),
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
+}
+
+
+OF_ROWS = {
+    "subscription": N_("Only those of one subscription."),
+    "invoice": N_("Only those of one invoice."),
 }
 
 
@@ -72,6 +81,10 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
     def after(cursor: str) -> str:
         return address(path, {**typed, "after": cursor})
 
+    def running_of(customer: str) -> str:
+        counted_at = visit.context.clock.now()
+        return counted_address(PREFIX, Counted.RUNNING, counted_at, customer=customer)
+
     counted = getattr(wanted.wanted, "counted", None)
     return {
         "kind": kind.value, "question": QUESTIONS[kind], "typed": typed, "path": path,
@@ -85,6 +98,9 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         "counted": COUNTED_WORDS[counted] if counted else "",
         "counted_at": getattr(wanted.wanted, "at", None),
         "without_counted": address(path, {**typed, **dict.fromkeys(HIDDEN, "")}),
+        "only_of": next((OF_ROWS[name] for name in ROWS if typed[name]), ""),
+        "without_row": address(path, {**typed, **dict.fromkeys(ROWS, "")}),
+        "rows": ROWS, "running_of": running_of,
         "is_filtered": any(typed.values()), "has_plan": kind in COUNTED,
     }  # fmt: skip
 

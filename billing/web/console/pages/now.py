@@ -33,7 +33,7 @@ def show(visit: Visit) -> Response:
     """Show the page, or with `part` only what changes by itself."""
     situation = now.read(visit.context)
     live = "part" in visit.query
-    by_hour = None if live else today.read(visit.context)
+    by_hour = None if live else today.counted(visit.context)
     queues = queue_lengths(visit.context.settings.redis)
     template = "now_live.html" if live else "now.html"
     assert visit.person is not None  # noqa: S101 - the route needs an action

@@ -1,0 +1,187 @@
+"""The console: a walk over all pages: text that attacks stays text, and a page costs little.
+
+The pages are opened once, in a console with something on every page (`console_world`); the tests
+read what was answered.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import psycopg
+import pytest
+import requests
+from sqlalchemy import text
+
+from billing.domain.people import ALLOWED, Role
+from billing.sandbox.process import SandboxProcess
+from billing.web.console.routes import PAGES
+from tests.bench.plans import SMALL, caught, plan_of
+from tests.integration import console_world
+from tests.integration.console import Browser, browsing, person, text_of
+from tests.integration.console_reading import Reading
+from tests.integration.console_world import Act, Stop, World, acts, stops
+from tests.integration.engine import Engine, running
+from tests.integration.kept import Kept
+from tests.integration.web import serving
+from tests.servers import Servers
+
+STATEMENTS_MAX = 12
+"""Of a page, with the one that recognizes the session; settings of a transaction are none."""
+INJECTED = "%0d%0aX-Injected:%201%0d%0a%0d%0a<script>"
+HOSTILE = ("<script>alert", "<img", "onerror=alert(1)>", "<b>", console_world.TURNED[0],
+           *console_world.TURNED[-5:-3])  # fmt: skip
+"""What would act if one page wrote it as it is."""
+
+
+class Visit(NamedTuple):
+    """A page that was opened: what was answered, and the plans of the statements for it."""
+
+    name: str
+    wanted: int
+    answer: requests.Response
+    plans: list[list[str]]
+
+
+class Walk(NamedTuple):
+    """All pages that were opened, the forms that were sent, and the files."""
+
+    world: World
+    pages: list[Visit]
+    forms: list[Visit]
+    files: list[requests.Response]
+    injections: list[requests.Response]
+
+
+@pytest.fixture(scope="module")
+def walk(
+    _kept: Kept, gateway: SandboxProcess, shared_servers: Servers, _admin: psycopg.Connection
+) -> Iterator[Walk]:
+    """Build the world, and open everything once."""
+    _kept.empty()
+    with (
+        running(_kept, gateway) as engine,
+        serving(engine, shared_servers.own_redis()) as web,
+        browsing(web, person(engine, Role.ADMIN, "<b>Ani</b>")) as [browser],
+    ):
+        world = console_world.build(engine)
+        browser.page("/now")  # counts what is new, for this page and the metrics
+        pages = [_visited(engine, browser, each) for each in stops(world.ids)]
+        forms = [each for act in acts() for each in _sent(engine, browser, world, act)]
+        files = [browser.open(f"/export/{kind}") for kind in console_world.LISTS]
+        yield Walk(world, pages, forms, files, list(_injected(browser)))
+
+
+def _visited(engine: Engine, browser: Browser, stop: Stop) -> Visit:
+    with caught(engine.context.database._engine) as sent:
+        answer = browser.open(stop.path)
+    with engine.undone() as connection:  # explained as if each table were large
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plans = [plan_of(connection, each) for each in sent]
+    return Visit(stop.name, stop.status, answer, plans)
+
+
+def _sent(engine: Engine, browser: Browser, world: World, act: Act) -> Iterator[Visit]:
+    """Open a form, send it without its reason, and whole: the preview; nothing is done yet.
+
+    A form without fields is its preview, and asks for the reason there.
+    """
+    path = act.at(world)
+    visit = _visited(engine, browser, Stop(act.name, path))
+    yield visit if act.fields else visit._replace(plans=[])
+    for reason, status in (("", 422 if act.fields else 200), (console_world.TAG, 200)):
+        answer = browser.send(path, {**act.fields, "reason": reason})
+        yield Visit(f"{act.name} {reason}", status, answer, [])
+
+
+def _injected(browser: Browser) -> Iterator[requests.Response]:
+    """Put the end of a header where an answer could repeat it."""
+    for path in (f"/search?q={INJECTED}", f"/customers/{INJECTED}", f"/charges?customer={INJECTED}",
+                 f"/export/charges?customer={INJECTED}", f"/export/customers?from={INJECTED}",
+                 f"/attention?cause={INJECTED}", f"/attention/bulk?kind={INJECTED}",
+                 f"/ahead?day={INJECTED}", f"/invoices/{INJECTED}", f"/now?done={INJECTED}",
+                 ):  # fmt: skip
+        yield browser.open(path)
+    for back in ("/console/now\r\nX-Injected: 1", "/console/\u202ex", "//evil.example"):
+        yield browser.send("/display", {"language": back, "timezone": back, "back": back})
+
+
+def test_every_page_has_its_rows(walk: Walk) -> None:
+    """Each route is walked with a row of its own, and each page answers what it should."""
+    wrong = {each.name: each.answer.status_code for each in walk.pages + walk.forms
+             if each.answer.status_code != each.wanted}  # fmt: skip
+    assert wrong == {}
+
+
+def test_every_form_is_walked() -> None:
+    """A new action joins `console_world.acts` by one line, or `OTHER_FORMS`."""
+    known = console_world.FORMS | console_world.OTHER_FORMS
+    assert {page.path for page in PAGES if page.method == "POST"} == known
+
+
+def test_text_that_attacks_stays_text(walk: Walk) -> None:
+    """On every page: the console's own script only, no handler, no tag and no mark of a person."""
+    for name, _, answer, _ in walk.pages + walk.forms:
+        read = Reading(answer.text)
+        scripts = [found for tag, found in read.tags if tag == "script"]
+        assert [each.keys() for each in scripts] == [{"type", "src"}], name
+        assert scripts[0]["src"].startswith("/console/static/"), name
+        made = {tag for tag, _ in read.tags} & {"img", "b", "i", "iframe", "object", "style"}
+        assert made == set(), name
+        handlers = [found for _, found in read.tags if any(key.startswith("on") for key in found)]
+        assert handlers == [], name
+        assert [mark for mark in HOSTILE if mark in answer.text] == [], name
+        places = [found.get("href", found.get("action", "/")) for _, found in read.tags]
+        assert [each for each in places if not re.match(r"(/console(/|$)|/$|#|\?)", each)] == []
+
+
+def test_hostile_names_are_shown_nevertheless(walk: Walk) -> None:
+    """They are seen as what they are: a tag as its letters, a mark by its code, emoji as emoji."""
+    said = {each.name: text_of(each.answer.text) for each in walk.pages}
+    for name in ("customers-x", "search-many", "invoices-x", "subscriptions-x"):
+        assert "<img src=x onerror=alert(1)>" in said[name], name
+    assert console_world.EMOJI in said["customers"]
+    assert "\\u202eabc\\u2066\\u200fdef" in said["customers"]
+    assert "W" * 50 in said["customer-hostile"]
+
+
+def test_nothing_ends_a_header(walk: Walk) -> None:
+    """The name of a file is the console's own, whatever the filter says; a line end is refused."""
+    for answer in walk.files:
+        kind = answer.request.path_url.rpartition("/")[2]
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{kind}.csv"'
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert list(csv.reader(io.StringIO(answer.text)))
+    for answer in walk.injections:
+        assert "X-Injected" not in answer.headers, answer.request.url
+        assert answer.status_code < 500, answer.request.url
+        assert "<script>alert" not in answer.text
+        assert answer.headers.get("Location", "/console/").startswith("/console/")
+        assert "filename" not in answer.headers.get("Content-Disposition", "")
+
+
+def test_a_page_needs_few_statements(walk: Walk) -> None:
+    """At most 12, with the one for the session, however much is on it."""
+    counts = {each.name: sum(map(bool, each.plans)) for each in walk.pages + walk.forms}
+    assert {name: count for name, count in counts.items() if count > STATEMENTS_MAX} == {}
+    assert counts["now"] > 1
+
+
+def test_no_page_scans_a_table_that_grows(walk: Walk) -> None:
+    """Each statement finds its rows by an index."""
+    found = {
+        (each.name, table)
+        for each in walk.pages + walk.forms
+        for plan in each.plans
+        for line in plan
+        for table in re.findall(r"Seq Scan on (\w+)", line)
+        if table not in SMALL
+    }
+    assert found == set()
+
+
+def test_an_administrator_may_do_everything() -> None:
+    """So that one person's walk is one over all pages."""
+    assert all(Role.ADMIN in roles for roles in ALLOWED.values())
