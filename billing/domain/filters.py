@@ -36,7 +36,6 @@ class Counted(StrEnum):
     DECLINED = "declined"
     UNSENT = "unsent"
     REFUNDED = "refunded"  # refunds, since an instant
-    RUNNING = "running"  # subscriptions that have not ended
     FAILED = "failed"  # charges that were declined in a span, of one class and code
     GIVEN_UP = "given_up"  # invoices that became uncollectible in a span
 

@@ -48,7 +48,6 @@ COUNTED_WORDS = {
     Counted.SUCCEEDED: N_("Only those that succeeded since %(at)s."),
     Counted.DECLINED: N_("Only those that were declined since %(at)s."),
     Counted.UNSENT: N_("Only those that were unsent since %(at)s."),
-    Counted.RUNNING: N_("Only those that have not ended."),
     Counted.FAILED: N_("Only those that were declined in the chosen time, of the chosen cause."),
     Counted.GIVEN_UP: N_("Only those that became uncollectible in the chosen time."),
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
