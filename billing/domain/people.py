@@ -49,6 +49,7 @@ class Action(StrEnum):
     VOID_INVOICES = "void_invoices"
     REFUND = "refund"
     RESOLVE_CHARGES = "resolve_charges"
+    APPROVE = "approve"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -63,6 +64,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.VOID_INVOICES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.REFUND: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.RESOLVE_CHARGES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.APPROVE: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

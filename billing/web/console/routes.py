@@ -14,6 +14,7 @@ from billing.domain.people import Action
 from billing.web.console.filtering import Kind
 from billing.web.console.pages import (
     ahead,
+    approvals,
     attention,
     customer,
     invoice,
@@ -42,6 +43,7 @@ class Page(NamedTuple):
 
 
 _INVOICE = "/invoices/{invoice_id}"
+_APPROVAL = "/approvals/{approval_id}"
 _SUBSCRIPTION = "/subscriptions/{subscription_id}"
 
 
@@ -69,6 +71,11 @@ PAGES = (
     Page("GET", "/attention/bulk", Action.ACT_IN_BULK, attention.choose),
     Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),
     Page("GET", "/attention/done/{key}", Action.ACT_IN_BULK, attention.done),
+    Page("GET", "/approvals", Action.SEE_CUSTOMERS, approvals.show),
+    Page("GET", _APPROVAL, Action.SEE_CUSTOMERS, approvals.one),
+    Page("POST", f"{_APPROVAL}/approve", Action.APPROVE, approvals.approve),
+    Page("POST", f"{_APPROVAL}/decline", Action.APPROVE, approvals.decline),
+    Page("POST", f"{_APPROVAL}/withdraw", Action.APPROVE, approvals.withdraw),
     Page("GET", "/customers/{customer_id:path}", Action.SEE_CUSTOMERS, customer.show),
     Page("GET", _INVOICE, Action.SEE_CUSTOMERS, invoice.show),
     Page("GET", "/charges/{charge_id}", Action.SEE_CUSTOMERS, invoice.of_charge),
