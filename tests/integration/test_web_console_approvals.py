@@ -88,7 +88,7 @@ class TestRefund:
                 assert "1 request waits for a second person." in text_of(other.page(page))
             listed = text_of(other.page("/approvals"))
             assert "1 request waits." in listed
-            assert f"Refund Rp 30,000 {customer} Ani late parcel" in listed
+            assert f"Refund Rp 30,000 {customer} Ani 2026-01-31 09:00 WIB late parcel" in listed
             place = place.partition("?")[0]
             said = text_of(other.page(place))
             assert "Goes back to the wallet Rp 30,000" in said

@@ -103,7 +103,7 @@ class TestBulk:
         finance = person(engine, Role.FINANCE)
         with browsing(web, ani, budi, finance) as [one, other, third]:
             page = one.page("/attention/bulk?kind=subscription&cause=held")
-            assert "More than 1 rows: another person must approve this" in text_of(page)
+            assert "More than 1 row: another person must approve this" in text_of(page)
             answers = [one.send("/attention/bulk", form_of(page)) for _ in range(2)]
             [place] = {within(each.headers["Location"]).partition("?")[0] for each in answers}
             assert engine.one("SELECT count(*) FROM subscriptions WHERE held_at IS NULL") == 0

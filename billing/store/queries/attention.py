@@ -227,7 +227,7 @@ _WEBHOOKS = f"""
 """  # noqa: S608 - constants of ours
 
 _APPROVALS = """
-    SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, a.amount,
+    SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, nullif(a.amount, 0),
            'waits for approval', 'asked by ' || p.name || ': ' || a.reason, false
     FROM approvals a JOIN people p ON p.id = a.asked_by
     WHERE a.status = 'open' AND a.ends_at > :now

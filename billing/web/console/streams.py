@@ -44,6 +44,8 @@ def event(name: str, text: str) -> bytes:
 
 ENDED = event("ended", "")
 """The last event, when the session or the role has ended: the page has to be opened again."""
+BEGINNING = b"retry: 5000\n\n"
+"""How many milliseconds later a browser opens the next stream."""
 STALE = event("stale", "")
 """The figures could not be read this time."""
 
@@ -112,7 +114,9 @@ class Shared(Generic[T]):
 class Stream(Response):
     """An answer that sends what `read` returns, every five seconds.
 
-    `read` runs in a thread and returns an event; after `ENDED` nothing more is sent.
+    The first time is after five seconds: what viewers share may be older than the page, which has
+    just been made, and must not replace what is newer. `read` runs in a thread and returns an
+    event; after `ENDED` nothing more is sent.
     """
 
     def __init__(self, streams: Streams, owner: str, read: Callable[[], bytes]) -> None:
@@ -139,15 +143,21 @@ class Stream(Response):
         until = monotonic() + STREAM_SECONDS
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        while not ending.is_set() and monotonic() < until:
+        await send({"type": "http.response.body", "body": BEGINNING, "more_body": True})
+        while monotonic() < until and not await _is_set(ending, EVERY_SECONDS):
             found = await run_in_threadpool(self._read)
             async with asyncio.timeout(SEND_SECONDS):
                 await send({"type": "http.response.body", "body": found, "more_body": True})
             if found == ENDED:
                 break
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), EVERY_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _is_set(ending: asyncio.Event, seconds: float) -> bool:
+    """Wait at most so long for the end, and say whether it has come."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ending.wait(), seconds)
+    return ending.is_set()
 
 
 async def _listen(receive: Receive, ending: asyncio.Event) -> None:

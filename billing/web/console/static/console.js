@@ -100,6 +100,7 @@ function live(part) {
 
   function open() {
     if (source || !window.EventSource) return;
+    arrivedAt = Date.now();
     source = new EventSource(part.dataset.live);
     source.addEventListener("part", (event) => {
       arrivedAt = Date.now();
@@ -138,7 +139,9 @@ function live(part) {
   }, wait);
   document.addEventListener("visibilitychange", () => {
     close();
-    if (document.visibilityState === "visible") open();
+    if (document.visibilityState !== "visible") return;
+    poll();
+    open();
   });
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {
