@@ -1,17 +1,21 @@
 """The console: who may approve what, actions in bulk, and hostile names on these pages."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
 
 from billing.domain.approvals import NEEDS, TRANSITIONS, Approvable, ApprovalStatus
+from billing.domain.events import OPERATOR
 from billing.domain.people import Action, Role
 from billing.services.operating import held_rows
 from billing.services.operating.held_rows import Kind
 from billing.services.reading import approvals as reading
+from billing.services.subscriptions import canceling
 from tests.integration.console import browsing, hidden, person, text_of
 from tests.integration.engine import Engine
+from tests.integration.personal import erase
 from tests.integration.test_services_reopening import given_up
 from tests.integration.test_web_console_approvals import LIMITS, WHO_DECIDES, asked
 from tests.integration.test_web_console_attention import form_of, within
@@ -69,6 +73,24 @@ class TestRoles:
         assert [each["amount"] for each in engine.refunds(customer)] == [280_000]
         assert engine.told("subscription.canceled")[0]["data"]["approved_by"] == names[2]
         engine.run()
+
+    def test_time_alone_outdates_a_prorated_refund(self, engine: Engine, web: Web) -> None:
+        """Other money than what was shown is not refunded, although no event came in between."""
+        customer, subscription = engine.begun(amount=280_000)
+        engine.run()
+        engine.set_clock(engine.now + timedelta(days=7))
+        path = f"/subscriptions/{subscription}/cancel"
+        with browsing(web, person(engine), person(engine, Role.OPERATOR)) as [one, other]:
+            form = {"at": "now", "refund": "prorated", "reason": "moved"}
+            answer = one.send(path, form)
+            place = within(one.send(path, form | hidden(answer.text)).headers["Location"])
+            place = place.partition("?")[0]
+            engine.set_clock(engine.now + timedelta(hours=23, minutes=59))
+            answer = other.send(f"{place}/approve", WHO_DECIDES)
+            assert answer.status_code == 409
+            assert "outdated" in text_of(answer.text)
+        assert engine.status(subscription) == "active"
+        assert engine.refunds(customer) == []
 
     def test_a_cancellation_without_a_refund_needs_one_person(
         self, engine: Engine, web: Web
@@ -162,6 +184,20 @@ def test_names_and_reasons_are_shown_as_texts(engine: Engine, web: Web) -> None:
         assert "alert(1)" in text_of(other.page(place))
         assert other.open("/approvals/x").status_code == 404
         assert other.send(f"/approvals/{'0' * 32}/approve", WHO_DECIDES).status_code == 404
+
+
+def test_an_erasure_empties_the_reasons_of_a_request(engine: Engine, web: Web) -> None:
+    """People write names into reasons; ids, rupiah and who decided stay."""
+    customer, invoice = paid(engine)
+    with browsing(web, person(engine, Role.FINANCE), person(engine)) as [one, other]:
+        place = asked(one, invoice, reason="Siti Rahma called")
+        other.send(f"{place}/decline", {"reason": "Siti did not"})
+    canceling.cancel(engine.context, invoice["subscription_id"], OPERATOR)
+    erase(engine, customer)
+    engine.run()
+    [row] = engine.rows("SELECT reason, decision_reason, amount, status FROM approvals")
+    assert tuple(row.values()) == ("erased", "erased", 30_000, "declined")
+    assert {each["data"]["action"] for each in engine.told("approval.requested")} == {"refund"}
 
 
 def test_few_statements_read_the_page(engine: Engine, web: Web) -> None:
