@@ -172,6 +172,15 @@ class TestBulk:
         assert newer["id"] != older["id"]
 
 
+def test_an_api_key_is_not_under_the_limit(engine: Engine, web: Web) -> None:
+    """A program has no second person; its scopes say what it may do."""
+    customer, invoice = paid(engine)
+    body = {"amount": 30_000, "reason": "parcel lost"}
+    web.client("admin").ok("POST", f"/v1/invoices/{invoice['id']}/refunds", body)
+    assert [each["amount"] for each in engine.refunds(customer)] == [30_000]
+    assert engine.one("SELECT count(*) FROM approvals") == 0
+
+
 def test_names_and_reasons_are_shown_as_texts(engine: Engine, web: Web) -> None:
     """A name of 50 emoji, a reason with marks: nothing is run, and nothing turns around."""
     _customer, invoice = paid(engine)
