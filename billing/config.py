@@ -4,32 +4,29 @@ This module knows names, defaults and formats; it opens no connection. A mistake
 names the variable, what is wrong with it and what would be right.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
-from re import fullmatch
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
-from billing import config_files, config_urls
+from billing import config_files
+from billing.config_checks import DOKU_SANDBOX, Checks
 from billing.domain.errors import NotConfigured
 from billing.domain.escaping import escape
+from billing.domain.money import MAX_AMOUNT
 from billing.domain.outcomes import Fault
 
-DOKU_SANDBOX = "https://api-sandbox.doku.com"
 DOKU_PRODUCTION = "https://api.doku.com"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -38,7 +35,7 @@ ROUNDS_MAX = 6
 """How many charges per thread may be claimed and unanswered at most."""
 
 
-class Settings(BaseModel):
+class Settings(Checks):
     """Everything that can be set from outside; docs/settings.md is generated from it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -155,6 +152,28 @@ class Settings(BaseModel):
     trusted_proxies: str = Field(
         default="", description="Reverse proxies, comma-separated, whose X-Forwarded-* is believed"
     )
+    sso_header: str = Field(
+        default="",
+        description="Single sign-on: the request header in which a reverse proxy names the person;"
+        " empty: people log in with a password",
+    )
+    sso_proxies: str = Field(
+        default="",
+        description="The proxies, comma-separated, from which that header is believed",
+    )
+    approval_refund_above: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = Field(
+        default=0,
+        description="A second person approves what refunds more rupiah than this in the console;"
+        " 0: nothing needs it",
+    )
+    approval_bulk_above: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0,
+        description="A second person approves an action on more rows than this in the console;"
+        " 0: nothing needs it",
+    )
+    approval_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        default=24, description="How long a request for approval can be approved"
+    )
     flower_hosts: str = Field(
         default="",
         description="Host names allowed for Flower in addition to 127.0.0.1 and localhost,"
@@ -177,90 +196,6 @@ class Settings(BaseModel):
         default=5555, description="Flower's port under `billing up`; the sandbox takes the next"
     )
 
-    @field_validator("database_url")
-    @classmethod
-    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        return SecretStr(config_urls.postgresql(value.get_secret_value()))
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else SecretStr(config_urls.redis(value.get_secret_value()))
-
-    @field_validator("doku_base_url")
-    @classmethod
-    def _https(cls, value: str) -> str:
-        return config_urls.bare(value, DOKU_SANDBOX)
-
-    @field_validator("doku_notification_path")
-    @classmethod
-    def _path(cls, value: str) -> str:
-        if not fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value) or "/." in value:
-            raise ValueError("must be a path such as /doku/notifications, without a query")
-        return value
-
-    @field_validator("doku_proxy")
-    @classmethod
-    def _proxy(cls, value: str) -> str:
-        return config_urls.proxy(value)
-
-    @field_validator("link_success_url", "link_failure_url")
-    @classmethod
-    def _web(cls, value: str) -> str:
-        parts = config_urls.split(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ValueError("must be a URL with http:// or https://")
-        return value
-
-    @field_validator("metrics_token")
-    @classmethod
-    def _token(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and not fullmatch(r"[!-~]{16,256}", value.get_secret_value()):
-            raise ValueError("must be 16 to 256 printable characters without a blank")
-        return value
-
-    @field_validator("doku_plain_host")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return config_urls.plain_host(value)
-
-    @field_validator("flower_hosts", "webhook_allowed_hosts")
-    @classmethod
-    def _names(cls, value: str) -> str:
-        return config_urls.host_names(value)
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        return config_urls.networks(value)
-
-    @field_validator("faults", mode="before")
-    @classmethod
-    def _json(cls, value: object) -> object:
-        try:
-            return json.loads(value) if isinstance(value, str) else value
-        except (ValueError, RecursionError):
-            raise ValueError('must be JSON such as {"E123": "limit"}') from None
-
-    @field_validator("token_key")
-    @classmethod
-    def _fernet(cls, value: SecretStr) -> SecretStr:
-        keys = [key for key in value.get_secret_value().split(",") if key]
-        if not keys:
-            return value
-        from cryptography.fernet import Fernet
-
-        for key in keys:
-            try:
-                Fernet(key.strip())
-            except ValueError:
-                raise ValueError(
-                    "must be Fernet keys (32 bytes, url-safe base64), comma-separated"
-                ) from None
-        return value
-
     @model_validator(mode="after")
     def _encrypted_unless_simulated(self) -> Self:
         parts = urlsplit(self.doku_base_url)
@@ -269,6 +204,12 @@ class Settings(BaseModel):
                 "BILLING_DOKU_BASE_URL: must be https (plain http only to this machine, and for a"
                 " sandbox to BILLING_DOKU_PLAIN_HOST)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sign_on_from_named_proxies(self) -> Self:
+        if bool(self.sso_header) != bool(self.sso_proxies):
+            raise ValueError("BILLING_SSO_HEADER and BILLING_SSO_PROXIES: set both, or neither")
         return self
 
     @model_validator(mode="after")

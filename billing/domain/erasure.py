@@ -15,7 +15,8 @@ ERASED = "erased"
 """What stands in the place of a text that was erased."""
 KEPT_IN_EVENTS = frozenset(
     {
-        "after", "before", "cap", "changed", "charge", "charged_now", "code", "coupon", "credit",
+        "action", "after", "approval", "approved_by", "asked_by", "before", "cap", "changed",
+        "charge", "charged_now", "code", "coupon", "credit",
         "currency", "fault", "invoice", "needed_by", "number", "on", "plan",
         "purpose", "recorded", "reference", "refund", "replaced_by", "source",
         "status", "subscription", "subscriptions", "trigger", "waiting", "wallet", "wallet_status",

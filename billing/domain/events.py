@@ -10,10 +10,14 @@ from billing.domain.payloads import Json
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who caused an event, and the reason that an operator gave."""
+    """Who caused an event, and the reason that an operator gave.
+
+    `approved_by` is the second person, for what needs one; each event then has both names.
+    """
 
     name: str
     reason: str | None = None
+    approved_by: str | None = None
 
 
 SCHEDULER = Actor("scheduler")
@@ -66,6 +70,8 @@ def event(
 
     `data` must be valid JSON, and so must `more`, which is added to it.
     """
+    if by.approved_by is not None:
+        more["approved_by"] = by.approved_by
     return {
         "kind": kind,
         "at": at,

@@ -54,6 +54,7 @@ class Action(StrEnum):
     SEE_ACCESS = "see_access"
     MANAGE_ACCESS = "manage_access"
     CHANGE_CATALOGUE = "change_catalogue"
+    APPROVE = "approve"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -73,6 +74,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.SEE_ACCESS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.MANAGE_ACCESS: frozenset({Role.ADMIN}),
     Action.CHANGE_CATALOGUE: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.APPROVE: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

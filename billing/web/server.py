@@ -1,14 +1,27 @@
 """Server: run the HTTP interface under uvicorn, and end it without cutting a request off."""
 
+import socket
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
+from typing import Any
+
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from billing import bootstrap, config, logs
 from billing.web import app
+from billing.web.console.streams import Streams
+
+Scope = MutableMapping[str, Any]
+Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
 GRACE_SECONDS = 20
 """How long requests that have begun may take after the first signal."""
 KEEP_ALIVE_SECONDS = 30
-NO_ADDRESS = "no proxy"
+START_FAILED = 3
+"""The exit code of uvicorn."""
 
 
 def run(host: str, port: int) -> None:
@@ -21,14 +34,53 @@ def run(host: str, port: int) -> None:
     logs.configure(settings.log_format, settings.log_level)
     context = bootstrap.build(settings, connections=settings.web_threads)
     context.database.check()
-    uvicorn.run(
-        app.created(context), host=host, port=port, http="h11", log_config=None, access_log=False,
-        server_header=False, proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=proxies(settings.trusted_proxies),
+    made = app.created(context)
+    settings_of_server = uvicorn.Config(
+        behind(made, settings.trusted_proxies), host=host, port=port, http="h11", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
+    server = Server(settings_of_server, made)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(START_FAILED)
 
 
-def proxies(trusted: str) -> str:
-    """Return the setting for uvicorn, which trusts this machine when it is given nothing."""
-    return trusted or NO_ADDRESS
+class Server(uvicorn.Server):
+    """uvicorn, which ends the console's streams when it stops: they do not end by themselves."""
+
+    def __init__(self, settings: uvicorn.Config, application: FastAPI) -> None:
+        super().__init__(settings)
+        self._streams: Streams = application.state.streams
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        self._streams.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, then wait for the other requests."""
+        self._streams.stop()
+        await super().shutdown(sockets)
+
+
+class Peers:
+    """Keeps the address of each connection, before the word of a proxy takes its place."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Pass one request on."""
+        if scope["type"] == "http":
+            client: Sequence[Any] = scope.get("client") or (None,)
+            scope.setdefault("state", {})["peer"] = client[0]
+        await self._application(scope, receive, send)
+
+
+def behind(application: Any, trusted: str) -> Application:
+    """Return the application as it stands behind proxies, whose X-Forwarded-* is believed."""
+    if trusted:
+        application = ProxyHeadersMiddleware(application, trusted_hosts=trusted)
+    return Peers(application)

@@ -10,6 +10,7 @@ from billing.domain.events import OPERATOR
 from billing.domain.people import Role
 from billing.services.operating import kill_switch
 from billing.services.subscriptions import subscribing
+from billing.web.console import streams
 from tests.integration.console import PASSWORD, person
 from tests.integration.engine import Engine
 from tests.integration.test_services_reopening import given_up
@@ -87,8 +88,12 @@ def test_an_operator_stops_charging_and_finds_a_customer(
         page.wait_for_url("**/console/login")
 
 
-def test_now_refreshes_itself(engine: Engine, web: Web, chromium: Browser, budi: str) -> None:
+def test_now_refreshes_itself(
+    engine: Engine, web: Web, chromium: Browser, budi: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What another operator does appears without a click, and the button changes with it."""
+    monkeypatch.setattr(streams, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(streams, "SHARED_SECONDS", 0.1)
     with opened(chromium, web, budi) as page:
         expect(page.get_by_text("Stop charging…")).to_be_visible()
         kill_switch.stop_charging(engine.context, OPERATOR)

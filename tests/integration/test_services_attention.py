@@ -296,7 +296,7 @@ def test_no_refund_status_is_unknown_to_the_list(engine: Engine) -> None:
         connection.exec_driver_sql("ALTER TABLE refunds DROP CONSTRAINT refunds_status_check")
         connection.exec_driver_sql("UPDATE refunds SET status = 'to_be_paid_by_hand'")
         late = engine.now - timedelta(seconds=20)
-        ages = statements.Ages(late, late, late, late)
+        ages = statements.Ages(late, late, late, late, late)
         [item] = statements.items(connection, ages, limit=10)
     assert (item.kind, item.cause, item.alarm) == ("refund", "to_be_paid_by_hand", True)
     assert customer == item.customer

@@ -19,7 +19,7 @@ from billing.services.operating import api_keys
 from billing.web import app
 from billing.web.access import Limiter
 from billing.web.metrics import Scrapes
-from billing.web.server import proxies
+from billing.web.server import Server, behind
 from tests.integration.engine import Engine
 from tests.waits import wait_until
 
@@ -74,8 +74,9 @@ class Client:
 class Web:
     """A running application, and clients for it."""
 
-    def __init__(self, engine: Engine, url: str, redis_url: str) -> None:
+    def __init__(self, engine: Engine, url: str, redis_url: str, server: uvicorn.Server) -> None:
         self.engine, self.url, self.redis_url = engine, url, redis_url
+        self._server = server
         self._clients: list[Client] = []
 
     def client(self, *scopes: str, name: str | None = None) -> Client:
@@ -92,6 +93,10 @@ class Web:
     def _kept(self, client: Client) -> Client:
         self._clients.append(client)
         return client
+
+    def stop(self) -> None:
+        """Tell the server to stop."""
+        self._server.should_exit = True
 
     def close(self) -> None:
         """Close every client."""
@@ -139,21 +144,20 @@ def serving(engine: Engine, redis_url: str, **settings: Any) -> Iterator[Web]:
     )
     application, present = _serve(replace(engine.context, settings=changed))
     config = uvicorn.Config(
-        application, host="127.0.0.1", port=0, log_config=None, lifespan="off", access_log=False,
-        proxy_headers=bool(changed.trusted_proxies),
-        forwarded_allow_ips=proxies(changed.trusted_proxies),
+        behind(application, changed.trusted_proxies), host="127.0.0.1", port=0, log_config=None,
+        lifespan="off", access_log=False, proxy_headers=False,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = Server(config, application)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the web server answers", pause_seconds=0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    web = Web(engine, f"http://127.0.0.1:{port}", redis_url)
+    web = Web(engine, f"http://127.0.0.1:{port}", redis_url, server)
     try:
         yield web
     finally:
         web.close()
-        server.should_exit = True
+        web.stop()
         thread.join(10)
         application.state.limiter.close()
         if not thread.is_alive():  # then no request of this test is left

@@ -8,6 +8,7 @@ code, not removed.
 from tests.mutants.hints import NOTIFICATIONS
 from tests.mutants.hooks import WEBHOOKS
 from tests.mutants.orders import ORDERS
+from tests.mutants.people import PEOPLE
 from tests.mutants.personal import ERASURE
 from tests.mutants.planting import Bug, Edit, bug
 from tests.mutants.rules import RULES
@@ -374,6 +375,7 @@ BUGS = (
     *ERASURE,
     *ORDERS,
     *LISTS,
+    *PEOPLE,
     *WEBHOOKS,
     *RULES,
 )

@@ -63,6 +63,11 @@ BAD: dict[str, list[str]] = {
     "web_requests_per_second": ["-1", "100001", "x"],
     "metrics_token": ["short", "a blank in the token", "é" * 20, "x" * 257],
     "trusted_proxies": ["*", "proxy.example", "10.0.0.5/24", "10.0.0.5:80", "10.0.0.5 10.0.0.6"],
+    "sso_header": ["X_Remote_User", "remote user", "Cookie", "x-forwarded-for", "é", "1"],
+    "sso_proxies": ["*", "proxy.example", "10.0.0.5/24", "10.0.0.5:80"],
+    "approval_refund_above": ["-1", "10000000000", "x", "20,000"],
+    "approval_bulk_above": ["-1", "1001", "x"],
+    "approval_hours": ["0", "721", "x"],
     "flower_hosts": ["https://flower.example", "flower.example:5555", "a b", "-x"],
     "webhook_allowed_hosts": ["https://hook.example", "hook.example:8080", "a b"],
     "test_clock": ["perhaps", "2"],
@@ -109,6 +114,18 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
 def test_every_setting_has_a_bad_value_here_or_takes_any_text() -> None:
     """A new setting without a check is noticed."""
     assert set(BAD) | FREE_TEXT == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["sso_header", "sso_proxies"])
+def test_single_sign_on_needs_header_and_proxies(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without the other would be believed from nobody, or from everybody."""
+    both = {"sso_header": "X-Remote-User", "sso_proxies": "10.0.0.5,10.1.0.0/24"}
+    assert _load(monkeypatch, **both).sso_header == "X-Remote-User"
+    monkeypatch.delenv(f"BILLING_{name.upper()}")
+    with pytest.raises(NotConfigured, match="set both, or neither"):
+        load([])
 
 
 def test_several_mistakes_are_still_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

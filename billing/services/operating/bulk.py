@@ -66,6 +66,7 @@ class Report(NamedTuple):
     deed: str
     kind: str
     actor: str
+    approved_by: str
     reason: str
     rows: Sequence[Done]
 
@@ -79,7 +80,8 @@ def run(context: Context, order: Order, by: Actor, key: str) -> None:
     answer: Json = {"rows": [list(each) for each in rows], "reason": by.reason or ""}
     request = Request(
         _PREFIX + key, _TASK,
-        {"deed": order.deed.value, "kind": order.kind.value, "actor": by.name},
+        {"deed": order.deed.value, "kind": order.kind.value, "actor": by.name,
+         "approved_by": by.approved_by or ""},
     )  # fmt: skip
     once(context, request, lambda _connection, _now: answer)
 
@@ -127,5 +129,6 @@ def report(context: Context, key: str) -> Report:
     assert isinstance(rows, list)  # noqa: S101 - `run` stored it
     return Report(
         str(found.arguments["deed"]), str(found.arguments["kind"]), str(found.arguments["actor"]),
-        str(found.result["reason"]), [Done(*row) for row in rows],
+        str(found.arguments.get("approved_by", "")), str(found.result["reason"]),
+        [Done(*row) for row in rows],
     )  # fmt: skip

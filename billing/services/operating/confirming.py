@@ -5,12 +5,15 @@ also carries its money and dates, which time alone changes, and another subscrip
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection
 
 from billing.domain.errors import BillingError
+from billing.domain.payloads import Json
 from billing.services.context import Context, Request, once
 from billing.services.reading import effects
 from billing.services.reading.effects import Effect
@@ -24,11 +27,19 @@ class Changed(BillingError):
     """The subscription has changed since the preview was made."""
 
 
+def _nothing(_effect: Effect) -> None:
+    """Check nothing more."""
+
+
 class Basis(NamedTuple):
-    """What a person has read: the newest event, and whether an effect is the one that was shown."""
+    """What a person has read: the newest event, and whether an effect is the one that was shown.
+
+    `check` raises what else forbids an effect that was measured.
+    """
 
     seen: int
     is_same: Callable[[Effect | None], bool]
+    check: Callable[[Effect], None] = _nothing
 
 
 def act_once(
@@ -41,16 +52,29 @@ def act_once(
     service raises.
     """
     with context.database.transaction() as connection:
-        _lock(connection, subscription_id)
-        if pages.is_key_used(connection, request.key):
-            act(context.joined(connection), request)  # the service gives the first result
-            return
-        _check(connection, subscription_id, basis)
-        found = effects.measured(
-            context, connection, subscription_id, lambda inside: act(inside, request)
-        )
-        if not basis.is_same(found):
-            raise Changed(CHANGED)
+        lock(connection, subscription_id)
+        act_locked(context, connection, subscription_id, basis, request, act)
+
+
+def act_locked(
+    context: Context,
+    connection: Connection,
+    subscription_id: UUID,
+    basis: Basis,
+    request: Request,
+    act: Act,
+) -> None:
+    """Do the same in a transaction that holds the locks, and that an error must roll back."""
+    if pages.is_key_used(connection, request.key):
+        act(context.joined(connection), request)  # the service gives the first result
+        return
+    check_seen(connection, subscription_id, basis.seen)
+    found = effects.measured(
+        context, connection, subscription_id, lambda inside: act(inside, request)
+    )
+    if not basis.is_same(found):
+        raise Changed(CHANGED)
+    basis.check(found)
 
 
 def act_once_with_key(
@@ -76,7 +100,7 @@ def ask_once(
         if pages.is_key_used(connection, request.key):
             once(context.joined(connection), request, lambda _connection, _now: {})
             return
-        _check(connection, subscription_id, basis)
+        check_seen(connection, subscription_id, basis.seen)
         if not basis.is_same(None):
             raise Changed(CHANGED)
     act(context, None)
@@ -86,12 +110,35 @@ def ask_once(
             commands.finish(connection, request.key, {})
 
 
-def _lock(connection: Connection, subscription_id: UUID) -> None:
+def lock(connection: Connection, subscription_id: UUID) -> None:
     """Lock in the order of a cancellation; the second lock is for a subscription that ended."""
     subscriptions.lock_with_siblings(connection, subscription_id)
     subscriptions.lock(connection, [subscription_id])
 
 
-def _check(connection: Connection, subscription_id: UUID, basis: Basis) -> None:
-    if pages.newest_event(connection, subscription_id) != basis.seen:
+def check_seen(connection: Connection, subscription_id: UUID, seen: int) -> None:
+    """Raise Changed when the subscription has a later event than the one that was read."""
+    if pages.newest_event(connection, subscription_id) != seen:
         raise Changed(CHANGED)
+
+
+def digest(arguments: Json, effect: Effect | None) -> str:
+    """Return one value for what a preview shows: values of the form, rupiah, and days.
+
+    Days and not instants: what happens now happens some seconds later than in the preview.
+    """
+    shown: list[object] = [arguments]
+    if effect is not None:
+        effect = effect.measured or effect
+        after = effect.after
+        row, coming = after.row, after.next_invoice
+        days = (row.ended_at, row.cancel_at, row.pause_at, row.resume_at, row.change_at,
+                row.paid_through_at, None if coming is None else coming.due_at)  # fmt: skip
+        shown += [
+            effect.amount_charged, effect.amount_refunded, effect.amount_credited,
+            effect.invoices_voided_count, effect.amount_voided, after.credit_balance,
+            row.status, row.plan, row.quantity, row.amount, row.coupon, row.next_plan,
+            row.next_quantity, [at and at.date().isoformat() for at in days],
+            coming and [coming.amount, coming.amount_from_credit],
+        ]  # fmt: skip
+    return sha256(orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,4 +1,4 @@
-"""Upkeep: what runs once an hour: the audit, checks of keys and certificate, removing old rows."""
+"""Upkeep: what runs once an hour: the audit, checks of keys and certificate, ending old rows."""
 
 from ssl import SSLCertVerificationError
 
@@ -6,7 +6,7 @@ from billing.clock import real_now
 from billing.gateway import certificates
 from billing.logs import Logger
 from billing.services.context import Context
-from billing.services.operating import token_keys, used_keys
+from billing.services.operating import approval_ends, token_keys, used_keys
 from billing.services.reading import auditing
 from billing.store.queries import metrics
 
@@ -18,7 +18,7 @@ CERTIFICATE_ENDS = "gateway_certificate_expiry"
 
 
 def hourly(context: Context) -> None:
-    """Check every invariant, the keys and the certificate, record the results, remove old keys.
+    """Check every invariant, the keys and the certificate, record the results, end old rows.
 
     Each broken invariant is logged as an alarm.
     """
@@ -36,6 +36,7 @@ def hourly(context: Context) -> None:
     with context.database.transaction() as connection:
         metrics.record_gauges(connection, found, real_now())
     used_keys.remove_old(context)
+    approval_ends.expire(context)
 
 
 def _certificate_ends(context: Context) -> float | None:

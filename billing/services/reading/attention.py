@@ -47,6 +47,7 @@ _COMMANDS = {
     ("webhook", "disabled"): "billing webhook update {id} --enable",
     ("webhook", "failing"): "billing webhook test {id}",
     ("webhook", "deliveries failed"): "billing webhook deliveries --endpoint {id} --status failed",
+    ("approval", "waits for approval"): "in the console: /console/approvals/{id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
 """The command for each kind and cause; other items are shown with `show`, or retried."""
@@ -79,7 +80,7 @@ def ages(now: datetime, tick_seconds: Decimal) -> Ages:
     """Return the instants before which rows are too old; work is late after two ticks."""
     two_ticks = timedelta(milliseconds=int(2000 * tick_seconds))
     late = now - max(two_ticks, LATE_MIN)
-    return Ages(late, now - QUARTER_HOUR, now - HOUR, now - DAY)
+    return Ages(late, now - QUARTER_HOUR, now - HOUR, now - DAY, now)
 
 
 def listed(

@@ -56,6 +56,7 @@ class Ages(NamedTuple):
     quarter_hour: datetime
     hour: datetime
     day: datetime
+    now: datetime
 
 
 class Count(NamedTuple):
@@ -224,7 +225,14 @@ _WEBHOOKS = f"""
     FROM webhook_deliveries WHERE status = 'failed' GROUP BY endpoint_id
 """  # noqa: S608 - constants of ours
 
-_PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE, _WEBHOOKS)
+_APPROVALS = """
+    SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, nullif(a.amount, 0),
+           'waits for approval', 'asked by ' || p.name || ': ' || a.reason, false
+    FROM approvals a JOIN people p ON p.id = a.asked_by
+    WHERE a.status = 'open' AND a.ends_at > :now
+"""
+
+_PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE, _WEBHOOKS, _APPROVALS)
 _ALL = f"""
     SELECT DISTINCT ON (kind, id) kind, id, customer, invoice, since_at, amount, cause, why, alarm
     FROM ({" UNION ALL ".join(_PARTS)}) AS found
@@ -244,6 +252,8 @@ _MOVES_AT = """
             (SELECT next_attempt_at FROM refunds r WHERE r.id = CAST(item.id AS uuid))
          WHEN kind = 'wallet' THEN
             (SELECT next_attempt_at FROM wallets w WHERE w.id = CAST(item.id AS uuid))
+         WHEN kind = 'approval' THEN
+            (SELECT ends_at FROM approvals a WHERE a.id = CAST(item.id AS uuid))
     END
 """
 

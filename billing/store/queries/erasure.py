@@ -117,6 +117,9 @@ _STATEMENTS = (
     """UPDATE refunds SET reason = :erased, message = NULL, held_at = NULL, held_why = NULL
     WHERE customer_id = :id""",
     "UPDATE credits SET reason = :erased WHERE customer_id = :id",
+    """UPDATE approvals SET reason = :erased,
+        decision_reason = CASE WHEN decision_reason IS NOT NULL THEN :erased END
+    WHERE customer_id = :id""",
     f"UPDATE imports SET content = '{{}}' WHERE subscription_id IN ({_MINE})",  # noqa: S608 - the same
     # Two statements for events: with OR in one, no index would be used.
     f"""{_EMPTY_EVENTS} AND subscription_id IN ({_MINE})""",

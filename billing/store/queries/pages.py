@@ -30,6 +30,10 @@ def events_of_invoice(
     return every(Event, connection.execute(text(statement), values))
 
 
+CHANGES = "NOT starts_with({}kind, 'approval.')"
+"""Which events change something: a request for approval changes neither money nor dates."""
+
+
 class Turn(NamedTuple):
     """An event with which a span of a subscription's life begins or ends."""
 
@@ -79,7 +83,7 @@ def about(connection: Connection, subscription_id: UUID, kinds: Sequence[str] = 
 def newest_event(connection: Connection, subscription_id: UUID) -> int:
     """Return the id of a subscription's newest event, or 0: each change of it has one."""
     statement = text(
-        "SELECT id FROM events WHERE subscription_id = :id"
+        f"SELECT id FROM events WHERE subscription_id = :id AND {CHANGES.format('')}"  # noqa: S608 - a constant of ours
         " ORDER BY subscription_id DESC, id DESC LIMIT 1"
     )
     found = connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()

@@ -12,8 +12,8 @@ from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 
 _HAS_FACTOR = {"has_second_factor": "p.factor_sealed IS NOT NULL"}
-_PERSON = columns(Person, "p", **_HAS_FACTOR)
-_PEOPLE = f"SELECT {_PERSON} FROM people p"  # noqa: S608 - a constant of ours
+PERSON = columns(Person, "p", **_HAS_FACTOR)
+_PEOPLE = f"SELECT {PERSON} FROM people p"  # noqa: S608 - a constant of ours
 
 
 class Secret(NamedTuple):
@@ -96,7 +96,7 @@ def lock(connection: Connection, name: str) -> Secret | None:
     return _secret(connection, f"{_SECRETS} WHERE lower(name) = lower(:name) FOR UPDATE", name)
 
 
-_SECRETS = f"SELECT {_PERSON}, password_hash, factor_sealed, factor_step FROM people p"  # noqa: S608 - a constant of ours
+_SECRETS = f"SELECT {PERSON}, password_hash, factor_sealed, factor_step FROM people p"  # noqa: S608 - a constant of ours
 
 
 def _secret(connection: Connection, statement: str, name: str) -> Secret | None:
@@ -167,7 +167,7 @@ def add_session(connection: Connection, id_hash: bytes, person_id: UUID, now: da
 def session(connection: Connection, id_hash: bytes) -> Session | None:
     """Read a session with its person."""
     statement = text(
-        f"SELECT {_PERSON}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
+        f"SELECT {PERSON}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
         " JOIN people p ON p.id = s.person_id WHERE s.id_hash = :id_hash"
     )
     values = connection.execute(statement, {"id_hash": id_hash}).one_or_none()

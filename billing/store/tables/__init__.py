@@ -7,9 +7,20 @@ joins are written in the statements.
 
 from sqlmodel import SQLModel
 
-from billing.store.tables import balance, billing, catalog, people, refunds, upkeep, webhooks
+from billing.store.tables import (
+    approvals,
+    balance,
+    billing,
+    catalog,
+    people,
+    refunds,
+    upkeep,
+    webhooks,
+)
 
-__all__ = ["balance", "billing", "catalog", "people", "refunds", "upkeep", "webhooks"]
+__all__ = [
+    "approvals", "balance", "billing", "catalog", "people", "refunds", "upkeep", "webhooks",
+]  # fmt: skip
 
 _TABLES = SQLModel.metadata.tables
 PLANS = _TABLES["plans"]

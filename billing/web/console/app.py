@@ -27,6 +27,7 @@ from billing.web.console import static_files
 from billing.web.console.display import COOKIE, of_cookie
 from billing.web.console.rendering import render
 from billing.web.console.routes import PAGES, Page
+from billing.web.console.streams import Streams
 from billing.web.console.visits import (
     PREFIX,
     Stopped,
@@ -56,7 +57,8 @@ HEADERS = {
 
 def install(app: FastAPI, context: Context) -> None:
     """Serve the console under its prefix, and lead a browser there from `/`."""
-    app.mount(PREFIX, Guarded(build(context)))
+    app.state.streams = Streams()
+    app.mount(PREFIX, Guarded(build(context, app.state.streams)))
 
     async def first(request: Request) -> Response:
         accepted = request.headers.get("accept", "*/*")
@@ -69,13 +71,14 @@ def install(app: FastAPI, context: Context) -> None:
         app.add_route(path, first, methods=["GET"], include_in_schema=False)
 
 
-def build(context: Context) -> Starlette:
+def build(context: Context, streams: Streams) -> Starlette:
     """Build the application of the console alone."""
     routes = [Route(page.path, _endpoint(page, context), methods=[page.method]) for page in PAGES]
     routes.append(Route("/static/{name}", _static, methods=["GET"]))
     routes.append(Route("/", _first, methods=["GET"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _no_page})
     app.router.redirect_slashes = False
+    app.state.streams = streams
     return app
 
 

@@ -7,18 +7,18 @@ action is based on what has changed since.
 
 import re
 from collections.abc import Callable
-from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-import orjson
 from starlette.responses import Response
 
+from billing.domain.approvals import Approvable
 from billing.domain.errors import BillingError, InvalidValue
 from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.services.context import Context, Request
-from billing.services.operating import confirming
+from billing.services.operating import approvals, confirming
+from billing.services.operating.approvals import AboveLimit
 from billing.services.operating.confirming import Act, Basis, Changed
 from billing.services.reading import effects
 from billing.services.reading.effects import Effect
@@ -53,7 +53,8 @@ def _no_lines(_effect: Effect | None) -> tuple[Line, ...]:
 class Deed(NamedTuple):
     """An action with its values: what it does, and a preview of it.
 
-    `says` is a text for the preview, marked for translation.
+    `says` is a text for the preview, marked for translation. `approvable` says as what a second
+    person can approve it.
     """
 
     arguments: Json
@@ -62,6 +63,7 @@ class Deed(NamedTuple):
     run: Callable[[Context, UUID, Basis, Request, Act], None] = confirming.act_once
     lines: Callable[[Effect | None], tuple[Line, ...]] = _no_lines
     says: str = ""
+    approvable: Approvable | None = None
 
 
 Preview = Callable[[], Effect | None]
@@ -114,7 +116,7 @@ def _sent(visit: Visit, form: Form, subject: Subject, read: Read) -> Response:
         deed = read(Values(visit.form, visit.display), by)
         if not key:
             return _preview(visit, form, subject, deed)
-        _do(visit, form, subject, deed, key)
+        done = _do(visit, form, subject, deed, key)
     except Changed:
         return _ask(visit, form, subject, read, status=409)
     except BillingError as refused:
@@ -126,7 +128,7 @@ def _sent(visit: Visit, form: Form, subject: Subject, read: Read) -> Response:
         if form.fields:
             return _form(visit, form, subject, fault)
         return _ask(visit, form, subject, read, fault=fault, status=422)
-    return redirect(f"{PREFIX}{subject.path}?done={form.name}")
+    return redirect(f"{PREFIX}{done}")
 
 
 def _form(
@@ -164,19 +166,25 @@ def _preview(
     fault: dict[str, str] | None = None,
 ) -> Response:
     seen = effects.newest_event(visit.context, subject.subscription_id)
-    effect = deed.preview()
+    effect, second = deed.preview(), False
     if effect is not None:
-        seen = effect.seen
+        seen, amount = effect.seen, effect.amount_refunded
+        second = approvals.needs_second(visit.context, subject.subscription_id, amount)
     return visit.page(
         "confirm.html", status, form=form, subject=subject, deed=deed, effect=effect, seen=seen,
-        basis=_digest(deed.arguments, effect),
+        basis=confirming.digest(deed.arguments, effect),
         lines=deed.lines(effect), key=str(uuid4()), values=visit.form, has_changed=status == 409,
         fault=fault or {}, now=visit.context.clock.now(), here=f"{PREFIX}{subject.path}",
+        needs_second=second, limit=visit.context.settings.approval_refund_above,
     )  # fmt: skip
 
 
-def _do(visit: Visit, form: Form, subject: Subject, deed: Deed, key: str) -> None:
-    """Act, at most once for the key. Raises Changed, or a refusal of the service."""
+def _do(visit: Visit, form: Form, subject: Subject, deed: Deed, key: str) -> str:
+    """Act, at most once for the key, and return where that is seen.
+
+    Above a limit it becomes a request to a second person. Raises Changed, or a refusal of the
+    service.
+    """
     assert visit.person is not None  # noqa: S101 - the route needs an action
     seen = visit.form.get("seen", "")
     if not KEY.fullmatch(key) or not SEEN.fullmatch(seen):
@@ -185,27 +193,19 @@ def _do(visit: Visit, form: Form, subject: Subject, deed: Deed, key: str) -> Non
     subject_id = subject.path.rpartition("/")[2]  # a bare id, which an erasure finds
     arguments = {**deed.arguments, "subject": subject_id, "reason": by.reason}
     request = Request(f"api:console:{visit.person.id}:{key}", f"console.{form.name}", arguments)
-    basis = Basis(int(seen), lambda effect: _digest(deed.arguments, effect) == shown)
-    deed.run(visit.context, subject.subscription_id, basis, request, deed.act)
-
-
-def _digest(arguments: Json, effect: Effect | None) -> str:
-    """Return one value for what a preview shows: values of the form, rupiah, and days.
-
-    Days and not instants: what happens now happens some seconds later than in the preview.
-    """
-    shown: list[object] = [arguments]
-    if effect is not None:
-        effect = effect.measured or effect
-        after = effect.after
-        row, coming = after.row, after.next_invoice
-        days = (row.ended_at, row.cancel_at, row.pause_at, row.resume_at, row.change_at,
-                row.paid_through_at, None if coming is None else coming.due_at)  # fmt: skip
-        shown += [
-            effect.amount_charged, effect.amount_refunded, effect.amount_credited,
-            effect.invoices_voided_count, effect.amount_voided, after.credit_balance,
-            row.status, row.plan, row.quantity, row.amount, row.coupon, row.next_plan,
-            row.next_quantity, [at and at.date().isoformat() for at in days],
-            coming and [coming.amount, coming.amount_from_credit],
-        ]  # fmt: skip
-    return sha256(orjson.dumps(shown, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    basis = Basis(
+        int(seen), lambda effect: confirming.digest(deed.arguments, effect) == shown,
+        approvals.limit_of(visit.context, subject.subscription_id),
+    )  # fmt: skip
+    try:
+        deed.run(visit.context, subject.subscription_id, basis, request, deed.act)
+    except AboveLimit as above:
+        if deed.approvable is None:
+            raise
+        order = approvals.Order(
+            deed.approvable, subject_id, subject.subscription_id, deed.arguments, request.key
+        )
+        wanted = approvals.Shown(above.amount, seen=int(seen), basis=shown)
+        asked = approvals.ask(visit.context, order, wanted, visit.person, by.reason or "")
+        return f"/approvals/{asked}?done=asked"
+    return f"{subject.path}?done={form.name}"

@@ -40,6 +40,9 @@ LABELS: dict[str, str] = {
     "unreturned": N_("unreturned"),
     "returned_elsewhere": N_("returned elsewhere"),
     "waived": N_("waived"),
+    "approved": N_("approved"),
+    "withdrawn": N_("withdrawn"),
+    "outdated": N_("outdated"),
     "expired": N_("expired"),
     "failed": N_("failed"),
     "unlinking": N_("unlinking"),
@@ -59,6 +62,7 @@ LABELS: dict[str, str] = {
     "refund": N_("refund"),
     "credit": N_("credit"),
     "webhook": N_("webhook"),
+    "approval": N_("approval"),
     "engine": N_("engine"),
     "name": N_("name"),
     "phone": N_("phone"),
@@ -86,6 +90,7 @@ LABELS: dict[str, str] = {
     "waits for wallet": N_("waits for wallet"),
     "waits for balance": N_("waits for balance"),
     "no date": N_("no date"),
+    "waits for approval": N_("waits for approval"),
     "postponed": N_("postponed"),
     "unsendable": N_("unsendable"),
     "disabled": N_("disabled"),
@@ -153,7 +158,7 @@ BRAKES: dict[Brake, str] = {
 }  # fmt: skip
 """What keeps due invoices from being charged with the next tick."""
 
-GOOD = frozenset({"active", "paid", "succeeded", "returned_elsewhere"})
+GOOD = frozenset({"active", "paid", "succeeded", "returned_elsewhere", "approved"})
 BAD = frozenset(
     {"past_due", "unpaid", "declined", "uncollectible", "unreturned", "expired", "failed"}
 )

@@ -17,6 +17,7 @@ from billing.web.console.pages import (
     access_orders,
     activity,
     ahead,
+    approvals,
     attention,
     catalogue,
     customer,
@@ -49,6 +50,7 @@ class Page(NamedTuple):
 
 
 _INVOICE = "/invoices/{invoice_id}"
+_APPROVAL = "/approvals/{approval_id}"
 _SUBSCRIPTION = "/subscriptions/{subscription_id}"
 _WEBHOOK, _DELIVERY = "/webhooks/{endpoint_id}", "/webhooks/deliveries/{delivery_id}"
 _PERSON = "/access/people/{person_id}"
@@ -83,6 +85,11 @@ PAGES = (
     Page("GET", "/attention/bulk", Action.ACT_IN_BULK, attention.choose),
     Page("POST", "/attention/bulk", Action.ACT_IN_BULK, attention.act),
     Page("GET", "/attention/done/{key}", Action.ACT_IN_BULK, attention.done),
+    Page("GET", "/approvals", Action.SEE_CUSTOMERS, approvals.show),
+    Page("GET", _APPROVAL, Action.SEE_CUSTOMERS, approvals.one),
+    Page("POST", f"{_APPROVAL}/approve", Action.APPROVE, approvals.approve),
+    Page("POST", f"{_APPROVAL}/decline", Action.APPROVE, approvals.decline),
+    Page("POST", f"{_APPROVAL}/withdraw", Action.APPROVE, approvals.withdraw),
     Page("GET", "/customers/{customer_id:path}", Action.SEE_CUSTOMERS, customer.show),
     Page("GET", _INVOICE, Action.SEE_CUSTOMERS, invoice.show),
     Page("GET", "/charges/{charge_id}", Action.SEE_CUSTOMERS, invoice.of_charge),

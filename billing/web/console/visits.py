@@ -18,8 +18,11 @@ from billing.domain.people import Person
 from billing.domain.text import checked_name
 from billing.services.context import Context
 from billing.services.operating import sessions
-from billing.web.console import rendering
+from billing.web.console import rendering, single_sign_on
 from billing.web.console.display import COOKIE, COOKIE_SECONDS, Display, of_cookie
+from billing.web.console.stopped import Stopped
+
+__all__ = ["PREFIX", "Stopped", "Visit"]
 
 PREFIX = "/console"
 SESSION = "billing_session"
@@ -27,17 +30,12 @@ REASON_MAX = 255
 SEARCH_NAME = "q"
 
 
-class Stopped(Exception):
-    """A visit that gets a page with a message instead of what it asked for."""
-
-    def __init__(self, status: int, kind: str) -> None:
-        super().__init__(kind)
-        self.status, self.kind = status, kind
-
-
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request, with its form, the viewer's choice of display, and the person if logged in."""
+    """A request, with its form, the viewer's choice of display, and the person if logged in.
+
+    `claim` is the name that a trusted proxy gives, when people log in through it.
+    """
 
     context: Context
     request: Request
@@ -45,6 +43,7 @@ class Visit:
     display: Display
     session_id: str
     person: Person | None
+    claim: str | None = None
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -85,7 +84,12 @@ class Visit:
 
 
 def arrive(request: Request, context: Context, form: Mapping[str, str]) -> Visit:
-    """Read cookies, and recognize the person."""
+    """Read cookies, and recognize the person.
+
+    With single sign-on a session is that of the person whom the proxy names with this request, or
+    none: another one may have been planted, or be left from another person.
+    """
+    claim = single_sign_on.claimed(request, context.settings)
     display = of_cookie(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
     session_id = request.cookies.get(session_cookie(request), "")
     counts = "part" not in request.query_params
@@ -94,7 +98,10 @@ def arrive(request: Request, context: Context, form: Mapping[str, str]) -> Visit
         if session_id
         else None
     )
-    return Visit(context, request, form, display, session_id, found.person if found else None)
+    person = found.person if found else None
+    if single_sign_on.is_on(context.settings) and (person is None or person.name != claim):
+        person = None
+    return Visit(context, request, form, display, session_id, person, claim)
 
 
 def check_origin(request: Request) -> None:

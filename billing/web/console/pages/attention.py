@@ -4,16 +4,19 @@ from uuid import UUID, uuid4
 
 from starlette.responses import Response
 
+from billing.domain.approvals import Approvable
 from billing.domain.errors import InvalidValue
 from billing.domain.paging import Page
 from billing.domain.people import Action
-from billing.services.operating import bulk
+from billing.services.operating import approvals, bulk
 from billing.services.reading import inbox
 from billing.services.reading.inbox import Deed, Obstacle
 from billing.store.queries.attention import Wanted
 from billing.store.queries.holding import Kind
+from billing.web.console import live
 from billing.web.console.filtering import address
 from billing.web.console.labels import BRAKES, N_
+from billing.web.console.live import Live
 from billing.web.console.visits import PREFIX, Stopped, Visit, redirect
 
 PAGE = 50
@@ -29,7 +32,9 @@ OBSTACLES = {
 
 
 def show(visit: Visit) -> Response:
-    """Show the counts, and a page of the rows that were asked for."""
+    """Show the counts, and a page of the rows that were asked for; with `part` only the counts."""
+    if "part" in visit.query:
+        return live.answer(visit, Action.SEE_CUSTOMERS, _counts)
     wanted = _wanted(visit)
     page = Page(PAGE, visit.query.get("after") or None)
     wrong = ""
@@ -49,6 +54,13 @@ def show(visit: Visit) -> Response:
         first=address(HERE, _typed(wanted)) if page.after else "",
         may_act=visit.person.may(Action.ACT_IN_BULK),
     )  # fmt: skip
+
+
+def _counts(visit: Visit, found: Live) -> Response:
+    situation = found.situation
+    return visit.page(
+        "attention_counts.html", counts=situation.counts, at=situation.at, of=address_of
+    )
 
 
 def _wanted(visit: Visit) -> Wanted:
@@ -98,6 +110,8 @@ def _form(
         key=key, ids=kept, wrong=wrong, obstacles=OBSTACLES, rows_max=bulk.ROWS_MAX,
         brake=BRAKES[found.brake] if found.brake else "",
         back=address(HERE, _typed(wanted)), reason=visit.form.get("reason", ""),
+        needs_second=approvals.is_many(visit.context, len(found.rows)),
+        limit=visit.context.settings.approval_bulk_above,
     )  # fmt: skip
 
 
@@ -122,8 +136,23 @@ def act(visit: Visit) -> Response:
         for each in ids
         for item in [seen.get(str(each))]
     ]
-    bulk.run(visit.context, bulk.Order(deed, Kind(kind), rows), by, key)
+    order = bulk.Order(deed, Kind(kind), rows)
+    if approvals.is_many(visit.context, len(rows)):
+        return _asked(visit, order, cause, found.amount, key)
+    bulk.run(visit.context, order, by, key)
     return redirect(f"{HERE}/done/{key}")
+
+
+def _asked(visit: Visit, order: bulk.Order, cause: str, amount: int, key: str) -> Response:
+    """Ask a second person; amount is what the rows would charge, as things are now."""
+    assert visit.person is not None  # noqa: S101 - the route needs an action
+    wanted = approvals.Order(
+        Approvable.BULK, f"bulk/{key}", None, approvals.arguments_of(order, cause), key
+    )
+    shown = approvals.Shown(amount if order.deed is Deed.RETRY else 0, len(order.rows))
+    reason = visit.actor.reason or ""
+    made = approvals.ask(visit.context, wanted, shown, visit.person, reason)
+    return redirect(f"{PREFIX}/approvals/{made}?done=asked")
 
 
 def _ids(written: str) -> list[UUID] | None:

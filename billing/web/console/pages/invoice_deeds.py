@@ -6,6 +6,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from billing.domain.approvals import Approvable
 from billing.domain.errors import NotKnown
 from billing.domain.events import Actor
 from billing.domain.invoice import InvoiceStatus
@@ -101,7 +102,10 @@ def refund(visit: Visit) -> Response:
             kept = found.amount_kept
             return (Line(N_("Kept of this invoice"), kept, kept - returned),)
 
-        return Deed({"amount": amount}, act, deeds.previewed(visit, subject, act), lines=lines)
+        return Deed(
+            {"amount": amount}, act, deeds.previewed(visit, subject, act), lines=lines,
+            approvable=Approvable.REFUND,
+        )  # fmt: skip
 
     return deeds.answer(visit, REFUND, subject, read)
 

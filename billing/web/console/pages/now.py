@@ -10,10 +10,11 @@ from billing.domain.filters import Counted
 from billing.domain.people import Action
 from billing.services.operating import kill_switch
 from billing.services.reading import now, today
+from billing.web.console import live
 from billing.web.console.filtering import counted_address
+from billing.web.console.live import Live
 from billing.web.console.pages.attention import address_of
 from billing.web.console.visits import PREFIX, Visit, redirect
-from billing.web.metrics import queue_lengths
 
 BAR_HEIGHT, BAR_STEP = 120, 12
 """Of the picture of the hours, in its own units: its height, and an hour."""
@@ -31,15 +32,17 @@ class Bar(NamedTuple):
 
 def show(visit: Visit) -> Response:
     """Show the page, or with `part` only what changes by itself."""
-    situation = now.read(visit.context)
-    live = "part" in visit.query
-    by_hour = None if live else today.counted(visit.context)
-    queues = queue_lengths(visit.context.settings.redis)
-    template = "now_live.html" if live else "now.html"
+    if "part" in visit.query:
+        return live.answer(visit, Action.SEE_ENGINE, lambda *given: _page("now_live.html", *given))
+    return _page("now.html", visit, live.read(visit), today.counted(visit.context))
+
+
+def _page(template: str, visit: Visit, found: Live, by_hour: today.Today | None = None) -> Response:
+    situation = found.situation
     assert visit.person is not None  # noqa: S101 - the route needs an action
     done = visit.query.get("done", "")
     return visit.page(
-        template, situation=situation, queues=queues,
+        template, situation=situation, queues=found.queues,
         may_stop=visit.person.may(Action.STOP_CHARGING),
         may_start=visit.person.may(Action.START_CHARGING),
         done=done if done in DONE else "", gateway_url=visit.context.settings.doku_base_url,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from billing.domain.approvals import Approvable
 from billing.domain.events import Actor
 from billing.domain.filters import CatalogStatus, PlanFilter
 from billing.domain.paging import Page
@@ -153,7 +154,10 @@ def cancel(visit: Visit) -> Response:
             )  # fmt: skip
 
         says = _UNLINKED if unlink else ""
-        return Deed({"when": at, "refund": policy, "unlink": unlink}, act, preview, says=says)
+        return Deed(
+            {"when": at, "refund": policy, "unlink": unlink}, act, preview, says=says,
+            approvable=Approvable.CANCEL,
+        )  # fmt: skip
 
     return deeds.answer(visit, form, of.subject, read)
 

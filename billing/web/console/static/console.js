@@ -1,4 +1,4 @@
-// What scripts add to pages that work without them: a part that refreshes itself, "/" for the
+// What scripts add to pages that work without them: a part that is sent again and again, "/" for the
 // search, and dialogs. It keeps nothing and talks to no other host.
 
 const isTyping = () => document.activeElement?.matches("input, select, textarea") ?? false;
@@ -67,13 +67,54 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// <div data-live="address" data-seconds="5"> is read again at this interval while it is visible.
+// <div data-live="address" data-seconds="5"> is sent again and again by the server while it is
+// visible. Where nothing arrives (no stream is free, or a proxy keeps it back), it is read again at
+// this interval. A hidden page has no stream: a browser opens few connections to one host.
 function live(part) {
   const wait = Number(part.dataset.seconds) * 1000;
   const stale = document.querySelector("[data-stale]");
   const stopped = () => part.querySelector("[data-stopped]")?.dataset.stopped;
+  const isBusy = () => document.querySelector("dialog[open]");
+  let source;
+  let arrivedAt = 0;
 
-  async function refresh() {
+  function show(text) {
+    const before = stopped();
+    // The part comes from our own server, which escaped every value in it.
+    const read = new DOMParser().parseFromString(text, "text/html");
+    if (!keepsFocus(part)) part.replaceChildren(...read.body.childNodes);
+    stale.hidden = true;
+    // The button below belongs to the other state now.
+    if (before !== stopped() && !isBusy()) location.reload();
+  }
+
+  function openAgain() {
+    close();
+    if (!isBusy()) location.reload();
+  }
+
+  function close() {
+    source?.close();
+    source = undefined;
+  }
+
+  function open() {
+    if (source || !window.EventSource) return;
+    arrivedAt = Date.now();
+    source = new EventSource(part.dataset.live);
+    source.addEventListener("part", (event) => {
+      arrivedAt = Date.now();
+      part.dataset.by = "stream";
+      show(event.data);
+    });
+    source.addEventListener("stale", () => {
+      arrivedAt = Date.now();
+      stale.hidden = false;
+    });
+    source.addEventListener("ended", openAgain);
+  }
+
+  async function poll() {
     try {
       const answer = await fetch(part.dataset.live, {
         credentials: "same-origin",
@@ -81,28 +122,32 @@ function live(part) {
         signal: AbortSignal.timeout(15000),
       });
       if (answer.status === 401) {
-        if (!document.querySelector("dialog[open]")) location.reload();
+        openAgain();
         return;
       }
       if (!answer.ok) throw new Error(String(answer.status));
-      const before = stopped();
-      // The part comes from our own server, which escaped every value in it.
-      const read = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!keepsFocus(part)) part.replaceChildren(...read.body.childNodes);
-      stale.hidden = true;
-      // The button below belongs to the other state now.
-      if (before !== stopped() && !document.querySelector("dialog[open]")) location.reload();
+      part.dataset.by = "poll";
+      show(await answer.text());
     } catch {
       stale.hidden = false;
     }
   }
 
   setInterval(() => {
-    if (document.visibilityState === "visible") refresh();
+    const isLate = Date.now() - arrivedAt > 2 * wait + 1000;
+    if (document.visibilityState === "visible" && isLate) poll();
   }, wait);
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible") refresh();
+    close();
+    if (document.visibilityState !== "visible") return;
+    poll();
+    open();
   });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) open();
+  });
+  if (document.visibilityState === "visible") open();
 }
 
 // A reader who has moved into a table, or has selected text, keeps it until the next time.

@@ -1,0 +1,9 @@
+"""Stopped: the refusal of a visit, before or by its page."""
+
+
+class Stopped(Exception):
+    """A visit that gets a page with a message instead of what it asked for."""
+
+    def __init__(self, status: int, kind: str) -> None:
+        super().__init__(kind)
+        self.status, self.kind = status, kind
