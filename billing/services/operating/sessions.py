@@ -105,7 +105,7 @@ def sign_on(context: Context, name: str, now: datetime) -> str:
             raise WrongLogin("no active person has this name")
         person = found.person
         rows.note_login(connection, person.id, now)
-        rows.add_session(connection, _hash(session_id), person.id, now)
+        rows.add_session(connection, id_hash(session_id), person.id, now)
         events.record(connection, [event("person.logged_in", at=context.clock.now(),
                                          by=Actor(name), person=str(person.id),
                                          person_name=name, recognized_by="proxy")])  # fmt: skip
