@@ -154,7 +154,7 @@ class Stream(Response):
 
 
 async def _is_set(ending: asyncio.Event, seconds: float) -> bool:
-    """Wait at most so long for the end, and say whether it has come."""
+    """Wait at most this time for the end, and say whether it has come."""
     with suppress(TimeoutError):
         await asyncio.wait_for(ending.wait(), seconds)
     return ending.is_set()
