@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event
 from time import monotonic
 
 import pytest
@@ -13,7 +15,7 @@ from billing.domain.events import OPERATOR
 from billing.domain.people import IDLE_MAX, Role
 from billing.services.operating import kill_switch, people
 from billing.web.console import streams
-from billing.web.console.streams import ENDED, KIND, Shared, Streams
+from billing.web.console.streams import ENDED, KIND, Shared, SharedBusy, Streams
 from tests.integration.console import Browser, browsing, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
@@ -258,6 +260,32 @@ class TestParts:
         now[0] = 2.0
         found.append(shared.get(lambda: next(read)))
         assert found == [0, 0, 0, 1]
+
+    def test_no_viewer_gets_an_old_value_while_another_one_reads(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both get what is read now; one that would wait too long is told so."""
+        monkeypatch.setattr(streams, "SHARED_SECONDS", 2.0)
+        now, reading, done = [0.0], Event(), Event()
+        shared: Shared[str] = Shared(lambda: now[0])
+        assert shared.get(lambda: "old") == "old"
+        now[0] = 2.0
+
+        def slow() -> str:
+            reading.set()
+            assert done.wait(10)
+            return "new"
+
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(shared.get, slow)
+            assert reading.wait(10)
+            with monkeypatch.context() as patch:
+                patch.setattr(streams, "SHARED_WAIT_SECONDS", 0.01)
+                with pytest.raises(SharedBusy):
+                    shared.get(lambda: "mine")
+            second = pool.submit(shared.get, lambda: "mine")
+            done.set()
+            assert (first.result(10), second.result(10)) == ("new", "new")
 
     def test_a_reading_that_fails_is_tried_again(self) -> None:
         """By the next viewer, who gets its error or its value."""

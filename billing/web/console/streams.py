@@ -18,6 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from billing.domain.errors import BillingError
+
 T = TypeVar("T")
 
 KIND = "text/event-stream"
@@ -29,6 +31,7 @@ SEND_SECONDS = 10.0
 STREAMS_MAX, PER_SESSION = 200, 6
 """Open streams of one process, and of one session; a further one is told to poll."""
 SHARED_SECONDS = 2.0
+SHARED_WAIT_SECONDS = 5.0
 HEADERS = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",  # nginx would keep events until its buffer is full
@@ -87,6 +90,10 @@ class Streams:
         return len(self._open)
 
 
+class SharedBusy(BillingError):
+    """Another thread has been reading for a long time."""
+
+
 class Shared(Generic[T]):
     """A value that is read at most every two seconds, for all who ask for it."""
 
@@ -95,20 +102,20 @@ class Shared(Generic[T]):
         self._found: tuple[float, T] | None = None
 
     def get(self, read: Callable[[], T]) -> T:
-        """Return the value, read by this thread unless it is fresh or another thread reads it."""
-        if self._is_fresh() or (self._found is not None and self._lock.locked()):
-            return self._value()
-        with self._lock:
-            if not self._is_fresh():
-                self._found = (self._now(), read())
-            return self._value()
+        """Return a value that was read within two seconds: by this thread, or by another one.
 
-    def _is_fresh(self) -> bool:
-        return self._found is not None and self._now() - self._found[0] < SHARED_SECONDS
-
-    def _value(self) -> T:
-        assert self._found is not None  # noqa: S101 - both callers have looked
-        return self._found[1]
+        A value from before is never shown while another thread reads: it can be older than a page.
+        Raises SharedBusy when the other thread takes too long.
+        """
+        if not self._lock.acquire(timeout=SHARED_WAIT_SECONDS):
+            raise SharedBusy("the figures are being read, which takes long")
+        try:
+            if self._found is None or self._now() - self._found[0] >= SHARED_SECONDS:
+                begun_at = self._now()
+                self._found = (begun_at, read())
+            return self._found[1]
+        finally:
+            self._lock.release()
 
 
 class Stream(Response):
@@ -154,7 +161,7 @@ class Stream(Response):
 
 
 async def _is_set(ending: asyncio.Event, seconds: float) -> bool:
-    """Wait at most so long for the end, and say whether it has come."""
+    """Wait at most this time for the end, and say whether it has come."""
     with suppress(TimeoutError):
         await asyncio.wait_for(ending.wait(), seconds)
     return ending.is_set()
