@@ -26,8 +26,15 @@ EVENTS: dict[str, str] = {
     "person.second_factor_removed": N_(
         "A person logs in with the password only; every session ended"
     ),
+    "person.sessions_ended": N_("Every session of a person was ended"),
     "person.disabled": N_("A person may not log in any more; every session ended"),
     "person.enabled": N_("A disabled person may log in again"),
+    "approval.requested": N_("A person asks a second person to approve an action above a limit"),
+    "approval.approved": N_("A second person approved an action, which was done"),
+    "approval.declined": N_("A second person declined an action; nothing was done"),
+    "approval.withdrawn": N_("The person who asked for approval withdrew it; nothing was done"),
+    "approval.expired": N_("The time of a request for approval is over; nothing was done"),
+    "approval.outdated": N_("Something had changed since approval was asked; nothing was done"),
     "wallet.link_requested": N_("Linking of a wallet was started"),
     "wallet.linked": N_("A wallet was linked; its token is stored"),
     "wallet.link_failed": N_("The customer did not link the wallet, or the link was not given"),
