@@ -27,6 +27,7 @@ KINDS: dict[str, str] = {
     "person.role_changed": "a person has another role; every session ended",
     "person.second_factor_set": "a person has a new second factor; every session ended",
     "person.second_factor_removed": "a person logs in with the password only; every session ended",
+    "person.sessions_ended": "every session of a person was ended",
     "person.disabled": "a person may not log in any more; every session ended",
     "person.enabled": "a disabled person may log in again",
     "wallet.link_requested": "linking of a wallet was started",

@@ -49,6 +49,10 @@ class Action(StrEnum):
     VOID_INVOICES = "void_invoices"
     REFUND = "refund"
     RESOLVE_CHARGES = "resolve_charges"
+    RESEND_WEBHOOKS = "resend_webhooks"
+    CHANGE_WEBHOOKS = "change_webhooks"
+    SEE_ACCESS = "see_access"
+    MANAGE_ACCESS = "manage_access"
 
 
 ALLOWED: dict[Action, frozenset[Role]] = {
@@ -63,6 +67,10 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.VOID_INVOICES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.REFUND: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
     Action.RESOLVE_CHARGES: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.RESEND_WEBHOOKS: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Action.CHANGE_WEBHOOKS: frozenset({Role.ADMIN}),
+    Action.SEE_ACCESS: frozenset({Role.OPERATOR, Role.FINANCE, Role.ADMIN}),
+    Action.MANAGE_ACCESS: frozenset({Role.ADMIN}),
 }
 """The roles that may do each action; `docs/console.md` shows it, and a house test compares both."""
 

@@ -16,9 +16,11 @@ from billing.domain.filters import (
     SubscriptionFilter,
 )
 from billing.domain.paging import Page
+from billing.domain.webhooks import DeliveryStatus
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
 from billing.services.reading import (
+    access_page,
     ahead,
     customer_page,
     filtered,
@@ -26,7 +28,9 @@ from billing.services.reading import (
     invoice_page,
     now,
     subscription_page,
+    webhook_pages,
 )
+from billing.services.webhooks import endpoints, fanout
 from billing.store.queries.attention import Wanted
 from billing.store.queries.engine import Heartbeat
 from tests.integration.engine import Engine
@@ -98,6 +102,36 @@ def test_attention_and_ahead_scan_no_table_that_grows(lived: tuple[Engine, str])
     ]
     for read in reads:
         found = plans(lived[0], read)
+        assert 1 <= len(found) <= 9
+        assert scanned(found) == []
+
+
+def test_webhooks_and_access_scan_no_table_that_grows(engine: Engine) -> None:
+    """At most 12 statements a page, with those of the session; deliveries are read by an index."""
+    url = "https://shop.example/hook"
+    endpoint = endpoints.create(engine.context, url, OPERATOR).endpoint.id
+    engine.plan()
+    fanout.fan_out(engine.context)
+    delivery = engine.one("SELECT id FROM webhook_deliveries LIMIT 1")
+    first, last = (
+        webhook_pages.of_endpoint(engine.context, endpoint, None, Page(size)).listed
+        for size in (1, 50)
+    )
+    assert last.next_cursor is None
+    reads: list[Callable[[Context], object]] = [
+        webhook_pages.overview,
+        lambda context: webhook_pages.of_endpoint(context, endpoint, None, Page(50)),
+        lambda context: webhook_pages.of_endpoint(
+            context, endpoint, None, Page(50, first.next_cursor)
+        ),
+        lambda context: webhook_pages.of_endpoint(
+            context, endpoint, DeliveryStatus.FAILED, Page(50)
+        ),
+        lambda context: webhook_pages.of_delivery(context, delivery),
+        access_page.read,
+    ]
+    for read in reads:
+        found = plans(engine, read)
         assert 1 <= len(found) <= 9
         assert scanned(found) == []
 

@@ -17,7 +17,7 @@ from billing.services.reading.effects import Effect
 from billing.store.queries import commands, pages, subscriptions
 
 Act = Callable[[Context, Request | None], object]
-_OTHERS = "something has changed since you read this"
+CHANGED = "something has changed since you read this"
 
 
 class Changed(BillingError):
@@ -50,7 +50,7 @@ def act_once(
             context, connection, subscription_id, lambda inside: act(inside, request)
         )
         if not basis.is_same(found):
-            raise Changed(_OTHERS)
+            raise Changed(CHANGED)
 
 
 def act_once_with_key(
@@ -78,7 +78,7 @@ def ask_once(
             return
         _check(connection, subscription_id, basis)
         if not basis.is_same(None):
-            raise Changed(_OTHERS)
+            raise Changed(CHANGED)
     act(context, None)
     with context.database.transaction() as connection:
         now = context.clock.now()
@@ -94,4 +94,4 @@ def _lock(connection: Connection, subscription_id: UUID) -> None:
 
 def _check(connection: Connection, subscription_id: UUID, basis: Basis) -> None:
     if pages.newest_event(connection, subscription_id) != basis.seen:
-        raise Changed(_OTHERS)
+        raise Changed(CHANGED)

@@ -143,6 +143,14 @@ def disable(context: Context, name: str, by: Actor) -> Person:
     return person._replace(disabled_at=now)
 
 
+def end_sessions(context: Context, name: str, by: Actor) -> Person:
+    """End every session of a person, who may log in again."""
+    with context.database.transaction() as connection:
+        person = _locked(connection, name).person
+        _changed(connection, "person.sessions_ended", person, context, by)
+    return person
+
+
 def enable(context: Context, name: str, by: Actor) -> Person:
     """Let a disabled person log in again."""
     with context.database.transaction() as connection:

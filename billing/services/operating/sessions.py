@@ -147,7 +147,7 @@ def _begin(
     if renewed is not None:
         rows.set_password(connection, person.id, renewed, None)
     rows.note_login(connection, person.id, now)
-    rows.add_session(connection, _hash(session_id), person.id, now)
+    rows.add_session(connection, id_hash(session_id), person.id, now)
     events.record(connection, [event("person.logged_in", at=billing_now, by=Actor(person.name),
                                      person=str(person.id), person_name=person.name)])  # fmt: skip
 
@@ -160,18 +160,18 @@ def recognize(
     A page that refreshes itself is no use: else it would keep a session valid that no person uses.
     """
     with context.database.transaction() as connection:
-        found = rows.session(connection, _hash(session_id))
+        found = rows.session(connection, id_hash(session_id))
         if found is None or found.person.disabled_at is not None or not found.is_valid(now):
             return None
         if counts_as_use and now - found.used_at >= USE_NOTED_AFTER:
-            rows.note_use(connection, _hash(session_id), now)
+            rows.note_use(connection, id_hash(session_id), now)
     return found
 
 
 def log_out(context: Context, session_id: str) -> None:
     """End a session; an id that is not valid is ignored."""
     with context.database.transaction() as connection:
-        rows.end_session(connection, _hash(session_id))
+        rows.end_session(connection, id_hash(session_id))
 
 
 def form_token(session_id: str) -> str:
@@ -179,7 +179,14 @@ def form_token(session_id: str) -> str:
     return sha256(b"form " + session_id.encode()).hexdigest()
 
 
-def _hash(session_id: str) -> bytes:
+def subject_of(context: Context, name: str) -> bytes:
+    """Return what failed log-ins of a name are counted for, from whatever address."""
+    who = name.strip().lower()
+    return context.vault.hashes(b"login " + f"name {who}".encode(errors="replace"))[0]
+
+
+def id_hash(session_id: str) -> bytes:
+    """Return the hash under which a session is stored."""
     return sha256(b"session " + session_id.encode(errors="replace")).digest()
 
 

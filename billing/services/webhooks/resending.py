@@ -1,6 +1,7 @@
 """Resending: list deliveries, send one again, or replay a range of the event feed."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -71,6 +72,25 @@ def resend(
     return one(context.database, delivery_id)
 
 
+class Range(NamedTuple):
+    """A range of positions that a replay sends: above `after`, up to `until`; and its events."""
+
+    after: int
+    until: int
+    events: int
+
+
+def measure(
+    context: Context, endpoint_id: UUID, after: int, until: int | None = None
+) -> Range:  # fmt: skip
+    """Return what a replay would send. Raises what the replay raises."""
+    event_feed.sequence(context)
+    with context.database.transaction() as connection:
+        _check_enabled(connection, endpoint_id)
+        last = _last(connection, after, until)
+        return Range(after, last, rows.count_of_range(connection, endpoint_id, after, last))
+
+
 def replay(
     context: Context,
     endpoint_id: UUID,
@@ -89,14 +109,7 @@ def replay(
 
     def act(connection: Connection, now: datetime) -> Json:
         _check_enabled(connection, endpoint_id)
-        end = feed_rows.end(connection)
-        last = end if until is None else min(until, end)
-        if after < 0 or after >= last:
-            raise InvalidValue(f"the range after {after} up to {last} has no event", field="last")
-        if feed_rows.scanned_to(connection, after, REPLAY_MAX) < last:
-            raise InvalidValue(
-                f"a replay has at most {REPLAY_MAX:,} events; give a shorter range", field="last"
-            )
+        last = _last(connection, after, until)
         made = rows.replay(connection, endpoint_id, after, last, real_now())
         data = {"webhook": str(endpoint_id), "after": after, "until": last, "deliveries": made}
         events.record(connection, [event("webhook.replayed", at=now, by=by, data=data)])
@@ -104,6 +117,19 @@ def replay(
 
     answer = once(context, request, act)
     return int(str(answer.get("deliveries")))
+
+
+def _last(connection: Connection, after: int, until: int | None) -> int:
+    """Return the last position of a range; without one the end of the feed."""
+    end = feed_rows.end(connection)
+    last = end if until is None else min(until, end)
+    if after < 0 or after >= last:
+        raise InvalidValue(f"the range after {after} up to {last} has no event", field="last")
+    if feed_rows.scanned_to(connection, after, REPLAY_MAX) < last:
+        raise InvalidValue(
+            f"a replay has at most {REPLAY_MAX:,} events; give a shorter range", field="last"
+        )
+    return last
 
 
 def _check_enabled(connection: Connection, endpoint_id: UUID) -> None:

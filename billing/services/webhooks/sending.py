@@ -259,6 +259,8 @@ def _settle(
         deliveries.settle(connection, _without_erased(connection, leased, settled))
         if left:
             deliveries.end_leases(connection, left)
+        if row is not None and any(answer.succeeded for answer in answers):
+            rows.change(connection, endpoint_id, last_succeeded_at=now)
         if row is not None and row.disabled_at is None:
             since = webhooks.failing_since(answers, row.failing_since, now)
             if since != row.failing_since:

@@ -68,6 +68,22 @@ class FannedOut(NamedTuple):
     deliveries: int
 
 
+class Place(NamedTuple):
+    """Where a delivery stands among those of its endpoint, which are listed newest first."""
+
+    created_at: datetime
+    event_id: int
+
+
+class Count(NamedTuple):
+    """How many deliveries of an endpoint have a status, and since when the oldest exists."""
+
+    endpoint: UUID
+    status: DeliveryStatus
+    deliveries: int
+    oldest_at: datetime | None
+
+
 FITS = """
     (r.event_types = '{}' OR e.kind = ANY(r.event_types)
         OR split_part(e.kind, '.', 1) || '.*' = ANY(r.event_types))
@@ -240,6 +256,63 @@ def page(
     return every(Delivery, connection.execute(statement, parameters))
 
 
+def of_endpoint(
+    connection: Connection,
+    endpoint_id: UUID,
+    statuses: Sequence[DeliveryStatus],
+    after: Place | None,
+    limit: int,
+) -> list[Delivery]:
+    """Read deliveries of an endpoint, newest first; each status is read by the index."""
+    behind = "" if after is None else "AND (p.created_at, p.event_id) < (:at, :event)"
+    statement = text(f"""
+        SELECT {columns(Delivery, "d", **_OF_DELIVERY)}
+        FROM (SELECT n.* FROM unnest(CAST(:statuses AS text[])) AS s (status)
+            CROSS JOIN LATERAL (SELECT * FROM webhook_deliveries p
+                WHERE p.endpoint_id = :endpoint AND p.status = s.status {behind}
+                ORDER BY p.created_at DESC, p.event_id DESC LIMIT :limit) AS n
+            ORDER BY n.created_at DESC, n.event_id DESC LIMIT :limit) AS d
+        JOIN events e ON e.id = d.event_id JOIN event_feed f ON f.event_id = d.event_id
+        ORDER BY d.created_at DESC, d.event_id DESC
+    """)  # noqa: S608 - constants of ours
+    parameters: dict[str, object] = {
+        "endpoint": endpoint_id, "statuses": [each.value for each in statuses], "limit": limit,
+    }  # fmt: skip
+    if after is not None:
+        parameters |= {"at": after.created_at, "event": after.event_id}
+    return every(Delivery, connection.execute(statement, parameters))
+
+
+def counts(
+    connection: Connection,
+    statuses: Sequence[DeliveryStatus],
+    most: int,
+    endpoint_id: UUID | None = None,
+) -> list[Count]:
+    """Count the deliveries of all endpoints or of one by status, each count up to `most`."""
+    one_of_them = "" if endpoint_id is None else "AND e.id = :endpoint"
+    statement = text(f"""
+        SELECT e.id AS endpoint, s.status, n.deliveries, n.oldest_at
+        FROM webhook_endpoints e CROSS JOIN unnest(CAST(:statuses AS text[])) AS s (status)
+        CROSS JOIN LATERAL (SELECT count(*) AS deliveries, min(few.created_at) AS oldest_at
+            FROM (SELECT d.created_at FROM webhook_deliveries d
+                WHERE d.endpoint_id = e.id AND d.status = s.status
+                ORDER BY d.created_at, d.event_id LIMIT :most) AS few) AS n
+        WHERE e.deleted_at IS NULL {one_of_them}
+    """)  # noqa: S608 - a constant of ours
+    parameters: dict[str, object] = {"statuses": [each.value for each in statuses], "most": most}
+    if endpoint_id is not None:
+        parameters["endpoint"] = endpoint_id
+    return every(Count, connection.execute(statement, parameters))
+
+
+def kept_body(connection: Connection, delivery_id: UUID) -> str | None:
+    """Read what a failed attempt sent, while others follow; None for any other delivery."""
+    statement = text("SELECT body FROM webhook_deliveries WHERE id = :id")
+    found: str | None = connection.execute(statement, {"id": delivery_id}).scalar_one_or_none()
+    return found
+
+
 def send_again(connection: Connection, ids: Sequence[UUID], now: datetime) -> None:
     """Make deliveries due now, with all their attempts; they keep their ids."""
     statement = text("""
@@ -267,6 +340,17 @@ def replay(connection: Connection, endpoint_id: UUID, after: int, until: int, no
     """)  # noqa: S608 - a constant of ours
     parameters = {"endpoint": endpoint_id, "after": after, "until": until, "now": now}
     return connection.execute(statement, parameters).rowcount
+
+
+def count_of_range(connection: Connection, endpoint_id: UUID, after: int, until: int) -> int:
+    """Count the events of a range of positions that an endpoint receives."""
+    statement = text(f"""
+        SELECT count(*) FROM event_feed f JOIN events e ON e.id = f.event_id
+        JOIN webhook_endpoints r ON r.id = :endpoint
+        WHERE f.position > :after AND f.position <= :until AND {FITS}
+    """)  # noqa: S608 - a constant of ours
+    parameters = {"endpoint": endpoint_id, "after": after, "until": until}
+    return int(connection.execute(statement, parameters).scalar_one())
 
 
 def cancel_of_disabled(connection: Connection, now: datetime, limit: int) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain.people import IDLE_MAX, SESSION_MAX, Person, Role, Session
-from billing.store.selecting import columns, every, of_values
+from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 
 _HAS_FACTOR = {"has_second_factor": "p.factor_sealed IS NOT NULL"}
@@ -23,6 +23,23 @@ class Secret(NamedTuple):
     password_hash: str
     factor_sealed: bytes | None
     factor_step: int | None
+
+
+class BegunSession(NamedTuple):
+    """A session that is valid: whose it is, and when it was used; its id is only a hash."""
+
+    id_hash: bytes
+    person: UUID
+    created_at: datetime
+    used_at: datetime
+
+
+class FailedAttempts(NamedTuple):
+    """How many log-ins failed for a subject, and until when they count."""
+
+    subject: bytes
+    failed: int
+    until: datetime
 
 
 def add(connection: Connection, person: Person, password_hash: str) -> bool:
@@ -53,6 +70,20 @@ def has_name(connection: Connection, name: str) -> bool:
     """Whether a person has this name."""
     statement = text("SELECT EXISTS (SELECT 1 FROM people WHERE lower(name) = lower(:name))")
     return bool(connection.execute(statement, {"name": name}).scalar_one())
+
+
+def one(connection: Connection, person_id: UUID) -> Person | None:
+    """Read one person."""
+    statement = text(f"{_PEOPLE} WHERE p.id = :id")
+    return at_most_one(Person, connection.execute(statement, {"id": person_id}))
+
+
+def lock_admins(connection: Connection) -> list[UUID]:
+    """Lock the people who may give roles, always in the same order; return their ids."""
+    statement = text(
+        "SELECT id FROM people WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id FOR UPDATE"
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def secret_of(connection: Connection, name: str) -> Secret | None:
@@ -145,6 +176,22 @@ def session(connection: Connection, id_hash: bytes) -> Session | None:
     return Session(of_values(Person, values[:-2]), values[-2], values[-1])
 
 
+def begun(
+    connection: Connection, now: datetime, person_id: UUID | None = None
+) -> list[BegunSession]:
+    """Read the sessions that are valid, of all people or of one, the last used first."""
+    one_of_them = "" if person_id is None else "AND person_id = :person"
+    statement = text(f"""
+        SELECT {columns(BegunSession, person="person_id")} FROM console_sessions
+        WHERE created_at > :begun AND used_at > :idle {one_of_them}
+        ORDER BY used_at DESC, id_hash
+    """)  # noqa: S608 - constants of ours
+    parameters: dict[str, object] = {"begun": now - SESSION_MAX, "idle": now - IDLE_MAX}
+    if person_id is not None:
+        parameters["person"] = person_id
+    return every(BegunSession, connection.execute(statement, parameters))
+
+
 def note_use(connection: Connection, id_hash: bytes, now: datetime) -> None:
     """Store when a session was used."""
     statement = text("UPDATE console_sessions SET used_at = :now WHERE id_hash = :id_hash")
@@ -186,6 +233,18 @@ def count_attempts(
     connection.execute(_FORGET_OLD, {"now": now})
     parameters = ({"subject": each, "now": now, "until": until} for each in subjects)
     return [int(connection.execute(_COUNT, each).scalar_one()) for each in parameters]
+
+
+def attempts(
+    connection: Connection, subjects: Sequence[bytes], now: datetime
+) -> list[FailedAttempts]:
+    """Read the counts of some subjects whose time is not over."""
+    statement = text(f"""
+        SELECT {columns(FailedAttempts)} FROM failed_logins
+        WHERE subject = ANY(:subjects) AND until > :now AND failed > 0
+    """)  # noqa: S608 - a constant of ours
+    found = connection.execute(statement, {"subjects": list(subjects), "now": now})
+    return every(FailedAttempts, found)
 
 
 def forget_attempts(connection: Connection, subjects: Sequence[bytes]) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, update
 
-from billing.store.selecting import at_most_one, columns, every
+from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 from billing.store.tables import WEBHOOK_ENDPOINTS
 
@@ -63,6 +63,14 @@ class Changes(TypedDict, total=False):
     disabled_cause: str | None
     deleted_at: datetime | None
     failing_since: datetime | None
+    last_succeeded_at: datetime | None
+
+
+class Watched(NamedTuple):
+    """An endpoint as a page shows it, with the last time that it accepted an event."""
+
+    endpoint: Endpoint
+    last_succeeded_at: datetime | None
 
 
 _SHOWN_AS = {
@@ -104,6 +112,17 @@ def sealed(connection: Connection, endpoint_id: UUID, *, locked: bool = False) -
 def listed(connection: Connection) -> list[Endpoint]:
     """Read all endpoints, the oldest first."""
     return every(Endpoint, connection.execute(text(f"{_SHOWN} ORDER BY created_at, id")))
+
+
+def watched(connection: Connection, endpoint_id: UUID | None = None) -> list[Watched]:
+    """Read all endpoints or one, the oldest first, with their last success."""
+    one_of_them = "" if endpoint_id is None else "AND id = :id"
+    statement = text(f"""
+        SELECT {columns(Endpoint, **_SHOWN_AS)}, last_succeeded_at
+        FROM webhook_endpoints WHERE deleted_at IS NULL {one_of_them} ORDER BY created_at, id
+    """)  # noqa: S608 - constants of ours
+    found = connection.execute(statement, {} if endpoint_id is None else {"id": endpoint_id})
+    return [Watched(of_values(Endpoint, values[:-1]), values[-1]) for values in found]
 
 
 def count(connection: Connection) -> int:

@@ -75,6 +75,7 @@ class WebhookEndpoint(SQLModel, table=True):
     disabled_cause: str | None = field(Text, null=True)
     deleted_at: datetime | None = instant()
     failing_since: datetime | None = instant()
+    last_succeeded_at: datetime | None = instant()
     leased_until: datetime | None = instant()
 
 
@@ -102,6 +103,7 @@ class WebhookDelivery(SQLModel, table=True):
         CheckConstraint("body IS NULL OR status = 'pending'", name="body"),
         Index("webhook_deliveries_body", "event_id", postgresql_where=text("body IS NOT NULL")),
         Index("webhook_deliveries_created", "created_at"),
+        Index("webhook_deliveries_status", "endpoint_id", "status", "created_at", "event_id"),
         Index(
             "webhook_deliveries_failed", "created_at", postgresql_where=text("status = 'failed'")
         ),

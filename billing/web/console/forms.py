@@ -33,6 +33,7 @@ class Field(NamedTuple):
     value: str = ""
     known: tuple[str, ...] = ()
     """Values that the browser offers."""
+    length: int = TEXT_MAX
 
 
 class Form(NamedTuple):

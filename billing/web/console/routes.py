@@ -13,6 +13,8 @@ from starlette.responses import Response
 from billing.domain.people import Action
 from billing.web.console.filtering import Kind
 from billing.web.console.pages import (
+    access,
+    access_orders,
     ahead,
     attention,
     customer,
@@ -24,6 +26,8 @@ from billing.web.console.pages import (
     search,
     subscription,
     subscription_deeds,
+    webhook_orders,
+    webhooks,
 )
 from billing.web.console.visits import Visit
 
@@ -43,6 +47,8 @@ class Page(NamedTuple):
 
 _INVOICE = "/invoices/{invoice_id}"
 _SUBSCRIPTION = "/subscriptions/{subscription_id}"
+_WEBHOOK, _DELIVERY = "/webhooks/{endpoint_id}", "/webhooks/deliveries/{delivery_id}"
+_PERSON = "/access/people/{person_id}"
 
 
 def _deed(path: str, action: Action, answer: Callable[[Visit], Response]) -> tuple[Page, Page]:
@@ -90,4 +96,28 @@ PAGES = (
     *_deed(f"{_SUBSCRIPTION}/change", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.change),
     *_deed(f"{_SUBSCRIPTION}/coupon", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.coupon),
     *_deed(f"{_SUBSCRIPTION}/extra", Action.CHANGE_SUBSCRIPTIONS, subscription_deeds.extra),
+    Page("GET", "/webhooks", Action.SEE_ENGINE, webhooks.overview),
+    *_deed("/webhooks/new", Action.CHANGE_WEBHOOKS, webhook_orders.add),
+    Page("GET", _WEBHOOK, Action.SEE_ENGINE, webhooks.show),
+    Page("GET", _DELIVERY, Action.SEE_CUSTOMERS, webhooks.delivery),
+    *_deed(f"{_DELIVERY}/resend", Action.RESEND_WEBHOOKS, webhook_orders.resend),
+    *_deed(f"{_WEBHOOK}/replay", Action.RESEND_WEBHOOKS, webhook_orders.replay),
+    Page("POST", f"{_WEBHOOK}/test", Action.RESEND_WEBHOOKS, webhook_orders.send_test),
+    *_deed(f"{_WEBHOOK}/change", Action.CHANGE_WEBHOOKS, webhook_orders.change),
+    *_deed(f"{_WEBHOOK}/enable", Action.CHANGE_WEBHOOKS, webhook_orders.enable),
+    *_deed(f"{_WEBHOOK}/disable", Action.CHANGE_WEBHOOKS, webhook_orders.disable),
+    *_deed(f"{_WEBHOOK}/rotate", Action.CHANGE_WEBHOOKS, webhook_orders.rotate),
+    *_deed(f"{_WEBHOOK}/delete", Action.CHANGE_WEBHOOKS, webhook_orders.delete),
+    Page("GET", "/access", Action.SEE_ACCESS, access.overview),
+    *_deed("/access/people/new", Action.MANAGE_ACCESS, access_orders.add_person),
+    Page("GET", _PERSON, Action.SEE_ACCESS, access.show),
+    *_deed(f"{_PERSON}/role", Action.MANAGE_ACCESS, access_orders.role),
+    *_deed(f"{_PERSON}/password", Action.MANAGE_ACCESS, access_orders.password),
+    *_deed(f"{_PERSON}/second-factor", Action.MANAGE_ACCESS, access_orders.factor),
+    *_deed(f"{_PERSON}/no-second-factor", Action.MANAGE_ACCESS, access_orders.remove_factor),
+    *_deed(f"{_PERSON}/disable", Action.MANAGE_ACCESS, access_orders.disable),
+    *_deed(f"{_PERSON}/enable", Action.MANAGE_ACCESS, access_orders.enable),
+    *_deed(f"{_PERSON}/end-sessions", Action.MANAGE_ACCESS, access_orders.end_sessions),
+    *_deed("/access/keys/new", Action.MANAGE_ACCESS, access_orders.add_key),
+    *_deed("/access/keys/{key_id}/revoke", Action.MANAGE_ACCESS, access_orders.revoke_key),
 )  # fmt: skip
