@@ -14,6 +14,10 @@ BARE_AT = (
     "has an @ that does not end its name and password: write %40 for @, %3F for ?, %2F for /"
     " and %23 for # inside of them"
 )
+BARE_AND = (
+    "has an & in the password among its parameters: write %26 for it, or write name and password"
+    " before the host"
+)
 HOST = r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+"
 REDIS_SCHEMES = frozenset({"redis", "rediss"})
 TLS_PARAMETERS = frozenset(
@@ -42,6 +46,9 @@ def postgresql(value: str) -> str:
     # An @ that is left belongs to a password, and messages show host and database.
     if "@" in f"{parts.host}{parts.database}":
         raise ValueError(BARE_AT)
+    query = rest.partition("?")[2]
+    if query:
+        _separated(query, _libpq())
     parameters = parts.query
     if parameters:
         _known(parameters)
@@ -65,6 +72,7 @@ def redis(value: str) -> str:
         raise ValueError("must start with redis:// or rediss://")
     if not fullmatch(r"/?[0-9]{0,5}", parts.path) or parts.fragment:
         raise ValueError("must end in the number of a database, as in redis://host:6379/0")
+    _separated(parts.query, TLS_PARAMETERS)
     given = parse_qs(parts.query, keep_blank_values=True)
     unknown = sorted(set(given) - TLS_PARAMETERS)
     if unknown:
@@ -132,16 +140,35 @@ def networks(value: str) -> str:
     return ",".join(found)
 
 
-def _known(parameters: Mapping[str, object]) -> None:
-    """Refuse parameters that PostgreSQL's client library rejects; ValueError says what is right."""
+def _separated(query: str, known: Collection[str]) -> None:
+    """Refuse a password in a query with an & in it: the rest of it would name a parameter.
+
+    The message repeats nothing of the query, because what looks like a name may be of a password.
+    """
+    parts = [part.partition("=") for part in query.split("&")] if query else []
+    names = {name for name, _, _ in parts}
+    is_whole = all(equals for _, equals, _ in parts)
+    if "password" in names and not (is_whole and names <= {*known, "password"}):
+        raise ValueError(BARE_AND)
+    if not is_whole:
+        raise ValueError("has a parameter without a value: write name=value, and & between two")
+
+
+def _libpq() -> set[str]:
+    """Return the parameters that PostgreSQL's client library knows."""
     from psycopg.pq import Conninfo
 
+    return {option.keyword.decode() for option in Conninfo.get_defaults()}
+
+
+def _known(parameters: Mapping[str, object]) -> None:
+    """Refuse parameters that PostgreSQL's client library rejects; ValueError says what is right."""
     if "prepare_threshold" in parameters:
         raise ValueError(
             "takes no prepare_threshold; behind a transaction pooler"
             " set BILLING_DATABASE_POOLER=transaction"
         )
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    known = _libpq()
     unknown = sorted(set(parameters) - known)
     if unknown:
         raise ValueError(f"has an unknown parameter {unknown[0]!r}{_advice(unknown[0], known)}")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from billing.cli import engine
 from billing.domain.errors import InvalidValue, NotKnown
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.money import checked_amount
+from billing.domain.short_ids import part_of
 from billing.domain.text import checked_id, checked_name
 from schedules.durations import add, parse_duration
 from schedules.walltime import ScheduleError, place, quoted
@@ -61,13 +63,28 @@ def _user() -> str:
 
 
 def identity(text: str, what: str) -> UUID:
-    """Parse the id of a subscription or an invoice; raise NotKnown when it is not an id."""
+    """Parse an id, or find the one row of a kind that a short id names.
+
+    Raises NotKnown when there is none, InvalidValue when there are several.
+    """
     try:
         return UUID(text)
     except ValueError:
-        raise NotKnown(
-            f"{quoted(text)} is not the id of any {what}; see: billing {what} list"
-        ) from None
+        part = part_of(text)
+    if part is None:
+        raise NotKnown(f"{quoted(text)} is not the id of any {what}; see: billing {what} list")
+    with engine.rows() as database:
+        from billing.services.reading import short_ids
+
+        return short_ids.whole(database, what, text, part)
+
+
+def charge_name(text: str) -> str:
+    """Return a charge's id for a short one; a gateway number stays as it is."""
+    try:
+        return str(identity(text, "charge"))
+    except NotKnown:
+        return text
 
 
 def amount(text: str) -> int:

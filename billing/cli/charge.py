@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = options.noun("Charges: attempts to collect an invoice.", ways_out.CHARGE)
 Charge = Annotated[str, typer.Argument(metavar="ID", help="Charge id or gateway number.")]
 COLUMNS = ("id", "gateway_number", "amount", "status", "fault", "code", "created_at")
+NARROW = ("id", "amount", "status", "fault", "created_at")
+"""The columns of a list that fits 100 columns of a terminal."""
 FACTS = (
     "id", "invoice", "subscription", "customer", "attempt", "gateway_number", "amount",
     "amount_refunded", "amount_refunding", "amount_credited", "amount_kept", "status",
@@ -48,6 +50,7 @@ def list_(
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List charges, newest first."""
@@ -59,12 +62,13 @@ def list_(
         from billing.services.reading import lists
 
         found = lists.charges(database, wanted, page)
-    output.listed(found, COLUMNS, empty="no charges", as_json=as_json)
+    output.listed(found, COLUMNS, empty="no charges", as_json=as_json, narrow=NARROW, full=full)
 
 
 @app.command(epilog=options.example("billing charge show 7d2a…"))
 def show(charge: Charge, *, as_json: options.Json = False) -> None:
     """Show one charge with its refunds."""
+    charge = arguments.charge_name(charge)
     with engine.rows() as database:
         from billing.services.reading import read_models
 
@@ -84,7 +88,7 @@ def resolve(
     as_json: options.Json = False,
 ) -> None:
     """Settle a parked or old charge: with the gateway's outcome if it has one, else with yours."""
-    by = arguments.operator(reason, who)
+    by, charge = arguments.operator(reason, who), arguments.charge_name(charge)
     with engine.engine() as context:
         from billing.services.operating import charge_resolution
         from billing.services.reading import read_models
@@ -113,7 +117,7 @@ def acknowledge(
     as_json: options.Json = False,
 ) -> None:
     """Mark a contradicted charge, or one with more refunded than charged, as handled."""
-    by = arguments.operator(reason, who)
+    by, charge = arguments.operator(reason, who), arguments.charge_name(charge)
     with engine.writing() as context:
         from billing.services.money import refund_resolution
         from billing.services.reading import read_models

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 app = options.noun("Customers; `show` says whether a customer was charged twice.")
 Customer = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]
 COLUMNS = ("id", "name", "masked_phone", "wallet_status", "subscriptions_count", "created_at")
+NARROW = ("id", "name", "masked_phone", "wallet_status", "subscriptions_count")
+"""The columns of a list that fits 100 columns of a terminal."""
 FACTS = ("id", "name", "masked_phone", "masked_email", "created_at", "erase_requested_at",
          "erased_at")  # fmt: skip
 EXPORTED = ("wallets", "subscriptions", "invoices", "charges", "refunds", "credits", "events",
@@ -62,6 +64,7 @@ def list_(
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List customers, newest first."""
@@ -72,7 +75,7 @@ def list_(
 
         found = lists.customers(database, wanted, page)
     empty = 'no customers yet; create one: billing customer create cust-1 --name "Siti Rahma"'
-    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json, narrow=NARROW, full=full)
 
 
 @app.command(epilog=options.example("billing customer show cust-1"))

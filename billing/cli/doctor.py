@@ -207,6 +207,8 @@ def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     failing = [each for each in found if _fails(each, now, patience)]
     detail = "; ".join(_failure(each) for each in failing) or "every tick succeeded lately"
     yield Check("ticks succeed", ok=not failing, detail=detail)
+    for each in found:
+        yield Check(f"tick {each.tick}", ok=each not in failing, detail=_last(each, now))
 
 
 def _fails(beat: "Heartbeat", now: "datetime", patience: int) -> bool:
@@ -215,6 +217,17 @@ def _fails(beat: "Heartbeat", now: "datetime", patience: int) -> bool:
         return beat.error is not None
     last = beat.succeeded_at
     return last is None or (now - last).total_seconds() > patience
+
+
+def _last(beat: "Heartbeat", now: "datetime") -> str:
+    """Say when a tick succeeded, and what its last run failed with."""
+    from billing.services.reading.attention import span
+
+    last = beat.succeeded_at
+    age = "never succeeded"
+    if last is not None:
+        age = f"succeeded {span(max(int((now - last).total_seconds()), 0))} ago"
+    return f"{age}; its last run failed with {beat.error}" if beat.error else age
 
 
 def _failure(beat: "Heartbeat") -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -41,6 +42,8 @@ SPAN = (
     " refunds by settled_at, the instant at which the engine recorded it.\n\n"
     "A --from or --to without an offset is local time (Asia/Jakarta). Instants are printed in that"
     " time zone with their offset: 2026-12-01T03:00:00+07:00.\n\n"
+    "Cells are separated by commas. A spreadsheet with Indonesian settings reads semicolons:"
+    " --separator semicolon.\n\n"
     "Amounts are whole rupiah. Of a charge that succeeded, amount = kept + refunded + credited:"
     " refunded includes refunds in progress, credited was added to the customer's credit. Of an"
     " invoice, kept and refunded are the sums over its charges, credited is what credit paid, and"
@@ -50,6 +53,18 @@ IMPORT = COLUMNS + options.example("billing import customers customers.csv --dry
 EXPORT = SPAN + options.example(
     "billing export charges --from 2026-11-01 --to 2026-12-01 > november.csv"
 )
+
+
+class Separator(StrEnum):
+    """What separates the cells of an export."""
+
+    COMMA = "comma"
+    SEMICOLON = "semicolon"
+
+    @property
+    def character(self) -> str:
+        """Return the character."""
+        return ";" if self is Separator.SEMICOLON else ","
 
 
 def import_(
@@ -183,6 +198,9 @@ def export(
         str,
         typer.Option("--by", metavar="created|paid", help="Which instant selects a row."),
     ] = "created",
+    separator: Annotated[
+        Separator, typer.Option("--separator", help="What separates the cells.")
+    ] = Separator.COMMA,
     *,
     as_json: options.Json = False,
 ) -> None:
@@ -195,14 +213,14 @@ def export(
         if as_json:
             output.stream(rows)
         else:
-            _write(rows, _utf8(sys.stdout))
+            _write(rows, _utf8(sys.stdout), separator.character)
 
 
-def _write(rows: Iterator[dict[str, object]], out: TextIO) -> None:
+def _write(rows: Iterator[dict[str, object]], out: TextIO, separator: str) -> None:
     header: list[str] = []
     for row in rows:
         line = io.StringIO()
-        writer = csv.writer(line)
+        writer = csv.writer(line, delimiter=separator)
         if not header:
             header = list(row)
             writer.writerow(header)

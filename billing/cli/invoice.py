@@ -19,6 +19,8 @@ COLUMNS = (
     "id", "customer", "period_index", "period_start_at", "amount", "status", "blocked_on",
     "next_attempt_at",
 )  # fmt: skip
+NARROW = ("id", "customer", "period_index", "amount", "status", "next_attempt_at")
+"""The columns of a list that fits 100 columns of a terminal."""
 FACTS = (
     "id", "subscription", "customer", "period_index", "period_start_at", "period_end_at", "amount",
     "amount_from_credit", "amount_refunded", "amount_refunding", "status", "blocked_on",
@@ -43,6 +45,7 @@ def list_(
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List invoices, newest first."""
@@ -53,7 +56,7 @@ def list_(
         from billing.services.reading import lists
 
         found = lists.invoices(database, wanted, page)
-    output.listed(found, COLUMNS, empty="no invoices", as_json=as_json)
+    output.listed(found, COLUMNS, empty="no invoices", as_json=as_json, narrow=NARROW, full=full)
 
 
 @app.command(epilog=options.example("billing invoice show 0b9e…"))
@@ -89,8 +92,18 @@ def retry(
     output.answer(
         found,
         as_json=as_json,
-        people=lambda: output.say(f"invoice {wanted} is attempted at the next tick"),
+        people=lambda: output.say(_retried(found)),
     )
+
+
+def _retried(found: "results.Invoice") -> str:
+    """Say when a retried invoice is attempted: with the next tick, or what it waits for."""
+    from billing.domain.waiting import NEXT_TICK
+
+    waits_for = found.steps.waits_for
+    if waits_for in {None, NEXT_TICK}:
+        return f"invoice {found.row.id} is attempted at the next tick"
+    return f"invoice {found.row.id} is due now, and waits for {waits_for}"
 
 
 @app.command(epilog=options.example('billing invoice void 0b9e… --reason "goodwill"'))

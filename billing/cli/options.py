@@ -9,6 +9,9 @@ from billing.domain import ways_out
 from billing.domain.ways_out import State, Ways
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Print whole ids and all columns; a table is then wide.")
+]
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Reason, stored in the event.")
 ]

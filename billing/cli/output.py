@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -19,6 +20,7 @@ from billing.domain.documents import Row, document, ready, text
 from billing.domain.escaping import escape
 from billing.domain.instants import spoken, spoken_text
 from billing.domain.money import rupiah
+from billing.domain.short_ids import short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +35,7 @@ MONEY = frozenset(
         "amount", "amount_refunded", "amount_refunding", "amount_taken", "amount_kept",
         "amount_credited", "amount_from_charge", "amount_from_credit", "amount_remaining",
         "amount_paid_out", "shortfall", "cash", "points", "credit_balance", "credited", "remaining",
-        "next_amount", "amount_yesterday", "amount_week_ago",
+        "next_amount", "amount_yesterday", "amount_week_ago", "amount_waiting",
     }
 )  # fmt: skip
 STYLES = {
@@ -133,13 +135,32 @@ def listed(
     empty: str,
     as_json: bool,
     people: Callable[[], None] | None = None,
+    narrow: Sequence[str] = (),
+    full: bool = False,
 ) -> None:
-    """Print a page of a list as a JSON array or a table; stderr says how to see the next page."""
-    show = people or (lambda: table(found.rows, columns, empty=empty))
+    """Print a page of a list as a JSON array or a table; stderr says how to see the next page.
+
+    Unless it is `full`, a table has the `narrow` columns, with short ids.
+    """
+
+    def shown() -> None:
+        if full or not narrow:
+            table(found.rows, columns, empty=empty)
+        else:
+            table([_with_short_ids(row) for row in found.rows], narrow, empty=empty)
+
+    show = people or shown
     answer(found.rows, as_json=as_json, people=show)
     if found.next_cursor is not None:
         sys.stdout.flush()
         sys.stderr.write(f"more: add --after {found.next_cursor}\n")
+
+
+def _with_short_ids(row: Row) -> dict[str, object]:
+    return {
+        name: short(value) if isinstance(value, UUID) else value
+        for name, value in document(row).items()
+    }
 
 
 def _width(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> int:

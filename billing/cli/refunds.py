@@ -18,6 +18,8 @@ app = options.noun(
 )
 Refund = Annotated[str, typer.Argument(metavar="ID", help="Refund id.")]
 COLUMNS = ("id", "customer", "amount", "status", "purpose", "created_at", "parked_at")
+NARROW = ("id", "customer", "amount", "status", "created_at")
+"""The columns of a list that fits 100 columns of a terminal."""
 WAITING = ("kind", "id", "customer", "amount", "status", "since_at", "cause", "command")
 FACTS = (
     "id", "charge", "invoice", "customer", "amount", "status", "purpose", "source", "credit",
@@ -45,6 +47,7 @@ def list_(
             "--waiting", help="Only refunds that need an operator, with the command for each."
         ),
     ] = False,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List refunds, newest first, or only those that need an operator."""
@@ -61,7 +64,7 @@ def list_(
         from billing.services.reading import lists
 
         found = lists.refunds(database, wanted, page)
-    output.listed(found, COLUMNS, empty="no refunds", as_json=as_json)
+    output.listed(found, COLUMNS, empty="no refunds", as_json=as_json, narrow=NARROW, full=full)
 
 
 def _waiting(most: int, *, as_json: bool) -> None:

@@ -7,8 +7,9 @@ import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 
-from billing.domain.errors import BillingError
+from billing.domain.errors import BillingError, NotConfigured
 from billing.domain.escaping import escape
 
 MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
@@ -17,7 +18,11 @@ MIGRATE = "the database has no tables, or old ones; run: billing db upgrade"
 def one_line(error: Exception) -> str:
     """Describe an error in one line; unexpected errors are shown in full at debug level only."""
     if isinstance(error, BillingError):
-        return escape(" ".join(str(error).split()))
+        said = " ".join(str(error).split())
+        if isinstance(error, NotConfigured):
+            for setting in ("BILLING_DATABASE_URL", "BILLING_REDIS_URL"):
+                said = said.replace(f"check {setting}", _remedy(setting))
+        return escape(said)
     expected = _of_database(error) or _of_redis(error) or _of_disk(error)
     if expected is not None:
         return escape(expected)
@@ -46,15 +51,30 @@ def _of_database(error: Exception) -> str | None:
     if took_too_long(error):
         return "a PostgreSQL statement timed out; try again"
     if isinstance(error, DBAPIError) and is_lost(error):
-        return f"PostgreSQL: {_first_line(error.orig)}; check BILLING_DATABASE_URL"
+        return f"PostgreSQL: {_first_line(error.orig)}; {_remedy('BILLING_DATABASE_URL')}"
     return None
 
 
 def _of_redis(error: Exception) -> str | None:
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if packages & {"redis", "kombu"}:
-        return f"cannot reach Redis: {_first_line(error)}; check BILLING_REDIS_URL"
+        return f"cannot reach Redis: {_first_line(error)}; {_remedy('BILLING_REDIS_URL')}"
     return None
+
+
+def _remedy(setting: str) -> str:
+    """Say what helps when a server does not answer: for one of a local stack, to start that."""
+    from billing import config, config_files
+
+    own = Path(".env")
+    try:
+        stack = config.load([own]).home / "stack.env"
+        is_local = setting not in config_files.values_of([own])
+        if is_local and setting in config_files.values_of([stack]):
+            return "the local stack has ended; start it again with: billing up"
+    except (BillingError, OSError, ValueError):
+        pass
+    return f"check {setting}"
 
 
 def _of_disk(error: Exception) -> str | None:

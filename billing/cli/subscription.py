@@ -27,6 +27,8 @@ Amount = Annotated[
     ),
 ]
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
+NARROW = ("id", "customer", "plan", "status", "amount", "next_due_at")
+"""The columns of a list that fits 100 columns of a terminal."""
 FACTS = (
     "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "paid_through_at",
     "timezone", "anchor", "wallet_status", "coupon", "change_at", "next_plan", "next_quantity",
@@ -57,6 +59,7 @@ def list_(
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List subscriptions, newest first."""
@@ -67,7 +70,7 @@ def list_(
 
         found = lists.subscriptions(database, wanted, page)
     empty = "no subscriptions; create one: billing subscribe CUSTOMER PLAN"
-    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json, narrow=NARROW, full=full)
 
 
 @app.command(epilog=options.example("billing subscription show 6f1c… --all"))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = options.noun("Wallets: customers' linked OVO accounts.", ways_out.WALLET)
 Customer = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")]
 COLUMNS = ("id", "customer", "status", "masked_phone", "linked_at", "expires_at")
+NARROW = ("id", "customer", "status", "masked_phone", "expires_at")
+"""The columns of a list that fits 100 columns of a terminal."""
 ENDING = ("customer", "masked_phone", "expires_at", "subscriptions")
 
 
@@ -140,6 +142,7 @@ def list_(
     limit: options.Limit = options.LIMIT,
     after: options.After = None,
     *,
+    full: options.Full = False,
     as_json: options.Json = False,
 ) -> None:
     """List wallets, newest first; with --expiring those that expire soon, earliest first."""
@@ -161,7 +164,7 @@ def list_(
 
         found = lists.wallets(database, wanted, page)
     empty = "no wallets; link one with: billing wallet link CUSTOMER --phone 62…"
-    output.listed(found, COLUMNS, empty=empty, as_json=as_json)
+    output.listed(found, COLUMNS, empty=empty, as_json=as_json, narrow=NARROW, full=full)
 
 
 def _expiring(within: str, most: int, *, as_json: bool) -> None:

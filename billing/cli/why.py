@@ -7,7 +7,9 @@ import typer
 from billing.cli import arguments, engine, options, output
 
 if TYPE_CHECKING:
+    from billing.services.reading.results import Invoice
     from billing.services.reading.why import Running, Why
+    from billing.store.queries.listing_rows import Invoice as Row
 
 EXAMPLE = options.example("billing why cust-1")
 
@@ -35,7 +37,12 @@ def _people(found: "Why") -> None:
     wallet = None if found.wallet is None else found.wallet.row
     output.say(f"wallet: {wallet.status} {wallet.masked_phone}" if wallet else "wallet: none")
     if not found.subscriptions_count:
-        output.say("no subscription is running: nothing will be charged")
+        is_due = any(each.row.next_attempt_at for each in found.debts)
+        more = "" if is_due else ": nothing will be charged"
+        output.say(f"no subscription is running{more}")
+    for debt in found.debts:
+        output.say("")
+        _debt(debt)
     for each in found.subscriptions:
         output.say("")
         _subscription(each)
@@ -44,18 +51,30 @@ def _people(found: "Why") -> None:
         output.say(f"and {left} more subscriptions; show them with --limit")
 
 
+def _debt(each: "Invoice") -> None:
+    row = each.row
+    owed = output.written("amount", row.amount - row.amount_from_credit)
+    output.say(f"invoice {row.id} of subscription {row.subscription}: {row.status}")
+    output.say(f"owed since {output.written('at', row.created_at)}: {owed}; {_attempt(row)}")
+    if each.steps.waits_for is not None:
+        output.say(f"it waits for {each.steps.waits_for}")
+    output.ways(each.steps.ways_out)
+
+
+def _attempt(row: "Row") -> str:
+    at = row.next_attempt_at
+    return f"next attempt {output.written('at', at)}" if at else "no attempt is planned"
+
+
 def _subscription(each: "Running") -> None:
     row, coming = each.row, each.next_invoice
     output.say(f"subscription {row.id} to plan {row.plan}: {row.status}")
     if each.prospect.waits_for is not None:
         output.say(f"it waits for {each.prospect.waits_for}")
     for invoice in each.open_invoices:
-        at = invoice.row.next_attempt_at
-        attempt = f"next attempt {output.written('at', at)}" if at else "no attempt is planned"
         opened = output.written("at", invoice.row.created_at)
-        output.say(
-            f"owed since {opened}: {output.written('amount', invoice.row.amount)}; {attempt}"
-        )
+        owed = output.written("amount", invoice.row.amount - invoice.row.amount_from_credit)
+        output.say(f"owed since {opened}: {owed}; {_attempt(invoice.row)}")
     if coming is not None:
         credit = output.written("amount", coming.amount_from_credit)
         output.say(

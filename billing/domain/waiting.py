@@ -4,12 +4,14 @@ From everything that blocks an invoice, the first condition that must end is sho
 not know rows or the clock.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from billing.domain.invoice import Blocked
 from billing.domain.money import rupiah
 
 WALLET = "a linked wallet"
+NEXT_TICK = "the next tick"
 CONFIRMING = "the gateway, which is queried again to confirm a final answer"
 
 
@@ -29,12 +31,26 @@ class Standing(NamedTuple):
     """Whether the unresolved charge has an answer that a second query must confirm."""
 
 
+class Brake(StrEnum):
+    """Why no due invoice of any customer is charged with the next tick."""
+
+    STOPPED = "stopped"
+    RESTING = "resting"
+
+
 class Brakes(NamedTuple):
     """What stops the charging of all invoices."""
 
     stopped: bool
     stopped_reason: str | None
     resting: bool
+
+    @property
+    def first(self) -> Brake | None:
+        """Return what must end first; None when a due invoice is charged with the next tick."""
+        if self.stopped:
+            return Brake.STOPPED
+        return Brake.RESTING if self.resting else None
 
 
 def waits_for(standing: Standing, brakes: Brakes) -> str | None:
@@ -58,7 +74,7 @@ def waits_for(standing: Standing, brakes: Brakes) -> str | None:
         return "the gateway, which is not called for a short time after failures"
     if standing.leased:
         return "a worker, which has its message; after 45 seconds another message is sent"
-    return "the next tick"
+    return NEXT_TICK
 
 
 def _stands_before(standing: Standing) -> str | None:

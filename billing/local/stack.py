@@ -127,13 +127,20 @@ class Stack:
                 " or leave both out to have a gateway started here"
             )
         try:
+            is_new = not self.home.exists()
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = self._lock.take()
             (self.home / "stack.env").unlink(missing_ok=True)
+            try:
+                flower_port, sandbox_port, web_port = self._ports()
+            except NotConfigured:
+                if is_new:
+                    self._lock.release()
+                    shutil.rmtree(self.home)
+                raise
             _set_aside(self.logs)
         except OSError as failed:
             raise NotConfigured(f"cannot use the folder {self.home}: {failed.strerror}") from None
-        flower_port, sandbox_port, web_port = self._ports()
         crew = self._crew = Crew([lock], self._signals.hurry)
         self._watch = Watch(crew, self.say)
         needs_sandbox = not self.settings.doku_client_id

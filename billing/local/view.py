@@ -17,6 +17,8 @@ from billing.services.reading.live_view import PLACE, Overview
 from billing.store.queries.overview import News
 
 EVENTS_SHOWN = 16
+SIDES, FRAME = 4, 3
+"""Columns of the frame, and its lines with the empty one between facts and events."""
 SUMMARY_EVERY = 20
 """Updates between two summary lines when the output is no terminal."""
 COLOURS = {
@@ -69,11 +71,18 @@ class View:
         for name, value in _facts(seen, queues, health, webhooks, self._places):
             facts.add_row(Text(name, style="bold"), Text(value))
         story = Table.grid(padding=(0, 1))
-        for event in self._events:
+        for event in self._newest(facts):
             style = COLOURS.get(event.kind, "")
-            story.add_row(*(Text(cell, style=style) for cell in _cells(event)))
+            cells = (Text(cell, style, no_wrap=True, overflow="ellipsis") for cell in _cells(event))
+            story.add_row(*cells)
         title = f"ovo-billing · {seen.now.astimezone(zone(PLACE)):%d %b %Y %H:%M:%S} WIB"
         return Panel(Group(facts, Text(), story), title=title, subtitle="Ctrl-C ends everything")
+
+    def _newest(self, facts: Table) -> list[News]:
+        """Return as many of the newest events as the screen has lines below the facts."""
+        inside = self.console.options.update(width=max(self.console.width - SIDES, 1), height=None)
+        left = self.console.height - len(self.console.render_lines(facts, inside)) - FRAME
+        return list(self._events)[-left:] if left > 0 else []
 
     def lines(self, seen: Overview, webhooks: str = "") -> None:
         """Print new events, and a summary from time to time."""

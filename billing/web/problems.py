@@ -204,13 +204,17 @@ async def _database_error(request: Request, error: Exception) -> Response:
     return internal(_id(request), error)
 
 
-def internal(request_id: str, error: BaseException) -> Response:
-    """Log an unexpected error, and answer without any of its details."""
-    # Not its text: PostgreSQL repeats a row's values in it.
+def log_failure(error: BaseException, event: str = "web.failed") -> None:
+    """Log the class of an error and its place; not its text, in which PostgreSQL repeats a row."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     where = traceback.extract_tb(error.__traceback__)[-1:]
     log.error(
-        "web.failed", error=type(error).__name__, sqlstate=getattr(cause, "sqlstate", None),
+        event, error=type(error).__name__, sqlstate=getattr(cause, "sqlstate", None),
         at=", ".join(f"{each.name}:{each.lineno}" for each in where),
     )  # fmt: skip
+
+
+def internal(request_id: str, error: BaseException) -> Response:
+    """Log an unexpected error, and answer without any of its details."""
+    log_failure(error)
     return response(request_id, 500, "internal", f"look for {request_id} in the log")

@@ -73,9 +73,12 @@ class Doorkeeper:
         try:
             with brief_locks():  # a locked row must not hold a thread for long
                 await self._handle(scope, receive, answer)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is answered, or the answer ends, and logged
             if seen["status"]:
-                raise
+                # The server ends the connection without the end of the answer, so that the client
+                # knows that it is not whole. Raised, its log would repeat values of rows.
+                problems.log_failure(error, "web.broken_off")
+                return
             await problems.internal(request_id, error)(scope, receive, answer)
         log.debug("web.answered", method=scope["method"], status=seen["status"])
 

@@ -145,7 +145,7 @@ def test_an_operator_retries_what_dunning_gave_up(
         row = page.get_by_role("row", name="invoice uncollectible")
         row.get_by_role("link", name="1", exact=True).click()
         page.get_by_role("link", name="Retry these…").click()
-        expect(page.get_by_text("1 invoice is charged with the next tick")).to_be_visible()
+        expect(page.get_by_text("1 invoice becomes due at once")).to_be_visible()
         page.get_by_label("Reason").fill("the customer topped up")
         page.get_by_role("button", name="Retry them").dblclick()
         expect(page.get_by_text("1 of 1 invoice is charged")).to_be_visible()

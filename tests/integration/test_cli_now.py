@@ -1,9 +1,13 @@
 """`billing now` and `billing why`: what an operator asks first, answered by the rows."""
 
+from datetime import timedelta
 from typing import Any
 
+from billing.services.reading import customer_page
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
+
+DAY = timedelta(days=1)
 
 
 def test_now_adds_up_the_money_of_today_by_the_rows(billing: Billing, engine: Engine) -> None:
@@ -96,6 +100,75 @@ def test_why_counts_what_it_leaves_out(billing: Billing, engine: Engine) -> None
     assert found["subscriptions_count"] == 2
     assert len(found["subscriptions"]) == 1
     assert "and 1 more subscriptions" in billing("why", customer, "--limit", 1, people=True)
+
+
+def test_why_finds_a_running_subscription_behind_many_ended_ones(
+    billing: Billing, engine: Engine
+) -> None:
+    """It is older than 100 that ended; it is counted, and the Customer page shows it."""
+    customer = engine.customer()
+    engine.plan("P")
+    running = engine.subscribe(customer, "P")
+    names = [r["column_name"] for r in engine.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'subscriptions'"
+        " AND is_generated = 'NEVER'")]  # fmt: skip
+    changed = {
+        "id": "gen_random_uuid()", "created_at": "created_at + interval '1 second' * n",
+        "ended_at": "created_at + interval '1 day'", "status": "'canceled'", "next_due_at": "NULL",
+        "next_period_index": "0",
+    }  # fmt: skip
+    values = ", ".join(changed.get(name, name) for name in names)
+    engine.execute(
+        f"INSERT INTO subscriptions ({', '.join(names)})"
+        f" SELECT {values} FROM subscriptions, generate_series(1, 101) AS n"
+    )
+    found = billing("why", customer)
+    assert found["subscriptions_count"] == 1
+    assert found["subscriptions"][0]["id"] == str(running)
+    page = customer_page.read(engine.context, customer)
+    assert [each.row.id for each in page.ahead] == [running]
+
+
+def test_why_names_what_is_owed_after_the_end(billing: Billing, engine: Engine) -> None:
+    """Dunning canceled it: the uncollectible invoice is named; after a retry, its attempt."""
+    customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="cancel")
+    engine.run()
+    engine.advance(10 * DAY)
+    [invoice] = engine.invoices(subscription)
+    assert (invoice["status"], engine.subscription(subscription)["status"]) == (
+        "uncollectible", "canceled",
+    )  # fmt: skip
+    said = billing("why", customer, people=True)
+    assert "no subscription is running: nothing will be charged" in said
+    assert f"invoice {invoice['id']} of subscription {subscription}: uncollectible" in said
+    assert "Rp 50,000; no attempt is planned" in said
+    assert f"billing invoice retry {invoice['id']}" in said
+
+    billing("invoice", "retry", invoice["id"], "--reason", "asked")
+
+    said = billing("why", customer, people=True)
+    assert "no subscription is running: nothing" not in said
+    assert "Rp 50,000; next attempt" in said
+    [debt] = customer_page.read(engine.context, customer).debts
+    assert (debt.row.id, debt.row.next_attempt_at) == (invoice["id"], engine.now)
+    engine.run()
+
+
+def test_a_retry_says_what_it_waits_for(billing: Billing, engine: Engine) -> None:
+    """While charging is stopped a retry does not promise the next tick."""
+    _, subscription = engine.begun(cash=0, retries="5d")
+    engine.run()
+    [invoice] = engine.invoices(subscription)
+    retry = ("invoice", "retry", invoice["id"], "--reason", "x")
+    assert "attempted at the next tick" in billing(*retry, people=True)
+    billing("stop-charging", "--reason", "fire")
+    said = billing(*retry, people=True)
+    assert "is due now, and waits for charging, which is stopped (fire)" in said
+    billing("start-charging")
+    engine.execute("UPDATE engine SET resting_until = clock_timestamp() + interval '1 hour'")
+    assert "is due now, and waits for the gateway" in billing(*retry, people=True)
+    engine.execute("UPDATE engine SET resting_until = NULL")
+    engine.run()
 
 
 def test_an_unknown_customer_is_one_line(billing: Billing) -> None:

@@ -197,6 +197,25 @@ def test_a_port_in_use_is_refused_before_anything_is_started(
     assert said == []
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_refused_second_stack_leaves_nothing_behind(
+    state_folder: Path, outside: dict[str, str], is_new: bool
+) -> None:
+    """Its own folder is gone again; one that was there keeps the logs of its last run."""
+    home = state_folder / "second"
+    if not is_new:
+        (home / "logs").mkdir(parents=True)
+        (home / "logs" / "worker.log").write_text("the last words")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = {"BILLING_UP_PORT": str(taken.getsockname()[1])}
+        with pytest.raises(NotConfigured, match="in use"), Stack(home, environment=outside | port):
+            pass
+    assert home.exists() != is_new
+    if not is_new:
+        assert (home / "logs" / "worker.log").read_text() == "the last words"
+        assert not (home / "logs.before").exists()
+
+
 def test_a_program_that_does_not_start_is_one_line(
     state_folder: Path, outside: dict[str, str]
 ) -> None:

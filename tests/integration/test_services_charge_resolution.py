@@ -11,8 +11,10 @@ from billing.domain.outcomes import Outcome, SealedPayment
 from billing.services.collecting import charging
 from billing.services.operating import charge_resolution, held_rows, invoice_actions
 from billing.services.operating.charge_resolution import Resolution
+from billing.services.operating.confirming import Changed
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling
+from billing.store.queries import pages
 from billing.store.queries.holding import Kind
 from tests.integration.answering import Answering, answer_as_before, answer_with, status_with
 from tests.integration.engine import START, Engine
@@ -216,3 +218,40 @@ def test_a_charge_that_nobody_knows_is_not_resolved(engine: Engine) -> None:
     """An unknown id is refused as such."""
     with pytest.raises(NotKnown):
         resolve(engine, UUID(int=7), succeeded=True)
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_a_change_while_the_gateway_is_asked_is_not_decided_about(
+    engine: Engine, other: Engine, succeeded: bool
+) -> None:
+    """The invoice is voided meanwhile: as paid its money would go back, which nobody has read."""
+    _, subscription, charge = lost(engine, moved=False)
+    for each in (engine, other):
+        each.set_clock(START + HOUR)
+    inner = engine.context.gateway
+    [invoice] = engine.invoices(subscription)
+
+    def ask(identifier: str, number: str, amount: int) -> object:
+        invoice_actions.void_invoice(other.context, invoice["id"], OPERATOR)
+        return inner.check_status(identifier, number, amount)
+
+    asked = answer_with(engine, check_status=ask)
+    with pytest.raises(Changed, match="nothing was recorded, look at it again"):
+        resolve(engine, charge, succeeded=succeeded)
+    assert engine.charges(subscription)[0]["status"] == "unknown"
+    answer_as_before(engine, asked)
+    assert resolve(engine, charge, succeeded=False).settled_by == "operator"
+    engine.run()
+
+
+def test_a_decision_is_about_what_was_read(engine: Engine) -> None:
+    """An operator who has read the page before the last change is told so."""
+    _, subscription, charge = lost(engine, moved=False)
+    engine.set_clock(START + HOUR)
+    with engine.context.database.transaction() as connection:
+        seen = pages.newest_event(connection, subscription)
+    invoice_actions.void_invoice(engine.context, engine.invoices(subscription)[0]["id"], OPERATOR)
+    with pytest.raises(Changed):
+        charge_resolution.resolve_charge(engine.context, charge, False, OPERATOR, seen)
+    assert engine.charges(subscription)[0]["status"] == "unknown"
+    engine.advance(DAY)

@@ -6,12 +6,14 @@ from datetime import date, timedelta
 import pytest
 
 from billing.domain.people import Role
-from billing.services.reading import ahead
+from billing.services.reading import ahead, forecasting
+from billing.services.reading.results import ForecastLine
 from billing.web.console.pages import ahead as pages
 from tests.integration.console import browsing, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
+DAY = timedelta(days=1)
 BY_DAY = """
     SELECT due::date AS day, count(*) AS charges, sum(amount)::bigint AS amount FROM (
         SELECT s.amount, (p.anchor + n * interval '1 week') AT TIME ZONE 'Asia/Jakarta'
@@ -87,18 +89,37 @@ def test_an_empty_engine_and_a_wrong_day_are_said_plainly(engine: Engine, web: W
         assert browser.page("/ahead?day=2099-01-01&plan=nothing")
 
 
-def test_too_many_charges_are_not_half_a_sum(
+def test_too_many_charges_are_added_up_by_the_next_ones(
     engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No number is shown, and the command that adds up all of them is."""
-    monkeypatch.setattr(ahead, "LINES_MAX", 2)
-    engine.begun(every="1 week")
+    """The page says what its numbers are; each is that of the first charges of the forecast."""
+    engine.plan("D", every="1 day", amount=1_000)
+    engine.plan("W", every="1 week", amount=70_000)
+    for code, linked in (("D", True), ("W", True), ("W", False)):
+        engine.subscribe(engine.customer(linked=linked), code)
+    poor = engine.customer(cash=0)
+    engine.subscribe(poor, "W")
     engine.run()
+    lines = list(forecasting.forecast(engine.context.database, engine.now, engine.now + 59 * DAY))
+    first: dict[object, ForecastLine] = {}
+    for line in lines:
+        first.setdefault((line.subscription, line.cause == "retry"), line)
+    expected = ahead.by_day(first.values())
+    monkeypatch.setattr(ahead, "LINES_MAX", 2)
+
+    found = ahead.read(engine.context)
+
+    assert found.is_cut
+    assert {on: sums for on, sums in found.days.items() if sums != ahead.NOTHING} == expected
+    assert found.total == ahead.total(expected.values())
+    assert found.tomorrow == expected[date(2026, 2, 1)]
+    assert found.plans["D"].charges == 1
+    assert ahead.read(engine.context, "D").total == ahead.Sum(1, 1_000, 0, 0)
     with browsing(web, person(engine)) as [browser]:
-        said = text_of(browser.page("/ahead"))
-        assert "too many to add up" in said
-        assert "Will be charged" not in said
-        assert "billing forecast --until" in said
+        said = text_of(browser.page("/ahead?day=2026-02-01"))
+        assert "only the next charge of each subscription" in said
+        assert "Tomorrow Rp 1,000 1 charge" in said
+        assert "billing forecast --by day --until" in said
 
 
 def test_bars_fit_into_the_picture() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.operating import held_rows, invoice_actions, kill_switch
 from billing.services.operating.held_rows import Kind
@@ -129,19 +129,45 @@ class TestBulk:
             assert "Retry these…" in text_of(browser.page(UNCOLLECTIBLE))
             page = browser.page("/attention/bulk?kind=invoice&cause=uncollectible&alarm=no")
             said = text_of(page)
-            assert f"1 invoice is charged with the next tick: Rp {invoice['amount']:,}." in said
+            assert f"1 invoice becomes due at once: Rp {invoice['amount']:,}." in said
             assert ids(page) == [str(invoice["id"])]
             form = form_of(page)
             answers = [browser.send("/attention/bulk", form) for _ in range(2)]
             [place] = {answer.headers["Location"] for answer in answers}
             for _ in range(2):
                 said = text_of(browser.page(within(place)))
-                assert "1 of 1 invoice is charged with the next tick" in said
+                assert "1 of 1 invoice is due now" in said
                 assert "By Budi. Reason: wallets were topped up" in said
         [event] = engine.told("invoice.retry_requested")
         assert (event["actor"], event["reason"]) == ("Budi", "wallets were topped up")
         engine.run()
         assert [row["status"] for row in engine.invoices(subscription)] == ["paid"]
+
+    def test_a_retry_promises_nothing_while_charging_is_stopped(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """Neither the forms nor the reports say that it is charged with the next tick."""
+        able, subscription = given_up(engine)
+        [invoice] = engine.invoices(subscription)
+        engine.put_cash(able, 1_000_000)
+        with browsing(web, person(engine)) as [browser]:
+            path = f"/invoices/{invoice['id']}/retry"
+            assert "It is charged with the next tick." in text_of(browser.page(path))
+            kill_switch.stop_charging(engine.context, Actor("Sari", "a drill"))
+            stopped = "Charging is stopped: nothing is charged until it is started again."
+            said = text_of(browser.page(path))
+            assert stopped in said
+            assert "with the next tick" not in said
+            page = browser.page("/attention/bulk?kind=invoice&cause=uncollectible&alarm=no")
+            assert stopped in text_of(page)
+            place = browser.send("/attention/bulk", form_of(page)).headers["Location"]
+            assert stopped in text_of(browser.page(within(place)))
+            waits = "Waits for charging, which is stopped (a drill)."
+            assert waits in text_of(browser.page(f"/invoices/{invoice['id']}"))
+            said = text_of(browser.page("/attention"))
+            assert "engine stopped alarm" in said.replace("\n", " ")
+        kill_switch.start_charging(engine.context, OPERATOR)
+        engine.run()
 
     def test_a_row_that_is_refused_stops_no_other(self, engine: Engine, web: Web) -> None:
         """The page says so before, and the report says why; the set is that of the page."""
@@ -157,7 +183,7 @@ class TestBulk:
             invoice_actions.void_invoice(engine.context, older, OPERATOR)
             place = browser.send("/attention/bulk", form).headers["Location"]
             said = text_of(browser.page(within(place)))
-            assert "1 of 2 invoices are charged" in said
+            assert "1 of 2 invoices are due now" in said
             assert f"nothing invoice {older} is void, not open" in said
         assert [row["status"] for row in engine.invoices(subscription)] == ["void", "open"]
         engine.run()

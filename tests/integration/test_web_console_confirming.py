@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from billing.domain.events import OPERATOR, Actor
+from billing.domain.outcomes import StatusOutcome
 from billing.domain.people import Role
 from billing.services.money import crediting
+from billing.services.operating import charge_resolution, invoice_actions
 from billing.services.subscriptions import pausing
 from tests.integration.console import browsing, hidden, person, text_of
 from tests.integration.engine import Engine
@@ -90,6 +92,35 @@ def test_a_key_of_an_outcome_is_not_used_for_another(engine: Engine, web: Web) -
         again = browser.send(path, full | {"outcome": "paid", "reference": "D-2"})
     engine.run()
     assert again.status_code != 303, again.headers["Location"]
+
+
+def test_an_outcome_is_set_for_what_was_read(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The invoice is voided while the gateway is asked: the page is shown again, nothing is set."""
+    _, subscription = engine.begun(every="1 year")
+    engine.script("drop_before", engine.subscription(subscription)["customer_id"])
+    engine.run()
+    engine.set_clock(engine.now + timedelta(hours=1))
+    [charge] = engine.charges(subscription)
+    path = f"/invoices/{charge['invoice_id']}/charges/{charge['id']}/resolve"
+    form = {"outcome": "paid", "reference": "D-1", "reason": "statement"}
+    ask = charge_resolution._said
+
+    def said(answer: StatusOutcome) -> str:
+        monkeypatch.undo()
+        invoice_actions.void_invoice(engine.context, charge["invoice_id"], OPERATOR)
+        return ask(answer)
+
+    with browsing(web, person(engine, Role.FINANCE)) as [browser]:
+        answer = browser.send(path, form)
+        assert "Nothing is sent to the wallet" in text_of(answer.text)
+        monkeypatch.setattr(charge_resolution, "_said", said)
+        done = browser.send(path, form | hidden(answer.text))
+    assert done.status_code == 409
+    assert "the money goes back to the wallet by a refund" in text_of(done.text)
+    assert engine.charges(subscription)[0]["status"] == "unknown"
+    engine.advance(timedelta(days=1))
 
 
 def test_a_resumption_from_now_says_what_is_charged(engine: Engine, web: Web) -> None:

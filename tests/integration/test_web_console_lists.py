@@ -4,14 +4,17 @@ import csv
 import io
 import re
 from html import unescape
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from billing.domain.events import OPERATOR
 from billing.domain.people import Role
 from billing.services.reading import filtered
 from billing.services.subscriptions import subscribing
+from billing.web import problems
 from billing.web.console.filtering import Kind
 from billing.web.console.pages import lists
 from tests.integration.console import Browser, browsing, person, text_of
@@ -146,6 +149,41 @@ def test_a_file_has_exactly_the_rows_of_the_filter(lived: Engine, web: Web, kind
             assert rows_of(lived, kind) == set()
         assert "/console/export" not in other.page(f"/{kind}")
         assert other.open(f"/export/{kind}").status_code == 403
+
+
+def test_a_file_has_semicolons_if_they_are_asked_for(lived: Engine, web: Web) -> None:
+    """For a spreadsheet with Indonesian settings; the cells are the same."""
+    with browsing(web, person(lived)) as [browser]:
+        words = "with semicolons, for a spreadsheet in Indonesian"
+        address = link(browser.page("/customers"), words)
+        found = browser.open(address).text
+        usual = browser.open("/export/customers").text
+    cells = [list(csv.reader(io.StringIO(t), delimiter=d)) for t, d in ((found, ";"), (usual, ","))]
+    assert cells[0] == cells[1]
+    assert len(cells[0][0]) > 1
+
+
+def test_a_file_that_breaks_off_logs_no_value_of_a_row(
+    lived: Engine, web: Web, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client sees that it is not whole; the log has the class of the error and its place."""
+    rows = iter(range(3))
+
+    def broken(value: object) -> str:
+        if next(rows, None) is None:
+            raise ValueError("the name of a person")
+        return "x" * 70_000
+
+    monkeypatch.setattr(filtered, "cell", broken)
+    caplog.set_level("DEBUG")
+    lines: list[dict[str, object]] = []
+    logger = SimpleNamespace(error=lambda event, **data: lines.append({"event": event, **data}))
+    monkeypatch.setattr(problems, "log", logger)
+    with browsing(web, person(lived)) as [browser], pytest.raises(requests.RequestException):
+        browser.open("/export/customers")
+    [line] = lines
+    assert (line["event"], line["error"]) == ("web.broken_off", "ValueError")
+    assert "the name of a person" not in f"{lines}{caplog.text}"
 
 
 def test_a_file_is_limited_and_says_so(lived: Engine) -> None:

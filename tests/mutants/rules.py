@@ -48,7 +48,7 @@ CONSERVATION = (
     ),
     bug(
         "money_that_went_back_elsewhere_is_not_counted", f"{_SERVICES}/money/refund_resolution.py",
-        "        charge_money.take_out_again(connection, row)\n        _count_returned",
+        "        charge_money.take_out_again(connection, row, by, now)\n        _count_returned",
         "        _count_returned",
         f"{_INTEGRATION}services_charge_money.py::TestMoneyThatMustGoBack::test_a_person_decides",
     ),

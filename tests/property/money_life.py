@@ -114,8 +114,7 @@ class Life:
         """Give money of an invoice back."""
         self.till.refund_fates = list(fates)
         invoice = self._nth(list(self.model.invoices), which)
-        found = self.model.refundable(invoice)
-        charge, kept = found or (None, 0)
+        charge, kept = self.model.refundable(invoice) or (None, 0)
         wanted = kept if amount is None else amount
         made = self._once(
             lambda r: refunding.refund_invoice(self.engine.context, invoice, amount, WHY, r),
@@ -124,14 +123,9 @@ class Life:
         if made is not None and charge is not None:
             covered = self.model.covered_by(charge, wanted)
             paid = self.model.charges[charge]
-            purpose = "operator"
-            if paid.surplus:
-                purpose = "surplus" if self.model.invoices[invoice].status == "paid" else "void"
-            if covered:
-                purpose = self.model.refunds[covered[0]].purpose
-            self.model.refund(UUID(made["refund"]), charge, wanted, purpose)
-            for number in covered:
-                self.model.refunds[number].state = "replaced"
+            purpose = "surplus" if self.model.invoices[invoice].status == "paid" else "void"
+            purpose = purpose if paid.surplus else "operator"
+            self.model.refund(UUID(made["refund"]), charge, wanted, purpose, covers=covered)
 
     def give(self, amount: int) -> None:
         """Grant a credit that came from no payment."""
@@ -150,8 +144,7 @@ class Life:
             lambda r: crediting.refund(self.engine.context, credit, WHY, r), expected=amount > 0
         )
         if made is not None:
-            charge = self.model.credits[credit].charge
-            assert charge is not None
+            charge = cast("UUID", self.model.credits[credit].charge)
             self.model.refund(made, charge, amount, "payout", credit)
 
     def change(self, plan: str | None, amount: int | None) -> None:
@@ -225,27 +218,32 @@ class Life:
         if made is not None and UUID(made["refund"]) != number:
             old = self.model.refunds[number]
             amount = min(old.amount, self.model.charges[old.charge].kept)
-            old.state = "replaced"
-            self.model.refund(UUID(made["refund"]), old.charge, amount, old.purpose)
+            self._in_its_place(number, UUID(made["refund"]), amount)
 
     def decide(self, which: int, verdict: str) -> None:
         """Say what becomes of a refund that waits for a person."""
         if not self.model.refunds:
             return
         number = self._waiting(which)
-        old, enough = self.model.refunds[number], True
-        if verdict == "returned-elsewhere":
-            enough = self.model.charges[old.charge].kept >= old.amount
+        old = self.model.refunds[number]
         made = self._try(
             lambda: refund_resolution.resolve_refund(
                 self.engine.context, number, RefundVerdict(verdict), WHY
             ),
-            expected=old.state == "unreturned" and enough,
+            expected=old.state == "unreturned",
         )
         if made is not None and verdict == "returned-elsewhere":
-            self.model.returned_elsewhere(number)
+            if (done := UUID(made["refund"])) != number:  # others returned a part of it
+                self._in_its_place(number, done, self.model.charges[old.charge].kept)
+                self.model.ended(done, paid=False)
+            self.model.returned_elsewhere(done)
         elif made is not None:
             old.state = "waived"
+
+    def _in_its_place(self, number: UUID, made: UUID, amount: int) -> None:
+        """A new refund takes the place of another."""
+        old = self.model.refunds[number]
+        self.model.refund(made, old.charge, amount, old.purpose, covers=[number])
 
     # --- learning and comparing --------------------------------------------------------------
 
@@ -319,6 +317,9 @@ class Life:
         assert {row["id"]: row["amount"] for row in rows} == {c: sum(p) for c, p in ours.items()}
         left = {row["id"]: row["remaining"] for row in seen["credits"]}
         assert left == {number: credit.left for number, credit in model.credits.items()}
+        unreturned = {row["id"] for row in seen["refunds"] if row["status"] == "unreturned"}
+        assert unreturned == {n for n, r in model.refunds.items() if r.state == "unreturned"}
+        assert all(model.charges[model.refunds[n].charge].kept for n in unreturned)
         self._compare_with_the_till()
 
     def _compare_with_the_till(self) -> None:

@@ -5,6 +5,7 @@ kept, refunded and credited of each payment, and what remains of each credit. Am
 days (a change, a prorated cancellation) are given to it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -129,6 +130,7 @@ class Model:
             if money:
                 assert next_credit is not None, "a credit is missing"
                 self.credits[next_credit] = Credit(money, made.charge)
+                self._replace(made.charge)
         self._return_uses(made, amount - money)
         return money > 0
 
@@ -152,9 +154,10 @@ class Model:
         return 0 if found.charge is None else found.left
 
     def refund(
-        self, refund: UUID, charge: UUID, amount: int, purpose: str, credit: int | None = None
-    ) -> None:
-        """Money is on its way to the wallet."""
+        self, refund: UUID, charge: UUID, amount: int, purpose: str, credit: int | None = None,
+        covers: Collection[UUID] = (),
+    ) -> None:  # fmt: skip
+        """Money is on its way to the wallet; it takes the place of the refunds that it covers."""
         paid = self.charges[charge]
         if credit is None:
             paid.kept -= amount
@@ -163,7 +166,28 @@ class Model:
             self.credits[credit].left -= amount
         paid.refunded += amount
         assert refund not in self.refunds
-        self.refunds[refund] = Refund(charge, amount, purpose, credit)
+        made = Refund(charge, amount, purpose, credit)
+        if credit is None:
+            made.purpose = self._replace(charge, covers) or purpose
+        self.refunds[refund] = made
+
+    def _replace(
+        self, charge: UUID, covers: Collection[UUID] = (), besides: UUID | None = None
+    ) -> str | None:
+        """Money left a payment: what it covers is over, and everything else when none is left.
+
+        Then what is on its way must go back as that had to; returns for what.
+        """
+        empty, purpose = not self.charges[charge].kept, None
+        mine = {n: r for n, r in self.refunds.items() if r.charge == charge and n != besides}
+        for number, refund in mine.items():
+            if refund.state == "unreturned" and (empty or number in covers):
+                refund.state, purpose = "replaced", purpose or refund.purpose
+        for refund in mine.values():
+            is_asked_for = refund.purpose == "operator" and refund.credit is None
+            if empty and purpose and is_asked_for and refund.state == "on its way":
+                refund.purpose = purpose
+        return purpose
 
     def covered_by(self, charge: UUID, amount: int) -> list[UUID]:
         """The unreturned refunds that a new one over `amount` replaces."""
@@ -196,6 +220,7 @@ class Model:
         paid.kept -= made.amount
         paid.refunded += made.amount
         made.state = "elsewhere"
+        self._replace(made.charge, besides=refund)
 
     def _return_uses(self, made: Invoice, amount: int) -> None:
         for use in reversed(made.uses):

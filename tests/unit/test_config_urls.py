@@ -121,3 +121,33 @@ def test_both_clients_of_redis_take_the_url(url: str, monkeypatch: pytest.Monkey
 def test_the_gateway_has_a_plain_host(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no host name is refused before the first call."""
     assert "must be a URL such as https://" in _refusal(monkeypatch, doku_base_url=url)
+
+
+@pytest.mark.parametrize("query", ["password=hun&ter2", "password=hun&ter2=x", "password=hun&&ter2",
+                                   "sslmode=require&password=hun&ter2"])  # fmt: skip
+@pytest.mark.parametrize("name", ["database_url", "redis_url"])
+def test_a_password_with_an_ampersand_names_no_parameter(
+    name: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a parameter its rest would be dropped, or shown as the name of an unknown one."""
+    url = URLS[name].format("me") + f"?{query}"
+    said = _refusal(monkeypatch, **{name: url})
+    assert "%26" in said
+    assert len(said.splitlines()) == 1
+    assert not [part for part in ("hun", "ter2") if part in said]
+
+
+def test_a_parameter_without_a_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client library's reader drops it without a word."""
+    url = "postgresql://me:x@db.example/billing?sslmode=require&verify"
+    assert "without a value" in _refusal(monkeypatch, database_url=url)
+
+
+def test_an_encoded_ampersand_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the line of the refusal advises, and a password before the host as it is."""
+    from sqlalchemy import make_url
+
+    query = "postgresql://db.example/billing?user=me&password=hun%26ter2"
+    assert make_url(_load(monkeypatch, database_url=query).database).query["password"] == "hun&ter2"
+    before = "postgresql://me:hun&ter2@db.example/billing"
+    assert make_url(_load(monkeypatch, database_url=before).database).password == "hun&ter2"

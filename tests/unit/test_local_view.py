@@ -71,3 +71,27 @@ def test_the_password_is_in_the_picture_and_in_no_line() -> None:
 
     console.print(View(console, PLACES).picture(seen("x"), {}, {}))
     assert "operator / pass" in out.getvalue()
+
+
+def test_the_picture_fits_a_small_terminal() -> None:
+    """80 columns and 24 lines with everything that it can have: the newest events are shown."""
+    out = StringIO()
+    console = Console(file=out, width=80, height=24)
+    events = [
+        News(
+            id=n, at=NOW, kind="charge.succeeded", customer_id="cust-12345", data={"amount": n},
+            first_payment=True, reason="r" * 60, actor="operator",
+        )
+        for n in range(1, 40)
+    ]  # fmt: skip
+    stopped = Overview(NOW, FIGURES, {"active": 5}, events, NOW, "a drill")
+    queues = dict.fromkeys(("charges", "ticks", "admin", "webhooks"), 0)
+    health = dict.fromkeys(("worker", "webhooks", "beat", "flower", "web", "sandbox"), "running")
+
+    console.print(View(console, PLACES).picture(stopped, queues, health, "12 delivered"))
+
+    shown = out.getvalue().splitlines()
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+    assert "stopped since" in shown[1]
+    assert "Rp 39" in shown[-2]

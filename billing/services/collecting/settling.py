@@ -4,7 +4,7 @@ A live answer, a status query and an operator's decision use the same decision a
 transaction. Settling the same outcome twice changes nothing the second time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -45,8 +45,16 @@ class News:
     outcome: Outcome | NotFound
 
 
+Check = Callable[[Connection], None]
+"""Raises a refusal when the subscriptions, which are locked, are not as they were."""
+
+
 def settle(
-    context: Context, news: Sequence[News], source: Source, by: Actor = SCHEDULER
+    context: Context,
+    news: Sequence[News],
+    source: Source,
+    by: Actor = SCHEDULER,
+    check: Check | None = None,
 ) -> list[SealedPayment]:
     """Record the outcomes of charges, and return the charges that have to be sent again.
 
@@ -56,7 +64,7 @@ def settle(
     again: list[SealedPayment] = []
     left = list(news)
     while left:
-        left, parts = [], _settled(context, left, source, by)
+        left, parts = [], _settled(context, left, source, by, check)
         for resend, rest in parts:
             again += resend
             left += rest
@@ -80,7 +88,9 @@ class Case(NamedTuple):
         return self.more
 
 
-def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) -> list[Settled]:
+def _settled(
+    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None = None
+) -> list[Settled]:
     """Settle a group; hold a charge that cannot be settled, and settle the others.
 
     A held charge stays unresolved and blocks its subscription. A charge whose subscription another
@@ -100,15 +110,17 @@ def _settled(context: Context, news: Sequence[News], source: Source, by: Actor) 
         held_rows.pass_over(item.charge_id, error)
 
     def work(part: Sequence[News]) -> Settled:
-        return _settle_or_retry(context, part, source, by)
+        return _settle_or_retry(context, part, source, by, check)
 
     return held_rows.isolate(news, work, hold, locked)
 
 
-def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by: Actor) -> Settled:
+def _settle_or_retry(
+    context: Context, news: Sequence[News], source: Source, by: Actor, check: Check | None = None
+) -> Settled:
     try:
         with context.database.transaction() as connection:
-            return _settle(context, connection, news, source, by)
+            return _settle(context, connection, news, source, by, check)
     except DBAPIError as error:
         if not is_lost(error) or (is_locked(error) and not is_deadlock(error)):
             raise
@@ -116,12 +128,13 @@ def _settle_or_retry(context: Context, news: Sequence[News], source: Source, by:
     # The gateway's answer exists only in this process: wait as long as a switchover takes.
     context.database.await_server(SWITCHOVER_SECONDS)
     with context.database.transaction() as connection:
-        return _settle(context, connection, news, source, by)
+        return _settle(context, connection, news, source, by, check)
 
 
 def _settle(
-    context: Context, connection: Connection, news: Sequence[News], source: Source, by: Actor
-) -> Settled:
+    context: Context, connection: Connection, news: Sequence[News], source: Source, by: Actor,
+    check: Check | None = None,
+) -> Settled:  # fmt: skip
     """Settle one charge of each subscription; leave the others for another transaction.
 
     A decision uses the rows as read before the transaction wrote anything, so two charges of one
@@ -130,6 +143,8 @@ def _settle(
     now = context.clock.now()
     outcomes = {item.charge_id: item.outcome for item in news}
     found = settlements.lock_for_settling(connection, list(outcomes))
+    if check is not None:
+        check(connection)
     rows = list({row.subscription_id: row for row in reversed(found)}.values())
     taken = {row.id for row in rows}
     left = [News(row.id, outcomes[row.id]) for row in found if row.id not in taken]

@@ -5,7 +5,7 @@ refund) uses this module. The caller holds the subscription's lock. What credit 
 returned to the same credits, so that credit without a payment is never paid out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Self
@@ -14,16 +14,19 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain import charge
+from billing.domain import refund as refund_machine
 from billing.domain.conservation import Part, Split, from_charge_first
 from billing.domain.errors import IllegalMove, RefundTooLarge
 from billing.domain.events import About, Actor, event
 from billing.domain.money import rupiah
-from billing.domain.refund import RefundPurpose, RefundStatus
+from billing.domain.refund import RefundMove, RefundPurpose, RefundStatus
 from billing.store.queries import charges, conservation, events, refunds
 from billing.store.queries.charges import Money
 from billing.store.queries.conservation import CreditUse, NewRefund
 from billing.store.queries.invoice_rows import Invoice
 from billing.store.queries.refunds import LockedRefund
+
+_REPLACED = RefundMove.DECLINE
 
 
 class Taken(NamedTuple):
@@ -76,7 +79,8 @@ class Order:
     purpose: RefundPurpose
     reason: str
     credit_id: int | None = None
-    replaces: UUID | None = None
+    covers: frozenset[UUID] = frozenset()
+    """The unreturned refunds that it replaces; when nothing is kept, it replaces all others too."""
 
     @property
     def source(self) -> Part:
@@ -111,9 +115,12 @@ def request_refund(
 ) -> UUID:
     """Reserve money of a charge for a refund, and insert the refund to be sent.
 
-    Raises IllegalMove or RefundTooLarge; then nothing is written.
+    It must return what the refunds that it replaces had to return. Raises IllegalMove or
+    RefundTooLarge; then nothing is written.
     """
-    _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
+    after = _take_out(connection, taken.charge_id, order.amount, order.source, order.credit_id)
+    replaced = _unreturned(connection, taken.charge_id, after, order.covers)
+    purpose = replaced[0].purpose if replaced else order.purpose
     sequence = conservation.next_sequence(connection, taken.charge_id)
     refund_id = charge.refund_id(taken.charge_id, order.name)
     new = NewRefund(
@@ -125,8 +132,8 @@ def request_refund(
         amount=order.amount,
         source=order.source,
         credit_id=order.credit_id,
-        purpose=order.purpose,
-        replaces=order.replaces,
+        purpose=purpose,
+        replaces=replaced[0].id if replaced else None,
         reason=order.reason,
         status=RefundStatus.REQUESTED,
         created_at=now,
@@ -135,9 +142,34 @@ def request_refund(
     conservation.add_refund(connection, new)
     _record(
         connection, "refund.requested", taken, by, now, refund=str(refund_id),
-        amount=order.amount, why=order.reason, purpose=order.purpose, source=order.source,
+        amount=order.amount, why=order.reason, purpose=purpose, source=order.source,
     )  # fmt: skip
+    _end_replaced(connection, taken, replaced, after, by, now, replaced_by=str(refund_id))
     return refund_id
+
+
+def _unreturned(
+    connection: Connection, charge_id: UUID, after: Split, covers: Collection[UUID] = ()
+) -> list[LockedRefund]:
+    """Return the unreturned refunds that end: those that are covered, or all if nothing is kept."""
+    found = refunds.unreturned_of(connection, charge_id)
+    return [row for row in found if row.id in covers or not after.kept]
+
+
+def _end_replaced(
+    connection: Connection, taken: Taken, replaced: Sequence[LockedRefund], after: Split, by: Actor,
+    now: datetime, **data: object,
+) -> None:  # fmt: skip
+    """End unreturned refunds whose money left the charge by another way.
+
+    When nothing is kept, an operator's refunds that are on their way carry a part of that money.
+    They must return it too: one that is declined is unreturned, and not simply kept.
+    """
+    for row in replaced:
+        refunds.change(connection, row.id, status=refund_machine.advance(row.status, _REPLACED))
+        _record(connection, "refund.replaced", taken, by, now, refund=str(row.id), **data)
+    if replaced and not after.kept:
+        refunds.must_return(connection, taken.charge_id, replaced[0].purpose)
 
 
 def ordered_before(
@@ -149,10 +181,11 @@ def ordered_before(
 
 def _take_out(
     connection: Connection, charge_id: UUID, amount: int, source: Part, credit_id: int | None
-) -> None:
-    move(connection, charge_id, amount, source, Part.REFUNDED)
+) -> Split:
+    after = move(connection, charge_id, amount, source, Part.REFUNDED)
     if credit_id is not None and not conservation.pay_out(connection, credit_id, amount):
         raise RefundTooLarge(f"less than {rupiah(amount)} of credit {credit_id} can be paid out")
+    return after
 
 
 def put_back(connection: Connection, refund: LockedRefund) -> Part:
@@ -163,13 +196,18 @@ def put_back(connection: Connection, refund: LockedRefund) -> Part:
     return refund.source
 
 
-def take_out_again(connection: Connection, refund: LockedRefund) -> None:
+def take_out_again(connection: Connection, refund: LockedRefund, by: Actor, now: datetime) -> None:
     """Count a declined refund as refunded after all: its money was returned.
 
-    Raises RefundTooLarge when the money was used in the meantime; then nothing is written.
+    When nothing is kept then, it replaces the other unreturned refunds of its charge. Raises
+    RefundTooLarge when the money was used in the meantime; then nothing is written.
     """
+    source, credit_id = refund.source, refund.credit_id
     with connection.begin_nested():
-        _take_out(connection, refund.charge_id, refund.amount, refund.source, refund.credit_id)
+        after = _take_out(connection, refund.charge_id, refund.amount, source, credit_id)
+    others = [r for r in _unreturned(connection, refund.charge_id, after) if r.id != refund.id]
+    taken = Taken(refund.charge_id, refund.invoice_id, refund.subscription_id, refund.customer_id)
+    _end_replaced(connection, taken, others, after, by, now, replaced_by=str(refund.id))
 
 
 def credit(
@@ -189,13 +227,15 @@ def credit(
     money, rest = from_charge_first(amount, kept)
     if paid is not None and money:
         taken = Taken.by(paid)
-        move(connection, taken.charge_id, money, Part.KEPT, Part.CREDITED)
+        after = move(connection, taken.charge_id, money, Part.KEPT, Part.CREDITED)
         made = conservation.add_credit(
             connection, taken.customer_id, money, reason, now,
             invoice_id=taken.invoice_id, charge_id=taken.charge_id,
         )  # fmt: skip
         changed = CreditChange("given", made, money, reason)
         record_credits(connection, [changed], by, now, taken.about)
+        replaced = _unreturned(connection, taken.charge_id, after)
+        _end_replaced(connection, taken, replaced, after, by, now, replaced_by_credit=made)
     if rest:
         return_to_credits(connection, invoice, rest, reason, by, now)
 

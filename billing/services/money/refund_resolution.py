@@ -161,8 +161,9 @@ def _end_unreturned(
     if verdict is RefundVerdict.KEPT:
         status = refund.advance(status, RefundMove.WAIVE)
     else:
-        status = refund.advance(status, RefundMove.RETURN_ELSEWHERE)
-        charge_money.take_out_again(connection, row)
+        row = _what_is_kept(connection, row, by, now)
+        status = refund.advance(row.status, RefundMove.RETURN_ELSEWHERE)
+        charge_money.take_out_again(connection, row, by, now)
         _count_returned(connection, row)
     refunds.change(
         connection, row.id, status=status, resolved_at=now, waits=0,
@@ -170,6 +171,23 @@ def _end_unreturned(
     )  # fmt: skip
     _tell(connection, f"refund.{status}", row, by, now, amount=row.amount)
     return {"refund": str(row.id), "status": status.value, "gateway": None}
+
+
+def _what_is_kept(
+    connection: Connection, row: LockedRefund, by: Actor, now: datetime
+) -> LockedRefund:
+    """Return an unreturned refund, or one of what is kept if other refunds returned a part of it.
+
+    The amount of a refund that was sent never changes: its status query names it.
+    """
+    paid = charges.money_of(connection, row.charge_id)
+    if paid is None or not 0 < paid.kept < row.amount:
+        return row
+    made = _locked(connection, _replace(connection, row, by, now))
+    charge_money.put_back(connection, made)
+    status = refund.advance(made.status, RefundMove.LEAVE_UNRETURNED)
+    refunds.change(connection, made.id, status=status, settled_at=now, next_attempt_at=None)
+    return made._replace(status=status)
 
 
 def _count_returned(connection: Connection, row: LockedRefund) -> None:
@@ -216,10 +234,8 @@ def _replace(connection: Connection, row: LockedRefund, by: Actor, now: datetime
             f"nothing is kept of the charge of refund {row.id} any more; resolve it --as kept"
         )
     name = f"instead of {row.id}"
-    order = charge_money.Order(name, amount, row.purpose, row.reason, replaces=row.id)
-    made = charge_money.request_refund(connection, charge_money.Taken.by(paid), order, by, now)
-    _end_as_replaced(connection, row, made, by, now)
-    return made
+    order = charge_money.Order(name, amount, row.purpose, row.reason, covers=frozenset((row.id,)))
+    return charge_money.request_refund(connection, charge_money.Taken.by(paid), order, by, now)
 
 
 def request_in_place_of(
@@ -230,25 +246,13 @@ def request_in_place_of(
     now: datetime,
 ) -> UUID:
     """Request an operator's refund; it replaces unreturned ones that it covers."""
-    left, covered = order.amount, list[LockedRefund]()
+    left, covered = order.amount, set[UUID]()
     for row in refunds.unreturned_of(connection, taken.charge_id):
         if row.amount <= left:
             left -= row.amount
-            covered.append(row)
-    if covered:
-        order = replace(order, purpose=covered[0].purpose, replaces=covered[0].id)
-    made = charge_money.request_refund(connection, taken, order, by, now)
-    for row in covered:
-        _end_as_replaced(connection, row, made, by, now)
-    return made
-
-
-def _end_as_replaced(
-    connection: Connection, row: LockedRefund, made: UUID, by: Actor, now: datetime
-) -> None:
-    status = refund.advance(row.status, RefundMove.DECLINE)
-    refunds.change(connection, row.id, status=status)
-    _tell(connection, "refund.replaced", row, by, now, replaced_by=str(made))
+            covered.add(row.id)
+    order = replace(order, covers=frozenset(covered))
+    return charge_money.request_refund(connection, taken, order, by, now)
 
 
 def look_back(
@@ -265,7 +269,7 @@ def look_back(
         return
     status, changes = row.status, refunds.Changes(next_attempt_at=None)
     if isinstance(answer, Succeeded) != (status is RefundStatus.SUCCEEDED):
-        is_booked = status not in refund.RETURNED and _book_late(connection, row)
+        is_booked = status not in refund.RETURNED and _book_late(connection, row, now)
         _tell(
             connection, "refund.contradicted", row, SCHEDULER, now, amount=row.amount,
             booked=is_booked, ours=status, gateway=said(answer),
@@ -278,10 +282,10 @@ def look_back(
     refunds.change(connection, row.id, **changes)
 
 
-def _book_late(connection: Connection, row: LockedRefund) -> bool:
+def _book_late(connection: Connection, row: LockedRefund, now: datetime) -> bool:
     """Record a late refund whose money is kept again; False when that money was used since."""
     try:
-        charge_money.take_out_again(connection, row)
+        charge_money.take_out_again(connection, row, SCHEDULER, now)
     except RefundTooLarge:
         return False
     _count_returned(connection, row)

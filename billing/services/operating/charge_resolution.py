@@ -1,12 +1,16 @@
 """Charge resolution: an operator sets the outcome of a charge that the gateway cannot resolve.
 
 The gateway is queried first, and a certain answer is settled instead. Queries continue for a week
-afterwards, because an operator may be wrong.
+afterwards, because an operator may be wrong. What changes while the gateway is asked is compared
+under the lock, before an operator's word is recorded.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from billing.domain import machine
 from billing.domain.charge import UNRESOLVED, ChargeStatus
@@ -27,10 +31,11 @@ from billing.domain.outcomes import (
 )
 from billing.domain.settlement import Source
 from billing.services.collecting import settling
-from billing.services.collecting.settling import News
+from billing.services.collecting.settling import Check, News
 from billing.services.context import Context
 from billing.services.operating import safety
-from billing.store.queries import charges, events, settlements
+from billing.services.operating.confirming import Changed
+from billing.store.queries import charges, events, pages, settlements, subscriptions
 from billing.store.queries.charges import OperatorsCharge
 
 
@@ -45,20 +50,30 @@ class Resolution:
 GATEWAY, OPERATOR = "gateway", "operator"
 
 
-def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor) -> Resolution:  # noqa: FBT001 - named at every call
+def resolve_charge(
+    context: Context,
+    charge_id: UUID,
+    succeeded: bool,  # noqa: FBT001 - named at every call
+    by: Actor,
+    seen: int | None = None,
+) -> Resolution:
     """Settle an unresolved charge as an operator decides, unless the gateway knows its outcome.
 
-    Raises NotKnown; IllegalMove when the charge is settled, in flight, or younger than the horizon,
-    or when the gateway contradicts the operator and a second query must confirm that.
+    `seen` is the newest event of the subscription that the operator has read about. Raises
+    NotKnown; IllegalMove when the charge is settled, in flight, or younger than the horizon, or
+    when the gateway contradicts the operator and a second query must confirm that; Changed when
+    something else of the subscription has changed since.
     """
     now = context.clock.now()
     with context.database.transaction() as connection:
         safety.require_ours(context, connection)
         row = charges.to_resolve(connection, charge_id)
-    if row is None:
-        raise NotKnown(f"no charge has the id {charge_id}")
+        if row is None:
+            raise NotKnown(f"no charge has the id {charge_id}")
+        if seen is None:
+            seen = pages.newest_event(connection, row.subscription_id)
     if row.contradicted_at is not None and succeeded:
-        return _kept(context, row, by, now)
+        return _kept(context, row, by, seen)
     _check(context, row, now)
     number = row.gateway_number
     answer = context.gateway.check_status(number, number, row.amount)
@@ -75,7 +90,8 @@ def resolve_charge(context: Context, charge_id: UUID, succeeded: bool, by: Actor
     if not succeeded and isinstance(answer, Unknown) and answer.reason == OTHER_AMOUNT:
         raise IllegalMove(_of_another_amount(row, answer.amount))
     word = Succeeded() if succeeded else Declined(Fault.OTHER, "operator")
-    after = _settled(context, charge_id, word, Source.OPERATOR, by)
+    unchanged = partial(_check_unchanged, context, row, seen)
+    after = _settled(context, charge_id, word, Source.OPERATOR, by, unchanged)
     if after in UNRESOLVED:
         raise IllegalMove(
             f"charge {charge_id} was sent again in the meantime; the gateway is queried first"
@@ -113,19 +129,41 @@ def _check(context: Context, row: OperatorsCharge, now: datetime) -> None:
 
 
 def _settled(
-    context: Context, charge_id: UUID, outcome: Outcome, source: Source, by: Actor
-) -> ChargeStatus:
-    settling.settle(context, [News(charge_id, outcome)], source, by)
+    context: Context, charge_id: UUID, outcome: Outcome, source: Source, by: Actor,
+    check: Check | None = None,
+) -> ChargeStatus:  # fmt: skip
+    settling.settle(context, [News(charge_id, outcome)], source, by, check)
     with context.database.transaction() as connection:
         row = charges.to_resolve(connection, charge_id)
     return row.status if row else ChargeStatus.UNKNOWN
 
 
-def _kept(context: Context, row: OperatorsCharge, by: Actor, now: datetime) -> Resolution:
+def _check_unchanged(
+    context: Context, row: OperatorsCharge, seen: int, connection: Connection
+) -> None:
+    """Raise if the charge was settled, or anything else of its subscription has changed.
+
+    The caller holds the subscription's lock. The events of the charge itself may be of the answer
+    that was just recorded; whether its state allows an outcome is checked when it is settled.
+    """
+    current = charges.to_resolve(connection, row.id) or row
+    if current.status not in UNRESOLVED and current.status is not row.status:
+        _check(context, current, context.clock.now())
+    if pages.has_changed(connection, row.subscription_id, seen, besides_charge=row.id):
+        raise Changed(
+            f"the subscription of charge {row.id} has changed since you read it; nothing was"
+            " recorded, look at it again"
+        )
+
+
+def _kept(context: Context, row: OperatorsCharge, by: Actor, seen: int) -> Resolution:
     """Keep a charge as succeeded although the gateway denies it: an operator has checked it."""
     number = row.gateway_number
     answer = context.gateway.check_status(number, number, row.amount)
+    now = context.clock.now()
     with context.database.transaction() as connection:
+        subscriptions.lock(connection, [row.subscription_id])
+        _check_unchanged(context, row, seen, connection)
         settlements.note_recheck(connection, row.id, None, None)
         recorded = event(
             "charge.confirmed", at=now, by=by, customer_id=row.customer_id,

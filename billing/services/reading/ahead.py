@@ -1,10 +1,11 @@
 """Ahead: what will be charged on each of the next 60 days, by day and by plan.
 
-The charges are those of the forecast. A charge for which no wallet will be linked is counted apart:
-it will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
+The charges are those of the forecast. When there are too many for a page, the next charge of each
+subscription is added up instead. A charge for which no wallet will be linked is counted apart: it
+will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -12,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
-from billing.domain.instants import HOME
+from billing.domain.instants import HOME, HOME_TIMEZONE
 from billing.services.context import Context
 from billing.services.reading import forecasting
 from billing.services.reading.results import ForecastLine
@@ -20,7 +21,7 @@ from billing.store.queries import forecast as statements
 
 DAYS = 60
 LINES_MAX = 20_000
-"""More charges ahead than this are not added up for a page; a forecast for a file has no limit."""
+"""Of more charges ahead than this a page adds up the next ones; the command has no limit."""
 SHOWN_MAX = 500
 """Charges of one day, and customers without a wallet, that are shown."""
 
@@ -57,7 +58,7 @@ class Unlinked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The sums of the days ahead; `is_cut` says that there are too many charges to add up."""
+    """The sums of the days ahead; `is_cut` says that only next charges are added up."""
 
     at: datetime
     first_on: date
@@ -65,6 +66,7 @@ class Ahead:
     days: dict[date, Sum]
     plans: dict[str, Sum]
     total: Sum
+    tomorrow: Sum
     unlinked: Sequence[Unlinked]
     of_day: Sequence[Planned]
     is_cut: bool
@@ -80,10 +82,11 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
         until = end - timedelta(microseconds=1)
         with closing(forecasting.forecast(database, at, until)) as lines:
             found = list(islice(lines, LINES_MAX + 1))
-        is_cut = len(found) > LINES_MAX
-        planned = [] if is_cut else _planned(
-            found, statements.plans_of(connection, list({each.subscription for each in found}))
-        )  # fmt: skip
+        if len(found) > LINES_MAX:
+            known = statements.next_charges(connection, at, until, HOME_TIMEZONE)
+            return _of_next_charges(at, today, [c for c in known if plan in {None, c.plan}])
+        plans = statements.plans_of(connection, list({each.subscription for each in found}))
+        planned = _planned(found, plans)
     if plan is not None:
         planned = [each for each in planned if each.plan == plan]
     planned.sort(key=lambda each: each.line.due_at)
@@ -96,13 +99,58 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
         at=at, first_on=today, last_on=today + timedelta(days=DAYS - 1),
         days={number: summed(rows) for number, rows in on.items()},
         plans={code: summed(rows) for code, rows in sorted(of_plan.items())},
-        total=summed(planned), unlinked=_unlinked(planned),
-        of_day=on.get(day, []) if day is not None else [], is_cut=is_cut,
+        total=summed(planned), tomorrow=summed(on[today + timedelta(days=1)]),
+        unlinked=_unlinked(planned),
+        of_day=on.get(day, []) if day is not None else [], is_cut=False,
+    )  # fmt: skip
+
+
+def _of_next_charges(
+    at: datetime, today: date, found: Sequence[statements.NextCharges]
+) -> Ahead:  # fmt: skip
+    """Add up the next charge of each subscription; the charges themselves are not listed."""
+    on: dict[date, list[Sum]] = {today + timedelta(days=n): [] for n in range(DAYS)}
+    of_plan: dict[str, list[Sum]] = {}
+    for each in found:
+        sums = Sum(each.charges, each.amount, each.waiting, each.waiting_amount)
+        on[each.on].append(sums)
+        of_plan.setdefault(each.plan, []).append(sums)
+    days = {number: total(sums) for number, sums in on.items()}
+    return Ahead(
+        at=at, first_on=today, last_on=today + timedelta(days=DAYS - 1), days=days,
+        plans={code: total(sums) for code, sums in sorted(of_plan.items())},
+        total=total(days.values()), tomorrow=days[today + timedelta(days=1)], unlinked=[],
+        of_day=[], is_cut=True,
     )  # fmt: skip
 
 
 def _planned(lines: Sequence[ForecastLine], plans: dict[UUID, str]) -> list[Planned]:
     return [Planned(each, plans[each.subscription]) for each in lines]
+
+
+NOTHING = Sum(0, 0, 0, 0)
+
+
+def by_day(lines: Iterable[ForecastLine]) -> dict[date, Sum]:
+    """Add up any number of charges by their day, in constant memory for each day."""
+    found: dict[date, Sum] = {}
+    for line in lines:
+        on = line.due_at.astimezone(HOME).date()
+        seen = found.get(on, NOTHING)
+        found[on] = (
+            seen._replace(
+                waiting=seen.waiting + 1, waiting_amount=seen.waiting_amount + line.amount
+            )
+            if line.needs_link
+            else seen._replace(charges=seen.charges + 1, amount=seen.amount + line.amount)
+        )
+    return found
+
+
+def total(sums: Iterable[Sum]) -> Sum:
+    """Add up sums."""
+    columns = zip(NOTHING, *sums, strict=True)
+    return Sum(*map(sum, columns))
 
 
 def summed(rows: Sequence[Planned]) -> Sum:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from billing.domain.paging import Listed, Of, Page, cursor, place_of
+from billing.domain.waiting import Brake
 from billing.services.context import Context
 from billing.services.operating.upkeep import AUDIT_FINDINGS
 from billing.services.reading import attention
@@ -60,10 +61,14 @@ class Chosen(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The rows of an action in bulk; `is_cut` says that the filter has more."""
+    """The rows of an action in bulk; `is_cut` says that the filter has more.
+
+    `brake` keeps due invoices from being charged with the next tick.
+    """
 
     rows: Sequence[Chosen]
     is_cut: bool
+    brake: Brake | None
 
     @property
     def accepted(self) -> list[Chosen]:
@@ -132,8 +137,15 @@ def choose(context: Context, wanted: Wanted, limit: int) -> Choice:
         shown = found[:limit]
         ids = [UUID(each.item.id) for each in shown if each.item.kind == "invoice"]
         owed = prospects.chargeable(connection, ids)
+        brake = prospects.brakes(connection).first
     rows = [Chosen(each.item, each.age_seconds, _obstacle(each.item, owed)) for each in shown]
-    return Choice(rows, is_cut=len(found) > limit)
+    return Choice(rows, is_cut=len(found) > limit, brake=brake)
+
+
+def brake(context: Context) -> Brake | None:
+    """Return what keeps due invoices from being charged with the next tick."""
+    with context.database.transaction() as connection:
+        return prospects.brakes(connection).first
 
 
 def _obstacle(item: Item, owed: dict[UUID, Chargeable]) -> Obstacle | None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from billing.domain.charge import UNRESOLVED
 from billing.domain.errors import NotKnown
 from billing.domain.invoice import InvoiceStatus
+from billing.domain.waiting import Brake
 from billing.services.context import Context
 from billing.services.reading import read_models, results
 from billing.store.queries import listing_rows, pages, prospects
@@ -33,6 +34,7 @@ class InvoicePage:
     is_cut: bool
     decidable: Mapping[UUID, bool | datetime]
     stopped_at: datetime | None
+    brake: Brake | None
 
     @property
     def row(self) -> listing_rows.Invoice:
@@ -91,6 +93,7 @@ def read(context: Context, invoice_id: UUID) -> InvoicePage:
             is_cut=len(events) > EVENTS_MAX,
             decidable={key: each.decidable(horizon) for key, each in standings.items()},
             stopped_at=about.stopped_at,
+            brake=about.brakes.first,
         )
 
 

@@ -35,6 +35,8 @@ PERIODS_SHOWN = 12
 """How many of a subscription's newest invoices are shown with it."""
 PERIODS_MAX = 10_000
 """Maximum number of periods of one subscription; the newest are returned."""
+DEBTS_MAX = 100
+"""Maximum number of invoices that a customer owes besides those of running subscriptions."""
 LIFE_MAX = 20_000
 """Maximum number of events of one subscription; the newest are returned."""
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -206,6 +208,12 @@ def ahead(database: Database, subscription_id: UUID) -> results.Ahead:
             in_order,
             None if coming is None else local(coming, row.timezone),
         )
+
+
+def debts(connection: Connection, customer_id: str, *, ways: bool) -> list[results.Invoice]:
+    """Return what a customer owes besides the open invoices of running subscriptions."""
+    found = listing.debts_of(connection, customer_id, DEBTS_MAX)
+    return with_charges(connection, found, ways=ways) if found else []
 
 
 def _place(invoice: rows.Invoice) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from billing.domain.documents import Inline
 from billing.services.reading import read_models, results
-from billing.store.queries import engine, listing_rows
+from billing.store.queries import engine, listing, listing_rows
 from billing.store.session import Database
 
 INVOICES_MAX = 100
@@ -27,7 +27,8 @@ class Running(NamedTuple):
 class Why(NamedTuple):
     """The answers about one customer; `charging_stopped_at` is set while charging is stopped.
 
-    `subscriptions` are the running ones, of which there are `subscriptions_count`.
+    `subscriptions` are the running ones, of which there are `subscriptions_count`. `debts` are
+    invoices that are owed besides their open ones: uncollectible, or of an ended subscription.
     """
 
     customer: str
@@ -37,13 +38,15 @@ class Why(NamedTuple):
     wallet: results.Wallet | None
     subscriptions: list[Running]
     subscriptions_count: int
+    debts: list[results.Invoice]
 
 
 def read(database: Database, customer_id: str, limit: int) -> Why:
     """Answer for one customer, with `limit` subscriptions at most. Raises NotKnown."""
     detail = read_models.customer(database, customer_id, INVOICES_MAX)
-    running = [each for each in detail.subscriptions if each.ended_at is None]
     with database.transaction() as connection:
+        running = listing.running_of(connection, customer_id, limit)
+        debts = read_models.debts(connection, customer_id, ways=True)
         stopped_at = engine.state(connection).stopped_at
     return Why(
         customer=customer_id,
@@ -51,8 +54,7 @@ def read(database: Database, customer_id: str, limit: int) -> Why:
         verdict=detail.verdict,
         charging_stopped_at=stopped_at,
         wallet=detail.wallet,
-        subscriptions=[
-            Running._make(read_models.ahead(database, each.id)) for each in running[:limit]
-        ],
-        subscriptions_count=len(running),
+        subscriptions=[Running._make(read_models.ahead(database, each)) for each in running.ids],
+        subscriptions_count=running.total,
+        debts=debts,
     )

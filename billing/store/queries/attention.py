@@ -175,8 +175,7 @@ _INVOICES = f"""
     FROM subscriptions s WHERE status = 'unpaid'
     UNION ALL SELECT 'engine', 'charging', NULL, NULL, stopped_at,
            (SELECT CAST(sum(amount - credited) AS bigint) FROM invoices
-            WHERE next_attempt_at < :late AND held_at IS NULL), 'stopped', stopped_reason,
-           EXISTS (SELECT 1 FROM invoices WHERE next_attempt_at < :late AND held_at IS NULL)
+            WHERE next_attempt_at < :late AND held_at IS NULL), 'stopped', stopped_reason, true
     FROM engine WHERE stopped_at IS NOT NULL
 """  # noqa: S608 - constants of ours
 

@@ -28,6 +28,7 @@ from billing.store.queries.listing_rows import (
     Payment,
     Plan,
     Refund,
+    Running,
     Subscription,
     Totals,
     Wallet,
@@ -207,6 +208,29 @@ def wallet_of(connection: Connection, customer_id: str) -> Wallet | None:
 def subscription(connection: Connection, subscription_id: UUID) -> Subscription | None:
     """Read one subscription."""
     return _row(connection, Subscription, f"{_SUBSCRIPTIONS} WHERE s.id = :id", id=subscription_id)
+
+
+def running_of(connection: Connection, customer_id: str, limit: int) -> Running:
+    """Read a customer's subscriptions that have not ended, newest first, and count them."""
+    statement = text("""
+        SELECT id, count(*) OVER () FROM subscriptions
+        WHERE customer_id = :customer AND ended_at IS NULL
+        ORDER BY created_at DESC, id DESC LIMIT :limit
+    """)
+    values = {"customer": customer_id, "limit": limit}
+    found = connection.execute(statement, values).all()
+    return Running([row[0] for row in found], found[0][1] if found else 0)
+
+
+def debts_of(connection: Connection, customer_id: str, limit: int) -> list[Invoice]:
+    """Read what a customer owes besides the open invoices of running subscriptions, oldest first.
+
+    These are uncollectible invoices, and an open one of a subscription that has ended.
+    """
+    ending = """WHERE s.customer_id = :customer AND (i.status = 'uncollectible'
+            OR i.status = 'open' AND s.ended_at IS NOT NULL)
+        ORDER BY i.created_at, i.period_index, i.change_index LIMIT :limit"""
+    return _page(connection, Invoice, f"{_INVOICES} {ending}", customer=customer_id, limit=limit)
 
 
 def invoice(connection: Connection, invoice_id: UUID) -> Invoice | None:

@@ -253,6 +253,13 @@ class LifeEvent(NamedTuple):
     details: dict[str, object]
 
 
+class Running(NamedTuple):
+    """Subscriptions of a customer that have not ended; `total` of them in all."""
+
+    ids: list[UUID]
+    total: int
+
+
 class Invoiced(NamedTuple):
     """How many invoices a subscription has, and the rupiah of those that are paid."""
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.waiting import Brakes
 from billing.store.queries import listing
 from billing.store.queries.listing_rows import Event
 from billing.store.selecting import every
@@ -47,13 +48,16 @@ class About(NamedTuple):
     plan: str
     customer_name: str
     stopped_at: datetime | None
+    brakes: Brakes
     turns: list[Turn]
 
 
 def about(connection: Connection, subscription_id: UUID, kinds: Sequence[str] = ()) -> About:
     """Read what the pages of a subscription and its invoices say beside it."""
     statement = text("""
-        SELECT s.plan_code, c.name, e.stopped_at, t.kinds, t.ats, t.actors, t.reasons
+        SELECT s.plan_code, c.name, e.stopped_at, e.stopped_reason,
+            coalesce(e.resting_until > clock_timestamp(), false),
+            t.kinds, t.ats, t.actors, t.reasons
         FROM subscriptions s JOIN customers c ON c.id = s.customer_id CROSS JOIN engine e
         CROSS JOIN LATERAL (
             SELECT array_agg(kind ORDER BY id DESC) AS kinds,
@@ -66,9 +70,10 @@ def about(connection: Connection, subscription_id: UUID, kinds: Sequence[str] = 
         WHERE s.id = :id
     """)
     values = {"id": subscription_id, "kinds": list(kinds)}
-    plan, name, stopped_at, *found = connection.execute(statement, values).one()
+    plan, name, stopped_at, reason, resting, *found = connection.execute(statement, values).one()
     turns = [Turn(*each) for each in zip(*(column or () for column in found), strict=True)]
-    return About(plan, name, stopped_at, turns)
+    brakes = Brakes(stopped_at is not None, reason, resting)
+    return About(plan, name, stopped_at, brakes, turns)
 
 
 def newest_event(connection: Connection, subscription_id: UUID) -> int:
@@ -79,6 +84,18 @@ def newest_event(connection: Connection, subscription_id: UUID) -> int:
     )
     found = connection.execute(statement, {"id": subscription_id}).scalar_one_or_none()
     return int(found or 0)
+
+
+def has_changed(
+    connection: Connection, subscription_id: UUID, seen: int, *, besides_charge: UUID
+) -> bool:
+    """Whether a subscription has a later event than `seen`, besides what happened to a charge."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id AND id > :seen"
+        " AND NOT (charge_id IS NOT DISTINCT FROM :charge AND kind LIKE 'charge.%'))"
+    )
+    values = {"id": subscription_id, "seen": seen, "charge": besides_charge}
+    return bool(connection.execute(statement, values).scalar_one())
 
 
 def invoice_of_charge(connection: Connection, charge_id: UUID) -> UUID | None:

@@ -49,6 +49,15 @@ def standings(
     return {row[0]: (Standing(*row[1:-of_engine]), Brakes(*row[-of_engine:])) for row in rows}
 
 
+def brakes(connection: Connection) -> Brakes:
+    """Read what stops the charging of all invoices."""
+    statement = text(
+        "SELECT stopped_at IS NOT NULL, stopped_reason,"
+        " coalesce(resting_until > clock_timestamp(), false) FROM engine"
+    )
+    return Brakes._make(connection.execute(statement).one())
+
+
 class Outlook(NamedTuple):
     """A subscription's history and next steps, in addition to its own columns."""
 

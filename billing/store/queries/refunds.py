@@ -153,6 +153,18 @@ def unreturned_of(connection: Connection, charge_id: UUID) -> list[LockedRefund]
     return every(LockedRefund, connection.execute(statement, {"id": charge_id}))
 
 
+def must_return(connection: Connection, charge_id: UUID, purpose: RefundPurpose) -> None:
+    """Give an operator's unsettled refunds of a charge's kept money another purpose.
+
+    The caller holds their subscription's lock.
+    """
+    statement = text(
+        "UPDATE refunds SET purpose = :purpose WHERE charge_id = :id AND purpose = 'operator'"  # noqa: S608 - a constant of ours
+        f" AND source = 'kept' AND {listed('status', UNSETTLED)}"
+    )
+    connection.execute(statement, {"id": charge_id, "purpose": purpose})
+
+
 class Waiting(NamedTuple):
     """A refund that needs an operator, or a charge whose money does."""
 

@@ -4,7 +4,6 @@ A session of the console opens no door of `/v1`, and an API key none of the cons
 """
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, quote
 
@@ -23,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billing.domain.errors import BillingError, NotConfigured, NotKnown
 from billing.services.context import Context
 from billing.store.session import is_locked, is_lost
+from billing.web import problems
 from billing.web.console import static_files
 from billing.web.console.display import COOKIE, of_cookie
 from billing.web.console.rendering import render
@@ -191,12 +191,7 @@ def _allowed(page: Page, visit: Visit, *, is_form: bool) -> Response:
 
 
 def _failed(request: Request, error: BaseException, visit: Visit | None) -> Response:
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    where = traceback.extract_tb(error.__traceback__)[-1:]
-    log.error(
-        "web.failed", error=type(error).__name__, sqlstate=getattr(cause, "sqlstate", None),
-        at=", ".join(f"{each.name}:{each.lineno}" for each in where),
-    )  # fmt: skip
+    problems.log_failure(error)
     return _message(request, 500, "internal", visit)
 
 

@@ -3,6 +3,8 @@
 A word that is not here is shown as it is stored, with spaces. `N_` marks a text for the catalogue.
 """
 
+from billing.domain.waiting import Brake
+
 
 def N_(text: str) -> str:  # noqa: N802 - the usual name of this mark
     """Mark a text for translation; it is translated when it is shown."""
@@ -115,6 +117,14 @@ LABELS: dict[str, str] = {
     "deliver_webhooks": N_("deliver webhooks"),
     "audit": N_("audit"),
 }
+
+AT_ONCE = N_("It is charged with the next tick.")
+BRAKES: dict[Brake, str] = {
+    Brake.STOPPED: N_("Charging is stopped: nothing is charged until it is started again."),
+    Brake.RESTING: N_("The gateway is not called for a short time after failures. Charging goes on"
+                      " after that."),
+}  # fmt: skip
+"""What keeps due invoices from being charged with the next tick."""
 
 GOOD = frozenset({"active", "paid", "succeeded", "returned_elsewhere"})
 BAD = frozenset(

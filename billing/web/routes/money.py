@@ -37,7 +37,11 @@ def invoice(invoice_id: UUID, caller: Reader) -> Response:
 def retry(
     invoice_id: UUID, caller: Writer, key: RequiredKey, body: bodies.ActBody | None = None
 ) -> Response:
-    """Attempt an open or uncollectible invoice now; no dunning step is used."""
+    """Attempt an open or uncollectible invoice now; no dunning step is used.
+
+    It is charged with the next tick, unless `waits_for` says something else: charging is stopped,
+    or the gateway is not called for a short time.
+    """
     wanted = body or bodies.ActBody()
     deed = deeds.of(caller, key, "invoices.retry", wanted, invoice=invoice_id)
     by = caller.actor(wanted.reason)

@@ -13,7 +13,7 @@ from billing.services.reading.inbox import Deed, Obstacle
 from billing.store.queries.attention import Wanted
 from billing.store.queries.holding import Kind
 from billing.web.console.filtering import address
-from billing.web.console.labels import N_
+from billing.web.console.labels import BRAKES, N_
 from billing.web.console.visits import PREFIX, Stopped, Visit, redirect
 
 PAGE = 50
@@ -96,6 +96,7 @@ def _form(
     return visit.page(
         "bulk.html", 422 if wrong else 200, found=found, wanted=wanted, deed=deed.value,
         key=key, ids=kept, wrong=wrong, obstacles=OBSTACLES, rows_max=bulk.ROWS_MAX,
+        brake=BRAKES[found.brake] if found.brake else "",
         back=address(HERE, _typed(wanted)), reason=visit.form.get("reason", ""),
     )  # fmt: skip
 
@@ -137,8 +138,9 @@ def _ids(written: str) -> list[UUID] | None:
 def done(visit: Visit) -> Response:
     """Show what was done with each row; a reload does nothing."""
     report = bulk.report(visit.context, visit.request.path_params["key"])
+    held = inbox.brake(visit.context)
     return visit.page(
         "bulk_done.html", report=report, kinds=f"{report.kind}s",
-        count_done=sum(each.is_done for each in report.rows),
+        count_done=sum(each.is_done for each in report.rows), brake=BRAKES[held] if held else "",
         amount=sum(each.amount or 0 for each in report.rows if each.is_done),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from billing.web.console.visits import PREFIX, Visit, redirect
 
 DONE = {
     "refund": N_("The refund was requested; it is sent within seconds."),
-    "retry": N_("The invoice is attempted with the next tick."),
+    "retry": N_("The invoice is due now. Below is what it waits for."),
     "void": N_("The invoice is void."),
     "resolve": N_("The outcome of the charge was recorded."),
 }

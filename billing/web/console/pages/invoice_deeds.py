@@ -1,5 +1,6 @@
 """What a person can do with an invoice: refund it, retry it, void it, resolve its charge."""
 
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,13 +13,14 @@ from billing.domain.text import checked_name
 from billing.services.context import Context, Request
 from billing.services.money import refunding
 from billing.services.operating import charge_resolution, confirming, invoice_actions
+from billing.services.operating.confirming import Act, Basis
 from billing.services.reading import invoice_page
 from billing.services.reading.effects import Effect
 from billing.services.reading.invoice_page import InvoicePage
 from billing.web.console import deeds
 from billing.web.console.deeds import Deed, Line, Subject
 from billing.web.console.forms import Field, Form, Values
-from billing.web.console.labels import N_
+from billing.web.console.labels import AT_ONCE, BRAKES, N_
 from billing.web.console.pages import invoice
 from billing.web.console.pages.ids import id_of
 from billing.web.console.visits import REASON_MAX, Visit
@@ -35,7 +37,7 @@ RETRY = Form(
     "retry",
     N_("Retry"),
     N_("Retry"),
-    N_("The wallet is charged with the next tick. No step of dunning is used, and its dates stay."),
+    N_("The invoice is due at once. No step of dunning is used, and its dates stay."),
 )
 VOID = Form(
     "void", N_("Void"), N_("Void"),
@@ -115,7 +117,9 @@ def retry(visit: Visit) -> Response:
         owed = Line(
             N_("To be charged from the wallet"), found.row.amount - found.row.amount_from_credit
         )
-        return Deed({}, act, deeds.previewed(visit, subject, act), lines=lambda _effect: (owed,))
+        says = BRAKES[found.brake] if found.brake else AT_ONCE
+        preview = deeds.previewed(visit, subject, act)
+        return Deed({}, act, preview, lines=lambda _effect: (owed,), says=says)
 
     return deeds.answer(visit, RETRY, subject, read)
 
@@ -156,14 +160,22 @@ def resolve(visit: Visit) -> Response:
         why = checked_name("reason and reference", said, REASON_MAX, field="reason")
         actor = Actor(by.name, why)
 
-        def act(context: Context, _request: Request | None) -> object:
-            return charge_resolution.resolve_charge(context, charge_id, is_paid, actor)
+        def act(context: Context, _request: Request | None, seen: int | None = None) -> object:
+            return charge_resolution.resolve_charge(context, charge_id, is_paid, actor, seen)
+
+        def run(
+            context: Context, subscription_id: UUID, basis: Basis, request: Request, _act: Act
+        ) -> None:
+            of_what_was_read = partial(act, seen=basis.seen)
+            confirming.ask_once(context, subscription_id, basis, request, of_what_was_read)
 
         amount = Line(N_("Amount of the charge"), charge.amount)
+        # As it is now: it may have changed while the gateway was asked.
+        status = invoice_page.read(visit.context, invoice_id).row.status
         return Deed(
             {"charge": str(charge_id), "paid": is_paid, "reference": reference}, act,
-            lambda: None, confirming.ask_once, lambda _effect: (amount,),
-            _says(found.row.status, is_paid=is_paid),
+            lambda: None, run, lambda _effect: (amount,),
+            _says(status, is_paid=is_paid),
         )  # fmt: skip
 
     return deeds.answer(visit, form, subject, read)

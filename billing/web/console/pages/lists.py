@@ -27,6 +27,7 @@ from billing.web.console.visits import PREFIX, Visit
 
 PAGE = 50
 EXPORT = f"{PREFIX}/export"
+SEPARATOR = "separator"
 FIELDS = frozenset({*NAMES, "after"})
 _NOTHING: Listed[filtered.Row] = Listed([], None)
 
@@ -86,6 +87,7 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         "statuses": list(STATUSES.get(kind, ())), "after": after, "tone": tone,
         "first": address(path, typed) if "after" in visit.query else "",
         "file": address(f"{EXPORT}/{kind}", typed),
+        "file_with_semicolons": address(f"{EXPORT}/{kind}", {**typed, SEPARATOR: "semicolon"}),
         "may_export": visit.person.may(Action.EXPORT_LISTS),
         "rows_max": filtered.FILE_ROWS_MAX,
         "counted": COUNTED_WORDS[counted] if counted else "",
@@ -120,16 +122,17 @@ def export(kind: Kind, visit: Visit) -> Response:
     except BillingError as refused:
         _at_fields(refused)
         return show(kind, visit)
+    separator = ";" if visit.query.get(SEPARATOR) == "semicolon" else ","
     return StreamingResponse(
-        _lines(cells), media_type="text/csv; charset=utf-8",
+        _lines(cells, separator), media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{kind}.csv"'},
     )  # fmt: skip
 
 
-def _lines(cells: Iterator[list[str]]) -> Iterator[str]:
+def _lines(cells: Iterator[list[str]], separator: str) -> Iterator[str]:
     """Write lines in larger parts: each part is a step through the server's threads."""
     part = io.StringIO()
-    writer = csv.writer(part)
+    writer = csv.writer(part, delimiter=separator)
     for row in cells:
         writer.writerow(row)
         if part.tell() > 65_536:
