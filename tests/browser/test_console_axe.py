@@ -68,7 +68,8 @@ def test_axe_sees_a_fault(web: Web, engine: Engine, chromium: Browser) -> None:
         page.evaluate("""() => {
             const faint = document.createElement("p");
             faint.textContent = "faint";
-            faint.style.color = faint.style.background = "gray";
+            faint.style.color = "#888888";
+            faint.style.background = "#999999";
             document.querySelector("main").append(document.createElement("img"), faint);
         }""")
         found = troubles(page, "now")
