@@ -5,7 +5,7 @@ of money. Nothing is written.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
@@ -42,7 +42,7 @@ class CustomerPage:
     ahead: Sequence[results.Ahead]
     more_live: int
     debts: Sequence[results.Invoice]
-    declined: Mapping[UUID, tuple[str, datetime]]
+    declined: dict[UUID, tuple[str, datetime]]
     wallets: Sequence[listing_rows.Wallet]
     movements: Sequence[Moved]
     events: Sequence[listing_rows.Event]
