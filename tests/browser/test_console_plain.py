@@ -39,11 +39,12 @@ def test_every_page_and_action_works_without_scripts(
         for act in acts():
             reason = f"a test of {act.name}"
             begin(page, web, world, act, reason)
-            if act.fields:
-                send(page)  # without fields the form is its own preview
+            for _ in range(act.sendings - 1):
+                send(page)
             assert engine.one(REASONS, reason=f"{reason}%") == 0, f"{act.name}: a preview acted"
             send(page)
-            expect(page.locator("main .note.good")).to_be_visible()
+            if not act.is_order:
+                expect(page.locator("main .note.good")).to_be_visible()
             assert engine.one(REASONS, reason=f"{reason}%") > 0, act.name
         in_bulk(engine, web, page)
         by_the_header(web, page)

@@ -13,11 +13,13 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from billing.domain.events import Actor
+from billing.domain.people import Role
 from billing.services.money import coupons, crediting, extra_lines, refunding
-from billing.services.operating import bulk, held_rows
+from billing.services.operating import api_keys, bulk, held_rows, people
 from billing.services.operating.held_rows import Kind
 from billing.services.reading.inbox import Deed
 from billing.services.subscriptions import canceling, pausing, subscribing
+from billing.services.webhooks import endpoints, fanout
 from billing.web.console.filtering import Kind as List
 from billing.web.console.routes import PAGES
 from tests.integration.engine import Engine
@@ -64,6 +66,7 @@ def build(engine: Engine) -> World:
     rich, paid = _rich(engine)
     poor = _subscribed(engine, "P", cash=10_000)
     more = _others(engine)
+    access, endpoint = _access(engine), _webhooks(engine, more)
     engine.run()
     unknown = _subscribed(engine, "P", script="drop_before")
     turned = _subscribed(engine, "P", script="turn_away")
@@ -78,6 +81,11 @@ def build(engine: Engine) -> World:
         "INSERT INTO heartbeats (tick, at, failed_at, error) VALUES ('reconcile', now(), now(), :e)"
         " ON CONFLICT (tick) DO UPDATE SET failed_at = now(), error = :e", e=TAG,
     )  # fmt: skip
+    fanout.fan_out(engine.context)
+    engine.execute(
+        "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL,"
+        " settled_at = now(), attempts = 3, last_error = :error", error=TAG,
+    )  # fmt: skip
     named(engine, {poor: EMOJI, turned: TURNED})
     key = uuid4().hex
     [done] = engine.invoices(given_up[1])
@@ -86,7 +94,9 @@ def build(engine: Engine) -> World:
     [invoice], [charge] = engine.invoices(paid), engine.charges(paid)
     ids = {
         "customer_id": quote(rich, safe=""), "subscription_id": paid, "invoice_id": invoice["id"],
-        "charge_id": charge["id"], "refund_id": engine.refunds(rich)[0]["id"], "key": key,
+        "charge_id": charge["id"], "refund_id": engine.refunds(rich)[0]["id"], "key": key, **access,
+        "endpoint_id": endpoint,
+        "delivery_id": engine.rows("SELECT id FROM webhook_deliveries LIMIT 1")[0]["id"],
     }  # fmt: skip
     [asked] = engine.charges(unknown)
     return World(ids, more | {
@@ -143,6 +153,24 @@ def named(engine: Engine, names: Mapping[UUID, str]) -> None:
     for subscription, name in names.items():
         customer = engine.subscription(subscription)["customer_id"]
         engine.execute("UPDATE customers SET name = :name WHERE id = :id", name=name, id=customer)
+
+
+def _access(engine: Engine) -> dict[str, object]:
+    """A person and a key."""
+    people.create(engine.context, "Dewi <b>", Role.SUPPORT, "correct horse battery", BY)
+    made = api_keys.create(engine.context, "shop <b>", ["read"], BY)
+    found = engine.one("SELECT id FROM people WHERE name = 'Dewi <b>'")
+    return {"person_id": found, "key_id": made.row.id}
+
+
+def _webhooks(engine: Engine, more: dict[str, UUID]) -> UUID:
+    """An endpoint, and one to delete."""
+    url = "https://shop.example/hook"
+    one, other = (
+        endpoints.create(engine.context, f"{url}?{n}", BY, description=TAG) for n in range(2)
+    )
+    more["endpoint"] = other.endpoint.id
+    return one.endpoint.id
 
 
 def filled(path: str, ids: Mapping[str, object]) -> str:
@@ -204,11 +232,14 @@ class Act(NamedTuple):
     """An action: the path of its form as in the routes, what is filled in, and for which rows.
 
     `of` has the words of `World.more` for the names in the path; the others are those of `ids`.
+    Most are sent for the preview, and again to confirm it; an order is done at once.
     """
 
     path: str
     fields: Mapping[str, str]
     of: Mapping[str, str] = {}
+    sendings: int = 2
+    is_order: bool = False
 
     @property
     def name(self) -> str:
@@ -227,23 +258,62 @@ def acts() -> list[Act]:
         Act(f"{subscription}/pause", {"at": "now", "resume_at": "2026-03-20T10:30"},
             {"subscription_id": "plain"}),
         Act(f"{subscription}/resume", {"start": "anchor"}, {"subscription_id": "resting"}),
-        Act(f"{subscription}/withdraw-cancel", {}, {"subscription_id": "leaving"}),
+        Act(f"{subscription}/withdraw-cancel", {}, {"subscription_id": "leaving"}, sendings=1),
         Act(f"{subscription}/change", {"at": "period-end", "quantity": "2"}),
         Act(f"{subscription}/coupon", {"coupon": "LATER"}),
         Act(f"{subscription}/extra", {"title": TAG, "amount": "10.000"}),
         Act(f"{subscription}/cancel", {"at": "period-end", "unlink": "yes"}),
         Act(f"{invoice}/refund", {"amount": "1.000"}),
-        Act(f"{invoice}/retry", {}, {"invoice_id": "owed"}),
-        Act(f"{invoice}/void", {}, {"invoice_id": "given up"}),
+        Act(f"{invoice}/retry", {}, {"invoice_id": "owed"}, sendings=1),
+        Act(f"{invoice}/void", {}, {"invoice_id": "given up"}, sendings=1),
         Act(f"{invoice}/charges/{{charge_id}}/resolve", {"outcome": "not_paid", "reference": "x"},
             {"invoice_id": "unknown", "charge_id": "unknown charge"}),
+        *orders(),
     ]  # fmt: skip
+
+
+def orders() -> list[Act]:
+    """Actions with an endpoint, a person or a key: one form, which is done when it is sent."""
+    endpoint, person = "/webhooks/{endpoint_id}", "/access/people/{person_id}"
+    url = "https://shop.example/new"
+    made = [
+        Act("/webhooks/new", {"url": url, "event_types": "invoice.*", "description": TAG}),
+        Act(f"{endpoint}/change", {"description": "changed"}),
+        Act(f"{endpoint}/disable", {}),
+        Act(f"{endpoint}/enable", {}),
+        Act(f"{endpoint}/rotate", {}),
+        Act(f"{endpoint}/replay", {"after": "0"}, sendings=2),
+        Act(f"{endpoint}/delete", {}, {"endpoint_id": "endpoint"}),
+        Act("/webhooks/deliveries/{delivery_id}/resend", {}),
+        Act("/access/people/new", {"name": "Eka", "role": "viewer"}),
+        Act(f"{person}/role", {"role": "operator"}),
+        Act(f"{person}/password", {}),
+        Act(f"{person}/second-factor", {}),
+        Act(f"{person}/no-second-factor", {}),
+        Act(f"{person}/disable", {}),
+        Act(f"{person}/enable", {}),
+        Act(f"{person}/end-sessions", {}),
+        Act("/access/keys/new", {"name": "shop 2", "read": "yes"}),
+        Act("/access/keys/{key_id}/revoke", {}),
+    ]
+    return [
+        act._replace(is_order=True, sendings=2 if act.path.endswith("/replay") else 1)
+        for act in made
+    ]
 
 
 FORMS = frozenset(act.path for act in acts())
 
 
 OTHER_FORMS = frozenset(
-    {"/login", "/logout", "/display", "/charging/stop", "/charging/start", "/attention/bulk"}
+    {
+        "/login",
+        "/logout",
+        "/display",
+        "/charging/stop",
+        "/charging/start",
+        "/attention/bulk",
+        "/webhooks/{endpoint_id}/test",
+    }
 )
 """Forms on pages that have something else too."""

@@ -90,8 +90,9 @@ def _sent(engine: Engine, browser: Browser, world: World, act: Act) -> Iterator[
     """
     path = act.at(world)
     visit = _visited(engine, browser, Stop(act.name, path))
-    yield visit if act.fields else visit._replace(plans=[])
-    for reason, status in (("", 422 if act.fields else 200), (console_world.TAG, 200)):
+    yield visit if act.fields or act.is_order else visit._replace(plans=[])
+    refused = 200 if act.is_order or not act.fields else 422
+    for reason, status in (("", refused), (console_world.TAG, 200)):
         answer = browser.send(path, {**act.fields, "reason": reason})
         yield Visit(f"{act.name} {reason}", status, answer, [])
 
