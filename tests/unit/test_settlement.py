@@ -225,7 +225,7 @@ def test_unsent_charge_of_a_closed_invoice_is_not_tried_again() -> None:
     assert decision.retry_at is None
 
 
-@pytest.mark.parametrize("invoice", set(InvoiceStatus) - {InvoiceStatus.OPEN})
+@pytest.mark.parametrize("invoice", sorted(set(InvoiceStatus) - {InvoiceStatus.OPEN}))
 @pytest.mark.parametrize("now_by_answer", [True, False])
 def test_a_charge_unsent_by_an_answer_is_unknown_when_its_invoice_is_closed(
     invoice: InvoiceStatus, *, now_by_answer: bool
