@@ -99,10 +99,10 @@ def test_an_event_has_the_same_names_everywhere(hooked: Engine, receiver: Receiv
 
 
 def test_every_type_says_what_it_is_about() -> None:
-    """A noun is a resource, or the event is of the engine, a key, a person or an endpoint."""
+    """A noun is a resource, or the event is of the engine, access, a request or an endpoint."""
     without = {kind.partition(".")[0] for kind in KINDS if resource_of(kind) is None}
 
-    assert without == {"key", "person", "engine", "gateway", "clock", "webhook"}
+    assert without == {"key", "person", "approval", "engine", "gateway", "clock", "webhook"}
     assert resource_of("invoice.upcoming") is Resource.SUBSCRIPTION
     assert resource_of("period.skipped") is Resource.SUBSCRIPTION
     assert resource_of("dunning.step_missed") is Resource.INVOICE
