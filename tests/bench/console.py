@@ -31,6 +31,7 @@ from billing.domain.people import Role
 from billing.services.operating import metrics, people
 from billing.web.console import app
 from billing.web.console.routes import PAGES
+from billing.web.console.streams import Streams
 from tests.bench import listed
 from tests.bench.latency import serving
 from tests.bench.plans import caught, plan_of
@@ -151,7 +152,7 @@ def measure(ground: Stage, count: int, rounds: int) -> Iterator[Measured]:
     while metrics.count(ground.context):  # as an engine that has been running has done
         pass
     people.create(ground.context, NAME, Role.ADMIN, PASSWORD, OPERATOR)
-    inside = app.build(ground.context)
+    inside = app.build(ground.context, Streams())
     with serving(ground) as port, requests.Session() as session:
         _log_in(session, f"http://127.0.0.1:{port}")
         cookies = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
