@@ -9,7 +9,7 @@ from tests.browser.test_console import opened
 from tests.browser.walking import axe, begin, opened_at, said, send, troubles
 from tests.integration import console_world
 from tests.integration.console import person
-from tests.integration.console_world import acts, stops
+from tests.integration.console_places import acts, requests, stops
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 

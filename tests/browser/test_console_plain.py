@@ -7,7 +7,7 @@ from tests.browser.test_console import opened
 from tests.browser.walking import begin, fill, opened_at, send
 from tests.integration import console_world
 from tests.integration.console import person
-from tests.integration.console_world import LEADS_ON, acts, filled, stops
+from tests.integration.console_places import DECISIONS, LEADS_ON, acts, filled, requests, stops
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 

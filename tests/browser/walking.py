@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, ViewportSize
 
-from tests.integration.console_world import Act, World
+from tests.integration.console_places import Act
+from tests.integration.console_world import World
 from tests.integration.web import Web
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
