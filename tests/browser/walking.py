@@ -56,8 +56,6 @@ def views(page: Page) -> Iterator[str]:
 
 def troubles(page: Page, name: str) -> list[str]:
     """What axe finds on a page that is serious or critical, in each of its looks."""
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate(axe())
     found = []
     for view, size, scheme, rules in LOOKS:
         page.set_viewport_size(size)

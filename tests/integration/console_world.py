@@ -183,7 +183,7 @@ def _requests(
         if subscription is not None:
             with engine.context.database.transaction() as connection:
                 seen = pages.newest_event(connection, subscription)
-        shown = approvals.Shown(9_000, seen=seen)
+        shown = approvals.Shown(70_000 if kind is Approvable.BULK else 9_000, seen=seen)
         return approvals.ask(engine.context, order, shown, known[name], TAG)
 
     resting = more["resting"]

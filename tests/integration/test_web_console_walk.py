@@ -154,6 +154,24 @@ def test_every_route_is_walked(walk: Walk) -> None:
     assert set(gets) - opened == set()
 
 
+def test_every_page_is_within_two_clicks_from_now(walk: Walk) -> None:
+    """What a page has no row for in its address is a link on Now, or on a page that Now links to.
+
+    The menu More opens without leaving the page.
+    """
+    pages = {each.answer.request.path_url: Reading(each.answer.text) for each in walk.pages}
+    first = {link.partition("?")[0] for _, link in pages["/console/now"].links}
+    second = {link.partition("?")[0] for path in first if path in pages
+              for _, link in pages[path].links}  # fmt: skip
+    gets = [page.path for page in PAGES if page.method == "GET" and page.action is not None]
+    shown = {f"/console{path}" for path in gets if "{" not in path}
+    assert shown - first - second == BY_A_ROW
+
+
+BY_A_ROW = {"/console/attention/bulk"}
+"""Pages for chosen rows only."""
+
+
 def _route_of(routes: list[str], path: str) -> str | None:
     """The first route that has this path, as the application finds it."""
     for route in routes:
