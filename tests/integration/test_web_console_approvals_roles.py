@@ -167,7 +167,7 @@ class TestBulk:
             assert f"Is charged now Rp {older['amount']:,}" in said
             assert "an older invoice has to be paid first" in said
             report = within(other.send(f"{place}/approve", WHO_DECIDES).headers["Location"])
-            assert "1 of 2 invoices are charged" in text_of(other.page(report))
+            assert "1 of 2 invoices are due now" in text_of(other.page(report))
         engine.run()
         assert newer["id"] != older["id"]
 
