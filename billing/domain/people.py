@@ -97,11 +97,12 @@ class Person(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A person who is logged in."""
+    """A person who is logged in; beside it how many requests wait for a second person."""
 
     person: Person
     created_at: datetime
     used_at: datetime
+    approvals_count: int
 
     def is_valid(self, now: datetime) -> bool:
         """Whether the session has neither been idle too long nor lasted too long."""

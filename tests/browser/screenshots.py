@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.conftest import Filled
 from tests.browser.test_console import opened
 from tests.browser.walking import begin, opened_at, send, views
-from tests.integration import console_world
 from tests.integration.console import person
-from tests.integration.console_world import acts, stops
+from tests.integration.console_places import acts, requests, stops
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
@@ -28,12 +28,12 @@ def taken(page: Page, name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_pictures_of_a_full_console(engine: Engine, web: Web, chromium: Browser) -> None:
+def test_pictures_of_a_full_console(filled: Filled, chromium: Browser) -> None:
     """Each page, the form of each action, and its preview."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    world = console_world.build(engine)
-    with opened(chromium, web, person(engine), complains=False) as page:
-        for stop in stops(world.ids):
+    _, world, web, _ = filled
+    with opened(chromium, web, world.person, complains=False) as page:
+        for stop in (*stops(world.ids), *requests(world)):
             opened_at(page, web, stop.path, stop.status)
             taken(page, stop.name)
         for act in acts():

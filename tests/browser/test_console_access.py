@@ -29,9 +29,10 @@ def shop(emptied: Kept, gateway: SandboxProcess, shared_servers: Servers) -> Ite
 
 
 def test_a_webhook_is_added_and_its_delivery_seen(shop: Web, chromium: Browser) -> None:
-    """Two clicks to the form; the secret once; then two clicks from Now to the delivery."""
+    """From the menu to the form; the secret once; then from Now to the delivery."""
     engine = shop.engine
     with receiving() as receiver, opened(chromium, shop, person(engine, Role.ADMIN, "Ani")) as page:
+        page.get_by_text("More").click()
         page.get_by_role("link", name="Webhooks").click()
         page.get_by_role("link", name="Add an endpoint…").click()
         page.get_by_label("Address").fill(receiver.url)
@@ -49,6 +50,7 @@ def test_a_webhook_is_added_and_its_delivery_seen(shop: Web, chromium: Browser) 
         tick(engine)
         receiver.received[0].verify(secret)
         page.get_by_role("link", name="Now", exact=True).click()
+        page.get_by_text("More").click()
         page.get_by_role("link", name="Webhooks", exact=True).click()
         page.get_by_role("link", name=receiver.url).click()
         expect(page.get_by_text("It hears us")).to_be_visible()
@@ -61,6 +63,7 @@ def test_a_person_is_added_without_scripts(engine: Engine, web: Web, chromium: B
     """From Access to the password, and to the page of the person."""
     name = person(engine, Role.ADMIN, "Ani")
     with opened(chromium, web, name, java_script_enabled=False) as page:
+        page.get_by_text("More").click()
         page.get_by_role("link", name="Access").click()
         page.get_by_role("link", name="Add a person…").click()
         page.get_by_label("Name").fill("Budi")

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from billing.domain.events import OPERATOR
@@ -67,9 +66,8 @@ def test_a_cancellation_with_a_prorated_refund(
     assert refund["amount"] == wanted
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_of_a_row_is_wider_than_the_window(
-    engine: Engine, web: Web, chromium: Browser, scheme: str
+    engine: Engine, web: Web, chromium: Browser
 ) -> None:
     """The picture and tables scroll inside, with the largest amount, also at 360 px."""
     engine.plan("W" * 50, amount=9_999_999_999)
@@ -79,7 +77,7 @@ def test_no_page_of_a_row_is_wider_than_the_window(
     refunding.refund_invoice(engine.context, invoice["id"], 1_000, OPERATOR)
     size = {"width": 360, "height": 800}
     name = person(engine)
-    with opened(chromium, web, name, viewport=size, color_scheme=scheme) as page:
+    with opened(chromium, web, name, viewport=size) as page:
         for path in (
             f"invoices/{invoice['id']}", f"invoices/{invoice['id']}/refund",
             f"subscriptions/{subscription}", f"subscriptions/{subscription}/change",

@@ -3,11 +3,13 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import Filled
 from tests.browser.test_console import opened
-from tests.browser.walking import begin, fill, opened_at, send
+from tests.browser.walking import begin, fill, opened_at, said, send, too_wide
 from tests.integration import console_world
-from tests.integration.console import person
-from tests.integration.console_world import LEADS_ON, acts, filled, stops
+from tests.integration.console_places import DECISIONS, LEADS_ON, Decision, acts, requests, stops
+from tests.integration.console_places import filled as place
+from tests.integration.console_world import World
 from tests.integration.engine import Engine
 from tests.integration.web import Web
 
@@ -22,20 +24,33 @@ def whole(page: Page, name: str) -> None:
     assert hidden.count() == 0, name
 
 
-@pytest.mark.timeout(120)  # some 50 pages and 20 forms, on a machine that is busy
-def test_every_page_and_action_works_without_scripts(
-    engine: Engine, web: Web, chromium: Browser
+@pytest.mark.timeout(120)  # some 80 pages, on a machine that is busy
+def test_every_page_is_whole_without_scripts_in_every_window(
+    filled: Filled, chromium: Browser
 ) -> None:
-    """Each page is whole, each form is filled, previewed and confirmed, and the rows say so."""
-    world = console_world.build(engine)
-    with opened(chromium, web, person(engine), complains=False, **PLAIN) as page:
-        for stop in stops(world.ids):
+    """Also with the longest names and amounts no page is wider than a phone, a screen or a wall."""
+    _, world, web, proxied = filled
+    wide: list[str] = []
+    with opened(chromium, web, world.person, complains=False, **PLAIN) as page:
+        for stop in (*stops(world.ids), *requests(world)):
             opened_at(page, web, stop.path, stop.status)
             if "part=" not in stop.path:
                 whole(page, stop.name)
+            wide += too_wide(page, stop.name)
         for path in LEADS_ON:
-            opened_at(page, web, filled(path, world.ids))
+            opened_at(page, web, place(path, world.ids))
             assert "#row-" in page.url, path
+        opened_at(page, proxied, "/login", 403)
+        whole(page, "past the proxy")
+        wide += too_wide(page, "past the proxy")
+    assert wide == [], said(wide)
+
+
+@pytest.mark.timeout(120)  # some 30 forms
+def test_every_action_works_without_scripts(engine: Engine, web: Web, chromium: Browser) -> None:
+    """Each form is filled, previewed and confirmed, and the rows say so."""
+    world = console_world.build(engine)
+    with opened(chromium, web, world.person, complains=False, **PLAIN) as page:
         for act in acts():
             reason = f"a test of {act.name}"
             begin(page, web, world, act, reason)
@@ -46,8 +61,20 @@ def test_every_page_and_action_works_without_scripts(
             if not act.is_order:
                 expect(page.locator("main .note.good")).to_be_visible()
             assert engine.one(REASONS, reason=f"{reason}%") > 0, act.name
+        for decision in DECISIONS:
+            decided(engine, web, world, page, decision)
         in_bulk(engine, web, page)
         by_the_header(web, page)
+
+
+def decided(engine: Engine, web: Web, world: World, page: Page, decision: Decision) -> None:
+    """Give the reason on a page of something else, and press the button."""
+    reason = f"a test of {decision.page} {decision.word}"
+    opened_at(page, web, decision.at(world)[0])
+    fill(page, {"reason": reason})
+    with page.expect_navigation():
+        page.get_by_role("button", name=decision.word, exact=True).click()
+    assert engine.one(REASONS, reason=reason) > 0, reason
 
 
 REASONS = "SELECT count(*) FROM events WHERE reason LIKE :reason"

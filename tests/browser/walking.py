@@ -9,17 +9,26 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, ViewportSize
 
-from tests.integration.console_world import Act, World
+from tests.integration.console_places import Act
+from tests.integration.console_world import World
 from tests.integration.web import Web
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 SIZES = (ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844))
 SCHEMES = ("light", "dark")
-OF_COLOURS = ["color-contrast", "link-in-text-block"]
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+"""What the law of many countries asks for."""
+LOOKS = (
+    ("1280-light", SIZES[0], "light", {"type": "tag", "values": LEVELS}),
+    ("1280-dark", SIZES[0], "dark", {"type": "rule", "values": ["color-contrast"]}),
+    ("390-light", SIZES[1], "light",
+     {"type": "rule", "values": ["scrollable-region-focusable"]}),
+)  # fmt: skip
+"""All rules once; dark differs by its colours only, and a phone by what scrolls."""
+WIDTHS = (360, 1280, 2560)
 SERIOUS = frozenset({"serious", "critical"})
-_LOOK = """async (rules) => {
-    const wanted = {resultTypes: ["violations"], preload: false};
-    if (rules.length) wanted.runOnly = {type: "rule", values: rules};
+_LOOK = """async (runOnly) => {
+    const wanted = {resultTypes: ["violations"], preload: false, runOnly};
     return (await axe.run(document, wanted)).violations.map(
         (each) => [each.impact, each.id, each.nodes.map((node) => node.html.slice(0, 300))]);
 }"""
@@ -46,23 +55,31 @@ def views(page: Page) -> Iterator[str]:
 
 
 def troubles(page: Page, name: str) -> list[str]:
-    """What axe finds on a page in every view that is serious or critical.
-
-    Dark differs from light by its colours only, so that there only the rules about colours are run.
-    """
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate(axe())
+    """What axe finds on a page that is serious or critical, in each of its looks."""
     found = []
-    for view in views(page):
-        for impact, rule, nodes in page.evaluate(_LOOK, [] if "light" in view else OF_COLOURS):
+    for view, size, scheme, rules in LOOKS:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for impact, rule, nodes in page.evaluate(_LOOK, rules):
             if impact in SERIOUS:
                 found.append(f"{name} {view}: {rule}: {nodes}")
     return found
 
 
+def too_wide(page: Page, name: str) -> list[str]:
+    """Windows in which a page scrolls to the side; tables scroll inside."""
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if over > 0:
+            found.append(f"{name}: {over} pixels more than {width}")
+    return found
+
+
 def opened_at(page: Page, web: Web, path: str, status: int = 200) -> None:
     """Open an address of the console, which must answer with this status."""
-    answer = page.goto(f"{web.url}/console{path}")
+    answer = page.goto(f"{web.url}/console{path}", wait_until="domcontentloaded")
     assert answer is not None
     assert answer.status == status, (path, answer.status)
 

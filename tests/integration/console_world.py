@@ -1,27 +1,27 @@
-"""A console with something on every page, and the addresses of all of its pages.
+"""A console with something on every page; `console_places` has the addresses of its pages.
 
 The rows carry text that attacks: names, ids, codes, reasons and errors with tags, quotes, marks of
-direction and fifty emoji. A page that comes later joins by the routes; a name in its path that is
-new gets its value in `build`.
+direction and fifty emoji. A page with a name in its path that is new gets its value in `build`.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+from billing.domain.approvals import Approvable
 from billing.domain.events import Actor
+from billing.domain.payloads import Json
 from billing.domain.people import Role
 from billing.services.money import coupons, crediting, extra_lines, refunding
-from billing.services.operating import api_keys, bulk, held_rows, people
+from billing.services.operating import api_keys, approvals, bulk, held_rows, metrics, people
 from billing.services.operating.held_rows import Kind
 from billing.services.reading.inbox import Deed
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.webhooks import endpoints, fanout
-from billing.web.console.filtering import Kind as List
-from billing.web.console.routes import PAGES
+from billing.store.queries import pages
+from tests.integration.console import PASSWORD
 from tests.integration.engine import Engine
 
 DAY = timedelta(days=1)
@@ -31,31 +31,23 @@ TURNED = "\u202eabc\u2066\u200fdef"
 """Marks and overrides of direction: the door refuses them, and an older database may have them."""
 ID = "\"><b>/'?#&"
 BY = Actor("budi <i>", TAG)
-_NAME = re.compile(r"\{(\w+)(?::path)?\}")
-LISTS = tuple(List)
-LEADS_ON = ("/charges/{charge_id}", "/refunds/{refund_id}")
-"""Routes that lead to a row on another page."""
-
-
-class Stop(NamedTuple):
-    """A page: the name of its picture, its address within the console, and its status."""
-
-    name: str
-    path: str
-    status: int = 200
 
 
 class World(NamedTuple):
     """The rows of a console: by the names that routes have for them, and those to act on."""
 
+    person: str
+    """The administrator who walks."""
+
     ids: Mapping[str, object]
     more: Mapping[str, UUID]
-    """Subscriptions, invoices and a charge in a certain state, by words."""
+    """Subscriptions, invoices, a charge and requests in a certain state, by words."""
 
 
-def build(engine: Engine) -> World:
+def build(engine: Engine, name: str = "<b>Ani</b>") -> World:
     """Make the rows: a week of customers of every kind. Its dead ends are meant."""
     engine.audited = False
+    people.create(engine.context, name, Role.ADMIN, PASSWORD, BY)
     engine.plan(amount=50_000, retries="2d 9d")
     engine.plan("U", every="1 week", amount=70_000, retries="1d", on_exhausted="unpaid")
     engine.plan(ID, amount=9_999_999_999, retries="1d")
@@ -99,7 +91,10 @@ def build(engine: Engine) -> World:
         "delivery_id": engine.rows("SELECT id FROM webhook_deliveries LIMIT 1")[0]["id"],
     }  # fmt: skip
     [asked] = engine.charges(unknown)
-    return World(ids, more | {
+    more |= _requests(engine, name, more, order, invoice["id"])
+    ids["approval_id"] = more["to approve"]
+    metrics.count(engine.context)  # as the tick does, for pages that show hours and days
+    return World(name, ids, more | {
         "owed": engine.invoices(poor)[0]["id"], "given up": engine.invoices(given_up[0])[0]["id"],
         "unknown": asked["invoice_id"], "unknown charge": asked["id"],
     })  # fmt: skip
@@ -173,147 +168,33 @@ def _webhooks(engine: Engine, more: dict[str, UUID]) -> UUID:
     return one.endpoint.id
 
 
-def filled(path: str, ids: Mapping[str, object]) -> str:
-    """Fill the path of a route."""
-    return _NAME.sub(lambda found: str(ids[found[1]]), path)
+def _requests(
+    engine: Engine, walker: str, more: Mapping[str, UUID], order: bulk.Order, paid: UUID
+) -> dict[str, UUID]:
+    """Requests for approval: of every kind, open, ended, and one of the person who walks."""
+    people.create(engine.context, "Sari <i>", Role.OPERATOR, PASSWORD, BY)
+    known = {each.name: each for each in people.listed(engine.context)}
 
+    def asked(
+        name: str, kind: Approvable, subject: object, subscription: UUID | None, given: Json
+    ) -> UUID:
+        order = approvals.Order(kind, str(subject), subscription, given, uuid4().hex)
+        seen = 0
+        if subscription is not None:
+            with engine.context.database.transaction() as connection:
+                seen = pages.newest_event(connection, subscription)
+        shown = approvals.Shown(70_000 if kind is Approvable.BULK else 9_000, seen=seen)
+        return approvals.ask(engine.context, order, shown, known[name], TAG)
 
-def stops(ids: Mapping[str, object], routes: tuple[Any, ...] = PAGES) -> Iterator[Stop]:
-    """Yield every page that a logged-in person can open, by the routes; then more states of them.
-
-    Without a row (an empty console) a page of one says that it does not exist.
-    """
-    for page in routes:
-        if page.method != "GET" or page.action is None or "/export/" in page.path:
-            continue
-        known = all(name in ids for name in _NAME.findall(page.path))
-        if known and page.path not in {*LEADS_ON, *FORMS, "/attention/bulk"}:
-            yield Stop(_slug(page.path), filled(page.path, ids))
-    yield from MORE
-    if ids:
-        yield Stop("customer-hostile", f"/customers/{quote(ID, safe='')}")
-
-
-def _slug(path: str) -> str:
-    return re.sub(r"\W+", "-", re.sub(r"\{[^}]*\}", "x", path)).strip("-")
-
-
-def _typed(**query: str) -> str:
-    return "&".join(f"{name}={quote(value)}" for name, value in query.items())
-
-
-MORE = (
-    Stop("search-many", f"/search?{_typed(q='alert')}"),
-    Stop("search-nothing", f"/search?{_typed(q=TAG)}"),
-    Stop("search-turned", f"/search?{_typed(q=TURNED)}"),
-    Stop("search-long", f"/search?{_typed(q='x' * 201)}"),
-    Stop("attention-some", "/attention?kind=invoice&cause=uncollectible"),
-    Stop("attention-hostile", f"/attention?{_typed(kind=TAG, cause=TAG, customer=TAG)}"),
-    Stop("attention-wrong", "/attention?after=x", 422),
-    Stop("bulk-retry", "/attention/bulk?kind=invoice&cause=uncollectible"),
-    Stop("bulk-release", "/attention/bulk?kind=subscription&cause=held"),
-    Stop("bulk-nothing", "/attention/bulk?kind=invoice&cause=held"),
-    Stop("ahead-plan", "/ahead?plan=P"),
-    Stop("ahead-day", f"/ahead?{_typed(day='2026-02-09', plan=ID)}"),
-    Stop("ahead-hostile", f"/ahead?{_typed(plan=TAG)}"),
-    Stop("ahead-wrong", f"/ahead?{_typed(day=TAG)}", 422),
-    Stop("charges-none", "/charges?status=pending"),
-    Stop("charges-wrong", f"/charges?{_typed(customer=TAG, plan=TAG, status=TAG, to=TAG)}", 422),
-    Stop("invoices-wrong", f"/invoices?{_typed(of=TAG, at=TAG, after=TAG)}", 422),
-    Stop("customers-wrong", f"/customers?{_typed(**{'from': TAG})}", 422),
-    Stop("page-unknown", f"/{quote(TAG)}", 404),
-    Stop("customer-unknown", f"/customers/{quote(TAG)}", 404),
-    Stop("subscription-unknown", f"/subscriptions/{quote(ID, safe='')}", 404),
-)
-"""States of pages that no route names: filters, nothing found, and what is wrong."""
-
-
-class Act(NamedTuple):
-    """An action: the path of its form as in the routes, what is filled in, and for which rows.
-
-    `of` has the words of `World.more` for the names in the path; the others are those of `ids`.
-    Most are sent for the preview, and again to confirm it; an order is done at once.
-    """
-
-    path: str
-    fields: Mapping[str, str]
-    of: Mapping[str, str] = {}
-    sendings: int = 2
-    is_order: bool = False
-
-    @property
-    def name(self) -> str:
-        """Its name, for a picture and as a part of its reason."""
-        return _slug(self.path)
-
-    def at(self, world: World) -> str:
-        """The address of its form."""
-        return filled(self.path, {**world.ids, **{k: world.more[v] for k, v in self.of.items()}})
-
-
-def acts() -> list[Act]:
-    """Every action that has a form of its own; each is allowed when the world was built."""
-    subscription, invoice = "/subscriptions/{subscription_id}", "/invoices/{invoice_id}"
-    return [
-        Act(f"{subscription}/pause", {"at": "now", "resume_at": "2026-03-20T10:30"},
-            {"subscription_id": "plain"}),
-        Act(f"{subscription}/resume", {"start": "anchor"}, {"subscription_id": "resting"}),
-        Act(f"{subscription}/withdraw-cancel", {}, {"subscription_id": "leaving"}, sendings=1),
-        Act(f"{subscription}/change", {"at": "period-end", "quantity": "2"}),
-        Act(f"{subscription}/coupon", {"coupon": "LATER"}),
-        Act(f"{subscription}/extra", {"title": TAG, "amount": "10.000"}),
-        Act(f"{subscription}/cancel", {"at": "period-end", "unlink": "yes"}),
-        Act(f"{invoice}/refund", {"amount": "1.000"}),
-        Act(f"{invoice}/retry", {}, {"invoice_id": "owed"}, sendings=1),
-        Act(f"{invoice}/void", {}, {"invoice_id": "given up"}, sendings=1),
-        Act(f"{invoice}/charges/{{charge_id}}/resolve", {"outcome": "not_paid", "reference": "x"},
-            {"invoice_id": "unknown", "charge_id": "unknown charge"}),
-        *orders(),
-    ]  # fmt: skip
-
-
-def orders() -> list[Act]:
-    """Actions with an endpoint, a person or a key: one form, which is done when it is sent."""
-    endpoint, person = "/webhooks/{endpoint_id}", "/access/people/{person_id}"
-    url = "https://shop.example/new"
-    made = [
-        Act("/webhooks/new", {"url": url, "event_types": "invoice.*", "description": TAG}),
-        Act(f"{endpoint}/change", {"description": "changed"}),
-        Act(f"{endpoint}/disable", {}),
-        Act(f"{endpoint}/enable", {}),
-        Act(f"{endpoint}/rotate", {}),
-        Act(f"{endpoint}/replay", {"after": "0"}, sendings=2),
-        Act(f"{endpoint}/delete", {}, {"endpoint_id": "endpoint"}),
-        Act("/webhooks/deliveries/{delivery_id}/resend", {}),
-        Act("/access/people/new", {"name": "Eka", "role": "viewer"}),
-        Act(f"{person}/role", {"role": "operator"}),
-        Act(f"{person}/password", {}),
-        Act(f"{person}/second-factor", {}),
-        Act(f"{person}/no-second-factor", {}),
-        Act(f"{person}/disable", {}),
-        Act(f"{person}/enable", {}),
-        Act(f"{person}/end-sessions", {}),
-        Act("/access/keys/new", {"name": "shop 2", "read": "yes"}),
-        Act("/access/keys/{key_id}/revoke", {}),
-    ]
-    return [
-        act._replace(is_order=True, sendings=2 if act.path.endswith("/replay") else 1)
-        for act in made
-    ]
-
-
-FORMS = frozenset(act.path for act in acts())
-
-
-OTHER_FORMS = frozenset(
-    {
-        "/login",
-        "/logout",
-        "/display",
-        "/charging/stop",
-        "/charging/start",
-        "/attention/bulk",
-        "/webhooks/{endpoint_id}/test",
+    resting = more["resting"]
+    refunded = engine.one("SELECT subscription_id FROM invoices WHERE id = :id", id=paid)
+    many = approvals.arguments_of(order, "uncollectible")
+    cancel: Json = {"when": "now", "refund": "unused", "unlink": True}
+    ended = asked("Sari <i>", Approvable.CANCEL, resting, resting, cancel)
+    approvals.decline(engine.context, ended, known[walker], TAG)
+    return {
+        "ended": ended,
+        "to approve": asked("Sari <i>", Approvable.BULK, f"bulk/{uuid4().hex}", None, many),
+        "to decline": asked("Sari <i>", Approvable.REFUND, paid, refunded, {"amount": 9_000}),
+        "to withdraw": asked(walker, Approvable.CANCEL, resting, resting, cancel),
     }
-)
-"""Forms on pages that have something else too."""

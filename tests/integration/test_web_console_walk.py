@@ -19,10 +19,11 @@ from billing.domain.people import ALLOWED, Role
 from billing.sandbox.process import SandboxProcess
 from billing.web.console.routes import PAGES
 from tests.bench.plans import SMALL, caught, plan_of
-from tests.integration import console_world
-from tests.integration.console import Browser, browsing, person, text_of
+from tests.integration import console_places, console_world
+from tests.integration.console import Browser, browsing, hidden, text_of
+from tests.integration.console_places import DECISIONS, LEADS_ON, SSO, Act, Stop, acts, stops
 from tests.integration.console_reading import Reading
-from tests.integration.console_world import Act, Stop, World, acts, stops
+from tests.integration.console_world import World
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 from tests.integration.web import serving
@@ -61,17 +62,45 @@ def walk(
 ) -> Iterator[Walk]:
     """Build the world, and open everything once."""
     _kept.empty()
-    with (
-        running(_kept, gateway) as engine,
-        serving(engine, shared_servers.own_redis()) as web,
-        browsing(web, person(engine, Role.ADMIN, "<b>Ani</b>")) as [browser],
-    ):
-        world = console_world.build(engine)
-        browser.page("/now")  # counts what is new, for this page and the metrics
-        pages = [_visited(engine, browser, each) for each in stops(world.ids)]
-        forms = [each for act in acts() for each in _sent(engine, browser, world, act)]
-        files = [browser.open(f"/export/{kind}") for kind in console_world.LISTS]
-        yield Walk(world, pages, forms, files, list(_injected(browser)))
+    with running(_kept, gateway) as engine:
+        world, redis = console_world.build(engine), shared_servers.own_redis()
+        with (
+            serving(engine, redis) as web, serving(engine, redis, **SSO) as behind,
+            browsing(web, world.person, "") as [browser, stranger],
+            browsing(behind, "") as [unknown],
+        ):  # fmt: skip
+            pages = [_visited(engine, browser, each) for each in _stops(world)]
+            pages.append(_visited(engine, stranger, Stop("login", "/login")))
+            pages += _signed_on(unknown)
+            forms = [each for act in acts() for each in _sent(engine, browser, world, act)]
+            forms += [_undecided(browser, world, each) for each in DECISIONS]
+            files = [browser.open(f"/export/{kind}") for kind in console_places.LISTS]
+            yield Walk(world, pages, forms, files, list(_injected(browser)))
+
+
+def _stops(world: World) -> Iterator[Stop]:
+    yield from stops(world.ids)
+    yield from console_places.requests(world)
+    for path in LEADS_ON:
+        yield Stop(path, console_places.filled(path, world.ids), 303)
+
+
+def _signed_on(unknown: Browser) -> Iterator[Visit]:
+    """Read what single sign-on says: past the proxy, to a person of the proxy only, and at the end.
+
+    The name that the proxy gives is text from outside.
+    """
+    yield Visit("past the proxy", 403, unknown.open("/login"), [])
+    yield Visit("logged out", 200, unknown.send("/logout", {}), [])
+    unknown.session.headers[SSO["sso_header"]] = console_places.NOBODY
+    yield Visit("nobody", 403, unknown.open("/login"), [])
+
+
+def _undecided(browser: Browser, world: World, decision: console_places.Decision) -> Visit:
+    """Send a form without its reason: the page again, with one line at the field."""
+    page, path = decision.at(world)
+    answer = browser.send(path, {**hidden(browser.page(page)), "reason": ""})
+    return Visit(f"{page} {decision.word}", 422, answer, [])
 
 
 def _visited(engine: Engine, browser: Browser, stop: Stop) -> Visit:
@@ -116,15 +145,53 @@ def test_every_page_has_its_rows(walk: Walk) -> None:
     assert wrong == {}
 
 
+def test_every_route_is_walked(walk: Walk) -> None:
+    """A page that no stop opens would escape every test here; a new one joins by one line."""
+    gets = [page.path for page in PAGES if page.method == "GET"]
+    asked = [each.answer.request.path_url for each in (*walk.pages, *walk.forms)]
+    asked += [each.request.path_url for each in walk.files]
+    opened = {_route_of(gets, path.partition("?")[0].removeprefix("/console")) for path in asked}
+    assert set(gets) - opened == set()
+
+
+def test_every_page_is_within_two_clicks_from_now(walk: Walk) -> None:
+    """What a page has no row for in its address is a link on Now, or on a page that Now links to.
+
+    The menu More opens without leaving the page.
+    """
+    pages = {each.answer.request.path_url: Reading(each.answer.text) for each in walk.pages}
+    first = {link.partition("?")[0] for _, link in pages["/console/now"].links}
+    second = {link.partition("?")[0] for path in first if path in pages
+              for _, link in pages[path].links}  # fmt: skip
+    gets = [page.path for page in PAGES if page.method == "GET" and page.action is not None]
+    shown = {f"/console{path}" for path in gets if "{" not in path}
+    assert shown - first - second == BY_A_ROW
+
+
+BY_A_ROW = {"/console/attention/bulk"}
+"""Pages for chosen rows only."""
+
+
+def _route_of(routes: list[str], path: str) -> str | None:
+    """The first route that has this path, as the application finds it."""
+    for route in routes:
+        wanted = re.sub(r"\\\{\w+:path\\\}", ".+", re.escape(route))
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", wanted), path):
+            return route
+    return None
+
+
 def test_every_form_is_walked() -> None:
-    """A new action joins `console_world.acts` by one line, or `OTHER_FORMS`."""
-    known = console_world.FORMS | console_world.OTHER_FORMS
+    """A new action joins `console_places.acts` or `DECISIONS` by one line, or `OTHER_FORMS`."""
+    known = console_places.FORMS | console_places.OTHER_FORMS
     assert {page.path for page in PAGES if page.method == "POST"} == known
 
 
 def test_text_that_attacks_stays_text(walk: Walk) -> None:
     """On every page: the console's own script only, no handler, no tag and no mark of a person."""
     for name, _, answer, _ in walk.pages + walk.forms:
+        if answer.status_code == 303:
+            continue
         read = Reading(answer.text)
         scripts = [found for tag, found in read.tags if tag == "script"]
         assert [each.keys() for each in scripts] == [{"type", "src"}], name

@@ -1,7 +1,8 @@
 """Ahead: what will be charged on each of the next 60 days, by day and by plan.
 
 The charges are those of the forecast. When there are too many for a page, the next charge of each
-subscription is added up instead. A charge for which no wallet will be linked is counted apart: it
+subscription is added up instead, at most once in a minute in each process: it reads every
+subscription that runs. A charge for which no wallet will be linked is counted apart: it
 will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
 """
 
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import NamedTuple
-from uuid import UUID
 
 from billing.domain.instants import HOME, HOME_TIMEZONE
 from billing.services.context import Context
@@ -20,8 +20,8 @@ from billing.services.reading.results import ForecastLine
 from billing.store.queries import forecast as statements
 
 DAYS = 60
-LINES_MAX = 20_000
-"""Of more charges ahead than this a page adds up the next ones; the command has no limit."""
+LINES_MAX = 2_500
+"""Of more charges than this a page adds up the next ones; the command has no limit."""
 SHOWN_MAX = 500
 """Charges of one day, and customers without a wallet, that are shown."""
 
@@ -58,7 +58,7 @@ class Unlinked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The sums of the days ahead; `is_cut` says that only next charges are added up."""
+    """The sums of the days ahead, as of `at`; `is_cut` says that only next charges are added up."""
 
     at: datetime
     first_on: date
@@ -77,16 +77,12 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
     at = context.clock.now()
     today = at.astimezone(HOME).date()
     end = datetime.combine(today + timedelta(days=DAYS), time(), HOME)
-    with context.database.transaction() as connection:
-        database = context.joined(connection).database
-        until = end - timedelta(microseconds=1)
-        with closing(forecasting.forecast(database, at, until)) as lines:
-            found = list(islice(lines, LINES_MAX + 1))
-        if len(found) > LINES_MAX:
-            known = statements.next_charges(connection, at, until, HOME_TIMEZONE)
-            return _of_next_charges(at, today, [c for c in known if plan in {None, c.plan}])
-        plans = statements.plans_of(connection, list({each.subscription for each in found}))
-        planned = _planned(found, plans)
+    until = end - timedelta(microseconds=1)
+    known = context.next_charges.known(at)
+    planned = None if known else _planned(context, at, until)
+    if planned is None:
+        added_at, sums = context.next_charges.get(at, lambda: _next_charges(context, at, until))
+        return _of_next_charges(added_at, [c for c in sums if plan in {None, c.plan}])
     if plan is not None:
         planned = [each for each in planned if each.plan == plan]
     planned.sort(key=lambda each: each.line.due_at)
@@ -105,10 +101,28 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
     )  # fmt: skip
 
 
-def _of_next_charges(
-    at: datetime, today: date, found: Sequence[statements.NextCharges]
-) -> Ahead:  # fmt: skip
+def _planned(context: Context, at: datetime, until: datetime) -> list[Planned] | None:
+    """Return every charge ahead with its plan; None when there are too many for a page."""
+    with context.database.transaction() as connection:
+        database = context.joined(connection).database
+        with closing(forecasting.forecast(database, at, until)) as lines:
+            found = list(islice(lines, LINES_MAX + 1))
+        if len(found) > LINES_MAX:
+            return None
+        plans = statements.plans_of(connection, list({each.subscription for each in found}))
+    return [Planned(each, plans[each.subscription]) for each in found]
+
+
+def _next_charges(
+    context: Context, at: datetime, until: datetime
+) -> Sequence[statements.NextCharges]:  # fmt: skip
+    with context.database.transaction() as connection:
+        return statements.next_charges(connection, at, until, HOME_TIMEZONE)
+
+
+def _of_next_charges(at: datetime, found: Sequence[statements.NextCharges]) -> Ahead:
     """Add up the next charge of each subscription; the charges themselves are not listed."""
+    today = at.astimezone(HOME).date()
     on: dict[date, list[Sum]] = {today + timedelta(days=n): [] for n in range(DAYS)}
     of_plan: dict[str, list[Sum]] = {}
     for each in found:
@@ -122,10 +136,6 @@ def _of_next_charges(
         total=total(days.values()), tomorrow=days[today + timedelta(days=1)], unlinked=[],
         of_day=[], is_cut=True,
     )  # fmt: skip
-
-
-def _planned(lines: Sequence[ForecastLine], plans: dict[UUID, str]) -> list[Planned]:
-    return [Planned(each, plans[each.subscription]) for each in lines]
 
 
 NOTHING = Sum(0, 0, 0, 0)

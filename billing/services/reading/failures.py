@@ -1,7 +1,7 @@
 """Failures: why payments fail, whether asking again helps, and what stays unpaid.
 
-The numbers are the totals of days, which are counted from the event feed together with the metrics.
-A day begins at midnight in HOME_TIMEZONE. Nothing but the totals is written.
+The numbers are the totals of days, which a tick counts from the event feed together with the
+metrics. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
 """
 
 from collections import defaultdict
@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from billing.domain.instants import HOME
 from billing.services.context import Context
-from billing.services.operating import metrics as counting
-from billing.store.queries import daily
+from billing.store.queries import daily, event_feed, metrics
 from billing.store.queries.daily import DailyTotal
 
 PERIODS = (7, 30, 90)
 """The days that can be chosen; today is the last of them."""
+UNCOUNTED_MAX = 100_000
+"""Events that are counted as not counted yet, at most."""
 MANUAL = "manual"
 """The step of a retry that a person or a new wallet caused."""
 
@@ -111,8 +112,7 @@ class Failures:
 
 
 def read(context: Context, days: int) -> Failures:
-    """Count new events, and return the totals of this many days."""
-    uncounted = counting.count_unless_locked(context)
+    """Return the totals of this many days, as far as they are counted."""
     today = context.clock.now().astimezone(HOME).date()
     first = today - timedelta(days=days - 1)
     since = datetime.combine(first, time(), HOME)
@@ -120,6 +120,7 @@ def read(context: Context, days: int) -> Failures:
     with context.database.transaction() as connection:
         rows = daily.totals(connection, first, today)
         given_up = daily.given_up_count(connection, since, until)
+        uncounted = metrics.behind(connection) + event_feed.unplaced(connection, UNCOUNTED_MAX)
     named: dict[str, list[DailyTotal]] = defaultdict(list)
     for row in rows:
         named[row.name].append(row)

@@ -165,15 +165,17 @@ def add_session(connection: Connection, id_hash: bytes, person_id: UUID, now: da
 
 
 def session(connection: Connection, id_hash: bytes) -> Session | None:
-    """Read a session with its person."""
+    """Read a session with its person, and count the open requests for every page's navigation."""
     statement = text(
-        f"SELECT {PERSON}, s.created_at, s.used_at FROM console_sessions s"  # noqa: S608 - a constant of ours
+        f"SELECT {PERSON}, s.created_at, s.used_at,"  # noqa: S608 - a constant of ours
+        " (SELECT count(*) FROM approvals WHERE status = 'open' AND ends_at > coalesce("
+        "(SELECT clock_at FROM engine), now())) FROM console_sessions s"
         " JOIN people p ON p.id = s.person_id WHERE s.id_hash = :id_hash"
     )
     values = connection.execute(statement, {"id_hash": id_hash}).one_or_none()
     if values is None:
         return None
-    return Session(of_values(Person, values[:-2]), values[-2], values[-1])
+    return Session(of_values(Person, values[:-3]), *values[-3:])
 
 
 def begun(

@@ -34,7 +34,8 @@ SEARCH_NAME = "q"
 class Visit:
     """A request, with its form, the viewer's choice of display, and the person if logged in.
 
-    `claim` is the name that a trusted proxy gives, when people log in through it.
+    `claim` is the name that a trusted proxy gives, when people log in through it. `waiting_count`
+    is how many requests wait for a second person.
     """
 
     context: Context
@@ -44,6 +45,7 @@ class Visit:
     session_id: str
     person: Person | None
     claim: str | None = None
+    waiting_count: int = 0
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -67,7 +69,7 @@ class Visit:
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         """Answer with a page."""
         shared = {
-            "person": self.person, "here": self.here,
+            "person": self.person, "here": self.here, "waiting_count": self.waiting_count,
             "token": sessions.form_token(self.session_id) if self.person else "",
         }  # fmt: skip
         text = rendering.render(template, self.display, **shared | values)
@@ -101,7 +103,8 @@ def arrive(request: Request, context: Context, form: Mapping[str, str]) -> Visit
     person = found.person if found else None
     if single_sign_on.is_on(context.settings) and (person is None or person.name != claim):
         person = None
-    return Visit(context, request, form, display, session_id, person, claim)
+    waiting_count = found.approvals_count if found else 0
+    return Visit(context, request, form, display, session_id, person, claim, waiting_count)
 
 
 def check_origin(request: Request) -> None:

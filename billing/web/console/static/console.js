@@ -20,7 +20,7 @@ addEventListener("keydown", (event) => {
 });
 
 // A menu closes with Escape, and by a click elsewhere.
-for (const menu of document.querySelectorAll("details.menu")) {
+for (const menu of document.querySelectorAll("details.menu, details.more")) {
   addEventListener("click", (event) => {
     if (!menu.contains(event.target)) menu.open = false;
   });
