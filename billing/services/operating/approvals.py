@@ -297,16 +297,21 @@ def _act(row: Approval, by: Actor) -> Act:
     return refund if row.kind is Approvable.REFUND else cancel
 
 
-def arguments_of(order: bulk.Order, cause: str) -> Json:
+def arguments_of(order: bulk.Order) -> Json:
     """Return an action in bulk as it is stored."""
     chosen = [[str(each.id), each.customer, each.amount] for each in order.rows]
-    return {"deed": order.deed.value, "kind": order.kind.value, "cause": cause, "rows": chosen}
+    return {
+        "deed": order.deed.value,
+        "kind": order.kind.value,
+        "cause": order.cause,
+        "rows": chosen,
+    }
 
 
 def _order(given: Json) -> bulk.Order:
     chosen = given["rows"]
     assert isinstance(chosen, list)  # noqa: S101 - `arguments_of` made it
     return bulk.Order(
-        Deed(str(given["deed"])), Kind(str(given["kind"])),
+        Deed(str(given["deed"])), Kind(str(given["kind"])), str(given["cause"]),
         [bulk.Row(UUID(row_id), customer, amount) for row_id, customer, amount in chosen],
     )  # fmt: skip
