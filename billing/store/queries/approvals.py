@@ -198,12 +198,18 @@ def shown(connection: Connection, approval_id: UUID) -> Listed | None:
 
 
 def refunded_since(connection: Connection, subscription_id: UUID, since: datetime) -> int:
-    """Add up what people had refunded of a subscription since an instant."""
+    """Add up what people had refunded of a subscription since an instant.
+
+    Money of a void or paid invoice goes back by itself; what a person asks for of it counts too.
+    """
     statement = text("""
         SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN invoices i
             ON i.id = r.invoice_id
-        WHERE i.subscription_id = :id AND r.purpose IN ('operator', 'cancel')
-            AND r.created_at > :since
+        WHERE i.subscription_id = :id AND r.created_at > :since
+            AND (r.purpose IN ('operator', 'cancel') OR EXISTS (
+                SELECT 1 FROM events e JOIN people p ON p.name = e.actor
+                WHERE e.subscription_id = :id AND e.kind = 'refund.requested'
+                    AND e.data->>'refund' = CAST(r.id AS text)))
     """)
     values = {"id": subscription_id, "since": since}
     return int(connection.execute(statement, values).scalar_one())
