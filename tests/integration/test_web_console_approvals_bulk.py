@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
+from billing.domain.errors import IllegalMove
+from billing.domain.events import Actor
 from billing.domain.people import Role
+from billing.services.context import Context
+from billing.services.operating import approvals, held_rows
+from billing.services.operating.held_rows import Kind
 from tests.integration.answering import answer_as_before
-from tests.integration.console import browsing, person, text_of
+from tests.integration.console import browsing, hidden, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.test_services_charge_resolution import DAY, HOUR, lost, resolve, silent
 from tests.integration.test_services_reopening import given_up
-from tests.integration.test_web_console_approvals import LIMITS, WHO_DECIDES
+from tests.integration.test_web_console_approvals import LIMITS, WHO_DECIDES, id_of, who
 from tests.integration.test_web_console_attention import form_of, within
 from tests.integration.web import Web, serving
 from tests.servers import Servers
@@ -103,3 +109,61 @@ class TestRows:
         [after] = engine.invoices(subscriptions[0])
         assert after["next_attempt_at"] == before["next_attempt_at"]
         engine.audited = False
+
+
+class TestInterrupted:
+    """A process that ends between the decision and the report."""
+
+    def test_who_approved_can_continue(
+        self, engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The pages say that it is not finished; nobody else continues; a row is done once."""
+        made, place = self.asked(engine, web)
+        release = held_rows.release
+
+        def dies(context: Context, kind: Kind, row_id: UUID, by: Actor) -> object:
+            if row_id == made[1]:
+                raise OSError("the process ended")
+            return release(context, kind, row_id, by)
+
+        names = [person(engine, Role.ADMIN, "Budi"), person(engine, Role.ADMIN, "Cici")]
+        with browsing(web, *names) as [other, third]:
+            monkeypatch.setattr(held_rows, "release", dies)
+            assert other.send(f"{place}/approve", WHO_DECIDES).status_code == 500
+            monkeypatch.undo()
+            assert len(engine.told("subscription.released")) == 1
+            for page in ("/approvals", place):
+                assert "not finished" in text_of(third.page(page))
+            assert "Continue" not in third.page(place)
+            assert third.send(f"{place}/approve", WHO_DECIDES).status_code == 409
+            form = hidden(other.page(place))
+            report = within(other.send(f"{place}/approve", form).headers["Location"])
+            assert "2 of 2 rows were released" in text_of(other.page(report))
+            assert "not finished" not in text_of(other.page(place))
+        assert len(engine.told("subscription.released")) == 2
+
+    def test_after_the_end_nothing_is_continued_or_repeated(self, engine: Engine, web: Web) -> None:
+        """Also when the keys of its rows were removed, and the rows are held anew."""
+        made, place = self.asked(engine, web)
+        with browsing(web, person(engine, Role.ADMIN, "Budi")) as [other]:
+            other.send(f"{place}/approve", WHO_DECIDES)
+            assert len(engine.told("subscription.released")) == 2
+        engine.set_clock(engine.now + timedelta(hours=25))
+        engine.execute("DELETE FROM commands")
+        for each in made:
+            held_rows.set_aside(engine.context, Kind.SUBSCRIPTION, each, ValueError("bad"))
+        with pytest.raises(IllegalMove, match="time of the request is over"):
+            approvals.approve(engine.context, id_of(place), who(engine, "Budi"), "again")
+        assert len(engine.told("subscription.released")) == 2
+        engine.dead_ends = {"held"}
+
+    def asked(self, engine: Engine, web: Web) -> tuple[list[UUID], str]:
+        """Two held rows, and the path of a request to release them."""
+        engine.plan()
+        made = [engine.subscribe(engine.customer(linked=False)) for _ in range(2)]
+        for each in made:
+            held_rows.set_aside(engine.context, Kind.SUBSCRIPTION, each, ValueError("bad"))
+        with browsing(web, person(engine, Role.OPERATOR, "Ani")) as [one]:
+            form = form_of(one.page("/attention/bulk?kind=subscription&cause=held"))
+            place = within(one.send("/attention/bulk", form).headers["Location"])
+        return sorted(made, key=lambda each: form["ids"].index(str(each))), place.partition("?")[0]

@@ -178,12 +178,18 @@ def _approve(
 def _approve_rows(
     context: Context, approval_id: UUID, person: Person, reason: str
 ) -> Approval:  # fmt: skip
-    """Record the decision, then act on each row; a repeat by the same person continues."""
+    """Record the decision, then act on each row.
+
+    A repeat by the same person continues what was interrupted, as long as it could be approved.
+    """
     now = context.clock.now()
     with context.database.transaction() as connection:
         row, asker, status = _checked(connection, approval_id, ApprovalMove.APPROVE, person, now)
         if status is not row.status:
             row = _decide(connection, row, status, person, asker, reason, now)
+        elif not bulk.is_done(connection, row.key):
+            again = approvals.Request(row.kind, ApprovalStatus.OPEN, row.asked_by, row.ends_at)
+            approvals.check_decision(again, ApprovalMove.APPROVE, asker, person, now)
     by = Actor(asker.name, row.reason, approved_by=person.name)
     bulk.run(context, _order(row.arguments), by, row.key)
     return row

@@ -81,7 +81,7 @@ class Report(NamedTuple):
 def run(context: Context, order: Order, by: Actor, key: str) -> None:
     """Act once for a key; a repeat changes nothing, also when it names other rows."""
     with context.database.transaction() as connection:
-        if commands.found(connection, _PREFIX + key) is not None:
+        if is_done(connection, key):
             return
     waiting = _waiting(context, order)
     rows = [_one(context, order, row, by, key, row.id in waiting) for row in order.rows]
@@ -92,6 +92,11 @@ def run(context: Context, order: Order, by: Actor, key: str) -> None:
          "approved_by": by.approved_by or ""},
     )  # fmt: skip
     once(context, request, lambda _connection, _now: answer)
+
+
+def is_done(connection: Connection, key: str) -> bool:
+    """Whether every row of an action was touched: there is a report."""
+    return commands.found(connection, _PREFIX + key) is not None
 
 
 def _waiting(context: Context, order: Order) -> set[UUID]:

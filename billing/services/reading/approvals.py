@@ -88,6 +88,8 @@ def _chosen(row: Listed) -> list[tuple[str, str | None, int | None]]:
 
 
 def _as_of(row: Listed, now: datetime) -> Listed:
+    """Return a request as it is now; what cannot be continued any more is not unfinished."""
+    row = row._replace(is_unfinished=row.is_unfinished and row.ends_at > now)
     if row.status is ApprovalStatus.OPEN and row.ends_at <= now:
         return row._replace(status=ApprovalStatus.EXPIRED)
     return row

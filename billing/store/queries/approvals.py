@@ -45,6 +45,7 @@ class Listed(NamedTuple):
     """A request as it is shown, with the names of both people.
 
     `is_current` is whether nothing has changed since it was asked; of an action in bulk it is true.
+    `is_unfinished` is whether an action in bulk was approved and has no report.
     """
 
     id: UUID
@@ -60,11 +61,13 @@ class Listed(NamedTuple):
     asked_by: UUID
     asked_at: datetime
     ends_at: datetime
+    decided_by: UUID | None
     decided_at: datetime | None
     decision_reason: str | None
     asker: str
     decider: str | None
     is_current: bool
+    is_unfinished: bool
 
 
 class New(TypedDict):
@@ -94,6 +97,8 @@ _LISTED = columns(
     is_current=f"""(a.subscription_id IS NULL OR a.seen = coalesce((SELECT e.id FROM events e
         WHERE e.subscription_id = a.subscription_id AND {CHANGES.format("e.")}
         ORDER BY e.subscription_id DESC, e.id DESC LIMIT 1), 0))""",  # noqa: S608 - constants of ours
+    is_unfinished="""(a.kind = 'bulk' AND a.status = 'approved' AND NOT EXISTS (
+        SELECT 1 FROM commands WHERE key = 'api:console/' || a.key))""",
 )  # fmt: skip
 _PEOPLE = f"""SELECT {_LISTED} FROM approvals a JOIN people asker ON asker.id = a.asked_by
     LEFT JOIN people decider ON decider.id = a.decided_by"""  # noqa: S608 - the same
