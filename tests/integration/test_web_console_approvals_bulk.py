@@ -7,14 +7,16 @@ from uuid import UUID
 import pytest
 
 from billing.domain.errors import IllegalMove
-from billing.domain.events import Actor
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.context import Context
 from billing.services.operating import approvals, held_rows
 from billing.services.operating.held_rows import Kind
+from billing.services.subscriptions import canceling
 from tests.integration.answering import answer_as_before
 from tests.integration.console import browsing, hidden, person, text_of
 from tests.integration.engine import Engine
+from tests.integration.personal import erase, state, traces
 from tests.integration.test_services_charge_resolution import DAY, HOUR, lost, resolve, silent
 from tests.integration.test_services_reopening import given_up
 from tests.integration.test_web_console_approvals import LIMITS, WHO_DECIDES, id_of, who
@@ -23,6 +25,7 @@ from tests.integration.web import Web, serving
 from tests.servers import Servers
 
 UNCOLLECTIBLE = "/attention/bulk?kind=invoice&cause=uncollectible"
+RELEASE = "/attention/bulk?kind=subscription&cause=held"
 
 
 @pytest.fixture
@@ -109,6 +112,33 @@ class TestRows:
         [after] = engine.invoices(subscriptions[0])
         assert after["next_attempt_at"] == before["next_attempt_at"]
         engine.audited = False
+
+
+def test_an_erasure_empties_the_reasons_of_an_action_that_names_the_customer(
+    engine: Engine, web: Web
+) -> None:
+    """In the request, its events and the report; what names other customers keeps its reasons."""
+    customer, subscription = given_up(engine, periods=2)
+    engine.plan("other")
+    others = [engine.subscribe(engine.customer(linked=False), "other") for _ in range(2)]
+    for each in others:
+        held_rows.set_aside(engine.context, Kind.SUBSCRIPTION, each, ValueError("bad"))
+    with browsing(web, person(engine, Role.OPERATOR), person(engine)) as [one, two]:
+        for path, why in ((UNCOLLECTIBLE, "Siti called"), (RELEASE, "price corrected")):
+            form = form_of(one.page(path), why)
+            place = within(one.send("/attention/bulk", form).headers["Location"])
+            two.send(f"{place.partition('?')[0]}/approve", {"reason": f"yes: {why}"})
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    engine.advance(2 * DAY)
+    erase(engine, customer)
+    assert state(engine, customer)[1]
+    assert traces(engine, ["siti"]) == set()
+    reasons = engine.rows("SELECT reason, decision_reason FROM approvals ORDER BY reason")
+    assert [tuple(each.values()) for each in reasons] == [
+        ("erased", "erased"), ("price corrected", "yes: price corrected"),
+    ]  # fmt: skip
+    kept = traces(engine, ["price corrected"])
+    assert {"approvals.reason", "events.reason", "commands.result"} <= kept
 
 
 class TestInterrupted:
