@@ -121,6 +121,16 @@ def test_a_stream_never_shows_what_is_older_than_its_page(
             assert "Charging is stopped." in text_of((later.next() or ("", ""))[1])
 
 
+def test_head_is_answered_at_once(engine: Engine, web: Web) -> None:
+    """A stream has no end to wait for."""
+    with browsing(web, person(engine)) as [browser]:
+        answer = browser.session.head(
+            f"{browser.url}/console{NOW}", headers={"Accept": KIND}, timeout=5
+        )
+        assert answer.status_code == 200
+        assert answer.content == b""
+
+
 def test_a_stream_needs_a_session(web: Web) -> None:
     """401 without one, for the script; and it is no way around the log-in."""
     with browsing(web, "") as [browser], streaming(browser) as (answer, _events):

@@ -41,8 +41,9 @@ def read(visit: Visit) -> Live:
 
 
 def answer(visit: Visit, action: Action, show: Show) -> Response:
-    """Answer with the part: once, or as a stream."""
-    if streams.KIND not in visit.request.headers.get("accept", ""):
+    """Answer with the part: once, or as a stream, which has no end to wait for with HEAD."""
+    is_head = visit.request.method == "HEAD"
+    if is_head or streams.KIND not in visit.request.headers.get("accept", ""):
         return show(visit, read(visit))
     known: Streams = visit.request.app.state.streams
     shared = known.shared.setdefault(QUEUES, Shared())
