@@ -148,6 +148,7 @@ class TestInterrupted:
         self, engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The pages say that it is not finished; nobody else continues; a row is done once."""
+        names = [person(engine, Role.ADMIN, "Budi"), person(engine, Role.ADMIN, "Cici")]
         made, place = self.asked(engine, web)
         release = held_rows.release
 
@@ -156,7 +157,6 @@ class TestInterrupted:
                 raise OSError("the process ended")
             return release(context, kind, row_id, by)
 
-        names = [person(engine, Role.ADMIN, "Budi"), person(engine, Role.ADMIN, "Cici")]
         with browsing(web, *names) as [other, third]:
             monkeypatch.setattr(held_rows, "release", dies)
             assert other.send(f"{place}/approve", WHO_DECIDES).status_code == 500
@@ -174,8 +174,9 @@ class TestInterrupted:
 
     def test_after_the_end_nothing_is_continued_or_repeated(self, engine: Engine, web: Web) -> None:
         """Also when the keys of its rows were removed, and the rows are held anew."""
+        budi = person(engine, Role.ADMIN, "Budi")
         made, place = self.asked(engine, web)
-        with browsing(web, person(engine, Role.ADMIN, "Budi")) as [other]:
+        with browsing(web, budi) as [other]:
             other.send(f"{place}/approve", WHO_DECIDES)
             assert len(engine.told("subscription.released")) == 2
         engine.set_clock(engine.now + timedelta(hours=25))

@@ -143,8 +143,9 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
 def approve(context: Context, approval_id: UUID, person: Person, reason: str) -> Approval:
     """Do what was asked, in the name of who asked, once.
 
-    Raises NotKnown, IllegalMove (own request, over, ended, a role was taken), Changed when it would
-    be something else than what was shown, or what the action raises.
+    Raises NotKnown, IllegalMove (own request, over, ended, a role was taken, access that is newer
+    than the request), Changed when it would be something else than what was shown, or what the
+    action raises.
     """
     found = _known(context, approval_id)
     if found.subscription_id is None:
@@ -244,6 +245,11 @@ def _checked(
         return row, asker, row.status
     request = approvals.Request(row.kind, row.status, row.asked_by, row.ends_at)
     status = approvals.check_decision(request, move, asker, people[person.id], now)
+    if move is ApprovalMove.APPROVE and rows.was_prepared(connection, row, person.id):
+        raise IllegalMove(
+            "you got your access, or another role, password or second factor, after this was asked;"
+            " another person must approve it"
+        )
     return row, asker, status
 
 

@@ -179,6 +179,21 @@ def people(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
     return {each.id: each for each in found}
 
 
+def was_prepared(connection: Connection, row: Approval, person_id: UUID) -> bool:
+    """Whether a person was created or got other access after a request was made."""
+    statement = text("""
+        SELECT EXISTS (SELECT 1 FROM events WHERE at >= :asked_at
+            AND kind IN ('person.created', 'person.enabled', 'person.password_changed',
+                'person.role_changed', 'person.second_factor_set', 'person.second_factor_removed')
+            AND actor NOT IN ('scheduler', 'gateway') AND data->>'person' = :person
+            AND id > coalesce((SELECT id FROM events WHERE kind = 'approval.requested'
+                AND actor NOT IN ('scheduler', 'gateway') AND at = :asked_at
+                AND data->>'approval' = :approval LIMIT 1), 0))
+    """)
+    values = {"asked_at": row.asked_at, "person": str(person_id), "approval": str(row.id)}
+    return bool(connection.execute(statement, values).scalar_one())
+
+
 def waiting(connection: Connection, now: datetime, limit: int) -> list[Listed]:
     """Read the open requests that can still be decided, oldest first."""
     statement = text(
