@@ -81,7 +81,9 @@ def build(engine: Engine, name: str = "<b>Ani</b>") -> World:
     named(engine, {poor: EMOJI, turned: TURNED})
     key = uuid4().hex
     [done] = engine.invoices(given_up[1])
-    order = bulk.Order(Deed.RETRY, Kind.INVOICE, [bulk.Row(done["id"], rich, 70_000)])
+    order = bulk.Order(
+        Deed.RETRY, Kind.INVOICE, "uncollectible", [bulk.Row(done["id"], rich, 70_000)]
+    )
     bulk.run(engine.context, order, BY, key)
     [invoice], [charge] = engine.invoices(paid), engine.charges(paid)
     ids = {

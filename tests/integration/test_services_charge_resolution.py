@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from billing.domain.errors import IllegalMove, NotKnown
-from billing.domain.events import OPERATOR
+from billing.domain.events import OPERATOR, event
 from billing.domain.outcomes import Outcome, SealedPayment
 from billing.services.collecting import charging
 from billing.services.operating import charge_resolution, held_rows, invoice_actions
@@ -14,7 +14,7 @@ from billing.services.operating.charge_resolution import Resolution
 from billing.services.operating.confirming import Changed
 from billing.services.reading import auditing
 from billing.services.subscriptions import canceling
-from billing.store.queries import pages
+from billing.store.queries import events, pages
 from billing.store.queries.holding import Kind
 from tests.integration.answering import Answering, answer_as_before, answer_with, status_with
 from tests.integration.engine import START, Engine
@@ -212,6 +212,20 @@ def test_another_amount_that_went_back_may_be_said_to_be_declined(engine: Engine
     assert done.gateway == "nothing certain (other_amount_refunded)"
     assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]
     engine.audited = False  # the page speaks of a payment that the ledger does not know
+
+
+def test_a_request_for_approval_does_not_stand_in_the_way(engine: Engine) -> None:
+    """It is an event of the subscription that changes nothing of it."""
+    _, subscription, charge = lost(engine, moved=False)
+    silent(engine)
+    engine.advance(HOUR)
+    told = event("approval.requested", at=engine.now, by=OPERATOR, subscription_id=subscription)
+    with engine.context.database.transaction() as connection:
+        seen = pages.newest_event(connection, subscription)
+        events.record(connection, [told])
+        assert not pages.has_changed(connection, subscription, seen, besides_charge=charge)
+    resolve(engine, charge, succeeded=False)
+    assert engine.charges(subscription)[0]["status"] == "declined"
 
 
 def test_a_charge_that_nobody_knows_is_not_resolved(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """What the console reads: no growing table as a whole, and figures that are those of the rows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from billing.domain.paging import Page
 from billing.domain.webhooks import DeliveryStatus
 from billing.services.context import Context
 from billing.services.money import crediting, refunding
+from billing.services.operating import approvals
 from billing.services.reading import (
     access_page,
     ahead,
@@ -82,6 +84,20 @@ def test_now_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
     """With a past of years it reads the same few rows, and today's events."""
     found = plans(lived[0], now.read)
     assert 6 <= len(found) <= 12
+    assert scanned(found) == []
+
+
+def test_the_limit_of_refunds_scans_no_table_that_grows(lived: tuple[Engine, str]) -> None:
+    """It reads the refunds and events of one subscription."""
+    engine, _customer = lived
+    subscription = engine.one("SELECT id FROM subscriptions")
+
+    def act(context: Context) -> None:
+        settings = context.settings.model_copy(update={"approval_refund_above": 20_000})
+        assert not approvals.needs_second(replace(context, settings=settings), subscription, 1)
+
+    found = plans(engine, act)
+    assert len(found) == 1
     assert scanned(found) == []
 
 

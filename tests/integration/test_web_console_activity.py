@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 
+from billing.domain.event_kinds import KINDS
 from billing.domain.events import GATEWAY, OPERATOR, SCHEDULER, Actor, event
 from billing.domain.people import Role
 from billing.services.money import refunding
@@ -173,6 +174,13 @@ def test_activity_reads_no_table_that_grows(lived: tuple[Engine, str, str]) -> N
 
 
 PAGE = page_of.Page(page_of.PAGE)
+
+
+def test_every_event_of_a_request_for_approval_is_in_one_group() -> None:
+    """It is not among the events of the engine."""
+    kinds = [each for each in KINDS if activity.group_of(each) is activity.Group.APPROVALS]
+    assert kinds
+    assert kinds == [each for each in KINDS if each.startswith("approval.")]
 
 
 def test_no_name_of_the_machines_is_counted_as_a_person(engine: Engine) -> None:

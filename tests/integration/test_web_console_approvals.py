@@ -12,9 +12,9 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import approval_ends, approvals, people
+from billing.services.operating import approval_ends, approvals, invoice_actions, people
 from billing.store.queries import people as rows
-from tests.integration.console import Browser, browsing, hidden, person, text_of
+from tests.integration.console import Browser, browsing, confirmed, hidden, person, text_of
 from tests.integration.engine import Engine, Row
 from tests.integration.races import at_once
 from tests.integration.test_web_console_attention import within
@@ -121,6 +121,26 @@ class TestRefund:
             engine.run()
             asked(browser, invoice, 1)
         assert [each["amount"] for each in engine.refunds(customer)] == [LIMIT]
+
+    def test_parts_of_late_money_count_together(self, engine: Engine, web: Web) -> None:
+        """What the gateway declined to give back of a void invoice is money like any other."""
+        engine.plan(amount=40_000)
+        customer = engine.customer()
+        subscription = engine.subscribe(customer)
+        engine.script("drop_after", customer)
+        engine.script("failed", customer, "refund")
+        engine.run()
+        [invoice] = engine.invoices(subscription)
+        invoice_actions.void_invoice(engine.context, invoice["id"], OPERATOR)
+        engine.advance(timedelta(hours=1))
+        engine.audited = False
+        with browsing(web, person(engine, Role.FINANCE)) as [browser]:
+            path = f"/invoices/{invoice['id']}/refund"
+            answer = confirmed(browser, path, amount="15000", reason="a")
+            assert answer.headers["Location"].endswith("=refund")
+            engine.run()
+            asked(browser, invoice, 15_000)
+        assert {each["purpose"] for each in engine.refunds(customer)} == {"void"}
 
     def test_the_asker_cannot_approve(self, engine: Engine, web: Web) -> None:
         """Also not in another session; and the database refuses it too."""

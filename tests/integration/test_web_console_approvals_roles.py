@@ -1,15 +1,16 @@
 """The console: who may approve what, actions in bulk, and hostile names on these pages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
 
 from billing.domain.approvals import NEEDS, TRANSITIONS, Approvable, ApprovalStatus
-from billing.domain.events import OPERATOR
+from billing.domain.errors import IllegalMove
+from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Action, Role
-from billing.services.operating import held_rows
+from billing.services.operating import approvals, held_rows, people
 from billing.services.operating.held_rows import Kind
 from billing.services.reading import approvals as reading
 from billing.services.subscriptions import canceling
@@ -17,7 +18,14 @@ from tests.integration.console import browsing, hidden, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.personal import erase
 from tests.integration.test_services_reopening import given_up
-from tests.integration.test_web_console_approvals import LIMITS, WHO_DECIDES, asked
+from tests.integration.test_web_console_approvals import (
+    LIMITS,
+    WHO_DECIDES,
+    asked,
+    id_of,
+    limited,
+    who,
+)
 from tests.integration.test_web_console_attention import form_of, within
 from tests.integration.test_web_console_invoice import paid
 from tests.integration.web import Web, serving
@@ -48,6 +56,34 @@ class TestRoles:
             assert engine.refunds(customer) == []
             assert others[-1].send(f"{place}/approve", WHO_DECIDES).status_code == 303
         assert len(engine.refunds(customer)) == 1
+
+    @pytest.mark.parametrize("what", ["created", "password", "role", "factor", "no factor"])
+    def test_access_that_is_newer_than_the_request_approves_nothing(
+        self, engine: Engine, web: Web, what: str
+    ) -> None:
+        """An admin who asks would be both people; such a person may decline it."""
+        customer, invoice = paid(engine)
+        ani, budi = person(engine, Role.ADMIN, "Ani"), "Budi"
+        context, by = engine.context, Actor("Ani", "mine")
+        if what != "created":
+            person(engine, Role.ADMIN if what != "role" else Role.FINANCE, budi)
+        if what == "no factor":
+            people.set_second_factor(context, budi, by)
+        with browsing(web, ani) as [one]:
+            place = asked(one, invoice)
+        changes: dict[str, Callable[[], object]] = {
+            "created": lambda: person(engine, Role.ADMIN, budi),
+            "password": lambda: people.set_password(context, budi, "another long password", by),
+            "role": lambda: people.set_role(context, budi, "admin", by),
+            "factor": lambda: people.set_second_factor(context, budi, by),
+            "no factor": lambda: people.remove_second_factor(context, budi, by),
+        }
+        changes[what]()
+        with pytest.raises(IllegalMove, match="after this was asked"):
+            approvals.approve(limited(engine), id_of(place), who(engine, budi), "yes")
+        assert engine.refunds(customer) == []
+        found = approvals.decline(context, id_of(place), who(engine, budi), "no")
+        assert found.status is ApprovalStatus.DECLINED
 
     def test_a_cancellation_with_a_refund_needs_both_rights(self, engine: Engine, web: Web) -> None:
         """Finance may refund and not cancel; an operator may do both, and it is done as shown."""

@@ -129,6 +129,27 @@ def test_the_header_means_nothing_when_it_is_off(engine: Engine, web: Web) -> No
         assert browser.log_in(name).status_code == 303
 
 
+def test_a_session_of_the_proxy_ends_with_single_sign_on(
+    engine: Engine, shared_servers: Servers
+) -> None:
+    """It began without a password and a code; turned on again, it is valid as before."""
+    person(engine, Role.ADMIN, "Budi")
+    settings = {"sso_header": HEADER, "sso_proxies": "127.0.0.1"}
+    with serving(engine, shared_servers.own_redis(), **settings) as proxied:
+        browser = Browser(proxied.url)
+        opened(browser, "Budi", "/login")
+        assert opened(browser, "Budi").status_code == 200
+        cookies = dict(browser.session.cookies)
+        browser.close()
+    for on, status in ({}, 303), (settings, 200):
+        with serving(engine, shared_servers.own_redis(), **on) as web:
+            again = Browser(web.url)
+            again.session.cookies.update(cookies)
+            again.session.headers[HEADER] = "Budi"
+            assert again.open("/now").status_code == status
+            again.close()
+
+
 def test_a_name_that_is_not_exactly_a_person_is_refused(engine: Engine, proxied: Web) -> None:
     """Other capitals, look-alikes, two names, a person who is disabled: 403, and no session."""
     person(engine, Role.ADMIN, "Ani")

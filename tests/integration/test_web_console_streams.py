@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from threading import Event
 from time import monotonic
@@ -14,8 +14,10 @@ import requests
 from billing.domain.events import OPERATOR
 from billing.domain.people import IDLE_MAX, Role
 from billing.services.operating import kill_switch, people
-from billing.web.console import streams
+from billing.web.console import live, streams
+from billing.web.console.live import Live
 from billing.web.console.streams import ENDED, KIND, Shared, SharedBusy, Streams
+from billing.web.console.visits import Visit
 from tests.integration.console import Browser, browsing, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
@@ -119,6 +121,16 @@ def test_a_stream_never_shows_what_is_older_than_its_page(
             assert "Charging is stopped." in text_of((later.next() or ("", ""))[1])
 
 
+def test_head_is_answered_at_once(engine: Engine, web: Web) -> None:
+    """A stream has no end to wait for."""
+    with browsing(web, person(engine)) as [browser]:
+        answer = browser.session.head(
+            f"{browser.url}/console{NOW}", headers={"Accept": KIND}, timeout=5
+        )
+        assert answer.status_code == 200
+        assert answer.content == b""
+
+
 def test_a_stream_needs_a_session(web: Web) -> None:
     """401 without one, for the script; and it is no way around the log-in."""
     with browsing(web, "") as [browser], streaming(browser) as (answer, _events):
@@ -172,6 +184,29 @@ def test_an_idle_stream_holds_neither_a_connection_nor_a_thread(
         assert monotonic() - began < 5
         for each in opened:
             each.__exit__(None, None, None)
+
+
+def test_slow_readings_leave_threads_to_pages(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More streams than threads read for seconds, and a page opens at once."""
+    monkeypatch.setattr(streams, "PER_SESSION", 100)
+    reading, done, read = Event(), Event(), live.read
+
+    def slow(visit: Visit) -> Live:
+        reading.set()
+        assert done.wait(10)
+        return read(visit)
+
+    with browsing(web, person(engine)) as [browser], ExitStack() as stack:
+        monkeypatch.setattr(live, "read", slow)
+        stack.callback(done.set)
+        for _ in range(50):
+            stack.enter_context(streaming(browser))
+        assert reading.wait(10)
+        began = monotonic()
+        assert browser.open("/login").status_code == 303
+        assert monotonic() - began < 2
 
 
 def test_there_are_not_more_streams_than_the_bound(
@@ -286,6 +321,20 @@ class TestParts:
             second = pool.submit(shared.get, lambda: "mine")
             done.set()
             assert (first.result(10), second.result(10)) == ("new", "new")
+
+    def test_all_who_wait_share_a_slow_reading(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that began after they had asked is new enough, also when it took long."""
+        monkeypatch.setattr(streams, "SHARED_SECONDS", 2.0)
+        now = [5.0]
+        shared: Shared[str] = Shared(lambda: now[0])
+
+        def slow() -> str:
+            now[0] = 9.0
+            return "shared"
+
+        assert shared.get(slow) == "shared"
+        assert shared.get(lambda: "mine", asked_at=4.0) == "shared"
+        assert shared.get(lambda: "mine", asked_at=6.0) == "mine"
 
     def test_a_reading_that_fails_is_tried_again(self) -> None:
         """By the next viewer, who gets its error or its value."""

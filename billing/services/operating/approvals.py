@@ -143,8 +143,9 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
 def approve(context: Context, approval_id: UUID, person: Person, reason: str) -> Approval:
     """Do what was asked, in the name of who asked, once.
 
-    Raises NotKnown, IllegalMove (own request, over, ended, a role was taken), Changed when it would
-    be something else than what was shown, or what the action raises.
+    Raises NotKnown, IllegalMove (own request, over, ended, a role was taken, access that is newer
+    than the request), Changed when it would be something else than what was shown, or what the
+    action raises.
     """
     found = _known(context, approval_id)
     if found.subscription_id is None:
@@ -178,12 +179,18 @@ def _approve(
 def _approve_rows(
     context: Context, approval_id: UUID, person: Person, reason: str
 ) -> Approval:  # fmt: skip
-    """Record the decision, then act on each row; a repeat by the same person continues."""
+    """Record the decision, then act on each row.
+
+    A repeat by the same person continues what was interrupted, as long as it could be approved.
+    """
     now = context.clock.now()
     with context.database.transaction() as connection:
         row, asker, status = _checked(connection, approval_id, ApprovalMove.APPROVE, person, now)
         if status is not row.status:
             row = _decide(connection, row, status, person, asker, reason, now)
+        elif not bulk.is_done(connection, row.key):
+            again = approvals.Request(row.kind, ApprovalStatus.OPEN, row.asked_by, row.ends_at)
+            approvals.check_decision(again, ApprovalMove.APPROVE, asker, person, now)
     by = Actor(asker.name, row.reason, approved_by=person.name)
     bulk.run(context, _order(row.arguments), by, row.key)
     return row
@@ -238,6 +245,11 @@ def _checked(
         return row, asker, row.status
     request = approvals.Request(row.kind, row.status, row.asked_by, row.ends_at)
     status = approvals.check_decision(request, move, asker, people[person.id], now)
+    if move is ApprovalMove.APPROVE and rows.was_prepared(connection, row, person.id):
+        raise IllegalMove(
+            "you got your access, or another role, password or second factor, after this was asked;"
+            " another person must approve it"
+        )
     return row, asker, status
 
 
@@ -297,16 +309,21 @@ def _act(row: Approval, by: Actor) -> Act:
     return refund if row.kind is Approvable.REFUND else cancel
 
 
-def arguments_of(order: bulk.Order, cause: str) -> Json:
+def arguments_of(order: bulk.Order) -> Json:
     """Return an action in bulk as it is stored."""
     chosen = [[str(each.id), each.customer, each.amount] for each in order.rows]
-    return {"deed": order.deed.value, "kind": order.kind.value, "cause": cause, "rows": chosen}
+    return {
+        "deed": order.deed.value,
+        "kind": order.kind.value,
+        "cause": order.cause,
+        "rows": chosen,
+    }
 
 
 def _order(given: Json) -> bulk.Order:
     chosen = given["rows"]
     assert isinstance(chosen, list)  # noqa: S101 - `arguments_of` made it
     return bulk.Order(
-        Deed(str(given["deed"])), Kind(str(given["kind"])),
+        Deed(str(given["deed"])), Kind(str(given["kind"])), str(given["cause"]),
         [bulk.Row(UUID(row_id), customer, amount) for row_id, customer, amount in chosen],
     )  # fmt: skip

@@ -18,8 +18,10 @@ from billing.domain.payloads import Json
 from billing.logs import Logger
 from billing.services.context import Context, Request, once
 from billing.services.operating import held_rows, invoice_actions
+from billing.services.reading import inbox
 from billing.services.reading.inbox import Deed
 from billing.store.queries import commands
+from billing.store.queries.attention import Wanted
 from billing.store.queries.holding import Kind
 from billing.store.session import brief_locks, is_locked
 
@@ -32,13 +34,18 @@ _PREFIX = "api:console/"
 """These keys are removed when they are 30 days old, like those of the HTTP interface."""
 LOCKED = "another session is changing it; repeat it in a moment"
 FAILED = "an error in the engine; see its log"
+GONE = "there is nothing to do any more"
 
 
 class Order(NamedTuple):
-    """What is to be done with which rows, and the customer and rupiah of each for the report."""
+    """What is to be done with which rows, and the customer and rupiah of each for the report.
+
+    `cause` is why the rows are in Attention: those that have left it are left alone.
+    """
 
     deed: Deed
     kind: Kind
+    cause: str
     rows: Sequence["Row"]
 
 
@@ -74,9 +81,10 @@ class Report(NamedTuple):
 def run(context: Context, order: Order, by: Actor, key: str) -> None:
     """Act once for a key; a repeat changes nothing, also when it names other rows."""
     with context.database.transaction() as connection:
-        if commands.found(connection, _PREFIX + key) is not None:
+        if is_done(connection, key):
             return
-    rows = [_one(context, order, row, by, key) for row in order.rows]
+    waiting = _waiting(context, order)
+    rows = [_one(context, order, row, by, key, row.id in waiting) for row in order.rows]
     answer: Json = {"rows": [list(each) for each in rows], "reason": by.reason or ""}
     request = Request(
         _PREFIX + key, _TASK,
@@ -86,11 +94,27 @@ def run(context: Context, order: Order, by: Actor, key: str) -> None:
     once(context, request, lambda _connection, _now: answer)
 
 
-def _one(context: Context, order: Order, row: Row, by: Actor, key: str) -> Done:
-    said = ""
+def is_done(connection: Connection, key: str) -> bool:
+    """Whether every row of an action was touched: there is a report."""
+    return commands.found(connection, _PREFIX + key) is not None
+
+
+def _waiting(context: Context, order: Order) -> set[UUID]:
+    """Return the rows that are in Attention for the reason for which they were chosen."""
+    wanted = Wanted(order.kind, order.cause, ids=tuple(str(each.id) for each in order.rows))
+    found = inbox.choose(context, wanted, len(order.rows))
+    return {UUID(each.item.id) for each in found.rows}
+
+
+def _one(
+    context: Context, order: Order, row: Row, by: Actor, key: str, is_waiting: bool  # noqa: FBT001 - one of two calls
+) -> Done:  # fmt: skip
+    said, own = "", f"{_PREFIX}{key}/{row.id}"
     try:
+        if not is_waiting and not _was_done(context, own):
+            return Done(str(row.id), row.customer, row.amount, is_done=False, said=GONE)
         with brief_locks():
-            _act(order)(context, row.id, by, Request(f"{_PREFIX}{key}/{row.id}", _TASK, {}))
+            _act(order)(context, row.id, by, Request(own, _TASK, {}))
     except BillingError as refused:
         said = refused.said
     except Exception as error:
@@ -103,6 +127,12 @@ def _one(context: Context, order: Order, row: Row, by: Actor, key: str) -> Done:
         else:
             raise
     return Done(str(row.id), row.customer, row.amount, not said, said)
+
+
+def _was_done(context: Context, key: str) -> bool:
+    """Whether a row was done before the process ended without a report."""
+    with context.database.transaction() as connection:
+        return commands.found(connection, key) is not None
 
 
 def _act(order: Order) -> Callable[[Context, UUID, Actor, Request], object]:

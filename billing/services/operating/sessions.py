@@ -35,6 +35,8 @@ log = Logger(__name__)
 
 ID_BYTES = 32
 _WRONG = "the name, the password or the code is wrong"
+BY_PROXY = "proxy."
+"""The id of a session that a trusted proxy began starts so; the hash is of the whole id."""
 COMPARISONS = 2
 """Passwords that one process compares at the same time; each takes 19 MiB and a core."""
 COMPARE_WAIT_SECONDS = 1
@@ -98,7 +100,7 @@ def sign_on(context: Context, name: str, now: datetime) -> str:
     The name must be written exactly as the person's: other spellings of it may be other people at
     the proxy. Raises WrongLogin.
     """
-    session_id = secrets.token_urlsafe(ID_BYTES)
+    session_id = BY_PROXY + secrets.token_urlsafe(ID_BYTES)
     with context.database.transaction() as connection:
         found = rows.lock(connection, name)
         if found is None or found.person.name != name or found.person.disabled_at:
@@ -178,7 +180,10 @@ def recognize(
     """Return the valid session with this id, or None.
 
     A page that refreshes itself is no use: else it would keep a session valid that no person uses.
+    A session that a proxy began, without password and code, ends with single sign-on.
     """
+    if session_id.startswith(BY_PROXY) and not context.settings.sso_header:
+        return None
     with context.database.transaction() as connection:
         found = rows.session(connection, id_hash(session_id))
         if found is None or found.person.disabled_at is not None or not found.is_valid(now):

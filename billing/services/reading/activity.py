@@ -30,6 +30,7 @@ class Group(StrEnum):
     REFUNDS = "refunds"
     CATALOGUE = "catalogue"
     ACCESS = "access"
+    APPROVALS = "approvals"
     WEBHOOKS = "webhooks"
     ENGINE = "engine"
 
@@ -40,7 +41,8 @@ _GROUPS = {
     "invoice": Group.INVOICES, "dunning": Group.INVOICES, "charge": Group.CHARGES,
     "refund": Group.REFUNDS, "credit": Group.REFUNDS,
     "plan": Group.CATALOGUE, "coupon": Group.CATALOGUE,
-    "key": Group.ACCESS, "person": Group.ACCESS, "webhook": Group.WEBHOOKS,
+    "key": Group.ACCESS, "person": Group.ACCESS, "approval": Group.APPROVALS,
+    "webhook": Group.WEBHOOKS,
 }  # fmt: skip
 
 

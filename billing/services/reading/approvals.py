@@ -72,7 +72,8 @@ def one(context: Context, approval_id: UUID) -> Known:
     chosen = _chosen(row)
     choice = None
     if row.status is ApprovalStatus.OPEN:
-        wanted = Wanted(str(row.arguments["kind"]), ids=tuple(each[0] for each in chosen))
+        kind, cause = str(row.arguments["kind"]), str(row.arguments["cause"])
+        wanted = Wanted(kind, cause, ids=tuple(each[0] for each in chosen))
         choice = inbox.choose(context, wanted, len(chosen))
     return Known(
         row, choice, {each[0]: each[2] for each in chosen}, {each[0]: each[1] for each in chosen},
@@ -87,6 +88,8 @@ def _chosen(row: Listed) -> list[tuple[str, str | None, int | None]]:
 
 
 def _as_of(row: Listed, now: datetime) -> Listed:
+    """Return a request as it is now; what cannot be continued any more is not unfinished."""
+    row = row._replace(is_unfinished=row.is_unfinished and row.ends_at > now)
     if row.status is ApprovalStatus.OPEN and row.ends_at <= now:
         return row._replace(status=ApprovalStatus.EXPIRED)
     return row

@@ -45,6 +45,7 @@ class Listed(NamedTuple):
     """A request as it is shown, with the names of both people.
 
     `is_current` is whether nothing has changed since it was asked; of an action in bulk it is true.
+    `is_unfinished` is whether an action in bulk was approved and has no report.
     """
 
     id: UUID
@@ -60,11 +61,13 @@ class Listed(NamedTuple):
     asked_by: UUID
     asked_at: datetime
     ends_at: datetime
+    decided_by: UUID | None
     decided_at: datetime | None
     decision_reason: str | None
     asker: str
     decider: str | None
     is_current: bool
+    is_unfinished: bool
 
 
 class New(TypedDict):
@@ -94,6 +97,8 @@ _LISTED = columns(
     is_current=f"""(a.subscription_id IS NULL OR a.seen = coalesce((SELECT e.id FROM events e
         WHERE e.subscription_id = a.subscription_id AND {CHANGES.format("e.")}
         ORDER BY e.subscription_id DESC, e.id DESC LIMIT 1), 0))""",  # noqa: S608 - constants of ours
+    is_unfinished="""(a.kind = 'bulk' AND a.status = 'approved' AND NOT EXISTS (
+        SELECT 1 FROM commands WHERE key = 'api:console/' || a.key))""",
 )  # fmt: skip
 _PEOPLE = f"""SELECT {_LISTED} FROM approvals a JOIN people asker ON asker.id = a.asked_by
     LEFT JOIN people decider ON decider.id = a.decided_by"""  # noqa: S608 - the same
@@ -174,6 +179,21 @@ def people(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
     return {each.id: each for each in found}
 
 
+def was_prepared(connection: Connection, row: Approval, person_id: UUID) -> bool:
+    """Whether a person was created or got other access after a request was made."""
+    statement = text("""
+        SELECT EXISTS (SELECT 1 FROM events WHERE at >= :asked_at
+            AND kind IN ('person.created', 'person.enabled', 'person.password_changed',
+                'person.role_changed', 'person.second_factor_set', 'person.second_factor_removed')
+            AND actor NOT IN ('scheduler', 'gateway') AND data->>'person' = :person
+            AND id > coalesce((SELECT id FROM events WHERE kind = 'approval.requested'
+                AND actor NOT IN ('scheduler', 'gateway') AND at = :asked_at
+                AND data->>'approval' = :approval LIMIT 1), 0))
+    """)
+    values = {"asked_at": row.asked_at, "person": str(person_id), "approval": str(row.id)}
+    return bool(connection.execute(statement, values).scalar_one())
+
+
 def waiting(connection: Connection, now: datetime, limit: int) -> list[Listed]:
     """Read the open requests that can still be decided, oldest first."""
     statement = text(
@@ -198,12 +218,18 @@ def shown(connection: Connection, approval_id: UUID) -> Listed | None:
 
 
 def refunded_since(connection: Connection, subscription_id: UUID, since: datetime) -> int:
-    """Add up what people had refunded of a subscription since an instant."""
+    """Add up what people had refunded of a subscription since an instant.
+
+    Money of a void or paid invoice goes back by itself; what a person asks for of it counts too.
+    """
     statement = text("""
         SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN invoices i
             ON i.id = r.invoice_id
-        WHERE i.subscription_id = :id AND r.purpose IN ('operator', 'cancel')
-            AND r.created_at > :since
+        WHERE i.subscription_id = :id AND r.created_at > :since
+            AND (r.purpose IN ('operator', 'cancel') OR EXISTS (
+                SELECT 1 FROM events e JOIN people p ON p.name = e.actor
+                WHERE e.subscription_id = :id AND e.kind = 'refund.requested'
+                    AND e.data->>'refund' = CAST(r.id AS text)))
     """)
     values = {"id": subscription_id, "since": since}
     return int(connection.execute(statement, values).scalar_one())

@@ -102,6 +102,20 @@ _EMPTIED_EVENT = _without_texts("data", "kept_in_events", _INSTANT)
 _EMPTIED_COMMAND = _without_texts("arguments", "kept_in_commands")
 _EMPTY_EVENTS = f"""UPDATE events SET reason = NULL, data = {_EMPTIED_EVENT}
     WHERE (reason IS NOT NULL OR data <> '{{}}')"""  # noqa: S608 - the same
+# An action in bulk names its customers in its rows, and has one reason for all of them.
+_NAMES = """EXISTS (SELECT 1 FROM jsonb_array_elements({}->'rows') AS chosen
+    WHERE chosen->>1 = :id)"""
+_BULK = (
+    f"""UPDATE events SET reason = NULL FROM approvals a WHERE a.kind = 'bulk'
+        AND {_NAMES.format("a.arguments")} AND events.at IN (a.asked_at, a.decided_at)
+        AND events.kind LIKE 'approval.%' AND events.data->>'approval' = CAST(a.id AS text)""",  # noqa: S608 - the same
+    f"""UPDATE approvals SET reason = :erased,
+        decision_reason = CASE WHEN decision_reason IS NOT NULL THEN :erased END
+    WHERE kind = 'bulk' AND {_NAMES.format("arguments")}""",  # noqa: S608 - the same
+    f"""UPDATE commands SET result = result || jsonb_build_object('reason', CAST(:erased AS text))
+    WHERE task = 'console.bulk' AND jsonb_typeof(result->'rows') = 'array'
+        AND {_NAMES.format("result")}""",  # noqa: S608 - the same
+)
 _STATEMENTS = (
     "UPDATE customers SET name = '', phone = '', email = '', erased_at = :at WHERE id = :id",
     """UPDATE wallets SET phone_sealed = '', masked_phone = '', token_sealed = NULL,
@@ -120,6 +134,7 @@ _STATEMENTS = (
     """UPDATE approvals SET reason = :erased,
         decision_reason = CASE WHEN decision_reason IS NOT NULL THEN :erased END
     WHERE customer_id = :id""",
+    *_BULK,
     f"UPDATE imports SET content = '{{}}' WHERE subscription_id IN ({_MINE})",  # noqa: S608 - the same
     # Two statements for events: with OR in one, no index would be used.
     f"""{_EMPTY_EVENTS} AND subscription_id IN ({_MINE})""",

@@ -93,9 +93,13 @@ def newest_event(connection: Connection, subscription_id: UUID) -> int:
 def has_changed(
     connection: Connection, subscription_id: UUID, seen: int, *, besides_charge: UUID
 ) -> bool:
-    """Whether a subscription has a later event than `seen`, besides what happened to a charge."""
+    """Whether a subscription has a later event than `seen`, besides what happened to a charge.
+
+    A request for approval changes nothing.
+    """
     statement = text(
-        "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id AND id > :seen"
+        "SELECT EXISTS (SELECT 1 FROM events WHERE subscription_id = :id AND id > :seen"  # noqa: S608 - a constant of ours
+        f" AND {CHANGES.format('')}"
         " AND NOT (charge_id IS NOT DISTINCT FROM :charge AND kind LIKE 'charge.%'))"
     )
     values = {"id": subscription_id, "seen": seen, "charge": besides_charge}

@@ -134,6 +134,7 @@ LABELS: dict[str, str] = {
     "payout": N_("credit paid out"),
     "catalogue": N_("catalogue"),
     "access": N_("access"),
+    "approvals": N_("approvals"),
     "webhooks": N_("webhooks"),
     # terms of a plan, and what ended dunning
     "catch up all": N_("every missed period is billed"),

@@ -41,20 +41,21 @@ def read(visit: Visit) -> Live:
 
 
 def answer(visit: Visit, action: Action, show: Show) -> Response:
-    """Answer with the part: once, or as a stream."""
-    if streams.KIND not in visit.request.headers.get("accept", ""):
+    """Answer with the part: once, or as a stream, which has no end to wait for with HEAD."""
+    is_head = visit.request.method == "HEAD"
+    if is_head or streams.KIND not in visit.request.headers.get("accept", ""):
         return show(visit, read(visit))
     known: Streams = visit.request.app.state.streams
     shared = known.shared.setdefault(QUEUES, Shared())
 
-    def event() -> bytes:
+    def event(asked_at: float) -> bytes:
         try:
             found = sessions.recognize(
                 visit.context, visit.session_id, real_now(), counts_as_use=False
             )
             if found is None or not found.person.may(action):
                 return streams.ENDED
-            live = shared.get(lambda: read(visit))
+            live = shared.get(lambda: read(visit), asked_at)
             assert isinstance(live, Live)  # noqa: S101 - `read` makes nothing else
             return streams.event("part", bytes(show(visit, live).body).decode())
         except (BillingError, SQLAlchemyError) as error:

@@ -14,7 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -30,6 +30,8 @@ SEND_SECONDS = 10.0
 """A browser that takes nothing for this long has gone."""
 STREAMS_MAX, PER_SESSION = 200, 6
 """Open streams of one process, and of one session; a further one is told to poll."""
+READERS_MAX = 4
+"""Threads that all streams of a process use for reading; the others are left to pages."""
 SHARED_SECONDS = 2.0
 SHARED_WAIT_SECONDS = 5.0
 HEADERS = {
@@ -60,10 +62,19 @@ class Streams:
         self._open: dict[asyncio.Event, str] = {}
         self._is_stopped = False
         self.shared: dict[str, Shared[object]] = {}
+        self._readers: CapacityLimiter | None = None
+
+    @property
+    def readers(self) -> CapacityLimiter:
+        """Return what bounds the readings at one time; it belongs to the running event loop."""
+        if self._readers is None:
+            self._readers = CapacityLimiter(READERS_MAX)
+        return self._readers
 
     def start(self) -> None:
         """Accept streams."""
         self._is_stopped = False
+        self._readers = None
         self.shared.clear()
 
     def stop(self) -> None:
@@ -101,19 +112,22 @@ class Shared(Generic[T]):
         self._now, self._lock = monotonic_now, Lock()
         self._found: tuple[float, T] | None = None
 
-    def get(self, read: Callable[[], T]) -> T:
-        """Return a value that was read within two seconds: by this thread, or by another one.
+    def get(self, read: Callable[[], T], asked_at: float | None = None) -> T:
+        """Return a value that was read within two seconds, or since it was asked for.
 
-        A value from before is never shown while another thread reads: it can be older than a page.
+        All who wait for one reading share it, however long it takes: `asked_at` is when the wait
+        began. A value from before is never shown while another thread reads: it can be older than
+        a page.
         Raises SharedBusy when the other thread takes too long.
         """
+        asked_at = self._now() if asked_at is None else asked_at
         if not self._lock.acquire(timeout=SHARED_WAIT_SECONDS):
             raise SharedBusy("the figures are being read, which takes long")
         try:
-            if self._found is None or self._now() - self._found[0] >= SHARED_SECONDS:
-                begun_at = self._now()
-                self._found = (begun_at, read())
-            return self._found[1]
+            found, now = self._found, self._now()
+            if found is None or (found[0] < asked_at and now - found[0] >= SHARED_SECONDS):
+                found = self._found = (now, read())
+            return found[1]
         finally:
             self._lock.release()
 
@@ -122,11 +136,11 @@ class Stream(Response):
     """An answer that sends what `read` returns, every five seconds.
 
     The first time is after five seconds: what viewers share may be older than the page, which has
-    just been made, and must not replace what is newer. `read` runs in a thread and returns an
-    event; after `ENDED` nothing more is sent.
+    just been made, and must not replace what is newer. `read` runs in a thread, is given when its
+    wait for one began, and returns an event; after `ENDED` nothing more is sent.
     """
 
-    def __init__(self, streams: Streams, owner: str, read: Callable[[], bytes]) -> None:
+    def __init__(self, streams: Streams, owner: str, read: Callable[[float], bytes]) -> None:
         super().__init__(media_type=KIND, headers=HEADERS)
         del self.headers["content-length"]
         self._streams, self._owner, self._read = streams, owner, read
@@ -152,7 +166,8 @@ class Stream(Response):
         await send(start)
         await send({"type": "http.response.body", "body": BEGINNING, "more_body": True})
         while monotonic() < until and not await _is_set(ending, EVERY_SECONDS):
-            found = await run_in_threadpool(self._read)
+            readers = self._streams.readers
+            found = await to_thread.run_sync(self._read, monotonic(), limiter=readers)
             async with asyncio.timeout(SEND_SECONDS):
                 await send({"type": "http.response.body", "body": found, "more_body": True})
             if found == ENDED:

@@ -59,6 +59,7 @@ def _page(
         changed=CHANGED if changed else "", obstacles=OBSTACLES,
         may_decide=may and is_open and not is_own and rules.may(person, row.kind),
         may_withdraw=may and is_open and is_own, is_own=is_own,
+        may_continue=may and row.is_unfinished and row.decided_by == person.id,
         done=DONE.get(done, "") if done in {"asked", row.status} else "",
         reason=visit.form.get("reason", ""), here=f"{HERE}/{row.id}",
     )  # fmt: skip

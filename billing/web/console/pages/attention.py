@@ -123,12 +123,11 @@ def act(visit: Visit) -> Response:
     ids, key = _ids(form.get("ids", "")), form.get("key", "")
     if deed is None or ids is None or not (len(key) == KEY_LENGTH and key.isalnum()):
         raise Stopped(422, "old_form")
-    wanted = Wanted(kind, ids=tuple(str(each) for each in ids))
+    wanted = Wanted(kind, cause, ids=tuple(str(each) for each in ids))
     found = inbox.choose(visit.context, wanted, bulk.ROWS_MAX)
     try:
         by = visit.actor
     except InvalidValue as refused:
-        wanted = Wanted(kind, cause, ids=wanted.ids)
         return _form(visit, wanted, deed, found, key=key, wrong=refused.said)
     seen = {each.item.id: each.item for each in found.rows}
     rows = [
@@ -136,18 +135,21 @@ def act(visit: Visit) -> Response:
         for each in ids
         for item in [seen.get(str(each))]
     ]
-    order = bulk.Order(deed, Kind(kind), rows)
+    order = bulk.Order(deed, Kind(kind), cause, rows)
     if approvals.is_many(visit.context, len(rows)):
-        return _asked(visit, order, cause, found.amount, key)
+        if not found.rows:
+            return _form(visit, wanted, deed, found, key=key)
+        there = [each for each in rows if str(each.id) in seen]
+        return _asked(visit, order._replace(rows=there), found.amount, key)
     bulk.run(visit.context, order, by, key)
     return redirect(f"{HERE}/done/{key}")
 
 
-def _asked(visit: Visit, order: bulk.Order, cause: str, amount: int, key: str) -> Response:
+def _asked(visit: Visit, order: bulk.Order, amount: int, key: str) -> Response:
     """Ask a second person; amount is what the rows would charge, as things are now."""
     assert visit.person is not None  # noqa: S101 - the route needs an action
     wanted = approvals.Order(
-        Approvable.BULK, f"bulk/{key}", None, approvals.arguments_of(order, cause), key
+        Approvable.BULK, f"bulk/{key}", None, approvals.arguments_of(order), key
     )
     shown = approvals.Shown(amount if order.deed is Deed.RETRY else 0, len(order.rows))
     reason = visit.actor.reason or ""
