@@ -43,7 +43,8 @@ STYLES = {
     "pending": "yellow", "trialing": "cyan", "open": "cyan", "in_flight": "yellow",
     "requested": "yellow", "unlinking": "yellow", "paused": "yellow",
     "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
-    "warning": "yellow", "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
+    "warning": "yellow", "unpaid": "red", "failed": "red", "failing": "red", "expired": "red",
+    "wrong": "bold red",
     "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
     "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
 }  # fmt: skip
