@@ -124,6 +124,9 @@ lock: setup ## resolve the dependencies again (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --override .ci/overrides.txt \
 		--extra local --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --constraint requirements.lock \
+		pyproject.toml -o requirements-production.lock
 
 clean: ## remove the virtual environment and what the local stack keeps
 	@rm -rf $(VENV) .local

@@ -33,6 +33,8 @@ Wait = Annotated[
     ),
 ]  # fmt: skip
 AUDIT = "audit"
+MARKS = ("wrong", "warning", "ok")
+"""The marks of checks, in the order in which people see them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,12 @@ def doctor(*, wait: Wait = 0, as_json: options.Json = False) -> None:
         if ok or monotonic() >= deadline:
             break
         _pause(min(PAUSE_SECONDS, max(deadline - monotonic(), 0)))
-    rows = [{"": check.mark, "what": check.name, "is": check.detail} for check in checks]
+    shown = sorted(checks, key=lambda check: MARKS.index(check.mark))
+    lines = [(check.mark, check.name, check.detail) for check in shown]
     output.answer(
         {"ok": ok, "checks": [asdict(check) for check in checks]},
         as_json=as_json,
-        people=lambda: output.table(rows, ("", "what", "is"), empty=""),
+        people=lambda: output.marked(lines),
     )
     if not ok:
         raise typer.Exit(1)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from billing.cli import arguments, engine, options, output, records, refusals, rejects
-from billing.cli.formulas import safe
 from billing.domain.errors import BrokenOff, InvalidValue
+from billing.domain.formulas import safe
 from billing.domain.text import one_of
 
 if TYPE_CHECKING:

@@ -76,6 +76,10 @@ def _charging(found: "Situation") -> str:
 def _ticks(found: "Situation") -> str:
     late = found.late_ticks
     if not late:
+        never = [tick.name for tick in found.ticks if tick.succeeded_at is None]
+        if never:
+            runs = f"{len(found.ticks) - len(never)} of {len(found.ticks)} ticks run"
+            return f"{runs}; not once yet: {', '.join(never)}"
         return f"all {len(found.ticks)} ticks run"
     words = "NOT EVERY TICK RUNS" if found.is_running else "THE ENGINE IS NOT RUNNING"
     names = ", ".join(

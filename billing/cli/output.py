@@ -8,7 +8,7 @@ a table is as wide as the variable COLUMNS says; without it nothing is cut or wr
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -43,7 +43,8 @@ STYLES = {
     "pending": "yellow", "trialing": "cyan", "open": "cyan", "in_flight": "yellow",
     "requested": "yellow", "unlinking": "yellow", "paused": "yellow",
     "past_due": "red", "declined": "red", "unknown": "bold red", "uncollectible": "red",
-    "warning": "yellow", "unpaid": "red", "failed": "red", "expired": "red", "wrong": "bold red",
+    "warning": "yellow", "unpaid": "red", "failed": "red", "failing": "red", "expired": "red",
+    "wrong": "bold red",
     "unreturned": "bold red", "returned_elsewhere": "green", "waived": "dim",
     "canceled": "dim", "completed": "dim", "void": "dim", "unlinked": "dim", "unsent": "dim",
 }  # fmt: skip
@@ -100,7 +101,14 @@ def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[
         yield lambda done: bar.update(task, completed=done)
 
 
-def table(rows: Sequence[Row], columns: Sequence[str], *, empty: str, title: str = "") -> None:
+def table(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    *,
+    empty: str,
+    title: str = "",
+    right: Collection[str] = MONEY,
+) -> None:
     """Print rows as a table; a column is a key, its heading the key in words.
 
     If a row does not fit the terminal's width, each row becomes a block of lines: an id that is
@@ -122,7 +130,7 @@ def table(rows: Sequence[Row], columns: Sequence[str], *, empty: str, title: str
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for key in columns:
-        drawn.add_column(_head(key), justify="right" if key in MONEY else "left", no_wrap=True)
+        drawn.add_column(_head(key), justify="right" if key in right else "left", no_wrap=True)
     for row in documents:
         drawn.add_row(*(_cell(key, row.get(key)) for key in columns))
     out.print(drawn)
@@ -136,18 +144,24 @@ def listed(
     as_json: bool,
     people: Callable[[], None] | None = None,
     narrow: Sequence[str] = (),
+    narrowest: Sequence[str] = (),
     full: bool = False,
 ) -> None:
     """Print a page of a list as a JSON array or a table; stderr says how to see the next page.
 
-    Unless it is `full`, a table has the `narrow` columns, with short ids.
+    Unless it is `full`, a table has the `narrow` columns, with short ids; where they do not fit,
+    the `narrowest` ones, with instants to the minute.
     """
 
     def shown() -> None:
         if full or not narrow:
             table(found.rows, columns, empty=empty)
         else:
-            table([_with_short_ids(row) for row in found.rows], narrow, empty=empty)
+            rows = [_with_short_ids(row) for row in found.rows]
+            if not narrowest or not rows or _width(rows, narrow) <= console().width:
+                table(rows, narrow, empty=empty)
+            else:
+                table([_to_the_minute(row) for row in rows], narrowest, empty=empty)
 
     show = people or shown
     answer(found.rows, as_json=as_json, people=show)
@@ -161,6 +175,38 @@ def _with_short_ids(row: Row) -> dict[str, object]:
         name: short(value) if isinstance(value, UUID) else value
         for name, value in document(row).items()
     }
+
+
+def _to_the_minute(row: dict[str, object]) -> dict[str, object]:
+    def short_of(at: datetime) -> str:
+        whole = spoken(at)
+        return f"{whole[:16]} {whole[19:]}"
+
+    return {
+        name: short_of(value) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
+
+
+def marked(lines: Iterable[tuple[str, str, str]]) -> None:
+    """Print a mark, a name and a sentence on each line; a sentence is wrapped below itself."""
+    from textwrap import wrap
+
+    from rich.text import Text
+
+    out, shown = console(), list(lines)
+    marks = max((len(mark) for mark, _, _ in shown), default=0)
+    names = max((len(name) for _, name, _ in shown), default=0)
+    for mark, name, sentence in shown:
+        before = Text.assemble(
+            (f"{mark:{marks}}", STYLES.get(mark, "")), f"  {escape(name):{names}}  "
+        )
+        parts = wrap(
+            escape(sentence), max(out.width - len(before), 20), break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        text_below = f"\n{' ' * len(before)}".join(parts)
+        out.print(before.append(text_below), soft_wrap=True)
 
 
 def _width(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> int:

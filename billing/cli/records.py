@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from billing.cli.formulas import original
 from billing.domain.errors import InvalidValue
+from billing.domain.formulas import original
 
 if TYPE_CHECKING:
     from billing.services.operating.importing import Line

@@ -21,7 +21,8 @@ def one_line(error: Exception) -> str:
         said = " ".join(str(error).split())
         if isinstance(error, NotConfigured):
             for setting in ("BILLING_DATABASE_URL", "BILLING_REDIS_URL"):
-                said = said.replace(f"check {setting}", _remedy(setting))
+                if f"check {setting}" in said:
+                    said = _helped(said.replace(f"; check {setting}", ""), setting)
         return escape(said)
     expected = _of_database(error) or _of_redis(error) or _of_disk(error)
     if expected is not None:
@@ -51,19 +52,19 @@ def _of_database(error: Exception) -> str | None:
     if took_too_long(error):
         return "a PostgreSQL statement timed out; try again"
     if isinstance(error, DBAPIError) and is_lost(error):
-        return f"PostgreSQL: {_first_line(error.orig)}; {_remedy('BILLING_DATABASE_URL')}"
+        return _helped(f"PostgreSQL: {_first_line(error.orig)}", "BILLING_DATABASE_URL")
     return None
 
 
 def _of_redis(error: Exception) -> str | None:
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if packages & {"redis", "kombu"}:
-        return f"cannot reach Redis: {_first_line(error)}; {_remedy('BILLING_REDIS_URL')}"
+        return _helped(f"cannot reach Redis: {_first_line(error)}", "BILLING_REDIS_URL")
     return None
 
 
-def _remedy(setting: str) -> str:
-    """Say what helps when a server does not answer: for one of a local stack, to start that."""
+def _helped(said: str, setting: str) -> str:
+    """Say what helps when a server does not answer: first, to start a local stack that ended."""
     from billing import config, config_files
 
     own = Path(".env")
@@ -71,10 +72,10 @@ def _remedy(setting: str) -> str:
         stack = config.load([own]).home / "stack.env"
         is_local = setting not in config_files.values_of([own])
         if is_local and setting in config_files.values_of([stack]):
-            return "the local stack has ended; start it again with: billing up"
+            return f"the local stack has ended; start it again with: billing up ({said})"
     except (BillingError, OSError, ValueError):
         pass
-    return f"check {setting}"
+    return f"{said}; check {setting}"
 
 
 def _of_disk(error: Exception) -> str | None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from billing.cli import records
-from billing.cli.formulas import safe
 from billing.domain.errors import InvalidValue
+from billing.domain.formulas import safe
 
 HEADER = ("line", "reason")
 SUFFIX = ".rejected.csv"

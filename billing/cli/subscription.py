@@ -29,6 +29,8 @@ Amount = Annotated[
 COLUMNS = ("id", "customer", "plan", "status", "amount", "next_due_at", "wallet_status")
 NARROW = ("id", "customer", "plan", "status", "amount", "next_due_at")
 """The columns of a list that fits 100 columns of a terminal."""
+NARROWEST = ("id", "customer", "plan", "status", "next_due_at")
+"""The same for 80 columns."""
 FACTS = (
     "id", "customer", "plan", "status", "amount", "quantity", "next_due_at", "paid_through_at",
     "timezone", "anchor", "wallet_status", "coupon", "change_at", "next_plan", "next_quantity",
@@ -70,7 +72,9 @@ def list_(
 
         found = lists.subscriptions(database, wanted, page)
     empty = "no subscriptions; create one: billing subscribe CUSTOMER PLAN"
-    output.listed(found, COLUMNS, empty=empty, as_json=as_json, narrow=NARROW, full=full)
+    output.listed(
+        found, COLUMNS, empty=empty, as_json=as_json, narrow=NARROW, narrowest=NARROWEST, full=full
+    )
 
 
 @app.command(epilog=options.example("billing subscription show 6f1c… --all"))

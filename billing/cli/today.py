@@ -3,15 +3,14 @@
 from typing import TYPE_CHECKING
 
 from billing.cli import engine, options, output
+from billing.domain.instants import HOME
 
 if TYPE_CHECKING:
-    from billing.services.reading.today import Today
+    from billing.services.reading.today import Hour, Today
 
 EXAMPLE = options.example("billing today --json")
-COLUMNS = (
-    "begins_at", "charges_count", "amount", "declines_count", "amount_refunded",
-    "amount_yesterday", "amount_week_ago",
-)  # fmt: skip
+NUMBERS = ("charges", "charged", "declined", "refunded", "yesterday", "week_ago")
+COLUMNS = ("hour", *NUMBERS)
 
 
 def today(*, as_json: options.Json = False) -> None:
@@ -24,7 +23,12 @@ def today(*, as_json: options.Json = False) -> None:
 
 
 def _people(found: "Today") -> None:
-    output.table(found.hours, COLUMNS, empty="the day has not begun")
+    rows = [_row(each) for each in found.hours if _has_any(each)]
+    if rows:
+        output.say(f"{found.at.astimezone(HOME).date()}, in rupiah")
+    output.table(rows, COLUMNS, empty="nothing was charged or refunded", right=NUMBERS)
+    if rows and len(rows) < len(found.hours):
+        output.say("hours without anything are left out; all are in --json")
     output.say(
         f"charged until now: {_money(found.amount)};"
         f" yesterday {_money(found.amount_yesterday)} of {_money(found.amount_yesterday_in_all)},"
@@ -32,6 +36,21 @@ def _people(found: "Today") -> None:
     )
     if found.uncounted_count:
         output.say(f"{found.uncounted_count:,} events are not counted yet; ask again")
+
+
+def _row(each: "Hour") -> dict[str, str]:
+    numbers = (
+        each.charges_count, each.amount, each.declines_count, each.amount_refunded,
+        each.amount_yesterday, each.amount_week_ago,
+    )  # fmt: skip
+    shown = [f"{number:,}" for number in numbers]
+    hour = each.begins_at.astimezone(HOME).strftime("%H:%M")
+    return {"hour": hour, **dict(zip(NUMBERS, shown, strict=True))}
+
+
+def _has_any(each: "Hour") -> bool:
+    """Whether an hour has any number besides its beginning."""
+    return any(each[1:])
 
 
 def _money(rupiah: int) -> str:

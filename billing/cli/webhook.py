@@ -1,6 +1,6 @@
 """`billing webhook`: endpoints that receive events by HTTP, and their deliveries."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -9,6 +9,9 @@ from billing.cli import arguments, engine, options, output
 from billing.domain.errors import GatewayRefused, InvalidValue, NotKnown
 from billing.domain.webhooks import DeliveryStatus
 from schedules.walltime import quoted
+
+if TYPE_CHECKING:
+    from billing.store.queries.webhooks import Endpoint
 
 app = options.noun("Webhooks: endpoints that receive events by HTTP, and the deliveries to them.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="Endpoint id.")]
@@ -23,8 +26,9 @@ Types = Annotated[
 Description = Annotated[
     str | None, typer.Option("--description", metavar="TEXT", help="What the endpoint is for.")
 ]
-COLUMNS = ("id", "url", "event_types", "description", "disabled_cause", "first_failed_at")
-FACTS = (*COLUMNS, "created_at", "disabled_at", "previous_secret_ends_at")
+SHOWN = ("url", "event_types", "description", "disabled_cause", "first_failed_at")
+COLUMNS = ("id", "state", *SHOWN)
+FACTS = ("id", *SHOWN, "created_at", "disabled_at", "previous_secret_ends_at")
 DELIVERIES = (
     "id", "type", "position", "status", "attempts_count", "next_attempt_at", "last_status_code",
     "last_error",
@@ -64,7 +68,15 @@ def list_(*, as_json: options.Json = False) -> None:
         from billing.services.webhooks import endpoints
 
         found = endpoints.every(database)
-    output.answer(found, as_json=as_json, people=lambda: output.table(found, COLUMNS, empty=NONE))
+    rows = [{"state": _state(each), **each._asdict()} for each in found]
+    output.answer(found, as_json=as_json, people=lambda: output.table(rows, COLUMNS, empty=NONE))
+
+
+def _state(row: "Endpoint") -> str:
+    """Say whether events arrive, in the words of the console."""
+    if row.disabled_at is not None:
+        return "disabled"
+    return "enabled" if row.first_failed_at is None else "failing"
 
 
 @app.command(epilog=options.example("billing webhook show 6f1c…"))

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from billing.cli import arguments, engine, options, output
+from billing.domain.subscription import ENDED
 
 if TYPE_CHECKING:
     from billing.services.reading.results import Invoice
     from billing.services.reading.why import Running, Why
+    from billing.store.queries.customer_rows import Ending
     from billing.store.queries.listing_rows import Invoice as Row
 
 EXAMPLE = options.example("billing why cust-1")
@@ -40,6 +42,8 @@ def _people(found: "Why") -> None:
         is_due = any(each.row.next_attempt_at for each in found.debts)
         more = "" if is_due else ": nothing will be charged"
         output.say(f"no subscription is running{more}")
+    for ending in found.endings:
+        output.say(_ending(ending))
     for debt in found.debts:
         output.say("")
         _debt(debt)
@@ -49,6 +53,15 @@ def _people(found: "Why") -> None:
     left = found.subscriptions_count - len(found.subscriptions)
     if left:
         output.say(f"and {left} more subscriptions; show them with --limit")
+
+
+def _ending(each: "Ending") -> str:
+    """Say when a subscription ended or will end, who caused that, and why."""
+    at = output.written("at", each.at)
+    ends = f"{each.status} at" if each.status in ENDED else "will be canceled at"
+    who = f" by {each.by}" if each.by else ""
+    why = f" ({each.reason})" if each.reason else ""
+    return f"subscription {each.subscription} to plan {each.plan}: {ends} {at}{who}{why}"
 
 
 def _debt(each: "Invoice") -> None:

@@ -14,7 +14,7 @@ DYING_SECONDS = 0.5
 
 
 class HomeLock:
-    """An exclusive lock on a folder; the holder's process id can be read in its file."""
+    """An exclusive lock on a folder; its file has the holder's process id."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -30,17 +30,24 @@ class HomeLock:
         self._file = file
 
         def owner() -> int:
-            return int(os.pread(file, 20, 0).strip() or 0)
+            return int(os.pread(file, 20, 0).partition(b"\n")[0].strip() or 0)
 
         until(lambda: _locked(file), DYING_SECONDS)
         until(lambda: _locked(file) or alive(owner()), GUARD_SECONDS)
         if not _locked(file):
             text = f"pid {owner()}"
+            console = os.pread(file, 500, 0).decode(errors="replace").partition("\n")[2].strip()
             self.release()
-            raise NotConfigured(f"billing up is already running in {self._home} ({text})")
+            seen = f"; its console: {console}" if console else ""
+            raise NotConfigured(f"billing up is already running in {self._home} ({text}){seen}")
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
         return file
+
+    def tell(self, console: str) -> None:
+        """Write the console's address into the lock's file, for one who is refused."""
+        if self._file is not None:
+            os.pwrite(self._file, f"{os.getpid()}\n{console}\n".encode(), 0)
 
     def release(self) -> None:
         """Release the lock. The file stays: with a removed file two processes could hold a lock."""

@@ -227,6 +227,7 @@ class Stack:
             return programs.beat(self.home / "beat-schedule", log, environment)
         if name == "web":
             self.web_url = f"http://127.0.0.1:{web_port}"
+            self._lock.tell(f"{self.web_url}/")
             return programs.web(web_port, log, environment)
         self.flower_url = f"http://127.0.0.1:{flower_port}"
         self.flower_login = f"operator:{kept_password(self.home / FLOWER_PASSWORD)}"

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from billing.domain.events import OPERATOR
 from billing.domain.people import Role
+from billing.domain.short_ids import short
 from billing.services.operating import kill_switch
 from billing.web.console import streams
 from tests.browser.conftest import Filled
@@ -163,7 +164,7 @@ def test_an_operator_retries_what_dunning_gave_up(
         page.get_by_role("link", name="invoices", exact=True).click()
         page.get_by_label("Status").select_option("open")
         page.get_by_role("button", name="Show", exact=True).click()
-        expect(page.get_by_role("link", name=str(invoice["id"])[-12:])).to_be_visible()
+        expect(page.get_by_role("link", name=short(invoice["id"]))).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("link", name="All of these rows as a CSV file").click()
         assert str(invoice["id"]) in download.value.path().read_text()

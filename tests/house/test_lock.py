@@ -15,21 +15,30 @@ PINNED = re.compile(
 )
 
 
+LOCKS = ("requirements.lock", "requirements-production.lock")
+
+
+def without_comments(name: str) -> str:
+    """A lock file without its comments."""
+    return re.sub(r"^ *#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def lock() -> str:
-    """The lock file without its comments."""
-    text = (ROOT / "requirements.lock").read_text()
-    return re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE)
+    """The lock file of everything without its comments."""
+    return without_comments("requirements.lock")
 
 
-def test_every_line_is_a_pin_with_hashes(lock: str) -> None:
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_line_is_a_pin_with_hashes(name: str) -> None:
     """There is nothing in it but `name==version` and SHA-256 hashes."""
-    assert PINNED.sub("", lock).strip() == ""
+    assert PINNED.sub("", without_comments(name)).strip() == ""
 
 
-def test_the_lock_names_no_place() -> None:
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_names_no_place(name: str) -> None:
     """The installer chooses the package index: the lock file names no mirror's address."""
-    text = (ROOT / "requirements.lock").read_text()
+    text = (ROOT / name).read_text()
 
     assert re.findall(r"\S*://\S*|^-.*|\S+ @ \S+", text, re.MULTILINE) == []
 
@@ -45,6 +54,18 @@ def test_the_lock_satisfies_what_the_project_asks_for(lock: str) -> None:
     assert [
         str(one) for one in asked if pins[canonicalize_name(one.name)] not in one.specifier
     ] == []
+
+
+def test_production_has_the_same_pins_and_no_tool(lock: str) -> None:
+    """The smaller lock has every dependency of production as the other pins it, and no extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [one for extra in project["optional-dependencies"].values() for one in extra]
+    small = PINNED.findall(without_comments("requirements-production.lock"))
+    names = {name for name, _, _ in small}
+
+    assert set(small) <= set(PINNED.findall(lock))
+    assert {canonicalize_name(Requirement(one).name) for one in project["dependencies"]} <= names
+    assert not {canonicalize_name(Requirement(one).name) for one in extras} & names
 
 
 def test_each_dependency_is_named_once() -> None:

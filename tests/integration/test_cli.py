@@ -315,6 +315,23 @@ def test_the_doctor_says_what_is_wrong_and_when_all_is_well(
     assert not {engine.gateway.secret_key, KEY} & set(re.findall(r"[\w=-]+", json.dumps(well)))
 
 
+def test_the_doctor_shows_problems_first_and_fits_the_terminal(
+    billing: Billing, engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A line for each check, as wide as the terminal, what is wrong at the top."""
+    monkeypatch.setenv("BILLING_REDIS_URL", redis_url)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    marks = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert lines[0].startswith("wrong  workers ")
+    assert marks == sorted(marks, key=doctor.MARKS.index)
+    assert set(marks) == {"wrong", "ok"}
+    # A URL is not broken, so that it can be copied.
+    assert [line for line in lines if len(line) > 80 and "http" not in line] == []
+
+
 def test_the_doctor_waits_until_all_is_well(
     billing: Billing, engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

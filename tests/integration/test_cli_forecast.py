@@ -42,6 +42,35 @@ def test_tomorrow_is_an_answer_of_its_own(billing: Billing, engine: Engine) -> N
     assert "in all: 60 charges, Rp 60,000" in said
 
 
+def test_no_day_is_cut_in_silence(billing: Billing, engine: Engine) -> None:
+    """A date of --until is the whole day; of an instant it is said; tomorrow is whole."""
+    engine.plan("H", amount=1_000, cron="0 */6 * * *")
+    engine.subscribe(engine.customer(), "H")
+    engine.run()
+
+    def counted(*span: str) -> dict[str, int]:
+        found = billing("forecast", "--by", "day", *span)
+        assert found["tomorrow"]["charges_count"] == 4
+        return {each["day"]: each["charges_count"] for each in found["days"]}
+
+    whole = counted("--until", "2026-02-02")
+    assert (whole["2026-02-01"], whole["2026-02-02"]) == (4, 4)
+    assert counted("--from", "2026-02-02", "--until", "2026-02-02") == {"2026-02-02": 4}
+    assert counted("--until", "2026-02-01T12:00")["2026-02-01"] < 4
+    assert all(n == 4 for n in list(counted().values())[1:])
+
+    def said(*span: str) -> str:
+        return billing("forecast", "--by", "day", *span, people=True)
+
+    assert "partly" not in said("--until", "2026-02-02")
+    assert "partly" not in said()
+    cut = said("--from", "2026-02-01T06:30", "--until", "2026-02-01T12:00")
+    assert "2026-02-01 is added up partly, from 2026-02-01 06:30:00+07:00" in cut
+    assert "2026-02-01 is added up partly, until 2026-02-01 12:00:00+07:00" in cut
+    lines = billing("forecast", "--until", "2026-02-02")
+    assert len(lines) == sum(whole.values())
+
+
 def test_a_span_that_is_wrong_is_refused(billing: Billing) -> None:
     """A list needs an end, and the end comes after the start."""
     assert "--until is missing" in billing("forecast", code=1)

@@ -1,9 +1,11 @@
 """`billing now` and `billing why`: what an operator asks first, answered by the rows."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
-from billing.services.reading import customer_page
+from billing.services.reading import customer_page, live_view
+from schedules import beat
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -31,6 +33,21 @@ def test_now_adds_up_the_money_of_today_by_the_rows(billing: Billing, engine: En
     assert "charging is on\n" in said
     assert "in 2 charges, 1 declined, 0 unsent" in said
     assert poor not in said
+
+
+def test_now_names_a_tick_that_has_never_run(billing: Billing, engine: Engine) -> None:
+    """A new engine has not run its hourly ticks, which is no fault; it is not said that all run."""
+    every = [row.removeprefix("ticks.") for row in beat.schedule(Decimal(10))]
+    quick = [name for name in every if name != "audit"]
+    for name in quick:
+        engine.execute(
+            "INSERT INTO heartbeats (tick, at, succeeded_at) VALUES (:tick, now(), now())"
+            " ON CONFLICT (tick) DO UPDATE SET succeeded_at = now()", tick=name,
+        )  # fmt: skip
+
+    said = billing("now", people=True)
+
+    assert f"{len(quick)} of {len(every)} ticks run; not once yet: audit" in said
 
 
 def test_now_begins_with_the_kill_switch(billing: Billing, engine: Engine) -> None:
@@ -142,6 +159,7 @@ def test_why_names_what_is_owed_after_the_end(billing: Billing, engine: Engine) 
     assert "no subscription is running: nothing will be charged" in said
     assert f"invoice {invoice['id']} of subscription {subscription}: uncollectible" in said
     assert "Rp 50,000; no attempt is planned" in said
+    assert live_view.watch(engine.context, 0, 1).figures.owed_amount == 50_000
     assert f"billing invoice retry {invoice['id']}" in said
 
     billing("invoice", "retry", invoice["id"], "--reason", "asked")
@@ -152,6 +170,43 @@ def test_why_names_what_is_owed_after_the_end(billing: Billing, engine: Engine) 
     [debt] = customer_page.read(engine.context, customer).debts
     assert (debt.row.id, debt.row.next_attempt_at) == (invoice["id"], engine.now)
     engine.run()
+
+
+def test_why_says_who_canceled_and_why(billing: Billing, engine: Engine) -> None:
+    """At once, planned, as planned, and by dunning after a plan that was withdrawn."""
+    customer, subscription = engine.begun()
+    engine.run()
+    ani, budi = ("--by", "ani"), ("--by", "budi")
+
+    def said() -> str:
+        return billing("why", customer, people=True)
+
+    billing("subscription", "cancel", subscription, "--at", "period-end", *ani, "--reason", "moved")
+    assert f"subscription {subscription} to plan P: will be canceled at 2026-02-28" in said()
+    assert "by ani (moved)" in said()
+    engine.advance(40 * DAY)
+    assert f"subscription {subscription} to plan P: canceled at 2026-02-28" in said()
+    assert "by ani (moved)" in said()
+
+    other = engine.subscribe(customer, "P")
+    engine.run()
+    billing("subscription", "cancel", other, *budi, "--reason", "a mistake")
+    [latest, _] = billing("why", customer)["endings"]
+    assert (latest["subscription"], latest["by"]) == (str(other), "budi")
+    assert latest["reason"] == "a mistake"
+
+
+def test_why_names_no_person_for_what_the_scheduler_did(billing: Billing, engine: Engine) -> None:
+    """A plan that was withdrawn is no cause of a later end."""
+    customer, subscription = engine.begun(cash=0, retries="1d", on_exhausted="cancel")
+    engine.run()
+    billing("subscription", "cancel", subscription, "--at", "period-end", "--by", "ani")
+    billing("subscription", "cancel", subscription, "--withdraw", "--by", "ani")
+    engine.advance(10 * DAY)
+
+    [ending] = billing("why", customer)["endings"]
+
+    assert (ending["status"], ending["by"]) == ("canceled", "scheduler")
 
 
 def test_a_retry_says_what_it_waits_for(billing: Billing, engine: Engine) -> None:

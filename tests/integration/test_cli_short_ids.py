@@ -1,5 +1,8 @@
 """Short ids in the terminal: a list shows them, and every command takes them."""
 
+import pytest
+
+from billing.domain.short_ids import short
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
 
@@ -29,6 +32,19 @@ def test_an_id_of_a_list_is_taken(billing: Billing, engine: Engine) -> None:
         assert len(short) == 17
         assert billing(nouns, "show", short)["id"] == str(row), noun
         assert str(row) in billing(nouns, "list", "--full", people=True)
+
+
+def test_a_list_of_subscriptions_fits_80_columns(
+    billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the amount and the seconds, but with a table and short ids."""
+    _, subscription = engine.begun(every="1 year")
+    engine.run()
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = billing("subscription", "list", people=True)
+    assert first_word(listed) == short(subscription)
+    assert "2027-01-31 09:00 +07:00" in listed
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 def test_an_ambiguous_id_names_the_matches(billing: Billing, engine: Engine) -> None:

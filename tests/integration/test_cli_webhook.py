@@ -27,7 +27,12 @@ def test_the_life_of_an_endpoint(billing: Billing, engine: Engine, receiver: Rec
     assert (made["url"], made["event_types"], made["description"]) == (url, ["plan.*"], "ERP")
     assert "secret" not in billing("webhook", "show", endpoint)
     assert [row["id"] for row in billing("webhook", "list")] == [endpoint]
-    assert url in billing("webhook", "list", people=True)
+    listed = billing("webhook", "list", people=True)
+    assert url in listed
+    assert "enabled" in listed
+    engine.execute("UPDATE webhook_endpoints SET failing_since = now()")
+    assert "failing" in billing("webhook", "list", people=True)
+    engine.execute("UPDATE webhook_endpoints SET failing_since = NULL")
 
     assert billing("webhook", "test", endpoint) == {"status_code": 200, "error": None}
     receiver.received[0].verify(secret)
@@ -41,6 +46,7 @@ def test_the_life_of_an_endpoint(billing: Billing, engine: Engine, receiver: Rec
     assert rotated["previous_secret_ends_at"]
     disabled = billing("webhook", "update", endpoint, "--disable", "--reason", "test")
     assert disabled["disabled_cause"] == "disabled by an operator"
+    assert "disabled by an operator" in billing("webhook", "list", people=True)
     assert billing("webhook", "update", endpoint, "--enable")["disabled_at"] is None
     assert "deleted" in billing("webhook", "delete", endpoint, people=True)
     assert billing("webhook", "list") == []

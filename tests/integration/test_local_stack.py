@@ -139,9 +139,11 @@ def test_a_server_of_ones_own_that_does_not_answer_is_one_line(
 def test_a_second_stack_in_one_folder_is_refused(
     state_folder: Path, outside: dict[str, str]
 ) -> None:
-    """The line names the running process, which is not disturbed."""
-    with Stack(state_folder, parts=(), environment=outside):
-        told = f"already running in {state_folder} (pid {os.getpid()})"
+    """The line names the running process and its console; the process is not disturbed."""
+    with Stack(state_folder, parts=(), environment=outside) as first:
+        first._lock.tell("http://127.0.0.1:5557/")
+        told = f"already running in {state_folder} (pid {os.getpid()});"
+        told += " its console: http://127.0.0.1:5557/"
         with (
             pytest.raises(NotConfigured, match=re.escape(told)),
             Stack(state_folder, parts=(), environment=outside),

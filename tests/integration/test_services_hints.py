@@ -92,6 +92,10 @@ def test_an_uncollectible_invoice_names_the_older_one_that_comes_first(
     assert billing("invoice", "show", younger)["waits_for"] == told
     assert told in billing("invoice", "show", younger, people=True)
     assert billing("invoice", "show", older)["waits_for"] is None
+    owed = [each for each in billing("attention") if each["kind"] == "invoice"]
+    assert {each["command"] for each in owed} == {f"billing invoice retry {older}"}
+    behind = {each["id"] for each in owed if "the older one first" in (each["why"] or "")}
+    assert behind == {each["id"] for each in owed} - {str(older)}
     assert str(older) in billing("invoice", "retry", younger, code=1)
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event, text
 
 from billing.domain.events import OPERATOR
+from billing.domain.short_ids import short
 from billing.services.money import refunding
 from billing.services.reading import search
 from billing.services.subscriptions import subscribing
@@ -75,7 +76,7 @@ def test_any_name_is_found_by_its_words(engine: Engine, name: str) -> None:
 
 
 def test_every_row_of_a_customer_is_found_by_its_id(engine: Engine) -> None:
-    """Subscription, invoice, charge, refund and wallet; and a charge by its gateway number."""
+    """Subscription, invoice, charge, refund and wallet, whole or short; and a gateway number."""
     customer, subscription = engine.begun(amount=50_000)
     other = engine.customer()
     engine.run()
@@ -89,8 +90,9 @@ def test_every_row_of_a_customer_is_found_by_its_id(engine: Engine) -> None:
         ("subscription", subscription), ("invoice", invoice["id"]), ("charge", charge["id"]),
         ("refund", refund["id"]), ("wallet", wallet["id"]),
     ):  # fmt: skip
-        [hit] = search.search(engine.context.database, str(row)).hits
-        assert (hit.customer, hit.because, hit.row_id) == (customer, kind, row)
+        for wanted in (str(row), short(row), f" {short(row).upper()} "):
+            [hit] = search.search(engine.context.database, wanted).hits
+            assert (hit.customer, hit.because, hit.row_id) == (customer, kind, row)
     [hit] = search.search(engine.context.database, charge["gateway_number"]).hits
     assert (hit.customer, hit.because, hit.row_id) == (customer, "charge", charge["id"])
     assert found(engine, wallet["masked_phone"]) == {customer: "phone"}
@@ -128,8 +130,8 @@ def test_no_search_reads_a_whole_table(engine: Engine, siti: str) -> None:
             statements.append((statement, parameters))
 
         event.listen(connection, "before_cursor_execute", note)
-        for wanted in (str(subscription), "number-1", "7890", "081234567890", "siti",
-                       "a@example.com", customer):  # fmt: skip
+        for wanted in (str(subscription), short(subscription), "number-1", "7890", "081234567890",
+                       "siti", "a@example.com", customer):  # fmt: skip
             list(search._hits(connection, wanted))
         event.remove(connection, "before_cursor_execute", note)
         connection.execute(text("SET LOCAL enable_seqscan = off"))

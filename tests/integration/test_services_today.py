@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from billing.domain.events import OPERATOR
 from billing.services.money import refunding
 from billing.services.operating import metrics
@@ -73,8 +75,11 @@ def test_an_event_is_counted_once_however_often_it_is_read(engine: Engine) -> No
     assert engine.one("SELECT sum(events) FROM hourly_totals WHERE name = 'charge.succeeded'") == 1
 
 
-def test_today_is_printed_hour_by_hour(billing: Billing, engine: Engine) -> None:
-    """One line an hour for a person, and one document for a program."""
+def test_today_is_printed_hour_by_hour(
+    billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line an hour that has anything, in 80 columns, and all hours for a program."""
+    monkeypatch.setenv("COLUMNS", "80")
     engine.begun()
     engine.run()
 
@@ -83,7 +88,11 @@ def test_today_is_printed_hour_by_hour(billing: Billing, engine: Engine) -> None
 
     assert sum(hour["amount"] for hour in found["hours"]) == found["amount"] == 50_000
     assert datetime.fromisoformat(found["hours"][9]["begins_at"]) == START
-    assert said.count("2026-01-31 0") == 10
+    assert [line.split() for line in said.splitlines() if line.startswith("0")] == [
+        ["09:00", "1", "50,000", "0", "0", "0", "0"]
+    ]
+    assert "hours without anything are left out" in said
+    assert max(map(len, said.splitlines()[:4])) <= 80
     assert "charged until now: Rp 50,000; yesterday Rp 0 of Rp 0" in said
 
 

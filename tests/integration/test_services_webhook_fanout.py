@@ -94,10 +94,11 @@ def test_the_feed_numbers_what_the_deliveries_have(hooked: Engine, receiver: Rec
 
 
 def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: Receiver) -> None:
-    """A failing endpoint, failed deliveries and a disabled endpoint, each with its command."""
+    """A failing endpoint, failed deliveries, a disabled endpoint; each with address and command."""
 
     def items() -> list[tuple[str, bool, str]]:
         listed = attention.listed(hooked.context.database, hooked.now, Decimal(10), 100)
+        assert all((each.item.why or "").startswith(f"{receiver.url}: ") for each in listed)
         return [(each.item.cause, each.item.alarm, each.command) for each in listed]
 
     receiver.answer = status(500)

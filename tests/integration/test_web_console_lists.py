@@ -204,6 +204,14 @@ def test_no_cell_is_a_formula(engine: Engine, web: Web, name: str) -> None:
     assert row[1] == f"'{name}"
 
 
+def test_no_part_of_a_cell_is_a_formula(engine: Engine, web: Web) -> None:
+    """A spreadsheet that divides at semicolons finds none in the middle of a name."""
+    subscribing.create_customer(engine.context, "c1", name="x;=HYPERLINK(1);y", by=OPERATOR)
+    with browsing(web, person(engine)) as [browser]:
+        [_, row] = file(browser, "/export/customers")
+    assert row[1] == "x;'=HYPERLINK(1);y"
+
+
 def test_a_date_is_one_of_the_viewer(lived: Engine, web: Web) -> None:
     """Midnight in the chosen zone; an instant with an offset is the same for everyone."""
     lived.execute("UPDATE customers SET created_at = '2026-01-31T20:00:00Z'")

@@ -16,7 +16,8 @@ from tests.pytest_runs import PytestResult, run_pytest
 
 COPIED = (
     "billing", "workers", "schedules", "tests", "docs", ".ci", "pyproject.toml",
-    "requirements.lock", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
+    "requirements.lock", "requirements-production.lock", "Makefile", "README.md",
+    "CHANGELOG.md", "CONTRIBUTING.md",
     "DECISIONS.md", "SECURITY.md", "Dockerfile", "docker-compose.yml", ".env.example",
     ".dockerignore", ".gitignore",
 )  # fmt: skip

@@ -46,6 +46,21 @@ def test_values_are_written_for_people(key: str, value: object, text: str) -> No
     assert output.written(key, value) == text
 
 
+def test_a_sentence_is_wrapped_below_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Marks and names stand in columns; no line is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", "40")
+    output.marked(
+        [("wrong", "workers", "no tick has run yet; start one"), ("ok", "Redis", "answers")]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "wrong  workers  no tick has run yet;",
+        "                start one",
+        "ok     Redis    answers",
+    ]
+
+
 def test_a_pipe_gets_no_colour_and_nothing_cut(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

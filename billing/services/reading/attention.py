@@ -103,6 +103,7 @@ def listed(
         )
         commands = commands_of(connection, found, horizon)
     found = [_with_local_times(item) for item in found]
+    found = [_after_older(item, line) for item, line in zip(found, commands, strict=True)]
     return [
         Attention(item, _age(item.since_at, now), line)
         for item, line in zip(found, commands, strict=True)
@@ -112,6 +113,15 @@ def listed(
 def _with_local_times(item: Item) -> Item:
     moves = None if item.moves_at is None else at_home(item.moves_at)
     return item._replace(since_at=at_home(item.since_at), moves_at=moves)
+
+
+def _after_older(item: Item, line: str) -> Item:
+    """Say why the command of an invoice retries another one."""
+    retry = "billing invoice retry "
+    if item.kind != "invoice" or not line.startswith(retry) or line == f"{retry}{item.id}":
+        return item
+    first = "the older one first"
+    return item._replace(why=f"{item.why}; {first}" if item.why else first)
 
 
 def commands_of(

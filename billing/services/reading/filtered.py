@@ -18,6 +18,7 @@ from billing.domain.filters import (
     RefundFilter,
     SubscriptionFilter,
 )
+from billing.domain.formulas import safe
 from billing.domain.instants import at_home
 from billing.domain.paging import PAGE_MAX, Listed, Page
 from billing.services.reading import lists, results
@@ -32,7 +33,6 @@ R = TypeVar("R", bound=Row)
 FILE_ROWS_MAX = 50_000
 """A file has at most this many rows; its last line says so when there are more."""
 CUT = f"only the first {FILE_ROWS_MAX} rows are here: make the filter narrower"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def read(database: Database, wanted: Filter, page: Page) -> Listed[Row]:
@@ -102,5 +102,4 @@ def cell(value: object) -> str:
         return str(value)
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
-    text = escape(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return safe(escape(str(value)))

@@ -1,7 +1,8 @@
 """Search: what one text of an operator could mean, and which customers it leads to.
 
 A customer's id, name, e-mail address or phone (or its last four digits), the id of a subscription,
-invoice, charge, refund or wallet, a gateway number, a Request-Id. Nothing is written.
+invoice, charge, refund or wallet, also its short form, a gateway number, a Request-Id. Nothing is
+written.
 """
 
 import re
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.short_ids import part_of
 from billing.domain.text import indonesian_phone
 from billing.store.queries import search as rows
 from billing.store.queries.search import FoundCustomer, FoundRow
@@ -85,7 +87,9 @@ def _row_of(connection: Connection, wanted: str) -> list[FoundRow]:
     try:
         row_id = UUID(wanted)
     except ValueError:
-        return rows.by_gateway_number(connection, wanted)
+        part = part_of(wanted)
+        short = rows.by_part(connection, part, FOUND_MAX) if part is not None and part.end else []
+        return short or rows.by_gateway_number(connection, wanted)
     return rows.by_id(connection, row_id) or rows.by_gateway_number(connection, wanted)
 
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from billing.domain.documents import Inline
 from billing.services.reading import read_models, results
-from billing.store.queries import engine, listing, listing_rows
+from billing.store.queries import customer_rows, engine, listing, listing_rows
 from billing.store.session import Database
 
+ENDINGS_MAX = 3
+"""Ends of subscriptions that are named, the latest."""
 INVOICES_MAX = 100
 """Invoices of a customer that are read, the newest."""
 
@@ -29,6 +31,7 @@ class Why(NamedTuple):
 
     `subscriptions` are the running ones, of which there are `subscriptions_count`. `debts` are
     invoices that are owed besides their open ones: uncollectible, or of an ended subscription.
+    `endings` are the latest ends of subscriptions, also planned ones, with who caused them and why.
     """
 
     customer: str
@@ -39,6 +42,7 @@ class Why(NamedTuple):
     subscriptions: list[Running]
     subscriptions_count: int
     debts: list[results.Invoice]
+    endings: list[customer_rows.Ending]
 
 
 def read(database: Database, customer_id: str, limit: int) -> Why:
@@ -47,6 +51,7 @@ def read(database: Database, customer_id: str, limit: int) -> Why:
     with database.transaction() as connection:
         running = listing.running_of(connection, customer_id, limit)
         debts = read_models.debts(connection, customer_id, ways=True)
+        endings = customer_rows.endings(connection, customer_id, ENDINGS_MAX)
         stopped_at = engine.state(connection).stopped_at
     return Why(
         customer=customer_id,
@@ -57,4 +62,5 @@ def read(database: Database, customer_id: str, limit: int) -> Why:
         subscriptions=[Running._make(read_models.ahead(database, each)) for each in running.ids],
         subscriptions_count=running.total,
         debts=debts,
+        endings=endings,
     )

@@ -213,16 +213,18 @@ _LATE = f"""
 
 # An endpoint fails and is disabled in real time.
 _WEBHOOKS = f"""
-    SELECT 'webhook', CAST(id AS text), NULL, NULL, disabled_at, NULL, 'disabled', disabled_cause,
-           true
+    SELECT 'webhook', CAST(id AS text), NULL, NULL, disabled_at, NULL, 'disabled',
+           url || ': ' || disabled_cause, true
     FROM webhook_endpoints WHERE disabled_at IS NOT NULL AND deleted_at IS NULL
         AND disabled_cause <> '{DISABLED_BY_OPERATOR}'
     UNION ALL SELECT 'webhook', CAST(id AS text), NULL, NULL, failing_since, NULL, 'failing',
-           'no attempt has succeeded since then', false
+           url || ': no attempt has succeeded since then', false
     FROM webhook_endpoints WHERE failing_since IS NOT NULL AND disabled_at IS NULL
-    UNION ALL SELECT 'webhook', CAST(endpoint_id AS text), NULL, NULL, min(created_at), NULL,
-           'deliveries failed', count(*) || ' in 90 days', false
-    FROM webhook_deliveries WHERE status = 'failed' GROUP BY endpoint_id
+    UNION ALL SELECT 'webhook', CAST(endpoint_id AS text), NULL, NULL, since_at, NULL,
+           'deliveries failed', e.url || ': ' || deliveries || ' in 90 days', false
+    FROM (SELECT endpoint_id, min(created_at) AS since_at, count(*) AS deliveries
+          FROM webhook_deliveries WHERE status = 'failed' GROUP BY endpoint_id) AS failed
+    JOIN webhook_endpoints e ON e.id = failed.endpoint_id
 """  # noqa: S608 - constants of ours
 
 _APPROVALS = """

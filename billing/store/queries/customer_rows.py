@@ -108,6 +108,49 @@ class Owed(NamedTuple):
     declined_at: datetime | None
 
 
+class Ending(NamedTuple):
+    """A subscription that has ended, or whose end is planned, and who caused that and why.
+
+    For one that ended as planned it is who planned it.
+    """
+
+    subscription: UUID
+    plan: str
+    status: str
+    at: datetime
+    by: str | None
+    reason: str | None
+
+
+# The scheduler repeats the reason of the plan that it carries out.
+_ENDINGS = """
+    SELECT s.id, s.plan_code, s.status, s.at,
+           CASE WHEN p.kind = 'subscription.cancel_scheduled' AND (e.actor IS NULL
+                    OR e.actor = 'scheduler' AND p.reason IS NOT DISTINCT FROM e.reason)
+                THEN p.actor ELSE e.actor END,
+           CASE WHEN e.actor IS NULL THEN p.reason ELSE e.reason END
+    FROM (SELECT id, plan_code, status, coalesce(ended_at, cancel_at) AS at
+          FROM subscriptions
+          WHERE customer_id = :customer AND coalesce(ended_at, cancel_at) IS NOT NULL
+          ORDER BY coalesce(ended_at, cancel_at) DESC, id DESC LIMIT :limit) AS s
+    LEFT JOIN LATERAL (SELECT actor, reason FROM events e
+        WHERE e.subscription_id = s.id
+            AND e.kind IN ('subscription.canceled', 'subscription.completed')
+        ORDER BY e.id DESC LIMIT 1) AS e ON true
+    LEFT JOIN LATERAL (SELECT kind, actor, reason FROM events e
+        WHERE e.subscription_id = s.id
+            AND e.kind IN ('subscription.cancel_scheduled', 'subscription.cancel_withdrawn',
+                           'subscription.cancel_dropped')
+        ORDER BY e.id DESC LIMIT 1) AS p ON true
+    ORDER BY s.at DESC, s.id DESC"""
+
+
+def endings(connection: Connection, customer_id: str, limit: int) -> list[Ending]:
+    """Read the latest ends of a customer's subscriptions, with those that are planned."""
+    found = connection.execute(text(_ENDINGS), {"customer": customer_id, "limit": limit})
+    return every(Ending, found)
+
+
 _OWED = f"""SELECT {columns(Invoice, "found")}, s.ended_at IS NOT NULL, last.fault, last.created_at
     FROM ({listing.INVOICES.format("invoices")} WHERE s.customer_id = :customer
             AND i.status IN ('open', 'uncollectible')

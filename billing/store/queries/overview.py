@@ -85,7 +85,8 @@ _COLLECTIONS = columns(
     refunded_amount=f"(SELECT {_SUM} FROM refunds WHERE status = 'succeeded'"  # noqa: S608 - the same
     " AND settled_at >= :since)",
     declined="(SELECT count(*) FROM charges WHERE status = 'declined' AND settled_at >= :since)",
-    owed_amount=f"(SELECT {_SUM} FROM invoices WHERE status = 'open')",  # noqa: S608 - the same
+    owed_amount="(SELECT CAST(coalesce(sum(amount - credited), 0) AS bigint) FROM invoices"
+    " WHERE status IN ('open', 'uncollectible'))",
     unresolved=f"(SELECT count(*) FROM charges WHERE {listed('status', UNRESOLVED)})",  # noqa: S608 - the same
 )
 

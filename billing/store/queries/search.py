@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.short_ids import Part
 from billing.store.selecting import columns, every
 from billing.store.statements import text
 
@@ -90,14 +91,22 @@ def by_words(connection: Connection, words: Sequence[str], limit: int) -> list[F
     return every(FoundCustomer, found)
 
 
-_ROWS = f"""
-    SELECT {columns(FoundRow, kind="'subscription'", customer="customer_id")}
-        FROM subscriptions WHERE id = :id
-    UNION ALL SELECT 'invoice', id, customer_id FROM invoices WHERE id = :id
-    UNION ALL SELECT 'charge', id, customer_id FROM charges WHERE id = :id
-    UNION ALL SELECT 'refund', id, customer_id FROM refunds WHERE id = :id
-    UNION ALL SELECT 'wallet', id, customer_id FROM wallets WHERE id = :id
-"""  # noqa: S608 - a constant of ours
+_TABLES = {
+    "subscription": "subscriptions", "invoice": "invoices", "charge": "charges",
+    "refund": "refunds", "wallet": "wallets",
+}  # fmt: skip
+
+
+def _rows(condition: str) -> str:
+    parts = []
+    for kind, table in _TABLES.items():
+        row = columns(FoundRow, kind=f"'{kind}'", customer="customer_id")
+        parts.append(f"SELECT {row} FROM {table} WHERE {condition}")  # noqa: S608 - constants of ours
+    return " UNION ALL ".join(parts)
+
+
+_BY_ID = _rows("id = :id")
+_BY_PART = _rows("id BETWEEN :low AND :high AND right(CAST(id AS text), length(:end)) = :end")
 
 
 def by_id(connection: Connection, row_id: UUID) -> list[FoundRow]:
@@ -105,7 +114,13 @@ def by_id(connection: Connection, row_id: UUID) -> list[FoundRow]:
 
     The id of a charge or refund is its Request-Id.
     """
-    return every(FoundRow, connection.execute(text(_ROWS), {"id": row_id}))
+    return every(FoundRow, connection.execute(text(_BY_ID), {"id": row_id}))
+
+
+def by_part(connection: Connection, part: Part, limit: int) -> list[FoundRow]:
+    """Find the same by a short id."""
+    statement = text(f"{_BY_PART} LIMIT :limit")
+    return every(FoundRow, connection.execute(statement, {**part._asdict(), "limit": limit}))
 
 
 def by_gateway_number(connection: Connection, number: str) -> list[FoundRow]:

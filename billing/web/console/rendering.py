@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from uuid import UUID
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -17,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from billing.domain.escaping import escape
+from billing.domain.short_ids import short
 from billing.web.console import event_details, labels
 from billing.web.console.display import NAMES, TIMEZONES, Display, Language
 from billing.web.console.event_words import EVENTS
@@ -57,6 +59,7 @@ def _environment(language: Language) -> Environment:
         timezones=TIMEZONES,
     )  # fmt: skip
     made.filters["plain"] = plain
+    made.filters["short"] = lambda row_id: short(UUID(str(row_id)))
     return made
 
 
