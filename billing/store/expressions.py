@@ -6,9 +6,9 @@ from billing.domain.instants import HOME_TIMEZONE
 from schedules.durations import LENGTHS, LIMITS, SPELLINGS
 
 
-def listed(column: str, values: type[StrEnum] | tuple[StrEnum, ...]) -> str:
+def listed(column: str, values: type[StrEnum] | tuple[str, ...]) -> str:
     """Write `column IN (…)` for an enum or some of its members."""
-    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
 def spoken(column: str) -> str:

@@ -173,7 +173,7 @@ class TestBulk:
                 report = within(other.send(f"{place}/approve", WHO_DECIDES).headers["Location"])
                 said = text_of(other.page(report))
                 assert "2 of 2 rows were released" in said
-                assert "By Ani. Reason: wallets were topped up Approved by Budi." in said
+                assert "By Ani. Reason: wallets were topped up. Approved by Budi." in said
             assert report in other.page(place)
         told = engine.told("subscription.released")
         assert {(each["actor"], each["data"]["approved_by"]) for each in told} == {("Ani", "Budi")}

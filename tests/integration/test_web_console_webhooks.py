@@ -289,7 +289,7 @@ def test_an_admin_changes_rotates_disables_and_deletes(shop: Web, receiver: Rece
         assert "It accepted the test: HTTP 200." in text_of(browser.send(f"{path}/test", {}).text)
         receiver.answer = status(410)
         refused = text_of(browser.send(f"{path}/test", {}).text)
-        assert "It did not accept the test: http_410" in refused
+        assert "It did not accept the test: HTTP 410" in refused
         receiver.answer = status(200)
         assert receiver.kinds() == ["webhook.test"] * 2
         engine.plan()

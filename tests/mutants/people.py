@@ -13,8 +13,8 @@ PEOPLE = (
     ),
     bug(
         "other_money_than_was_shown_is_approved", "billing/services/operating/approvals.py",
-        "lambda effect: confirming.digest(row.arguments, effect) == row.basis",
-        "lambda _effect: True",
+        "and approval_terms.is_same(terms, approval_terms.of(base, effect))",
+        "",
         f"{_INTEGRATION}approvals_roles.py::TestRoles::"
         "test_time_alone_outdates_a_prorated_refund",
     ),

@@ -106,6 +106,8 @@ def _not_paid(given_up: Sequence[Invoice], now: datetime, why: str) -> str:
         return why
     since = given_up[0].first_failed_at or given_up[0].period_start
     days = (now - since).days
+    if not days:
+        return f"not paid within a day: {why}"
     return f"not paid for {days} {'day' if days == 1 else 'days'}: {why}"
 
 

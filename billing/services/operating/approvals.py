@@ -21,13 +21,15 @@ from billing.domain.people import Person
 from billing.domain.subscription import RefundPolicy
 from billing.services.context import Context, Request
 from billing.services.money import refunding
-from billing.services.operating import approval_ends, bulk, confirming
+from billing.services.operating import approval_ends, approval_terms, bulk, confirming
+from billing.services.operating.approval_terms import TERMS
 from billing.services.operating.confirming import Act, Basis, Changed
+from billing.services.reading import effects
 from billing.services.reading.effects import Effect
 from billing.services.reading.inbox import Deed
 from billing.services.subscriptions import canceling
 from billing.store.queries import approvals as rows
-from billing.store.queries import events
+from billing.store.queries import events, pages
 from billing.store.queries.approvals import Approval
 from billing.store.queries.holding import Kind
 
@@ -39,11 +41,12 @@ _TASK = "console."
 class AboveLimit(BillingError):
     """The action needs a second person; `amount` is the rupiah that it refunds."""
 
-    def __init__(self, amount: int) -> None:
+    def __init__(self, amount: int, effect: Effect) -> None:
         super().__init__(
             "this refunds more than one person may refund in the console; use the command line"
         )
         self.amount = amount
+        self.effect = effect
 
 
 class Order(NamedTuple):
@@ -57,12 +60,16 @@ class Order(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What the person had read: rupiah, rows, the newest event, and the digest of the preview."""
+    """What the person had read: rupiah, rows, the newest event, and the digest of the preview.
+
+    `effect` is what the action would have done when it was confirmed.
+    """
 
     amount: int
     rows_count: int = 1
     seen: int = 0
     basis: str = ""
+    effect: Effect | None = None
 
 
 def needs_second(context: Context, subscription_id: UUID, amount: int | None) -> bool:
@@ -73,6 +80,12 @@ def needs_second(context: Context, subscription_id: UUID, amount: int | None) ->
     with context.database.transaction() as connection:
         since = context.clock.now() - TOGETHER
         return amount + rows.refunded_since(connection, subscription_id, since) > limit
+
+
+def lately(context: Context, subscription_id: UUID) -> int:
+    """Return the rupiah of a subscription that count toward the limit now."""
+    with context.database.transaction() as connection:
+        return rows.refunded_since(connection, subscription_id, context.clock.now() - TOGETHER)
 
 
 def limit_of(context: Context, subscription_id: UUID) -> Callable[[Effect], None]:
@@ -91,7 +104,7 @@ def limit_of(context: Context, subscription_id: UUID) -> Callable[[Effect], None
     def check(effect: Effect) -> None:
         amount = effect.amount_refunded or 0
         if amount and amount + earlier > limit:
-            raise AboveLimit(amount)
+            raise AboveLimit(amount, effect)
 
     return check
 
@@ -109,8 +122,9 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
     waiting for approval already.
     """
     now = context.clock.now()
+    _make_room(context, order)
     with context.database.transaction() as connection:
-        customer_id = None
+        customer_id, arguments = None, order.arguments
         if order.subscription_id is not None:
             confirming.lock(connection, order.subscription_id)
         made = rows.of_key(connection, order.key)
@@ -119,11 +133,16 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
         if order.subscription_id is not None:
             confirming.check_seen(connection, order.subscription_id, shown.seen)
             customer_id = rows.customer_of(connection, order.subscription_id)
+            assert shown.effect is not None  # noqa: S101 - it was measured to be above the limit
+            base = approval_terms.standing(
+                connection, order.kind, order.subscription_id, order.subject
+            )
+            arguments = {**arguments, TERMS: approval_terms.of(base, shown.effect)}
         approval_ends.expire_in(connection, now)
         new: rows.New = {
             "id": uuid4(), "key": order.key, "kind": order.kind, "subject": order.subject,
             "subscription_id": order.subscription_id, "customer_id": customer_id,
-            "arguments": order.arguments, "amount": shown.amount, "rows_count": shown.rows_count,
+            "arguments": arguments, "amount": shown.amount, "rows_count": shown.rows_count,
             "seen": shown.seen, "basis": shown.basis, "reason": reason, "asked_by": person.id,
             "asked_at": now, "ends_at": now + timedelta(hours=context.settings.approval_hours),
         }  # fmt: skip
@@ -167,8 +186,16 @@ def _approve(
         if status is row.status:
             return row
         by = Actor(asker.name, row.reason, approved_by=person.name)
+        base = approval_terms.standing(connection, row.kind, subscription_id, row.subject)
+        terms = approval_terms.shown(row.arguments)
+        if not approval_terms.is_based_on(terms, base):
+            raise Changed(confirming.CHANGED)
         basis = Basis(
-            row.seen, lambda effect: confirming.digest(row.arguments, effect) == row.basis
+            pages.newest_event(connection, subscription_id),
+            lambda effect: (
+                effect is not None
+                and approval_terms.is_same(terms, approval_terms.of(base, effect))
+            ),
         )
         confirming.act_locked(
             context, connection, subscription_id, basis, _request(row), _act(row, by)
@@ -194,6 +221,42 @@ def _approve_rows(
     by = Actor(asker.name, row.reason, approved_by=person.name)
     bulk.run(context, _order(row.arguments), by, row.key)
     return row
+
+
+def now_of(context: Context, approval_id: UUID) -> tuple[Json, str]:
+    """Return the terms that a request has now, or why its action is refused; nothing is done.
+
+    It is outdated unless they are the ones that were shown.
+    """
+    row = _known(context, approval_id)
+    assert row.subscription_id is not None  # noqa: S101 - the caller asks for no action in bulk
+    subscription_id, base = row.subscription_id, None
+
+    def act(inside: Context) -> None:
+        nonlocal base
+        with inside.database.transaction() as connection:
+            base = approval_terms.standing(connection, row.kind, subscription_id, row.subject)
+        _act(row, Actor(row.asked_by.hex, row.reason))(inside, None)
+
+    try:
+        effect = effects.preview(context, subscription_id, act)
+    except BillingError as refused:
+        return {}, refused.said
+    return approval_terms.of(base, effect), ""
+
+
+def _make_room(context: Context, order: Order) -> None:
+    """End a waiting request of the same action that cannot be approved any more."""
+    if order.subscription_id is None:
+        return
+    with context.database.transaction() as connection:
+        waiting = rows.open_of(connection, order.subject, order.kind)
+        row = None if waiting is None else rows.one(connection, waiting)
+    if row is None or row.key == order.key:
+        return
+    found, _said = now_of(context, row.id)
+    if not approval_terms.is_same(approval_terms.shown(row.arguments), found):
+        _outdate(context, row.id)
 
 
 def decline(context: Context, approval_id: UUID, person: Person, reason: str) -> Approval:
@@ -286,7 +349,7 @@ def _unknown(approval_id: UUID) -> NotKnown:
 
 def _request(row: Approval) -> Request:
     """Return the command as a direct confirmation stores it: its key never acts twice."""
-    given = {**row.arguments, "subject": row.subject, "reason": row.reason}
+    given = {**approval_terms.given(row.arguments), "subject": row.subject, "reason": row.reason}
     return Request(row.key, f"{_TASK}{row.kind}", given)
 
 

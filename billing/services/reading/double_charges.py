@@ -24,10 +24,19 @@ def verdict(totals: Totals, payments: Sequence[Payment], twins: Sequence[Twins])
     if waiting:
         answer += f" (but {'; '.join(waiting)})"
     if totals.unresolved_count:
-        answer += f" (unresolved charges: {totals.unresolved_count})"
+        answer += _unresolved(totals)
     if totals.unresolved_refunds_count:
         answer += f" (unresolved refunds: {totals.unresolved_refunds_count})"
     return answer
+
+
+def only_unresolved(totals: Totals) -> str:
+    """Return the line of who was not charged twice, and has unresolved charges and no more."""
+    return f"{NO}{_unresolved(totals)}"
+
+
+def _unresolved(totals: Totals) -> str:
+    return f" (unresolved charges: {totals.unresolved_count})"
 
 
 def refunded_in_full(totals: Totals, twins: Sequence[Twins]) -> bool:

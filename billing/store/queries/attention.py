@@ -14,6 +14,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import ATTEMPTS_MAX, RETURNED, UNSETTLED
 from billing.domain.webhooks import DISABLED_BY_OPERATOR
 from billing.store.expressions import listed
+from billing.store.queries.approvals import IS_CURRENT
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text
@@ -227,12 +228,12 @@ _WEBHOOKS = f"""
     JOIN webhook_endpoints e ON e.id = failed.endpoint_id
 """  # noqa: S608 - constants of ours
 
-_APPROVALS = """
+_APPROVALS = f"""
     SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, nullif(a.amount, 0),
            'waits for approval', 'asked by ' || p.name || ': ' || a.reason, false
     FROM approvals a JOIN people p ON p.id = a.asked_by
-    WHERE a.status = 'open' AND a.ends_at > :now
-"""
+    WHERE a.status = 'open' AND a.ends_at > :now AND {IS_CURRENT}
+"""  # noqa: S608 - constants of ours
 
 _PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE, _WEBHOOKS, _APPROVALS)
 _ALL = f"""

@@ -41,6 +41,7 @@ from billing.web.requests import BODY_SECONDS, read_body
 
 log = structlog.get_logger(__name__)
 
+METHOD_NOT_ALLOWED = 405
 FORM_MAX = 16_384
 FORM_FIELDS_MAX = 50
 HEADERS = {
@@ -76,7 +77,7 @@ def build(context: Context, streams: Streams) -> Starlette:
     routes = [Route(page.path, _endpoint(page, context), methods=[page.method]) for page in PAGES]
     routes.append(Route("/static/{name}", _static, methods=["GET"]))
     routes.append(Route("/", _first, methods=["GET"]))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_page})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_page(context)})
     app.router.redirect_slashes = False
     app.state.streams = streams
     return app
@@ -110,9 +111,24 @@ async def _static(request: Request) -> Response:
     return found if found is not None else _message(request, 404, "no_page")
 
 
-async def _no_page(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return _message(request, error.status_code, "no_page")
+def _no_page(context: Context) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer for an address that is no page; who is logged in keeps the navigation."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+        kind = "only_form" if error.status_code == METHOD_NOT_ALLOWED else "no_page"
+        visit = await run_in_threadpool(_visit, context, request)
+        return _message(request, error.status_code, kind, visit)
+
+    return answer
+
+
+def _visit(context: Context, request: Request) -> Visit | None:
+    """Recognize who asks, if that is possible."""
+    try:
+        return arrive(request, context, {})
+    except (Stopped, SQLAlchemyError):
+        return None
 
 
 def _endpoint(page: Page, context: Context) -> Callable[[Request], Awaitable[Response]]:

@@ -205,7 +205,7 @@ def _do(visit: Visit, form: Form, subject: Subject, deed: Deed, key: str) -> str
         order = approvals.Order(
             deed.approvable, subject_id, subject.subscription_id, deed.arguments, request.key
         )
-        wanted = approvals.Shown(above.amount, seen=int(seen), basis=shown)
+        wanted = approvals.Shown(above.amount, seen=int(seen), basis=shown, effect=above.effect)
         asked = approvals.ask(visit.context, order, wanted, visit.person, by.reason or "")
         return f"/approvals/{asked}?done=asked"
     return f"{subject.path}?done={form.name}"

@@ -3,6 +3,9 @@
 A word that is not here is shown as it is stored, with spaces. `N_` marks a text for the catalogue.
 """
 
+import re
+from collections.abc import Callable
+
 from billing.domain.waiting import Brake
 
 
@@ -10,6 +13,14 @@ def N_(text: str) -> str:  # noqa: N802 - the usual name of this mark
     """Mark a text for translation; it is translated when it is shown."""
     return text
 
+
+UNITS = {
+    "day": (N_("%(n)s day"), N_("%(n)s days")),
+    "week": (N_("%(n)s week"), N_("%(n)s weeks")),
+    "month": (N_("%(n)s month"), N_("%(n)s months")),
+    "year": (N_("%(n)s year"), N_("%(n)s years")),
+}
+"""Spans of a plan's calendar."""
 
 LABELS: dict[str, str] = {
     # roles
@@ -47,6 +58,14 @@ LABELS: dict[str, str] = {
     "failed": N_("failed"),
     "unlinking": N_("unlinking"),
     "unlinked": N_("unlinked"),
+    # why a webhook was not delivered
+    "name_not_resolved": N_("its name was not found"),
+    "not_connected": N_("could not connect"),
+    "timed_out": N_("no answer in time"),
+    "address_refused": N_("its address is not allowed"),
+    "tls_failed": N_("its certificate was not accepted"),
+    "connection_lost": N_("the connection was lost"),
+    "no_http_answer": N_("the answer was not HTTP"),
     # fault classes
     "insufficient_funds": N_("insufficient funds"),
     "limit": N_("limit"),
@@ -158,6 +177,27 @@ BRAKES: dict[Brake, str] = {
                       " after that."),
 }  # fmt: skip
 """What keeps due invoices from being charged with the next tick."""
+
+_HEAD = re.compile(r"(?P<head>[^:(]+?)(?P<tail>(?:: | \().*)?", re.DOTALL)
+WAITS = frozenset({
+    N_("a linked wallet"), N_("the next tick"), N_("money in the wallet"), N_("its next date"),
+    N_("the gateway, which is queried again to confirm a final answer"),
+    N_("charging, which is stopped"), N_("an operator, because it is held"),
+    N_("the gateway, which is not called for a short time after failures"),
+    N_("a worker, which has its message; after 45 seconds another message is sent"),
+    N_("the outcome of an unresolved charge"), N_("an older invoice, which is charged first"),
+    N_("an older invoice, which is paid first"),
+})  # fmt: skip
+"""What a row waits for, as the engine says it, without the data behind a colon or a bracket."""
+
+
+def awaited(what: str, translate: Callable[[str], str]) -> str:
+    """Write what a row waits for in the language of the page; data stay as they are."""
+    found = _HEAD.fullmatch(what)
+    if found is None or found["head"] not in WAITS:
+        return what
+    return translate(found["head"]) + (found["tail"] or "")
+
 
 GOOD = frozenset({"active", "paid", "succeeded", "returned_elsewhere", "approved"})
 BAD = frozenset(

@@ -106,10 +106,21 @@ def _at_fields(refused: BillingError, order: Order) -> dict[str, str] | None:
 
 
 def shown_once(
-    visit: Visit, order: Order, what: str, secret: str | None, more: tuple[Fact, ...] = ()
+    visit: Visit,
+    order: Order,
+    what: str,
+    secret: str | None,
+    more: tuple[Fact, ...] = (),
+    *,
+    added: str = "",
+    warning: str = "",
 ) -> Response:
-    """Answer with a secret that is not shown again; None for a form that was sent before."""
+    """Answer with a secret that is not shown again; None for a form that was sent before.
+
+    `added` is the name of what was added, and `warning` a text that is marked for translation.
+    """
     return visit.page(
-        "secret.html", title=order.form.title, what=what, secret=secret, facts=more,
+        "secret.html", title=order.form.title, what=what, added=added,
+        warning=warning, secret=secret, facts=more,
         back=f"{PREFIX}{order.path}", here=f"{PREFIX}{order.path}",
     )  # fmt: skip

@@ -83,6 +83,18 @@ def render(template: str, display: Display, **values: object) -> str:
         known = labels.LABELS.get(str(word))
         return words.gettext(known) if known else str(word).replace("_", " ")
 
+    def awaited(what: str) -> str:
+        return labels.awaited(what, words.gettext)
+
+    def every(written: str) -> str:
+        number, _blank, unit = written.partition(" ")
+        unit = unit.removesuffix("s")
+        if unit not in labels.UNITS:
+            return written
+        one, many = labels.UNITS[unit]
+        chosen = one if number == "1" else many
+        return words.gettext(chosen) % {"n": number}
+
     def happened(kind: str) -> str:
         known = EVENTS.get(kind)
         return words.gettext(known) if known else kind
@@ -97,6 +109,7 @@ def render(template: str, display: Display, **values: object) -> str:
         "rupiah": display.rupiah, "count": display.number, "span": display.span,
         "instant": instant, "label": label, "said": words.gettext,
         "happened": happened, "who": who, "details": details,
+        "awaited": awaited, "every": every,
     }  # fmt: skip
     page = _environment(display.language).get_template(template)
     return page.render(display=display, **formats, **values)

@@ -23,7 +23,7 @@ from billing.services.operating.people import NewFactor
 from billing.services.reading import access_page
 from billing.web.console import orders
 from billing.web.console.forms import Field, Form
-from billing.web.console.labels import LABELS, N_
+from billing.web.console.labels import N_
 from billing.web.console.orders import Fact, Order, Sent
 from billing.web.console.pages import access
 from billing.web.console.pages.ids import id_of
@@ -32,7 +32,13 @@ from billing.web.console.visits import PREFIX, Visit, redirect
 T = TypeVar("T")
 
 DAYS_MAX = 3_650
-_ROLES = tuple((each.value, LABELS[each.value]) for each in Role)
+_ROLES: tuple[tuple[str, str], ...] = (
+    (Role.VIEWER, N_("viewer: sees everything, changes nothing")),
+    (Role.SUPPORT, N_("support: also changes subscriptions and retries invoices")),
+    (Role.OPERATOR, N_("operator: everything but managing people, keys and webhooks")),
+    (Role.FINANCE, N_("finance: refunds, voids, outcomes of charges, approvals, files of lists")),
+    (Role.ADMIN, N_("admin: everything, also people, keys and webhooks")),
+)
 _SHOWN_ONCE = N_("A password is generated and shown once, on the next page.")
 ADD_PERSON = Form(
     "add_person", N_("Add a person"), N_("Add the person"), _SHOWN_ONCE,
@@ -110,7 +116,9 @@ def add_person(visit: Visit) -> Response:
             lambda inside: people.create(inside, name, role, password, by),
         ))  # fmt: skip
         back = order if made is None else order._replace(path=f"/access/people/{made.id}")
-        return orders.shown_once(visit, back, N_("Password"), password if made else None)
+        return orders.shown_once(
+            visit, back, N_("Password"), password if made else None, added=name
+        )
 
     order = Order(ADD_PERSON, "/access", "/access/people/new", "", act,
                   lambda said: access.overview_page(visit, said))  # fmt: skip

@@ -11,7 +11,9 @@ def show(visit: Visit) -> Response:
     """Show one customer."""
     found = customer_page.read(visit.context, visit.request.path_params["customer_id"])
     detail = found.detail
+    in_words = double_charges.only_unresolved(detail.totals)
     return visit.page(
         "customer.html", found=found, detail=detail, customer=detail.customer.row, tone=tone,
-        says_more=detail.verdict != double_charges.NO, now=visit.context.clock.now(),
+        says_more=detail.verdict not in {double_charges.NO, in_words},
+        now=visit.context.clock.now(),
     )  # fmt: skip

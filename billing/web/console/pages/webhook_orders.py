@@ -23,6 +23,7 @@ from billing.web.console.pages import webhooks
 from billing.web.console.pages.ids import id_of
 from billing.web.console.visits import PREFIX, Visit, redirect
 
+_SECOND = N_("Another endpoint has the same address: this receiver is told of events twice.")
 TYPES_MAX = 2_000
 DIGITS_MAX = 18
 _FIELDS = (
@@ -93,7 +94,12 @@ def add(visit: Visit) -> Response:
             description=form.get("description", "").strip(), request=sent.request,
         )  # fmt: skip
         back = order._replace(path=f"/webhooks/{made.endpoint.id}")
-        return orders.shown_once(visit, back, N_("Secret"), None if is_used else made.secret)
+        found = webhook_pages.overview(visit.context).endpoints
+        is_second = sum(each.endpoint.url == made.endpoint.url for each in found) > 1
+        return orders.shown_once(
+            visit, back, N_("Secret"), None if is_used else made.secret,
+            added=made.endpoint.url, warning=_SECOND if is_second else "",
+        )  # fmt: skip
 
     def refused(said: str) -> Response:
         return orders.ask(visit, order, status=422, fault={"": said})
