@@ -144,7 +144,7 @@ def test_an_erasure_empties_the_reasons_of_an_action_that_names_the_customer(
 class TestInterrupted:
     """A process that ends between the decision and the report."""
 
-    def test_who_approved_can_continue(
+    def test_the_person_who_approved_can_continue(
         self, engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The pages say that it is not finished; nobody else continues; a row is done once."""

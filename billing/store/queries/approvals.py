@@ -243,7 +243,8 @@ def newest_of_invoice(connection: Connection, subscription_id: UUID, invoice_id:
 def refunded_since(connection: Connection, subscription_id: UUID, since: datetime) -> int:
     """Add up what people had refunded of a subscription since an instant.
 
-    Money of a void or paid invoice goes back by itself; what a person asks for of it counts too.
+    What was paid for a void invoice, or twice, is refunded automatically; what a person asks for
+    of it counts too.
     """
     statement = text("""
         SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r JOIN invoices i
