@@ -120,7 +120,7 @@ def shown_once(
     `added` is the name of what was added, and `warning` a text that is marked for translation.
     """
     return visit.page(
-        "secret.html", title=order.form.title, what=what, added=added,
+        "secret.html", title=order.form.title, what=what, about=order.title, added=added,
         warning=warning, secret=secret, facts=more,
         back=f"{PREFIX}{order.path}", here=f"{PREFIX}{order.path}",
     )  # fmt: skip

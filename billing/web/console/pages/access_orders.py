@@ -267,7 +267,9 @@ def add_key(visit: Visit) -> Response:
             return api_keys.create(inside, name, scopes, by, until)
 
         made = _at("name", lambda: acting.act_once(visit.context, sent.request, create))
-        return orders.shown_once(visit, order, N_("API key"), None if made is None else made.key)
+        return orders.shown_once(
+            visit, order, N_("API key"), None if made is None else made.key, added=name
+        )
 
     order = Order(ADD_KEY, "/access", "/access/keys/new", "", act,
                   lambda said: access.overview_page(visit, said))  # fmt: skip
