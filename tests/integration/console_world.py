@@ -14,9 +14,12 @@ from billing.domain.approvals import Approvable
 from billing.domain.events import Actor
 from billing.domain.payloads import Json
 from billing.domain.people import Role
+from billing.domain.subscription import RefundPolicy
+from billing.services.context import Context
 from billing.services.money import coupons, crediting, extra_lines, refunding
 from billing.services.operating import api_keys, approvals, bulk, held_rows, metrics, people
 from billing.services.operating.held_rows import Kind
+from billing.services.reading import effects
 from billing.services.reading.inbox import Deed
 from billing.services.subscriptions import canceling, pausing, subscribing
 from billing.services.webhooks import endpoints, fanout
@@ -180,18 +183,26 @@ def _requests(
     def asked(
         name: str, kind: Approvable, subject: object, subscription: UUID | None, given: Json
     ) -> UUID:
+        def act(inside: Context) -> None:
+            if kind is Approvable.REFUND:
+                refunding.refund_invoice(inside, paid, 9_000, BY)
+            else:
+                canceling.cancel(inside, more["resting"], BY, refund=RefundPolicy.PRORATED)
+
         order = approvals.Order(kind, str(subject), subscription, given, uuid4().hex)
-        seen = 0
+        seen, effect = 0, None
         if subscription is not None:
             with engine.context.database.transaction() as connection:
                 seen = pages.newest_event(connection, subscription)
-        shown = approvals.Shown(70_000 if kind is Approvable.BULK else 9_000, seen=seen)
+            effect = effects.preview(engine.context, subscription, act)
+        amount = 70_000 if kind is Approvable.BULK else 9_000
+        shown = approvals.Shown(amount, seen=seen, effect=effect)
         return approvals.ask(engine.context, order, shown, known[name], TAG)
 
     resting = more["resting"]
     refunded = engine.one("SELECT subscription_id FROM invoices WHERE id = :id", id=paid)
-    many = approvals.arguments_of(order, "uncollectible")
-    cancel: Json = {"when": "now", "refund": "unused", "unlink": True}
+    many = approvals.arguments_of(order)
+    cancel: Json = {"when": "now", "refund": "prorated", "unlink": True}
     ended = asked("Sari <i>", Approvable.CANCEL, resting, resting, cancel)
     approvals.decline(engine.context, ended, known[walker], TAG)
     return {

@@ -56,6 +56,10 @@ class Walk(NamedTuple):
     injections: list[requests.Response]
 
 
+PREVIEWS = {"approval-to-decline", "approval-to-withdraw"}
+"""Pages of requests, which run the action and undo it: what would happen now."""
+
+
 @pytest.fixture(scope="module")
 def walk(
     _kept: Kept, gateway: SandboxProcess, shared_servers: Servers, _admin: psycopg.Connection
@@ -231,8 +235,12 @@ def test_nothing_ends_a_header(walk: Walk) -> None:
 
 
 def test_a_page_needs_few_statements(walk: Walk) -> None:
-    """At most 12, with the one for the session, however much is on it."""
-    counts = {each.name: sum(map(bool, each.plans)) for each in walk.pages + walk.forms}
+    """At most 12, with the one for the session, however much is on it; a preview runs its action."""
+    counts = {
+        each.name: sum(map(bool, each.plans))
+        for each in walk.pages + walk.forms
+        if each.name not in PREVIEWS
+    }
     assert {name: count for name, count in counts.items() if count > STATEMENTS_MAX} == {}
     assert counts["now"] > 1
 
