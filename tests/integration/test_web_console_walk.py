@@ -235,7 +235,7 @@ def test_nothing_ends_a_header(walk: Walk) -> None:
 
 
 def test_a_page_needs_few_statements(walk: Walk) -> None:
-    """At most 12, with the one for the session, however much is on it; a preview runs its action."""
+    """At most 12, with the one for the session, however much is on it, besides a preview's."""
     counts = {
         each.name: sum(map(bool, each.plans))
         for each in walk.pages + walk.forms
