@@ -93,7 +93,7 @@ def begin(page: Page, web: Web, world: World, act: Act, reason: str) -> None:
 def fill(page: Page, fields: Mapping[str, str]) -> None:
     """Fill the fields of a page's own form: text, a choice or a check."""
     for name, value in fields.items():
-        field = page.locator(f'main [name="{name}"]')
+        field = page.locator(f'main [name="{name}"]:not([type="hidden"])')
         if field.first.get_attribute("type") in {"radio", "checkbox"}:
             page.locator(f'main [name="{name}"][value="{value}"]').check()
         else:

@@ -74,7 +74,7 @@ def test_a_session_ends_when_idle_and_when_old() -> None:
     """Twelve hours without use, or seven days with any."""
 
     def valid(created: timedelta, used: timedelta) -> bool:
-        return Session(someone(Role.VIEWER), NOW - created, NOW - used).is_valid(NOW)
+        return Session(someone(Role.VIEWER), NOW - created, NOW - used, 0).is_valid(NOW)
 
     second = timedelta(seconds=1)
     assert valid(IDLE_MAX - second, IDLE_MAX - second)
