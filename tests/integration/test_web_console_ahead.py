@@ -118,7 +118,7 @@ def test_too_many_charges_are_added_up_by_the_next_ones(
     with browsing(web, person(engine)) as [browser]:
         said = text_of(browser.page("/ahead?day=2026-02-01"))
         assert "only the next charge of each subscription" in said
-        assert "Tomorrow Rp 1,000 1 charge" in said
+        assert "Next charges that are due tomorrow Rp 1,000 1 charge" in said
         assert "billing forecast --by day --until" in said
 
 
