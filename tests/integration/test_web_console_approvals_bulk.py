@@ -173,7 +173,7 @@ class TestInterrupted:
         assert len(engine.told("subscription.released")) == 2
 
     def test_after_the_end_nothing_is_continued_or_repeated(self, engine: Engine, web: Web) -> None:
-        """Also when the keys of its rows were removed, and the rows are held anew."""
+        """Also when the keys of its rows were removed, and the rows are held again."""
         budi = person(engine, Role.ADMIN, "Budi")
         made, place = self.asked(engine, web)
         with browsing(web, budi) as [other]:

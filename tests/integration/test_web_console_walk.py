@@ -220,7 +220,7 @@ def test_hostile_names_are_shown_nevertheless(walk: Walk) -> None:
 
 
 def test_nothing_ends_a_header(walk: Walk) -> None:
-    """The name of a file is the console's own, whatever the filter says; a line end is refused."""
+    """No text of a filter reaches the name of a file; a line end is refused."""
     for answer in walk.files:
         kind = answer.request.path_url.rpartition("/")[2]
         assert answer.headers["Content-Disposition"] == f'attachment; filename="{kind}.csv"'

@@ -205,7 +205,7 @@ def form_token(session_id: str) -> str:
 
 
 def subject_of(context: Context, name: str) -> bytes:
-    """Return what failed log-ins of a name are counted for, from whatever address."""
+    """Return the subject that counts failed log-ins of a name, from all addresses together."""
     who = name.strip().lower()
     return context.vault.hashes(b"login " + f"name {who}".encode(errors="replace"))[0]
 

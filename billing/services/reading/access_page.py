@@ -30,7 +30,7 @@ class Standing(NamedTuple):
 
     @property
     def is_locked(self) -> bool:
-        """Whether the next log-in is refused, from whatever address and with whatever password."""
+        """Whether the next log-in is refused, from any address and with the right password too."""
         return self.failed is not None and self.failed.failed >= PER_NAME
 
 

@@ -28,7 +28,7 @@ class Approval(SQLModel, table=True):
             "(status IN ('approved', 'declined', 'withdrawn')) = (decided_by IS NOT NULL)",
             name="decided_by",
         ),
-        # The second person is another one, whatever the code does.
+        # The database refuses a second person who is the first, also after a mistake in the code.
         CheckConstraint(
             "status NOT IN ('approved', 'declined') OR decided_by <> asked_by", name="second_person"
         ),
