@@ -125,8 +125,9 @@ def test_a_killed_workers_fetched_batch_is_started_again_within_a_minute(
     A worker was killed with a fetched but unclaimed batch; Celery has not redelivered the message.
 
     The message is not needed: when the lease of the invoices has ended, a tick sends them again.
-    Until then no worker touches them. The test reads from the row that the lease ends within the
-    minute, and shortens it to one second to save 45 s of waiting.
+    Until then only a worker that charges others, too, may take them, and here none does. The test
+    reads from the row that the lease ends within the minute, and shortens it to one second to save
+    45 s of waiting.
     """
     ground.fleet.man(["one"])
     people = queued(ground, 4, "fetched")

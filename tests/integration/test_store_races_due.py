@@ -24,6 +24,22 @@ def test_two_that_take_what_is_due_charge_each_once(engine: Engine, other: Engin
     assert engine.counts()["charges"] == 24
 
 
+def test_a_worker_with_nothing_else_due_claims_what_messages_wait_for(
+    engine: Engine, other: Engine
+) -> None:
+    """The last messages need no round of their own; each then finds its invoices charged."""
+    made = many(engine, 24)
+    waiting = [charging.lease_due(engine.context, 8) for _ in range(2)]
+    assert [len(ids) for ids in waiting] == [8, 8]
+
+    charging.collect_on(other.context, [], 10)
+    assert engine.counts()["charges"] == 24
+    for ids in waiting:
+        charging.collect_on(engine.context, ids, 10)
+    assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 24
+    assert engine.one("SELECT count(leased_until) FROM invoices") == 0
+
+
 def test_claiming_due_invoices_neither_waits_for_nor_leases_locked_ones(
     engine: Engine, other: Engine
 ) -> None:

@@ -83,13 +83,17 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
     """Claim due invoices without a lease; return what to send, and what to check first.
 
     The latter are invoices that were charged before; they are leased. An invoice that cannot be
-    claimed now, because its subscription is locked, stays due, without a lease.
+    claimed now, because its subscription is locked, stays as it is. When few others are due, the
+    invoices of messages that no worker has begun are claimed, too; such a message then finds
+    nothing left.
     """
 
     def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
         now = context.clock.now()
         allowed = safety.charges_at_once(context, connection, most)
         due = invoices.lock_due(connection, now, allowed) if allowed else []
+        if len(due) < allowed:
+            due += invoices.lock_waiting(connection, now, allowed - len(due))
         new = _claim(context, connection, dict.fromkeys(due))
         if len(new) == len(due):
             return new, []

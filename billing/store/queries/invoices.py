@@ -96,6 +96,20 @@ def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
+def lock_waiting(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Lock due invoices that a message leased, and that were never charged; skip locked ones.
+
+    An invoice that was charged before may be leased for its check, so it is left out.
+    """
+    statement = text(
+        "SELECT id FROM invoices i WHERE next_attempt_at <= :now AND held_at IS NULL"
+        " AND leased_until >= clock_timestamp()"
+        " AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id OFFSET 0)"
+        " ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+    )
+    return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
+
+
 def lease(
     connection: Connection, ids: Sequence[UUID], now: datetime, *, lease_seconds: int
 ) -> list[UUID]:
