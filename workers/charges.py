@@ -17,16 +17,13 @@ from workers.app import app, context
 
 log = Logger(__name__)
 
-GO_ON_SECONDS = 4
-"""Short compared with the shutdown timeout, so that other queued messages are not delayed."""
-
 
 @app.task(name="charges.collect")  # type: ignore[untyped-decorator]
 def collect(invoice_ids: list[str]) -> None:
     """Attempt each invoice once, then keep claiming other due invoices for a few seconds."""
     ids = [UUID(item) for item in invoice_ids]
     try:
-        charging.collect_on(context(), ids, GO_ON_SECONDS)
+        charging.collect_on(context(), ids, charging.GO_ON_SECONDS)
     except DBAPIError as error:
         if not is_lost(error):
             raise
@@ -34,7 +31,7 @@ def collect(invoice_ids: list[str]) -> None:
         # end of its lease. Claimed charges are left to reconciling.
         log.warning("charges.database_lost", invoices=len(ids))
         context().database.await_server(SWITCHOVER_SECONDS)
-        charging.collect_on(context(), ids, GO_ON_SECONDS)
+        charging.collect_on(context(), ids, charging.GO_ON_SECONDS)
 
 
 @app.task(name="charges.ask")  # type: ignore[untyped-decorator]

@@ -80,13 +80,20 @@ class Pace:
         most = self._rounds * self._threads
         return min(most, ceil(self._rate / SPREAD)) if self._rate else most
 
-    def may_claim(self, unanswered: int) -> bool:
+    def may_claim(self, unanswered: int, *, is_for_idle: bool = False) -> bool:
         """Whether another portion may be claimed at this number of unanswered calls.
 
-        No charge may wait for its call longer than ROUNDS_MAX allows.
+        No charge may wait for its call longer than ROUNDS_MAX allows. A portion `is_for_idle`
+        waits until a thread has no call.
         """
+        if is_for_idle:
+            return self.is_idle(unanswered)
         most = (ROUNDS_MAX - self._rounds) * self._threads
         return unanswered < min(self._threads + 2 * self._answered, most)
+
+    def is_idle(self, unanswered: int) -> bool:
+        """Whether a thread has no call."""
+        return unanswered < self._threads
 
 
 def await_turn(context: Context, count: int) -> None:

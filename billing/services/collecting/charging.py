@@ -14,6 +14,9 @@ from billing.services.context import LEASE_SECONDS, Context
 from billing.services.operating import safety
 from billing.store.queries import invoices
 
+GO_ON_SECONDS = 4
+"""Short compared with the shutdown timeout, so that other queued messages are not delayed."""
+
 
 def lease_due(context: Context, limit: int) -> list[UUID]:
     """Lease invoices that are due; none while charging is stopped."""

@@ -51,6 +51,16 @@ class Ready(NamedTuple):
     is_again: bool
 
 
+class ClaimedDue(NamedTuple):
+    """Due invoices that were claimed without a message."""
+
+    payments: list[SealedPayment]
+    to_check: list[UUID]
+    """Invoices that were charged before and must be checked first; they are leased."""
+    is_last: bool
+    """Whether no other invoice was due without a lease."""
+
+
 class TooMuch(BillingError):
     """The hour's charges would exceed the limit; nothing is claimed."""
 
@@ -79,33 +89,33 @@ def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment
     return [payment for payments in parts for payment in payments]
 
 
-def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
-    """Claim due invoices without a lease; return what to send, and what to check first.
+def claim_due(context: Context, most: int, *, waiting: bool = False) -> ClaimedDue:
+    """Claim due invoices without a lease; with `waiting`, also those of messages that wait.
 
-    The latter are invoices that were charged before; they are leased. An invoice that cannot be
-    claimed now, because its subscription is locked, stays as it is. When few others are due, the
-    invoices of messages that no worker has begun are claimed, too; such a message then finds
-    nothing left.
+    A message that waits may be lost, or no worker may be free for it; it then finds nothing left.
+    An invoice that cannot be claimed now, because its subscription is locked, stays as it is.
     """
 
-    def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
+    def act(connection: Connection) -> ClaimedDue:
         now = context.clock.now()
         allowed = safety.charges_at_once(context, connection, most)
         due = invoices.lock_due(connection, now, allowed) if allowed else []
-        if len(due) < allowed:
+        is_last = len(due) < most
+        if waiting and len(due) < allowed:
             due += invoices.lock_waiting(connection, now, allowed - len(due))
         new = _claim(context, connection, dict.fromkeys(due))
         if len(new) == len(due):
-            return new, []
+            return ClaimedDue(new, [], is_last)
         charged = claims.charged_before(connection, due)
-        return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
+        leased = invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
+        return ClaimedDue(new, leased, is_last)
 
     try:
-        return _committed(context, act) or ([], [])
+        return _committed(context, act) or ClaimedDue([], [], is_last=True)
     except Exception as error:
         if not held_rows.may_be_a_row(error):
             raise
-    return _claim_leased(context, most), []
+    return ClaimedDue(_claim_leased(context, most), [], is_last=False)
 
 
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:

@@ -29,17 +29,26 @@ GROUP = 128
 class Supply(Protocol):
     """A source of payments for a pipeline."""
 
-    def claim(self) -> Sequence[SealedPayment] | None:
-        """Return the next payments, whose charges are committed; None when there are no more."""
+    @property
+    def is_for_idle(self) -> bool:
+        """Whether the next payments are to be claimed only when a thread has no call."""
+
+    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
+        """Return the next payments, whose charges are committed; None when there are no more.
+
+        `is_idle`: a thread has no call.
+        """
 
 
 class Claimed:
     """Payments that were claimed before."""
 
+    is_for_idle = False
+
     def __init__(self, payments: Sequence[SealedPayment]) -> None:
         self._payments: Sequence[SealedPayment] | None = payments
 
-    def claim(self) -> Sequence[SealedPayment] | None:
+    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:  # noqa: ARG002 - theirs
         """Return all payments, once."""
         payments, self._payments = self._payments, None
         return payments
@@ -49,7 +58,8 @@ class Claims:
     """A worker's claims: the invoices of its message, then due invoices until a time limit.
 
     Each portion is claimed on demand, so that no charge waits long for its call. In each portion
-    the invoices that were never charged come first; the others follow after their checks.
+    the invoices that were never charged come first; the others follow after their checks. When no
+    other invoice is due, those of messages that wait for a worker follow.
     """
 
     def __init__(
@@ -59,8 +69,14 @@ class Claims:
         self._named = list(invoice_ids)
         self._to_check: list[UUID] = []
         self._until = monotonic() + seconds
+        self._only_waiting = False
 
-    def claim(self) -> Sequence[SealedPayment] | None:
+    @property
+    def is_for_idle(self) -> bool:
+        """Whether only invoices of waiting messages are left: they are for idle threads."""
+        return self._only_waiting and not self._to_check
+
+    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
         """Claim the next portion; None when all are claimed, or the time is over."""
         if self._to_check:
             checked, self._to_check = prechecks.look(self._context, self._to_check), []
@@ -68,7 +84,7 @@ class Claims:
         if self._named:
             return self._claim_named()
         if monotonic() < self._until:
-            return self._claim_due()
+            return self._claim_due(is_idle=is_idle)
         return None
 
     def _claim_named(self) -> Sequence[SealedPayment]:
@@ -80,11 +96,14 @@ class Claims:
             self._to_check = portion
         return new
 
-    def _claim_due(self) -> Sequence[SealedPayment] | None:
+    def _claim_due(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
         most = self._pace.portion
         backpressure.await_turn(self._context, most)
-        new, self._to_check = claiming.claim_due(self._context, most)
-        return new if new or self._to_check else None
+        new, self._to_check, self._only_waiting = claiming.claim_due(
+            self._context, most, waiting=is_idle
+        )
+        is_over = is_idle and not new and not self._to_check
+        return None if is_over else new
 
 
 class Pipeline:
@@ -120,13 +139,16 @@ class Pipeline:
 
     def _claim_more(self) -> None:
         """Start to claim a portion, unless a claim is running or enough calls are open."""
-        may_claim = self._is_supplied and self._claiming is None
-        if may_claim and self._pace.may_claim(self._wire.unanswered):
-            self._claiming = self._context.desk.submit(self._claim_and_send)
+        if not self._is_supplied or self._claiming is not None:
+            return
+        unanswered = self._wire.unanswered
+        if self._pace.may_claim(unanswered, is_for_idle=self._supply.is_for_idle):
+            is_idle = self._pace.is_idle(unanswered)
+            self._claiming = self._context.desk.submit(self._claim_and_send, is_idle)
 
-    def _claim_and_send(self) -> bool:
+    def _claim_and_send(self, is_idle: bool) -> bool:  # noqa: FBT001 - a thread calls it
         """Claim a portion and send it; False when there are no more."""
-        payments = self._supply.claim()
+        payments = self._supply.claim(is_idle=is_idle)
         if payments is None:
             return False
         self._wire.put(payments)
