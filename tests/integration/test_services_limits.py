@@ -26,6 +26,21 @@ def test_a_customer_charged_too_often_is_left_alone(emptied: Kept, gateway: Sand
         assert len(engine.debits(customer)) == 3
 
 
+def test_the_limit_of_a_day_holds_within_one_batch(emptied: Kept, gateway: SandboxProcess) -> None:
+    """Of eight subscriptions of one customer that are due together, three are charged that day."""
+    with running(emptied, gateway, customer_charges_a_day_max=3) as engine:
+        engine.plan(amount=1_000, every="1 month")
+        customer = engine.customer()
+        for _ in range(8):
+            engine.subscribe(customer, again=True)
+        engine.run()
+        assert len(engine.debits(customer)) == 3
+        assert len(engine.told("invoice.held_back")) == 5
+        engine.advance(2 * DAY)
+        engine.advance(2 * DAY)
+        assert len(engine.debits(customer)) == 8
+
+
 def test_an_hour_beyond_the_limit_stops_charging(emptied: Kept, gateway: SandboxProcess) -> None:
     """No charge of the batch that would exceed it is sent; an operator starts charging again."""
     with running(emptied, gateway, rupiah_an_hour_max=120_000) as engine:

@@ -1,9 +1,15 @@
 """Due invoices are claimed without a message and a lease, by exactly one worker."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from billing.domain.events import OPERATOR
 from billing.services.collecting import charging, claiming
-from billing.services.operating import kill_switch
+from billing.services.operating import held_rows, kill_switch
 from billing.store.queries import subscriptions
+from billing.store.queries.holding import Kind
 from tests.integration.engine import START, Engine
 from tests.integration.races import at_once
 from tests.integration.test_store_races import DAY, due, many
@@ -40,6 +46,61 @@ def test_a_worker_with_nothing_else_due_claims_what_messages_wait_for(
     assert engine.one("SELECT count(leased_until) FROM invoices") == 0
 
 
+def test_one_that_takes_what_waits_meets_its_message_without_a_deadlock(
+    engine: Engine, other: Engine
+) -> None:
+    """Both are claimed in the same order of locks, in the same counter row of the hour."""
+    made = many(engine, 24)
+    waiting = charging.lease_due(engine.context, 24)
+
+    at_once(
+        lambda: charging.collect(engine.context, waiting),
+        lambda: charging.collect_on(other.context, [], 10),
+        lambda: charging.collect_on(other.context, [], 10),
+    )
+    engine.run()
+    assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 24
+    assert engine.counts()["charges"] == 24
+
+
+def test_a_row_that_cannot_be_claimed_stops_no_other_that_waits(
+    engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is held as if its message had come, and the others are charged."""
+    made = many(engine, 6)
+    spoilt = charging.lease_due(engine.context, 6)[2]
+    plain = claiming._composed
+
+    def composed(context: Any, connection: Any, row: Any, *more: Any) -> Any:
+        if row.invoice_id == spoilt:
+            raise ValueError("spoilt")
+        return plain(context, connection, row, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claiming, "_composed", composed)
+        charging.collect_on(other.context, [], 10)
+    assert sum(len(engine.debits(customer)) for customer, _ in made) == 5
+    assert engine.one("SELECT id FROM invoices WHERE held_at IS NOT NULL") == spoilt
+    held_rows.release(engine.context, Kind.INVOICE, spoilt, OPERATOR)
+    engine.forget_leases()
+    engine.run()
+    assert [len(engine.debits(customer)) for customer, _ in made] == [1] * 6
+
+
+def test_with_a_limited_rate_messages_keep_what_they_wait_for(
+    engine: Engine, other: Engine
+) -> None:
+    """A turn that a message takes for nothing would be lost."""
+    many(engine, 4)
+    charging.lease_due(engine.context, 4)
+    limited = replace(
+        other.context,
+        settings=other.context.settings.model_copy(update={"charges_per_second": 100}),
+    )
+    charging.collect_on(limited, [], 10)
+    assert engine.counts()["charges"] == 0
+
+
 def test_claiming_due_invoices_neither_waits_for_nor_leases_locked_ones(
     engine: Engine, other: Engine
 ) -> None:
@@ -47,7 +108,7 @@ def test_claiming_due_invoices_neither_waits_for_nor_leases_locked_ones(
     [(customer, subscription)] = many(engine, 1)
     with engine.context.database.transaction() as connection:
         assert subscriptions.lock(connection, [subscription]) == [subscription]
-        assert claiming.claim_due(other.context, 10, waiting=True)[:2] == ([], [])
+        assert claiming.claim_due(other.context, 10) == ([], [])
 
     charging.collect_on(other.context, [], 10)
     assert len(engine.debits(customer)) == 1
@@ -60,9 +121,9 @@ def test_a_retry_is_leased_during_its_precheck(engine: Engine, other: Engine) ->
     engine.run()
     engine.set_clock(START + 2 * DAY)
 
-    new, charged, _ = claiming.claim_due(engine.context, 10)
+    new, charged = claiming.claim_due(engine.context, 10)
     assert (new, charged) == ([], due(engine))
-    assert claiming.claim_due(other.context, 10, waiting=True)[:2] == ([], [])
+    assert claiming.claim_due(other.context, 10) == ([], [])
 
     charging.collect(engine.context, charged)
     assert [c["status"] for c in engine.charges(subscription)] == ["declined", "succeeded"]

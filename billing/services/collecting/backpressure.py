@@ -80,20 +80,22 @@ class Pace:
         most = self._rounds * self._threads
         return min(most, ceil(self._rate / SPREAD)) if self._rate else most
 
-    def may_claim(self, unanswered: int, *, is_for_idle: bool = False) -> bool:
+    def may_claim(self, unanswered: int) -> bool:
         """Whether another portion may be claimed at this number of unanswered calls.
 
-        No charge may wait for its call longer than ROUNDS_MAX allows. A portion `is_for_idle`
-        waits until a thread has no call.
+        No charge may wait for its call longer than ROUNDS_MAX allows.
         """
-        if is_for_idle:
-            return self.is_idle(unanswered)
         most = (ROUNDS_MAX - self._rounds) * self._threads
         return unanswered < min(self._threads + 2 * self._answered, most)
 
-    def is_idle(self, unanswered: int) -> bool:
-        """Whether a thread has no call."""
-        return unanswered < self._threads
+    @property
+    def is_limited(self) -> bool:
+        """Whether the charges per second are limited: a turn that is taken for nothing is lost."""
+        return bool(self._rate)
+
+    def idle(self, unanswered: int) -> int:
+        """Return how many threads have no call and may claim what waits for other workers."""
+        return 0 if self.is_limited else max(0, self._threads - unanswered)
 
 
 def await_turn(context: Context, count: int) -> None:

@@ -51,16 +51,6 @@ class Ready(NamedTuple):
     is_again: bool
 
 
-class ClaimedDue(NamedTuple):
-    """Due invoices that were claimed without a message."""
-
-    payments: list[SealedPayment]
-    to_check: list[UUID]
-    """Invoices that were charged before and must be checked first; they are leased."""
-    is_last: bool
-    """Whether no other invoice was due without a lease."""
-
-
 class TooMuch(BillingError):
     """The hour's charges would exceed the limit; nothing is claimed."""
 
@@ -89,33 +79,39 @@ def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment
     return [payment for payments in parts for payment in payments]
 
 
-def claim_due(context: Context, most: int, *, waiting: bool = False) -> ClaimedDue:
-    """Claim due invoices without a lease; with `waiting`, also those of messages that wait.
+def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UUID]]:
+    """Claim due invoices without a lease; return what to send, and what to check first.
 
-    A message that waits may be lost, or no worker may be free for it; it then finds nothing left.
-    An invoice that cannot be claimed now, because its subscription is locked, stays as it is.
+    The latter are invoices that were charged before; they are leased. An invoice that cannot be
+    claimed now, because its subscription is locked, stays due, without a lease.
     """
 
-    def act(connection: Connection) -> ClaimedDue:
+    def act(connection: Connection) -> tuple[list[SealedPayment], list[UUID]]:
         now = context.clock.now()
         allowed = safety.charges_at_once(context, connection, most)
         due = invoices.lock_due(connection, now, allowed) if allowed else []
-        is_last = len(due) < most
-        if waiting and len(due) < allowed:
-            due += invoices.lock_waiting(connection, now, allowed - len(due))
         new = _claim(context, connection, dict.fromkeys(due))
         if len(new) == len(due):
-            return ClaimedDue(new, [], is_last)
+            return new, []
         charged = claims.charged_before(connection, due)
-        leased = invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
-        return ClaimedDue(new, leased, is_last)
+        return new, invoices.lease(connection, charged, now, lease_seconds=LEASE_SECONDS)
 
     try:
-        return _committed(context, act) or ClaimedDue([], [], is_last=True)
+        return _committed(context, act) or ([], [])
     except Exception as error:
         if not held_rows.may_be_a_row(error):
             raise
-    return ClaimedDue(_claim_leased(context, most), [], is_last=False)
+    return _claim_leased(context, most), []
+
+
+def claim_waiting(context: Context, most: int) -> list[SealedPayment]:
+    """Claim invoices of messages that wait, as if such a message had come; it then finds less.
+
+    A message may wait for a worker, or be lost.
+    """
+    with context.database.transaction() as connection:
+        found = invoices.waiting(connection, context.clock.now(), most)
+    return claim(context, dict.fromkeys(found))
 
 
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
@@ -177,6 +173,7 @@ def _claim(
             _hold_back(connection, row, now)
         else:
             ready += _composed(context, connection, row, wallet, now)
+            charged[row.customer_id] = charged.get(row.customer_id, 0) + 1
     if not ready:
         return []
     fresh = [item.charge for item in ready if not item.is_again]

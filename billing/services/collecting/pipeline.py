@@ -33,10 +33,10 @@ class Supply(Protocol):
     def is_for_idle(self) -> bool:
         """Whether the next payments are to be claimed only when a thread has no call."""
 
-    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
+    def claim(self, idle: int) -> Sequence[SealedPayment] | None:
         """Return the next payments, whose charges are committed; None when there are no more.
 
-        `is_idle`: a thread has no call.
+        `idle`: how many threads have no call.
         """
 
 
@@ -48,7 +48,7 @@ class Claimed:
     def __init__(self, payments: Sequence[SealedPayment]) -> None:
         self._payments: Sequence[SealedPayment] | None = payments
 
-    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:  # noqa: ARG002 - theirs
+    def claim(self, _idle: int) -> Sequence[SealedPayment] | None:
         """Return all payments, once."""
         payments, self._payments = self._payments, None
         return payments
@@ -59,7 +59,7 @@ class Claims:
 
     Each portion is claimed on demand, so that no charge waits long for its call. In each portion
     the invoices that were never charged come first; the others follow after their checks. When no
-    other invoice is due, those of messages that wait for a worker follow.
+    other invoice is due, idle threads take those of messages that wait for a worker.
     """
 
     def __init__(
@@ -69,14 +69,9 @@ class Claims:
         self._named = list(invoice_ids)
         self._to_check: list[UUID] = []
         self._until = monotonic() + seconds
-        self._only_waiting = False
+        self.is_for_idle = False
 
-    @property
-    def is_for_idle(self) -> bool:
-        """Whether only invoices of waiting messages are left: they are for idle threads."""
-        return self._only_waiting and not self._to_check
-
-    def claim(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
+    def claim(self, idle: int) -> Sequence[SealedPayment] | None:
         """Claim the next portion; None when all are claimed, or the time is over."""
         if self._to_check:
             checked, self._to_check = prechecks.look(self._context, self._to_check), []
@@ -84,7 +79,7 @@ class Claims:
         if self._named:
             return self._claim_named()
         if monotonic() < self._until:
-            return self._claim_due(is_idle=is_idle)
+            return self._claim_due(idle)
         return None
 
     def _claim_named(self) -> Sequence[SealedPayment]:
@@ -96,14 +91,17 @@ class Claims:
             self._to_check = portion
         return new
 
-    def _claim_due(self, *, is_idle: bool) -> Sequence[SealedPayment] | None:
+    def _claim_due(self, idle: int) -> Sequence[SealedPayment] | None:
+        self.is_for_idle = False
         most = self._pace.portion
         backpressure.await_turn(self._context, most)
-        new, self._to_check, self._only_waiting = claiming.claim_due(
-            self._context, most, waiting=is_idle
-        )
-        is_over = is_idle and not new and not self._to_check
-        return None if is_over else new
+        new, self._to_check = claiming.claim_due(self._context, most)
+        if new or self._to_check:
+            return new
+        if idle:
+            return claiming.claim_waiting(self._context, idle) or None
+        self.is_for_idle = not self._pace.is_limited
+        return [] if self.is_for_idle else None
 
 
 class Pipeline:
@@ -142,13 +140,14 @@ class Pipeline:
         if not self._is_supplied or self._claiming is not None:
             return
         unanswered = self._wire.unanswered
-        if self._pace.may_claim(unanswered, is_for_idle=self._supply.is_for_idle):
-            is_idle = self._pace.is_idle(unanswered)
-            self._claiming = self._context.desk.submit(self._claim_and_send, is_idle)
+        idle = self._pace.idle(unanswered)
+        may_claim = bool(idle) if self._supply.is_for_idle else self._pace.may_claim(unanswered)
+        if may_claim:
+            self._claiming = self._context.desk.submit(self._claim_and_send, idle)
 
-    def _claim_and_send(self, is_idle: bool) -> bool:  # noqa: FBT001 - a thread calls it
+    def _claim_and_send(self, idle: int) -> bool:
         """Claim a portion and send it; False when there are no more."""
-        payments = self._supply.claim(is_idle=is_idle)
+        payments = self._supply.claim(idle)
         if payments is None:
             return False
         self._wire.put(payments)

@@ -96,16 +96,17 @@ def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
 
-def lock_waiting(connection: Connection, now: datetime, limit: int) -> list[UUID]:
-    """Lock due invoices that a message leased, and that were never charged; skip locked ones.
+def waiting(connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    """Find due invoices that a message leased, and that were never charged, latest date first.
 
-    An invoice that was charged before may be leased for its check, so it is left out.
+    A worker with this message begins at the other end. An invoice that was charged before may be
+    leased for its check, so it is left out.
     """
     statement = text(
         "SELECT id FROM invoices i WHERE next_attempt_at <= :now AND held_at IS NULL"
         " AND leased_until >= clock_timestamp()"
         " AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.invoice_id = i.id OFFSET 0)"
-        " ORDER BY next_attempt_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+        " ORDER BY next_attempt_at DESC LIMIT :limit"
     )
     return list(connection.execute(statement, {"now": now, "limit": limit}).scalars().all())
 
