@@ -49,6 +49,8 @@ def check_wide(result: Result) -> None:
     assert result.met["call with another body"], told(result)
     assert result.met["notification forged"], told(result)
     assert result.met["announced and charged"], told(result)
+    assert result.met["console confirm"], told(result)
+    assert result.met["console approve"], told(result)
     assert result.met["deliveries"] > DELIVERIES_MIN
     assert result.crashes >= CRASHES_MIN
 
