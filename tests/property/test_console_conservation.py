@@ -25,7 +25,7 @@ from tests.property.money_console import ConsoleLife
 from tests.property.money_life import Deed
 from tests.property.test_conservation import QUICKLY, amounts, deeds, fates, which
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "15"))
 WITHOUT_A_RULE = 30
 
 ask = st.tuples(st.just("ask"), which, st.none() | amounts)
