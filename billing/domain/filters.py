@@ -32,10 +32,10 @@ class Counted(StrEnum):
     RUNNING = "running"  # subscriptions that have not ended
     UNRESOLVED = "unresolved"  # charges
     UNSETTLED = "unsettled"  # refunds
-    SUCCEEDED = "succeeded"  # charges, since an instant
+    SUCCEEDED = "succeeded"  # charges, since an instant, or in a span
     DECLINED = "declined"
     UNSENT = "unsent"
-    REFUNDED = "refunded"  # refunds, since an instant
+    REFUNDED = "refunded"  # refunds, since an instant, or in a span
     FAILED = "failed"  # charges that were declined in a span, of one class and code
     GIVEN_UP = "given_up"  # invoices that became uncollectible in a span
 
@@ -127,6 +127,7 @@ class RefundFilter(NamedTuple):
     invoice: UUID | None = None
     counted: Counted | None = None
     at: datetime | None = None
+    before: datetime | None = None
 
 
 class CreditFilter(NamedTuple):

@@ -49,6 +49,8 @@ def check_wide(result: Result) -> None:
     assert result.met["call with another body"], told(result)
     assert result.met["notification forged"], told(result)
     assert result.met["announced and charged"], told(result)
+    assert result.met["console confirm"], told(result)
+    assert result.met["console approve"], told(result)
     assert result.met["deliveries"] > DELIVERIES_MIN
     assert result.crashes >= CRASHES_MIN
 
@@ -61,7 +63,8 @@ def test_every_rule_holds_after_a_wide_storm(
 
     Nearly every combination, payouts of credit, pages of proxies and corrupt rows happen in them,
     and so do calls of the HTTP interface that are repeated, notifications, and webhooks: a key acts
-    once, a success is true, a notification settles nothing, and the feed loses no event.
+    once, a success is true, a notification settles nothing, and the feed loses no event. People of
+    the console ask each other: a request is done once and as it was shown, or it is not done.
     """
     check_wide(run_seed(seed, shared_servers, admin, wide=True))
 

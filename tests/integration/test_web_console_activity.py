@@ -9,6 +9,7 @@ import pytest
 from billing.domain.event_kinds import KINDS
 from billing.domain.events import GATEWAY, OPERATOR, SCHEDULER, Actor, event
 from billing.domain.people import Role
+from billing.domain.short_ids import short
 from billing.services.money import refunding
 from billing.services.operating import kill_switch
 from billing.services.reading import activity
@@ -56,6 +57,7 @@ def test_activity_says_who_did_what_to_whom_and_why(
         assert "amount: Rp 10,000" in refund
         assert customer in refund
         assert refund.endswith("moved abroad")
+        assert f"refund: {short(engine.refunds(customer)[0]['id'])}" in refund
         assert f'href="/console/subscriptions/{subscription}"' in page
         assert "<script>x" not in page
         assert "\u202e" not in page

@@ -164,12 +164,18 @@ class TestInterrupted:
             assert len(engine.told("subscription.released")) == 1
             for page in ("/approvals", place):
                 assert "not finished" in text_of(third.page(page))
+            engine.set_clock(engine.now + timedelta(minutes=16))
+            said = text_of(third.page("/attention"))
+            assert "1 approval not finished alarm" in said
+            assert "approved by Budi, who can continue it" in said
+            assert "waits for a second person" not in said
             assert "Continue" not in third.page(place)
             assert third.send(f"{place}/approve", WHO_DECIDES).status_code == 409
             form = hidden(other.page(place))
             report = within(other.send(f"{place}/approve", form).headers["Location"])
             assert "2 of 2 rows were released" in text_of(other.page(report))
-            assert "not finished" not in text_of(other.page(place))
+            for page in (place, "/attention"):
+                assert "not finished" not in text_of(other.page(page))
         assert len(engine.told("subscription.released")) == 2
 
     def test_after_the_end_nothing_is_continued_or_repeated(self, engine: Engine, web: Web) -> None:

@@ -79,6 +79,12 @@ class TestRoles:
             "no factor": lambda: people.remove_second_factor(context, budi, by),
         }
         changes[what]()
+        if what == "created":
+            with browsing(web, budi) as [other]:
+                page = other.page(place)
+                assert "after this was asked: another person must approve it" in text_of(page)
+                assert ">Approve</button>" not in page
+                assert ">Decline</button>" in page
         with pytest.raises(IllegalMove, match="after this was asked"):
             approvals.approve(limited(engine), id_of(place), who(engine, budi), "yes")
         assert engine.refunds(customer) == []

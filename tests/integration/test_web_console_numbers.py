@@ -116,6 +116,8 @@ FIGURES = {
         WHERE status IN ('pending', 'in_flight', 'unknown')""",
     "Unsettled refunds": """SELECT count(*) FROM refunds
         WHERE status IN ('requested', 'in_flight', 'unknown')""",
+    "Webhook deliveries to send": """SELECT count(*) FROM webhook_deliveries
+        WHERE status = 'pending'""",
 }
 """What each figure of Now counts, written down a second time."""
 

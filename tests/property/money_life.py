@@ -38,7 +38,7 @@ class Life:
     def __init__(self, shared: Engine, kept: Kept) -> None:
         self.till, self.model = Till(), Model()
         self.engine = Quick(shared, self.till, kept.reader())
-        kept.begin_with("a life in money", self._set_up)
+        kept.begin_with(type(self), self._set_up)
         [row] = self.engine.rows("SELECT id FROM subscriptions WHERE customer_id = 'C1'")
         self.customer, self.subscription = "C1", row["id"]
         self.foresight = Foresight(self.engine, self.subscription)

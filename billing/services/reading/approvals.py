@@ -81,6 +81,12 @@ def one(context: Context, approval_id: UUID) -> Known:
     )  # fmt: skip
 
 
+def was_prepared(context: Context, row: Listed, person_id: UUID) -> bool:
+    """Whether a person cannot approve a request: the access is newer than the request."""
+    with context.database.transaction() as connection:
+        return approvals.was_prepared(connection, row, person_id)
+
+
 def _chosen(row: Listed) -> list[tuple[str, str | None, int | None]]:
     chosen = row.arguments["rows"]
     assert isinstance(chosen, list)  # noqa: S101 - the request stores it so

@@ -48,6 +48,7 @@ _COMMANDS = {
     ("webhook", "failing"): "billing webhook test {id}",
     ("webhook", "deliveries failed"): "billing webhook deliveries --endpoint {id} --status failed",
     ("approval", "waits for approval"): "in the console: /console/approvals/{id}",
+    ("approval", "not finished"): "in the console: /console/approvals/{id}",
     ("engine", "stopped"): 'billing start-charging --reason "…"',
 }
 """The command for each kind and cause; other items are shown with `show`, or retried."""

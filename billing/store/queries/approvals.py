@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from billing.domain.approvals import Approvable, ApprovalStatus
 from billing.domain.payloads import Json
 from billing.domain.people import Person
-from billing.store.expressions import listed
+from billing.store.queries.open_approvals import IS_CURRENT, NEWEST
 from billing.store.queries.people import PERSON
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
@@ -92,25 +92,6 @@ class New(TypedDict):
 
 _COLUMNS = columns(Approval)
 _BY_ID = f"SELECT {_COLUMNS} FROM approvals WHERE id = :id"  # noqa: S608 - constants of ours
-_PROGRESS = ("refund.sent", "refund.succeeded")
-"""Events of an invoice that change neither its money nor what is known of it."""
-_TURNS = (
-    "invoice.opened", "invoice.paid", "invoice.voided", "refund.requested", "refund.failed",
-    "subscription.canceled", "subscription.changed", "subscription.completed",
-)  # fmt: skip
-"""Events after which a cancellation has another effect."""
-_NEWEST = f"""coalesce((SELECT e.id FROM events e WHERE e.subscription_id = {{0}}
-    AND e.invoice_id = {{1}} AND NOT {listed("e.kind", _PROGRESS)}
-    ORDER BY e.subscription_id DESC, e.id DESC LIMIT 1), 0)"""  # noqa: S608 - constants of ours
-IS_CURRENT = f"""(CASE a.kind WHEN 'bulk' THEN true
-    WHEN 'refund' THEN coalesce(CAST(a.arguments->'terms'->>'newest' AS bigint)
-        = {_NEWEST.format("a.subscription_id", "CAST(a.subject AS uuid)")}
-        AND CAST(a.arguments->'terms'->>'kept' AS bigint) = (SELECT c.kept FROM charges c
-            WHERE c.invoice_id = CAST(a.subject AS uuid) AND c.status = 'succeeded'
-            ORDER BY (c.surplus AND c.kept > 0) DESC, c.surplus LIMIT 1), false)
-    ELSE NOT EXISTS (SELECT 1 FROM events e WHERE e.subscription_id = a.subscription_id
-        AND e.id > a.seen AND {listed("e.kind", _TURNS)}) END)"""  # noqa: S608 - constants of ours
-"""Whether what a request is about has not changed; time alone is not seen here."""
 _LISTED = columns(
     Listed, "a", asker="asker.name", decider="decider.name", is_current=IS_CURRENT,
     is_unfinished="""(a.kind = 'bulk' AND a.status = 'approved' AND NOT EXISTS (
@@ -195,7 +176,7 @@ def people(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Person]:
     return {each.id: each for each in found}
 
 
-def was_prepared(connection: Connection, row: Approval, person_id: UUID) -> bool:
+def was_prepared(connection: Connection, row: Approval | Listed, person_id: UUID) -> bool:
     """Whether a person was created or got other access after a request was made."""
     statement = text("""
         SELECT EXISTS (SELECT 1 FROM events WHERE at >= :asked_at
@@ -235,7 +216,7 @@ def shown(connection: Connection, approval_id: UUID) -> Listed | None:
 
 def newest_of_invoice(connection: Connection, subscription_id: UUID, invoice_id: UUID) -> int:
     """Return the newest event of an invoice that can change what is refunded of it, or 0."""
-    statement = text(f"SELECT {_NEWEST.format(':subscription', ':invoice')}")
+    statement = text(f"SELECT {NEWEST.format(':subscription', ':invoice')}")
     values = {"subscription": subscription_id, "invoice": invoice_id}
     return int(connection.execute(statement, values).scalar_one())
 

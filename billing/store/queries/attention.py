@@ -14,7 +14,7 @@ from billing.domain.charge import UNRESOLVED
 from billing.domain.refund import ATTEMPTS_MAX, RETURNED, UNSETTLED
 from billing.domain.webhooks import DISABLED_BY_OPERATOR
 from billing.store.expressions import listed
-from billing.store.queries.approvals import IS_CURRENT
+from billing.store.queries.open_approvals import IS_CURRENT
 from billing.store.queries.refunds import BREACHES, CONTRADICTED
 from billing.store.queries.subscriptions import MAY_END, MAY_OPEN, MAY_PAUSE, MAY_RESUME
 from billing.store.statements import text
@@ -228,11 +228,20 @@ _WEBHOOKS = f"""
     JOIN webhook_endpoints e ON e.id = failed.endpoint_id
 """  # noqa: S608 - constants of ours
 
+APPROVAL_DAYS_MAX = 31
+"""No request waits longer; the newest are found by an index."""
 _APPROVALS = f"""
     SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, nullif(a.amount, 0),
            'waits for approval', 'asked by ' || p.name || ': ' || a.reason, false
     FROM approvals a JOIN people p ON p.id = a.asked_by
     WHERE a.status = 'open' AND a.ends_at > :now AND {IS_CURRENT}
+    UNION ALL SELECT 'approval', CAST(a.id AS text), NULL, NULL, a.decided_at, nullif(a.amount, 0),
+           'not finished', 'approved by ' || p.name || ', who can continue it', true
+    FROM approvals a JOIN people p ON p.id = a.decided_by
+    WHERE a.asked_at > CAST(:now AS timestamptz) - interval '{APPROVAL_DAYS_MAX} days'
+        AND a.kind = 'bulk' AND a.status = 'approved' AND a.ends_at > :now
+        AND a.decided_at < :quarter_hour
+        AND NOT EXISTS (SELECT 1 FROM commands WHERE key = 'api:console/' || a.key)
 """  # noqa: S608 - constants of ours
 
 _PARTS = (_HELD, _CHARGES, _REFUNDS, _WALLETS, _INVOICES, _LATE, _WEBHOOKS, _APPROVALS)

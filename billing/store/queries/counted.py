@@ -10,8 +10,12 @@ from billing.domain.refund import UNSETTLED
 from billing.store.expressions import listed
 from billing.store.queries.subscriptions import MAY_OPEN
 
-_EVENTS = "SELECT {} FROM events e WHERE e.at >= :at AND e.kind = '{}'"
-_CHARGED = "c.id IN (" + _EVENTS.format("e.charge_id", "charge.{}") + ")"
+
+def _events(column: str, kind: str) -> str:
+    return f"(SELECT {column} FROM events e WHERE e.at >= :at AND e.kind = '{kind}'{{before}})"  # noqa: S608 - constants of ours
+
+
+_CHARGE = "e.charge_id"
 _SPAN = "e.at >= :at AND e.at < :before"
 _REFUND = "CAST(e.data->>'refund' AS uuid)"
 
@@ -23,18 +27,20 @@ CONDITIONS = {
     Counted.RUNNING: "s.ended_at IS NULL",
     Counted.UNRESOLVED: listed("c.status", UNRESOLVED),
     Counted.UNSETTLED: listed("r.status", UNSETTLED),
-    Counted.SUCCEEDED: _CHARGED.format("succeeded"),
-    Counted.DECLINED: _CHARGED.format("declined"),
-    Counted.UNSENT: _CHARGED.format("unsent"),
+    Counted.SUCCEEDED: "c.id IN " + _events(_CHARGE, "charge.succeeded"),
+    Counted.DECLINED: "c.id IN " + _events(_CHARGE, "charge.declined"),
+    Counted.UNSENT: "c.id IN " + _events(_CHARGE, "charge.unsent"),
     # Of many ids, an array is looked up twice as fast as the rows of a subquery.
     Counted.FAILED: f"""c.id = ANY(ARRAY(SELECT e.charge_id FROM events e
         WHERE e.kind = 'charge.declined' AND {_SPAN}{{fault}}{{code}}))""",  # noqa: S608 - a constant of ours
     Counted.GIVEN_UP: f"""i.id = ANY(ARRAY(SELECT e.invoice_id FROM events e
         WHERE e.kind = 'invoice.uncollectible' AND {_SPAN}))""",  # noqa: S608 - the same
-    Counted.REFUNDED: f"r.id IN ({_EVENTS.format(_REFUND, 'refund.succeeded')})",
+    Counted.REFUNDED: "r.id IN " + _events(_REFUND, "refund.succeeded"),
 }
 """By the alias that the list has for its table; `:at` is the instant of the count."""
 
+BEFORE = " AND e.at < :before"
+"""The end of a span, in the place of its name; without it, everything since the instant counts."""
 OF_FAULT = " AND coalesce(e.data->>'fault', 'other') = :fault"
 OF_CODE = " AND coalesce(e.data->>'code', '') = :code"
 """More conditions of `FAILED`, in the places of its names."""

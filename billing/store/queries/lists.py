@@ -91,12 +91,10 @@ def _counted(
 ) -> None:
     if name is None:
         return
-    condition = counted.CONDITIONS[name]
-    if name is filters.Counted.FAILED:
-        parts = {"fault": counted.OF_FAULT, "code": counted.OF_CODE}
-        condition = condition.format(
-            **{key: "" if more.get(key) is None else part for key, part in parts.items()}
-        )
+    parts = {"fault": counted.OF_FAULT, "code": counted.OF_CODE, "before": counted.BEFORE}
+    condition = counted.CONDITIONS[name].format(
+        **{key: "" if more.get(key) is None else part for key, part in parts.items()}
+    )
     values = {"at": at, **more}
     search.where(condition, **{key: each for key, each in values.items() if f":{key}" in condition})
 
@@ -202,7 +200,7 @@ def refunds(
     if wanted.status not in {None, RefundStatus.SUCCEEDED}:
         search.where(_RARE_REFUNDS)
     search.where("r.status = :status", status=wanted.status)
-    _counted(search, wanted.counted, wanted.at)
+    _counted(search, wanted.counted, wanted.at, before=wanted.before)
     return search.read_of_group(
         connection, rows.Refund, listing.REFUNDS, _PLAN_OF_REFUND, wanted.plan
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.domain.people import IDLE_MAX, SESSION_MAX, Person, Role, Session
+from billing.store.queries.open_approvals import IS_CURRENT
 from billing.store.selecting import at_most_one, columns, every, of_values
 from billing.store.statements import text
 
@@ -168,8 +169,8 @@ def session(connection: Connection, id_hash: bytes) -> Session | None:
     """Read a session with its person, and count the open requests for every page's navigation."""
     statement = text(
         f"SELECT {PERSON}, s.created_at, s.used_at,"  # noqa: S608 - a constant of ours
-        " (SELECT count(*) FROM approvals WHERE status = 'open' AND ends_at > coalesce("
-        "(SELECT clock_at FROM engine), now())) FROM console_sessions s"
+        " (SELECT count(*) FROM approvals a WHERE a.status = 'open' AND a.ends_at > coalesce("
+        f"(SELECT clock_at FROM engine), now()) AND {IS_CURRENT}) FROM console_sessions s"
         " JOIN people p ON p.id = s.person_id WHERE s.id_hash = :id_hash"
     )
     values = connection.execute(statement, {"id_hash": id_hash}).one_or_none()

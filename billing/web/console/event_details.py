@@ -4,11 +4,14 @@ Amounts are rupiah, instants are in the viewer's zone, states are words, ids are
 is not here is shown as it is stored, with spaces. Ids that a name stands beside are left out.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from uuid import UUID
 
 from billing.domain import instants
 from billing.domain.escaping import escape
+from billing.domain.short_ids import short
 from billing.web.console.display import Display
 from billing.web.console.labels import N_
 
@@ -95,7 +98,7 @@ KEYS: dict[str, str] = {
 }
 """The words of the keys of an event's data."""
 YES, NO = N_("yes"), N_("no")
-ID_LENGTH, ID_SHOWN = 36, 12
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 def lines(
@@ -123,8 +126,8 @@ def lines(
             return display.instant(at)
         if key in STATES:
             return escape(label(text))
-        short = len(text) == ID_LENGTH and text.count("-") == 4
-        return f"…{text[-ID_SHOWN:]}" if short else escape(text)
+        is_id = ID.fullmatch(text) is not None
+        return short(UUID(text)) if is_id else escape(text)
 
     return [
         (said(KEYS[key]) if key in KEYS else escape(key.replace("_", " ")), value(key, given))

@@ -66,7 +66,7 @@ COUNTED: dict[Kind, frozenset[Counted]] = {
     Kind.REFUNDS: frozenset({Counted.UNSETTLED, Counted.REFUNDED}),
 }
 SPANS = frozenset({Counted.FAILED, Counted.GIVEN_UP})
-"""Numbers of a span, which ends before an instant."""
+"""Numbers of a span, which ends before an instant; others may have such an end."""
 LIST_OF = {name: kind for kind, names in COUNTED.items() for name in names}
 """The list that has the rows of a number."""
 
@@ -165,7 +165,9 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
             )  # fmt: skip
         case Kind.REFUNDS:
             back = fields.status(RefundStatus)
-            found = RefundFilter(customer, plan, back, since, until, of_invoice, counted, at)
+            found = RefundFilter(
+                customer, plan, back, since, until, of_invoice, counted, at, before
+            )
     return Asked(fields.typed, None if fields.wrong else found, fields.wrong)
 
 

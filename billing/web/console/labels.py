@@ -110,6 +110,7 @@ LABELS: dict[str, str] = {
     "waits for balance": N_("waits for balance"),
     "no date": N_("no date"),
     "waits for approval": N_("waits for approval"),
+    "not finished": N_("not finished"),
     "postponed": N_("postponed"),
     "unsendable": N_("unsendable"),
     "disabled": N_("disabled"),

@@ -19,7 +19,7 @@ from tests.faults.storm.wide_bugs import WIDE_BUGS
 
 GROUPS = (
     "killed ", "cut ", "page ", "way ", "pay ", "fault ", "status ", "balance ", "message ",
-    "act ", "call ", "notification ", "process ", "payout ",
+    "act ", "call ", "notification ", "process ", "payout ", "console ", "request ",
 )  # fmt: skip
 
 COUNTED: Mapping[str, str | tuple[str, ...]] = {
@@ -27,7 +27,7 @@ COUNTED: Mapping[str, str | tuple[str, ...]] = {
     "unpaid served days": "UNPAID", "paid days taken": "PAID DAYS", "plans lost": "INTENT",
     "not isolated": "ISOLATION", "not confirmed": "BACKDATED",
     "keys": "KEY", "feed and deliveries": ("FEED", "DELIVERY"), "notifications": "NOTICE",
-    "announcements": "AHEAD",
+    "announcements": "AHEAD", "requests": ("REQUEST", "ALONE"),
 }  # fmt: skip
 """What is counted in the last line, and how such findings begin."""
 

@@ -23,7 +23,7 @@ CONTRADICTED = """
     SELECT id, gateway_number FROM charges
     WHERE contradicted_at IS NOT NULL AND status = 'succeeded' ORDER BY id"""
 ERASED = "SELECT id FROM customers WHERE erased_at IS NOT NULL"
-TRACES = ("customers", "events", "commands", "wallets")
+TRACES = ("customers", "events", "commands", "wallets", "approvals")
 
 
 class Internet:

@@ -24,6 +24,7 @@ from tests.faults.storm.acts import People
 from tests.faults.storm.ahead import Ahead
 from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.combinations import Combinations
+from tests.faults.storm.console import LIMITS, Console
 from tests.faults.storm.databases import Databases
 from tests.faults.storm.door import SETTINGS
 from tests.faults.storm.internet import Internet
@@ -73,13 +74,14 @@ class Storm:
     """One seed, being played."""
 
     def __init__(self, seed: int, place: Databases, *, wide: bool = False) -> None:
-        self.world = World(seed, place, **({**WATCHFUL, **SETTINGS} if wide else {}))
+        self.world = World(seed, place, **({**WATCHFUL, **SETTINGS, **LIMITS} if wide else {}))
         self.work = Work(self.world)
         self.people = People(self.world)
         self.oracle = Oracle(self.world)
         self.combinations = Combinations(self.world, self.people, self.oracle) if wide else None
         self.internet = Internet(self.world, self.people) if wide else None
         self.ahead = Ahead(self.world) if wide else None
+        self.console = Console(self.world) if wide else None
         if wide:
             self.world.failed = self.oracle.failed
             self.world.gateway.pages = Random(f"pages {seed}")
@@ -104,6 +106,8 @@ class Storm:
         found = [*stuck, *verdict.findings(self.world), *self.oracle.findings()]
         if self.ahead is not None:
             found += self.ahead.findings()
+        if self.console is not None:
+            found += self.console.findings()
         return found if self.internet is None else [*found, *self.internet.findings()]
 
     def _told(self) -> list[str]:
@@ -111,6 +115,8 @@ class Storm:
         told = [*verdict.doubles(self.world), *self.oracle.told]
         if self.ahead is not None:
             told += self.ahead.told
+        if self.console is not None:
+            told += self.console.told
         return told if self.internet is None else [*told, *self.internet.told]
 
     def _begin(self) -> None:
@@ -122,6 +128,8 @@ class Storm:
             self.ahead.begin()
         if self.internet is not None:
             self.internet.begin()
+        if self.console is not None:
+            self.console.begin()
         self.world.gateway.calm = False
         self.world.chaos.on = True
 
@@ -164,6 +172,8 @@ class Storm:
             self.internet.act()
         if self.ahead is not None:
             self.ahead.act()
+        if self.console is not None:
+            self.console.act()
 
     def _pass_time(self) -> None:
         """Mostly to where something is due; sometimes far beyond; sometimes the clock is wrong."""
@@ -192,6 +202,8 @@ class Storm:
 
     def _meanwhile(self) -> None:
         """Run an action of another process or person between two steps of this one."""
+        if self.console is not None and self.console.interrupts():
+            return
         if self.internet is not None and self.internet.interrupts():
             return
         if self.ahead is not None and self.ahead.interrupts():

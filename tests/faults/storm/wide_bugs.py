@@ -21,9 +21,10 @@ from billing.gateway import refusals
 from billing.services.collecting import notifications, prechecks, settling
 from billing.services.collecting.settling import News
 from billing.services.context import Context
-from billing.services.operating import held_rows
+from billing.services.operating import approval_terms, held_rows
 from billing.services.subscriptions import intents, proration, subscribing, transitions
 from billing.services.webhooks import event_feed
+from billing.store.queries import approvals as approval_rows
 from billing.store.queries import commands, conservation, notices, subscriptions
 from billing.store.queries.notifications import named
 from tests.faults.storm.bugs import Bug
@@ -144,6 +145,31 @@ def notifications_are_believed(_world: World, undo: ExitStack) -> None:
     put(undo, notifications, "receive", receive)
 
 
+def requests_are_not_compared(_world: World, undo: ExitStack) -> None:
+    """A request is done as it would be done now, whatever was shown when it was asked."""
+
+    def same(*_args: Any) -> bool:
+        return True
+
+    put(undo, approval_terms, "is_same", same)
+    put(undo, approval_terms, "is_based_on", same)
+
+
+def limits_are_not_added_up(_world: World, undo: ExitStack) -> None:
+    """Each refund is compared with the limit alone: parts are a way around it."""
+
+    def refunded_since(*_args: Any) -> int:
+        return 0
+
+    put(undo, approval_rows, "refunded_since", refunded_since)
+
+
+def no_rule_of_two(world: World, undo: ExitStack) -> None:
+    """Both of them at once, each of which has a finding of its own."""
+    for bug in (requests_are_not_compared, limits_are_not_added_up):
+        bug(world, undo)
+
+
 def no_rule_of_http(world: World, undo: ExitStack) -> None:
     """The three of them at once, each of which has a kind of finding of its own."""
     for bug in (keys_are_ignored, late_events_are_skipped, notifications_are_believed):
@@ -166,5 +192,8 @@ WIDE_BUGS: Mapping[str, Bug] = {
         notifications_are_believed,
         moved_dates_are_not_announced,
         no_rule_of_http,
+        requests_are_not_compared,
+        limits_are_not_added_up,
+        no_rule_of_two,
     )
 }

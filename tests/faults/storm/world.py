@@ -22,6 +22,7 @@ from billing.domain.errors import BillingError
 from billing.services import context as ids_of_orders
 from billing.services.collecting import pipeline
 from billing.services.context import Context
+from billing.services.operating import approvals, people
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking, unlinking
 from billing.store.session import BRIEFLY
@@ -261,7 +262,7 @@ def determined(world: World) -> Iterator[None]:
     """Let the engine draw its ids from the seed, and wait for calls without threads."""
     rng = Random(f"waiting {world.seed}")
     with ExitStack() as undo:
-        for module in (ids_of_orders, subscribing, linking, unlinking):
+        for module in (ids_of_orders, subscribing, linking, unlinking, approvals, people):
             put(undo, module, "uuid4", world.uuid4)
         put(undo, pipeline, "Wire", lambda context: StormWire(context, world.chaos, rng))
         yield

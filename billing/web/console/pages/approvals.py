@@ -129,6 +129,7 @@ def _page(
     may = person.may(Action.APPROVE)
     done, preview = visit.query.get("done", ""), _preview(visit, row)
     is_current = preview is None or preview.is_current
+    may_decide = may and is_open and not is_own and rules.may(person, row.kind)
     is_outdated = row.status is ApprovalStatus.OUTDATED or (is_open and not is_current)
     return visit.page(
         "approval.html", status, found=found, row=row, tone=tone, refused=refused, wrong=wrong,
@@ -136,7 +137,8 @@ def _page(
         may_ask_again=is_outdated and is_own and rules.may(person, row.kind),
         limit=visit.context.settings.approval_refund_above,
         changed=CHANGED if changed else "", obstacles=OBSTACLES,
-        may_decide=may and is_open and not is_own and rules.may(person, row.kind),
+        may_decide=may_decide,
+        was_prepared=may_decide and approvals.was_prepared(visit.context, row, person.id),
         may_withdraw=may and is_open and is_own, is_own=is_own,
         may_continue=may and row.is_unfinished and row.decided_by == person.id,
         done=DONE.get(done, "") if done in {"asked", row.status} else "",

@@ -53,6 +53,11 @@ COUNTED_WORDS = {
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
 }
 
+IN_A_SPAN = {
+    Counted.SUCCEEDED: N_("Only those that succeeded from %(at)s, before %(before)s."),
+    Counted.DECLINED: N_("Only those that were declined from %(at)s, before %(before)s."),
+    Counted.REFUNDED: N_("Only those that were returned from %(at)s, before %(before)s."),
+}
 
 OF_ROWS = {
     "subscription": N_("Only those of one subscription."),
@@ -85,6 +90,8 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         return counted_address(PREFIX, Counted.RUNNING, counted_at, customer=customer)
 
     counted = getattr(wanted.wanted, "counted", None)
+    before = getattr(wanted.wanted, "before", None)
+    words = IN_A_SPAN if before and counted in IN_A_SPAN else COUNTED_WORDS
     return {
         "kind": kind.value, "question": QUESTIONS[kind], "typed": typed, "path": path,
         "hidden": HIDDEN,
@@ -94,7 +101,7 @@ def _values(kind: Kind, visit: Visit, wanted: Asked) -> dict[str, object]:
         "file_with_semicolons": address(f"{EXPORT}/{kind}", {**typed, SEPARATOR: "semicolon"}),
         "may_export": visit.person.may(Action.EXPORT_LISTS),
         "rows_max": filtered.FILE_ROWS_MAX,
-        "counted": COUNTED_WORDS[counted] if counted else "",
+        "counted": words[counted] if counted else "", "counted_before": before,
         "counted_at": getattr(wanted.wanted, "at", None),
         "without_counted": address(path, {**typed, **dict.fromkeys(HIDDEN, "")}),
         "only_of": next((OF_ROWS[name] for name in ROWS if typed[name]), ""),

@@ -50,8 +50,14 @@ def _page(template: str, visit: Visit, found: Live, by_hour: today.Today | None 
         test_clock=visit.context.settings.test_clock, rows=_rows(situation),
         attention_of=address_of, by_hour=by_hour, bars=bars(by_hour.hours if by_hour else ()),
         bar_height=BAR_HEIGHT,
-        chart_width=today.HOURS * BAR_STEP,
+        chart_width=today.HOURS * BAR_STEP, of_hour=of_hour,
     )  # fmt: skip
+
+
+def of_hour(name: str, hour: today.Hour, days_ago: int = 0) -> str:
+    """Return the address of what happened in an hour of today, or in the same some days ago."""
+    begin = hour.begins_at - days_ago * today.DAY
+    return counted_address(PREFIX, Counted(name), begin, before=(begin + today.HOUR).isoformat())
 
 
 def bars(hours: Sequence[today.Hour]) -> Sequence[Bar]:
