@@ -14,7 +14,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from billing.sandbox import process as sandbox_process
 from billing.sandbox.process import SandboxProcess
-from tests import inherited, servers
+from tests import forked_programs, inherited, servers
+from tests.forked import Parent
 from tests.servers import Host, Servers
 
 _HOST = pytest.StashKey[Host]()
@@ -150,6 +151,21 @@ def sandbox(state_folder: Path) -> Iterator[SandboxProcess]:
     """A pretend gateway of the test's own: `url`, `client_id`, `secret_key`, `control()`."""
     with sandbox_process.start(state_folder / "sandbox.jsonl") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def parent_of_programs() -> Iterator[Parent]:
+    """What forks workers, beats and web processes for this test process."""
+    parent = forked_programs.parent()
+    yield parent
+    parent.close()
+
+
+@pytest.fixture(scope="module")
+def programs_are_forked(parent_of_programs: Parent) -> Iterator[None]:
+    """The programs of a module's stacks and fleets are forked, which saves a second of each."""
+    with forked_programs.forking(parent_of_programs):
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Programs that replace the real ones, and a check of the processes that remain."""
 
-import subprocess
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from uuid import uuid4
 import psutil
 
 from billing.local.processes import running, until
+from tests.forked import Parent
 from tests.waits import Lines
 
 NAP = [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"]
@@ -20,14 +21,11 @@ STUBBORN = [*NAP[:-1], f"{_IGNORE}\nwhile True: signal.pause()"]
 MARK = "OVO_TEST_MARK"
 
 _UP = """
-import gc, signal, sys
-gc.disable()  # imported objects stay: collecting takes a fifth of the start time
+import signal, sys
 from pathlib import Path
 from billing.local.stack import Stack
 from billing.store.migrate import upgrade
 
-gc.freeze()
-gc.enable()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 def say(text):
@@ -44,24 +42,38 @@ except KeyboardInterrupt:
     say("down")
 """  # noqa: E501
 
+_FIRST = (
+    "alembic.command", "billing.bootstrap", "billing.local.stack", "billing.store.migrate",
+    "billing.store.tables", "sqlalchemy.dialects.postgresql.psycopg",
+)  # fmt: skip
+
+
+def parent_of_ups() -> Parent:
+    """What forks for each `Up`."""
+    return Parent(_FIRST)
+
 
 class Up:
     """A `billing up` in its own process, with stand-ins for its programs."""
 
     def __init__(
-        self, home: Path, environment: Mapping[str, str], program: Sequence[str] = NAP
+        self,
+        parent: Parent,
+        home: Path,
+        environment: Mapping[str, str],
+        program: Sequence[str] = NAP,
     ) -> None:
         self.home = home
         self.mark = uuid4().hex
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _UP, str(home), repr(list(program))],
-            env={**environment, MARK: self.mark},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        self._lines = Lines(self._process.stdout)
+        mine, its = os.pipe()
+        with Path(os.devnull).open("rb") as nothing:
+            self._process = parent.start(
+                "", [str(home), repr(list(program))], {**environment, MARK: self.mark},
+                (nothing.fileno(), its, 2), code=_UP,
+            )  # fmt: skip
+        os.close(its)
+        self._output = os.fdopen(mine)
+        self._lines = Lines(self._output)
 
     def __enter__(self) -> Self:
         return self
@@ -72,8 +84,7 @@ class Up:
         for process in self.left():  # before its output ends: they may hold the other end
             process.kill()
         self._lines.await_end(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._output.close()
 
     @property
     def pid(self) -> int:

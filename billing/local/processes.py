@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import IO
 
 from billing.domain.errors import NotConfigured
 
@@ -110,6 +111,23 @@ def end_family(leader: int, stop: int, grace_seconds: float, hurry: Event | None
     until(lambda: not any(map(running, rest)), KILL_SECONDS)
 
 
+def launched(program: Program, log: IO[bytes], register: int) -> "subprocess.Popen[bytes]":
+    """Start a program in a session of its own; the guard reads of it from `register`."""
+    user = program.user
+    become = f"{user.uid}:{user.gid}:{user.reach:d}" if user else "-"
+    launch = (_LAUNCH, register, int(program.stop_signal), program.grace_seconds, become)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", *map(str, launch), *program.argv],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=program.environment,
+        cwd=program.folder,
+        pass_fds=(register,),
+        start_new_session=True,
+    )
+
+
 class Child:
     """One program of a crew; it can be started again after it has ended."""
 
@@ -120,22 +138,11 @@ class Child:
 
     def start(self) -> None:
         """Start the program; its output is appended to its log."""
-        program, user = self.program, self.program.user
-        become = f"{user.uid}:{user.gid}:{user.reach:d}" if user else "-"
-        launch = (_LAUNCH, self._register, int(program.stop_signal), program.grace_seconds, become)
+        program = self.program
         program.log.parent.mkdir(parents=True, exist_ok=True)
         with program.log.open("ab") as log:
             self._log_start = log.tell()
-            self._popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", *map(str, launch), *program.argv],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=program.environment,
-                cwd=program.folder,
-                pass_fds=(self._register,),
-                start_new_session=True,
-            )
+            self._popen = launched(program, log, self._register)
         self.started = monotonic()
         self._process = psutil.Process(self._popen.pid)
 

@@ -30,6 +30,9 @@ def _config(url: str, pooler: str = "") -> "Config":
 
 def upgrade(url: str, *, pooler: str = "") -> None:
     """Apply every missing migration; safe to run from several processes at once."""
+    has, wants = status(url, pooler=pooler)
+    if has == wants:
+        return  # alembic would read every migration before it finds nothing to do
     from alembic import command
 
     command.upgrade(_config(url, pooler), "head")

@@ -23,7 +23,7 @@ from billing.local.servers import Server
 from billing.sandbox import process as sandbox_process
 from billing.sandbox.process import SandboxProcess
 from billing.services.context import Context
-from billing.store import migrate
+from tests import prepared
 from tests.bench import people
 
 READY_SECONDS = 60.0
@@ -77,6 +77,7 @@ def stage(count: int, **settings: str) -> Iterator[Stage]:
     try:
         people.link_at_gateway(folder / "sandbox.jsonl", count)
         with sandbox_process.start(folder / "sandbox.jsonl") as sandbox:
+            prepared.lay(folder / "postgres")
             postgres = servers.start_postgres(crew, folder / "postgres", folder / "postgres.log")
             redis = servers.start_redis(crew, folder / "redis", folder / "redis.log")
             named = {
@@ -89,7 +90,7 @@ def stage(count: int, **settings: str) -> Iterator[Stage]:
                 "BILLING_LOG_FORMAT": "json",
             }
             chosen = overlay(Settings(), named | settings)
-            migrate.upgrade(chosen.database)
+            prepared.upgrade(chosen.database)
             context = bootstrap.build(chosen)
             with psycopg.connect(postgres.url, autocommit=True) as connection:
                 people.link_here(connection, context.vault, count)

@@ -4,30 +4,35 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from billing.sandbox.process import SandboxProcess
+from billing.sandbox import process as sandbox_process
 from tests.e2e.world import environment_of
-from tests.forked import Start, forking
+from tests.forked import Parent, Start, decoded
 from tests.servers import Servers
 
 KEY = Fernet.generate_key().decode()
 
 
-@pytest.fixture
-def good(database_url: str, redis_url: str, sandbox: SandboxProcess) -> dict[str, str]:
-    """Settings with which a worker would start."""
-    return {
-        "BILLING_DATABASE_URL": database_url,
-        "BILLING_REDIS_URL": redis_url,
-        "BILLING_DOKU_BASE_URL": sandbox.url,
-        "BILLING_DOKU_CLIENT_ID": sandbox.client_id,
-        "BILLING_DOKU_SECRET_KEY": sandbox.secret_key,
-        "BILLING_TOKEN_KEY": KEY,
-    }
+@pytest.fixture(scope="module")
+def good(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[dict[str, str]]:
+    """Settings with which a worker would start; none of the tests comes far enough to write."""
+    with (
+        shared_servers.fresh_database(_admin) as database_url,
+        sandbox_process.start() as sandbox,
+    ):
+        yield {
+            "BILLING_DATABASE_URL": database_url,
+            "BILLING_REDIS_URL": shared_servers.own_redis(),
+            "BILLING_DOKU_BASE_URL": sandbox.url,
+            "BILLING_DOKU_CLIENT_ID": sandbox.client_id,
+            "BILLING_DOKU_SECRET_KEY": sandbox.secret_key,
+            "BILLING_TOKEN_KEY": KEY,
+        }
 
 
 @pytest.fixture
@@ -40,25 +45,19 @@ def empty_database(shared_servers: Servers) -> Iterator[str]:
 
 
 CELERY = [str(Path(sys.executable).with_name("celery")), "-A", "workers.app"]
-QUICK = "import sys; from workers.__main__ import main; main(sys.argv[1:])"
-"""What `python -m workers` runs, in a process that is forked after these imports."""
-FIRST = (
-    "billing.bootstrap", "billing.gateway.doku", "billing.store.migrate", "celery.bin.beat",
-    "billing.services.webhooks.fanout", "celery.bin.worker", "celery.apps.worker",
-)  # fmt: skip
-"""Nothing of `workers` itself, whose import reads the settings."""
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[Start]:
-    """Start a worker or beat as the local stack does."""
-    with forking(QUICK, FIRST, str(Path(__file__).parents[2])) as made:
-        yield made
+def quick(parent_of_programs: Parent) -> Start:
+    """Start a worker or beat as the local stack does, in a forked process."""
+
+    def start(words: Sequence[str], environment: Mapping[str, str]) -> CompletedProcess[str]:
+        return decoded(parent_of_programs.run("workers", words, environment))
+
+    return start
 
 
-def by_celery(
-    words: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
+def by_celery(words: Sequence[str], environment: Mapping[str, str]) -> CompletedProcess[str]:
     """Start a process by Celery's own command, which is expected to end by itself."""
     return subprocess.run(
         [*CELERY, *words], env=environment,
@@ -135,7 +134,10 @@ def test_a_token_key_that_opens_nothing_is_named(
             " VALUES (gen_random_uuid(), 'c', 'active', %s, %s, now())",
             (sealed, sealed),
         )
-    changed = {"BILLING_TOKEN_KEY": Fernet.generate_key().decode()}
+    changed = {
+        "BILLING_TOKEN_KEY": Fernet.generate_key().decode(),
+        "BILLING_DATABASE_URL": database_url,
+    }
     done = quick(["worker"], environment_of(good | changed))
     assert done.returncode == 1
     assert "BILLING_TOKEN_KEY does not open 1 of 1 tokens" in done.stderr

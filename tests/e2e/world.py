@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from billing.services.reading import auditing
 from billing.services.subscriptions import subscribing
 from billing.services.wallets import linking
 from billing.store import migrate
+from tests import forked_programs
 from tests.commands import command
 from tests.integration.kept import empty
 from tests.waits import WAIT_SECONDS, state_of, wait_until
@@ -114,13 +114,9 @@ class World:
         assert code == 0, complained
         return json.loads(said)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> "CompletedProcess[str]":
         """Run `billing …` as its own process."""
-        billing = str(Path(sys.executable).with_name("billing"))
-        return subprocess.run(
-            [billing, *arguments], env=self.stack.environment,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        return forked_programs.billing(arguments, self.stack.environment)
 
     def reckon(self) -> None:
         """Our rows equal the gateway's ledger, and every invariant holds."""

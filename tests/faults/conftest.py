@@ -17,3 +17,8 @@ def admin(shared_servers: Servers) -> Iterator[psycopg.Connection]:
     with psycopg.connect(shared_servers.url("postgres"), autocommit=True) as connection:
         shared_servers.ensure_template(connection)
         yield connection
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked(programs_are_forked: None) -> None:
+    """Workers and beats that are killed and started again import once."""

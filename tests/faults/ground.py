@@ -34,6 +34,8 @@ from tests.waits import WAIT_SECONDS, state_of, wait_until
 
 HOUR = timedelta(hours=1)
 TICK_SECONDS = 2.0
+POLL_SECONDS = 0.1
+"""Most of what is waited for takes seconds, and each look asks a server."""
 SETTINGS = {
     "BILLING_TEST_CLOCK": "1",
     "BILLING_TICK_SECONDS": "1",
@@ -144,9 +146,15 @@ class Ground(World):
                 (seconds,),
             )
 
-    def poll(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+    def poll(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        seconds: float = WAIT_SECONDS,
+        pause_seconds: float = POLL_SECONDS,
+    ) -> None:
         """Wait, boundedly, until something is so."""
-        wait_until(condition, what, seconds=seconds, state=self.state)
+        wait_until(condition, what, seconds=seconds, state=self.state, pause_seconds=pause_seconds)
 
     def state(self) -> str:
         """What is due, leased and queued, and the last words of every process, for a message."""

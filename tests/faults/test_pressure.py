@@ -56,6 +56,7 @@ def test_slow_wallets_stop_neither_ticks_nor_refunds_nor_the_queue_from_being_sh
             or ground.value("SELECT count(*) FROM refunds WHERE status = 'succeeded'") == 1
         ),
         "the refund is done",
+        pause_seconds=0.05,  # each look is a sample of the queue's length
     )
     paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND customer_id = ANY(:who)"
     assert ground.value(paid, who=people) <= MEMBERS / 10, "it did not wait for its turn"

@@ -5,8 +5,6 @@ is pointed at another gateway.
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +15,7 @@ import pytest
 
 from billing.sandbox import process as sandbox_process
 from billing.sandbox.process import SandboxProcess
+from tests import forked_programs
 from tests.faults.ground import HOUR, Ground, grounds
 
 ASKED = timedelta(seconds=61)
@@ -159,11 +158,11 @@ def test_a_copy_that_is_pointed_elsewhere_charges_nobody(ground: Ground) -> None
         assert asked(other) == {}
         assert "gateway.refused" in ground.fleet.workers["one"].program.log.read_text()
 
-        billing = str(Path(sys.executable).with_name("billing"))
-        subprocess.run(
-            [billing, "start-charging", "--reason", "this is the staging system"],
-            env={**ground.stack.environment, **pointed}, timeout=60, check=True,
-        )  # fmt: skip
+        started = forked_programs.billing(
+            ["start-charging", "--reason", "this is the staging system"],
+            {**ground.stack.environment, **pointed},
+        )
+        assert started.returncode == 0, started.stderr
         ground.work_off()
         assert ground.charges(people) == ["succeeded"] * 10
         assert moved(other) == before + 5 + 1, "five renewals and the refund"

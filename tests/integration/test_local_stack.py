@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,15 +18,27 @@ from billing.local import programs, servers, watch
 from billing.local.processes import running
 from billing.local.stack import Stack
 from billing.local.watch import Status
-from tests.processes import FAIL, NAP, STUBBORN, Up
+from tests import prepared
+from tests.forked import Parent
+from tests.processes import FAIL, NAP, STUBBORN, Up, parent_of_ups
 from tests.servers import Servers
 from tests.waits import wait_until
 
 ORDER = ["postgres", "redis", "sandbox", "worker", "webhooks", "beat", "flower"]
+FIRST_STARTS = {"starting PostgreSQL", "bringing the database up to date"}
+"""What takes long on an empty folder only: elsewhere there are data and tables already."""
 SAYS = [
     "starting PostgreSQL", "starting Redis", "starting sandbox",
     "bringing the database up to date", "starting worker", "starting flower",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator[Parent]:
+    """What forks for each `billing up` of this file."""
+    made = parent_of_ups()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -245,6 +258,7 @@ def test_an_embedded_server_that_dies_comes_back_where_it_was(
     state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The children keep their settings: its address and its data stay the same."""
+    prepared.lay(state_folder / "postgres")
     monkeypatch.setattr(watch, "LEAST_SECONDS", 0.0)
     with Stack(state_folder, parts=(), any_ports=True) as stack:
         for name in ("postgres", "redis", "sandbox"):
@@ -300,9 +314,13 @@ def test_a_stack_outside_the_main_thread_works(state_folder: Path, outside: dict
 
 
 @pytest.mark.parametrize("line", SAYS)
-def test_a_sigterm_while_starting_leaves_nothing(state_folder: Path, line: str) -> None:
+def test_a_sigterm_while_starting_leaves_nothing(
+    parent: Parent, state_folder: Path, line: str
+) -> None:
     """A signal at any moment ends in order all that was started by then."""
-    with Up(state_folder, os.environ) as up:
+    if line not in FIRST_STARTS:
+        prepared.lay(state_folder / "postgres")
+    with Up(parent, state_folder, os.environ) as up:
         up.until_it_says(line)
         up.send(signal.SIGTERM)
         assert up.end() == 0
@@ -313,19 +331,21 @@ def test_a_sigterm_while_starting_leaves_nothing(state_folder: Path, line: str) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_way_of_ending_it_leaves_nothing(
-    state_folder: Path, outside: dict[str, str], number: signal.Signals
+    parent: Parent, state_folder: Path, outside: dict[str, str], number: signal.Signals
 ) -> None:
     """Ctrl-C, `kill` and a closed terminal are the same."""
-    with Up(state_folder, os.environ | outside) as up:
+    with Up(parent, state_folder, os.environ | outside) as up:
         up.until_it_says("up")
         up.send(number)
         assert up.end() == 0
         assert up.left() == []
 
 
-def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, str]) -> None:
+def test_a_second_signal_hurries_the_end(
+    parent: Parent, state_folder: Path, outside: dict[str, str]
+) -> None:
     """A second Ctrl-C does not wait for a worker that does not end."""
-    with Up(state_folder, os.environ | outside, STUBBORN) as up:
+    with Up(parent, state_folder, os.environ | outside, STUBBORN) as up:
         up.until_it_says("up")
         up.send(signal.SIGINT)
         up.until_it_says("ending flower")
@@ -334,9 +354,12 @@ def test_a_second_signal_hurries_the_end(state_folder: Path, outside: dict[str, 
         assert up.left() == []
 
 
-def test_a_killed_supervisor_leaves_nothing_and_the_next_one_goes_on(state_folder: Path) -> None:
+def test_a_killed_supervisor_leaves_nothing_and_the_next_one_goes_on(
+    parent: Parent, state_folder: Path
+) -> None:
     """The guard ends everything within seconds; another start waits for it."""
-    with Up(state_folder, os.environ) as up:
+    prepared.lay(state_folder / "postgres")
+    with Up(parent, state_folder, os.environ) as up:
         up.until_it_says("up")
         assert len(up.left()) > 6
         up.send(signal.SIGKILL)

@@ -106,6 +106,7 @@ def test_its_limits_end_with_the_transaction(pooled_url: str) -> None:
         assert row == ("0",)
 
 
+@pytest.mark.usefixtures("programs_are_forked")
 def test_worker_and_beat_work_through_it(
     state_folder: Path, pooled_url: str, redis_url: str
 ) -> None:

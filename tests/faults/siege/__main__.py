@@ -5,11 +5,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from random import Random
 
 from rich.console import Console
 
 from billing import logs
+from tests import forked_programs
 from tests.faults.ground import grounds
 from tests.faults.siege.play import SETTINGS, Siege, long, short
 from tests.faults.siege.verdict import Verdict
@@ -33,8 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.short:
         size = short(given.charges or SHORT_CHARGES, web=given.web)
     console.print(f"a siege of {size.charges:,} charges, --seed {seed}")
+    # Nothing is measured in the short one, and each strike would cost a second of imports.
+    programs = forked_programs.programs() if given.short else nullcontext()
     try:
-        with grounds(**SETTINGS) as ground:
+        with programs, grounds(**SETTINGS) as ground:
             siege = Siege(ground, size, Random(seed), lambda text: console.print(f"  {text}"))
             verdict = siege.run()
             _report(console, siege, verdict)
