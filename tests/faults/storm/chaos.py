@@ -20,6 +20,7 @@ from billing.services.collecting.dispatch import Wire
 from billing.services.collecting.settling import News
 from billing.services.context import Context
 from billing.store.session import Database
+from tests import plans
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -111,6 +112,7 @@ class StormDatabase(Database):
                 super().executemany(database.rewrite(query), *values, **options)
                 chaos.point("after statement")
 
+        plans.keep(connection)
         connection.cursor_factory = Pointed
 
 
