@@ -4,6 +4,7 @@ To renew it: `python -m tests.house.openapi_page > docs/openapi.json`.
 """
 
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ MADE_UP = {
 """Settings with which the application can be built; nothing is connected."""
 
 
+@cache
 def document() -> dict[str, Any]:
     """The document that the running application serves."""
     settings = Settings().model_copy(update=MADE_UP)

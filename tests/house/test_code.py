@@ -18,7 +18,7 @@ GENERATED = "billing/store/migrations/versions/"
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method of a module."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -30,7 +30,7 @@ def importers(package: str) -> set[str]:
 
 def _imported(module: Module) -> set[str]:
     names: list[str] = []
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -39,7 +39,7 @@ def _imported(module: Module) -> set[str]:
 
 
 def _floats(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Name) and node.id == "float":
             yield module.at(node, "float")
         elif isinstance(node, ast.Constant) and isinstance(node.value, float):
@@ -47,8 +47,9 @@ def _floats(module: Module) -> Iterator[str]:
 
 
 def _uses(module: Module, names: set[str]) -> bool:
-    attributes = (node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute))
-    return any(ast.unparse(node) in names for node in attributes)
+    last = {name.rpartition(".")[2] for name in names}
+    attributes = (node for node in module.nodes if isinstance(node, ast.Attribute))
+    return any(node.attr in last and ast.unparse(node) in names for node in attributes)
 
 
 def test_no_module_is_too_long() -> None:
@@ -143,7 +144,7 @@ def test_only_the_doors_to_people_print() -> None:
         module.at(node)
         for module in modules(*PACKAGES)
         if not module.name.startswith(("billing/cli/", "billing/local/"))
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         if node.func.id == "print"
     ]
@@ -163,7 +164,7 @@ def test_every_engine_is_told_of_the_pooler() -> None:
     calls = (
         (module, node)
         for module in modules("billing", "workers")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and ast.unparse(node.func) in wanted
     )
 

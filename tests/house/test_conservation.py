@@ -31,7 +31,7 @@ def texts(module: Module) -> list[str]:
             for part in ast.walk(node)
             if isinstance(part, ast.Constant) and isinstance(part.value, str)
         )
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant | ast.JoinedStr)
     ]
 
@@ -49,7 +49,7 @@ def test_only_two_modules_write_where_money_is() -> None:
     built = {
         module.name
         for module in engine()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         if node.func.id == "insert" and ast.unparse(node.args[0]) in BUILT
     }
@@ -71,7 +71,7 @@ def test_only_one_module_calls_the_functions_that_move_money() -> None:
     calling = {
         module.name
         for module in engine()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute) and node.attr in MOVING
         if ast.unparse(node.value) == "conservation"
     }

@@ -19,7 +19,7 @@ def logged() -> set[str]:
     return {
         node.args[0].value
         for module in modules("billing")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and ast.unparse(node.func.value) in {"log", "_log"}
@@ -35,7 +35,7 @@ def written() -> set[str]:
         node.value
         for module in modules(*WRITING)
         if "/migrations/" not in module.name and module.name != TABLE
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and DOTTED.fullmatch(node.value)

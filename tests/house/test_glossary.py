@@ -85,7 +85,7 @@ def dotted(folders: tuple[str, ...], nouns: set[str]) -> Iterator[str]:
     for module in modules(*folders):
         if "/migrations/" in module.name:
             continue  # names of before
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
@@ -95,6 +95,7 @@ def dotted(folders: tuple[str, ...], nouns: set[str]) -> Iterator[str]:
                 yield node.value
 
 
+@cache
 def names() -> dict[str, set[str]]:
     """All names that people and programs see, by what they name."""
     return {
@@ -122,7 +123,7 @@ def helps(command: object = None, words: tuple[str, ...] = ("billing",)) -> Iter
 def messages() -> Iterator[str]:
     """Every text of several words that the commands, tasks and rules may show, as it is written."""
     for module in modules(*SPEAKING):
-        written = list(ast.walk(module.tree))
+        written = list(module.nodes)
         silent = {id(each.value) for each in written if isinstance(each, ast.Expr)}
         for each in written:
             if isinstance(each, ast.JoinedStr):
@@ -143,7 +144,7 @@ def messages() -> Iterator[str]:
 
 def remarks(module: Module) -> Iterator[tuple[int, str]]:
     """Line and text of each docstring, and of each comment; its lines are one text."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.lineno, str(node.value.value)
     started, lines = 0, list[str]()
@@ -272,7 +273,7 @@ def constants() -> set[str]:
     return {
         node.value
         for module in modules(*PACKAGES)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
@@ -281,7 +282,7 @@ def made_names() -> list[str]:
     """Patterns of the names that code puts together, such as `refund.{status}` or `{kind}.held`."""
     found = []
     for module in modules(*PACKAGES):
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.JoinedStr):
                 parts = [
                     str(part.value) if isinstance(part, ast.Constant) else ""

@@ -23,7 +23,7 @@ def test_only_one_module_writes_intents() -> None:
         module.at(node, keyword.arg or "")
         for module in modules("billing")
         if module.name.startswith("billing/services/") and module.name != WRITER
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "subscriptions.change"
         for keyword in node.keywords
         if keyword.arg in WRITTEN

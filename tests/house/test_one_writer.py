@@ -17,9 +17,9 @@ _SET = re.compile(
 _STATUS = re.compile(r"\bstatus\s*=", re.IGNORECASE)
 
 
-def texts(tree: ast.AST) -> Iterator[str]:
+def texts(module: Module) -> Iterator[str]:
     """Every text in the code; of one with parts that are computed, the others in their order."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, ast.JoinedStr):
             yield " ".join(part.value for part in node.values if isinstance(part, ast.Constant))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -29,12 +29,12 @@ def texts(tree: ast.AST) -> Iterator[str]:
 def writes(module: Module) -> list[str]:
     """The statements of a module that can write the status of a subscription."""
     found = set()
-    for setting in [part for text in texts(module.tree) for part in _SET.findall(text)]:
+    for setting in [part for text in texts(module) for part in _SET.findall(text)]:
         if _STATUS.search(setting):
             found.add(f"{module.name}: SQL")
         elif "=" not in setting:
             found.add(f"{module.name}: columns that are computed")
-    for node in ast.walk(module.tree):
+    for node in module.nodes if "SUBSCRIPTIONS" in module.text else ():
         if not isinstance(node, ast.FunctionDef):
             continue
         for call in ast.walk(node):

@@ -2,9 +2,9 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,6 +24,11 @@ class Module:
     text: str
     tree: ast.Module
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree; walking takes longer than what most rules look at."""
+        return tuple(ast.walk(self.tree))
+
     def at(self, node: ast.expr | ast.stmt, what: str = "") -> str:
         """A place in it, for a person to find."""
         return f"{self.name}:{node.lineno} {what}".rstrip()
@@ -32,8 +37,12 @@ class Module:
 def modules(*folders: str) -> Iterator[Module]:
     """Every Python file below these folders."""
     for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield _parsed(path)
+        yield from map(_parsed, _paths(folder))
+
+
+@cache
+def _paths(folder: str) -> tuple[Path, ...]:
+    return tuple(sorted((ROOT / folder).rglob("*.py")))
 
 
 @cache
@@ -42,8 +51,13 @@ def _parsed(path: Path) -> Module:
     return Module(str(path.relative_to(ROOT)), text, ast.parse(text))
 
 
-def tracked_texts() -> Iterator[tuple[str, str]]:
+@cache
+def tracked_texts() -> Sequence[tuple[str, str]]:
     """Path and text of each file that git knows; of a picture, what can be read in it."""
+    return tuple(_tracked_texts())
+
+
+def _tracked_texts() -> Iterator[tuple[str, str]]:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )

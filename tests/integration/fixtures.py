@@ -15,6 +15,7 @@ import pytest
 from billing.sandbox import process
 from billing.sandbox.process import SandboxProcess
 from billing.store.session import Database
+from tests import plans
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 from tests.integration.races import Hold
@@ -32,7 +33,7 @@ def gateway() -> Iterator[SandboxProcess]:
 @pytest.fixture(scope="session")
 def _kept(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Kept]:
     with shared_servers.fresh_database(_admin) as url:
-        kept = Kept(url, Database(url))
+        kept = Kept(url, plans.kept(Database(url)))
         yield kept
         kept.close()
 

@@ -4,7 +4,8 @@ It decides nothing itself: what the engine refuses is not given to the oracle ei
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -301,10 +302,9 @@ class Play:
     def _row(self) -> Row:
         return self.engine.subscription(self.id)
 
-    def _skipped(self, why: str) -> int:
-        told = self.engine.told("period.skipped")
-        return sum(e["data"]["last"] - e["data"]["first"] + 1 for e in told
-                   if e["data"]["why"] == why)  # fmt: skip
+    def _skipped(self, *whys: str) -> int:
+        told = [event["data"] for event in self.engine.told("period.skipped")]
+        return sum(e["last"] - e["first"] + 1 for e in told if e["why"] in whys)
 
     def _last_end(self) -> datetime:
         ends = [period.end for period in self.life.periods]
@@ -357,28 +357,28 @@ class Play:
         assert [(i["period_index"], i["period_start"], i["period_end"]) for i in made] == [
             (period.index, period.start, period.end) for period in life.periods
         ]
-        stop = life.ended_at or self.engine.now
-        day = day_of(START)
-        while day < day_of(stop):
+        spans = [(day_of(i["period_start"]), day_of(i["period_end"])) for i in made]
+        is_free = self._free_days()
+        day, stop = day_of(START), day_of(life.ended_at or self.engine.now)
+        while day < stop:
             # One that is not paid has its reason on record: declined, given up or void.
-            covered = [
-                i for i in made if day_of(i["period_start"]) <= day < day_of(i["period_end"])
-            ]
-            assert len(covered) <= 1, f"{day} is paid twice"
-            assert covered or self._is_free(day), f"{day} was served and is not paid"
+            covered = sum(begin <= day < end for begin, end in spans)
+            assert covered <= 1, f"{day} is paid twice"
+            assert covered or is_free(day), f"{day} was served and is not paid"
             day += timedelta(days=1)
 
-    def _is_free(self, day: Any) -> bool:
-        """Whether a day is in a trial or a pause, or left out after one, which is on record."""
-        life = self.life
-        if life.is_over and day >= day_of(self._last_end()):
-            return True
-        spans = [*life.trials, *life.paused]
-        if any(day_of(begin) <= day <= day_of(min(end, _FAR)) for begin, end in spans):
-            return True
-        if not any(day_of(begin) <= day < day_of(end) for begin, end in life.gaps):
-            return False
-        return any(self._skipped(why) for why in ("paused", "unpaid", "latest", "canceled"))
+    def _free_days(self) -> Callable[[date], bool]:
+        """Which days are in a trial or a pause, or left out after one, which is on record."""
+        over = day_of(self._last_end()) if self.life.is_over else date.max
+        breaks = [*self.life.trials, *self.life.paused]
+        spans = [(day_of(begin), day_of(min(end, _FAR))) for begin, end in breaks]
+        gaps = [(day_of(begin), day_of(end)) for begin, end in self.life.gaps]
+        left_out = cache(lambda: self._skipped("paused", "unpaid", "latest", "canceled") > 0)
+        return lambda day: (
+            day >= over
+            or any(begin <= day <= end for begin, end in spans)
+            or (any(begin <= day < end for begin, end in gaps) and left_out())
+        )
 
     def _compare_money(self) -> None:
         """What is kept of each period is what its days are worth, but for roundings."""

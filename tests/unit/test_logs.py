@@ -84,7 +84,8 @@ def _restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, noisy in manager.items():
-        if isinstance(noisy, logging.Logger):
+        # To set a level looks through every logger.
+        if isinstance(noisy, logging.Logger) and noisy.level != levels.get(name, logging.NOTSET):
             noisy.setLevel(levels.get(name, logging.NOTSET))
     structlog.configure(**before)
     structlog.contextvars.clear_contextvars()

@@ -9,8 +9,9 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
 from random import Random
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
@@ -19,6 +20,7 @@ from billing.services.collecting.dispatch import Wire
 from billing.services.collecting.settling import News
 from billing.services.context import Context
 from billing.store.session import Database
+from tests import plans
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -76,10 +78,13 @@ class StormDatabase(Database):
         super().__init__(url, pool_size=2)
         self._chaos = chaos
         self.rewrite: Callable[[str], str] = lambda statement: statement
-        event.listen(self._engine, "before_cursor_execute", self._before, retval=True)
-        event.listen(self._engine, "after_cursor_execute", self._after)
         if impatient:
             event.listen(self._engine, "connect", _lose_patience)
+        # At the driver's cursor, and not by SQLAlchemy's listeners: with one of those no statement
+        # would go straight to the driver, as it does for workers.
+        event.listen(self._engine, "connect", self._with_points)
+        # Whether it is idle is a matter of real time; an idle one is never lost here.
+        self._engine.dialect.do_ping = lambda _connection: True  # type: ignore[method-assign]
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -90,13 +95,25 @@ class StormDatabase(Database):
             self._chaos.point("before commit")
         self._chaos.point("after commit")
 
-    def _before(self, _connection: Any, _cursor: Any, statement: str, parameters: Any,
-                *_rest: Any) -> tuple[str, Any]:  # fmt: skip
-        self._chaos.point("before statement")
-        return self.rewrite(statement), parameters
+    def _with_points(self, connection: psycopg.Connection[Any], _record: Any) -> None:
+        chaos, database = self._chaos, self
 
-    def _after(self, *_rest: Any) -> None:
-        self._chaos.point("after statement")
+        class Pointed(psycopg.Cursor[Any]):
+            """A cursor with points before and after each statement."""
+
+            def execute(self, query: Any, *values: Any, **options: Any) -> Self:
+                chaos.point("before statement")
+                super().execute(database.rewrite(query), *values, **options)
+                chaos.point("after statement")
+                return self
+
+            def executemany(self, query: Any, *values: Any, **options: Any) -> None:
+                chaos.point("before statement")
+                super().executemany(database.rewrite(query), *values, **options)
+                chaos.point("after statement")
+
+        plans.keep(connection)
+        connection.cursor_factory = Pointed
 
 
 def _lose_patience(connection: Any, _record: Any) -> None:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from billing.local.processes import until
+from tests import plans
 from tests.servers import TEMPLATE, Servers
 
 QUIET_TABLES = """
@@ -72,6 +73,7 @@ class Databases:
         if self._reader is None:
             url = self._servers.url(self.name)
             self._reader = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+            plans.keep(self._reader)
             # A process that was killed in mid-transaction holds no locks for long, but some time.
             self._reader.execute("SET lock_timeout = '5s'")
         return self._reader
