@@ -67,7 +67,11 @@ def show(visit: Visit) -> Response:
 
 
 def _parts(found: ahead.Ahead, of_row: ahead.Parts, on: date | None, code: str) -> Sequence[Part]:
-    """Return the counts of a day or of all days, each with its rows."""
+    """Return the counts of a day or of all days, each with its rows.
+
+    Periods that will wait have a list by day only: to find few of them among all days, every
+    subscription would be read.
+    """
     begin = _midnight(on) if on is not None and on != found.first_on else BEGINNING
     end = _midnight((found.last_on if on is None else on) + timedelta(days=1))
     names = (
@@ -78,7 +82,7 @@ def _parts(found: ahead.Ahead, of_row: ahead.Parts, on: date | None, code: str) 
         Part(
             charges,
             counted_address(PREFIX, name, begin, before=end.isoformat(), plan=code)
-            if charges
+            if charges and not (on is None and name is Counted.PERIODS_WAITING)
             else "",
         )
         for name, charges in zip(names, of_row, strict=True)
