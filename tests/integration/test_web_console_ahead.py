@@ -3,6 +3,7 @@
 import re
 from datetime import date, timedelta
 from html import unescape
+from unittest.mock import Mock
 
 import pytest
 
@@ -193,6 +194,23 @@ def test_a_count_is_made_seldom_and_by_one_process(
     engine.execute("UPDATE ahead_state SET counted_at = now() - interval '201 seconds'")
     assert counting_ahead.count_when_due(engine.context)
     engine.execute("UPDATE ahead_state SET counted_at = now() + interval '1 hour'")
+    assert counting_ahead.count_when_due(engine.context)
+
+
+def test_a_count_that_fails_waits_as_long_as_another_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a count that takes too long costs no more; there are no totals before one succeeds."""
+    engine.begun()
+    with monkeypatch.context() as broken:
+        broken.setattr(rows, "count", Mock(side_effect=TimeoutError("too long")))
+        with pytest.raises(TimeoutError):
+            counting_ahead.count_when_due(engine.context)
+        assert not counting_ahead.count_when_due(engine.context)
+        with engine.context.database.transaction() as connection:
+            assert rows.state(connection) is None
+    assert auditing.broken(engine.context) == []
+    engine.execute("UPDATE ahead_state SET counted_at = now() - interval '61 seconds'")
     assert counting_ahead.count_when_due(engine.context)
 
 

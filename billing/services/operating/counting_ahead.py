@@ -2,9 +2,10 @@
 
 A count reads every running subscription, in one statement. The next one begins a hundred times as
 long after it as it took, so that all of them together need one percent of one core, whatever the
-number of subscriptions. Charging does nothing for it.
+number of subscriptions and whether they succeed. Charging does nothing for it.
 """
 
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from time import monotonic
 
@@ -33,19 +34,24 @@ def count(context: Context) -> bool:
 
 def _count(context: Context, *, at_once: bool) -> bool:
     at, now, begun = context.clock.now(), real_now(), monotonic()
-    with context.database.transaction() as connection:
-        if not ahead.be_alone(connection):
-            return False
-        last = ahead.state(connection)
-        if last is not None and not at_once and not _is_old(last, now):
-            return False
-        found = ahead.count(connection, at, end_of(at), CUSTOMERS_MAX)
-        took = monotonic() - begun
-        ahead.store(connection, found, ahead.State(at, end_of(at), real_now(), took))
+    try:
+        with context.database.transaction() as connection:
+            if not ahead.be_alone(connection):
+                return False
+            last = ahead.pace(connection)
+            if last is not None and not at_once and not _is_old(last, now):
+                return False
+            found = ahead.count(connection, at, end_of(at), CUSTOMERS_MAX)
+            took = monotonic() - begun
+            ahead.store(connection, found, ahead.State(at, end_of(at), real_now(), took))
+    except Exception:
+        with suppress(Exception), context.database.transaction() as connection:
+            ahead.note_failed(connection, ahead.Pace(real_now(), monotonic() - begun))
+        raise
     return True
 
 
-def _is_old(last: ahead.State, now: datetime) -> bool:
+def _is_old(last: ahead.Pace, now: datetime) -> bool:
     """Whether the next count may begin; a clock that went back does not delay it."""
     pause = max(EVERY, REST * timedelta(seconds=last.took_seconds))
     return not last.counted_at <= now < last.counted_at + pause

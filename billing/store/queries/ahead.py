@@ -82,6 +82,13 @@ class State(NamedTuple):
     took_seconds: float
 
 
+class Pace(NamedTuple):
+    """When the last count ended in real time, how long it took, also if it failed."""
+
+    counted_at: datetime
+    took_seconds: float
+
+
 class _Group(NamedTuple):
     day: date | None
     plan_code: str | None
@@ -167,8 +174,24 @@ def store(connection: Connection, found: Counted, state: State) -> None:
 
 def state(connection: Connection) -> State | None:
     """Read of which instants the totals are; None before the first count."""
-    statement = text(f"SELECT {columns(State)} FROM ahead_state")  # noqa: S608 - a constant of ours
+    statement = text(f"SELECT {columns(State)} FROM ahead_state WHERE at IS NOT NULL")  # noqa: S608 - a constant of ours
     return at_most_one(State, connection.execute(statement))
+
+
+def pace(connection: Connection) -> Pace | None:
+    """Read when the last count ended, and how long it took; None before the first."""
+    statement = text(f"SELECT {columns(Pace)} FROM ahead_state")  # noqa: S608 - the same
+    return at_most_one(Pace, connection.execute(statement))
+
+
+def note_failed(connection: Connection, last: Pace) -> None:
+    """Store when a count failed and how long it took; the totals stay those of before."""
+    statement = text("""
+        INSERT INTO ahead_state (counted_at, took_seconds) VALUES (:counted_at, :took_seconds)
+        ON CONFLICT (id) DO UPDATE SET counted_at = excluded.counted_at,
+            took_seconds = excluded.took_seconds
+    """)
+    connection.execute(statement, last._asdict())
 
 
 def totals(connection: Connection) -> list[Total]:

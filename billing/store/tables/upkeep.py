@@ -215,16 +215,16 @@ class AheadUnlinked(SQLModel, table=True):
 class AheadState(SQLModel, table=True):
     """The one row about these totals: of which instant they are, and how long the count took.
 
-    `at` and `until` are billing time, `counted_at` is real time. `event_id` is the last event's
-    of then, if nothing was being written.
+    `at` and `until` are billing time, and empty before the first count. `counted_at` is real time,
+    of a count that failed too. `event_id` is the last event's of then, if nothing was written.
     """
 
     __tablename__ = "ahead_state"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
     id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
-    at: datetime = instant(null=False)
-    until: datetime = instant(null=False)
+    at: datetime | None = instant()
+    until: datetime | None = instant()
     counted_at: datetime = instant(null=False)
     took_seconds: float = field(Double)
     event_id: int | None = field(BigInteger, null=True)

@@ -31,8 +31,8 @@ def upgrade() -> None:
     op.create_table(
         'ahead_state',
         sa.Column('id', sa.SmallInteger(), server_default=sa.text('1'), nullable=False),
-        sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-        sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+        sa.Column('at', sa.DateTime(timezone=True), nullable=True),
+        sa.Column('until', sa.DateTime(timezone=True), nullable=True),
         sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
         sa.Column('took_seconds', sa.Double(), nullable=False),
         sa.Column('event_id', sa.BigInteger(), nullable=True),
