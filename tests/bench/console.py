@@ -154,7 +154,6 @@ _MORE = (
     "/attention/bulk?kind=invoice&cause=no+date",
     "/subscriptions?status=past_due", "/subscriptions?plan=seldom", "/invoices?status=open",
     "/invoices?plan=seldom", "/charges?status=declined", "/charges?plan=seldom",
-    "/invoices?plan=retired", "/charges?plan=retired", "/refunds?plan=retired",
     "/refunds?status=declined", "/ahead?plan=seldom",
 )  # fmt: skip
 

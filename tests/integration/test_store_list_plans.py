@@ -26,7 +26,7 @@ PEOPLE = 10_000
 SMALL = {"plans", "coupons"}
 """Tables that do not grow with subscriptions."""
 GROWING = {"events", "event_feed", "charges", "invoices", "refunds", "subscriptions", "customers",
-           "wallets", "webhook_deliveries", "approvals"}  # fmt: skip
+           "wallets", "webhook_deliveries", "approvals", "commands"}  # fmt: skip
 PREVIEWS = {"/approvals/{approval_id}", "/approvals/{}"}
 """Pages that run an action and undo it, to show what it would do: these need more statements."""
 INDEXES = """SELECT indexname FROM pg_indexes WHERE indexname = ANY(ARRAY['customers_created',
