@@ -127,20 +127,11 @@ class Search:
         return bool(connection.execute(statement, self._parameters).scalar_one())
 
     def _of_members(self, group: Group) -> str:
-        """The page among the rows of those members that have the first ones of the list.
-
-        As many members as the page has rows: each row of another member comes after their first.
-        """
-        alias, order, first = self._order.alias, self._order.clause, self._order.sorted_columns[0]
-        edge, direction = ("max", " DESC") if self._order.descending else ("min", "")
-        conditions = " AND ".join([group.belongs, *self._conditions])
+        alias, order = self._order.alias, self._order.clause
         return (
-            f"(SELECT {alias}.* FROM (SELECT m.* FROM ({group.members}) AS m"  # noqa: S608 - the same
-            f" CROSS JOIN LATERAL (SELECT {edge}({first}) AS edge FROM {self._order.table} {alias}"
-            f" WHERE {conditions}) AS e WHERE edge IS NOT NULL"
-            f" ORDER BY edge{direction} FETCH FIRST :{_LIMIT} ROWS WITH TIES) AS m"
-            f" CROSS JOIN LATERAL ({self._select(group.belongs, *self._conditions)} {order}"
-            f" LIMIT :{_LIMIT}) AS {alias} {order} LIMIT :{_LIMIT})"
+            f"(SELECT {alias}.* FROM ({group.members}) AS m CROSS JOIN LATERAL ("  # noqa: S608 - the same
+            f"{self._select(group.belongs, *self._conditions)} {order} LIMIT :{_LIMIT}"
+            f") AS {alias} {order} LIMIT :{_LIMIT})"
         )
 
     def read(self, connection: Connection, row: type[R], details: str) -> Listed[R]:
