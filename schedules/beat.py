@@ -20,6 +20,8 @@ NOTICES = "ticks.announce_charges"
 """Not among the ticks above: nothing waits for a notice."""
 WEBHOOKS = "ticks.deliver_webhooks"
 """Not among the ticks above: webhooks are sent in real time, also under a test clock."""
+AHEAD = "ticks.count_ahead"
+"""Not among the ticks above: only a page reads what it counts."""
 AUDIT = "ticks.audit"
 AUDIT_EVERY_SECONDS = 3600
 
@@ -32,7 +34,7 @@ def schedule(tick_seconds: Decimal) -> dict[str, dict[str, Any]]:
             "schedule": timedelta(milliseconds=int(tick_seconds * 1000)),
             "options": {"queue": "ticks", "expires": max(int(2 * tick_seconds), 10)},
         }
-        for name in (*TICKS, NOTICES, WEBHOOKS)
+        for name in (*TICKS, NOTICES, WEBHOOKS, AHEAD)
     }
     table[AUDIT] = {
         "task": AUDIT,

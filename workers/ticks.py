@@ -18,7 +18,7 @@ from billing.logs import Logger
 from billing.services.collecting import charging, opening_batches, reconciling
 from billing.services.context import Context
 from billing.services.money import refunding
-from billing.services.operating import held_rows, metrics, upkeep
+from billing.services.operating import counting_ahead, held_rows, metrics, upkeep
 from billing.services.subscriptions import canceling, pausing
 from billing.services.wallets import erasing, linking
 from billing.services.webhooks import fanout, sending, upcoming
@@ -195,6 +195,13 @@ def deliver_webhooks() -> None:
     fanout.tidy_up(context())
     due = [str(endpoint_id) for endpoint_id in sending.lease_due(context(), SINGLES_A_TICK)]
     _send(due, deliver, lambda left: sending.end_leases(context(), [UUID(item) for item in left]))
+
+
+@app.task(name="ticks.count_ahead")  # type: ignore[untyped-decorator]
+@ticking
+def count_ahead() -> None:
+    """Add up the next charges by day and plan, when the last count is old enough."""
+    counting_ahead.count_when_due(context())
 
 
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]

@@ -38,6 +38,15 @@ class Counted(StrEnum):
     REFUNDED = "refunded"  # refunds, since an instant, or in a span
     FAILED = "failed"  # charges that were declined in a span, of one class and code
     GIVEN_UP = "given_up"  # invoices that became uncollectible in a span
+    PERIODS_AHEAD = "periods_ahead"  # subscriptions whose next period is due in a span
+    PERIODS_WAITING = "periods_waiting"  # the same, without a wallet by then
+    INVOICES_AHEAD = "invoices_ahead"  # open invoices that will be charged in a span
+    INVOICES_WAITING = "invoices_waiting"  # the same, without a wallet by then
+
+
+OF_PERIODS_AHEAD = frozenset({Counted.PERIODS_AHEAD, Counted.PERIODS_WAITING})
+OF_INVOICES_AHEAD = frozenset({Counted.INVOICES_AHEAD, Counted.INVOICES_WAITING})
+"""Rows of the days ahead; their lists are in the order in which they are due."""
 
 
 class PlanFilter(NamedTuple):
@@ -83,6 +92,7 @@ class SubscriptionFilter(NamedTuple):
     until: datetime | None = None
     counted: Counted | None = None
     at: datetime | None = None
+    before: datetime | None = None
 
 
 class InvoiceFilter(NamedTuple):

@@ -1,6 +1,6 @@
 """Context that every service receives: database, gateway, clock and settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,9 +21,7 @@ from billing.domain.identity import from_outside
 from billing.domain.outcomes import Gateway
 from billing.domain.payloads import Json
 from billing.domain.settlement import Limits
-from billing.services.recent import Recent
 from billing.store.queries import commands, engine
-from billing.store.queries.forecast import NextCharges
 from billing.store.session import Database, Joined
 from billing.store.vault import Vault
 
@@ -53,8 +51,6 @@ class Context:
     """A thread for writes in parallel with other work: claims, a batch of an import."""
     call_times: CallTimes = field(default_factory=CallTimes)
     """How long this process's gateway calls took, until they are stored."""
-    next_charges: Recent[Sequence[NextCharges]] = field(default_factory=Recent)
-    """The next charge of every subscription added up, which *Ahead* shows when there are many."""
 
     def joined(self, connection: Connection) -> Self:
         """Return a context whose services work inside this open transaction."""

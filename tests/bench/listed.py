@@ -67,7 +67,8 @@ _FILL: Mapping[str, str] = {
     "subscriptions": """INSERT INTO subscriptions (id, customer_id, plan_code, status, amount,
             start_at, anchor_local, next_due_at, created_at, ended_at)
         SELECT subscription, customer, plan, status, 50000, at, at, CASE WHEN status <> 'canceled'
-            THEN now() + interval '1 day' END, at, CASE WHEN status = 'canceled' THEN now() END
+            THEN date_trunc('hour', now()) + interval '1 hour' * (1 + n / 20 % 720) END, at,
+            CASE WHEN status = 'canceled' THEN now() END
         FROM (SELECT *, CASE WHEN plan = 'retired' OR n % 10 = 3 THEN 'canceled'
             WHEN n % 50 = 0 THEN 'past_due' WHEN n % 1000 = 1 THEN 'unpaid'
             WHEN n % 500 = 2 THEN 'paused' ELSE 'active' END AS status FROM people) AS p""",

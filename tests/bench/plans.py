@@ -40,6 +40,7 @@ Sent = tuple[str, Any]
 SMALL = frozenset({
     "plans", "coupons", "engine", "people", "api_keys", "webhook_endpoints", "heartbeats",
     "event_feed_state", "metric_state", "metric_totals", "metric_gauges", "gateway_calls",
+    "ahead_state", "ahead_totals", "console_sessions", "failed_logins", "ahead_unlinked",
 })  # fmt: skip
 """Tables that do not grow with customers or with time: to read one from end to end is right."""
 

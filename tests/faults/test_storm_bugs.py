@@ -11,9 +11,9 @@ from tests.servers import Servers
 
 SEEDS = 50
 LOOK_FIRST_AT: dict[str, Sequence[int]] = {
-    "no_rule_against_a_second_charge": [8], "claim_after_the_call": [2], "no_rule_of_http": [2, 4],
-    "no_rule_of_time": [13, 4], "pages_are_final": [6], "one_row_stops_all": [3],
-    "declined_payout_loses_the_balance": [4], "no_rule_of_two": [3],
+    "no_rule_against_a_second_charge": [8], "claim_after_the_call": [2], "no_rule_of_http": [4],
+    "no_rule_of_time": [13], "pages_are_final": [6], "one_row_stops_all": [5],
+    "declined_payout_loses_the_balance": [4], "no_rule_of_two": [2],
 }  # fmt: skip
 """Where a bug was found soonest; the other seeds follow, should it have moved."""
 ANY = {""}

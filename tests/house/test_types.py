@@ -23,7 +23,7 @@ TYPED = {
     *(
         f"billing/store/queries/{name}.py"
         for name in (
-            "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
+            "ahead", "attention", "audit", "balances", "breaker", "catalog", "charges", "claims",
             "commands", "conservation", "console", "coupons", "deliveries", "engine", "event_feed",
             "events",
             "exporting", "forecast", "holding", "importing", "invoice_rows", "invoices", "listing",
@@ -43,8 +43,8 @@ TYPED = {
     *(
         f"billing/services/operating/{name}.py"
         for name in (
-            "charge_resolution", "held_rows", "invoice_actions", "kill_switch", "safety",
-            "people", "sessions", "test_clock", "token_keys", "used_keys",
+            "charge_resolution", "counting_ahead", "held_rows", "invoice_actions", "kill_switch",
+            "people", "safety", "sessions", "test_clock", "token_keys", "used_keys",
         )
     ),
     *(

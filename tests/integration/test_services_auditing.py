@@ -209,6 +209,13 @@ DAMAGE: dict[str, list[str]] = {
     "the totals of each day are those of its events": [
         "INSERT INTO daily_totals VALUES ('2026-01-31', 'charged', '', 1, 50000)",
     ],
+    "the totals of each day ahead are those of the rows": [
+        (
+            "INSERT INTO ahead_state (at, until, counted_at, took_seconds, event_id)"
+            " SELECT now(), now(), now(), 0, last_value FROM events_id_seq;"
+            " INSERT INTO ahead_totals VALUES ('2026-02-28', 'P', 'period', false, 1, 50000)"
+        ),
+    ],
     "every notice can be read": [
         "ALTER TABLE plans DROP CONSTRAINT plans_notice_check; UPDATE plans SET notice = 'soon'",
     ],

@@ -10,6 +10,8 @@ from sqlalchemy import event, text
 
 from billing.domain.events import OPERATOR, Actor
 from billing.domain.filters import (
+    OF_INVOICES_AHEAD,
+    OF_PERIODS_AHEAD,
     ChargeFilter,
     Counted,
     InvoiceFilter,
@@ -161,7 +163,9 @@ def test_the_rows_of_a_number_are_found_by_an_index(
     wanted: filtered.Filter
     if name is Counted.DUE:
         wanted = InvoiceFilter(counted=name, at=at)
-    elif name is Counted.GIVEN_UP:
+    elif name in OF_PERIODS_AHEAD:
+        wanted = SubscriptionFilter(counted=name, at=at, before=at + timedelta(days=1))
+    elif name is Counted.GIVEN_UP or name in OF_INVOICES_AHEAD:
         wanted = InvoiceFilter(counted=name, at=at, before=at + timedelta(days=1))
     elif name in {Counted.TO_OPEN, Counted.RUNNING}:
         wanted = SubscriptionFilter(counted=name, at=at)

@@ -2,16 +2,23 @@
 
 import re
 from datetime import date, timedelta
+from html import unescape
+from unittest.mock import Mock
 
 import pytest
 
+from billing.domain.events import OPERATOR
 from billing.domain.people import Role
-from billing.services.reading import ahead, forecasting
+from billing.services.operating import counting_ahead
+from billing.services.reading import ahead, auditing, forecasting
 from billing.services.reading.results import ForecastLine
+from billing.services.subscriptions import canceling, changing, pausing
+from billing.store.queries import ahead as rows
 from billing.web.console.pages import ahead as pages
 from tests.integration.console import browsing, person, text_of
 from tests.integration.engine import Engine
 from tests.integration.web import Web
+from tests.waits import wait_until
 
 DAY = timedelta(days=1)
 BY_DAY = """
@@ -89,10 +96,19 @@ def test_an_empty_engine_and_a_wrong_day_are_said_plainly(engine: Engine, web: W
         assert browser.page("/ahead?day=2099-01-01&plan=nothing")
 
 
+def first_lines(engine: Engine) -> list[ForecastLine]:
+    """The first charge of each subscription, and of each that is retried."""
+    lines = forecasting.forecast(engine.context.database, engine.now, engine.now + 59 * DAY)
+    first: dict[object, ForecastLine] = {}
+    for line in lines:
+        first.setdefault((line.subscription, line.cause == "retry"), line)
+    return list(first.values())
+
+
 def test_too_many_charges_are_added_up_by_the_next_ones(
     engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page says what its numbers are; each is that of the first charges of the forecast."""
+    """The page says what its numbers are and as of when; each has a link to exactly its rows."""
     engine.plan("D", every="1 day", amount=1_000)
     engine.plan("W", every="1 week", amount=70_000)
     for code, linked in (("D", True), ("W", True), ("W", False)):
@@ -100,26 +116,121 @@ def test_too_many_charges_are_added_up_by_the_next_ones(
     poor = engine.customer(cash=0)
     engine.subscribe(poor, "W")
     engine.run()
-    lines = list(forecasting.forecast(engine.context.database, engine.now, engine.now + 59 * DAY))
-    first: dict[object, ForecastLine] = {}
-    for line in lines:
-        first.setdefault((line.subscription, line.cause == "retry"), line)
-    expected = ahead.by_day(first.values())
+    expected = ahead.by_day(first_lines(engine))
     monkeypatch.setattr(ahead, "LINES_MAX", 2)
+    with browsing(web, person(engine, Role.VIEWER)) as [browser]:
+        assert "Nothing is added up yet" in text_of(browser.page("/ahead"))
+        assert counting_ahead.count(engine.context)
 
-    found = ahead.read(engine.context)
+        found = ahead.read(engine.context)
 
-    assert found.is_cut
-    assert {on: sums for on, sums in found.days.items() if sums != ahead.NOTHING} == expected
-    assert found.total == ahead.total(expected.values())
-    assert found.tomorrow == expected[date(2026, 2, 1)]
-    assert found.plans["D"].charges == 1
-    assert ahead.read(engine.context, "D").total == ahead.Sum(1, 1_000, 0, 0)
-    with browsing(web, person(engine)) as [browser]:
+        assert found.is_cut
+        assert {on: sums for on, sums in found.days.items() if sums != ahead.NOTHING} == expected
+        assert found.total == ahead.total(expected.values())
+        assert found.tomorrow == expected[date(2026, 2, 1)]
+        assert found.plans["D"].charges == 1
+        assert ahead.read(engine.context, "D").total == ahead.Sum(1, 1_000, 0, 0)
+        for address in ("/ahead", "/ahead?plan=W", "/ahead?day=2026-02-07"):
+            page = browser.page(address)
+            said = text_of(page)
+            assert "only the next charge of each subscription" in said
+            assert "as of 2026-01-31 09:00" in said
+            links = re.findall(r'<td class="number"><a href="/console([^"]+)">(\d+)</a>', page)
+            assert links
+            for path, number in links:
+                rows = browser.page(unescape(path)).rpartition("<tbody>")[2].count("<tr><td>")
+                assert rows == int(number), path
         said = text_of(browser.page("/ahead?day=2026-02-01"))
-        assert "only the next charge of each subscription" in said
+        assert "By plan, only the day 2026-02-01." in said
+        assert "By plan Plan" in said
+        assert "W 2" not in said.partition("By plan Plan")[2].partition("By day")[0]
         assert "Next charges that are due tomorrow Rp 1,000 1 charge" in said
         assert "billing forecast --by day --until" in said
+
+
+def test_charges_that_will_not_be_made_are_not_added_up(engine: Engine) -> None:
+    """As in the forecast: what ends or pauses before, a term that is complete, a planned change."""
+    engine.plan("W", every="1 week", amount=70_000)
+    engine.plan("X", every="1 week", amount=90_000)
+    engine.plan("T", every="1 week", amount=10_000, cycles=1)
+    plain, ends, rests, turns = (engine.subscribe(engine.customer(), "W") for _ in range(4))
+    engine.subscribe(engine.customer(), "T")
+    gone = engine.customer()
+    engine.subscribe(gone, "W")
+    engine.run()
+    canceling.cancel(engine.context, ends, OPERATOR, at="period-end")
+    pausing.pause(engine.context, rests, OPERATOR, at="period-end")
+    changing.change(engine.context, turns, OPERATOR, plan_code="X", at="period-end")
+    engine.execute("UPDATE wallets SET expires_at = :at WHERE customer_id = :id",
+                   at=engine.now + 5 * DAY, id=gone)  # fmt: skip
+    expected = ahead.by_day(first_lines(engine))
+    assert ahead.total(expected.values()) == ahead.Sum(2, 160_000, 1, 70_000)
+
+    assert counting_ahead.count(engine.context)
+
+    with engine.context.database.transaction() as connection:
+        totals, unlinked = rows.totals(connection), rows.unlinked(connection)
+    assert sum(each.charges for each in totals if not each.waits) == 2
+    assert sum(each.amount for each in totals if not each.waits) == 160_000
+    assert [(each.charges, each.amount) for each in totals if each.waits] == [(1, 70_000)]
+    assert [each.customer_id for each in unlinked] == [gone]
+    assert {each.plan_code for each in totals} == {"W"}  # the present plan, of the change too
+    assert plain != turns
+
+
+def test_a_count_is_made_seldom_and_by_one_process(
+    engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most once a minute, and a hundred times as seldom as it takes; two never count at once."""
+    engine.begun()
+    assert counting_ahead.count_when_due(engine.context)
+    assert not counting_ahead.count_when_due(engine.context)
+    engine.execute("UPDATE ahead_state SET counted_at = now() - interval '70 seconds'")
+    with engine.context.database.transaction() as connection:
+        assert rows.be_alone(connection)
+        assert not counting_ahead.count_when_due(other.context)
+    engine.execute("UPDATE ahead_state SET took_seconds = 2")
+    assert not counting_ahead.count_when_due(engine.context)
+    engine.execute("UPDATE ahead_state SET counted_at = now() - interval '201 seconds'")
+    assert counting_ahead.count_when_due(engine.context)
+    engine.execute("UPDATE ahead_state SET counted_at = now() + interval '1 hour'")
+    assert counting_ahead.count_when_due(engine.context)
+
+
+def test_a_count_that_fails_waits_as_long_as_another_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a count that takes too long costs no more; there are no totals before one succeeds."""
+    engine.begun()
+    with monkeypatch.context() as broken:
+        broken.setattr(rows, "count", Mock(side_effect=TimeoutError("too long")))
+        with pytest.raises(TimeoutError):
+            counting_ahead.count_when_due(engine.context)
+        assert not counting_ahead.count_when_due(engine.context)
+        with engine.context.database.transaction() as connection:
+            assert rows.state(connection) is None
+    assert auditing.broken(engine.context) == []
+    engine.execute("UPDATE ahead_state SET counted_at = now() - interval '61 seconds'")
+    assert counting_ahead.count_when_due(engine.context)
+
+
+def test_the_audit_compares_what_was_added_up_with_the_rows(engine: Engine) -> None:
+    """As long as nothing has changed since; a change is no finding, a wrong total is one."""
+    _customer, subscription = engine.begun(every="1 week", amount=50_000)
+    engine.run()
+
+    def is_comparable() -> bool:
+        """Other tests' databases are on the same server: nothing may be written meanwhile."""
+        assert counting_ahead.count(engine.context)
+        return engine.one("SELECT event_id FROM ahead_state") is not None
+
+    wait_until(is_comparable, "no other transaction writes")
+    assert auditing.broken(engine.context) == []
+    engine.execute("UPDATE ahead_totals SET amount = amount + 1")
+    [finding] = auditing.broken(engine.context)
+    assert "2026-02-07 P period: counted 1 over 50001, there are 1 over 50000" in finding.detail
+    canceling.cancel(engine.context, subscription, OPERATOR)
+    assert auditing.broken(engine.context) == []
 
 
 def test_bars_fit_into_the_picture() -> None:

@@ -12,9 +12,9 @@ import pytest
 from billing.domain.errors import BillingError
 from billing.domain.events import OPERATOR
 from billing.services.money import refunding
-from billing.services.operating import held_rows
+from billing.services.operating import counting_ahead, held_rows
 from billing.services.operating.held_rows import Kind
-from billing.services.reading import ahead, forecasting
+from billing.services.reading import ahead, auditing, forecasting
 from billing.services.reading import attention as attentions
 from billing.services.reading.now import read
 from billing.services.subscriptions import canceling, pausing
@@ -123,7 +123,9 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_number_equals_the_rows(engine: Engine, web: Web, seed: int) -> None:
+def test_every_number_equals_the_rows(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     """On Now, Attention and Ahead; and each number that is a link leads to as many rows."""
     lived(engine, seed)
     situation = read(engine.context)
@@ -149,6 +151,8 @@ def test_every_number_equals_the_rows(engine: Engine, web: Web, seed: int) -> No
         assert sum(int(number) for _, number in counts) == len(items)
 
         check_ahead(engine, browser)
+        monkeypatch.setattr(ahead, "LINES_MAX", 0)
+        check_ahead_totals(engine, browser)
 
 
 def check_ahead(engine: Engine, browser: Browser) -> None:
@@ -172,3 +176,18 @@ def check_ahead(engine: Engine, browser: Browser) -> None:
     for on in list(found.days)[:3]:
         of_day = [each for each in lines if each.due_at.date() == on]
         assert browser.page(f"/ahead?day={on}").count("/console/subscriptions/") == len(of_day)
+
+
+def check_ahead_totals(engine: Engine, browser: Browser) -> None:
+    """What the tick added up: each count leads to as many rows, and the audit finds none wrong."""
+    assert counting_ahead.count(engine.context)
+    page = browser.page("/ahead")
+    links = re.findall(r'<td class="number"><a href="/console([^"]+)">(\d+)</a>', page)
+    assert sum(int(number) for _, number in links) > 0
+    for path, number in links:
+        assert listed(browser, unescape(path)) == int(number), path
+    found = ahead.read(engine.context)
+    assert found.is_cut
+    assert found.total == ahead.total(found.days.values()) == ahead.total(found.plans.values())
+    names = {each.name for each in auditing.broken(engine.context)}
+    assert "the totals of each day ahead are those of the rows" not in names

@@ -378,8 +378,8 @@ def test_beat_runs_every_tick_and_drops_late_ones(tick: str, expires: int) -> No
     """Ticks share one pace and one queue; one that waited too long is asked again anyway."""
     table = beat.schedule(Decimal(tick))
 
-    assert set(table) == {*beat.TICKS, beat.NOTICES, beat.WEBHOOKS, beat.AUDIT}
-    for name in (*beat.TICKS, beat.NOTICES, beat.WEBHOOKS):
+    assert set(table) == {*beat.TICKS, beat.NOTICES, beat.WEBHOOKS, beat.AHEAD, beat.AUDIT}
+    for name in (*beat.TICKS, beat.NOTICES, beat.WEBHOOKS, beat.AHEAD):
         entry = table[name]
         assert entry["task"] == name
         assert entry["schedule"] == timedelta(milliseconds=int(Decimal(tick) * 1000))

@@ -1,28 +1,31 @@
 """Ahead: what will be charged on each of the next 60 days, by day and by plan.
 
-The charges are those of the forecast. When there are too many for a page, the next charge of each
-subscription is added up instead, at most once in a minute in each process: it reads every
-subscription that runs. A charge for which no wallet will be linked is counted apart: it
-will wait. A day begins at midnight in HOME_TIMEZONE. Nothing is written.
+The charges are those of the forecast. When there are too many for a page, it shows the next charge
+of each subscription by day and plan, as a tick added them up some minutes ago. A charge for which
+no wallet will be linked is counted apart: it will wait. A day begins at midnight in HOME_TIMEZONE.
+Nothing is written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from billing.domain.instants import HOME, HOME_TIMEZONE
+from billing.domain.instants import HOME
 from billing.services.context import Context
+from billing.services.operating.counting_ahead import CUSTOMERS_MAX, DAYS, end_of
 from billing.services.reading import forecasting
 from billing.services.reading.results import ForecastLine
+from billing.store.queries import ahead as totals_of
 from billing.store.queries import forecast as statements
+from billing.store.queries.ahead import State, Total
 
-DAYS = 60
+K = TypeVar("K", date, str)
 LINES_MAX = 2_500
-"""Of more charges than this a page adds up the next ones; the command has no limit."""
-SHOWN_MAX = 500
+"""Of more charges than this a page shows the next ones; the command has no limit."""
+SHOWN_MAX = CUSTOMERS_MAX - 1
 """Charges of one day, and customers without a wallet, that are shown."""
 
 
@@ -56,9 +59,23 @@ class Unlinked(NamedTuple):
     amount: int
 
 
+class Parts(NamedTuple):
+    """How many next charges are of a new period, and of an open invoice; some will wait."""
+
+    periods: int
+    invoices: int
+    periods_waiting: int
+    invoices_waiting: int
+
+
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The sums of the days ahead, as of `at`; `is_cut` says that only next charges are added up."""
+    """The sums of the days ahead, as of `at`; `is_cut` says that only next charges are added up.
+
+    `day_parts` and `plan_parts` have then the rows of each total, and `is_counted` says whether
+    they were added up at all. With a day, `plans` are of this day. `unlinked_more` says that there
+    are more such customers.
+    """
 
     at: datetime
     first_on: date
@@ -70,19 +87,27 @@ class Ahead:
     unlinked: Sequence[Unlinked]
     of_day: Sequence[Planned]
     is_cut: bool
+    is_counted: bool = True
+    unlinked_more: bool = False
+    day_parts: dict[date, Parts] = field(default_factory=dict)
+    plan_parts: dict[str, Parts] = field(default_factory=dict)
+
+
+KINDS = ("period", "invoice")
+NOTHING = Sum(0, 0, 0, 0)
 
 
 def read(context: Context, plan: str | None = None, day: date | None = None) -> Ahead:
     """Add up the days ahead, of all plans or of one; `of_day` has the charges of one day."""
     at = context.clock.now()
-    today = at.astimezone(HOME).date()
-    end = datetime.combine(today + timedelta(days=DAYS), time(), HOME)
-    until = end - timedelta(microseconds=1)
-    known = context.next_charges.known(at)
-    planned = None if known else _planned(context, at, until)
+    with context.database.transaction() as connection:
+        state = totals_of.state(connection)
+        rows = totals_of.totals(connection) if state is not None else []
+    is_large = sum(each.charges for each in rows) > LINES_MAX
+    planned = None if is_large else _planned(context, at, end_of(at))
     if planned is None:
-        added_at, sums = context.next_charges.get(at, lambda: _next_charges(context, at, until))
-        return _of_next_charges(added_at, [c for c in sums if plan in {None, c.plan}])
+        return _of_totals(context, state, rows, plan, day)
+    today = at.astimezone(HOME).date()
     if plan is not None:
         planned = [each for each in planned if each.plan == plan]
     planned.sort(key=lambda each: each.line.due_at)
@@ -113,32 +138,55 @@ def _planned(context: Context, at: datetime, until: datetime) -> list[Planned] |
     return [Planned(each, plans[each.subscription]) for each in found]
 
 
-def _next_charges(
-    context: Context, at: datetime, until: datetime
-) -> Sequence[statements.NextCharges]:  # fmt: skip
-    with context.database.transaction() as connection:
-        return statements.next_charges(connection, at, until, HOME_TIMEZONE)
-
-
-def _of_next_charges(at: datetime, found: Sequence[statements.NextCharges]) -> Ahead:
-    """Add up the next charge of each subscription; the charges themselves are not listed."""
-    today = at.astimezone(HOME).date()
-    on: dict[date, list[Sum]] = {today + timedelta(days=n): [] for n in range(DAYS)}
-    of_plan: dict[str, list[Sum]] = {}
-    for each in found:
-        sums = Sum(each.charges, each.amount, each.waiting, each.waiting_amount)
-        on[each.on].append(sums)
-        of_plan.setdefault(each.plan, []).append(sums)
-    days = {number: total(sums) for number, sums in on.items()}
+def _of_totals(
+    context: Context, state: State | None, rows: Sequence[Total], plan: str | None, day: date | None
+) -> Ahead:
+    """Show the totals that the tick keeps; of customers without a wallet those of every plan."""
+    now = context.clock.now()
+    at = now if state is None else state.at
+    first_on, until = at.astimezone(HOME).date(), end_of(at) if state is None else state.until
+    chosen = [each for each in rows if plan in {None, each.plan_code}]
+    of_day = [each for each in chosen if day in {None, each.day}]
+    days = _grouped(chosen, lambda each: each.day)
+    plans = _grouped(of_day, lambda each: each.plan_code)
+    unlinked: list[totals_of.Unlinked] = []
+    if plan is None and day is None:
+        with context.database.transaction() as connection:
+            unlinked = totals_of.unlinked(connection)
+    tomorrow = now.astimezone(HOME).date() + timedelta(days=1)
+    last_on = until.astimezone(HOME).date()
+    every = [first_on + timedelta(days=n) for n in range((last_on - first_on).days + 1)]
     return Ahead(
-        at=at, first_on=today, last_on=today + timedelta(days=DAYS - 1), days=days,
-        plans={code: total(sums) for code, sums in sorted(of_plan.items())},
-        total=total(days.values()), tomorrow=days[today + timedelta(days=1)], unlinked=[],
-        of_day=[], is_cut=True,
+        at=at, first_on=first_on, last_on=last_on,
+        days={on: _sum(days.get(on, ())) for on in every},
+        plans={code: _sum(plans[code]) for code in sorted(plans)},
+        total=_sum(chosen), tomorrow=_sum(days.get(tomorrow, ())),
+        unlinked=[Unlinked._make(each) for each in unlinked[:SHOWN_MAX]], of_day=[],
+        is_cut=True, is_counted=state is not None, unlinked_more=len(unlinked) > SHOWN_MAX,
+        day_parts={on: _parts(found) for on, found in days.items()},
+        plan_parts={code: _parts(found) for code, found in plans.items()},
     )  # fmt: skip
 
 
-NOTHING = Sum(0, 0, 0, 0)
+def _grouped(rows: Iterable[Total], of: Callable[[Total], K]) -> dict[K, list[Total]]:
+    found: dict[K, list[Total]] = {}
+    for each in rows:
+        found.setdefault(of(each), []).append(each)
+    return found
+
+
+def _sum(rows: Iterable[Total]) -> Sum:
+    return total(
+        Sum(0, 0, each.charges, each.amount) if each.waits else Sum(each.charges, each.amount, 0, 0)
+        for each in rows
+    )
+
+
+def _parts(rows: Iterable[Total]) -> Parts:
+    found = dict.fromkeys(((kind, waits) for waits in (False, True) for kind in KINDS), 0)
+    for each in rows:
+        found[each.kind, each.waits] += each.charges
+    return Parts(*found.values())
 
 
 def by_day(lines: Iterable[ForecastLine]) -> dict[date, Sum]:

@@ -34,6 +34,7 @@ def forecast(
     """
     balances: dict[str, int] = {}
     with database.transaction() as connection:
+        statements.stay_open(connection)
         for row in statements.open_invoices(connection, until):
             yield _of_invoice(row, now)
         for coming in statements.subscriptions(connection, until):

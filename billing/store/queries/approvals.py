@@ -94,8 +94,9 @@ _COLUMNS = columns(Approval)
 _BY_ID = f"SELECT {_COLUMNS} FROM approvals WHERE id = :id"  # noqa: S608 - constants of ours
 _LISTED = columns(
     Listed, "a", asker="asker.name", decider="decider.name", is_current=IS_CURRENT,
-    is_unfinished="""(a.kind = 'bulk' AND a.status = 'approved' AND NOT EXISTS (
-        SELECT 1 FROM commands WHERE key = 'api:console/' || a.key))""",
+    # By key for each row: with NOT EXISTS the planner may read all keys once.
+    is_unfinished="""(a.kind = 'bulk' AND a.status = 'approved' AND (
+        SELECT key FROM commands WHERE key = 'api:console/' || a.key) IS NULL)""",
 )  # fmt: skip
 _PEOPLE = f"""SELECT {_LISTED} FROM approvals a JOIN people asker ON asker.id = a.asked_by
     LEFT JOIN people decider ON decider.id = a.decided_by"""  # noqa: S608 - the same

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from billing.domain.refund import COUNTED
 from billing.domain.wallet import LIVE
 from billing.store.expressions import is_notice, listed, spoken
+from billing.store.queries.ahead import TOTALS
 from billing.store.queries.daily import FACTS
 from billing.store.queries.refunds import BREACHES as _BREACHES
 from billing.store.queries.refunds import CONTRADICTED as _CONTRADICTED
@@ -15,6 +16,9 @@ from billing.store.statements import text
 
 _COUNTED = listed("r.status", COUNTED)
 _LIVE_WALLET = listed("w.status", LIVE)
+_OF_AHEAD = TOTALS.format(
+    at="(SELECT at FROM ahead_state)", until="(SELECT until FROM ahead_state)"
+)
 _OF_DAYS = FACTS.format("""(SELECT e.* FROM event_feed f JOIN events e ON e.id = f.event_id
             WHERE f.position <= (SELECT days_position FROM metric_state))""")
 INVARIANTS = {
@@ -250,6 +254,14 @@ INVARIANTS = {
         USING (day, name, label)
         WHERE (coalesce(d.events, 0), coalesce(d.amount, 0))
             <> (coalesce(e.events, 0), coalesce(e.amount, 0))""",  # noqa: S608 - constants of ours
+    "the totals of each day ahead are those of the rows": f"""
+        SELECT day || ' ' || plan_code || ' ' || kind || CASE WHEN waits THEN ' that waits' ELSE ''
+               END || ': counted ' || coalesce(t.charges, 0) || ' over ' || coalesce(t.amount, 0)
+               || ', there are ' || coalesce(r.charges, 0) || ' over ' || coalesce(r.amount, 0)
+        FROM ahead_totals t FULL JOIN {_OF_AHEAD} AS r USING (day, plan_code, kind, waits)
+        WHERE (SELECT event_id FROM ahead_state) = (SELECT last_value FROM events_id_seq)
+          AND (coalesce(t.charges, 0), coalesce(t.amount, 0))
+            <> (coalesce(r.charges, 0), coalesce(r.amount, 0))""",  # noqa: S608 - constants of ours
     "every notice can be read": f"""
         SELECT 'plan ' || code || ' has the notice ' || left(notice, 40)
                || ', and announces nothing'

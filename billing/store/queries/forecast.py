@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -68,6 +68,11 @@ _OF_PAYER = {
     "balance": """(SELECT CAST(sum(remaining) AS bigint) FROM credits c
                 WHERE c.customer_id = s.customer_id AND c.remaining > 0)""",
 }
+
+
+def stay_open(connection: Connection) -> None:
+    """Let the transaction be idle: who reads the streams may be slow, such as a pager."""
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def open_invoices(connection: Connection, until: datetime) -> Iterator[OpenInvoice]:
@@ -152,53 +157,6 @@ def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
     return {row[0]: row[1] for row in connection.execute(statement, {"ids": as_array(ids)})}
 
 
-class NextCharges(NamedTuple):
-    """The next charges of one day and plan; `waiting` are those without a wallet by then."""
-
-    on: date
-    plan: str
-    charges: int
-    amount: int
-    waiting: int
-    waiting_amount: int
-
-
-def next_charges(
-    connection: Connection, now: datetime, until: datetime, timezone: str
-) -> list[NextCharges]:
-    """Add up the open invoices and the next period of each subscription, in one statement.
-
-    Amounts of periods are before credit, coupons and extra lines.
-    """
-    statement = text(f"""
-        SELECT CAST(due_at AT TIME ZONE :timezone AS date), plan_code,
-               count(*) FILTER (WHERE linked),
-               CAST(coalesce(sum(amount) FILTER (WHERE linked), 0) AS bigint),
-               count(*) FILTER (WHERE NOT linked),
-               CAST(coalesce(sum(amount) FILTER (WHERE NOT linked), 0) AS bigint)
-        FROM (
-            SELECT due.due_at, due.plan_code, due.amount,
-                   coalesce(w.expires_at > due.due_at, false) AS linked
-            FROM (
-                SELECT greatest(s.next_due_at, :now) AS due_at, s.plan_code, s.amount,
-                       s.customer_id
-                FROM subscriptions s
-                WHERE s.next_due_at <= :until AND {listed("s.status", OPENING)}
-                UNION ALL
-                SELECT greatest(i.next_attempt_at, :now), s.plan_code, i.amount - i.credited,
-                       i.customer_id
-                FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
-                WHERE i.status = 'open' AND i.next_attempt_at <= :until
-                    AND i.blocked_on IS DISTINCT FROM 'wallet'
-            ) AS due
-            LEFT JOIN wallets w ON w.customer_id = due.customer_id AND w.status = 'active'
-        ) AS charges
-        GROUP BY 1, 2 ORDER BY 1, 2
-    """)  # noqa: S608 - a constant of ours
-    values = {"now": now, "until": until, "timezone": timezone}
-    return [NextCharges._make(row) for row in connection.execute(statement, values)]
-
-
 def subscriptions_of(connection: Connection, ids: Sequence[UUID]) -> list[Coming]:
     """Read some subscriptions, with what decides about their next periods."""
     statement = text(f"{_COMING} WHERE s.id = ANY(CAST(:ids AS uuid[])) ORDER BY s.id")
@@ -230,8 +188,6 @@ def _coming(values: Sequence[object]) -> Coming:
 def _streamed(
     connection: Connection, statement: TextClause, parameters: dict[str, datetime]
 ) -> Iterator[Sequence[object]]:
-    # The reader may be slow (a pager): the transaction may stay idle.
-    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     streamed = connection.execute(statement, parameters, execution_options={"yield_per": FETCH})
     # Who needs only the first rows closes the cursor, and not only the generator.
     with closing(streamed):

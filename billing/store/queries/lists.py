@@ -32,6 +32,14 @@ INVOICES = Order(
     "invoices", "invoices", "i",
     {"created_at": datetime, "period_index": int, "change_index": int, "id": UUID},
 )  # fmt: skip
+# Rows of the days ahead, in the order in which they are due.
+SUBSCRIPTIONS_AHEAD = Order(
+    "subscriptions ahead", "subscriptions", "s", {"next_due_at": datetime, "id": UUID},
+    descending=False,
+)  # fmt: skip
+INVOICES_AHEAD = Order(
+    "invoices ahead", "invoices", "i", {"next_attempt_at": datetime, "id": UUID}, descending=False
+)
 CHARGES = Order("charges", "charges", "c", {"created_at": datetime, "attempt": int, "id": UUID})
 REFUNDS = Order("refunds", "refunds", "r", {"created_at": datetime, "sequence": int, "id": UUID})
 CREDITS = Order("credits", "credits", "b", {"id": int}, descending=False)
@@ -139,22 +147,27 @@ def wallets(
 def subscriptions(
     connection: Connection, wanted: filters.SubscriptionFilter, page: Page
 ) -> Listed[rows.Subscription]:
-    """Read a page of subscriptions, newest first."""
-    search = Search(SUBSCRIPTIONS, wanted, page).created(wanted.since, wanted.until)
+    """Read a page of subscriptions, newest first, or those of the days ahead as they are due."""
+    order = SUBSCRIPTIONS_AHEAD if wanted.counted in filters.OF_PERIODS_AHEAD else SUBSCRIPTIONS
+    search = Search(order, wanted, page).created(wanted.since, wanted.until)
     search.where("s.customer_id = :customer", customer=wanted.customer)
     search.where("s.plan_code = :plan", plan=wanted.plan)
     if wanted.status not in {None, SubscriptionStatus.ACTIVE}:
         search.where(_RARE_SUBSCRIPTIONS)
     search.where("s.status = :status", status=wanted.status)
-    _counted(search, wanted.counted, wanted.at)
+    _counted(search, wanted.counted, wanted.at, before=wanted.before)
     return search.read(connection, rows.Subscription, listing.SUBSCRIPTIONS)
 
 
 def invoices(
     connection: Connection, wanted: filters.InvoiceFilter, page: Page
 ) -> Listed[rows.Invoice]:
-    """Read a page of invoices, newest first; of one moment, the latest period first."""
-    search = Search(INVOICES, wanted, page).created(wanted.since, wanted.until)
+    """Read a page of invoices, newest first; of one moment, the latest period first.
+
+    Those of the days ahead are in the order in which they are due.
+    """
+    order = INVOICES_AHEAD if wanted.counted in filters.OF_INVOICES_AHEAD else INVOICES
+    search = Search(order, wanted, page).created(wanted.since, wanted.until)
     search.where("i.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"i.subscription_id IN ({_OF_CUSTOMER})", customer=wanted.customer)
     if wanted.status is InvoiceStatus.OPEN:

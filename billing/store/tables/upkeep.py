@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Date,
     DateTime,
@@ -182,6 +183,51 @@ class DailyTotal(SQLModel, table=True):
     label: str = field(Text, primary_key=True)
     events: int = field(BigInteger)
     amount: int = field(BigInteger)
+
+
+class AheadTotal(SQLModel, table=True):
+    """The next charges that are due on one day in Jakarta: of a plan, of one kind.
+
+    `kind` and `waits` are those of `store.queries.ahead`.
+    """
+
+    __tablename__ = "ahead_totals"
+
+    day: date = field(Date, primary_key=True)
+    plan_code: str = field(Text, primary_key=True)
+    kind: str = field(Text, primary_key=True)
+    waits: bool = field(Boolean, primary_key=True)
+    charges: int = field(BigInteger)
+    amount: int = field(BigInteger)
+
+
+class AheadUnlinked(SQLModel, table=True):
+    """A customer whose next charges will wait for a wallet; only the earliest of them are kept."""
+
+    __tablename__ = "ahead_unlinked"
+
+    customer_id: str = field(Text, primary_key=True)
+    first_at: datetime = instant(null=False)
+    charges: int = field(BigInteger)
+    amount: int = field(BigInteger)
+
+
+class AheadState(SQLModel, table=True):
+    """The one row about these totals: of which instant they are, and how long the count took.
+
+    `at` and `until` are billing time, and empty before the first count. `counted_at` is real time,
+    of a count that failed too. `event_id` is the last event's of then, if nothing was written.
+    """
+
+    __tablename__ = "ahead_state"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = field(SmallInteger, primary_key=True, server_default=text("1"))
+    at: datetime | None = instant()
+    until: datetime | None = instant()
+    counted_at: datetime = instant(null=False)
+    took_seconds: float = field(Double)
+    event_id: int | None = field(BigInteger, null=True)
 
 
 class MetricGauge(SQLModel, table=True):

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from billing.domain.charge import ChargeStatus
 from billing.domain.filters import (
+    OF_INVOICES_AHEAD,
+    OF_PERIODS_AHEAD,
     ChargeFilter,
     Counted,
     CustomerFilter,
@@ -58,14 +60,14 @@ STATUSES: dict[Kind, type[StrEnum]] = {
 }
 """The statuses by which a list can be limited; customers have none."""
 COUNTED: dict[Kind, frozenset[Counted]] = {
-    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN, Counted.RUNNING}),
-    Kind.INVOICES: frozenset({Counted.DUE, Counted.GIVEN_UP}),
+    Kind.SUBSCRIPTIONS: frozenset({Counted.TO_OPEN, Counted.RUNNING}) | OF_PERIODS_AHEAD,
+    Kind.INVOICES: frozenset({Counted.DUE, Counted.GIVEN_UP}) | OF_INVOICES_AHEAD,
     Kind.CHARGES: frozenset(
         {Counted.UNRESOLVED, Counted.SUCCEEDED, Counted.DECLINED, Counted.UNSENT, Counted.FAILED}
     ),
     Kind.REFUNDS: frozenset({Counted.UNSETTLED, Counted.REFUNDED}),
 }
-SPANS = frozenset({Counted.FAILED, Counted.GIVEN_UP})
+SPANS = frozenset({Counted.FAILED, Counted.GIVEN_UP}) | OF_PERIODS_AHEAD | OF_INVOICES_AHEAD
 """Numbers of a span, which ends before an instant; others may have such an end."""
 LIST_OF = {name: kind for kind, names in COUNTED.items() for name in names}
 """The list that has the rows of a number."""
@@ -151,7 +153,7 @@ def asked(kind: Kind, query: Mapping[str, str], timezone: str) -> Asked:
             found = CustomerFilter(since, until)
         case Kind.SUBSCRIPTIONS:
             status = fields.status(SubscriptionStatus)
-            found = SubscriptionFilter(customer, plan, status, since, until, counted, at)
+            found = SubscriptionFilter(customer, plan, status, since, until, counted, at, before)
         case Kind.INVOICES:
             owed = fields.status(InvoiceStatus)
             found = InvoiceFilter(

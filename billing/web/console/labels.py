@@ -140,6 +140,7 @@ LABELS: dict[str, str] = {
     "attend_wallets": N_("attend wallets"),
     "announce_charges": N_("announce charges"),
     "deliver_webhooks": N_("deliver webhooks"),
+    "count_ahead": N_("count what is ahead"),
     "audit": N_("audit"),
     # actors that are no person, and groups of events
     "scheduler": N_("the scheduler"),

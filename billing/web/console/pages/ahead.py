@@ -1,19 +1,33 @@
 """*Ahead*: what will be charged by day for the next 60 days, as bars and as numbers."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 from starlette.responses import Response
 
+from billing.domain.filters import Counted
+from billing.domain.instants import HOME
+from billing.services.operating.counting_ahead import DAYS
 from billing.services.reading import ahead
-from billing.web.console.filtering import NAME_MAX, address
+from billing.web.console.filtering import NAME_MAX, address, counted_address
 from billing.web.console.labels import N_
 from billing.web.console.visits import PREFIX, Visit
 
 HERE = f"{PREFIX}/ahead"
 HEIGHT, STEP, GAP = 120, 10, 2
 """Of the picture, in its own units: its height, a day, and the space between two days."""
+
+
+BEGINNING = datetime(2000, 1, 1, tzinfo=HOME)
+"""Before everything that is overdue, which is due on the first day."""
+
+
+class Part(NamedTuple):
+    """A count, and the address of the list that has its rows; without rows there is none."""
+
+    charges: int
+    address: str
 
 
 class Bar(NamedTuple):
@@ -42,11 +56,41 @@ def show(visit: Visit) -> Response:
     def of(on: date | None, code: str) -> str:
         return address(HERE, {"plan": code, "day": on.isoformat() if on else ""})
 
+    def parts(of_row: ahead.Parts, on: date | None, code: str) -> Sequence[Part]:
+        return _parts(found, of_row, on, code)
+
     return visit.page(
         "ahead.html", 422 if wrong else 200, found=found, plan=plan, day=day, wrong=wrong, of=of,
-        bars=bars(found.days), height=HEIGHT, width=ahead.DAYS * STEP, bar_width=STEP - GAP,
-        days_count=ahead.DAYS, shown_max=ahead.SHOWN_MAX, lines_max=ahead.LINES_MAX,
+        parts=parts, bars=bars(found.days), height=HEIGHT, width=DAYS * STEP,
+        bar_width=STEP - GAP, days_count=DAYS, shown_max=ahead.SHOWN_MAX, lines_max=ahead.LINES_MAX,
     )  # fmt: skip
+
+
+def _parts(found: ahead.Ahead, of_row: ahead.Parts, on: date | None, code: str) -> Sequence[Part]:
+    """Return the counts of a day or of all days, each with its rows.
+
+    Periods that will wait have a list by day only: to find few of them among all days, every
+    subscription would be read.
+    """
+    begin = _midnight(on) if on is not None and on != found.first_on else BEGINNING
+    end = _midnight((found.last_on if on is None else on) + timedelta(days=1))
+    names = (
+        Counted.PERIODS_AHEAD, Counted.INVOICES_AHEAD, Counted.PERIODS_WAITING,
+        Counted.INVOICES_WAITING,
+    )  # fmt: skip
+    return [
+        Part(
+            charges,
+            counted_address(PREFIX, name, begin, before=end.isoformat(), plan=code)
+            if charges and not (on is None and name is Counted.PERIODS_WAITING)
+            else "",
+        )
+        for name, charges in zip(names, of_row, strict=True)
+    ]
+
+
+def _midnight(on: date) -> datetime:
+    return datetime.combine(on, time(), HOME)
 
 
 def bars(days: dict[date, ahead.Sum]) -> Sequence[Bar]:

@@ -50,6 +50,18 @@ COUNTED_WORDS = {
     Counted.UNSENT: N_("Only those that were unsent since %(at)s."),
     Counted.FAILED: N_("Only those that were declined in the chosen time, of the chosen cause."),
     Counted.GIVEN_UP: N_("Only those that became uncollectible in the chosen time."),
+    Counted.PERIODS_AHEAD: N_(
+        "Only those whose next period is due on the chosen days, with a wallet."
+    ),
+    Counted.PERIODS_WAITING: N_(
+        "Only those whose next period is due on the chosen days, without a wallet by then."
+    ),
+    Counted.INVOICES_AHEAD: N_(
+        "Only those that will be charged on the chosen days, with a wallet."
+    ),
+    Counted.INVOICES_WAITING: N_(
+        "Only those that will be due on the chosen days, without a wallet by then."
+    ),
     Counted.REFUNDED: N_("Only those that were returned since %(at)s."),
 }
 
