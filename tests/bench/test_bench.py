@@ -67,8 +67,10 @@ def test_latency_is_measured_at_a_steady_rate() -> None:
 def test_the_console_is_measured_page_by_page() -> None:
     """The first pages: each is asked for, its statements are counted and explained."""
     with stage(0) as ground:
-        measured = list(islice(console.measure(ground, 300, 2), 3))
+        counted, *pages = islice(console.measure(ground, 300, 2), 4)
 
-    assert [each.page for each in measured] == ["/now", "/search", "/customers"]
-    assert all(0 < each.percentile(0.5) <= each.percentile(0.95) for each in measured)
-    assert all(each.plans for each in measured)
+    assert counted.page == "the count of the tick count_ahead"
+    assert counted.percentile(0.5) > 0
+    assert [each.page for each in pages] == ["/now", "/search", "/customers"]
+    assert all(0 < each.percentile(0.5) <= each.percentile(0.95) for each in pages)
+    assert all(each.plans for each in pages)

@@ -16,10 +16,12 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from billing import bootstrap
+from billing.services.collecting.charging import GO_ON_SECONDS
 from tests.faults.fleet import pool_of
 from tests.faults.ground import HOUR, Ground, grounds
 
 BOUND_SECONDS = 20
+LONG = GO_ON_SECONDS + 0.5
 """No caller waits longer than this for a broker that is away."""
 RECONNECTS = re.compile("Connection to broker lost|Cannot connect to redis")
 
@@ -40,7 +42,10 @@ def ground(shared: Ground) -> Iterator[Ground]:
 
 
 def begin_a_wave(ground: Ground, plan: str, seconds: float) -> list[str]:
-    """Twelve members: one batch is on the wire, the messages of two others are in Redis."""
+    """Twelve members: one batch is on the wire, the messages of two others are in Redis.
+
+    With `LONG` seconds its task claims nothing else when its calls are answered.
+    """
     people = ground.members(12, plan)
     held = ground.script("hold", times=2, seconds=seconds, work="done")
     ground.jump(HOUR)
@@ -63,7 +68,7 @@ def test_a_flush_in_the_middle_of_a_wave_loses_nobody(ground: Ground) -> None:
     The batch on the wire is settled normally; the others are sent again when their leases end (the
     test ends them at once to save 45 s of waiting).
     """
-    people = begin_a_wave(ground, "flush", seconds=2)
+    people = begin_a_wave(ground, "flush", seconds=LONG)
     ground.broker().flushall()
     ground.poll(lambda: ground.charges(people) == ["succeeded"] * 4, "the batch is settled")
     ground.forget_leases()
@@ -86,7 +91,7 @@ def test_redis_may_be_away_for_a_while(ground: Ground) -> None:
 
     When it is back, worker and beat reconnect, and work continues.
     """
-    people = begin_a_wave(ground, "away", seconds=2)
+    people = begin_a_wave(ground, "away", seconds=LONG)
     ground.stop_redis()
     gone_at = monotonic()
     with pytest.raises(OperationalError):
@@ -150,7 +155,7 @@ def test_a_message_that_cannot_be_acknowledged_holds_no_place(ground: Ground) ->
     prefetch slot that is not released would be lost until the worker restarts.
     """
     left_over = in_hand(ground, "charges")  # by a Redis that was restarted, of other tests
-    people = begin_a_wave(ground, "unacknowledged", seconds=2)
+    people = begin_a_wave(ground, "unacknowledged", seconds=LONG)
     log = ground.fleet.workers["one"].program.log
     connected = len(RECONNECTS.findall(log.read_text()))
     [first] = in_hand(ground, "charges") - left_over

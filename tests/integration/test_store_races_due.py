@@ -46,7 +46,7 @@ def test_a_worker_with_nothing_else_due_claims_what_messages_wait_for(
     assert engine.one("SELECT count(leased_until) FROM invoices") == 0
 
 
-def test_one_that_takes_what_waits_meets_its_message_without_a_deadlock(
+def test_a_message_and_a_worker_that_takes_what_it_waits_for_do_not_deadlock(
     engine: Engine, other: Engine
 ) -> None:
     """Both are claimed in the same order of locks, in the same counter row of the hour."""

@@ -228,8 +228,6 @@ _WEBHOOKS = f"""
     JOIN webhook_endpoints e ON e.id = failed.endpoint_id
 """  # noqa: S608 - constants of ours
 
-APPROVAL_DAYS_MAX = 31
-"""No request waits longer; the newest are found by an index."""
 _APPROVALS = f"""
     SELECT 'approval', CAST(a.id AS text), a.customer_id, NULL, a.asked_at, nullif(a.amount, 0),
            'waits for approval', 'asked by ' || p.name || ': ' || a.reason, false
@@ -238,8 +236,7 @@ _APPROVALS = f"""
     UNION ALL SELECT 'approval', CAST(a.id AS text), NULL, NULL, a.decided_at, nullif(a.amount, 0),
            'not finished', 'approved by ' || p.name || ', who can continue it', true
     FROM approvals a JOIN people p ON p.id = a.decided_by
-    WHERE a.asked_at > CAST(:now AS timestamptz) - interval '{APPROVAL_DAYS_MAX} days'
-        AND a.kind = 'bulk' AND a.status = 'approved' AND a.ends_at > :now
+    WHERE a.kind = 'bulk' AND a.status = 'approved' AND a.ends_at > :now
         AND a.decided_at < :quarter_hour
         AND NOT EXISTS (SELECT 1 FROM commands WHERE key = 'api:console/' || a.key)
 """  # noqa: S608 - constants of ours

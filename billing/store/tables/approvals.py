@@ -47,6 +47,10 @@ class Approval(SQLModel, table=True):
             postgresql_where=text("status = 'open'"),
         ),
         Index("approvals_open", "asked_at", postgresql_where=text("status = 'open'")),
+        Index(
+            "approvals_of_many", "ends_at",
+            postgresql_where=text("kind = 'bulk' AND status = 'approved'"),
+        ),
         Index("approvals_asked", "asked_at", "id"),
         Index("approvals_customer", "customer_id"),
     )  # fmt: skip

@@ -1,0 +1,20 @@
+"""approved actions on many rows are found by an index, until they end"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0030'
+down_revision = '0029'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        'approvals_of_many', 'approvals', ['ends_at'],
+        postgresql_where=sa.text("kind = 'bulk' AND status = 'approved'"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index('approvals_of_many', table_name='approvals')
