@@ -36,6 +36,8 @@ SPREAD = 5
 PORTION_ROUNDS, PORTION_ROUNDS_FAST = 2, 4
 """Without such a limit, a portion is this many charges per thread; more when answers are faster
 than claims: a claim of twice as many costs a third more."""
+IDLE_SHARE = 4
+"""Idle threads claim what waits for other workers when at least one of this many is idle."""
 
 _RETRY_AFTER = re.compile(r"retry_after=([0-9]{1,6})")
 _DOWN = re.compile(r"http_5|read_timeout|connection_lost")
@@ -94,8 +96,12 @@ class Pace:
         return bool(self._rate)
 
     def idle(self, unanswered: int) -> int:
-        """Return how many threads have no call and may claim what waits for other workers."""
-        return 0 if self.is_limited else max(0, self._threads - unanswered)
+        """Return how many threads have no call and may claim what waits for other workers.
+
+        Zero while most threads have one: a claim of a few costs nearly as much as one of many.
+        """
+        idle = self._threads - unanswered
+        return idle if not self.is_limited and idle * IDLE_SHARE >= self._threads else 0
 
 
 def await_turn(context: Context, count: int) -> None:
