@@ -210,8 +210,7 @@ class Invoice(SQLModel, table=True):
             "closed_at",
             postgresql_where=text("status = 'uncollectible'"),
         ),
-        # Few invoices have the same instant: the rest of their order is sorted while reading.
-        Index("invoices_created", "created_at"),
+        Index("invoices_created", "created_at"),  # few have the same instant
         Index(
             "invoices_closed",
             "status",
@@ -221,6 +220,7 @@ class Invoice(SQLModel, table=True):
             ),
         ),
         held(),
+        dated("invoices_held", "held_at"),
     )
 
     id: UUID = field(Uuid, primary_key=True)

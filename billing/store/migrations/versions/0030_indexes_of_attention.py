@@ -1,4 +1,4 @@
-"""approved actions on many rows are found by an index, until they end"""
+"""indexes of Attention: held invoices, and approved actions on many rows until they end"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,12 @@ def upgrade() -> None:
         'approvals_of_many', 'approvals', ['ends_at'],
         postgresql_where=sa.text("kind = 'bulk' AND status = 'approved'"),
     )
+    op.create_index(
+        'invoices_held', 'invoices', ['held_at'],
+        postgresql_where=sa.text('held_at IS NOT NULL'),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index('invoices_held', table_name='invoices')
     op.drop_index('approvals_of_many', table_name='approvals')
