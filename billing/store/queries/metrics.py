@@ -59,10 +59,12 @@ class Total(NamedTuple):
 
 _UNRESOLVED = listed("status", UNRESOLVED)
 _UNSETTLED = listed("status", UNSETTLED)
+_OLDEST = "(SELECT min(created_at) FROM (SELECT created_at FROM {} WHERE {} OFFSET 0) AS few)"
+"""OFFSET 0: few rows are read by their index, not all rows in order until one of them is found."""
 _NOW = columns(
     Now,
     unresolved=f"(SELECT count(*) FROM charges WHERE {_UNRESOLVED})",  # noqa: S608 - a constant of ours
-    oldest_unresolved_at=f"(SELECT min(created_at) FROM charges WHERE {_UNRESOLVED})",  # noqa: S608 - the same
+    oldest_unresolved_at=_OLDEST.format("charges", _UNRESOLVED),
     unsettled_refunds=f"(SELECT count(*) FROM refunds WHERE {_UNSETTLED})",  # noqa: S608 - the same
     oldest_due_at="least((SELECT min(next_attempt_at) FROM invoices"  # noqa: S608 - the same
     " WHERE next_attempt_at IS NOT NULL AND held_at IS NULL),"
@@ -77,7 +79,7 @@ _NOW = columns(
     tripped="(SELECT tripped_at IS NOT NULL FROM engine)",
     resting="(SELECT coalesce(resting_until > clock_timestamp(), false) FROM engine)",
     pending_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'pending')",
-    oldest_pending_at="(SELECT min(created_at) FROM webhook_deliveries WHERE status = 'pending')",
+    oldest_pending_at=_OLDEST.format("webhook_deliveries", "status = 'pending'"),
     failed_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'failed')",
     disabled_endpoints="(SELECT count(*) FROM webhook_endpoints WHERE disabled_at IS NOT NULL)",
 )
