@@ -63,6 +63,21 @@ def test_a_message_and_a_worker_that_takes_what_it_waits_for_do_not_deadlock(
     assert engine.counts()["charges"] == 24
 
 
+def test_the_lease_of_a_message_stays_when_another_worker_locks_its_subscription(
+    engine: Engine, other: Engine
+) -> None:
+    """Its invoice is not written to, since two workers might wait for each other then."""
+    [(customer, subscription)] = many(engine, 1)
+    waiting = charging.lease_due(engine.context, 10)
+    with engine.context.database.transaction() as connection:
+        assert subscriptions.lock(connection, [subscription]) == [subscription]
+        charging.collect_on(other.context, [], 10)
+    assert engine.one("SELECT count(leased_until) FROM invoices") == 1
+
+    charging.collect(engine.context, waiting)
+    assert len(engine.debits(customer)) == 1
+
+
 def test_a_row_that_cannot_be_claimed_stops_no_other_that_waits(
     engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,25 +55,29 @@ class TooMuch(BillingError):
     """The hour's charges would exceed the limit; nothing is claimed."""
 
 
-def claim(context: Context, seen: dict[UUID, UUID | None]) -> list[SealedPayment]:
+def claim(
+    context: Context, seen: dict[UUID, UUID | None], *, leased: bool = True
+) -> list[SealedPayment]:
     """Claim invoices: commit their charges, and return what to send.
 
     `seen` maps each invoice to the last charge that was checked. An invoice with a newer one
-    is skipped: another worker has charged it. An invoice that cannot be claimed is held.
+    is skipped: another worker has charged it. An invoice that cannot be claimed is held. When
+    these invoices are `leased` by this worker, those that it does not claim are due again.
     """
     if not seen:
         return []
 
     def work(part: Sequence[UUID]) -> list[SealedPayment]:
-        return _committed(context, lambda connection: act(connection, part), part) or []
+        mine = part if leased else []
+        return _committed(context, lambda connection: act(connection, part), mine) or []
 
     def act(connection: Connection, part: Sequence[UUID]) -> list[SealedPayment]:
         allowed = safety.charges_at_once(context, connection, len(part))
         passed_over = part[allowed:]
-        if passed_over:
+        if passed_over and leased:
             invoices.end_leases(connection, passed_over)
         chosen = {key: seen[key] for key in part[:allowed]}
-        return _claim(context, connection, chosen, leased=True)
+        return _claim(context, connection, chosen, leased=leased)
 
     parts = held_rows.isolate(list(seen), work, held_rows.holder(context, Kind.INVOICE))
     return [payment for payments in parts for payment in payments]
@@ -107,11 +111,12 @@ def claim_due(context: Context, most: int) -> tuple[list[SealedPayment], list[UU
 def claim_waiting(context: Context, most: int) -> list[SealedPayment]:
     """Claim invoices of messages that wait, as if such a message had come; it then finds less.
 
-    A message may wait for a worker, or be lost.
+    A message may wait for a worker, or be lost. Its lease is not touched: another worker may be
+    claiming these invoices, and each would wait for a row that the other has locked.
     """
     with context.database.transaction() as connection:
         found = invoices.waiting(connection, context.clock.now(), most)
-    return claim(context, dict.fromkeys(found))
+    return claim(context, dict.fromkeys(found), leased=False)
 
 
 def _claim_leased(context: Context, most: int) -> list[SealedPayment]:
