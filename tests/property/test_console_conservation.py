@@ -77,7 +77,7 @@ def play(engine: Engine, emptied: Kept, story: list[Deed]) -> None:
 def test_a_request_is_done_once_as_it_was_shown(
     engine: Engine, emptied: Kept, story: list[Deed]
 ) -> None:
-    """Whatever happens between asking and approving: the terms that were shown, or nothing."""
+    """After any acts between asking and approving: the terms that were shown, or nothing."""
     play(engine, emptied, story)
 
 

@@ -1,8 +1,8 @@
 """Counting ahead: keep the next charges by due day and plan as rows, for the page *Ahead*.
 
-A count reads every running subscription, in one statement. The next one begins a hundred times as
-long after it as it took, so that all of them together need one percent of one core, whatever the
-number of subscriptions and whether they succeed. Charging does nothing for it.
+A count reads every running subscription, in one statement. If it took one second, the next count
+begins 100 seconds later. So all counts together use about one percent of one core, with any number
+of subscriptions, and also when they fail. Charging does no work for it.
 """
 
 from contextlib import suppress

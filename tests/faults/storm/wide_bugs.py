@@ -146,7 +146,7 @@ def notifications_are_believed(_world: World, undo: ExitStack) -> None:
 
 
 def requests_are_not_compared(_world: World, undo: ExitStack) -> None:
-    """A request is done as it would be done now, whatever was shown when it was asked."""
+    """A request is carried out with the terms of now, not with those that were shown."""
 
     def same(*_args: Any) -> bool:
         return True
