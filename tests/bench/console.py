@@ -9,7 +9,6 @@ month's plan gives it. The statements of each page, and their plans, which are w
 """
 
 import argparse
-import asyncio
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +17,12 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 import requests
 from rich.console import Console
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from billing import logs
 from billing.domain.events import OPERATOR
@@ -35,6 +34,7 @@ from billing.store.queries import ahead
 from billing.web.console import app
 from billing.web.console.routes import PAGES
 from billing.web.console.streams import Streams
+from tests.asgi import ask
 from tests.bench import listed
 from tests.bench.latency import serving
 from tests.bench.plans import caught, plan_of
@@ -245,7 +245,9 @@ def settle(context: Context) -> None:
 def plans_of(context: Context, inside: ASGIApp, path: str, cookies: str) -> list[list[str]]:
     """Open a page of an application in this process, and explain each of its statements."""
     with caught(context.database._engine) as sent:
-        asyncio.run(_opened(inside, path, cookies))
+        status, _ = ask(inside, "GET", path, [(b"host", b"bench"), (b"cookie", cookies.encode())])
+    if status not in {200, 303}:
+        raise RuntimeError(f"{path}: {status}")
     with context.database.transaction() as reader:
         plans = [plan_of(reader, each) for each in sent]
         reader.rollback()
@@ -316,27 +318,6 @@ def _timed(session: requests.Session, url: str, path: str) -> float:
     if answer.status_code not in {200, 303} or "/login" in answer.headers.get("Location", ""):
         raise RuntimeError(f"{path}: {answer.status_code}")
     return (monotonic() - began) * 1000
-
-
-async def _opened(application: ASGIApp, path: str, cookies: str) -> None:
-    """Open a page of an application in this process."""
-    place, _, query = path.partition("?")
-    scope: dict[str, Any] = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": place, "raw_path": place.encode(), "root_path": "",
-        "query_string": query.encode(), "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1),
-        "headers": [(b"host", b"bench"), (b"cookie", cookies.encode())],
-        "state": {"request_id": "bench"},
-    }  # fmt: skip
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] not in {200, 303}:
-            raise RuntimeError(f"{path}: {message['status']}")
-
-    await application(scope, receive, send)
 
 
 if __name__ == "__main__":

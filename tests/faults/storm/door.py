@@ -4,12 +4,11 @@ Each request has an event loop of its own, and the handlers run in its threads, 
 another process can come between any two steps of a handler. It knows no deed and no verdict.
 """
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,7 +17,8 @@ from fastapi import FastAPI
 
 from billing.services.context import Context
 from billing.web import app, notifications
-from billing.web.requests import Application, Doorkeeper
+from billing.web.requests import Doorkeeper
+from tests.asgi import Headers, ask
 from tests.faults.storm.world import World
 
 SETTINGS: Mapping[str, Any] = {
@@ -29,7 +29,6 @@ SETTINGS: Mapping[str, Any] = {
 """No limit of requests: it counts in real time, and a seed plays the same again."""
 PATH = "/doku/notifications"
 STAMP = "2026-01-31T02:00:00Z"
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -118,36 +117,6 @@ def signed(body: bytes, secret: str) -> Headers:
         (b"client-id", b"STORM"), (b"request-id", b"storm"), (b"request-timestamp", STAMP.encode()),
         (b"signature", b"HMACSHA256=" + base64.b64encode(mac)),
     ]  # fmt: skip
-
-
-def ask(
-    there: Application, method: str, path: str, headers: Headers, body: bytes
-) -> tuple[int, bytes]:
-    """Let an application answer one request."""
-    where, _, query = path.partition("?")
-    scope: MutableMapping[str, Any] = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
-        "scheme": "http", "path": where, "raw_path": where.encode(), "root_path": "",
-        "query_string": query.encode(), "headers": list(headers), "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }  # fmt: skip
-    left: list[MutableMapping[str, Any]] = [
-        {"type": "http.request", "body": body, "more_body": False}
-    ]
-    said: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> MutableMapping[str, Any]:
-        return left.pop() if left else {"type": "http.disconnect"}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        said.append(message)
-
-    async def talk() -> None:
-        await there(scope, receive, send)
-
-    asyncio.run(talk())
-    parts = [message.get("body", b"") for message in said if message["type"].endswith("body")]
-    return int(said[0]["status"]), b"".join(parts)
 
 
 def _answer(status: int, body: bytes) -> Answer:
