@@ -139,7 +139,7 @@ class Settings(Checks):
         description="Where OVO sends a customer who did not link",
     )
     web_threads: Annotated[int, Field(ge=1, le=200)] = Field(
-        default=16, description="Requests that one web process works on at the same time"
+        default=8, description="Requests that one web process works on at the same time"
     )
     web_requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=200, description="Requests per second of one API key; 0: no limit"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -257,3 +257,9 @@ def unused_days(start: datetime, end: datetime, now: datetime, place: ZoneInfo) 
     whole = (last - first).days
     used = min(max((now.astimezone(place).date() - first).days, 0), whole)
     return whole - used, whole
+
+
+def day_ends_at(now: datetime, place: ZoneInfo) -> datetime:
+    """Return the instant at which the local day of `now` ends; until then unused days are equal."""
+    tomorrow = now.astimezone(place).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, place).astimezone(UTC)

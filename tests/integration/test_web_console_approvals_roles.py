@@ -1,7 +1,6 @@
 """The console: who may approve what, actions in bulk, and hostile names on these pages."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -115,24 +114,6 @@ class TestRoles:
         assert [each["amount"] for each in engine.refunds(customer)] == [280_000]
         assert engine.told("subscription.canceled")[0]["data"]["approved_by"] == names[2]
         engine.run()
-
-    def test_time_alone_outdates_a_prorated_refund(self, engine: Engine, web: Web) -> None:
-        """Other money than what was shown is not refunded, although no event came in between."""
-        customer, subscription = engine.begun(amount=280_000)
-        engine.run()
-        engine.set_clock(engine.now + timedelta(days=7))
-        path = f"/subscriptions/{subscription}/cancel"
-        with browsing(web, person(engine), person(engine, Role.OPERATOR)) as [one, other]:
-            form = {"at": "now", "refund": "prorated", "reason": "moved"}
-            answer = one.send(path, form)
-            place = within(one.send(path, form | hidden(answer.text)).headers["Location"])
-            place = place.partition("?")[0]
-            engine.set_clock(engine.now + timedelta(hours=23, minutes=59))
-            answer = other.send(f"{place}/approve", WHO_DECIDES)
-            assert answer.status_code == 409
-            assert "outdated" in text_of(answer.text)
-        assert engine.status(subscription) == "active"
-        assert engine.refunds(customer) == []
 
     def test_a_cancellation_without_a_refund_needs_one_person(
         self, engine: Engine, web: Web

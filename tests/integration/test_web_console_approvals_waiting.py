@@ -158,12 +158,14 @@ class TestRefund:
 class TestCancellation:
     """A cancellation with a refund that waits."""
 
-    def asked(self, browser: Browser, engine: Engine, refund: str) -> tuple[str, str]:
-        """Ask for it; return the customer and the request's path."""
+    def asked(
+        self, browser: Browser, engine: Engine, refund: str, before: timedelta = timedelta(hours=1)
+    ) -> tuple[str, str]:
+        """Ask for it that long before the next period; return the customer and the path."""
         customer, subscription = engine.begun(amount=280_000)
         engine.run()
         at = engine.subscription(subscription)["next_due_at"]
-        engine.advance(at - timedelta(hours=1))
+        engine.advance(at - before)
         path = f"/subscriptions/{subscription}/cancel"
         form = {"at": "now", "refund": refund, "reason": "moved"}
         answer = browser.send(path, form)
@@ -202,6 +204,43 @@ class TestCancellation:
                 at=engine.now, customer=customer, subscription=subscription,
             )  # fmt: skip
             assert is_counted(other)
+            assert other.send(f"{place}/approve", WHO_DECIDES).status_code == 303
+        assert [each["amount"] for each in engine.refunds(customer)] == [280_000]
+        engine.run()
+
+    def test_a_prorated_refund_can_be_approved_until_its_day_ends(
+        self, engine: Engine, web: Web
+    ) -> None:
+        """Unused days change at midnight in Jakarta; then it is not counted, nor done."""
+        with browsing(web, person(engine), person(engine, Role.OPERATOR)) as [one, other]:
+            customer, place = self.asked(one, engine, "prorated", before=timedelta(days=21))
+            engine.set_clock(engine.now + timedelta(hours=14, minutes=59))
+            assert "Ends by itself 2026-02-08 00:00 WIB" in text_of(other.page(place))
+            assert is_counted(other)
+            engine.set_clock(engine.now + timedelta(minutes=1))
+            assert not is_counted(other)
+            answer = other.send(f"{place}/approve", WHO_DECIDES)
+            assert answer.status_code == 409
+            assert "the time of the request is over" in text_of(answer.text)
+            assert engine.refunds(customer) == []
+            [subscription] = engine.rows("SELECT id, status FROM subscriptions")
+            assert subscription["status"] == "active"
+            form = {"at": "now", "refund": "prorated", "reason": "moved"}
+            path = f"/subscriptions/{subscription['id']}/cancel"
+            answer = one.send(path, form)
+            again = within(one.send(path, form | hidden(answer.text)).headers["Location"])
+            assert other.send(f"{again.partition('?')[0]}/approve", WHO_DECIDES).status_code == 303
+        [refund] = engine.refunds(customer)
+        assert refund["amount"] == 280_000 * 20 // 28
+        engine.run()
+
+    def test_a_full_refund_waits_over_midnight(self, engine: Engine, web: Web) -> None:
+        """Its money is the same on the next day."""
+        with browsing(web, person(engine), person(engine, Role.OPERATOR)) as [one, other]:
+            customer, place = self.asked(one, engine, "full", before=timedelta(days=21))
+            engine.set_clock(engine.now + timedelta(hours=23))
+            assert is_counted(other)
+            assert "cannot be approved any more" not in text_of(other.page(place))
             assert other.send(f"{place}/approve", WHO_DECIDES).status_code == 303
         assert [each["amount"] for each in engine.refunds(customer)] == [280_000]
         engine.run()

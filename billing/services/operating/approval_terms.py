@@ -4,7 +4,7 @@ A request waits for hours, in which a subscription may renew. Only what changes 
 it: of a refund its invoice and the money that is kept, of a cancellation its money and days.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 
 from billing.domain.approvals import Approvable
 from billing.domain.payloads import Json
+from billing.domain.periods import day_ends_at, zone
+from billing.domain.subscription import RefundPolicy, SubscriptionStatus
 from billing.services.reading.effects import Effect
 from billing.store.queries import approvals, charges
 
@@ -77,12 +79,27 @@ def is_same(one: Json, other: Json) -> bool:
     return bool(one) and _by_day(one) == _by_day(other)
 
 
+def ends_at(arguments: Json, effect: Effect | None, now: datetime, hours: int) -> datetime:
+    """Return until when a request can be approved: the refund of unused days is of its local day.
+
+    `hours` is how long another request waits.
+    """
+    latest = now + timedelta(hours=hours)
+    of_days = arguments.get("refund") == RefundPolicy.PRORATED and arguments.get("when") == "now"
+    if effect is None or not of_days:
+        return latest
+    return min(latest, day_ends_at(now, zone(effect.before.row.timezone)))
+
+
 def _said(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
 def _by_day(terms: Json) -> dict[str, object]:
     days = {"paid_until_after", "ends_at"}
+    if terms.get("status_after") == SubscriptionStatus.CANCELED:
+        # It ends when it is approved, as the request says; what it refunds is compared.
+        return {name: value for name, value in terms.items() if name not in days}
     return {
         name: value[:10] if name in days and isinstance(value, str) else value
         for name, value in terms.items()

@@ -144,7 +144,9 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
             "subscription_id": order.subscription_id, "customer_id": customer_id,
             "arguments": arguments, "amount": shown.amount, "rows_count": shown.rows_count,
             "seen": shown.seen, "basis": shown.basis, "reason": reason, "asked_by": person.id,
-            "asked_at": now, "ends_at": now + timedelta(hours=context.settings.approval_hours),
+            "asked_at": now, "ends_at": approval_terms.ends_at(
+                arguments, shown.effect, now, context.settings.approval_hours
+            ),
         }  # fmt: skip
         if not rows.add(connection, new):
             made = rows.of_key(connection, order.key)

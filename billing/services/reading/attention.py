@@ -102,13 +102,35 @@ def listed(
         found = attention.items(
             connection, ages(now, tick_seconds), limit=limit, after=after, wanted=wanted
         )
-        commands = commands_of(connection, found, horizon)
-    found = [_with_local_times(item) for item in found]
-    found = [_after_older(item, line) for item, line in zip(found, commands, strict=True)]
-    return [
-        Attention(item, _age(item.since_at, now), line)
-        for item, line in zip(found, commands, strict=True)
-    ]  # fmt: skip
+        return _with_commands(connection, found, now, horizon)
+
+
+def page(
+    connection: Connection,
+    now: datetime,
+    tick_seconds: Decimal,
+    limit: int,
+    after: Item | None,
+    *,
+    horizon: timedelta,
+    wanted: Wanted,
+) -> tuple[list[Attention], list[Count]]:
+    """Return the same with the counts of everything by kind and cause."""
+    found, counts = attention.items_and_counts(
+        connection, ages(now, tick_seconds), limit=limit, after=after, wanted=wanted
+    )
+    return _with_commands(connection, found, now, horizon), counts
+
+
+def _with_commands(
+    connection: Connection, items: Sequence[Item], now: datetime, horizon: timedelta | None
+) -> list[Attention]:
+    commands = commands_of(connection, items, horizon)
+    found = [
+        (_after_older(_with_local_times(item), line), line)
+        for item, line in zip(items, commands, strict=True)
+    ]
+    return [Attention(item, _age(item.since_at, now), line) for item, line in found]
 
 
 def _with_local_times(item: Item) -> Item:

@@ -94,14 +94,13 @@ def read(context: Context, wanted: Wanted, page: Page) -> Inbox:
     of = Of.wanted("attention", wanted)
     after = None if page.after is None else _item_at(page.after, of)
     with context.database.transaction() as connection:
-        database = context.joined(connection).database
-        found = attention.listed(
-            database, at, settings.tick_seconds, page.limit + 1, after,
+        found, counts = attention.page(
+            connection, at, settings.tick_seconds, page.limit + 1, after,
             horizon=context.limits.not_found_horizon, wanted=wanted,
         )  # fmt: skip
         return Inbox(
             at=at,
-            counts=attention.counted(database, at, settings.tick_seconds),
+            counts=counts,
             listed=_page(found, page.limit, of),
             findings=console.findings(connection, AUDIT_FINDINGS),
             gateway=console.gateway(connection),

@@ -288,24 +288,9 @@ def items(
 
     `after` is the last item of the previous page.
     """
-    given = {name: value for name, value in wanted._asdict().items() if value is not None}
-    limited = "".join(f" AND {_LIMITS[name]}" for name in given)
-    values = {f"{name}_is": list(v) if name == "ids" else v for name, v in given.items()}
-    statement = text(f"""
-        SELECT item.*, {_MOVES_AT} FROM ({_ALL}) AS item
-        WHERE (:first OR (NOT alarm, since_at, kind, id)
-            > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)){limited}
-        ORDER BY NOT alarm, since_at, kind, id LIMIT :limit
-    """)  # noqa: S608 - constants of ours
-    last = {
-        "first": after is None,
-        "alarm": after is None or after.alarm,
-        "since_at": after.since_at if after else None,
-        "kind": after.kind if after else "",
-        "id": after.id if after else "",
-    }
-    rows = connection.execute(statement, {**_parameters(ages), **last, **values, "limit": limit})
-    return [Item(*row) for row in rows]
+    part = _part_of(ages, limit, after, wanted)
+    statement = text(f"SELECT item.*, {_MOVES_AT} FROM ({_ALL}) AS item {part.clauses}")  # noqa: S608 - constants of ours
+    return [Item(*row) for row in connection.execute(statement, part.values)]
 
 
 def counts(connection: Connection, ages: Ages) -> list[Count]:
@@ -315,6 +300,62 @@ def counts(connection: Connection, ages: Ages) -> list[Count]:
         GROUP BY kind, cause, alarm ORDER BY NOT alarm, min(since_at), kind, cause
     """)  # noqa: S608 - constants of ours
     return [Count(*row) for row in connection.execute(statement, _parameters(ages))]
+
+
+def items_and_counts(
+    connection: Connection,
+    ages: Ages,
+    *,
+    limit: int,
+    after: Item | None = None,
+    wanted: Wanted = EVERYTHING,
+) -> tuple[list[Item], list[Count]]:
+    """Return what `items` lists and `counts` counts; the rows are found once for both."""
+    part = _part_of(ages, limit, after, wanted)
+    statement = text(f"""
+        WITH item AS MATERIALIZED ({_ALL})
+        SELECT * FROM (
+            (SELECT item.*, {_MOVES_AT} AS moves_at, CAST(NULL AS bigint) AS rows FROM item
+             {part.clauses})
+            UNION ALL
+            SELECT kind, '', NULL, NULL, min(since_at), NULL, cause, NULL, alarm, NULL, count(*)
+            FROM item GROUP BY kind, cause, alarm
+        ) AS found ORDER BY rows IS NOT NULL, NOT alarm, since_at, kind, id, cause
+    """)  # noqa: S608 - constants of ours
+    listed, counted = list[Item](), list[Count]()
+    for *columns, rows in connection.execute(statement, part.values):
+        item = Item(*columns)
+        if rows is None:
+            listed.append(item)
+        else:
+            counted.append(Count(item.kind, item.cause, item.alarm, rows, item.since_at))
+    return listed, counted
+
+
+class _Part(NamedTuple):
+    """The clauses that take one page of `item`, and all values of the statement."""
+
+    clauses: str
+    values: dict[str, object]
+
+
+def _part_of(ages: Ages, limit: int, after: Item | None, wanted: Wanted) -> _Part:
+    given = {name: value for name, value in wanted._asdict().items() if value is not None}
+    limited = "".join(f" AND {_LIMITS[name]}" for name in given)
+    values = {f"{name}_is": list(v) if name == "ids" else v for name, v in given.items()}
+    last = {
+        "first": after is None,
+        "alarm": after is None or after.alarm,
+        "since_at": after.since_at if after else None,
+        "kind": after.kind if after else "",
+        "id": after.id if after else "",
+    }
+    clauses = f"""
+        WHERE (:first OR (NOT alarm, since_at, kind, id)
+            > (NOT :alarm, CAST(:since_at AS timestamptz), :kind, :id)){limited}
+        ORDER BY NOT alarm, since_at, kind, id LIMIT :limit
+    """
+    return _Part(clauses, {**_parameters(ages), **last, **values, "limit": limit})
 
 
 def _parameters(ages: Ages) -> dict[str, object]:
