@@ -32,15 +32,18 @@ SEND_SECONDS = 3
 """How long one attempt to send a message waits for the broker; there are five attempts."""
 
 
-def build(settings: Settings, *, connections: int = 5) -> "Context":
+def build(settings: Settings, *, connections: int = 5, briefly: bool = False) -> "Context":
     """Build the engine; every connection is opened at its first use.
 
-    `connections` is how many the process keeps open to the database.
+    `connections` is how many the process keeps open to the database; with `briefly` none of them
+    waits longer than a second for a lock.
 
     Raises NotConfigured when a key is missing.
     """
     times = CallTimes()
-    return _context(settings, _gateway(settings, times), settings.token_keys, times, connections)
+    gateway = _gateway(settings, times)
+    database = _database(settings, connections, briefly=briefly)
+    return _context(settings, gateway, settings.token_keys, times, database)
 
 
 def build_for_rows(settings: Settings) -> "Context":
@@ -52,7 +55,14 @@ def build_for_rows(settings: Settings) -> "Context":
 
     keys = settings.token_keys if settings.token_key.get_secret_value() else ()
     times = CallTimes()
-    return _context(settings, LateGateway(lambda: _gateway(settings, times)), keys, times)
+    gateway = LateGateway(lambda: _gateway(settings, times))
+    return _context(settings, gateway, keys, times, _database(settings, 5))
+
+
+def _database(settings: Settings, connections: int, *, briefly: bool = False) -> Database:
+    return Database(
+        settings.database, pool_size=connections, pooler=settings.database_pooler, briefly=briefly
+    )
 
 
 def _gateway(settings: Settings, times: CallTimes) -> "Gateway":
@@ -82,12 +92,11 @@ def _context(
     gateway: "Gateway",
     keys: Sequence[str],
     times: CallTimes,
-    connections: int = 5,
+    database: Database,
 ) -> "Context":
     from billing.services.context import Context
     from billing.store.vault import Vault
 
-    database = Database(settings.database, pool_size=connections, pooler=settings.database_pooler)
     return Context(
         settings=settings,
         database=database,

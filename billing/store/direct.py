@@ -66,15 +66,20 @@ class DirectResult:
 
     def __init__(self, cursor: Any) -> None:
         self.rowcount: int = cursor.rowcount
-        self._description = cursor.description
-        self._values: list[tuple[Any, ...]] = cursor.fetchall() if self._description else []
+        self._result = cursor.pgresult
+        self._values: list[tuple[Any, ...]] = cursor.fetchall() if self._result.nfields else []
 
     def values(self) -> list[tuple[Any, ...]]:
         """Return the rows as plain tuples."""
         return self._values
 
+    def _names(self) -> tuple[str, ...]:
+        """Return the names of the columns; the driver's description of them takes much longer."""
+        name = self._result.fname
+        return tuple(name(number).decode() for number in range(self._result.nfields))
+
     def _rows(self, values: Iterable[tuple[Any, ...]]) -> list[Any]:
-        return list(map(_row_of(tuple(column.name for column in self._description)), values))
+        return list(map(_row_of(self._names()), values))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.all())
@@ -119,7 +124,7 @@ class DirectResult:
 
     def mappings(self) -> "DirectScalars":
         """Return each row as a dictionary."""
-        names = [column.name for column in self._description]
+        names = self._names()
         return DirectScalars([dict(zip(names, row, strict=True)) for row in self._values])
 
 

@@ -203,10 +203,19 @@ class Database:
     worker without end; they are far above what any statement here needs.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, pooler: str = "") -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 5, pooler: str = "", briefly: bool = False
+    ) -> None:
+        """Open no connection yet.
+
+        `briefly`: each transaction waits at most one second for a lock, as in `brief_locks`; no
+        statement says so then.
+        """
+        self._is_brief = briefly
         self._engine = engine_of(
             url,
             pooler=pooler,
+            limits=LIMITS | {"lock_timeout": BRIEFLY} if briefly else LIMITS,
             pool_size=pool_size,
             max_overflow=5,
             # The connection used last has its statements prepared and planned.
@@ -224,7 +233,7 @@ class Database:
         moved money read again instead of assuming.
         """
         with DirectConnection(self._engine) as connection, connection.begin():
-            if _BRIEFLY.get():
+            if _BRIEFLY.get() and not self._is_brief:
                 connection.execute(_SET_BRIEFLY)
             outer, self._own.connection = self._connection(), connection
             try:

@@ -91,4 +91,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     settings = config.load()
     logs.configure(settings.log_format, settings.log_level)
-    return created(bootstrap.build(settings, connections=settings.web_threads))
+    return created(bootstrap.build(settings, connections=settings.web_threads, briefly=True))

@@ -32,7 +32,7 @@ def run(host: str, port: int) -> None:
     """
     settings = config.load()
     logs.configure(settings.log_format, settings.log_level)
-    context = bootstrap.build(settings, connections=settings.web_threads)
+    context = bootstrap.build(settings, connections=settings.web_threads, briefly=True)
     context.database.check()
     made = app.created(context)
     settings_of_server = uvicorn.Config(
