@@ -3,8 +3,10 @@
     python -m tests.bench.listed [--people 1000000] [--out FOLDER]
 
 Rows are made by single statements: four plans, one that most subscriptions have, one that hardly
-any has, and one that all have left; statuses of which some are rare. The plans are written as text
-into `docs/plans`. `tests/integration/test_store_list_plans.py` does the same with fewer rows.
+any has, and one that all have left; statuses of which some are rare. Of the open invoices most have
+a date of their next attempt, some an unresolved charge, and a tenth neither, which is an alarm. The
+plans are written as text into `docs/plans`. `tests/integration/test_store_list_plans.py` does the
+same with fewer rows.
 """
 
 import argparse
@@ -82,10 +84,14 @@ _FILL: Mapping[str, str] = {
                 WHEN p = 0 AND n %% 500 = 9 THEN 'void' ELSE 'paid' END AS status
         FROM people q, generate_series(0, %(periods)s - 1) AS p ORDER BY made""",
     "invoices": """INSERT INTO invoices (id, subscription_id, customer_id, period_index,
-            period_start, period_end, amount, status, created_at, paid_at, closed_at)
+            period_start, period_end, amount, status, created_at, paid_at, closed_at,
+            next_attempt_at)
         SELECT invoice, subscription, customer, p, made, made + interval '30 days', 50000, status,
             made, CASE WHEN status = 'paid' THEN made END,
-            CASE WHEN status IN ('uncollectible', 'void') THEN made END FROM periods""",
+            CASE WHEN status IN ('uncollectible', 'void') THEN made END,
+            CASE WHEN status = 'open' AND n % 1000 NOT IN (0, 100, 500)
+            THEN date_trunc('hour', now()) + interval '1 hour' * (1 + n / 100 % 168) END
+        FROM periods""",
     "charges": """INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id,
             attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at)
         SELECT charge, invoice, subscription, customer, wallet, 1, replace(charge::text, '-', ''),

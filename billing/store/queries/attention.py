@@ -152,24 +152,24 @@ _INVOICES = f"""
            'uncollectible', reason, false
     FROM invoices WHERE status = 'uncollectible'
     UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
-           coalesce(first_failed_at, created_at), amount - credited,
-           CASE WHEN starts_with(reason, 'postponed') THEN 'postponed' ELSE 'unsendable' END,
-           reason, true
-    FROM invoices WHERE status = 'open' AND held_at IS NULL AND reason IS NOT NULL
-    UNION ALL SELECT 'invoice', CAST(id AS text), customer_id, NULL,
-           coalesce(first_failed_at, created_at), amount - credited, 'waits for ' || blocked_on,
-           'short by Rp ' || to_char(shortfall, 'FM9,999,999,999,999'), false
-    FROM invoices WHERE status = 'open' AND held_at IS NULL AND blocked_on IS NOT NULL
-        AND reason IS NULL
-    UNION ALL SELECT 'invoice', CAST(i.id AS text), i.customer_id, NULL, i.created_at,
-           i.amount - i.credited, 'no date', NULL, true
-    FROM invoices i WHERE i.status = 'open' AND i.held_at IS NULL AND i.next_attempt_at IS NULL
-        AND i.created_at < :quarter_hour
-        AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
-            AND c.{_UNRESOLVED} OFFSET 0)
-        AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
-            AND o.status = 'open' AND (o.period_index, o.change_index)
-                < (i.period_index, i.change_index) OFFSET 0)
+           CASE WHEN is_undated THEN created_at ELSE coalesce(first_failed_at, created_at) END,
+           amount - credited,
+           CASE WHEN is_undated THEN 'no date'
+                WHEN reason IS NULL THEN 'waits for ' || blocked_on
+                WHEN starts_with(reason, 'postponed') THEN 'postponed' ELSE 'unsendable' END,
+           CASE WHEN is_undated THEN NULL WHEN reason IS NOT NULL THEN reason
+                ELSE 'short by Rp ' || to_char(shortfall, 'FM9,999,999,999,999') END,
+           is_undated OR reason IS NOT NULL
+    FROM (SELECT id, customer_id, created_at, first_failed_at, amount, credited, reason, blocked_on,
+              shortfall, next_attempt_at IS NULL AND created_at < :quarter_hour
+              AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
+                  AND c.{_UNRESOLVED} OFFSET 0)
+              AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id
+                  AND o.status = 'open' AND (o.period_index, o.change_index)
+                      < (i.period_index, i.change_index) OFFSET 0) AS is_undated
+          FROM invoices i WHERE status = 'open' AND held_at IS NULL AND (reason IS NOT NULL
+              OR blocked_on IS NOT NULL OR next_attempt_at IS NULL) OFFSET 0) AS stands
+    WHERE is_undated OR reason IS NOT NULL OR blocked_on IS NOT NULL
     UNION ALL SELECT 'subscription', CAST(id AS text), customer_id, NULL,
            coalesce((SELECT max(at) FROM events e WHERE e.subscription_id = s.id
                AND e.kind = 'subscription.marked_unpaid'), created_at), amount, 'unpaid', reason,
