@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Tests that wait leave a core to others; they share one PostgreSQL and one Redis.
-JOBS ?= 4
+JOBS ?= 6
 # A test process that dies ends the run: pytest-xdist 3.8 may wait for ever when it replaces one
 # (pytest-dev/pytest-xdist 1323 and 1378).
 SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
@@ -11,7 +11,7 @@ SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # What the tests of the console need from npm is there when this file is.
 TOOLS := tests/browser/node_modules/.package-lock.json
 
-.PHONY: help setup run demo test tools test-browser screenshots check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-latency bench-console bench-forecast bench-webhooks lock clean
+.PHONY: help setup run demo test test-tools tools test-browser screenshots check fmt lint types arch audit advisories storm properties siege flaky mutants fuzz compose-check bench bench-scale bench-lists bench-web bench-latency bench-console bench-forecast bench-webhooks lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,7 +34,10 @@ demo: setup ## play a year for 120 subscribers and compare with the gateway's le
 	@$(BIN)/python -m billing.local.demo
 
 test: setup ## run the tests (real PostgreSQL, Redis and gateway process)
-	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD)
+	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD) -m "not tools"
+
+test-tools: setup ## test what tests and measures: the storm finds planted bugs, benchmarks measure
+	@$(BIN)/pytest -q -n $(JOBS) $(SPREAD) -m tools
 
 tools: $(TOOLS) ## what the tests of the console need from npm (axe-core, into tests/browser)
 
@@ -49,7 +52,7 @@ screenshots: setup ## pictures of every page of the console, into .local/screens
 	@OVO_BROWSER=required $(BIN)/pytest -q -p no:randomly tests/browser/screenshots.py
 	@echo "see .local/screenshots"
 
-check: setup lint types arch test ## format, lint, types, import contracts, tests: what CI runs
+check: setup lint types arch test test-tools ## format, lint, types, import contracts, all tests: what CI runs
 
 fmt: setup ## format the code
 	@$(BIN)/ruff format .

@@ -39,7 +39,8 @@ that cannot be done answers 400, 404 or 409 with a `message`. One `seq` counts a
                                       {"rows": [...], "next": the following `after`, or null}
     GET    totals                     counts, sums, wallets, and the number of answers per call
     GET    wallets/{customer_id}      balances, status, token
-    PUT    wallets/{customer_id}      {"cash": N, "points": N}; either may be left out
+    PUT    wallets/{customer_id}      {"cash": N, "points": N, "phone": "62…"}; each may be left
+                                      out; with a phone the wallet is linked at once
     POST   wallets/{customer_id}/top-up     {"amount": N}
     POST   wallets/{customer_id}/confirm    the customer's confirmation
     GET    defaults

@@ -93,11 +93,14 @@ class Control:
                 pass
             case "PUT", "":
                 given = _object(request)
+                phone = given.pop("phone", None)
                 _counts(given, {"cash", "points"})
                 new = {"cash": book.defaults.cash, "points": book.defaults.points}
                 if wallet is not None:
                     new = {"cash": wallet.cash, "points": wallet.points}
                 book.record(WalletSet(customer_id, **(new | given)))
+                if phone is not None:
+                    self._link(customer_id, phone)
             case "POST", "top-up" if wallet is not None:
                 given = _object(request)
                 _counts(given, {"amount"}, mandatory=True)
@@ -112,6 +115,20 @@ class Control:
             case _:
                 raise Refused(404, f"no {request.method} {request.path} here")
         return reports.wallet(book, book.wallets[customer_id])
+
+    def _link(self, customer_id: str, phone: object) -> None:
+        """Link a wallet at once, as if its customer had confirmed a registration."""
+        if not isinstance(phone, str) or not (phone.startswith("62") and phone.isdecimal()):
+            raise Refused(400, "phone must be digits that begin with 62")
+        urls = dict.fromkeys(("success_registration_url", "failed_registration_url"), "")
+        account = {"account_mobile_phone": phone, **urls}
+        body = {"customer": {"id": customer_id}, "ovo_account": account}
+        answer = wallet_calls.bind(self._book, f"control-{customer_id}", body, "")
+        binding = self._book.wallets[customer_id].binding
+        if answer.status != 201 or binding is None:
+            raise Refused(409, "the customer has a live token, or another customer this phone")
+        if binding.state == "waiting":
+            wallet_calls.confirm(self._book, binding)
 
     def _set_defaults(self, request: Request) -> object:
         given = _object(request)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from billing.clock import real_now
@@ -14,6 +15,8 @@ from tests.bench.__main__ import SMALLEST, bench
 from tests.bench.plans import write_plans
 from tests.bench.report import KINDS
 from tests.bench.stage import stage
+
+pytestmark = pytest.mark.tools
 
 
 def test_the_smallest_benchmark_measures_all_three(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_the_control_door_says_what_is_wrong(sandbox: SandboxProcess) -> None:
         ("POST", "wallets/nobody/confirm", None, "no POST"),
         ("PUT", "wallets/C1", {"cash": -1}, "cash"),
         ("PUT", "wallets/C1", {"gold": 1}, "expected: cash, points"),
+        ("PUT", "wallets/C1", {"phone": 62812}, "phone must be digits"),
         ("PUT", "defaults", {"delay": 5}, "delay_ms"),
         ("PUT", "defaults", {"cash": None}, "cash"),
         ("PUT", "defaults", {"repeat_answer": "maybe"}, "repeat_answer"),

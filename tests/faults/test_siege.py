@@ -49,6 +49,7 @@ def test_a_short_siege_is_held() -> None:
     assert int(ended[1]) + int(ended[2]) >= 1, done.stdout
 
 
+@pytest.mark.tools
 @pytest.mark.timeout(300)  # 9 s, and three bounds of which each says more
 def test_a_siege_that_is_given_up_leaves_no_process() -> None:
     """Ctrl-C in the middle of it ends servers, gateway, workers and beats."""
@@ -89,6 +90,7 @@ def complaints(people: People, ledger: list[dict[str, Any]]) -> list[str]:
     return [line.partition(" (")[0] for line in found]
 
 
+@pytest.mark.tools
 def test_the_verdict_sees_what_it_is_there_for() -> None:
     """A ledger that is right has no complaint; one wrong line in it has exactly one."""
     people = People(None, Random(1), ["stays", "leaves"])  # type: ignore[arg-type]  # asks nobody
@@ -121,6 +123,7 @@ def test_the_verdict_sees_what_it_is_there_for() -> None:
         assert complaints(people, wrong) == [said]
 
 
+@pytest.mark.tools
 def test_the_verdict_knows_whom_a_hard_decline_ended() -> None:
     """A delivered hard decline ends a customer's charges, a lost one does not; no other has one."""
     people = People(None, Random(1), ["ends", "stays"])  # type: ignore[arg-type]  # asks nobody

@@ -9,6 +9,8 @@ from tests.faults.storm.bugs import BUGS
 from tests.faults.storm.play import run_seed
 from tests.servers import Servers
 
+pytestmark = pytest.mark.tools
+
 SEEDS = 50
 LOOK_FIRST_AT: dict[str, Sequence[int]] = {
     "no_rule_against_a_second_charge": [8], "claim_after_the_call": [2], "no_rule_of_http": [4],

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from random import sample
 from typing import Any
 from urllib.parse import quote
@@ -35,8 +34,9 @@ from billing.services.webhooks import upcoming
 from billing.store.queries import engine as engine_rows
 from billing.store.queries.subscriptions import MAY_PAUSE, MAY_RESUME
 from schedules.beat import TICKS
-from tests.integration import checks
+from tests.integration import checks, linked_wallets
 from tests.integration.kept import Kept
+from tests.integration.linked_wallets import new_phone
 from tests.integration.reader import Reader
 from tests.waits import WAIT_SECONDS, state_of, wait_until
 
@@ -46,8 +46,6 @@ KEY = Fernet.generate_key().decode()
 TABLES = ("plans", "customers", "wallets", "subscriptions", "invoices", "charges", "refunds",
           "events", "commands")  # fmt: skip
 STEPS_MAX = 2_000
-_phones = count(1)
-
 Row = Mapping[str, Any]
 
 
@@ -192,11 +190,15 @@ class Engine:
     def customer(self, *, linked: bool = True, cash: int | None = None, points: int = 0) -> str:
         """Make a customer, with a linked wallet unless told otherwise."""
         customer = f"C{uuid4().hex[:12]}"
-        subscribing.create_customer(self.context, customer, name="Ani", by=OPERATOR)
         money = {"cash": 100_000_000 if cash is None else cash, "points": points}
+        at = self.context, self._reader
+        if linked and linked_wallets.copy(*at, self.gateway, customer, money):
+            return customer
+        subscribing.create_customer(self.context, customer, name="Ani", by=OPERATOR)
         self.gateway.control("PUT", f"wallets/{customer}", money)
         if linked:
             self.link(customer)
+            linked_wallets.keep(*at, customer)
         return customer
 
     def link(self, customer: str, **options: Any) -> None:
@@ -207,8 +209,7 @@ class Engine:
 
     def bind(self, customer: str, **options: Any) -> UUID:
         """Start linking a phone that no other customer has."""
-        phone = f"62{uuid4().int % 10**8:08d}{next(_phones):04d}"
-        return linking.link(self.context, customer, phone, OPERATOR, **options)
+        return linking.link(self.context, customer, new_phone(), OPERATOR, **options)
 
     def subscribe(self, customer: str, plan: str = "P", **options: Any) -> UUID:
         """Put a customer on a plan."""
@@ -268,10 +269,8 @@ class Engine:
     def lose_wallet(self, customer: str) -> None:
         """Expire the token at the gateway and here."""
         self.unlink(customer)
-        self.execute(
-            "UPDATE wallets SET expires_at = :now WHERE customer_id = :id AND status = 'active'",
-            now=self.now, id=customer,
-        )  # fmt: skip
+        expired = "UPDATE wallets SET expires_at = :now WHERE customer_id = :id"
+        self.execute(f"{expired} AND status = 'active'", now=self.now, id=customer)
 
     def late_success(self, charge_id: UUID) -> None:
         """Send a status query for a charge in any state, and settle its answer."""

@@ -11,9 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 
 from billing.sandbox import process
 from billing.sandbox.process import SandboxProcess
+from billing.store import passwords
 from billing.store.session import Database
 from tests import plans
 from tests.integration.engine import Engine, running
@@ -21,6 +23,9 @@ from tests.integration.kept import Kept
 from tests.integration.races import Hold
 from tests.integration.web import Web, serving
 from tests.servers import Servers
+
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=32, parallelism=1)
+"""A hash takes 25 ms by intent, and hundreds of tests log people in; `test_people` has ours."""
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +44,9 @@ def _kept(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[Kept]
 
 
 @pytest.fixture
-def emptied(_kept: Kept) -> Kept:
-    """The test process's own database, as empty as a new one."""
+def emptied(_kept: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """The test process's own database, as empty as a new one; passwords are hashed quickly."""
+    monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
     _kept.empty()
     return _kept
 

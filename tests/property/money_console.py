@@ -6,7 +6,7 @@ rows and events: nothing is done twice, and what was shown is what is done.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from tests.integration import second_person as console
 from tests.integration.engine import Engine, Row
 from tests.integration.kept import Kept
 from tests.integration.second_person import Errand
-from tests.property.money_life import PLACE, Life
+from tests.property.money_life import Life
 
 A = TypeVar("A")
 LIMIT, HOURS = 5_000, 24 * 12
@@ -377,16 +377,7 @@ class ConsoleLife(Life):
             f"SELECT count(*) FROM events WHERE {of} AND id > :seen AND NOT kind = ANY(:silent)"
             " AND NOT starts_with(kind, 'approval.')",
             subject=asked.errand.subject, seen=asked.seen, silent=list(SILENT),
-        )) or self._passed_a_day(asked)  # fmt: skip
-
-    def _passed_a_day(self, asked: Asked) -> bool:
-        """Whether a day has begun since a cancellation was asked for: its days are others."""
-        if asked.kind is Approvable.REFUND:
-            return False
-        row = self.engine.rows("SELECT asked_at FROM approvals WHERE id = :id", id=asked.id)[0]
-        days = [{at.astimezone(place).date() for at in (row["asked_at"], self.engine.now)}
-                for place in (UTC, PLACE)]  # fmt: skip
-        return any(len(each) > 1 for each in days)
+        ))  # fmt: skip
 
     def _kept_of(self, errand: Errand) -> int:
         """What the model says is kept of the payment of a refund's invoice."""

@@ -46,6 +46,11 @@ scenes: st.SearchStrategy[tuple[Deed, ...]] = st.one_of(
     st.tuples(console),
     st.tuples(ask, approve),
     st.tuples(ask, deeds, approve, approve),
+    st.tuples(
+        st.just(("ask", 0, None)),
+        st.just(("refund", 0, 1_000, ["plain"])),
+        st.just(("approve", 0, [])),
+    ),
     st.tuples(ask, approve, ask, end, approve),
     st.tuples(ask_to_cancel, approve, approve),
     st.tuples(ask_to_cancel, deeds, approve),

@@ -9,6 +9,8 @@ from tests import flaky
 from tests.flaky import planned, summary
 from tests.pytest_runs import PytestResult, read_report
 
+pytestmark = pytest.mark.tools
+
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.a" name="test_good"/>
 <testcase classname="tests.a" name="test_bad"><failure message="no">…</failure></testcase>

@@ -13,6 +13,8 @@ HANGS = """
 import threading
 import pytest
 
+pytestmark = pytest.mark.tools
+
 @pytest.mark.timeout(1)
 def test_that_hangs():
     threading.Event().wait()
