@@ -15,8 +15,7 @@ PEOPLE = (
         "other_money_than_was_shown_is_approved", "billing/services/operating/approvals.py",
         "and approval_terms.is_same(terms, approval_terms.of(base, effect))",
         "",
-        f"{_INTEGRATION}approvals_roles.py::TestRoles::"
-        "test_time_alone_outdates_a_prorated_refund",
+        f"{_INTEGRATION}approvals_waiting.py::TestCancellation::test_a_renewal_outdates_it",
     ),
     bug(
         "parts_are_a_way_around_the_limit", "billing/services/operating/approvals.py",
