@@ -3,6 +3,7 @@
 The package's docstring lists its calls. It is not part of DOKU's API and shares none of its checks.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
@@ -98,9 +99,9 @@ class Control:
                 new = {"cash": book.defaults.cash, "points": book.defaults.points}
                 if wallet is not None:
                     new = {"cash": wallet.cash, "points": wallet.points}
-                book.record(WalletSet(customer_id, **(new | given)))
                 if phone is not None:
                     self._link(customer_id, phone)
+                book.record(WalletSet(customer_id, **(new | given)))
             case "POST", "top-up" if wallet is not None:
                 given = _object(request)
                 _counts(given, {"amount"}, mandatory=True)
@@ -118,8 +119,8 @@ class Control:
 
     def _link(self, customer_id: str, phone: object) -> None:
         """Link a wallet at once, as if its customer had confirmed a registration."""
-        if not isinstance(phone, str) or not (phone.startswith("62") and phone.isdecimal()):
-            raise Refused(400, "phone must be digits that begin with 62")
+        if not isinstance(phone, str) or not re.fullmatch("62[0-9]{8,13}", phone):
+            raise Refused(400, "phone must be digits: 10 to 15 that begin with 62")
         urls = dict.fromkeys(("success_registration_url", "failed_registration_url"), "")
         account = {"account_mobile_phone": phone, **urls}
         body = {"customer": {"id": customer_id}, "ovo_account": account}

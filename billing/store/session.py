@@ -110,7 +110,8 @@ def engine_of(
         given["prepare_threshold"] = None
     elif limits:
         words = [f"-c {name}={value}" for name, value in limits.items()]
-        given["options"] = " ".join([*words, *_texts(asked.get("options"))])
+        last = [f"-c lock_timeout={BRIEFLY}"] if limits.get("lock_timeout") == BRIEFLY else []
+        given["options"] = " ".join([*words, *_texts(asked.get("options")), *last])
 
     def add(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
         parameters.update(given)

@@ -89,6 +89,7 @@ def test_the_control_door_says_what_is_wrong(sandbox: SandboxProcess) -> None:
         ("PUT", "wallets/C1", {"cash": -1}, "cash"),
         ("PUT", "wallets/C1", {"gold": 1}, "expected: cash, points"),
         ("PUT", "wallets/C1", {"phone": 62812}, "phone must be digits"),
+        ("PUT", "wallets/C1", {"cash": 7, "phone": "62"}, "phone must be digits"),
         ("PUT", "defaults", {"delay": 5}, "delay_ms"),
         ("PUT", "defaults", {"cash": None}, "cash"),
         ("PUT", "defaults", {"repeat_answer": "maybe"}, "repeat_answer"),
@@ -111,6 +112,18 @@ def test_a_wallet_set_before_its_binding_keeps_its_balances(sandbox: SandboxProc
     merchant.post(client.BIND, customer.binding())
 
     assert merchant.balances(customer) == (7, 0)
+
+
+def test_a_wallet_is_linked_at_once_by_its_phone(sandbox: SandboxProcess) -> None:
+    """A phone that another customer has is refused, and the money stays as it was."""
+    phone = "6281234500011"
+    linked = sandbox.control("PUT", "wallets/C-at-once", {"cash": 5, "phone": phone})
+    assert (linked["status"], linked["masked_phone_number"]) == ("bound", "****0011")
+    sandbox.control("PUT", "wallets/C-other", {"cash": 5})
+    for customer in ("C-other", "C-at-once"):
+        with pytest.raises(ValueError, match="live token"):
+            sandbox.control("PUT", f"wallets/{customer}", {"cash": 7, "phone": phone})
+        assert sandbox.control("GET", f"wallets/{customer}")["cash"] == 5
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])

@@ -223,3 +223,15 @@ def test_a_database_of_another_encoding_is_refused_in_one_line(
             database.dispose()
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("pooler", ["", TRANSACTION])
+def test_a_brief_pool_never_waits_long_for_a_lock(database_url: str, pooler: str) -> None:
+    """Also when the database's address says otherwise: a locked row must not hold a thread."""
+    own = "options=-c%20lock_timeout%3D30s"
+    url = f"{database_url}{'&' if '?' in database_url else '?'}{'' if pooler else own}"
+    made = Database(url, pooler=pooler, briefly=True)
+    with made.transaction() as connection:
+        found = connection.execute(text("SHOW lock_timeout")).scalar_one()
+    made.dispose()
+    assert found == "1s"

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from billing.domain.events import Actor
 from billing.domain.people import Role
 from billing.services.money import refunding
+from billing.services.operating import approvals
 from billing.services.subscriptions import changing
 from tests.integration.console import Browser, browsing, hidden, person, text_of
 from tests.integration.engine import Engine, Row
@@ -244,3 +247,24 @@ class TestCancellation:
             assert other.send(f"{place}/approve", WHO_DECIDES).status_code == 303
         assert [each["amount"] for each in engine.refunds(customer)] == [280_000]
         engine.run()
+
+    def test_a_day_that_ends_while_it_is_asked_for_stores_nothing(
+        self, engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The amount was measured before midnight: what is confirmed has changed."""
+        _customer, subscription = engine.begun(amount=280_000)
+        engine.run()
+        engine.advance(timedelta(days=7, hours=14, minutes=59, seconds=59))
+        path, form = f"/subscriptions/{subscription}/cancel", {"at": "now", "refund": "prorated"}
+        plain = approvals.ask
+
+        def late(*given: Any) -> UUID:
+            engine.set_clock(engine.now + timedelta(seconds=1))
+            return plain(*given)
+
+        monkeypatch.setattr(approvals, "ask", late)
+        with browsing(web, person(engine)) as [one]:
+            answer = one.send(path, form | {"reason": "moved"})
+            answer = one.send(path, form | {"reason": "moved"} | hidden(answer.text))
+            assert answer.status_code == 409
+        assert engine.rows("SELECT id FROM approvals") == []

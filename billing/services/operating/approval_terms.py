@@ -82,13 +82,15 @@ def is_same(one: Json, other: Json) -> bool:
 def ends_at(arguments: Json, effect: Effect | None, now: datetime, hours: int) -> datetime:
     """Return until when a request can be approved: the refund of unused days is of its local day.
 
-    `hours` is how long another request waits.
+    The day is that of the measured effect, so it may be over. `hours` is how long another request
+    waits.
     """
     latest = now + timedelta(hours=hours)
     of_days = arguments.get("refund") == RefundPolicy.PRORATED and arguments.get("when") == "now"
     if effect is None or not of_days:
         return latest
-    return min(latest, day_ends_at(now, zone(effect.before.row.timezone)))
+    measured_at = (effect.measured or effect).after.row.ended_at or now
+    return min(latest, day_ends_at(measured_at, zone(effect.before.row.timezone)))
 
 
 def _said(at: datetime | None) -> str | None:

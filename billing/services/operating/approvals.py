@@ -138,15 +138,18 @@ def ask(context: Context, order: Order, shown: Shown, person: Person, reason: st
                 connection, order.kind, order.subscription_id, order.subject
             )
             arguments = {**arguments, TERMS: approval_terms.of(base, shown.effect)}
+        ends_at = approval_terms.ends_at(
+            arguments, shown.effect, now, context.settings.approval_hours
+        )
+        if ends_at <= now:
+            raise Changed(confirming.CHANGED)
         approval_ends.expire_in(connection, now)
         new: rows.New = {
             "id": uuid4(), "key": order.key, "kind": order.kind, "subject": order.subject,
             "subscription_id": order.subscription_id, "customer_id": customer_id,
             "arguments": arguments, "amount": shown.amount, "rows_count": shown.rows_count,
             "seen": shown.seen, "basis": shown.basis, "reason": reason, "asked_by": person.id,
-            "asked_at": now, "ends_at": approval_terms.ends_at(
-                arguments, shown.effect, now, context.settings.approval_hours
-            ),
+            "asked_at": now, "ends_at": ends_at,
         }  # fmt: skip
         if not rows.add(connection, new):
             made = rows.of_key(connection, order.key)

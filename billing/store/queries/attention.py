@@ -161,7 +161,8 @@ _INVOICES = f"""
                 ELSE 'short by Rp ' || to_char(shortfall, 'FM9,999,999,999,999') END,
            is_undated OR reason IS NOT NULL
     FROM (SELECT id, customer_id, created_at, first_failed_at, amount, credited, reason, blocked_on,
-              shortfall, next_attempt_at IS NULL AND created_at < :quarter_hour
+              shortfall, next_attempt_at IS NULL AND reason IS NULL
+              AND created_at < :quarter_hour
               AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.subscription_id = i.subscription_id
                   AND c.{_UNRESOLVED} OFFSET 0)
               AND NOT EXISTS (SELECT 1 FROM invoices o WHERE o.subscription_id = i.subscription_id

@@ -23,5 +23,5 @@ IS_CURRENT = f"""(CASE a.kind WHEN 'bulk' THEN true
             ORDER BY (c.surplus AND c.kept > 0) DESC, c.surplus LIMIT 1), false)
     ELSE NOT EXISTS (SELECT 1 FROM events e WHERE e.subscription_id = a.subscription_id
         AND e.id > a.seen AND {listed("e.kind", _TURNS)}) END)"""  # noqa: S608 - constants of ours
-"""Whether what a request is about has not changed; what time changes ends with
-the request."""
+"""Whether what a request is about has not changed. Time is not seen here: a prorated request ends
+with its day, and the end of a period is an event once a tick has opened the next one."""
