@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from threading import Event
+from threading import Event, Semaphore
 
 import pytest
 
@@ -106,6 +106,7 @@ def test_bytes_behind_an_answer_are_never_taken_for_the_next_answer(
     answer: bytes, surplus: bytes, pause: float
 ) -> None:
     """In the same packet or in a later one: the next request has a connection of its own."""
+    written = Semaphore(0)
 
     def script(line: Line) -> None:
         while line.read() is not None:
@@ -116,9 +117,12 @@ def test_bytes_behind_an_answer_are_never_taken_for_the_next_answer(
                     line.write(surplus)
                 else:
                     line.write(answer + surplus)
+            written.release()
 
     with Peer(script) as peer, keeping(peer) as poster:
-        assert posted(poster, 3) == [Answer(200, None)] * 3
+        for _ in range(3):
+            assert posted(poster, 1) == [Answer(200, None)]
+            assert written.acquire(timeout=5)
         assert peer.connections == 3
 
 
