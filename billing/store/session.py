@@ -110,6 +110,7 @@ def engine_of(
         given["prepare_threshold"] = None
     elif limits:
         words = [f"-c {name}={value}" for name, value in limits.items()]
+        # The last option counts: an option in the URL must not make a web thread wait longer.
         last = [f"-c lock_timeout={BRIEFLY}"] if limits.get("lock_timeout") == BRIEFLY else []
         given["options"] = " ".join([*words, *_texts(asked.get("options")), *last])
 
@@ -209,8 +210,8 @@ class Database:
     ) -> None:
         """Open no connection yet.
 
-        `briefly`: each transaction waits at most one second for a lock, as in `brief_locks`; no
-        statement says so then.
+        `briefly`: each transaction waits at most one second for a lock, as in `brief_locks`. The
+        limit is set when a connection is opened, so that no transaction needs a statement for it.
         """
         self._is_brief = briefly
         self._engine = engine_of(

@@ -145,7 +145,22 @@ def test_too_many_charges_are_added_up_by_the_next_ones(
         assert "By plan Plan" in said
         assert "W 2" not in said.partition("By plan Plan")[2].partition("By day")[0]
         assert "Next charges that are due tomorrow Rp 1,000 1 charge" in said
+        assert "A later charge of the same subscription is missing here" in said
         assert "billing forecast --by day --until" in said
+
+
+def test_a_count_from_before_the_first_subscription_promises_nothing(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many charges are ahead that the count did not see: the page does not say that none are."""
+    assert counting_ahead.count(engine.context)
+    engine.plan("D", every="1 day")
+    engine.subscribe(engine.customer(), "D")
+    monkeypatch.setattr(ahead, "LINES_MAX", 2)
+    with browsing(web, person(engine, Role.VIEWER)) as [browser]:
+        said = text_of(browser.page("/ahead"))
+    assert "When this was added up, no charge was ahead." in said
+    assert "Nothing will be charged" not in said
 
 
 def test_charges_that_will_not_be_made_are_not_added_up(engine: Engine) -> None:

@@ -80,10 +80,10 @@ def is_same(one: Json, other: Json) -> bool:
 
 
 def ends_at(arguments: Json, effect: Effect | None, now: datetime, hours: int) -> datetime:
-    """Return until when a request can be approved: the refund of unused days is of its local day.
+    """Return the instant at which a request ends: after `hours`, or earlier.
 
-    The day is that of the measured effect, so it may be over. `hours` is how long another request
-    waits.
+    A refund of unused days is right until the end of the local day on which it was measured. That
+    day may be over already.
     """
     latest = now + timedelta(hours=hours)
     of_days = arguments.get("refund") == RefundPolicy.PRORATED and arguments.get("when") == "now"

@@ -37,7 +37,8 @@ _CUSTOMERS = columns(
 )
 _FROM = f"SELECT {_CUSTOMERS} FROM customers c"  # noqa: S608 - a constant of ours
 SORTED_MAX = 10_000
-# A part of its own: with a limit the planner would read customers until some fit, or all of them.
+"""At most this many customers of a common name are read and sorted."""
+# MATERIALIZED: with a limit the planner would read all customers by date until enough names fit.
 _SOME_FITTING = f"""
     WITH fitting AS MATERIALIZED (SELECT * FROM customers c WHERE {{}})
     SELECT {_CUSTOMERS} FROM (SELECT * FROM fitting LIMIT :some) AS c
@@ -83,7 +84,7 @@ def by_last_digits(connection: Connection, digits: str, limit: int) -> list[Foun
 def by_name(connection: Connection, name: str, limit: int) -> list[FoundCustomer]:
     """Find customers whose name begins with a text, in any script, newest first.
 
-    Of a beginning that more than `SORTED_MAX` names have, they are the newest of some.
+    When more than `SORTED_MAX` names begin with it, the newest may be missing.
     """
     # The operators of text_pattern_ops: an index serves LIKE only when its value is a constant.
     condition = """lower(c.name) ~>=~ lower(:name)
