@@ -11,8 +11,9 @@ from billing.domain.webhooks import DeliveryStatus
 from billing.sandbox.process import SandboxProcess
 from billing.services.context import Request
 from billing.services.operating import token_keys
-from billing.services.webhooks import endpoints, resending
+from billing.services.webhooks import endpoints, fanout, resending
 from billing.services.webhooks.endpoints import Changes
+from billing.store.queries import metrics
 from tests.integration.engine import Engine, running
 from tests.integration.hooked import create, later, rows, tick
 from tests.integration.kept import Kept
@@ -124,6 +125,27 @@ def test_a_change_is_recorded_and_a_disabled_endpoint_starts_at_the_end(
         "webhook.created", "webhook.updated", "webhook.disabled", "webhook.enabled",
         "webhook.replayed",
     ]  # fmt: skip
+
+
+def test_a_deleted_endpoint_leaves_no_count(hooked: Engine, receiver: Receiver) -> None:
+    """Between the deletion and the tick that removes its rows, nothing waits, failed or is off."""
+    kept, _ = create(hooked, f"{receiver.url}/kept", "plan.created")
+    gone, _ = create(hooked, f"{receiver.url}/gone", "plan.created")
+    hooked.plan("P1")
+    hooked.plan("P2")
+    fanout.fan_out(hooked.context)
+    hooked.execute(
+        "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL,"
+        " settled_at = now() WHERE event_id = (SELECT max(event_id) FROM webhook_deliveries)"
+    )
+    for deleted, each in ((None, 2), (gone, 1), (kept, 0)):
+        if deleted is not None:
+            endpoints.delete(hooked.context, deleted, OPERATOR)
+        with hooked.context.database.transaction() as connection:
+            now = metrics.read_now(connection)
+        assert (now.pending_deliveries, now.failed_deliveries) == (each, each)
+        assert (now.oldest_pending_at is None) == (each == 0)
+        assert now.disabled_endpoints == 0
 
 
 def test_a_replay_has_a_range(hooked: Engine, receiver: Receiver) -> None:

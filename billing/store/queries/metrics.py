@@ -61,6 +61,10 @@ _UNRESOLVED = listed("status", UNRESOLVED)
 _UNSETTLED = listed("status", UNSETTLED)
 _OLDEST = "(SELECT min(created_at) FROM (SELECT created_at FROM {} WHERE {} OFFSET 0) AS few)"
 """OFFSET 0: few rows are read by their index, not all rows in order until one of them is found."""
+_KEPT_ENDPOINT = """endpoint_id <> ALL (ARRAY(
+    SELECT id FROM webhook_endpoints WHERE deleted_at IS NOT NULL))"""
+"""Deliveries of a deleted endpoint are no longer sent, and no page shows them."""
+_PENDING = f"status = 'pending' AND {_KEPT_ENDPOINT}"
 _NOW = columns(
     Now,
     unresolved=f"(SELECT count(*) FROM charges WHERE {_UNRESOLVED})",  # noqa: S608 - a constant of ours
@@ -78,10 +82,12 @@ _NOW = columns(
     stopped="(SELECT stopped_at IS NOT NULL FROM engine)",
     tripped="(SELECT tripped_at IS NOT NULL FROM engine)",
     resting="(SELECT coalesce(resting_until > clock_timestamp(), false) FROM engine)",
-    pending_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'pending')",
-    oldest_pending_at=_OLDEST.format("webhook_deliveries", "status = 'pending'"),
-    failed_deliveries="(SELECT count(*) FROM webhook_deliveries WHERE status = 'failed')",
-    disabled_endpoints="(SELECT count(*) FROM webhook_endpoints WHERE disabled_at IS NOT NULL)",
+    pending_deliveries=f"(SELECT count(*) FROM webhook_deliveries WHERE {_PENDING})",  # noqa: S608 - the same
+    oldest_pending_at=_OLDEST.format("webhook_deliveries", _PENDING),
+    failed_deliveries="(SELECT count(*) FROM webhook_deliveries"  # noqa: S608 - the same
+    f" WHERE status = 'failed' AND {_KEPT_ENDPOINT})",
+    disabled_endpoints="(SELECT count(*) FROM webhook_endpoints"
+    " WHERE disabled_at IS NOT NULL AND deleted_at IS NULL)",
 )
 
 
