@@ -1,11 +1,10 @@
 """Opening in batches: open everything that is due, a thousand subscriptions in a transaction.
 
-Several threads open periods. A tick opens them for one second at a time, so that refunds and admin
-tasks do not wait on a day with many due periods. `opening` opens a single period.
+A tick opens periods for one second at a time, so that refunds and admin tasks do not wait on a day
+with many due periods. `opening` opens a single period.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -21,8 +20,9 @@ from billing.store.queries import engine, subscriptions
 from billing.store.queries.holding import Kind
 
 BATCH = 1_000
+FIRST_BATCH = 250
+"""Small, so that the first charges are sent soon."""
 BATCHES_LISTED = 10
-OPENERS = 3
 LEASE_SECONDS = 10
 """How long no second chain starts while work is left; a lost message costs this delay."""
 
@@ -59,14 +59,6 @@ class _Listed(NamedTuple):
     """How many subscriptions of the list were done, from its start."""
 
 
-class _Share(NamedTuple):
-    """What one of several threads did."""
-
-    invoices: int
-    stopped_at: float
-    """The batch before which time ran out; infinite when all batches were done."""
-
-
 def open_due(context: Context) -> int:
     """Open every period that has begun, oldest first, and return the number of new invoices."""
     return _open(context, BEGINNING, inf, BATCH * BATCHES_LISTED).invoices
@@ -74,7 +66,7 @@ def open_due(context: Context) -> int:
 
 def open_first(context: Context) -> Opened:
     """Open one batch of what is due, so that its invoices do not wait for the others."""
-    return _open_leased(context, None, monotonic(), BATCH)
+    return _open_leased(context, None, monotonic(), FIRST_BATCH)
 
 
 def open_for(context: Context, seconds: int, rest: Rest | None = None) -> Opened:
@@ -134,39 +126,19 @@ def _open(context: Context, place: Place, until: float, most: int) -> _Reached:
 
 
 def _open_listed(context: Context, ids: Sequence[UUID], until: float) -> _Listed:
-    """Open in batches; the first batch is opened even if time is over.
+    """Open in batches, one after another; the first is opened even if time is over.
 
-    With more than one batch, one is written to the database while the next is computed.
+    Opening takes one core at most: charges are being sent at the same time.
     """
-    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
-    if not batches:
-        return _Listed(0, 0)
-    new, batches[0] = _open_batch(context, batches[0])
-    waiting = iter(enumerate(batches))
-    openers = OPENERS if len(batches) > 1 else 1
-    shares = list(context.pool.map(lambda _: _open_rest(context, waiting, until), range(openers)))
-    stopped_at = min(share.stopped_at for share in shares)
-    opened = new + sum(share.invoices for share in shares)
-    return _Listed(opened, min(int(min(stopped_at, len(batches))) * BATCH, len(ids)))
-
-
-def _open_rest(
-    context: Context, batches: Iterator[tuple[int, Sequence[UUID]]], until: float
-) -> _Share:
-    """Open batches that no other thread has taken until none is left, or the time is over."""
     opened = 0
-    try:
-        for number, batch in batches:
-            due = batch
-            while due:
-                if monotonic() >= until:
-                    return _Share(opened, number)
-                new, due = _open_batch(context, due)
-                opened += new
-    except BaseException:
-        deque(batches, maxlen=0)  # stop the other thread after its current batch
-        raise
-    return _Share(opened, inf)
+    for start in range(0, len(ids), BATCH):
+        due = ids[start : start + BATCH]
+        while due:
+            if (opened or start) and monotonic() >= until:
+                return _Listed(opened, start)
+            new, due = _open_batch(context, due)
+            opened += new
+    return _Listed(opened, len(ids))
 
 
 def _open_batch(context: Context, ids: Sequence[UUID]) -> Batch:
