@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing import bootstrap, config, logs
+from billing.domain.errors import BillingError
 from billing.logs import Logger
 from billing.services.context import Context
 from billing.services.operating import call_times
@@ -85,8 +86,10 @@ async def _store_call_times(context: Context) -> None:
     while True:
         await asyncio.sleep(call_times.EVERY_SECONDS)
         try:
-            await to_thread.run_sync(call_times.store, context, limiter=own_thread)
-        except SQLAlchemyError as error:
+            await to_thread.run_sync(
+                call_times.store, context, abandon_on_cancel=True, limiter=own_thread
+            )
+        except (SQLAlchemyError, BillingError) as error:
             log.warning("call_times.not_stored", why=type(error).__name__)
 
 
