@@ -104,7 +104,7 @@ class Child(Process):
     def is_well(self, silent_seconds: float) -> bool:
         """Whether it runs and answers pings. This waits for nothing, so that signals are seen.
 
-        Looks are counted and not time: while a whole machine or container is stopped, nobody looks.
+        Looks are counted and not time: while a whole container is stopped, there are none.
         """
         if not self.process.is_alive():
             return False
@@ -130,7 +130,7 @@ class Child(Process):
         try:
             context = bootstrap.build(settings, connections=settings.web_threads, briefly=True)
             self._server = made = server.built(context, self.config.host, self.config.port)
-            # asyncio accepts so many connections at once: else one child would take a whole burst.
+            # asyncio accepts at most this many at once; else one child would take a whole burst.
             made.config.backlog = 1
             threading.Thread(target=self.always_pong, name="pong", daemon=True).start()
             made.run([Listening(fileno=each.detach()) for each in sockets or ()])
@@ -151,7 +151,7 @@ class Child(Process):
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor, which makes our children and does not start a hopeless one for ever."""
+    """uvicorn's supervisor, which makes our children and gives up on failed starts."""
 
     processes: list[Child]  # type: ignore[assignment]  # all are made by `_started`
 

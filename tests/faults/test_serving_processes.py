@@ -237,7 +237,7 @@ def test_a_port_in_use_is_one_line(place: Place) -> None:
     assert "address already in use" in json.loads(line)["why"]
 
 
-def test_what_is_missing_is_refused_before_a_process_is_started(place: Place) -> None:
+def test_missing_parts_are_refused_before_a_process_is_started(place: Place) -> None:
     """A database that does not answer and a number of processes that is none are one line each."""
     for setting, value in {
         "BILLING_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
