@@ -29,9 +29,10 @@ FIRST = (
     "billing.services.wallets.erasing", "billing.services.webhooks.fanout",
     "billing.services.webhooks.sending", "billing.services.webhooks.upcoming",
     "billing.store.migrate", "billing.web.app", "billing.web.server", "celery.apps.beat",
-    "celery.apps.worker", "celery.backends.base", "celery.bin.beat", "celery.bin.worker", "celery.concurrency.prefork",
-    "celery.concurrency.thread", "celery.fixups.django", "celery.loaders.app",
-    "kombu.transport.redis", "redis", "sqlalchemy.dialects.postgresql.psycopg", "structlog",
+    "celery.apps.worker", "celery.backends.base", "celery.bin.beat", "celery.bin.worker",
+    "celery.concurrency.prefork", "celery.concurrency.thread", "celery.fixups.django",
+    "celery.loaders.app", "kombu.transport.redis", "redis",
+    "sqlalchemy.dialects.postgresql.psycopg", "structlog",
 )  # fmt: skip
 """Nothing of `workers` itself, whose import reads the settings."""
 _BILLING = "from billing.cli import main; main()"
