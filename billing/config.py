@@ -138,8 +138,14 @@ class Settings(Checks):
         default="https://example.com/not-linked",
         description="Where OVO sends a customer who did not link",
     )
+    web_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Processes of `billing serve`; each has its own threads and connections",
+    )
     web_threads: Annotated[int, Field(ge=1, le=200)] = Field(
-        default=8, description="Requests that one web process works on at the same time"
+        default=8,
+        description="Requests that one web process works on at the same time; it keeps as many"
+        " connections to PostgreSQL",
     )
     web_requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=200, description="Requests per second of one API key; 0: no limit"

@@ -28,10 +28,11 @@ FIRST = (
     "billing.services.subscriptions.changing", "billing.services.subscriptions.subscribing",
     "billing.services.wallets.erasing", "billing.services.webhooks.fanout",
     "billing.services.webhooks.sending", "billing.services.webhooks.upcoming",
-    "billing.store.migrate", "billing.web.server", "celery.apps.beat", "celery.apps.worker",
-    "celery.backends.base", "celery.bin.beat", "celery.bin.worker", "celery.concurrency.prefork",
-    "celery.concurrency.thread", "celery.fixups.django", "celery.loaders.app",
-    "kombu.transport.redis", "redis", "sqlalchemy.dialects.postgresql.psycopg", "structlog",
+    "billing.store.migrate", "billing.web.app", "billing.web.server", "celery.apps.beat",
+    "celery.apps.worker", "celery.backends.base", "celery.bin.beat", "celery.bin.worker",
+    "celery.concurrency.prefork", "celery.concurrency.thread", "celery.fixups.django",
+    "celery.loaders.app", "kombu.transport.redis", "redis",
+    "sqlalchemy.dialects.postgresql.psycopg", "structlog",
 )  # fmt: skip
 """Nothing of `workers` itself, whose import reads the settings."""
 _BILLING = "from billing.cli import main; main()"

@@ -4,16 +4,21 @@ It has no business rule: each route calls one service. Handlers are plain functi
 pool of threads; each has at most one database connection at a time.
 """
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing import bootstrap, config, logs
+from billing.domain.errors import BillingError
+from billing.logs import Logger
 from billing.services.context import Context
+from billing.services.operating import call_times
 from billing.web import document, notifications, problems
 from billing.web.access import Limiter
 from billing.web.console import app as console
@@ -31,6 +36,8 @@ from billing.web.routes import (
     webhooks,
 )
 
+log = Logger(__name__)
+
 DESCRIPTION = (
     "Recurring OVO charges. Send an API key as `Authorization: Bearer …`. Amounts are whole rupiah,"
     " instants are ISO 8601 in UTC, lists are pages with a cursor, refusals are RFC 9457 documents."
@@ -45,7 +52,9 @@ def create(context: Context) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = context.settings.web_threads
+        storing = asyncio.create_task(_store_call_times(context))
         yield
+        storing.cancel()
         limiter.close()
         context.pool.shutdown(wait=False)
         context.database.dispose()
@@ -69,6 +78,19 @@ def create(context: Context) -> FastAPI:
         raw_prefixes=(f"{CONSOLE}/",),
     )  # fmt: skip
     return app
+
+
+async def _store_call_times(context: Context) -> None:
+    """Store this process's times of gateway calls: a scrape reaches only one of several."""
+    own_thread = CapacityLimiter(1)
+    while True:
+        await asyncio.sleep(call_times.EVERY_SECONDS)
+        try:
+            await to_thread.run_sync(
+                call_times.store, context, abandon_on_cancel=True, limiter=own_thread
+            )
+        except (SQLAlchemyError, BillingError) as error:
+            log.warning("call_times.not_stored", why=type(error).__name__)
 
 
 def created(context: Context) -> FastAPI:

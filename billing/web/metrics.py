@@ -1,7 +1,8 @@
 """Metrics in Prometheus's format: `/metrics` shows figures that are read from PostgreSQL.
 
 Any process shows the same figures, after a restart too, and without files that processes share. A
-scrape within 15 seconds gets the figures of the one before. No customer is in a label.
+scrape within 15 seconds gets the figures of the one before; with several processes totals are read
+for each, so that they never fall from one process to the next. No customer is in a label.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -55,13 +56,13 @@ CHECKED = {
 
 
 class Scrapes:
-    """The text of the last scrape of one process, kept for 15 seconds."""
+    """The figures of the last scrape of one process, kept for 15 seconds."""
 
     def __init__(self, context: Context, monotonic_now: Callable[[], float] = monotonic) -> None:
         self._context = context
         self._now = monotonic_now
         self._lock = Lock()
-        self._families: list[Metric] = []
+        self._found: tuple[Figures, dict[str, int] | None] | None = None
         self._until: float | None = None
 
     def text(self, accept: str) -> tuple[bytes, str]:
@@ -72,15 +73,17 @@ class Scrapes:
                 self._renew()
             finally:
                 self._lock.release()
-        found = self._families
-        if not found:
+        if self._found is None:
             raise Refused(
                 503, "unavailable", "the first figures are being read; ask again",
                 Retry_After=str(int(PAUSE_SECONDS)),
             )  # fmt: skip
+        figures, queues = self._found
+        if self._context.settings.web_processes > 1:
+            figures = metrics.renewed(self._context, figures)
         encode, content_type = choose_encoder(accept)
         shown = CollectorRegistry(auto_describe=False)
-        shown.register(_Fixed(found))
+        shown.register(_Fixed(families(figures, queues)))
         return encode(shown), content_type
 
     def _renew(self) -> None:
@@ -88,13 +91,13 @@ class Scrapes:
             return
         self._until = self._now() + PAUSE_SECONDS  # also after a failure
         figures = metrics.read(self._context)
-        self._families = list(families(figures, queue_lengths(self._context.settings.redis)))
+        self._found = figures, queue_lengths(self._context.settings.redis)
         self._until = self._now() + CACHE_SECONDS
 
 
 class _Fixed(Collector):
     def __init__(self, found: Iterable[Metric]) -> None:
-        self._found = found
+        self._found = list(found)
 
     def collect(self) -> Iterable[Metric]:
         return self._found

@@ -4,15 +4,18 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from billing import bootstrap, config, logs
-from billing.web import app
-from billing.web.console.streams import Streams
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from billing.services.context import Context
+    from billing.web.console.streams import Streams
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -34,23 +37,44 @@ def run(host: str, port: int) -> None:
     logs.configure(settings.log_format, settings.log_level)
     context = bootstrap.build(settings, connections=settings.web_threads, briefly=True)
     context.database.check()
-    made = app.created(context)
-    settings_of_server = uvicorn.Config(
-        behind(made, settings.trusted_proxies), host=host, port=port, http="h11", log_config=None,
-        access_log=False, server_header=False, proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
-    )  # fmt: skip
-    server = Server(settings_of_server, made)
+    if settings.web_processes > 1:
+        from billing.web import processes
+
+        context.database.dispose()
+        processes.run(settings, host, port)
+        return
+    server = built(context, host, port)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(START_FAILED)
 
 
+def configuration(
+    application: Any, host: str, port: int, processes: int = 1, silent_seconds: int = 5
+) -> uvicorn.Config:
+    """Return uvicorn's settings, the same for one process and for several."""
+    return uvicorn.Config(
+        application, host=host, port=port, http="h11", log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, workers=processes,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=silent_seconds,
+    )  # fmt: skip
+
+
+def built(context: "Context", host: str, port: int) -> "Server":
+    """Build the application and its server, in the process that serves."""
+    from billing.web import app  # the parent of several processes needs none
+
+    made = app.created(context)
+    served = behind(made, context.settings.trusted_proxies)
+    return Server(configuration(served, host, port), made)
+
+
 class Server(uvicorn.Server):
     """uvicorn, which ends the console's streams when it stops: they do not end by themselves."""
 
-    def __init__(self, settings: uvicorn.Config, application: FastAPI) -> None:
+    def __init__(self, settings: uvicorn.Config, application: "FastAPI") -> None:
         super().__init__(settings)
         self._streams: Streams = application.state.streams
 

@@ -211,7 +211,7 @@ def measure(ground: Stage, count: int, rounds: int) -> Iterator[Measured]:
     yield Measured("the count of the tick count_ahead", [counted(ground.context)], [])
     people.create(ground.context, NAME, Role.ADMIN, PASSWORD, OPERATOR)
     inside = app.build(ground.context, Streams())
-    with serving(ground) as port, requests.Session() as session:
+    with serving(ground) as (port, _), requests.Session() as session:
         _log_in(session, f"http://127.0.0.1:{port}")
         cookies = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
         for page, paths in addresses.items():

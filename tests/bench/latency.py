@@ -1,6 +1,6 @@
 """How soon the web server answers at a steady rate, with many subscriptions and their past.
 
-    python -m tests.bench.latency [--people 1000000] [--seconds 30]
+    python -m tests.bench.latency [--people 1000000] [--seconds 30] [--processes 1]
 
 100 requests a second that show a subscription, then 100 that create one, then 200 notifications of
 the gateway a second. A request that is late because an earlier one took long counts from the
@@ -41,28 +41,34 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m tests.bench.latency", description=__doc__)
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     with stage(0, BILLING_WEB_REQUESTS_PER_SECOND="100000") as ground:
-        for name, load in measure(ground, given.people, given.seconds):
+        for name, load in measure(ground, given.people, given.seconds, processes=given.processes):
             shares = ", ".join(
                 f"p{s * 100:g} {load.percentile(s):.1f} ms" for s in (0.5, 0.95, 0.99)
             )
             console.print(
-                f"{name}: {load.rate:.0f}/s, {shares}, longest {load.percentile(1):.0f} ms"
+                f"{name}: {load.rate:.0f}/s, {shares}, longest {load.percentile(1):.0f} ms,"
+                f" {load.cpu('web'):.1f} ms CPU"
             )
     return 0
 
 
 def measure(
-    ground: Stage, count: int, seconds: int, warm_seconds: int = WARM_SECONDS
+    ground: Stage,
+    count: int,
+    seconds: int,
+    warm_seconds: int = WARM_SECONDS,
+    processes: int = 1,
 ) -> Iterator[tuple[str, Load]]:
     """Fill the database, start the web server, and measure each kind of request at its rate."""
     with ground.connect() as connection:
         connection.execute("DELETE FROM plans")
         listed.fill(connection, count)
     key = api_keys.create(ground.context, "bench", ["admin"], OPERATOR).key
-    with serving(ground) as port:
+    with serving(ground, processes) as (port, web):
         kinds = (
             ("GET a subscription", PER_SECOND, _gets(ground, key)),
             ("POST a subscription", PER_SECOND, _posts(key, count)),
@@ -71,19 +77,26 @@ def measure(
         for name, rate, requests in kinds:
             for length in (warm_seconds, seconds):
                 chosen = [next(requests) for _ in range(rate * length)]
-                load = web_load.run(port, chosen, {}, connections=CONNECTIONS, per_second=rate)
+                load = web_load.run(
+                    port, chosen, {"web": web}, connections=CONNECTIONS, per_second=rate
+                )
             yield name, load
 
 
 @contextmanager
-def serving(ground: Stage) -> Iterator[int]:
-    """Run a web process of its own; its port."""
-    port = servers.free_port()
-    part = programs.web(port, ground.folder / "web.log", ground.environment)
+def serving(ground: Stage, processes: int = 1) -> Iterator[tuple[int, int]]:
+    """Run web processes of its own; their port, and the process above them or the only one."""
+    port, log = servers.free_port(), ground.folder / "web.log"
+    environment = ground.environment | {"BILLING_WEB_PROCESSES": str(processes)}
+    part = programs.web(port, log, environment)
     child = ground.crew.start(part.program)
-    if not until(part.ready, 60):
+
+    def all_serve() -> bool:
+        return part.ready() and (processes == 1 or "web.processes_started" in log.read_text())
+
+    if not until(all_serve, 60):
         raise RuntimeError(child.last_words())
-    yield port
+    yield port, child.pid
 
 
 def _gets(ground: Stage, key: str) -> Iterator[bytes]:

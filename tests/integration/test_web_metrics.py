@@ -1,7 +1,9 @@
 """`/metrics`: figures that are exact, cheap, and name no customer."""
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event
 
@@ -10,15 +12,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from billing import bootstrap
+from billing.config import Settings
 from billing.domain.events import OPERATOR
 from billing.services.context import Context
 from billing.services.money import refunding
 from billing.services.operating import call_times, kill_switch, metrics
 from billing.store.queries import engine as engine_rows
 from billing.store.queries import metrics as rows
+from billing.web import app
 from billing.web import metrics as page
 from tests.integration.engine import Engine
 from tests.integration.web import Web, serving
+from tests.waits import wait_until
 
 Found = dict[str, float]
 
@@ -212,6 +218,55 @@ def test_a_scrape_within_fifteen_seconds_reads_nothing(
             scraped(web)
 
     assert len(reads) == 1
+
+
+def test_totals_never_fall_from_one_process_to_the_next(
+    engine: Engine, other: Engine, redis_url: str
+) -> None:
+    """
+    With several processes a scrape shows what another process has counted since.
+
+    What does not only grow is that of the last reading, as with one process.
+    """
+    one, two = (
+        page.Scrapes(replace(each.context, settings=several(each, redis_url)))
+        for each in (engine, other)
+    )
+    first = read(one.text("")[0].decode())
+    engine.begun()
+    engine.run()
+    second = read(two.text("")[0].decode())
+    third = read(one.text("")[0].decode())
+
+    totals = {name for name in second if "_total" in name or "_bucket" in name}
+    assert first["billing_charged_rupiah_total"] < second["billing_charged_rupiah_total"]
+    assert {name: third[name] for name in totals} == {name: second[name] for name in totals}
+
+
+def several(engine: Engine, redis_url: str) -> Settings:
+    """The engine's settings with two processes."""
+    changed = {"redis_url": SecretStr(redis_url), "web_processes": 2}
+    return engine.context.settings.model_copy(update=changed)
+
+
+def test_a_process_stores_its_times_without_a_scrape(
+    engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape reaches one of several processes; the calls of the others are counted as well."""
+    monkeypatch.setattr(call_times, "EVERY_SECONDS", 0.01)
+    own = bootstrap.build(several(engine, redis_url))
+    own.call_times.add("pay", 1.0)
+    built = app.create(own)
+
+    def stored() -> bool:
+        with engine.context.database.transaction() as connection:
+            return "pay" in rows.calls(connection)
+
+    async def serve() -> None:
+        async with built.router.lifespan_context(built):
+            await asyncio.to_thread(wait_until, stored, "the times are stored")
+
+    asyncio.run(serve())
 
 
 def test_scrapes_hold_no_other_request(

@@ -59,6 +59,7 @@ BAD: dict[str, list[str]] = {
     "balance_recheck_seconds": ["0", HUGE, "x"],
     "link_success_url": ["nonsense", "ftp://shop.example", "https://"],
     "link_failure_url": ["nonsense", "ftp://shop.example", "https://"],
+    "web_processes": ["0", "65", "x"],
     "web_threads": ["0", "201", "x"],
     "web_requests_per_second": ["-1", "100001", "x"],
     "metrics_token": ["short", "a blank in the token", "é" * 20, "x" * 257],

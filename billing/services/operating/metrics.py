@@ -6,7 +6,7 @@ time; the others read what is counted so far.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
@@ -62,6 +62,16 @@ def read(context: Context) -> Figures:
             engine.heartbeats(connection),
             metrics.gauges(connection),
         )
+
+
+def renewed(context: Context, figures: Figures) -> Figures:
+    """Return the figures with everything that only grows as it is now, which takes a moment.
+
+    Another process may have shown it since; Prometheus takes a smaller number for a restart.
+    """
+    with context.database.transaction() as connection:
+        totals, calls = metrics.totals(connection), metrics.calls(connection)
+    return replace(figures, totals=totals, calls=calls)
 
 
 def count_unless_locked(context: Context, batches: int = BATCHES) -> int:
