@@ -33,7 +33,10 @@ OfCustomer = Annotated[
 ]
 OfPlan = Annotated[
     str | None,
-    typer.Option("--plan", metavar="CODE", help="Only those of subscriptions on this plan."),
+    typer.Option("--plan", metavar="CODE", help="Only those whose invoice was opened for it."),
+]
+OnPlan = Annotated[
+    str | None, typer.Option("--plan", metavar="CODE", help="Only those on this plan now.")
 ]
 OfSubscription = Annotated[
     str | None,

@@ -51,7 +51,7 @@ NEWEST = 12
 @app.command("list", epilog=options.example("billing subscription list --status past_due"))
 def list_(
     customer: options.OfCustomer = None,
-    plan: options.OfPlan = None,
+    plan: options.OnPlan = None,
     status: Annotated[
         SubscriptionStatus | None,
         typer.Option("--status", help="Only subscriptions with this status."),

@@ -96,7 +96,7 @@ class SubscriptionFilter(NamedTuple):
 
 
 class InvoiceFilter(NamedTuple):
-    """Invoices; `plan` is the present plan of their subscription."""
+    """Invoices; `plan` is the plan that they were opened for."""
 
     customer: str | None = None
     plan: str | None = None
@@ -110,7 +110,7 @@ class InvoiceFilter(NamedTuple):
 
 
 class ChargeFilter(NamedTuple):
-    """Charges; `plan` is the present plan of their subscription."""
+    """Charges; `plan` is the plan of their invoice."""
 
     customer: str | None = None
     plan: str | None = None
@@ -127,7 +127,7 @@ class ChargeFilter(NamedTuple):
 
 
 class RefundFilter(NamedTuple):
-    """Refunds; `plan` is the present plan of their subscription."""
+    """Refunds; `plan` is the plan of their invoice."""
 
     customer: str | None = None
     plan: str | None = None

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    TextClause,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -69,3 +70,12 @@ def held() -> CheckConstraint:
 def dated(name: str, column: str) -> Index:
     """Make an index of the rows with a date in `column`: the few that a tick must read."""
     return Index(name, column, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
+def of_plan(name: str, *columns: str, where: TextClause | None = None) -> Index:
+    """Make an index that has the rows of a plan in the order of their list, newest last.
+
+    For its place of nulls see `queries.paging`; `created_at` is never null.
+    """
+    parts: tuple[Any, ...] = ("plan_code", *columns, text("created_at NULLS FIRST"))
+    return Index(name, *parts, postgresql_where=where)

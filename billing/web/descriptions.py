@@ -251,7 +251,7 @@ SPECIAL: dict[str, tuple[str, object]] = {
 PARAMETERS = {
     "limit": "Most rows of the page",
     "customer": "Only those of the customer with this id",
-    "plan": "Only those of subscriptions that are on this plan now",
+    "plan": "Only those whose invoice was opened for this plan",
     "subscription": "Only those of the subscription with this id",
     "invoice": "Only those of the invoice with this id",
     "charge": "Only those of the charge with this id",

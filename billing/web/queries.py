@@ -140,7 +140,7 @@ class Subscriptions(Query):
     """Subscriptions, by customer, present plan and status."""
 
     customer: Name = None
-    plan: Name = None
+    plan: Name = Field(None, description="Only those that are on this plan now")
     status: SubscriptionStatus | None = None
 
     @property
@@ -150,7 +150,7 @@ class Subscriptions(Query):
 
 
 class Invoices(Query):
-    """Invoices, by customer, the subscription's present plan, subscription and status."""
+    """Invoices, by customer, the plan that they were opened for, subscription and status."""
 
     customer: Name = None
     plan: Name = None
@@ -166,7 +166,7 @@ class Invoices(Query):
 
 
 class Charges(Query):
-    """Charges, by customer, the subscription, its present plan, invoice and status."""
+    """Charges, by customer, subscription, the plan of their invoice, invoice and status."""
 
     customer: Name = None
     plan: Name = None
@@ -189,7 +189,7 @@ class Charges(Query):
 
 
 class Refunds(Query):
-    """Refunds, by customer, the subscription's present plan, invoice and status."""
+    """Refunds, by customer, the plan of their invoice, invoice and status."""
 
     customer: Name = None
     plan: Name = None

@@ -61,9 +61,9 @@ FROM (SELECT n, {now} - CASE n % 10 WHEN 0 THEN interval '21 days' ELSE interval
                   WHEN n % 10 = 3 THEN 'trialing' ELSE 'active' END AS status
       FROM generate_series(1, {count}) AS n) AS drawn;
 
-INSERT INTO invoices (id, subscription_id, customer_id, period_index, period_start, period_end,
-                      amount, status, next_attempt_at, first_failed_at, created_at)
-SELECT gen_random_uuid(), id, customer_id, 2, start_at + interval '60 days',
+INSERT INTO invoices (id, subscription_id, customer_id, plan_code, period_index, period_start,
+                      period_end, amount, status, next_attempt_at, first_failed_at, created_at)
+SELECT gen_random_uuid(), id, customer_id, plan_code, 2, start_at + interval '60 days',
        start_at + interval '90 days', amount, 'open', {now} + interval '2 days', {now}, {now}
 FROM subscriptions WHERE status = 'past_due';
 

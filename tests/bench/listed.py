@@ -83,25 +83,26 @@ _FILL: Mapping[str, str] = {
                 WHEN p = 1 AND n %% 200 = 7 THEN 'uncollectible'
                 WHEN p = 0 AND n %% 500 = 9 THEN 'void' ELSE 'paid' END AS status
         FROM people q, generate_series(0, %(periods)s - 1) AS p ORDER BY made""",
-    "invoices": """INSERT INTO invoices (id, subscription_id, customer_id, period_index,
-            period_start, period_end, amount, status, created_at, paid_at, closed_at,
+    "invoices": """INSERT INTO invoices (id, subscription_id, customer_id, plan_code,
+            period_index, period_start, period_end, amount, status, created_at, paid_at, closed_at,
             next_attempt_at)
-        SELECT invoice, subscription, customer, p, made, made + interval '30 days', 50000, status,
-            made, CASE WHEN status = 'paid' THEN made END,
+        SELECT invoice, subscription, customer, plan, p, made, made + interval '30 days', 50000,
+            status, made, CASE WHEN status = 'paid' THEN made END,
             CASE WHEN status IN ('uncollectible', 'void') THEN made END,
             CASE WHEN status = 'open' AND n % 1000 NOT IN (0, 100, 500)
             THEN date_trunc('hour', now()) + interval '1 hour' * (1 + n / 100 % 168) END
         FROM periods""",
-    "charges": """INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id,
-            attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at)
-        SELECT charge, invoice, subscription, customer, wallet, 1, replace(charge::text, '-', ''),
-            'scheduled', 50000, CASE WHEN status = 'paid' THEN 50000 ELSE 0 END,
+    "charges": """INSERT INTO charges (id, invoice_id, subscription_id, customer_id, plan_code,
+            wallet_id, attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at)
+        SELECT charge, invoice, subscription, customer, plan, wallet, 1,
+            replace(charge::text, '-', ''), 'scheduled', 50000,
+            CASE WHEN status = 'paid' THEN 50000 ELSE 0 END,
             CASE WHEN status = 'paid' THEN 'succeeded' WHEN status <> 'open' THEN 'declined'
             WHEN n % 1000 = 0 THEN 'in_flight' WHEN n % 1000 = 500 THEN 'unknown'
             ELSE 'declined' END, made, made FROM periods""",
-    "refunds": """INSERT INTO refunds (id, charge_id, invoice_id, customer_id, sequence, amount,
-            reason, status, created_at)
-        SELECT md5('r' || n)::uuid, charge, invoice, customer, 1, 1000, 'x', CASE
+    "refunds": """INSERT INTO refunds (id, charge_id, invoice_id, customer_id, plan_code,
+            sequence, amount, reason, status, created_at)
+        SELECT md5('r' || n)::uuid, charge, invoice, customer, plan, 1, 1000, 'x', CASE
             WHEN n % 1000 = 1 THEN 'declined' WHEN n % 5000 = 51 THEN 'unreturned'
             ELSE 'succeeded' END, made FROM periods WHERE p = 0 AND n % 5 IN (0, 1)""",
     "credits": """INSERT INTO credits (customer_id, amount, remaining, reason, created_at)
@@ -148,7 +149,7 @@ class Tried(NamedTuple):
 
 
 def tried() -> Iterator[Tried]:
-    """Every list without a filter, and with each single filter."""
+    """Every list without a filter, with each single filter, and with a plan and each status."""
     now = real_now()
     for read, plain, statuses in _LISTS:
         name = read.__name__.replace("_", "-")
@@ -171,6 +172,9 @@ def tried() -> Iterator[Tried]:
             yield Tried(f"{name}-machines", read, plain._replace(machines=True))
         for status in statuses:
             yield Tried(f"{name}-{status}", read, plain._replace(status=status))
+            for plan in ("common", "retired") if "plan" in fields else ():
+                wanted = plain._replace(status=status, plan=plan)
+                yield Tried(f"{name}-{status}-plan-{plan}", read, wanted)
 
 
 _LISTS: Sequence[tuple[Callable[[Connection, Any, Page], Listed[Any]], Any, Sequence[Any]]] = (

@@ -132,8 +132,8 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
     periods = -(-charges // int(row[0])) if row else 0
     connection.execute(
         "CREATE TEMP TABLE past AS SELECT gen_random_uuid() AS invoice_id,"
-        " gen_random_uuid() AS charge_id, s.id AS subscription_id, s.customer_id, w.id AS wallet,"
-        " p AS period, s.start_at - make_interval(days => 30 * (p + 1)) AS at"
+        " gen_random_uuid() AS charge_id, s.id AS subscription_id, s.customer_id, s.plan_code,"
+        " w.id AS wallet, p AS period, s.start_at - make_interval(days => 30 * (p + 1)) AS at"
         " FROM subscriptions s JOIN wallets w ON w.customer_id = s.customer_id,"
         " generate_series(1, %s) AS p LIMIT %s",
         (periods, charges),
@@ -144,16 +144,16 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
         " generate_series(0, 2) AS shard"
     )
     connection.execute(
-        "INSERT INTO invoices (id, subscription_id, customer_id, period_index, period_start,"
-        " period_end, amount, status, created_at, paid_at, closed_at) SELECT invoice_id,"
-        " subscription_id, customer_id, 1000000 + period, at, at + interval '30 days', %s, 'paid',"
-        " at, at, at FROM past",
+        "INSERT INTO invoices (id, subscription_id, customer_id, plan_code, period_index,"
+        " period_start, period_end, amount, status, created_at, paid_at, closed_at) SELECT"
+        " invoice_id, subscription_id, customer_id, plan_code, 1000000 + period, at,"
+        " at + interval '30 days', %s, 'paid', at, at, at FROM past",
         (people.AMOUNT,),
     )
     connection.execute(
-        "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, wallet_id, attempt,"
-        " gateway_number, trigger, amount, kept, status, created_at, sent_at, settled_at) SELECT"
-        " charge_id, invoice_id, subscription_id, customer_id, wallet, 1,"
+        "INSERT INTO charges (id, invoice_id, subscription_id, customer_id, plan_code, wallet_id,"
+        " attempt, gateway_number, trigger, amount, kept, status, created_at, sent_at, settled_at)"
+        " SELECT charge_id, invoice_id, subscription_id, customer_id, plan_code, wallet, 1,"
         " left(replace(charge_id::text, '-', ''), 32), 'scheduled', %s, %s, 'succeeded', at, at, at"
         " FROM past",
         (people.AMOUNT, people.AMOUNT),
@@ -161,9 +161,10 @@ def add_history(connection: psycopg.Connection, charges: int) -> None:
     connection.execute(
         "WITH given AS (UPDATE charges SET kept = 0, refunded = amount WHERE attempt = 1"
         " AND id IN (SELECT charge_id FROM past WHERE period % 10 = 0) RETURNING *)"
-        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, sequence, amount, reason,"
-        " status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id, customer_id, 1,"
-        " amount, 'gone by', 'succeeded', settled_at, settled_at FROM given"
+        " INSERT INTO refunds (id, charge_id, invoice_id, customer_id, plan_code, sequence,"
+        " amount, reason, status, created_at, settled_at) SELECT gen_random_uuid(), id, invoice_id,"
+        " customer_id, plan_code, 1, amount, 'gone by', 'succeeded', settled_at, settled_at"
+        " FROM given"
     )
     connection.execute(
         "INSERT INTO customers (id, name, created_at) SELECT 'G' || n, 'Gone', now()"

@@ -99,7 +99,8 @@ def _acts(connection: Connection, now: Any) -> dict[str, Act]:
 
 
 _UNPAID = """
-    SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, w.id AS wallet_id, i.amount
+    SELECT i.id AS invoice_id, i.subscription_id, i.customer_id, i.plan_code,
+           w.id AS wallet_id, i.amount
     FROM invoices i JOIN wallets w ON w.customer_id = i.customer_id
     WHERE i.status = 'open' LIMIT 64
 """

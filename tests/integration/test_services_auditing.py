@@ -64,6 +64,12 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE charges SET subscription_id = gen_random_uuid()",
         "UPDATE invoices SET customer_id = 'somebody else'",
     ],
+    "a charge and a refund are of the plan of their invoice": [
+        "UPDATE charges SET plan_code = 'another'",
+        "UPDATE refunds SET plan_code = 'another'",
+        "UPDATE invoices SET plan_code = 'another'",
+    ],
+    "the plan of an invoice exists": ["UPDATE invoices SET plan_code = 'another'"],
     "an invoice and its subscription are of the same customer": [
         "UPDATE invoices SET customer_id = 'somebody else'",
     ],

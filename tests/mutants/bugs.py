@@ -357,10 +357,9 @@ LISTS = (
         f"{INTEGRATION}services_lists.py::test_a_filter_leaves_exactly_the_rows_that_it_wants",
     ),
     bug(
-        "old_rows_of_a_plan_are_not_found", f"{_QUERIES}/paging.py",
-        "if len(found) <= self._page.limit and self._are_more_than_next(connection):", "if False:",
-        f"{INTEGRATION}services_lists.py::"
-        "test_a_plan_that_hardly_any_row_has_is_listed_the_same",
+        "an_invoice_is_of_the_plan_before_its_change", f"{_SERVICES}/collecting/opening.py",
+        "        plan_code=terms.plan_code,\n", "",
+        f"{INTEGRATION}services_plan_of_money.py",
     ),
 )  # fmt: skip
 

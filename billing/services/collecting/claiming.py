@@ -239,6 +239,7 @@ def _composed(
         invoice_id=row.invoice_id,
         subscription_id=row.subscription_id,
         customer_id=row.customer_id,
+        plan_code=row.plan_code,
         wallet_id=wallet.id,
         attempt=attempt,
         gateway_number=number,

@@ -207,6 +207,7 @@ def _turn(connection: Connection, row: R) -> tuple[R, Changed, NewEvent]:
     data = {"plan": terms.plan_code, "quantity": terms.quantity, "amount": terms.amount}
     turned = unplanned._replace(
         **plan.terms._asdict(),
+        plan_code=terms.plan_code,
         amount=terms.amount,
         anchor_local=more.get("anchor_local", row.anchor_local),
         anchor_index=more.get("anchor_index", row.anchor_index),
@@ -244,7 +245,7 @@ def _invoice(
     identity = charge.invoice_id(row.id, index)
     credited = left.cover(row.customer_id, identity, price.amount)
     cost = price.amount, credited, list(price.lines)
-    place = row.id, row.customer_id, index, 0
+    place = row.id, row.customer_id, row.plan_code, index, 0
     return NewInvoice.of(identity, place, days, cost, now, waits=owes)
 
 

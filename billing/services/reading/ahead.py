@@ -19,7 +19,6 @@ from billing.services.operating.counting_ahead import CUSTOMERS_MAX, DAYS, end_o
 from billing.services.reading import forecasting
 from billing.services.reading.results import ForecastLine
 from billing.store.queries import ahead as totals_of
-from billing.store.queries import forecast as statements
 from billing.store.queries.ahead import State, Total
 
 K = TypeVar("K", date, str)
@@ -39,10 +38,14 @@ class Sum(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A charge ahead, its day, and the present plan of its subscription."""
+    """A charge ahead, its day and its plan."""
 
     line: ForecastLine
-    plan: str
+
+    @property
+    def plan(self) -> str:
+        """Return the plan of its invoice, or the present one of a subscription."""
+        return self.line.plan
 
     @property
     def on(self) -> date:
@@ -127,15 +130,12 @@ def read(context: Context, plan: str | None = None, day: date | None = None) -> 
 
 
 def _planned(context: Context, at: datetime, until: datetime) -> list[Planned] | None:
-    """Return every charge ahead with its plan; None when there are too many for a page."""
+    """Return every charge ahead; None when there are too many for a page."""
     with context.database.transaction() as connection:
         database = context.joined(connection).database
         with closing(forecasting.forecast(database, at, until)) as lines:
             found = list(islice(lines, LINES_MAX + 1))
-        if len(found) > LINES_MAX:
-            return None
-        plans = statements.plans_of(connection, list({each.subscription for each in found}))
-    return [Planned(each, plans[each.subscription]) for each in found]
+    return [Planned(each) for each in found] if len(found) <= LINES_MAX else None
 
 
 def _of_totals(

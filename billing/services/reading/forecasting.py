@@ -122,4 +122,5 @@ def _shown(row: Payer | OpenInvoice, expected: Expected) -> ForecastLine:
         amount=expected.amount,
         cause=expected.reason,
         needs_link=until is None or until <= expected.due_at,
+        plan=row.plan_code,
     )

@@ -87,7 +87,7 @@ def read(context: Context, invoice_id: UUID) -> InvoicePage:
         horizon = context.limits.not_found_horizon
         return InvoicePage(
             invoice=found,
-            plan=about.plan,
+            plan=row.plan,
             customer_name=about.customer_name,
             events=events[:EVENTS_MAX],
             is_cut=len(events) > EVENTS_MAX,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeGuard, TypeVar
 from uuid import UUID
 
-from billing.domain.documents import Inline
+from billing.domain.documents import Hidden, Inline
 from billing.domain.forecast import Reason
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.periods import zone
@@ -156,7 +156,10 @@ class Engine(NamedTuple):
 
 
 class ForecastLine(NamedTuple):
-    """A charge that will be made; `needs_link`: no wallet can be charged by then."""
+    """A charge that will be made; `needs_link`: no wallet can be charged by then.
+
+    `plan` is that of an open invoice, or the present one of a subscription.
+    """
 
     due_at: datetime
     customer: str
@@ -165,6 +168,7 @@ class ForecastLine(NamedTuple):
     amount: int
     cause: Reason
     needs_link: bool
+    plan: Hidden[str]
 
 
 def local(row: R, timezone: str | None = None) -> R:

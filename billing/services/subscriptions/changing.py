@@ -237,7 +237,7 @@ def _change_now(
         left = proration.unused(connection, row, current, now)
         settled = _settled(row, wanted, _again(connection, current, wanted.amount), left)
         columns["period_amount"] = settled.after
-        _collect(connection, row, current, left, settled, by, now)
+        _collect(connection, row, wanted.plan.code, current, left, settled, by, now)
     elif current is not None:
         columns |= _from_now(row, wanted, current, now)
         settled = pricing.Change(proration.cut(connection, row, now, by, "change of plan"), 0)
@@ -334,10 +334,13 @@ def _settled(
 
 
 def _collect(
-    connection: Connection, row: Subscription, current: Invoice, left: segments.Unused,
-    settled: pricing.Change, by: Actor, now: datetime,
+    connection: Connection, row: Subscription, plan_code: str, current: Invoice,
+    left: segments.Unused, settled: pricing.Change, by: Actor, now: datetime,
 ) -> None:  # fmt: skip
-    """Charge the price difference of a change, or add it to the customer's credit."""
+    """Charge the price difference of a change, or add it to the customer's credit.
+
+    Its invoice is of the plan after the change.
+    """
     if settled.net < 0:
         proration.give(connection, row, current, left, -settled.net, "change of plan", by, now)
     if settled.net <= 0:
@@ -349,7 +352,7 @@ def _collect(
     credited = sum(part for _, part in used)
     days = min(now, current.period_end - timedelta(seconds=1)), current.period_end
     cost = settled.net, credited, settled.lines
-    place = row.id, row.customer_id, index, change_index
+    place = row.id, row.customer_id, plan_code, index, change_index
     opened = NewInvoice.of(identity, place, days, cost, now)
     invoices.open_periods(connection, [opened])
     balances.use(connection, [(credit, identity, part) for credit, part in used])

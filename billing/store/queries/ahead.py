@@ -2,7 +2,8 @@
 
 Of each subscription they know the next period, and each open invoice that has a date; not the
 periods after them. `kind` is `period` or `invoice`; what `waits` has no wallet by then. Amounts of
-periods are before credit, coupons and extra lines.
+periods are before credit, coupons and extra lines. The plan of a period is the present one of its
+subscription, that of an invoice the one that it was opened for.
 """
 
 from collections.abc import Sequence
@@ -42,9 +43,8 @@ _CHARGES = f"""(
                CASE WHEN {_TURNS} THEN s.next_amount ELSE s.amount END AS amount
         FROM subscriptions s WHERE s.next_due_at <= {{until}} AND {IS_PERIOD}
         UNION ALL
-        SELECT 'invoice', i.next_attempt_at, s.plan_code, i.customer_id, i.amount - i.credited
-        FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
-        WHERE i.next_attempt_at <= {{until}} AND {IS_INVOICE}
+        SELECT 'invoice', i.next_attempt_at, i.plan_code, i.customer_id, i.amount - i.credited
+        FROM invoices i WHERE i.next_attempt_at <= {{until}} AND {IS_INVOICE}
     ) AS due
     LEFT JOIN wallets w ON w.customer_id = due.customer_id AND w.status = 'active')"""  # noqa: S608 - the same
 TOTALS = f"""(SELECT day, plan_code, kind, waits, count(*) AS charges,

@@ -43,6 +43,15 @@ INVARIANTS = {
         FROM charges c JOIN invoices i ON i.id = c.invoice_id JOIN wallets w ON w.id = c.wallet_id
         WHERE (c.customer_id, c.subscription_id) <> (i.customer_id, i.subscription_id)
            OR w.customer_id <> c.customer_id""",
+    "a charge and a refund are of the plan of their invoice": """
+        SELECT c.id || ' is of the plan ' || c.plan_code || ', its invoice of ' || i.plan_code
+        FROM charges c JOIN invoices i ON i.id = c.invoice_id WHERE c.plan_code <> i.plan_code
+        UNION ALL
+        SELECT r.id || ' is of the plan ' || r.plan_code || ', its invoice of ' || i.plan_code
+        FROM refunds r JOIN invoices i ON i.id = r.invoice_id WHERE r.plan_code <> i.plan_code""",
+    "the plan of an invoice exists": """
+        SELECT i.id || ' is of the plan ' || i.plan_code || ', which does not exist'
+        FROM invoices i WHERE NOT EXISTS (SELECT 1 FROM plans p WHERE p.code = i.plan_code)""",
     "an invoice and its subscription are of the same customer": """
         SELECT i.id || ' is of ' || i.customer_id || ', its subscription of ' || s.customer_id
         FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id

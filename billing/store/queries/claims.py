@@ -42,6 +42,7 @@ class Candidate(NamedTuple):
     invoice_id: UUID
     subscription_id: UUID
     customer_id: str
+    plan_code: str  # the plan that the invoice was opened for
     period_index: int
     change_index: int
     amount: int  # without the credit that pays a part of the invoice
@@ -111,6 +112,7 @@ class NewCharge(NamedTuple):
     invoice_id: UUID
     subscription_id: UUID
     customer_id: str
+    plan_code: str
     wallet_id: UUID
     attempt: int
     gateway_number: str
@@ -237,10 +239,10 @@ _CLAIM = text(f"""
         INSERT INTO charges ({columns(NewCharge)})
         SELECT {columns(NewCharge)}
         FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, invoice_id uuid,
-            subscription_id uuid, customer_id text, wallet_id uuid, attempt smallint,
-            gateway_number text, trigger text, first_payment boolean, amount bigint, status text,
-            body_sealed bytea, created_at timestamptz, sent_at timestamptz,
-            next_check_at timestamptz)
+            subscription_id uuid, customer_id text, plan_code text, wallet_id uuid,
+            attempt smallint, gateway_number text, trigger text, first_payment boolean,
+            amount bigint, status text, body_sealed bytea, created_at timestamptz,
+            sent_at timestamptz, next_check_at timestamptz)
         ON CONFLICT DO NOTHING
         RETURNING id, invoice_id, subscription_id, customer_id, attempt, amount, first_payment,
             trigger
@@ -313,7 +315,10 @@ def _claim_again(connection: Connection, charges: Sequence[NewCharge]) -> set[UU
 
     again = set()
     for charge in charges:
-        kept = {"id", "invoice_id", "subscription_id", "customer_id", "attempt", "created_at"}
+        kept = {
+            "id", "invoice_id", "subscription_id", "customer_id", "plan_code", "attempt",
+            "created_at",
+        }  # fmt: skip
         values = {name: value for name, value in charge._asdict().items() if name not in kept}
         statement = (
             update(CHARGES)

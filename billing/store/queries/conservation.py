@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from billing.domain.conservation import Part, Split
 from billing.domain.refund import RefundPurpose, RefundStatus
@@ -76,10 +76,11 @@ def next_sequence(connection: Connection, charge_id: UUID) -> int:
 
 
 def add_refund(connection: Connection, new: NewRefund) -> None:
-    """Insert a refund."""
-    from billing.store.tables import REFUNDS
+    """Insert a refund, of the plan of its charge."""
+    from billing.store.tables import CHARGES, REFUNDS
 
-    connection.execute(insert(REFUNDS).values(**new._asdict()))
+    plan = select(CHARGES.c.plan_code).where(CHARGES.c.id == new.charge_id).scalar_subquery()
+    connection.execute(insert(REFUNDS).values(**new._asdict(), plan_code=plan))
 
 
 def add_credit(

@@ -23,19 +23,21 @@ WALLET = """(SELECT w.expires_at FROM wallets w
 
 
 class Payer(NamedTuple):
-    """A subscription's customer, and the wallet and credit for its invoices."""
+    """A subscription's customer and plan, and the wallet and credit for its invoices."""
 
     subscription_id: UUID
     customer_id: str
+    plan_code: str
     wallet_until: datetime | None
     balance: int | None  # rupiah of credit
 
 
 class OpenInvoice(NamedTuple):
-    """An open invoice, the amount owed for it, and the date of its charge."""
+    """An open invoice, its plan, the amount owed for it, and the date of its charge."""
 
     subscription_id: UUID
     customer_id: str
+    plan_code: str
     wallet_until: datetime | None
     period_index: int
     amount: int
@@ -149,12 +151,6 @@ def subscription(connection: Connection, subscription_id: UUID) -> Coming | None
     statement = text(f"{_COMING} WHERE s.id = :id AND {listed('s.status', OPENING)}")
     values = connection.execute(statement, {"id": subscription_id}).one_or_none()
     return None if values is None else _coming(values)
-
-
-def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Read the present plan of some subscriptions."""
-    statement = text("SELECT id, plan_code FROM subscriptions WHERE id = ANY(CAST(:ids AS uuid[]))")
-    return {row[0]: row[1] for row in connection.execute(statement, {"ids": as_array(ids)})}
 
 
 def subscriptions_of(connection: Connection, ids: Sequence[UUID]) -> list[Coming]:

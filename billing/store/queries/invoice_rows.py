@@ -79,6 +79,7 @@ class NewInvoice(NamedTuple):
     id: UUID
     subscription_id: UUID
     customer_id: str
+    plan_code: str
     period_index: int
     change_index: int
     period_start: datetime
@@ -96,7 +97,7 @@ class NewInvoice(NamedTuple):
     def of(
         cls,
         identity: UUID,
-        place: tuple[UUID, str, int, int],
+        place: tuple[UUID, str, str, int, int],
         days: tuple[datetime, datetime],
         cost: tuple[int, int, Sequence[Line]],
         now: datetime,
@@ -105,9 +106,9 @@ class NewInvoice(NamedTuple):
     ) -> Self:
         """Return an invoice that is paid when credit covers it, and due now otherwise.
 
-        `place` is the subscription, its customer, the period and the change; `cost` is the amount,
-        the part that credit covers, and the lines. With `waits` it has no date yet: an older
-        invoice is unpaid, or a charge is unresolved, and it becomes due when that ends.
+        `place` is the subscription, its customer, the plan, the period and the change; `cost` is
+        the amount, the part that credit covers, and the lines. With `waits` it has no date yet: an
+        older invoice is unpaid, or a charge is unresolved, and it becomes due when that ends.
         """
         amount, credited, lines = cost
         free = credited == amount

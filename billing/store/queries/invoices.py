@@ -40,14 +40,14 @@ class AttemptPlan(TypedDict, total=False):
 
 
 _OPEN = text("""
-    INSERT INTO invoices (id, subscription_id, customer_id, period_index, change_index,
+    INSERT INTO invoices (id, subscription_id, customer_id, plan_code, period_index, change_index,
         period_start, period_end, amount, credited, lines, status, paid_at, closed_at,
         next_attempt_at, created_at)
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS n(id uuid, subscription_id uuid,
-        customer_id text, period_index int, change_index int, period_start timestamptz,
-        period_end timestamptz, amount bigint, credited bigint, lines jsonb, status text,
-        paid_at timestamptz, closed_at timestamptz, next_attempt_at timestamptz,
-        created_at timestamptz)
+        customer_id text, plan_code text, period_index int, change_index int,
+        period_start timestamptz, period_end timestamptz, amount bigint, credited bigint,
+        lines jsonb, status text, paid_at timestamptz, closed_at timestamptz,
+        next_attempt_at timestamptz, created_at timestamptz)
     ON CONFLICT DO NOTHING RETURNING id
 """)
 

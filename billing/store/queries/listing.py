@@ -86,6 +86,7 @@ _OF_PLAN = {
 _OF_INVOICE = {
     "subscription": "i.subscription_id",
     "customer": "i.customer_id",
+    "plan": "i.plan_code",
     "period_start_at": "i.period_start",
     "period_end_at": "i.period_end",
     "amount_from_credit": "i.credited",

@@ -128,6 +128,7 @@ class Invoice(NamedTuple):
     change_index: int
     period_start_at: datetime
     period_end_at: datetime
+    plan: Hidden[str]  # the plan that it was opened for
     amount: int
     amount_from_credit: int
     lines: list[dict[str, object]]

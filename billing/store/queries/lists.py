@@ -2,7 +2,8 @@
 
 Each filter has an index that finds its rows in the order of the list, or all rows of one customer;
 for a status that most rows have, the list is read in its own order. The plan of invoices, charges
-and refunds is that of their subscription. The rows and their columns are in `listing_rows`.
+and refunds is the one that the invoice was opened for. The rows and their columns are in
+`listing_rows`.
 """
 
 from datetime import datetime
@@ -21,7 +22,7 @@ from billing.store.expressions import listed
 from billing.store.queries import balances, counted, listing
 from billing.store.queries import coupons as coupon_rows
 from billing.store.queries import listing_rows as rows
-from billing.store.queries.paging import NEWEST, Group, Order, Search
+from billing.store.queries.paging import NEWEST, Order, Search
 
 PLANS = Order("plans", "plans", "p", {"code": str}, descending=False)
 COUPONS = Order("coupons", "coupons", "k", {"code": str}, descending=False)
@@ -42,6 +43,10 @@ INVOICES_AHEAD = Order(
 )
 CHARGES = Order("charges", "charges", "c", {"created_at": datetime, "attempt": int, "id": UUID})
 REFUNDS = Order("refunds", "refunds", "r", {"created_at": datetime, "sequence": int, "id": UUID})
+# Those of one plan.
+INVOICES_OF, CHARGES_OF, REFUNDS_OF = (
+    order._replace(of_few=True) for order in (INVOICES, CHARGES, REFUNDS)
+)
 CREDITS = Order("credits", "credits", "b", {"id": int}, descending=False)
 EVENTS = Order(
     "events", "events", "e", {"timestamp": datetime, "id": int}, columns={"timestamp": "at"}
@@ -50,24 +55,6 @@ EVENTS = Order(
 _OF_CUSTOMER = "SELECT id FROM subscriptions WHERE customer_id = :customer"
 _EVENTS_OF_CUSTOMER = f"""SELECT id FROM events WHERE subscription_id IN ({_OF_CUSTOMER})
     UNION ALL SELECT id FROM events WHERE customer_id = :customer AND subscription_id IS NULL"""  # noqa: S608 - the same
-_SUBSCRIBED = "SELECT id, customer_id FROM subscriptions WHERE plan_code = :group"
-_PLAN_OF_INVOICE = Group(
-    value="(SELECT s.plan_code FROM subscriptions s WHERE s.id = i.subscription_id)",
-    members=_SUBSCRIBED,
-    belongs="i.subscription_id = m.id",
-)
-_PLAN_OF_CHARGE = Group(
-    value="(SELECT s.plan_code FROM subscriptions s WHERE s.id = c.subscription_id)",
-    members=_SUBSCRIBED,
-    belongs="c.customer_id = m.customer_id AND c.subscription_id = m.id",
-)
-_PLAN_OF_REFUND = Group(
-    value="""(SELECT s.plan_code FROM invoices i JOIN subscriptions s ON s.id = i.subscription_id
-        WHERE i.id = r.invoice_id)""",
-    members=_SUBSCRIBED,
-    belongs="""r.customer_id = m.customer_id
-        AND (SELECT i.subscription_id FROM invoices i WHERE i.id = r.invoice_id) = m.id""",
-)
 
 # By the customer's index: no index finds the charges of one subscription.
 _CHARGES_OF_SUBSCRIPTION = """c.customer_id = (
@@ -166,7 +153,9 @@ def invoices(
 
     Those of the days ahead are in the order in which they are due.
     """
-    order = INVOICES_AHEAD if wanted.counted in filters.OF_INVOICES_AHEAD else INVOICES
+    order = INVOICES if wanted.plan is None else INVOICES_OF
+    if wanted.counted in filters.OF_INVOICES_AHEAD:
+        order = INVOICES_AHEAD
     search = Search(order, wanted, page).created(wanted.since, wanted.until)
     search.where("i.subscription_id = :subscription", subscription=wanted.subscription)
     search.where(f"i.subscription_id IN ({_OF_CUSTOMER})", customer=wanted.customer)
@@ -175,17 +164,17 @@ def invoices(
     elif wanted.status not in {None, InvoiceStatus.PAID}:
         search.where(_CLOSED_INVOICES)
     search.where("i.status = :status", status=wanted.status)
+    search.where("i.plan_code = :plan", plan=wanted.plan)
     _counted(search, wanted.counted, wanted.at, before=wanted.before)
-    return search.read_of_group(
-        connection, rows.Invoice, listing.INVOICES, _PLAN_OF_INVOICE, wanted.plan
-    )
+    return search.read(connection, rows.Invoice, listing.INVOICES)
 
 
 def charges(
     connection: Connection, wanted: filters.ChargeFilter, page: Page
 ) -> Listed[rows.Charge]:
     """Read a page of charges, newest first."""
-    search = Search(CHARGES, wanted, page).created(wanted.since, wanted.until)
+    order = CHARGES if wanted.plan is None else CHARGES_OF
+    search = Search(order, wanted, page).created(wanted.since, wanted.until)
     search.where("c.invoice_id = :invoice", invoice=wanted.invoice)
     search.where("c.customer_id = :customer", customer=wanted.customer)
     search.where(_CHARGES_OF_SUBSCRIPTION, subscription=wanted.subscription)
@@ -194,29 +183,28 @@ def charges(
     elif wanted.status not in {None, ChargeStatus.SUCCEEDED}:
         search.where(_RARE_CHARGES)
     search.where("c.status = :status", status=wanted.status)
+    search.where("c.plan_code = :plan", plan=wanted.plan)
     _counted(
         search, wanted.counted, wanted.at, before=wanted.before, fault=wanted.fault,
         code=wanted.code,
     )  # fmt: skip
-    return search.read_of_group(
-        connection, rows.Charge, listing.CHARGES, _PLAN_OF_CHARGE, wanted.plan
-    )
+    return search.read(connection, rows.Charge, listing.CHARGES)
 
 
 def refunds(
     connection: Connection, wanted: filters.RefundFilter, page: Page
 ) -> Listed[rows.Refund]:
     """Read a page of refunds, newest first."""
-    search = Search(REFUNDS, wanted, page).created(wanted.since, wanted.until)
+    order = REFUNDS if wanted.plan is None else REFUNDS_OF
+    search = Search(order, wanted, page).created(wanted.since, wanted.until)
     search.where("r.customer_id = :customer", customer=wanted.customer)
     search.where("r.invoice_id = :invoice", invoice=wanted.invoice)
     if wanted.status not in {None, RefundStatus.SUCCEEDED}:
         search.where(_RARE_REFUNDS)
     search.where("r.status = :status", status=wanted.status)
+    search.where("r.plan_code = :plan", plan=wanted.plan)
     _counted(search, wanted.counted, wanted.at, before=wanted.before)
-    return search.read_of_group(
-        connection, rows.Refund, listing.REFUNDS, _PLAN_OF_REFUND, wanted.plan
-    )
+    return search.read(connection, rows.Refund, listing.REFUNDS)
 
 
 def credits_of(

@@ -44,12 +44,11 @@ class Turn(NamedTuple):
 
 
 class About(NamedTuple):
-    """What a page says beside its row: the plan, the customer's name, whether charging is stopped.
+    """What a page says beside its row: the customer's name, whether charging is stopped.
 
     `turns` are the newest events of the wanted kinds, newest first.
     """
 
-    plan: str
     customer_name: str
     stopped_at: datetime | None
     brakes: Brakes
@@ -59,7 +58,7 @@ class About(NamedTuple):
 def about(connection: Connection, subscription_id: UUID, kinds: Sequence[str] = ()) -> About:
     """Read what the pages of a subscription and its invoices say beside it."""
     statement = text("""
-        SELECT s.plan_code, c.name, e.stopped_at, e.stopped_reason,
+        SELECT c.name, e.stopped_at, e.stopped_reason,
             coalesce(e.resting_until > clock_timestamp(), false),
             t.kinds, t.ats, t.actors, t.reasons
         FROM subscriptions s JOIN customers c ON c.id = s.customer_id CROSS JOIN engine e
@@ -74,10 +73,10 @@ def about(connection: Connection, subscription_id: UUID, kinds: Sequence[str] = 
         WHERE s.id = :id
     """)
     values = {"id": subscription_id, "kinds": list(kinds)}
-    plan, name, stopped_at, reason, resting, *found = connection.execute(statement, values).one()
+    name, stopped_at, reason, resting, *found = connection.execute(statement, values).one()
     turns = [Turn(*each) for each in zip(*(column or () for column in found), strict=True)]
     brakes = Brakes(stopped_at is not None, reason, resting)
-    return About(plan, name, stopped_at, brakes, turns)
+    return About(name, stopped_at, brakes, turns)
 
 
 def newest_event(connection: Connection, subscription_id: UUID) -> int:

@@ -17,10 +17,7 @@ from billing.store.selecting import every
 from billing.store.statements import text
 
 R = TypeVar("R", bound=NamedTuple)
-_LIMIT, _WINDOW = "page_rows", "window_rows"
-_NEXT, _NEXT_A_ROW = 10_000, 20
-"""Rows of a list that are read one by one for a property that no index knows, and how many more of
-them for each row of the page."""
+_LIMIT = "page_rows"
 
 
 class Order(NamedTuple):
@@ -28,6 +25,7 @@ class Order(NamedTuple):
 
     All columns are sorted in one direction and the last one is unique, so that one comparison of
     rows finds the next page, by an index. `columns` names the columns that differ from the fields.
+    With `of_few` the rows have a property for which an index has them alone in this order.
     """
 
     name: str
@@ -36,6 +34,7 @@ class Order(NamedTuple):
     fields: dict[str, type[Value]]
     columns: dict[str, str] = {}  # noqa: RUF012 - read only
     descending: bool = True
+    of_few: bool = False
 
     @property
     def sorted_columns(self) -> list[str]:
@@ -44,22 +43,16 @@ class Order(NamedTuple):
 
     @property
     def clause(self) -> str:
-        """The clause that sorts by them."""
+        """The clause that sorts by them.
+
+        The planner reads the index of all rows until it has found enough of a few, as if these were
+        spread among them: when they are all old, it reads the whole table. The index of the few
+        has another place for nulls, which none of these columns has. Asked for that, the planner
+        can use no other index for the order.
+        """
         direction = " DESC" if self.descending else ""
-        return "ORDER BY " + ", ".join(column + direction for column in self.sorted_columns)
-
-
-class Group(NamedTuple):
-    """A property of rows that is no column of their table, such as the plan of an invoice.
-
-    `value` reads it for a row of the list. `members` selects, as `m`, the rows of another table
-    that have it as the parameter `group`, and `belongs` is the condition for a row of the list to
-    be one of a member, by an index.
-    """
-
-    value: str
-    members: str
-    belongs: str
+        first, *others = (column + direction for column in self.sorted_columns)
+        return "ORDER BY " + ", ".join([first + " NULLS LAST" * self.of_few, *others])
 
 
 NEWEST = {"created_at": datetime, "id": UUID}
@@ -104,60 +97,15 @@ class Search:
     @property
     def _plain(self) -> str:
         """The rows of this page in the table of the list, and one more if there is."""
-        return f"({self._select(*self._conditions)} {self._order.clause} LIMIT :{_LIMIT})"
-
-    def _select(self, *conditions: str) -> str:
         table, alias = self._order.table, self._order.alias
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {alias}.* FROM {table} {alias}{where}"  # noqa: S608 - constants of ours
-
-    @property
-    def _next(self) -> str:
-        return f"{self._select(*self._conditions)} {self._order.clause}"
-
-    def _among_next(self, group: Group) -> str:
-        alias, order = self._order.alias, self._order.clause
-        return (
-            f"(SELECT {alias}.* FROM ({self._next} LIMIT :{_WINDOW}) AS {alias}"  # noqa: S608 - the same
-            f" WHERE {group.value} = :group {order} LIMIT :{_LIMIT})"
-        )
-
-    def _are_more_than_next(self, connection: Connection) -> bool:
-        statement = text(f"SELECT EXISTS ({self._next} OFFSET :{_WINDOW} LIMIT 1)")
-        return bool(connection.execute(statement, self._parameters).scalar_one())
-
-    def _of_members(self, group: Group) -> str:
-        alias, order = self._order.alias, self._order.clause
-        return (
-            f"(SELECT {alias}.* FROM ({group.members}) AS m CROSS JOIN LATERAL ("  # noqa: S608 - the same
-            f"{self._select(group.belongs, *self._conditions)} {order} LIMIT :{_LIMIT}"
-            f") AS {alias} {order} LIMIT :{_LIMIT})"
-        )
+        where = f" WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+        ending = f"{self._order.clause} LIMIT :{_LIMIT}"
+        return f"(SELECT {alias}.* FROM {table} {alias}{where} {ending})"  # noqa: S608 - constants of ours
 
     def read(self, connection: Connection, row: type[R], details: str) -> Listed[R]:
         """Read the page; `details` selects its columns, with `{}` in the place of the page."""
-        return self._listed(self._read(connection, row, details, self._plain))
-
-    def read_of_group(
-        self, connection: Connection, row: type[R], details: str, group: Group, value: str | None
-    ) -> Listed[R]:
-        """Read the page of the rows whose group is `value`; without a value, of all rows.
-
-        The next rows of the list are enough for a group that many rows belong to. For another
-        one, or one whose rows are all old, its members are found first.
-        """
-        if value is None:
-            return self.read(connection, row, details)
-        window = _NEXT + _NEXT_A_ROW * self._page.limit
-        self._parameters |= {"group": value, _WINDOW: window}
-        found = self._read(connection, row, details, self._among_next(group))
-        if len(found) <= self._page.limit and self._are_more_than_next(connection):
-            found = self._read(connection, row, details, self._of_members(group))
-        return self._listed(found)
-
-    def _read(self, connection: Connection, row: type[R], details: str, page: str) -> list[R]:
-        ordered = text(f"{details.format(page)} {self._order.clause}")
-        return every(row, connection.execute(ordered, self._parameters))
+        ordered = text(f"{details.format(self._plain)} {self._order.clause}")
+        return self._listed(every(row, connection.execute(ordered, self._parameters)))
 
     def _listed(self, found: list[R]) -> Listed[R]:
         shown = found[: self._page.limit]

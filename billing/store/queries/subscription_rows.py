@@ -69,6 +69,7 @@ class DueSubscription(NamedTuple):
 
     id: UUID
     customer_id: str
+    plan_code: str
     status: SubscriptionStatus
     amount: int
     anchor_local: datetime

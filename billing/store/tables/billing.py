@@ -37,6 +37,7 @@ from billing.store.columns import (
     flag,
     held,
     instant,
+    of_plan,
     one_of,
 )
 from billing.store.expressions import listed
@@ -168,11 +169,15 @@ class Subscription(SQLModel, table=True):
     held_why: str | None = field(Text, null=True)
 
 
+_CLOSED = text(listed("status", (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.VOID)))
+_RARE = text("status NOT IN ('in_flight', 'succeeded')")
+
+
 class Invoice(SQLModel, table=True):
     """The amount owed for one period, or for one change within it (`change_index` above zero).
 
     `credited` of its `amount` was covered by credit; the rest is charged. `customer_id` is a copy
-    of its subscription's.
+    of its subscription's. `plan_code` is the plan that it was opened for; it never changes.
     """
 
     __tablename__ = "invoices"
@@ -211,14 +216,10 @@ class Invoice(SQLModel, table=True):
             postgresql_where=text("status = 'uncollectible'"),
         ),
         Index("invoices_created", "created_at"),  # few have the same instant
-        Index(
-            "invoices_closed",
-            "status",
-            "created_at",
-            postgresql_where=text(
-                listed("status", (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.VOID))
-            ),
-        ),
+        of_plan("invoices_plan"),
+        Index("invoices_closed", "status", "created_at", postgresql_where=_CLOSED),
+        of_plan("invoices_plan_closed", "status", where=_CLOSED),
+        of_plan("invoices_plan_open", where=text("status = 'open'")),
         held(),
         dated("invoices_held", "held_at"),
     )
@@ -226,6 +227,7 @@ class Invoice(SQLModel, table=True):
     id: UUID = field(Uuid, primary_key=True)
     subscription_id: UUID = field(Uuid, to="subscriptions.id")
     customer_id: str = field(Text)
+    plan_code: str = field(Text)
     period_index: int = field(Integer)
     change_index: int = count()
     period_start: datetime = instant(null=False)
@@ -261,7 +263,7 @@ class Charge(SQLModel, table=True):
     when an answer once said that it was not sent, which is no proof. `resolved_at` is set when an
     operator sets the outcome, and `contradicted_at` when the gateway later denies that payment.
     `notified_at` is the date of the last status query that a notification made due.
-    `subscription_id` and `customer_id` are copies of its invoice's.
+    `subscription_id`, `customer_id` and `plan_code` are copies of its invoice's.
     """
 
     __tablename__ = "charges"
@@ -307,18 +309,16 @@ class Charge(SQLModel, table=True):
         dated("charges_contradicted", "contradicted_at"),
         Index("charges_of_customer", "customer_id", "created_at"),
         Index("charges_created", "created_at"),
-        Index(
-            "charges_status",
-            "status",
-            "created_at",
-            postgresql_where=text("status NOT IN ('in_flight', 'succeeded')"),
-        ),
+        of_plan("charges_plan"),
+        Index("charges_status", "status", "created_at", postgresql_where=_RARE),
+        of_plan("charges_plan_status", "status", where=_RARE),
     )
 
     id: UUID = field(Uuid, primary_key=True)
     invoice_id: UUID = field(Uuid, to="invoices.id")
     subscription_id: UUID = field(Uuid)
     customer_id: str = field(Text)
+    plan_code: str = field(Text)
     wallet_id: UUID = field(Uuid, to="wallets.id")
     attempt: int = field(SmallInteger)
     gateway_number: str = field(Text)

@@ -17,15 +17,18 @@ from sqlmodel import SQLModel
 
 from billing.domain.conservation import Part
 from billing.domain.refund import UNSETTLED, RefundPurpose, RefundStatus
-from billing.store.columns import amount, count, dated, field, flag, held, instant, one_of
+from billing.store.columns import amount, count, dated, field, flag, held, instant, of_plan, one_of
 from billing.store.expressions import listed
+
+_RARE = text("status <> 'succeeded'")
 
 
 class Refund(SQLModel, table=True):
     """Money returned from one succeeded charge. `id` is its Request-Id.
 
     The money comes from the kept part of the charge, or from the part that became `credit_id`.
-    `replaces` is a declined refund whose money must be returned.
+    `replaces` is a declined refund whose money must be returned. `plan_code` is a copy of its
+    charge's.
     """
 
     __tablename__ = "refunds"
@@ -54,18 +57,16 @@ class Refund(SQLModel, table=True):
         Index("refunds_invoice", "invoice_id"),
         Index("refunds_created", "created_at"),
         Index("refunds_customer", "customer_id", "created_at"),
-        Index(
-            "refunds_status",
-            "status",
-            "created_at",
-            postgresql_where=text("status <> 'succeeded'"),
-        ),
+        of_plan("refunds_plan"),
+        Index("refunds_status", "status", "created_at", postgresql_where=_RARE),
+        of_plan("refunds_plan_status", "status", where=_RARE),
     )
 
     id: UUID = field(Uuid, primary_key=True)
     charge_id: UUID = field(Uuid, to="charges.id")
     invoice_id: UUID = field(Uuid, to="invoices.id")
     customer_id: str = field(Text, to="customers.id")
+    plan_code: str = field(Text)
     sequence: int = field(SmallInteger)
     amount: int = field(BigInteger)
     source: str = field(Text, server_default=text("'kept'"))
