@@ -144,9 +144,44 @@ def test_too_many_charges_are_added_up_by_the_next_ones(
         assert "By plan, only the day 2026-02-01." in said
         assert "By plan Plan" in said
         assert "W 2" not in said.partition("By plan Plan")[2].partition("By day")[0]
-        assert "Next charges that are due tomorrow Rp 1,000 1 charge" in said
+        assert "Tomorrow Rp 1,000 1 charge" in said
         assert "A later charge of the same subscription is missing here" in said
         assert "billing forecast --by day --until" in said
+
+
+@pytest.mark.parametrize("cron", ["0 */12 * * *", "0 9,10 * * *"])
+def test_tomorrow_has_no_number_when_later_charges_are_missing(
+    engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch, cron: str
+) -> None:
+    """A subscription is charged twice by then, and only its next charge is counted."""
+    engine.plan("W", every="1 week", amount=70_000)
+    engine.subscribe(engine.customer(), "W")
+    engine.plan("H", amount=1_000, cron=cron)
+    engine.subscribe(engine.customer(), "H")
+    engine.run()
+    assert counting_ahead.count(engine.context)
+    monkeypatch.setattr(ahead, "LINES_MAX", 1)
+
+    assert ahead.read(engine.context).tomorrow is None
+    assert ahead.read(engine.context, "W").tomorrow == ahead.NOTHING
+    with browsing(web, person(engine, Role.VIEWER)) as [browser]:
+        said = text_of(browser.page("/ahead"))
+    assert "Tomorrow – not added up here" in said
+    assert "billing forecast --by day --until 2026-02-01" in said
+
+
+def test_a_daily_plan_is_counted_for_tomorrow_once_today_is_charged(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its charge of today, that of tomorrow is missing in the count."""
+    engine.plan("D", every="1 day", amount=1_000)
+    engine.subscribe(engine.customer(), "D", start=engine.now + timedelta(hours=1))
+    monkeypatch.setattr(ahead, "LINES_MAX", 0)
+    assert counting_ahead.count(engine.context)
+    assert ahead.read(engine.context).tomorrow is None
+    engine.advance(timedelta(hours=2))
+    assert counting_ahead.count(engine.context)
+    assert ahead.read(engine.context).tomorrow == ahead.Sum(1, 1_000, 0, 0)
 
 
 def test_a_count_from_before_the_first_subscription_promises_nothing(

@@ -56,7 +56,7 @@ def test_each_number_equals_the_rows_and_leads_to_them(lived: Engine, web: Web) 
     assert found.charged.events == lived.one(
         "SELECT count(*) FROM charges WHERE status = 'succeeded'"
     )
-    assert found.given_up_count == 1
+    assert found.given_up == (1, 50_000)
     assert sum(found.ended.values(), ()) == (1, 50_000)
     assert sum(each.declined.events for each in found.days) == count
     [step] = [each for each in found.steps if each.paid.events]
@@ -162,4 +162,4 @@ def test_a_random_past_has_the_numbers_of_its_rows(engine: Engine, web: Web) -> 
         (row["paid"], row["declined"]) for row in answered
     ]
     assert sum(each.declines.events for each in found.causes) == found.declined.events
-    assert found.given_up_count <= found.lost.events
+    assert found.given_up.invoices <= sum(each.events for each in found.ended.values())

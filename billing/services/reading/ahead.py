@@ -9,16 +9,19 @@ Nothing is written.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
+from billing.domain import periods
 from billing.domain.instants import HOME
+from billing.domain.terms import PlanTerms
 from billing.services.context import Context
 from billing.services.operating.counting_ahead import CUSTOMERS_MAX, DAYS, end_of
 from billing.services.reading import forecasting
 from billing.services.reading.results import ForecastLine
 from billing.store.queries import ahead as totals_of
+from billing.store.queries import catalog
 from billing.store.queries.ahead import State, Total
 
 K = TypeVar("K", date, str)
@@ -76,8 +79,8 @@ class Ahead:
     """The sums of the days ahead, as of `at`; `is_cut` says that only next charges are added up.
 
     `day_parts` and `plan_parts` have then the rows of each total, and `is_counted` says whether
-    they were added up at all. With a day, `plans` are of this day. `unlinked_more` says that there
-    are more such customers.
+    they were added up at all; `tomorrow` is None when a subscription may be charged twice by then.
+    With a day, `plans` are of this day. `unlinked_more` says that there are more such customers.
     """
 
     at: datetime
@@ -86,7 +89,7 @@ class Ahead:
     days: dict[date, Sum]
     plans: dict[str, Sum]
     total: Sum
-    tomorrow: Sum
+    tomorrow: Sum | None
     unlinked: Sequence[Unlinked]
     of_day: Sequence[Planned]
     is_cut: bool
@@ -154,18 +157,43 @@ def _of_totals(
         with context.database.transaction() as connection:
             unlinked = totals_of.unlinked(connection)
     tomorrow = now.astimezone(HOME).date() + timedelta(days=1)
+    is_known = not _may_repeat(context, chosen, now, tomorrow)
     last_on = until.astimezone(HOME).date()
     every = [first_on + timedelta(days=n) for n in range((last_on - first_on).days + 1)]
     return Ahead(
         at=at, first_on=first_on, last_on=last_on,
         days={on: _sum(days.get(on, ())) for on in every},
         plans={code: _sum(plans[code]) for code in sorted(plans)},
-        total=_sum(chosen), tomorrow=_sum(days.get(tomorrow, ())),
+        total=_sum(chosen), tomorrow=_sum(days.get(tomorrow, ())) if is_known else None,
         unlinked=[Unlinked._make(each) for each in unlinked[:SHOWN_MAX]], of_day=[],
         is_cut=True, is_counted=state is not None, unlinked_more=len(unlinked) > SHOWN_MAX,
         day_parts={on: _parts(found) for on, found in days.items()},
         plan_parts={code: _parts(found) for code, found in plans.items()},
     )  # fmt: skip
+
+
+def _may_repeat(context: Context, rows: Iterable[Total], now: datetime, tomorrow: date) -> bool:
+    """Whether a subscription may have two periods that begin before the end of tomorrow.
+
+    Totals have the next one only. A change to a plan of shorter periods by then is not looked at.
+    """
+    first: dict[str, date] = {}
+    for each in rows:
+        if each.kind == "period" and each.day <= tomorrow:
+            first[each.plan_code] = min(each.day, first.get(each.plan_code, tomorrow))
+    end = datetime.combine(tomorrow + timedelta(days=1), time(), HOME)
+    with context.database.transaction() as connection:
+        plans = catalog.plans(connection, list(first))
+    return any(
+        _second(each.terms, max(now, datetime.combine(first[each.code], time(), HOME))) < end
+        for each in plans
+    )
+
+
+def _second(plan: PlanTerms, begin: datetime) -> datetime:
+    """Return the earliest start of a second period when the first begins at an instant or later."""
+    anchor = begin.astimezone(periods.zone(plan.timezone)).replace(tzinfo=None, microsecond=0)
+    return periods.calendar(plan, anchor).due(1)
 
 
 def _grouped(rows: Iterable[Total], of: Callable[[Total], K]) -> dict[K, list[Total]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from billing.domain.instants import HOME
 from billing.services.context import Context
 from billing.store.queries import daily, event_feed, metrics
-from billing.store.queries.daily import DailyTotal
+from billing.store.queries.daily import DailyTotal, GivenUp
 
 PERIODS = (7, 30, 90)
 """The days that can be chosen; today is the last of them."""
@@ -69,8 +69,8 @@ class Failures:
     """The totals of a number of days that ends with today.
 
     `short` are looks at a balance that was too low, `missed` steps that passed by them, `ended`
-    what became uncollectible, by the limit that ended dunning; `given_up_count` counts each of
-    these invoices once.
+    what became uncollectible, by the limit that ended dunning, as often as it did; `given_up` has
+    each of these invoices once.
     """
 
     since: datetime
@@ -84,7 +84,7 @@ class Failures:
     short: Sum
     missed: Sum
     ended: Mapping[str, Sum]
-    given_up_count: int
+    given_up: GivenUp
     uncounted_count: int
 
     @property
@@ -104,12 +104,6 @@ class Failures:
         )
         return Step("", tried, paid)
 
-    @property
-    def lost(self) -> Sum:
-        """Return what became uncollectible."""
-        found = list(self.ended.values())
-        return Sum(sum(each.events for each in found), sum(each.amount for each in found))
-
 
 def read(context: Context, days: int) -> Failures:
     """Return the totals of this many days, as far as they are counted."""
@@ -119,7 +113,7 @@ def read(context: Context, days: int) -> Failures:
     until = datetime.combine(today + timedelta(days=1), time(), HOME)
     with context.database.transaction() as connection:
         rows = daily.totals(connection, first, today)
-        given_up = daily.given_up_count(connection, since, until)
+        given_up = daily.given_up(connection, since, until)
         uncounted = metrics.behind(connection) + event_feed.unplaced(connection, UNCOUNTED_MAX)
     named: dict[str, list[DailyTotal]] = defaultdict(list)
     for row in rows:
@@ -130,7 +124,7 @@ def read(context: Context, days: int) -> Failures:
         faults=_by(named["declined"], _fault), causes=_causes(named["declined"]),
         steps=_steps(named), charged=_sum(named["charged"]), declined=_sum(named["declined"]),
         short=_sum(named["short"]), missed=_sum(named["missed"]),
-        ended=_by(named["uncollectible"], lambda row: row.label), given_up_count=given_up,
+        ended=_by(named["uncollectible"], lambda row: row.label), given_up=given_up,
         uncounted_count=uncounted,
     )  # fmt: skip
 

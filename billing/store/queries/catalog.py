@@ -1,5 +1,6 @@
 """Statements about plans and customers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from billing.domain.dunning import Ladders
 from billing.domain.subscription import CatchUp, OnExhausted
 from billing.domain.terms import PlanTerms
 from billing.store.rows import insert_new
-from billing.store.selecting import at_most_one, columns
+from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
 
 
@@ -58,6 +59,12 @@ def add_plan(connection: Connection, new: Plan) -> bool:
 def plan(connection: Connection, code: str) -> Plan | None:
     """Read one plan."""
     return at_most_one(Plan, connection.execute(_PLAN, {"code": code}))
+
+
+def plans(connection: Connection, codes: Sequence[str]) -> list[Plan]:
+    """Read plans by their codes."""
+    statement = text(f"SELECT {columns(Plan)} FROM plans WHERE code = ANY(:codes)")  # noqa: S608 - a constant of ours
+    return every(Plan, connection.execute(statement, {"codes": list(codes)}))
 
 
 def archive_plan(connection: Connection, code: str, at: datetime) -> bool:

@@ -66,10 +66,19 @@ def totals(connection: Connection, since: date, until: date) -> list[DailyTotal]
     return every(DailyTotal, connection.execute(statement, {"since": since, "until": until}))
 
 
-def given_up_count(connection: Connection, since: datetime, until: datetime) -> int:
-    """Count the invoices that became uncollectible in a span, each once."""
+class GivenUp(NamedTuple):
+    """Invoices that became uncollectible, and what they asked for."""
+
+    invoices: int
+    amount: int
+
+
+def given_up(connection: Connection, since: datetime, until: datetime) -> GivenUp:
+    """Add up the invoices that became uncollectible in a span, each once, as it was last."""
     statement = text("""
-        SELECT count(DISTINCT invoice_id) FROM events
-        WHERE kind = 'invoice.uncollectible' AND at >= :since AND at < :until
+        SELECT count(*), CAST(coalesce(sum(amount), 0) AS bigint) FROM (
+            SELECT DISTINCT ON (invoice_id) CAST(data->>'amount' AS bigint) AS amount FROM events
+            WHERE kind = 'invoice.uncollectible' AND at >= :since AND at < :until
+            ORDER BY invoice_id, id DESC) AS last
     """)
-    return int(connection.execute(statement, {"since": since, "until": until}).scalar_one())
+    return GivenUp._make(connection.execute(statement, {"since": since, "until": until}).one())

@@ -59,9 +59,10 @@ def show(visit: Visit) -> Response:
     def parts(of_row: ahead.Parts, on: date | None, code: str) -> Sequence[Part]:
         return _parts(found, of_row, on, code)
 
+    tomorrow = visit.context.clock.now().astimezone(HOME).date() + timedelta(days=1)
     return visit.page(
         "ahead.html", 422 if wrong else 200, found=found, plan=plan, day=day, wrong=wrong, of=of,
-        parts=parts, bars=bars(found.days), height=HEIGHT, width=DAYS * STEP,
+        parts=parts, tomorrow=tomorrow, bars=bars(found.days), height=HEIGHT, width=DAYS * STEP,
         bar_width=STEP - GAP, days_count=DAYS, shown_max=ahead.SHOWN_MAX, lines_max=ahead.LINES_MAX,
     )  # fmt: skip
 
