@@ -107,6 +107,8 @@ def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: 
     assert items() == []
     tick(hooked)
     assert items() == [("failing", False, f"billing webhook test {endpoint}")]
+    hooked.execute("UPDATE webhook_endpoints SET failing_since = now() - interval '61 minutes'")
+    assert items() == [("failing", True, f"billing webhook test {endpoint}")]
     for _ in range(9):
         later(hooked)
         tick(hooked)
@@ -122,3 +124,5 @@ def test_webhook_trouble_is_in_the_list_for_operators(hooked: Engine, receiver: 
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=True), OPERATOR)
     endpoints.update(hooked.context, endpoint, endpoints.Changes(enabled=False), OPERATOR)
     assert items() == [("deliveries failed", False, command)]
+    endpoints.delete(hooked.context, endpoint, OPERATOR)
+    assert items() == []

@@ -149,7 +149,9 @@ def test_every_number_is_that_of_the_rows(
         counts = dict(re.findall(r"status=(\w+)\">\w+ (\d+)</a>", page))
         assert counts == {each: str(len(stored(engine, good, each))) for each in DeliveryStatus}
         assert walked(browser, f"/webhooks/{good}") == stored(engine, good)
-        assert "It does not hear us" in text_of(browser.page(f"/webhooks/{bad}"))
+        said = text_of(browser.page(f"/webhooks/{bad}"))
+        assert "It does not hear us" in said
+        assert "The last answer: HTTP 500." in said
         assert f'href="/console/webhooks/{bad}"' in browser.page("/attention")
         for wrong in ("?status=lost", "?after=x", "?status=failed&after=x"):
             assert browser.open(f"/webhooks/{good}{wrong}").status_code == 422
@@ -180,6 +182,7 @@ def test_a_delivery_shows_what_was_sent_and_answered(shop: Web, receiver: Receiv
         said = text_of(page)
         assert "HTTP 503" in said
         assert "It waits for its next attempt" in said
+        assert "gets one attempt at a time" in said
         assert "What the last attempt sent" in said
         assert payload(page) == receiver.received[0].document
         assert receiver.received[0].webhook_id in page

@@ -19,7 +19,7 @@ from billing.services.context import Context
 from billing.services.webhooks import endpoints, payloads, resending
 from billing.store.queries import deliveries, event_feed
 from billing.store.queries import webhooks as rows
-from billing.store.queries.deliveries import Count, Delivery, Place
+from billing.store.queries.deliveries import Count, Delivery, LastAnswer, Place
 from billing.store.queries.webhooks import Endpoint
 
 COUNT_MAX = 10_000
@@ -69,13 +69,17 @@ class Overview(NamedTuple):
 
 
 class EndpointPage(NamedTuple):
-    """An endpoint with one page of its deliveries; `end` is the last position of the feed."""
+    """An endpoint with one page of its deliveries; `end` is the last position of the feed.
+
+    `last_failure` is why the oldest pending delivery was not accepted.
+    """
 
     at: datetime
     health: Health
     listed: Listed[Delivery]
     last_received: int | None
     end: int
+    last_failure: LastAnswer | None
 
 
 class DeliveryPage(NamedTuple):
@@ -111,6 +115,7 @@ def of_endpoint(
         return EndpointPage(
             real_now(), found[0], _page(read, page.limit, of),
             received[0].position if received else None, event_feed.end(connection),
+            deliveries.last_failure(connection, endpoint_id),
         )  # fmt: skip
 
 

@@ -213,20 +213,22 @@ _LATE = f"""
     FROM wallets WHERE expires_at < :late AND status = 'active' AND held_at IS NULL
 """  # noqa: S608 - constants of ours
 
-# An endpoint fails and is disabled in real time.
+# An endpoint fails and is disabled in real time. After an hour its events are late, and it is a
+# matter of days until it is disabled.
 _WEBHOOKS = f"""
     SELECT 'webhook', CAST(id AS text), NULL, NULL, disabled_at, NULL, 'disabled',
            url || ': ' || disabled_cause, true
     FROM webhook_endpoints WHERE disabled_at IS NOT NULL AND deleted_at IS NULL
         AND disabled_cause <> '{DISABLED_BY_OPERATOR}'
     UNION ALL SELECT 'webhook', CAST(id AS text), NULL, NULL, failing_since, NULL, 'failing',
-           url || ': no attempt has succeeded since then', false
+           url || ': no attempt has succeeded since then',
+           failing_since < now() - interval '1 hour'
     FROM webhook_endpoints WHERE failing_since IS NOT NULL AND disabled_at IS NULL
     UNION ALL SELECT 'webhook', CAST(endpoint_id AS text), NULL, NULL, since_at, NULL,
            'deliveries failed', e.url || ': ' || deliveries || ' in 90 days', false
     FROM (SELECT endpoint_id, min(created_at) AS since_at, count(*) AS deliveries
           FROM webhook_deliveries WHERE status = 'failed' GROUP BY endpoint_id) AS failed
-    JOIN webhook_endpoints e ON e.id = failed.endpoint_id
+    JOIN webhook_endpoints e ON e.id = failed.endpoint_id AND e.deleted_at IS NULL
 """  # noqa: S608 - constants of ours
 
 _APPROVALS = f"""

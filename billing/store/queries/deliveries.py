@@ -31,6 +31,13 @@ class Delivery(NamedTuple):
     settled_at: datetime | None
 
 
+class LastAnswer(NamedTuple):
+    """Why the last attempt of a delivery failed."""
+
+    last_status_code: int | None
+    last_error: str
+
+
 class Leased(NamedTuple):
     """A delivery that the caller attempts now."""
 
@@ -254,6 +261,16 @@ def page(
         ORDER BY d.created_at DESC, d.event_id DESC, d.id DESC LIMIT :limit
     """)
     return every(Delivery, connection.execute(statement, parameters))
+
+
+def last_failure(connection: Connection, endpoint_id: UUID) -> LastAnswer | None:
+    """Return why the oldest pending delivery of an endpoint was not accepted."""
+    statement = text(f"""
+        SELECT {columns(LastAnswer)} FROM webhook_deliveries
+        WHERE endpoint_id = :endpoint AND status = 'pending' AND last_error IS NOT NULL
+        ORDER BY created_at, event_id LIMIT 1
+    """)  # noqa: S608 - a constant of ours
+    return at_most_one(LastAnswer, connection.execute(statement, {"endpoint": endpoint_id}))
 
 
 def of_endpoint(
