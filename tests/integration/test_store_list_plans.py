@@ -78,6 +78,13 @@ def filled(shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[str]
         yield url
 
 
+@pytest.fixture
+def own(filled: str, shared_servers: Servers, _admin: psycopg.Connection) -> Iterator[str]:
+    """A copy of it, for a test that writes: its rows would change the plans of another test."""
+    with shared_servers.fresh_database(_admin, str(make_url(filled).database)) as url:
+        yield url
+
+
 def connected(url: str) -> psycopg.Connection:
     """A connection that commits each statement."""
     plain = make_url(url).set(drivername="postgresql")
@@ -108,12 +115,12 @@ def test_each_filter_of_each_list_finds_its_rows_by_an_index(filled: str) -> Non
 
 @pytest.mark.timeout(180)
 def test_no_page_of_the_console_reads_a_growing_table_from_end_to_end(
-    filled: str, redis_url: str
+    own: str, redis_url: str
 ) -> None:
     """Every page that has a row to show, with at most twelve statements each."""
     context = bootstrap.build(
         Settings(
-            database_url=filled,
+            database_url=own,
             doku_base_url="http://127.0.0.1:1",
             doku_client_id="x",
             doku_secret_key="x",
@@ -121,7 +128,7 @@ def test_no_page_of_the_console_reads_a_growing_table_from_end_to_end(
             token_key=Fernet.generate_key().decode(),
         )
     )
-    with connected(filled) as connection:
+    with connected(own) as connection:
         console.furnish(connection)
         addresses = dict(console.addresses_of(connection))
     try:
@@ -145,14 +152,14 @@ def test_no_page_of_the_console_reads_a_growing_table_from_end_to_end(
 
 
 @pytest.mark.timeout(180)  # two hundred thousand invoices, each with a charge
-def test_a_page_of_a_plan_whose_rows_are_all_old_reads_few_rows(filled: str) -> None:
+def test_a_page_of_a_plan_whose_rows_are_all_old_reads_few_rows(own: str) -> None:
     """Nothing that is newer is read: not for the first page or the second, and with no status."""
-    with connected(filled) as connection:
+    with connected(own) as connection:
         connection.execute("SET session_replication_role = replica")  # in this session no keys
         for statement in MORE:
             connection.execute(statement)
         connection.execute("ANALYZE")
-    database = Database(filled, pooler="")
+    database = Database(own, pooler="")
     read: dict[str, int] = {}
     try:
         with database.transaction() as session:
