@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from billing.services.reading import customer_page, live_view
 from schedules import beat
 from tests.integration.command import Billing
@@ -229,3 +231,22 @@ def test_a_retry_says_what_it_waits_for(billing: Billing, engine: Engine) -> Non
 def test_an_unknown_customer_is_one_line(billing: Billing) -> None:
     """Nothing is guessed about a customer that does not exist."""
     assert "no customer has the id 'nobody'" in billing("why", "nobody", code=1)
+
+
+@pytest.mark.parametrize("command", [("why",), ("customer", "show")])
+def test_a_customer_is_found_as_in_the_console(
+    billing: Billing, engine: Engine, command: tuple[str, ...]
+) -> None:
+    """By the last digits of a phone when they are unique; several are named in one line."""
+    ids = [engine.customer(linked=False) for _ in range(3)]
+    phones = ("6281200001111", "6281300001111", "6281200002222")
+    for customer, phone in zip(ids, phones, strict=True):
+        engine.execute("UPDATE customers SET phone = :p WHERE id = :c", p=phone, c=customer)
+
+    assert ids[2] in billing(*command, "2222", people=True)
+    assert ids[2] in billing(*command, "081200002222", people=True)
+    said = billing(*command, "1111", code=1)
+    assert "'1111' fits several customers" in said
+    assert all(customer in said for customer in ids[:2])
+    assert len(said.strip().splitlines()) == 1
+    assert "no customer has the id '9999'" in billing(*command, "9999", code=1)
