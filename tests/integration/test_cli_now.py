@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from billing.clock import real_now
 from billing.services.reading import customer_page, live_view
+from billing.store.queries import engine as engine_rows
 from schedules import beat
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -250,3 +252,23 @@ def test_a_customer_is_found_as_in_the_console(
     assert all(customer in said for customer in ids[:2])
     assert len(said.strip().splitlines()) == 1
     assert "no customer has the id '9999'" in billing(*command, "9999", code=1)
+
+
+def test_the_doctor_has_a_line_for_each_tick(
+    billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    """Those of the beat table, before and after one has run; one that skips its work says so."""
+    monkeypatch.setenv("BILLING_REDIS_URL", redis_url)
+
+    def lines(code: int) -> dict[str, str]:
+        found = billing("doctor", code=code)["checks"]
+        return {each["name"]: each["detail"] for each in found if each["name"].startswith("tick ")}
+
+    ticks = [name.replace("ticks.", "tick ") for name in beat.schedule(Decimal(10))]
+    assert list(lines(1)) == ticks
+    assert lines(1)["tick audit"] == "has not run yet; it runs once an hour"
+    with engine.context.database.transaction() as connection:
+        engine_rows.beat(connection, "count_ahead", real_now())
+        engine_rows.tick_succeeded(connection, "count_ahead", real_now() - timedelta(minutes=5))
+    assert list(lines(0)) == ticks
+    assert lines(0)["tick count_ahead"].startswith("succeeded 5 min ago; ran ")
