@@ -22,6 +22,8 @@ WEBHOOKS = "ticks.deliver_webhooks"
 """Not among the ticks above: webhooks are sent in real time, also under a test clock."""
 AHEAD = "ticks.count_ahead"
 """Not among the ticks above: only a page reads what it counts."""
+PACED = frozenset({AHEAD})
+"""Ticks that skip their work while it was done lately; then a run is no success."""
 AUDIT = "ticks.audit"
 AUDIT_EVERY_SECONDS = 3600
 

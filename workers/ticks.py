@@ -43,8 +43,11 @@ OPENING_SECONDS = 1
 """The longest time that a refund requested in the meantime waits for this process."""
 
 
-def ticking(function: Callable[P, None]) -> Callable[P, None]:
-    """Record when a tick starts and whether it succeeded, for `billing doctor`."""
+def ticking(function: Callable[P, bool | None]) -> Callable[P, None]:
+    """Record when a tick starts and whether it succeeded, for `billing doctor`.
+
+    A run that returns False skipped its work: the last success and the last error stay.
+    """
     tick = function.__name__
 
     @wraps(function)
@@ -52,11 +55,13 @@ def ticking(function: Callable[P, None]) -> Callable[P, None]:
         with context().database.transaction() as connection:
             engine.beat(connection, tick, real_now())
         try:
-            function(*args, **kwargs)
+            is_skipped = function(*args, **kwargs) is False
         except Exception as error:
             with suppress(Exception), context().database.transaction() as connection:
                 engine.tick_failed(connection, tick, real_now(), held_rows.one_line(error))
             raise
+        if is_skipped:
+            return
         with context().database.transaction() as connection:
             engine.tick_succeeded(connection, tick, real_now())
 
@@ -199,9 +204,9 @@ def deliver_webhooks() -> None:
 
 @app.task(name="ticks.count_ahead")  # type: ignore[untyped-decorator]
 @ticking
-def count_ahead() -> None:
+def count_ahead() -> bool:
     """Add up the next charges by day and plan, when the last count is old enough."""
-    counting_ahead.count_when_due(context())
+    return counting_ahead.count_when_due(context())
 
 
 @app.task(name="ticks.audit")  # type: ignore[untyped-decorator]

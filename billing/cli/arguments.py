@@ -29,6 +29,7 @@ KEY_MAX = 200
 REASON_MAX = 255
 """The gateway's limit for a refund's reason."""
 PAGE_MAX = 10_000
+WHO = "Customer id; or what leads to one customer: a phone's last four digits, a name, a row's id."
 MANY = 1_000_000
 
 

@@ -80,14 +80,17 @@ def list_(
 
 @app.command(epilog=options.example("billing customer show cust-1"))
 def show(
-    customer: Customer, limit: options.Limit = options.LIMIT, *, as_json: options.Json = False
+    customer: Annotated[str, typer.Argument(metavar="ID", help=arguments.WHO)],
+    limit: options.Limit = options.LIMIT,
+    *,
+    as_json: options.Json = False,
 ) -> None:
     """Show a customer, with the number of payments of each invoice."""
     most = arguments.page(limit)
     with engine.rows() as database:
-        from billing.services.reading import read_models
+        from billing.services.reading import read_models, search
 
-        found = read_models.customer(database, customer, most)
+        found = read_models.customer(database, search.only(database, customer), most)
     output.answer(found, as_json=as_json, people=lambda: _people(found))
 
 

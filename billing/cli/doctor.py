@@ -4,7 +4,7 @@ Each line is ok or wrong, and a wrong one says how to fix it. Nothing is changed
 sent to the gateway; for secrets it shows only whether they are set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from threading import Event
 from time import monotonic
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from billing.config import Settings
-    from billing.store.queries.engine import Heartbeat
+    from billing.services.reading.now import Tick
     from billing.store.session import Database
 
 EXAMPLE = options.example("billing doctor --json")
@@ -32,7 +32,6 @@ Wait = Annotated[
         help="Repeat the checks until all are ok, at most this long",
     ),
 ]  # fmt: skip
-AUDIT = "audit"
 MARKS = ("wrong", "warning", "ok")
 """The marks of checks, in the order in which people see them."""
 
@@ -186,57 +185,73 @@ def _owner(settings: "Settings", host: str | None, client_id: str | None) -> Che
 
 def _ticks(settings: "Settings", database: "Database") -> Iterator[Check]:
     from billing.clock import real_now
+    from billing.services.reading import now as situation
     from billing.store.queries import engine as statements
 
     with database.transaction() as connection:
         found = statements.heartbeats(connection)
-    beats = [each for each in found if each.tick != AUDIT]  # the audit runs once an hour
-    start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
-    if not beats:
-        yield Check(
-            "workers",
-            ok=False,
-            detail=f"no tick has run yet; after a start: billing doctor --wait 60; else {start}",
-        )
-        return
     now = real_now()
-    stale = min(beats, key=lambda each: each.at)
-    age = int((now - stale.at).total_seconds())
-    patience = int(3 * settings.tick_seconds) + 10
+    ticks = situation.ticks(found, now, situation.intervals(settings.tick_seconds))
+    yield from _workers(ticks, now, int(3 * settings.tick_seconds) + situation.SPARE_SECONDS)
+    for each in ticks:
+        is_new = each.began_at is None and not each.is_seldom
+        yield Check(f"tick {each.name}", ok=not _fails(each), detail=_last(each, now), warns=is_new)
+
+
+def _workers(ticks: "Sequence[Tick]", now: "datetime", patience: int) -> Iterator[Check]:
+    """Check that ticks run, and that each that has run succeeds."""
+    # A tick that runs once an hour does not tell whether the others run.
+    began = {
+        each.name: each.began_at
+        for each in ticks
+        if each.began_at is not None and not each.is_seldom
+    }
+    start = "start: celery -A workers.app worker, and: celery -A workers.app beat"
+    if not began:
+        detail = f"no tick has run yet; after a start: billing doctor --wait 60; else {start}"
+        yield Check("workers", ok=False, detail=detail)
+        return
+    stale = min(began, key=lambda name: began[name])
+    age = int((now - began[stale]).total_seconds())
     detail = f"every tick ran within the last {max(age, 0)} s"
     if age > patience:
-        detail = f"the tick {stale.tick} ran {age} s ago, more than {patience} s; {start}"
+        detail = f"the tick {stale} ran {age} s ago, more than {patience} s; {start}"
+    elif len(began) < sum(not each.is_seldom for each in ticks):
+        detail = f"{len(began)} ticks ran within the last {max(age, 0)} s; the others not yet"
     yield Check("workers", ok=age <= patience, detail=detail)
-    failing = [each for each in found if _fails(each, now, patience)]
-    detail = "; ".join(_failure(each) for each in failing) or "every tick succeeded lately"
+    failing = [each for each in ticks if _fails(each)]
+    detail = "; ".join(_failure(each) for each in failing) or "every tick that ran succeeded lately"
     yield Check("ticks succeed", ok=not failing, detail=detail)
-    for each in found:
-        yield Check(f"tick {each.tick}", ok=each not in failing, detail=_last(each, now))
 
 
-def _fails(beat: "Heartbeat", now: "datetime", patience: int) -> bool:
-    """Whether a tick has not succeeded recently; for the hourly tick, if its last run failed."""
-    if beat.tick == AUDIT:
-        return beat.error is not None
-    last = beat.succeeded_at
-    return last is None or (now - last).total_seconds() > patience
+def _fails(tick: "Tick") -> bool:
+    """Whether a tick that has run has not succeeded recently; an hourly one, if it failed last."""
+    if tick.is_seldom:
+        return tick.error is not None
+    return tick.began_at is not None and tick.is_late
 
 
-def _last(beat: "Heartbeat", now: "datetime") -> str:
+def _last(tick: "Tick", now: "datetime") -> str:
     """Say when a tick succeeded, and what its last run failed with."""
+    if tick.began_at is None:
+        return "has not run yet" + ("; it runs once an hour" if tick.is_seldom else "")
+    last = tick.succeeded_at
+    age = "never succeeded" if last is None else f"succeeded {_ago(last, now)}"
+    if tick.is_paced and not tick.error:
+        age += f"; ran {_ago(tick.began_at, now)}, and skips its work while that is recent"
+    return f"{age}; its last run failed with {tick.error}" if tick.error else age
+
+
+def _ago(at: "datetime", now: "datetime") -> str:
     from billing.services.reading.attention import span
 
-    last = beat.succeeded_at
-    age = "never succeeded"
-    if last is not None:
-        age = f"succeeded {span(max(int((now - last).total_seconds()), 0))} ago"
-    return f"{age}; its last run failed with {beat.error}" if beat.error else age
+    return f"{span(max(int((now - at).total_seconds()), 0))} ago"
 
 
-def _failure(beat: "Heartbeat") -> str:
-    last = output.written("at", beat.succeeded_at) if beat.succeeded_at else "never"
-    why = f", and failed with {beat.error}" if beat.error else ""
-    return f"{beat.tick} succeeded last: {last}{why}; see the worker's log"
+def _failure(tick: "Tick") -> str:
+    last = output.written("at", tick.succeeded_at) if tick.succeeded_at else "never"
+    why = f", and failed with {tick.error}" if tick.error else ""
+    return f"{tick.name} succeeded last: {last}{why}; see the worker's log"
 
 
 def _attention(settings: "Settings", database: "Database") -> Iterator[Check]:

@@ -17,7 +17,7 @@ EXAMPLE = options.example("billing why cust-1")
 
 
 def why(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id.")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help=arguments.WHO)],
     limit: options.Limit = options.LIMIT,
     *,
     as_json: options.Json = False,
@@ -25,13 +25,16 @@ def why(
     """Say whether a customer was charged twice, why nothing is charged, and what comes next."""
     most = arguments.page(limit)
     with engine.rows() as database:
+        from billing.services.reading import search
         from billing.services.reading import why as services
 
-        found = services.read(database, customer, most)
-    output.answer(found, as_json=as_json, people=lambda: _people(found))
+        found = services.read(database, search.only(database, customer), most)
+    output.answer(found, as_json=as_json, people=lambda: _people(found, customer))
 
 
-def _people(found: "Why") -> None:
+def _people(found: "Why", given: str) -> None:
+    if found.customer != given:
+        output.say(f"customer {found.customer}")
     output.say(found.verdict)
     if found.charging_stopped_at is not None:
         at = output.written("at", found.charging_stopped_at)

@@ -17,7 +17,7 @@ from billing.local import first_person, receiver
 from billing.local.pretend import Pretend
 from billing.local.seeds import Scenario
 from billing.local.stack import FLOWER_PASSWORD, ORDER, Stack
-from billing.local.view import Places, View
+from billing.local.view import KEY_COMMAND, PASSWORDS, Places, View
 from billing.services.context import Context
 from billing.services.reading import live_view
 from billing.store import migrate
@@ -54,8 +54,9 @@ def run(*, plain: bool = False) -> None:
             where = f"user operator, password in {stack.home / FLOWER_PASSWORD}"
             kept = f"user {first_person.NAME}, password in {stack.home / first_person.PASSWORD}"
             say(f"console {places.web}/ ({kept})")
-            say(f"API {places.web}/v1 (make a key: billing key create shop --scope admin)")
+            say(f"API {places.web}/v1 (make a key: {KEY_COMMAND})")
             say(f"Flower {places.flower} ({where})")
+            say(f"passwords: {PASSWORDS}")
             say(f"gateway {places.gateway} · logs {places.logs}")
             said = partial(receiver.seen, pretend) if pretend and receives else str
             _show(stack, context, scenario, View(console, places), said, live=live)

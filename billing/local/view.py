@@ -27,6 +27,9 @@ COLOURS = {
     "wallet.linked": "blue", "wallet.unlinked": "magenta", "invoice.short": "yellow",
     "charge.unknown": "bold yellow", "subscription.recovered": "green",
 }  # fmt: skip
+KEY_COMMAND = "billing key create shop --scope write --scope refund"
+"""A key with the scopes of the README's first integration, and no others."""
+PASSWORDS = "for development on this machine only; generated for this stack"
 HIDDEN = {"charge.claimed", "refund.sent", "customer.created", "invoice.opened"}
 
 
@@ -103,8 +106,9 @@ def _facts(
         ("queues", ", ".join(f"{name} {length}" for name, length in queues.items())),
         ("processes", _processes(health)),
         ("console", f"{places.web}/   {places.console}"),
-        ("API", f"{places.web}/v1   key: billing key create shop --scope admin"),
+        ("API", f"{places.web}/v1   key: {KEY_COMMAND}"),
         ("Flower", f"{places.flower}   {places.login}"),
+        ("passwords", PASSWORDS),
         ("gateway", places.gateway),
         ("logs", places.logs),
     ]

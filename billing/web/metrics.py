@@ -173,7 +173,8 @@ def _states(figures: Figures, queues: dict[str, int] | None) -> Iterator[Metric]
     yield _gauge("billing_gateway_paused", "1 while calls to the gateway are paused", now.resting)
     success = GaugeMetricFamily(
         "billing_tick_last_success_timestamp_seconds",
-        "When a tick last succeeded, in Unix time; 0: never", labels=["tick"],
+        "When a tick last succeeded, in Unix time; 0: never; not when it skipped its work",
+        labels=["tick"],
     )  # fmt: skip
     for tick in figures.ticks:
         success.add_metric([tick.tick], _unix(tick.succeeded_at))

@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from billing.domain.charge import QUERY_AFTER
 from billing.domain.dunning import TECHNICAL_WAITS, UNSENT_WAITS
 from billing.services.collecting.pipeline import GROUP, LOOK_SECONDS, LOOKS
 from billing.services.context import LEASE_SECONDS
+from schedules import beat
 from tests.house import settings_page
 from tests.house.tree import ROOT, commands
 
@@ -118,6 +120,18 @@ def test_defaults_in_sentences_are_those_of_the_code() -> None:
 def test_figures_on_pages_are_those_of_the_code(page: str, text: str) -> None:
     """A wait, a limit or a size that a page names has the value that the code has."""
     assert text in " ".join((ROOT / page).read_text().split())
+
+
+def test_the_page_of_operations_lists_every_tick_by_its_name() -> None:
+    """A table of docs/operations.md has the ticks of the beat table; an alert names no other."""
+    page = (ROOT / "docs/operations.md").read_text()
+    table = page[page.index("| tick | what it does |") :].split("\n\n")[0]
+    ticks = [name.removeprefix("ticks.") for name in beat.schedule(Decimal(10))]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == ticks
+    alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+    named = "|".join(re.findall(r'tick(?:=|!=|!~)"([\w|]+)"', alerts)).split("|")
+    assert set(named) <= set(ticks)
+    assert {f"ticks.{name}" for name in named} == beat.PACED | {beat.AUDIT}
 
 
 def test_readme_is_short() -> None:

@@ -4,7 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from billing.clock import real_now
 from billing.services.reading import customer_page, live_view
+from billing.store.queries import engine as engine_rows
 from schedules import beat
 from tests.integration.command import Billing
 from tests.integration.engine import Engine
@@ -229,3 +233,42 @@ def test_a_retry_says_what_it_waits_for(billing: Billing, engine: Engine) -> Non
 def test_an_unknown_customer_is_one_line(billing: Billing) -> None:
     """Nothing is guessed about a customer that does not exist."""
     assert "no customer has the id 'nobody'" in billing("why", "nobody", code=1)
+
+
+@pytest.mark.parametrize("command", [("why",), ("customer", "show")])
+def test_a_customer_is_found_as_in_the_console(
+    billing: Billing, engine: Engine, command: tuple[str, ...]
+) -> None:
+    """By the last digits of a phone when they are unique; several are named in one line."""
+    ids = [engine.customer(linked=False) for _ in range(3)]
+    phones = ("6281200001111", "6281300001111", "6281200002222")
+    for customer, phone in zip(ids, phones, strict=True):
+        engine.execute("UPDATE customers SET phone = :p WHERE id = :c", p=phone, c=customer)
+
+    assert ids[2] in billing(*command, "2222", people=True)
+    assert ids[2] in billing(*command, "081200002222", people=True)
+    said = billing(*command, "1111", code=1)
+    assert "'1111' fits several customers" in said
+    assert all(customer in said for customer in ids[:2])
+    assert len(said.strip().splitlines()) == 1
+    assert "no customer has the id '9999'" in billing(*command, "9999", code=1)
+
+
+def test_the_doctor_has_a_line_for_each_tick(
+    billing: Billing, engine: Engine, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    """Those of the beat table, before and after one has run; one that skips its work says so."""
+    monkeypatch.setenv("BILLING_REDIS_URL", redis_url)
+
+    def lines(code: int) -> dict[str, str]:
+        found = billing("doctor", code=code)["checks"]
+        return {each["name"]: each["detail"] for each in found if each["name"].startswith("tick ")}
+
+    ticks = [name.replace("ticks.", "tick ") for name in beat.schedule(Decimal(10))]
+    assert list(lines(1)) == ticks
+    assert lines(1)["tick audit"] == "has not run yet; it runs once an hour"
+    with engine.context.database.transaction() as connection:
+        engine_rows.beat(connection, "count_ahead", real_now())
+        engine_rows.tick_succeeded(connection, "count_ahead", real_now() - timedelta(minutes=5))
+    assert list(lines(0)) == ticks
+    assert lines(0)["tick count_ahead"].startswith("succeeded 5 min ago; ran ")

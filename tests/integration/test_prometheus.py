@@ -42,7 +42,8 @@ TOKEN = "scrape-me-with-this"
 AGAINST_THE_PAST = {"BillingSuccessRateLow"}
 """It compares with the same hour of last week: the tests of promtool have such a week."""
 AT_ONCE = {
-    "BillingTickLate", "BillingAuditLate", "BillingDueOld", "BillingChargeUnresolvedOld",
+    "BillingTickLate", "BillingAuditLate", "BillingCountAheadLate", "BillingDueOld",
+    "BillingChargeUnresolvedOld",
     "BillingAuditFindings", "BillingRowsHeld", "BillingWebhooksLate", "BillingWebhooksFailed",
     "BillingTokenKeyWrong", "BillingGatewayCertificateEnds", "BillingQueueLong",
 }  # fmt: skip
@@ -157,7 +158,7 @@ def before(engine: Engine) -> None:
     """What a sound engine has: fresh ticks and checks that found nothing."""
     now = real_now()
     with engine.context.database.transaction() as connection:
-        for tick in ("open_periods", "audit"):
+        for tick in ("open_periods", "count_ahead", "audit"):
             heartbeats.beat(connection, tick, now)
             heartbeats.tick_succeeded(connection, tick, now)
         ends = (now + timedelta(days=90)).timestamp()
@@ -193,7 +194,7 @@ def break_everything(engine: Engine) -> None:
     engine.set_clock(engine.now + timedelta(days=2))
     long_ago = real_now() - timedelta(hours=4)
     with engine.context.database.transaction() as connection:
-        for tick in ("open_periods", "audit"):
+        for tick in ("open_periods", "count_ahead", "audit"):
             heartbeats.tick_succeeded(connection, tick, long_ago)
         rows.record_gauges(connection, {
             upkeep.AUDIT_FINDINGS: 1.0, upkeep.KEY_FAILURES: 1.0,

@@ -224,3 +224,23 @@ def test_a_tick_is_late_after_three_intervals(
     [tick] = now.ticks(beats, at, {"x": timedelta(seconds=interval)})
     assert tick.is_late is is_late
     assert tick.is_seldom is (interval == 3600)
+
+
+@pytest.mark.parametrize(
+    ("began", "ago", "error", "is_late"),
+    [
+        (0, None, None, False), (0, 900, None, False), (0, 10_801, None, True),
+        (41, 45, None, True), (0, 41, "failed", True), (0, 40, "failed", False),
+        (0, None, "failed", True),
+    ],
+)  # fmt: skip
+def test_a_tick_that_skips_its_work_is_late_when_it_does_not_run(
+    began: int, ago: int | None, error: str | None, *, is_late: bool
+) -> None:
+    """Or when its work has not been done for three hours, or failed and was not repeated."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    succeeded_at = None if ago is None else at - timedelta(seconds=ago)
+    last = Heartbeat("count_ahead", at - timedelta(seconds=began), succeeded_at, None, error)
+    [tick] = now.ticks([last], at, {"count_ahead": timedelta(seconds=10)})
+    assert tick.is_paced
+    assert tick.is_late is is_late

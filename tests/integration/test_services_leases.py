@@ -14,7 +14,7 @@ from billing.services.collecting import charging, claiming, opening_batches, pre
 from billing.services.money import refunding
 from billing.services.operating import kill_switch
 from billing.services.wallets import linking, unlinking
-from billing.store.queries import subscriptions
+from billing.store.queries import ahead, subscriptions
 from tests.integration.engine import Engine, running
 from tests.integration.kept import Kept
 
@@ -273,6 +273,39 @@ def test_rows_whose_message_could_not_be_sent_are_due_again_at_once(
     [beat] = engine.rows("SELECT * FROM heartbeats")
     assert beat["succeeded_at"] >= beat["failed_at"]
     assert beat["error"] is None
+
+
+def test_a_tick_that_skips_its_work_has_not_succeeded(
+    engine: Engine, ticks: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The count of what is ahead runs more often than it counts: only a count is a success.
+
+    The error of a count that failed stays until the next count.
+    """
+
+    def heartbeat() -> Any:
+        [found] = engine.rows("SELECT at, succeeded_at, error FROM heartbeats")
+        return found
+
+    ticks.count_ahead()
+    counted = heartbeat()
+    ticks.count_ahead()
+    skipped = heartbeat()
+    assert skipped["at"] > counted["at"]
+    assert skipped["succeeded_at"] == counted["succeeded_at"]
+    engine.execute("UPDATE ahead_state SET counted_at = now() - interval '1 day'")
+    with monkeypatch.context() as patched:
+        patched.setattr(ahead, "count", failing)
+        with pytest.raises(ValueError, match="nothing adds up"):
+            ticks.count_ahead()
+    ticks.count_ahead()
+    assert heartbeat()["error"] == "ValueError: nothing adds up"
+    assert heartbeat()["succeeded_at"] == counted["succeeded_at"]
+
+
+def failing(*_given: object) -> None:
+    """A count that fails."""
+    raise ValueError("nothing adds up")
 
 
 def test_the_tick_that_attends_wallets_completes_an_erasure(

@@ -11,6 +11,7 @@ from billing.domain.events import OPERATOR, Actor
 from billing.domain.people import Role
 from billing.services.operating import kill_switch, sessions
 from billing.services.subscriptions import subscribing
+from billing.web.console import labels
 from schedules import beat
 from tests.integration.console import Browser, browsing, hidden, person, text_of
 from tests.integration.engine import Engine
@@ -95,6 +96,21 @@ class TestNow:
             said = text_of(browser.page("/now"))
             assert "Ditagih Rp1.250.000 1 penagihan " in said
             assert "2026-01-30 17:00 UTC" in said  # midnight in Jakarta
+
+    def test_each_tick_stands_with_its_name(self, engine: Engine, web: Web) -> None:
+        """Of one that skips its work the last count is shown, and that it ran since."""
+        engine.execute(
+            "INSERT INTO heartbeats (tick, at, succeeded_at)"
+            " VALUES ('count_ahead', now(), now() - interval '5 minutes')"
+        )
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page("/now"))
+            for tick in beat.schedule(Decimal(10)):
+                name = tick.removeprefix("ticks.")
+                assert f"{labels.LABELS[name]} {name} " in said
+            assert "count what is ahead count_ahead 5 min ago ran " in said
+            browser.send("/display", {"language": "id", "timezone": "UTC", "back": "/console/now"})
+            assert "count_ahead 5 menit lalu berjalan " in text_of(browser.page("/now"))
 
     def test_everything_wrong_is_said_first(self, engine: Engine, web: Web) -> None:
         """Ticks that never ran, a pause, the breaker, and another gateway."""

@@ -110,6 +110,14 @@ class TestRefund:
         assert told["data"]["asked_by"] == "Ani"
         engine.run()
 
+    def test_the_page_says_from_which_limit_on(self, engine: Engine, web: Web) -> None:
+        """The values of both settings, in the language of the viewer."""
+        with browsing(web, person(engine)) as [browser]:
+            said = text_of(browser.page("/approvals"))
+            assert f"what refunds more than Rp {LIMIT:,}; an action on more than 1 row." in said
+            browser.send("/display", {"language": "id", "timezone": "UTC", "back": "/console/now"})
+            assert f"Rp{LIMIT:,}".replace(",", ".") in text_of(browser.page("/approvals"))
+
     def test_up_to_the_limit_one_person_is_enough(self, engine: Engine, web: Web) -> None:
         """Parts of one subscription count together for a day, so that they are no way around."""
         customer, invoice = paid(engine)

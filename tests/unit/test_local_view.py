@@ -7,9 +7,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from billing.local.view import Places, View
+from billing.local.view import KEY_COMMAND, Places, View
 from billing.services.reading.live_view import Overview
 from billing.store.queries.overview import Collections, News
+from tests.house.tree import ROOT
 
 NOW = datetime(2026, 1, 31, 2, tzinfo=UTC)
 FIGURES = Collections(0, 0, 0, 0, 0, 0, 0)
@@ -71,6 +72,24 @@ def test_the_password_is_in_the_picture_and_in_no_line() -> None:
 
     console.print(View(console, PLACES).picture(seen("x"), {}, {}))
     assert "operator / pass" in out.getvalue()
+
+
+def test_the_suggested_key_has_the_scopes_of_the_first_integration() -> None:
+    """The command is that of the README: no key of a first test may do everything."""
+    assert f"$({KEY_COMMAND} --json" in (ROOT / "README.md").read_text()
+    out = StringIO()
+    console = Console(file=out, width=200)
+    console.print(View(console, PLACES).picture(seen("x"), {}, {}))
+    assert KEY_COMMAND in out.getvalue()
+    assert "admin" not in out.getvalue()
+
+
+def test_the_picture_says_what_its_passwords_are_for() -> None:
+    """They stay on the screen: whoever reads along learns that they open nothing real."""
+    out = StringIO()
+    console = Console(file=out, width=200)
+    console.print(View(console, PLACES).picture(seen("x"), {}, {}))
+    assert "for development on this machine only" in out.getvalue()
 
 
 def test_the_picture_fits_a_small_terminal() -> None:

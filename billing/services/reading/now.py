@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from billing.clock import real_now
@@ -23,17 +24,24 @@ SPARE_SECONDS = 10
 """How much later than three intervals a tick may be."""
 SELDOM = timedelta(minutes=10)
 """The interval from which a tick counts as one that runs seldom."""
+UNDONE_MAX = timedelta(hours=3)
+"""How old the last success of a tick may be that skips its work while it was done lately."""
 
 
 class Tick(NamedTuple):
-    """A tick of the beat table, and whether it had no success lately."""
+    """A tick of the beat table, and whether it had no success lately.
+
+    One that `is_paced` skips its work while it was done lately: `began_at` says when it last ran.
+    """
 
     name: str
+    began_at: datetime | None
     succeeded_at: datetime | None
     failed_at: datetime | None
     error: str | None
     is_late: bool
     is_seldom: bool
+    is_paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ def read(context: Context) -> Situation:
             waiting=metrics.read_now(connection),
             due=console.due(connection, at),
             today=console.today(connection, midnight),
-            ticks=ticks(engine.heartbeats(connection), real_at, _every(context)),
+            ticks=ticks(engine.heartbeats(connection), real_at, intervals(settings.tick_seconds)),
             counts=attention.counted(context.joined(connection).database, at,
                                      settings.tick_seconds),
         )  # fmt: skip
@@ -101,29 +109,32 @@ def stopped_at(context: Context) -> datetime | None:
         return engine.state(connection).stopped_at
 
 
-def _every(context: Context) -> dict[str, timedelta]:
+def intervals(tick_seconds: Decimal) -> dict[str, timedelta]:
     """Return how often each tick runs, in the order of the beat table."""
-    table = beat.schedule(context.settings.tick_seconds)
+    table = beat.schedule(tick_seconds)
     return {name.removeprefix("ticks."): row["schedule"] for name, row in table.items()}
 
 
 def ticks(found: Sequence[Heartbeat], now: datetime, every: dict[str, timedelta]) -> list[Tick]:
     """Return each tick of the beat table; one that never succeeded is late."""
     known = {each.tick: each for each in found}
-    shown = []
-    for name, interval in every.items():
-        last = known.get(name)
-        succeeded_at = last.succeeded_at if last else None
-        patience = 3 * interval + timedelta(seconds=SPARE_SECONDS)
-        is_late = succeeded_at is not None and now - succeeded_at > patience
-        if succeeded_at is None:
-            # After a start a tick that runs once an hour is not late before it has run.
-            is_late = interval < SELDOM or bool(last and last.error)
-        shown.append(
-            Tick(
-                name, succeeded_at, last.failed_at if last else None,
-                last.error if last else None, is_late,
-                interval >= SELDOM,
-            )
-        )  # fmt: skip
-    return shown
+    return [_tick(name, known.get(name), now, interval) for name, interval in every.items()]
+
+
+def _tick(name: str, last: Heartbeat | None, now: datetime, interval: timedelta) -> Tick:
+    is_paced = f"ticks.{name}" in beat.PACED
+    is_seldom = interval >= SELDOM
+    if last is None:
+        # After a start a tick that runs once an hour is not late before it has run.
+        return Tick(name, None, None, None, None, not is_seldom, is_seldom, is_paced)
+    patience = 3 * interval + timedelta(seconds=SPARE_SECONDS)
+    seen_at = last.succeeded_at
+    is_late = seen_at is None and (not is_seldom or last.error is not None)
+    if is_paced and last.error is None:
+        is_late = seen_at is not None and now - seen_at > UNDONE_MAX
+        seen_at = last.at
+    if seen_at is not None:
+        is_late = is_late or now - seen_at > patience
+    return Tick(
+        name, last.at, last.succeeded_at, last.failed_at, last.error, is_late, is_seldom, is_paced
+    )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.domain.errors import InvalidValue
 from billing.domain.short_ids import part_of
 from billing.domain.text import indonesian_phone
 from billing.store.queries import search as rows
@@ -21,6 +22,8 @@ from billing.store.session import Database
 TEXT_MAX = 200
 FOUND_MAX = 20
 WORDS_MAX = 5
+NAMED_MAX = 5
+"""Customers that a refusal names."""
 MASKED = re.compile(r"[*•·xX]{2,}\s?(\d{4})", re.ASCII)
 FOUR = re.compile(r"\d{4}", re.ASCII)
 PHONE = re.compile(r"\+?\d[\d .-]{6,22}", re.ASCII)
@@ -56,6 +59,26 @@ def search(database: Database, given: str) -> Found:
             if len(found) > FOUND_MAX:
                 break
     return Found(list(found.values())[:FOUND_MAX], is_cut=len(found) > FOUND_MAX)
+
+
+def only(database: Database, given: str) -> str:
+    """Return the customer's id if a text leads to one customer; the text itself if to none.
+
+    Raises InvalidValue when several customers fit, and names the first of them.
+    """
+    found = search(database, given)
+    if not found.hits:
+        return given
+    if len(found.hits) == 1 or found.hits[0].because == "customer":
+        return found.hits[0].customer
+    named = ", ".join(_named(each) for each in found.hits[:NAMED_MAX])
+    more = " and more" if found.is_cut or len(found.hits) > NAMED_MAX else ""
+    raise InvalidValue(f"{given!r} fits several customers: {named}{more}; give the customer's id")
+
+
+def _named(hit: Hit) -> str:
+    phone = f" {hit.masked_phone}" if hit.masked_phone else ""
+    return f"{hit.customer} (by {hit.because}{phone})"
 
 
 def _hits(connection: Connection, wanted: str) -> Iterator[Hit]:

@@ -200,7 +200,10 @@ def take_turn(connection: Connection, count: int, per_second: int) -> float:
 
 
 class Heartbeat(NamedTuple):
-    """When a tick last started, succeeded and failed, in real time, and its error."""
+    """When a tick last started, succeeded and failed, in real time, and its error.
+
+    A run that skipped its work has only started.
+    """
 
     tick: str
     at: datetime

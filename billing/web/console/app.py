@@ -174,7 +174,7 @@ def _answer(
         visit = arrive(request, context, form or {})
         return _allowed(page, visit, is_form=form is not None)
     except Stopped as stopped:
-        return _message(request, stopped.status, stopped.kind, visit)
+        return _message(request, stopped.status, stopped.kind, visit, action=stopped.action)
     except BillingError as refused:
         status = 404 if isinstance(refused, NotKnown) else 409
         status = 503 if isinstance(refused, NotConfigured) else status
@@ -203,7 +203,7 @@ def _allowed(page: Page, visit: Visit, *, is_form: bool) -> Response:
             following = visit.here if page.method == "GET" else f"{PREFIX}/now"
             return redirect(f"{PREFIX}/login?next={quote(following, safe='')}")
         if not visit.person.may(page.action):
-            raise Stopped(403, "not_allowed")
+            raise Stopped(403, "not_allowed", page.action)
     if page.method == "POST" and page.token and visit.person is not None:
         check_token(visit)
     return page.answer(visit)
@@ -215,15 +215,23 @@ def _failed(request: Request, error: BaseException, visit: Visit | None) -> Resp
 
 
 def _message(
-    request: Request, status: int, kind: str, visit: Visit | None = None, detail: str = ""
+    request: Request,
+    status: int,
+    kind: str,
+    visit: Visit | None = None,
+    *,
+    detail: str = "",
+    action: str = "",
 ) -> Response:
     """Answer with a page that has one message; its navigation only for who is logged in."""
     request_id = str(request.state.request_id)
     if visit is not None:
-        return visit.page("message.html", status, kind=kind, detail=detail, request_id=request_id)
+        return visit.page(
+            "message.html", status, kind=kind, detail=detail, action=action, request_id=request_id
+        )
     display = of_cookie(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
     text = render(
         "message.html", display, person=None, here=f"{PREFIX}/now", token="", kind=kind,
-        detail=detail, request_id=request_id,
+        detail=detail, action=action, request_id=request_id,
     )  # fmt: skip
     return Response(text, status, media_type="text/html")

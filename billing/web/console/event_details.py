@@ -1,6 +1,7 @@
 """Event details: the data of an event as pairs of a word and a value that a person can read.
 
-Amounts are rupiah, instants are in the viewer's zone, states are words, ids are short. A key that
+Amounts are rupiah, instants are in the viewer's zone, states are words, ids are short, and lead to
+the page of their row. A key that
 is not here is shown as it is stored, with spaces. Ids that a name stands beside are left out.
 """
 
@@ -8,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
+
+from markupsafe import Markup
 
 from billing.domain import instants
 from billing.domain.escaping import escape
@@ -97,6 +100,12 @@ KEYS: dict[str, str] = {
     "word": N_("said before"),
 }
 """The words of the keys of an event's data."""
+PAGES = {
+    "subscriptions": "subscriptions", "invoice": "invoices", "charge": "charges",
+    "refund": "refunds", "replaced_by": "refunds", "webhook": "webhooks",
+    "delivery": "webhooks/deliveries", "approval": "approvals",
+}  # fmt: skip
+"""The pages of rows whose ids are in the data."""
 YES, NO = N_("yes"), N_("no")
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -119,7 +128,7 @@ def lines(
         if isinstance(given, int):
             return display.rupiah(given) if key in AMOUNTS else display.number(given)
         if isinstance(given, list):
-            return ", ".join(value(key, each) for each in given)
+            return Markup(", ").join(value(key, each) for each in given)
         text = str(given)
         at = instants.read(text)
         if isinstance(at, datetime):
@@ -127,7 +136,12 @@ def lines(
         if key in STATES:
             return escape(label(text))
         is_id = ID.fullmatch(text) is not None
-        return short(UUID(text)) if is_id else escape(text)
+        if not is_id:
+            return escape(text)
+        if key not in PAGES:
+            return short(UUID(text))
+        link = Markup('<a href="/console/{}/{}">{}</a>')
+        return link.format(PAGES[key], text, short(UUID(text)))
 
     return [
         (said(KEYS[key]) if key in KEYS else escape(key.replace("_", " ")), value(key, given))

@@ -7,7 +7,7 @@ from its .po file at the first use, so that nothing has to be compiled.
 import gettext
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from billing.domain.escaping import escape
+from billing.domain.people import ALLOWED, Action, Role
 from billing.domain.short_ids import short
 from billing.web.console import event_details, labels
 from billing.web.console.display import NAMES, TIMEZONES, Display, Language
@@ -68,6 +69,11 @@ def plain(value: object) -> str:
     return escape(str(value))
 
 
+def _roles_of(label: Callable[[object], str], action: str) -> str:
+    """Name the roles that may do an action, in the order of the matrix."""
+    return ", ".join(label(role) for role in Role if role in ALLOWED[Action(action)])
+
+
 def render(template: str, display: Display, **values: object) -> str:
     """Render a template for a viewer."""
     words = translations(display.language)
@@ -109,7 +115,7 @@ def render(template: str, display: Display, **values: object) -> str:
         "rupiah": display.rupiah, "count": display.number, "span": display.span,
         "instant": instant, "label": label, "said": words.gettext,
         "happened": happened, "who": who, "details": details,
-        "awaited": awaited, "every": every,
+        "awaited": awaited, "every": every, "roles_of": partial(_roles_of, label),
     }  # fmt: skip
     page = _environment(display.language).get_template(template)
     return page.render(display=display, **formats, **values)

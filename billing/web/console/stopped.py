@@ -2,8 +2,11 @@
 
 
 class Stopped(Exception):
-    """A visit that gets a page with a message instead of what it asked for."""
+    """A visit that gets a page with a message instead of what it asked for.
 
-    def __init__(self, status: int, kind: str) -> None:
+    `action` is what the person's role does not allow.
+    """
+
+    def __init__(self, status: int, kind: str, action: str = "") -> None:
         super().__init__(kind)
-        self.status, self.kind = status, kind
+        self.status, self.kind, self.action = status, kind, action

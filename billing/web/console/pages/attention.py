@@ -13,7 +13,7 @@ from billing.services.reading import inbox
 from billing.services.reading.inbox import Deed, Obstacle
 from billing.store.queries.attention import Wanted
 from billing.store.queries.holding import Kind
-from billing.web.console import live
+from billing.web.console import helping, live
 from billing.web.console.filtering import address
 from billing.web.console.labels import BRAKES, N_
 from billing.web.console.live import Live
@@ -53,6 +53,8 @@ def show(visit: Visit) -> Response:
         after=after, of=address_of, bulk=_bulk_address,
         first=address(HERE, _typed(wanted)) if page.after else "",
         may_act=visit.person.may(Action.ACT_IN_BULK),
+        may_start=visit.person.may(Action.START_CHARGING),
+        may_approve=visit.person.may(Action.APPROVE), helps=helping.for_person(visit.person),
     )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """*Now*: is the engine running, is money moving? And the kill switch."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
@@ -11,6 +13,7 @@ from billing.domain.people import Action
 from billing.services.operating import kill_switch
 from billing.services.reading import now, today
 from billing.web.console import live
+from billing.web.console.display import Display
 from billing.web.console.filtering import counted_address
 from billing.web.console.live import Live
 from billing.web.console.pages.attention import address_of
@@ -18,6 +21,8 @@ from billing.web.console.visits import PREFIX, Visit, redirect
 
 BAR_HEIGHT, BAR_STEP = 120, 12
 """Of the picture of the hours, in its own units: its height, and an hour."""
+MARKED_EVERY = 4
+"""Hours from one time below the picture to the next: six of them fit a narrow screen."""
 DONE = frozenset({"stopped", "stopped-before", "started", "started-before"})
 
 
@@ -49,7 +54,8 @@ def _page(template: str, visit: Visit, found: Live, by_hour: today.Today | None 
         is_production=visit.context.settings.production,
         test_clock=visit.context.settings.test_clock, rows=_rows(situation),
         attention_of=address_of, by_hour=by_hour, bars=bars(by_hour.hours if by_hour else ()),
-        bar_height=BAR_HEIGHT,
+        bar_height=BAR_HEIGHT, highest=highest(by_hour.hours if by_hour else ()),
+        marked_hours=marked_hours(situation.day_begins_at, visit.display),
         chart_width=today.HOURS * BAR_STEP, of_hour=of_hour,
     )  # fmt: skip
 
@@ -62,15 +68,27 @@ def of_hour(name: str, hour: today.Hour, days_ago: int = 0) -> str:
 
 def bars(hours: Sequence[today.Hour]) -> Sequence[Bar]:
     """Return the bars of the hours of today, each beside yesterday's; the highest fills it."""
-    highest = max((max(each.amount, each.amount_yesterday) for each in hours), default=0)
+    full = highest(hours)
 
     def scaled(amount: int) -> int:
-        return max(amount * BAR_HEIGHT // highest, 1) if amount else 0
+        return max(amount * BAR_HEIGHT // full, 1) if amount else 0
 
     return [
         Bar(number * BAR_STEP + 1, scaled(each.amount), scaled(each.amount_yesterday), each)
         for number, each in enumerate(hours)
     ]
+
+
+def highest(hours: Sequence[today.Hour]) -> int:
+    """Return the highest amount of an hour of today or yesterday: the top of the picture."""
+    return max((max(each.amount, each.amount_yesterday) for each in hours), default=0)
+
+
+def marked_hours(midnight: datetime, display: Display) -> list[str]:
+    """Return the times below the picture, in the viewer's zone; each begins its part of it."""
+    place = ZoneInfo(display.timezone)
+    begins = (midnight + number * today.HOUR for number in range(0, today.HOURS, MARKED_EVERY))
+    return [f"{each.astimezone(place):%H:%M}" for each in begins]
 
 
 def _rows(situation: now.Situation) -> dict[str, str]:

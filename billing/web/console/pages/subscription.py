@@ -34,6 +34,7 @@ def page(visit: Visit, found: SubscriptionPage, refused: str = "") -> Response:
     return visit.page(
         "subscription.html", 409 if refused else 200, found=found, row=found.row, tone=tone,
         deeds=_possible(found) if may_change else [], refused=refused,
+        may_change=may_change,
         done=DONE.get(visit.query.get("done", ""), ""),
         picture=picture.draw(found.timeline, found.now, visit.display),
         here=f"{PREFIX}/subscriptions/{found.row.id}",
