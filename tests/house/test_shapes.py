@@ -86,7 +86,7 @@ HINTS = ("hint", "remedy", "_TAKE_CANCEL_BACK", "_TAKE_PAUSE_BACK")
 FOR_OPERATORS = (
     "refund_resolution.py", "charge_resolution.py", "token_keys.py", "exporting.py",
     "import_rows.py", "held_rows.py", "attention.py", "ways_out.py", "auditing.py",
-    "web/__main__.py", "web/descriptions.py",
+    "web/__main__.py", "web/descriptions.py", "console/helping.py",
 )  # fmt: skip
 """Modules that only commands call, and the tables of commands."""
 

@@ -151,6 +151,21 @@ def test_no_page_of_the_console_reads_a_growing_table_from_end_to_end(
     assert {page for page, count in counts.items() if not 1 <= count <= 12} == PREVIEWS
 
 
+def test_no_index_of_a_list_has_the_condition_of_a_claim(filled: str) -> None:
+    """
+    On a payday statistics know no open invoice yet, and an index of open ones seems to be empty.
+
+    Claims and settlements look invoices up by id. With an index of open invoices by plan they read
+    it from end to end: 270 charges a second instead of 1,100, and fewer with each invoice.
+    """
+    with connected(filled) as connection:
+        found = connection.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'invoices'"
+            " AND indexdef LIKE '%WHERE (%status = ''open''%'"
+        ).fetchall()
+    assert {name for (name,) in found} == {"invoices_open", "invoices_blocked"}
+
+
 @pytest.mark.timeout(180)  # two hundred thousand invoices, each with a charge
 def test_a_page_of_a_plan_whose_rows_are_all_old_reads_few_rows(own: str) -> None:
     """Nothing that is newer is read: not for the first page or the second, and with no status."""
