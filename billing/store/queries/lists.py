@@ -68,7 +68,7 @@ _EXPIRING_WALLETS = "w.status = 'active' AND w.expires_at < :expires_before"
 _RARE_SUBSCRIPTIONS = "s.status <> 'active'"
 _CLOSED_INVOICES = listed("i.status", (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.VOID))
 _OPEN_INVOICES = "i.status = 'open'"
-# The words of an index that only this list may use: see `billing.store.tables.billing`.
+# The words of an index that only this list may use: see DECISIONS 97.
 _OPEN_INVOICES_OF_PLAN = "(i.status || '') = 'open'"
 _RARE_CHARGES = "c.status NOT IN ('in_flight', 'succeeded')"
 _UNRESOLVED_CHARGES = listed("c.status", UNRESOLVED)
