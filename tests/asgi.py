@@ -1,12 +1,13 @@
 """One request to an ASGI application of this process, without a server."""
 
 import asyncio
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Message
 
+A = TypeVar("A")
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -19,10 +20,13 @@ def ask(
     The event loop runs in a thread of its own: a browser's may be running in this one, since
     Playwright keeps its loop between the tests of a process.
     """
+    return apart(lambda: _talk(there, method, path, headers, body))
+
+
+def apart(work: Callable[[], Coroutine[Any, Any, A]]) -> A:
+    """Run asynchronous work in a thread of its own, and return what it returns."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(
-            lambda: asyncio.run(_talk(there, method, path, headers, body))
-        ).result()
+        return thread.submit(lambda: asyncio.run(work())).result()
 
 
 async def _talk(

@@ -22,6 +22,7 @@ from billing.store.queries import engine as engine_rows
 from billing.store.queries import metrics as rows
 from billing.web import app
 from billing.web import metrics as page
+from tests import asgi
 from tests.integration.engine import Engine
 from tests.integration.web import Web, serving
 from tests.waits import wait_until
@@ -266,7 +267,7 @@ def test_a_process_stores_its_times_without_a_scrape(
         async with built.router.lifespan_context(built):
             await asyncio.to_thread(wait_until, stored, "the times are stored")
 
-    asyncio.run(serve())
+    asgi.apart(serve)
 
 
 def test_scrapes_hold_no_other_request(

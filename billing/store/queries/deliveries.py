@@ -264,12 +264,13 @@ def page(
 
 
 def last_failure(connection: Connection, endpoint_id: UUID) -> LastAnswer | None:
-    """Return why the oldest pending delivery of an endpoint was not accepted."""
+    """Return why the oldest pending delivery was not accepted, or else the newest failed one."""
+    of = f"""SELECT {columns(LastAnswer)} FROM webhook_deliveries
+        WHERE endpoint_id = :endpoint AND last_error IS NOT NULL"""  # noqa: S608 - a constant of ours
     statement = text(f"""
-        SELECT {columns(LastAnswer)} FROM webhook_deliveries
-        WHERE endpoint_id = :endpoint AND status = 'pending' AND last_error IS NOT NULL
-        ORDER BY created_at, event_id LIMIT 1
-    """)  # noqa: S608 - a constant of ours
+        ({of} AND status = 'pending' ORDER BY created_at, event_id LIMIT 1) UNION ALL
+        ({of} AND status = 'failed' ORDER BY created_at DESC, event_id DESC LIMIT 1) LIMIT 1
+    """)
     return at_most_one(LastAnswer, connection.execute(statement, {"endpoint": endpoint_id}))
 
 
