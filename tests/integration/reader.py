@@ -33,6 +33,10 @@ class Reader:
         connection = self._connected()
         with connection.lock:
             found = connection.pgconn.exec_prepared(b"clock", ())
+        if connection.closed:  # ended when a database is emptied while a thread of before reads
+            connection = self._connected()
+            with connection.lock:
+                found = connection.pgconn.exec_prepared(b"clock", ())
         if found.status != psycopg.pq.ExecStatus.TUPLES_OK:
             raise psycopg.OperationalError(found.get_error_message())
         written = found.get_value(0, 0)

@@ -58,22 +58,20 @@ _OF_PLAN = {
     **{name: f"p.{name}" for name in ("every", "cron", "timezone", "cycles", "catch_up")},
     "trial": "p.trial", "on_exhausted": "p.on_exhausted", "plan_amount": "p.amount",
 }  # fmt: skip
-_WITH_PLAN = (
-    f"SELECT {columns(Subscription, 's', **_OF_PLAN)} FROM subscriptions s"  # noqa: S608 - a constant of ours
-    " JOIN plans p ON p.code = s.plan_code"
-)
+_LOCKED = """WITH s AS MATERIALIZED (
+    SELECT * FROM subscriptions WHERE {} ORDER BY id FOR UPDATE)
+SELECT {} FROM s JOIN plans p ON p.code = s.plan_code ORDER BY s.id"""
+"""Locked first and joined then: a lock that waited for a change of plan finds the new plan. A lock
+in the statement of the join would look for the new row beside the old plan, and find none."""
+_SHOWN = columns(Subscription, "s", **_OF_PLAN)
+_ONE = text(_LOCKED.format("id = :id", _SHOWN))
+_OF_CUSTOMER = text(_LOCKED.format("customer_id = :customer AND ended_at IS NULL", _SHOWN))
+_END = text(_LOCKED.format("id = :id", columns(End, "s", timezone="p.timezone")))
 
 
 def lock_one(connection: Connection, subscription_id: UUID) -> Subscription | None:
     """Lock one subscription and read it with its plan's columns."""
-    statement = text(f"{_WITH_PLAN} WHERE s.id = :id FOR UPDATE OF s")
-    return at_most_one(Subscription, connection.execute(statement, {"id": subscription_id}))
-
-
-_END = text(
-    f"SELECT {columns(End, 's', timezone='p.timezone')} FROM subscriptions s"  # noqa: S608 - a constant of ours
-    " JOIN plans p ON p.code = s.plan_code WHERE s.id = :id FOR UPDATE OF s"
-)
+    return at_most_one(Subscription, connection.execute(_ONE, {"id": subscription_id}))
 
 
 def lock_end(connection: Connection, subscription_id: UUID) -> End | None:
@@ -102,11 +100,7 @@ def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
 
 def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscription]:
     """Lock every live subscription of a customer."""
-    statement = text(
-        f"{_WITH_PLAN} WHERE s.customer_id = :customer AND s.ended_at IS NULL"
-        " ORDER BY s.id FOR UPDATE OF s"
-    )
-    return every(Subscription, connection.execute(statement, {"customer": customer_id}))
+    return every(Subscription, connection.execute(_OF_CUSTOMER, {"customer": customer_id}))
 
 
 _NOTICE_FOR = """
