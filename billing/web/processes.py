@@ -88,6 +88,7 @@ class Child(Process):
         self, settings: Settings, supervised: uvicorn.Config, sockets: list[socket.socket]
     ) -> None:
         self.is_serving = False
+        self.is_gone = False
         self._settings = settings
         self._is_asked, self._silent_looks = False, 0
         super().__init__(supervised, sockets)
@@ -187,16 +188,10 @@ class Supervisor(Multiprocess):
         for index, child in enumerate(self.processes):
             if child.is_well(self.config.timeout_worker_healthcheck):
                 continue
-            child.kill()
-            child.process.join()
-            self._failed_starts = 0 if child.is_serving else self._failed_starts + 1
-            if child.exitcode == START_FAILED or self._failed_starts >= STARTS_MAX:
-                log.error("web.given_up", pid=child.pid, exit_code=child.exitcode)
+            if not child.is_gone and self._gives_up(child):
                 self._has_failed = True
                 self.should_exit.set()
                 return
-            log.warning("web.process_replaced", pid=child.pid, exit_code=child.exitcode)
-            child.is_serving = False
             with suppress(OSError):  # no more processes, or no memory; the next look tries again
                 self.processes[index] = self._started()
         if all(child.is_serving for child in self.processes):
@@ -204,6 +199,21 @@ class Supervisor(Multiprocess):
             if not self._is_announced:
                 self._is_announced = True
                 log.info("web.processes_started", processes=len(self.processes))
+
+    def _gives_up(self, child: Child) -> bool:
+        """End a child, and say whether too many in a row have not served."""
+        child.kill()
+        child.process.join()
+        self._failed_starts = 0 if child.is_serving else self._failed_starts + 1
+        child.is_serving, child.is_gone = (
+            False,
+            True,
+        )  # it counts once, however long no other starts
+        if child.exitcode == START_FAILED or self._failed_starts >= STARTS_MAX:
+            log.error("web.given_up", pid=child.pid, exit_code=child.exitcode)
+            return True
+        log.warning("web.process_replaced", pid=child.pid, exit_code=child.exitcode)
+        return False
 
     def handle_term(self) -> None:
         """End all."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from billing.domain.events import OPERATOR
-from billing.services.collecting import opening_batches
+from billing.services.collecting import opening, opening_batches
 from billing.services.operating import kill_switch
 from billing.store.queries import invoices
 from tests.integration.engine import Engine
@@ -154,6 +154,27 @@ def test_a_lost_turn_is_made_up_for_by_a_tick_when_its_lease_has_ended(engine: E
     assert opening_batches.open_for(engine.context, 10) == (2 * MANY - 2, None)
     assert opening_batches.open_for(engine.context, 10, lost) == (0, None)
     assert opening_batches.open_for(engine.context, 10) == (0, None)
+
+
+def test_time_that_is_over_ends_a_batch_that_only_skips(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missed periods that no invoice is made for take time, too; the next call goes on."""
+    engine.plan("L", every="1 day", catch_up="latest")
+    engine.subscribe(engine.customer(), "L")
+    engine.run()
+    engine.set_clock(engine.now + timedelta(days=60))
+    monkeypatch.setattr(opening, "PERIODS_A_PASS", 2)
+    plain, passes = opening_batches._open_batch, count(1)
+
+    def counted(*given: Any) -> Any:
+        next(passes)
+        return plain(*given)
+
+    monkeypatch.setattr(opening_batches, "_open_batch", counted)
+    assert opening_batches.open_first(engine.context).rest is not None
+    assert next(passes) == 2
+    engine.run()
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -216,8 +216,19 @@ def test_a_debt_ahead_is_counted_with_the_list_of_its_plan(
         assert len(listed(engine, lists.subscriptions, periods)) == parts[plan].periods
 
 
-def test_a_late_payment_is_of_the_plan_that_was_owed(engine: Engine, owing: UUID) -> None:
-    """A retry after the change charges for the old plan, and its refund returns it there."""
+def test_a_late_payment_is_of_the_plan_that_was_owed(
+    engine: Engine, owing: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry after the change charges for the old plan, and says so; its refund returns there."""
+    described: list[str] = []
+    client = type(engine.context.gateway)
+    plain = client.compose
+
+    def compose(gateway: Any, payment: Any) -> Any:
+        described.append(payment.description)
+        return plain(gateway, payment)
+
+    monkeypatch.setattr(client, "compose", compose)
     engine.put_cash(engine.subscription(owing)["customer_id"], 1_000_000)
     [_, second, _] = engine.invoices(owing)
     invoice_actions.retry_invoice(engine.context, second["id"], OPERATOR)
@@ -225,6 +236,7 @@ def test_a_late_payment_is_of_the_plan_that_was_owed(engine: Engine, owing: UUID
     refunding.refund_invoice(engine.context, second["id"], None, WHY)
     engine.run()
 
+    assert "SMALL" in described[0]
     charges = ChargeFilter(plan="SMALL", invoice=second["id"])
     assert len(listed(engine, lists.charges, charges)) == 2
     assert len(listed(engine, lists.refunds, RefundFilter(plan="SMALL"))) == 1

@@ -184,6 +184,21 @@ def test_a_daily_plan_is_counted_for_tomorrow_once_today_is_charged(
     assert ahead.read(engine.context).tomorrow == ahead.Sum(1, 1_000, 0, 0)
 
 
+def test_tomorrow_has_no_number_when_a_late_period_is_followed_by_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage: a weekly period is six days late, and the next one begins tomorrow."""
+    engine.plan("W", every="1 week", amount=70_000)
+    engine.subscribe(engine.customer(), "W")
+    engine.run()
+    engine.set_clock(engine.now + 13 * DAY)
+    assert ahead.read(engine.context).tomorrow == ahead.Sum(1, 70_000, 0, 0)
+    assert counting_ahead.count(engine.context)
+    monkeypatch.setattr(ahead, "LINES_MAX", 0)
+    assert ahead.read(engine.context).tomorrow is None
+    engine.run()
+
+
 def test_a_count_from_before_the_first_subscription_promises_nothing(
     engine: Engine, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The parent of several web processes: when it takes a child for dead. No process is started."""
 
 from multiprocessing import Pipe
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,7 +10,7 @@ from uvicorn.supervisors.multiprocess import Process
 
 from billing.config import Settings
 from billing.web import server
-from billing.web.processes import LOOK_SECONDS, Child
+from billing.web.processes import LOOK_SECONDS, STARTS_MAX, Child, Supervisor
 
 LOOKS = 4
 SILENT = LOOKS * LOOK_SECONDS
@@ -73,3 +73,39 @@ def test_a_pipe_that_is_broken_fails_no_look(child: Child) -> None:
     its.close()
 
     assert child.is_well(SILENT)
+
+
+def test_a_child_that_cannot_be_replaced_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the machine has no memory for another process, those that serve go on."""
+    made = Supervisor.__new__(Supervisor)
+    made.should_exit, made.config = Event(), server.configuration("none:app", "127.0.0.1", 0, 2)
+    made._failed_starts, made._is_announced = 0, True
+    made.processes = [cast("Child", Pretended(is_well=each)) for each in (False, True, True)]
+
+    def refused() -> Child:
+        raise BlockingIOError
+
+    monkeypatch.setattr(made, "_started", refused)
+    for _ in range(STARTS_MAX * 3):
+        made.keep_subprocess_alive()
+    assert not made.should_exit.is_set()
+    monkeypatch.setattr(made, "_started", lambda: Pretended(is_well=True))
+    made.keep_subprocess_alive()
+    assert all(each.is_serving for each in made.processes)
+
+
+class Pretended:
+    """A child that has served, and is well or not."""
+
+    pid, exitcode, is_gone, is_serving = 1, -9, False, True
+
+    def __init__(self, *, is_well: bool) -> None:
+        self._is_well = is_well
+        self.process = SimpleNamespace(join=lambda: None)
+
+    def is_well(self, _seconds: float) -> bool:
+        """Say so."""
+        return self._is_well
+
+    def kill(self) -> None:
+        """End it."""

@@ -130,14 +130,14 @@ def _open_listed(context: Context, ids: Sequence[UUID], until: float) -> _Listed
 
     Opening takes one core at most: charges are being sent at the same time.
     """
-    opened = 0
+    opened, is_first = 0, True
     for start in range(0, len(ids), BATCH):
         due = ids[start : start + BATCH]
         while due:
-            if (opened or start) and monotonic() >= until:
+            if not is_first and monotonic() >= until:
                 return _Listed(opened, start)
             new, due = _open_batch(context, due)
-            opened += new
+            opened, is_first = opened + new, False
     return _Listed(opened, len(ids))
 
 

@@ -184,8 +184,15 @@ def _may_repeat(context: Context, rows: Iterable[Total], now: datetime, tomorrow
     end = datetime.combine(tomorrow + timedelta(days=1), time(), HOME)
     with context.database.transaction() as connection:
         plans = catalog.plans(connection, list(first))
+        oldest = totals_of.oldest_due(connection)
+    begin = now if oldest is None else min(now, oldest)  # what is late is counted for today
+    today = now.astimezone(HOME).date()
     return any(
-        _second(each.terms, max(now, datetime.combine(first[each.code], time(), HOME))) < end
+        _second(
+            each.terms,
+            begin if first[each.code] <= today else datetime.combine(tomorrow, time(), HOME),
+        )
+        < end
         for each in plans
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from billing.domain.instants import HOME_TIMEZONE
 from billing.domain.subscription import OPENING
 from billing.store.expressions import listed
+from billing.store.queries.subscriptions import MAY_OPEN
 from billing.store.rows import insert_new
 from billing.store.selecting import at_most_one, columns, every
 from billing.store.statements import text
@@ -51,6 +52,15 @@ TOTALS = f"""(SELECT day, plan_code, kind, waits, count(*) AS charges,
         CAST(sum(amount) AS bigint) AS amount
     FROM {_CHARGES} AS c GROUP BY 1, 2, 3, 4)"""  # noqa: S608 - the same
 """The totals as they are in the rows, of the instants `{at}` and `{until}`."""
+
+
+_OLDEST = text(f"SELECT min(s.next_due_at) FROM subscriptions s WHERE {MAY_OPEN}")  # noqa: S608 - a constant of ours
+
+
+def oldest_due(connection: Connection) -> datetime | None:
+    """Return when the next period that is due first begins; in the past when opening is late."""
+    found: datetime | None = connection.execute(_OLDEST).scalar_one()
+    return found
 
 
 class Total(NamedTuple):

@@ -133,7 +133,8 @@ _CANDIDATES = columns(
     amount="i.amount - i.credited",
     subscription_status="s.status",
     first_paid_at="s.first_paid_at",
-    plan_name="p.name",
+    plan_name="CASE WHEN i.plan_code = s.plan_code THEN p.name"
+    " ELSE (SELECT n.name FROM plans n WHERE n.code = i.plan_code) END",
     use_points="p.use_points",
     retries="p.retries",
     retries_for="nullif(p.retries_for, '{}')",
